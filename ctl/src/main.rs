@@ -1,0 +1,5 @@
+//! The client; all of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    secretctl::main()
+}

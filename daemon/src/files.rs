@@ -1,0 +1,244 @@
+//! Private directories and files: made with the owner's modes whatever the umask, and refused by name
+//! when somebody else could read or replace them. Everything the daemon keeps on disk goes through here.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+/// Why a path cannot be used. Paths are the user's own settings, never a request's content.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Not absolute.
+    #[error("{0} is not an absolute path")]
+    Relative(PathBuf),
+    /// A symbolic link where a real directory or file is expected.
+    #[error("{0} is a symbolic link; replace it by what it points to, or name the target itself")]
+    Symlink(PathBuf),
+    /// Something else of that name.
+    #[error("{0} is not a {1}")]
+    WrongKind(PathBuf, &'static str),
+    /// Owned by another user.
+    #[error("{0} belongs to uid {1}, not to you; choose another path or change its owner")]
+    ForeignOwner(PathBuf, u32),
+    /// Open to group or others.
+    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}")]
+    TooOpen {
+        /// The path.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// The bits it should have.
+        wanted: u32,
+    },
+    /// Larger than such a file can be.
+    #[error("{0} is larger than {1} bytes")]
+    TooLarge(PathBuf, u64),
+    /// The system refused.
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// Makes sure that `path` is a directory of ours with mode 0700, and returns its canonical form. Parents that are
+/// missing are made 0700 too. One that exists is checked, never changed.
+pub(crate) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
+    if !path.is_absolute() {
+        return Err(Error::Relative(path.to_owned()));
+    }
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|error| Error::Io(path.to_owned(), error))?;
+            // The umask can only have narrowed the mode; a directory that its owner cannot enter is no use either.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .map_err(|error| Error::Io(path.to_owned(), error))?;
+        }
+        Err(error) => return Err(Error::Io(path.to_owned(), error)),
+        Ok(_) => {}
+    }
+    let metadata = fs::symlink_metadata(path).map_err(|error| Error::Io(path.to_owned(), error))?;
+    if metadata.is_symlink() {
+        return Err(Error::Symlink(path.to_owned()));
+    }
+    if !metadata.is_dir() {
+        return Err(Error::WrongKind(path.to_owned(), "directory"));
+    }
+    check_owner_and_mode(path, &metadata, 0o700)?;
+    path.canonicalize().map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+/// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.
+pub(crate) fn check_private_file(path: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::Io(path.to_owned(), error)),
+        Ok(metadata) => check_regular(path, &metadata).map(|()| true),
+    }
+}
+
+/// Opens a private file for reading and writing, making it 0600 if it is absent.
+pub(crate) fn open_private(path: &Path) -> Result<File, Error> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow())
+        .open(path)
+        .map_err(|error| open_error(path, error))?;
+    let metadata = file.metadata().map_err(|error| Error::Io(path.to_owned(), error))?;
+    check_regular(path, &metadata)?;
+    Ok(file)
+}
+
+/// Reads a whole private file of at most `limit` bytes; the buffer is wiped when dropped.
+pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if !path.is_absolute() {
+        return Err(Error::Relative(path.to_owned()));
+    }
+    // O_NONBLOCK: opening a FIFO must not hang before its kind is checked.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow() | flag(OFlags::NONBLOCK))
+        .open(path)
+        .map_err(|error| open_error(path, error))?;
+    let metadata = file.metadata().map_err(|error| Error::Io(path.to_owned(), error))?;
+    check_regular(path, &metadata)?;
+    if metadata.len() > limit {
+        return Err(Error::TooLarge(path.to_owned(), limit));
+    }
+    let mut content =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(limit).unwrap_or(0).saturating_add(1)));
+    file.take(limit + 1).read_to_end(&mut content).map_err(|error| Error::Io(path.to_owned(), error))?;
+    if content.len() as u64 > limit {
+        return Err(Error::TooLarge(path.to_owned(), limit));
+    }
+    Ok(content)
+}
+
+/// Replaces a private file in one step: a reader sees the old content or the new, and after a crash one of them is
+/// there. The file is durable when this returns.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let at = |error| Error::Io(path.to_owned(), error);
+    let parent = path.parent().ok_or_else(|| Error::Relative(path.to_owned()))?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(no_follow())
+        .open(&temporary)
+        .map_err(at)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(at)?;
+    fs::rename(&temporary, path).map_err(at)?;
+    sync_dir(parent)
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+fn check_regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    if metadata.is_symlink() {
+        return Err(Error::Symlink(path.to_owned()));
+    }
+    if !metadata.is_file() {
+        return Err(Error::WrongKind(path.to_owned(), "regular file"));
+    }
+    check_owner_and_mode(path, metadata, 0o600)
+}
+
+fn check_owner_and_mode(path: &Path, metadata: &fs::Metadata, wanted: u32) -> Result<(), Error> {
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Error::ForeignOwner(path.to_owned(), metadata.uid()));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Error::TooOpen { path: path.to_owned(), mode, wanted });
+    }
+    Ok(())
+}
+
+fn open_error(path: &Path, error: io::Error) -> Error {
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        Error::Symlink(path.to_owned())
+    } else {
+        Error::Io(path.to_owned(), error)
+    }
+}
+
+fn no_follow() -> i32 {
+    flag(OFlags::NOFOLLOW)
+}
+
+fn flag(flags: OFlags) -> i32 {
+    i32::from_ne_bytes(flags.bits().to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn makes_directories_and_files_for_the_owner_alone() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("a/b");
+        private_dir(&dir).unwrap();
+        assert_eq!((mode(&base.path().join("a")), mode(&dir)), (0o700, 0o700));
+        open_private(&dir.join("f")).unwrap();
+        replace_private(&dir.join("g"), b"x").unwrap();
+        replace_private(&dir.join("g"), b"y").unwrap();
+        assert_eq!((mode(&dir.join("f")), mode(&dir.join("g"))), (0o600, 0o600));
+        assert_eq!(*read_private(&dir.join("g"), 8).unwrap(), b"y");
+        assert!(matches!(read_private(&dir.join("g"), 0), Err(Error::TooLarge(..))));
+    }
+
+    #[test]
+    fn refuses_what_others_could_read_or_replace() {
+        let base = tempfile::tempdir().unwrap();
+        let open = base.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(private_dir(&open), Err(Error::TooOpen { mode: 0o750, .. })));
+        let link = base.path().join("link");
+        symlink(base.path(), &link).unwrap();
+        assert!(matches!(private_dir(&link), Err(Error::Symlink(_))));
+        assert!(matches!(private_dir(Path::new("relative")), Err(Error::Relative(_))));
+
+        let file = base.path().join("file");
+        fs::write(&file, "x").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(read_private(&file, 9), Err(Error::TooOpen { mode: 0o640, .. })));
+        assert!(matches!(open_private(&file), Err(Error::TooOpen { .. })));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let link = base.path().join("filelink");
+        symlink(&file, &link).unwrap();
+        assert!(matches!(read_private(&link, 9), Err(Error::Symlink(_))));
+        assert!(matches!(open_private(&link), Err(Error::Symlink(_))));
+        assert!(matches!(check_private_file(&link), Err(Error::Symlink(_))));
+        assert!(matches!(check_private_file(base.path()), Err(Error::WrongKind(..))));
+        assert!(!check_private_file(&base.path().join("absent")).unwrap());
+    }
+}

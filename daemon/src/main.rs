@@ -1,0 +1,5 @@
+//! The daemon; all of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    secretsd::main()
+}

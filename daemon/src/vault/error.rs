@@ -1,0 +1,94 @@
+//! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
+
+use secrets_proto::Invalid;
+
+use crate::caller::Scope;
+
+/// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no vault yet.
+    #[error("the vault was not made yet")]
+    Uninitialized,
+    /// Its keys are not in memory.
+    #[error("the vault is locked")]
+    Locked,
+    /// `init` on a vault that exists.
+    #[error("the vault exists already")]
+    AlreadyInitialized,
+    /// No key slot opens with this key.
+    #[error("the key does not open the vault")]
+    WrongKey,
+    /// The given key cannot be used at all: empty, too long, or its file cannot be read.
+    #[error("the key cannot be used: {0}")]
+    UnusableKey(KeyField, Invalid),
+    /// More unlocks wait than the daemon will queue.
+    #[error("too many unlocks are waiting")]
+    TooManyUnlocks,
+    /// The caller's token lacks this right.
+    #[error("the token lacks the scope {0}")]
+    Forbidden(Scope),
+    /// No secret of this id, as far as the caller can tell.
+    #[error("no such secret")]
+    NotFound,
+    /// These positions of a reveal's selectors name nothing.
+    #[error("{} selectors match nothing", .0.len())]
+    Missing(Vec<usize>),
+    /// Another secret has this name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// `If-Match` names a version that is not the present one.
+    #[error("the secret has changed meanwhile")]
+    Stale,
+    /// No preset for this provider.
+    #[error("unknown preset")]
+    UnknownPreset,
+    /// The disk is full or failing. Nothing was reported done; reads go on.
+    #[error("storage: {0}")]
+    Storage(String),
+    /// Damage or tampering was found.
+    #[error("damage: {0}")]
+    Corrupt(String),
+    /// The vault was written by a newer program.
+    #[error("the vault has format {found}, this program reads format {known}")]
+    NewerFormat {
+        /// What the file says.
+        found: u32,
+        /// What this program knows.
+        known: u32,
+    },
+    /// The vault did not answer within its deadline.
+    #[error("the vault did not answer in time")]
+    Timeout,
+    /// A bug.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}
+
+/// Which field of an init or unlock request held the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyField {
+    /// `passphrase`
+    Passphrase,
+    /// `key_file`
+    KeyFile,
+    /// `recovery_key`
+    RecoveryKey,
+}
+
+impl KeyField {
+    /// The field's name on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passphrase => "passphrase",
+            Self::KeyFile => "key_file",
+            Self::RecoveryKey => "recovery_key",
+        }
+    }
+}
+
+impl std::fmt::Display for KeyField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

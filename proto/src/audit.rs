@@ -1,0 +1,98 @@
+//! Entries of the audit log, as `GET /audit` lists them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::reveal::{Purpose, Remark};
+use crate::{SecretName, Timestamp};
+
+/// Answer of `GET /audit`, newest last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditList {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+}
+
+/// What happened, by whom, to which secrets. Never a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Counts from 1 without gaps.
+    pub sequence: u64,
+    /// When, to the millisecond.
+    pub time: Timestamp,
+    /// What was asked for.
+    pub action: AuditAction,
+    /// Who asked.
+    pub caller: AuditCaller,
+    /// The secrets it concerned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<SecretName>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
+    /// The program that gets the values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Remark>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Remark>,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+}
+
+/// Who asked: facts about the peer of the socket at the time it connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditCaller {
+    /// The user.
+    pub uid: u32,
+    /// The process; 0 where there was none to know.
+    pub pid: i32,
+    /// The process's name for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm: Option<String>,
+    /// Its program file, where readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Its systemd unit, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The name of the token it used.
+    pub token: String,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditAction {
+    /// The vault was made.
+    Init,
+    /// The vault was opened.
+    Unlock,
+    /// The vault was closed.
+    Lock,
+    /// A secret was stored.
+    Create,
+    /// A secret got a new value.
+    Update,
+    /// A secret's metadata changed.
+    Edit,
+    /// A secret was moved to the trash.
+    Delete,
+    /// A secret was destroyed with all its versions.
+    Purge,
+    /// A secret came back from the trash.
+    Restore,
+    /// A secret got an earlier value again.
+    Rollback,
+    /// Values were handed over.
+    Reveal,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOutcome {
+    /// Done.
+    Ok,
+    /// Refused: not allowed, or not there.
+    Denied,
+}

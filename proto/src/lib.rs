@@ -1,0 +1,45 @@
+//! What travels over the socket: requests, responses, the error envelope, and the checked types they
+//! are made of.
+//!
+//! Both programs depend on this crate and it depends on neither; it knows no runtime, no HTTP library
+//! and no database. Everything that can be checked about a field is checked by the constructor of its
+//! type, so that a value of that type is always valid.
+//!
+//! # Layout
+//!
+//! - [`error`]: the error envelope, its types and their status codes
+//! - [`invalid`]: why a field was refused, in pydantic's vocabulary
+//! - [`name`], [`provider`], [`selector`], [`timestamp`], [`sensitive`]: the checked field types
+//! - [`secret`]: the operations on `/user/secrets`
+//! - [`reveal`]: the one operation that hands values over
+//! - [`vault`]: the operations on `/vault`
+//! - [`audit`]: entries of the audit log
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod error;
+pub mod invalid;
+pub mod name;
+pub mod provider;
+pub mod reveal;
+pub mod secret;
+pub mod selector;
+pub mod sensitive;
+pub mod timestamp;
+pub mod vault;
+
+pub use error::{ErrorBody, ErrorType, FieldError, Loc};
+pub use invalid::{FieldErrorType, Invalid};
+pub use name::SecretName;
+pub use provider::Provider;
+pub use selector::{Glob, Selector};
+pub use sensitive::{SecretValue, SensitiveString};
+pub use timestamp::Timestamp;
+pub use uuid::Uuid;
+
+/// Where every route of the API begins.
+pub const API_BASE: &str = "/api/v1";
+
+/// The API version that `X-Secretsd-Api` may ask for.
+pub const API_VERSION: &str = "1";

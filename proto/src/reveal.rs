@@ -1,0 +1,123 @@
+//! `POST /user/secrets/reveal`: the one operation that hands values over.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::invalid::{FieldErrorType, Invalid};
+use crate::{SecretName, SecretValue, Selector};
+
+/// Body of a reveal. All or nothing: one exact name that is missing fails the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevealRequest {
+    /// Which secrets; 1–1,000 selectors, answered in order of first appearance, each secret once.
+    pub secrets: Vec<Selector>,
+    /// What for, in a word; goes to the audit log.
+    pub purpose: Purpose,
+    /// The program that will get the values (`argv[0]` alone, never its arguments).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Remark>,
+    /// Why, in the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Remark>,
+}
+
+impl RevealRequest {
+    /// The most selectors a request may have.
+    pub const MAX_SELECTORS: usize = 1_000;
+}
+
+/// What a value is wanted for: `^[a-z][a-z0-9-]{0,63}$`, like `run`, `get`, `inject`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Purpose(String);
+
+impl Purpose {
+    /// Checks a purpose.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase());
+        let all_well = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !starts_well || !all_well || text.len() > 64 {
+            return Err(Invalid::new(
+                FieldErrorType::StringPatternMismatch,
+                "a purpose is a lower-case word of up to 64 letters, digits and hyphens",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Purpose {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Purpose> for String {
+    fn from(purpose: Purpose) -> Self {
+        purpose.0
+    }
+}
+
+/// A line for people in the audit log or in a note: 1–1,000 bytes, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Remark(String);
+
+impl Remark {
+    /// Checks a remark.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        use FieldErrorType::{StringPatternMismatch, StringTooLong, StringTooShort};
+        if text.is_empty() {
+            return Err(Invalid::new(StringTooShort, "this text has at least 1 byte"));
+        }
+        if text.len() > 1_000 {
+            return Err(Invalid::new(StringTooLong, "this text has at most 1000 bytes"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::new(StringPatternMismatch, "this text has no control characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Remark {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Remark> for String {
+    fn from(remark: Remark) -> Self {
+        remark.0
+    }
+}
+
+/// Answer of a reveal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevealReply {
+    /// The secrets with their values.
+    pub secrets: Vec<RevealedSecret>,
+}
+
+/// One secret with its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevealedSecret {
+    /// The secret's id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: SecretName,
+    /// Its value, byte for byte.
+    pub value: SecretValue,
+}

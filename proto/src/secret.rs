@@ -1,0 +1,158 @@
+//! The operations on `/user/secrets`: metadata and masks, never values in an answer.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::reveal::Remark;
+use crate::{Provider, SecretName, SecretValue, Timestamp};
+
+/// What the API tells about a secret: exactly these six fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// The secret's id, for ever.
+    pub id: Uuid,
+    /// The name of its environment variable.
+    pub name: SecretName,
+    /// Who issued it, if known.
+    pub provider: Option<Provider>,
+    /// A mask that is safe to print, like `sk-pro••••789`.
+    pub masked_value: String,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A secret as `?view=full` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretDetail {
+    /// The six fields.
+    #[serde(flatten)]
+    pub secret: Secret,
+    /// Counts every change; `If-Match` compares it.
+    pub version: u64,
+    /// When a value was last handed over, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// When the owner says it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// The owner's note.
+    pub note: Option<Remark>,
+    /// How large the value is, roughly.
+    pub size_class: SizeClass,
+}
+
+/// A rough size of a value: enough to tell a token from a certificate, too little to help a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SizeClass {
+    /// Up to 1 KiB.
+    Small,
+    /// Up to 8 KiB.
+    Medium,
+    /// Up to 64 KiB.
+    Large,
+}
+
+/// Answer of `GET /user/secrets`, ordered by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretList<T = Secret> {
+    /// The secrets.
+    pub secrets: Vec<T>,
+    /// How many there are in `secrets`.
+    pub total: usize,
+}
+
+/// Body of `POST /user/secrets`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateSecret {
+    /// The new secret's name.
+    pub name: SecretName,
+    /// Its value.
+    pub value: SecretValue,
+    /// Who issued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+}
+
+/// Body of `PUT /user/secrets/{id}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpdateSecret {
+    /// The new value.
+    pub value: SecretValue,
+}
+
+/// Body of `PATCH /user/secrets/{id}`: what is absent stays; `null` clears what may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchSecret {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<SecretName>,
+    /// A new provider, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    pub provider: Option<Option<Provider>>,
+    /// A new note, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    pub note: Option<Option<Remark>>,
+    /// A new expiry, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// Body of `POST /user/secrets/preset`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateFromPreset {
+    /// A provider that the presets list.
+    pub provider: Provider,
+    /// The value.
+    pub value: SecretValue,
+}
+
+/// Answer of `GET /user/secrets/presets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresetList {
+    /// The presets, ordered by provider.
+    pub presets: Vec<Preset>,
+}
+
+/// A well-known provider and the variable its tools read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preset {
+    /// The provider.
+    pub provider: Provider,
+    /// The variable.
+    pub env_var_name: SecretName,
+    /// Whether a secret of that name exists.
+    pub configured: bool,
+}
+
+/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
+mod nullable {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        field: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        field.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_tells_absent_from_null() {
+        let patch: PatchSecret = serde_json::from_str(r#"{"provider":null,"note":"x"}"#).unwrap();
+        assert_eq!(patch.provider, Some(None));
+        assert_eq!(patch.note, Some(Some(Remark::parse("x").unwrap())));
+        assert_eq!(patch.expires_at, None);
+        assert_eq!(serde_json::to_string(&patch).unwrap(), r#"{"provider":null,"note":"x"}"#);
+    }
+}

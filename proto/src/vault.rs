@@ -1,0 +1,92 @@
+//! The operations on `/vault`: making it, opening it, closing it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{SensitiveString, Timestamp};
+
+/// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultStatus {
+    /// Whether the vault can be used.
+    pub state: VaultState,
+    /// The number of the vault's file format.
+    pub format: u32,
+    /// How many secrets it holds; only while unlocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<usize>,
+    /// How many key slots it has; only while unlocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<usize>,
+    /// When it locks by itself.
+    pub auto_lock: AutoLock,
+    /// Whether keys are kept out of swap.
+    pub memory_lock: MemoryLock,
+    /// The daemon's version.
+    pub version: String,
+}
+
+/// Whether the vault can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VaultState {
+    /// There is no vault yet.
+    Uninitialized,
+    /// There is one, and its keys are not in memory.
+    Locked,
+    /// It answers.
+    Unlocked,
+}
+
+/// When the vault locks by itself; 0 means never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoLock {
+    /// After this many seconds without a reveal or write.
+    pub idle_seconds: u64,
+    /// After this many seconds since unlock, whatever happens.
+    pub max_seconds: u64,
+    /// When that will be if nothing happens before; only while unlocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks_at: Option<Timestamp>,
+}
+
+/// Whether keys are kept out of swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryLock {
+    /// The pages that hold keys are locked in memory.
+    Ok,
+    /// The system refused to lock them.
+    Unavailable,
+}
+
+/// Body of `POST /vault/init`: exactly one of the two.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct InitRequest {
+    /// A passphrase, 1–1,024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SensitiveString>,
+    /// The absolute path of an existing key file that the daemon reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+/// Answer of `POST /vault/init`; the vault is then unlocked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InitReply {
+    /// Opens the vault when the passphrase is lost. Shown this once.
+    pub recovery_key: SensitiveString,
+}
+
+/// Body of `POST /vault/unlock`: exactly one of the three.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct UnlockRequest {
+    /// The passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SensitiveString>,
+    /// The absolute path of a key file that the daemon reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// The recovery key as `init` printed it; case, spaces and hyphens do not matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<SensitiveString>,
+}
