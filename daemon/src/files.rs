@@ -131,10 +131,7 @@ pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> 
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
-        _ => {}
-    }
+    remove_if_there(&temporary)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -145,6 +142,14 @@ pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> 
     file.write_all(content).and_then(|()| file.sync_all()).map_err(at)?;
     fs::rename(&temporary, path).map_err(at)?;
     sync_dir(parent)
+}
+
+/// Removes a file; one that is not there is as good.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io(path.to_owned(), error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the names in a directory durable.

@@ -8,8 +8,12 @@
 //! listener → server → auth → router → handler → vault → { audit, crypto, store }
 //! ```
 
+mod audit;
 mod caller;
+mod crypto;
 mod files;
+mod memory;
+mod store;
 mod vault;
 
 /// Runs the daemon.

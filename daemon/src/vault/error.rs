@@ -3,9 +3,10 @@
 use secrets_proto::Invalid;
 
 use crate::caller::Scope;
+use crate::{crypto, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     /// There is no vault yet.
     #[error("the vault was not made yet")]
@@ -63,6 +64,53 @@ pub(crate) enum Error {
     /// A bug.
     #[error("internal: {0}")]
     Internal(&'static str),
+}
+
+impl Error {
+    /// Whether something is wrong with the vault or the program, not with what was asked.
+    pub(super) const fn is_fault(&self) -> bool {
+        match self {
+            Self::Storage(_)
+            | Self::Corrupt(_)
+            | Self::NewerFormat { .. }
+            | Self::Timeout
+            | Self::Internal(_) => true,
+            Self::Uninitialized
+            | Self::Locked
+            | Self::AlreadyInitialized
+            | Self::WrongKey
+            | Self::UnusableKey(..)
+            | Self::TooManyUnlocks
+            | Self::Forbidden(_)
+            | Self::NotFound
+            | Self::Missing(_)
+            | Self::NameTaken
+            | Self::Stale
+            | Self::UnknownPreset => false,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Full | store::Error::Io(_) => Self::Storage(error.to_string()),
+            store::Error::NotAVault | store::Error::Damaged(_) => Self::Corrupt(error.to_string()),
+            store::Error::NewerFormat(found) => Self::NewerFormat { found, known: store::FORMAT },
+        }
+    }
+}
+
+impl From<crypto::Error> for Error {
+    fn from(error: crypto::Error) -> Self {
+        match error {
+            crypto::Error::Random => Self::Internal("the system gives no random numbers"),
+            crypto::Error::Derivation => Self::Internal("key derivation got no memory"),
+            crypto::Error::NotAuthentic | crypto::Error::Malformed | crypto::Error::CostOutOfBounds => {
+                Self::Corrupt(error.to_string())
+            }
+        }
+    }
 }
 
 /// Which field of an init or unlock request held the key.

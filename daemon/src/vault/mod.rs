@@ -1,22 +1,60 @@
 //! The vault's facade: every operation takes a [`Caller`], and checks, acts and audits in that order,
 //! so that no handler can forget one. It knows nothing of HTTP.
+//!
+//! Reads are served from what the vault's thread has published ([`shared`]); everything else is sent to
+//! that thread ([`keeper`]), which runs it as part of a [`batch`].
 
+mod batch;
+mod catalog;
+mod derivation;
 mod error;
+mod keeper;
+mod manifest;
+mod mask;
+mod presets;
+mod record;
+mod shared;
+mod slots;
+mod start;
+#[cfg(test)]
+mod tests;
+mod unlocked;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_proto::audit::AuditList;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, Secret, SecretDetail, SecretList, UpdateSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, Secret, SecretDetail, SecretList,
+    UpdateSecret,
 };
-use secrets_proto::vault::{InitReply, VaultStatus};
+use secrets_proto::vault::{AutoLock, InitReply, MemoryLock, VaultState, VaultStatus};
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp, Uuid};
+use tokio::sync::oneshot;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
+use crate::crypto::keys::FORMAT;
+use crate::crypto::recovery::RecoveryKey;
+pub(crate) use crate::crypto::slot::KdfCost;
+use crate::crypto::slot::SlotKind;
 pub(crate) use error::{Error, KeyField};
+pub(crate) use start::StartError;
+
+use batch::Batch;
+use derivation::Derivations;
+use keeper::{Command, Reply, Work};
+use shared::{Published, Shared, View};
+use slots::NewSlot;
+
+/// How long an operation may take before its caller is told that it did not answer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long the end of the process waits for the vault to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the vault needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -31,17 +69,6 @@ pub(crate) struct Settings {
     pub(crate) idle_lock: Duration,
     /// Lock this long after unlock; zero is never.
     pub(crate) max_lock: Duration,
-}
-
-/// Argon2id's cost. Floor 19,456 KiB and 2 passes, ceiling 2 GiB, 16 passes and 8 lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KdfCost {
-    /// Memory in KiB.
-    pub(crate) memory_kib: u32,
-    /// Passes over it.
-    pub(crate) passes: u32,
-    /// Lanes.
-    pub(crate) lanes: u32,
 }
 
 /// A key that a caller offers.
@@ -84,132 +111,297 @@ pub(crate) struct Rendered {
     pub(crate) tag: String,
 }
 
-/// Why the vault could not be opened for business at all.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// Another daemon has it; its pid if it could be read.
-    #[error("another secretsd (pid {0}) uses this vault")]
-    Running(u32),
-    /// A file or directory cannot be used.
-    #[error(transparent)]
-    Files(#[from] crate::files::Error),
-}
-
 /// A handle on the vault; cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Vault {}
+#[derive(Clone)]
+pub(crate) struct Vault {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+    derivations: Arc<Derivations>,
+    settings: Arc<Settings>,
+    /// Whether the system lets memory be locked, tried once at the start.
+    memory_lock: MemoryLock,
+}
 
 impl Vault {
     /// Takes the vault's lock and starts its thread. The vault stays locked.
-    pub(crate) fn start(_settings: Settings) -> Result<Self, StartError> {
-        Ok(Self {})
+    pub(crate) fn start(settings: Settings) -> Result<Self, StartError> {
+        start::start(settings)
     }
 
     /// State, limits and counts. Any scope.
-    pub(crate) fn status(&self, _caller: &Caller) -> Result<VaultStatus, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) fn status(&self, _caller: &Caller) -> VaultStatus {
+        let published = self.shared.read();
+        let view = published.view().ok();
+        VaultStatus {
+            state: match &*published {
+                Published::Uninitialized => VaultState::Uninitialized,
+                Published::Locked => VaultState::Locked,
+                Published::Unlocked(_) => VaultState::Unlocked,
+            },
+            format: FORMAT,
+            secrets: view.map(|view| view.catalog.live().len()),
+            keys: view.map(|view| view.slots),
+            auto_lock: self.auto_lock(view),
+            memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn auto_lock(&self, view: Option<&View>) -> AutoLock {
+        let (idle, max) = (self.settings.idle_lock.as_secs(), self.settings.max_lock.as_secs());
+        let locks_at = view.and_then(|view| {
+            let after = |time: Timestamp, seconds: u64| {
+                (seconds > 0).then(|| time.saturating_add_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
+            };
+            let used = Timestamp::now()
+                .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
+            [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
+        });
+        AutoLock { idle_seconds: idle, max_seconds: max, locks_at }
     }
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
-    pub(crate) async fn init(&self, _caller: &Caller, _key: Key) -> Result<InitReply, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
+        check(caller, Scope::Admin)?;
+        if !matches!(*self.shared.read(), Published::Uninitialized) {
+            return Err(Error::AlreadyInitialized);
+        }
+        let (kind, secret) = derivation::secret_of(key)?;
+        let recovery = RecoveryKey::generate()?;
+        let recovery_key = recovery.to_text()?;
+        let cost = self.settings.kdf;
+        let slots = self
+            .derivations
+            .run(move || {
+                Ok(vec![
+                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                ])
+            })
+            .await?;
+        self.ask(|reply| Command::Init(caller.clone(), slots, reply)).await?;
+        Ok(InitReply { recovery_key })
     }
 
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
-    pub(crate) async fn unlock(&self, _caller: &Caller, _key: Key) -> Result<VaultStatus, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
+        check(caller, Scope::Admin)?;
+        let found = self.ask(Command::Slots).await?;
+        let (kind, secret) = derivation::secret_of(key)?;
+        let opened =
+            self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
+        let data = self.derivations.delay_if_wrong(opened).await?;
+        self.ask(|reply| Command::Unlock { caller: caller.clone(), data, locks: found.locks, reply }).await?;
+        Ok(self.status(caller))
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
-    pub(crate) async fn lock(&self, _caller: &Caller) -> Result<VaultStatus, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
+        check(caller, Scope::Admin)?;
+        self.ask(|reply| Command::Lock(caller.clone(), reply)).await?;
+        Ok(self.status(caller))
     }
 
     /// The secrets that match, by name. Scope `list`.
-    pub(crate) fn list(&self, _caller: &Caller, _filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) fn list(&self, caller: &Caller, filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let live = published.view()?.catalog.live();
+        let shown = live.filter(|record| caller.sees(&record.meta.name)).filter(|record| {
+            let provider_fits = filter.provider.is_none() || filter.provider == record.meta.provider;
+            let name_fits = |glob: &Glob| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str());
+            provider_fits && filter.name.as_ref().is_none_or(name_fits)
+        });
+        Ok(shown.map(|record| record.to_detail()).collect())
     }
 
-    /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`.
+    /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
+    /// that see every name; others are refused, and ask for a filtered list.
     pub(crate) fn rendered_list(
         &self,
-        _caller: &Caller,
-        _render: fn(&SecretList<Secret>) -> Bytes,
+        caller: &Caller,
+        render: fn(&SecretList<Secret>) -> Bytes,
     ) -> Result<Rendered, Error> {
-        Err(Error::Internal("not built yet"))
+        check(caller, Scope::List)?;
+        if !caller.sees_all() {
+            return Err(Error::Internal("a list for all is not for this caller"));
+        }
+        if let Some(rendered) = &self.shared.read().view()?.rendered {
+            return Ok(rendered.clone());
+        }
+        let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
+        let secrets: Vec<Secret> = view.catalog.live().map(|record| record.to_secret()).collect();
+        let total = secrets.len();
+        let rendered = Rendered { body: render(&SecretList { secrets, total }), tag: view.tag.clone() };
+        Ok(view.rendered.insert(rendered).clone())
     }
 
     /// One secret. Scope `list`.
-    pub(crate) fn secret(&self, _caller: &Caller, _id: Uuid) -> Result<SecretDetail, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) fn secret(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let found = published.view()?.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
+        found.map(|record| record.to_detail()).ok_or(Error::NotFound)
     }
 
     /// The presets, with whether each is configured. Scope `list`.
-    pub(crate) fn presets(&self, _caller: &Caller) -> Result<PresetList, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) fn presets(&self, caller: &Caller) -> Result<PresetList, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let catalog = &published.view()?.catalog;
+        let presets = presets::all().map_err(|_| Error::Internal("the table of presets is malformed"))?;
+        let presets = presets
+            .into_iter()
+            .map(|(provider, env_var_name)| {
+                let configured = caller.sees(&env_var_name) && catalog.by_name(&env_var_name).is_some();
+                Preset { provider, env_var_name, configured }
+            })
+            .collect();
+        Ok(PresetList { presets })
     }
 
     /// Stores a new secret; durable when this returns. Scope `write`.
-    pub(crate) async fn create(&self, _caller: &Caller, _new: CreateSecret) -> Result<SecretDetail, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn create(&self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.create(caller, new)).await
     }
 
     /// Stores a new secret under its preset's name. Scope `write`.
     pub(crate) async fn create_from_preset(
         &self,
-        _caller: &Caller,
-        _new: CreateFromPreset,
+        caller: &Caller,
+        new: CreateFromPreset,
     ) -> Result<SecretDetail, Error> {
-        Err(Error::Internal("not built yet"))
+        check(caller, Scope::Write)?;
+        let name = presets::variable_of(&new.provider).ok_or(Error::UnknownPreset)?;
+        self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
     }
 
     /// Gives a secret a new value. `expected` is the version that `If-Match` names. Scope `write`.
     pub(crate) async fn update(
         &self,
-        _caller: &Caller,
-        _id: Uuid,
-        _new: UpdateSecret,
-        _expected: Option<u64>,
+        caller: &Caller,
+        id: Uuid,
+        new: UpdateSecret,
+        expected: Option<u64>,
     ) -> Result<SecretDetail, Error> {
-        Err(Error::Internal("not built yet"))
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
     }
 
     /// Changes a secret's metadata. Scope `write`.
     pub(crate) async fn edit(
         &self,
-        _caller: &Caller,
-        _id: Uuid,
-        _patch: PatchSecret,
-        _expected: Option<u64>,
+        caller: &Caller,
+        id: Uuid,
+        patch: PatchSecret,
+        expected: Option<u64>,
     ) -> Result<SecretDetail, Error> {
-        Err(Error::Internal("not built yet"))
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
     }
 
     /// Moves a secret to the trash, or destroys it with all its versions. Scope `write`.
     pub(crate) async fn delete(
         &self,
-        _caller: &Caller,
-        _id: Uuid,
-        _expected: Option<u64>,
-        _purge: bool,
+        caller: &Caller,
+        id: Uuid,
+        expected: Option<u64>,
+        purge: bool,
     ) -> Result<(), Error> {
-        Err(Error::Internal("not built yet"))
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| {
+            if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
+        })
+        .await
     }
 
     /// Hands values over, after the audit entry is durable. Scope `reveal`.
-    pub(crate) async fn reveal(
-        &self,
-        _caller: &Caller,
-        _request: RevealRequest,
-    ) -> Result<RevealReply, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn reveal(&self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
+        check(caller, Scope::Reveal)?;
+        self.write(caller, move |batch, caller| batch.reveal(caller, request)).await
     }
 
     /// The audit log. Scope `admin`.
-    pub(crate) async fn audit(&self, _caller: &Caller, _query: AuditQuery) -> Result<AuditList, Error> {
-        Err(Error::Internal("not built yet"))
+    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+        check(caller, Scope::Admin)?;
+        let entries = self.ask(|reply| Command::Audit(query, reply)).await?;
+        Ok(AuditList { entries })
     }
 
     /// Completes what is in flight, checkpoints and wipes; for the end of the process.
-    pub(crate) async fn shutdown(&self) {}
+    pub(crate) async fn shutdown(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).is_ok()
+            && tokio::time::timeout(CLOSE_DEADLINE, closed).await.is_err()
+        {
+            tracing::warn!("the vault did not close in time; it will be checked at the next unlock");
+        }
+    }
+
+    /// Asks the vault's thread, and waits for its answer up to the deadline.
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).map_err(|_| Error::Internal("the vault's thread has ended"))?;
+        tokio::time::timeout(DEADLINE, answer)
+            .await
+            .map_err(|_| Error::Timeout)?
+            .map_err(|_| Error::Internal("the vault's thread gave no answer"))?
+    }
+
+    /// Sends a write to the vault's thread. It is done whether or not its caller is still there for the answer.
+    async fn write<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        self.shared.read().view()?;
+        let caller = caller.clone();
+        self.ask(|reply| {
+            let work = move |batch: &mut Batch<'_>| work(batch, &caller);
+            Command::Write(Box::new(Job { work: Some(work), result: None, reply }))
+        })
+        .await
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+/// The first step of every operation.
+fn check(caller: &Caller, scope: Scope) -> Result<(), Error> {
+    if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
+}
+
+/// A write on its way through a batch.
+struct Job<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, Error>>,
+    reply: Reply<T>,
+}
+
+impl<T: Send, F: FnOnce(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
+        let work = self.work.take().ok_or(Error::Internal("a write ran twice"))?;
+        match work(batch) {
+            Err(error) if error.is_fault() => Err(error),
+            result => {
+                self.result = Some(result);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let Self { result, reply, .. } = *self;
+        let answer = match committed {
+            Ok(()) => result.unwrap_or(Err(Error::Internal("a write was not run"))),
+            Err(error) => Err(error),
+        };
+        // The caller may have gone; the write stands all the same.
+        let _ = reply.send(answer);
+    }
 }

@@ -1,0 +1,132 @@
+//! The data key, and one key for each purpose derived from it.
+
+use ring::{hkdf, hmac};
+use zeroize::Zeroizing;
+
+use super::{Error, push_framed, random};
+
+/// The number of the vault's file format; part of every derivation and every sealed blob.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The random 32-byte key of an epoch, from which all others are derived. Slots wrap it.
+pub(crate) struct DataKey(pub(super) Zeroizing<[u8; 32]>);
+
+impl DataKey {
+    /// A fresh one.
+    pub(crate) fn generate() -> Result<Self, Error> {
+        Ok(Self(Zeroizing::new(random()?)))
+    }
+}
+
+/// Which vault and which epoch a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The vault's random id.
+    pub(crate) vault: [u8; 16],
+    /// Counts rotations, from 1.
+    pub(crate) epoch: u32,
+}
+
+/// The keys of an unlocked vault, each for one purpose:
+/// `HKDF-SHA256(ikm = data key, salt = empty, info = label ‖ vault id ‖ epoch)` with the epoch as big-endian
+/// u32 (RFC 5869). ring keeps its HMAC keys and this struct inline, so pinning the struct pins them all.
+pub(crate) struct Keys {
+    identity: Identity,
+    data: DataKey,
+    pub(super) record: Zeroizing<[u8; 32]>,
+    header: hmac::Key,
+    manifest: hmac::Key,
+    audit: hmac::Key,
+    anchor: hmac::Key,
+}
+
+/// What a MAC is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// The header and all slots.
+    Header,
+    /// One row, as the manifest counts it.
+    Row,
+    /// One audit entry, chained to the one before.
+    Audit,
+    /// The rollback guard outside the vault.
+    Anchor,
+}
+
+impl Keys {
+    /// Derives all keys of this vault and epoch.
+    pub(crate) fn derive(data: DataKey, identity: Identity) -> Result<Self, Error> {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&*data.0);
+        let key = |label: &str| -> Result<Zeroizing<[u8; 32]>, Error> {
+            let mut out = Zeroizing::new([0; 32]);
+            let epoch = identity.epoch.to_be_bytes();
+            root.expand(&[label.as_bytes(), &identity.vault, &epoch], Length32)
+                .and_then(|okm| okm.fill(&mut *out))
+                .map_err(|_| Error::Malformed)?;
+            Ok(out)
+        };
+        let mac = |label: &str| Ok::<_, Error>(hmac::Key::new(hmac::HMAC_SHA256, &*key(label)?));
+        Ok(Self {
+            identity,
+            record: key("secretsd/1/record")?,
+            header: mac("secretsd/1/header")?,
+            manifest: mac("secretsd/1/manifest")?,
+            audit: mac("secretsd/1/audit")?,
+            anchor: mac("secretsd/1/anchor")?,
+            data,
+        })
+    }
+
+    /// Which vault and epoch these keys belong to.
+    pub(crate) const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The data key, to be wrapped under another slot.
+    pub(crate) const fn data(&self) -> &DataKey {
+        &self.data
+    }
+
+    /// The data key alone, to derive its keys again.
+    pub(crate) fn into_data(self) -> DataKey {
+        self.data
+    }
+
+    /// HMAC-SHA256 over the parts, each with its length before it.
+    pub(crate) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(self.mac_key(purpose), &framed(parts)).as_ref());
+        out
+    }
+
+    /// Checks a MAC in constant time.
+    pub(crate) fn verify(&self, purpose: Purpose, parts: &[&[u8]], mac: &[u8]) -> Result<(), Error> {
+        hmac::verify(self.mac_key(purpose), &framed(parts), mac).map_err(|_| Error::NotAuthentic)
+    }
+
+    const fn mac_key(&self, purpose: Purpose) -> &hmac::Key {
+        match purpose {
+            Purpose::Header => &self.header,
+            Purpose::Row => &self.manifest,
+            Purpose::Audit => &self.audit,
+            Purpose::Anchor => &self.anchor,
+        }
+    }
+}
+
+fn framed(parts: &[&[u8]]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum());
+    for part in parts {
+        push_framed(&mut message, part);
+    }
+    message
+}
+
+/// 32 bytes of key material, as ring wants to be told.
+pub(super) struct Length32;
+
+impl hkdf::KeyType for Length32 {
+    fn len(&self) -> usize {
+        32
+    }
+}

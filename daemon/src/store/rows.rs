@@ -1,0 +1,371 @@
+//! Reading and writing rows. A statement that changes another number of rows than it must is an error.
+
+use std::ops::Deref;
+
+use rusqlite::{OptionalExtension, Params, Row, params};
+
+use super::{Error, Store};
+
+/// The one row about the vault itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeaderRow {
+    /// The vault's random id.
+    pub(crate) vault: [u8; 16],
+    /// Random; renewed when a backup is restored, so that its history is told from the old one's.
+    pub(crate) lineage: [u8; 16],
+    /// Counts rotations, from 1.
+    pub(crate) epoch: u32,
+    /// Over this row and all slots.
+    pub(crate) mac: [u8; 32],
+}
+
+/// One key slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlotRow {
+    /// Random.
+    pub(crate) id: [u8; 16],
+    /// The kind's number.
+    pub(crate) kind: u32,
+    /// Argon2id memory in KiB, or 0.
+    pub(crate) memory_kib: u32,
+    /// Argon2id passes, or 0.
+    pub(crate) passes: u32,
+    /// Argon2id lanes, or 0.
+    pub(crate) lanes: u32,
+    /// The derivation's salt.
+    pub(crate) salt: [u8; 16],
+    /// The wrapped data key.
+    pub(crate) wrapped: Vec<u8>,
+    /// The slot's description, sealed.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// The one row that accounts for all records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManifestRow {
+    /// Counts commits.
+    pub(crate) generation: u64,
+    /// The manifest, sealed.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RecordKind {
+    /// A secret's metadata.
+    Secret,
+    /// One version of a secret's value.
+    Value,
+    /// An access token.
+    Token,
+    /// A grant of a credential to a unit.
+    Credential,
+}
+
+impl RecordKind {
+    /// The kinds, in the order of their numbers.
+    pub(crate) const ALL: [Self; 4] = [Self::Secret, Self::Value, Self::Token, Self::Credential];
+
+    /// The kind's number in the file.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Self::Secret => 1,
+            Self::Value => 2,
+            Self::Token => 3,
+            Self::Credential => 4,
+        }
+    }
+
+    fn from_number(number: u32) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.number() == number)
+            .ok_or_else(|| Error::Damaged("a record is of an unknown kind".to_owned()))
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordRow {
+    /// What it is about.
+    pub(crate) kind: RecordKind,
+    /// Random; a value has its secret's.
+    pub(crate) id: [u8; 16],
+    /// Counts changes.
+    pub(crate) version: u64,
+    /// Its content, sealed.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuditRow {
+    /// Counts from 1.
+    pub(crate) sequence: u64,
+    /// The entry, sealed.
+    pub(crate) sealed: Vec<u8>,
+    /// Over this entry and the MAC before.
+    pub(crate) mac: [u8; 32],
+}
+
+impl Store {
+    /// The header.
+    pub(crate) fn header(&self) -> Result<HeaderRow, Error> {
+        self.connection
+            .query_row("SELECT vault, lineage, epoch, mac FROM header", [], |row| {
+                Ok(HeaderRow {
+                    vault: row.get(0)?,
+                    lineage: row.get(1)?,
+                    epoch: row.get(2)?,
+                    mac: row.get(3)?,
+                })
+            })
+            .map_err(Error::from)
+    }
+
+    /// All key slots, by id.
+    pub(crate) fn slots(&self) -> Result<Vec<SlotRow>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, kind, memory_kib, passes, lanes, salt, wrapped, sealed FROM slot ORDER BY id",
+        )?;
+        let slots = statement
+            .query_map([], |row| {
+                Ok(SlotRow {
+                    id: row.get(0)?,
+                    kind: row.get(1)?,
+                    memory_kib: row.get(2)?,
+                    passes: row.get(3)?,
+                    lanes: row.get(4)?,
+                    salt: row.get(5)?,
+                    wrapped: row.get(6)?,
+                    sealed: row.get(7)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(slots)
+    }
+
+    /// The manifest.
+    pub(crate) fn manifest(&self) -> Result<ManifestRow, Error> {
+        self.connection
+            .query_row("SELECT generation, sealed FROM manifest", [], |row| {
+                Ok(ManifestRow { generation: unsigned(row, 0)?, sealed: row.get(1)? })
+            })
+            .map_err(Error::from)
+    }
+
+    /// Hands over every record, by kind, id and version. Stops at the first error of `visit`.
+    pub(crate) fn for_each_record<E: From<Error>>(
+        &self,
+        mut visit: impl FnMut(RecordRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT kind, id, version, sealed FROM record ORDER BY kind, id, version")
+            .map_err(Error::from)?;
+        let mut rows = statement.query([]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            visit(record(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// One record, if it is there.
+    pub(crate) fn record(
+        &self,
+        kind: RecordKind,
+        id: &[u8; 16],
+        version: u64,
+    ) -> Result<Option<RecordRow>, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT kind, id, version, sealed FROM record WHERE kind = ?1 AND id = ?2 AND version = ?3",
+            )?
+            .query_row(params![kind.number(), id, signed(version)?], |row| Ok(record(row)))
+            .optional()?
+            .transpose()
+    }
+
+    /// All records of this kind and id, oldest version first.
+    pub(crate) fn records_of(&self, kind: RecordKind, id: &[u8; 16]) -> Result<Vec<RecordRow>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT kind, id, version, sealed FROM record WHERE kind = ?1 AND id = ?2 ORDER BY version",
+        )?;
+        let mut rows = statement.query(params![kind.number(), id])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(record(row)?);
+        }
+        Ok(found)
+    }
+
+    /// The audit entry with this number, if it is there.
+    pub(crate) fn audit_entry(&self, sequence: u64) -> Result<Option<AuditRow>, Error> {
+        self.connection
+            .prepare_cached("SELECT sequence, sealed, mac FROM audit WHERE sequence = ?1")?
+            .query_row([signed(sequence)?], audit)
+            .optional()
+            .map_err(Error::from)
+    }
+
+    /// Hands over the audit entries below `before`, newest first, until `visit` says false.
+    pub(crate) fn for_each_audit_entry_back<E: From<Error>>(
+        &self,
+        before: u64,
+        mut visit: impl FnMut(AuditRow) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT sequence, sealed, mac FROM audit WHERE sequence < ?1 ORDER BY sequence DESC",
+            )
+            .map_err(Error::from)?;
+        let mut rows = statement.query([signed(before)?]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            if !visit(audit(row).map_err(Error::from)?)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of audit entries.
+    pub(crate) fn audit_count(&self) -> Result<u64, Error> {
+        self.connection
+            .query_row("SELECT count(*) FROM audit", [], |row| unsigned(row, 0))
+            .map_err(Error::from)
+    }
+
+    /// Starts a transaction.
+    pub(crate) fn begin(&self) -> Result<Writing<'_>, Error> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Writing { store: self, open: true })
+    }
+}
+
+/// A transaction, rolled back when dropped. Reads through it see what it wrote.
+pub(crate) struct Writing<'a> {
+    store: &'a Store,
+    open: bool,
+}
+
+impl Deref for Writing<'_> {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        self.store
+    }
+}
+
+impl Writing<'_> {
+    /// Makes the transaction durable: when this returns, it survives a power cut.
+    pub(crate) fn commit(mut self) -> Result<(), Error> {
+        self.store.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Adds the header of a new vault.
+    pub(crate) fn insert_header(&self, header: &HeaderRow) -> Result<(), Error> {
+        self.change_one(
+            "INSERT INTO header (one, vault, lineage, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
+            params![header.vault, header.lineage, header.epoch, header.mac],
+        )
+    }
+
+    /// Adds a key slot.
+    pub(crate) fn insert_slot(&self, slot: &SlotRow) -> Result<(), Error> {
+        self.change_one(
+            "INSERT INTO slot (id, kind, memory_kib, passes, lanes, salt, wrapped, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                slot.id,
+                slot.kind,
+                slot.memory_kib,
+                slot.passes,
+                slot.lanes,
+                slot.salt,
+                slot.wrapped,
+                slot.sealed
+            ],
+        )
+    }
+
+    /// Adds the manifest of a new vault.
+    pub(crate) fn insert_manifest(&self, manifest: &ManifestRow) -> Result<(), Error> {
+        self.change_one(
+            "INSERT INTO manifest (one, generation, sealed) VALUES (1, ?1, ?2)",
+            params![signed(manifest.generation)?, manifest.sealed],
+        )
+    }
+
+    /// Replaces the manifest.
+    pub(crate) fn update_manifest(&self, manifest: &ManifestRow) -> Result<(), Error> {
+        self.change_one(
+            "UPDATE manifest SET generation = ?1, sealed = ?2 WHERE one = 1",
+            params![signed(manifest.generation)?, manifest.sealed],
+        )
+    }
+
+    /// Adds a record.
+    pub(crate) fn insert_record(&self, record: &RecordRow) -> Result<(), Error> {
+        self.change_one(
+            "INSERT INTO record (kind, id, version, sealed) VALUES (?1, ?2, ?3, ?4)",
+            params![record.kind.number(), record.id, signed(record.version)?, record.sealed],
+        )
+    }
+
+    /// Removes a record.
+    pub(crate) fn delete_record(&self, record: &RecordRow) -> Result<(), Error> {
+        self.change_one(
+            "DELETE FROM record WHERE kind = ?1 AND id = ?2 AND version = ?3",
+            params![record.kind.number(), record.id, signed(record.version)?],
+        )
+    }
+
+    /// Adds an audit entry.
+    pub(crate) fn append_audit(&self, entry: &AuditRow) -> Result<(), Error> {
+        self.change_one(
+            "INSERT INTO audit (sequence, sealed, mac) VALUES (?1, ?2, ?3)",
+            params![signed(entry.sequence)?, entry.sealed, entry.mac],
+        )
+    }
+
+    fn change_one(&self, sql: &str, params: impl Params) -> Result<(), Error> {
+        match self.store.connection.prepare_cached(sql)?.execute(params)? {
+            1 => Ok(()),
+            rows => Err(Error::Damaged(format!("a statement changed {rows} rows instead of one"))),
+        }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // If even this fails, the connection is unusable, and the next use of it says so.
+            let _ = self.store.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+fn record(row: &Row<'_>) -> Result<RecordRow, Error> {
+    Ok(RecordRow {
+        kind: RecordKind::from_number(row.get(0)?)?,
+        id: row.get(1)?,
+        version: unsigned(row, 2)?,
+        sealed: row.get(3)?,
+    })
+}
+
+fn audit(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+    Ok(AuditRow { sequence: unsigned(row, 0)?, sealed: row.get(1)?, mac: row.get(2)? })
+}
+
+/// SQLite's integers are signed; ours never are.
+fn signed(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| Error::Damaged("a counter is out of range".to_owned()))
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}

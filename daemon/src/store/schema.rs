@@ -1,0 +1,152 @@
+//! The tables of format 1, the settings every connection gets, and the checks before a file is trusted to
+//! be one of ours.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+
+/// The file format that this program reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// "SecD" in SQLite's application id.
+const APPLICATION_ID: u32 = u32::from_be_bytes(*b"SecD");
+
+/// The tables, by name, with the text that SQLite keeps of them. Anything more or less in a file is a sign that something else
+/// wrote to it. All records share one table: their kind is part of their key and of what is authenticated.
+const TABLES: [(&str, &str); 5] = [
+    (
+        "audit",
+        "CREATE TABLE audit (sequence INTEGER PRIMARY KEY, sealed BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+    ),
+    (
+        "header",
+        "CREATE TABLE header (one INTEGER PRIMARY KEY CHECK (one = 1), vault BLOB NOT NULL, lineage BLOB NOT NULL, \
+         epoch INTEGER NOT NULL, mac BLOB NOT NULL) STRICT",
+    ),
+    (
+        "manifest",
+        "CREATE TABLE manifest (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, \
+         sealed BLOB NOT NULL) STRICT",
+    ),
+    (
+        "record",
+        "CREATE TABLE record (kind INTEGER NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL, \
+         sealed BLOB NOT NULL, PRIMARY KEY (kind, id, version)) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "slot",
+        "CREATE TABLE slot (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, memory_kib INTEGER NOT NULL, \
+         passes INTEGER NOT NULL, lanes INTEGER NOT NULL, salt BLOB NOT NULL, wrapped BLOB NOT NULL, \
+         sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
+];
+
+/// Turns an empty file into a vault file without rows.
+pub(super) fn create(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path)?;
+    connection.execute_batch(&format!(
+        "PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+    ))?;
+    use_log(&connection)?;
+    for (_, sql) in TABLES {
+        connection.execute(sql, [])?;
+    }
+    Ok(connection)
+}
+
+/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path)?;
+    check_identity(&connection)?;
+    use_log(&connection)?;
+    check_schema(&connection)?;
+    check_integrity(&connection)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    for (config, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    ] {
+        connection.set_db_config(config, on)?;
+    }
+    // Not 0: VACUUM INTO attaches its target.
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+    // Exclusive locking before the first read, so that the log's index stays in memory and no other
+    // program can open the file meanwhile.
+    connection.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA journal_size_limit = 0;",
+    )?;
+    Ok(connection)
+}
+
+fn check_identity(connection: &Connection) -> Result<(), Error> {
+    let application: u32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(Error::NotAVault);
+    }
+    match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
+        FORMAT => Ok(()),
+        newer if newer > FORMAT => Err(Error::NewerFormat(newer)),
+        other => Err(Error::Damaged(format!("the vault says it has format {other}, which never existed"))),
+    }
+}
+
+/// Write-ahead logging, demanded only once the file is known to be ours: it is written into the file.
+fn use_log(connection: &Connection) -> Result<(), Error> {
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(Error::Io("the file system does not support a write-ahead log".to_owned()))
+    }
+}
+
+fn check_schema(connection: &Connection) -> Result<(), Error> {
+    let mut statement = connection
+        .prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name, type")?;
+    let found = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<Vec<(String, String, String, String)>, _>>()?;
+    let expected = TABLES
+        .iter()
+        .map(|(name, sql)| ("table".to_owned(), (*name).to_owned(), (*name).to_owned(), (*sql).to_owned()));
+    if found.into_iter().eq(expected) {
+        Ok(())
+    } else {
+        Err(Error::Damaged("the vault's tables are not those of its format".to_owned()))
+    }
+}
+
+/// The full check: `quick_check` does not compare an index with its table.
+fn check_integrity(connection: &Connection) -> Result<(), Error> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(Error::Damaged("the database fails its integrity check".to_owned()))
+    }
+}

@@ -1,0 +1,345 @@
+//! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
+//! entry; what it refuses, it has not touched.
+
+use std::sync::Arc;
+
+use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
+use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
+use secrets_proto::{SecretName, SecretValue, Selector, Timestamp, Uuid};
+
+use crate::audit::{self, Event};
+use crate::caller::{Caller, Scope};
+use crate::crypto::keys::{Keys, Purpose};
+use crate::crypto::{self, seal};
+use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
+
+use super::Error;
+use super::catalog::{Catalog, Change};
+use super::manifest::Manifest;
+use super::record::Record;
+use super::unlocked::{Committed, record_place};
+
+/// How many versions of a value are kept, the present one included.
+const VERSIONS_KEPT: usize = 10;
+
+/// `last_used_at` is kept to this many seconds, so that a busy secret is not written on each reveal.
+const LAST_USED_STEP: i64 = 60;
+
+/// One transaction on an open vault, shared by the writes that arrived together.
+pub(super) struct Batch<'a> {
+    writing: Writing<'a>,
+    keys: &'a Keys,
+    catalog: &'a mut Catalog,
+    manifest: Manifest,
+    changes: Vec<Change>,
+    leaves_residue: bool,
+    purged: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Starts a transaction. `catalog` is changed along with it; if the batch does not commit, it is stale.
+    pub(super) fn begin(
+        store: &'a Store,
+        keys: &'a Keys,
+        catalog: &'a mut Catalog,
+        manifest: Manifest,
+    ) -> Result<Self, Error> {
+        let writing = store.begin()?;
+        Ok(Self {
+            writing,
+            keys,
+            catalog,
+            manifest,
+            changes: Vec::new(),
+            leaves_residue: false,
+            purged: false,
+        })
+    }
+
+    /// Makes everything durable, with the manifest that accounts for it.
+    pub(super) fn commit(mut self, lineage: &[u8; 16]) -> Result<(Committed, Manifest), Error> {
+        self.manifest.generation += 1;
+        self.writing.update_manifest(&self.manifest.seal(self.keys, lineage)?)?;
+        self.writing.commit()?;
+        let committed =
+            Committed { changes: self.changes, leaves_residue: self.leaves_residue, purged: self.purged };
+        Ok((committed, self.manifest))
+    }
+
+    /// Stores a new secret.
+    pub(super) fn create(&mut self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
+        if !caller.sees(&new.name) {
+            return Err(Error::Forbidden(Scope::Write));
+        }
+        if self.catalog.by_name(&new.name).is_some() {
+            return Err(Error::NameTaken);
+        }
+        let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+        let record = Record::new(id, new.name, new.provider, &new.value);
+        self.insert_value(&record, &new.value)?;
+        self.put(None, record, caller, AuditAction::Create)
+    }
+
+    /// Gives a secret a new value.
+    pub(super) fn update(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        new: &UpdateSecret,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        let old = self.find(caller, id, expected)?;
+        let record = old.next_with_value(&new.value);
+        self.insert_value(&record, &new.value)?;
+        self.drop_old_versions(id)?;
+        self.put(Some(&old), record, caller, AuditAction::Update)
+    }
+
+    /// Changes a secret's metadata.
+    pub(super) fn edit(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        patch: PatchSecret,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        let old = self.find(caller, id, expected)?;
+        if let Some(name) = &patch.name {
+            if !caller.sees(name) {
+                return Err(Error::Forbidden(Scope::Write));
+            }
+            if self.catalog.by_name(name).is_some_and(|other| other.id != id) {
+                return Err(Error::NameTaken);
+            }
+        }
+        let record = old.next(|meta| {
+            meta.name = patch.name.unwrap_or_else(|| meta.name.clone());
+            meta.provider = patch.provider.unwrap_or_else(|| meta.provider.clone());
+            meta.note = patch.note.unwrap_or_else(|| meta.note.clone());
+            meta.expires_at = patch.expires_at.unwrap_or(meta.expires_at);
+        });
+        self.put(Some(&old), record, caller, AuditAction::Edit)
+    }
+
+    /// Moves a secret to the trash; its name is free at once.
+    pub(super) fn delete(&mut self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<(), Error> {
+        let old = self.find(caller, id, expected)?;
+        let record = old.next(|meta| meta.deleted_at = Some(meta.updated_at));
+        self.put(Some(&old), record, caller, AuditAction::Delete).map(drop)
+    }
+
+    /// Destroys a secret with all its versions, in the trash or not.
+    pub(super) fn purge(&mut self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<(), Error> {
+        let old = self.catalog.any(id).filter(|record| caller.sees(&record.meta.name)).cloned();
+        let old = old.ok_or(Error::NotFound)?;
+        check_version(&old, expected)?;
+        for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
+            self.delete_row(&row)?;
+        }
+        self.delete_record(&old)?;
+        self.apply(Change::Remove(id));
+        self.purged = true;
+        self.audit(caller, Event::done(AuditAction::Purge, vec![old.meta.name.clone()]))
+    }
+
+    /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
+    pub(super) fn reveal(&mut self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
+        let (records, missing) = self.select(caller, &request.secrets);
+        let mut event = Event {
+            purpose: Some(request.purpose),
+            command: request.command,
+            reason: request.reason,
+            ..Event::done(
+                AuditAction::Reveal,
+                records.iter().map(|record| record.meta.name.clone()).collect(),
+            )
+        };
+        if !missing.is_empty() {
+            event.outcome = AuditOutcome::Denied;
+            event.names.extend(request.secrets.into_iter().enumerate().filter_map(|(at, selector)| {
+                match selector {
+                    Selector::Name(name) if missing.contains(&at) => Some(name),
+                    Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
+                }
+            }));
+            self.audit(caller, event)?;
+            return Err(Error::Missing(missing));
+        }
+        let secrets = records
+            .iter()
+            .map(|record| {
+                let value = self.open_value(record)?;
+                Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        for record in records {
+            self.touch(&record)?;
+        }
+        self.audit(caller, event)?;
+        Ok(RevealReply { secrets })
+    }
+
+    /// Adds an entry to the audit log: sealed, and chained to the one before.
+    pub(super) fn audit(&mut self, caller: &Caller, event: Event) -> Result<(), Error> {
+        let plaintext =
+            audit::encode(caller, event).ok_or(Error::Internal("an audit entry does not encode"))?;
+        let sequence = self.manifest.audit_count + 1;
+        let sealed = seal::seal(self.keys, audit_place(&sequence.to_be_bytes(), sequence), &plaintext)?;
+        let mac = audit_mac(self.keys, &self.manifest.audit_head, sequence, &sealed);
+        self.writing.append_audit(&AuditRow { sequence, sealed, mac })?;
+        (self.manifest.audit_count, self.manifest.audit_head) = (sequence, mac);
+        Ok(())
+    }
+
+    /// The secret with this id, as far as the caller can tell, if it has the version that the caller expects.
+    fn find(&self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<Arc<Record>, Error> {
+        let found = self.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
+        let record = found.cloned().ok_or(Error::NotFound)?;
+        check_version(&record, expected)?;
+        Ok(record)
+    }
+
+    /// The secrets selected, in order of first appearance and each once, and the positions of selectors without any.
+    fn select(&self, caller: &Caller, selectors: &[Selector]) -> (Vec<Arc<Record>>, Vec<usize>) {
+        let mut selected: Vec<Arc<Record>> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut missing = Vec::new();
+        for (at, selector) in selectors.iter().enumerate() {
+            let matches: Vec<&Arc<Record>> = match selector {
+                Selector::Id(id) => self.catalog.by_id(*id).into_iter().collect(),
+                Selector::Name(name) => self.catalog.by_name(name).into_iter().collect(),
+                Selector::Glob(glob) => self
+                    .catalog
+                    .live()
+                    .filter(|record| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str()))
+                    .collect(),
+            };
+            let mut any = false;
+            for record in matches.into_iter().filter(|record| caller.sees(&record.meta.name)) {
+                any = true;
+                if seen.insert(record.id) {
+                    selected.push(Arc::clone(record));
+                }
+            }
+            if !any {
+                missing.push(at);
+            }
+        }
+        (selected, missing)
+    }
+
+    /// Writes a record in place of `old`, if there was one, with its audit entry.
+    fn put(
+        &mut self,
+        old: Option<&Record>,
+        record: Record,
+        caller: &Caller,
+        action: AuditAction,
+    ) -> Result<SecretDetail, Error> {
+        if let Some(old) = old {
+            self.delete_record(old)?;
+        }
+        let names = names_of(old, &record);
+        let detail = record.to_detail();
+        self.insert_record(record)?;
+        self.audit(caller, Event::done(action, names))?;
+        Ok(detail)
+    }
+
+    /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.
+    fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let recent = |last: Timestamp| now.as_second() - last.as_second() < LAST_USED_STEP;
+        if record.meta.last_used_at.is_some_and(recent) {
+            return Ok(());
+        }
+        let mut used = Record::clone(record);
+        used.meta.last_used_at = Some(now);
+        self.delete_record(record)?;
+        self.insert_record(used)
+    }
+
+    fn insert_record(&mut self, record: Record) -> Result<(), Error> {
+        let place = record_place("secret", record.id.as_bytes(), record.version);
+        let sealed = seal::seal(self.keys, place, &record.encode()?)?;
+        self.insert_row(&RecordRow {
+            kind: RecordKind::Secret,
+            id: *record.id.as_bytes(),
+            version: record.version,
+            sealed,
+        })?;
+        self.apply(Change::Put(Arc::new(record)));
+        Ok(())
+    }
+
+    fn delete_record(&mut self, record: &Record) -> Result<(), Error> {
+        let row = self.writing.record(RecordKind::Secret, record.id.as_bytes(), record.version)?;
+        self.delete_row(&row.ok_or_else(|| Error::Corrupt("a secret's row is missing".to_owned()))?)
+    }
+
+    fn insert_value(&mut self, record: &Record, value: &SecretValue) -> Result<(), Error> {
+        let version = record.meta.value_version;
+        let place = record_place("value", record.id.as_bytes(), version);
+        let sealed = seal::seal(self.keys, place, value.expose().as_bytes())?;
+        self.insert_row(&RecordRow { kind: RecordKind::Value, id: *record.id.as_bytes(), version, sealed })
+    }
+
+    fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
+        let version = record.meta.value_version;
+        let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), version)?;
+        let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing".to_owned()))?;
+        let plaintext = seal::open(self.keys, record_place("value", &row.id, version), &row.sealed)
+            .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
+        SecretValue::from_bytes(plaintext.to_vec())
+            .map_err(|_| Error::Corrupt("a secret's value is not of its form".to_owned()))
+    }
+
+    fn drop_old_versions(&mut self, id: Uuid) -> Result<(), Error> {
+        let rows = self.writing.records_of(RecordKind::Value, id.as_bytes())?;
+        for row in rows.iter().rev().skip(VERSIONS_KEPT) {
+            self.delete_row(row)?;
+        }
+        Ok(())
+    }
+
+    fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.writing.insert_record(row)?;
+        self.manifest.add(self.keys, row)
+    }
+
+    fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.writing.delete_record(row)?;
+        self.leaves_residue = true;
+        self.manifest.remove(self.keys, row)
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.catalog.apply(&change);
+        self.changes.push(change);
+    }
+}
+
+/// Where an audit entry's sealed content belongs.
+pub(super) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
+    seal::Place { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
+}
+
+/// The MAC that chains an audit entry to the one before: (MAC before, sequence u64, sealed).
+pub(super) fn audit_mac(keys: &Keys, before: &[u8; 32], sequence: u64, sealed: &[u8]) -> [u8; 32] {
+    keys.mac(Purpose::Audit, &[before, &sequence.to_be_bytes(), sealed])
+}
+
+fn check_version(record: &Record, expected: Option<u64>) -> Result<(), Error> {
+    match expected {
+        Some(version) if version != record.version => Err(Error::Stale),
+        _ => Ok(()),
+    }
+}
+
+/// The names that an audit entry about this change concerns: the new one, and the old one if it was another.
+fn names_of(old: Option<&Record>, new: &Record) -> Vec<SecretName> {
+    let mut names = vec![new.meta.name.clone()];
+    names.extend(old.map(|old| old.meta.name.clone()).filter(|name| *name != new.meta.name));
+    names
+}

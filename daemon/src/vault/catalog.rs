@@ -1,0 +1,73 @@
+//! The index of all secrets, in memory: what listings and lookups are served from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use secrets_proto::{SecretName, Uuid};
+
+use super::record::Record;
+
+/// Every secret by id, and those outside the trash by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalog {
+    by_id: HashMap<Uuid, Arc<Record>>,
+    by_name: BTreeMap<SecretName, Arc<Record>>,
+}
+
+/// One step from a catalog to the next.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// This is now the secret with its id.
+    Put(Arc<Record>),
+    /// The secret with this id is gone.
+    Remove(Uuid),
+}
+
+impl Catalog {
+    /// Takes a step. A record replaces the earlier one with its id, under whatever name that had.
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Put(record) => {
+                self.forget(record.id);
+                if !record.is_deleted() {
+                    self.by_name.insert(record.meta.name.clone(), Arc::clone(record));
+                }
+                self.by_id.insert(record.id, Arc::clone(record));
+            }
+            Change::Remove(id) => self.forget(*id),
+        }
+    }
+
+    fn forget(&mut self, id: Uuid) {
+        if let Some(old) = self.by_id.remove(&id)
+            && !old.is_deleted()
+        {
+            self.by_name.remove(&old.meta.name);
+        }
+    }
+
+    /// The secret with this id, in the trash or not.
+    pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
+        self.by_id.get(&id)
+    }
+
+    /// The secret with this id, unless it is in the trash.
+    pub(super) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
+        self.any(id).filter(|record| !record.is_deleted())
+    }
+
+    /// The secret with this name.
+    pub(super) fn by_name(&self, name: &SecretName) -> Option<&Arc<Record>> {
+        self.by_name.get(name)
+    }
+
+    /// All secrets outside the trash, by name.
+    pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
+        self.by_name.values()
+    }
+
+    /// All secrets, the trash included, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.by_id.values()
+    }
+}

@@ -1,0 +1,120 @@
+//! Deriving keys off the request path: one at a time, few in the queue, and wrong ones answered late.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use secrets_proto::{FieldErrorType, Invalid};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::crypto::recovery::RecoveryKey;
+use crate::crypto::slot::SlotKind;
+use crate::files;
+
+use super::{Error, Key, KeyField};
+
+/// The most derivations that may wait.
+const QUEUE: usize = 8;
+
+/// The delay of the first wrong key; it doubles with each further one up to the last.
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const DOUBLINGS: u32 = 4;
+
+/// Bounds on what a passphrase and a key file may hold, in bytes.
+const PASSPHRASE_MAX: usize = 1_024;
+const KEY_FILE_MIN: usize = 32;
+const KEY_FILE_MAX: u64 = 4_096;
+
+/// The queue for derivations.
+pub(super) struct Derivations {
+    /// One at a time: each may take gigabytes and a core.
+    turn: Semaphore,
+    waiting: AtomicUsize,
+    wrong_in_a_row: AtomicU32,
+}
+
+impl Default for Derivations {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), waiting: AtomicUsize::new(0), wrong_in_a_row: AtomicU32::new(0) }
+    }
+}
+
+impl Derivations {
+    /// Runs `work` on a thread of its own when its turn comes.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _place = Place::take(&self.waiting)?;
+        let _turn =
+            self.turn.acquire().await.map_err(|_| Error::Internal("the derivation queue is closed"))?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal("a derivation panicked"))?
+    }
+
+    /// Delays the answer to a wrong key, longer each time. Only its own caller waits: the turn is already given on.
+    pub(super) async fn delay_if_wrong<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        match &outcome {
+            Ok(_) => self.wrong_in_a_row.store(0, Ordering::Relaxed),
+            Err(Error::WrongKey) => {
+                let before = self.wrong_in_a_row.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(wrong_in_a_row = before.saturating_add(1), "a key did not open the vault");
+                tokio::time::sleep(FIRST_DELAY * 2_u32.pow(before.min(DOUBLINGS))).await;
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+}
+
+/// A place in the queue, given back when dropped: also when the caller goes away.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Result<Self, Error> {
+        let place = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The bytes of an offered key, and the kind of slot that they may open.
+pub(super) fn secret_of(key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
+    use FieldErrorType::{StringTooLong, StringTooShort, ValueError};
+    match key {
+        Key::Passphrase(passphrase) => {
+            let unusable =
+                |kind, message| Error::UnusableKey(KeyField::Passphrase, Invalid::new(kind, message));
+            match passphrase.expose().len() {
+                0 => Err(unusable(StringTooShort, "a passphrase has at least 1 byte")),
+                1..=PASSPHRASE_MAX => {
+                    Ok((SlotKind::Passphrase, Zeroizing::new(passphrase.expose().as_bytes().to_vec())))
+                }
+                _ => Err(unusable(StringTooLong, "a passphrase has at most 1024 bytes")),
+            }
+        }
+        Key::File(path) => {
+            let unusable = |message| Error::UnusableKey(KeyField::KeyFile, Invalid::new(ValueError, message));
+            let content = files::read_private(&path, KEY_FILE_MAX).map_err(|error| {
+                // Not the system's words: they would tell a caller about files that it cannot see itself.
+                tracing::info!(%error, "a key file cannot be used");
+                unusable(
+                    "the key file cannot be used; name a regular file of yours by its absolute path, with mode 0600 and at most 4096 bytes",
+                )
+            })?;
+            if content.len() < KEY_FILE_MIN {
+                return Err(unusable("a key file has at least 32 bytes"));
+            }
+            Ok((SlotKind::KeyFile, content))
+        }
+        Key::Recovery(text) => {
+            let key = RecoveryKey::parse(&text)
+                .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
+            Ok((SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The vault's thread: it alone touches the file and moves the vault from state to state. Requests reach it
+//! over a channel, in order; writes that wait together share one commit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use secrets_proto::audit::{AuditAction, AuditEntry};
+use secrets_proto::vault::MemoryLock;
+use secrets_proto::{SecretName, Timestamp};
+use tokio::sync::oneshot;
+
+use crate::audit::{self, Event};
+use crate::caller::Caller;
+use crate::crypto;
+use crate::crypto::keys::{DataKey, Identity, Keys};
+use crate::crypto::seal;
+use crate::files;
+use crate::store::{HeaderRow, SlotRow, Store};
+
+use super::batch::{Batch, audit_place};
+use super::manifest::Manifest;
+use super::shared::{Published, Shared, View};
+use super::slots::{self, NewSlot};
+use super::unlocked::Unlocked;
+use super::{AuditQuery, Error};
+
+/// The most writes that share a commit.
+const BATCH: usize = 128;
+
+/// How long removed content may stay in the log when nothing else is to be done.
+const RESIDUE: Duration = Duration::from_secs(1);
+
+/// What the thread can be asked.
+pub(super) enum Command {
+    /// The key slots, to derive a key for one of them.
+    Slots(Reply<FoundSlots>),
+    /// Make the vault with these slots and open it.
+    Init(Caller, Vec<NewSlot>, Reply<()>),
+    /// Open the vault, unless it was locked after `locks` was read.
+    Unlock { caller: Caller, data: DataKey, locks: u64, reply: Reply<()> },
+    /// Wipe and close.
+    Lock(Caller, Reply<()>),
+    /// A write or reveal.
+    Write(Box<dyn Work>),
+    /// Audit entries.
+    Audit(AuditQuery, Reply<Vec<AuditEntry>>),
+    /// Wipe, close and end the thread.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// The key slots, and what is needed to use one.
+pub(super) struct FoundSlots {
+    pub(super) identity: Identity,
+    pub(super) slots: Vec<SlotRow>,
+    /// How often the vault was locked so far: a lock beats an unlock that began before it.
+    pub(super) locks: u64,
+}
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A write: run in a batch, answered once the batch is durable.
+pub(super) trait Work: Send {
+    /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
+    /// Answers with the result, or with what kept the batch from becoming durable.
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+/// The thread's state.
+pub(super) struct Keeper {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    idle_lock: Duration,
+    max_lock: Duration,
+    state: State,
+    /// Since when removed content waits in the log.
+    residue: Option<Instant>,
+    locks: u64,
+}
+
+enum State {
+    Uninitialized,
+    Locked(Locked),
+    Unlocked(Box<Unlocked>),
+}
+
+/// A vault without keys; the file may be open already, while a key is derived.
+#[derive(Default)]
+struct Locked {
+    store: Option<Store>,
+}
+
+impl Locked {
+    fn open(&mut self, path: &PathBuf) -> Result<&Store, Error> {
+        if self.store.is_none() {
+            if !files::check_private_file(path).map_err(|error| Error::Storage(error.to_string()))? {
+                return Err(Error::Corrupt("the vault's file has disappeared".to_owned()));
+            }
+            self.store = Some(Store::open(path)?);
+        }
+        self.store.as_ref().ok_or(Error::Internal("the store is not open"))
+    }
+
+    fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
+        self.open(&path)?;
+        let store = self.store.ok_or(Error::Internal("the store is not open"))?;
+        Unlocked::open(path, store, data)
+    }
+}
+
+impl Keeper {
+    /// A keeper of the vault at `path`, locked if the file is there.
+    pub(super) fn new(
+        path: PathBuf,
+        exists: bool,
+        shared: Arc<Shared>,
+        idle_lock: Duration,
+        max_lock: Duration,
+    ) -> Self {
+        let state = if exists { State::Locked(Locked::default()) } else { State::Uninitialized };
+        Self { path, shared, idle_lock, max_lock, state, residue: None, locks: 0 }
+    }
+
+    /// Serves commands until told to end, or until nobody is left to ask.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut next = None;
+        loop {
+            let command = match next.take().map_or_else(|| self.wait(commands), Some) {
+                Some(Command::Shutdown(done)) => {
+                    self.lock(&Caller::daemon("shutdown"));
+                    let _ = done.send(());
+                    return;
+                }
+                Some(command) => command,
+                None => return,
+            };
+            match command {
+                Command::Slots(reply) => send(reply, self.slots()),
+                Command::Init(caller, slots, reply) => send(reply, self.init(&caller, &slots)),
+                Command::Unlock { caller, data, locks, reply } => {
+                    send(reply, self.unlock(&caller, data, locks))
+                }
+                Command::Lock(caller, reply) => {
+                    self.lock(&caller);
+                    send(reply, Ok(()));
+                }
+                Command::Write(work) => next = self.write(work, commands),
+                Command::Audit(query, reply) => send(reply, self.audit_entries(&query)),
+                Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
+            }
+        }
+    }
+
+    /// The next command; meanwhile removes residue and locks when it is time. Without either, it sleeps.
+    fn wait(&mut self, commands: &Receiver<Command>) -> Option<Command> {
+        loop {
+            let locks_in = self.locks_in();
+            if locks_in == Some(Duration::ZERO) {
+                self.lock(&Caller::daemon("auto-lock"));
+                continue;
+            }
+            let residue_in = self.residue.map(|since| RESIDUE.saturating_sub(since.elapsed()));
+            if residue_in == Some(Duration::ZERO) {
+                self.remove_residue();
+                continue;
+            }
+            let deadline = [locks_in, residue_in].into_iter().flatten().min();
+            let received = match deadline {
+                Some(deadline) => commands.recv_timeout(deadline),
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// How long until the vault locks by itself; `None` is never.
+    fn locks_in(&self) -> Option<Duration> {
+        let since = self.shared.read().view().ok()?.since;
+        let idle = (!self.idle_lock.is_zero()).then(|| self.idle_lock.saturating_sub(self.shared.idle_for()));
+        let max = (!self.max_lock.is_zero()).then(|| self.max_lock.saturating_sub(since.elapsed()));
+        [idle, max].into_iter().flatten().min()
+    }
+
+    fn remove_residue(&mut self) {
+        self.residue = None;
+        if let State::Unlocked(vault) = &mut self.state
+            && let Err(error) = vault.checkpoint()
+        {
+            tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
+        }
+    }
+
+    fn slots(&mut self) -> Result<FoundSlots, Error> {
+        let store = match &mut self.state {
+            State::Uninitialized => return Err(Error::Uninitialized),
+            State::Locked(locked) => locked.open(&self.path)?,
+            State::Unlocked(vault) => vault.store()?,
+        };
+        let header = store.header()?;
+        let identity = Identity { vault: header.vault, epoch: header.epoch };
+        Ok(FoundSlots { identity, slots: store.slots()?, locks: self.locks })
+    }
+
+    fn init(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+        let State::Uninitialized = self.state else { return Err(Error::AlreadyInitialized) };
+        let identity = Identity { vault: crypto::random()?, epoch: 1 };
+        let data = DataKey::generate()?;
+        let keys = Keys::derive(data, identity)?;
+        let rows = slots.iter().map(|slot| slot.to_row(&keys)).collect::<Result<Vec<_>, _>>()?;
+        let mut header = HeaderRow {
+            vault: identity.vault,
+            lineage: crypto::random()?,
+            epoch: identity.epoch,
+            mac: [0; 32],
+        };
+        header.mac = slots::header_mac(&keys, &header, &rows);
+        let manifest = Manifest::empty(header.mac).seal(&keys, &header.lineage)?;
+
+        // Made under another name, whole and durable, and only then given its own: a crash leaves no half vault,
+        // and a file that has appeared meanwhile is not overwritten.
+        let draft = self.path.with_extension("db.new");
+        let storage = |error: files::Error| Error::Storage(error.to_string());
+        files::remove_if_there(&draft).map_err(storage)?;
+        files::remove_if_there(&draft.with_extension("new-wal")).map_err(storage)?;
+        files::open_private(&draft).map_err(storage)?;
+        Store::create(&draft, &header, &rows, &manifest)?;
+        match renameat_with(CWD, &draft, CWD, &self.path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => return Err(Error::AlreadyInitialized),
+            Err(error) => return Err(Error::Storage(error.to_string())),
+        }
+        if let Some(directory) = self.path.parent() {
+            files::sync_dir(directory).map_err(storage)?;
+        }
+        self.state = State::Locked(Locked::default());
+        *self.shared.write() = Published::Locked;
+        self.open(caller, keys.into_data(), AuditAction::Init)
+    }
+
+    fn unlock(&mut self, caller: &Caller, data: DataKey, locks: u64) -> Result<(), Error> {
+        match self.state {
+            _ if locks != self.locks => Err(Error::Locked),
+            State::Uninitialized => Err(Error::Uninitialized),
+            // The key was right; there is nothing more to do.
+            State::Unlocked(_) => Ok(()),
+            State::Locked(_) => self.open(caller, data, AuditAction::Unlock),
+        }
+    }
+
+    fn open(&mut self, caller: &Caller, data: DataKey, action: AuditAction) -> Result<(), Error> {
+        let State::Locked(locked) = &mut self.state else {
+            return Err(Error::Internal("the vault is not locked"));
+        };
+        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data)?;
+        if let Err(error) = vault.in_batch(|batch| batch.audit(caller, Event::done(action, Vec::new()))) {
+            // A full disk must not keep its owner out; whatever needs the log will fail by itself.
+            tracing::warn!(%error, "the unlock is missing in the audit log");
+        }
+        self.shared.touch();
+        *self.shared.write() = Published::Unlocked(View {
+            catalog: vault.catalog().clone(),
+            rendered: None,
+            tag: vault.tag(),
+            slots: vault.slots(),
+            memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
+            since: Instant::now(),
+            since_time: Timestamp::now(),
+        });
+        self.state = State::Unlocked(Box::new(vault));
+        tracing::info!("unlocked");
+        Ok(())
+    }
+
+    /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
+    fn lock(&mut self, caller: &Caller) {
+        self.locks += 1;
+        if let State::Locked(locked) = &mut self.state {
+            locked.store = None;
+        }
+        if !matches!(self.state, State::Unlocked(_)) {
+            return;
+        }
+        *self.shared.write() = Published::Locked;
+        self.residue = None;
+        let State::Unlocked(mut vault) = std::mem::replace(&mut self.state, State::Locked(Locked::default()))
+        else {
+            return;
+        };
+        if !vault.is_in_doubt()
+            && let Err(error) =
+                vault.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Lock, Vec::new())))
+        {
+            tracing::warn!(%error, "the lock is missing in the audit log");
+        }
+        if let Err(error) = vault.close() {
+            tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
+        }
+        tracing::info!("locked");
+    }
+
+    /// Runs this write, and those that wait behind it, in one batch. Returns the command that ended the run of writes.
+    fn write(&mut self, first: Box<dyn Work>, commands: &Receiver<Command>) -> Option<Command> {
+        let mut works = vec![first];
+        let mut next = None;
+        while works.len() < BATCH && next.is_none() {
+            match commands.try_recv() {
+                Ok(Command::Write(work)) => works.push(work),
+                Ok(other) => next = Some(other),
+                Err(_) => break,
+            }
+        }
+        let outcome = match &mut self.state {
+            State::Uninitialized => Err(Error::Uninitialized),
+            State::Locked(_) => Err(Error::Locked),
+            State::Unlocked(vault) => {
+                let in_doubt = vault.is_in_doubt();
+                let outcome = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)));
+                if in_doubt
+                    && outcome.is_ok()
+                    && let Published::Unlocked(view) = &mut *self.shared.write()
+                {
+                    // The file was read anew: what is published may lack its last step.
+                    (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+                }
+                outcome.map(|committed| (committed, vault.tag()))
+            }
+        };
+        let outcome = outcome.map(|(committed, tag)| {
+            if committed.purged {
+                self.remove_residue();
+            }
+            self.shared.apply(&committed.changes, tag);
+            self.shared.touch();
+            if committed.leaves_residue {
+                self.residue.get_or_insert_with(Instant::now);
+            }
+        });
+        for work in works {
+            work.answer(outcome.clone());
+        }
+        next
+    }
+
+    fn audit_entries(&mut self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+        let State::Unlocked(vault) = &mut self.state else {
+            return self.shared.read().view().map(|_| Vec::new());
+        };
+        let (store, keys) = vault.parts()?;
+        let mut entries = Vec::new();
+        store.for_each_audit_entry_back(u64::MAX >> 1, |row| -> Result<bool, Error> {
+            let place_row = row.sequence.to_be_bytes();
+            let damaged = || Error::Corrupt("an audit entry is not authentic".to_owned());
+            let plaintext = seal::open(keys, audit_place(&place_row, row.sequence), &row.sealed)
+                .map_err(|_| damaged())?;
+            let entry = audit::decode(row.sequence, &plaintext).ok_or_else(damaged)?;
+            if query.since.is_some_and(|since| entry.time < since) {
+                return Ok(false);
+            }
+            if query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name)) {
+                entries.push(entry);
+            }
+            Ok(query.limit.is_none_or(|limit| entries.len() < limit))
+        })?;
+        entries.reverse();
+        Ok(entries)
+    }
+}
+
+fn send<T>(reply: Reply<T>, answer: Result<T, Error>) {
+    // The asker may have gone; then nobody needs the answer.
+    let _ = reply.send(answer);
+}

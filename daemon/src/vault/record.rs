@@ -1,0 +1,134 @@
+//! A secret's metadata in memory, and its sealed form. The sealed form is a type of its own, so that the
+//! wire can change without the file.
+
+use secrets_proto::reveal::Remark;
+use secrets_proto::secret::{Secret, SecretDetail, SizeClass};
+use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::Error;
+use super::mask::mask;
+
+/// Everything about a secret but its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The id, which is also the row's.
+    pub(super) id: Uuid,
+    /// Counts every change; the row's version.
+    pub(super) version: u64,
+    /// What changes with the secret.
+    pub(super) meta: Meta,
+}
+
+/// The sealed part of a record, stored as JSON. Fields may be added if they have a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Meta {
+    pub(super) name: SecretName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) provider: Option<Provider>,
+    pub(super) mask: String,
+    pub(super) size: u64,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// The version in which the present value was stored; the value's row has this version.
+    pub(super) value_version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<Remark>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<Timestamp>,
+    /// When a value was last handed over, to the minute: exact times are in the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_used_at: Option<Timestamp>,
+    /// When it was moved to the trash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// A new secret's first version.
+    pub(super) fn new(id: Uuid, name: SecretName, provider: Option<Provider>, value: &SecretValue) -> Self {
+        let now = Timestamp::now();
+        let meta = Meta {
+            name,
+            provider,
+            mask: mask(value),
+            size: value.expose().len() as u64,
+            created_at: now,
+            updated_at: now,
+            value_version: 1,
+            note: None,
+            expires_at: None,
+            last_used_at: None,
+            deleted_at: None,
+        };
+        Self { id, version: 1, meta }
+    }
+
+    /// The next version, changed by `change`.
+    pub(super) fn next(&self, change: impl FnOnce(&mut Meta)) -> Self {
+        let mut next = self.clone();
+        next.version += 1;
+        next.meta.updated_at = Timestamp::now();
+        change(&mut next.meta);
+        next
+    }
+
+    /// The next version, with this value.
+    pub(super) fn next_with_value(&self, value: &SecretValue) -> Self {
+        let version = self.version + 1;
+        self.next(|meta| {
+            meta.mask = mask(value);
+            meta.size = value.expose().len() as u64;
+            meta.value_version = version;
+        })
+    }
+
+    /// Whether it is in the trash.
+    pub(super) const fn is_deleted(&self) -> bool {
+        self.meta.deleted_at.is_some()
+    }
+
+    /// The plaintext of the sealed form.
+    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        serde_json::to_vec(&self.meta)
+            .map(Zeroizing::new)
+            .map_err(|_| Error::Internal("a record does not encode"))
+    }
+
+    /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
+    pub(super) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
+        let meta = serde_json::from_slice(plaintext)
+            .map_err(|_| Error::Corrupt("a secret's metadata is not of its form".to_owned()))?;
+        Ok(Self { id, version, meta })
+    }
+
+    /// The six fields of the wire.
+    pub(super) fn to_secret(&self) -> Secret {
+        Secret {
+            id: self.id,
+            name: self.meta.name.clone(),
+            provider: self.meta.provider.clone(),
+            masked_value: self.meta.mask.clone(),
+            created_at: self.meta.created_at,
+            updated_at: self.meta.updated_at,
+        }
+    }
+
+    /// All that the wire may show.
+    pub(super) fn to_detail(&self) -> SecretDetail {
+        SecretDetail {
+            secret: self.to_secret(),
+            version: self.version,
+            last_used_at: self.meta.last_used_at,
+            expires_at: self.meta.expires_at,
+            note: self.meta.note.clone(),
+            size_class: match self.meta.size {
+                ..=1_024 => SizeClass::Small,
+                ..=8_192 => SizeClass::Medium,
+                _ => SizeClass::Large,
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the vault's thread publishes for everyone to read without asking it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use secrets_proto::Timestamp;
+use secrets_proto::vault::MemoryLock;
+
+use super::catalog::{Catalog, Change};
+use super::{Error, Rendered};
+
+/// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
+pub(super) struct Shared {
+    state: RwLock<Published>,
+    started: Instant,
+    /// Milliseconds from `started` to the last reveal or write.
+    last_use: AtomicU64,
+}
+
+/// What can be known of the vault without its thread.
+pub(super) enum Published {
+    /// There is no vault.
+    Uninitialized,
+    /// There is one, locked.
+    Locked,
+    /// Open for reading.
+    Unlocked(View),
+}
+
+/// An open vault's readable part.
+pub(super) struct View {
+    /// All secrets.
+    pub(super) catalog: Catalog,
+    /// The list as the router rendered it, until the next change.
+    pub(super) rendered: Option<Rendered>,
+    /// Changes with the catalog.
+    pub(super) tag: String,
+    /// The number of key slots.
+    pub(super) slots: usize,
+    /// Whether the keys are kept out of swap.
+    pub(super) memory_lock: MemoryLock,
+    /// When the vault was opened.
+    pub(super) since: Instant,
+    /// The same on the wall clock.
+    pub(super) since_time: Timestamp,
+}
+
+impl Shared {
+    /// Starts with this state.
+    pub(super) fn new(state: Published) -> Self {
+        Self { state: RwLock::new(state), started: Instant::now(), last_use: AtomicU64::new(0) }
+    }
+
+    /// The present state.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Published> {
+        // A panic elsewhere cannot have left it half changed: every change is one assignment or `apply`.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present state, to be changed.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Published> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the steps of a commit.
+    pub(super) fn apply(&self, changes: &[Change], tag: String) {
+        if changes.is_empty() {
+            return;
+        }
+        if let Published::Unlocked(view) = &mut *self.write() {
+            changes.iter().for_each(|change| view.catalog.apply(change));
+            view.rendered = None;
+            view.tag = tag;
+        }
+    }
+
+    /// Notes a reveal or write.
+    pub(super) fn touch(&self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_use.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// How long ago the last reveal or write was.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_use.load(Ordering::Relaxed)))
+    }
+}
+
+impl Published {
+    /// The open vault, or why there is none.
+    pub(super) const fn view(&self) -> Result<&View, Error> {
+        match self {
+            Self::Unlocked(view) => Ok(view),
+            Self::Locked => Err(Error::Locked),
+            Self::Uninitialized => Err(Error::Uninitialized),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Key slots between their rows and the keys they wrap.
+
+use secrets_proto::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::keys::{DataKey, Identity, Keys, Purpose};
+use crate::crypto::seal::{self, Place};
+use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
+use crate::store::{HeaderRow, SlotRow};
+
+use super::Error;
+
+/// A slot whose key was derived, ready to wrap a data key.
+pub(super) struct NewSlot {
+    params: SlotParams,
+    key: SlotKey,
+}
+
+/// What is kept about a slot for its owner, sealed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    created_at: Timestamp,
+}
+
+impl NewSlot {
+    /// Derives the key of a new slot. Takes as long as `cost` says.
+    pub(super) fn derive(kind: SlotKind, cost: KdfCost, secret: &[u8]) -> Result<Self, Error> {
+        let cost = if kind == SlotKind::Passphrase { cost } else { KdfCost::NONE };
+        let params = SlotParams::generate(kind, cost)?;
+        let key = SlotKey::derive(&params, secret)?;
+        Ok(Self { params, key })
+    }
+
+    /// The slot's row, with the data key of `keys` wrapped.
+    pub(super) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
+        let SlotParams { id, kind, cost, salt } = &self.params;
+        let description = serde_json::to_vec(&Description { created_at: Timestamp::now() })
+            .map_err(|_| Error::Internal("a slot's description does not encode"))?;
+        Ok(SlotRow {
+            id: *id,
+            kind: kind.number(),
+            memory_kib: cost.memory_kib,
+            passes: cost.passes,
+            lanes: cost.lanes,
+            salt: *salt,
+            wrapped: self.key.wrap(&self.params, keys.identity(), keys.data())?,
+            sealed: seal::seal(keys, place(id), &description)?,
+        })
+    }
+}
+
+/// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried.
+pub(super) fn open_one(
+    slots: &[SlotRow],
+    identity: Identity,
+    kind: SlotKind,
+    secret: &[u8],
+) -> Result<DataKey, Error> {
+    for slot in slots.iter().filter(|slot| slot.kind == kind.number()) {
+        let params = SlotParams {
+            id: slot.id,
+            kind,
+            cost: KdfCost { memory_kib: slot.memory_kib, passes: slot.passes, lanes: slot.lanes },
+            salt: slot.salt,
+        };
+        if let Ok(data) = SlotKey::derive(&params, secret)?.unwrap(&params, identity, &slot.wrapped) {
+            return Ok(data);
+        }
+    }
+    Err(Error::WrongKey)
+}
+
+/// The MAC over the header and all slots: (vault, lineage, epoch u32), then for each slot by id (id, kind u32, memory
+/// u32, passes u32, lanes u32, salt, wrapped, sealed), each part with its length before it.
+pub(super) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[SlotRow]) -> [u8; 32] {
+    let mut parts = vec![header.vault.to_vec(), header.lineage.to_vec(), header.epoch.to_be_bytes().to_vec()];
+    let mut slots: Vec<&SlotRow> = slots.iter().collect();
+    slots.sort_by_key(|slot| slot.id);
+    for slot in slots {
+        parts.push(slot.id.to_vec());
+        for number in [slot.kind, slot.memory_kib, slot.passes, slot.lanes] {
+            parts.push(number.to_be_bytes().to_vec());
+        }
+        parts.push(slot.salt.to_vec());
+        parts.push(slot.wrapped.clone());
+        parts.push(slot.sealed.clone());
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    keys.mac(Purpose::Header, &parts)
+}
+
+fn place(id: &[u8; 16]) -> Place<'_> {
+    Place { table: "slot", row: id, column: "sealed", version: 0 }
+}

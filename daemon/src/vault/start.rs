@@ -1,0 +1,80 @@
+//! Taking possession of a vault: its directories, its lock, its thread.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rustix::fs::{FlockOperation, flock};
+use secrets_proto::vault::MemoryLock;
+
+use crate::files;
+use crate::memory::Pinned;
+
+use super::derivation::Derivations;
+use super::keeper::Keeper;
+use super::shared::{Published, Shared};
+use super::{Settings, Vault};
+
+/// Why the vault could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Another daemon has it; its pid if it could be read.
+    #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Running(Option<u32>),
+    /// A file or directory cannot be used.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// The system gives no thread.
+    #[error("the vault's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Takes the vault's lock and starts its thread, which holds the lock for as long as it runs.
+pub(super) fn start(settings: Settings) -> Result<Vault, StartError> {
+    let data_dir = files::private_dir(&settings.data_dir)?;
+    files::private_dir(&settings.state_dir)?;
+    let lock = take_lock(&data_dir.join("vault.lock"))?;
+
+    let path = data_dir.join("vault.db");
+    let exists = files::check_private_file(&path)?;
+    let shared = Arc::new(Shared::new(if exists { Published::Locked } else { Published::Uninitialized }));
+    let (commands, received) = mpsc::channel();
+    let keeper = Keeper::new(path, exists, Arc::clone(&shared), settings.idle_lock, settings.max_lock);
+    thread::Builder::new()
+        .name("vault".to_owned())
+        .spawn(move || {
+            keeper.run(&received);
+            drop(lock);
+        })
+        .map_err(StartError::Thread)?;
+
+    let memory_lock =
+        if Pinned::new([0_u8; 32]).is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable };
+    Ok(Vault {
+        commands,
+        shared,
+        derivations: Arc::new(Derivations::default()),
+        settings: Arc::new(settings),
+        memory_lock,
+    })
+}
+
+/// Locks the file for this process and writes its pid there, for whoever comes second.
+fn take_lock(path: &Path) -> Result<File, StartError> {
+    let mut file = files::open_private(path)?;
+    let io = |error: std::io::Error| StartError::Files(files::Error::Io(path.to_owned(), error));
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            (&file).take(32).read_to_string(&mut holder).map_err(io)?;
+            return Err(StartError::Running(holder.trim().parse().ok()));
+        }
+        Err(error) => return Err(io(error.into())),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
+    writeln!(file, "{}", std::process::id()).map_err(io)?;
+    Ok(file)
+}

@@ -1,0 +1,274 @@
+//! The facade on a real file, through its real thread.
+
+use std::path::Path;
+
+use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::reveal::Purpose;
+use secrets_proto::{SecretValue, Selector};
+use tempfile::TempDir;
+
+use super::*;
+use crate::caller::Peer;
+
+const CHEAP: KdfCost = KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 };
+const PASSPHRASE: &str = "correct horse battery staple";
+
+struct Fixture {
+    directory: TempDir,
+    vault: Vault,
+    owner: Caller,
+}
+
+fn settings(directory: &Path) -> Settings {
+    Settings {
+        data_dir: directory.join("data"),
+        state_dir: directory.join("state"),
+        kdf: CHEAP,
+        idle_lock: Duration::ZERO,
+        max_lock: Duration::ZERO,
+    }
+}
+
+fn passphrase(text: &str) -> Key {
+    Key::Passphrase(SensitiveString::new(text.to_owned()))
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let vault = Vault::start(settings(directory.path())).unwrap();
+        let owner = Caller::owner(Peer { uid: 0, pid: 1 });
+        vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
+        Self { directory, vault, owner }
+    }
+
+    /// Ends the thread and starts another on the same file.
+    async fn restart(&mut self) {
+        self.vault.shutdown().await;
+        // The lock is released just after the thread has answered.
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        self.vault = loop {
+            match Vault::start(settings(self.directory.path())) {
+                Err(StartError::Running(_)) if std::time::Instant::now() < deadline => {
+                    std::thread::yield_now()
+                }
+                started => break started.unwrap(),
+            }
+        };
+    }
+
+    async fn create(&self, name: &str, value: &str) -> Result<SecretDetail, Error> {
+        self.vault.create(&self.owner, new_secret(name, value)).await
+    }
+
+    async fn reveal(&self, selectors: &[&str]) -> Result<Vec<(String, String)>, Error> {
+        let request = RevealRequest {
+            secrets: selectors.iter().map(|text| Selector::parse(text).unwrap()).collect(),
+            purpose: Purpose::parse("test").unwrap(),
+            command: None,
+            reason: None,
+        };
+        let reply = self.vault.reveal(&self.owner, request).await?;
+        Ok(reply
+            .secrets
+            .into_iter()
+            .map(|secret| (secret.name.to_string(), secret.value.expose().to_owned()))
+            .collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.vault.list(&self.owner, &ListFilter::default()).unwrap();
+        listed.into_iter().map(|detail| detail.secret.name.to_string()).collect()
+    }
+}
+
+fn new_secret(name: &str, value: &str) -> CreateSecret {
+    CreateSecret { name: SecretName::parse(name).unwrap(), value: value_of(value), provider: None }
+}
+
+fn value_of(text: &str) -> SecretValue {
+    SecretValue::new(text.to_owned()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_stored_survives_lock_and_restart() {
+    let mut fixture = Fixture::new().await;
+    let long = "x".repeat(SecretValue::MAX);
+    for (name, value) in [("b", "two\n"), ("A", "$2a$10$é🦀"), ("LONG", &long)] {
+        fixture.create(name, value).await.unwrap();
+    }
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    assert!(matches!(fixture.vault.list(&fixture.owner, &ListFilter::default()), Err(Error::Locked)));
+    assert!(matches!(fixture.reveal(&["A"]).await, Err(Error::Locked)));
+    assert!(matches!(fixture.create("C", "c").await, Err(Error::Locked)));
+    fixture.restart().await;
+    assert_eq!(fixture.vault.status(&fixture.owner).state, VaultState::Locked);
+
+    let wrong = fixture.vault.unlock(&fixture.owner, passphrase("wrong")).await;
+    assert!(matches!(wrong, Err(Error::WrongKey)));
+    let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!((status.state, status.secrets, status.keys), (VaultState::Unlocked, Some(3), Some(2)));
+    assert_eq!(fixture.names(), ["A", "B", "LONG"]);
+    let revealed = fixture.reveal(&["b", "*"]).await.unwrap();
+    let expected = [("B", "two\n"), ("A", "$2a$10$é🦀"), ("LONG", &long)];
+    assert!(revealed.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected));
+}
+
+#[tokio::test]
+async fn every_kind_of_key_opens_its_slot_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let vault = Vault::start(settings(directory.path())).unwrap();
+    let owner = Caller::owner(Peer { uid: 0, pid: 1 });
+    assert!(matches!(vault.unlock(&owner, passphrase("x")).await, Err(Error::Uninitialized)));
+    let key_file = directory.path().join("key");
+    let absent = vault.init(&owner, Key::File(key_file.clone())).await;
+    assert!(matches!(absent, Err(Error::UnusableKey(KeyField::KeyFile, _))));
+    files_with(&key_file, &[7; 31]);
+    assert!(matches!(vault.init(&owner, Key::File(key_file.clone())).await, Err(Error::UnusableKey(..))));
+    files_with(&key_file, &[7; 32]);
+    let recovery = vault.init(&owner, Key::File(key_file.clone())).await.unwrap().recovery_key;
+    assert!(matches!(vault.init(&owner, passphrase("x")).await, Err(Error::AlreadyInitialized)));
+
+    for key in [Key::File(key_file.clone()), Key::Recovery(recovery.clone())] {
+        vault.lock(&owner).await.unwrap();
+        assert_eq!(vault.unlock(&owner, key).await.unwrap().state, VaultState::Unlocked);
+    }
+    vault.lock(&owner).await.unwrap();
+    files_with(&key_file, &[8; 32]);
+    assert!(matches!(vault.unlock(&owner, Key::File(key_file)).await, Err(Error::WrongKey)));
+    let as_passphrase = passphrase(recovery.expose());
+    assert!(matches!(vault.unlock(&owner, as_passphrase).await, Err(Error::WrongKey)));
+}
+
+fn files_with(path: &Path, content: &[u8]) {
+    crate::files::replace_private(path, content).unwrap();
+}
+
+#[tokio::test]
+async fn versions_guard_changes_and_names_are_unique() {
+    let fixture = Fixture::new().await;
+    let created = fixture.create("a", "one").await.unwrap();
+    let id = created.secret.id;
+    assert_eq!(created.version, 1);
+    assert!(matches!(fixture.create("A", "other").await, Err(Error::NameTaken)));
+
+    let new = || UpdateSecret { value: value_of("two") };
+    let stale = fixture.vault.update(&fixture.owner, id, new(), Some(2)).await;
+    assert!(matches!(stale, Err(Error::Stale)));
+    let updated = fixture.vault.update(&fixture.owner, id, new(), Some(1)).await.unwrap();
+    assert_eq!((updated.version, updated.secret.id), (2, id));
+    assert_eq!(fixture.reveal(&[&id.to_string()]).await.unwrap(), [("A".to_owned(), "two".to_owned())]);
+
+    fixture.create("b", "b").await.unwrap();
+    let rename =
+        |name| PatchSecret { name: Some(SecretName::parse(name).unwrap()), ..PatchSecret::default() };
+    let taken = fixture.vault.edit(&fixture.owner, id, rename("B"), None).await;
+    assert!(matches!(taken, Err(Error::NameTaken)));
+    fixture.vault.edit(&fixture.owner, id, rename("C"), None).await.unwrap();
+    assert_eq!(fixture.names(), ["B", "C"]);
+    assert_eq!(fixture.reveal(&["C"]).await.unwrap(), [("C".to_owned(), "two".to_owned())]);
+
+    fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
+    assert!(matches!(fixture.vault.secret(&fixture.owner, id), Err(Error::NotFound)));
+    fixture.create("C", "another").await.unwrap();
+    fixture.vault.delete(&fixture.owner, id, None, true).await.unwrap();
+    let again = fixture.vault.delete(&fixture.owner, id, None, true).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    assert_eq!(fixture.reveal(&["C"]).await.unwrap(), [("C".to_owned(), "another".to_owned())]);
+}
+
+#[tokio::test]
+async fn old_versions_are_dropped_and_the_vault_still_verifies() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.create("a", "0").await.unwrap().secret.id;
+    for number in 1..=25 {
+        let new = UpdateSecret { value: value_of(&number.to_string()) };
+        fixture.vault.update(&fixture.owner, id, new, None).await.unwrap();
+    }
+    fixture.restart().await;
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "25".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
+    let fixture = Fixture::new().await;
+    fixture.create("a", "one").await.unwrap();
+    let missing = fixture.reveal(&["nope", "A", "Z*"]).await;
+    assert!(matches!(missing, Err(Error::Missing(at)) if at == [0, 2]));
+    fixture.reveal(&["a"]).await.unwrap();
+    let entries = fixture.vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let seen: Vec<_> = entries.iter().map(|entry| (entry.sequence, entry.action, entry.outcome)).collect();
+    assert_eq!(
+        seen,
+        [
+            (1, AuditAction::Init, AuditOutcome::Ok),
+            (2, AuditAction::Create, AuditOutcome::Ok),
+            (3, AuditAction::Reveal, AuditOutcome::Denied),
+            (4, AuditAction::Reveal, AuditOutcome::Ok),
+        ]
+    );
+    let query = AuditQuery { name: Some(SecretName::parse("NOPE").unwrap()), ..AuditQuery::default() };
+    assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().entries.len(), 1);
+    let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
+    assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().entries[0].sequence, 4);
+    assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture)).unwrap().last_used_at.is_some());
+}
+
+fn fixture_id(fixture: &Fixture) -> Uuid {
+    fixture.vault.list(&fixture.owner, &ListFilter::default()).unwrap()[0].secret.id
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_are_each_answered_by_their_own_result() {
+    let fixture = Fixture::new().await;
+    let writes = (0..40).map(|number| {
+        let (vault, owner) = (fixture.vault.clone(), fixture.owner.clone());
+        tokio::spawn(async move { vault.create(&owner, new_secret(&format!("N{}", number % 20), "x")).await })
+    });
+    let mut outcomes = Vec::new();
+    for write in writes.collect::<Vec<_>>() {
+        outcomes.push(write.await.unwrap());
+    }
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 20);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::NameTaken))));
+    assert_eq!(fixture.names().len(), 20);
+}
+
+#[tokio::test]
+async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
+    fn render(list: &SecretList<Secret>) -> Bytes {
+        Bytes::from(list.total.to_string())
+    }
+    let fixture = Fixture::new().await;
+    let first = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
+    let same = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
+    assert_eq!((&first.tag, first.body.as_ptr()), (&same.tag, same.body.as_ptr()));
+    fixture.create("a", "one").await.unwrap();
+    let next = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
+    assert_eq!(&*next.body, b"1");
+    assert_ne!(first.tag, next.tag);
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    assert!(matches!(fixture.vault.rendered_list(&fixture.owner, render), Err(Error::Locked)));
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_told_the_first_ones_pid() {
+    let fixture = Fixture::new().await;
+    let second = Vault::start(settings(fixture.directory.path()));
+    assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == std::process::id()));
+}
+
+#[tokio::test]
+async fn the_vault_locks_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { idle_lock: Duration::from_millis(50), ..settings(directory.path()) };
+    let vault = Vault::start(settings).unwrap();
+    let owner = Caller::owner(Peer { uid: 0, pid: 1 });
+    vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while vault.status(&owner).state != VaultState::Locked {
+        assert!(std::time::Instant::now() < deadline, "still unlocked");
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,222 @@
+//! An open vault: verified as a whole, then read from memory and written in batches.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrets_proto::Uuid;
+
+use crate::crypto::keys::{DataKey, Identity, Keys};
+use crate::crypto::seal::{self, Place};
+use crate::memory::Pinned;
+use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
+
+use super::Error;
+use super::batch::Batch;
+use super::catalog::{Catalog, Change};
+use super::manifest::Manifest;
+use super::record::Record;
+use super::slots;
+
+/// The vault with its keys in memory. To lock it is to drop it.
+pub(super) struct Unlocked {
+    path: PathBuf,
+    keys: Pinned<Keys>,
+    lineage: [u8; 16],
+    slots: usize,
+    manifest: Manifest,
+    catalog: Catalog,
+    /// `None` after a storage error: the file is opened and verified again before anything else is asked of it.
+    store: Option<Store>,
+}
+
+/// What a batch did, once it is durable.
+pub(super) struct Committed {
+    /// The steps for every other copy of the catalog.
+    pub(super) changes: Vec<Change>,
+    /// Whether content was removed or replaced that should leave the disk.
+    pub(super) leaves_residue: bool,
+    /// Whether it must have left the disk before the answer.
+    pub(super) purged: bool,
+}
+
+impl Unlocked {
+    /// Verifies the whole file with this data key.
+    pub(super) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
+        let header = store.header()?;
+        let identity = Identity { vault: header.vault, epoch: header.epoch };
+        let keys = Pinned::new(Keys::derive(data, identity)?);
+        let Verified { manifest, catalog, slots } = verify(&store, &keys, &header)?;
+        Ok(Self { path, keys, lineage: header.lineage, slots, manifest, catalog, store: Some(store) })
+    }
+
+    /// All secrets.
+    pub(super) const fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The keys.
+    pub(super) const fn keys(&self) -> &Pinned<Keys> {
+        &self.keys
+    }
+
+    /// The number of key slots.
+    pub(super) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// A text that is different for any two states of the vault's records.
+    pub(super) fn tag(&self) -> String {
+        let [a, b, c, d, ..] = self.lineage;
+        format!("{a:02x}{b:02x}{c:02x}{d:02x}-{}", self.manifest.generation)
+    }
+
+    /// The file, opened and verified again if an earlier storage error made that necessary.
+    pub(super) fn store(&mut self) -> Result<&Store, Error> {
+        if self.store.is_none() {
+            let store = Store::open(&self.path)?;
+            let header = store.header()?;
+            let Verified { manifest, catalog, slots } = verify(&store, &self.keys, &header)?;
+            // After an error at commit the file may be one step ahead of memory, never behind.
+            if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
+                return Err(Error::Corrupt("the vault was replaced while it was in use".to_owned()));
+            }
+            (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
+            self.store = Some(store);
+        }
+        self.store.as_ref().ok_or(Error::Internal("the store is not open"))
+    }
+
+    /// The file and the keys, for reading.
+    pub(super) fn parts(&mut self) -> Result<(&Store, &Keys), Error> {
+        self.store()?;
+        let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
+        Ok((store, &self.keys))
+    }
+
+    /// Runs `work` in one transaction and commits it. If anything but a refusal goes wrong, nothing of the batch counts, and
+    /// the file is opened and verified anew before the next.
+    pub(super) fn in_batch(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
+    ) -> Result<Committed, Error> {
+        self.store()?;
+        let outcome = self.try_batch(work);
+        if outcome.is_err() {
+            // Dropped without a checkpoint: what this handle believes is not to be trusted.
+            self.store = None;
+        }
+        outcome
+    }
+
+    fn try_batch(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
+    ) -> Result<Committed, Error> {
+        let Self { keys, lineage, manifest, catalog, store, .. } = self;
+        let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
+        let mut batch = Batch::begin(store, keys, catalog, manifest.clone())?;
+        work(&mut batch)?;
+        let (committed, next) = batch.commit(lineage)?;
+        *manifest = next;
+        Ok(committed)
+    }
+
+    /// Cuts the log, so that what was removed leaves the disk.
+    pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
+        let outcome = self.store()?.checkpoint();
+        if outcome.is_err() {
+            self.store = None;
+        }
+        outcome.map_err(Error::from)
+    }
+
+    /// Whether the file was left in doubt by an error and was not verified since.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.store.is_none()
+    }
+
+    /// Closes the file; the keys are wiped when this returns.
+    pub(super) fn close(mut self) -> Result<(), Error> {
+        match self.store.take() {
+            Some(store) => store.close().map_err(Error::from),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Verified {
+    manifest: Manifest,
+    catalog: Catalog,
+    slots: usize,
+}
+
+/// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
+/// record's metadata, the audit log's head.
+fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
+    let corrupt = |what: &str| Err(Error::Corrupt(what.to_owned()));
+    let slots = store.slots()?;
+    let mac = slots::header_mac(keys, header, &slots);
+    if mac != header.mac {
+        return corrupt("the header or a key slot was changed");
+    }
+    let manifest = Manifest::open(keys, &header.lineage, &store.manifest()?)?;
+    if manifest.header_mac != mac {
+        return corrupt("the header and key slots are older than the rest");
+    }
+
+    let mut counted = manifest.without_records();
+    let mut records: HashMap<Uuid, Arc<Record>> = HashMap::new();
+    let mut values: HashSet<(Uuid, u64)> = HashSet::new();
+    store.for_each_record(|row| -> Result<(), Error> {
+        counted.add(keys, &row)?;
+        match row.kind {
+            RecordKind::Secret => {
+                let record = open_record(keys, &row)?;
+                if records.insert(record.id, Arc::new(record)).is_some() {
+                    return Err(Error::Corrupt("a secret is there twice".to_owned()));
+                }
+            }
+            RecordKind::Value => {
+                values.insert((Uuid::from_bytes(row.id), row.version));
+            }
+            RecordKind::Token | RecordKind::Credential => {}
+        }
+        Ok(())
+    })?;
+    if counted != manifest {
+        return corrupt("rows were added, removed, changed or put back");
+    }
+
+    let mut catalog = Catalog::default();
+    for record in records.values() {
+        if !values.contains(&(record.id, record.meta.value_version)) {
+            return corrupt("a secret's value is missing");
+        }
+        if !record.is_deleted() && catalog.by_name(&record.meta.name).is_some() {
+            return corrupt("two secrets have one name");
+        }
+        catalog.apply(&Change::Put(Arc::clone(record)));
+    }
+    if values.iter().any(|(id, _)| !records.contains_key(id)) {
+        return corrupt("a value belongs to no secret");
+    }
+
+    let head = store.audit_entry(manifest.audit_count)?.map_or([0; 32], |row| row.mac);
+    if head != manifest.audit_head || store.audit_count()? != manifest.audit_count {
+        return corrupt("audit entries were added, removed or changed");
+    }
+    Ok(Verified { manifest, catalog, slots: slots.len() })
+}
+
+/// Opens a secret's metadata.
+fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
+    let plaintext = seal::open(keys, record_place("secret", &row.id, row.version), &row.sealed)
+        .map_err(|_| Error::Corrupt("a secret's metadata is not authentic".to_owned()))?;
+    Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
+}
+
+/// Where a record's sealed content belongs.
+pub(super) fn record_place<'a>(table: &'a str, id: &'a [u8; 16], version: u64) -> Place<'a> {
+    Place { table, row: id, column: "sealed", version }
+}
