@@ -98,6 +98,54 @@ pub struct PatchSecret {
     pub expires_at: Option<Option<Timestamp>>,
 }
 
+/// Answer of `GET /user/secrets/{id}/versions`, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionList {
+    /// The versions of the value that are kept, the present one included; at most 10.
+    pub versions: Vec<SecretVersion>,
+}
+
+/// One version of a secret's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVersion {
+    /// The secret's version in which this value was stored. Changes of metadata count too, so there may be gaps.
+    pub version: u64,
+    /// The value's mask.
+    pub masked_value: String,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// Whether it is the present value.
+    pub current: bool,
+}
+
+/// Body of `POST /user/secrets/{id}/rollback`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// A version that `versions` lists; its value becomes the present one, as a new version.
+    pub version: u64,
+}
+
+/// Answer of `GET /user/secrets/trash`, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashList {
+    /// The deleted secrets.
+    pub secrets: Vec<TrashedSecret>,
+    /// How many there are in `secrets`.
+    pub total: usize,
+}
+
+/// A deleted secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashedSecret {
+    /// The six fields.
+    #[serde(flatten)]
+    pub secret: Secret,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// When it will be destroyed: 30 days later, at the first unlock from then on.
+    pub purged_at: Timestamp,
+}
+
 /// Body of `POST /user/secrets/preset`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateFromPreset {

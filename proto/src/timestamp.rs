@@ -32,6 +32,11 @@ impl Timestamp {
         })
     }
 
+    /// The time this many seconds after 1970, if the calendar reaches that far.
+    pub fn from_second(second: i64) -> Option<Self> {
+        jiff::Timestamp::from_second(second).ok().map(Self)
+    }
+
     /// Seconds since 1970, rounded down.
     pub fn as_second(self) -> i64 {
         self.0.as_second()

@@ -21,6 +21,10 @@ pub struct VaultStatus {
     pub auto_lock: AutoLock,
     /// Whether keys are kept out of swap.
     pub memory_lock: MemoryLock,
+    /// Present and true if the vault is older than its rollback guard: it can be read, not written, until the
+    /// owner accepts it as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
     /// The daemon's version.
     pub version: String,
 }
@@ -89,4 +93,29 @@ pub struct UnlockRequest {
     /// The recovery key as `init` printed it; case, spaces and hyphens do not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<SensitiveString>,
+}
+
+/// Body of `POST /vault/verify`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// Take the vault as it is, although it is older than its rollback guard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_restore: bool,
+}
+
+/// Answer of `POST /vault/verify`: what was read and found authentic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReply {
+    /// Secrets outside the trash.
+    pub secrets: u64,
+    /// Secrets in the trash.
+    pub trashed: u64,
+    /// Versions of values.
+    pub values: u64,
+    /// Access tokens.
+    pub tokens: u64,
+    /// Credential grants.
+    pub credentials: u64,
+    /// Entries of the audit log.
+    pub audit_entries: u64,
 }

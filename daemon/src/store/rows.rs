@@ -208,19 +208,16 @@ impl Store {
             .map_err(Error::from)
     }
 
-    /// Hands over the audit entries below `before`, newest first, until `visit` says false.
+    /// Hands over the audit entries, newest first, until `visit` says false.
     pub(crate) fn for_each_audit_entry_back<E: From<Error>>(
         &self,
-        before: u64,
         mut visit: impl FnMut(AuditRow) -> Result<bool, E>,
     ) -> Result<(), E> {
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT sequence, sealed, mac FROM audit WHERE sequence < ?1 ORDER BY sequence DESC",
-            )
+            .prepare_cached("SELECT sequence, sealed, mac FROM audit ORDER BY sequence DESC")
             .map_err(Error::from)?;
-        let mut rows = statement.query([signed(before)?]).map_err(Error::from)?;
+        let mut rows = statement.query([]).map_err(Error::from)?;
         while let Some(row) = rows.next().map_err(Error::from)? {
             if !visit(audit(row).map_err(Error::from)?)? {
                 return Ok(());
@@ -262,6 +259,19 @@ impl Writing<'_> {
         self.store.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
         Ok(())
+    }
+
+    /// Replaces the header.
+    pub(crate) fn update_header(&self, header: &HeaderRow) -> Result<(), Error> {
+        self.change_one(
+            "UPDATE header SET vault = ?1, lineage = ?2, epoch = ?3, mac = ?4 WHERE one = 1",
+            params![header.vault, header.lineage, header.epoch, header.mac],
+        )
+    }
+
+    /// Removes a key slot.
+    pub(crate) fn delete_slot(&self, id: &[u8; 16]) -> Result<(), Error> {
+        self.change_one("DELETE FROM slot WHERE id = ?1", params![id])
     }
 
     /// Adds the header of a new vault.

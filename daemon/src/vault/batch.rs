@@ -17,8 +17,8 @@ use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
 use super::Error;
 use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
-use super::record::Record;
-use super::unlocked::{Committed, record_place};
+use super::record::{Record, StoredValue, record_place};
+use super::unlocked::Committed;
 
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
@@ -141,6 +141,46 @@ impl<'a> Batch<'a> {
         self.apply(Change::Remove(id));
         self.purged = true;
         self.audit(caller, Event::done(AuditAction::Purge, vec![old.meta.name.clone()]))
+    }
+
+    /// Takes a secret out of the trash, unless its name was given to another meanwhile.
+    pub(super) fn restore(&mut self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+        let old = self.catalog.any(id).filter(|record| record.is_deleted() && caller.sees(&record.meta.name));
+        let old = old.cloned().ok_or(Error::NotFound)?;
+        if self.catalog.by_name(&old.meta.name).is_some() {
+            return Err(Error::NameTaken);
+        }
+        let record = old.next(|meta| meta.deleted_at = None);
+        self.put(Some(&old), record, caller, AuditAction::Restore)
+    }
+
+    /// Makes an earlier value the present one again, as a new version.
+    pub(super) fn rollback(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        version: u64,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        let old = self.find(caller, id, expected)?;
+        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
+        let (_, value) = StoredValue::open(self.keys, &row)?;
+        let record = old.next_with_value(&value);
+        self.insert_value(&record, &value)?;
+        self.drop_old_versions(id)?;
+        self.put(Some(&old), record, caller, AuditAction::Rollback)
+    }
+
+    /// Destroys what has been in the trash for too long.
+    pub(super) fn empty_trash(&mut self, caller: &Caller) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let due: Vec<Uuid> = self
+            .catalog
+            .all()
+            .filter(|record| record.purged_at().is_some_and(|time| time <= now))
+            .map(|record| record.id)
+            .collect();
+        due.into_iter().try_for_each(|id| self.purge(caller, id, None))
     }
 
     /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
@@ -279,20 +319,20 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_value(&mut self, record: &Record, value: &SecretValue) -> Result<(), Error> {
-        let version = record.meta.value_version;
-        let place = record_place("value", record.id.as_bytes(), version);
-        let sealed = seal::seal(self.keys, place, value.expose().as_bytes())?;
-        self.insert_row(&RecordRow { kind: RecordKind::Value, id: *record.id.as_bytes(), version, sealed })
+        let row = StoredValue::seal(
+            self.keys,
+            record.id,
+            record.meta.value_version,
+            record.meta.updated_at,
+            value,
+        )?;
+        self.insert_row(&row)
     }
 
     fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
-        let version = record.meta.value_version;
-        let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), version)?;
+        let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), record.meta.value_version)?;
         let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing".to_owned()))?;
-        let plaintext = seal::open(self.keys, record_place("value", &row.id, version), &row.sealed)
-            .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
-        SecretValue::from_bytes(plaintext.to_vec())
-            .map_err(|_| Error::Corrupt("a secret's value is not of its form".to_owned()))
+        StoredValue::open(self.keys, &row).map(|(_, value)| value)
     }
 
     fn drop_old_versions(&mut self, id: Uuid) -> Result<(), Error> {

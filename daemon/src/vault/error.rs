@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// Damage or tampering was found.
     #[error("damage: {0}")]
     Corrupt(String),
+    /// The vault is older than its rollback guard, so nothing is written to it.
+    #[error("rollback detected: the vault is older than its rollback guard")]
+    RolledBack,
     /// The vault was written by a newer program.
     #[error("the vault has format {found}, this program reads format {known}")]
     NewerFormat {
@@ -86,6 +89,7 @@ impl Error {
             | Self::Missing(_)
             | Self::NameTaken
             | Self::Stale
+            | Self::RolledBack
             | Self::UnknownPreset => false,
         }
     }

@@ -7,31 +7,32 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use secrets_proto::audit::{AuditAction, AuditEntry};
+use secrets_proto::Timestamp;
+use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
-use secrets_proto::{SecretName, Timestamp};
 use tokio::sync::oneshot;
 
-use crate::audit::{self, Event};
+use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
-use crate::crypto::seal;
 use crate::files;
 use crate::store::{HeaderRow, SlotRow, Store};
 
-use super::batch::{Batch, audit_place};
+use super::Error;
+use super::anchor::{self, Verdict};
+use super::batch::Batch;
 use super::manifest::Manifest;
+use super::reading::Reading;
 use super::shared::{Published, Shared, View};
 use super::slots::{self, NewSlot};
 use super::unlocked::Unlocked;
-use super::{AuditQuery, Error};
 
 /// The most writes that share a commit.
 const BATCH: usize = 128;
 
-/// How long removed content may stay in the log when nothing else is to be done.
-const RESIDUE: Duration = Duration::from_secs(1);
+/// How soon after a commit its loose ends are tied up: removed content cut from the log, the anchor renewed.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// What the thread can be asked.
 pub(super) enum Command {
@@ -45,8 +46,8 @@ pub(super) enum Command {
     Lock(Caller, Reply<()>),
     /// A write or reveal.
     Write(Box<dyn Work>),
-    /// Audit entries.
-    Audit(AuditQuery, Reply<Vec<AuditEntry>>),
+    /// Something that reads the file.
+    Read(Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>),
     /// Wipe, close and end the thread.
     Shutdown(oneshot::Sender<()>),
 }
@@ -73,12 +74,15 @@ pub(super) trait Work: Send {
 /// The thread's state.
 pub(super) struct Keeper {
     path: PathBuf,
+    anchor: PathBuf,
     shared: Arc<Shared>,
     idle_lock: Duration,
     max_lock: Duration,
     state: State,
-    /// Since when removed content waits in the log.
-    residue: Option<Instant>,
+    /// The time of the first commit with loose ends.
+    unsettled: Option<Instant>,
+    /// Whether removed content waits in the log.
+    residue: bool,
     locks: u64,
 }
 
@@ -116,13 +120,14 @@ impl Keeper {
     /// A keeper of the vault at `path`, locked if the file is there.
     pub(super) fn new(
         path: PathBuf,
+        anchor: PathBuf,
         exists: bool,
         shared: Arc<Shared>,
         idle_lock: Duration,
         max_lock: Duration,
     ) -> Self {
         let state = if exists { State::Locked(Locked::default()) } else { State::Uninitialized };
-        Self { path, shared, idle_lock, max_lock, state, residue: None, locks: 0 }
+        Self { path, anchor, shared, idle_lock, max_lock, state, unsettled: None, residue: false, locks: 0 }
     }
 
     /// Serves commands until told to end, or until nobody is left to ask.
@@ -149,7 +154,7 @@ impl Keeper {
                     send(reply, Ok(()));
                 }
                 Command::Write(work) => next = self.write(work, commands),
-                Command::Audit(query, reply) => send(reply, self.audit_entries(&query)),
+                Command::Read(read) => read(self.reading()),
                 Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
             }
         }
@@ -163,12 +168,12 @@ impl Keeper {
                 self.lock(&Caller::daemon("auto-lock"));
                 continue;
             }
-            let residue_in = self.residue.map(|since| RESIDUE.saturating_sub(since.elapsed()));
-            if residue_in == Some(Duration::ZERO) {
-                self.remove_residue();
+            let settles_in = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
+            if settles_in == Some(Duration::ZERO) {
+                self.settle();
                 continue;
             }
-            let deadline = [locks_in, residue_in].into_iter().flatten().min();
+            let deadline = [locks_in, settles_in].into_iter().flatten().min();
             let received = match deadline {
                 Some(deadline) => commands.recv_timeout(deadline),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -189,12 +194,21 @@ impl Keeper {
         [idle, max].into_iter().flatten().min()
     }
 
-    fn remove_residue(&mut self) {
-        self.residue = None;
-        if let State::Unlocked(vault) = &mut self.state
+    /// Ties up the loose ends of the commits so far. What fails is logged and tried again after the next commit.
+    fn settle(&mut self) {
+        self.unsettled = None;
+        let State::Unlocked(vault) = &mut self.state else { return };
+        if vault.is_in_doubt() || vault.is_rolled_back() {
+            return;
+        }
+        if std::mem::take(&mut self.residue)
             && let Err(error) = vault.checkpoint()
         {
+            self.residue = true;
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
+        }
+        if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {
+            tracing::warn!(%error, "the rollback guard could not be renewed");
         }
     }
 
@@ -260,16 +274,32 @@ impl Keeper {
             return Err(Error::Internal("the vault is not locked"));
         };
         let mut vault = std::mem::take(locked).unlock(self.path.clone(), data)?;
-        if let Err(error) = vault.in_batch(|batch| batch.audit(caller, Event::done(action, Vec::new()))) {
-            // A full disk must not keep its owner out; whatever needs the log will fail by itself.
-            tracing::warn!(%error, "the unlock is missing in the audit log");
+        match anchor::check(&self.anchor, vault.keys(), vault.progress())? {
+            Verdict::Current => {}
+            Verdict::RolledBack => {
+                tracing::error!(
+                    "rollback detected: the vault is older than its rollback guard; it is read-only"
+                );
+                vault.set_rolled_back();
+            }
         }
+        let opened = vault.in_batch(|batch| {
+            batch.audit(caller, Event::done(action, Vec::new()))?;
+            batch.empty_trash(&Caller::daemon("trash"))
+        });
+        match opened {
+            Ok(committed) => self.residue |= committed.leaves_residue,
+            // A full disk must not keep its owner out; whatever needs the log will fail by itself.
+            Err(error) => tracing::warn!(%error, "the unlock is missing in the audit log"),
+        }
+        self.unsettled = Some(Instant::now());
         self.shared.touch();
         *self.shared.write() = Published::Unlocked(View {
             catalog: vault.catalog().clone(),
             rendered: None,
             tag: vault.tag(),
             slots: vault.slots(),
+            rolled_back: vault.is_rolled_back(),
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
             since: Instant::now(),
             since_time: Timestamp::now(),
@@ -289,7 +319,6 @@ impl Keeper {
             return;
         }
         *self.shared.write() = Published::Locked;
-        self.residue = None;
         let State::Unlocked(mut vault) = std::mem::replace(&mut self.state, State::Locked(Locked::default()))
         else {
             return;
@@ -300,6 +329,13 @@ impl Keeper {
         {
             tracing::warn!(%error, "the lock is missing in the audit log");
         }
+        if !vault.is_in_doubt()
+            && !vault.is_rolled_back()
+            && let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress())
+        {
+            tracing::warn!(%error, "the rollback guard could not be renewed");
+        }
+        (self.unsettled, self.residue) = (None, false);
         if let Err(error) = vault.close() {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
         }
@@ -334,13 +370,12 @@ impl Keeper {
             }
         };
         let outcome = outcome.map(|(committed, tag)| {
-            if committed.purged {
-                self.remove_residue();
-            }
             self.shared.apply(&committed.changes, tag);
             self.shared.touch();
-            if committed.leaves_residue {
-                self.residue.get_or_insert_with(Instant::now);
+            self.residue |= committed.leaves_residue;
+            self.unsettled.get_or_insert_with(Instant::now);
+            if committed.purged {
+                self.settle();
             }
         });
         for work in works {
@@ -349,28 +384,12 @@ impl Keeper {
         next
     }
 
-    fn audit_entries(&mut self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
-        let State::Unlocked(vault) = &mut self.state else {
-            return self.shared.read().view().map(|_| Vec::new());
-        };
-        let (store, keys) = vault.parts()?;
-        let mut entries = Vec::new();
-        store.for_each_audit_entry_back(u64::MAX >> 1, |row| -> Result<bool, Error> {
-            let place_row = row.sequence.to_be_bytes();
-            let damaged = || Error::Corrupt("an audit entry is not authentic".to_owned());
-            let plaintext = seal::open(keys, audit_place(&place_row, row.sequence), &row.sealed)
-                .map_err(|_| damaged())?;
-            let entry = audit::decode(row.sequence, &plaintext).ok_or_else(damaged)?;
-            if query.since.is_some_and(|since| entry.time < since) {
-                return Ok(false);
-            }
-            if query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name)) {
-                entries.push(entry);
-            }
-            Ok(query.limit.is_none_or(|limit| entries.len() < limit))
-        })?;
-        entries.reverse();
-        Ok(entries)
+    fn reading(&mut self) -> Result<Reading<'_>, Error> {
+        match &mut self.state {
+            State::Uninitialized => Err(Error::Uninitialized),
+            State::Locked(_) => Err(Error::Locked),
+            State::Unlocked(vault) => vault.reading(),
+        }
     }
 }
 

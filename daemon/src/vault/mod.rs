@@ -4,6 +4,7 @@
 //! Reads are served from what the vault's thread has published ([`shared`]); everything else is sent to
 //! that thread ([`keeper`]), which runs it as part of a [`batch`].
 
+mod anchor;
 mod batch;
 mod catalog;
 mod derivation;
@@ -12,6 +13,7 @@ mod keeper;
 mod manifest;
 mod mask;
 mod presets;
+mod reading;
 mod record;
 mod shared;
 mod slots;
@@ -29,8 +31,8 @@ use bytes::Bytes;
 use secrets_proto::audit::AuditList;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, Secret, SecretDetail, SecretList,
-    UpdateSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
+    SecretList, TrashList, TrashedSecret, UpdateSecret, VersionList,
 };
 use secrets_proto::vault::{AutoLock, InitReply, MemoryLock, VaultState, VaultStatus};
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp, Uuid};
@@ -47,6 +49,7 @@ pub(crate) use start::StartError;
 use batch::Batch;
 use derivation::Derivations;
 use keeper::{Command, Reply, Work};
+use reading::Reading;
 use shared::{Published, Shared, View};
 use slots::NewSlot;
 
@@ -143,6 +146,7 @@ impl Vault {
             keys: view.map(|view| view.slots),
             auto_lock: self.auto_lock(view),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
+            rolled_back: view.is_some_and(|view| view.rolled_back),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -325,8 +329,46 @@ impl Vault {
     /// The audit log. Scope `admin`.
     pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
         check(caller, Scope::Admin)?;
-        let entries = self.ask(|reply| Command::Audit(query, reply)).await?;
+        let entries = self.read(move |reading| reading.audit_entries(&query)).await?;
         Ok(AuditList { entries })
+    }
+
+    /// The kept versions of a secret's value, masked. Scope `list`.
+    pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
+        check(caller, Scope::List)?;
+        let asker = caller.clone();
+        let versions = self.read(move |reading| reading.versions(&asker, id)).await?;
+        Ok(VersionList { versions })
+    }
+
+    /// Makes an earlier value the present one again. Scope `write`: no value leaves.
+    pub(crate) async fn rollback(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        request: RollbackRequest,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
+    }
+
+    /// The deleted secrets, newest first. Scope `list`.
+    pub(crate) fn trash(&self, caller: &Caller) -> Result<TrashList, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let all = published.view()?.catalog.all().filter(|record| caller.sees(&record.meta.name));
+        let mut secrets: Vec<TrashedSecret> = all.filter_map(|record| record.to_trashed()).collect();
+        secrets.sort_by(|a, b| {
+            (b.deleted_at, &b.secret.name, b.secret.id).cmp(&(a.deleted_at, &a.secret.name, a.secret.id))
+        });
+        Ok(TrashList { total: secrets.len(), secrets })
+    }
+
+    /// Takes a secret out of the trash. Scope `write`.
+    pub(crate) async fn restore(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.restore(caller, id)).await
     }
 
     /// Completes what is in flight, checkpoints and wipes; for the end of the process.
@@ -347,6 +389,21 @@ impl Vault {
             .await
             .map_err(|_| Error::Timeout)?
             .map_err(|_| Error::Internal("the vault's thread gave no answer"))?
+    }
+
+    /// Reads the file on the vault's thread.
+    async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reading<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.ask(|reply| {
+            Command::Read(Box::new(move |reading| {
+                // The asker may have gone; then nobody needs the answer.
+                let _ = reply.send(reading.and_then(|reading| work(&reading)));
+            }))
+        })
+        .await
     }
 
     /// Sends a write to the vault's thread. It is done whether or not its caller is still there for the answer.

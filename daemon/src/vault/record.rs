@@ -2,13 +2,20 @@
 //! wire can change without the file.
 
 use secrets_proto::reveal::Remark;
-use secrets_proto::secret::{Secret, SecretDetail, SizeClass};
+use secrets_proto::secret::{Secret, SecretDetail, SecretVersion, SizeClass, TrashedSecret};
 use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::crypto::keys::Keys;
+use crate::crypto::seal::{self, Place};
+use crate::store::{RecordKind, RecordRow};
+
 use super::Error;
 use super::mask::mask;
+
+/// How long a deleted secret stays in the trash: 30 days.
+const TRASH_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Everything about a secret but its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +97,11 @@ impl Record {
         self.meta.deleted_at.is_some()
     }
 
+    /// When it leaves the trash for good, if it is there.
+    pub(super) fn purged_at(&self) -> Option<Timestamp> {
+        self.meta.deleted_at.map(|time| time.saturating_add_seconds(TRASH_SECONDS))
+    }
+
     /// The plaintext of the sealed form.
     pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         serde_json::to_vec(&self.meta)
@@ -116,6 +128,12 @@ impl Record {
         }
     }
 
+    /// What the wire shows of it in the trash.
+    pub(super) fn to_trashed(&self) -> Option<TrashedSecret> {
+        let (deleted_at, purged_at) = (self.meta.deleted_at?, self.purged_at()?);
+        Some(TrashedSecret { secret: self.to_secret(), deleted_at, purged_at })
+    }
+
     /// All that the wire may show.
     pub(super) fn to_detail(&self) -> SecretDetail {
         SecretDetail {
@@ -131,4 +149,53 @@ impl Record {
             },
         }
     }
+}
+
+/// One version of a value in its row. The plaintext is the time it was stored (seconds since 1970, i64, big-endian) and then
+/// the value's bytes.
+pub(super) struct StoredValue;
+
+impl StoredValue {
+    /// The row of this version.
+    pub(super) fn seal(
+        keys: &Keys,
+        id: Uuid,
+        version: u64,
+        stored_at: Timestamp,
+        value: &SecretValue,
+    ) -> Result<RecordRow, Error> {
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(8 + value.expose().len()));
+        plaintext.extend_from_slice(&stored_at.as_second().to_be_bytes());
+        plaintext.extend_from_slice(value.expose().as_bytes());
+        let sealed = seal::seal(keys, record_place("value", id.as_bytes(), version), &plaintext)?;
+        Ok(RecordRow { kind: RecordKind::Value, id: *id.as_bytes(), version, sealed })
+    }
+
+    /// When it was stored, and the value.
+    pub(super) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
+        let mut plaintext = seal::open(keys, record_place("value", &row.id, row.version), &row.sealed)
+            .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
+        let malformed = || Error::Corrupt("a secret's value is not of its form".to_owned());
+        let (seconds, _) = plaintext.split_first_chunk::<8>().ok_or_else(malformed)?;
+        let stored_at = Timestamp::from_second(i64::from_be_bytes(*seconds)).ok_or_else(malformed)?;
+        plaintext.drain(..8);
+        let value = SecretValue::from_bytes(std::mem::take(&mut *plaintext)).map_err(|_| malformed())?;
+        Ok((stored_at, value))
+    }
+
+    /// What the wire shows of a version.
+    pub(super) fn describe(keys: &Keys, row: &RecordRow, current: u64) -> Result<SecretVersion, Error> {
+        let (created_at, value) = Self::open(keys, row)?;
+        Ok(SecretVersion {
+            version: row.version,
+            masked_value: mask(&value),
+            created_at,
+            current: row.version == current,
+        })
+    }
+}
+
+/// Where a record's sealed content belongs.
+pub(super) fn record_place<'a>(table: &'a str, id: &'a [u8; 16], version: u64) -> Place<'a> {
+    Place { table, row: id, column: "sealed", version }
 }

@@ -38,6 +38,8 @@ pub(super) struct View {
     pub(super) tag: String,
     /// The number of key slots.
     pub(super) slots: usize,
+    /// Whether the vault is older than its rollback guard.
+    pub(super) rolled_back: bool,
     /// Whether the keys are kept out of swap.
     pub(super) memory_lock: MemoryLock,
     /// When the vault was opened.

@@ -34,14 +34,15 @@ pub(crate) enum StartError {
 /// Takes the vault's lock and starts its thread, which holds the lock for as long as it runs.
 pub(super) fn start(settings: Settings) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
-    files::private_dir(&settings.state_dir)?;
+    let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
     let lock = take_lock(&data_dir.join("vault.lock"))?;
 
     let path = data_dir.join("vault.db");
     let exists = files::check_private_file(&path)?;
     let shared = Arc::new(Shared::new(if exists { Published::Locked } else { Published::Uninitialized }));
     let (commands, received) = mpsc::channel();
-    let keeper = Keeper::new(path, exists, Arc::clone(&shared), settings.idle_lock, settings.max_lock);
+    let keeper =
+        Keeper::new(path, anchor, exists, Arc::clone(&shared), settings.idle_lock, settings.max_lock);
     thread::Builder::new()
         .name("vault".to_owned())
         .spawn(move || {

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use secrets_proto::Uuid;
 
 use crate::crypto::keys::{DataKey, Identity, Keys};
-use crate::crypto::seal::{self, Place};
+use crate::crypto::seal;
 use crate::memory::Pinned;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 
 use super::Error;
+use super::anchor::Progress;
 use super::batch::Batch;
 use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
-use super::record::Record;
+use super::reading::Reading;
+use super::record::{Record, record_place};
 use super::slots;
 
 /// The vault with its keys in memory. To lock it is to drop it.
@@ -28,6 +30,8 @@ pub(super) struct Unlocked {
     catalog: Catalog,
     /// `None` after a storage error: the file is opened and verified again before anything else is asked of it.
     store: Option<Store>,
+    /// Older than its rollback guard: it may be read, not written.
+    rolled_back: bool,
 }
 
 /// What a batch did, once it is durable.
@@ -47,7 +51,16 @@ impl Unlocked {
         let identity = Identity { vault: header.vault, epoch: header.epoch };
         let keys = Pinned::new(Keys::derive(data, identity)?);
         let Verified { manifest, catalog, slots } = verify(&store, &keys, &header)?;
-        Ok(Self { path, keys, lineage: header.lineage, slots, manifest, catalog, store: Some(store) })
+        Ok(Self {
+            path,
+            keys,
+            lineage: header.lineage,
+            slots,
+            manifest,
+            catalog,
+            store: Some(store),
+            rolled_back: false,
+        })
     }
 
     /// All secrets.
@@ -63,6 +76,11 @@ impl Unlocked {
     /// The number of key slots.
     pub(super) const fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// How far the vault has come.
+    pub(super) const fn progress(&self) -> Progress {
+        Progress { lineage: self.lineage, generation: self.manifest.generation }
     }
 
     /// A text that is different for any two states of the vault's records.
@@ -87,11 +105,21 @@ impl Unlocked {
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
     }
 
-    /// The file and the keys, for reading.
-    pub(super) fn parts(&mut self) -> Result<(&Store, &Keys), Error> {
+    /// The open vault, for reading.
+    pub(super) fn reading(&mut self) -> Result<Reading<'_>, Error> {
         self.store()?;
         let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
-        Ok((store, &self.keys))
+        Ok(Reading { store, keys: &self.keys, catalog: &self.catalog, manifest: &self.manifest })
+    }
+
+    /// Forbids writing: the vault is older than its rollback guard.
+    pub(super) const fn set_rolled_back(&mut self) {
+        self.rolled_back = true;
+    }
+
+    /// Whether writing is forbidden for that reason.
+    pub(super) const fn is_rolled_back(&self) -> bool {
+        self.rolled_back
     }
 
     /// Runs `work` in one transaction and commits it. If anything but a refusal goes wrong, nothing of the batch counts, and
@@ -100,6 +128,9 @@ impl Unlocked {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
+        if self.rolled_back {
+            return Err(Error::RolledBack);
+        }
         self.store()?;
         let outcome = self.try_batch(work);
         if outcome.is_err() {
@@ -214,9 +245,4 @@ fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
     let plaintext = seal::open(keys, record_place("secret", &row.id, row.version), &row.sealed)
         .map_err(|_| Error::Corrupt("a secret's metadata is not authentic".to_owned()))?;
     Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
-}
-
-/// Where a record's sealed content belongs.
-pub(super) fn record_place<'a>(table: &'a str, id: &'a [u8; 16], version: u64) -> Place<'a> {
-    Place { table, row: id, column: "sealed", version }
 }

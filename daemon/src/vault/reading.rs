@@ -1,0 +1,116 @@
+//! The operations that read the file without changing it: what is too much or too confidential to be kept
+//! in memory.
+
+use secrets_proto::audit::AuditEntry;
+use secrets_proto::secret::SecretVersion;
+use secrets_proto::vault::VerifyReply;
+use secrets_proto::{SecretName, Uuid};
+
+use crate::audit;
+use crate::caller::Caller;
+use crate::crypto::keys::Keys;
+use crate::crypto::seal;
+use crate::store::{AuditRow, RecordKind, Store};
+
+use super::batch::{audit_mac, audit_place};
+use super::catalog::Catalog;
+use super::manifest::Manifest;
+use super::record::StoredValue;
+use super::{AuditQuery, Error};
+
+/// An open vault, for reading.
+pub(super) struct Reading<'a> {
+    pub(super) store: &'a Store,
+    pub(super) keys: &'a Keys,
+    pub(super) catalog: &'a Catalog,
+    pub(super) manifest: &'a Manifest,
+}
+
+impl Reading<'_> {
+    /// The kept versions of a secret's value, newest first.
+    pub(super) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
+        let found = self.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
+        let current = found.ok_or(Error::NotFound)?.meta.value_version;
+        let rows = self.store.records_of(RecordKind::Value, id.as_bytes())?;
+        rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
+    }
+
+    /// The newest audit entries that match, oldest first.
+    pub(super) fn audit_entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+        let mut entries = Vec::new();
+        self.store.for_each_audit_entry_back(|row| -> Result<bool, Error> {
+            let entry = self.open_entry(&row)?;
+            if query.since.is_some_and(|since| entry.time < since) {
+                return Ok(false);
+            }
+            if query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name)) {
+                entries.push(entry);
+            }
+            Ok(query.limit.is_none_or(|limit| entries.len() < limit))
+        })?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Opens every value and follows the audit log from its head to its first entry. What unlocking verifies (rows,
+    /// counts, metadata) is taken as verified.
+    pub(super) fn verify_contents(&self) -> Result<VerifyReply, Error> {
+        let mut counts = VerifyReply { audit_entries: self.manifest.audit_count, ..VerifyReply::default() };
+        self.store.for_each_record(|row| -> Result<(), Error> {
+            match row.kind {
+                RecordKind::Secret => counts.secrets += 1,
+                RecordKind::Value => {
+                    StoredValue::open(self.keys, &row)?;
+                    counts.values += 1;
+                }
+                RecordKind::Token => counts.tokens += 1,
+                RecordKind::Credential => counts.credentials += 1,
+            }
+            Ok(())
+        })?;
+        counts.trashed = self.catalog.all().filter(|record| record.is_deleted()).count() as u64;
+        counts.secrets -= counts.trashed;
+        self.verify_audit()?;
+        Ok(counts)
+    }
+
+    fn verify_audit(&self) -> Result<(), Error> {
+        let mut later: Option<AuditRow> = None;
+        self.store.for_each_audit_entry_back(|row| -> Result<bool, Error> {
+            self.open_entry(&row)?;
+            match &later {
+                None if row.mac == self.manifest.audit_head && row.sequence == self.manifest.audit_count => {}
+                None => return Err(broken_at(row.sequence)),
+                Some(later) => self.check_link(&row.mac, row.sequence, later)?,
+            }
+            later = Some(row);
+            Ok(true)
+        })?;
+        match &later {
+            Some(first) => self.check_link(&[0; 32], 0, first),
+            None if self.manifest.audit_count == 0 => Ok(()),
+            None => Err(broken_at(1)),
+        }
+    }
+
+    fn check_link(&self, before: &[u8; 32], sequence: u64, later: &AuditRow) -> Result<(), Error> {
+        let expected = audit_mac(self.keys, before, later.sequence, &later.sealed);
+        if later.sequence == sequence + 1 && later.mac == expected {
+            Ok(())
+        } else {
+            Err(broken_at(later.sequence))
+        }
+    }
+
+    fn open_entry(&self, row: &AuditRow) -> Result<AuditEntry, Error> {
+        let sequence = row.sequence.to_be_bytes();
+        seal::open(self.keys, audit_place(&sequence, row.sequence), &row.sealed)
+            .ok()
+            .and_then(|plaintext| audit::decode(row.sequence, &plaintext))
+            .ok_or_else(|| broken_at(row.sequence))
+    }
+}
+
+fn broken_at(sequence: u64) -> Error {
+    Error::Corrupt(format!("the audit log is broken at entry {sequence}"))
+}
