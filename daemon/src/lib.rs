@@ -9,7 +9,11 @@
 //! ```
 
 mod caller;
+mod config;
+mod crypto;
 mod files;
+mod listener;
+mod process;
 mod vault;
 
 /// Runs the daemon.
