@@ -12,8 +12,10 @@ mod caller;
 mod config;
 mod crypto;
 mod files;
+mod handler;
 mod listener;
 mod process;
+mod router;
 mod vault;
 
 /// Runs the daemon.
