@@ -23,6 +23,8 @@ pub(crate) struct Config {
     token_file: Option<PathBuf>,
     /// What to log, in `RUST_LOG`'s language.
     pub(crate) log: String,
+    /// Whether the log goes to the journal, which has its own clock.
+    pub(crate) journal: bool,
     /// When the vault locks by itself.
     pub(crate) auto_lock: AutoLock,
     /// What a passphrase slot costs to open.
@@ -201,6 +203,7 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
             .ok_or(Error::NoPlace { variable: "XDG_RUNTIME_DIR", what: "the socket", flag: "--socket" })?,
         token_file: path(flags.token_file, "SECRETSD_TOKEN_FILE"),
         log: log(flags.log_level, variable("RUST_LOG"))?,
+        journal: variable("JOURNAL_STREAM").is_some(),
         auto_lock: settings.auto_lock,
         kdf: settings.kdf,
         limits: settings.limits,
