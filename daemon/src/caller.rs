@@ -1,6 +1,7 @@
 //! Who asks. Every vault operation takes a [`Caller`], so that none can forget to check; only `auth`
 //! makes one from a request.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use secrets_proto::audit::AuditCaller;
@@ -78,7 +79,8 @@ impl Scopes {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     peer: Peer,
-    token: String,
+    /// The token's name; the owner's costs no allocation.
+    token: Cow<'static, str>,
     scopes: Scopes,
     /// The names it may see; `None` is all of them.
     names: Option<Vec<Glob>>,
@@ -87,7 +89,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// The holder of the owner token.
     pub(crate) fn owner(peer: Peer) -> Self {
-        Self { peer, token: "owner".to_owned(), scopes: Scopes::ALL, names: None }
+        Self { peer, token: Cow::Borrowed("owner"), scopes: Scopes::ALL, names: None }
     }
 
     /// The daemon itself, acting on a signal or a timer.
@@ -96,7 +98,7 @@ impl Caller {
             uid: rustix::process::geteuid().as_raw(),
             pid: rustix::process::getpid().as_raw_nonzero().get(),
         };
-        Self { peer, token: why.to_owned(), scopes: Scopes::ALL, names: None }
+        Self { peer, token: Cow::Borrowed(why), scopes: Scopes::ALL, names: None }
     }
 
     /// Whether it has this right.
@@ -124,7 +126,7 @@ impl Caller {
             comm: None,
             exe: None,
             unit: None,
-            token: self.token.clone(),
+            token: self.token.clone().into_owned(),
         }
     }
 }

@@ -123,6 +123,47 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
     Ok(content)
 }
 
+/// Reads a settings file, which others may read but not write; `None` if there is none. Links are followed: people
+/// keep their settings in a repository.
+pub(crate) fn read_settings(path: &Path, limit: u64) -> Result<Option<String>, Error> {
+    let at = |error| Error::Io(path.to_owned(), error);
+    let file = match OpenOptions::new().read(true).custom_flags(flag(OFlags::NONBLOCK)).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    };
+    let metadata = file.metadata().map_err(at)?;
+    if !metadata.is_file() {
+        return Err(Error::WrongKind(path.to_owned(), "regular file"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() && metadata.uid() != 0 {
+        return Err(Error::ForeignOwner(path.to_owned(), metadata.uid()));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(Error::TooOpen { path: path.to_owned(), mode, wanted: mode & !0o022 });
+    }
+    let mut text = String::new();
+    file.take(limit + 1).read_to_string(&mut text).map_err(at)?;
+    if text.len() as u64 > limit {
+        return Err(Error::TooLarge(path.to_owned(), limit));
+    }
+    Ok(Some(text))
+}
+
+/// Checks that a socket at `path` is ours and closed to others.
+pub(crate) fn check_private_socket(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::FileTypeExt;
+    let metadata = fs::symlink_metadata(path).map_err(|error| Error::Io(path.to_owned(), error))?;
+    if metadata.is_symlink() {
+        return Err(Error::Symlink(path.to_owned()));
+    }
+    if !metadata.file_type().is_socket() {
+        return Err(Error::WrongKind(path.to_owned(), "socket"));
+    }
+    check_owner_and_mode(path, &metadata, 0o600)
+}
+
 /// Replaces a private file in one step: a reader sees the old content or the new, and after a crash one of them is
 /// there. The file is durable when this returns.
 pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
@@ -218,6 +259,20 @@ mod tests {
         assert_eq!((mode(&dir.join("f")), mode(&dir.join("g"))), (0o600, 0o600));
         assert_eq!(*read_private(&dir.join("g"), 8).unwrap(), b"y");
         assert!(matches!(read_private(&dir.join("g"), 0), Err(Error::TooLarge(..))));
+    }
+
+    #[test]
+    fn settings_may_be_read_by_others_but_not_written() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("config.toml");
+        assert!(read_settings(&file, 9).unwrap().is_none());
+        fs::write(&file, "a = 1").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read_settings(&file, 9).unwrap().unwrap(), "a = 1");
+        assert!(matches!(read_settings(&file, 4), Err(Error::TooLarge(..))));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(matches!(read_settings(&file, 9), Err(Error::TooOpen { wanted: 0o644, .. })));
+        assert!(matches!(read_settings(base.path(), 9), Err(Error::WrongKind(..))));
     }
 
     #[test]

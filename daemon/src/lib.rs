@@ -7,16 +7,51 @@
 //! ```text
 //! listener → server → auth → router → handler → vault → { audit, crypto, store }
 //! ```
+//!
+//! `daemon` puts the stages together; `process`, `memory`, `config`, `files` and `caller` are leaves.
 
 mod audit;
+mod auth;
 mod caller;
+mod config;
 mod crypto;
+mod daemon;
 mod files;
+mod handler;
+mod listener;
 mod memory;
+mod process;
+mod router;
+mod server;
 mod store;
 mod vault;
 
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Every block is wiped when it is freed, whoever freed it.
+#[global_allocator]
+static ALLOCATOR: memory::WipingAllocator = memory::WipingAllocator;
+
+pub use router::{Access, RouteInfo, routes};
+
 /// Runs the daemon.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+pub fn main() -> ExitCode {
+    // Before anything is read, opened or started.
+    let result = process::harden().map_err(daemon::Error::from).and_then(|()| {
+        let config = config::load()?;
+        daemon::run(config)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(daemon::Error::Config(config::Error::Show(text))) => {
+            // A reader that is gone has seen enough.
+            let _ = write!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "secretsd: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
 }

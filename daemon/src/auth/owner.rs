@@ -1,0 +1,99 @@
+//! The owner's token: new at each start, in a file that only the owner reads.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{crypto, files};
+
+/// The token of this run.
+pub(crate) struct OwnerToken(Zeroizing<String>);
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] crypto::Error),
+    /// Its file cannot be written.
+    #[error("the owner token cannot be written: {0}")]
+    Files(#[from] files::Error),
+}
+
+impl OwnerToken {
+    /// Makes a new token of 256 bits and writes it to its file, in place of an older one.
+    pub(crate) fn create(path: &Path) -> Result<(Self, TokenFile), Error> {
+        let bytes = Zeroizing::new(crypto::random::<32>()?);
+        let token = Zeroizing::new(data_encoding::BASE64URL_NOPAD.encode(&*bytes));
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(files::Error::WrongKind(path.to_owned(), "file in a directory").into());
+        };
+        let path = files::private_dir(parent)?.join(name);
+        files::check_private_file(&path)?;
+        files::replace_private(&path, token.as_bytes())?;
+        Ok((Self(token), TokenFile(path)))
+    }
+
+    /// Whether this is the token, in a time that does not tell how much of it is right.
+    pub(super) fn is(&self, token: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(token).into()
+    }
+
+    /// A token that a test knows.
+    #[cfg(test)]
+    pub(crate) fn fixed(token: &str) -> Self {
+        Self(Zeroizing::new(token.to_owned()))
+    }
+}
+
+impl fmt::Debug for OwnerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// The file that the token was written to.
+#[derive(Debug)]
+pub(crate) struct TokenFile(PathBuf);
+
+impl TokenFile {
+    /// Removes it: the token is worth nothing when the daemon is gone.
+    pub(crate) fn remove(self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn each_start_has_a_token_of_its_own_that_only_the_owner_reads() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("run/token");
+        let (first, _) = OwnerToken::create(&path).unwrap();
+        let old = fs::read_to_string(&path).unwrap();
+        let (second, file) = OwnerToken::create(&path).unwrap();
+        let new = fs::read_to_string(&path).unwrap();
+        assert_eq!((old.len(), new.len()), (43, 43));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(first.is(old.as_bytes()) && second.is(new.as_bytes()) && !second.is(old.as_bytes()));
+        assert_eq!(format!("{second:?}"), "[redacted]");
+        file.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_token_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("run/token");
+        files::private_dir(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(base.path().join("elsewhere"), &path).unwrap();
+        assert!(matches!(OwnerToken::create(&path), Err(Error::Files(files::Error::Symlink(_)))));
+    }
+}

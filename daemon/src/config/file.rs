@@ -1,0 +1,109 @@
+//! The settings file: TOML, whose every fault is reported with its line.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{AutoLock, Error, Kdf, Limits};
+
+/// No settings file is larger.
+pub(super) const LIMIT: u64 = 64 * 1024;
+
+/// What the file sets, with defaults for the rest.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) auto_lock: AutoLock,
+    pub(super) kdf: Kdf,
+    pub(super) limits: Limits,
+}
+
+type Number = Option<Spanned<u64>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tables {
+    auto_lock: AutoLockTable,
+    kdf: KdfTable,
+    limits: LimitsTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AutoLockTable {
+    idle_seconds: Number,
+    max_seconds: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct KdfTable {
+    memory_kib: Number,
+    passes: Number,
+    lanes: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LimitsTable {
+    connections: Number,
+    connections_per_process: Number,
+    body_bytes: Number,
+    header_seconds: Number,
+    body_seconds: Number,
+    request_seconds: Number,
+    idle_seconds: Number,
+}
+
+/// Reads the text of a settings file; `path` is for messages.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
+    let at = |offset, message| Error::Line { path: path.to_owned(), line: line_of(text, offset), message };
+    let tables: Tables = toml::from_str(text)
+        .map_err(|error| at(error.span().map_or(0, |span| span.start), error.message().replace('\n', " ")))?;
+    let number = |number: Number, default: u64, range: RangeInclusive<u64>| {
+        let Some(number) = number else { return Ok(default) };
+        if range.contains(number.get_ref()) {
+            return Ok(*number.get_ref());
+        }
+        let message = format!("this number must be from {} to {}", range.start(), range.end());
+        Err(at(number.span().start, message))
+    };
+    let small =
+        |given, default, range| number(given, default, range).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let count = |given, default: usize, range| {
+        number(given, default as u64, range).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+    };
+    let seconds = |given, default: u64, range| number(given, default, range).map(Duration::from_secs);
+
+    let usual = Limits::default();
+    Ok(Settings {
+        auto_lock: AutoLock {
+            idle: seconds(tables.auto_lock.idle_seconds, 900, 0..=31_536_000)?,
+            max: seconds(tables.auto_lock.max_seconds, 28_800, 0..=31_536_000)?,
+        },
+        kdf: Kdf {
+            memory_kib: small(tables.kdf.memory_kib, 65_536, 19_456..=2_097_152)?,
+            passes: small(tables.kdf.passes, 3, 2..=16)?,
+            lanes: small(tables.kdf.lanes, 1, 1..=8)?,
+        },
+        limits: Limits {
+            connections: count(tables.limits.connections, usual.connections, 1..=65_536)?,
+            connections_per_process: count(
+                tables.limits.connections_per_process,
+                usual.connections_per_process,
+                1..=65_536,
+            )?,
+            body_bytes: count(tables.limits.body_bytes, usual.body_bytes, 1_024..=1_048_576)?,
+            header: seconds(tables.limits.header_seconds, usual.header.as_secs(), 1..=300)?,
+            body: seconds(tables.limits.body_seconds, usual.body.as_secs(), 1..=300)?,
+            request: seconds(tables.limits.request_seconds, usual.request.as_secs(), 1..=600)?,
+            idle: seconds(tables.limits.idle_seconds, usual.idle.as_secs(), 1..=86_400)?,
+        },
+    })
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

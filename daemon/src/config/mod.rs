@@ -1,0 +1,226 @@
+//! The daemon's settings, read once into one typed value. Nothing else reads flags, the environment, `directories`
+//! or the settings file. Each flag beats its variable, which beats the file, which beats the default.
+//!
+//! It knows no stage of the pipeline; `lib.rs` hands each stage what concerns it.
+
+mod file;
+mod flags;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The vault's directory.
+    pub(crate) data_dir: PathBuf,
+    /// The anchor's directory.
+    pub(crate) state_dir: PathBuf,
+    /// The socket to bind, if systemd hands none over.
+    pub(crate) socket: PathBuf,
+    /// The owner token's file, if it is not to lie beside the socket.
+    token_file: Option<PathBuf>,
+    /// What to log, in `RUST_LOG`'s language.
+    pub(crate) log: String,
+    /// Whether the log goes to the journal, which has its own clock.
+    pub(crate) journal: bool,
+    /// When the vault locks by itself.
+    pub(crate) auto_lock: AutoLock,
+    /// What a passphrase slot costs to open.
+    pub(crate) kdf: Kdf,
+    /// How much a peer may ask of the server.
+    pub(crate) limits: Limits,
+}
+
+impl Config {
+    /// Where the owner token lies: beside the socket unless set.
+    pub(crate) fn token_path(&self, socket: &Path) -> PathBuf {
+        self.token_file.clone().unwrap_or_else(|| socket.with_file_name("token"))
+    }
+}
+
+/// When the vault locks by itself; zero is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AutoLock {
+    /// After this long without a reveal or write.
+    pub(crate) idle: Duration,
+    /// This long after unlock.
+    pub(crate) max: Duration,
+}
+
+/// Argon2id's cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kdf {
+    /// Memory in KiB.
+    pub(crate) memory_kib: u32,
+    /// Passes over it.
+    pub(crate) passes: u32,
+    /// Lanes.
+    pub(crate) lanes: u32,
+}
+
+/// What a peer may ask of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// Connections at once from one process.
+    pub(crate) connections_per_process: usize,
+    /// The largest body.
+    pub(crate) body_bytes: usize,
+    /// From the first byte of a head to its last.
+    pub(crate) header: Duration,
+    /// From the end of the head to the end of the body.
+    pub(crate) body: Duration,
+    /// From the end of the head to the answer.
+    pub(crate) request: Duration,
+    /// A connection on which nothing moves.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            connections_per_process: 128,
+            body_bytes: 1 << 20,
+            header: Duration::from_secs(5),
+            body: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why there are no settings to run with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Not an error: the text that `--help` or `--version` asked for.
+    #[error("{0}")]
+    Show(String),
+    /// The command line is wrong.
+    #[error("{0}; see secretsd --help")]
+    Usage(String),
+    /// The settings file is wrong.
+    #[error("{path}: line {line}: {message}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// `--config` names a file that is not there.
+    #[error("{0}: no such settings file")]
+    Absent(PathBuf),
+    /// The settings file cannot be used.
+    #[error(transparent)]
+    Files(#[from] crate::files::Error),
+    /// `RUST_LOG` is not in its language.
+    #[error("RUST_LOG is malformed; try RUST_LOG=info")]
+    Log,
+    /// There is no directory to put something in.
+    #[error("{variable} is not set, so there is no place for {what}; set it, or use {flag}")]
+    NoPlace {
+        /// The variable that is missing.
+        variable: &'static str,
+        /// What has no place.
+        what: &'static str,
+        /// The flag to use.
+        flag: &'static str,
+    },
+}
+
+/// What the process was started with, apart from its arguments.
+pub(crate) struct Surroundings<'a> {
+    /// Looks up an environment variable.
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// `$XDG_DATA_HOME`.
+    pub(crate) data_home: Option<PathBuf>,
+    /// `$XDG_STATE_HOME`.
+    pub(crate) state_home: Option<PathBuf>,
+    /// `$XDG_CONFIG_HOME`.
+    pub(crate) config_home: Option<PathBuf>,
+    /// `$XDG_RUNTIME_DIR`.
+    pub(crate) runtime_dir: Option<PathBuf>,
+}
+
+/// Reads the settings of this process.
+pub(crate) fn load() -> Result<Config, Error> {
+    let base = directories::BaseDirs::new();
+    let base = base.as_ref();
+    read(
+        std::env::args_os(),
+        &Surroundings {
+            variable: &|name| std::env::var_os(name),
+            data_home: base.map(|base| base.data_dir().to_owned()),
+            state_home: base.and_then(|base| base.state_dir()).map(Path::to_owned),
+            config_home: base.map(|base| base.config_dir().to_owned()),
+            runtime_dir: base.and_then(|base| base.runtime_dir()).map(Path::to_owned),
+        },
+    )
+}
+
+/// Reads the settings of a process started like this.
+fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> Result<Config, Error> {
+    let flags = flags::parse(args)?;
+    // An empty variable is an unset one, as everywhere.
+    let variable = |name: &str| (around.variable)(name).filter(|value| !value.is_empty());
+    let path = |flag: Option<PathBuf>, name: &str| {
+        flag.or_else(|| variable(name).map(PathBuf::from))
+            .map(|path| std::path::absolute(&path).unwrap_or(path))
+    };
+    let under =
+        |base: &Option<PathBuf>, rest: &str| base.as_ref().map(|base| base.join("secretsd").join(rest));
+
+    let (settings, settings_path) = match path(flags.config, "SECRETSD_CONFIG") {
+        Some(named) => (
+            Some(
+                crate::files::read_settings(&named, file::LIMIT)?
+                    .ok_or_else(|| Error::Absent(named.clone()))?,
+            ),
+            named,
+        ),
+        None => match under(&around.config_home, "config.toml") {
+            Some(usual) => (crate::files::read_settings(&usual, file::LIMIT)?, usual),
+            None => (None, PathBuf::new()),
+        },
+    };
+    let settings = file::parse(settings.as_deref().unwrap_or_default(), &settings_path)?;
+
+    let no_home = |what, flag| Error::NoPlace { variable: "HOME", what, flag };
+    Ok(Config {
+        data_dir: path(flags.data_dir, "SECRETSD_DATA_DIR")
+            .or_else(|| around.data_home.as_ref().map(|base| base.join("secretsd")))
+            .ok_or_else(|| no_home("the vault", "--data-dir"))?,
+        state_dir: path(flags.state_dir, "SECRETSD_STATE_DIR")
+            .or_else(|| around.state_home.as_ref().map(|base| base.join("secretsd")))
+            .ok_or_else(|| no_home("the vault's anchor", "--state-dir"))?,
+        socket: path(flags.socket, "SECRETSD_SOCKET")
+            .or_else(|| under(&around.runtime_dir, "secretsd.sock"))
+            .ok_or(Error::NoPlace { variable: "XDG_RUNTIME_DIR", what: "the socket", flag: "--socket" })?,
+        token_file: path(flags.token_file, "SECRETSD_TOKEN_FILE"),
+        log: log(flags.log_level, variable("RUST_LOG"))?,
+        journal: variable("JOURNAL_STREAM").is_some(),
+        auto_lock: settings.auto_lock,
+        kdf: settings.kdf,
+        limits: settings.limits,
+    })
+}
+
+fn log(level: Option<flags::Level>, variable: Option<OsString>) -> Result<String, Error> {
+    if let Some(level) = level {
+        return Ok(level.as_str().to_owned());
+    }
+    let Some(text) = variable else { return Ok("info".to_owned()) };
+    let text = text.into_string().map_err(|_| Error::Log)?;
+    if tracing_subscriber::EnvFilter::try_new(&text).is_err() {
+        return Err(Error::Log);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

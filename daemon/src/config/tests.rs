@@ -1,0 +1,183 @@
+//! The precedence of settings, and what their errors say and do not say.
+
+use std::collections::HashMap;
+use std::fs;
+
+use super::*;
+
+struct Machine {
+    home: tempfile::TempDir,
+    variables: HashMap<&'static str, OsString>,
+    runtime_dir: Option<PathBuf>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            variables: HashMap::new(),
+            runtime_dir: Some("/run/user/7".into()),
+        }
+    }
+
+    fn settings(self, text: &str) -> Self {
+        let dir = self.home.path().join("config/secretsd");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("config.toml"), text).unwrap();
+        self
+    }
+
+    fn set(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.insert(name, value.into());
+        self
+    }
+
+    fn read(&self, args: &[&str]) -> Result<Config, Error> {
+        read(
+            std::iter::once("secretsd").chain(args.iter().copied()).map(OsString::from),
+            &Surroundings {
+                variable: &|name| self.variables.get(name).cloned(),
+                data_home: Some(self.home.path().join("data")),
+                state_home: Some(self.home.path().join("state")),
+                config_home: Some(self.home.path().join("config")),
+                runtime_dir: self.runtime_dir.clone(),
+            },
+        )
+    }
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let machine = Machine::new();
+    let config = machine.read(&[]).unwrap();
+    assert_eq!(config.data_dir, machine.home.path().join("data/secretsd"));
+    assert_eq!(config.state_dir, machine.home.path().join("state/secretsd"));
+    assert_eq!(config.socket, Path::new("/run/user/7/secretsd/secretsd.sock"));
+    assert_eq!(config.token_path(&config.socket), Path::new("/run/user/7/secretsd/token"));
+    assert_eq!(config.log, "info");
+    assert_eq!(config.auto_lock.idle.as_secs(), 900);
+    assert_eq!(config.auto_lock.max.as_secs(), 28_800);
+    assert_eq!(config.kdf, Kdf { memory_kib: 65_536, passes: 3, lanes: 1 });
+    assert_eq!(config.limits, Limits::default());
+}
+
+#[test]
+fn a_flag_beats_its_variable_which_beats_the_default() {
+    let machine = Machine::new()
+        .set("SECRETSD_DATA_DIR", "/v/data")
+        .set("SECRETSD_STATE_DIR", "/v/state")
+        .set("SECRETSD_SOCKET", "/v/sock")
+        .set("SECRETSD_TOKEN_FILE", "/v/token")
+        .set("RUST_LOG", "warn,secretsd=trace");
+    let config = machine.read(&[]).unwrap();
+    assert_eq!(config.data_dir, Path::new("/v/data"));
+    assert_eq!(config.state_dir, Path::new("/v/state"));
+    assert_eq!(config.socket, Path::new("/v/sock"));
+    assert_eq!(config.token_path(&config.socket), Path::new("/v/token"));
+    assert_eq!(config.log, "warn,secretsd=trace");
+    let config = machine
+        .read(&[
+            "--data-dir",
+            "/f/data",
+            "--state-dir=/f/state",
+            "--socket",
+            "/f/sock",
+            "--token-file",
+            "/f/token",
+        ])
+        .unwrap();
+    assert_eq!(config.data_dir, Path::new("/f/data"));
+    assert_eq!(config.state_dir, Path::new("/f/state"));
+    assert_eq!(config.socket, Path::new("/f/sock"));
+    assert_eq!(config.token_path(&config.socket), Path::new("/f/token"));
+    assert_eq!(machine.read(&["--log-level", "error"]).unwrap().log, "error");
+    let empty = Machine::new().set("SECRETSD_SOCKET", "").read(&[]).unwrap();
+    assert_eq!(empty.socket, Path::new("/run/user/7/secretsd/secretsd.sock"));
+    assert!(machine.read(&["--socket", "here"]).unwrap().socket.is_absolute());
+}
+
+#[test]
+fn the_file_sets_numbers_and_another_file_can_be_named() {
+    let machine = Machine::new().settings(
+        "[auto_lock]\nidle_seconds = 0\n[kdf]\nmemory_kib = 19456\npasses = 2\n[limits]\nidle_seconds = 7\n",
+    );
+    let config = machine.read(&[]).unwrap();
+    assert_eq!(config.auto_lock.idle, Duration::ZERO);
+    assert_eq!(config.kdf, Kdf { memory_kib: 19_456, passes: 2, lanes: 1 });
+    assert_eq!(config.limits.idle.as_secs(), 7);
+    let other = machine.home.path().join("other.toml");
+    fs::write(&other, "[limits]\nidle_seconds = 8\n").unwrap();
+    let config = machine.read(&["--config", other.to_str().unwrap()]).unwrap();
+    assert_eq!(config.limits.idle.as_secs(), 8);
+    assert_eq!(config.auto_lock.idle.as_secs(), 900);
+    let absent = machine.read(&["--config", "/nowhere/x.toml"]).unwrap_err();
+    assert!(matches!(absent, Error::Absent(_)));
+}
+
+#[test]
+fn every_fault_in_the_file_is_reported_with_its_line() {
+    for (text, line, word) in [
+        ("\n[kdf]\nmemory = 1\n", 3, "memory"),
+        ("[auto_lock]\n\n[extra]\n", 3, "extra"),
+        ("[kdf]\npasses = \"3\"\n", 2, "string"),
+        ("[kdf]\npasses = -3\n", 2, "-3"),
+        ("[kdf]\nlanes = 1\npasses = 1\n", 3, "from 2 to 16"),
+        ("[kdf]\nmemory_kib = 2097153\n", 2, "from 19456 to 2097152"),
+        ("[limits]\nbody_bytes = 1048577\n", 2, "from 1024 to 1048576"),
+        ("[limits]\nconnections = 0\n", 2, "from 1"),
+        ("[limits\n", 1, ""),
+        ("[kdf]\nlanes = 1\nlanes = 2\n", 3, "duplicate"),
+    ] {
+        let error = Machine::new().settings(text).read(&[]).unwrap_err();
+        let message = error.to_string();
+        let Error::Line { line: found, .. } = error else { panic!("{text:?}: {message}") };
+        assert_eq!(found, line, "{text:?}: {message}");
+        assert!(message.contains(word), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let machine = Machine::new().settings("");
+    let file = machine.home.path().join("config/secretsd/config.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(matches!(machine.read(&[]), Err(Error::Files(crate::files::Error::TooOpen { .. }))));
+}
+
+#[test]
+fn usage_errors_never_repeat_what_was_typed() {
+    for args in [
+        &["sk-canary"][..],
+        &["--sk-canary"],
+        &["--sk-canary=sk-canary"],
+        &["--log-level", "sk-canary"],
+        &["--socket", "/sk-canary", "--socket", "/sk-canary"],
+        &["--socket"],
+        &["--socket", ""],
+        &["-sk-canary"],
+        &["--log-level=info", "--", "sk-canary"],
+    ] {
+        let error = Machine::new().read(args).unwrap_err();
+        assert!(matches!(error, Error::Usage(_)), "{args:?}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    let error = Machine::new().set("RUST_LOG", "secretsd=sk-canary=").read(&[]).unwrap_err();
+    assert!(matches!(error, Error::Log));
+    assert!(
+        matches!(Machine::new().read(&["--help"]), Err(Error::Show(text)) if text.contains("SECRETSD_SOCKET"))
+    );
+    assert!(
+        matches!(Machine::new().read(&["--version"]), Err(Error::Show(text)) if text.starts_with("secretsd "))
+    );
+}
+
+#[test]
+fn without_a_runtime_directory_nothing_falls_back_to_tmp() {
+    let mut machine = Machine::new();
+    machine.runtime_dir = None;
+    let error = machine.read(&[]).unwrap_err();
+    assert!(matches!(error, Error::NoPlace { variable: "XDG_RUNTIME_DIR", .. }));
+    assert!(error.to_string().contains("--socket"));
+    assert!(machine.read(&["--socket", "/x/y.sock"]).is_ok());
+}

@@ -1,0 +1,174 @@
+//! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
+
+use std::future::poll_fn;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::auth::{Auth, OwnerToken};
+use crate::caller::Caller;
+use crate::config::{self, Config, Limits};
+use crate::listener::{self, Bound};
+use crate::server::{self, Server};
+use crate::vault::{KdfCost, Settings, StartError, Vault};
+use crate::{auth, process};
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The process cannot be made safe.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The vault cannot be used.
+    #[error(transparent)]
+    Vault(#[from] StartError),
+    /// There is no socket.
+    #[error(transparent)]
+    Listener(#[from] listener::Error),
+    /// There is no token.
+    #[error(transparent)]
+    Auth(#[from] auth::OwnerTokenError),
+    /// The server cannot be built.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// The runtime or a signal handler cannot be set up.
+    #[error("the system refuses what the daemon needs: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Error {
+    /// The exit code that says this.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(config::Error::Usage(_)) => 2,
+            Self::Vault(StartError::Running(_)) | Self::Listener(listener::Error::Busy(_)) => 3,
+            Self::Config(
+                config::Error::Line { .. }
+                | config::Error::Absent(_)
+                | config::Error::Files(_)
+                | config::Error::Log,
+            ) => 7,
+            Self::Config(config::Error::Show(_) | config::Error::NoPlace { .. })
+            | Self::Process(_)
+            | Self::Vault(StartError::Files(_) | StartError::Thread(_))
+            | Self::Listener(_)
+            | Self::Auth(_)
+            | Self::Server(_)
+            | Self::System(_) => 1,
+        }
+    }
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(config: Config) -> Result<(), Error> {
+    log_to_stderr(&config);
+    // Reads and clears variables, so it comes before the first thread.
+    let handed = Bound::from_systemd()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(live(config, handed))
+}
+
+async fn live(config: Config, handed: Option<Bound>) -> Result<(), Error> {
+    // First of all the handlers: a signal that comes early must not end the process half-way.
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let lock = signal(SignalKind::user_defined1())?;
+    let vault = Vault::start(vault_settings(&config))?;
+    // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
+    let bound = match handed {
+        Some(bound) => bound,
+        None => Bound::new(&config.socket)?,
+    };
+    let (token, token_file) = OwnerToken::create(&config.token_path(bound.path()))?;
+    let uid = rustix::process::geteuid().as_raw();
+    let server = Server::new(Auth::new(token), vault.clone(), affordable(config.limits), uid)?;
+    let listener = bound.listen()?;
+    let socket = UnixListener::from_std(listener.socket)?;
+
+    tokio::spawn(lock_on_signal(lock, vault.clone()));
+    tokio::spawn(feed_watchdog());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    notify(NotifyState::Ready);
+    server
+        .run(socket, async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+            notify(NotifyState::Stopping);
+        })
+        .await;
+    vault.shutdown().await;
+    token_file.remove();
+    listener.file.remove();
+    Ok(())
+}
+
+fn vault_settings(config: &Config) -> Settings {
+    Settings {
+        data_dir: config.data_dir.clone(),
+        state_dir: config.state_dir.clone(),
+        kdf: KdfCost {
+            memory_kib: config.kdf.memory_kib,
+            passes: config.kdf.passes,
+            lanes: config.kdf.lanes,
+        },
+        idle_lock: config.auto_lock.idle,
+        max_lock: config.auto_lock.max,
+    }
+}
+
+/// Never so many connections that the vault is left without descriptors for its own files.
+fn affordable(limits: Limits) -> Limits {
+    let files = usize::try_from(process::raise_file_limit()).unwrap_or(usize::MAX);
+    let most = (files.saturating_sub(OWN_FILES) / 4).saturating_mul(3).max(1);
+    if most < limits.connections {
+        tracing::warn!(most, "the limit of open files allows only so many connections");
+    }
+    Limits { connections: limits.connections.min(most), ..limits }
+}
+
+/// How many files the daemon itself may need at once.
+const OWN_FILES: usize = 32;
+
+async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
+    while poll_fn(|cx| wanted.poll_recv(cx)).await.is_some() {
+        match vault.lock(&Caller::daemon("signal")).await {
+            Ok(_) => tracing::info!("locked by a signal"),
+            Err(error) => tracing::error!(%error, "cannot lock on a signal"),
+        }
+    }
+}
+
+/// Tells systemd that the daemon is alive, twice as often as it wants to know.
+async fn feed_watchdog() {
+    let Some(deadline) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval((deadline / 2).max(Duration::from_millis(1)));
+    loop {
+        beat.tick().await;
+        notify(NotifyState::Watchdog);
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+fn log_to_stderr(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_env_filter(filter);
+    if config.journal { log.without_time().init() } else { log.init() }
+}

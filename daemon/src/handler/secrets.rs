@@ -1,0 +1,155 @@
+//! The operations on `/user/secrets`.
+
+use bytes::Bytes;
+use secrets_proto::Uuid;
+use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::secret::{
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, Secret, SecretDetail, SecretList, UpdateSecret,
+};
+
+use crate::caller::Caller;
+use crate::vault::{Error, ListFilter, Rendered, Vault};
+
+/// How much of a secret's metadata to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum View {
+    /// The six fields that clients of the API know.
+    #[default]
+    Basic,
+    /// All of them.
+    Full,
+}
+
+/// A listing asked for.
+#[derive(Debug)]
+pub(crate) struct List {
+    /// Which secrets.
+    pub(crate) filter: ListFilter,
+    /// How much of each.
+    pub(crate) view: View,
+    /// Writes the list that nearly everybody asks for; the vault keeps what it wrote.
+    pub(crate) render: fn(&SecretList<Secret>) -> Bytes,
+}
+
+/// A listing.
+#[derive(Debug)]
+pub(crate) enum Listing {
+    /// All secrets, written already.
+    Rendered(Rendered),
+    /// Some secrets, or more of each.
+    Selected(Vec<SecretDetail>, View),
+}
+
+/// `GET /user/secrets`
+pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
+    let List { filter, view, render } = list;
+    let everything = filter.provider.is_none() && filter.name.is_none();
+    if everything && view == View::Basic && caller.sees_all() {
+        return vault.rendered_list(caller, render).map(Listing::Rendered);
+    }
+    vault.list(caller, &filter).map(|secrets| Listing::Selected(secrets, view))
+}
+
+/// One secret asked for.
+#[derive(Debug)]
+pub(crate) struct Get {
+    /// Which.
+    pub(crate) id: Uuid,
+    /// How much of it.
+    pub(crate) view: View,
+}
+
+/// A secret that is there, or was changed.
+#[derive(Debug)]
+pub(crate) struct Found(pub(crate) SecretDetail, pub(crate) View);
+
+/// `GET /user/secrets/{id}`
+pub(crate) async fn get(vault: &Vault, caller: &Caller, get: Get) -> Result<Found, Error> {
+    vault.secret(caller, get.id).map(|secret| Found(secret, get.view))
+}
+
+/// `GET /user/secrets/presets`
+pub(crate) async fn presets(vault: &Vault, caller: &Caller, (): ()) -> Result<PresetList, Error> {
+    vault.presets(caller)
+}
+
+/// A secret that was made.
+#[derive(Debug)]
+pub(crate) struct Created(pub(crate) SecretDetail);
+
+/// `POST /user/secrets`
+pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateSecret) -> Result<Created, Error> {
+    vault.create(caller, new).await.map(Created)
+}
+
+/// `POST /user/secrets/preset`
+pub(crate) async fn create_from_preset(
+    vault: &Vault,
+    caller: &Caller,
+    new: CreateFromPreset,
+) -> Result<Created, Error> {
+    vault.create_from_preset(caller, new).await.map(Created)
+}
+
+/// A new value for a secret.
+#[derive(Debug)]
+pub(crate) struct Update {
+    /// Which secret.
+    pub(crate) id: Uuid,
+    /// The value.
+    pub(crate) new: UpdateSecret,
+    /// The version that it must have.
+    pub(crate) expected: Option<u64>,
+}
+
+/// `PUT /user/secrets/{id}`
+pub(crate) async fn update(vault: &Vault, caller: &Caller, update: Update) -> Result<Found, Error> {
+    let Update { id, new, expected } = update;
+    vault.update(caller, id, new, expected).await.map(|secret| Found(secret, View::Basic))
+}
+
+/// New metadata for a secret.
+#[derive(Debug)]
+pub(crate) struct Edit {
+    /// Which secret.
+    pub(crate) id: Uuid,
+    /// What changes.
+    pub(crate) patch: PatchSecret,
+    /// The version that it must have.
+    pub(crate) expected: Option<u64>,
+}
+
+/// `PATCH /user/secrets/{id}`
+pub(crate) async fn edit(vault: &Vault, caller: &Caller, edit: Edit) -> Result<Found, Error> {
+    let Edit { id, patch, expected } = edit;
+    vault.edit(caller, id, patch, expected).await.map(|secret| Found(secret, View::Full))
+}
+
+/// A secret to be removed.
+#[derive(Debug)]
+pub(crate) struct Delete {
+    /// Which secret.
+    pub(crate) id: Uuid,
+    /// The version that it must have.
+    pub(crate) expected: Option<u64>,
+    /// Whether to destroy it instead of moving it to the trash.
+    pub(crate) purge: bool,
+}
+
+/// It is done, and there is nothing to say.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// `DELETE /user/secrets/{id}`
+pub(crate) async fn delete(vault: &Vault, caller: &Caller, delete: Delete) -> Result<Gone, Error> {
+    vault.delete(caller, delete.id, delete.expected, delete.purge).await.map(|()| Gone)
+}
+
+/// `POST /user/secrets/reveal`
+pub(crate) async fn reveal(
+    vault: &Vault,
+    caller: &Caller,
+    request: RevealRequest,
+) -> Result<RevealReply, Error> {
+    vault.reveal(caller, request).await
+}

@@ -1,0 +1,307 @@
+//! Errors on their way out: what a caller is told, in fixed text, and what the log is told. Every error of the vault
+//! is mapped here, one by one, so that a new one does not compile until somebody has decided.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, Response, StatusCode};
+use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
+
+use super::answer;
+use crate::caller::Scope;
+use crate::vault;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    body: Box<ErrorBody>,
+    header: Header,
+    close: bool,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+/// The header that goes with some errors.
+#[derive(Debug)]
+enum Header {
+    None,
+    Allow(HeaderValue),
+    Challenge,
+    RetryAfter(u32),
+    Upgrade(&'static str),
+}
+
+impl Failure {
+    /// An error of this type, with a text that says what to do.
+    pub(crate) fn new(kind: ErrorType, detail: &'static str) -> Self {
+        Self { body: Box::new(ErrorBody::new(kind, detail)), header: Header::None, close: false, cause: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub(crate) fn invalid_request(detail: &'static str) -> Self {
+        Self::new(ErrorType::InvalidRequestError, detail)
+    }
+
+    /// 422: these fields are at fault.
+    pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
+        let failure =
+            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors");
+        failure.with_errors(errors)
+    }
+
+    /// 401: no caller.
+    pub(crate) fn unauthenticated(detail: &'static str) -> Self {
+        Self { header: Header::Challenge, ..Self::new(ErrorType::AuthenticationError, detail) }
+    }
+
+    /// 404: nothing is there, for this method or for any.
+    pub(crate) fn no_route(allow: Option<HeaderValue>) -> Self {
+        let Some(allow) = allow else {
+            return Self::new(
+                ErrorType::NotFoundError,
+                "There is no such route; the API's routes begin with /api/v1/user/secrets and /api/v1/vault",
+            );
+        };
+        let detail = "This route does not know this method; the Allow header says which it knows";
+        Self { header: Header::Allow(allow), ..Self::new(ErrorType::NotFoundError, detail) }
+    }
+
+    /// 426: another protocol is needed.
+    pub(crate) fn upgrade(protocol: &'static str, detail: &'static str) -> Self {
+        Self { header: Header::Upgrade(protocol), ..Self::new(ErrorType::UpgradeRequiredError, detail) }
+    }
+
+    /// 429: come back after this many seconds.
+    pub(crate) fn rate_limit(seconds: u32, detail: &'static str) -> Self {
+        Self { header: Header::RetryAfter(seconds), ..Self::new(ErrorType::RateLimitError, detail) }
+    }
+
+    /// 500: a bug.
+    pub(crate) fn internal(cause: &'static str) -> Self {
+        Self::new(ErrorType::InternalError, "The daemon has a bug; see its log for this X-Request-Id")
+            .with_cause(cause.to_owned())
+    }
+
+    /// The same, and the connection ends after it.
+    pub(crate) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.body.errors = errors;
+        self
+    }
+
+    fn with_cause(mut self, cause: String) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// Tells the log the cause, and makes the answer.
+    pub(crate) fn into_response(self, request_id: &str) -> Response<Full<Bytes>> {
+        let Self { body, header, close, cause } = self;
+        let kind = body.kind;
+        let cause = cause.as_deref().unwrap_or(&body.detail);
+        match body.code {
+            500.. => tracing::error!(request = request_id, ?kind, cause, "request failed"),
+            _ => tracing::debug!(request = request_id, ?kind, cause, "request refused"),
+        }
+        let status = StatusCode::from_u16(body.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
+        let headers = response.headers_mut();
+        header.insert_into(headers);
+        if close && !headers.contains_key(CONNECTION) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Header {
+    fn insert_into(self, headers: &mut HeaderMap) {
+        match self {
+            Self::None => {}
+            Self::Allow(methods) => {
+                headers.insert(ALLOW, methods);
+            }
+            Self::Challenge => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::RetryAfter(seconds) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Self::Upgrade(protocol) => {
+                headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            }
+        }
+    }
+}
+
+impl From<vault::Error> for Failure {
+    fn from(error: vault::Error) -> Self {
+        use ErrorType as Type;
+        let cause = error.to_string();
+        let failure = match error {
+            vault::Error::Uninitialized => {
+                Self::new(Type::VaultLockedError, "There is no vault yet; run `secretctl init`")
+            }
+            vault::Error::Locked => {
+                Self::new(Type::VaultLockedError, "The vault is locked; run `secretctl unlock`")
+            }
+            vault::Error::AlreadyInitialized => {
+                Self::new(Type::AlreadyExistsError, "The vault exists already; run `secretctl unlock`")
+            }
+            vault::Error::WrongKey => {
+                Self::new(Type::WrongKeyError, "This key does not open the vault; check it and try again")
+            }
+            vault::Error::UnusableKey(field, invalid) => {
+                Self::validation(vec![in_body(field.as_str(), invalid)])
+            }
+            vault::Error::TooManyUnlocks => {
+                Self::rate_limit(2, "Too many unlocks are waiting; wait until they are answered")
+            }
+            vault::Error::Forbidden(scope) => Self::new(Type::ForbiddenError, lacks(scope)),
+            vault::Error::NotFound => Self::new(
+                Type::NotFoundError,
+                "There is no such secret; list the secrets to see which there are",
+            ),
+            vault::Error::Missing(indexes) => {
+                let detail = "Some of these secrets do not exist; none was revealed, see errors";
+                Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
+            }
+            vault::Error::NameTaken => Self::new(
+                Type::AlreadyExistsError,
+                "A secret has this name already; update it or choose another name",
+            ),
+            vault::Error::Stale => {
+                Self::new(Type::ConflictError, "The secret has changed meanwhile; read it again and repeat")
+            }
+            vault::Error::UnknownPreset => Self::validation(vec![in_body(
+                "provider",
+                Invalid::new(FieldErrorType::Enum, "a provider that the presets list is expected"),
+            )]),
+            vault::Error::Storage(_) => Self::new(
+                Type::StorageError,
+                "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
+            ),
+            vault::Error::Corrupt(_) => Self::new(
+                Type::VaultCorruptError,
+                "The vault was damaged or changed by something else; run `secretctl verify` or restore a backup",
+            ),
+            vault::Error::RolledBack => Self::new(
+                Type::VaultCorruptError,
+                "Rollback detected: the vault is older than it was; put the newer one back, or run `secretctl verify --accept-restore` to keep this one",
+            ),
+            vault::Error::NewerFormat { .. } => {
+                Self::new(Type::StorageError, "The vault was written by a newer secretsd; upgrade this one")
+            }
+            vault::Error::Timeout => Self::new(
+                Type::GatewayTimeoutError,
+                "The vault did not answer in time; check whether it was done, then repeat",
+            ),
+            vault::Error::Internal(_) => Self::internal(""),
+        };
+        failure.with_cause(cause)
+    }
+}
+
+/// A fault in this field of the body.
+fn in_body(field: &'static str, invalid: Invalid) -> FieldError {
+    FieldError::new(vec![Loc::field("body"), Loc::field(field)], invalid)
+}
+
+fn missing(index: usize) -> FieldError {
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::Missing, "no secret has this name or id"),
+    )
+}
+
+const fn lacks(scope: Scope) -> &'static str {
+    match scope {
+        Scope::List => "The token lacks the scope `list`; use one that has it",
+        Scope::Write => "The token lacks the scope `write`; use one that has it",
+        Scope::Reveal => "The token lacks the scope `reveal`; use one that has it",
+        Scope::Admin => "The token lacks the scope `admin`; use one that has it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::vault::KeyField;
+
+    async fn body(failure: Failure) -> (StatusCode, HeaderMap, ErrorBody) {
+        let (parts, body) = failure.into_response("id").into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_error_of_the_vault_has_its_answer() {
+        use ErrorType as Type;
+        let secret = || "canary".to_owned();
+        let unusable = Invalid::new(FieldErrorType::StringTooShort, "a passphrase has at least 1 byte");
+        for (error, kind) in [
+            (vault::Error::Uninitialized, Type::VaultLockedError),
+            (vault::Error::Locked, Type::VaultLockedError),
+            (vault::Error::AlreadyInitialized, Type::AlreadyExistsError),
+            (vault::Error::WrongKey, Type::WrongKeyError),
+            (vault::Error::UnusableKey(KeyField::Passphrase, unusable), Type::ValidationError),
+            (vault::Error::TooManyUnlocks, Type::RateLimitError),
+            (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
+            (vault::Error::NotFound, Type::NotFoundError),
+            (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
+            (vault::Error::NameTaken, Type::AlreadyExistsError),
+            (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::UnknownPreset, Type::ValidationError),
+            (vault::Error::Storage(secret()), Type::StorageError),
+            (vault::Error::Corrupt(secret()), Type::VaultCorruptError),
+            (vault::Error::RolledBack, Type::VaultCorruptError),
+            (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),
+            (vault::Error::Timeout, Type::GatewayTimeoutError),
+            (vault::Error::Internal("canary"), Type::InternalError),
+        ] {
+            let name = format!("{error:?}");
+            let (status, headers, body) = body(error.into()).await;
+            assert_eq!((body.kind, body.code), (kind, kind.code()), "{name}");
+            assert_eq!(status.as_u16(), kind.code(), "{name}");
+            assert_eq!(headers.contains_key(RETRY_AFTER), kind == Type::RateLimitError, "{name}");
+            assert_eq!(
+                body.errors.is_empty(),
+                kind != Type::ValidationError && !name.starts_with("Missing"),
+                "{name}"
+            );
+            assert!(!format!("{body:?}{headers:?}").contains("canary"), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_selectors_are_named_by_their_places() {
+        let (_, _, body) = body(vault::Error::Missing(vec![4]).into()).await;
+        assert_eq!(
+            serde_json::to_string(&body.errors).unwrap(),
+            r#"[{"loc":["body","secrets",4],"msg":"no secret has this name or id","type":"missing"}]"#
+        );
+    }
+
+    #[tokio::test]
+    async fn the_headers_that_go_with_an_error_are_there() {
+        let (_, headers, _) = body(Failure::unauthenticated("x").closing()).await;
+        assert_eq!(headers[WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(headers[CONNECTION], "close");
+        let (_, headers, _) = body(Failure::no_route(Some(HeaderValue::from_static("GET")))).await;
+        assert_eq!(headers[ALLOW], "GET");
+        let (_, headers, _) = body(Failure::upgrade("HTTP/1.1", "x").closing()).await;
+        assert_eq!(
+            (&headers[UPGRADE], &headers[CONNECTION]),
+            (&"HTTP/1.1".parse().unwrap(), &"Upgrade".parse().unwrap())
+        );
+        let (_, headers, _) = body(Failure::rate_limit(7, "x")).await;
+        assert_eq!(headers[RETRY_AFTER], "7");
+    }
+}

@@ -1,0 +1,179 @@
+//! A request taken apart. What an operation wants is taken field by field; every fault is noted, and all of them are
+//! answered together. A taker returns `None` when it noted a fault.
+
+use std::ops::RangeInclusive;
+
+use hyper::HeaderMap;
+use secrets_proto::selector::parse_id;
+use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc, Uuid};
+use serde_json::Value;
+
+use super::body::{Fields, wipe};
+use super::conditional;
+use super::error::Failure;
+use super::query::Query;
+
+/// A request on its way to becoming the request of one operation.
+pub(super) struct Input<'a> {
+    id: Option<&'a str>,
+    query: Query<'a>,
+    headers: &'a HeaderMap,
+    fields: Fields,
+    faults: Vec<FieldError>,
+}
+
+impl<'a> Input<'a> {
+    /// Takes apart a request with this `{id}`, query, head and body.
+    pub(super) fn new(
+        id: Option<&'a str>,
+        query: Option<&'a str>,
+        headers: &'a HeaderMap,
+        fields: Fields,
+    ) -> Self {
+        Self { id, query: Query::new(query), headers, fields, faults: Vec::new() }
+    }
+
+    /// Ends the taking: what nobody has asked for is a fault too.
+    pub(super) fn finish<T>(mut self, taken: Option<T>) -> Result<T, Failure> {
+        if self.fields.has_more() {
+            self.fault(vec![Loc::field("body")], EXTRA_FIELD);
+        }
+        if self.query.has_more() {
+            self.fault(vec![Loc::field("query")], EXTRA_PARAMETER);
+        }
+        match taken {
+            Some(taken) if self.faults.is_empty() => Ok(taken),
+            _ => Err(Failure::validation(self.faults)),
+        }
+    }
+
+    /// Notes a fault.
+    pub(super) fn fault(&mut self, loc: Vec<Loc>, invalid: Invalid) {
+        self.faults.push(FieldError::new(loc, invalid));
+    }
+
+    /// The id in the path.
+    pub(super) fn id(&mut self) -> Option<Uuid> {
+        let id = self.id.and_then(parse_id);
+        if id.is_none() {
+            let invalid = Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected");
+            self.fault(vec![Loc::field("path"), Loc::field("id")], invalid);
+        }
+        id
+    }
+
+    /// The version that `If-Match` demands.
+    pub(super) fn expected_version(&mut self) -> Option<Option<u64>> {
+        let result = conditional::expected_version(self.headers);
+        self.noting(result, || vec![Loc::field("header"), Loc::field("If-Match")])
+    }
+
+    /// A query parameter.
+    pub(super) fn parameter<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<Option<T>> {
+        let result = self.query.take(name).and_then(|text| text.as_deref().map(parse).transpose());
+        self.noting(result, || vec![Loc::field("query"), Loc::field(name)])
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(String) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let result = match self.fields.take(name) {
+            None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
+            Some(value) => string(value).and_then(parse),
+        };
+        self.noting(result, || in_body(name))
+    }
+
+    /// A field that may be absent, but not null.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(String) -> Result<T, Invalid>,
+    ) -> Option<Option<T>> {
+        let result = self.fields.take(name).map(|value| string(value).and_then(parse)).transpose();
+        self.noting(result, || in_body(name))
+    }
+
+    /// A field that may be absent (outer `None` of the inside) or null (inner `None`).
+    pub(super) fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(String) -> Result<T, Invalid>,
+    ) -> Option<Option<Option<T>>> {
+        let result = match self.fields.take(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => string(value).and_then(parse).map(|field| Some(Some(field))),
+        };
+        self.noting(result, || in_body(name))
+    }
+
+    /// A field that is a list of strings and must be there.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        lengths: RangeInclusive<usize>,
+        parse: impl Fn(String) -> Result<T, Invalid>,
+    ) -> Option<Vec<T>> {
+        let result = match self.fields.take(name) {
+            None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
+            Some(Value::Array(items)) if items.len() < *lengths.start() => {
+                Err(Invalid::new(FieldErrorType::TooShort, "this list needs at least one item"))
+            }
+            Some(Value::Array(items)) if items.len() > *lengths.end() => {
+                Err(Invalid::new(FieldErrorType::TooLong, "this list has too many items"))
+            }
+            Some(Value::Array(items)) => Ok(items),
+            Some(_) => Err(Invalid::new(FieldErrorType::ListType, "a list is expected")),
+        };
+        let items = self.noting(result, || in_body(name))?;
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match string(item).and_then(&parse) {
+                Ok(item) => taken.push(item),
+                Err(invalid) => {
+                    self.fault(vec![Loc::field("body"), Loc::field(name), Loc::Index(index)], invalid);
+                }
+            }
+        }
+        // A fault in an item is noted, so that the whole fails in `finish`.
+        Some(taken)
+    }
+
+    fn noting<T>(&mut self, result: Result<T, Invalid>, loc: impl FnOnce() -> Vec<Loc>) -> Option<T> {
+        match result {
+            Ok(taken) => Some(taken),
+            Err(invalid) => {
+                self.fault(loc(), invalid);
+                None
+            }
+        }
+    }
+}
+
+const EXTRA_FIELD: Invalid =
+    Invalid::new(FieldErrorType::ExtraForbidden, "there is a field that this operation does not have");
+const EXTRA_PARAMETER: Invalid = Invalid::new(
+    FieldErrorType::ExtraForbidden,
+    "there is a query parameter that this operation does not have",
+);
+
+fn in_body(name: &'static str) -> Vec<Loc> {
+    vec![Loc::field("body"), Loc::field(name)]
+}
+
+fn string(value: Value) -> Result<String, Invalid> {
+    let mut value = value;
+    if let Value::String(text) = &mut value {
+        return Ok(std::mem::take(text));
+    }
+    wipe(&mut value);
+    Err(Invalid::new(FieldErrorType::StringType, "a string is expected"))
+}

@@ -1,0 +1,222 @@
+//! How the reply of each operation becomes an answer.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ETAG, HeaderValue, LOCATION};
+use hyper::{HeaderMap, Response, StatusCode};
+use secrets_proto::API_BASE;
+use secrets_proto::audit::AuditList;
+use secrets_proto::reveal::RevealReply;
+use secrets_proto::secret::{PresetList, Secret, SecretList};
+use secrets_proto::vault::{InitReply, VaultStatus};
+
+use super::error::Failure;
+use super::{answer, conditional};
+use crate::handler::secrets::{Created, Found, Gone, Listing, View};
+
+/// A type that becomes an answer.
+pub(super) trait IntoAnswer {
+    /// Writes it; `asked` are the request's headers.
+    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure>;
+}
+
+/// Writes the list that the vault keeps written.
+pub(super) fn render(list: &SecretList<Secret>) -> Bytes {
+    // It has no maps and no foreign types, so that writing cannot fail.
+    serde_json::to_vec(list).unwrap_or_default().into()
+}
+
+impl IntoAnswer for Listing {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        match self {
+            Self::Rendered(list) => Ok(tagged(conditional::etag(&list.tag), asked, || {
+                Ok(answer::json(StatusCode::OK, list.body))
+            })?),
+            Self::Selected(secrets, View::Full) => {
+                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+            }
+            Self::Selected(secrets, View::Basic) => {
+                let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
+                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+            }
+        }
+    }
+}
+
+impl IntoAnswer for Found {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        let Self(detail, view) = self;
+        tagged(conditional::etag(detail.version), asked, || match view {
+            View::Basic => answer::metadata(StatusCode::OK, &detail.secret),
+            View::Full => answer::metadata(StatusCode::OK, &detail),
+        })
+    }
+}
+
+impl IntoAnswer for Created {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        let Self(detail) = self;
+        let mut response = answer::metadata(StatusCode::CREATED, &detail.secret)?;
+        let headers = response.headers_mut();
+        if let Ok(location) = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id)) {
+            headers.insert(LOCATION, location);
+        }
+        if let Some(tag) = conditional::etag(detail.version) {
+            headers.insert(ETAG, tag);
+        }
+        Ok(response)
+    }
+}
+
+impl IntoAnswer for Gone {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+}
+
+impl IntoAnswer for PresetList {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        answer::metadata(StatusCode::OK, &self)
+    }
+}
+
+impl IntoAnswer for RevealReply {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        answer::sensitive(StatusCode::OK, &self)
+    }
+}
+
+impl IntoAnswer for VaultStatus {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        answer::metadata(StatusCode::OK, &self)
+    }
+}
+
+impl IntoAnswer for InitReply {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        answer::sensitive(StatusCode::CREATED, &self)
+    }
+}
+
+impl IntoAnswer for AuditList {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        answer::metadata(StatusCode::OK, &self)
+    }
+}
+
+/// The answer with its tag, or 304 if the caller has it.
+fn tagged(
+    tag: Option<HeaderValue>,
+    asked: &HeaderMap,
+    write: impl FnOnce() -> Result<Response<Full<Bytes>>, Failure>,
+) -> Result<Response<Full<Bytes>>, Failure> {
+    let Some(tag) = tag else { return write() };
+    let mut response = if conditional::has_already(asked, &tag) {
+        answer::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        write()?
+    };
+    response.headers_mut().insert(ETAG, tag);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper::header::{CACHE_CONTROL, IF_NONE_MATCH};
+    use secrets_proto::reveal::RevealedSecret;
+    use secrets_proto::secret::{SecretDetail, SizeClass};
+    use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
+
+    use super::*;
+    use crate::vault::Rendered;
+
+    fn detail() -> SecretDetail {
+        SecretDetail {
+            secret: Secret {
+                id: Uuid::from_u128(7),
+                name: SecretName::parse("A").unwrap(),
+                provider: None,
+                masked_value: "••••".into(),
+                created_at: Timestamp::parse("2026-04-15T12:00:00Z").unwrap(),
+                updated_at: Timestamp::parse("2026-04-15T12:00:00Z").unwrap(),
+            },
+            version: 3,
+            last_used_at: None,
+            expires_at: None,
+            note: None,
+            size_class: SizeClass::Small,
+        }
+    }
+
+    async fn body(response: Response<Full<Bytes>>) -> serde_json::Value {
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    }
+
+    fn having(tag: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static(tag))])
+    }
+
+    #[tokio::test]
+    async fn a_secret_has_six_fields_and_more_only_when_asked() {
+        let response = Found(detail(), View::Basic).into_answer(&HeaderMap::new()).unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()[ETAG]),
+            (StatusCode::OK, &"\"3\"".parse().unwrap())
+        );
+        assert_eq!(body(response).await.as_object().unwrap().len(), 6);
+        let response = Found(detail(), View::Full).into_answer(&HeaderMap::new()).unwrap();
+        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+    }
+
+    #[tokio::test]
+    async fn what_the_caller_has_is_not_sent_again() {
+        let response = Found(detail(), View::Full).into_answer(&having("W/\"3\"")).unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()[ETAG], "\"3\"");
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        let list = || Listing::Rendered(Rendered { body: Bytes::from_static(b"[]"), tag: "t1".into() });
+        assert_eq!(list().into_answer(&having("\"t1\"")).unwrap().status(), StatusCode::NOT_MODIFIED);
+        let response = list().into_answer(&having("\"t0\"")).unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()[ETAG]),
+            (StatusCode::OK, &"\"t1\"".parse().unwrap())
+        );
+    }
+
+    #[tokio::test]
+    async fn lists_count_what_they_hold() {
+        for (view, fields) in [(View::Basic, 6), (View::Full, 11)] {
+            let response = Listing::Selected(vec![detail()], view).into_answer(&HeaderMap::new()).unwrap();
+            let list = body(response).await;
+            assert_eq!(list["total"], 1);
+            assert_eq!(list["secrets"][0].as_object().unwrap().len(), fields);
+        }
+        let list = SecretList { secrets: vec![detail().secret], total: 1 };
+        assert_eq!(&render(&list)[..12], br#"{"secrets":["#);
+    }
+
+    #[test]
+    fn a_new_secret_says_where_it_is() {
+        let response = Created(detail()).into_answer(&HeaderMap::new()).unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()[LOCATION], "/api/v1/user/secrets/00000000-0000-0000-0000-000000000007");
+    }
+
+    #[tokio::test]
+    async fn values_are_not_to_be_kept() {
+        let secrets = vec![RevealedSecret {
+            id: Uuid::from_u128(7),
+            name: SecretName::parse("A").unwrap(),
+            value: SecretValue::new("a\n\"b".into()).unwrap(),
+        }];
+        let response = RevealReply { secrets }.into_answer(&HeaderMap::new()).unwrap();
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
+    }
+
+    #[test]
+    fn what_is_gone_has_no_body() {
+        assert_eq!(Gone.into_answer(&HeaderMap::new()).unwrap().status(), StatusCode::NO_CONTENT);
+    }
+}

@@ -1,0 +1,196 @@
+//! How the request of each operation is made from path, query, headers and body.
+
+use std::path::PathBuf;
+
+use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
+use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, UpdateSecret};
+use secrets_proto::{
+    FieldErrorType, Glob, Invalid, Loc, Provider, SecretName, SecretValue, Selector, SensitiveString,
+    Timestamp,
+};
+
+use super::input::Input;
+use super::replies;
+use crate::handler::secrets::{Delete, Edit, Get, List, Update, View};
+use crate::handler::vault::{Init, Unlock};
+use crate::vault::{AuditQuery, Key, ListFilter};
+
+/// A type that a request can become.
+pub(super) trait FromRequest: Sized {
+    /// Whether it has a body. One that is sent where none is wanted is received and ignored.
+    const BODY: bool = false;
+
+    /// Takes what it needs; `None` when a fault was noted. Everything is tried before giving up, so that one answer
+    /// tells all the faults.
+    fn take(input: &mut Input<'_>) -> Option<Self>;
+}
+
+impl FromRequest for () {
+    fn take(_input: &mut Input<'_>) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl FromRequest for List {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let provider = input.parameter("provider", Provider::parse);
+        let name = input.parameter("name", Glob::parse);
+        let view = view(input);
+        Some(Self {
+            filter: ListFilter { provider: provider?, name: name? },
+            view: view?,
+            render: replies::render,
+        })
+    }
+}
+
+impl FromRequest for Get {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, view) = (input.id(), view(input));
+        Some(Self { id: id?, view: view? })
+    }
+}
+
+impl FromRequest for CreateSecret {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let name = input.required("name", SecretName::try_from);
+        let value = input.required("value", SecretValue::new);
+        let provider = input.nullable("provider", Provider::try_from);
+        Some(Self { name: name?, value: value?, provider: provider?.flatten() })
+    }
+}
+
+impl FromRequest for CreateFromPreset {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let provider = input.required("provider", Provider::try_from);
+        let value = input.required("value", SecretValue::new);
+        Some(Self { provider: provider?, value: value? })
+    }
+}
+
+impl FromRequest for Update {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, expected) = (input.id(), input.expected_version());
+        let value = input.required("value", SecretValue::new);
+        Some(Self { id: id?, new: UpdateSecret { value: value? }, expected: expected? })
+    }
+}
+
+impl FromRequest for Edit {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, expected) = (input.id(), input.expected_version());
+        let name = input.optional("name", SecretName::try_from);
+        let provider = input.nullable("provider", Provider::try_from);
+        let note = input.nullable("note", Remark::try_from);
+        let expires_at = input.nullable("expires_at", |text| Timestamp::parse(&text));
+        let patch = PatchSecret { name: name?, provider: provider?, note: note?, expires_at: expires_at? };
+        Some(Self { id: id?, patch, expected: expected? })
+    }
+}
+
+impl FromRequest for Delete {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, expected) = (input.id(), input.expected_version());
+        let purge = input.parameter("purge", |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Invalid::new(FieldErrorType::Enum, "true or false is expected")),
+        });
+        Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
+    }
+}
+
+impl FromRequest for RevealRequest {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let secrets = input.list("secrets", 1..=Self::MAX_SELECTORS, Selector::try_from);
+        let purpose = input.required("purpose", Purpose::try_from);
+        let command = input.nullable("command", Remark::try_from);
+        let reason = input.nullable("reason", Remark::try_from);
+        Some(Self {
+            secrets: secrets?,
+            purpose: purpose?,
+            command: command?.flatten(),
+            reason: reason?.flatten(),
+        })
+    }
+}
+
+impl FromRequest for Init {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        key(input, false).map(Self)
+    }
+}
+
+impl FromRequest for Unlock {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        key(input, true).map(Self)
+    }
+}
+
+impl FromRequest for AuditQuery {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let since = input.parameter("since", Timestamp::parse);
+        let name = input.parameter("name", SecretName::parse);
+        let limit = input.parameter("limit", limit);
+        Some(Self { since: since?, name: name?, limit: Some(limit?.unwrap_or(DEFAULT_LIMIT)) })
+    }
+}
+
+/// How many audit entries an answer has unless asked.
+const DEFAULT_LIMIT: usize = 100;
+
+fn limit(text: &str) -> Result<usize, Invalid> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number
+        .filter(|number| (1..=1_000).contains(number))
+        .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 to 1000 is expected"))
+}
+
+fn view(input: &mut Input<'_>) -> Option<View> {
+    let view = input.parameter("view", |text| match text {
+        "basic" => Ok(View::Basic),
+        "full" => Ok(View::Full),
+        _ => Err(Invalid::new(FieldErrorType::Enum, "basic or full is expected")),
+    })?;
+    Some(view.unwrap_or_default())
+}
+
+/// Exactly one key; a recovery key only where there is a vault to recover.
+fn key(input: &mut Input<'_>, recovery: bool) -> Option<Key> {
+    let passphrase = input.nullable("passphrase", |text| Ok(Key::Passphrase(SensitiveString::new(text))));
+    let file = input.nullable("key_file", |text| Ok(Key::File(PathBuf::from(text))));
+    let recovery_key = if recovery {
+        input.nullable("recovery_key", |text| Ok(Key::Recovery(SensitiveString::new(text))))
+    } else {
+        Some(None)
+    };
+    let mut keys = [passphrase?, file?, recovery_key?].into_iter().flatten().flatten();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Some(key),
+        (Some(_), Some(_)) => {
+            let invalid = Invalid::new(FieldErrorType::ValueError, "exactly one key is expected");
+            input.fault(vec![Loc::field("body")], invalid);
+            None
+        }
+        (None, _) => {
+            let invalid = Invalid::new(FieldErrorType::Missing, "a passphrase or another key is required");
+            input.fault(vec![Loc::field("body"), Loc::field("passphrase")], invalid);
+            None
+        }
+    }
+}

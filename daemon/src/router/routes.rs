@@ -1,0 +1,121 @@
+//! The one table of routes. Dispatch is built from it, and so are the authorization matrix of the tests and the
+//! OpenAPI document: a route that is not here does not exist.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Response};
+
+use super::error::Failure;
+use super::{Exchange, open, serve};
+use crate::caller::Scope;
+use crate::handler::{audit, secrets, vault};
+
+/// One operation.
+pub(super) struct Route {
+    /// Its method.
+    pub(super) method: Method,
+    /// Its path, with `{id}` where an id stands.
+    pub(super) path: &'static str,
+    /// Its operationId.
+    pub(super) operation: &'static str,
+    /// Who may ask for it, and what is done.
+    pub(super) action: Action,
+}
+
+/// Who may ask for a route, and what is done.
+pub(super) enum Action {
+    /// Anybody who may use the socket.
+    Open(fn() -> Response<Full<Bytes>>),
+    /// A caller with this right, or with any token. The vault checks the right; here it is told.
+    Guarded(Option<Scope>, Run),
+}
+
+/// Serves one exchange.
+pub(super) type Run = for<'a> fn(Exchange<'a>) -> Running<'a>;
+
+/// An exchange being served.
+pub(super) type Running<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Failure>> + Send + 'a>>;
+
+/// Every route of the API.
+pub(super) static ROUTES: &[Route] = &[
+    Route { method: Method::GET, path: "/healthz", operation: "health", action: Action::Open(open::health) },
+    get("/api/v1/user/secrets", "list_secrets", Some(Scope::List), |x| serve(x, secrets::list)),
+    post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, secrets::create)),
+    get("/api/v1/user/secrets/presets", "get_provider_presets", Some(Scope::List), |x| {
+        serve(x, secrets::presets)
+    }),
+    post("/api/v1/user/secrets/preset", "create_secret_from_preset", Some(Scope::Write), |x| {
+        serve(x, secrets::create_from_preset)
+    }),
+    get("/api/v1/user/secrets/{id}", "get_secret", Some(Scope::List), |x| serve(x, secrets::get)),
+    put("/api/v1/user/secrets/{id}", "update_secret", Some(Scope::Write), |x| serve(x, secrets::update)),
+    patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, secrets::edit)),
+    delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, secrets::delete)),
+    post("/api/v1/user/secrets/reveal", "reveal_secrets", Some(Scope::Reveal), |x| serve(x, secrets::reveal)),
+    get("/api/v1/vault", "get_vault", None, |x| serve(x, vault::status)),
+    post("/api/v1/vault/init", "init_vault", Some(Scope::Admin), |x| serve(x, vault::init)),
+    post("/api/v1/vault/unlock", "unlock_vault", Some(Scope::Admin), |x| serve(x, vault::unlock)),
+    post("/api/v1/vault/lock", "lock_vault", Some(Scope::Admin), |x| serve(x, vault::lock)),
+    get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
+];
+
+const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded(scope, run) }
+}
+
+const fn post(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
+    Route { method: Method::POST, path, operation, action: Action::Guarded(scope, run) }
+}
+
+const fn put(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
+    Route { method: Method::PUT, path, operation, action: Action::Guarded(scope, run) }
+}
+
+const fn patch(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
+    Route { method: Method::PATCH, path, operation, action: Action::Guarded(scope, run) }
+}
+
+const fn delete(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
+    Route { method: Method::DELETE, path, operation, action: Action::Guarded(scope, run) }
+}
+
+/// What the table says about a route, for tests and documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The method.
+    pub method: &'static str,
+    /// The path, with `{id}` where an id stands.
+    pub path: &'static str,
+    /// The operationId.
+    pub operation: &'static str,
+    /// Who may ask.
+    pub access: Access,
+}
+
+/// Who may ask for a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody who may use the socket.
+    Open,
+    /// Any token.
+    Token,
+    /// A token with this scope.
+    Scope(&'static str),
+}
+
+/// The table of routes.
+pub fn routes() -> impl Iterator<Item = RouteInfo> {
+    ROUTES.iter().map(|route| RouteInfo {
+        method: route.method.as_str(),
+        path: route.path,
+        operation: route.operation,
+        access: match &route.action {
+            Action::Open(_) => Access::Open,
+            Action::Guarded(None, _) => Access::Token,
+            Action::Guarded(Some(scope), _) => Access::Scope(scope.as_str()),
+        },
+    })
+}

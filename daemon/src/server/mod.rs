@@ -1,0 +1,226 @@
+//! Connections: accepts them, limits them, speaks HTTP/1.1 on them, and ends them in time. It knows no token and no
+//! operation.
+
+mod framing;
+mod ids;
+mod request;
+mod seats;
+mod turn_away;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use secrets_proto::ErrorType;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+
+use self::ids::Ids;
+use self::seats::{Seat, Seats};
+use self::wire::{Deadlines, Wire};
+use crate::auth::Auth;
+use crate::caller::Peer;
+use crate::config::Limits;
+use crate::crypto;
+use crate::router::Router;
+use crate::router::error::Failure;
+use crate::vault::Vault;
+
+/// What every connection shares.
+pub(crate) struct Server {
+    auth: Auth,
+    router: Router,
+    vault: Vault,
+    limits: Limits,
+    ids: Ids,
+    seats: Arc<Seats>,
+    /// The user that is served.
+    uid: u32,
+    /// How many peers are turned away with a word; more than that are just closed.
+    words: Arc<Semaphore>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No randomness for ids.
+    #[error(transparent)]
+    Random(#[from] crypto::Error),
+    /// The table of routes contradicts itself.
+    #[error("the routes contradict each other: {0}")]
+    Routes(#[from] matchit::InsertError),
+}
+
+impl Server {
+    /// A server for this user.
+    pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Result<Self, Error> {
+        Ok(Self {
+            auth,
+            router: Router::new()?,
+            vault,
+            seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
+            limits,
+            ids: Ids::new()?,
+            uid,
+            words: Arc::new(Semaphore::new(WORDS)),
+        })
+    }
+
+    /// Serves until `stop` is ready, then lets what is in flight finish for a while.
+    pub(crate) async fn run(self, listener: impl Accept, stop: impl Future<Output = ()>) {
+        let server = Arc::new(self);
+        let (stopping, _) = watch::channel(());
+        let mut stop = pin!(stop);
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    failing = false;
+                    server.receive(stream, &stopping);
+                }
+                Err(error) => {
+                    // Out of descriptors or memory: connections that end will free some.
+                    if !failing {
+                        tracing::warn!(%error, "cannot accept connections for the moment");
+                    }
+                    failing = true;
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(BACKOFF) => {}
+                    }
+                }
+            }
+        }
+        drop(listener);
+        stopping.send_replace(());
+        if tokio::time::timeout(DRAIN, stopping.closed()).await.is_err() {
+            tracing::warn!("some requests were not finished in time and are cut off");
+        }
+    }
+
+    /// Starts to serve a peer, or turns it away.
+    fn receive(self: &Arc<Self>, stream: UnixStream, stopping: &watch::Sender<()>) {
+        // A peer without credentials is gone already.
+        let Ok(credentials) = stream.peer_cred() else { return };
+        let peer = Peer { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0) };
+        if peer.uid != self.uid {
+            tracing::warn!(uid = peer.uid, pid = peer.pid, "another user has connected and is turned away");
+            let detail = "This socket serves another user; use your own secretsd";
+            return self.turn_away(stream, Failure::new(ErrorType::ForbiddenError, detail));
+        }
+        let Some(seat) = self.seats.take(peer.pid) else {
+            tracing::debug!(pid = peer.pid, "too many connections");
+            let detail = "Too many connections; close some, or use one for several requests";
+            return self.turn_away(stream, Failure::rate_limit(1, detail));
+        };
+        let stopping = stopping.subscribe();
+        tokio::spawn(Arc::clone(self).converse(stream, peer, seat, stopping));
+    }
+
+    fn turn_away(&self, stream: UnixStream, failure: Failure) {
+        let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
+        let response = self.with_id(failure.closing());
+        tokio::spawn(async move {
+            turn_away::turn_away(stream, response).await;
+            drop(word);
+        });
+    }
+
+    /// Serves a peer until one of the two has enough.
+    async fn converse(
+        self: Arc<Self>,
+        stream: UnixStream,
+        peer: Peer,
+        seat: Seat,
+        mut stopping: watch::Receiver<()>,
+    ) {
+        let ambiguous = Arc::new(AtomicBool::new(false));
+        let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
+        let wire = Wire::new(stream, deadlines, Arc::clone(&ambiguous));
+        let service = service_fn(move |request| {
+            let server = Arc::clone(&self);
+            let ambiguous = ambiguous.load(Ordering::Relaxed);
+            async move { Ok::<_, Infallible>(server.answer(request, peer, ambiguous).await) }
+        });
+        let mut connection = pin!(
+            hyper::server::conn::http1::Builder::new()
+                .max_headers(HEADERS)
+                .max_header_size(HEADER_BYTES)
+                .max_buf_size(HEADER_BYTES)
+                .header_read_timeout(None)
+                .serve_connection(TokioIo::new(wire), service)
+        );
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(pid = peer.pid, kind = fault(&error), "connection ended early");
+        }
+        drop(seat);
+    }
+
+    fn with_id(&self, failure: Failure) -> Response<Full<Bytes>> {
+        let id = self.ids.next();
+        let mut response = failure.into_response(&id);
+        request::identify(&mut response, id);
+        response
+    }
+}
+
+/// Somewhere that connections come from.
+pub(crate) trait Accept {
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<UnixStream>>;
+}
+
+impl Accept for UnixListener {
+    async fn accept(&self) -> io::Result<UnixStream> {
+        UnixListener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+/// The most headers of a request.
+const HEADERS: usize = 64;
+/// The largest head of a request.
+const HEADER_BYTES: usize = 16 * 1024;
+/// How long to wait after a failed accept.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// How long requests may go on when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How many peers are told at once why they are turned away.
+const WORDS: usize = 64;
+
+/// What went wrong on a connection, without any of its bytes.
+fn fault(error: &hyper::Error) -> &'static str {
+    if error.is_parse() {
+        "not HTTP"
+    } else if error.is_timeout() {
+        "timeout"
+    } else if error.is_incomplete_message() {
+        "cut off"
+    } else {
+        "other"
+    }
+}

@@ -1,0 +1,114 @@
+//! One request from its head to its answer: the order in which the stages see it.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use secrets_proto::ErrorType;
+
+use super::Server;
+use crate::auth::refuse_browsers;
+use crate::caller::Peer;
+use crate::router::error::Failure;
+use crate::router::{Exchange, Target, ignore, strict};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Server {
+    /// Answers a request, whatever happens. `ambiguous`: its bytes can be read in two ways.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        ambiguous: bool,
+    ) -> Response<Full<Bytes>> {
+        let id = self.ids.next();
+        let (head, body) = request.into_parts();
+        let target = self.router.find(&head.method, head.uri.path());
+        let pattern = target.pattern();
+        let served = guarded(self.serve(&head, target, body, peer, ambiguous));
+        let mut response = match tokio::time::timeout(self.limits.request, served).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(Some(Err(failure))) => failure.into_response(&id),
+            Ok(None) => Failure::internal("a handler has panicked").closing().into_response(&id),
+            Err(_) => Failure::new(
+                ErrorType::GatewayTimeoutError,
+                "The request was not answered in time; check whether it was done, then repeat",
+            )
+            .closing()
+            .into_response(&id),
+        };
+        let status = response.status().as_u16();
+        tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
+        identify(&mut response, id);
+        response
+    }
+
+    async fn serve(
+        &self,
+        head: &Parts,
+        target: Target<'_>,
+        body: Incoming,
+        peer: Peer,
+        ambiguous: bool,
+    ) -> Result<Response<Full<Bytes>>, Failure> {
+        let Self { auth, vault, limits, .. } = self;
+        if ambiguous {
+            let detail =
+                "The length of this connection's requests can be read in two ways; send Content-Length once";
+            return Err(Failure::invalid_request(detail).closing());
+        }
+        strict::check(head)?;
+        refuse_browsers(&head.headers)?;
+        let target = match target {
+            Target::Open(open) => return open.serve(body, limits).await,
+            Target::Guarded(target) => target,
+        };
+        match auth.identify(&head.headers, peer) {
+            Ok(caller) => {
+                target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
+            }
+            Err(failure) => {
+                // So that a caller that sends a body gets to read what is wrong.
+                ignore(body, limits).await?;
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Puts a request's id on its answer.
+pub(super) fn identify(response: &mut Response<Full<Bytes>>, id: String) {
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+}
+
+/// A method for the log: one that is not known is the caller's own text.
+struct Method<'a>(&'a Parts);
+
+impl std::fmt::Display for Method<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use hyper::Method as M;
+        let known = [M::GET, M::POST, M::PUT, M::PATCH, M::DELETE, M::HEAD, M::OPTIONS];
+        f.write_str(known.iter().find(|known| **known == self.0.method).map_or("(other)", M::as_str))
+    }
+}
+
+/// A panic ends one request, not the connection's others; `None` says so. Its place is in the log already.
+async fn guarded<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}

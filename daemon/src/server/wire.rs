@@ -1,0 +1,177 @@
+//! The bytes of one connection on their way in and out: their deadlines, and what hyper does not tell of them.
+//!
+//! hyper's own header timeout also runs while a connection is idle between requests, so that it cannot be short for a
+//! head and long for an idle peer. Here the two are apart, and one timer serves a connection: it is moved only when it
+//! fires, not on each request.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::framing::Framing;
+
+/// How long what may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// From the first byte of a head to its last.
+    pub(super) header: Duration,
+    /// Without a byte in or out.
+    pub(super) idle: Duration,
+}
+
+/// A connection that is watched.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    stream: S,
+    framing: Framing,
+    ambiguous: Arc<AtomicBool>,
+    deadlines: Deadlines,
+    /// When the head that is being received began.
+    head_since: Option<Instant>,
+    /// When a byte last moved.
+    moved: Instant,
+    /// A head has come in and no byte has gone out since: the server's own deadline counts, not ours.
+    answering: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> Wire<S> {
+    /// Watches a stream. The flag is set when a request can be read in two ways, before hyper sees that request.
+    pub(super) fn new(stream: S, deadlines: Deadlines, ambiguous: Arc<AtomicBool>) -> Self {
+        let now = Instant::now();
+        // A new peer has as long for its first byte as for the head, so that silent connections cost little.
+        let timer = Box::pin(sleep_until(now + deadlines.header));
+        let head_since = Some(now);
+        Self {
+            stream,
+            framing: Framing::default(),
+            ambiguous,
+            deadlines,
+            head_since,
+            moved: now,
+            answering: false,
+            timer,
+        }
+    }
+
+    /// When this connection ends if nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        if let Some(since) = self.head_since {
+            return Some(since + self.deadlines.header);
+        }
+        (!self.answering).then(|| self.moved + self.deadlines.idle)
+    }
+
+    /// Ready when the deadline has passed.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(deadline) = self.deadline() else { return Poll::Pending };
+            // The timer may stand earlier than the deadline, never later.
+            if self.timer.deadline() > deadline {
+                self.timer.as_mut().reset(deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        self.moved = Instant::now();
+        let step = self.framing.read(bytes);
+        if self.framing.is_ambiguous() {
+            self.ambiguous.store(true, Ordering::Relaxed);
+        }
+        self.answering |= step.head_ended;
+        if !self.framing.in_head() {
+            self.head_since = None;
+        } else if self.head_since.is_none() || step.head_ended {
+            self.head_since = Some(self.moved);
+        }
+    }
+
+    fn sent(&mut self, result: &Poll<io::Result<usize>>) {
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.moved = Instant::now();
+            self.answering = false;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut wire.stream).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => {
+                let bytes = buffer.filled().get(before..).unwrap_or_default();
+                if !bytes.is_empty() {
+                    wire.received(bytes);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // To hyper it looks as if the peer had closed.
+            Poll::Pending => wire.poll_deadline(cx).map(Ok),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let result = Pin::new(&mut wire.stream).poll_write(cx, bytes);
+        wire.sent(&result);
+        wire.or_stalled(cx, result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let result = Pin::new(&mut wire.stream).poll_write_vectored(cx, slices);
+        wire.sent(&result);
+        wire.or_stalled(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S> Wire<S> {
+    /// A peer that does not read its answer is not waited for.
+    fn or_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if result.is_ready() {
+            return result;
+        }
+        self.answering = false;
+        self.poll_deadline(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
