@@ -183,7 +183,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "PROVIDER")]
     pub(crate) provider: Option<String>,
     /// Only names, one a line
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub(crate) names: bool,
 }
 

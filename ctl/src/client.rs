@@ -129,20 +129,21 @@ impl Client {
         let deadline = Instant::now() + self.limits.connect;
         let failed = |source| Error::Connect { path: self.socket.clone(), source };
         let stream = loop {
-            match timeout(self.limits.connect, UnixStream::connect(&self.socket)).await {
+            let attempt = timeout(self.limits.connect, UnixStream::connect(&self.socket));
+            let error = match attempt.await {
                 Err(_) => return Err(Error::Timeout),
                 Ok(Ok(stream)) => break stream,
-                Ok(Err(error)) => match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                        return Err(Error::NotListening(self.socket.clone()));
-                    }
-                    // The queue of the listener is full; Unix sockets say so instead of waiting.
-                    io::ErrorKind::WouldBlock if Instant::now() < deadline => {
-                        sleep(Duration::from_millis(5)).await;
-                    }
-                    _ => return Err(failed(error)),
-                },
+                Ok(Err(error)) => error,
+            };
+            let kind = error.kind();
+            if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+                return Err(Error::NotListening(self.socket.clone()));
             }
+            // The listener's queue is full; Unix sockets say so instead of waiting.
+            if kind != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+                return Err(failed(error));
+            }
+            sleep(Duration::from_millis(5)).await;
         };
         let uid = stream.peer_cred().map_err(failed)?.uid();
         if uid != self.server_uid {

@@ -91,9 +91,6 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
-        Command::Nurse(args) => match spawn::nurse(&args.command) {
-            Exit::Done => Ok(()),
-            exit => Err(Failure::new(exit, "cannot start secretsd")),
-        },
+        Command::Nurse(args) => Err(spawn::nurse(&args.command)),
     }
 }

@@ -23,7 +23,7 @@ impl Wanted {
                 FieldErrorType::StringPatternMismatch,
                 "one secret is expected here, by name or id, not a pattern",
             )),
-            exact => Ok(Self(exact)),
+            exact @ (Selector::Id(_) | Selector::Name(_)) => Ok(Self(exact)),
         }
     }
 
@@ -45,7 +45,7 @@ impl Wanted {
 
     /// The secret, or the failure that it does not exist.
     pub(crate) fn get(&self, session: &Session) -> Result<SecretDetail, Failure> {
-        self.find(session)?.ok_or_else(|| missing(&[self.0.clone()]))
+        self.find(session)?.ok_or_else(|| missing(std::slice::from_ref(&self.0)))
     }
 
     fn is(&self, detail: &SecretDetail) -> bool {

@@ -94,13 +94,17 @@ impl Drop for Starting {
 }
 
 /// The nurse's life: starts `command` in a session of its own and ends with it, or when stdin does.
-pub(crate) fn nurse(command: &[OsString]) -> Exit {
-    let Some((program, arguments)) = command.split_first() else { return Exit::Usage };
-    if rustix::process::setsid().is_err() {
-        return Exit::Other;
+/// Returns only if it could not be started.
+pub(crate) fn nurse(command: &[OsString]) -> Failure {
+    let Some((program, arguments)) = command.split_first() else {
+        return Failure::new(Exit::Usage, "a program is missing");
+    };
+    if let Err(error) = rustix::process::setsid() {
+        return Failure::new(Exit::Other, format!("cannot leave the terminal: {error}"));
     }
-    let Ok(mut daemon) = Command::new(program).args(arguments).stdin(Stdio::null()).spawn() else {
-        return Exit::Other;
+    let mut daemon = match Command::new(program).args(arguments).stdin(Stdio::null()).spawn() {
+        Ok(daemon) => daemon,
+        Err(error) => return Failure::new(Exit::Other, format!("cannot start secretsd: {error}")),
     };
     std::thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);

@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use secrets_proto::SensitiveString;
 use zeroize::Zeroizing;
 
 /// Longer than any token.
-const LIMIT: u64 = 4096;
+const LIMIT: usize = 4096;
 
 /// Where the token comes from.
 #[derive(Debug, Clone)]
@@ -52,12 +53,14 @@ impl TokenSource {
 }
 
 fn read_file(path: &Path) -> Result<SensitiveString, Error> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Absent(path.to_owned()),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Error::NotPrivate(path.to_owned(), "is a symbolic link")
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Error::Absent(path.to_owned());
         }
-        _ => Error::Io(path.to_owned(), error),
+        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            return Error::NotPrivate(path.to_owned(), "is a symbolic link");
+        }
+        Error::Io(path.to_owned(), error)
     };
     // NONBLOCK: a FIFO must be recognised, not waited for.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -74,8 +77,8 @@ fn read_file(path: &Path) -> Result<SensitiveString, Error> {
     if metadata.mode() & 0o077 != 0 {
         return refuse("is open to others");
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
-    file.take(LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT));
+    file.take(LIMIT as u64).read_to_end(&mut bytes).map_err(failed)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Error::Malformed)?;
     Ok(SensitiveString::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -28,10 +28,15 @@ const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    Cli::try_parse_from(words).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Answer(error.to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Help(error.to_string()),
-        kind => Stop::Wrong(explain(kind, &error, words)),
+    Cli::try_parse_from(words).map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
+            return Stop::Answer(error.to_string());
+        }
+        if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Stop::Help(error.to_string());
+        }
+        Stop::Wrong(explain(kind, &error, words))
     })
 }
 
@@ -56,19 +61,25 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     }
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
-    let what = match kind {
-        ErrorKind::MissingRequiredArgument => return missing(&argument, has("run")),
-        ErrorKind::InvalidValue => match ours(error, ContextKind::ValidValue) {
+    if kind == ErrorKind::MissingRequiredArgument {
+        return missing(&argument, has("run"));
+    }
+    let what = if kind == ErrorKind::InvalidValue {
+        match ours(error, ContextKind::ValidValue) {
             Some(valid) => format!("{argument} takes one of: {valid}"),
             None => format!("{argument} lacks its value"),
-        },
-        ErrorKind::ArgumentConflict => match ours(error, ContextKind::PriorArg) {
+        }
+    } else if kind == ErrorKind::ArgumentConflict {
+        match ours(error, ContextKind::PriorArg) {
             Some(prior) if prior != argument => format!("{argument} does not go with {prior}"),
             Some(_) | None => format!("{argument} is given twice"),
-        },
-        ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
-        ErrorKind::InvalidUtf8 => "an argument is not UTF-8 text".to_owned(),
-        _ => format!("{argument} is not used as it should be"),
+        }
+    } else if kind == ErrorKind::MissingSubcommand {
+        "a command is missing".to_owned()
+    } else if kind == ErrorKind::InvalidUtf8 {
+        "an argument is not UTF-8 text".to_owned()
+    } else {
+        format!("{argument} is not used as it should be")
     };
     format!("{what}; see --help")
 }
@@ -85,11 +96,12 @@ fn missing(arguments: &str, in_run: bool) -> String {
 
 /// A piece of context that holds only names of ours.
 fn ours(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    match error.get(kind)? {
-        ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) if !texts.is_empty() => Some(texts.join(", ")),
-        _ => None,
+    let value = error.get(kind)?;
+    if let ContextValue::String(text) = value {
+        return Some(text.clone());
     }
+    let ContextValue::Strings(texts) = value else { return None };
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
     let answer = session.call(&call)?;
-    if output.json {
+    if output.json && !args.names {
         return output::answer_line(&answer.body);
     }
     let SecretList { secrets, .. } = answer.parse::<SecretList>()?;

@@ -54,7 +54,10 @@ fn confirmed(found: &[SecretDetail]) -> Result<bool, Failure> {
                 Exit::Usage,
                 "--purge cannot be undone and there is no terminal to ask on; say --yes",
             ),
-            other => Failure::new(Exit::Other, other.to_string()),
+            prompt::Error::Interrupted
+            | prompt::Error::Cancelled
+            | prompt::Error::Unprintable
+            | prompt::Error::Io(_) => Failure::new(Exit::Other, error.to_string()),
         },
     )
 }
