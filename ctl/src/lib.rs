@@ -5,14 +5,14 @@
 //!
 //! A command line becomes a command, which sends calls through a session and writes an answer:
 //!
-//! - [`usage`] and [`cli`]: the command line, and what is wrong with it
-//! - [`environment`]: the only reader of environment variables and directories
-//! - [`command`]: one file a command
-//! - [`session`]: calls, starting the daemon ([`spawn`]), asking for the passphrase ([`prompt`])
-//! - [`client`], [`call`], [`token`]: one request over one connection to a server of our own user
-//! - [`input`], [`lookup`], [`providers`], [`table`]: what commands share
-//! - [`output`]: the only writer to stdout and stderr
-//! - [`failure`]: exit codes
+//! - `usage` and `cli`: the command line, and what is wrong with it
+//! - `environment`: the only reader of environment variables and directories
+//! - `command`: one file a command
+//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`)
+//! - `client`, `call`, `token`: one request over one connection to a server of our own user
+//! - `input`, `lookup`, `providers`, `table`: what commands share
+//! - `output`: the only writer to stdout and stderr
+//! - `failure`: exit codes
 
 mod call;
 mod cli;
