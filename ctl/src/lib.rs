@@ -1,6 +1,96 @@
-//! The client.
+//! `secretctl`, the client of secretsd: asks it, stores secrets, and hands values to a program when it is
+//! told to by name.
+//!
+//! # Layout
+//!
+//! A command line becomes a command, which sends calls through a session and writes an answer:
+//!
+//! - `usage` and `cli`: the command line, and what is wrong with it
+//! - `environment`: the only reader of environment variables and directories
+//! - `command`: one file a command
+//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`)
+//! - `client`, `call`, `token`: one request over one connection to a server of our own user
+//! - `input`, `lookup`, `providers`, `table`: what commands share
+//! - `output`: the only writer to stdout and stderr
+//! - `failure`: exit codes
+
+mod call;
+mod cli;
+mod client;
+mod command;
+mod environment;
+mod failure;
+mod hardening;
+mod input;
+mod lookup;
+mod output;
+mod prompt;
+mod providers;
+mod session;
+mod spawn;
+mod table;
+mod token;
+mod usage;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use environment::Paths;
+use failure::{Exit, Failure};
+use output::Output;
+use session::Session;
+use usage::Stop;
 
 /// Runs the client.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+pub fn main() -> ExitCode {
+    let inherited = hardening::harden();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let exit = match usage::parse(&words) {
+        Ok(cli) => ended(dispatch(cli, inherited)),
+        Err(Stop::Answer(text)) => ended(output::answer(text.as_bytes())),
+        Err(Stop::Help(text)) => {
+            output::show_help(&text);
+            Exit::Usage
+        }
+        Err(Stop::Wrong(message)) => ended(Err(Failure::new(Exit::Usage, message))),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn ended(outcome: Result<(), Failure>) -> Exit {
+    let Err(failure) = outcome else { return Exit::Done };
+    if !failure.message().is_empty() {
+        output::say(failure.message());
+    }
+    failure.exit()
+}
+
+fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> {
+    let Cli { globals, command } = cli;
+    let output = Output::new(&globals);
+    let open = || Session::new(Paths::resolve(&globals)?, !globals.no_spawn);
+    match command {
+        Command::Init(args) => command::init::run(&open()?, output, &args),
+        Command::Status => command::status::run(&open()?, output),
+        Command::Unlock(args) => command::unlock::run(&open()?, &args),
+        Command::Lock => command::lock::run(&open()?),
+        Command::List(args) => command::list::run(&open()?, output, &args),
+        Command::Set(args) => command::set::run(open, output, &args, command::set::Mode::Either),
+        Command::Add(args) => command::set::run(open, output, &args, command::set::Mode::New),
+        Command::Update(args) => command::set::run(open, output, &args, command::set::Mode::Existing),
+        Command::Preset(args) => command::preset::run(open, output, &args),
+        Command::Presets => command::presets::run(&open()?, output),
+        Command::Show(args) => command::show::run(&open()?, output, &args),
+        Command::Get(args) => command::get::run(open, &args),
+        Command::Rm(args) => command::rm::run(open, &args),
+        Command::Run(args) => {
+            // Whatever goes wrong before the command starts must not look like the command's own status.
+            let failure = command::run::run(open, &args, inherited_umask);
+            let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound);
+            Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
+        }
+        Command::Audit(args) => command::audit::run(&open()?, output, &args),
+        Command::Nurse(args) => Err(spawn::nurse(&args.command)),
+    }
 }

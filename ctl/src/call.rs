@@ -1,0 +1,128 @@
+//! One request and its answer as bytes, without a socket. Bodies may hold values, so they live in
+//! buffers that are allocated once and wiped.
+
+use std::io;
+
+use bytes::Bytes;
+use hyper::Method;
+use secrets_proto::API_BASE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::client::Error;
+
+/// A request to the daemon; can be sent again, because a locked vault or a new token asks for that.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Call {
+    /// A request without a body for a route below the API's base.
+    pub(crate) fn new(method: Method, route: &str) -> Self {
+        Self { method, target: format!("{API_BASE}{route}"), body: None }
+    }
+
+    /// `GET` of such a route.
+    pub(crate) fn get(route: &str) -> Self {
+        Self::new(Method::GET, route)
+    }
+
+    /// The one question that needs no token: whether the daemon is up.
+    pub(crate) fn health() -> Self {
+        Self { method: Method::GET, target: "/healthz".to_owned(), body: None }
+    }
+
+    /// Adds a query parameter.
+    pub(crate) fn query(mut self, key: &str, value: &str) -> Self {
+        self.target.push(if self.target.contains('?') { '&' } else { '?' });
+        self.target.push_str(key);
+        self.target.push('=');
+        percent_encode(value, &mut self.target);
+        self
+    }
+
+    /// Adds a JSON body.
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, body).map_err(|_| Error::NotUnderstood("a request"))?;
+        let mut buffer = Zeroizing::new(Vec::with_capacity(length.0));
+        serde_json::to_writer(&mut *buffer, body).map_err(|_| Error::NotUnderstood("a request"))?;
+        self.body = Some(Bytes::from_owner(buffer));
+        Ok(self)
+    }
+}
+
+/// What the daemon answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+impl Answer {
+    /// The answer if it is a success, the refusal otherwise.
+    pub(crate) fn accepted(self) -> Result<Self, Error> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        let body = serde_json::from_slice(&self.body).map_err(|_| Error::NotUnderstood("an error"))?;
+        Err(Error::Refused(Box::new(body)))
+    }
+
+    /// The body as `T`.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        // The cause is dropped on purpose: serde's messages quote what they stumble over.
+        serde_json::from_slice(&self.body).map_err(|_| Error::NotUnderstood("an answer"))
+    }
+}
+
+/// Counts bytes, so that the buffer for a body never grows: growing would leave copies behind.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn percent_encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            into.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_encoded() {
+        let call = Call::get("/user/secrets").query("name", "[!A]*?&=#é").query("view", "full");
+        assert_eq!(call.target, "/api/v1/user/secrets?name=%5B%21A%5D%2A%3F%26%3D%23%C3%A9&view=full");
+    }
+
+    #[test]
+    fn a_body_fills_its_buffer_exactly() {
+        let call = Call::get("/x").json(&serde_json::json!({"value": "a\n\u{1}é"})).unwrap();
+        assert_eq!(call.body.unwrap(), "{\"value\":\"a\\n\\u0001é\"}");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_envelope_is_not_quoted() {
+        let answer = Answer { status: 500, body: Zeroizing::new(b"canary-canary".to_vec()) };
+        let error = answer.accepted().err().unwrap();
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,221 @@
+//! One request, one connection: connects, makes sure that the server is our own user's, and only then
+//! sends the token and what may be a value. Everything has a deadline and a size. It knows no command.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use secrets_proto::{API_VERSION, ErrorBody, ErrorType, SensitiveString};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
+
+use crate::call::{Answer, Call};
+use crate::token::{self, TokenSource};
+
+/// How long things may take, and how large an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) connect: Duration,
+    pub(crate) answer: Duration,
+    pub(crate) body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // The daemon gives a request 30 s; an answer that the client cuts off would be lost for nothing.
+        Self { connect: Duration::from_secs(2), answer: Duration::from_secs(35), body: 64 << 20 }
+    }
+}
+
+/// Why there is no answer to use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No socket, or one that nobody serves.
+    #[error("nothing listens on {0}; start it with: secretsd")]
+    NotListening(PathBuf),
+    /// Another reason not to be connected.
+    #[error("cannot connect to {path}: {source}")]
+    Connect {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else listens there. Nothing was sent.
+    #[error("{0} is served by uid {1}, not by you; nothing was sent, check the socket's path")]
+    ForeignServer(PathBuf, u32),
+    /// No token to send.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// No answer within the deadline.
+    #[error("secretsd did not answer in time; see: secretctl status")]
+    Timeout,
+    /// The connection ended in the middle.
+    #[error("secretsd ended the connection before its answer; it may have stopped, try again")]
+    Broken,
+    /// It speaks, but not our language.
+    #[error("{0} is not as this secretctl expects; install secretctl and secretsd of the same version")]
+    NotUnderstood(&'static str),
+    /// The daemon said no.
+    #[error("{}", .0.detail)]
+    Refused(Box<ErrorBody>),
+}
+
+/// How to reach the daemon.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    socket: PathBuf,
+    token: TokenSource,
+    limits: Limits,
+    server_uid: u32,
+}
+
+impl Client {
+    /// A client for the daemon at `socket`, which must run as our own user.
+    pub(crate) fn new(socket: PathBuf, token: TokenSource, limits: Limits) -> Self {
+        Self { socket, token, limits, server_uid: rustix::process::geteuid().as_raw() }
+    }
+
+    /// Whether somebody of ours listens.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        self.stream().await.map(drop)
+    }
+
+    /// Sends a request with the token and returns the answer if it is a success.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let mut connection = self.connect().await?;
+        let token = match self.token.read() {
+            // systemd holds the socket and the daemon is still starting: it answers once its token is written.
+            Err(token::Error::Absent(_)) => {
+                self.exchange(&mut connection, &Call::health(), None).await?;
+                connection = self.connect().await?;
+                self.token.read()?
+            }
+            other => other?,
+        };
+        let outcome = self.exchange(&mut connection, call, Some(&token)).await?.accepted();
+        let Err(Error::Refused(body)) = &outcome else { return outcome };
+        if body.kind != ErrorType::AuthenticationError {
+            return outcome;
+        }
+        // The daemon may have started since the file was read; what was refused with 401 was not done.
+        let fresh = self.token.read()?;
+        if fresh == token {
+            return outcome;
+        }
+        let mut connection = self.connect().await?;
+        self.exchange(&mut connection, call, Some(&fresh)).await?.accepted()
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let stream = self.stream().await?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| Error::Broken)?;
+        let driver = tokio::spawn(async move {
+            // How the connection ends shows in the exchange.
+            let _ = driver.await;
+        });
+        Ok(Connection { sender, driver })
+    }
+
+    /// A connection whose other end is our own user's.
+    async fn stream(&self) -> Result<UnixStream, Error> {
+        let deadline = Instant::now() + self.limits.connect;
+        let failed = |source| Error::Connect { path: self.socket.clone(), source };
+        let stream = loop {
+            let attempt = timeout(self.limits.connect, UnixStream::connect(&self.socket));
+            let error = match attempt.await {
+                Err(_) => return Err(Error::Timeout),
+                Ok(Ok(stream)) => break stream,
+                Ok(Err(error)) => error,
+            };
+            let kind = error.kind();
+            if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+                return Err(Error::NotListening(self.socket.clone()));
+            }
+            // The listener's queue is full; Unix sockets say so instead of waiting.
+            if kind != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+                return Err(failed(error));
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        let uid = stream.peer_cred().map_err(failed)?.uid();
+        if uid != self.server_uid {
+            return Err(Error::ForeignServer(self.socket.clone(), uid));
+        }
+        Ok(stream)
+    }
+
+    async fn exchange(
+        &self,
+        connection: &mut Connection,
+        call: &Call,
+        token: Option<&SensitiveString>,
+    ) -> Result<Answer, Error> {
+        let request = request(call, token)?;
+        let answer = async {
+            let response = connection.sender.send_request(request).await.map_err(|_| Error::Broken)?;
+            self.collect(response).await
+        };
+        timeout(self.limits.answer, answer).await.map_err(|_| Error::Timeout)?
+    }
+
+    async fn collect(&self, response: Response<hyper::body::Incoming>) -> Result<Answer, Error> {
+        let status = response.status().as_u16();
+        let mut incoming = response.into_body();
+        let announced = hyper::body::Body::size_hint(&incoming).exact().unwrap_or(0);
+        let too_large = Error::NotUnderstood("the size of an answer");
+        let Some(capacity) = usize::try_from(announced).ok().filter(|size| *size <= self.limits.body) else {
+            return Err(too_large);
+        };
+        let mut body = Zeroizing::new(Vec::with_capacity(capacity));
+        while let Some(frame) = incoming.frame().await {
+            let Ok(data) = frame.map_err(|_| Error::Broken)?.into_data() else { continue };
+            if body.len() + data.len() > self.limits.body {
+                return Err(too_large);
+            }
+            body.extend_from_slice(&data);
+        }
+        Ok(Answer { status, body })
+    }
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn request(call: &Call, token: Option<&SensitiveString>) -> Result<Request<Full<Bytes>>, Error> {
+    let mut builder = Request::builder()
+        .method(&call.method)
+        .uri(&call.target)
+        .header(HOST, "localhost")
+        .header("x-secretsd-api", API_VERSION);
+    if let Some(token) = token {
+        let text = Zeroizing::new(format!("Bearer {}", token.expose()));
+        let mut value = HeaderValue::from_str(&text).map_err(|_| token::Error::Malformed)?;
+        value.set_sensitive(true);
+        builder = builder.header(AUTHORIZATION, value);
+    }
+    if call.body.is_some() {
+        builder = builder.header(CONTENT_TYPE, "application/json");
+    }
+    builder
+        .body(Full::new(call.body.clone().unwrap_or_default()))
+        .map_err(|_| Error::NotUnderstood("a request"))
+}
+
+#[cfg(test)]
+mod tests;

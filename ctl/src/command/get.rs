@@ -1,0 +1,34 @@
+//! `get`: one value to stdout, byte for byte.
+
+use hyper::Method;
+use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
+
+use crate::call::Call;
+use crate::cli::GetArgs;
+use crate::failure::{Exit, Failure};
+use crate::lookup::{self, Wanted};
+use crate::output;
+use crate::session::Session;
+
+pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArgs) -> Result<(), Failure> {
+    if output::stdout_is_terminal() && !args.show {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a value is not shown on a terminal by accident; pipe it on, or say --show",
+        ));
+    }
+    let request = RevealRequest {
+        secrets: vec![Wanted::parse(&args.name)?.into_selector()],
+        purpose: Purpose::parse("get")?,
+        command: None,
+        reason: args.reason.as_deref().map(Remark::parse).transpose()?,
+    };
+    let reply: RevealReply = open()?
+        .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
+        .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
+    let [secret] = reply.secrets.as_slice() else {
+        return Err(Failure::new(Exit::DaemonFailed, "secretsd did not answer with exactly one secret"));
+    };
+    output::answer(secret.value.expose().as_bytes())?;
+    if args.show { output::answer(b"\n") } else { Ok(()) }
+}

@@ -1,0 +1,126 @@
+//! `init`: makes the vault. The recovery key is the answer; everything said around it goes to stderr.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use hyper::Method;
+use secrets_proto::SensitiveString;
+use secrets_proto::vault::{InitReply, InitRequest, VaultState};
+use zeroize::Zeroizing;
+
+use crate::call::Call;
+use crate::cli::InitArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::{environment, input, prompt};
+
+const KEY_FILE_BYTES: usize = 32;
+
+pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
+    // Before a passphrase is made up twice for nothing. The daemon checks again.
+    if session.status()?.state != VaultState::Uninitialized {
+        return Err(Failure::new(Exit::Conflict, "the vault exists already; open it with: secretctl unlock"));
+    }
+    let (request, made) = request(args)?;
+    let outcome = session.call_as_is(&Call::new(Method::POST, "/vault/init").json(&request)?);
+    if let (Err(failure), Some(path)) = (&outcome, made) {
+        // Only after a clear no: without an answer the vault may have been made with this key.
+        if failure.kind().is_some() {
+            let _ = fs::remove_file(path);
+        }
+    }
+    let answer = outcome?;
+    output::say("the vault is made and open; write down its recovery key, it is shown this once:");
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let reply: InitReply = answer.parse()?;
+    output::answer_line(reply.recovery_key.expose().as_bytes())
+}
+
+/// The request, and the key file that had to be made for it.
+fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
+    let Some(path) = &args.key_file else {
+        let passphrase = match &args.passphrase_file {
+            Some(path) => input::key(path, "--passphrase-file")?,
+            None => ask_twice()?,
+        };
+        return Ok((InitRequest { passphrase: Some(passphrase), key_file: None }, None));
+    };
+    let (path, text) = key_path(path)?;
+    let made = make_key_file(&path)
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot make the key file: {error}")))?;
+    Ok((InitRequest { passphrase: None, key_file: Some(text) }, made.then_some(path)))
+}
+
+/// A key file's path as the daemon needs it: absolute, and text, because it travels in JSON.
+pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
+    let path = environment::absolute(path)?;
+    let Some(text) = path.to_str().map(str::to_owned) else {
+        return Err(Failure::new(Exit::Invalid, "the key file's path is not UTF-8 text; choose another"));
+    };
+    Ok((path, text))
+}
+
+fn ask_twice() -> Result<SensitiveString, Failure> {
+    let ask = |question| {
+        prompt::hidden(question).map_err(|error| {
+            Failure::new(Exit::Locked, format!("{error}; name a file with --passphrase-file or --key-file"))
+        })
+    };
+    let first = ask("new passphrase: ")?;
+    if first.expose().is_empty() {
+        return Err(Failure::new(Exit::Invalid, "a passphrase has at least 1 character"));
+    }
+    if ask("the same again: ")? != first {
+        return Err(Failure::new(Exit::Invalid, "the two passphrases differ; nothing was made, try again"));
+    }
+    Ok(first)
+}
+
+/// Makes a key file if there is none; says whether it did. One that exists is the daemon's to judge.
+fn make_key_file(path: &Path) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let written = fill(&mut file).and_then(|()| File::open(parent)?.sync_all());
+    if written.is_err() {
+        // Half a key file would be taken for a whole one the next time.
+        let _ = fs::remove_file(path);
+    }
+    written.map(|()| true)
+}
+
+fn fill(file: &mut File) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY_FILE_BYTES]);
+    File::open("/dev/urandom")?.read_exact(&mut *key)?;
+    file.write_all(&*key)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_made_once_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/key");
+        assert!(make_key_file(&path).unwrap());
+        let key = fs::read(&path).unwrap();
+        assert_eq!(key.len(), KEY_FILE_BYTES);
+        assert_ne!(key, [0; KEY_FILE_BYTES]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!make_key_file(&path).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), key);
+    }
+}

@@ -1,0 +1,26 @@
+//! `presets`: the well-known providers and the variables that their tools read.
+
+use secrets_proto::secret::PresetList;
+
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::table;
+
+pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/user/secrets/presets"))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let list: PresetList = answer.parse()?;
+    let rows: Vec<[String; 3]> = list
+        .presets
+        .iter()
+        .map(|preset| {
+            let configured = if preset.configured { "yes" } else { "-" };
+            [preset.provider.to_string(), preset.env_var_name.to_string(), configured.to_owned()]
+        })
+        .collect();
+    output::answer(table::render(["PROVIDER", "NAME", "STORED"], &rows, output.colour).as_bytes())
+}

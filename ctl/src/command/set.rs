@@ -1,0 +1,163 @@
+//! `set`, `add` and `update`: store a value under a name. They differ in what they expect to be there.
+
+use hyper::Method;
+use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
+use secrets_proto::{ErrorType, Provider, SecretName, SecretValue};
+
+use crate::call::{Answer, Call};
+use crate::cli::SetArgs;
+use crate::failure::{Exit, Failure};
+use crate::input;
+use crate::lookup::Wanted;
+use crate::output::{self, Output};
+use crate::providers;
+use crate::session::Session;
+
+/// What is expected to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Anything.
+    Either,
+    /// Nothing.
+    New,
+    /// A secret of that name.
+    Existing,
+}
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &SetArgs,
+    mode: Mode,
+) -> Result<(), Failure> {
+    input::refuse_arguments(&args.value)?;
+    let wanted = Target::parse(&args.name, mode)?;
+    let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
+    let session = open()?;
+    if input::asks(&args.value) {
+        // A value that was typed should not be lost because the vault turns out to be locked.
+        session.open_vault()?;
+    }
+    let value = input::value(&args.value)?;
+    let answer = match wanted {
+        Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
+        Target::Named(name) => store(&session, name, &value, provider, mode)?,
+    };
+    let secret: Secret = answer.parse()?;
+    output::say(&format!("stored {}", secret.name));
+    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+}
+
+enum Target {
+    Named(SecretName),
+    Existing(Wanted),
+}
+
+impl Target {
+    fn parse(text: &str, mode: Mode) -> Result<Self, Failure> {
+        if text.contains('=') {
+            return Err(Failure::new(Exit::Usage, crate::usage::NO_VALUES));
+        }
+        if providers::looks_like_key(text) {
+            return Err(Failure::new(
+                Exit::Usage,
+                "this looks like a value where the name belongs; if it is one, replace it at its provider",
+            ));
+        }
+        // `update` takes an id as well; a new secret needs a name.
+        match (mode, secrets_proto::selector::parse_id(text)) {
+            (Mode::Existing, _) | (Mode::Either, Some(_)) => Ok(Self::Existing(Wanted::parse(text)?)),
+            (Mode::Either | Mode::New, _) => Ok(Self::Named(SecretName::parse(text)?)),
+        }
+    }
+}
+
+fn store(
+    session: &Session,
+    name: SecretName,
+    value: &SecretValue,
+    provider: Option<Provider>,
+    mode: Mode,
+) -> Result<Answer, Failure> {
+    let created = create(session, &name, value, provider.clone());
+    if mode == Mode::New {
+        return created;
+    }
+    let Err(failure) = created else { return created };
+    if failure.kind() != Some(ErrorType::AlreadyExistsError) {
+        return Err(failure);
+    }
+    let wanted = Wanted::parse(name.as_str())?;
+    match update(session, &wanted, value, provider.clone()) {
+        // Deleted between the two answers; then it can be created after all. Not tried a third time.
+        Err(failure) if failure.exit() == Exit::NotFound => create(session, &name, value, provider),
+        outcome => outcome,
+    }
+}
+
+fn create(
+    session: &Session,
+    name: &SecretName,
+    value: &SecretValue,
+    provider: Option<Provider>,
+) -> Result<Answer, Failure> {
+    let (provider, recognised) = match provider {
+        Some(provider) => (Some(provider), None),
+        None => match providers::recognise(value.expose()) {
+            Some((prefix, known)) => (Some(Provider::parse(known)?), Some(prefix)),
+            None => (None, None),
+        },
+    };
+    let said = recognised.zip(provider.clone());
+    let body = CreateSecret { name: name.clone(), value: value.clone(), provider };
+    let answer = session.call(&Call::new(Method::POST, "/user/secrets").json(&body)?)?;
+    if let Some((prefix, provider)) = said {
+        output::say(&format!(
+            "its prefix {prefix} says the provider is {provider}; --provider says otherwise"
+        ));
+    }
+    Ok(answer)
+}
+
+fn update(
+    session: &Session,
+    wanted: &Wanted,
+    value: &SecretValue,
+    provider: Option<Provider>,
+) -> Result<Answer, Failure> {
+    let present = wanted.get(session)?.secret;
+    let route = format!("/user/secrets/{}", present.id);
+    let body = UpdateSecret { value: value.clone() };
+    let answer = session.call(&Call::new(Method::PUT, &route).json(&body)?)?;
+    if provider.is_none() || provider == present.provider {
+        return Ok(answer);
+    }
+    let body = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
+    session.call(&Call::new(Method::PATCH, &route).json(&body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_the_names_place_is_refused_and_not_shown() {
+        for line in ["A=sk-canary-canary-canary", "ghp_canarycanarycanary"] {
+            let failure = Target::parse(line, Mode::Either).err().unwrap();
+            assert_eq!(failure.exit(), Exit::Usage);
+            assert!(!failure.message().contains("canary"));
+        }
+        let failure = Target::parse("sk-canary", Mode::New).err().unwrap();
+        assert_eq!(failure.exit(), Exit::Invalid);
+        assert!(!failure.message().contains("canary"));
+    }
+
+    #[test]
+    fn an_id_means_a_secret_that_exists() {
+        let id = "2489e9ad-2ee2-4e00-8ec9-32d5f69181c0";
+        assert!(matches!(Target::parse(id, Mode::Either), Ok(Target::Existing(_))));
+        assert!(Target::parse(id, Mode::New).is_err());
+        assert!(matches!(Target::parse("a", Mode::Existing), Ok(Target::Existing(_))));
+        assert!(matches!(Target::parse("a", Mode::Either), Ok(Target::Named(_))));
+    }
+}

@@ -1,0 +1,33 @@
+//! `unlock`: opens the vault with a passphrase, a key file or the recovery key.
+
+use secrets_proto::vault::UnlockRequest;
+
+use super::init::key_path;
+use crate::cli::UnlockArgs;
+use crate::failure::Failure;
+use crate::input;
+use crate::output;
+use crate::session::Session;
+
+pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
+    match request(args)? {
+        Some(request) => session.unlock(&request).map(drop)?,
+        None => session.open_vault()?,
+    }
+    output::say("the vault is open");
+    Ok(())
+}
+
+fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
+    let mut request = UnlockRequest::default();
+    if let Some(path) = &args.passphrase_file {
+        request.passphrase = Some(input::key(path, "--passphrase-file")?);
+    } else if let Some(path) = &args.key_file {
+        request.key_file = Some(key_path(path)?.1);
+    } else if let Some(path) = &args.recovery_key_file {
+        request.recovery_key = Some(input::key(path, "--recovery-key-file")?);
+    } else {
+        return Ok(None);
+    }
+    Ok(Some(request))
+}

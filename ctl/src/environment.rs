@@ -1,0 +1,184 @@
+//! The only file that reads environment variables and asks for directories. Each flag beats its
+//! variable, which beats the default; an empty variable counts as none.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use directories::{BaseDirs, ProjectDirs};
+use secrets_proto::SensitiveString;
+
+use crate::cli::Globals;
+use crate::failure::{Exit, Failure};
+use crate::token::TokenSource;
+
+/// What a child of `run --clean-env` keeps.
+const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"];
+
+/// Variables of ours that begin like this hold a token or lead to one.
+const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
+
+/// Where the daemon is and what proves that we may ask it.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    /// The socket, absolute.
+    pub(crate) socket: PathBuf,
+    /// Whether it is the one that is used when nobody says anything.
+    pub(crate) socket_is_default: bool,
+    /// The token.
+    pub(crate) token: TokenSource,
+}
+
+impl Paths {
+    /// From the flags and this process's environment.
+    pub(crate) fn resolve(globals: &Globals) -> Result<Self, Failure> {
+        let runtime = ProjectDirs::from("", "", "secretsd")
+            .and_then(|dirs| dirs.runtime_dir().map(Path::to_owned))
+            .filter(|dir| dir.is_absolute());
+        Self::from(globals, variable, runtime)
+    }
+
+    fn from(
+        globals: &Globals,
+        variable: impl Fn(&str) -> Option<OsString>,
+        runtime: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
+        let default = runtime.map(|dir| dir.join("secretsd.sock"));
+        let chosen = globals.socket.clone().or_else(|| variable("SECRETSD_SOCKET").map(PathBuf::from));
+        let Some(socket) = chosen.or_else(|| default.clone()) else {
+            return Err(Failure::new(
+                Exit::NoDaemon,
+                "XDG_RUNTIME_DIR is not set; set it, or name the daemon's socket with --socket",
+            ));
+        };
+        let socket = absolute(&socket)?;
+        let socket_is_default = default.as_ref() == Some(&socket);
+        let file = globals.token_file.clone().or_else(|| variable("SECRETSD_TOKEN_FILE").map(PathBuf::from));
+        let token = match (file, variable("SECRETSD_TOKEN")) {
+            (Some(path), _) => TokenSource::File(path),
+            (None, Some(token)) => {
+                // What is no UTF-8 is no token either; it is refused as malformed when it is read.
+                TokenSource::Given(SensitiveString::new(token.into_string().unwrap_or_default()))
+            }
+            (None, None) => TokenSource::File(socket.with_file_name("token")),
+        };
+        Ok(Self { socket, socket_is_default, token })
+    }
+}
+
+/// Makes a path independent of the working directory.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("a path cannot be used: {error}")))
+}
+
+/// Whether the user asked for no colour.
+pub(crate) fn no_colour() -> bool {
+    variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// The directories of `PATH` that do not depend on where we stand.
+pub(crate) fn program_dirs() -> Vec<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
+}
+
+/// Where a daemon that we start keeps its log.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    let given = variable("SECRETSD_STATE_DIR").map(PathBuf::from);
+    let default = || ProjectDirs::from("", "", "secretsd")?.state_dir().map(Path::to_owned);
+    given.or_else(default).filter(|dir| dir.is_absolute())
+}
+
+/// Where systemd looks for a user's units, if there is a systemd for this user.
+pub(crate) fn systemd_user_dirs() -> Vec<PathBuf> {
+    let Some(base) = BaseDirs::new() else { return Vec::new() };
+    let Some(runtime) = base.runtime_dir().filter(|dir| dir.join("systemd/private").exists()) else {
+        return Vec::new();
+    };
+    let mut dirs = vec![
+        base.config_dir().join("systemd/user"),
+        runtime.join("systemd/user"),
+        base.data_dir().join("systemd/user"),
+    ];
+    for system in ["/etc", "/run", "/usr/local/lib", "/usr/local/share", "/usr/lib", "/usr/share"] {
+        dirs.push(Path::new(system).join("systemd/user"));
+    }
+    dirs
+}
+
+/// Our own environment as a child may see it: without our tokens, and if `clean`, without all else that
+/// programs can do without.
+pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
+    env::vars_os()
+        .filter(|(name, _)| !is_token(name) && (!clean || CLEAN.iter().any(|kept| name == kept)))
+        .collect()
+}
+
+fn is_token(name: &OsString) -> bool {
+    name.as_encoded_bytes().starts_with(TOKEN_PREFIX)
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(globals: &Globals, variables: &[(&str, &str)]) -> Paths {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        Paths::from(globals, find, Some("/run/user/1/secretsd".into())).unwrap()
+    }
+
+    fn file_of(paths: &Paths) -> &Path {
+        match &paths.token {
+            TokenSource::File(path) => path,
+            TokenSource::Given(_) => panic!("a file is expected"),
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_its_variable_which_beats_the_default() {
+        let none = Globals::default();
+        let default = resolve(&none, &[]);
+        assert_eq!(default.socket, Path::new("/run/user/1/secretsd/secretsd.sock"));
+        assert!(default.socket_is_default);
+        assert_eq!(file_of(&default), Path::new("/run/user/1/secretsd/token"));
+
+        let variable = resolve(&none, &[("SECRETSD_SOCKET", "/a/b.sock")]);
+        assert_eq!(variable.socket, Path::new("/a/b.sock"));
+        assert!(!variable.socket_is_default);
+        assert_eq!(file_of(&variable), Path::new("/a/token"));
+
+        let flag = Globals { socket: Some("/c/d.sock".into()), ..Globals::default() };
+        assert_eq!(resolve(&flag, &[("SECRETSD_SOCKET", "/a/b.sock")]).socket, Path::new("/c/d.sock"));
+    }
+
+    #[test]
+    fn a_token_file_beats_a_token_and_the_flag_beats_both() {
+        let none = Globals::default();
+        let both = [("SECRETSD_TOKEN", "t0ken"), ("SECRETSD_TOKEN_FILE", "/t/file")];
+        assert_eq!(file_of(&resolve(&none, &both)), Path::new("/t/file"));
+        let given = resolve(&none, &both[..1]);
+        assert!(matches!(&given.token, TokenSource::Given(token) if token.expose() == "t0ken"));
+        assert!(!format!("{given:?}").contains("t0ken"));
+        let flag = Globals { token_file: Some("/f".into()), ..Globals::default() };
+        assert_eq!(file_of(&resolve(&flag, &both)), Path::new("/f"));
+    }
+
+    #[test]
+    fn no_runtime_directory_is_no_reason_to_guess() {
+        let failure = Paths::from(&Globals::default(), |_| None, None).unwrap_err();
+        assert_eq!(failure.exit(), Exit::NoDaemon);
+    }
+
+    #[test]
+    fn every_variable_that_leads_to_a_token_is_ours() {
+        for name in ["SECRETSD_TOKEN", "SECRETSD_TOKEN_FILE", "SECRETSD_TOKEN_X"] {
+            assert!(is_token(&name.into()));
+        }
+        assert!(!is_token(&"SECRETSD_SOCKET".into()));
+    }
+}

@@ -1,0 +1,203 @@
+//! What a command can end in: one exit code and one line of text. This is the only place that knows
+//! which error of the API becomes which exit code.
+
+use std::fmt;
+use std::io;
+
+use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc};
+
+use crate::client;
+
+/// The exit codes that scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done, or nobody reads the answer any more.
+    Done = 0,
+    /// None of the others.
+    Other = 1,
+    /// The command line is not one.
+    Usage = 2,
+    /// The vault is locked or not made, and there is nobody to ask.
+    Locked = 3,
+    /// No such secret.
+    NotFound = 4,
+    /// Not allowed: token, user, or wrong key.
+    NotAllowed = 5,
+    /// It exists already, or has changed.
+    Conflict = 6,
+    /// A name, value or option's argument has the wrong form.
+    Invalid = 7,
+    /// No daemon, and none could be started.
+    NoDaemon = 8,
+    /// The daemon could not do it, or did not answer.
+    DaemonFailed = 9,
+    /// `run` failed before its command started.
+    RunFailed = 125,
+    /// `run` found the command but could not execute it.
+    NotExecutable = 126,
+    /// `run` did not find the command.
+    CommandNotFound = 127,
+}
+
+impl Exit {
+    /// The code that goes with an error of the API.
+    pub(crate) const fn of(kind: ErrorType) -> Self {
+        match kind {
+            ErrorType::VaultLockedError => Self::Locked,
+            ErrorType::NotFoundError => Self::NotFound,
+            ErrorType::AuthenticationError
+            | ErrorType::ExpiredTokenError
+            | ErrorType::ForbiddenError
+            | ErrorType::WrongKeyError => Self::NotAllowed,
+            ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
+            ErrorType::ValidationError => Self::Invalid,
+            ErrorType::InternalError
+            | ErrorType::StorageError
+            | ErrorType::VaultCorruptError
+            | ErrorType::BadGatewayError
+            | ErrorType::GatewayTimeoutError => Self::DaemonFailed,
+            ErrorType::InvalidRequestError | ErrorType::UpgradeRequiredError | ErrorType::RateLimitError => {
+                Self::Other
+            }
+        }
+    }
+}
+
+/// Why a command was not done. The message never holds a value.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    refusal: Option<Box<ErrorBody>>,
+}
+
+impl Failure {
+    /// A failure with this exit code; the message says what and what to do.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), refusal: None }
+    }
+
+    /// The exit code.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The message; empty when there is nobody to tell.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The type of the daemon's answer, if it was the daemon that refused.
+    pub(crate) fn kind(&self) -> Option<ErrorType> {
+        self.refusal.as_ref().map(|body| body.kind)
+    }
+
+    /// The positions in a list that the daemon found fault with.
+    pub(crate) fn positions(&self) -> Vec<usize> {
+        let errors = self.refusal.as_ref().map(|body| body.errors.as_slice()).unwrap_or_default();
+        errors.iter().filter_map(last_index).collect()
+    }
+
+    /// The same message under another exit code.
+    pub(crate) fn with_exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// A failed write to stdout. A reader that went away (`secretctl list | head`) is no failure.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, "");
+        }
+        Self::new(Exit::Other, format!("cannot write to stdout: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(Exit::Invalid, invalid.message)
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        let exit = match &error {
+            client::Error::NotListening(_) => Exit::NoDaemon,
+            client::Error::Connect { source, .. } if source.kind() != io::ErrorKind::PermissionDenied => {
+                Exit::NoDaemon
+            }
+            client::Error::Connect { .. } | client::Error::ForeignServer(..) | client::Error::Token(_) => {
+                Exit::NotAllowed
+            }
+            client::Error::Timeout | client::Error::Broken | client::Error::NotUnderstood(_) => {
+                Exit::DaemonFailed
+            }
+            client::Error::Refused(body) => Exit::of(body.kind),
+        };
+        let message = error.to_string();
+        let client::Error::Refused(body) = error else { return Self::new(exit, message) };
+        Self { exit, message: describe(&body), refusal: Some(body) }
+    }
+}
+
+/// The daemon's own words, with the fields at fault.
+fn describe(body: &ErrorBody) -> String {
+    let mut text = body.detail.to_string();
+    for (position, error) in body.errors.iter().enumerate() {
+        text.push_str(if position == 0 { ": " } else { "; " });
+        for step in error.loc.iter().skip(1) {
+            match step {
+                Loc::Index(index) => text.push_str(&format!("{} ", index + 1)),
+                Loc::Field(name) => text.push_str(&format!("{name} ")),
+            }
+        }
+        text.push_str(&format!("({})", error.msg));
+    }
+    text
+}
+
+fn last_index(error: &FieldError) -> Option<usize> {
+    match error.loc.last() {
+        Some(Loc::Index(index)) => Some(*index),
+        Some(Loc::Field(_)) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrets_proto::FieldErrorType;
+
+    use super::*;
+
+    #[test]
+    fn every_error_of_the_api_has_its_exit_code() {
+        let codes: Vec<u8> = ErrorType::ALL.iter().map(|kind| Exit::of(*kind) as u8).collect();
+        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_daemons_words_and_the_fields_at_fault() {
+        let loc = vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(2)];
+        let body = ErrorBody {
+            errors: vec![FieldError::new(loc, Invalid::new(FieldErrorType::Missing, "no such secret"))],
+            ..ErrorBody::new(ErrorType::NotFoundError, "some secrets do not exist")
+        };
+        let failure = Failure::from(client::Error::Refused(Box::new(body)));
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert_eq!(failure.message(), "some secrets do not exist: secrets 3 (no such secret)");
+        assert_eq!(failure.positions(), [2]);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        let failure = Failure::stdout(&io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit(), failure.message()), (Exit::Done, ""));
+        assert_eq!(Failure::stdout(&io::Error::from(io::ErrorKind::StorageFull)).exit(), Exit::Other);
+    }
+}

@@ -1,0 +1,152 @@
+//! Values and keys from files, pipes and the terminal: bounded, wiped, byte for byte.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+use secrets_proto::{SecretValue, SensitiveString};
+use zeroize::Zeroizing;
+
+use crate::cli::ValueArgs;
+use crate::failure::{Exit, Failure};
+use crate::{output, prompt, usage};
+
+/// The most bytes a passphrase or recovery key may have, and its newline.
+const KEY_LIMIT: usize = 1_024 + 2;
+
+/// Refuses a value on the command line, before anything else is done.
+pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
+    if args.refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, usage::NO_VALUES))
+}
+
+/// Whether [`value`] will ask a person.
+pub(crate) fn asks(args: &ValueArgs) -> bool {
+    args.value_file.is_none() && io::stdin().is_terminal()
+}
+
+/// The value to store: the file's bytes, or all of stdin, or a line typed without echo.
+pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
+    if asks(args) {
+        let typed =
+            prompt::hidden("value: ").map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+        return Ok(SecretValue::new(typed.expose().to_owned())?);
+    }
+    let bytes = match &args.value_file {
+        Some(path) => file(path, "--value-file", SecretValue::MAX)?,
+        None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX)?,
+    };
+    let value = SecretValue::from_bytes(bytes.to_vec())?;
+    let text = value.expose();
+    if text.ends_with('\n') && text.matches('\n').count() == 1 {
+        output::say("the value ends with a newline, which is kept; `printf %s` writes none");
+    }
+    Ok(value)
+}
+
+/// A passphrase or recovery key from a file. One newline at its end does not count: editors put it there.
+pub(crate) fn key(path: &Path, flag: &str) -> Result<SensitiveString, Failure> {
+    let bytes = file(path, flag, KEY_LIMIT)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::new(Exit::Invalid, format!("what {flag} names is not UTF-8 text")))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failure::new(Exit::Invalid, format!("what {flag} names is empty")));
+    }
+    Ok(SensitiveString::new(text.to_owned()))
+}
+
+/// Reads what a flag names. The path is not shown: a value may have been put there by mistake.
+fn file(path: &Path, flag: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if path == Path::new("-") {
+        return bounded(io::stdin().lock(), flag, limit);
+    }
+    let opened = File::open(path).map_err(|error| unreadable(flag, &error))?;
+    bounded(opened, flag, limit)
+}
+
+fn bounded(from: impl Read, what: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Never grows, so that no copy is left behind.
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let length = fill(from, &mut bytes).map_err(|error| unreadable(what, &error))?;
+    bytes.truncate(length);
+    if length > limit {
+        return Err(Failure::new(Exit::Invalid, format!("{what} has more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn fill(mut from: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+fn unreadable(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::Other, format!("cannot read what {what} names: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn from_file(content: &[u8]) -> Result<SecretValue, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("value");
+        fs::write(&path, content).unwrap();
+        value(&ValueArgs { value_file: Some(path), refused: Vec::new() })
+    }
+
+    #[test]
+    fn a_files_bytes_are_kept() {
+        for kept in [" a \n", "a\r\n\r\n", "$x`y`", "\u{feff}é"] {
+            assert_eq!(from_file(kept.as_bytes()).unwrap().expose(), kept);
+        }
+        assert_eq!(from_file(&vec![b'x'; SecretValue::MAX]).unwrap().expose().len(), SecretValue::MAX);
+    }
+
+    #[test]
+    fn what_is_no_value_is_invalid_input() {
+        for bad in [b"".to_vec(), vec![b'x'; SecretValue::MAX + 1], vec![0xff], b"a\0b".to_vec()] {
+            assert_eq!(from_file(&bad).unwrap_err().exit(), Exit::Invalid);
+        }
+    }
+
+    #[test]
+    fn the_path_is_not_shown() {
+        let path = Path::new("/sk-canary-canary");
+        assert!(!file(path, "--value-file", 9).unwrap_err().message().contains("canary"));
+    }
+
+    #[test]
+    fn only_one_newline_of_a_key_file_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        for (content, kept) in [("a b", "a b"), ("a \n", "a "), ("a\r\n", "a"), ("a\n\n", "a\n")] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(key(&path, "--passphrase-file").unwrap().expose(), kept);
+        }
+        fs::write(&path, "\n").unwrap();
+        assert_eq!(key(&path, "--passphrase-file").unwrap_err().exit(), Exit::Invalid);
+    }
+
+    #[test]
+    fn a_value_on_the_command_line_is_a_usage_error_that_does_not_show_it() {
+        let args = ValueArgs { value_file: None, refused: vec!["sk-canary".into()] };
+        let failure = refuse_arguments(&args).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(!failure.message().contains("canary"));
+    }
+}

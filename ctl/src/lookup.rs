@@ -1,0 +1,113 @@
+//! From what a user types to a secret: names and ids are looked up in the list, because the API has no
+//! other way to a name. Also how such a word is shown again, if at all.
+
+use std::fmt;
+
+use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::{FieldErrorType, Invalid, Selector};
+
+use crate::call::Call;
+use crate::failure::{Exit, Failure};
+use crate::providers;
+use crate::session::Session;
+
+/// What a command that takes exactly one secret is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted(Selector);
+
+impl Wanted {
+    /// Reads a name or id.
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+        match Selector::parse(text)? {
+            Selector::Glob(_) => Err(Invalid::new(
+                FieldErrorType::StringPatternMismatch,
+                "one secret is expected here, by name or id, not a pattern",
+            )),
+            exact @ (Selector::Id(_) | Selector::Name(_)) => Ok(Self(exact)),
+        }
+    }
+
+    /// As a selector.
+    pub(crate) fn into_selector(self) -> Selector {
+        self.0
+    }
+
+    /// The secret, if there is one.
+    pub(crate) fn find(&self, session: &Session) -> Result<Option<SecretDetail>, Failure> {
+        let call = Call::get("/user/secrets").query("view", "full");
+        let call = match &self.0 {
+            Selector::Name(name) => call.query("name", name.as_str()),
+            Selector::Id(_) | Selector::Glob(_) => call,
+        };
+        let list: SecretList<SecretDetail> = session.fetch(&call)?;
+        Ok(list.secrets.into_iter().find(|detail| self.is(detail)))
+    }
+
+    /// The secret, or the failure that it does not exist.
+    pub(crate) fn get(&self, session: &Session) -> Result<SecretDetail, Failure> {
+        self.find(session)?.ok_or_else(|| missing(std::slice::from_ref(&self.0)))
+    }
+
+    fn is(&self, detail: &SecretDetail) -> bool {
+        match &self.0 {
+            Selector::Name(name) => *name == detail.secret.name,
+            Selector::Id(id) => *id == detail.secret.id,
+            Selector::Glob(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
+
+/// The failure that these do not exist, all at once.
+pub(crate) fn missing(selectors: &[Selector]) -> Failure {
+    let names: Vec<String> = selectors.iter().map(shown).collect();
+    Failure::new(Exit::NotFound, format!("no such secret: {}; see: secretctl list", names.join(", ")))
+}
+
+/// Turns the daemon's "not found", which speaks of positions, into one that names what is missing.
+pub(crate) fn name_the_missing(failure: Failure, selectors: &[Selector]) -> Failure {
+    if failure.exit() != Exit::NotFound {
+        return failure;
+    }
+    let names: Vec<Selector> =
+        failure.positions().iter().filter_map(|position| selectors.get(*position).cloned()).collect();
+    if names.is_empty() { failure } else { missing(&names) }
+}
+
+/// A selector as it may be shown: a key in the wrong place is not.
+fn shown(selector: &Selector) -> String {
+    let text = selector.to_string();
+    // Names are kept in upper case, prefixes of keys are mostly lower.
+    if providers::looks_like_key(&text) || providers::looks_like_key(&text.to_ascii_lowercase()) {
+        return "(looks like a key, not shown)".to_owned();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_names_and_ids_but_no_patterns() {
+        assert!(Wanted::parse("a_key").is_ok());
+        assert!(Wanted::parse("2489e9ad-2ee2-4e00-8ec9-32d5f69181c0").is_ok());
+        for bad in ["A*", "", "sk-x", "A=b"] {
+            assert!(Wanted::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_but_no_key() {
+        let selectors = ["a", "B_*", "ghp_abcdefghijklmnop"].map(|text| Selector::parse(text).unwrap());
+        assert_eq!(
+            missing(&selectors).message(),
+            "no such secret: A, B_*, (looks like a key, not shown); see: secretctl list"
+        );
+    }
+}

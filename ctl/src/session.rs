@@ -1,0 +1,146 @@
+//! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
+//! passphrase if the vault is locked. Commands see plain functions and no runtime.
+
+use std::time::Duration;
+
+use hyper::Method;
+use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
+use secrets_proto::{ErrorType, SensitiveString};
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep};
+
+use crate::call::{Answer, Call};
+use crate::client::{self, Client, Limits};
+use crate::environment::Paths;
+use crate::failure::{Exit, Failure};
+use crate::{output, prompt, spawn};
+
+/// How long a daemon that we started may take until it listens.
+const START_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a person may mistype.
+const TRIES: usize = 3;
+
+/// Said when there is no vault to open.
+pub(crate) const NO_VAULT: &str = "there is no vault yet; make it with: secretctl init";
+
+/// A way to ask for a passphrase.
+type Ask = fn(&str) -> Result<SensitiveString, prompt::Error>;
+
+/// A line to the daemon.
+pub(crate) struct Session {
+    runtime: Runtime,
+    client: Client,
+    paths: Paths,
+    may_spawn: bool,
+    ask: Ask,
+}
+
+impl Session {
+    /// A session with the daemon at these paths; connects when there is something to ask.
+    pub(crate) fn new(paths: Paths, may_spawn: bool) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
+        let client = Client::new(paths.socket.clone(), paths.token.clone(), Limits::default());
+        Ok(Self { runtime, client, paths, may_spawn, ask: prompt::hidden })
+    }
+
+    /// Where the daemon is.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Sends a request. If the vault is locked and there is a terminal, opens it and sends it again.
+    pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
+        match self.call_as_is(call) {
+            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
+                self.open_vault()?;
+                self.call_as_is(call)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The same for an answer that is read as a whole.
+    pub(crate) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+        Ok(self.call(call)?.parse()?)
+    }
+
+    /// Sends a request and leaves a locked vault locked.
+    pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
+        match self.runtime.block_on(self.client.send(call)) {
+            Err(client::Error::NotListening(_)) if self.may_spawn => {
+                self.start_daemon()?;
+                Ok(self.runtime.block_on(self.client.send(call))?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// The vault's state.
+    pub(crate) fn status(&self) -> Result<VaultStatus, Failure> {
+        Ok(self.call_as_is(&Call::get("/vault"))?.parse()?)
+    }
+
+    /// Opens the vault if it is locked, by asking for the passphrase.
+    pub(crate) fn open_vault(&self) -> Result<(), Failure> {
+        match self.status()?.state {
+            VaultState::Unlocked => return Ok(()),
+            VaultState::Uninitialized => return Err(Failure::new(Exit::Locked, NO_VAULT)),
+            VaultState::Locked => {}
+        }
+        for attempt in 1..=TRIES {
+            let passphrase = (self.ask)("passphrase of the vault: ").map_err(unasked)?;
+            let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
+            match self.unlock(&request) {
+                Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) && attempt < TRIES => {
+                    output::say("that is not the passphrase, try again");
+                }
+                outcome => return outcome.map(drop),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the vault with a given key.
+    pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
+        self.call_as_is(&Call::new(Method::POST, "/vault/unlock").json(request)?)
+    }
+
+    fn start_daemon(&self) -> Result<(), Failure> {
+        let mut starting = spawn::start(&self.paths)?;
+        let deadline = Instant::now() + START_DEADLINE;
+        self.runtime.block_on(async {
+            loop {
+                match self.client.probe().await {
+                    Err(client::Error::NotListening(_)) => starting.check()?,
+                    outcome => return Ok(outcome?),
+                }
+                if Instant::now() >= deadline {
+                    return Err(starting.too_slow());
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+    }
+}
+
+fn unasked(error: prompt::Error) -> Failure {
+    match error {
+        prompt::Error::NoTerminal => Failure::new(
+            Exit::Locked,
+            "the vault is locked and there is no terminal to ask on; run: secretctl unlock",
+        ),
+        prompt::Error::Interrupted
+        | prompt::Error::Cancelled
+        | prompt::Error::Unprintable
+        | prompt::Error::Io(_) => Failure::new(Exit::Locked, format!("the vault is locked: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Starting the daemon when none runs. It must outlive us, belong to no terminal, and not end up as a
+//! child of the command that `run` becomes; so an intermediate process of our own, the nurse, makes a new
+//! session, starts it there, reports if it ends at once, and leaves when we need it no more.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::fs::{Access, OFlags, access};
+
+use crate::environment::{self, Paths};
+use crate::failure::{Exit, Failure};
+
+/// The hidden command that makes a process the nurse.
+pub(crate) const NURSE: &str = "__start-daemon";
+
+/// What the daemon exits with when another one has the vault.
+const ALREADY_RUNNING: i32 = 3;
+
+const SOCKET_UNIT: &str = "secretsd.socket";
+
+/// A daemon that is being started.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    nurse: Child,
+    log: Option<PathBuf>,
+}
+
+/// Starts the daemon for this socket, unless systemd is supposed to.
+pub(crate) fn start(paths: &Paths) -> Result<Starting, Failure> {
+    if paths.socket_is_default && systemd_has_it(&environment::systemd_user_dirs()) {
+        return Err(no_daemon(
+            "secretsd's socket unit is installed but not started; run: systemctl --user start secretsd.socket",
+        ));
+    }
+    let own = std::env::current_exe().map_err(|_| no_daemon("cannot find secretsd; start it yourself"))?;
+    let Some(program) = find(own.parent(), &environment::program_dirs()) else {
+        return Err(no_daemon(
+            "nothing listens and secretsd is not in PATH; install it, or start it yourself",
+        ));
+    };
+    let log = environment::state_dir().and_then(|dir| open_log(&dir));
+    let (log, stderr) = log.map_or((None, Stdio::null()), |(path, file)| (Some(path), Stdio::from(file)));
+    let mut command = Command::new(own);
+    command.arg(NURSE).arg("--").arg(program);
+    if !paths.socket_is_default {
+        command.arg("--socket").arg(&paths.socket);
+    }
+    let nurse = command
+        .env_clear()
+        .envs(environment::for_child(false))
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| no_daemon(&format!("cannot start secretsd: {error}; start it yourself")))?;
+    Ok(Starting { nurse, log })
+}
+
+impl Starting {
+    /// Whether the daemon ended instead of starting. Another one that is already there is fine.
+    pub(crate) fn check(&mut self) -> Result<(), Failure> {
+        let Ok(Some(status)) = self.nurse.try_wait() else { return Ok(()) };
+        if status.code() == Some(ALREADY_RUNNING) {
+            return Ok(());
+        }
+        Err(self.describe(&format!("secretsd ended at once with {}", outcome(status))))
+    }
+
+    /// What to say when it neither ended nor listens.
+    pub(crate) fn too_slow(&self) -> Failure {
+        self.describe("secretsd was started but does not listen")
+    }
+
+    fn describe(&self, what: &str) -> Failure {
+        match &self.log {
+            Some(log) => no_daemon(&format!("{what}; the reason is in {}", log.display())),
+            None => no_daemon(&format!("{what}; run it in a terminal to see the reason: secretsd")),
+        }
+    }
+}
+
+impl Drop for Starting {
+    /// Lets the nurse go; the daemon then belongs to init.
+    fn drop(&mut self) {
+        drop(self.nurse.stdin.take());
+        let _ = self.nurse.wait();
+    }
+}
+
+/// The nurse's life: starts `command` in a session of its own and ends with it, or when stdin does.
+/// Returns only if it could not be started.
+pub(crate) fn nurse(command: &[OsString]) -> Failure {
+    let Some((program, arguments)) = command.split_first() else {
+        return Failure::new(Exit::Usage, "a program is missing");
+    };
+    if let Err(error) = rustix::process::setsid() {
+        return Failure::new(Exit::Other, format!("cannot leave the terminal: {error}"));
+    }
+    let mut daemon = match Command::new(program).args(arguments).stdin(Stdio::null()).spawn() {
+        Ok(daemon) => daemon,
+        Err(error) => return Failure::new(Exit::Other, format!("cannot start secretsd: {error}")),
+    };
+    std::thread::spawn(|| {
+        let _ = io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    let status = daemon.wait().ok().and_then(|status| status.code()).unwrap_or(1);
+    std::process::exit(status)
+}
+
+fn outcome(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "an unknown status".to_owned(),
+    }
+}
+
+fn no_daemon(message: &str) -> Failure {
+    Failure::new(Exit::NoDaemon, message)
+}
+
+fn systemd_has_it(dirs: &[PathBuf]) -> bool {
+    dirs.iter().any(|dir| dir.join(SOCKET_UNIT).exists())
+}
+
+/// The daemon's program: beside our own, else in the search path.
+fn find(beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
+    let places = beside.into_iter().chain(search.iter().map(PathBuf::as_path));
+    places
+        .map(|dir| dir.join("secretsd"))
+        .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
+}
+
+/// A fresh log for the daemon's stderr; if there can be none, it goes without.
+fn open_log(dir: &Path) -> Option<(PathBuf, fs::File)> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+    let path = dir.join("secretsd.log");
+    let _ = fs::remove_file(&path);
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let file =
+        OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(&path).ok()?;
+    Some((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn dir_with_program(mode: u32) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secretsd");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_program_beside_ours_wins_and_must_be_executable() {
+        let (beside, other) = (dir_with_program(0o755), dir_with_program(0o755));
+        let search = [other.path().to_owned()];
+        assert_eq!(find(Some(beside.path()), &search).unwrap(), beside.path().join("secretsd"));
+        let unusable = dir_with_program(0o644);
+        assert_eq!(find(Some(unusable.path()), &search).unwrap(), other.path().join("secretsd"));
+        assert_eq!(find(None, &[]), None);
+    }
+
+    #[test]
+    fn a_socket_unit_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = [dir.path().to_owned()];
+        assert!(!systemd_has_it(&dirs));
+        fs::write(dir.path().join(SOCKET_UNIT), "").unwrap();
+        assert!(systemd_has_it(&dirs));
+    }
+
+    #[test]
+    fn the_log_is_private_and_new_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b");
+        let (path, _file) = open_log(&state).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(&path, "old").unwrap();
+        let (path, _file) = open_log(&state).unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_daemon_that_ends_at_once_is_reported_unless_another_runs() {
+        let starting = |code: &str| {
+            let nurse = Command::new("/bin/sh").args(["-c", &format!("exit {code}")]).spawn().unwrap();
+            let mut starting = Starting { nurse, log: None };
+            starting.nurse.wait().unwrap();
+            starting.check()
+        };
+        assert!(starting("3").is_ok());
+        let failure = starting("1").unwrap_err();
+        assert_eq!(failure.exit(), Exit::NoDaemon);
+        assert!(failure.message().contains("status 1"));
+    }
+}

@@ -1,0 +1,129 @@
+//! The bearer token: where it comes from, and reading it only from a file that nobody else can write
+//! or read. It is never printed.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use secrets_proto::SensitiveString;
+use zeroize::Zeroizing;
+
+/// Longer than any token.
+const LIMIT: usize = 4096;
+
+/// Where the token comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum TokenSource {
+    /// A file, read again for each request: the owner's token is new at each start of the daemon.
+    File(PathBuf),
+    /// The token itself, from the environment.
+    Given(SensitiveString),
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file does not exist (yet).
+    #[error("there is no token file {0}; start secretsd, or name the file with --token-file")]
+    Absent(PathBuf),
+    /// It is not a private file.
+    #[error("the token file {0} {1}; make it a regular file of yours with mode 0600")]
+    NotPrivate(PathBuf, &'static str),
+    /// It cannot be read.
+    #[error("cannot read the token file {0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// What it holds cannot be a token.
+    #[error("what should be a token is not one; check the token file or SECRETSD_TOKEN")]
+    Malformed,
+}
+
+impl TokenSource {
+    /// The token as it is now.
+    pub(crate) fn read(&self) -> Result<SensitiveString, Error> {
+        let token = match self {
+            Self::File(path) => read_file(path)?,
+            Self::Given(token) => token.clone(),
+        };
+        let well_formed = !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
+        if well_formed { Ok(token) } else { Err(Error::Malformed) }
+    }
+}
+
+fn read_file(path: &Path) -> Result<SensitiveString, Error> {
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Error::Absent(path.to_owned());
+        }
+        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            return Error::NotPrivate(path.to_owned(), "is a symbolic link");
+        }
+        Error::Io(path.to_owned(), error)
+    };
+    // NONBLOCK: a FIFO must be recognised, not waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let refuse = |why| Err(Error::NotPrivate(path.to_owned(), why));
+    if !metadata.is_file() {
+        return refuse("is not a regular file");
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("belongs to another user");
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return refuse("is open to others");
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT));
+    file.take(LIMIT as u64).read_to_end(&mut bytes).map_err(failed)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::Malformed)?;
+    Ok(SensitiveString::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn file_with(content: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn reads_a_private_file_and_its_last_newline_does_not_count() {
+        let (_dir, path) = file_with("abc_123-x\n", 0o600);
+        assert_eq!(TokenSource::File(path).read().unwrap().expose(), "abc_123-x");
+    }
+
+    #[test]
+    fn refuses_what_others_could_read_or_replace() {
+        for mode in [0o640, 0o604, 0o620, 0o666] {
+            let (_dir, path) = file_with("abc", mode);
+            assert!(matches!(TokenSource::File(path).read(), Err(Error::NotPrivate(..))), "{mode:o}");
+        }
+        let (dir, path) = file_with("abc", 0o600);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(TokenSource::File(link).read(), Err(Error::NotPrivate(..))));
+        assert!(matches!(TokenSource::File(dir.path().to_owned()).read(), Err(Error::NotPrivate(..))));
+        assert!(matches!(TokenSource::File(dir.path().join("none")).read(), Err(Error::Absent(_))));
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_a_token_without_quoting_it() {
+        for bad in ["", "two words", "line\nline", "\u{e9}"] {
+            let error = TokenSource::Given(SensitiveString::new(bad.into())).read().unwrap_err();
+            assert!(matches!(error, Error::Malformed));
+            assert!(bad.is_empty() || !error.to_string().contains(bad));
+        }
+    }
+}

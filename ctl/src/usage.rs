@@ -1,0 +1,183 @@
+//! What to say about a command line that is none. clap's own text quotes the words it stumbles over, and
+//! such a word may be a secret in the wrong place; here only our own flags and commands are named.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli::Cli;
+
+/// A command line that leads to no command.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Help or the version, as asked for.
+    Answer(String),
+    /// Help that was not asked for, because there was no command at all.
+    Help(String),
+    /// What is wrong with it.
+    Wrong(String),
+}
+
+/// Why a value is never an argument.
+pub(crate) const NO_VALUES: &str =
+    "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in";
+
+/// Commands that take a value from the user.
+const STORING: [&str; 4] = ["set", "add", "update", "preset"];
+
+/// Reads the command line.
+pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
+    Cli::try_parse_from(words).map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
+            return Stop::Answer(error.to_string());
+        }
+        if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Stop::Help(error.to_string());
+        }
+        Stop::Wrong(explain(kind, &error, words))
+    })
+}
+
+fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
+    let has = |command: &str| words.iter().any(|word| word == command);
+    if kind == ErrorKind::UnknownArgument {
+        // The unknown word itself is the context's InvalidArg; the suggestion is one of our flags.
+        let hint = ours(error, ContextKind::SuggestedArg).map(|flag| format!(", perhaps {flag} is meant"));
+        let reason = match hint {
+            Some(hint) => hint,
+            None if STORING.iter().any(|command| has(command)) => format!("; {NO_VALUES}"),
+            None if has("run") => "; the command to run stands after --".to_owned(),
+            None => String::new(),
+        };
+        return format!("an argument is not known{reason}; see --help");
+    }
+    if kind == ErrorKind::InvalidSubcommand {
+        let hint = ours(error, ContextKind::SuggestedSubcommand)
+            .map(|command| format!(", perhaps {command} is meant"))
+            .unwrap_or_default();
+        return format!("there is no such command{hint}; see: secretctl --help");
+    }
+    // In all other kinds the argument is one of ours; its value is never taken from the context.
+    let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
+    if kind == ErrorKind::MissingRequiredArgument {
+        return missing(&argument, has("run"));
+    }
+    let what = if kind == ErrorKind::InvalidValue {
+        match ours(error, ContextKind::ValidValue) {
+            Some(valid) => format!("{argument} takes one of: {valid}"),
+            None => format!("{argument} lacks its value"),
+        }
+    } else if kind == ErrorKind::ArgumentConflict {
+        match ours(error, ContextKind::PriorArg) {
+            Some(prior) if prior != argument => format!("{argument} does not go with {prior}"),
+            Some(_) | None => format!("{argument} is given twice"),
+        }
+    } else if kind == ErrorKind::MissingSubcommand {
+        "a command is missing".to_owned()
+    } else if kind == ErrorKind::InvalidUtf8 {
+        "an argument is not UTF-8 text".to_owned()
+    } else {
+        format!("{argument} is not used as it should be")
+    };
+    format!("{what}; see --help")
+}
+
+fn missing(arguments: &str, in_run: bool) -> String {
+    if in_run && arguments.contains("<SELECTOR>") {
+        return "which secrets? name them with -s, or say --all; see --help".to_owned();
+    }
+    if in_run {
+        return "which command? it stands after --; see --help".to_owned();
+    }
+    format!("{arguments} is missing; see --help")
+}
+
+/// A piece of context that holds only names of ours.
+fn ours(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    let value = error.get(kind)?;
+    if let ContextValue::String(text) = value {
+        return Some(text.clone());
+    }
+    let ContextValue::Strings(texts) = value else { return None };
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANARY: &str = "sk-canary-canary";
+
+    fn wrong(line: &[&str]) -> String {
+        let mut words = vec![OsString::from("secretctl")];
+        words.extend(line.iter().map(OsString::from));
+        match parse(&words) {
+            Err(Stop::Wrong(message)) => message,
+            other => panic!("{line:?} is not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_error_quotes_what_was_typed() {
+        let flag = format!("--{CANARY}");
+        let assigned = format!("--no-spawn={CANARY}");
+        let colour = format!("--color={CANARY}");
+        let short = format!("-x{CANARY}");
+        for line in [
+            vec![CANARY],
+            vec!["help", CANARY],
+            vec!["list", "A", CANARY],
+            vec!["set", "A", flag.as_str()],
+            vec!["set", "A", short.as_str()],
+            vec![assigned.as_str(), "list"],
+            vec![colour.as_str(), "list"],
+            vec!["run", "-s", CANARY],
+            vec!["run", "-s", CANARY, CANARY],
+            vec!["run", "--", CANARY],
+            vec!["status", CANARY],
+            vec!["set", "A", "--provider", CANARY, "--provider", CANARY],
+            vec!["unlock", "--key-file", CANARY, "--passphrase-file", CANARY],
+        ] {
+            let message = wrong(&line);
+            assert!(!message.contains("canary"), "{line:?}: {message}");
+            assert!(!message.contains('\n'), "{line:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn says_what_to_do() {
+        for (line, expected) in [
+            (vec!["lits"], "there is no such command, perhaps list is meant; see: secretctl --help"),
+            (vec!["run", "--", "x"], "which secrets? name them with -s, or say --all; see --help"),
+            (vec!["run", "-s", "A"], "which command? it stands after --; see --help"),
+            (
+                vec!["run", "-s", "A", "x"],
+                "an argument is not known; the command to run stands after --; see --help",
+            ),
+            (vec!["show"], "<NAME> is missing; see --help"),
+            (vec!["list", "--color", "x"], "--color <WHEN> takes one of: auto, always, never; see --help"),
+            (vec!["list", "--provider"], "--provider <PROVIDER> lacks its value; see --help"),
+            (
+                vec!["list", "--prvider", "x"],
+                "an argument is not known, perhaps --provider is meant; see --help",
+            ),
+        ] {
+            assert_eq!(wrong(&line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_answers_without_colour_codes() {
+        for line in
+            [vec!["secretctl", "--help"], vec!["secretctl", "--version"], vec!["secretctl", "help", "run"]]
+        {
+            let words: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let Err(Stop::Answer(text)) = parse(&words) else { panic!("{line:?}") };
+            assert!(!text.contains('\x1b'));
+            assert!(!text.contains("__"), "{text}");
+        }
+        assert!(matches!(parse(&["secretctl".into()]), Err(Stop::Help(_))));
+    }
+}

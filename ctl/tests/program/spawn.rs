@@ -1,0 +1,55 @@
+//! Starting the daemon, with a shell script in its place.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::text;
+
+/// A stand-in for the daemon's program, as a shell script beside a copy of ours.
+fn with_daemon_program(script: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("secretctl");
+    fs::copy(env!("CARGO_BIN_EXE_secretctl"), &program).unwrap();
+    let daemon = dir.path().join("secretsd");
+    fs::write(&daemon, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&daemon, fs::Permissions::from_mode(0o755)).unwrap();
+    (dir, program)
+}
+
+fn status(program: &Path, dir: &Path) -> Output {
+    Command::new(program)
+        .args(["status", "--socket"])
+        .arg(dir.join("s.sock"))
+        .env("SECRETSD_STATE_DIR", dir.join("state"))
+        .env("SECRETSD_TOKEN", "canary")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_daemon_that_ends_at_once_is_reported_with_its_log() {
+    let (dir, program) = with_daemon_program("echo \"$@\" >&2; env >&2; exit 9");
+    let output = status(&program, dir.path());
+    assert_eq!(output.status.code(), Some(8));
+    let message = text(&output.stderr);
+    assert!(message.contains("status 9") && message.contains("secretsd.log"), "{message}");
+    let log = fs::read_to_string(dir.path().join("state/secretsd.log")).unwrap();
+    assert!(log.starts_with(&format!("--socket {}\n", dir.path().join("s.sock").display())), "{log}");
+    assert!(!log.contains("canary"));
+}
+
+#[test]
+fn a_started_daemon_is_in_its_own_session_and_not_our_child() {
+    let (dir, program) = with_daemon_program("cut -d' ' -f4,6 /proc/$$/stat > \"$2.stat\"");
+    let output = status(&program, dir.path());
+    assert_eq!(output.status.code(), Some(8));
+    let stat = fs::read_to_string(dir.path().join("s.sock.stat")).unwrap();
+    let (parent, session) = stat.trim().split_once(' ').unwrap();
+    // The nurse is both its parent and the session's leader.
+    assert_eq!(parent, session);
+}
