@@ -268,7 +268,7 @@ impl Env {
 
     /// Ends a daemon that `secretctl` started, which is nobody's child here.
     pub fn stop_listener(&self) {
-        let Some(pid) = self.listener() else { return };
+        let Some(pid) = self.listener().filter(|pid| *pid != std::process::id()) else { return };
         process::signal(pid, Signal::TERM);
         if !process::wait_gone(pid, DEADLINE) {
             process::signal(pid, Signal::KILL);

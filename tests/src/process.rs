@@ -1,7 +1,8 @@
 //! Waiting for and signalling processes that a test started, always one and always by its id.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,24 +52,25 @@ pub fn run(command: &mut Command, input: &[u8]) -> (u32, Output) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut stderr = child.stderr.take().unwrap();
-    thread::scope(|scope| {
-        // A program that ends without reading its input is no error here.
-        scope.spawn(move || std::io::Write::write_all(&mut stdin, input).ok());
-        let out = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            stdout.read_to_end(&mut bytes).unwrap();
-            bytes
-        });
-        let err = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            stderr.read_to_end(&mut bytes).unwrap();
-            bytes
-        });
-        let status = wait(&mut child, DEADLINE);
-        (pid, Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() })
-    })
+    let input = input.to_vec();
+    // A program that ends without reading its input is no error here.
+    thread::spawn(move || stdin.write_all(&input).ok());
+    let stdout = collect(child.stdout.take().unwrap());
+    let stderr = collect(child.stderr.take().unwrap());
+    let status = wait(&mut child, DEADLINE);
+    // What the program left running must not hold its output open: a caller's pipe would never end.
+    let collected = |from: Receiver<Vec<u8>>| from.recv_timeout(DEADLINE).expect("the output does not end");
+    (pid, Output { status, stdout: collected(stdout), stderr: collected(stderr) })
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        sender.send(bytes).ok();
+    });
+    receiver
 }
 
 fn as_pid(pid: u32) -> Pid {
