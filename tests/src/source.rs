@@ -93,7 +93,7 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every `.rs` file under a directory of the repository, cleaned, ordered by path.
+/// Every `.rs` file under a directory of the repository but `tests.rs`, cleaned, ordered by path.
 pub fn sources(directory: &str) -> Vec<Source> {
     let root = repository();
     let mut found = Vec::new();
@@ -108,7 +108,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(root, &path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap();
             found.push(Source::new(name, &fs::read_to_string(&path).unwrap()));
         }

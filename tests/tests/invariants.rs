@@ -23,18 +23,20 @@ const LEAVES: [&str; 5] = ["caller", "config", "files", "memory", "process"];
 const ROOTS: [&str; 2] = ["lib", "main"];
 
 /// The files that may read what is inside a secret, each for a reason.
-const MAY_EXPOSE: [(&str, &str); 11] = [
+const MAY_EXPOSE: [(&str, &str); 13] = [
     ("proto/src/sensitive.rs", "the type itself"),
     ("daemon/src/crypto/", "derives keys from passphrases and recovery keys"),
     ("daemon/src/vault/", "seals values and computes masks"),
-    ("daemon/src/auth", "compares tokens"),
-    ("daemon/src/listener", "writes the owner token's file"),
-    ("ctl/src/api", "sends tokens in a header"),
-    ("ctl/src/client", "sends tokens in a header"),
-    ("ctl/src/commands/get.rs", "prints a value that was asked for"),
-    ("ctl/src/commands/run.rs", "puts values into a program's environment"),
-    ("ctl/src/commands/set.rs", "recognises a provider by the value's prefix"),
-    ("ctl/src/commands/init.rs", "prints the recovery key once"),
+    ("daemon/src/auth/", "compares tokens"),
+    ("daemon/src/listener.rs", "writes the owner token's file"),
+    ("ctl/src/client.rs", "sends tokens in a header"),
+    ("ctl/src/environment.rs", "puts values into a program's environment"),
+    ("ctl/src/input.rs", "checks what was read as a value"),
+    ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
+    ("ctl/src/token.rs", "checks a token's form"),
+    ("ctl/src/command/get.rs", "prints a value that was asked for"),
+    ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
+    ("ctl/src/command/init.rs", "prints the recovery key once"),
 ];
 
 type Findings = Vec<String>;
@@ -301,12 +303,8 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Finding
         findings.extend(only_in(
             client,
             word,
-            // `run` passes the environment on; it does not look for settings there.
-            |source| {
-                source.module() == "paths"
-                    || source.path == "ctl/src/commands/run.rs" && word == "env::vars_os"
-            },
-            "only paths reads the environment",
+            in_module(&["environment"]),
+            "only environment reads the environment",
         ));
     }
     findings
