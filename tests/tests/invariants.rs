@@ -30,7 +30,7 @@ const MAY_EXPOSE: [(&str, &str); 13] = [
     ("daemon/src/auth/", "compares tokens"),
     ("daemon/src/listener.rs", "writes the owner token's file"),
     ("ctl/src/client.rs", "sends tokens in a header"),
-    ("ctl/src/environment.rs", "puts values into a program's environment"),
+    ("ctl/src/command/run.rs", "puts values into a program's environment"),
     ("ctl/src/input.rs", "checks what was read as a value"),
     ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
     ("ctl/src/token.rs", "checks a token's form"),
@@ -220,7 +220,18 @@ fn handlers_see_no_socket(sources: &[Source]) -> Findings {
 
 fn rows_are_not_wire_types(sources: &[Source]) -> Findings {
     let what = "wire types live in proto; rows are never serialized";
-    let mut findings = only_in(sources, "Serialize", in_module(&["vault", "audit"]), what);
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !["vault", "audit"].contains(&source.module())) {
+        for at in source.places("derive") {
+            let list = &source.code[at..at + source.code[at..].find(']').unwrap_or(0)];
+            if list.contains("Serialize") {
+                findings.push(finding(source, source.line_at(at), what));
+            }
+        }
+        findings.extend(
+            source.lines_with("impl Serialize for").into_iter().map(|line| finding(source, line, what)),
+        );
+    }
     for source in sources.iter().filter(|source| source.module() == "store") {
         findings.extend(source.lines_with("serde").into_iter().map(|line| finding(source, line, what)));
     }
@@ -230,9 +241,12 @@ fn rows_are_not_wire_types(sources: &[Source]) -> Findings {
 /// The mapping must name each variant of the vault's error, and no arm may catch the rest.
 fn the_error_mapping_is_exhaustive(errors: &Source, mapping: &Source) -> Findings {
     let mut findings = Vec::new();
-    let compact: String = mapping.code.split_whitespace().collect::<Vec<_>>().join(" ");
-    if compact.contains(" _ =>") || compact.contains("| _ ") || compact.contains("{ _ if") {
-        findings.push(finding(mapping, 1, "a `_` arm hides the error that nobody mapped"));
+    for (line, arms) in mapping.blocks("match").into_iter().filter(|(_, arms)| arms.contains("Error::")) {
+        let compact = arms.split_whitespace().collect::<Vec<_>>().join(" ");
+        let padded = format!(" {compact}");
+        if padded.contains(" _ =>") || padded.contains("| _ ") || padded.contains(" _ if") {
+            findings.push(finding(mapping, line, "a `_` arm hides the error that nobody mapped"));
+        }
     }
     let blocks = errors.blocks("enum Error");
     let Some((_, variants)) = blocks.first() else {
@@ -299,7 +313,13 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Finding
     ];
     let mut findings = Vec::new();
     for word in words {
-        findings.extend(only_in(daemon, word, in_module(&["config"]), "only config reads the environment"));
+        findings.extend(only_in(
+            daemon,
+            word,
+            // systemd's LISTEN_* are no settings, and must be read before stray descriptors are closed.
+            |source| source.module() == "config" || source.module() == "process" && word == "env::var",
+            "only config reads the environment",
+        ));
         findings.extend(only_in(
             client,
             word,
@@ -341,17 +361,21 @@ fn the_daemon_prints_nothing(sources: &[Source]) -> Findings {
 
 /// A transition takes the old state by value, so that nothing can use it afterwards.
 fn transitions_consume_the_old_state(sources: &[Source]) -> Findings {
-    let code: String = sources
-        .iter()
-        .filter(|source| source.module() == "vault")
-        .flat_map(|source| ["impl Locked", "impl Unlocked"].map(|head| source.blocks(head)))
-        .flatten()
-        .map(|(_, block)| block.replace("mut self", "self").split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    ["fn unlock(self", "fn lock(self"]
+    [("impl Locked", "fn unlock("), ("impl Unlocked", "fn close(")]
         .into_iter()
-        .filter(|transition| !code.replace("( self", "(self").contains(transition))
-        .map(|transition| format!("daemon/src/vault: no `{transition}` on `Locked` or `Unlocked`"))
+        .filter(|(state, transition)| {
+            !sources
+                .iter()
+                .filter(|source| source.module() == "vault")
+                .flat_map(|source| source.blocks(state))
+                .any(|(_, block)| {
+                    block.match_indices(transition).any(|(at, _)| {
+                        let receiver = block[at + transition.len()..].trim_start();
+                        receiver.starts_with("self") || receiver.starts_with("mut self")
+                    })
+                })
+        })
+        .map(|(state, transition)| format!("daemon/src/vault: `{state}` has no `{transition}self, …)`"))
         .collect()
 }
 
@@ -518,6 +542,7 @@ fn every_error_is_mapped_by_name() {
     assert_none("seeded good code", &mapped(good));
     assert!(!mapped("match e { Error::A => 1, Error::B(_) => 2, Error::C { .. } => 3, _ => 4 }").is_empty());
     assert!(!mapped("match e { Error::A => 1, Error::B(_) => 2 }").is_empty());
+    assert_none("another match", &mapped(&format!("{good} match code {{ 500.. => 1, _ => 2 }}")));
 }
 
 #[test]
@@ -580,12 +605,12 @@ fn locked_and_unlocked_are_types() {
 
     let check = transitions_consume_the_old_state;
     let path = "daemon/src/vault/state.rs";
-    assert_found(check, path, "impl Locked { fn unlock(&self) {} }\nimpl Unlocked { fn lock(self) {} }");
+    assert_found(check, path, "impl Locked { fn unlock(&mut self) {} }\nimpl Unlocked { fn close(self) {} }");
     assert_found(check, path, "struct State { unlocked: bool }");
     assert_clean(
         check,
         path,
-        "impl Locked { fn unlock(self, k: K) {} }\nimpl Unlocked { fn lock(mut self) {} }",
+        "impl Locked { fn unlock(self, k: K) {} }\nimpl Unlocked { fn close(mut self) {} }",
     );
 }
 
