@@ -155,9 +155,19 @@ impl Env {
 
     /// Starts the daemon by this command and waits until it answers.
     pub fn start_as(&mut self, mut command: Command) {
-        assert!(self.daemon.is_none(), "the daemon runs already");
-        self.daemon = Some(command.stdout(self.log_file()).stderr(self.log_file()).spawn().unwrap());
-        self.wait_ready();
+        self.spawn(&mut command);
+        assert!(self.wait_ready(), "the daemon ends instead of answering; its log:\n{}", self.log());
+    }
+
+    /// Starts the daemon and waits until it answers or has ended; `false` if it has ended.
+    pub fn try_start(&mut self) -> bool {
+        let mut command = self.daemon_command();
+        self.spawn(&mut command);
+        let ready = self.wait_ready();
+        if !ready {
+            self.daemon = None;
+        }
+        ready
     }
 
     /// Runs a daemon that must not come up, and gives how it ended and what it said.
@@ -283,17 +293,24 @@ impl Env {
         OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap()
     }
 
-    fn wait_ready(&mut self) {
+    fn spawn(&mut self, command: &mut Command) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        self.daemon = Some(command.stdout(self.log_file()).stderr(self.log_file()).spawn().unwrap());
+    }
+
+    /// Waits until the daemon answers; `false` if it ends before.
+    fn wait_ready(&mut self) -> bool {
         let end = Instant::now() + DEADLINE;
         while UnixStream::connect(self.socket()).is_err() {
-            let ended = self.daemon.as_mut().unwrap().try_wait().unwrap();
-            if ended.is_some() || Instant::now() > end {
-                panic!("the daemon does not answer ({ended:?}); its log:\n{}", self.log());
+            if self.daemon.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return false;
             }
+            assert!(Instant::now() < end, "the daemon does not answer; its log:\n{}", self.log());
             thread::sleep(Duration::from_millis(2));
         }
         // Connecting succeeds once the socket listens; an answer says that somebody accepts.
         assert_eq!(Request::new(&self.socket(), "GET", "/healthz").send().status, 200);
+        true
     }
 }
 

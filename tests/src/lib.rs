@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! - [`env`]: the directory, the daemon in it, and how both end
+//! - [`mod@env`]: the directory, the daemon in it, and how both end
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
 //! - [`canary`]: values that must not turn up, and the forms in which they could

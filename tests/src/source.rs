@@ -76,7 +76,7 @@ impl Source {
                 let after = self.code[at + word.len()..].chars().next();
                 let starts = word.starts_with(part_of_word);
                 let ends = word.ends_with(part_of_word);
-                !(starts && before.is_some_and(part_of_word)) && !(ends && after.is_some_and(part_of_word))
+                !(starts && before.is_some_and(part_of_word) || ends && after.is_some_and(part_of_word))
             })
             .map(|(at, _)| at)
             .collect()

@@ -109,14 +109,13 @@ fn a_vault_file_that_others_can_read_or_that_is_a_link_is_refused() {
     env.stop();
     let vault = env.data_dir().join("vault.db");
     fs::set_permissions(&vault, Permissions::from_mode(0o640)).unwrap();
+    // The daemon may refuse at once or when the vault is to be opened: it never serves from such a file.
     let refused = |env: &mut Env| {
-        // The daemon may refuse at once or when the vault is opened: it never serves from such a file.
-        let mut command = env.daemon_command();
-        command.arg("--log-level").arg("info");
-        env.start();
-        let answer = env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE }));
-        assert!(answer.status >= 400, "{}", answer.status);
-        env.stop();
+        if env.try_start() {
+            let answer = env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE }));
+            assert!(answer.status >= 400, "{}", answer.status);
+            env.stop();
+        }
     };
     refused(&mut env);
     fs::set_permissions(&vault, Permissions::from_mode(0o600)).unwrap();
