@@ -1,0 +1,391 @@
+//! `secretctl` from end to end: what it prints, what it exits with, and what a program that it runs sees.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::{Env, programs};
+use serde_json::{Value, json};
+
+const LONG: &str = "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYz012789";
+
+/// The variables that a program sees which `run` starts with these arguments.
+fn variables(env: &Env, arguments: &[&str]) -> BTreeMap<String, String> {
+    let output = env
+        .ctl([arguments, &["--", "env", "-0"]].concat())
+        .env("SECRETSD_TOKEN", env.token())
+        .env("OTHER", "inherited")
+        .run();
+    output.assert_code(0);
+    output
+        .out()
+        .split_terminator('\0')
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn init_prints_the_recovery_key_once_and_leaves_the_vault_open() {
+    let env = Env::started(programs!());
+    assert_eq!(env.ctl(["status", "--json"]).run().json()["state"], "uninitialized");
+    let out = env.ctl(["init", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
+    let is_key = |word: &&str| word.len() == 69 && word.matches('-').count() == 13;
+    assert_eq!(out.split_whitespace().filter(is_key).count(), 1, "{out}");
+    assert_eq!(env.ctl(["status", "--json"]).run().json()["state"], "unlocked");
+    env.ctl(["init", "--passphrase-file", "-"]).stdin("other").expect(6);
+}
+
+#[test]
+fn init_makes_a_key_file_that_opens() {
+    let env = Env::started(programs!());
+    let key = env.path("home/vault.key");
+    env.ctl(["init", "--key-file", key.to_str().unwrap()]).expect(0);
+    let metadata = fs::metadata(&key).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+    assert!(metadata.len() >= 32);
+    env.ctl(["lock"]).expect(0);
+    env.ctl(["unlock", "--key-file", key.to_str().unwrap()]).expect(0);
+    assert_eq!(env.state(), "unlocked");
+}
+
+#[test]
+fn unlock_takes_passphrase_and_recovery_key_from_files() {
+    let env = Env::started(programs!());
+    let recovery = env.init();
+    let recovery = env.private_file("recovery", format!("{recovery}\n"));
+    env.ctl(["lock"]).expect(0);
+    assert_eq!(env.state(), "locked");
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin("wrong").expect(5);
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
+    env.ctl(["lock"]).expect(0);
+    // One newline at the end is the editor's, not the passphrase's.
+    let file = env.private_file("passphrase", format!("{PASSPHRASE}\n"));
+    env.ctl(["unlock", "--passphrase-file", file.to_str().unwrap()]).expect(0);
+    env.ctl(["lock"]).expect(0);
+    env.ctl(["unlock", "--recovery-key-file", recovery.to_str().unwrap()]).expect(0);
+    assert_eq!(env.state(), "unlocked");
+}
+
+#[test]
+fn locked_without_a_terminal_is_3() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    env.ctl(["lock"]).expect(0);
+    env.ctl(["list"]).expect(3);
+    env.ctl(["get", "A"]).expect(3);
+    env.ctl(["set", "A"]).stdin("y").expect(3);
+    env.ctl(["status"]).expect(0);
+    let output = env.ctl(["run", "-s", "A", "--", "echo", "ran"]).run();
+    assert!([Some(3), Some(125)].contains(&output.code), "{output:?}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn list_shows_masks_and_json_is_the_apis_own() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["set", "openai_api_key", "--provider", "openai"]).stdin(LONG).expect(0);
+    env.ctl(["set", "AWS_KEY"]).stdin("short").expect(0);
+    let table = env.ctl(["list"]).expect(0);
+    let lines: Vec<&str> = table.lines().collect();
+    for word in ["NAME", "PROVIDER", "MASKED", "UPDATED"] {
+        assert!(lines[0].contains(word), "{table}");
+    }
+    assert!(lines[1].contains("AWS_KEY") && lines[1].contains("••••"), "{table}");
+    assert!(
+        lines[2].contains("OPENAI_API_KEY")
+            && lines[2].contains("openai")
+            && lines[2].contains("sk-pro••••789"),
+        "{table}"
+    );
+    assert!(!table.contains('\u{1b}') && !table.contains(LONG));
+    assert_eq!(env.ctl(["ls"]).expect(0), table);
+    assert_eq!(env.ctl(["list", "--json"]).run().json(), env.get("/user/secrets").expect(200));
+    assert_eq!(env.ctl(["list", "--names"]).expect(0), "AWS_KEY\nOPENAI_API_KEY\n");
+    assert_eq!(env.ctl(["list", "--names", "aws*"]).expect(0), "AWS_KEY\n");
+    assert_eq!(env.ctl(["list", "--names", "--provider", "openai"]).expect(0), "OPENAI_API_KEY\n");
+}
+
+#[test]
+fn set_and_get_keep_every_byte() {
+    let env = Env::unlocked(programs!());
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIH\n-----END PRIVATE KEY-----\n";
+    for (index, value) in [
+        "trailing newline\n",
+        " spaces ",
+        "$2a$10$N9qo8uLOickgx2ZMRZoMye",
+        pem,
+        "🦀é\u{feff}",
+        "\r\n",
+        "`$(id)`'\"",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("V{index}");
+        env.ctl(["set", &name]).stdin(value).expect(0);
+        assert_eq!(env.ctl(["get", &name]).expect(0), *value);
+        let file = env.private_file("value", value);
+        env.ctl(["set", &name, "--value-file", file.to_str().unwrap()]).expect(0);
+        assert_eq!(env.ctl(["get", &name.to_lowercase()]).expect(0), *value);
+    }
+}
+
+#[test]
+fn a_value_on_the_command_line_is_2_and_not_repeated() {
+    let env = Env::unlocked(programs!());
+    for arguments in [
+        ["set", "A", "canary-value-in-argv"],
+        ["add", "A", "canary-value-in-argv"],
+        ["update", "A", "canary-value-in-argv"],
+    ] {
+        let output = env.ctl(arguments).stdin("x").run();
+        output.assert_code(2);
+        assert!(!output.err().contains("canary"), "{}", output.err());
+    }
+    let output = env.ctl(["preset", "openai", "canary-value-in-argv"]).stdin("x").run();
+    output.assert_code(2);
+    assert!(!output.err().contains("canary"), "{}", output.err());
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 0);
+}
+
+#[test]
+fn set_creates_or_updates_add_only_creates_update_only_updates() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["update", "A"]).stdin("x").expect(4);
+    env.ctl(["add", "A"]).stdin("one").expect(0);
+    env.ctl(["add", "A"]).stdin("two").expect(6);
+    assert_eq!(env.value("A"), "one");
+    env.ctl(["update", "A"]).stdin("three").expect(0);
+    assert_eq!(env.value("A"), "three");
+    env.ctl(["set", "A"]).stdin("four").expect(0);
+    assert_eq!(env.value("A"), "four");
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 1);
+}
+
+#[test]
+fn a_well_known_prefix_names_the_provider_aloud() {
+    let env = Env::unlocked(programs!());
+    let output = env.ctl(["set", "SOME_KEY"]).stdin("sk-ant-api03-0123456789abcdefghij").run();
+    output.assert_code(0);
+    assert!(output.err().contains("anthropic"), "{}", output.err());
+    assert_eq!(env.get("/user/secrets").expect(200)["secrets"][0]["provider"], "anthropic");
+}
+
+#[test]
+fn presets_store_under_their_variable() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["preset", "anthropic"]).stdin(LONG).expect(0);
+    assert_eq!(env.value("ANTHROPIC_API_KEY"), LONG);
+    let presets = env.ctl(["presets"]).expect(0);
+    let line = presets.lines().find(|line| line.contains("anthropic")).unwrap();
+    assert!(line.contains("ANTHROPIC_API_KEY"), "{presets}");
+    env.ctl(["preset", "nobody"]).stdin("x").expect(7);
+    env.ctl(["preset", "anthropic"]).stdin("x").expect(6);
+}
+
+#[test]
+fn show_tells_everything_but_the_value() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["set", "A", "--provider", "openai"]).stdin(LONG).expect(0);
+    let shown = env.ctl(["show", "a"]).expect(0);
+    assert!(shown.contains('A') && shown.contains("sk-pro••••789") && shown.contains("openai"), "{shown}");
+    assert!(!shown.contains(LONG));
+    let json = env.ctl(["show", "A", "--json"]).run().json();
+    assert_eq!((&json["name"], &json["masked_value"]), (&json!("A"), &json!("sk-pro••••789")));
+    env.ctl(["show", "NOPE"]).expect(4);
+}
+
+#[test]
+fn rm_removes_and_says_what_is_missing() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    env.store("B", "x");
+    env.ctl(["rm", "--yes", "A", "b"]).expect(0);
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 0);
+    env.ctl(["rm", "--yes", "A"]).expect(4);
+    env.ctl(["get", "A"]).expect(4);
+}
+
+#[test]
+fn invalid_input_is_7() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["set", "A"]).stdin("").expect(7);
+    env.ctl(["set", "A"]).stdin("a\0b").expect(7);
+    env.ctl(["set", "A"]).stdin([0xff, 0xfe]).expect(7);
+    env.ctl(["set", "A"]).stdin("x".repeat(65_537)).expect(7);
+    env.ctl(["set", "9A"]).stdin("x").expect(7);
+    env.ctl(["set", "A-B"]).stdin("x").expect(7);
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 0);
+}
+
+#[test]
+fn usage_errors_are_2() {
+    let env = Env::unlocked(programs!());
+    for arguments in [
+        &["nonsense"][..],
+        &["list", "--nonsense"],
+        &["get"],
+        &["run", "--", "true"],
+        &["run", "-s", "A"],
+        &[],
+    ] {
+        env.ctl(arguments).expect(2);
+    }
+}
+
+#[test]
+fn a_bad_token_is_5() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["list"]).env("SECRETSD_TOKEN", "wrong").expect(5);
+    env.ctl(["list"]).env("SECRETSD_TOKEN", env.token()).expect(0);
+    let file = env.private_file("token-copy", env.token());
+    env.ctl(["--token-file", file.to_str().unwrap(), "list"]).expect(0);
+    env.ctl(["list", "--token-file", file.to_str().unwrap()]).expect(0);
+}
+
+#[test]
+fn no_daemon_is_8() {
+    let env = Env::new(programs!());
+    for arguments in [&["--no-spawn", "status"][..], &["list", "--no-spawn"], &["--no-spawn", "get", "A"]] {
+        env.ctl(arguments).expect(8);
+    }
+    assert!(env.listener().is_none());
+}
+
+#[test]
+fn a_daemon_is_started_when_none_runs() {
+    let env = Env::new(programs!());
+    let status = env.ctl(["status", "--json"]).run();
+    status.assert_code(0);
+    assert_eq!(status.json()["state"], "uninitialized");
+    let pid = env.listener().expect("no daemon was left running");
+    let lock = fs::read_to_string(env.data_dir().join("vault.lock")).unwrap();
+    assert_eq!(lock.trim(), pid.to_string());
+    // Detached: its own session, and nothing of the caller's terminal.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let session: u32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert_ne!(session, status.pid, "the daemon shares the caller's session");
+    env.ctl(["init", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
+    assert_eq!(env.listener(), Some(pid), "a second daemon was started");
+    env.stop_listener();
+    assert!(env.listener().is_none());
+}
+
+#[test]
+fn run_puts_the_secrets_into_the_programs_environment() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "value of a\n");
+    env.store("AWS_ID", "id");
+    env.store("AWS_KEY", "key");
+    env.store("UNUSED", "canary-unused");
+    let seen = variables(&env, &["run", "-s", "a", "-s", "AWS_*"]);
+    for (name, value) in [("A", "value of a\n"), ("AWS_ID", "id"), ("AWS_KEY", "key"), ("OTHER", "inherited")]
+    {
+        assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert!(!seen.contains_key("UNUSED"));
+    assert!(!seen.keys().any(|name| name.starts_with("SECRETSD_TOKEN")), "the token was handed on");
+    assert_eq!(variables(&env, &["run", "-s", "A,AWS_ID"]).get("AWS_ID").map(String::as_str), Some("id"));
+    assert!(variables(&env, &["run", "--all"]).contains_key("UNUSED"));
+}
+
+#[test]
+fn a_secret_wins_over_an_inherited_variable() {
+    let env = Env::unlocked(programs!());
+    env.store("OTHER", "from the vault");
+    assert_eq!(
+        variables(&env, &["run", "-s", "OTHER"]).get("OTHER").map(String::as_str),
+        Some("from the vault")
+    );
+}
+
+#[test]
+fn a_clean_environment_has_seven_variables_and_the_secrets() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    let seen = variables(&env, &["run", "--clean-env", "-s", "A"]);
+    assert_eq!(seen.get("A").map(String::as_str), Some("x"));
+    for name in seen.keys().filter(|name| *name != "A") {
+        assert!(["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"].contains(&name.as_str()), "{name}");
+    }
+    assert!(seen.contains_key("PATH") && seen.contains_key("HOME"));
+}
+
+#[test]
+fn run_becomes_the_program() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    let output = env.ctl(["run", "-s", "A", "--", "sh", "-c", "echo $$; cat; exit 42"]).stdin("input").run();
+    assert_eq!(output.code, Some(42));
+    assert_eq!(output.out(), format!("{}\ninput", output.pid));
+    let output = env.ctl(["run", "-s", "A", "--", "sh", "-c", "kill -9 $$"]).run();
+    assert_eq!(output.code, None, "the signal is the program's own");
+}
+
+#[test]
+fn run_fails_before_anything_starts() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    let marker = env.path("home/ran");
+    let touch = marker.to_str().unwrap();
+    for selectors in [&["-s", "NOPE"][..], &["-s", "A", "-s", "NOPE"], &["-s", "NOPE_*"], &["-s", "9-"]] {
+        let output = env.ctl([&["run"], selectors, &["--", "touch", touch]].concat()).run();
+        assert_eq!(output.code, Some(125), "{selectors:?}: {}", output.err());
+    }
+    let output = env.ctl(["run", "-s", "NOPE,NEITHER", "--", "touch", touch]).run();
+    assert!(
+        output.err().contains("NOPE") && output.err().contains("NEITHER"),
+        "all problems at once: {}",
+        output.err()
+    );
+    assert_eq!(env.ctl(["run", "-s", "A", "--", "no-such-program-anywhere"]).run().code, Some(127));
+    let file = env.private_file("home/not-executable", "#!/bin/sh\n");
+    assert_eq!(env.ctl(["run", "-s", "A", "--", file.to_str().unwrap()]).run().code, Some(126));
+    assert!(!marker.exists());
+}
+
+#[test]
+fn run_works_when_the_daemon_is_gone_afterwards_and_leaves_an_audit_entry() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    env.ctl(["run", "-s", "A", "--", "true"]).expect(0);
+    env.ctl(["get", "A", "--reason", "to look"]).expect(0);
+    let log = env.ctl(["audit", "--json"]).expect(0);
+    let entries: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reveals: Vec<&Value> = entries.iter().filter(|entry| entry["action"] == "reveal").collect();
+    assert_eq!(reveals.len(), 2, "{log}");
+    assert_eq!((&reveals[0]["purpose"], &reveals[0]["command"]), (&json!("run"), &json!("true")));
+    assert_eq!((&reveals[1]["purpose"], &reveals[1]["reason"]), (&json!("get"), &json!("to look")));
+    assert!(reveals.iter().all(|entry| entry["names"] == json!(["A"])));
+    let table = env.ctl(["audit"]).expect(0);
+    assert!(table.contains("reveal") && table.contains('A'), "{table}");
+    let other = env.ctl(["audit", "--json", "--name", "OTHER"]).expect(0);
+    assert!(other.is_empty(), "{other}");
+}
+
+#[test]
+fn status_names_versions_and_paths() {
+    let env = Env::unlocked(programs!());
+    let status = env.ctl(["status"]).expect(0);
+    assert!(status.contains("unlocked") && status.contains(env.socket().to_str().unwrap()), "{status}");
+    let json = env.ctl(["status", "--json"]).run().json();
+    let api = env.get("/vault").expect(200);
+    for field in api.as_object().unwrap().keys().filter(|field| *field != "auto_lock") {
+        assert_eq!(json[field], api[field], "{field}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let env = Env::unlocked(programs!());
+    for index in 0..200 {
+        env.store(&format!("NAME_{index}"), "x");
+    }
+    let mut command = env.command("bash");
+    let script = format!("set -o pipefail; '{}' list | head -n 1", env.programs().client);
+    let (_, output) = secretsd_tests::process::run(command.args(["-c", &script]), b"");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

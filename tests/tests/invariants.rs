@@ -1,0 +1,634 @@
+//! The structure that ARCHITECTURE.md promises, checked in the sources. Each check is a function of sources, so that
+//! a seeded violation can show that it fails; the real sources must give no finding.
+
+use secretsd_tests::source::{Source, repository, sources};
+
+/// The pipeline, left to right; modules of one rank do not know each other.
+const STAGES: [(&str, u8); 9] = [
+    ("listener", 0),
+    ("server", 1),
+    ("auth", 2),
+    ("router", 3),
+    ("handler", 4),
+    ("vault", 5),
+    ("audit", 6),
+    ("crypto", 6),
+    ("store", 6),
+];
+
+/// What every stage may import. Leaf modules import only each other.
+const LEAVES: [&str; 5] = ["caller", "config", "files", "memory", "process"];
+
+/// Where the stages are put together.
+const ROOTS: [&str; 2] = ["lib", "main"];
+
+/// The files that may read what is inside a secret, each for a reason.
+const MAY_EXPOSE: [(&str, &str); 13] = [
+    ("proto/src/sensitive.rs", "the type itself"),
+    ("daemon/src/crypto/", "derives keys from passphrases and recovery keys"),
+    ("daemon/src/vault/", "seals values and computes masks"),
+    ("daemon/src/auth/", "compares tokens"),
+    ("daemon/src/listener.rs", "writes the owner token's file"),
+    ("ctl/src/client.rs", "sends tokens in a header"),
+    ("ctl/src/command/run.rs", "puts values into a program's environment"),
+    ("ctl/src/input.rs", "checks what was read as a value"),
+    ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
+    ("ctl/src/token.rs", "checks a token's form"),
+    ("ctl/src/command/get.rs", "prints a value that was asked for"),
+    ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
+    ("ctl/src/command/init.rs", "prints the recovery key once"),
+];
+
+type Findings = Vec<String>;
+
+fn finding(source: &Source, line: usize, what: &str) -> String {
+    format!("{}:{line}: {what}", source.path)
+}
+
+/// Every use of `word` in files that `allowed` does not accept.
+fn only_in(sources: &[Source], word: &str, allowed: impl Fn(&Source) -> bool, what: &str) -> Findings {
+    sources
+        .iter()
+        .filter(|source| !allowed(source))
+        .flat_map(|source| {
+            source
+                .lines_with(word)
+                .into_iter()
+                .map(|line| finding(source, line, &format!("`{word}`: {what}")))
+        })
+        .collect()
+}
+
+fn in_module(modules: &[&str]) -> impl Fn(&Source) -> bool {
+    move |source| modules.contains(&source.module())
+}
+
+fn every_module_has_a_place(sources: &[Source]) -> Findings {
+    sources
+        .iter()
+        .filter(|source| {
+            let module = source.module();
+            !STAGES.iter().any(|(stage, _)| *stage == module)
+                && !LEAVES.contains(&module)
+                && !ROOTS.contains(&module)
+        })
+        .map(|source| {
+            finding(source, 1, "a module without a place in the pipeline: add it to STAGES or LEAVES, and to ARCHITECTURE.md")
+        })
+        .collect()
+}
+
+fn imports_point_right(sources: &[Source]) -> Findings {
+    let rank = |module: &str| STAGES.iter().find(|(stage, _)| *stage == module).map(|(_, rank)| *rank);
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !ROOTS.contains(&source.module())) {
+        let own = source.module();
+        for (line, module) in source.crate_modules() {
+            if module == own || LEAVES.contains(&module.as_str()) {
+                continue;
+            }
+            let allowed = match (rank(own), rank(&module)) {
+                (Some(own), Some(other)) => other > own,
+                _ => false,
+            };
+            if !allowed {
+                findings.push(finding(
+                    source,
+                    line,
+                    &format!("`{own}` imports `{module}`, which is not to its right"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn http_and_json_stay_in_the_router(sources: &[Source]) -> Findings {
+    let what = "only the router knows HTTP and JSON bodies";
+    let mut findings = only_in(sources, "http_body_util", in_module(&["router"]), what);
+    findings.extend(only_in(sources, "hyper::body", in_module(&["router", "server"]), what));
+    findings.extend(only_in(sources, "hyper", in_module(&["router", "server", "auth"]), what));
+    findings.extend(only_in(
+        sources,
+        "hyper_util",
+        in_module(&["server"]),
+        "only the server runs connections",
+    ));
+    // The vault and the audit log store sealed JSON; that is an encoding on disk, not a wire type.
+    findings.extend(only_in(sources, "serde_json", in_module(&["router", "vault", "audit"]), what));
+    for source in sources.iter().filter(|source| source.module() == "auth") {
+        for word in ["hyper::server", "hyper::service", "Incoming"] {
+            findings.extend(source.lines_with(word).into_iter().map(|line| {
+                finding(
+                    source,
+                    line,
+                    &format!("`{word}`: auth sees a request's head and nothing else of HTTP"),
+                )
+            }));
+        }
+    }
+    findings
+}
+
+fn one_module_for_each_of_sqlite_and_cryptography(sources: &[Source]) -> Findings {
+    let mut findings = only_in(sources, "rusqlite", in_module(&["store"]), "only the store knows SQLite");
+    for word in ["ring", "argon2"] {
+        findings.extend(only_in(sources, word, in_module(&["crypto"]), "only crypto does cryptography"));
+    }
+    for source in sources.iter().filter(|source| source.module() == "crypto") {
+        for word in ["std::fs", "std::net", "std::io", "std::os", "std::process", "tokio", "rustix", "File"] {
+            findings.extend(
+                source
+                    .lines_with(word)
+                    .into_iter()
+                    .map(|line| finding(source, line, &format!("`{word}`: crypto does no I/O"))),
+            );
+        }
+        findings.extend(
+            source
+                .lines_with("store")
+                .into_iter()
+                .map(|line| finding(source, line, "crypto knows of the store")),
+        );
+    }
+    for source in sources.iter().filter(|source| source.module() == "store") {
+        findings.extend(
+            source
+                .lines_with("crypto")
+                .into_iter()
+                .map(|line| finding(source, line, "the store knows of crypto")),
+        );
+    }
+    findings
+}
+
+fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| source.module() == "vault") {
+        for (start, block) in source.blocks("impl Vault {") {
+            for (at, _) in block.match_indices("fn ") {
+                let line_start = block[..at].rfind('\n').map_or(0, |at| at + 1);
+                if !block[line_start..at].trim_start().starts_with("pub") {
+                    continue;
+                }
+                let signature = &block[at + 3..];
+                let signature = &signature[..signature.find(['{', ';']).unwrap_or(signature.len())];
+                let name = signature.split(['(', '<']).next().unwrap_or("");
+                let parameters: String = signature.chars().filter(|c| !c.is_whitespace()).collect();
+                let takes_caller = parameters.contains("(&self,")
+                    && parameters.split(',').nth(1).is_some_and(|second| second.contains(":&Caller"));
+                if !takes_caller && !["start", "shutdown"].contains(&name) {
+                    let line = start + block[..at].matches('\n').count();
+                    findings.push(finding(
+                        source,
+                        line,
+                        &format!("`Vault::{name}` does not take `&Caller` first"),
+                    ));
+                }
+            }
+        }
+    }
+    for source in sources {
+        let compact: String = source.code.chars().filter(|c| !c.is_whitespace()).collect();
+        if compact.contains("Option<Caller") || compact.contains("Option<&Caller") {
+            findings.push(finding(source, 1, "`Option<Caller>`: there is no operation without a caller"));
+        }
+    }
+    findings
+}
+
+fn handlers_see_no_socket(sources: &[Source]) -> Findings {
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| source.module() == "handler") {
+        for word in [
+            "UnixStream",
+            "UnixListener",
+            "hyper",
+            "tokio",
+            "http_body_util",
+            "serde_json",
+            "Peer",
+            "StatusCode",
+        ] {
+            findings.extend(source.lines_with(word).into_iter().map(|line| {
+                finding(source, line, &format!("`{word}`: a handler goes from typed request to typed reply"))
+            }));
+        }
+    }
+    findings
+}
+
+fn rows_are_not_wire_types(sources: &[Source]) -> Findings {
+    let what = "wire types live in proto; rows are never serialized";
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !["vault", "audit"].contains(&source.module())) {
+        for at in source.places("derive") {
+            let list = &source.code[at..at + source.code[at..].find(']').unwrap_or(0)];
+            if list.contains("Serialize") {
+                findings.push(finding(source, source.line_at(at), what));
+            }
+        }
+        findings.extend(
+            source.lines_with("impl Serialize for").into_iter().map(|line| finding(source, line, what)),
+        );
+    }
+    for source in sources.iter().filter(|source| source.module() == "store") {
+        findings.extend(source.lines_with("serde").into_iter().map(|line| finding(source, line, what)));
+    }
+    findings
+}
+
+/// The mapping must name each variant of the vault's error, and no arm may catch the rest.
+fn the_error_mapping_is_exhaustive(errors: &Source, mapping: &Source) -> Findings {
+    let mut findings = Vec::new();
+    for (line, arms) in mapping.blocks("match").into_iter().filter(|(_, arms)| arms.contains("Error::")) {
+        let compact = arms.split_whitespace().collect::<Vec<_>>().join(" ");
+        let padded = format!(" {compact}");
+        if padded.contains(" _ =>") || padded.contains("| _ ") || padded.contains(" _ if") {
+            findings.push(finding(mapping, line, "a `_` arm hides the error that nobody mapped"));
+        }
+    }
+    let blocks = errors.blocks("enum Error");
+    let Some((_, variants)) = blocks.first() else {
+        return vec![finding(errors, 1, "the vault's error enum is not here")];
+    };
+    let mut depth = 0;
+    for line in variants.lines() {
+        let text = line.trim();
+        if depth == 0 && text.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let name: String = text.chars().take_while(|c| c.is_alphanumeric()).collect();
+            if mapping.lines_with(&format!("Error::{name}")).is_empty() {
+                findings.push(finding(mapping, 1, &format!("vault::Error::{name} is not mapped by name")));
+            }
+        }
+        for c in line.chars() {
+            match c {
+                '{' | '(' | '[' => depth += 1,
+                '}' | ')' | ']' => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+    findings
+}
+
+/// `Zeroizing<String>` prints its content, so that a type around it writes its own `Debug`.
+fn secrets_do_not_print_themselves(sources: &[Source]) -> Findings {
+    let mut findings = Vec::new();
+    for source in sources {
+        for at in source.places("derive") {
+            let Some(close) = source.code[at..].find(")]") else { continue };
+            if !source.code[at..at + close].contains("Debug") {
+                continue;
+            }
+            let item = &source.code[at + close..];
+            let end = item.find([';', '{']).unwrap_or(item.len());
+            let end = if item[end..].starts_with('{') {
+                item[end..].find("\n}").map_or(item.len(), |more| end + more)
+            } else {
+                end
+            };
+            if item[..end].contains("Zeroizing<") {
+                findings.push(finding(
+                    source,
+                    source.line_at(at),
+                    "derives `Debug` around `Zeroizing`, which prints its content",
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Findings {
+    let words = [
+        "env::var",
+        "env::var_os",
+        "env::vars",
+        "env::vars_os",
+        "directories",
+        "from_default_env",
+        "set_var",
+        "remove_var",
+    ];
+    let mut findings = Vec::new();
+    for word in words {
+        findings.extend(only_in(
+            daemon,
+            word,
+            // systemd's LISTEN_* are no settings, and must be read before stray descriptors are closed.
+            |source| source.module() == "config" || source.module() == "process" && word == "env::var",
+            "only config reads the environment",
+        ));
+        findings.extend(only_in(
+            client,
+            word,
+            in_module(&["environment"]),
+            "only environment reads the environment",
+        ));
+    }
+    findings
+}
+
+fn unsafe_code_has_two_places(sources: &[Source]) -> Findings {
+    let allowed =
+        |source: &Source| ["daemon/src/memory.rs", "daemon/src/process.rs"].contains(&source.path.as_str());
+    let mut findings = only_in(sources, "unsafe", allowed, "unsafe code has its place in memory and process");
+    findings.extend(only_in(
+        sources,
+        "allow(unsafe_code",
+        allowed,
+        "unsafe code has its place in memory and process",
+    ));
+    findings
+}
+
+fn secrets_are_exposed_in_few_places(sources: &[Source]) -> Findings {
+    only_in(
+        sources,
+        "expose",
+        |source| MAY_EXPOSE.iter().any(|(path, _)| source.path.starts_with(path)),
+        "reads what is inside a secret; give MAY_EXPOSE a reason or find another way",
+    )
+}
+
+fn the_daemon_prints_nothing(sources: &[Source]) -> Findings {
+    ["println!", "eprintln!", "print!", "eprint!", "dbg!", "stdout"]
+        .into_iter()
+        .flat_map(|word| only_in(sources, word, |_| false, "the daemon logs, and prints nothing"))
+        .collect()
+}
+
+/// A transition takes the old state by value, so that nothing can use it afterwards.
+fn transitions_consume_the_old_state(sources: &[Source]) -> Findings {
+    [("impl Locked", "fn unlock("), ("impl Unlocked", "fn close(")]
+        .into_iter()
+        .filter(|(state, transition)| {
+            !sources
+                .iter()
+                .filter(|source| source.module() == "vault")
+                .flat_map(|source| source.blocks(state))
+                .any(|(_, block)| {
+                    block.match_indices(transition).any(|(at, _)| {
+                        let receiver = block[at + transition.len()..].trim_start();
+                        receiver.starts_with("self") || receiver.starts_with("mut self")
+                    })
+                })
+        })
+        .map(|(state, transition)| format!("daemon/src/vault: `{state}` has no `{transition}self, …)`"))
+        .collect()
+}
+
+fn the_allocator_and_the_process_come_first(sources: &[Source]) -> Findings {
+    let Some(root) = sources.iter().find(|source| source.path == "daemon/src/lib.rs") else {
+        return vec!["daemon/src/lib.rs is missing".to_owned()];
+    };
+    let mut findings = Vec::new();
+    if root.lines_with("global_allocator").is_empty() {
+        findings.push(finding(root, 1, "no wiping global allocator"));
+    }
+    let first = root.blocks("pub fn main").first().map(|(_, body)| body.trim_start().to_owned());
+    if !first.is_some_and(|body| body.lines().next().is_some_and(|line| line.contains("process::"))) {
+        findings.push(finding(root, 1, "`main` does not begin with hardening the process"));
+    }
+    findings
+}
+
+#[track_caller]
+fn assert_none(invariant: &str, findings: &Findings) {
+    assert!(findings.is_empty(), "{invariant}:\n  {}", findings.join("\n  "));
+}
+
+/// Seeded code that a check must object to, at this path.
+#[track_caller]
+fn assert_found(check: impl Fn(&[Source]) -> Findings, path: &str, code: &str) {
+    assert!(!check(&[Source::new(path, code)]).is_empty(), "nothing found in {path}: {code}");
+}
+
+#[track_caller]
+fn assert_clean(check: impl Fn(&[Source]) -> Findings, path: &str, code: &str) {
+    assert_none("seeded good code", &check(&[Source::new(path, code)]));
+}
+
+fn daemon() -> Vec<Source> {
+    sources("daemon/src")
+}
+
+fn client() -> Vec<Source> {
+    sources("ctl/src")
+}
+
+fn everything() -> Vec<Source> {
+    ["proto/src", "daemon/src", "ctl/src"].into_iter().flat_map(sources).collect()
+}
+
+fn one(path: &str) -> Source {
+    let text =
+        std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Source::new(path, &text)
+}
+
+#[test]
+fn modules_have_a_place_and_import_only_to_the_right() {
+    assert_none("each module has a place", &every_module_has_a_place(&daemon()));
+    assert_none("a stage imports only stages to its right", &imports_point_right(&daemon()));
+
+    assert_found(every_module_has_a_place, "daemon/src/util.rs", "");
+    assert_clean(every_module_has_a_place, "daemon/src/store/rows.rs", "");
+    assert_found(imports_point_right, "daemon/src/store/mod.rs", "use crate::vault::Error;");
+    assert_found(imports_point_right, "daemon/src/crypto/mod.rs", "use crate::store::Row;");
+    assert_found(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, router};");
+    assert_found(imports_point_right, "daemon/src/files.rs", "fn f() { crate::vault::x() }");
+    assert_found(imports_point_right, "daemon/src/store.rs", "use super::vault;");
+    assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
+    assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
+}
+
+#[test]
+fn only_the_router_knows_http_and_json_bodies() {
+    assert_none("HTTP and JSON bodies stay in the router", &http_and_json_stay_in_the_router(&daemon()));
+
+    let check = http_and_json_stay_in_the_router;
+    assert_found(check, "daemon/src/handler/list.rs", "use serde_json::json;");
+    assert_found(check, "daemon/src/store/mod.rs", "serde_json::to_vec(&row)");
+    assert_found(check, "daemon/src/vault/mod.rs", "use hyper::StatusCode;");
+    assert_found(check, "daemon/src/server.rs", "use http_body_util::Full;");
+    assert_found(check, "daemon/src/auth.rs", "fn f(body: Incoming)");
+    assert_clean(check, "daemon/src/auth.rs", "use hyper::header::HeaderMap;");
+    assert_clean(check, "daemon/src/vault/record.rs", "serde_json::to_vec(&record)");
+}
+
+#[test]
+fn sqlite_and_cryptography_have_one_module_each() {
+    assert_none(
+        "rusqlite in store, ring in crypto, neither knows the other, crypto does no I/O",
+        &one_module_for_each_of_sqlite_and_cryptography(&daemon()),
+    );
+
+    let check = one_module_for_each_of_sqlite_and_cryptography;
+    assert_found(check, "daemon/src/vault/mod.rs", "use rusqlite::Connection;");
+    assert_found(check, "daemon/src/auth.rs", "let d = ring::digest::digest(x);");
+    assert_found(check, "daemon/src/vault/mod.rs", "use argon2::Argon2;");
+    assert_found(check, "daemon/src/crypto/slot.rs", "std::fs::read(path)");
+    assert_found(check, "daemon/src/crypto/slot.rs", "use std::fs::File;");
+    assert_found(check, "daemon/src/store/mod.rs", "use crate::crypto::seal;");
+    assert_clean(check, "daemon/src/crypto/mod.rs", "use ring::aead; fn string() {}");
+}
+
+#[test]
+fn every_vault_operation_takes_a_caller() {
+    assert_none("check, act and audit happen behind a Caller", &every_operation_takes_a_caller(&daemon()));
+    let vault = one("daemon/src/vault/mod.rs");
+    let operations: usize =
+        vault.blocks("impl Vault {").iter().map(|(_, block)| block.matches("&Caller").count()).sum();
+    assert!(operations > 10, "the check looks at {operations} operations: is the facade elsewhere?");
+
+    let check = every_operation_takes_a_caller;
+    let path = "daemon/src/vault/mod.rs";
+    assert_found(check, path, "impl Vault {\n    pub(crate) async fn lock(&self) {}\n}");
+    assert_found(
+        check,
+        path,
+        "impl Vault {\n    pub(crate) fn secret(&self, id: Uuid, caller: &Caller) {}\n}",
+    );
+    assert_found(check, path, "impl Vault {\n    pub fn secret(&self, caller: Option<&Caller>) {}\n}");
+    assert_found(check, "daemon/src/router.rs", "struct Request { caller: Option<Caller> }");
+    assert_clean(
+        check,
+        path,
+        "impl Vault {\n    pub(crate) fn start(s: Settings) {}\n    pub(crate) async fn list(\n        &self,\n        _caller: &Caller,\n    ) {}\n    fn inner(&self) {}\n}",
+    );
+}
+
+#[test]
+fn handlers_are_plain_functions() {
+    assert_none("handlers see no socket", &handlers_see_no_socket(&daemon()));
+
+    assert_found(handlers_see_no_socket, "daemon/src/handler/list.rs", "fn f(stream: UnixStream)");
+    assert_found(handlers_see_no_socket, "daemon/src/handler.rs", "use hyper::Request;");
+    assert_clean(handlers_see_no_socket, "daemon/src/handler.rs", "use secrets_proto::vault::VaultStatus;");
+}
+
+#[test]
+fn rows_are_never_serialized() {
+    assert_none("wire types live in proto", &rows_are_not_wire_types(&daemon()));
+
+    assert_found(
+        rows_are_not_wire_types,
+        "daemon/src/store/rows.rs",
+        "#[derive(Debug, serde::Serialize)] struct Row;",
+    );
+    assert_found(rows_are_not_wire_types, "daemon/src/router/reply.rs", "#[derive(Serialize)] struct Reply;");
+    assert_clean(
+        rows_are_not_wire_types,
+        "daemon/src/vault/record.rs",
+        "#[derive(Serialize)] struct Record;",
+    );
+}
+
+#[test]
+fn every_error_is_mapped_by_name() {
+    let errors = one("daemon/src/vault/error.rs");
+    let mapping = one("daemon/src/router/error.rs");
+    assert_none(
+        "errors are mapped in one exhaustive place",
+        &the_error_mapping_is_exhaustive(&errors, &mapping),
+    );
+
+    let errors =
+        Source::new("e.rs", "pub(crate) enum Error {\n    A,\n    B(X),\n    C {\n        F: u8,\n    },\n}");
+    let good = "match e { Error::A => 1, Error::B(_) => 2, Error::C { .. } => 3 }";
+    let mapped = |code: &str| the_error_mapping_is_exhaustive(&errors, &Source::new("m.rs", code));
+    assert_none("seeded good code", &mapped(good));
+    assert!(!mapped("match e { Error::A => 1, Error::B(_) => 2, Error::C { .. } => 3, _ => 4 }").is_empty());
+    assert!(!mapped("match e { Error::A => 1, Error::B(_) => 2 }").is_empty());
+    assert_none("another match", &mapped(&format!("{good} match code {{ 500.. => 1, _ => 2 }}")));
+}
+
+#[test]
+fn secrets_stay_inside_their_types() {
+    assert_none("no derived Debug around a secret", &secrets_do_not_print_themselves(&everything()));
+    assert_none("secrets are exposed in few places", &secrets_are_exposed_in_few_places(&everything()));
+
+    let check = secrets_do_not_print_themselves;
+    assert_found(check, "a.rs", "#[derive(Clone, Debug)]\npub struct S(Zeroizing<String>);");
+    assert_found(check, "a.rs", "#[derive(Debug)]\nstruct S {\n    a: u8,\n    b: Zeroizing<Vec<u8>>,\n}");
+    assert_clean(
+        check,
+        "a.rs",
+        "#[derive(Clone)]\nstruct S(Zeroizing<String>);\n#[derive(Debug)]\nstruct T(S);",
+    );
+    assert_found(secrets_are_exposed_in_few_places, "daemon/src/server.rs", "value.expose()");
+    assert_found(secrets_are_exposed_in_few_places, "daemon/src/handler.rs", "SensitiveString::expose");
+    assert_clean(secrets_are_exposed_in_few_places, "daemon/src/server.rs", "fn exposed() {}");
+}
+
+#[test]
+fn settings_are_read_once() {
+    assert_none(
+        "the environment is read in one place a program",
+        &the_environment_is_read_once(&daemon(), &client()),
+    );
+
+    let check = |sources: &[Source]| the_environment_is_read_once(sources, sources);
+    assert_found(check, "daemon/src/listener.rs", "std::env::var(name)");
+    assert_found(check, "ctl/src/client.rs", "use directories::BaseDirs;");
+    assert_clean(
+        |sources| the_environment_is_read_once(sources, &[]),
+        "daemon/src/config.rs",
+        "env::var_os(name)",
+    );
+    assert_clean(check, "daemon/src/listener.rs", "let environment = vars;");
+}
+
+#[test]
+fn unsafe_code_is_in_two_modules() {
+    assert_none("unsafe code has its place", &unsafe_code_has_two_places(&everything()));
+
+    assert_found(unsafe_code_has_two_places, "daemon/src/store/mod.rs", "unsafe { x() }");
+    assert_found(unsafe_code_has_two_places, "ctl/src/lib.rs", "#![allow(unsafe_code, reason = \"\")]");
+    assert_clean(unsafe_code_has_two_places, "daemon/src/memory.rs", "unsafe { x() }");
+    assert_clean(unsafe_code_has_two_places, "proto/src/lib.rs", "#![forbid(unsafe_code)]");
+}
+
+#[test]
+fn the_daemon_has_no_output_but_its_log() {
+    assert_none("the daemon prints nothing", &the_daemon_prints_nothing(&daemon()));
+
+    assert_found(the_daemon_prints_nothing, "daemon/src/lib.rs", "eprintln!(\"x\")");
+    assert_found(the_daemon_prints_nothing, "daemon/src/vault/mod.rs", "dbg!(value)");
+}
+
+#[test]
+fn locked_and_unlocked_are_types() {
+    assert_none("a transition consumes the old state", &transitions_consume_the_old_state(&daemon()));
+
+    let check = transitions_consume_the_old_state;
+    let path = "daemon/src/vault/state.rs";
+    assert_found(check, path, "impl Locked { fn unlock(&mut self) {} }\nimpl Unlocked { fn close(self) {} }");
+    assert_found(check, path, "struct State { unlocked: bool }");
+    assert_clean(
+        check,
+        path,
+        "impl Locked { fn unlock(self, k: K) {} }\nimpl Unlocked { fn close(mut self) {} }",
+    );
+}
+
+#[test]
+fn hardening_comes_before_anything_else() {
+    assert_none("the process is hardened first", &the_allocator_and_the_process_come_first(&daemon()));
+
+    let check = the_allocator_and_the_process_come_first;
+    let path = "daemon/src/lib.rs";
+    assert_found(check, path, "pub fn main() { process::harden(); }");
+    assert_found(
+        check,
+        path,
+        "#[global_allocator]\nstatic A: X = X;\npub fn main() {\n    let c = config();\n    process::harden();\n}",
+    );
+    assert_clean(
+        check,
+        path,
+        "#[global_allocator]\nstatic A: X = X;\npub fn main() {\n    if let Err(e) = process::harden() {\n    }\n}",
+    );
+}
