@@ -501,7 +501,7 @@ fn nothing_that_was_sent_comes_back() {
         env.get(&format!("/user/secrets?{text}=1")),
         env.get(&format!("/user/secrets?view={text}")),
         env.get(&format!("/user/secrets?name={text}[")),
-        env.get(&format!("/user/secrets?name={text}%41")),
+        env.get(&format!("/user/secrets?name={text}%4")),
         env.get(&format!("/audit?since={text}")),
         env.get(&format!("/audit?limit={text}")),
         env.request(text, "/user/secrets").send(),

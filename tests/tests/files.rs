@@ -280,7 +280,7 @@ fn values_passphrases_and_tokens_are_in_no_file_and_no_log() {
             canary::assert_absent(&directory, &names);
         }
         let log = env.log();
-        assert!(log.len() > 1_000, "the trace log is not there");
+        assert!(log.contains("answered"), "the detailed log is not there");
         for (index, value) in everything.iter().enumerate() {
             assert_eq!(canary::find(log.as_bytes(), value), None, "{when}: canary {index} is in the log");
         }

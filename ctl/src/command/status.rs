@@ -38,7 +38,7 @@ fn describe(status: &VaultStatus, paths: &Paths) -> String {
     let state = match status.state {
         VaultState::Uninitialized => "not made yet (run: secretctl init)",
         VaultState::Locked => "locked (run: secretctl unlock)",
-        VaultState::Unlocked => "open",
+        VaultState::Unlocked => "unlocked",
     };
     let memory = match status.memory_lock {
         MemoryLock::Ok => "keys are kept out of swap",
