@@ -114,8 +114,7 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
     if metadata.len() > limit {
         return Err(Error::TooLarge(path.to_owned(), limit));
     }
-    let mut content =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(limit).unwrap_or(0).saturating_add(1)));
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len() + 1).unwrap_or(0)));
     file.take(limit + 1).read_to_end(&mut content).map_err(|error| Error::Io(path.to_owned(), error))?;
     if content.len() as u64 > limit {
         return Err(Error::TooLarge(path.to_owned(), limit));

@@ -85,6 +85,16 @@ pub enum AuditAction {
     Rollback,
     /// Values were handed over.
     Reveal,
+    /// A key slot was added.
+    KeyAdd,
+    /// A key slot was removed.
+    KeyRemove,
+    /// The data key was replaced.
+    Rotate,
+    /// A copy of the vault was handed out.
+    Backup,
+    /// A vault older than its rollback guard was accepted as it is.
+    AcceptRestore,
 }
 
 /// How it ended.

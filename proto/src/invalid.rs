@@ -33,6 +33,10 @@ pub enum FieldErrorType {
     ModelType,
     /// Not a whole number in range.
     IntParsing,
+    /// Not a number.
+    IntType,
+    /// Not true or false.
+    BoolType,
     /// Not an RFC 3339 time.
     DatetimeParsing,
     /// Valid by itself, but not together with the rest.

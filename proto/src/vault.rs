@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use crate::{SensitiveString, Timestamp};
 
 /// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.
@@ -118,4 +120,75 @@ pub struct VerifyReply {
     pub credentials: u64,
     /// Entries of the audit log.
     pub audit_entries: u64,
+}
+
+/// What opens a key slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// A passphrase.
+    Passphrase,
+    /// A key file.
+    KeyFile,
+    /// A credential that systemd hands to the daemon.
+    Credential,
+    /// The recovery key.
+    Recovery,
+    /// A key provider command.
+    KeyProvider,
+}
+
+/// A key slot, without its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// The slot's id.
+    pub id: Uuid,
+    /// What opens it.
+    pub kind: KeyKind,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Answer of `GET /vault/keys`, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyList {
+    /// The key slots.
+    pub keys: Vec<KeyInfo>,
+}
+
+/// Body of `POST /vault/keys`: exactly one of the first three.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AddKeyRequest {
+    /// A passphrase, 1–1,024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SensitiveString>,
+    /// The absolute path of an existing key file that the daemon reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// A fresh recovery key, which the answer holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery: bool,
+    /// A slot that the new one takes the place of, in one step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Uuid>,
+}
+
+/// Answer of `POST /vault/keys`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddKeyReply {
+    /// The new slot.
+    #[serde(flatten)]
+    pub key: KeyInfo,
+    /// The fresh recovery key, if one was asked for. Shown this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<SensitiveString>,
+}
+
+/// Answer of `POST /vault/rotate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotateReply {
+    /// A fresh recovery key: the old one no longer opens the vault. Shown this once.
+    pub recovery_key: SensitiveString,
+    /// How many other key slots are gone, because their keys were not there to wrap the new data key.
+    pub keys_removed: usize,
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use secrets_proto::Uuid;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, Secret, SecretDetail, SecretList, UpdateSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
+    SecretList, TrashList, UpdateSecret, VersionList,
 };
 
 use crate::caller::Caller;
@@ -152,4 +153,40 @@ pub(crate) async fn reveal(
     request: RevealRequest,
 ) -> Result<RevealReply, Error> {
     vault.reveal(caller, request).await
+}
+
+/// One secret meant by its id.
+#[derive(Debug)]
+pub(crate) struct One(pub(crate) Uuid);
+
+/// `GET /user/secrets/{id}/versions`
+pub(crate) async fn versions(vault: &Vault, caller: &Caller, one: One) -> Result<VersionList, Error> {
+    vault.versions(caller, one.0).await
+}
+
+/// A secret to get an earlier value again.
+#[derive(Debug)]
+pub(crate) struct Rollback {
+    /// Which secret.
+    pub(crate) id: Uuid,
+    /// To which version.
+    pub(crate) to: RollbackRequest,
+    /// The version that it must have.
+    pub(crate) expected: Option<u64>,
+}
+
+/// `POST /user/secrets/{id}/rollback`
+pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback) -> Result<Found, Error> {
+    let Rollback { id, to, expected } = rollback;
+    vault.rollback(caller, id, to, expected).await.map(|secret| Found(secret, View::Basic))
+}
+
+/// `GET /user/secrets/trash`
+pub(crate) async fn trash(vault: &Vault, caller: &Caller, (): ()) -> Result<TrashList, Error> {
+    vault.trash(caller)
+}
+
+/// `POST /user/secrets/{id}/restore`
+pub(crate) async fn restore(vault: &Vault, caller: &Caller, one: One) -> Result<Found, Error> {
+    vault.restore(caller, one.0).await.map(|secret| Found(secret, View::Basic))
 }

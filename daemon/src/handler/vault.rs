@@ -1,7 +1,12 @@
 //! The operations on `/vault`.
 
-use secrets_proto::vault::{InitReply, VaultStatus};
+use bytes::Bytes;
+use secrets_proto::Uuid;
+use secrets_proto::vault::{
+    AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply, VerifyRequest,
+};
 
+use super::secrets::{Gone, One};
 use crate::caller::Caller;
 use crate::vault::{Error, Key, Vault};
 
@@ -35,4 +40,59 @@ pub(crate) async fn unlock(
 /// `POST /vault/lock`
 pub(crate) async fn lock(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStatus, Error> {
     vault.lock(caller).await
+}
+
+/// `POST /vault/verify`
+pub(crate) async fn verify(
+    vault: &Vault,
+    caller: &Caller,
+    request: VerifyRequest,
+) -> Result<VerifyReply, Error> {
+    vault.verify(caller, request).await
+}
+
+/// A copy of the vault.
+#[derive(Debug)]
+pub(crate) struct Copy(pub(crate) Bytes);
+
+/// `GET /vault/backup`
+pub(crate) async fn backup(vault: &Vault, caller: &Caller, (): ()) -> Result<Copy, Error> {
+    vault.backup(caller).await.map(Copy)
+}
+
+/// `GET /vault/keys`
+pub(crate) async fn keys(vault: &Vault, caller: &Caller, (): ()) -> Result<KeyList, Error> {
+    vault.keys(caller).await
+}
+
+/// A key to be added: `None` for a fresh recovery key.
+#[derive(Debug)]
+pub(crate) struct AddKey {
+    /// The key.
+    pub(crate) key: Option<Key>,
+    /// The slot whose place it takes.
+    pub(crate) replaces: Option<Uuid>,
+}
+
+/// `POST /vault/keys`
+pub(crate) async fn add_key(vault: &Vault, caller: &Caller, new: AddKey) -> Result<AddKeyReply, Error> {
+    vault.add_key(caller, new.key, new.replaces).await
+}
+
+/// `DELETE /vault/keys/{id}`
+pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, one: One) -> Result<Gone, Error> {
+    vault.remove_key(caller, one.0).await.map(|()| Gone)
+}
+
+/// The key of a vault whose data key is to be replaced.
+#[derive(Debug)]
+pub(crate) struct Rotate(pub(crate) Key);
+
+/// `POST /vault/rotate`
+pub(crate) async fn rotate(
+    vault: &Vault,
+    caller: &Caller,
+    Rotate(key): Rotate,
+) -> Result<RotateReply, Error> {
+    vault.rotate(caller, key).await
 }

@@ -16,6 +16,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<
     response
 }
 
+/// An answer of bytes.
+pub(super) fn binary(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = plain(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response
+}
+
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     plain(status, Bytes::new())

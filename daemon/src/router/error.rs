@@ -178,6 +178,10 @@ impl From<vault::Error> for Failure {
             vault::Error::Stale => {
                 Self::new(Type::ConflictError, "The secret has changed meanwhile; read it again and repeat")
             }
+            vault::Error::LastKey => Self::new(
+                Type::ConflictError,
+                "This is the last key that opens the vault; add another before removing it",
+            ),
             vault::Error::UnknownPreset => Self::validation(vec![in_body(
                 "provider",
                 Invalid::new(FieldErrorType::Enum, "a provider that the presets list is expected"),
@@ -258,6 +262,7 @@ mod tests {
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Corrupt(secret()), Type::VaultCorruptError),

@@ -115,6 +115,29 @@ impl<'a> Input<'a> {
         self.noting(result, || in_body(name))
     }
 
+    /// A field that is true or false, and false if it is absent.
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let result = match self.fields.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "true or false is expected")),
+        };
+        self.noting(result, || in_body(name))
+    }
+
+    /// A field that is a whole number from 1 on and must be there.
+    pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
+        let result = match self.fields.take(name) {
+            None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
+            Some(Value::Number(number)) => number
+                .as_u64()
+                .filter(|number| *number > 0)
+                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected")),
+            Some(_) => Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected")),
+        };
+        self.noting(result, || in_body(name))
+    }
+
     /// A field that is a list of strings and must be there.
     pub(super) fn list<T>(
         &mut self,

@@ -7,12 +7,13 @@ use hyper::{HeaderMap, Response, StatusCode};
 use secrets_proto::API_BASE;
 use secrets_proto::audit::AuditList;
 use secrets_proto::reveal::RevealReply;
-use secrets_proto::secret::{PresetList, Secret, SecretList};
-use secrets_proto::vault::{InitReply, VaultStatus};
+use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
+use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
 
 use super::error::Failure;
 use super::{answer, conditional};
 use crate::handler::secrets::{Created, Found, Gone, Listing, View};
+use crate::handler::vault::Copy;
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
@@ -74,33 +75,34 @@ impl IntoAnswer for Gone {
     }
 }
 
-impl IntoAnswer for PresetList {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
-    }
+/// A reply that is written as its JSON, with this status.
+macro_rules! json {
+    ($($reply:ty => $write:ident($status:ident)),+ $(,)?) => {$(
+        impl IntoAnswer for $reply {
+            fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+                answer::$write(StatusCode::$status, &self)
+            }
+        }
+    )+};
 }
 
-impl IntoAnswer for RevealReply {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::sensitive(StatusCode::OK, &self)
-    }
+json! {
+    PresetList => metadata(OK),
+    VersionList => metadata(OK),
+    TrashList => metadata(OK),
+    RevealReply => sensitive(OK),
+    VaultStatus => metadata(OK),
+    InitReply => sensitive(CREATED),
+    VerifyReply => metadata(OK),
+    KeyList => metadata(OK),
+    AddKeyReply => sensitive(CREATED),
+    RotateReply => sensitive(OK),
+    AuditList => metadata(OK),
 }
 
-impl IntoAnswer for VaultStatus {
+impl IntoAnswer for Copy {
     fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
-    }
-}
-
-impl IntoAnswer for InitReply {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::sensitive(StatusCode::CREATED, &self)
-    }
-}
-
-impl IntoAnswer for AuditList {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
+        Ok(answer::binary(self.0))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
-use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, UpdateSecret};
+use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, RollbackRequest, UpdateSecret};
+use secrets_proto::selector::parse_id;
+use secrets_proto::vault::VerifyRequest;
 use secrets_proto::{
     FieldErrorType, Glob, Invalid, Loc, Provider, SecretName, SecretValue, Selector, SensitiveString,
     Timestamp,
@@ -11,8 +13,8 @@ use secrets_proto::{
 
 use super::input::Input;
 use super::replies;
-use crate::handler::secrets::{Delete, Edit, Get, List, Update, View};
-use crate::handler::vault::{Init, Unlock};
+use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Update, View};
+use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
 
 /// A type that a request can become.
@@ -122,6 +124,51 @@ impl FromRequest for RevealRequest {
             command: command?.flatten(),
             reason: reason?.flatten(),
         })
+    }
+}
+
+impl FromRequest for One {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        input.id().map(Self)
+    }
+}
+
+impl FromRequest for Rollback {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, expected) = (input.id(), input.expected_version());
+        let version = input.number("version");
+        Some(Self { id: id?, to: RollbackRequest { version: version? }, expected: expected? })
+    }
+}
+
+impl FromRequest for VerifyRequest {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        Some(Self { accept_restore: input.flag("accept_restore")? })
+    }
+}
+
+impl FromRequest for AddKey {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let replaces = input.nullable("replaces", |text| {
+            parse_id(&text)
+                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected"))
+        });
+        let key = if input.flag("recovery")? { None } else { Some(key(input, false)?) };
+        Some(Self { key, replaces: replaces?.flatten() })
+    }
+}
+
+impl FromRequest for Rotate {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        key(input, false).map(Self)
     }
 }
 

@@ -55,10 +55,26 @@ pub(super) static ROUTES: &[Route] = &[
     patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, secrets::edit)),
     delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, secrets::delete)),
     post("/api/v1/user/secrets/reveal", "reveal_secrets", Some(Scope::Reveal), |x| serve(x, secrets::reveal)),
+    get("/api/v1/user/secrets/{id}/versions", "list_versions", Some(Scope::List), |x| {
+        serve(x, secrets::versions)
+    }),
+    post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
+        serve(x, secrets::rollback)
+    }),
+    get("/api/v1/user/secrets/trash", "list_trash", Some(Scope::List), |x| serve(x, secrets::trash)),
+    post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
+        serve(x, secrets::restore)
+    }),
     get("/api/v1/vault", "get_vault", None, |x| serve(x, vault::status)),
     post("/api/v1/vault/init", "init_vault", Some(Scope::Admin), |x| serve(x, vault::init)),
     post("/api/v1/vault/unlock", "unlock_vault", Some(Scope::Admin), |x| serve(x, vault::unlock)),
     post("/api/v1/vault/lock", "lock_vault", Some(Scope::Admin), |x| serve(x, vault::lock)),
+    post("/api/v1/vault/verify", "verify_vault", Some(Scope::Admin), |x| serve(x, vault::verify)),
+    get("/api/v1/vault/backup", "backup_vault", Some(Scope::Admin), |x| serve(x, vault::backup)),
+    post("/api/v1/vault/rotate", "rotate_vault", Some(Scope::Admin), |x| serve(x, vault::rotate)),
+    get("/api/v1/vault/keys", "list_keys", Some(Scope::Admin), |x| serve(x, vault::keys)),
+    post("/api/v1/vault/keys", "add_key", Some(Scope::Admin), |x| serve(x, vault::add_key)),
+    delete("/api/v1/vault/keys/{id}", "remove_key", Some(Scope::Admin), |x| serve(x, vault::remove_key)),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
 ];
 

@@ -94,6 +94,19 @@ impl Store {
         if busy == 0 { Ok(()) } else { Err(Error::Io("the log could not be truncated".to_owned())) }
     }
 
+    /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
+    pub(crate) fn rebuild(&self) -> Result<(), Error> {
+        self.connection.execute_batch("VACUUM")?;
+        self.checkpoint()
+    }
+
+    /// Writes a copy of the vault to `path`, an empty file: one consistent state, without free space or log.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        let path = path.to_str().ok_or_else(|| Error::Io("the path is not UTF-8".to_owned()))?;
+        self.connection.execute("VACUUM INTO ?1", [path])?;
+        Ok(())
+    }
+
     /// Checkpoints and closes.
     pub(crate) fn close(self) -> Result<(), Error> {
         self.checkpoint()?;

@@ -76,6 +76,16 @@ impl RecordKind {
         }
     }
 
+    /// The kind's name, as it is authenticated with the content.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Value => "value",
+            Self::Token => "token",
+            Self::Credential => "credential",
+        }
+    }
+
     fn from_number(number: u32) -> Result<Self, Error> {
         Self::ALL
             .into_iter()
@@ -168,6 +178,19 @@ impl Store {
             visit(record(row)?)?;
         }
         Ok(())
+    }
+
+    /// The kind, id and version of every record, in that order.
+    pub(crate) fn record_keys(&self) -> Result<Vec<(RecordKind, [u8; 16], u64)>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT kind, id, version FROM record ORDER BY kind, id, version")?;
+        let mut rows = statement.query([])?;
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next()? {
+            keys.push((RecordKind::from_number(row.get(0)?)?, row.get(1)?, unsigned(row, 2)?));
+        }
+        Ok(keys)
     }
 
     /// One record, if it is there.
@@ -336,6 +359,22 @@ impl Writing<'_> {
     pub(crate) fn append_audit(&self, entry: &AuditRow) -> Result<(), Error> {
         self.change_one(
             "INSERT INTO audit (sequence, sealed, mac) VALUES (?1, ?2, ?3)",
+            params![signed(entry.sequence)?, entry.sealed, entry.mac],
+        )
+    }
+
+    /// Replaces a record's content.
+    pub(crate) fn update_record(&self, record: &RecordRow) -> Result<(), Error> {
+        self.change_one(
+            "UPDATE record SET sealed = ?4 WHERE kind = ?1 AND id = ?2 AND version = ?3",
+            params![record.kind.number(), record.id, signed(record.version)?, record.sealed],
+        )
+    }
+
+    /// Replaces an audit entry's content and MAC.
+    pub(crate) fn update_audit(&self, entry: &AuditRow) -> Result<(), Error> {
+        self.change_one(
+            "UPDATE audit SET sealed = ?2, mac = ?3 WHERE sequence = ?1",
             params![signed(entry.sequence)?, entry.sealed, entry.mac],
         )
     }

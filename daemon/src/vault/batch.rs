@@ -6,18 +6,20 @@ use std::sync::Arc;
 use secrets_proto::audit::{AuditAction, AuditOutcome};
 use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
+use secrets_proto::vault::KeyInfo;
 use secrets_proto::{SecretName, SecretValue, Selector, Timestamp, Uuid};
 
 use crate::audit::{self, Event};
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::{self, seal};
-use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
+use crate::store::{AuditRow, HeaderRow, RecordKind, RecordRow, Store, Writing};
 
 use super::Error;
 use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
 use super::record::{Record, StoredValue, record_place};
+use super::slots::{self, NewSlot};
 use super::unlocked::Committed;
 
 /// How many versions of a value are kept, the present one included.
@@ -31,10 +33,9 @@ pub(super) struct Batch<'a> {
     writing: Writing<'a>,
     keys: &'a Keys,
     catalog: &'a mut Catalog,
+    lineage: [u8; 16],
     manifest: Manifest,
-    changes: Vec<Change>,
-    leaves_residue: bool,
-    purged: bool,
+    done: Committed,
 }
 
 impl<'a> Batch<'a> {
@@ -43,28 +44,20 @@ impl<'a> Batch<'a> {
         store: &'a Store,
         keys: &'a Keys,
         catalog: &'a mut Catalog,
+        lineage: [u8; 16],
         manifest: Manifest,
     ) -> Result<Self, Error> {
         let writing = store.begin()?;
-        Ok(Self {
-            writing,
-            keys,
-            catalog,
-            manifest,
-            changes: Vec::new(),
-            leaves_residue: false,
-            purged: false,
-        })
+        Ok(Self { writing, keys, catalog, lineage, manifest, done: Committed::default() })
     }
 
-    /// Makes everything durable, with the manifest that accounts for it.
-    pub(super) fn commit(mut self, lineage: &[u8; 16]) -> Result<(Committed, Manifest), Error> {
+    /// Makes everything durable, with the manifest that accounts for it. Returns what was done, and the vault's lineage and
+    /// manifest from now on.
+    pub(super) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
         self.manifest.generation += 1;
-        self.writing.update_manifest(&self.manifest.seal(self.keys, lineage)?)?;
+        self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
-        let committed =
-            Committed { changes: self.changes, leaves_residue: self.leaves_residue, purged: self.purged };
-        Ok((committed, self.manifest))
+        Ok((self.done, self.lineage, self.manifest))
     }
 
     /// Stores a new secret.
@@ -139,7 +132,7 @@ impl<'a> Batch<'a> {
         }
         self.delete_record(&old)?;
         self.apply(Change::Remove(id));
-        self.purged = true;
+        self.done.purged = true;
         self.audit(caller, Event::done(AuditAction::Purge, vec![old.meta.name.clone()]))
     }
 
@@ -218,6 +211,57 @@ impl<'a> Batch<'a> {
         }
         self.audit(caller, event)?;
         Ok(RevealReply { secrets })
+    }
+
+    /// Adds a key slot, in the place of another if `replaced` says so. Returns what its owner may know of it.
+    pub(super) fn add_key(
+        &mut self,
+        caller: &Caller,
+        new: &NewSlot,
+        replaced: Option<Uuid>,
+    ) -> Result<KeyInfo, Error> {
+        if let Some(id) = replaced {
+            self.find_slot(id)?;
+            self.writing.delete_slot(id.as_bytes())?;
+        }
+        let row = new.to_row(self.keys)?;
+        self.writing.insert_slot(&row)?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyAdd, Vec::new()))?;
+        slots::describe(self.keys, &row)
+    }
+
+    /// Removes a key slot; never the last.
+    pub(super) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        self.find_slot(id)?;
+        if self.writing.slots()?.len() < 2 {
+            return Err(Error::LastKey);
+        }
+        self.writing.delete_slot(id.as_bytes())?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyRemove, Vec::new()))
+    }
+
+    /// Starts a new history: whatever copy of the vault has the old one is foreign from now on.
+    pub(super) fn renew_lineage(&mut self, caller: &Caller) -> Result<(), Error> {
+        self.renew_header(crypto::random()?)?;
+        self.audit(caller, Event::done(AuditAction::AcceptRestore, Vec::new()))
+    }
+
+    fn find_slot(&self, id: Uuid) -> Result<(), Error> {
+        let known = self.writing.slots()?.iter().any(|slot| slot.id == *id.as_bytes());
+        if known { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    fn renew_header(&mut self, lineage: [u8; 16]) -> Result<(), Error> {
+        let slots = self.writing.slots()?;
+        let mut header = HeaderRow { lineage, ..self.writing.header()? };
+        header.mac = slots::header_mac(self.keys, &header, &slots);
+        self.writing.update_header(&header)?;
+        (self.lineage, self.manifest.header_mac) = (lineage, header.mac);
+        // A slot that is gone must not be left in the log for one who knows its passphrase.
+        (self.done.slots, self.done.leaves_residue, self.done.purged) = (Some(slots.len()), true, true);
+        Ok(())
     }
 
     /// Adds an entry to the audit log: sealed, and chained to the one before.
@@ -301,7 +345,7 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_record(&mut self, record: Record) -> Result<(), Error> {
-        let place = record_place("secret", record.id.as_bytes(), record.version);
+        let place = record_place(RecordKind::Secret, record.id.as_bytes(), record.version);
         let sealed = seal::seal(self.keys, place, &record.encode()?)?;
         self.insert_row(&RecordRow {
             kind: RecordKind::Secret,
@@ -350,13 +394,13 @@ impl<'a> Batch<'a> {
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.delete_record(row)?;
-        self.leaves_residue = true;
+        self.done.leaves_residue = true;
         self.manifest.remove(self.keys, row)
     }
 
     fn apply(&mut self, change: Change) {
         self.catalog.apply(&change);
-        self.changes.push(change);
+        self.done.changes.push(change);
     }
 }
 

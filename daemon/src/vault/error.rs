@@ -41,6 +41,9 @@ pub(crate) enum Error {
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed meanwhile")]
     Stale,
+    /// The key slot is the last one.
+    #[error("the last key slot")]
+    LastKey,
     /// No preset for this provider.
     #[error("unknown preset")]
     UnknownPreset,
@@ -89,6 +92,7 @@ impl Error {
             | Self::Missing(_)
             | Self::NameTaken
             | Self::Stale
+            | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,
         }

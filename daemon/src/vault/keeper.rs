@@ -1,7 +1,7 @@
 //! The vault's thread: it alone touches the file and moves the vault from state to state. Requests reach it
 //! over a channel, in order; writes that wait together share one commit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -47,7 +47,9 @@ pub(super) enum Command {
     /// A write or reveal.
     Write(Box<dyn Work>),
     /// Something that reads the file.
-    Read(Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>),
+    Read(ReadTask),
+    /// Something that needs the open vault as a whole.
+    Whole(WholeTask),
     /// Wipe, close and end the thread.
     Shutdown(oneshot::Sender<()>),
 }
@@ -70,6 +72,16 @@ pub(super) trait Work: Send {
     /// Answers with the result, or with what kept the batch from becoming durable.
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
+
+/// Reads an open vault, or learns why there is none, and answers.
+pub(super) struct ReadTask(pub(super) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
+
+/// Works on an open vault, or learns why there is none. The result is the answer, to be sent once what was done is
+/// published.
+pub(super) struct WholeTask(pub(super) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>);
+
+/// An answer to be sent.
+pub(super) struct Answer(pub(super) Box<dyn FnOnce() + Send>);
 
 /// The thread's state.
 pub(super) struct Keeper {
@@ -99,7 +111,7 @@ struct Locked {
 }
 
 impl Locked {
-    fn open(&mut self, path: &PathBuf) -> Result<&Store, Error> {
+    fn open(&mut self, path: &Path) -> Result<&Store, Error> {
         if self.store.is_none() {
             if !files::check_private_file(path).map_err(|error| Error::Storage(error.to_string()))? {
                 return Err(Error::Corrupt("the vault's file has disappeared".to_owned()));
@@ -154,7 +166,8 @@ impl Keeper {
                     send(reply, Ok(()));
                 }
                 Command::Write(work) => next = self.write(work, commands),
-                Command::Read(read) => read(self.reading()),
+                Command::Read(ReadTask(read)) => read(self.reading()),
+                Command::Whole(WholeTask(work)) => self.whole(work),
                 Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
             }
         }
@@ -364,13 +377,13 @@ impl Keeper {
                     && let Published::Unlocked(view) = &mut *self.shared.write()
                 {
                     // The file was read anew: what is published may lack its last step.
-                    (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+                    publish(view, vault);
                 }
                 outcome.map(|committed| (committed, vault.tag()))
             }
         };
         let outcome = outcome.map(|(committed, tag)| {
-            self.shared.apply(&committed.changes, tag);
+            self.shared.apply(&committed, tag);
             self.shared.touch();
             self.residue |= committed.leaves_residue;
             self.unsettled.get_or_insert_with(Instant::now);
@@ -384,6 +397,21 @@ impl Keeper {
         next
     }
 
+    fn whole(&mut self, work: impl FnOnce(Result<&mut Unlocked, Error>) -> Answer) {
+        let Answer(send) = match &mut self.state {
+            State::Uninitialized => work(Err(Error::Uninitialized)),
+            State::Locked(_) => work(Err(Error::Locked)),
+            State::Unlocked(vault) => work(Ok(vault)),
+        };
+        if let State::Unlocked(vault) = &self.state
+            && let Published::Unlocked(view) = &mut *self.shared.write()
+        {
+            publish(view, vault);
+        }
+        self.settle();
+        send();
+    }
+
     fn reading(&mut self) -> Result<Reading<'_>, Error> {
         match &mut self.state {
             State::Uninitialized => Err(Error::Uninitialized),
@@ -391,6 +419,12 @@ impl Keeper {
             State::Unlocked(vault) => vault.reading(),
         }
     }
+}
+
+/// Renews everything that is published of a vault.
+fn publish(view: &mut View, vault: &Unlocked) {
+    (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+    (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }
 
 fn send<T>(reply: Reply<T>, answer: Result<T, Error>) {

@@ -15,6 +15,7 @@ mod mask;
 mod presets;
 mod reading;
 mod record;
+mod rotation;
 mod shared;
 mod slots;
 mod start;
@@ -34,7 +35,10 @@ use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, TrashedSecret, UpdateSecret, VersionList,
 };
-use secrets_proto::vault::{AutoLock, InitReply, MemoryLock, VaultState, VaultStatus};
+use secrets_proto::vault::{
+    AddKeyReply, AutoLock, InitReply, KeyList, MemoryLock, RotateReply, VaultState, VaultStatus, VerifyReply,
+    VerifyRequest,
+};
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp, Uuid};
 use tokio::sync::oneshot;
 
@@ -48,10 +52,11 @@ pub(crate) use start::StartError;
 
 use batch::Batch;
 use derivation::Derivations;
-use keeper::{Command, Reply, Work};
+use keeper::{Answer, Command, ReadTask, Reply, WholeTask, Work};
 use reading::Reading;
 use shared::{Published, Shared, View};
 use slots::NewSlot;
+use unlocked::Unlocked;
 
 /// How long an operation may take before its caller is told that it did not answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -371,6 +376,88 @@ impl Vault {
         self.write(caller, move |batch, caller| batch.restore(caller, id)).await
     }
 
+    /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
+    pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.whole(caller, move |vault, caller| {
+            let counts = vault.verify()?;
+            if request.accept_restore && vault.is_rolled_back() {
+                vault.accept_restore(caller)?;
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    /// A verified copy of the vault, still sealed. Scope `admin`.
+    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
+        check(caller, Scope::Admin)?;
+        self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
+    }
+
+    /// The key slots. Scope `admin`.
+    pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
+        check(caller, Scope::Admin)?;
+        self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
+    }
+
+    /// Adds a key slot for this key, or for a fresh recovery key. Scope `admin`.
+    pub(crate) async fn add_key(
+        &self,
+        caller: &Caller,
+        key: Option<Key>,
+        replaces: Option<Uuid>,
+    ) -> Result<AddKeyReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.shared.read().view()?;
+        let cost = self.settings.kdf;
+        let (slot, recovery_key) = match key {
+            Some(key) => {
+                let (kind, secret) = derivation::secret_of(key)?;
+                (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
+            }
+            None => {
+                let recovery = RecoveryKey::generate()?;
+                (NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?, Some(recovery.to_text()?))
+            }
+        };
+        let key = self.write(caller, move |batch, caller| batch.add_key(caller, &slot, replaces)).await?;
+        Ok(AddKeyReply { key, recovery_key })
+    }
+
+    /// Removes a key slot, but never the last. Scope `admin`.
+    pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        check(caller, Scope::Admin)?;
+        self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
+    }
+
+    /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
+    /// recovery key do, and no other. Scope `admin`.
+    pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.shared.read().view()?;
+        let found = self.ask(Command::Slots).await?;
+        let keys_before = found.slots.len();
+        let (kind, secret) = derivation::secret_of(key)?;
+        let recovery = RecoveryKey::generate()?;
+        let recovery_key = recovery.to_text()?;
+        let cost = self.settings.kdf;
+        let derived = self
+            .derivations
+            .run(move || {
+                slots::open_one(&found.slots, found.identity, kind, &secret)?;
+                Ok(vec![
+                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                ])
+            })
+            .await;
+        let slots = self.derivations.delay_if_wrong(derived).await?;
+        let kept = slots.len();
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots)).await?;
+        Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
+    }
+
     /// Completes what is in flight, checkpoints and wipes; for the end of the process.
     pub(crate) async fn shutdown(&self) {
         let (done, closed) = oneshot::channel();
@@ -398,10 +485,28 @@ impl Vault {
         F: FnOnce(&Reading<'_>) -> Result<T, Error> + Send + 'static,
     {
         self.ask(|reply| {
-            Command::Read(Box::new(move |reading| {
+            Command::Read(ReadTask(Box::new(move |reading| {
                 // The asker may have gone; then nobody needs the answer.
                 let _ = reply.send(reading.and_then(|reading| work(&reading)));
-            }))
+            })))
+        })
+        .await
+    }
+
+    /// Works on the open vault as a whole, on its thread.
+    async fn whole<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Unlocked, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        let caller = caller.clone();
+        self.ask(|reply| {
+            Command::Whole(WholeTask(Box::new(move |vault| {
+                let answer = vault.and_then(|vault| work(vault, &caller));
+                Answer(Box::new(move || {
+                    let _ = reply.send(answer);
+                }))
+            })))
         })
         .await
     }

@@ -3,7 +3,7 @@
 
 use secrets_proto::audit::AuditEntry;
 use secrets_proto::secret::SecretVersion;
-use secrets_proto::vault::VerifyReply;
+use secrets_proto::vault::{KeyInfo, VerifyReply};
 use secrets_proto::{SecretName, Uuid};
 
 use crate::audit;
@@ -16,6 +16,7 @@ use super::batch::{audit_mac, audit_place};
 use super::catalog::Catalog;
 use super::manifest::Manifest;
 use super::record::StoredValue;
+use super::slots;
 use super::{AuditQuery, Error};
 
 /// An open vault, for reading.
@@ -33,6 +34,15 @@ impl Reading<'_> {
         let current = found.ok_or(Error::NotFound)?.meta.value_version;
         let rows = self.store.records_of(RecordKind::Value, id.as_bytes())?;
         rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
+    }
+
+    /// The key slots, oldest first.
+    pub(super) fn key_slots(&self) -> Result<Vec<KeyInfo>, Error> {
+        let slots = self.store.slots()?;
+        let mut keys =
+            slots.iter().map(|slot| slots::describe(self.keys, slot)).collect::<Result<Vec<_>, _>>()?;
+        keys.sort_by_key(|key| (key.created_at, key.id));
+        Ok(keys)
     }
 
     /// The newest audit entries that match, oldest first.

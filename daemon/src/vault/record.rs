@@ -143,8 +143,8 @@ impl Record {
             expires_at: self.meta.expires_at,
             note: self.meta.note.clone(),
             size_class: match self.meta.size {
-                ..=1_024 => SizeClass::Small,
-                ..=8_192 => SizeClass::Medium,
+                0..=1_024 => SizeClass::Small,
+                1_025..=8_192 => SizeClass::Medium,
                 _ => SizeClass::Large,
             },
         }
@@ -167,14 +167,15 @@ impl StoredValue {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(8 + value.expose().len()));
         plaintext.extend_from_slice(&stored_at.as_second().to_be_bytes());
         plaintext.extend_from_slice(value.expose().as_bytes());
-        let sealed = seal::seal(keys, record_place("value", id.as_bytes(), version), &plaintext)?;
+        let sealed = seal::seal(keys, record_place(RecordKind::Value, id.as_bytes(), version), &plaintext)?;
         Ok(RecordRow { kind: RecordKind::Value, id: *id.as_bytes(), version, sealed })
     }
 
     /// When it was stored, and the value.
     pub(super) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
-        let mut plaintext = seal::open(keys, record_place("value", &row.id, row.version), &row.sealed)
-            .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
+        let mut plaintext =
+            seal::open(keys, record_place(RecordKind::Value, &row.id, row.version), &row.sealed)
+                .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
         let malformed = || Error::Corrupt("a secret's value is not of its form".to_owned());
         let (seconds, _) = plaintext.split_first_chunk::<8>().ok_or_else(malformed)?;
         let stored_at = Timestamp::from_second(i64::from_be_bytes(*seconds)).ok_or_else(malformed)?;
@@ -196,6 +197,6 @@ impl StoredValue {
 }
 
 /// Where a record's sealed content belongs.
-pub(super) fn record_place<'a>(table: &'a str, id: &'a [u8; 16], version: u64) -> Place<'a> {
-    Place { table, row: id, column: "sealed", version }
+pub(super) fn record_place(kind: RecordKind, id: &[u8; 16], version: u64) -> Place<'_> {
+    Place { table: kind.name(), row: id, column: "sealed", version }
 }

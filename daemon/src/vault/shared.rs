@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
 
-use super::catalog::{Catalog, Change};
+use super::catalog::Catalog;
+use super::unlocked::Committed;
 use super::{Error, Rendered};
 
 /// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
@@ -66,14 +67,15 @@ impl Shared {
     }
 
     /// Takes the steps of a commit.
-    pub(super) fn apply(&self, changes: &[Change], tag: String) {
-        if changes.is_empty() {
+    pub(super) fn apply(&self, committed: &Committed, tag: String) {
+        if committed.changes.is_empty() && committed.slots.is_none() {
             return;
         }
         if let Published::Unlocked(view) = &mut *self.write() {
-            changes.iter().for_each(|change| view.catalog.apply(change));
+            committed.changes.iter().for_each(|change| view.catalog.apply(change));
             view.rendered = None;
             view.tag = tag;
+            view.slots = committed.slots.unwrap_or(view.slots);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Key slots between their rows and the keys they wrap.
 
-use secrets_proto::Timestamp;
+use secrets_proto::vault::{KeyInfo, KeyKind};
+use secrets_proto::{Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::keys::{DataKey, Identity, Keys, Purpose};
@@ -48,6 +49,21 @@ impl NewSlot {
             sealed: seal::seal(keys, place(id), &description)?,
         })
     }
+}
+
+/// What the owner may know about a slot.
+pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
+    let damaged = || Error::Corrupt("a key slot is not of its form".to_owned());
+    let kind = match SlotKind::from_number(slot.kind).ok_or_else(damaged)? {
+        SlotKind::Passphrase => KeyKind::Passphrase,
+        SlotKind::KeyFile => KeyKind::KeyFile,
+        SlotKind::Credential => KeyKind::Credential,
+        SlotKind::Recovery => KeyKind::Recovery,
+        SlotKind::Provider => KeyKind::KeyProvider,
+    };
+    let description = seal::open(keys, place(&slot.id), &slot.sealed).map_err(|_| damaged())?;
+    let Description { created_at } = serde_json::from_slice(&description).map_err(|_| damaged())?;
+    Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at })
 }
 
 /// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use secrets_proto::audit::{AuditAction, AuditOutcome};
 use secrets_proto::reveal::Purpose;
+use secrets_proto::vault::KeyKind;
 use secrets_proto::{SecretValue, Selector};
 use tempfile::TempDir;
 
@@ -271,4 +272,116 @@ async fn the_vault_locks_by_itself() {
         assert!(std::time::Instant::now() < deadline, "still unlocked");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn versions_roll_back_and_the_trash_gives_back() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.create("a", "first-value-of-this-secret").await.unwrap().secret.id;
+    let new = UpdateSecret { value: value_of("second-value-of-this-secret") };
+    fixture.vault.update(&fixture.owner, id, new, None).await.unwrap();
+    let versions = fixture.vault.versions(&fixture.owner, id).await.unwrap().versions;
+    let shown: Vec<_> = versions
+        .iter()
+        .map(|version| (version.version, version.masked_value.as_str(), version.current))
+        .collect();
+    assert_eq!(shown, [(2, "second••••ret", true), (1, "first-••••ret", false)]);
+
+    let to = RollbackRequest { version: 1 };
+    let rolled_back = fixture.vault.rollback(&fixture.owner, id, to, None).await.unwrap();
+    assert_eq!((rolled_back.version, rolled_back.secret.masked_value.as_str()), (3, "first-••••ret"));
+    let nowhere = fixture.vault.rollback(&fixture.owner, id, RollbackRequest { version: 9 }, None).await;
+    assert!(matches!(nowhere, Err(Error::NotFound)));
+
+    fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
+    fixture.restart().await;
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    let trash = fixture.vault.trash(&fixture.owner).unwrap();
+    assert_eq!((trash.total, trash.secrets[0].secret.id), (1, id));
+    assert!(matches!(fixture.vault.versions(&fixture.owner, id).await, Err(Error::NotFound)));
+    fixture.vault.restore(&fixture.owner, id).await.unwrap();
+    assert_eq!(
+        fixture.reveal(&["a"]).await.unwrap(),
+        [("A".to_owned(), "first-value-of-this-secret".to_owned())]
+    );
+    assert!(matches!(fixture.vault.restore(&fixture.owner, id).await, Err(Error::NotFound)));
+
+    fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
+    fixture.create("a", "another").await.unwrap();
+    assert!(matches!(fixture.vault.restore(&fixture.owner, id).await, Err(Error::NameTaken)));
+}
+
+#[tokio::test]
+async fn keys_come_and_go_but_the_last_stays() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let before = vault.keys(owner).await.unwrap().keys;
+    let old = before.iter().find(|key| key.kind == KeyKind::Passphrase).unwrap().id;
+    let new = vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
+    assert!(matches!(vault.add_key(owner, Some(passphrase("x")), Some(old)).await, Err(Error::NotFound)));
+    let recovery = vault.add_key(owner, None, None).await.unwrap();
+    assert_eq!(vault.status(owner).keys, Some(3));
+
+    vault.lock(owner).await.unwrap();
+    assert!(matches!(vault.unlock(owner, passphrase(PASSPHRASE)).await, Err(Error::WrongKey)));
+    vault.unlock(owner, Key::Recovery(recovery.recovery_key.unwrap())).await.unwrap();
+    for key in vault.keys(owner).await.unwrap().keys {
+        if key.id != new.key.id {
+            vault.remove_key(owner, key.id).await.unwrap();
+        }
+    }
+    assert!(matches!(vault.remove_key(owner, new.key.id).await, Err(Error::LastKey)));
+    vault.lock(owner).await.unwrap();
+    assert_eq!(vault.unlock(owner, passphrase("new")).await.unwrap().keys, Some(1));
+}
+
+#[tokio::test]
+async fn rotation_keeps_everything_and_drops_the_other_keys() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.create("a", "one").await.unwrap().secret.id;
+    fixture.vault.update(&fixture.owner, id, UpdateSecret { value: value_of("two") }, None).await.unwrap();
+    fixture.vault.add_key(&fixture.owner, Some(passphrase("other")), None).await.unwrap();
+    assert!(matches!(fixture.vault.rotate(&fixture.owner, passphrase("wrong")).await, Err(Error::WrongKey)));
+    let rotated = fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(rotated.keys_removed, 1);
+    assert_eq!(fixture.reveal(&["a"]).await.unwrap(), [("A".to_owned(), "two".to_owned())]);
+    fixture.create("b", "three").await.unwrap();
+
+    fixture.restart().await;
+    assert!(matches!(fixture.vault.unlock(&fixture.owner, passphrase("other")).await, Err(Error::WrongKey)));
+    fixture.vault.unlock(&fixture.owner, Key::Recovery(rotated.recovery_key)).await.unwrap();
+    assert_eq!(fixture.vault.versions(&fixture.owner, id).await.unwrap().versions.len(), 2);
+    let counts = fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
+    assert_eq!((counts.secrets, counts.values), (2, 3));
+    assert!(counts.audit_entries >= 7);
+}
+
+#[tokio::test]
+async fn an_old_copy_is_read_only_until_it_is_accepted() {
+    let mut fixture = Fixture::new().await;
+    fixture.create("a", "one").await.unwrap();
+    let copy = fixture.vault.backup(&fixture.owner).await.unwrap();
+    fixture.create("b", "two").await.unwrap();
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    files_with(&fixture.directory.path().join("data/vault.db"), &copy);
+    fixture.restart().await;
+
+    let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert!(status.rolled_back);
+    assert_eq!(fixture.names(), ["A"]);
+    assert!(matches!(fixture.create("c", "three").await, Err(Error::RolledBack)));
+    assert!(matches!(fixture.reveal(&["a"]).await, Err(Error::RolledBack)));
+    assert!(matches!(fixture.vault.add_key(&fixture.owner, None, None).await, Err(Error::RolledBack)));
+    assert!(matches!(
+        fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE)).await,
+        Err(Error::RolledBack)
+    ));
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    assert!(fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap().rolled_back);
+
+    fixture.vault.verify(&fixture.owner, VerifyRequest { accept_restore: true }).await.unwrap();
+    fixture.create("c", "three").await.unwrap();
+    fixture.restart().await;
+    assert!(!fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap().rolled_back);
+    assert_eq!(fixture.reveal(&["*"]).await.unwrap().len(), 2);
 }

@@ -1,13 +1,18 @@
 //! An open vault: verified as a whole, then read from memory and written in batches.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrets_proto::Uuid;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::vault::VerifyReply;
 
+use crate::audit::Event;
+use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal;
+use crate::files;
 use crate::memory::Pinned;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 
@@ -18,7 +23,11 @@ use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
 use super::reading::Reading;
 use super::record::{Record, record_place};
-use super::slots;
+use super::rotation;
+use super::slots::{self, NewSlot};
+
+/// The most bytes a backup may have: it is handed out in one answer.
+const BACKUP_MAX: u64 = 1 << 30;
 
 /// The vault with its keys in memory. To lock it is to drop it.
 pub(super) struct Unlocked {
@@ -35,6 +44,7 @@ pub(super) struct Unlocked {
 }
 
 /// What a batch did, once it is durable.
+#[derive(Debug, Default)]
 pub(super) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(super) changes: Vec<Change>,
@@ -42,6 +52,8 @@ pub(super) struct Committed {
     pub(super) leaves_residue: bool,
     /// Whether it must have left the disk before the answer.
     pub(super) purged: bool,
+    /// The number of key slots, if it may have changed.
+    pub(super) slots: Option<usize>,
 }
 
 impl Unlocked {
@@ -131,6 +143,17 @@ impl Unlocked {
         if self.rolled_back {
             return Err(Error::RolledBack);
         }
+        self.write(work)
+    }
+
+    /// Accepts a vault that is older than its rollback guard: a new history begins, and writing is allowed again.
+    pub(super) fn accept_restore(&mut self, caller: &Caller) -> Result<(), Error> {
+        self.write(|batch| batch.renew_lineage(caller))?;
+        self.rolled_back = false;
+        Ok(())
+    }
+
+    fn write(&mut self, work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>) -> Result<Committed, Error> {
         self.store()?;
         let outcome = self.try_batch(work);
         if outcome.is_err() {
@@ -144,12 +167,13 @@ impl Unlocked {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
-        let Self { keys, lineage, manifest, catalog, store, .. } = self;
+        let Self { keys, lineage, manifest, catalog, store, slots, .. } = self;
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
-        let mut batch = Batch::begin(store, keys, catalog, manifest.clone())?;
+        let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
         work(&mut batch)?;
-        let (committed, next) = batch.commit(lineage)?;
-        *manifest = next;
+        let committed;
+        (committed, *lineage, *manifest) = batch.commit()?;
+        *slots = committed.slots.unwrap_or(*slots);
         Ok(committed)
     }
 
@@ -165,6 +189,67 @@ impl Unlocked {
     /// Whether the file was left in doubt by an error and was not verified since.
     pub(super) const fn is_in_doubt(&self) -> bool {
         self.store.is_none()
+    }
+
+    /// Opens the file again and verifies all of it, down to the last value and audit entry.
+    pub(super) fn verify(&mut self) -> Result<VerifyReply, Error> {
+        if let Some(store) = self.store.take() {
+            store.close()?;
+        }
+        self.reading()?.verify_contents()
+    }
+
+    /// A verified copy of the vault: one consistent state, without log or free space.
+    pub(super) fn backup(&mut self, caller: &Caller) -> Result<Vec<u8>, Error> {
+        let path = self.path.with_extension("db.copy");
+        let storage = |error: files::Error| Error::Storage(error.to_string());
+        files::remove_if_there(&path).map_err(storage)?;
+        files::open_private(&path).map_err(storage)?;
+        let copied = self.copy_to(&path).and_then(|()| {
+            let mut copy = files::read_private(&path, BACKUP_MAX).map_err(storage)?;
+            Ok(std::mem::take(&mut *copy))
+        });
+        files::remove_if_there(&path).map_err(storage)?;
+        let copy = copied?;
+        self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new())))?;
+        Ok(copy)
+    }
+
+    /// Writes a copy to `path`, an empty file, and verifies it as if it were to be unlocked.
+    fn copy_to(&mut self, path: &Path) -> Result<(), Error> {
+        self.store()?.copy_to(path)?;
+        let copy = Store::open(path)?;
+        let Verified { manifest, catalog, .. } = verify(&copy, &self.keys, &copy.header()?)?;
+        Reading { store: &copy, keys: &self.keys, catalog: &catalog, manifest: &manifest }
+            .verify_contents()?;
+        if manifest != self.manifest {
+            return Err(Error::Corrupt("the copy is not the vault".to_owned()));
+        }
+        Ok(copy.close()?)
+    }
+
+    /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
+    /// open the vault afterwards.
+    pub(super) fn rotate(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+        if self.rolled_back {
+            return Err(Error::RolledBack);
+        }
+        self.store()?;
+        let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
+        let (keys, manifest) = rotation::rotate(&store, &self.keys, &self.manifest, slots)?;
+        (self.keys, self.manifest, self.slots) = (Pinned::new(keys), manifest, slots.len());
+        // From here on the rotation is a fact, and its caller must get the new recovery key: what fails is logged.
+        // Old ciphertext, and slots that wrap the old key, must not stay in free space.
+        match store.rebuild() {
+            Ok(()) => self.store = Some(store),
+            Err(error) => tracing::warn!(%error, "free space in the vault still holds rows of the old epoch"),
+        }
+        if let Err(error) =
+            self.write(|batch| batch.audit(caller, Event::done(AuditAction::Rotate, Vec::new())))
+        {
+            tracing::warn!(%error, "the rotation is missing in the audit log");
+        }
+        Ok(())
     }
 
     /// Closes the file; the keys are wiped when this returns.
@@ -242,7 +327,7 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
 
 /// Opens a secret's metadata.
 fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
-    let plaintext = seal::open(keys, record_place("secret", &row.id, row.version), &row.sealed)
+    let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
         .map_err(|_| Error::Corrupt("a secret's metadata is not authentic".to_owned()))?;
     Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }
