@@ -41,20 +41,22 @@ async fn ambiguous_heads_are_refused_before_anybody_asks_who_is_there() {
 #[tokio::test]
 async fn requests_with_two_lengths_are_refused_and_their_connection_ends() {
     let running = Running::new();
+    // Five bytes that are a whole body in each reading, so that hyper has nothing to complain about.
+    let body = "0\r\n\r\n";
     for headers in [
-        "Content-Length: 2\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 2",
-        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 5",
     ] {
         let mut client = running.connect();
-        client
-            .send(format!(
-                "POST /api/v1/user/secrets HTTP/1.1\r\nHost: x\r\nX-API-Key: {TOKEN}\r\n{headers}\r\n\r\n"
-            ))
-            .await;
+        client.send(format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{body}")).await;
         let reply = client.reply().await.unwrap();
         assert_eq!(reply.error(), error(400, "invalid_request_error"), "{headers}");
         assert!(client.ends().await, "{headers}");
+    }
+    for headers in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{body}");
+        assert_eq!(running.ask(request).await.status, 200, "{headers}");
     }
 }
 
