@@ -72,10 +72,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Flags, E
 
 fn own_words(error: &clap::Error) -> Error {
     let flag = known_flag(error);
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "clap's list is open and most of it cannot happen here"
-    )]
     let message = match (error.kind(), flag) {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
             return Error::Show(error.render().to_string());
