@@ -97,6 +97,30 @@ pub enum AuditAction {
     AcceptRestore,
 }
 
+impl AuditAction {
+    /// The action's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Unlock => "unlock",
+            Self::Lock => "lock",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::Purge => "purge",
+            Self::Restore => "restore",
+            Self::Rollback => "rollback",
+            Self::Reveal => "reveal",
+            Self::KeyAdd => "key_add",
+            Self::KeyRemove => "key_remove",
+            Self::Rotate => "rotate",
+            Self::Backup => "backup",
+            Self::AcceptRestore => "accept_restore",
+        }
+    }
+}
+
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! `audit`: who asked for what, and how it ended.
 
-use secrets_proto::audit::{AuditAction, AuditEntry, AuditList, AuditOutcome};
+use secrets_proto::audit::{AuditEntry, AuditList, AuditOutcome};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
@@ -53,28 +53,12 @@ fn row(entry: &AuditEntry) -> [String; 6] {
     let who = caller.comm.as_deref().unwrap_or("?");
     [
         entry.time.to_string(),
-        action(entry.action).to_owned(),
+        entry.action.as_str().to_owned(),
         outcome(entry.outcome).to_owned(),
         format!("{who}[{}] {}", caller.pid, caller.token),
         names.join(","),
         what_for.join(" "),
     ]
-}
-
-const fn action(action: AuditAction) -> &'static str {
-    match action {
-        AuditAction::Init => "init",
-        AuditAction::Unlock => "unlock",
-        AuditAction::Lock => "lock",
-        AuditAction::Create => "create",
-        AuditAction::Update => "update",
-        AuditAction::Edit => "edit",
-        AuditAction::Delete => "delete",
-        AuditAction::Purge => "purge",
-        AuditAction::Restore => "restore",
-        AuditAction::Rollback => "rollback",
-        AuditAction::Reveal => "reveal",
-    }
 }
 
 const fn outcome(outcome: AuditOutcome) -> &'static str {

@@ -49,6 +49,10 @@ impl From<rusqlite::Error> for Error {
 
 /// SQLite's reason without the statement's text or any value.
 fn reason(error: &rusqlite::Error) -> String {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest are errors of this program, not of the file"
+    )]
     match error {
         rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
         rusqlite::Error::QueryReturnedNoRows => "a row is missing".to_owned(),

@@ -74,10 +74,12 @@ pub(super) trait Work: Send {
 }
 
 /// Reads an open vault, or learns why there is none, and answers.
+#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
 pub(super) struct ReadTask(pub(super) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
 
 /// Works on an open vault, or learns why there is none. The result is the answer, to be sent once what was done is
 /// published.
+#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
 pub(super) struct WholeTask(pub(super) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>);
 
 /// An answer to be sent.
