@@ -130,3 +130,27 @@ impl hkdf::KeyType for Length32 {
         32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::vectors::{array, bytes, keys, list, vectors};
+    use super::*;
+
+    #[test]
+    fn derived_keys_are_the_known_ones() {
+        let (keys, known) = (keys(), vectors());
+        assert_eq!(*keys.record, array(&known["record_key"]));
+        let parts: Vec<Vec<u8>> = list(&known["macs"]["parts"]).iter().map(bytes).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        for (purpose, name) in [
+            (Purpose::Header, "header"),
+            (Purpose::Row, "manifest"),
+            (Purpose::Audit, "audit"),
+            (Purpose::Anchor, "anchor"),
+        ] {
+            let mac = array(&known["macs"][name]);
+            assert_eq!(keys.mac(purpose, &parts), mac, "{name}");
+            assert_eq!(keys.verify(purpose, &parts, &mac), Ok(()), "{name}");
+        }
+    }
+}

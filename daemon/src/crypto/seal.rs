@@ -125,6 +125,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::keys::DataKey;
+    use crate::crypto::vectors::{self, array, bytes, list, number, vectors};
 
     fn keys(epoch: u32) -> Keys {
         let data = DataKey(Zeroizing::new([7; 32]));
@@ -158,6 +159,23 @@ mod tests {
                 assert!(open(&keys(1), PLACE, &changed).is_err(), "byte {at} bit {bit}");
             }
             assert!(open(&keys(1), PLACE, &blob[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn blobs_are_the_known_ones() {
+        let (keys, known) = (vectors::keys(), vectors());
+        for known in list(&known["blobs"]) {
+            let (table, column) = (known["table"].as_str().unwrap(), known["column"].as_str().unwrap());
+            let row = bytes(&known["row"]);
+            let place = Place { table, row: &row, column, version: number(&known["version"]) };
+            let (plaintext, sealed) = (bytes(&known["plaintext"]), bytes(&known["sealed"]));
+            assert_eq!(*open(&keys, place, &sealed).unwrap(), plaintext);
+            let (salt, nonce) = (array(&known["salt"]), array(&known["nonce"]));
+            assert_eq!(seal_with(&keys, place, &plaintext, salt, nonce).unwrap(), sealed);
+        }
+        for pair in list(&known["padded"]) {
+            assert_eq!(padded_len(number(&pair[0])), number::<usize>(&pair[1]), "{pair}");
         }
     }
 

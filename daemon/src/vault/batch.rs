@@ -427,3 +427,24 @@ fn names_of(old: Option<&Record>, new: &Record) -> Vec<SecretName> {
     names.extend(old.map(|old| old.meta.name.clone()).filter(|name| *name != new.meta.name));
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
+
+    #[test]
+    fn the_audit_chain_is_the_known_one() {
+        let keys = keys();
+        let mut before = [0; 32];
+        for known in list(&vectors()["audit"]) {
+            let (sequence, sealed) = (number(&known["sequence"]), bytes(&known["sealed"]));
+            before = audit_mac(&keys, &before, sequence, &sealed);
+            assert_eq!(before, array(&known["mac"]));
+            let row = sequence.to_be_bytes();
+            let plaintext = seal::open(&keys, audit_place(&row, sequence), &sealed).unwrap();
+            assert_eq!(*plaintext, bytes(&known["plaintext"]));
+            assert_eq!(audit::decode(sequence, &plaintext).unwrap().sequence, sequence);
+        }
+    }
+}
