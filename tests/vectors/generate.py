@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Writes format-1.json beside it: fixed inputs, and what format 1 makes of them by format1.py alone.
+"""Writes format-1.json beside it, or the file that is named: fixed inputs, and what format1.py makes of them.
 
 The daemon's unit tests open what is here, and make the same bytes from the same inputs. The output is the same at
 every run; needs `cryptography` and `argon2-cffi`.
 """
 
+import hashlib
 import json
 import pathlib
+import sys
 
 import format1
 from format1 import RECORD_KINDS, SLOT_KINDS
@@ -14,8 +16,6 @@ from format1 import RECORD_KINDS, SLOT_KINDS
 
 def fixed(label, length):
     """Bytes without meaning, the same at every run and different for each label."""
-    import hashlib
-
     return hashlib.shake_256(label.encode()).digest(length)
 
 
@@ -177,5 +177,5 @@ def hexed(value):
 
 
 if __name__ == "__main__":
-    path = pathlib.Path(__file__).with_name("format-1.json")
+    path = pathlib.Path(sys.argv[1] if sys.argv[1:] else pathlib.Path(__file__).with_name("format-1.json"))
     path.write_text(json.dumps(hexed(vectors()), indent=1) + "\n")
