@@ -13,7 +13,8 @@ use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
 use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound};
-use crate::server::{self, Server};
+use crate::relaunch::Handover;
+use crate::server::{self, End, Server};
 use crate::vault::{KdfCost, Settings, StartError, Vault};
 use crate::{auth, process};
 
@@ -38,6 +39,9 @@ pub(crate) enum Error {
     /// The server cannot be built.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// The image could not be replaced after a lock.
+    #[error("the vault is locked, but the daemon cannot start itself anew to empty its memory: {0}")]
+    Relaunch(#[source] io::Error),
     /// The runtime or a signal handler cannot be set up.
     #[error("the system refuses what the daemon needs: {0}")]
     System(#[from] io::Error),
@@ -61,6 +65,7 @@ impl Error {
             | Self::Listener(_)
             | Self::Auth(_)
             | Self::Server(_)
+            | Self::Relaunch(_)
             | Self::System(_) => 1,
         }
     }
@@ -70,41 +75,67 @@ impl Error {
 pub(crate) fn run(config: Config) -> Result<(), Error> {
     log_to_stderr(&config);
     // Reads and clears variables, so it comes before the first thread.
+    let handover = Handover::take();
     let handed = Bound::from_systemd()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(config, handed))
+    runtime.block_on(live(config, handed, handover))
 }
 
-async fn live(config: Config, handed: Option<Bound>) -> Result<(), Error> {
+async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>) -> Result<(), Error> {
     // First of all the handlers: a signal that comes early must not end the process half-way.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let lock = signal(SignalKind::user_defined1())?;
-    let vault = Vault::start(vault_settings(&config))?;
-    // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
-    let bound = match handed {
-        Some(bound) => bound,
-        None => Bound::new(&config.socket)?,
+    let (before, held, answers) = match handover {
+        Some(Handover { listener, made, lock, answers }) => (Some((listener, made)), Some(lock), answers),
+        None => (None, None, Vec::new()),
     };
-    let (token, token_file) = OwnerToken::create(&config.token_path(bound.path()))?;
+    let resumed = before.is_some();
+    let vault = Vault::start(vault_settings(&config), held)?;
+    // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
+    let bound = match (before, handed) {
+        (Some((socket, made)), _) => Bound::from_relaunch(socket, made)?,
+        (None, Some(bound)) => bound,
+        (None, None) => Bound::new(&config.socket)?,
+    };
+    let token_path = config.token_path(bound.path());
+    let (token, token_file) =
+        if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
     let uid = rustix::process::geteuid().as_raw();
     let server = Server::new(Auth::new(token), vault.clone(), affordable(config.limits), uid)?;
     let listener = bound.listen()?;
+    let kept = listener.socket.try_clone()?;
     let socket = UnixListener::from_std(listener.socket)?;
 
     tokio::spawn(lock_on_signal(lock, vault.clone()));
     tokio::spawn(feed_watchdog());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed, "ready");
     notify(NotifyState::Ready);
-    server
+    for answer in answers {
+        if let Err(error) = answer.send() {
+            tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
+        }
+    }
+    let (end, answers) = server
         .run(socket, async {
             tokio::select! {
-                _ = term.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = term.recv() => End::Stop,
+                _ = interrupt.recv() => End::Stop,
+                () = vault.wiped() => End::Relaunch,
             }
-            tracing::info!("stopping");
-            notify(NotifyState::Stopping);
         })
         .await;
+    if end == End::Relaunch {
+        let handover = Handover {
+            listener: kept.into(),
+            made: listener.file.is_ours(),
+            lock: vault.lock_file()?,
+            answers,
+        };
+        // What runs after a lock must not be this image: if it cannot be replaced, it ends.
+        return Err(Error::Relaunch(handover.exec()));
+    }
+    tracing::info!("stopping");
+    notify(NotifyState::Stopping);
     vault.shutdown().await;
     token_file.remove();
     listener.file.remove();

@@ -65,6 +65,11 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
+    /// Whether we made it, and not systemd.
+    pub(crate) const fn is_ours(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// Removes the file, if we made it and it is still the one that we made.
     pub(crate) fn remove(self) {
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return };
@@ -123,6 +128,17 @@ impl Bound {
             }
         }
         Ok(api)
+    }
+
+    /// The socket that the image before this one listened on.
+    pub(crate) fn from_relaunch(socket: OwnedFd, made: bool) -> Result<Self, Error> {
+        let mut bound = Self::adopt(UnixListener::from(socket))?;
+        if made {
+            let metadata =
+                fs::symlink_metadata(&bound.path).map_err(|error| Error::Io(bound.path.clone(), error))?;
+            bound.made = Some((metadata.dev(), metadata.ino()));
+        }
+        Ok(bound)
     }
 
     /// Takes a listening socket over after checking that others cannot reach it.

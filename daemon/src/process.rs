@@ -1,13 +1,19 @@
 //! Hardening of the process, before anything else runs: what it makes is private, nobody can read its memory or
 //! have it dumped, and it holds no descriptor that it was not meant to have.
 //!
-//! The one module of this crate with `unsafe` code: closing every inherited descriptor has no safe form, and it is
-//! sound only here, before anything in the process owns one.
-#![allow(unsafe_code, reason = "close_range(2) has no safe wrapper; called before any descriptor is owned")]
+//! Beside `memory` the one module of this crate with `unsafe` code: closing and adopting inherited descriptors has no
+//! safe form, and is sound only at the start, before anything in the process owns them.
+#![allow(
+    unsafe_code,
+    reason = "descriptors from before this image, and a signal's disposition; each block says why"
+)]
 
 use std::io::{self, Write};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+use crate::relaunch;
 
 /// Why the process could not be made safe; the daemon must not go on.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +35,16 @@ pub(crate) fn harden() -> Result<(), Error> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Error::Dumpable)?;
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(Error::CoreLimit)?;
-    let kept = handed_over(
+    // After a relaunch the file that was executed is called "exe".
+    let _ = rustix::thread::set_name(c"secretsd");
+    let own = std::process::id();
+    let from_systemd = handed_over(
         std::env::var("LISTEN_PID").ok().as_deref(),
         std::env::var("LISTEN_FDS").ok().as_deref(),
-        std::process::id(),
+        own,
     );
-    close_from(FIRST_FD.saturating_add(kept)).map_err(Error::Descriptors)?;
+    let kept = relaunch::kept(std::env::var(relaunch::VARIABLE).ok().as_deref(), own);
+    close_all_but(FIRST_FD.saturating_add(from_systemd), &kept).map_err(Error::Descriptors)?;
     quiet_panics();
     Ok(())
 }
@@ -62,14 +72,44 @@ fn handed_over(pid: Option<&str>, count: Option<&str>, own: u32) -> u32 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-fn close_from(first: u32) -> io::Result<()> {
-    let (last, flags) = (libc::c_uint::MAX, 0_u32);
+/// Closes every descriptor from `first` on but these, which must ascend.
+fn close_all_but(first: u32, kept: &[RawFd]) -> io::Result<()> {
+    let mut first = first;
+    for kept in
+        kept.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= first).collect::<Vec<_>>()
+    {
+        if kept > first {
+            close_range(first, kept - 1)?;
+        }
+        first = kept + 1;
+    }
+    close_range(first, libc::c_uint::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: nothing in this process has opened a descriptor yet, so that none that is closed has an owner. The
     // system call takes three unsigned numbers and touches no memory of ours.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) } == 0 {
         return Ok(());
     }
     Err(io::Error::last_os_error())
+}
+
+/// Takes a descriptor over that the image before left open for this one. `None` if it is not open. Each number at most
+/// once, before anything else in this process opens descriptors.
+pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl with F_SETFD takes and touches no memory; on a number that is not open it fails.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return None;
+    }
+    // SAFETY: it is open, and `harden` has left it open because the image before named it; nothing here owns it yet.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Ignores the signal that asks to lock, also in the image that comes next, until that handles it.
+pub(crate) fn ignore_lock_signal() {
+    // SAFETY: SIG_IGN is a valid disposition, and this process is about to replace its image.
+    unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
 }
 
 /// A panic's message can hold anything; its place in the source cannot.

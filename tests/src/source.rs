@@ -93,7 +93,8 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every `.rs` file under a directory of the repository but `tests.rs`, cleaned, ordered by path.
+/// Every `.rs` file under a directory of the repository but `tests.rs` and what is in a `tests` directory, cleaned,
+/// ordered by path.
 pub fn sources(directory: &str) -> Vec<Source> {
     let root = repository();
     let mut found = Vec::new();
@@ -107,6 +108,9 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
+            if path.ends_with("tests") {
+                continue;
+            }
             collect(root, &path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap();

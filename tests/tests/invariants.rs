@@ -17,7 +17,10 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 5] = ["caller", "config", "files", "memory", "process"];
+const LEAVES: [&str; 6] = ["caller", "config", "files", "memory", "process", "relaunch"];
+
+/// What the program that holds the vault may do without a caller: none of it reaches a secret.
+const LIFE_CYCLE: [&str; 4] = ["start", "shutdown", "lock_file", "wiped"];
 
 /// Where the stages are put together.
 const ROOTS: [&str; 3] = ["daemon", "lib", "main"];
@@ -177,7 +180,7 @@ fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
                 let parameters: String = signature.chars().filter(|c| !c.is_whitespace()).collect();
                 let takes_caller = parameters.contains("(&self,")
                     && parameters.split(',').nth(1).is_some_and(|second| second.contains(":&Caller"));
-                if !takes_caller && !["start", "shutdown"].contains(&name) {
+                if !takes_caller && !LIFE_CYCLE.contains(&name) {
                     let line = start + block[..at].matches('\n').count();
                     findings.push(finding(
                         source,
@@ -316,8 +319,11 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Finding
         findings.extend(only_in(
             daemon,
             word,
-            // systemd's LISTEN_* are no settings, and must be read before stray descriptors are closed.
-            |source| source.module() == "config" || source.module() == "process" && word == "env::var",
+            // What was handed over to this process is no setting, and must be read before stray descriptors are closed.
+            |source| {
+                source.module() == "config"
+                    || ["process", "relaunch"].contains(&source.module()) && word == "env::var"
+            },
             "only config reads the environment",
         ));
         findings.extend(only_in(

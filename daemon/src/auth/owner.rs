@@ -11,6 +11,9 @@ use crate::{crypto, files};
 /// The token of this run.
 pub(crate) struct OwnerToken(Zeroizing<String>);
 
+/// A token's characters: 32 bytes in base64url.
+const TOKEN_LENGTH: u64 = 43;
+
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -34,6 +37,17 @@ impl OwnerToken {
         files::check_private_file(&path)?;
         files::replace_private(&path, token.as_bytes())?;
         Ok((Self(token), TokenFile(path)))
+    }
+
+    /// The token that the image before this one made: locking does not shut its holders out. If it is gone, a new one.
+    pub(crate) fn resume(path: &Path) -> Result<(Self, TokenFile), Error> {
+        let Ok(content) = files::read_private(path, TOKEN_LENGTH) else { return Self::create(path) };
+        match std::str::from_utf8(&content) {
+            Ok(token) if data_encoding::BASE64URL_NOPAD.decode_len(token.len()) == Ok(32) => {
+                Ok((Self(Zeroizing::new(token.to_owned())), TokenFile(path.to_owned())))
+            }
+            _ => Self::create(path),
+        }
     }
 
     /// Whether this is the token, in a time that does not tell how much of it is right.

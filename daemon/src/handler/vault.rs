@@ -37,9 +37,13 @@ pub(crate) async fn unlock(
     vault.unlock(caller, key).await
 }
 
+/// A vault that was locked. Its caller is told only when memory is empty.
+#[derive(Debug)]
+pub(crate) struct Locked(pub(crate) VaultStatus);
+
 /// `POST /vault/lock`
-pub(crate) async fn lock(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStatus, Error> {
-    vault.lock(caller).await
+pub(crate) async fn lock(vault: &Vault, caller: &Caller, (): ()) -> Result<Locked, Error> {
+    vault.lock(caller).await.map(Locked)
 }
 
 /// `POST /vault/verify`

@@ -30,6 +30,7 @@ use crate::caller::Caller;
 use crate::config::Limits;
 use crate::vault::{self, Vault};
 
+pub(crate) use self::replies::AfterRelaunch;
 pub use self::routes::{Access, RouteInfo, routes};
 
 /// The routes, by path.

@@ -13,7 +13,7 @@ use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultSt
 use super::error::Failure;
 use super::{answer, conditional};
 use crate::handler::secrets::{Created, Found, Gone, Listing, View};
-use crate::handler::vault::Copy;
+use crate::handler::vault::{Copy, Locked};
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
@@ -98,6 +98,18 @@ json! {
     AddKeyReply => sensitive(CREATED),
     RotateReply => sensitive(OK),
     AuditList => metadata(OK),
+}
+
+/// Marks an answer that the daemon's next image is to send: when it arrives, this one's memory is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct AfterRelaunch;
+
+impl IntoAnswer for Locked {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+        let mut response = answer::metadata(StatusCode::OK, &self.0)?;
+        response.extensions_mut().insert(AfterRelaunch);
+        Ok(response)
+    }
 }
 
 impl IntoAnswer for Copy {

@@ -3,6 +3,7 @@
 
 mod framing;
 mod ids;
+mod parting;
 mod request;
 mod seats;
 mod turn_away;
@@ -13,9 +14,9 @@ mod tests;
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,14 +29,16 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use self::ids::Ids;
+use self::parting::Link;
 use self::seats::{Seat, Seats};
 use self::wire::{Deadlines, Wire};
 use crate::auth::Auth;
 use crate::caller::Peer;
 use crate::config::Limits;
 use crate::crypto;
-use crate::router::Router;
+use crate::relaunch::Parting;
 use crate::router::error::Failure;
+use crate::router::{AfterRelaunch, Router};
 use crate::vault::Vault;
 
 /// What every connection shares.
@@ -50,6 +53,27 @@ pub(crate) struct Server {
     uid: u32,
     /// How many peers are turned away with a word; more than that are just closed.
     words: Arc<Semaphore>,
+    /// Connections whose answer is for the next image to send.
+    partings: Mutex<Vec<Parting>>,
+}
+
+/// Why serving ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The daemon stops.
+    Stop,
+    /// The daemon's next image goes on.
+    Relaunch,
+}
+
+impl End {
+    /// How long requests may go on. A lock must not wait long for somebody else's slow request.
+    const fn drain(self) -> Duration {
+        match self {
+            Self::Stop => Duration::from_secs(5),
+            Self::Relaunch => Duration::from_millis(500),
+        }
+    }
 }
 
 /// Why there is no server.
@@ -75,19 +99,25 @@ impl Server {
             ids: Ids::new()?,
             uid,
             words: Arc::new(Semaphore::new(WORDS)),
+            partings: Mutex::default(),
         })
     }
 
-    /// Serves until `stop` is ready, then lets what is in flight finish for a while.
-    pub(crate) async fn run(self, listener: impl Accept, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` is ready, then lets what is in flight finish for a while. Returns why it ended, and the
+    /// connections whose answer is for the next image to send.
+    pub(crate) async fn run(
+        self,
+        listener: impl Accept,
+        stop: impl Future<Output = End>,
+    ) -> (End, Vec<Parting>) {
         let server = Arc::new(self);
         let (stopping, _) = watch::channel(());
         let mut stop = pin!(stop);
         let mut failing = false;
-        loop {
+        let end = loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut stop => break,
+                end = &mut stop => break end,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -102,17 +132,19 @@ impl Server {
                     }
                     failing = true;
                     tokio::select! {
-                        () = &mut stop => break,
+                        end = &mut stop => break end,
                         () = tokio::time::sleep(BACKOFF) => {}
                     }
                 }
             }
-        }
+        };
         drop(listener);
         stopping.send_replace(());
-        if tokio::time::timeout(DRAIN, stopping.closed()).await.is_err() {
+        if tokio::time::timeout(end.drain(), stopping.closed()).await.is_err() {
             tracing::warn!("some requests were not finished in time and are cut off");
         }
+        let partings = std::mem::take(&mut *server.partings.lock().unwrap_or_else(PoisonError::into_inner));
+        (end, partings)
     }
 
     /// Starts to serve a peer, or turns it away.
@@ -154,25 +186,44 @@ impl Server {
         let ambiguous = Arc::new(AtomicBool::new(false));
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
         let wire = Wire::new(stream, deadlines, Arc::clone(&ambiguous));
-        let service = service_fn(move |request| {
-            let server = Arc::clone(&self);
-            let ambiguous = ambiguous.load(Ordering::Relaxed);
-            async move { Ok::<_, Infallible>(server.answer(request, peer, ambiguous).await) }
+        let link = Arc::new(Link::default());
+        let service = service_fn({
+            let (server, link) = (Arc::clone(&self), Arc::clone(&link));
+            move |request| {
+                let (server, link) = (Arc::clone(&server), Arc::clone(&link));
+                let ambiguous = ambiguous.load(Ordering::Relaxed);
+                async move {
+                    let response = server.answer(request, peer, ambiguous).await;
+                    if response.extensions().get::<AfterRelaunch>().is_some() {
+                        return Ok::<_, Infallible>(link.part(response).await);
+                    }
+                    Ok(response)
+                }
+            }
         });
-        let mut connection = pin!(
-            hyper::server::conn::http1::Builder::new()
-                .max_headers(HEADERS)
-                .max_header_size(HEADER_BYTES)
-                .max_buf_size(HEADER_BYTES)
-                .header_read_timeout(None)
-                .serve_connection(TokioIo::new(wire), service)
-        );
-        let result = tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            _ = stopping.changed() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut connection = hyper::server::conn::http1::Builder::new()
+            .max_headers(HEADERS)
+            .max_header_size(HEADER_BYTES)
+            .max_buf_size(HEADER_BYTES)
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(wire), service);
+        let mut told = false;
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut connection => break result,
+                kept = link.parted() => {
+                    let stream = connection.into_parts().io.into_inner().into_stream();
+                    if let (Some(kept), Ok(stream)) = (kept, stream.into_std()) {
+                        let mut partings = self.partings.lock().unwrap_or_else(PoisonError::into_inner);
+                        partings.push(Parting::new(stream, kept));
+                    }
+                    break Ok(());
+                }
+                _ = stopping.changed(), if !told => {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
             }
         };
         if let Err(error) = result {
@@ -207,8 +258,6 @@ const HEADERS: usize = 64;
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// How long requests may go on when the daemon stops.
-const DRAIN: Duration = Duration::from_secs(5);
 /// How many peers are told at once why they are turned away.
 const WORDS: usize = 64;
 

@@ -60,6 +60,11 @@ impl<S> Wire<S> {
         }
     }
 
+    /// The stream again.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// When this connection ends if nothing happens.
     fn deadline(&self) -> Option<Instant> {
         if let Some(since) = self.head_since {

@@ -327,6 +327,11 @@ impl Keeper {
     /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
     fn lock(&mut self, caller: &Caller) {
         self.locks += 1;
+        self.close(caller);
+        self.shared.wiped.notify_one();
+    }
+
+    fn close(&mut self, caller: &Caller) {
         if let State::Locked(locked) = &mut self.state {
             locked.store = None;
         }

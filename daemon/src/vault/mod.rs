@@ -23,6 +23,8 @@ mod start;
 mod tests;
 mod unlocked;
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -126,14 +128,27 @@ pub(crate) struct Vault {
     shared: Arc<Shared>,
     derivations: Arc<Derivations>,
     settings: Arc<Settings>,
+    /// The locked lock file.
+    lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.
     memory_lock: MemoryLock,
 }
 
 impl Vault {
-    /// Takes the vault's lock and starts its thread. The vault stays locked.
-    pub(crate) fn start(settings: Settings) -> Result<Self, StartError> {
-        start::start(settings)
+    /// Takes the vault's lock, or one that the image before this one held, and starts the vault's thread. The vault stays
+    /// locked.
+    pub(crate) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Self, StartError> {
+        start::start(settings, lock)
+    }
+
+    /// The lock on the vault, to be handed over to the next image.
+    pub(crate) fn lock_file(&self) -> std::io::Result<OwnedFd> {
+        self.lock.try_clone().map(OwnedFd::from)
+    }
+
+    /// Ready when the vault was locked: to be rid of the copies that nobody knows of takes a new image.
+    pub(crate) async fn wiped(&self) {
+        self.shared.wiped.notified().await;
     }
 
     /// State, limits and counts. Any scope.

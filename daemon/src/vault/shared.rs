@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
+use tokio::sync::Notify;
 
 use super::catalog::Catalog;
 use super::unlocked::Committed;
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     started: Instant,
     /// Milliseconds from `started` to the last reveal or write.
     last_use: AtomicU64,
+    /// Notified when the vault was locked.
+    pub(super) wiped: Notify,
 }
 
 /// What can be known of the vault without its thread.
@@ -52,7 +55,12 @@ pub(super) struct View {
 impl Shared {
     /// Starts with this state.
     pub(super) fn new(state: Published) -> Self {
-        Self { state: RwLock::new(state), started: Instant::now(), last_use: AtomicU64::new(0) }
+        Self {
+            state: RwLock::new(state),
+            started: Instant::now(),
+            last_use: AtomicU64::new(0),
+            wiped: Notify::new(),
+        }
     }
 
     /// The present state.

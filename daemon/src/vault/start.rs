@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -31,11 +32,15 @@ pub(crate) enum StartError {
     Thread(std::io::Error),
 }
 
-/// Takes the vault's lock and starts its thread, which holds the lock for as long as it runs.
-pub(super) fn start(settings: Settings) -> Result<Vault, StartError> {
+/// Takes the vault's lock, unless it was handed over, and starts its thread.
+pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
     let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
-    let lock = take_lock(&data_dir.join("vault.lock"))?;
+    let lock = match lock {
+        Some(lock) => File::from(lock),
+        None => take_lock(&data_dir.join("vault.lock"))?,
+    };
+    let lock = Arc::new(lock);
 
     let path = data_dir.join("vault.db");
     let exists = files::check_private_file(&path)?;
@@ -45,9 +50,13 @@ pub(super) fn start(settings: Settings) -> Result<Vault, StartError> {
         Keeper::new(path, anchor, exists, Arc::clone(&shared), settings.idle_lock, settings.max_lock);
     thread::Builder::new()
         .name("vault".to_owned())
-        .spawn(move || {
-            keeper.run(&received);
-            drop(lock);
+        .spawn({
+            // The vault stays locked against other daemons for as long as the thread may touch it.
+            let lock = Arc::clone(&lock);
+            move || {
+                keeper.run(&received);
+                drop(lock);
+            }
         })
         .map_err(StartError::Thread)?;
 
@@ -58,6 +67,7 @@ pub(super) fn start(settings: Settings) -> Result<Vault, StartError> {
         shared,
         derivations: Arc::new(Derivations::default()),
         settings: Arc::new(settings),
+        lock,
         memory_lock,
     })
 }

@@ -37,25 +37,17 @@ fn passphrase(text: &str) -> Key {
 impl Fixture {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let vault = Vault::start(settings(directory.path())).unwrap();
+        let vault = Vault::start(settings(directory.path()), None).unwrap();
         let owner = Caller::owner(Peer { uid: 0, pid: 1 });
         vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
         Self { directory, vault, owner }
     }
 
-    /// Ends the thread and starts another on the same file.
+    /// Ends the thread and starts another on the same file, with the lock handed over as between two images.
     async fn restart(&mut self) {
         self.vault.shutdown().await;
-        // The lock is released just after the thread has answered.
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        self.vault = loop {
-            match Vault::start(settings(self.directory.path())) {
-                Err(StartError::Running(_)) if std::time::Instant::now() < deadline => {
-                    std::thread::yield_now()
-                }
-                started => break started.unwrap(),
-            }
-        };
+        let lock = self.vault.lock_file().unwrap();
+        self.vault = Vault::start(settings(self.directory.path()), Some(lock)).unwrap();
     }
 
     async fn create(&self, name: &str, value: &str) -> Result<SecretDetail, Error> {
@@ -118,7 +110,7 @@ async fn what_is_stored_survives_lock_and_restart() {
 #[tokio::test]
 async fn every_kind_of_key_opens_its_slot_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
-    let vault = Vault::start(settings(directory.path())).unwrap();
+    let vault = Vault::start(settings(directory.path()), None).unwrap();
     let owner = Caller::owner(Peer { uid: 0, pid: 1 });
     assert!(matches!(vault.unlock(&owner, passphrase("x")).await, Err(Error::Uninitialized)));
     let key_file = directory.path().join("key");
@@ -256,7 +248,7 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
 #[tokio::test]
 async fn a_second_daemon_is_told_the_first_ones_pid() {
     let fixture = Fixture::new().await;
-    let second = Vault::start(settings(fixture.directory.path()));
+    let second = Vault::start(settings(fixture.directory.path()), None);
     assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == std::process::id()));
 }
 
@@ -264,7 +256,7 @@ async fn a_second_daemon_is_told_the_first_ones_pid() {
 async fn the_vault_locks_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings { idle_lock: Duration::from_millis(50), ..settings(directory.path()) };
-    let vault = Vault::start(settings).unwrap();
+    let vault = Vault::start(settings, None).unwrap();
     let owner = Caller::owner(Peer { uid: 0, pid: 1 });
     vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(10);

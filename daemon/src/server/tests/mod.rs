@@ -20,7 +20,7 @@ const TOKEN: &str = "owner-token-of-the-tests";
 struct Running {
     door: mpsc::UnboundedSender<io::Result<UnixStream>>,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
+    server: JoinHandle<(End, Vec<Parting>)>,
     _dirs: tempfile::TempDir,
 }
 
@@ -42,19 +42,20 @@ impl Running {
 
     fn with(limits: Limits, uid: u32) -> Self {
         let dirs = tempfile::tempdir().unwrap();
-        let vault = Vault::start(Settings {
+        let settings = Settings {
             data_dir: dirs.path().join("data"),
             state_dir: dirs.path().join("state"),
             kdf: KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 },
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
-        })
-        .unwrap();
+        };
+        let vault = Vault::start(settings, None).unwrap();
         let server = Server::new(Auth::new(OwnerToken::fixed(TOKEN)), vault, limits, uid).unwrap();
         let (door, listener) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.run(Door(Mutex::new(listener)), async {
             let _ = stopped.await;
+            End::Stop
         }));
         Self { door, stop: Some(stop), server, _dirs: dirs }
     }

@@ -1,0 +1,173 @@
+//! Starting the daemon's own program again in the same process, which is how locking empties memory: wiping what is
+//! known to hold secrets leaves the copies that nobody knows of, a new image has none.
+//!
+//! Kept across it: the process id, the listening socket with the peers that wait on it, the lock on the vault, and the
+//! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::io::FdFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::process;
+
+/// Tells the new image what it was handed: `pid listener made lock [pipe stream]…`, numbers apart by spaces.
+pub(crate) const VARIABLE: &str = "SECRETSD_RELAUNCH";
+
+/// What passes from one image to the next.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    /// The listening socket.
+    pub(crate) listener: OwnedFd,
+    /// Whether the daemon made the socket's file, and not systemd.
+    pub(crate) made: bool,
+    /// The locked lock file.
+    pub(crate) lock: OwnedFd,
+    /// Answers to be sent once the new image is ready.
+    pub(crate) answers: Vec<Parting>,
+}
+
+/// A connection whose last answer is sent by the next image.
+#[derive(Debug)]
+pub(crate) struct Parting {
+    pipe: OwnedFd,
+    stream: OwnedFd,
+}
+
+/// An answer's bytes, kept where the next image finds them.
+#[derive(Debug)]
+pub(crate) struct Kept(OwnedFd);
+
+impl Kept {
+    /// Keeps these bytes; they must fit into a pipe, 64 KiB.
+    pub(crate) fn new(answer: &[u8]) -> io::Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        File::from(write).write_all(answer)?;
+        Ok(Self(read))
+    }
+}
+
+impl Parting {
+    /// The answer that this connection is still to get.
+    pub(crate) fn new(stream: impl Into<OwnedFd>, Kept(pipe): Kept) -> Self {
+        Self { pipe, stream: stream.into() }
+    }
+
+    /// Sends the answer and ends the connection.
+    pub(crate) fn send(self) -> io::Result<()> {
+        let mut answer = Vec::new();
+        File::from(self.pipe).read_to_end(&mut answer)?;
+        let mut stream = UnixStream::from(self.stream);
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(&answer)
+    }
+}
+
+impl Handover {
+    /// Replaces this process's image by a fresh one of the same program, with the same arguments. Returns only if the system
+    /// refuses.
+    pub(crate) fn exec(&self) -> io::Error {
+        // A signal to lock would end the new image before it can handle it; what it asks for is being done.
+        process::ignore_lock_signal();
+        for fd in self.descriptors() {
+            if let Err(error) = rustix::io::fcntl_setfd(fd, FdFlags::empty()) {
+                return error.into();
+            }
+        }
+        let mut arguments = std::env::args_os();
+        let mut command = Command::new("/proc/self/exe");
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        command.args(arguments).env(VARIABLE, self.describe()).exec()
+    }
+
+    /// What the image before handed over, if it did. Must be called before there are threads, once.
+    pub(crate) fn take() -> Option<Self> {
+        let numbers = numbers(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
+        let [listener, made, lock, answers @ ..] = numbers.as_slice() else { return None };
+        let answers = answers.chunks_exact(2).map(|pair| {
+            let [pipe, stream] = pair else { return None };
+            Some(Parting { pipe: process::adopt(*pipe)?, stream: process::adopt(*stream)? })
+        });
+        Some(Self {
+            listener: process::adopt(*listener)?,
+            made: *made == 1,
+            lock: process::adopt(*lock)?,
+            answers: answers.collect::<Option<_>>()?,
+        })
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        let answers = self.answers.iter().flat_map(|answer| [&answer.pipe, &answer.stream]);
+        [&self.listener, &self.lock].into_iter().chain(answers)
+    }
+
+    fn describe(&self) -> String {
+        let (listener, made, lock) = (self.listener.as_raw_fd(), i32::from(self.made), self.lock.as_raw_fd());
+        let mut text = format!("{} {listener} {made} {lock}", std::process::id());
+        for answer in &self.answers {
+            text.push_str(&format!(" {} {}", answer.pipe.as_raw_fd(), answer.stream.as_raw_fd()));
+        }
+        text
+    }
+}
+
+/// The descriptors that `VARIABLE`'s text names for the process `own`, in ascending order: those that must stay open.
+pub(crate) fn kept(text: Option<&str>, own: u32) -> Vec<RawFd> {
+    let Some(numbers) = text.and_then(|text| numbers(text, own)) else { return Vec::new() };
+    // The second number says who made the socket.
+    let mut kept: Vec<RawFd> =
+        numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
+    kept.sort_unstable();
+    kept
+}
+
+/// The numbers after the process id, if it is this process that is meant.
+fn numbers(text: &str, own: u32) -> Option<Vec<RawFd>> {
+    let (pid, rest) = text.split_once(' ')?;
+    if pid.parse::<u32>().ok()? != own {
+        return None;
+    }
+    let numbers: Vec<RawFd> = rest.split(' ').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    (numbers.len() >= 3 && numbers.len() % 2 == 1 && numbers.iter().all(|number| *number >= 0))
+        .then_some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_for_the_process_that_is_meant() {
+        assert_eq!(kept(Some("7 9 1 4 12 11"), 7), [4, 9, 11, 12]);
+        for foreign in [
+            None,
+            Some("8 9 1 4"),
+            Some("7 9 1"),
+            Some("7 9 1 4 5"),
+            Some("7 9 1 -4"),
+            Some("7 x 1 4"),
+            Some(""),
+        ] {
+            assert!(kept(foreign, 7).is_empty(), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_reaches_its_peer_by_way_of_a_pipe() {
+        let (mut peer, stream) = UnixStream::pair().unwrap();
+        let kept = Kept::new(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        Parting::new(stream, kept).send().unwrap();
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "HTTP/1.1 200 OK\r\n\r\n");
+    }
+}

@@ -1,0 +1,232 @@
+//! Locking: nothing is left in memory, nobody is turned away, and what comes after finds the vault locked.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use secretsd_tests::env::{CHEAP_KDF, Env};
+use secretsd_tests::http::Answer;
+use secretsd_tests::{process, programs};
+use serde_json::json;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What every canary is made of, and nothing in the daemon itself.
+const MARK: &str = "CaNaRy-";
+
+/// Text of this length in which every piece of 20 characters says which canary it is.
+fn canary(index: usize, length: usize) -> String {
+    let mut text = String::new();
+    while text.len() < length {
+        text.push_str(&format!("{MARK}{index:02};"));
+    }
+    text.truncate(length);
+    text
+}
+
+/// Which canaries are somewhere in the process's memory.
+fn canaries_in_memory(pid: u32) -> BTreeSet<String> {
+    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut found = BTreeSet::new();
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with('r'))) {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // The kernel's own mappings cannot be read.
+        let length = memory.read_at(&mut bytes, from).unwrap_or(0);
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        for (at, _) in text.match_indices(MARK) {
+            found.insert(text[at..].chars().take(MARK.len() + 2).collect());
+        }
+    }
+    found
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !done() {
+        assert!(Instant::now() < deadline, "never {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn memory_holds_nothing_after_a_lock() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can read the memory of a process that is not dumpable");
+        return;
+    }
+    let env = Env::started(programs!());
+    let passphrase = canary(0, 40);
+    env.post("/vault/init", &json!({ "passphrase": passphrase })).expect(201);
+    let sizes = [40, 4_000, 60_000];
+    for index in 1..=24 {
+        env.store(&format!("SECRET_{index}"), &canary(index, sizes[index % sizes.len()]));
+    }
+    env.post("/user/secrets/reveal", &json!({ "secrets": ["*"], "purpose": "test" })).expect(200);
+    // The scan must find what is there: a note is kept in memory while the vault is open.
+    let id = env.store("NOTED", "x")["id"].as_str().unwrap().to_owned();
+    let note = json!({ "note": canary(25, 40) });
+    env.request("PATCH", &format!("/user/secrets/{id}")).json(&note).send().expect(200);
+    assert!(canaries_in_memory(env.pid()).contains(&format!("{MARK}25")), "the scan is blind");
+
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(canaries_in_memory(env.pid()), BTreeSet::new());
+
+    // The same for a wrong key, and for a key that opens but is locked again at once.
+    env.post("/vault/unlock", &json!({ "passphrase": canary(30, 40) })).expect_error(403, "wrong_key_error");
+    env.post("/vault/unlock", &json!({ "passphrase": passphrase })).expect(200);
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(canaries_in_memory(env.pid()), BTreeSet::new());
+}
+
+#[test]
+fn the_process_the_socket_and_the_token_stay() {
+    let env = Env::unlocked(programs!());
+    let (pid, token) = (env.pid(), env.token());
+    let inode = |env: &Env| std::os::unix::fs::MetadataExt::ino(&fs::metadata(env.socket()).unwrap());
+    let before = inode(&env);
+    let status = env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(status["state"], "locked");
+    assert_eq!((env.listener(), env.token(), inode(&env)), (Some(pid), token, before));
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(name.trim_end(), "secretsd");
+    // Hardened again, and with nothing inherited but what it needs.
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    if rustix::process::geteuid().is_root() {
+        let open = |env: &Env| fs::read_dir(format!("/proc/{}/fd", env.pid())).unwrap().count();
+        let before = open(&env);
+        for _ in 0..5 {
+            env.post("/vault/lock", &json!({})).expect(200);
+        }
+        assert!(open(&env) <= before, "descriptors are left open: {before}, {}", open(&env));
+    }
+    // A second daemon is still kept out: the lock on the vault was never let go.
+    let (status, said) = env.fail_to_start(env.daemon_command());
+    assert_eq!(status.code(), Some(3), "{said}");
+    assert!(said.contains(&pid.to_string()), "{said}");
+}
+
+#[test]
+fn the_answer_to_a_lock_is_like_any_other() {
+    let env = Env::unlocked(programs!());
+    let answer = env.post("/vault/lock", &json!({}));
+    for header in ["x-request-id", "content-type", "cache-control"] {
+        assert!(answer.header(header).is_some(), "{header} is missing");
+    }
+    assert_eq!(answer.header("connection"), Some("close"));
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(env.state(), "locked");
+    let curl = env.curl([
+        "-X",
+        "POST",
+        "-H",
+        &format!("Authorization: Bearer {}", env.token()),
+        "http://localhost/api/v1/vault/lock",
+    ]);
+    assert!(curl.status.success(), "{curl:?}");
+}
+
+#[test]
+fn locks_at_once_are_all_answered() {
+    let env = Env::unlocked(programs!());
+    thread::scope(|scope| {
+        let locks: Vec<_> = (0..8).map(|_| scope.spawn(|| env.post("/vault/lock", &json!({})))).collect();
+        for lock in locks {
+            assert_eq!(lock.join().unwrap().expect(200)["state"], "locked");
+        }
+    });
+    assert_eq!(env.state(), "locked");
+}
+
+#[test]
+fn no_request_fails_while_the_daemon_locks_and_unlocks() {
+    let mut env = Env::new(programs!());
+    let key = env.private_file("key", [7; 32]);
+    env.start();
+    env.post("/vault/init", &json!({ "key_file": key })).expect(201);
+    env.store("A", "the-value");
+    let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let reveal = json!({ "secrets": ["A"], "purpose": "test" });
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (env, done, answered, reveal) = (&env, &done, &answered, &reveal);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let answer: Answer = match number % 2 {
+                        0 => env.get("/user/secrets"),
+                        _ => env.post("/user/secrets/reveal", reveal),
+                    };
+                    // A connection of its own for each request: every one is answered.
+                    match answer.status {
+                        200 => {}
+                        403 => drop(answer.expect_error(403, "vault_locked_error")),
+                        other => panic!("answered {other}: {}", answer.text()),
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..10 {
+            env.post("/vault/lock", &json!({})).expect(200);
+            let refused = env.post("/user/secrets/reveal", &reveal);
+            refused.expect_error(403, "vault_locked_error");
+            env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(answered.load(Ordering::Relaxed) >= 20);
+    assert_eq!(env.value("A"), "the-value");
+}
+
+#[test]
+fn a_signal_locks_and_a_second_one_does_no_harm() {
+    let env = Env::unlocked(programs!());
+    for _ in 0..5 {
+        process::signal(env.pid(), Signal::USR1);
+    }
+    wait_until("locked", || env.state() == "locked");
+    assert_eq!(env.listener(), Some(env.pid()));
+    process::signal(env.pid(), Signal::USR1);
+    assert_eq!(env.state(), "locked");
+}
+
+#[test]
+fn an_idle_vault_locks_itself_and_empties_its_memory() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!("{CHEAP_KDF}[auto_lock]\nidle_seconds = 1\n"));
+    env.start();
+    let passphrase = canary(0, 40);
+    env.post("/vault/init", &json!({ "passphrase": passphrase })).expect(201);
+    env.store("A", &canary(1, 40));
+    wait_until("locked by itself", || env.state() == "locked");
+    if rustix::process::geteuid().is_root() {
+        // The image is replaced just after the state says so.
+        wait_until("empty", || canaries_in_memory(env.pid()).is_empty());
+    }
+    env.post("/vault/unlock", &json!({ "passphrase": passphrase })).expect(200);
+}
+
+#[test]
+fn a_lock_does_not_wait_for_a_slow_request() {
+    use std::io::Write;
+    let env = Env::unlocked(programs!());
+    let mut slow = std::os::unix::net::UnixStream::connect(env.socket()).unwrap();
+    write!(
+        slow,
+        "POST /api/v1/user/secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        env.token()
+    )
+    .unwrap();
+    wait_until("received", || env.get("/vault").status == 200);
+    let started = Instant::now();
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert!(started.elapsed() < Duration::from_secs(4), "a slow request held the lock up");
+}
