@@ -9,6 +9,8 @@ mod batch;
 mod catalog;
 mod derivation;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod keeper;
 mod manifest;
 mod mask;
