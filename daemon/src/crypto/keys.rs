@@ -29,7 +29,8 @@ pub(crate) struct Identity {
 
 /// The keys of an unlocked vault, each for one purpose:
 /// `HKDF-SHA256(ikm = data key, salt = empty, info = label ‖ vault id ‖ epoch)` with the epoch as big-endian
-/// u32 (RFC 5869). ring keeps its HMAC keys and this struct inline, so pinning the struct pins them all.
+/// u32 (RFC 5869), 32 bytes each. The labels are `secretsd/1/` and `record` (for sealed blobs), `header`, `manifest`
+/// (for the rows that the manifest counts), `audit` or `anchor`. ring keeps its HMAC keys and this struct inline, so pinning the struct pins them all.
 pub(crate) struct Keys {
     identity: Identity,
     data: DataKey,

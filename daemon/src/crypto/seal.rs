@@ -1,8 +1,9 @@
 //! Sealed blobs: `0x01 ‖ salt (16) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`, AES-256-GCM.
 //!
-//! Each blob has a key of its own, HKDF-SHA256 of the record key with the blob's salt and its place, so
-//! that random nonces never meet under one key. The place is authenticated as well: a blob moved to
-//! another row, column, version, epoch or vault does not open.
+//! Each blob has a key of its own, `HKDF-SHA256(ikm = record key, salt = the blob's, info = AAD)`, so that random
+//! nonces never meet under one key. The AAD is the blob's place: a blob moved to another row, column, version, epoch
+//! or vault does not open. What is encrypted is `length (u32, big-endian) ‖ plaintext ‖ zeros`, as long in all as
+//! `padded_len` says, and nothing else opens.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf;

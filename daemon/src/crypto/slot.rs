@@ -103,7 +103,8 @@ pub(crate) struct SlotKey(Zeroizing<[u8; 32]>);
 
 impl SlotKey {
     /// Derives the slot's key from what the caller brought: Argon2id (RFC 9106, version 0x13) for a passphrase,
-    /// HKDF-SHA256 for material that is random already. Bounds are checked before memory is taken.
+    /// `HKDF-SHA256(ikm = secret, salt = the slot's, info = "secretsd/1/slot")` for material that is random already;
+    /// of a recovery key, its 32 bytes. Bounds are checked before memory is taken.
     pub(crate) fn derive(params: &SlotParams, secret: &[u8]) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; 32]);
         if params.kind != SlotKind::Passphrase {

@@ -2,7 +2,7 @@
 //! of the vault is authentic in itself; only something beside it can tell that it is old.
 //!
 //! `"SDA1" ‖ vault id (16) ‖ lineage (16) ‖ epoch (u32) ‖ generation (u64) ‖ MAC (32)`, integers big-endian.
-//! The MAC, under the anchor key of that epoch, is over all before it. The file is renewed within a second
+//! The MAC, under the anchor key of that epoch, is over all before it as one part. The file is renewed within a second
 //! after a commit, not before each answer, which would double the cost of a write: until then an old copy
 //! may pass for the present one by less than that second.
 

@@ -50,8 +50,9 @@ pub fn slot_params(data: &[u8]) {
     let in_bounds = (19_456..=2_097_152).contains(&row.memory_kib)
         && (2..=16).contains(&row.passes)
         && (1..=8).contains(&row.lanes);
-    // What is allowed to be dear is not tried out.
-    if kind == SlotKind::Passphrase && in_bounds && (row.memory_kib, row.passes, row.lanes) > (19_500, 2, 8) {
+    // What may be dear is not tried out, and the cheapest only now and then: the fuzzer would do nothing else.
+    let cheapest = (row.memory_kib, row.passes, row.lanes) == (19_456, 2, 1) && row.salt == [0; 16];
+    if kind == SlotKind::Passphrase && in_bounds && !cheapest {
         return;
     }
     let outcome = slots::open_one(&[row], Identity { vault: [9; 16], epoch: 1 }, kind, secret);

@@ -10,7 +10,8 @@ use super::Error;
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
-/// audit entries (u64) ‖ audit head (32)`, integers big-endian.
+/// audit entries (u64) ‖ audit head (32)`, integers big-endian, sealed with the lineage as row and the generation as
+/// version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
     /// Counts commits.

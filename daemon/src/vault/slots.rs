@@ -17,7 +17,7 @@ pub(super) struct NewSlot {
     key: SlotKey,
 }
 
-/// What is kept about a slot for its owner, sealed.
+/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
