@@ -88,6 +88,13 @@ impl Failure {
         self
     }
 
+    /// 500: the vault is not as it was written. The text names what was found, never what was asked.
+    fn corrupt(detail: String) -> Self {
+        let mut failure = Self::new(ErrorType::VaultCorruptError, "");
+        failure.body.detail = detail.into();
+        failure
+    }
+
     fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.body.errors = errors;
         self
@@ -190,9 +197,15 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
             ),
-            vault::Error::Corrupt(_) => Self::new(
+            vault::Error::Corrupt(what) => Self::corrupt(format!(
+                "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
+            )),
+            vault::Error::AuditBroken(entry) => Self::corrupt(format!(
+                "The audit log is broken at entry {entry}: it was changed by something else; the entries before are as they were written"
+            )),
+            vault::Error::AnchorDamaged => Self::new(
                 Type::VaultCorruptError,
-                "The vault was damaged or changed by something else; run `secretctl verify` or restore a backup",
+                "The guard against rollback was changed by something else; if the vault is the newest you have, remove the file `anchor` in the state directory and unlock again",
             ),
             vault::Error::RolledBack => Self::new(
                 Type::VaultCorruptError,
@@ -265,7 +278,9 @@ mod tests {
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::Storage(secret()), Type::StorageError),
-            (vault::Error::Corrupt(secret()), Type::VaultCorruptError),
+            (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
+            (vault::Error::AuditBroken(3), Type::VaultCorruptError),
+            (vault::Error::AnchorDamaged, Type::VaultCorruptError),
             (vault::Error::RolledBack, Type::VaultCorruptError),
             (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),
             (vault::Error::Timeout, Type::GatewayTimeoutError),

@@ -43,9 +43,8 @@ pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict
         return Ok(Verdict::Current);
     }
     let content = files::read_private(path, 4_096).map_err(storage)?;
-    let damaged = || Error::Corrupt("the anchor that guards against rollback is damaged".to_owned());
     let identity = keys.identity();
-    let fields = parse(&content).ok_or_else(damaged)?;
+    let fields = parse(&content).ok_or(Error::AnchorDamaged)?;
     if fields.vault != identity.vault {
         return Ok(Verdict::RolledBack);
     }
@@ -54,8 +53,8 @@ pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict
     if fields.epoch != identity.epoch {
         return Ok(if fields.epoch < identity.epoch { Verdict::Current } else { Verdict::RolledBack });
     }
-    let (signed, mac) = content.split_last_chunk::<MAC>().ok_or_else(damaged)?;
-    keys.verify(Purpose::Anchor, &[signed], mac).map_err(|_| damaged())?;
+    let (signed, mac) = content.split_last_chunk::<MAC>().ok_or(Error::AnchorDamaged)?;
+    keys.verify(Purpose::Anchor, &[signed], mac).map_err(|_| Error::AnchorDamaged)?;
     let behind = fields.progress.generation > vault.generation || fields.progress.lineage != vault.lineage;
     Ok(if behind { Verdict::RolledBack } else { Verdict::Current })
 }

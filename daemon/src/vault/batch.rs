@@ -359,7 +359,7 @@ impl<'a> Batch<'a> {
 
     fn delete_record(&mut self, record: &Record) -> Result<(), Error> {
         let row = self.writing.record(RecordKind::Secret, record.id.as_bytes(), record.version)?;
-        self.delete_row(&row.ok_or_else(|| Error::Corrupt("a secret's row is missing".to_owned()))?)
+        self.delete_row(&row.ok_or_else(|| Error::Corrupt("a secret's row is missing"))?)
     }
 
     fn insert_value(&mut self, record: &Record, value: &SecretValue) -> Result<(), Error> {
@@ -375,7 +375,7 @@ impl<'a> Batch<'a> {
 
     fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
         let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), record.meta.value_version)?;
-        let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing".to_owned()))?;
+        let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing"))?;
         StoredValue::open(self.keys, &row).map(|(_, value)| value)
     }
 

@@ -50,9 +50,15 @@ pub(crate) enum Error {
     /// The disk is full or failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
-    /// Damage or tampering was found.
+    /// Damage or tampering was found: what, in words for the owner.
     #[error("damage: {0}")]
-    Corrupt(String),
+    Corrupt(&'static str),
+    /// The audit log's first entry, by number, that is not as it was written.
+    #[error("damage: the audit log is broken at entry {0}")]
+    AuditBroken(u64),
+    /// The rollback guard is not as it was written.
+    #[error("damage: the rollback guard was changed")]
+    AnchorDamaged,
     /// The vault is older than its rollback guard, so nothing is written to it.
     #[error("rollback detected: the vault is older than its rollback guard")]
     RolledBack,
@@ -78,6 +84,8 @@ impl Error {
         match self {
             Self::Storage(_)
             | Self::Corrupt(_)
+            | Self::AuditBroken(_)
+            | Self::AnchorDamaged
             | Self::NewerFormat { .. }
             | Self::Timeout
             | Self::Internal(_) => true,
@@ -103,7 +111,8 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Full | store::Error::Io(_) => Self::Storage(error.to_string()),
-            store::Error::NotAVault | store::Error::Damaged(_) => Self::Corrupt(error.to_string()),
+            store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
+            store::Error::Damaged(what) => Self::Corrupt(what),
             store::Error::NewerFormat(found) => Self::NewerFormat { found, known: store::FORMAT },
         }
     }
@@ -114,9 +123,10 @@ impl From<crypto::Error> for Error {
         match error {
             crypto::Error::Random => Self::Internal("the system gives no random numbers"),
             crypto::Error::Derivation => Self::Internal("key derivation got no memory"),
-            crypto::Error::NotAuthentic | crypto::Error::Malformed | crypto::Error::CostOutOfBounds => {
-                Self::Corrupt(error.to_string())
+            crypto::Error::NotAuthentic | crypto::Error::Malformed => {
+                Self::Corrupt("something is not authentic")
             }
+            crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
 }

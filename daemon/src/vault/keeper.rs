@@ -116,7 +116,7 @@ impl Locked {
     fn open(&mut self, path: &Path) -> Result<&Store, Error> {
         if self.store.is_none() {
             if !files::check_private_file(path).map_err(|error| Error::Storage(error.to_string()))? {
-                return Err(Error::Corrupt("the vault's file has disappeared".to_owned()));
+                return Err(Error::Corrupt("the vault's file has disappeared"));
             }
             self.store = Some(Store::open(path)?);
         }

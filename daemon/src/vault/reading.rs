@@ -122,5 +122,5 @@ impl Reading<'_> {
 }
 
 fn broken_at(sequence: u64) -> Error {
-    Error::Corrupt(format!("the audit log is broken at entry {sequence}"))
+    Error::AuditBroken(sequence)
 }

@@ -109,7 +109,7 @@ impl Unlocked {
             let Verified { manifest, catalog, slots } = verify(&store, &self.keys, &header)?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
-                return Err(Error::Corrupt("the vault was replaced while it was in use".to_owned()));
+                return Err(Error::Corrupt("the vault was replaced while it was in use"));
             }
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
             self.store = Some(store);
@@ -223,7 +223,7 @@ impl Unlocked {
         Reading { store: &copy, keys: &self.keys, catalog: &catalog, manifest: &manifest }
             .verify_contents()?;
         if manifest != self.manifest {
-            return Err(Error::Corrupt("the copy is not the vault".to_owned()));
+            return Err(Error::Corrupt("the copy is not the vault"));
         }
         Ok(copy.close()?)
     }
@@ -270,7 +270,7 @@ struct Verified {
 /// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
 /// record's metadata, the audit log's head.
 fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
-    let corrupt = |what: &str| Err(Error::Corrupt(what.to_owned()));
+    let corrupt = |what| Err(Error::Corrupt(what));
     let slots = store.slots()?;
     let mac = slots::header_mac(keys, header, &slots);
     if mac != header.mac {
@@ -290,7 +290,7 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
             RecordKind::Secret => {
                 let record = open_record(keys, &row)?;
                 if records.insert(record.id, Arc::new(record)).is_some() {
-                    return Err(Error::Corrupt("a secret is there twice".to_owned()));
+                    return Err(Error::Corrupt("a secret is there twice"));
                 }
             }
             RecordKind::Value => {
@@ -328,6 +328,6 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
 /// Opens a secret's metadata.
 fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
     let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
-        .map_err(|_| Error::Corrupt("a secret's metadata is not authentic".to_owned()))?;
+        .map_err(|_| Error::Corrupt("a secret's metadata is not authentic"))?;
     Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }
