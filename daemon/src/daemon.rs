@@ -52,7 +52,8 @@ impl Error {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(config::Error::Usage(_)) => 2,
-            Self::Vault(StartError::Running(_)) | Self::Listener(listener::Error::Busy(_)) => 3,
+            Self::Vault(StartError::Running(_))
+            | Self::Listener(listener::Error::Busy(_) | listener::Error::Shared(_)) => 3,
             Self::Config(
                 config::Error::Line { .. }
                 | config::Error::Absent(_)
@@ -78,7 +79,10 @@ pub(crate) fn run(config: Config) -> Result<(), Error> {
     let handover = Handover::take();
     let handed = Bound::from_systemd()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(config, handed, handover))
+    let outcome = runtime.block_on(live(config, handed, handover));
+    // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The owner's token: new at each start, in a file that only the owner reads.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
@@ -36,7 +37,7 @@ impl OwnerToken {
         let path = files::private_dir(parent)?.join(name);
         files::check_private_file(&path)?;
         files::replace_private(&path, token.as_bytes())?;
-        Ok((Self(token), TokenFile(path)))
+        Ok((Self(token), TokenFile::at(path)))
     }
 
     /// The token that the image before this one made: locking does not shut its holders out. If it is gone, a new one.
@@ -44,7 +45,7 @@ impl OwnerToken {
         let Ok(content) = files::read_private(path, TOKEN_LENGTH) else { return Self::create(path) };
         match std::str::from_utf8(&content) {
             Ok(token) if data_encoding::BASE64URL_NOPAD.decode_len(token.len()) == Ok(32) => {
-                Ok((Self(Zeroizing::new(token.to_owned())), TokenFile(path.to_owned())))
+                Ok((Self(Zeroizing::new(token.to_owned())), TokenFile::at(path.to_owned())))
             }
             _ => Self::create(path),
         }
@@ -70,13 +71,27 @@ impl fmt::Debug for OwnerToken {
 
 /// The file that the token was written to.
 #[derive(Debug)]
-pub(crate) struct TokenFile(PathBuf);
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    /// Device and inode, to tell it from one that another daemon has put in its place.
+    identity: Option<(u64, u64)>,
+}
 
 impl TokenFile {
-    /// Removes it: the token is worth nothing when the daemon is gone.
-    pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(self.0);
+    fn at(path: PathBuf) -> Self {
+        Self { identity: identity_of(&path), path }
     }
+
+    /// Removes it, if it is still the one: the token is worth nothing when the daemon is gone.
+    pub(crate) fn remove(self) {
+        if self.identity.is_some() && identity_of(&self.path) == self.identity {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

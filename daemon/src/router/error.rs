@@ -185,6 +185,18 @@ impl From<vault::Error> for Failure {
             vault::Error::Stale => {
                 Self::new(Type::ConflictError, "The secret has changed meanwhile; read it again and repeat")
             }
+            vault::Error::KeysChanged => Self::new(
+                Type::ConflictError,
+                "The vault's keys have changed meanwhile; list them and repeat what is still wanted",
+            ),
+            vault::Error::VaultMissing => Self::new(
+                Type::ConflictError,
+                "There was a vault here and its file is gone: put it back; or, to start anew without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
+            ),
+            vault::Error::UnsafeFile(_) => Self::new(
+                Type::StorageError,
+                "A file of the vault is not a private regular file of yours; the daemon's log says which and what to do",
+            ),
             vault::Error::LastKey => Self::new(
                 Type::ConflictError,
                 "This is the last key that opens the vault; add another before removing it",
@@ -193,6 +205,10 @@ impl From<vault::Error> for Failure {
                 "provider",
                 Invalid::new(FieldErrorType::Enum, "a provider that the presets list is expected"),
             )]),
+            vault::Error::DiskFull => Self::new(
+                Type::StorageError,
+                "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)",
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
@@ -275,8 +291,12 @@ mod tests {
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::KeysChanged, Type::ConflictError),
+            (vault::Error::VaultMissing, Type::ConflictError),
+            (vault::Error::UnsafeFile(secret()), Type::StorageError),
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
+            (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
             (vault::Error::AuditBroken(3), Type::VaultCorruptError),

@@ -51,6 +51,11 @@ impl<'a> Batch<'a> {
         Ok(Self { writing, keys, catalog, lineage, manifest, done: Committed::default() })
     }
 
+    /// Whether nothing was done since `before`.
+    pub(super) fn is_idle(&self, before: &Manifest) -> bool {
+        self.manifest == *before
+    }
+
     /// Makes everything durable, with the manifest that accounts for it. Returns what was done, and the vault's lineage and
     /// manifest from now on.
     pub(super) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {

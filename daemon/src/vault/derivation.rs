@@ -1,5 +1,6 @@
 //! Deriving keys off the request path: one at a time, few in the queue, and wrong ones answered late.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -28,14 +29,14 @@ const KEY_FILE_MAX: u64 = 4_096;
 /// The queue for derivations.
 pub(super) struct Derivations {
     /// One at a time: each may take gigabytes and a core.
-    turn: Semaphore,
-    waiting: AtomicUsize,
+    turn: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     wrong_in_a_row: AtomicU32,
 }
 
 impl Default for Derivations {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), waiting: AtomicUsize::new(0), wrong_in_a_row: AtomicU32::new(0) }
+        Self { turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), wrong_in_a_row: AtomicU32::new(0) }
     }
 }
 
@@ -45,10 +46,16 @@ impl Derivations {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _place = Place::take(&self.waiting)?;
-        let _turn =
-            self.turn.acquire().await.map_err(|_| Error::Internal("the derivation queue is closed"))?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal("a derivation panicked"))?
+        let place = Place::take(Arc::clone(&self.waiting))?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.map_err(|_| Error::Internal("the derivation queue is closed"))?;
+        let derivation = tokio::task::spawn_blocking(move || {
+            // Both go with the work and not with its caller: one that hangs up does not make room for the next
+            // while its derivation still runs.
+            let (_place, _turn) = (place, turn);
+            work()
+        });
+        derivation.await.map_err(|_| Error::Internal("a derivation panicked"))?
     }
 
     /// Delays the answer to a wrong key, longer each time. Only its own caller waits: the turn is already given on.
@@ -66,17 +73,18 @@ impl Derivations {
     }
 }
 
-/// A place in the queue, given back when dropped: also when the caller goes away.
-struct Place<'a>(&'a AtomicUsize);
+/// A place in the queue, given back when dropped.
+struct Place(Arc<AtomicUsize>);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Result<Self, Error> {
+impl Place {
+    fn take(waiting: Arc<AtomicUsize>) -> Result<Self, Error> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
         let place = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
+        if before >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -100,8 +108,9 @@ pub(super) fn secret_of(key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Erro
         Key::File(path) => {
             let unusable = |message| Error::UnusableKey(KeyField::KeyFile, Invalid::new(ValueError, message));
             let content = files::read_private(&path, KEY_FILE_MAX).map_err(|error| {
-                // Not the system's words: they would tell a caller about files that it cannot see itself.
-                tracing::info!(%error, "a key file cannot be used");
+                // The caller is not told more, which would tell of files that it cannot see itself; the log is not
+                // told the path, which is the caller's text.
+                tracing::info!(reason = error.reason(), "a key file cannot be used");
                 unusable(
                     "the key file cannot be used; name a regular file of yours by its absolute path, with mode 0600 and at most 4096 bytes",
                 )
@@ -116,5 +125,52 @@ pub(super) fn secret_of(key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Erro
                 .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
             Ok((SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_hangs_up_keeps_its_place_until_its_derivation_ends() {
+        let derivations = Arc::new(Derivations::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let derivations = Arc::clone(&derivations);
+            async move {
+                let work = move || {
+                    let _ = started.send(());
+                    let _ = held.recv();
+                    Ok(())
+                };
+                derivations.run(work).await
+            }
+        });
+        running.await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(derivations.turn.available_permits(), 0);
+        assert_eq!(derivations.waiting.load(Ordering::Relaxed), 1);
+
+        // The queue behind it is as long as it says, and one more is turned away.
+        let waiting: Vec<_> = (1..QUEUE)
+            .map(|_| {
+                let derivations = Arc::clone(&derivations);
+                tokio::spawn(async move { derivations.run(|| Ok(())).await })
+            })
+            .collect();
+        while derivations.waiting.load(Ordering::Relaxed) < QUEUE {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(derivations.run(|| Ok(())).await, Err(Error::TooManyUnlocks)));
+        release.send(()).unwrap();
+        for one in waiting {
+            one.await.unwrap().unwrap();
+        }
+        assert_eq!(derivations.waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,7 +3,7 @@
 use secrets_proto::Invalid;
 
 use crate::caller::Scope;
-use crate::{crypto, store};
+use crate::{crypto, files, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,13 +41,25 @@ pub(crate) enum Error {
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed meanwhile")]
     Stale,
+    /// The key slots are not what they were when the operation began.
+    #[error("the key slots have changed meanwhile")]
+    KeysChanged,
+    /// `init` where the rollback guard or log of a vault lies, but no vault.
+    #[error("there was a vault, and its file is gone")]
+    VaultMissing,
+    /// A file of the vault is not a private regular file.
+    #[error("a file of the vault is not safe: {0}")]
+    UnsafeFile(String),
     /// The key slot is the last one.
     #[error("the last key slot")]
     LastKey,
     /// No preset for this provider.
     #[error("unknown preset")]
     UnknownPreset,
-    /// The disk is full or failing. Nothing was reported done; reads go on.
+    /// The disk is full. Nothing was reported done; reads, deleting and locking go on.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
     /// Damage or tampering was found: what, in words for the owner.
@@ -82,7 +94,9 @@ impl Error {
     /// Whether something is wrong with the vault or the program, not with what was asked.
     pub(super) const fn is_fault(&self) -> bool {
         match self {
-            Self::Storage(_)
+            Self::DiskFull
+            | Self::Storage(_)
+            | Self::UnsafeFile(_)
             | Self::Corrupt(_)
             | Self::AuditBroken(_)
             | Self::AnchorDamaged
@@ -100,6 +114,8 @@ impl Error {
             | Self::Missing(_)
             | Self::NameTaken
             | Self::Stale
+            | Self::KeysChanged
+            | Self::VaultMissing
             | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,
@@ -110,10 +126,28 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Full | store::Error::Io(_) => Self::Storage(error.to_string()),
+            store::Error::Full => Self::DiskFull,
+            store::Error::Io(_) => Self::Storage(error.to_string()),
             store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
             store::Error::Damaged(what) => Self::Corrupt(what),
             store::Error::NewerFormat(found) => Self::NewerFormat { found, known: store::FORMAT },
+        }
+    }
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io(_, ref cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                Self::DiskFull
+            }
+            files::Error::Io(..) => Self::Storage(error.to_string()),
+            files::Error::Relative(_)
+            | files::Error::Symlink(_)
+            | files::Error::WrongKind(..)
+            | files::Error::ForeignOwner(..)
+            | files::Error::TooOpen { .. }
+            | files::Error::TooLarge(..) => Self::UnsafeFile(error.to_string()),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! that thread ([`keeper`]), which runs it as part of a [`batch`].
 
 mod anchor;
+mod ballast;
 mod batch;
 mod catalog;
 mod derivation;
@@ -334,7 +335,7 @@ impl Vault {
         purge: bool,
     ) -> Result<(), Error> {
         check(caller, Scope::Write)?;
-        self.write(caller, move |batch, caller| {
+        self.write_again(caller, move |batch, caller| {
             if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
         })
         .await
@@ -452,7 +453,7 @@ impl Vault {
         check(caller, Scope::Admin)?;
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
-        let keys_before = found.slots.len();
+        let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
         let (kind, secret) = derivation::secret_of(key)?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
@@ -469,7 +470,7 @@ impl Vault {
             .await;
         let slots = self.derivations.delay_if_wrong(derived).await?;
         let kept = slots.len();
-        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots)).await?;
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac)).await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
     }
 
@@ -532,13 +533,32 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        self.shared.read().view()?;
         let caller = caller.clone();
-        self.ask(|reply| {
-            let work = move |batch: &mut Batch<'_>| work(batch, &caller);
-            Command::Write(Box::new(Job { work: Some(work), result: None, reply }))
+        let mut work = Some(work);
+        self.submit(false, move |batch| {
+            let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
+            work(batch, &caller)
         })
         .await
+    }
+
+    /// The same for a write that frees room, and so may run once more when the disk was found full.
+    async fn write_again<T, F>(&self, caller: &Caller, mut work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        let caller = caller.clone();
+        self.submit(true, move |batch| work(batch, &caller)).await
+    }
+
+    async fn submit<T, F>(&self, frees_room: bool, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.shared.read().view()?;
+        self.ask(|reply| Command::Write(Box::new(Job { frees_room, work, result: None, reply }))).await
     }
 }
 
@@ -555,15 +575,19 @@ fn check(caller: &Caller, scope: Scope) -> Result<(), Error> {
 
 /// A write on its way through a batch.
 struct Job<T, F> {
-    work: Option<F>,
+    frees_room: bool,
+    work: F,
     result: Option<Result<T, Error>>,
     reply: Reply<T>,
 }
 
-impl<T: Send, F: FnOnce(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
+impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
+    fn frees_room(&self) -> bool {
+        self.frees_room
+    }
+
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
-        let work = self.work.take().ok_or(Error::Internal("a write ran twice"))?;
-        match work(batch) {
+        match (self.work)(batch) {
             Err(error) if error.is_fault() => Err(error),
             result => {
                 self.result = Some(result);

@@ -171,6 +171,10 @@ impl Unlocked {
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
         work(&mut batch)?;
+        if batch.is_idle(manifest) {
+            // Every write of it was refused: there is nothing to make durable.
+            return Ok(Committed::default());
+        }
         let committed;
         (committed, *lineage, *manifest) = batch.commit()?;
         *slots = committed.slots.unwrap_or(*slots);
@@ -202,14 +206,13 @@ impl Unlocked {
     /// A verified copy of the vault: one consistent state, without log or free space.
     pub(super) fn backup(&mut self, caller: &Caller) -> Result<Vec<u8>, Error> {
         let path = self.path.with_extension("db.copy");
-        let storage = |error: files::Error| Error::Storage(error.to_string());
-        files::remove_if_there(&path).map_err(storage)?;
-        files::open_private(&path).map_err(storage)?;
+        files::remove_if_there(&path)?;
+        files::open_private(&path)?;
         let copied = self.copy_to(&path).and_then(|()| {
-            let mut copy = files::read_private(&path, BACKUP_MAX).map_err(storage)?;
+            let mut copy = files::read_private(&path, BACKUP_MAX)?;
             Ok(std::mem::take(&mut *copy))
         });
-        files::remove_if_there(&path).map_err(storage)?;
+        files::remove_if_there(&path)?;
         let copy = copied?;
         self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new())))?;
         Ok(copy)
@@ -230,11 +233,20 @@ impl Unlocked {
 
     /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
     /// open the vault afterwards.
-    pub(super) fn rotate(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+    /// `header_mac` tells the slots that the caller's key was checked against: if they have changed since, nothing is done.
+    pub(super) fn rotate(
+        &mut self,
+        caller: &Caller,
+        slots: &[NewSlot],
+        header_mac: &[u8; 32],
+    ) -> Result<(), Error> {
         if self.rolled_back {
             return Err(Error::RolledBack);
         }
         self.store()?;
+        if self.manifest.header_mac != *header_mac {
+            return Err(Error::KeysChanged);
+        }
         let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
         let (keys, manifest) = rotation::rotate(&store, &self.keys, &self.manifest, slots)?;
         (self.keys, self.manifest, self.slots) = (Pinned::new(keys), manifest, slots.len());
