@@ -42,7 +42,7 @@ pub(super) fn sensitive<T: Serialize>(
 }
 
 fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(6);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let mut response = Response::new(Full::new(body));

@@ -1,12 +1,22 @@
 //! `ETag`, `If-None-Match` and `If-Match`.
 
+use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use secrets_proto::{FieldErrorType, Invalid};
 
 /// A strong tag.
-pub(super) fn etag(tag: impl std::fmt::Display) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("\"{tag}\"")).ok()
+pub(super) fn etag(tag: &str) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(tag.len() + 2);
+    text.push('"');
+    text.push_str(tag);
+    text.push('"');
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+/// The tag of one secret: its version, which `If-Match` compares.
+pub(super) fn version_tag(version: u64) -> Option<HeaderValue> {
+    etag(&version.to_string())
 }
 
 /// Whether the caller has what this tag stands for. What cannot be read matches nothing: the caller gets the whole.

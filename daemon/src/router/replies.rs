@@ -46,7 +46,7 @@ impl IntoAnswer for Listing {
 impl IntoAnswer for Found {
     fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
         let Self(detail, view) = self;
-        tagged(conditional::etag(detail.version), asked, || match view {
+        tagged(conditional::version_tag(detail.version), asked, || match view {
             View::Basic => answer::metadata(StatusCode::OK, &detail.secret),
             View::Full => answer::metadata(StatusCode::OK, &detail),
         })
@@ -61,7 +61,7 @@ impl IntoAnswer for Created {
         if let Ok(location) = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id)) {
             headers.insert(LOCATION, location);
         }
-        if let Some(tag) = conditional::etag(detail.version) {
+        if let Some(tag) = conditional::version_tag(detail.version) {
             headers.insert(ETAG, tag);
         }
         Ok(response)

@@ -183,7 +183,7 @@ impl Server {
 
     fn with_id(&self, failure: Failure) -> Response<Full<Bytes>> {
         let id = self.ids.next();
-        let mut response = failure.into_response(&id);
+        let mut response = failure.into_response(id.as_str());
         request::identify(&mut response, id);
         response
     }

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,8 +12,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
+use tokio::time::error::Elapsed;
 
 use super::Server;
+use super::ids::RequestId;
 use crate::auth::refuse_browsers;
 use crate::caller::Peer;
 use crate::router::error::Failure;
@@ -33,16 +36,16 @@ impl Server {
         let target = self.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
         let served = guarded(self.serve(&head, target, body, peer, ambiguous));
-        let mut response = match tokio::time::timeout(self.limits.request, served).await {
+        let mut response = match within(self.limits.request, served).await {
             Ok(Some(Ok(response))) => response,
-            Ok(Some(Err(failure))) => failure.into_response(&id),
-            Ok(None) => Failure::internal("a handler has panicked").closing().into_response(&id),
+            Ok(Some(Err(failure))) => failure.into_response(id.as_str()),
+            Ok(None) => Failure::internal("a handler has panicked").closing().into_response(id.as_str()),
             Err(_) => Failure::new(
                 ErrorType::GatewayTimeoutError,
                 "The request was not answered in time; check whether it was done, then repeat",
             )
             .closing()
-            .into_response(&id),
+            .into_response(id.as_str()),
         };
         let status = response.status().as_u16();
         tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
@@ -64,13 +67,13 @@ impl Server {
                 "The length of this connection's requests can be read in two ways; send Content-Length once";
             return Err(Failure::invalid_request(detail).closing());
         }
-        strict::check(head)?;
-        refuse_browsers(&head.headers)?;
+        let sender = strict::check(head)?;
+        refuse_browsers(&sender)?;
         let target = match target {
             Target::Open(open) => return open.serve(body, limits).await,
             Target::Guarded(target) => target,
         };
-        match auth.identify(&head.headers, peer) {
+        match auth.identify(&sender, peer) {
             Ok(caller) => {
                 target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
             }
@@ -84,8 +87,8 @@ impl Server {
 }
 
 /// Puts a request's id on its answer.
-pub(super) fn identify(response: &mut Response<Full<Bytes>>, id: String) {
-    if let Ok(id) = HeaderValue::try_from(id) {
+pub(super) fn identify(response: &mut Response<Full<Bytes>>, id: RequestId) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
 }
@@ -98,6 +101,16 @@ impl std::fmt::Display for Method<'_> {
         use hyper::Method as M;
         let known = [M::GET, M::POST, M::PUT, M::PATCH, M::DELETE, M::HEAD, M::OPTIONS];
         f.write_str(known.iter().find(|known| **known == self.0.method).map_or("(other)", M::as_str))
+    }
+}
+
+/// A deadline that costs nothing when the future is ready at once, as most are.
+async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+    match at_once {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(deadline, future).await,
     }
 }
 
