@@ -76,8 +76,8 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::StatusCode;
     use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+    use hyper::{HeaderMap, StatusCode};
 
     use super::*;
 
@@ -93,17 +93,24 @@ mod tests {
 
     fn status(auth: &Auth, sender: &Sender<'_>) -> StatusCode {
         auth.identify(sender, PEER)
-            .map_or_else(|failure| failure.into_response("x").status(), |_| StatusCode::OK)
+            .map_or_else(|failure| failure.into_answer("x").status(), |_| StatusCode::OK)
+    }
+
+    fn headers(failure: Failure) -> HeaderMap {
+        failure.into_answer("x").into_response("x", HeaderMap::new()).into_parts().0.headers
     }
 
     #[tokio::test]
     async fn the_owner_is_known_by_either_header() {
-        let auth = Auth::new(OwnerToken::fixed("secret-token"));
+        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
         for (authorization, api_key) in [
-            (Some("Bearer secret-token"), None),
-            (Some("bEARER   secret-token"), None),
-            (None, Some("secret-token")),
-            (Some("Bearer secret-token"), Some("secret-token")),
+            (Some("Bearer secret-token-012345678901234567890123456789"), None),
+            (Some("bEARER   secret-token-012345678901234567890123456789"), None),
+            (None, Some("secret-token-012345678901234567890123456789")),
+            (
+                Some("Bearer secret-token-012345678901234567890123456789"),
+                Some("secret-token-012345678901234567890123456789"),
+            ),
         ] {
             assert_eq!(
                 status(&auth, &sender(authorization, api_key)),
@@ -113,45 +120,48 @@ mod tests {
         }
         for (authorization, api_key) in [
             (None, None),
-            (Some("Bearer secret-toke"), None),
-            (Some("Bearer secret-token2"), None),
-            (Some("Bearer Secret-token"), None),
-            (Some("Basic secret-token"), None),
-            (Some("Basicx secret-token"), None),
-            (Some("secret-token"), None),
+            (Some("Bearer secret-token-01234567890123456789012345678"), None),
+            (Some("Bearer secret-token-0123456789012345678901234567892"), None),
+            (Some("Bearer secret-token-012345678901234567890123456788"), None),
+            (Some("Bearer Secret-token-012345678901234567890123456789"), None),
+            (Some("Basic secret-token-012345678901234567890123456789"), None),
+            (Some("Basicx secret-token-012345678901234567890123456789"), None),
+            (Some("secret-token-012345678901234567890123456789"), None),
             (Some("Bearer "), None),
             (Some("Bearer"), None),
             (Some(""), None),
             (None, Some("")),
-            (None, Some("Bearer secret-token")),
-            (Some("Basic secret-token"), Some("secret-token")),
+            (None, Some("Bearer secret-token-012345678901234567890123456789")),
+            (
+                Some("Basic secret-token-012345678901234567890123456789"),
+                Some("secret-token-012345678901234567890123456789"),
+            ),
         ] {
             let found = status(&auth, &sender(authorization, api_key));
-            // Ten wrong tokens are not too many; the rest carry none.
             assert_eq!(found, StatusCode::UNAUTHORIZED, "{authorization:?} {api_key:?}");
         }
         assert_eq!(
-            status(&auth, &sender(Some("Bearer secret-token"), Some("other"))),
+            status(&auth, &sender(Some("Bearer secret-token-012345678901234567890123456789"), Some("other"))),
             StatusCode::BAD_REQUEST
         );
-        let refused = auth.identify(&Sender::default(), PEER).unwrap_err().into_response("x");
-        assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer");
+        let refused = headers(auth.identify(&Sender::default(), PEER).unwrap_err());
+        assert_eq!(refused[WWW_AUTHENTICATE], "Bearer");
     }
 
     #[tokio::test(start_paused = true)]
     async fn guessing_is_slowed_down_and_a_good_token_is_not() {
-        let auth = Auth::new(OwnerToken::fixed("secret-token"));
+        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
         let guess = |token| auth.identify(&sender(None, Some(token)), PEER);
         for _ in 0..10 {
-            assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
         }
-        let refused = guess("wrong").unwrap_err().into_response("x");
-        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(refused.headers()[RETRY_AFTER], "10");
-        assert!(guess("secret-token").is_ok());
+        let refused = headers(guess("wrong").unwrap_err());
+        assert_eq!(refused[RETRY_AFTER], "10");
+        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(guess("secret-token-012345678901234567890123456789").is_ok());
         // A request without a token is no guess.
         assert_eq!(status(&auth, &Sender::default()), StatusCode::UNAUTHORIZED);
         tokio::time::advance(std::time::Duration::from_millis(10_001)).await;
-        assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
     }
 }

@@ -1,23 +1,23 @@
 //! How the reply of each operation becomes an answer.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ETAG, HeaderValue, LOCATION};
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::header::{HeaderValue, LOCATION};
+use hyper::{HeaderMap, StatusCode};
 use secrets_proto::API_BASE;
 use secrets_proto::audit::AuditList;
 use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList};
 use secrets_proto::vault::{InitReply, VaultStatus};
 
+use super::answer::Answer;
+use super::conditional;
 use super::error::Failure;
-use super::{answer, conditional};
 use crate::handler::secrets::{Created, Found, Gone, Listing, View};
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
     /// Writes it; `asked` are the request's headers.
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure>;
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure>;
 }
 
 /// Writes the list that the vault keeps written.
@@ -27,80 +27,79 @@ pub(super) fn render(list: &SecretList<Secret>) -> Bytes {
 }
 
 impl IntoAnswer for Listing {
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         match self {
             Self::Rendered(list) => Ok(tagged(conditional::etag(&list.tag), asked, || {
-                Ok(answer::json(StatusCode::OK, list.body))
+                Ok(Answer::json(StatusCode::OK, list.body))
             })?),
             Self::Selected(secrets, View::Full) => {
-                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
             }
             Self::Selected(secrets, View::Basic) => {
                 let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
-                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
             }
         }
     }
 }
 
 impl IntoAnswer for Found {
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         let Self(detail, view) = self;
         tagged(conditional::version_tag(detail.version), asked, || match view {
-            View::Basic => answer::metadata(StatusCode::OK, &detail.secret),
-            View::Full => answer::metadata(StatusCode::OK, &detail),
+            View::Basic => Answer::metadata(StatusCode::OK, &detail.secret),
+            View::Full => Answer::metadata(StatusCode::OK, &detail),
         })
     }
 }
 
 impl IntoAnswer for Created {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
         let Self(detail) = self;
-        let mut response = answer::metadata(StatusCode::CREATED, &detail.secret)?;
-        let headers = response.headers_mut();
+        let mut answer = Answer::metadata(StatusCode::CREATED, &detail.secret)?;
         if let Ok(location) = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id)) {
-            headers.insert(LOCATION, location);
+            answer = answer.with(LOCATION, location);
         }
-        if let Some(tag) = conditional::version_tag(detail.version) {
-            headers.insert(ETAG, tag);
-        }
-        Ok(response)
+        Ok(match conditional::version_tag(detail.version) {
+            Some(tag) => answer.tagged(tag),
+            None => answer,
+        })
     }
 }
 
 impl IntoAnswer for Gone {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        Ok(answer::empty(StatusCode::NO_CONTENT))
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
     }
 }
 
 impl IntoAnswer for PresetList {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Answer::metadata(StatusCode::OK, &self)
     }
 }
 
 impl IntoAnswer for RevealReply {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::sensitive(StatusCode::OK, &self)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Answer::sensitive(StatusCode::OK, &self)
     }
 }
 
 impl IntoAnswer for VaultStatus {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Answer::metadata(StatusCode::OK, &self)
     }
 }
 
 impl IntoAnswer for InitReply {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::sensitive(StatusCode::CREATED, &self)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Answer::sensitive(StatusCode::CREATED, &self)
     }
 }
 
 impl IntoAnswer for AuditList {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        answer::metadata(StatusCode::OK, &self)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Answer::metadata(StatusCode::OK, &self)
     }
 }
 
@@ -108,22 +107,21 @@ impl IntoAnswer for AuditList {
 fn tagged(
     tag: Option<HeaderValue>,
     asked: &HeaderMap,
-    write: impl FnOnce() -> Result<Response<Full<Bytes>>, Failure>,
-) -> Result<Response<Full<Bytes>>, Failure> {
+    write: impl FnOnce() -> Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
     let Some(tag) = tag else { return write() };
-    let mut response = if conditional::has_already(asked, &tag) {
-        answer::empty(StatusCode::NOT_MODIFIED)
-    } else {
-        write()?
-    };
-    response.headers_mut().insert(ETAG, tag);
-    Ok(response)
+    if conditional::has_already(asked, &tag) {
+        return Ok(Answer::empty(StatusCode::NOT_MODIFIED).tagged(tag));
+    }
+    write().map(|answer| answer.tagged(tag))
 }
 
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use hyper::header::{CACHE_CONTROL, IF_NONE_MATCH};
+    use http_body_util::Full;
+    use hyper::Response;
+    use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
     use secrets_proto::reveal::RevealedSecret;
     use secrets_proto::secret::{SecretDetail, SizeClass};
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
@@ -149,6 +147,10 @@ mod tests {
         }
     }
 
+    fn sent<T: IntoAnswer>(reply: T, asked: &HeaderMap) -> Response<Full<Bytes>> {
+        reply.into_answer(asked).unwrap().into_response("id", HeaderMap::new())
+    }
+
     async fn body(response: Response<Full<Bytes>>) -> serde_json::Value {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
@@ -159,25 +161,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_has_six_fields_and_more_only_when_asked() {
-        let response = Found(detail(), View::Basic).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Found(detail(), View::Basic), &HeaderMap::new());
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::OK, &"\"3\"".parse().unwrap())
         );
         assert_eq!(body(response).await.as_object().unwrap().len(), 6);
-        let response = Found(detail(), View::Full).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Found(detail(), View::Full), &HeaderMap::new());
         assert_eq!(body(response).await.as_object().unwrap().len(), 11);
     }
 
     #[tokio::test]
     async fn what_the_caller_has_is_not_sent_again() {
-        let response = Found(detail(), View::Full).into_answer(&having("W/\"3\"")).unwrap();
+        let response = sent(Found(detail(), View::Full), &having("W/\"3\""));
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()[ETAG], "\"3\"");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
         let list = || Listing::Rendered(Rendered { body: Bytes::from_static(b"[]"), tag: "t1".into() });
-        assert_eq!(list().into_answer(&having("\"t1\"")).unwrap().status(), StatusCode::NOT_MODIFIED);
-        let response = list().into_answer(&having("\"t0\"")).unwrap();
+        assert_eq!(sent(list(), &having("\"t1\"")).status(), StatusCode::NOT_MODIFIED);
+        let response = sent(list(), &having("\"t0\""));
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::OK, &"\"t1\"".parse().unwrap())
@@ -187,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn lists_count_what_they_hold() {
         for (view, fields) in [(View::Basic, 6), (View::Full, 11)] {
-            let response = Listing::Selected(vec![detail()], view).into_answer(&HeaderMap::new()).unwrap();
+            let response = sent(Listing::Selected(vec![detail()], view), &HeaderMap::new());
             let list = body(response).await;
             assert_eq!(list["total"], 1);
             assert_eq!(list["secrets"][0].as_object().unwrap().len(), fields);
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_new_secret_says_where_it_is() {
-        let response = Created(detail()).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Created(detail()), &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()[LOCATION], "/api/v1/user/secrets/00000000-0000-0000-0000-000000000007");
     }
@@ -210,13 +212,13 @@ mod tests {
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
         }];
-        let response = RevealReply { secrets }.into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(RevealReply { secrets }, &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
     }
 
     #[test]
     fn what_is_gone_has_no_body() {
-        assert_eq!(Gone.into_answer(&HeaderMap::new()).unwrap().status(), StatusCode::NO_CONTENT);
+        assert_eq!(sent(Gone, &HeaderMap::new()).status(), StatusCode::NO_CONTENT);
     }
 }

@@ -13,6 +13,9 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SECRETSD_API: HeaderName = HeaderName::from_static("x-secretsd-api");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The most headers of a request.
+const MOST_HEADERS: usize = 64;
+
 /// What a head says of its sender, found in one pass over the headers. Each is there at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Sender<'a> {
@@ -33,6 +36,10 @@ pub(crate) fn check(head: &Parts) -> Result<Sender<'_>, Failure> {
     }
     if head.uri.scheme().is_some() || head.uri.authority().is_some() {
         return Err(refused("A path is expected as the request's target, not a whole URL"));
+    }
+    // hyper could count too, but takes less time when it need not.
+    if head.headers.len() > MOST_HEADERS {
+        return Err(refused("At most 64 headers are expected"));
     }
     check_path(head.uri.path().as_bytes())?;
     sender(head)

@@ -8,20 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
 use tokio::time::error::Elapsed;
 
 use super::Server;
-use super::ids::RequestId;
 use crate::auth::refuse_browsers;
 use crate::caller::Peer;
+use crate::router::answer::Answer;
 use crate::router::error::Failure;
 use crate::router::{Exchange, Target, ignore, strict};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Server {
     /// Answers a request, whatever happens. `ambiguous`: its bytes can be read in two ways.
@@ -32,25 +29,24 @@ impl Server {
         ambiguous: bool,
     ) -> Response<Full<Bytes>> {
         let id = self.ids.next();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let target = self.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
         let served = guarded(self.serve(&head, target, body, peer, ambiguous));
-        let mut response = match within(self.limits.request, served).await {
-            Ok(Some(Ok(response))) => response,
-            Ok(Some(Err(failure))) => failure.into_response(id.as_str()),
-            Ok(None) => Failure::internal("a handler has panicked").closing().into_response(id.as_str()),
+        let answer = match within(self.limits.request, served).await {
+            Ok(Some(Ok(answer))) => answer,
+            Ok(Some(Err(failure))) => failure.into_answer(id.as_str()),
+            Ok(None) => Failure::internal("a handler has panicked").closing().into_answer(id.as_str()),
             Err(_) => Failure::new(
                 ErrorType::GatewayTimeoutError,
                 "The request was not answered in time; check whether it was done, then repeat",
             )
             .closing()
-            .into_response(id.as_str()),
+            .into_answer(id.as_str()),
         };
-        let status = response.status().as_u16();
+        let status = answer.status().as_u16();
         tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
-        identify(&mut response, id);
-        response
+        answer.into_response(id.as_str(), std::mem::take(&mut head.headers))
     }
 
     async fn serve(
@@ -60,7 +56,7 @@ impl Server {
         body: Incoming,
         peer: Peer,
         ambiguous: bool,
-    ) -> Result<Response<Full<Bytes>>, Failure> {
+    ) -> Result<Answer, Failure> {
         let Self { auth, vault, limits, .. } = self;
         if ambiguous {
             let detail =
@@ -83,13 +79,6 @@ impl Server {
                 Err(failure)
             }
         }
-    }
-}
-
-/// Puts a request's id on its answer.
-pub(super) fn identify(response: &mut Response<Full<Bytes>>, id: RequestId) {
-    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
     }
 }
 
