@@ -103,6 +103,19 @@ mod tests {
     }
 
     #[test]
+    fn what_packs_to_the_same_words_is_not_the_same_token() {
+        let text = "0123456789abcdef0123456789abcdef01234567xyz";
+        let token = OwnerToken::fixed(text);
+        let (start, end) = text.split_at(40);
+        assert!(token.is(text.as_bytes()));
+        for other in
+            [format!("{start}\0\0\0\0\0{end}"), format!("{start}\0\0\0\0\0{end}more"), start.to_owned()]
+        {
+            assert!(!token.is(other.as_bytes()), "{other:?}");
+        }
+    }
+
+    #[test]
     fn a_link_in_the_place_of_the_token_is_refused() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("run/token");
