@@ -1,13 +1,11 @@
 //! Errors on their way out: what a caller is told, in fixed text, and what the log is told. Every error of the vault
 //! is mapped here, one by one, so that a new one does not compile until somebody has decided.
 
-use bytes::Bytes;
-use http_body_util::Full;
+use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use hyper::{HeaderMap, Response, StatusCode};
 use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
-use super::answer;
+use super::answer::Answer;
 use crate::caller::Scope;
 use crate::vault;
 
@@ -106,7 +104,7 @@ impl Failure {
     }
 
     /// Tells the log the cause, and makes the answer.
-    pub(crate) fn into_response(self, request_id: &str) -> Response<Full<Bytes>> {
+    pub(crate) fn into_answer(self, request_id: &str) -> Answer {
         let Self { body, header, close, cause } = self;
         let kind = body.kind;
         let cause = cause.as_deref().unwrap_or(&body.detail);
@@ -115,34 +113,21 @@ impl Failure {
             _ => tracing::debug!(request = request_id, ?kind, cause, "request refused"),
         }
         let status = StatusCode::from_u16(body.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
-        let headers = response.headers_mut();
-        header.insert_into(headers);
-        if close && !headers.contains_key(CONNECTION) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-}
-
-impl Header {
-    fn insert_into(self, headers: &mut HeaderMap) {
-        match self {
-            Self::None => {}
-            Self::Allow(methods) => {
-                headers.insert(ALLOW, methods);
+        let answer = Answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
+        let answer = match header {
+            Header::None => answer,
+            Header::Allow(methods) => answer.with(ALLOW, methods),
+            Header::Challenge => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Header::RetryAfter(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
+            Header::Upgrade(protocol) => {
+                // Two of a kind, one line: a connection that closes also names the header that is its own.
+                let connection = if close { "Upgrade, close" } else { "Upgrade" };
+                return answer
+                    .with(UPGRADE, HeaderValue::from_static(protocol))
+                    .with(CONNECTION, HeaderValue::from_static(connection));
             }
-            Self::Challenge => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Self::RetryAfter(seconds) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            Self::Upgrade(protocol) => {
-                headers.insert(UPGRADE, HeaderValue::from_static(protocol));
-                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            }
-        }
+        };
+        if close { answer.with(CONNECTION, HeaderValue::from_static("close")) } else { answer }
     }
 }
 
@@ -264,12 +249,13 @@ const fn lacks(scope: Scope) -> &'static str {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use hyper::HeaderMap;
 
     use super::*;
     use crate::vault::KeyField;
 
     async fn body(failure: Failure) -> (StatusCode, HeaderMap, ErrorBody) {
-        let (parts, body) = failure.into_response("id").into_parts();
+        let (parts, body) = failure.into_answer("id").into_response("id", HeaderMap::new()).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
     }
@@ -339,7 +325,7 @@ mod tests {
         let (_, headers, _) = body(Failure::upgrade("HTTP/1.1", "x").closing()).await;
         assert_eq!(
             (&headers[UPGRADE], &headers[CONNECTION]),
-            (&"HTTP/1.1".parse().unwrap(), &"Upgrade".parse().unwrap())
+            (&"HTTP/1.1".parse().unwrap(), &"Upgrade, close".parse().unwrap())
         );
         let (_, headers, _) = body(Failure::rate_limit(7, "x")).await;
         assert_eq!(headers[RETRY_AFTER], "7");

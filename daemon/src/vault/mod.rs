@@ -118,8 +118,8 @@ pub(crate) struct AuditQuery {
 pub(crate) struct Rendered {
     /// The body.
     pub(crate) body: Bytes,
-    /// An opaque tag, without quotes.
-    pub(crate) tag: String,
+    /// An opaque tag in quotes, as an `ETag` has it.
+    pub(crate) tag: Bytes,
 }
 
 /// A handle on the vault; cheap to clone.
@@ -257,7 +257,10 @@ impl Vault {
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
         let secrets: Vec<Secret> = view.catalog.live().map(|record| record.to_secret()).collect();
         let total = secrets.len();
-        let rendered = Rendered { body: render(&SecretList { secrets, total }), tag: view.tag.clone() };
+        let rendered = Rendered {
+            body: render(&SecretList { secrets, total }),
+            tag: Bytes::from(format!("\"{}\"", view.tag)),
+        };
         Ok(view.rendered.insert(rendered).clone())
     }
 

@@ -14,7 +14,7 @@ use super::*;
 use crate::auth::OwnerToken;
 use crate::vault::{KdfCost, Settings};
 
-const TOKEN: &str = "owner-token-of-the-tests";
+const TOKEN: &str = "owner-token-of-the-tests-0123456789-abcdefg";
 
 /// A server that runs, and the door to it.
 struct Running {
