@@ -90,7 +90,7 @@ impl RecordKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.number() == number)
-            .ok_or_else(|| Error::Damaged("a record is of an unknown kind"))
+            .ok_or(Error::Damaged("a record is of an unknown kind"))
     }
 }
 

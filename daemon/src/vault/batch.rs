@@ -364,7 +364,7 @@ impl<'a> Batch<'a> {
 
     fn delete_record(&mut self, record: &Record) -> Result<(), Error> {
         let row = self.writing.record(RecordKind::Secret, record.id.as_bytes(), record.version)?;
-        self.delete_row(&row.ok_or_else(|| Error::Corrupt("a secret's row is missing"))?)
+        self.delete_row(&row.ok_or(Error::Corrupt("a secret's row is missing"))?)
     }
 
     fn insert_value(&mut self, record: &Record, value: &SecretValue) -> Result<(), Error> {
@@ -380,7 +380,7 @@ impl<'a> Batch<'a> {
 
     fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
         let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), record.meta.value_version)?;
-        let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing"))?;
+        let row = row.ok_or(Error::Corrupt("a secret's value is missing"))?;
         StoredValue::open(self.keys, &row).map(|(_, value)| value)
     }
 

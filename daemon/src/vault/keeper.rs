@@ -342,7 +342,7 @@ impl Keeper {
         }
         self.unsettled = Some(Instant::now());
         self.shared.touch();
-        *self.shared.write() = Published::Unlocked(View {
+        *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
             tag: vault.tag(),
@@ -351,7 +351,7 @@ impl Keeper {
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
             since: Instant::now(),
             since_time: Timestamp::now(),
-        });
+        }));
         self.state = State::Unlocked(Box::new(vault));
         tracing::info!("unlocked");
         Ok(())
