@@ -151,6 +151,14 @@ impl From<vault::Error> for Failure {
             vault::Error::UnusableKey(field, invalid) => {
                 Self::validation(vec![in_body(field.as_str(), invalid)])
             }
+            vault::Error::ProviderFailed => Self::new(
+                Type::BadGatewayError,
+                "The key provider command gave no key; run it by hand, and see the daemon's log",
+            ),
+            vault::Error::ProviderTimeout => Self::new(
+                Type::GatewayTimeoutError,
+                "The key provider command did not end within 10 seconds; run it by hand to see what it waits for",
+            ),
             vault::Error::TooManyUnlocks => {
                 Self::rate_limit(2, "Too many unlocks are waiting; wait until they are answered")
             }
@@ -271,6 +279,8 @@ mod tests {
             (vault::Error::AlreadyInitialized, Type::AlreadyExistsError),
             (vault::Error::WrongKey, Type::WrongKeyError),
             (vault::Error::UnusableKey(KeyField::Passphrase, unusable), Type::ValidationError),
+            (vault::Error::ProviderFailed, Type::BadGatewayError),
+            (vault::Error::ProviderTimeout, Type::GatewayTimeoutError),
             (vault::Error::TooManyUnlocks, Type::RateLimitError),
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::NotFound, Type::NotFoundError),

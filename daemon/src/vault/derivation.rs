@@ -4,15 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use secrets_proto::{FieldErrorType, Invalid};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
-use crate::crypto::recovery::RecoveryKey;
-use crate::crypto::slot::SlotKind;
-use crate::files;
-
-use super::{Error, Key, KeyField};
+use super::Error;
 
 /// The most derivations that may wait.
 const QUEUE: usize = 8;
@@ -20,11 +14,6 @@ const QUEUE: usize = 8;
 /// The delay of the first wrong key; it doubles with each further one up to the last.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const DOUBLINGS: u32 = 4;
-
-/// Bounds on what a passphrase and a key file may hold, in bytes.
-const PASSPHRASE_MAX: usize = 1_024;
-const KEY_FILE_MIN: usize = 32;
-const KEY_FILE_MAX: u64 = 4_096;
 
 /// The queue for derivations.
 pub(super) struct Derivations {
@@ -87,44 +76,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The bytes of an offered key, and the kind of slot that they may open.
-pub(super) fn secret_of(key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
-    use FieldErrorType::{StringTooLong, StringTooShort, ValueError};
-    match key {
-        Key::Passphrase(passphrase) => {
-            let unusable =
-                |kind, message| Error::UnusableKey(KeyField::Passphrase, Invalid::new(kind, message));
-            match passphrase.expose().len() {
-                0 => Err(unusable(StringTooShort, "a passphrase has at least 1 byte")),
-                1..=PASSPHRASE_MAX => {
-                    Ok((SlotKind::Passphrase, Zeroizing::new(passphrase.expose().as_bytes().to_vec())))
-                }
-                _ => Err(unusable(StringTooLong, "a passphrase has at most 1024 bytes")),
-            }
-        }
-        Key::File(path) => {
-            let unusable = |message| Error::UnusableKey(KeyField::KeyFile, Invalid::new(ValueError, message));
-            let content = files::read_private(&path, KEY_FILE_MAX).map_err(|error| {
-                // The caller is not told more, which would tell of files that it cannot see itself; the log is not
-                // told the path, which is the caller's text.
-                tracing::info!(reason = error.reason(), "a key file cannot be used");
-                unusable(
-                    "the key file cannot be used; name a regular file of yours by its absolute path, with mode 0600 and at most 4096 bytes",
-                )
-            })?;
-            if content.len() < KEY_FILE_MIN {
-                return Err(unusable("a key file has at least 32 bytes"));
-            }
-            Ok((SlotKind::KeyFile, content))
-        }
-        Key::Recovery(text) => {
-            let key = RecoveryKey::parse(&text)
-                .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
-            Ok((SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
-        }
     }
 }
 

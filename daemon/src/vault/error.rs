@@ -23,6 +23,12 @@ pub(crate) enum Error {
     /// The given key cannot be used at all: empty, too long, or its file cannot be read.
     #[error("the key cannot be used: {0}")]
     UnusableKey(KeyField, Invalid),
+    /// A key provider command gave no key.
+    #[error("a key provider command has failed")]
+    ProviderFailed,
+    /// A key provider command did not end in time.
+    #[error("a key provider command did not end in time")]
+    ProviderTimeout,
     /// More unlocks wait than the daemon will queue.
     #[error("too many unlocks are waiting")]
     TooManyUnlocks,
@@ -108,6 +114,8 @@ impl Error {
             | Self::AlreadyInitialized
             | Self::WrongKey
             | Self::UnusableKey(..)
+            | Self::ProviderFailed
+            | Self::ProviderTimeout
             | Self::TooManyUnlocks
             | Self::Forbidden(_)
             | Self::NotFound
@@ -174,6 +182,10 @@ pub(crate) enum KeyField {
     KeyFile,
     /// `recovery_key`
     RecoveryKey,
+    /// `credential`
+    Credential,
+    /// `key_provider`
+    KeyProvider,
 }
 
 impl KeyField {
@@ -183,6 +195,8 @@ impl KeyField {
             Self::Passphrase => "passphrase",
             Self::KeyFile => "key_file",
             Self::RecoveryKey => "recovery_key",
+            Self::Credential => "credential",
+            Self::KeyProvider => "key_provider",
         }
     }
 }

@@ -19,6 +19,7 @@ mod record;
 mod rotation;
 mod shared;
 mod slots;
+mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use crate::crypto::recovery::RecoveryKey;
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::crypto::slot::SlotKind;
 pub(crate) use error::{Error, KeyField};
+pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 
 use batch::Batch;
@@ -80,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) idle_lock: Duration,
     /// Lock this long after unlock; zero is never.
     pub(crate) max_lock: Duration,
+    /// Keys that callers only name.
+    pub(crate) keys: KeySources,
 }
 
 /// A key that a caller offers.
@@ -91,6 +95,10 @@ pub(crate) enum Key {
     File(PathBuf),
     /// A recovery key as text.
     Recovery(SensitiveString),
+    /// The credential that systemd hands to the daemon.
+    Credential,
+    /// The output of the key provider command of this name.
+    Provider(String),
 }
 
 /// Which secrets a listing shows.
@@ -191,7 +199,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -212,7 +220,7 @@ impl Vault {
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
         check(caller, Scope::Admin)?;
         let found = self.ask(Command::Slots).await?;
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
             self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
         let data = self.derivations.delay_if_wrong(opened).await?;
@@ -432,7 +440,7 @@ impl Vault {
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
-                let (kind, secret) = derivation::secret_of(key)?;
+                let (kind, secret) = self.settings.keys.secret_of(key).await?;
                 (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
             }
             None => {
@@ -457,7 +465,7 @@ impl Vault {
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;

@@ -27,6 +27,7 @@ fn settings(directory: &Path) -> Settings {
         kdf: CHEAP,
         idle_lock: Duration::ZERO,
         max_lock: Duration::ZERO,
+        keys: KeySources::default(),
     }
 }
 
