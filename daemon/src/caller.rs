@@ -64,11 +64,6 @@ impl Scopes {
     /// Every right.
     pub(crate) const ALL: Self = Self(15);
 
-    /// These rights.
-    pub(crate) fn of(scopes: &[Scope]) -> Self {
-        Self(scopes.iter().fold(0, |bits, scope| bits | scope.bit()))
-    }
-
     /// Whether the set holds this right.
     pub(crate) const fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0

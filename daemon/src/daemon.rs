@@ -15,7 +15,7 @@ use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound};
 use crate::relaunch::Handover;
 use crate::server::{self, End, Server};
-use crate::vault::{KdfCost, Settings, StartError, Vault};
+use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, process};
 
 /// Why the daemon does not run.
@@ -52,7 +52,8 @@ impl Error {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(config::Error::Usage(_)) => 2,
-            Self::Vault(StartError::Running(_)) | Self::Listener(listener::Error::Busy(_)) => 3,
+            Self::Vault(StartError::Running(_))
+            | Self::Listener(listener::Error::Busy(_) | listener::Error::Shared(_)) => 3,
             Self::Config(
                 config::Error::Line { .. }
                 | config::Error::Absent(_)
@@ -78,7 +79,10 @@ pub(crate) fn run(config: Config) -> Result<(), Error> {
     let handover = Handover::take();
     let handed = Bound::from_systemd()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(config, handed, handover))
+    let outcome = runtime.block_on(live(config, handed, handover));
+    // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>) -> Result<(), Error> {
@@ -106,6 +110,15 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     let kept = listener.socket.try_clone()?;
     let socket = UnixListener::from_std(listener.socket)?;
 
+    // A relaunch was a lock, and must stay one.
+    if config.credential.is_some() && !resumed {
+        match vault.unlock(&Caller::daemon("credential"), Key::Credential).await {
+            Ok(_) => tracing::info!("unlocked by the credential that systemd has handed over"),
+            Err(error) => {
+                tracing::warn!(%error, "the credential that systemd has handed over does not unlock")
+            }
+        }
+    }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
     tokio::spawn(feed_watchdog());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed, "ready");
@@ -153,6 +166,7 @@ fn vault_settings(config: &Config) -> Settings {
         },
         idle_lock: config.auto_lock.idle,
         max_lock: config.auto_lock.max,
+        keys: KeySources { credential: config.credential.clone(), providers: config.key_providers.clone() },
     }
 }
 

@@ -42,6 +42,21 @@ pub(crate) enum Error {
     Io(PathBuf, #[source] io::Error),
 }
 
+impl Error {
+    /// What is wrong, without the path.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Relative(_) => "not an absolute path",
+            Self::Symlink(_) => "a symbolic link",
+            Self::WrongKind(..) => "not a regular file",
+            Self::ForeignOwner(..) => "belongs to another user",
+            Self::TooOpen { .. } => "its mode lets others in",
+            Self::TooLarge(..) => "too large",
+            Self::Io(..) => "cannot be read",
+        }
+    }
+}
+
 /// Makes sure that `path` is a directory of ours with mode 0700, and returns its canonical form. Parents that are
 /// missing are made 0700 too. One that exists is checked, never changed.
 pub(crate) fn private_dir(path: &Path) -> Result<PathBuf, Error> {

@@ -25,6 +25,11 @@ pub(crate) enum Error {
     /// Somebody answers there already.
     #[error("something else listens on {0}; stop it, or choose another path with --socket")]
     Busy(PathBuf),
+    /// Another daemon serves from the same directory, where its token lies.
+    #[error(
+        "another daemon answers on {0}, and two in one directory would share a token file; choose a socket in a directory of its own"
+    )]
+    Shared(PathBuf),
     /// Something that is not a socket has the name.
     #[error("{0} exists and is not a socket; it was left alone, move it away or choose another path")]
     NotASocket(PathBuf),
@@ -87,7 +92,9 @@ impl Bound {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::Nameless(path.to_owned()));
         };
-        let path = files::private_dir(parent)?.join(name);
+        let parent = files::private_dir(parent)?;
+        let path = parent.join(name);
+        check_alone(&parent, &path)?;
         let address = SocketAddrUnix::new(&path).map_err(|_| Error::TooLong(path.clone()))?;
         let at = |errno: Errno| Error::Io(path.clone(), errno.into());
         let socket = stream_socket().map_err(at)?;
@@ -182,6 +189,22 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
+/// Makes sure that nobody answers on another socket in the directory; the credentials socket is one of ours.
+fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
+    let at = |error| Error::Io(directory.to_owned(), error);
+    for entry in fs::read_dir(directory).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let path = entry.path();
+        let other = entry.file_type().is_ok_and(|kind| kind.is_socket())
+            && path != own
+            && entry.file_name() != "credentials.sock";
+        if other && std::os::unix::net::UnixStream::connect(&path).is_ok() {
+            return Err(Error::Shared(path));
+        }
+    }
+    Ok(())
+}
+
 /// Removes the socket file of a daemon that is gone; anything else that has the name is left alone.
 fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
     let at = |error| Error::Io(path.to_owned(), error);
@@ -232,6 +255,15 @@ mod tests {
         assert!(matches!(Bound::new(&path), Err(Error::Busy(_))));
         UnixStream::connect(&path).unwrap();
         drop(listener);
+    }
+
+    #[test]
+    fn two_daemons_do_not_share_a_directory() {
+        let dir = private();
+        let first = Bound::new(&dir.path().join("a.sock")).unwrap().listen().unwrap();
+        assert!(matches!(Bound::new(&dir.path().join("b.sock")), Err(Error::Shared(_))));
+        drop(first);
+        Bound::new(&dir.path().join("b.sock")).unwrap();
     }
 
     #[test]

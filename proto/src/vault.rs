@@ -65,7 +65,7 @@ pub enum MemoryLock {
     Unavailable,
 }
 
-/// Body of `POST /vault/init`: exactly one of the two.
+/// Body of `POST /vault/init`: exactly one key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct InitRequest {
     /// A passphrase, 1–1,024 bytes.
@@ -74,6 +74,12 @@ pub struct InitRequest {
     /// The absolute path of an existing key file that the daemon reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// Whether to use the credential that systemd hands to the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credential: bool,
+    /// A key provider that the daemon's settings name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider: Option<String>,
 }
 
 /// Answer of `POST /vault/init`; the vault is then unlocked.
@@ -83,7 +89,7 @@ pub struct InitReply {
     pub recovery_key: SensitiveString,
 }
 
-/// Body of `POST /vault/unlock`: exactly one of the three.
+/// Body of `POST /vault/unlock`: exactly one key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct UnlockRequest {
     /// The passphrase.
@@ -95,6 +101,12 @@ pub struct UnlockRequest {
     /// The recovery key as `init` printed it; case, spaces and hyphens do not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<SensitiveString>,
+    /// Whether to use the credential that systemd hands to the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credential: bool,
+    /// A key provider that the daemon's settings name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider: Option<String>,
 }
 
 /// Body of `POST /vault/verify`.
@@ -156,7 +168,7 @@ pub struct KeyList {
     pub keys: Vec<KeyInfo>,
 }
 
-/// Body of `POST /vault/keys`: exactly one of the first three.
+/// Body of `POST /vault/keys`: exactly one key, or `recovery`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AddKeyRequest {
     /// A passphrase, 1–1,024 bytes.
@@ -165,6 +177,12 @@ pub struct AddKeyRequest {
     /// The absolute path of an existing key file that the daemon reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// Whether to use the credential that systemd hands to the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credential: bool,
+    /// A key provider that the daemon's settings name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider: Option<String>,
     /// A fresh recovery key, which the answer holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recovery: bool,

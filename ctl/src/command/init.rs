@@ -48,12 +48,12 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
             Some(path) => input::key(path, "--passphrase-file")?,
             None => ask_twice()?,
         };
-        return Ok((InitRequest { passphrase: Some(passphrase), key_file: None }, None));
+        return Ok((InitRequest { passphrase: Some(passphrase), ..InitRequest::default() }, None));
     };
     let (path, text) = key_path(path)?;
     let made = make_key_file(&path)
         .map_err(|error| Failure::new(Exit::Other, format!("cannot make the key file: {error}")))?;
-    Ok((InitRequest { passphrase: None, key_file: Some(text) }, made.then_some(path)))
+    Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
 }
 
 /// A key file's path as the daemon needs it: absolute, and text, because it travels in JSON.

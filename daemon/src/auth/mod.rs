@@ -1,5 +1,5 @@
 //! Who asks: a request becomes a [`Caller`] here or is refused. The peer's uid was checked when it connected; this
-//! looks at headers, and never at a path's meaning or a body.
+//! looks at what its head says of the sender, and never at a path or a body.
 
 mod browser;
 mod owner;
@@ -7,14 +7,12 @@ mod throttle;
 
 use std::sync::{Mutex, PoisonError};
 
-use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
 use tokio::time::Instant;
 
 use self::throttle::Throttle;
 use crate::caller::{Caller, Peer};
 use crate::router::error::Failure;
-use crate::router::strict::X_API_KEY;
+use crate::router::strict::Sender;
 
 pub(crate) use self::browser::refuse_browsers;
 pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken};
@@ -33,8 +31,8 @@ impl Auth {
     }
 
     /// The caller that a request's token names.
-    pub(crate) fn identify(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, Failure> {
-        let token = token(headers)?;
+    pub(crate) fn identify(&self, sender: &Sender<'_>, peer: Peer) -> Result<Caller, Failure> {
+        let token = token(sender)?;
         if self.owner.is(token) {
             return Ok(Caller::owner(peer));
         }
@@ -53,14 +51,13 @@ const WRONG: &str =
     "Authentication failed; read the token file again, the owner token is new at each daemon start";
 const ABSENT: &str = "Authentication failed; send the token as Authorization: Bearer or X-API-Key";
 
-/// The token that a request carries. That each header is there at most once was checked before.
-fn token(headers: &HeaderMap) -> Result<&[u8], Failure> {
-    let bearer = match headers.get(AUTHORIZATION) {
-        Some(value) => Some(bearer(value.as_bytes()).ok_or_else(|| Failure::unauthenticated(ABSENT))?),
+/// The token that a request carries.
+fn token<'a>(sender: &Sender<'a>) -> Result<&'a [u8], Failure> {
+    let bearer = match sender.authorization {
+        Some(value) => Some(bearer(value).ok_or_else(|| Failure::unauthenticated(ABSENT))?),
         None => None,
     };
-    let key = headers.get(X_API_KEY).map(|value| value.as_bytes());
-    match (bearer, key) {
+    match (bearer, sender.api_key) {
         (Some(bearer), Some(key)) if bearer != key => {
             Err(Failure::invalid_request("Authorization and X-API-Key carry different tokens; send one")
                 .closing())
@@ -79,70 +76,92 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::StatusCode;
-    use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+    use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+    use hyper::{HeaderMap, StatusCode};
 
     use super::*;
 
     const PEER: Peer = Peer { uid: 1, pid: 2 };
 
-    fn headers(list: &[(HeaderName, &str)]) -> HeaderMap {
-        list.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    fn sender<'a>(authorization: Option<&'a str>, api_key: Option<&'a str>) -> Sender<'a> {
+        Sender {
+            authorization: authorization.map(str::as_bytes),
+            api_key: api_key.map(str::as_bytes),
+            ..Sender::default()
+        }
     }
 
-    fn status(auth: &Auth, list: &[(HeaderName, &str)]) -> StatusCode {
-        auth.identify(&headers(list), PEER)
-            .map_or_else(|failure| failure.into_response("x").status(), |_| StatusCode::OK)
+    fn status(auth: &Auth, sender: &Sender<'_>) -> StatusCode {
+        auth.identify(sender, PEER)
+            .map_or_else(|failure| failure.into_answer("x").status(), |_| StatusCode::OK)
+    }
+
+    fn headers(failure: Failure) -> HeaderMap {
+        failure.into_answer("x").into_response("x", HeaderMap::new()).into_parts().0.headers
     }
 
     #[tokio::test]
     async fn the_owner_is_known_by_either_header() {
-        let owner = OwnerToken::fixed("secret-token");
-        let auth = Auth::new(owner);
-        let (a, k) = (AUTHORIZATION, X_API_KEY);
-        for good in [
-            &[(a.clone(), "Bearer secret-token")][..],
-            &[(a.clone(), "bEARER   secret-token")],
-            &[(k.clone(), "secret-token")],
-            &[(a.clone(), "Bearer secret-token"), (k.clone(), "secret-token")],
+        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
+        for (authorization, api_key) in [
+            (Some("Bearer secret-token-012345678901234567890123456789"), None),
+            (Some("bEARER   secret-token-012345678901234567890123456789"), None),
+            (None, Some("secret-token-012345678901234567890123456789")),
+            (
+                Some("Bearer secret-token-012345678901234567890123456789"),
+                Some("secret-token-012345678901234567890123456789"),
+            ),
         ] {
-            assert_eq!(status(&auth, good), StatusCode::OK, "{good:?}");
+            assert_eq!(
+                status(&auth, &sender(authorization, api_key)),
+                StatusCode::OK,
+                "{authorization:?} {api_key:?}"
+            );
         }
-        for bad in [
-            &[][..],
-            &[(a.clone(), "Bearer secret-toke")],
-            &[(a.clone(), "Bearer secret-token2")],
-            &[(a.clone(), "Bearer Secret-token")],
-            &[(a.clone(), "Basic secret-token")],
-            &[(a.clone(), "secret-token")],
-            &[(a.clone(), "Bearer ")],
-            &[(a.clone(), "Bearer")],
-            &[(a.clone(), "")],
-            &[(k.clone(), "")],
-            &[(k.clone(), "Bearer secret-token")],
-            &[(a.clone(), "Basic secret-token"), (k.clone(), "secret-token")],
+        for (authorization, api_key) in [
+            (None, None),
+            (Some("Bearer secret-token-01234567890123456789012345678"), None),
+            (Some("Bearer secret-token-0123456789012345678901234567892"), None),
+            (Some("Bearer secret-token-012345678901234567890123456788"), None),
+            (Some("Bearer Secret-token-012345678901234567890123456789"), None),
+            (Some("Basic secret-token-012345678901234567890123456789"), None),
+            (Some("Basicx secret-token-012345678901234567890123456789"), None),
+            (Some("secret-token-012345678901234567890123456789"), None),
+            (Some("Bearer "), None),
+            (Some("Bearer"), None),
+            (Some(""), None),
+            (None, Some("")),
+            (None, Some("Bearer secret-token-012345678901234567890123456789")),
+            (
+                Some("Basic secret-token-012345678901234567890123456789"),
+                Some("secret-token-012345678901234567890123456789"),
+            ),
         ] {
-            assert_eq!(status(&auth, bad), StatusCode::UNAUTHORIZED, "{bad:?}");
+            let found = status(&auth, &sender(authorization, api_key));
+            assert_eq!(found, StatusCode::UNAUTHORIZED, "{authorization:?} {api_key:?}");
         }
-        assert_eq!(status(&auth, &[(a, "Bearer secret-token"), (k, "other")]), StatusCode::BAD_REQUEST);
-        let refused = auth.identify(&HeaderMap::new(), PEER).unwrap_err().into_response("x");
-        assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(
+            status(&auth, &sender(Some("Bearer secret-token-012345678901234567890123456789"), Some("other"))),
+            StatusCode::BAD_REQUEST
+        );
+        let refused = headers(auth.identify(&Sender::default(), PEER).unwrap_err());
+        assert_eq!(refused[WWW_AUTHENTICATE], "Bearer");
     }
 
     #[tokio::test(start_paused = true)]
     async fn guessing_is_slowed_down_and_a_good_token_is_not() {
-        let auth = Auth::new(OwnerToken::fixed("secret-token"));
-        let guess = |token| auth.identify(&headers(&[(X_API_KEY, token)]), PEER);
+        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
+        let guess = |token| auth.identify(&sender(None, Some(token)), PEER);
         for _ in 0..10 {
-            assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
         }
-        let refused = guess("wrong").unwrap_err().into_response("x");
-        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(refused.headers()[RETRY_AFTER], "10");
-        assert!(guess("secret-token").is_ok());
+        let refused = headers(guess("wrong").unwrap_err());
+        assert_eq!(refused[RETRY_AFTER], "10");
+        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(guess("secret-token-012345678901234567890123456789").is_ok());
         // A request without a token is no guess.
-        assert_eq!(status(&auth, &[]), StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&auth, &Sender::default()), StatusCode::UNAUTHORIZED);
         tokio::time::advance(std::time::Duration::from_millis(10_001)).await;
-        assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
     }
 }

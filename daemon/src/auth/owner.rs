@@ -1,6 +1,7 @@
 //! The owner's token: new at each start, in a file that only the owner reads.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
@@ -8,11 +9,12 @@ use zeroize::Zeroizing;
 
 use crate::{crypto, files};
 
-/// The token of this run.
-pub(crate) struct OwnerToken(Zeroizing<String>);
+/// The token of this run, packed into words: comparing in constant time is slow for each step that it takes.
+pub(crate) struct OwnerToken(Zeroizing<[u64; WORDS]>);
 
-/// A token's characters: 32 bytes in base64url.
-const TOKEN_LENGTH: u64 = 43;
+/// 256 bits in base64url.
+const LENGTH: usize = 43;
+const WORDS: usize = LENGTH.div_ceil(8);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +38,15 @@ impl OwnerToken {
         let path = files::private_dir(parent)?.join(name);
         files::check_private_file(&path)?;
         files::replace_private(&path, token.as_bytes())?;
-        Ok((Self(token), TokenFile(path)))
+        Ok((Self(pack(token.as_bytes())), TokenFile::at(path)))
     }
 
     /// The token that the image before this one made: locking does not shut its holders out. If it is gone, a new one.
     pub(crate) fn resume(path: &Path) -> Result<(Self, TokenFile), Error> {
-        let Ok(content) = files::read_private(path, TOKEN_LENGTH) else { return Self::create(path) };
+        let Ok(content) = files::read_private(path, LENGTH as u64) else { return Self::create(path) };
         match std::str::from_utf8(&content) {
             Ok(token) if data_encoding::BASE64URL_NOPAD.decode_len(token.len()) == Ok(32) => {
-                Ok((Self(Zeroizing::new(token.to_owned())), TokenFile(path.to_owned())))
+                Ok((Self(pack(token.as_bytes())), TokenFile::at(path.to_owned())))
             }
             _ => Self::create(path),
         }
@@ -52,14 +54,24 @@ impl OwnerToken {
 
     /// Whether this is the token, in a time that does not tell how much of it is right.
     pub(super) fn is(&self, token: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(token).into()
+        // The length is no secret.
+        token.len() == LENGTH && bool::from(self.0.ct_eq(&*pack(token)))
     }
 
     /// A token that a test knows.
     #[cfg(test)]
     pub(crate) fn fixed(token: &str) -> Self {
-        Self(Zeroizing::new(token.to_owned()))
+        assert_eq!(token.len(), LENGTH);
+        Self(pack(token.as_bytes()))
     }
+}
+
+fn pack(token: &[u8]) -> Zeroizing<[u64; WORDS]> {
+    let mut words = Zeroizing::new([0; WORDS]);
+    for (word, bytes) in words.iter_mut().zip(token.chunks(8)) {
+        *word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    words
 }
 
 impl fmt::Debug for OwnerToken {
@@ -70,13 +82,27 @@ impl fmt::Debug for OwnerToken {
 
 /// The file that the token was written to.
 #[derive(Debug)]
-pub(crate) struct TokenFile(PathBuf);
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    /// Device and inode, to tell it from one that another daemon has put in its place.
+    identity: Option<(u64, u64)>,
+}
 
 impl TokenFile {
-    /// Removes it: the token is worth nothing when the daemon is gone.
-    pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(self.0);
+    fn at(path: PathBuf) -> Self {
+        Self { identity: identity_of(&path), path }
     }
+
+    /// Removes it, if it is still the one: the token is worth nothing when the daemon is gone.
+    pub(crate) fn remove(self) {
+        if self.identity.is_some() && identity_of(&self.path) == self.identity {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]
@@ -100,6 +126,19 @@ mod tests {
         assert_eq!(format!("{second:?}"), "[redacted]");
         file.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_packs_to_the_same_words_is_not_the_same_token() {
+        let text = "0123456789abcdef0123456789abcdef01234567xyz";
+        let token = OwnerToken::fixed(text);
+        let (start, end) = text.split_at(40);
+        assert!(token.is(text.as_bytes()));
+        for other in
+            [format!("{start}\0\0\0\0\0{end}"), format!("{start}\0\0\0\0\0{end}more"), start.to_owned()]
+        {
+            assert!(!token.is(other.as_bytes()), "{other:?}");
+        }
     }
 
     #[test]

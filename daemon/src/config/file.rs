@@ -1,5 +1,6 @@
 //! The settings file: TOML, whose every fault is reported with its line.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(super) struct Settings {
     pub(super) auto_lock: AutoLock,
     pub(super) kdf: Kdf,
     pub(super) limits: Limits,
+    pub(super) key_providers: BTreeMap<String, Vec<String>>,
 }
 
 type Number = Option<Spanned<u64>>;
@@ -28,6 +30,7 @@ struct Tables {
     auto_lock: AutoLockTable,
     kdf: KdfTable,
     limits: LimitsTable,
+    key_providers: BTreeMap<Spanned<String>, KeyProviderTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +46,12 @@ struct KdfTable {
     memory_kib: Number,
     passes: Number,
     lanes: Number,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyProviderTable {
+    argv: Spanned<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,8 +86,23 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     };
     let seconds = |given, default: u64, range| number(given, default, range).map(Duration::from_secs);
 
+    let mut key_providers = BTreeMap::new();
+    for (name, KeyProviderTable { argv }) in tables.key_providers {
+        if secrets_proto::Provider::parse(name.get_ref()).is_err() {
+            let message =
+                "a key provider's name has only lower-case letters, digits, underscores and hyphens";
+            return Err(at(name.span().start, message.to_owned()));
+        }
+        if !argv.get_ref().first().is_some_and(|program| program.starts_with('/')) {
+            let message = "argv starts with the absolute path of a program";
+            return Err(at(argv.span().start, message.to_owned()));
+        }
+        key_providers.insert(name.into_inner(), argv.into_inner());
+    }
+
     let usual = Limits::default();
     Ok(Settings {
+        key_providers,
         auto_lock: AutoLock {
             idle: seconds(tables.auto_lock.idle_seconds, 900, 0..=31_536_000)?,
             max: seconds(tables.auto_lock.max_seconds, 28_800, 0..=31_536_000)?,

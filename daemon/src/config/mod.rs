@@ -6,6 +6,7 @@
 mod file;
 mod flags;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub(crate) struct Config {
     pub(crate) kdf: Kdf,
     /// How much a peer may ask of the server.
     pub(crate) limits: Limits,
+    /// The key that systemd hands over as a credential, if it does.
+    pub(crate) credential: Option<PathBuf>,
+    /// Commands that print a key, by name.
+    pub(crate) key_providers: BTreeMap<String, Vec<String>>,
 }
 
 impl Config {
@@ -207,6 +212,10 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
         auto_lock: settings.auto_lock,
         kdf: settings.kdf,
         limits: settings.limits,
+        credential: variable("CREDENTIALS_DIRECTORY")
+            .map(|directory| PathBuf::from(directory).join("secretsd.key"))
+            .filter(|path| path.exists()),
+        key_providers: settings.key_providers,
     })
 }
 

@@ -1,12 +1,18 @@
 //! `ETag`, `If-None-Match` and `If-Match`.
 
+use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use secrets_proto::{FieldErrorType, Invalid};
 
-/// A strong tag.
-pub(super) fn etag(tag: impl std::fmt::Display) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("\"{tag}\"")).ok()
+/// A tag that is in quotes already.
+pub(super) fn etag(quoted: Bytes) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(quoted).ok()
+}
+
+/// The tag of one secret: its version, which `If-Match` compares.
+pub(super) fn version_tag(version: u64) -> Option<HeaderValue> {
+    etag(Bytes::from(format!("\"{version}\"")))
 }
 
 /// Whether the caller has what this tag stands for. What cannot be read matches nothing: the caller gets the whole.
@@ -64,7 +70,7 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly_in_lists() {
-        let tag = etag("7-x").unwrap();
+        let tag = etag(Bytes::from_static(b"\"7-x\"")).unwrap();
         let has = |lines: &[&'static str]| has_already(&headers(IF_NONE_MATCH, lines), &tag);
         assert!(has(&["\"7-x\""]) && has(&["W/\"7-x\""]) && has(&["*"]));
         assert!(has(&["\"1\", W/\"7-x\""]) && has(&["\"1\"", "\"7-x\""]));

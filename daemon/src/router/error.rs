@@ -1,13 +1,11 @@
 //! Errors on their way out: what a caller is told, in fixed text, and what the log is told. Every error of the vault
 //! is mapped here, one by one, so that a new one does not compile until somebody has decided.
 
-use bytes::Bytes;
-use http_body_util::Full;
+use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use hyper::{HeaderMap, Response, StatusCode};
 use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
-use super::answer;
+use super::answer::Answer;
 use crate::caller::Scope;
 use crate::vault;
 
@@ -88,6 +86,13 @@ impl Failure {
         self
     }
 
+    /// 500: the vault is not as it was written. The text names what was found, never what was asked.
+    fn corrupt(detail: String) -> Self {
+        let mut failure = Self::new(ErrorType::VaultCorruptError, "");
+        failure.body.detail = detail.into();
+        failure
+    }
+
     fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.body.errors = errors;
         self
@@ -99,7 +104,7 @@ impl Failure {
     }
 
     /// Tells the log the cause, and makes the answer.
-    pub(crate) fn into_response(self, request_id: &str) -> Response<Full<Bytes>> {
+    pub(crate) fn into_answer(self, request_id: &str) -> Answer {
         let Self { body, header, close, cause } = self;
         let kind = body.kind;
         let cause = cause.as_deref().unwrap_or(&body.detail);
@@ -108,34 +113,21 @@ impl Failure {
             _ => tracing::debug!(request = request_id, ?kind, cause, "request refused"),
         }
         let status = StatusCode::from_u16(body.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
-        let headers = response.headers_mut();
-        header.insert_into(headers);
-        if close && !headers.contains_key(CONNECTION) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-}
-
-impl Header {
-    fn insert_into(self, headers: &mut HeaderMap) {
-        match self {
-            Self::None => {}
-            Self::Allow(methods) => {
-                headers.insert(ALLOW, methods);
+        let answer = Answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
+        let answer = match header {
+            Header::None => answer,
+            Header::Allow(methods) => answer.with(ALLOW, methods),
+            Header::Challenge => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Header::RetryAfter(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
+            Header::Upgrade(protocol) => {
+                // Two of a kind, one line: a connection that closes also names the header that is its own.
+                let connection = if close { "Upgrade, close" } else { "Upgrade" };
+                return answer
+                    .with(UPGRADE, HeaderValue::from_static(protocol))
+                    .with(CONNECTION, HeaderValue::from_static(connection));
             }
-            Self::Challenge => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Self::RetryAfter(seconds) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            Self::Upgrade(protocol) => {
-                headers.insert(UPGRADE, HeaderValue::from_static(protocol));
-                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            }
-        }
+        };
+        if close { answer.with(CONNECTION, HeaderValue::from_static("close")) } else { answer }
     }
 }
 
@@ -159,6 +151,14 @@ impl From<vault::Error> for Failure {
             vault::Error::UnusableKey(field, invalid) => {
                 Self::validation(vec![in_body(field.as_str(), invalid)])
             }
+            vault::Error::ProviderFailed => Self::new(
+                Type::BadGatewayError,
+                "The key provider command gave no key; run it by hand, and see the daemon's log",
+            ),
+            vault::Error::ProviderTimeout => Self::new(
+                Type::GatewayTimeoutError,
+                "The key provider command did not end within 10 seconds; run it by hand to see what it waits for",
+            ),
             vault::Error::TooManyUnlocks => {
                 Self::rate_limit(2, "Too many unlocks are waiting; wait until they are answered")
             }
@@ -178,6 +178,18 @@ impl From<vault::Error> for Failure {
             vault::Error::Stale => {
                 Self::new(Type::ConflictError, "The secret has changed meanwhile; read it again and repeat")
             }
+            vault::Error::KeysChanged => Self::new(
+                Type::ConflictError,
+                "The vault's keys have changed meanwhile; list them and repeat what is still wanted",
+            ),
+            vault::Error::VaultMissing => Self::new(
+                Type::ConflictError,
+                "There was a vault here and its file is gone: put it back; or, to start anew without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
+            ),
+            vault::Error::UnsafeFile(_) => Self::new(
+                Type::StorageError,
+                "A file of the vault is not a private regular file of yours; the daemon's log says which and what to do",
+            ),
             vault::Error::LastKey => Self::new(
                 Type::ConflictError,
                 "This is the last key that opens the vault; add another before removing it",
@@ -186,13 +198,23 @@ impl From<vault::Error> for Failure {
                 "provider",
                 Invalid::new(FieldErrorType::Enum, "a provider that the presets list is expected"),
             )]),
+            vault::Error::DiskFull => Self::new(
+                Type::StorageError,
+                "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)",
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
             ),
-            vault::Error::Corrupt(_) => Self::new(
+            vault::Error::Corrupt(what) => Self::corrupt(format!(
+                "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
+            )),
+            vault::Error::AuditBroken(entry) => Self::corrupt(format!(
+                "The audit log is broken at entry {entry}: it was changed by something else; the entries before are as they were written"
+            )),
+            vault::Error::AnchorDamaged => Self::new(
                 Type::VaultCorruptError,
-                "The vault was damaged or changed by something else; run `secretctl verify` or restore a backup",
+                "The guard against rollback was changed by something else; if the vault is the newest you have, remove the file `anchor` in the state directory and unlock again",
             ),
             vault::Error::RolledBack => Self::new(
                 Type::VaultCorruptError,
@@ -235,12 +257,13 @@ const fn lacks(scope: Scope) -> &'static str {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use hyper::HeaderMap;
 
     use super::*;
     use crate::vault::KeyField;
 
     async fn body(failure: Failure) -> (StatusCode, HeaderMap, ErrorBody) {
-        let (parts, body) = failure.into_response("id").into_parts();
+        let (parts, body) = failure.into_answer("id").into_response("id", HeaderMap::new()).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
     }
@@ -256,16 +279,24 @@ mod tests {
             (vault::Error::AlreadyInitialized, Type::AlreadyExistsError),
             (vault::Error::WrongKey, Type::WrongKeyError),
             (vault::Error::UnusableKey(KeyField::Passphrase, unusable), Type::ValidationError),
+            (vault::Error::ProviderFailed, Type::BadGatewayError),
+            (vault::Error::ProviderTimeout, Type::GatewayTimeoutError),
             (vault::Error::TooManyUnlocks, Type::RateLimitError),
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::KeysChanged, Type::ConflictError),
+            (vault::Error::VaultMissing, Type::ConflictError),
+            (vault::Error::UnsafeFile(secret()), Type::StorageError),
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
+            (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
-            (vault::Error::Corrupt(secret()), Type::VaultCorruptError),
+            (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
+            (vault::Error::AuditBroken(3), Type::VaultCorruptError),
+            (vault::Error::AnchorDamaged, Type::VaultCorruptError),
             (vault::Error::RolledBack, Type::VaultCorruptError),
             (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),
             (vault::Error::Timeout, Type::GatewayTimeoutError),
@@ -304,7 +335,7 @@ mod tests {
         let (_, headers, _) = body(Failure::upgrade("HTTP/1.1", "x").closing()).await;
         assert_eq!(
             (&headers[UPGRADE], &headers[CONNECTION]),
-            (&"HTTP/1.1".parse().unwrap(), &"Upgrade".parse().unwrap())
+            (&"HTTP/1.1".parse().unwrap(), &"Upgrade, close".parse().unwrap())
         );
         let (_, headers, _) = body(Failure::rate_limit(7, "x")).await;
         assert_eq!(headers[RETRY_AFTER], "7");

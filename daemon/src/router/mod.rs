@@ -1,7 +1,7 @@
 //! From HTTP to a handler and back: finds the route, makes the typed request, and writes the typed reply or the
 //! error. The only stage that knows HTTP and JSON bodies; it knows no connection and no token.
 
-mod answer;
+pub(crate) mod answer;
 mod body;
 mod conditional;
 pub(crate) mod error;
@@ -15,13 +15,12 @@ mod requests;
 mod routes;
 pub(crate) mod strict;
 
-use bytes::Bytes;
-use http_body_util::Full;
+use hyper::Method;
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
-use hyper::{Method, Response};
 
+use self::answer::Answer;
 use self::body::Fields;
 use self::error::Failure;
 use self::input::Input;
@@ -32,7 +31,7 @@ use crate::caller::Caller;
 use crate::config::Limits;
 use crate::vault::{self, Vault};
 
-pub(crate) use self::replies::AfterRelaunch;
+pub(crate) use self::answer::AfterRelaunch;
 pub use self::routes::{Access, RouteInfo, routes};
 
 /// The routes, by path.
@@ -57,7 +56,7 @@ pub(crate) enum Target<'a> {
 /// A route that needs no token.
 pub(crate) struct OpenTarget {
     pattern: &'static str,
-    answer: fn() -> Response<Full<Bytes>>,
+    answer: fn() -> Answer,
 }
 
 /// A route that needs a caller, or none.
@@ -135,11 +134,7 @@ impl Target<'_> {
 
 impl OpenTarget {
     /// Serves anybody.
-    pub(crate) async fn serve(
-        self,
-        body: Incoming,
-        limits: &Limits,
-    ) -> Result<Response<Full<Bytes>>, Failure> {
+    pub(crate) async fn serve(self, body: Incoming, limits: &Limits) -> Result<Answer, Failure> {
         ignore(body, limits).await?;
         Ok((self.answer)())
     }
@@ -147,7 +142,7 @@ impl OpenTarget {
 
 impl<'a> GuardedTarget<'a> {
     /// Serves a caller.
-    pub(crate) async fn serve(self, exchange: Exchange<'a>) -> Result<Response<Full<Bytes>>, Failure> {
+    pub(crate) async fn serve(self, exchange: Exchange<'a>) -> Result<Answer, Failure> {
         match self {
             Self::Route { id, run, .. } => run(Exchange { id, ..exchange }).await,
             Self::WrongMethod { allow, .. } => {

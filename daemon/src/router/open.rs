@@ -1,12 +1,11 @@
 //! What is answered without a token: nothing about the vault or its owner.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 
-use super::answer;
+use super::answer::Answer;
 
 /// `GET /healthz`
-pub(super) fn health() -> Response<Full<Bytes>> {
-    answer::json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))
+pub(super) fn health() -> Answer {
+    Answer::json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))
 }

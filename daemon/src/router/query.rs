@@ -18,6 +18,9 @@ impl<'a> Query<'a> {
 
     /// Takes the value of a parameter.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Invalid> {
+        if self.pairs.is_empty() {
+            return Ok(None);
+        }
         let mut values = Vec::new();
         self.pairs.retain(|(found, value)| {
             if *found == name {

@@ -1,24 +1,24 @@
 //! How the reply of each operation becomes an answer.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ETAG, HeaderValue, LOCATION};
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::header::{HeaderValue, LOCATION};
+use hyper::{HeaderMap, StatusCode};
 use secrets_proto::API_BASE;
 use secrets_proto::audit::AuditList;
 use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
 
+use super::answer::Answer;
+use super::conditional;
 use super::error::Failure;
-use super::{answer, conditional};
 use crate::handler::secrets::{Created, Found, Gone, Listing, View};
 use crate::handler::vault::{Copy, Locked};
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
     /// Writes it; `asked` are the request's headers.
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure>;
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure>;
 }
 
 /// Writes the list that the vault keeps written.
@@ -28,50 +28,57 @@ pub(super) fn render(list: &SecretList<Secret>) -> Bytes {
 }
 
 impl IntoAnswer for Listing {
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         match self {
-            Self::Rendered(list) => Ok(tagged(conditional::etag(&list.tag), asked, || {
-                Ok(answer::json(StatusCode::OK, list.body))
+            Self::Rendered(list) => Ok(tagged(conditional::etag(list.tag), asked, || {
+                Ok(Answer::json(StatusCode::OK, list.body))
             })?),
             Self::Selected(secrets, View::Full) => {
-                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
             }
             Self::Selected(secrets, View::Basic) => {
                 let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
-                answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
+                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
             }
         }
     }
 }
 
 impl IntoAnswer for Found {
-    fn into_answer(self, asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         let Self(detail, view) = self;
-        tagged(conditional::etag(detail.version), asked, || match view {
-            View::Basic => answer::metadata(StatusCode::OK, &detail.secret),
-            View::Full => answer::metadata(StatusCode::OK, &detail),
-        })
+        let tag = conditional::version_tag(detail.version);
+        match view {
+            View::Basic => tagged(tag, asked, || Answer::metadata(StatusCode::OK, &detail.secret)),
+            // Never 304: when it was last used changes without a new version.
+            View::Full => {
+                let answer = Answer::metadata(StatusCode::OK, &detail)?;
+                Ok(match tag {
+                    Some(tag) => answer.tagged(tag),
+                    None => answer,
+                })
+            }
+        }
     }
 }
 
 impl IntoAnswer for Created {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
         let Self(detail) = self;
-        let mut response = answer::metadata(StatusCode::CREATED, &detail.secret)?;
-        let headers = response.headers_mut();
+        let mut answer = Answer::metadata(StatusCode::CREATED, &detail.secret)?;
         if let Ok(location) = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id)) {
-            headers.insert(LOCATION, location);
+            answer = answer.with(LOCATION, location);
         }
-        if let Some(tag) = conditional::etag(detail.version) {
-            headers.insert(ETAG, tag);
-        }
-        Ok(response)
+        Ok(match conditional::version_tag(detail.version) {
+            Some(tag) => answer.tagged(tag),
+            None => answer,
+        })
     }
 }
 
 impl IntoAnswer for Gone {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        Ok(answer::empty(StatusCode::NO_CONTENT))
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
     }
 }
 
@@ -79,8 +86,8 @@ impl IntoAnswer for Gone {
 macro_rules! json {
     ($($reply:ty => $write:ident($status:ident)),+ $(,)?) => {$(
         impl IntoAnswer for $reply {
-            fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-                answer::$write(StatusCode::$status, &self)
+            fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+                Answer::$write(StatusCode::$status, &self)
             }
         }
     )+};
@@ -100,21 +107,15 @@ json! {
     AuditList => metadata(OK),
 }
 
-/// Marks an answer that the daemon's next image is to send: when it arrives, this one's memory is gone.
-#[derive(Debug, Clone)]
-pub(crate) struct AfterRelaunch;
-
 impl IntoAnswer for Locked {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        let mut response = answer::metadata(StatusCode::OK, &self.0)?;
-        response.extensions_mut().insert(AfterRelaunch);
-        Ok(response)
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Ok(Answer::metadata(StatusCode::OK, &self.0)?.after_relaunch())
     }
 }
 
 impl IntoAnswer for Copy {
-    fn into_answer(self, _asked: &HeaderMap) -> Result<Response<Full<Bytes>>, Failure> {
-        Ok(answer::binary(self.0))
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Ok(Answer::binary(self.0))
     }
 }
 
@@ -122,22 +123,21 @@ impl IntoAnswer for Copy {
 fn tagged(
     tag: Option<HeaderValue>,
     asked: &HeaderMap,
-    write: impl FnOnce() -> Result<Response<Full<Bytes>>, Failure>,
-) -> Result<Response<Full<Bytes>>, Failure> {
+    write: impl FnOnce() -> Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
     let Some(tag) = tag else { return write() };
-    let mut response = if conditional::has_already(asked, &tag) {
-        answer::empty(StatusCode::NOT_MODIFIED)
-    } else {
-        write()?
-    };
-    response.headers_mut().insert(ETAG, tag);
-    Ok(response)
+    if conditional::has_already(asked, &tag) {
+        return Ok(Answer::empty(StatusCode::NOT_MODIFIED).tagged(tag));
+    }
+    write().map(|answer| answer.tagged(tag))
 }
 
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use hyper::header::{CACHE_CONTROL, IF_NONE_MATCH};
+    use http_body_util::Full;
+    use hyper::Response;
+    use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
     use secrets_proto::reveal::RevealedSecret;
     use secrets_proto::secret::{SecretDetail, SizeClass};
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
@@ -163,6 +163,10 @@ mod tests {
         }
     }
 
+    fn sent<T: IntoAnswer>(reply: T, asked: &HeaderMap) -> Response<Full<Bytes>> {
+        reply.into_answer(asked).unwrap().into_response("id", HeaderMap::new())
+    }
+
     async fn body(response: Response<Full<Bytes>>) -> serde_json::Value {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
@@ -173,25 +177,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_has_six_fields_and_more_only_when_asked() {
-        let response = Found(detail(), View::Basic).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Found(detail(), View::Basic), &HeaderMap::new());
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::OK, &"\"3\"".parse().unwrap())
         );
         assert_eq!(body(response).await.as_object().unwrap().len(), 6);
-        let response = Found(detail(), View::Full).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Found(detail(), View::Full), &HeaderMap::new());
         assert_eq!(body(response).await.as_object().unwrap().len(), 11);
     }
 
     #[tokio::test]
     async fn what_the_caller_has_is_not_sent_again() {
-        let response = Found(detail(), View::Full).into_answer(&having("W/\"3\"")).unwrap();
+        let full = sent(Found(detail(), View::Full), &having("W/\"3\""));
+        assert_eq!((full.status(), &full.headers()[ETAG]), (StatusCode::OK, &"\"3\"".parse().unwrap()));
+        let response = sent(Found(detail(), View::Basic), &having("W/\"3\""));
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()[ETAG], "\"3\"");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
-        let list = || Listing::Rendered(Rendered { body: Bytes::from_static(b"[]"), tag: "t1".into() });
-        assert_eq!(list().into_answer(&having("\"t1\"")).unwrap().status(), StatusCode::NOT_MODIFIED);
-        let response = list().into_answer(&having("\"t0\"")).unwrap();
+        let list = || {
+            Listing::Rendered(Rendered {
+                body: Bytes::from_static(b"[]"),
+                tag: Bytes::from_static(b"\"t1\""),
+            })
+        };
+        assert_eq!(sent(list(), &having("\"t1\"")).status(), StatusCode::NOT_MODIFIED);
+        let response = sent(list(), &having("\"t0\""));
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::OK, &"\"t1\"".parse().unwrap())
@@ -201,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn lists_count_what_they_hold() {
         for (view, fields) in [(View::Basic, 6), (View::Full, 11)] {
-            let response = Listing::Selected(vec![detail()], view).into_answer(&HeaderMap::new()).unwrap();
+            let response = sent(Listing::Selected(vec![detail()], view), &HeaderMap::new());
             let list = body(response).await;
             assert_eq!(list["total"], 1);
             assert_eq!(list["secrets"][0].as_object().unwrap().len(), fields);
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_new_secret_says_where_it_is() {
-        let response = Created(detail()).into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(Created(detail()), &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()[LOCATION], "/api/v1/user/secrets/00000000-0000-0000-0000-000000000007");
     }
@@ -224,13 +235,13 @@ mod tests {
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
         }];
-        let response = RevealReply { secrets }.into_answer(&HeaderMap::new()).unwrap();
+        let response = sent(RevealReply { secrets }, &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
     }
 
     #[test]
     fn what_is_gone_has_no_body() {
-        assert_eq!(Gone.into_answer(&HeaderMap::new()).unwrap().status(), StatusCode::NO_CONTENT);
+        assert_eq!(sent(Gone, &HeaderMap::new()).status(), StatusCode::NO_CONTENT);
     }
 }

@@ -226,7 +226,11 @@ fn key(input: &mut Input<'_>, recovery: bool) -> Option<Key> {
     } else {
         Some(None)
     };
-    let mut keys = [passphrase?, file?, recovery_key?].into_iter().flatten().flatten();
+    let credential = input.flag("credential").map(|credential| credential.then_some(Key::Credential));
+    let provider = input.nullable("key_provider", |text| Ok(Key::Provider(text)));
+    let keys =
+        [passphrase?.flatten(), file?.flatten(), recovery_key?.flatten(), credential?, provider?.flatten()];
+    let mut keys = keys.into_iter().flatten();
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some(key),
         (Some(_), Some(_)) => {

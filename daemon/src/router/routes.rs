@@ -3,10 +3,9 @@
 
 use std::pin::Pin;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Method, Response};
+use hyper::Method;
 
+use super::answer::Answer;
 use super::error::Failure;
 use super::{Exchange, open, serve};
 use crate::caller::Scope;
@@ -27,7 +26,7 @@ pub(super) struct Route {
 /// Who may ask for a route, and what is done.
 pub(super) enum Action {
     /// Anybody who may use the socket.
-    Open(fn() -> Response<Full<Bytes>>),
+    Open(fn() -> Answer),
     /// A caller with this right, or with any token. The vault checks the right; here it is told.
     Guarded(Option<Scope>, Run),
 }
@@ -36,8 +35,7 @@ pub(super) enum Action {
 pub(super) type Run = for<'a> fn(Exchange<'a>) -> Running<'a>;
 
 /// An exchange being served.
-pub(super) type Running<'a> =
-    Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Failure>> + Send + 'a>>;
+pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
 /// Every route of the API.
 pub(super) static ROUTES: &[Route] = &[

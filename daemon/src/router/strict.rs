@@ -2,57 +2,105 @@
 //! in two ways. All of it is refused before anybody asks who is there.
 
 use hyper::Version;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName};
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use secrets_proto::API_VERSION;
 
 use super::error::Failure;
 
 /// The header that carries a token in the API's own client.
-pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SECRETSD_API: HeaderName = HeaderName::from_static("x-secretsd-api");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The most headers of a request.
+const MOST_HEADERS: usize = 64;
+
+/// What a head says of its sender, found in one pass over the headers. Each is there at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Sender<'a> {
+    /// `Host`
+    pub(crate) host: &'a [u8],
+    /// `Authorization`
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// `X-API-Key`
+    pub(crate) api_key: Option<&'a [u8]>,
+    /// Whether a browser has marked the request.
+    pub(crate) is_browser: bool,
+}
 
 /// Checks a request's head.
-pub(crate) fn check(head: &Parts) -> Result<(), Failure> {
+pub(crate) fn check(head: &Parts) -> Result<Sender<'_>, Failure> {
     if head.version != Version::HTTP_11 {
         return Err(Failure::upgrade("HTTP/1.1", "This needs HTTP/1.1").closing());
     }
-    check_target(head)?;
-    if head.headers.get_all(HOST).iter().count() != 1 {
-        return refuse("Exactly one Host header is expected");
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        return Err(refused("A path is expected as the request's target, not a whole URL"));
     }
-    for name in [AUTHORIZATION, X_API_KEY] {
-        if head.headers.get_all(name).iter().nth(1).is_some() {
-            return refuse("A header that carries the token is given twice; send it once");
+    // hyper could count too, but takes less time when it need not.
+    if head.headers.len() > MOST_HEADERS {
+        return Err(refused("At most 64 headers are expected"));
+    }
+    check_path(head.uri.path().as_bytes())?;
+    sender(head)
+}
+
+fn sender(head: &Parts) -> Result<Sender<'_>, Failure> {
+    let (mut host, mut authorization, mut api_key) = (None, None, None);
+    let mut is_browser = false;
+    let once = |place: &mut Option<&HeaderValue>| match place {
+        None => Ok(()),
+        Some(_) => Err(refused("Host or a header that carries the token is given twice; send it once")),
+    };
+    for (name, value) in &head.headers {
+        let place = if *name == HOST {
+            &mut host
+        } else if *name == AUTHORIZATION {
+            &mut authorization
+        } else if *name == X_API_KEY {
+            &mut api_key
+        } else {
+            is_browser |= *name == ORIGIN || *name == SEC_FETCH_SITE;
+            if *name == X_SECRETSD_API && value != API_VERSION {
+                let detail = "This daemon speaks version 1 of the API; upgrade one of the two";
+                return Err(Failure::upgrade("secretsd-api/1", detail));
+            }
+            continue;
+        };
+        once(place)?;
+        *place = Some(value);
+    }
+    let host = host.ok_or_else(|| refused("A Host header is expected; send Host: localhost"))?.as_bytes();
+    let authorization = authorization.map(HeaderValue::as_bytes);
+    let api_key = api_key.map(HeaderValue::as_bytes);
+    Ok(Sender { host, authorization, api_key, is_browser })
+}
+
+/// A path from the root, without anything that could be read as another path: no empty and no dot segments, and
+/// nothing encoded, since nothing in our paths needs to be.
+fn check_path(path: &[u8]) -> Result<(), Failure> {
+    let Some((b'/', path)) = path.split_first() else {
+        return Err(refused("A path is expected as the request's target"));
+    };
+    let odd = || refused("A path without empty and dot segments is expected");
+    // How long the present segment is, and whether it is all dots.
+    let (mut length, mut dots) = (0_usize, true);
+    for byte in path {
+        match byte {
+            b'/' if length == 0 || (dots && length <= 2) => return Err(odd()),
+            b'/' => (length, dots) = (0, true),
+            b'%' | b'\\' | 0..=b' ' | 0x7f.. => {
+                return Err(refused("A path without encoded characters is expected"));
+            }
+            _ => {
+                length += 1;
+                dots &= *byte == b'.';
+            }
         }
     }
-    if head.headers.get_all(X_SECRETSD_API).iter().any(|version| version != API_VERSION) {
-        let detail = "This daemon speaks version 1 of the API; upgrade one of the two";
-        return Err(Failure::upgrade("secretsd-api/1", detail));
-    }
-    Ok(())
+    if dots && (length == 1 || length == 2) { Err(odd()) } else { Ok(()) }
 }
 
-/// A path from the root, without anything that could be read as another path.
-fn check_target(head: &Parts) -> Result<(), Failure> {
-    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-        return refuse("A path is expected as the request's target, not a whole URL");
-    }
-    let path = head.uri.path();
-    if !path.starts_with('/') {
-        return refuse("A path is expected as the request's target");
-    }
-    if path.contains("//") || path.split('/').any(|step| step == "." || step == "..") {
-        return refuse("A path without empty and dot segments is expected");
-    }
-    // Nothing in our paths needs encoding, so whatever is encoded is an attempt at a second reading.
-    if path.bytes().any(|byte| byte == b'%' || byte == b'\\' || !byte.is_ascii_graphic()) {
-        return refuse("A path without encoded characters is expected");
-    }
-    Ok(())
-}
-
-fn refuse(detail: &'static str) -> Result<(), Failure> {
-    Err(Failure::invalid_request(detail).closing())
+fn refused(detail: &'static str) -> Failure {
+    Failure::invalid_request(detail).closing()
 }

@@ -81,7 +81,7 @@ impl Framing {
                     }
                 }
                 State::Head | State::ChunkSize | State::Trailers => {
-                    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else {
                         self.line.extend_from_slice(bytes);
                         if self.line.len() > LONGEST {
                             self.lose();

@@ -14,14 +14,12 @@ mod tests;
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Response;
+use hyper::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
@@ -168,7 +166,9 @@ impl Server {
 
     fn turn_away(&self, stream: UnixStream, failure: Failure) {
         let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
-        let response = self.with_id(failure.closing());
+        let id = self.ids.next();
+        let response =
+            failure.closing().into_answer(id.as_str()).into_response(id.as_str(), HeaderMap::new());
         tokio::spawn(async move {
             turn_away::turn_away(stream, response).await;
             drop(word);
@@ -202,7 +202,6 @@ impl Server {
             }
         });
         let mut connection = hyper::server::conn::http1::Builder::new()
-            .max_headers(HEADERS)
             .max_header_size(HEADER_BYTES)
             .max_buf_size(HEADER_BYTES)
             .header_read_timeout(None)
@@ -231,13 +230,6 @@ impl Server {
         }
         drop(seat);
     }
-
-    fn with_id(&self, failure: Failure) -> Response<Full<Bytes>> {
-        let id = self.ids.next();
-        let mut response = failure.into_response(&id);
-        request::identify(&mut response, id);
-        response
-    }
 }
 
 /// Somewhere that connections come from.
@@ -252,8 +244,6 @@ impl Accept for UnixListener {
     }
 }
 
-/// The most headers of a request.
-const HEADERS: usize = 64;
 /// The largest head of a request.
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long to wait after a failed accept.

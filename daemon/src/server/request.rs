@@ -3,22 +3,22 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
+use tokio::time::error::Elapsed;
 
 use super::Server;
 use crate::auth::refuse_browsers;
 use crate::caller::Peer;
+use crate::router::answer::Answer;
 use crate::router::error::Failure;
 use crate::router::{Exchange, Target, ignore, strict};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Server {
     /// Answers a request, whatever happens. `ambiguous`: its bytes can be read in two ways.
@@ -29,25 +29,24 @@ impl Server {
         ambiguous: bool,
     ) -> Response<Full<Bytes>> {
         let id = self.ids.next();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let target = self.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
         let served = guarded(self.serve(&head, target, body, peer, ambiguous));
-        let mut response = match tokio::time::timeout(self.limits.request, served).await {
-            Ok(Some(Ok(response))) => response,
-            Ok(Some(Err(failure))) => failure.into_response(&id),
-            Ok(None) => Failure::internal("a handler has panicked").closing().into_response(&id),
+        let answer = match within(self.limits.request, served).await {
+            Ok(Some(Ok(answer))) => answer,
+            Ok(Some(Err(failure))) => failure.into_answer(id.as_str()),
+            Ok(None) => Failure::internal("a handler has panicked").closing().into_answer(id.as_str()),
             Err(_) => Failure::new(
                 ErrorType::GatewayTimeoutError,
                 "The request was not answered in time; check whether it was done, then repeat",
             )
             .closing()
-            .into_response(&id),
+            .into_answer(id.as_str()),
         };
-        let status = response.status().as_u16();
+        let status = answer.status().as_u16();
         tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
-        identify(&mut response, id);
-        response
+        answer.into_response(id.as_str(), std::mem::take(&mut head.headers))
     }
 
     async fn serve(
@@ -57,20 +56,20 @@ impl Server {
         body: Incoming,
         peer: Peer,
         ambiguous: bool,
-    ) -> Result<Response<Full<Bytes>>, Failure> {
+    ) -> Result<Answer, Failure> {
         let Self { auth, vault, limits, .. } = self;
         if ambiguous {
             let detail =
                 "The length of this connection's requests can be read in two ways; send Content-Length once";
             return Err(Failure::invalid_request(detail).closing());
         }
-        strict::check(head)?;
-        refuse_browsers(&head.headers)?;
+        let sender = strict::check(head)?;
+        refuse_browsers(&sender)?;
         let target = match target {
             Target::Open(open) => return open.serve(body, limits).await,
             Target::Guarded(target) => target,
         };
-        match auth.identify(&head.headers, peer) {
+        match auth.identify(&sender, peer) {
             Ok(caller) => {
                 target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
             }
@@ -83,13 +82,6 @@ impl Server {
     }
 }
 
-/// Puts a request's id on its answer.
-pub(super) fn identify(response: &mut Response<Full<Bytes>>, id: String) {
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
-    }
-}
-
 /// A method for the log: one that is not known is the caller's own text.
 struct Method<'a>(&'a Parts);
 
@@ -98,6 +90,16 @@ impl std::fmt::Display for Method<'_> {
         use hyper::Method as M;
         let known = [M::GET, M::POST, M::PUT, M::PATCH, M::DELETE, M::HEAD, M::OPTIONS];
         f.write_str(known.iter().find(|known| **known == self.0.method).map_or("(other)", M::as_str))
+    }
+}
+
+/// A deadline that costs nothing when the future is ready at once, as most are.
+async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+    match at_once {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(deadline, future).await,
     }
 }
 

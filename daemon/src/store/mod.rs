@@ -26,9 +26,9 @@ pub(crate) enum Error {
     /// Written by a newer program.
     #[error("the vault has format {0}")]
     NewerFormat(u32),
-    /// Damaged, or changed by something else.
+    /// Damaged, or changed by something else: what was found.
     #[error("{0}")]
-    Damaged(String),
+    Damaged(&'static str),
     /// The system failed to read or write.
     #[error("{0}")]
     Io(String),
@@ -39,9 +39,9 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::NotADatabase) => Self::NotAVault,
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged("the database file is damaged".to_owned()),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged("the database file is damaged"),
             // A column of another type than the schema promises, or a row that must be there and is not.
-            None => Self::Damaged(format!("a row is not of its form ({})", reason(&error))),
+            None => Self::Damaged("a row is not of its form"),
             Some(_) => Self::Io(reason(&error)),
         }
     }
@@ -49,17 +49,7 @@ impl From<rusqlite::Error> for Error {
 
 /// SQLite's reason without the statement's text or any value.
 fn reason(error: &rusqlite::Error) -> String {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the rest are errors of this program, not of the file"
-    )]
-    match error {
-        rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
-        rusqlite::Error::QueryReturnedNoRows => "a row is missing".to_owned(),
-        rusqlite::Error::InvalidColumnType(at, ..) => format!("column {at} has another type"),
-        rusqlite::Error::StatementChangedRows(rows) => format!("{rows} rows changed"),
-        _ => "unexpected".to_owned(),
-    }
+    error.sqlite_error().map_or_else(|| "unexpected".to_owned(), ToString::to_string)
 }
 
 /// An open vault file. The connection holds SQLite's exclusive lock until it is dropped.

@@ -90,7 +90,7 @@ impl RecordKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.number() == number)
-            .ok_or_else(|| Error::Damaged("a record is of an unknown kind".to_owned()))
+            .ok_or(Error::Damaged("a record is of an unknown kind"))
     }
 }
 
@@ -382,7 +382,7 @@ impl Writing<'_> {
     fn change_one(&self, sql: &str, params: impl Params) -> Result<(), Error> {
         match self.store.connection.prepare_cached(sql)?.execute(params)? {
             1 => Ok(()),
-            rows => Err(Error::Damaged(format!("a statement changed {rows} rows instead of one"))),
+            _ => Err(Error::Damaged("a statement did not change exactly one row")),
         }
     }
 }
@@ -411,7 +411,7 @@ fn audit(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
 
 /// SQLite's integers are signed; ours never are.
 fn signed(number: u64) -> Result<i64, Error> {
-    i64::try_from(number).map_err(|_| Error::Damaged("a counter is out of range".to_owned()))
+    i64::try_from(number).map_err(|_| Error::Damaged("a counter is out of range"))
 }
 
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -111,7 +111,7 @@ fn check_identity(connection: &Connection) -> Result<(), Error> {
     match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
         FORMAT => Ok(()),
         newer if newer > FORMAT => Err(Error::NewerFormat(newer)),
-        other => Err(Error::Damaged(format!("the vault says it has format {other}, which never existed"))),
+        _ => Err(Error::Damaged("the vault says it has a format that never existed")),
     }
 }
 
@@ -137,16 +137,12 @@ fn check_schema(connection: &Connection) -> Result<(), Error> {
     if found.into_iter().eq(expected) {
         Ok(())
     } else {
-        Err(Error::Damaged("the vault's tables are not those of its format".to_owned()))
+        Err(Error::Damaged("the vault's tables are not those of its format"))
     }
 }
 
 /// The full check: `quick_check` does not compare an index with its table.
 fn check_integrity(connection: &Connection) -> Result<(), Error> {
     let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        Err(Error::Damaged("the database fails its integrity check".to_owned()))
-    }
+    if verdict == "ok" { Ok(()) } else { Err(Error::Damaged("the database fails its integrity check")) }
 }

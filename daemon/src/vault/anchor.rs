@@ -38,14 +38,12 @@ pub(super) enum Verdict {
 /// Compares the vault with the anchor at `path`. An anchor that is there and cannot be trusted is an error: it may
 /// have been changed to hide a rollback.
 pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict, Error> {
-    let storage = |error: files::Error| Error::Storage(error.to_string());
-    if !files::check_private_file(path).map_err(storage)? {
+    if !files::check_private_file(path)? {
         return Ok(Verdict::Current);
     }
-    let content = files::read_private(path, 4_096).map_err(storage)?;
-    let damaged = || Error::Corrupt("the anchor that guards against rollback is damaged".to_owned());
+    let content = files::read_private(path, 4_096)?;
     let identity = keys.identity();
-    let fields = parse(&content).ok_or_else(damaged)?;
+    let fields = parse(&content).ok_or(Error::AnchorDamaged)?;
     if fields.vault != identity.vault {
         return Ok(Verdict::RolledBack);
     }
@@ -54,8 +52,8 @@ pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict
     if fields.epoch != identity.epoch {
         return Ok(if fields.epoch < identity.epoch { Verdict::Current } else { Verdict::RolledBack });
     }
-    let (signed, mac) = content.split_last_chunk::<MAC>().ok_or_else(damaged)?;
-    keys.verify(Purpose::Anchor, &[signed], mac).map_err(|_| damaged())?;
+    let (signed, mac) = content.split_last_chunk::<MAC>().ok_or(Error::AnchorDamaged)?;
+    keys.verify(Purpose::Anchor, &[signed], mac).map_err(|_| Error::AnchorDamaged)?;
     let behind = fields.progress.generation > vault.generation || fields.progress.lineage != vault.lineage;
     Ok(if behind { Verdict::RolledBack } else { Verdict::Current })
 }
@@ -71,7 +69,7 @@ pub(super) fn renew(path: &Path, keys: &Keys, vault: Progress) -> Result<(), Err
     content.extend_from_slice(&vault.generation.to_be_bytes());
     let mac = keys.mac(Purpose::Anchor, &[&content]);
     content.extend_from_slice(&mac);
-    files::replace_private(path, &content).map_err(|error| Error::Storage(error.to_string()))
+    Ok(files::replace_private(path, &content)?)
 }
 
 struct Fields {

@@ -51,6 +51,11 @@ impl<'a> Batch<'a> {
         Ok(Self { writing, keys, catalog, lineage, manifest, done: Committed::default() })
     }
 
+    /// Whether nothing was done since `before`.
+    pub(super) fn is_idle(&self, before: &Manifest) -> bool {
+        self.manifest == *before
+    }
+
     /// Makes everything durable, with the manifest that accounts for it. Returns what was done, and the vault's lineage and
     /// manifest from now on.
     pub(super) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
@@ -359,7 +364,7 @@ impl<'a> Batch<'a> {
 
     fn delete_record(&mut self, record: &Record) -> Result<(), Error> {
         let row = self.writing.record(RecordKind::Secret, record.id.as_bytes(), record.version)?;
-        self.delete_row(&row.ok_or_else(|| Error::Corrupt("a secret's row is missing".to_owned()))?)
+        self.delete_row(&row.ok_or(Error::Corrupt("a secret's row is missing"))?)
     }
 
     fn insert_value(&mut self, record: &Record, value: &SecretValue) -> Result<(), Error> {
@@ -375,7 +380,7 @@ impl<'a> Batch<'a> {
 
     fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
         let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), record.meta.value_version)?;
-        let row = row.ok_or_else(|| Error::Corrupt("a secret's value is missing".to_owned()))?;
+        let row = row.ok_or(Error::Corrupt("a secret's value is missing"))?;
         StoredValue::open(self.keys, &row).map(|(_, value)| value)
     }
 

@@ -1,17 +1,12 @@
 //! Deriving keys off the request path: one at a time, few in the queue, and wrong ones answered late.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use secrets_proto::{FieldErrorType, Invalid};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
-use crate::crypto::recovery::RecoveryKey;
-use crate::crypto::slot::SlotKind;
-use crate::files;
-
-use super::{Error, Key, KeyField};
+use super::Error;
 
 /// The most derivations that may wait.
 const QUEUE: usize = 8;
@@ -20,22 +15,17 @@ const QUEUE: usize = 8;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const DOUBLINGS: u32 = 4;
 
-/// Bounds on what a passphrase and a key file may hold, in bytes.
-const PASSPHRASE_MAX: usize = 1_024;
-const KEY_FILE_MIN: usize = 32;
-const KEY_FILE_MAX: u64 = 4_096;
-
 /// The queue for derivations.
 pub(super) struct Derivations {
     /// One at a time: each may take gigabytes and a core.
-    turn: Semaphore,
-    waiting: AtomicUsize,
+    turn: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     wrong_in_a_row: AtomicU32,
 }
 
 impl Default for Derivations {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), waiting: AtomicUsize::new(0), wrong_in_a_row: AtomicU32::new(0) }
+        Self { turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), wrong_in_a_row: AtomicU32::new(0) }
     }
 }
 
@@ -45,10 +35,16 @@ impl Derivations {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _place = Place::take(&self.waiting)?;
-        let _turn =
-            self.turn.acquire().await.map_err(|_| Error::Internal("the derivation queue is closed"))?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal("a derivation panicked"))?
+        let place = Place::take(Arc::clone(&self.waiting))?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.map_err(|_| Error::Internal("the derivation queue is closed"))?;
+        let derivation = tokio::task::spawn_blocking(move || {
+            // Both go with the work and not with its caller: one that hangs up does not make room for the next
+            // while its derivation still runs.
+            let (_place, _turn) = (place, turn);
+            work()
+        });
+        derivation.await.map_err(|_| Error::Internal("a derivation panicked"))?
     }
 
     /// Delays the answer to a wrong key, longer each time. Only its own caller waits: the turn is already given on.
@@ -66,55 +62,66 @@ impl Derivations {
     }
 }
 
-/// A place in the queue, given back when dropped: also when the caller goes away.
-struct Place<'a>(&'a AtomicUsize);
+/// A place in the queue, given back when dropped.
+struct Place(Arc<AtomicUsize>);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Result<Self, Error> {
+impl Place {
+    fn take(waiting: Arc<AtomicUsize>) -> Result<Self, Error> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
         let place = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
+        if before >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The bytes of an offered key, and the kind of slot that they may open.
-pub(super) fn secret_of(key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
-    use FieldErrorType::{StringTooLong, StringTooShort, ValueError};
-    match key {
-        Key::Passphrase(passphrase) => {
-            let unusable =
-                |kind, message| Error::UnusableKey(KeyField::Passphrase, Invalid::new(kind, message));
-            match passphrase.expose().len() {
-                0 => Err(unusable(StringTooShort, "a passphrase has at least 1 byte")),
-                1..=PASSPHRASE_MAX => {
-                    Ok((SlotKind::Passphrase, Zeroizing::new(passphrase.expose().as_bytes().to_vec())))
-                }
-                _ => Err(unusable(StringTooLong, "a passphrase has at most 1024 bytes")),
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_hangs_up_keeps_its_place_until_its_derivation_ends() {
+        let derivations = Arc::new(Derivations::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let derivations = Arc::clone(&derivations);
+            async move {
+                let work = move || {
+                    let _ = started.send(());
+                    let _ = held.recv();
+                    Ok(())
+                };
+                derivations.run(work).await
             }
+        });
+        running.await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(derivations.turn.available_permits(), 0);
+        assert_eq!(derivations.waiting.load(Ordering::Relaxed), 1);
+
+        // The queue behind it is as long as it says, and one more is turned away.
+        let waiting: Vec<_> = (1..QUEUE)
+            .map(|_| {
+                let derivations = Arc::clone(&derivations);
+                tokio::spawn(async move { derivations.run(|| Ok(())).await })
+            })
+            .collect();
+        while derivations.waiting.load(Ordering::Relaxed) < QUEUE {
+            tokio::task::yield_now().await;
         }
-        Key::File(path) => {
-            let unusable = |message| Error::UnusableKey(KeyField::KeyFile, Invalid::new(ValueError, message));
-            let content = files::read_private(&path, KEY_FILE_MAX).map_err(|error| {
-                // Not the system's words: they would tell a caller about files that it cannot see itself.
-                tracing::info!(%error, "a key file cannot be used");
-                unusable(
-                    "the key file cannot be used; name a regular file of yours by its absolute path, with mode 0600 and at most 4096 bytes",
-                )
-            })?;
-            if content.len() < KEY_FILE_MIN {
-                return Err(unusable("a key file has at least 32 bytes"));
-            }
-            Ok((SlotKind::KeyFile, content))
+        assert!(matches!(derivations.run(|| Ok(())).await, Err(Error::TooManyUnlocks)));
+        release.send(()).unwrap();
+        for one in waiting {
+            one.await.unwrap().unwrap();
         }
-        Key::Recovery(text) => {
-            let key = RecoveryKey::parse(&text)
-                .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
-            Ok((SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
-        }
+        assert_eq!(derivations.waiting.load(Ordering::Relaxed), 0);
     }
 }

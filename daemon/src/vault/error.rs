@@ -3,7 +3,7 @@
 use secrets_proto::Invalid;
 
 use crate::caller::Scope;
-use crate::{crypto, store};
+use crate::{crypto, files, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,6 +23,12 @@ pub(crate) enum Error {
     /// The given key cannot be used at all: empty, too long, or its file cannot be read.
     #[error("the key cannot be used: {0}")]
     UnusableKey(KeyField, Invalid),
+    /// A key provider command gave no key.
+    #[error("a key provider command has failed")]
+    ProviderFailed,
+    /// A key provider command did not end in time.
+    #[error("a key provider command did not end in time")]
+    ProviderTimeout,
     /// More unlocks wait than the daemon will queue.
     #[error("too many unlocks are waiting")]
     TooManyUnlocks,
@@ -41,18 +47,36 @@ pub(crate) enum Error {
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed meanwhile")]
     Stale,
+    /// The key slots are not what they were when the operation began.
+    #[error("the key slots have changed meanwhile")]
+    KeysChanged,
+    /// `init` where the rollback guard or log of a vault lies, but no vault.
+    #[error("there was a vault, and its file is gone")]
+    VaultMissing,
+    /// A file of the vault is not a private regular file.
+    #[error("a file of the vault is not safe: {0}")]
+    UnsafeFile(String),
     /// The key slot is the last one.
     #[error("the last key slot")]
     LastKey,
     /// No preset for this provider.
     #[error("unknown preset")]
     UnknownPreset,
-    /// The disk is full or failing. Nothing was reported done; reads go on.
+    /// The disk is full. Nothing was reported done; reads, deleting and locking go on.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
-    /// Damage or tampering was found.
+    /// Damage or tampering was found: what, in words for the owner.
     #[error("damage: {0}")]
-    Corrupt(String),
+    Corrupt(&'static str),
+    /// The audit log's first entry, by number, that is not as it was written.
+    #[error("damage: the audit log is broken at entry {0}")]
+    AuditBroken(u64),
+    /// The rollback guard is not as it was written.
+    #[error("damage: the rollback guard was changed")]
+    AnchorDamaged,
     /// The vault is older than its rollback guard, so nothing is written to it.
     #[error("rollback detected: the vault is older than its rollback guard")]
     RolledBack,
@@ -76,8 +100,12 @@ impl Error {
     /// Whether something is wrong with the vault or the program, not with what was asked.
     pub(super) const fn is_fault(&self) -> bool {
         match self {
-            Self::Storage(_)
+            Self::DiskFull
+            | Self::Storage(_)
+            | Self::UnsafeFile(_)
             | Self::Corrupt(_)
+            | Self::AuditBroken(_)
+            | Self::AnchorDamaged
             | Self::NewerFormat { .. }
             | Self::Timeout
             | Self::Internal(_) => true,
@@ -86,12 +114,16 @@ impl Error {
             | Self::AlreadyInitialized
             | Self::WrongKey
             | Self::UnusableKey(..)
+            | Self::ProviderFailed
+            | Self::ProviderTimeout
             | Self::TooManyUnlocks
             | Self::Forbidden(_)
             | Self::NotFound
             | Self::Missing(_)
             | Self::NameTaken
             | Self::Stale
+            | Self::KeysChanged
+            | Self::VaultMissing
             | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,
@@ -102,9 +134,28 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Full | store::Error::Io(_) => Self::Storage(error.to_string()),
-            store::Error::NotAVault | store::Error::Damaged(_) => Self::Corrupt(error.to_string()),
+            store::Error::Full => Self::DiskFull,
+            store::Error::Io(_) => Self::Storage(error.to_string()),
+            store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
+            store::Error::Damaged(what) => Self::Corrupt(what),
             store::Error::NewerFormat(found) => Self::NewerFormat { found, known: store::FORMAT },
+        }
+    }
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io(_, ref cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                Self::DiskFull
+            }
+            files::Error::Io(..) => Self::Storage(error.to_string()),
+            files::Error::Relative(_)
+            | files::Error::Symlink(_)
+            | files::Error::WrongKind(..)
+            | files::Error::ForeignOwner(..)
+            | files::Error::TooOpen { .. }
+            | files::Error::TooLarge(..) => Self::UnsafeFile(error.to_string()),
         }
     }
 }
@@ -114,9 +165,10 @@ impl From<crypto::Error> for Error {
         match error {
             crypto::Error::Random => Self::Internal("the system gives no random numbers"),
             crypto::Error::Derivation => Self::Internal("key derivation got no memory"),
-            crypto::Error::NotAuthentic | crypto::Error::Malformed | crypto::Error::CostOutOfBounds => {
-                Self::Corrupt(error.to_string())
+            crypto::Error::NotAuthentic | crypto::Error::Malformed => {
+                Self::Corrupt("something is not authentic")
             }
+            crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
 }
@@ -130,6 +182,10 @@ pub(crate) enum KeyField {
     KeyFile,
     /// `recovery_key`
     RecoveryKey,
+    /// `credential`
+    Credential,
+    /// `key_provider`
+    KeyProvider,
 }
 
 impl KeyField {
@@ -139,6 +195,8 @@ impl KeyField {
             Self::Passphrase => "passphrase",
             Self::KeyFile => "key_file",
             Self::RecoveryKey => "recovery_key",
+            Self::Credential => "credential",
+            Self::KeyProvider => "key_provider",
         }
     }
 }

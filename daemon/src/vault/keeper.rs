@@ -21,6 +21,7 @@ use crate::store::{HeaderRow, SlotRow, Store};
 
 use super::Error;
 use super::anchor::{self, Verdict};
+use super::ballast::Ballast;
 use super::batch::Batch;
 use super::manifest::Manifest;
 use super::reading::Reading;
@@ -58,6 +59,8 @@ pub(super) enum Command {
 pub(super) struct FoundSlots {
     pub(super) identity: Identity,
     pub(super) slots: Vec<SlotRow>,
+    /// The MAC over header and slots, which tells whether they are still the same.
+    pub(super) header_mac: [u8; 32],
     /// How often the vault was locked so far: a lock beats an unlock that began before it.
     pub(super) locks: u64,
 }
@@ -67,6 +70,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// A write: run in a batch, answered once the batch is durable.
 pub(super) trait Work: Send {
+    /// Whether it leaves more room on the disk than before. Such a write may be run a second time.
+    fn frees_room(&self) -> bool;
     /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
     /// Answers with the result, or with what kept the batch from becoming durable.
@@ -98,6 +103,7 @@ pub(super) struct Keeper {
     /// Whether removed content waits in the log.
     residue: bool,
     locks: u64,
+    ballast: Ballast,
 }
 
 enum State {
@@ -115,9 +121,10 @@ struct Locked {
 impl Locked {
     fn open(&mut self, path: &Path) -> Result<&Store, Error> {
         if self.store.is_none() {
-            if !files::check_private_file(path).map_err(|error| Error::Storage(error.to_string()))? {
-                return Err(Error::Corrupt("the vault's file has disappeared".to_owned()));
+            if !files::check_private_file(path)? {
+                return Err(Error::Corrupt("the vault's file has disappeared"));
             }
+            files::check_private_file(&log_of(path))?;
             self.store = Some(Store::open(path)?);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
@@ -140,8 +147,20 @@ impl Keeper {
         idle_lock: Duration,
         max_lock: Duration,
     ) -> Self {
+        let ballast = Ballast::new(&path);
         let state = if exists { State::Locked(Locked::default()) } else { State::Uninitialized };
-        Self { path, anchor, shared, idle_lock, max_lock, state, unsettled: None, residue: false, locks: 0 }
+        Self {
+            path,
+            anchor,
+            shared,
+            idle_lock,
+            max_lock,
+            state,
+            unsettled: None,
+            residue: false,
+            locks: 0,
+            ballast,
+        }
     }
 
     /// Serves commands until told to end, or until nobody is left to ask.
@@ -235,11 +254,15 @@ impl Keeper {
         };
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
-        Ok(FoundSlots { identity, slots: store.slots()?, locks: self.locks })
+        Ok(FoundSlots { identity, slots: store.slots()?, header_mac: header.mac, locks: self.locks })
     }
 
     fn init(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
         let State::Uninitialized = self.state else { return Err(Error::AlreadyInitialized) };
+        // A new vault must not take the place of one that is only missing, on a disk that is not mounted perhaps.
+        if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
+            return Err(Error::VaultMissing);
+        }
         let identity = Identity { vault: crypto::random()?, epoch: 1 };
         let data = DataKey::generate()?;
         let keys = Keys::derive(data, identity)?;
@@ -256,22 +279,32 @@ impl Keeper {
         // Made under another name, whole and durable, and only then given its own: a crash leaves no half vault,
         // and a file that has appeared meanwhile is not overwritten.
         let draft = self.path.with_extension("db.new");
-        let storage = |error: files::Error| Error::Storage(error.to_string());
-        files::remove_if_there(&draft).map_err(storage)?;
-        files::remove_if_there(&draft.with_extension("new-wal")).map_err(storage)?;
-        files::open_private(&draft).map_err(storage)?;
+        files::remove_if_there(&draft)?;
+        files::remove_if_there(&log_of(&draft))?;
+        files::open_private(&draft)?;
         Store::create(&draft, &header, &rows, &manifest)?;
         match renameat_with(CWD, &draft, CWD, &self.path, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(Error::AlreadyInitialized),
             Err(error) => return Err(Error::Storage(error.to_string())),
         }
-        if let Some(directory) = self.path.parent() {
-            files::sync_dir(directory).map_err(storage)?;
-        }
         self.state = State::Locked(Locked::default());
         *self.shared.write() = Published::Locked;
-        self.open(caller, keys.into_data(), AuditAction::Init)
+        let opened = self
+            .path
+            .parent()
+            .map_or(Ok(()), files::sync_dir)
+            .map_err(Error::from)
+            .and_then(|()| self.open(caller, keys.into_data(), AuditAction::Init));
+        if opened.is_err() {
+            // Its caller is not told the recovery key and may throw the key away: a vault that nobody can open must
+            // not stay. It is the file made above: the lock keeps other daemons out, and NOREPLACE kept its name free.
+            self.state = State::Uninitialized;
+            *self.shared.write() = Published::Uninitialized;
+            files::remove_if_there(&self.path)?;
+            files::remove_if_there(&log_of(&self.path))?;
+        }
+        opened
     }
 
     fn unlock(&mut self, caller: &Caller, data: DataKey, locks: u64) -> Result<(), Error> {
@@ -309,7 +342,7 @@ impl Keeper {
         }
         self.unsettled = Some(Instant::now());
         self.shared.touch();
-        *self.shared.write() = Published::Unlocked(View {
+        *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
             tag: vault.tag(),
@@ -318,7 +351,7 @@ impl Keeper {
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
             since: Instant::now(),
             since_time: Timestamp::now(),
-        });
+        }));
         self.state = State::Unlocked(Box::new(vault));
         tracing::info!("unlocked");
         Ok(())
@@ -373,35 +406,67 @@ impl Keeper {
                 Err(_) => break,
             }
         }
-        let outcome = match &mut self.state {
-            State::Uninitialized => Err(Error::Uninitialized),
-            State::Locked(_) => Err(Error::Locked),
-            State::Unlocked(vault) => {
-                let in_doubt = vault.is_in_doubt();
-                let outcome = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)));
-                if in_doubt
-                    && outcome.is_ok()
-                    && let Published::Unlocked(view) = &mut *self.shared.write()
-                {
-                    // The file was read anew: what is published may lack its last step.
-                    publish(view, vault);
-                }
-                outcome.map(|committed| (committed, vault.tag()))
-            }
+        // Without the reserve only what frees room may go on: the rest would use up what deleting needs.
+        let (admitted, refused): (Vec<_>, Vec<_>) = if self.ballast_is_aboard() {
+            (works, Vec::new())
+        } else {
+            works.into_iter().partition(|work| work.frees_room())
         };
-        let outcome = outcome.map(|(committed, tag)| {
-            self.shared.apply(&committed, tag);
-            self.shared.touch();
-            self.residue |= committed.leaves_residue;
-            self.unsettled.get_or_insert_with(Instant::now);
-            if committed.purged {
-                self.settle();
+        for work in refused {
+            work.answer(Err(Error::DiskFull));
+        }
+        self.commit(admitted);
+        next
+    }
+
+    /// Whether there is room in reserve; true as well while nobody can write.
+    fn ballast_is_aboard(&mut self) -> bool {
+        !matches!(self.state, State::Unlocked(_)) || self.ballast.take()
+    }
+
+    /// Runs these writes in one batch and answers them. On a full disk, those that free room run once more.
+    fn commit(&mut self, mut works: Vec<Box<dyn Work>>) {
+        if works.is_empty() {
+            return;
+        }
+        let mut outcome = self.run_batch(&mut works);
+        if matches!(outcome, Err(Error::DiskFull)) {
+            self.ballast.release();
+            let (again, failed): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.frees_room());
+            for work in failed {
+                work.answer(Err(Error::DiskFull));
             }
-        });
+            works = again;
+            if works.is_empty() {
+                return;
+            }
+            outcome = self.run_batch(&mut works);
+        }
         for work in works {
             work.answer(outcome.clone());
         }
-        next
+    }
+
+    fn run_batch(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Error> {
+        let vault = match &mut self.state {
+            State::Uninitialized => return Err(Error::Uninitialized),
+            State::Locked(_) => return Err(Error::Locked),
+            State::Unlocked(vault) => vault,
+        };
+        let in_doubt = vault.is_in_doubt();
+        let committed = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)))?;
+        if in_doubt && let Published::Unlocked(view) = &mut *self.shared.write() {
+            // The file was read anew: what is published may lack its last step.
+            publish(view, vault);
+        }
+        self.shared.apply(&committed, vault.tag());
+        self.shared.touch();
+        self.residue |= committed.leaves_residue;
+        self.unsettled.get_or_insert_with(Instant::now);
+        if committed.purged {
+            self.settle();
+        }
+        Ok(())
     }
 
     fn whole(&mut self, work: impl FnOnce(Result<&mut Unlocked, Error>) -> Answer) {
@@ -426,6 +491,13 @@ impl Keeper {
             State::Unlocked(vault) => vault.reading(),
         }
     }
+}
+
+/// Where SQLite keeps the log of the file at `path`.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// Renews everything that is published of a vault.

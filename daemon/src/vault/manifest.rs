@@ -86,7 +86,7 @@ impl Manifest {
 
     /// Opens what the file holds.
     pub(super) fn open(keys: &Keys, lineage: &[u8; 16], row: &ManifestRow) -> Result<Self, Error> {
-        let damaged = || Error::Corrupt("the manifest is not authentic".to_owned());
+        let damaged = || Error::Corrupt("the manifest is not authentic");
         let plaintext =
             seal::open(keys, place(lineage, row.generation), &row.sealed).map_err(|_| damaged())?;
         let mut reader = Reader(&plaintext);

@@ -5,6 +5,7 @@
 //! that thread ([`keeper`]), which runs it as part of a [`batch`].
 
 mod anchor;
+mod ballast;
 mod batch;
 mod catalog;
 mod derivation;
@@ -20,6 +21,7 @@ mod record;
 mod rotation;
 mod shared;
 mod slots;
+mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -52,6 +54,7 @@ use crate::crypto::recovery::RecoveryKey;
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::crypto::slot::SlotKind;
 pub(crate) use error::{Error, KeyField};
+pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 
 use batch::Batch;
@@ -81,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) idle_lock: Duration,
     /// Lock this long after unlock; zero is never.
     pub(crate) max_lock: Duration,
+    /// Keys that callers only name.
+    pub(crate) keys: KeySources,
 }
 
 /// A key that a caller offers.
@@ -92,6 +97,10 @@ pub(crate) enum Key {
     File(PathBuf),
     /// A recovery key as text.
     Recovery(SensitiveString),
+    /// The credential that systemd hands to the daemon.
+    Credential,
+    /// The output of the key provider command of this name.
+    Provider(String),
 }
 
 /// Which secrets a listing shows.
@@ -119,8 +128,8 @@ pub(crate) struct AuditQuery {
 pub(crate) struct Rendered {
     /// The body.
     pub(crate) body: Bytes,
-    /// An opaque tag, without quotes.
-    pub(crate) tag: String,
+    /// An opaque tag in quotes, as an `ETag` has it.
+    pub(crate) tag: Bytes,
 }
 
 /// A handle on the vault; cheap to clone.
@@ -192,7 +201,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -213,7 +222,7 @@ impl Vault {
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
         check(caller, Scope::Admin)?;
         let found = self.ask(Command::Slots).await?;
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
             self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
         let data = self.derivations.delay_if_wrong(opened).await?;
@@ -258,7 +267,10 @@ impl Vault {
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
         let secrets: Vec<Secret> = view.catalog.live().map(|record| record.to_secret()).collect();
         let total = secrets.len();
-        let rendered = Rendered { body: render(&SecretList { secrets, total }), tag: view.tag.clone() };
+        let rendered = Rendered {
+            body: render(&SecretList { secrets, total }),
+            tag: Bytes::from(format!("\"{}\"", view.tag)),
+        };
         Ok(view.rendered.insert(rendered).clone())
     }
 
@@ -336,7 +348,7 @@ impl Vault {
         purge: bool,
     ) -> Result<(), Error> {
         check(caller, Scope::Write)?;
-        self.write(caller, move |batch, caller| {
+        self.write_again(caller, move |batch, caller| {
             if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
         })
         .await
@@ -430,7 +442,7 @@ impl Vault {
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
-                let (kind, secret) = derivation::secret_of(key)?;
+                let (kind, secret) = self.settings.keys.secret_of(key).await?;
                 (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
             }
             None => {
@@ -454,8 +466,8 @@ impl Vault {
         check(caller, Scope::Admin)?;
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
-        let keys_before = found.slots.len();
-        let (kind, secret) = derivation::secret_of(key)?;
+        let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -471,7 +483,7 @@ impl Vault {
             .await;
         let slots = self.derivations.delay_if_wrong(derived).await?;
         let kept = slots.len();
-        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots)).await?;
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac)).await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
     }
 
@@ -534,13 +546,32 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        self.shared.read().view()?;
         let caller = caller.clone();
-        self.ask(|reply| {
-            let work = move |batch: &mut Batch<'_>| work(batch, &caller);
-            Command::Write(Box::new(Job { work: Some(work), result: None, reply }))
+        let mut work = Some(work);
+        self.submit(false, move |batch| {
+            let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
+            work(batch, &caller)
         })
         .await
+    }
+
+    /// The same for a write that frees room, and so may run once more when the disk was found full.
+    async fn write_again<T, F>(&self, caller: &Caller, mut work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        let caller = caller.clone();
+        self.submit(true, move |batch| work(batch, &caller)).await
+    }
+
+    async fn submit<T, F>(&self, frees_room: bool, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        self.shared.read().view()?;
+        self.ask(|reply| Command::Write(Box::new(Job { frees_room, work, result: None, reply }))).await
     }
 }
 
@@ -557,15 +588,19 @@ fn check(caller: &Caller, scope: Scope) -> Result<(), Error> {
 
 /// A write on its way through a batch.
 struct Job<T, F> {
-    work: Option<F>,
+    frees_room: bool,
+    work: F,
     result: Option<Result<T, Error>>,
     reply: Reply<T>,
 }
 
-impl<T: Send, F: FnOnce(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
+impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
+    fn frees_room(&self) -> bool {
+        self.frees_room
+    }
+
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
-        let work = self.work.take().ok_or(Error::Internal("a write ran twice"))?;
-        match work(batch) {
+        match (self.work)(batch) {
             Err(error) if error.is_fault() => Err(error),
             result => {
                 self.result = Some(result);

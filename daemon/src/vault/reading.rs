@@ -45,18 +45,17 @@ impl Reading<'_> {
         Ok(keys)
     }
 
-    /// The newest audit entries that match, oldest first.
+    /// The newest audit entries that match, oldest first. The chain is followed as far back as entries are looked at.
     pub(super) fn audit_entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
         let mut entries = Vec::new();
-        self.store.for_each_audit_entry_back(|row| -> Result<bool, Error> {
-            let entry = self.open_entry(&row)?;
+        self.follow_audit(|entry| {
             if query.since.is_some_and(|since| entry.time < since) {
-                return Ok(false);
+                return false;
             }
             if query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name)) {
                 entries.push(entry);
             }
-            Ok(query.limit.is_none_or(|limit| entries.len() < limit))
+            query.limit.is_none_or(|limit| entries.len() < limit)
         })?;
         entries.reverse();
         Ok(entries)
@@ -80,26 +79,30 @@ impl Reading<'_> {
         })?;
         counts.trashed = self.catalog.all().filter(|record| record.is_deleted()).count() as u64;
         counts.secrets -= counts.trashed;
-        self.verify_audit()?;
+        self.follow_audit(|_| true)?;
         Ok(counts)
     }
 
-    fn verify_audit(&self) -> Result<(), Error> {
+    /// Hands over the audit entries from the head back, each once its link to the later one is checked, until `visit` says
+    /// false. The first entry's link to nothing is checked too.
+    fn follow_audit(&self, mut visit: impl FnMut(AuditEntry) -> bool) -> Result<(), Error> {
         let mut later: Option<AuditRow> = None;
+        let mut stopped = false;
         self.store.for_each_audit_entry_back(|row| -> Result<bool, Error> {
-            self.open_entry(&row)?;
             match &later {
                 None if row.mac == self.manifest.audit_head && row.sequence == self.manifest.audit_count => {}
-                None => return Err(broken_at(row.sequence)),
+                None => return Err(Error::AuditBroken(row.sequence)),
                 Some(later) => self.check_link(&row.mac, row.sequence, later)?,
             }
+            stopped = !visit(self.open_entry(&row)?);
             later = Some(row);
-            Ok(true)
+            Ok(!stopped)
         })?;
         match &later {
+            _ if stopped => Ok(()),
             Some(first) => self.check_link(&[0; 32], 0, first),
             None if self.manifest.audit_count == 0 => Ok(()),
-            None => Err(broken_at(1)),
+            None => Err(Error::AuditBroken(1)),
         }
     }
 
@@ -108,7 +111,7 @@ impl Reading<'_> {
         if later.sequence == sequence + 1 && later.mac == expected {
             Ok(())
         } else {
-            Err(broken_at(later.sequence))
+            Err(Error::AuditBroken(later.sequence))
         }
     }
 
@@ -117,10 +120,6 @@ impl Reading<'_> {
         seal::open(self.keys, audit_place(&sequence, row.sequence), &row.sealed)
             .ok()
             .and_then(|plaintext| audit::decode(row.sequence, &plaintext))
-            .ok_or_else(|| broken_at(row.sequence))
+            .ok_or(Error::AuditBroken(row.sequence))
     }
-}
-
-fn broken_at(sequence: u64) -> Error {
-    Error::Corrupt(format!("the audit log is broken at entry {sequence}"))
 }

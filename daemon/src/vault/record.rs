@@ -112,7 +112,7 @@ impl Record {
     /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
     pub(super) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
         let meta = serde_json::from_slice(plaintext)
-            .map_err(|_| Error::Corrupt("a secret's metadata is not of its form".to_owned()))?;
+            .map_err(|_| Error::Corrupt("a secret's metadata is not of its form"))?;
         Ok(Self { id, version, meta })
     }
 
@@ -180,8 +180,8 @@ impl StoredValue {
     pub(super) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
         let mut plaintext =
             seal::open(keys, record_place(RecordKind::Value, &row.id, row.version), &row.sealed)
-                .map_err(|_| Error::Corrupt("a secret's value is not authentic".to_owned()))?;
-        let malformed = || Error::Corrupt("a secret's value is not of its form".to_owned());
+                .map_err(|_| Error::Corrupt("a secret's value is not authentic"))?;
+        let malformed = || Error::Corrupt("a secret's value is not of its form");
         let (seconds, _) = plaintext.split_first_chunk::<8>().ok_or_else(malformed)?;
         let stored_at = Timestamp::from_second(i64::from_be_bytes(*seconds)).ok_or_else(malformed)?;
         plaintext.drain(..8);

@@ -36,7 +36,7 @@ pub(super) fn rotate(
     }
     // What was verified at unlock is checked again: rotation must not make a forgery authentic.
     if counted != *manifest {
-        return Err(Error::Corrupt("rows were added, removed, changed or put back".to_owned()));
+        return Err(Error::Corrupt("rows were added, removed, changed or put back"));
     }
     next.audit_head = rechain(&writing, old, &new, manifest)?;
 
@@ -58,7 +58,7 @@ pub(super) fn rotate(
 
 /// Follows the audit log's chain, seals and chains it again; returns its new head.
 fn rechain(writing: &Writing<'_>, old: &Keys, new: &Keys, manifest: &Manifest) -> Result<[u8; 32], Error> {
-    let broken = |sequence| Error::Corrupt(format!("the audit log is broken at entry {sequence}"));
+    let broken = |sequence| Error::AuditBroken(sequence);
     let (mut old_head, mut head) = ([0; 32], [0; 32]);
     for sequence in 1..=manifest.audit_count {
         let row = writing.audit_entry(sequence)?.ok_or_else(|| broken(sequence))?;
@@ -75,7 +75,6 @@ fn rechain(writing: &Writing<'_>, old: &Keys, new: &Keys, manifest: &Manifest) -
 }
 
 fn reseal(old: &Keys, new: &Keys, place: seal::Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let plaintext =
-        seal::open(old, place, sealed).map_err(|_| Error::Corrupt("a row is not authentic".to_owned()))?;
+    let plaintext = seal::open(old, place, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
     Ok(seal::seal(new, place, &plaintext)?)
 }

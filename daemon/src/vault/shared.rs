@@ -29,7 +29,7 @@ pub(super) enum Published {
     /// There is one, locked.
     Locked,
     /// Open for reading.
-    Unlocked(View),
+    Unlocked(Box<View>),
 }
 
 /// An open vault's readable part.

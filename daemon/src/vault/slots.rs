@@ -53,7 +53,7 @@ impl NewSlot {
 
 /// What the owner may know about a slot.
 pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
-    let damaged = || Error::Corrupt("a key slot is not of its form".to_owned());
+    let damaged = || Error::Corrupt("a key slot is not of its form");
     let kind = match SlotKind::from_number(slot.kind).ok_or_else(damaged)? {
         SlotKind::Passphrase => KeyKind::Passphrase,
         SlotKind::KeyFile => KeyKind::KeyFile,

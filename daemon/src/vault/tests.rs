@@ -27,6 +27,7 @@ fn settings(directory: &Path) -> Settings {
         kdf: CHEAP,
         idle_lock: Duration::ZERO,
         max_lock: Duration::ZERO,
+        keys: KeySources::default(),
     }
 }
 
@@ -376,4 +377,62 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
     fixture.restart().await;
     assert!(!fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap().rolled_back);
     assert_eq!(fixture.reveal(&["*"]).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let old = vault.keys(owner).await.unwrap().keys[0].id;
+    vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
+    let rotated =
+        vault.whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac)).await;
+    assert!(matches!(rotated, Err(Error::KeysChanged)));
+    vault.lock(owner).await.unwrap();
+    vault.unlock(owner, passphrase("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_vault_does_not_take_the_place_of_one_that_is_missing() {
+    let mut fixture = Fixture::new().await;
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    let file = |name: &str| fixture.directory.path().join(name);
+    let (vault_file, anchor, log) = (file("data/vault.db"), file("state/anchor"), file("data/vault.db-wal"));
+    std::fs::rename(&vault_file, file("data/elsewhere")).unwrap();
+    fixture.restart().await;
+    assert_eq!(fixture.vault.status(&fixture.owner).state, VaultState::Uninitialized);
+    let refused = fixture.vault.init(&fixture.owner, passphrase("x")).await;
+    assert!(matches!(refused, Err(Error::VaultMissing)));
+    assert!(!vault_file.exists());
+    std::fs::remove_file(&anchor).unwrap();
+    files_with(&log, b"the log of another vault");
+    let refused = fixture.vault.init(&fixture.owner, passphrase("x")).await;
+    assert!(matches!(refused, Err(Error::VaultMissing)));
+    std::fs::remove_file(&log).unwrap();
+    fixture.vault.init(&fixture.owner, passphrase("x")).await.unwrap();
+    assert!(!fixture.vault.status(&fixture.owner).rolled_back);
+    fixture.create("a", "b").await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_the_vault_that_others_could_change_are_refused() {
+    let mut fixture = Fixture::new().await;
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    let anchor = fixture.directory.path().join("state/anchor");
+    let content = std::fs::read(&anchor).unwrap();
+    std::fs::remove_file(&anchor).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &anchor).unwrap();
+    let refused = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await;
+    assert!(matches!(refused, Err(Error::UnsafeFile(_))), "{refused:?}");
+    std::fs::remove_file(&anchor).unwrap();
+    files_with(&anchor, &content);
+    let log = fixture.directory.path().join("data/vault.db-wal");
+    std::os::unix::fs::symlink("/dev/null", &log).unwrap();
+    fixture.restart().await;
+    let refused = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await;
+    assert!(matches!(refused, Err(Error::UnsafeFile(_))), "{refused:?}");
+    std::fs::remove_file(&log).unwrap();
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
 }

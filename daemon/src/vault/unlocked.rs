@@ -109,7 +109,7 @@ impl Unlocked {
             let Verified { manifest, catalog, slots } = verify(&store, &self.keys, &header)?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
-                return Err(Error::Corrupt("the vault was replaced while it was in use".to_owned()));
+                return Err(Error::Corrupt("the vault was replaced while it was in use"));
             }
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
             self.store = Some(store);
@@ -171,6 +171,10 @@ impl Unlocked {
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
         work(&mut batch)?;
+        if batch.is_idle(manifest) {
+            // Every write of it was refused: there is nothing to make durable.
+            return Ok(Committed::default());
+        }
         let committed;
         (committed, *lineage, *manifest) = batch.commit()?;
         *slots = committed.slots.unwrap_or(*slots);
@@ -202,14 +206,13 @@ impl Unlocked {
     /// A verified copy of the vault: one consistent state, without log or free space.
     pub(super) fn backup(&mut self, caller: &Caller) -> Result<Vec<u8>, Error> {
         let path = self.path.with_extension("db.copy");
-        let storage = |error: files::Error| Error::Storage(error.to_string());
-        files::remove_if_there(&path).map_err(storage)?;
-        files::open_private(&path).map_err(storage)?;
+        files::remove_if_there(&path)?;
+        files::open_private(&path)?;
         let copied = self.copy_to(&path).and_then(|()| {
-            let mut copy = files::read_private(&path, BACKUP_MAX).map_err(storage)?;
+            let mut copy = files::read_private(&path, BACKUP_MAX)?;
             Ok(std::mem::take(&mut *copy))
         });
-        files::remove_if_there(&path).map_err(storage)?;
+        files::remove_if_there(&path)?;
         let copy = copied?;
         self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new())))?;
         Ok(copy)
@@ -223,18 +226,27 @@ impl Unlocked {
         Reading { store: &copy, keys: &self.keys, catalog: &catalog, manifest: &manifest }
             .verify_contents()?;
         if manifest != self.manifest {
-            return Err(Error::Corrupt("the copy is not the vault".to_owned()));
+            return Err(Error::Corrupt("the copy is not the vault"));
         }
         Ok(copy.close()?)
     }
 
     /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
     /// open the vault afterwards.
-    pub(super) fn rotate(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+    /// `header_mac` tells the slots that the caller's key was checked against: if they have changed since, nothing is done.
+    pub(super) fn rotate(
+        &mut self,
+        caller: &Caller,
+        slots: &[NewSlot],
+        header_mac: &[u8; 32],
+    ) -> Result<(), Error> {
         if self.rolled_back {
             return Err(Error::RolledBack);
         }
         self.store()?;
+        if self.manifest.header_mac != *header_mac {
+            return Err(Error::KeysChanged);
+        }
         let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
         let (keys, manifest) = rotation::rotate(&store, &self.keys, &self.manifest, slots)?;
         (self.keys, self.manifest, self.slots) = (Pinned::new(keys), manifest, slots.len());
@@ -270,7 +282,7 @@ struct Verified {
 /// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
 /// record's metadata, the audit log's head.
 fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
-    let corrupt = |what: &str| Err(Error::Corrupt(what.to_owned()));
+    let corrupt = |what| Err(Error::Corrupt(what));
     let slots = store.slots()?;
     let mac = slots::header_mac(keys, header, &slots);
     if mac != header.mac {
@@ -290,7 +302,7 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
             RecordKind::Secret => {
                 let record = open_record(keys, &row)?;
                 if records.insert(record.id, Arc::new(record)).is_some() {
-                    return Err(Error::Corrupt("a secret is there twice".to_owned()));
+                    return Err(Error::Corrupt("a secret is there twice"));
                 }
             }
             RecordKind::Value => {
@@ -328,6 +340,6 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
 /// Opens a secret's metadata.
 fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
     let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
-        .map_err(|_| Error::Corrupt("a secret's metadata is not authentic".to_owned()))?;
+        .map_err(|_| Error::Corrupt("a secret's metadata is not authentic"))?;
     Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }

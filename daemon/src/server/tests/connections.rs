@@ -146,6 +146,8 @@ async fn heads_are_limited() {
     let running = Running::new();
     let many = "a: b\r\n".repeat(64);
     let reply = running.ask(format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{many}\r\n")).await;
+    assert_eq!(reply.error(), (400, "invalid_request_error".to_owned()));
+    let reply = running.ask(format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{many}{many}\r\n")).await;
     assert_eq!(reply.status, 431);
     let long = "b".repeat(17_000);
     let reply = running.ask(format!("GET /healthz HTTP/1.1\r\nHost: x\r\na: {long}\r\n\r\n")).await;

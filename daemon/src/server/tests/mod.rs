@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::OwnerToken;
-use crate::vault::{KdfCost, Settings};
+use crate::vault::{KdfCost, KeySources, Settings};
 
-const TOKEN: &str = "owner-token-of-the-tests";
+const TOKEN: &str = "owner-token-of-the-tests-0123456789-abcdefg";
 
 /// A server that runs, and the door to it.
 struct Running {
@@ -48,6 +48,7 @@ impl Running {
             kdf: KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 },
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
+            keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();
         let server = Server::new(Auth::new(OwnerToken::fixed(TOKEN)), vault, limits, uid).unwrap();

@@ -76,7 +76,7 @@ async fn other_protocols_are_told_what_to_speak() {
     let running = Running::new();
     let old = running.ask("GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n").await;
     assert_eq!(old.error(), error(426, "upgrade_required_error"));
-    assert_eq!((old.header("upgrade"), old.header("connection")), (Some("http/1.1"), Some("upgrade")));
+    assert_eq!((old.header("upgrade"), old.header("connection")), (Some("http/1.1"), Some("upgrade, close")));
     let newer = running.ask("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Secretsd-Api: 2\r\n\r\n").await;
     assert_eq!(newer.error(), error(426, "upgrade_required_error"));
     assert_eq!(newer.header("upgrade"), Some("secretsd-api/1"));
@@ -116,7 +116,7 @@ async fn without_a_token_nothing_is_told_but_that_the_daemon_lives() {
         "/nowhere",
         "/healthz/",
         "/api/v1/user/secrets/",
-        "/api/v1/user/secrets?token=owner-token-of-the-tests",
+        "/api/v1/user/secrets?token=owner-token-of-the-tests-0123456789-abcdefg",
     ] {
         let reply = running.ask(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         assert_eq!(reply.error(), error(401, "authentication_error"), "{target}");

@@ -1,0 +1,79 @@
+//! Room kept in reserve on the vault's disk: a full disk must not keep its owner from deleting and locking.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::files;
+
+/// Enough for a checkpoint and hundreds of small transactions.
+const SIZE: u64 = 512 * 1024;
+
+/// A file that takes up room until the room is needed.
+#[derive(Debug)]
+pub(super) struct Ballast {
+    path: PathBuf,
+    aboard: bool,
+}
+
+impl Ballast {
+    /// Ballast beside the vault at `vault`; not aboard yet.
+    pub(super) fn new(vault: &Path) -> Self {
+        Self { path: vault.with_file_name("ballast"), aboard: false }
+    }
+
+    /// Takes it aboard if there is room, and says whether it is.
+    pub(super) fn take(&mut self) -> bool {
+        if !self.aboard {
+            let taken = files::open_private(&self.path)
+                .map_err(|error| error.to_string())
+                // Blocks, not only a length: a sparse file would hold no room.
+                .and_then(|file| {
+                    fallocate(&file, FallocateFlags::empty(), 0, SIZE).map_err(|errno| errno.to_string())
+                });
+            match taken {
+                Ok(()) => self.aboard = true,
+                Err(error) => {
+                    tracing::debug!(error, "no room can be kept in reserve");
+                    self.drop_file();
+                }
+            }
+        }
+        self.aboard
+    }
+
+    /// Gives its room to what comes next.
+    pub(super) fn release(&mut self) {
+        if std::mem::take(&mut self.aboard) {
+            tracing::warn!(
+                "the disk is full: the reserve is given up, so that deleting and locking still work"
+            );
+            self.drop_file();
+        }
+    }
+
+    fn drop_file(&self) {
+        if let Err(error) = files::remove_if_there(&self.path) {
+            tracing::warn!(%error, "the reserve could not be given up");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn it_takes_real_room_and_gives_it_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ballast = Ballast::new(&directory.path().join("vault.db"));
+        assert!(ballast.take() && ballast.take());
+        let metadata = std::fs::metadata(directory.path().join("ballast")).unwrap();
+        assert!(metadata.blocks() * 512 >= SIZE);
+        ballast.release();
+        assert!(!directory.path().join("ballast").exists());
+        assert!(ballast.take());
+    }
+}
