@@ -5,7 +5,7 @@ DESTDIR ?=
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 
-.PHONY: demo test lint build install uninstall
+.PHONY: demo test lint fuzz build install uninstall
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
@@ -19,6 +19,12 @@ lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# Each fuzz target for this many seconds; needs nightly Rust and cargo-fuzz. What is found stays in tests/fuzz/artifacts.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 build:
 	cargo build --release --locked -p secretsd -p secretctl

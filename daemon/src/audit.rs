@@ -74,3 +74,18 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
     let caller = AuditCaller { uid, pid, comm, exe, unit, token };
     Some(AuditEntry { sequence, time, action, caller, names, purpose, command, reason, outcome })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::{bytes, list, vectors};
+
+    #[test]
+    fn entries_are_the_known_ones() {
+        for known in list(&vectors()["audit"]) {
+            let plaintext = bytes(&known["plaintext"]);
+            let stored: Stored = serde_json::from_slice(&plaintext).unwrap();
+            assert_eq!(serde_json::to_vec(&stored).unwrap(), plaintext);
+        }
+    }
+}

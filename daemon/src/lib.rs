@@ -17,6 +17,9 @@ mod config;
 mod crypto;
 mod daemon;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod listener;
 mod memory;

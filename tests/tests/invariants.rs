@@ -22,8 +22,8 @@ const LEAVES: [&str; 6] = ["caller", "config", "files", "memory", "process", "re
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
 const LIFE_CYCLE: [&str; 4] = ["start", "shutdown", "lock_file", "wiped"];
 
-/// Where the stages are put together.
-const ROOTS: [&str; 3] = ["daemon", "lib", "main"];
+/// Where the stages are put together. `fuzzing` exists only in fuzz targets.
+const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];
 
 /// The files that may read what is inside a secret, each for a reason.
 const MAY_EXPOSE: [(&str, &str); 13] = [

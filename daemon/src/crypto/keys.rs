@@ -29,7 +29,8 @@ pub(crate) struct Identity {
 
 /// The keys of an unlocked vault, each for one purpose:
 /// `HKDF-SHA256(ikm = data key, salt = empty, info = label ‖ vault id ‖ epoch)` with the epoch as big-endian
-/// u32 (RFC 5869). ring keeps its HMAC keys and this struct inline, so pinning the struct pins them all.
+/// u32 (RFC 5869), 32 bytes each. The labels are `secretsd/1/` and `record` (for sealed blobs), `header`, `manifest`
+/// (for the rows that the manifest counts), `audit` or `anchor`. ring keeps its HMAC keys and this struct inline, so pinning the struct pins them all.
 pub(crate) struct Keys {
     identity: Identity,
     data: DataKey,
@@ -128,5 +129,29 @@ pub(super) struct Length32;
 impl hkdf::KeyType for Length32 {
     fn len(&self) -> usize {
         32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vectors::{array, bytes, keys, list, vectors};
+    use super::*;
+
+    #[test]
+    fn derived_keys_are_the_known_ones() {
+        let (keys, known) = (keys(), vectors());
+        assert_eq!(*keys.record, array(&known["record_key"]));
+        let parts: Vec<Vec<u8>> = list(&known["macs"]["parts"]).iter().map(bytes).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        for (purpose, name) in [
+            (Purpose::Header, "header"),
+            (Purpose::Row, "manifest"),
+            (Purpose::Audit, "audit"),
+            (Purpose::Anchor, "anchor"),
+        ] {
+            let mac = array(&known["macs"][name]);
+            assert_eq!(keys.mac(purpose, &parts), mac, "{name}");
+            assert_eq!(keys.verify(purpose, &parts, &mac), Ok(()), "{name}");
+        }
     }
 }

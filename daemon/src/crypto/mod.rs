@@ -47,3 +47,45 @@ fn push_framed(message: &mut Vec<u8>, part: &[u8]) {
     message.extend_from_slice(&length.to_be_bytes());
     message.extend_from_slice(part);
 }
+
+/// The known answers of format 1, made by `tests/vectors/generate.py` from the documentation alone. Each module tests
+/// that it opens them, and makes the same bytes from the same inputs.
+#[cfg(test)]
+pub(crate) mod vectors {
+    use data_encoding::HEXLOWER;
+    use serde_json::Value;
+
+    use super::keys::{DataKey, Identity, Keys};
+
+    pub(crate) fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../tests/vectors/format-1.json")).unwrap()
+    }
+
+    pub(crate) fn bytes(hex: &Value) -> Vec<u8> {
+        HEXLOWER.decode(hex.as_str().unwrap().as_bytes()).unwrap()
+    }
+
+    pub(crate) fn array<const N: usize>(hex: &Value) -> [u8; N] {
+        bytes(hex).try_into().unwrap()
+    }
+
+    pub(crate) fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(number: &Value) -> T {
+        number.as_u64().unwrap().try_into().unwrap()
+    }
+
+    pub(crate) fn list(list: &Value) -> &[Value] {
+        let list = list.as_array().unwrap();
+        assert!(!list.is_empty());
+        list
+    }
+
+    pub(crate) fn identity() -> Identity {
+        let known = &vectors()["identity"];
+        Identity { vault: array(&known["vault"]), epoch: number(&known["epoch"]) }
+    }
+
+    /// The keys that all vectors are made with.
+    pub(crate) fn keys() -> Keys {
+        Keys::derive(DataKey(array(&vectors()["data_key"]).into()), identity()).unwrap()
+    }
+}

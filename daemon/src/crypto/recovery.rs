@@ -90,6 +90,7 @@ fn checksum(key: &[u8; 32]) -> [u8; CHECKSUM] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::vectors::{bytes, list, vectors};
 
     #[test]
     fn text_round_trips_as_people_type_it() {
@@ -104,6 +105,16 @@ mod tests {
         ] {
             let read = RecoveryKey::parse(&SensitiveString::new(typed)).unwrap();
             assert_eq!(read.expose(), key.expose());
+        }
+    }
+
+    #[test]
+    fn texts_are_the_known_ones() {
+        for known in list(&vectors()["recovery"]) {
+            let text = known["text"].as_str().unwrap();
+            let key = RecoveryKey::parse(&SensitiveString::new(text.to_owned())).unwrap();
+            assert_eq!(key.expose(), bytes(&known["key"]));
+            assert_eq!(key.to_text().unwrap().expose(), text);
         }
     }
 

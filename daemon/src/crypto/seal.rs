@@ -1,8 +1,9 @@
 //! Sealed blobs: `0x01 ‖ salt (16) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`, AES-256-GCM.
 //!
-//! Each blob has a key of its own, HKDF-SHA256 of the record key with the blob's salt and its place, so
-//! that random nonces never meet under one key. The place is authenticated as well: a blob moved to
-//! another row, column, version, epoch or vault does not open.
+//! Each blob has a key of its own, `HKDF-SHA256(ikm = record key, salt = the blob's, info = AAD)`, so that random
+//! nonces never meet under one key. The AAD is the blob's place: a blob moved to another row, column, version, epoch
+//! or vault does not open. What is encrypted is `length (u32, big-endian) ‖ plaintext ‖ zeros`, as long in all as
+//! `padded_len` says, and nothing else opens.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf;
@@ -125,6 +126,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::keys::DataKey;
+    use crate::crypto::vectors::{self, array, bytes, list, number, vectors};
 
     fn keys(epoch: u32) -> Keys {
         let data = DataKey(Zeroizing::new([7; 32]));
@@ -158,6 +160,23 @@ mod tests {
                 assert!(open(&keys(1), PLACE, &changed).is_err(), "byte {at} bit {bit}");
             }
             assert!(open(&keys(1), PLACE, &blob[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn blobs_are_the_known_ones() {
+        let (keys, known) = (vectors::keys(), vectors());
+        for known in list(&known["blobs"]) {
+            let (table, column) = (known["table"].as_str().unwrap(), known["column"].as_str().unwrap());
+            let row = bytes(&known["row"]);
+            let place = Place { table, row: &row, column, version: number(&known["version"]) };
+            let (plaintext, sealed) = (bytes(&known["plaintext"]), bytes(&known["sealed"]));
+            assert_eq!(*open(&keys, place, &sealed).unwrap(), plaintext);
+            let (salt, nonce) = (array(&known["salt"]), array(&known["nonce"]));
+            assert_eq!(seal_with(&keys, place, &plaintext, salt, nonce).unwrap(), sealed);
+        }
+        for pair in list(&known["padded"]) {
+            assert_eq!(padded_len(number(&pair[0])), number::<usize>(&pair[1]), "{pair}");
         }
     }
 

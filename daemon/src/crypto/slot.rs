@@ -103,7 +103,8 @@ pub(crate) struct SlotKey(Zeroizing<[u8; 32]>);
 
 impl SlotKey {
     /// Derives the slot's key from what the caller brought: Argon2id (RFC 9106, version 0x13) for a passphrase,
-    /// HKDF-SHA256 for material that is random already. Bounds are checked before memory is taken.
+    /// `HKDF-SHA256(ikm = secret, salt = the slot's, info = "secretsd/1/slot")` for material that is random already;
+    /// of a recovery key, its 32 bytes. Bounds are checked before memory is taken.
     pub(crate) fn derive(params: &SlotParams, secret: &[u8]) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; 32]);
         if params.kind != SlotKind::Passphrase {
@@ -138,7 +139,16 @@ impl SlotKey {
         identity: Identity,
         data: &DataKey,
     ) -> Result<Vec<u8>, Error> {
-        let nonce: [u8; NONCE_LEN] = random()?;
+        self.wrap_with(params, identity, data, random()?)
+    }
+
+    fn wrap_with(
+        &self,
+        params: &SlotParams,
+        identity: Identity,
+        data: &DataKey,
+        nonce: [u8; NONCE_LEN],
+    ) -> Result<Vec<u8>, Error> {
         let mut key = Zeroizing::new(*data.0);
         let tag = self
             .cipher()?
@@ -201,6 +211,7 @@ fn associated_data(params: &SlotParams, identity: Identity) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::vectors::{array, bytes, identity, list, number, vectors};
 
     const IDENTITY: Identity = Identity { vault: [9; 16], epoch: 1 };
     const CHEAP: KdfCost = KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 };
@@ -226,6 +237,29 @@ mod tests {
                 changed[at] ^= 1;
                 assert!(key.unwrap(&params, IDENTITY, &changed).is_err(), "byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn slots_are_the_known_ones() {
+        let known = vectors();
+        let data = DataKey(Zeroizing::new(array(&known["data_key"])));
+        for known in list(&known["slots"]) {
+            let params = SlotParams {
+                id: array(&known["id"]),
+                kind: SlotKind::from_number(number(&known["kind"])).unwrap(),
+                cost: KdfCost {
+                    memory_kib: number(&known["memory_kib"]),
+                    passes: number(&known["passes"]),
+                    lanes: number(&known["lanes"]),
+                },
+                salt: array(&known["salt"]),
+            };
+            let key = SlotKey::derive(&params, &bytes(&known["secret"])).unwrap();
+            let wrapped = bytes(&known["wrapped"]);
+            assert_eq!(*key.unwrap(&params, identity(), &wrapped).unwrap().0, *data.0);
+            let nonce = array(&known["nonce"]);
+            assert_eq!(key.wrap_with(&params, identity(), &data, nonce).unwrap(), wrapped);
         }
     }
 

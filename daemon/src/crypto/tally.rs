@@ -4,7 +4,7 @@
 //! Their Application to Memory Integrity Checking" (ASIACRYPT 2003): the sum, modulo 2^256, of a keyed
 //! pseudo-random function of each row. It is kept sealed: known sums would give the function's values away.
 
-/// The sum so far: four 64-bit limbs, least significant first.
+/// The sum so far: four 64-bit limbs, least significant first. Tags are read as numbers in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tally([u64; 4]);
 

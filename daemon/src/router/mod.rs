@@ -5,6 +5,8 @@ pub(crate) mod answer;
 mod body;
 mod conditional;
 pub(crate) mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod input;
 mod open;
 mod query;

@@ -2,7 +2,7 @@
 //! of the vault is authentic in itself; only something beside it can tell that it is old.
 //!
 //! `"SDA1" ‖ vault id (16) ‖ lineage (16) ‖ epoch (u32) ‖ generation (u64) ‖ MAC (32)`, integers big-endian.
-//! The MAC, under the anchor key of that epoch, is over all before it. The file is renewed within a second
+//! The MAC, under the anchor key of that epoch, is over all before it as one part. The file is renewed within a second
 //! after a commit, not before each answer, which would double the cost of a write: until then an old copy
 //! may pass for the present one by less than that second.
 
@@ -92,6 +92,7 @@ fn parse(content: &[u8]) -> Option<Fields> {
 mod tests {
     use super::*;
     use crate::crypto::keys::{DataKey, Identity};
+    use crate::crypto::vectors::{self, array, bytes, number, vectors};
 
     fn keys(data: DataKey, epoch: u32) -> Keys {
         Keys::derive(data, Identity { vault: [3; 16], epoch }).unwrap()
@@ -115,6 +116,19 @@ mod tests {
         assert_eq!(check(&path, &rotated, at(8)).unwrap(), Verdict::Current);
         let rolled_back = keys(DataKey::generate().unwrap(), 1);
         assert_eq!(check(&path, &rolled_back, at(8)).unwrap(), Verdict::RolledBack);
+    }
+
+    #[test]
+    fn the_anchor_is_the_known_one() {
+        let (keys, all) = (vectors::keys(), vectors());
+        let known = &all["anchor"];
+        let lineage = array(&all["identity"]["lineage"]);
+        let progress = Progress { lineage, generation: number(&known["generation"]) };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor");
+        renew(&path, &keys, progress).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes(&known["content"]));
+        assert_eq!(check(&path, &keys, progress).unwrap(), Verdict::Current);
     }
 
     #[test]

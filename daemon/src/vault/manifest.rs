@@ -10,7 +10,8 @@ use super::Error;
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
-/// audit entries (u64) ‖ audit head (32)`, integers big-endian.
+/// audit entries (u64) ‖ audit head (32)`, integers big-endian, sealed with the lineage as row and the generation as
+/// version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
     /// Counts commits.
@@ -66,6 +67,11 @@ impl Manifest {
 
     /// Seals it for the file.
     pub(super) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
+        let sealed = seal::seal(keys, place(lineage, self.generation), &self.encode())?;
+        Ok(ManifestRow { generation: self.generation, sealed })
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let mut plaintext = Vec::with_capacity(160);
         plaintext.extend_from_slice(&self.generation.to_be_bytes());
         for count in self.counts {
@@ -75,8 +81,7 @@ impl Manifest {
         plaintext.extend_from_slice(&self.header_mac);
         plaintext.extend_from_slice(&self.audit_count.to_be_bytes());
         plaintext.extend_from_slice(&self.audit_head);
-        let sealed = seal::seal(keys, place(lineage, self.generation), &plaintext)?;
-        Ok(ManifestRow { generation: self.generation, sealed })
+        plaintext
     }
 
     /// Opens what the file holds.
@@ -124,5 +129,41 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Option<u64> {
         self.take().map(u64::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
+
+    #[test]
+    fn the_manifest_and_its_tally_are_the_known_ones() {
+        let (keys, all) = (keys(), vectors());
+        let known = &all["manifest"];
+        let mut manifest = Manifest {
+            generation: number(&known["generation"]),
+            audit_count: number(&known["audit_count"]),
+            audit_head: array(&known["audit_head"]),
+            ..Manifest::empty(array(&known["header_mac"]))
+        };
+        for row in list(&all["records"]) {
+            let kind =
+                RecordKind::ALL.into_iter().find(|kind| u64::from(kind.number()) == row["kind"]).unwrap();
+            let sealed = bytes(&row["sealed"]);
+            let (id, version) = (array(&row["id"]), number(&row["version"]));
+            let tagged = RecordRow { kind, id, version, sealed };
+            assert_eq!(tag(&keys, &tagged), array(&row["tag"]));
+            manifest.add(&keys, &tagged).unwrap();
+        }
+        assert_eq!(manifest.tally.to_bytes(), array(&known["tally"]));
+        for (kind, count) in RecordKind::ALL.into_iter().zip(manifest.counts) {
+            assert_eq!(known["counts"][kind.name()], count);
+        }
+        let blob = &known["blob"];
+        assert_eq!(manifest.encode(), bytes(&blob["plaintext"]));
+        let row = ManifestRow { generation: manifest.generation, sealed: bytes(&blob["sealed"]) };
+        let lineage = array(&all["identity"]["lineage"]);
+        assert_eq!(Manifest::open(&keys, &lineage, &row).unwrap(), manifest);
     }
 }

@@ -10,6 +10,8 @@ mod batch;
 mod catalog;
 mod derivation;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod keeper;
 mod manifest;
 mod mask;

@@ -164,11 +164,16 @@ impl StoredValue {
         stored_at: Timestamp,
         value: &SecretValue,
     ) -> Result<RecordRow, Error> {
+        let place = record_place(RecordKind::Value, id.as_bytes(), version);
+        let sealed = seal::seal(keys, place, &Self::encode(stored_at, value))?;
+        Ok(RecordRow { kind: RecordKind::Value, id: *id.as_bytes(), version, sealed })
+    }
+
+    fn encode(stored_at: Timestamp, value: &SecretValue) -> Zeroizing<Vec<u8>> {
         let mut plaintext = Zeroizing::new(Vec::with_capacity(8 + value.expose().len()));
         plaintext.extend_from_slice(&stored_at.as_second().to_be_bytes());
         plaintext.extend_from_slice(value.expose().as_bytes());
-        let sealed = seal::seal(keys, record_place(RecordKind::Value, id.as_bytes(), version), &plaintext)?;
-        Ok(RecordRow { kind: RecordKind::Value, id: *id.as_bytes(), version, sealed })
+        plaintext
     }
 
     /// When it was stored, and the value.
@@ -199,4 +204,31 @@ impl StoredValue {
 /// Where a record's sealed content belongs.
 pub(super) fn record_place(kind: RecordKind, id: &[u8; 16], version: u64) -> Place<'_> {
     Place { table: kind.name(), row: id, column: "sealed", version }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
+
+    #[test]
+    fn records_and_values_are_the_known_ones() {
+        let (keys, all) = (keys(), vectors());
+        for known in list(&all["records"]) {
+            let kind = if known["kind"] == 1 { RecordKind::Secret } else { RecordKind::Value };
+            let (id, version, sealed) =
+                (array(&known["id"]), number(&known["version"]), bytes(&known["sealed"]));
+            let expected = bytes(&known["plaintext"]);
+            let plaintext = seal::open(&keys, record_place(kind, &id, version), &sealed).unwrap();
+            assert_eq!(*plaintext, expected);
+            if kind == RecordKind::Secret {
+                let record = Record::decode(Uuid::from_bytes(id), version, &plaintext).unwrap();
+                assert_eq!(*record.encode().unwrap(), expected);
+            } else {
+                let row = RecordRow { kind, id, version, sealed };
+                let (stored_at, value) = StoredValue::open(&keys, &row).unwrap();
+                assert_eq!(*StoredValue::encode(stored_at, &value), expected);
+            }
+        }
+    }
 }

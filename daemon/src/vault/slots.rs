@@ -17,7 +17,7 @@ pub(super) struct NewSlot {
     key: SlotKey,
 }
 
-/// What is kept about a slot for its owner, sealed.
+/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -108,4 +108,39 @@ pub(super) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[SlotRow]) -> 
 
 fn place(id: &[u8; 16]) -> Place<'_> {
     Place { table: "slot", row: id, column: "sealed", version: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::{array, bytes, identity, keys, list, number, vectors};
+
+    #[test]
+    fn header_and_slots_are_the_known_ones() {
+        let (keys, all) = (keys(), vectors());
+        let Identity { vault, epoch } = identity();
+        let row = |known: &serde_json::Value| SlotRow {
+            id: array(&known["id"]),
+            kind: number(&known["kind"]),
+            memory_kib: number(&known["memory_kib"]),
+            passes: number(&known["passes"]),
+            lanes: number(&known["lanes"]),
+            salt: array(&known["salt"]),
+            wrapped: bytes(&known["wrapped"]),
+            sealed: bytes(&known["sealed"]),
+        };
+        let slots: Vec<SlotRow> = list(&all["slots"]).iter().map(row).collect();
+        let mac = array(&all["header_mac"]);
+        let header = HeaderRow { vault, lineage: array(&all["identity"]["lineage"]), epoch, mac };
+        assert_eq!(header_mac(&keys, &header, &slots), mac);
+        for (slot, known) in slots.iter().zip(list(&all["slots"])) {
+            let info = describe(&keys, slot).unwrap();
+            assert_eq!(
+                (*info.id.as_bytes(), info.created_at.to_string().as_str()),
+                (slot.id, "2026-04-15T12:00:00Z")
+            );
+            let kind = SlotKind::from_number(slot.kind).unwrap();
+            open_one(&slots, identity(), kind, &bytes(&known["secret"])).unwrap();
+        }
+    }
 }

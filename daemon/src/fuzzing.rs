@@ -1,0 +1,36 @@
+//! Doors for the fuzz targets in `tests/fuzz`, compiled for them alone. Each takes arbitrary bytes and panics when a
+//! promise is broken; nothing else here may panic.
+
+use std::sync::OnceLock;
+
+use crate::crypto::keys::{DataKey, Identity, Keys};
+use crate::crypto::seal::{self, Place};
+
+pub use crate::router::fuzzing::json_body;
+pub use crate::vault::fuzzing::{slot_params, vault_image};
+
+/// What was not sealed does not open; what was opens as it was, and not once a bit of it is another.
+#[allow(clippy::panic, reason = "a panic is how a fuzz target says that it has found something")]
+pub fn sealed_blob(data: &[u8]) {
+    static KEYS: OnceLock<Option<Keys>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| {
+        DataKey::generate().and_then(|data| Keys::derive(data, Identity { vault: [9; 16], epoch: 1 })).ok()
+    });
+    let Some(keys) = keys else { return };
+    let Some((&[version, row_length, at_high, at_low, bit], rest)) = data.split_first_chunk() else { return };
+    let (row, plaintext) = rest.split_at(usize::from(row_length).min(rest.len()));
+    let place = Place { table: "secret", row, column: "sealed", version: u64::from(version) };
+
+    assert!(seal::open(keys, place, plaintext).is_err(), "arbitrary bytes open");
+    let Ok(mut blob) = seal::seal(keys, place, plaintext) else { panic!("bytes cannot be sealed") };
+    assert!(seal::open(keys, place, &blob).is_ok_and(|opened| *opened == plaintext), "other bytes come back");
+    let elsewhere = Place { version: place.version + 1, ..place };
+    assert!(seal::open(keys, elsewhere, &blob).is_err(), "a blob opens elsewhere");
+
+    let at = usize::from(u16::from_be_bytes([at_high, at_low])) % blob.len();
+    assert!(seal::open(keys, place, blob.get(..at).unwrap_or_default()).is_err(), "a cut blob opens");
+    if let Some(byte) = blob.get_mut(at) {
+        *byte ^= 1 << (bit % 8);
+    }
+    assert!(seal::open(keys, place, &blob).is_err(), "a changed blob opens");
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Runs each fuzz target, or those that are named, for this many seconds: run.sh SECONDS [TARGET…]
+# New inputs go to corpus/, which is not committed; seeds/ is what a fresh clone starts from.
+set -euo pipefail
+cd "$(dirname "$0")"
+seconds=$1
+shift
+[ $# -gt 0 ] || set -- sealed_blob selector json_body slot_params vault_image
+for target in "$@"; do
+    mkdir -p "corpus/$target"
+    # The limit on one allocation is what shows a forged cost that is believed.
+    limits=(-timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=64)
+    cargo +nightly fuzz run --fuzz-dir . "$target" "corpus/$target" "seeds/$target" -- \
+        -max_total_time="$seconds" -print_final_stats=1 "${limits[@]}"
+done
