@@ -6,6 +6,7 @@ DESTDIR ?=
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 
 .PHONY: demo test lint fuzz build install uninstall
+.PHONY: demo test soak lint build install uninstall
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
@@ -13,6 +14,10 @@ demo: build
 
 test:
 	cargo test --workspace --locked
+
+# The tests against kills, failing disks and edited files in their long form.
+soak:
+	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper
 
 lint:
 	cargo fmt --all --check
