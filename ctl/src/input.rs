@@ -14,6 +14,9 @@ use crate::{output, prompt, usage};
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
 
+/// The other ways to a value.
+const NOT_TYPED: &str = "use --value-file FILE, or: secretctl set NAME < FILE";
+
 /// Refuses a value on the command line, before anything else is done.
 pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
     if args.refused.is_empty() {
@@ -30,8 +33,8 @@ pub(crate) fn asks(args: &ValueArgs) -> bool {
 /// The value to store: the file's bytes, or all of stdin, or a line typed without echo.
 pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
     if asks(args) {
-        let typed =
-            prompt::hidden("value: ").map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+        let typed = prompt::hidden("value: ")
+            .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
         return Ok(SecretValue::new(typed.expose().to_owned())?);
     }
     let bytes = match &args.value_file {

@@ -8,7 +8,7 @@
 //! - `usage` and `cli`: the command line, and what is wrong with it
 //! - `environment`: the only reader of environment variables and directories
 //! - `command`: one file a command
-//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`)
+//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
 //! - `input`, `lookup`, `providers`, `table`: what commands share
 //! - `output`: the only writer to stdout and stderr
@@ -29,6 +29,7 @@ mod providers;
 mod session;
 mod spawn;
 mod table;
+mod terminal;
 mod token;
 mod usage;
 

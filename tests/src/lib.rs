@@ -6,6 +6,7 @@
 //! - [`mod@env`]: the directory, the daemon in it, and how both end
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
+//! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`source`]: reading the project's sources, for the tests that check its structure
@@ -16,6 +17,7 @@ pub mod env;
 pub mod http;
 pub mod process;
 pub mod source;
+pub mod terminal;
 
 pub use env::{Env, Programs};
 pub use http::Answer;

@@ -48,16 +48,13 @@ fn find_all(session: &Session, wanted: Vec<Wanted>) -> Result<Vec<SecretDetail>,
 
 fn confirmed(found: &[SecretDetail]) -> Result<bool, Failure> {
     let names: Vec<&str> = found.iter().map(|detail| detail.secret.name.as_str()).collect();
-    prompt::confirm(&format!("destroy {} with all versions?", names.join(", "))).map_err(
-        |error| match error {
-            prompt::Error::NoTerminal => Failure::new(
+    prompt::confirm(&format!("destroy {} with all versions?", names.join(", "))).map_err(|error| {
+        if matches!(error, prompt::Error::NoTerminal) {
+            return Failure::new(
                 Exit::Usage,
                 "--purge cannot be undone and there is no terminal to ask on; say --yes",
-            ),
-            prompt::Error::Interrupted
-            | prompt::Error::Cancelled
-            | prompt::Error::Unprintable
-            | prompt::Error::Io(_) => Failure::new(Exit::Other, error.to_string()),
-        },
-    )
+            );
+        }
+        Failure::new(Exit::Other, error.told("nothing was destroyed", ""))
+    })
 }
