@@ -88,7 +88,8 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         Command::Run(args) => {
             // Whatever goes wrong before the command starts must not look like the command's own status.
             let failure = command::run::run(open, &args, inherited_umask);
-            let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound);
+            // A command line that is none has the same code for every command.
+            let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),

@@ -59,6 +59,9 @@ fn selectors(args: &RunArgs) -> Result<Vec<Selector>, Failure> {
     }
     let mut selectors = Vec::new();
     let mut problems = Vec::new();
+    if args.selectors.iter().any(String::is_empty) {
+        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+    }
     for (index, text) in args.selectors.iter().enumerate() {
         match Selector::parse(text) {
             Ok(selector) => selectors.push(selector),
@@ -129,12 +132,13 @@ mod tests {
 
     #[test]
     fn every_selector_that_is_none_is_named_by_position() {
-        let failure = selectors(&args(&["A", "sk-canary", "B*", "", "["])).unwrap_err();
+        let failure = selectors(&args(&["A", "sk-canary", "B*", "A=b", "["])).unwrap_err();
         let message = failure.message();
         for part in ["selector 2: ", "selector 4: ", "selector 5: "] {
             assert!(message.contains(part), "{message}");
         }
         assert!(!message.contains("canary"));
+        assert_eq!(selectors(&args(&["A", ""])).unwrap_err().exit(), Exit::Usage);
         assert_eq!(selectors(&args(&["a", "B*"])).unwrap().len(), 2);
     }
 
