@@ -146,6 +146,13 @@ impl Session {
     }
 
     fn explain(&self, error: client::Error) -> Failure {
+        if let client::Error::NotListening(path) = &error
+            && !self.paths.socket_is_default
+        {
+            let path = path.display();
+            let text = format!("nothing listens on {path}; start it with: secretsd --socket {path}");
+            return Failure::new(Exit::NoDaemon, text);
+        }
         let given = matches!(self.paths.token, TokenSource::Given(_));
         let failure = Failure::from(error);
         if given && failure.kind() == Some(ErrorType::AuthenticationError) {

@@ -182,3 +182,69 @@ fn a_stopped_question_is_asked_again_without_echo() {
     }
     assert!(!shell.shown().contains("canary"), "{}", shell.shown());
 }
+
+#[test]
+fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
+    let env = Env::started(programs!());
+    let mut terminal = Terminal::ctl(&env, &["init"]);
+    for (question, answer) in [
+        ("new passphrase: ", PASSPHRASE),
+        ("the same again: ", "another"),
+        ("the two differ; once more", ""),
+        ("new passphrase: ", "short"),
+        ("that is short: who has the file can guess it; use it anyway? [y/N] ", "n\r"),
+        ("new passphrase: ", "sh0rt"),
+        ("use it anyway? [y/N] ", "y\r"),
+        ("the same again: ", "sh0rt"),
+    ] {
+        terminal.wait_for(question);
+        let answer = answer.trim_end();
+        if question.ends_with(' ') {
+            terminal.type_keys(&format!("{answer}\r"));
+        }
+    }
+    terminal.expect(0, "write down its recovery key");
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin("sh0rt").expect(0);
+}
+
+#[test]
+fn three_passphrases_that_differ_make_no_vault() {
+    let env = Env::started(programs!());
+    let mut terminal = Terminal::ctl(&env, &["init"]);
+    for _ in 0..3 {
+        terminal.wait_for("new passphrase: ");
+        terminal.type_keys(&format!("{PASSPHRASE}\r"));
+        terminal.wait_for("the same again: ");
+        terminal.type_keys("another\r");
+    }
+    terminal.expect(7, "nothing was made");
+    assert_eq!(env.state(), "uninitialized");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_a_value_is_asked_for() {
+    let env = Env::unlocked(programs!());
+    env.store("OPENAI_API_KEY", "x");
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["add", "openai_api_key"]);
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    let taken = "OPENAI_API_KEY exists already; replace its value with: secretctl set OPENAI_API_KEY";
+    terminal.expect(6, taken);
+    assert!(!terminal.shown().contains("value: "));
+    for (arguments, code, message) in [
+        (["add", "OPENAI_API_KEY"], 6, taken),
+        (["preset", "openai"], 6, taken),
+        (["preset", "foo"], 7, "no such provider; see: secretctl presets"),
+        (["update", "NOPE"], 4, "no such secret: NOPE"),
+    ] {
+        let mut terminal = Terminal::ctl(&env, &arguments);
+        terminal.expect(code, message);
+        assert!(!terminal.shown().contains("value: "), "{arguments:?}");
+    }
+    // The same without anybody at a terminal.
+    let output = env.ctl(["add", "OPENAI_API_KEY"]).stdin("y").run();
+    output.assert_code(6);
+    assert!(output.err().contains(taken), "{}", output.err());
+}
