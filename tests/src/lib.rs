@@ -7,6 +7,7 @@
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
 //! - [`connection`]: many requests over one connection, which may die
+//! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
 //! - [`ledger`]: what was answered, and whether the vault keeps it
@@ -24,6 +25,7 @@ pub mod ledger;
 pub mod process;
 pub mod random;
 pub mod source;
+pub mod terminal;
 
 pub use env::{Env, Programs};
 pub use http::Answer;
