@@ -3,16 +3,23 @@
 PREFIX ?= $(HOME)/.local
 DESTDIR ?=
 
+# Where cargo puts what it builds; a variable of the caller's wins, as it does for cargo.
+TARGET = $${CARGO_TARGET_DIR:-target}
+
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 
-.PHONY: demo test lint fuzz build install uninstall
+.PHONY: demo test soak lint fuzz build install uninstall
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
-	tests/demo.sh target/release
+	tests/demo.sh "$(TARGET)/release"
 
 test:
 	cargo test --workspace --locked
+
+# The tests against kills, failing disks and edited files in their long form.
+soak:
+	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper
 
 lint:
 	cargo fmt --all --check
@@ -30,8 +37,8 @@ build:
 	cargo build --release --locked -p secretsd -p secretctl
 
 install: build
-	install -D -m 0755 target/release/secretsd $(BINDIR)/secretsd
-	install -D -m 0755 target/release/secretctl $(BINDIR)/secretctl
+	install -D -m 0755 "$(TARGET)/release/secretsd" $(BINDIR)/secretsd
+	install -D -m 0755 "$(TARGET)/release/secretctl" $(BINDIR)/secretctl
 
 # Removes the programs, never a vault.
 uninstall:

@@ -140,6 +140,7 @@ Example:
 const STORE_HELP: &str = "\
 The value is read from the terminal without echo (one line), else it is all of stdin, byte for byte.
 It is never an argument: those show in the process list and stay in the shell's history.
+A value is UTF-8 text without NUL, at most 64 KiB; encode other bytes first: base64 < FILE | secretctl set NAME
 
 Example:
   secretctl set OPENAI_API_KEY

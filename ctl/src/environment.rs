@@ -77,6 +77,11 @@ pub(crate) fn no_colour() -> bool {
     variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb")
 }
 
+/// Whether the terminal knows no sequences of bytes that mean something.
+pub(crate) fn plain_terminal() -> bool {
+    variable("TERM").is_none_or(|term| term == "dumb")
+}
+
 /// The directories of `PATH` that do not depend on where we stand.
 pub(crate) fn program_dirs() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();

@@ -146,20 +146,17 @@ impl From<client::Error> for Failure {
     }
 }
 
-/// The daemon's own words, with the fields at fault.
+/// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
-    let mut text = body.detail.to_string();
-    for (position, error) in body.errors.iter().enumerate() {
-        text.push_str(if position == 0 { ": " } else { "; " });
-        for step in error.loc.iter().skip(1) {
-            match step {
-                Loc::Index(index) => text.push_str(&format!("{} ", index + 1)),
-                Loc::Field(name) => text.push_str(&format!("{name} ")),
-            }
-        }
-        text.push_str(&format!("({})", error.msg));
+    if body.errors.is_empty() {
+        return body.detail.to_string();
     }
-    text
+    let of_field = |error: &FieldError| match error.loc.as_slice() {
+        [.., Loc::Field(list), Loc::Index(index)] => format!("{list} {}: {}", index + 1, error.msg),
+        _ => error.msg.to_string(),
+    };
+    let fields: Vec<String> = body.errors.iter().map(of_field).collect();
+    fields.join("; ")
 }
 
 fn last_index(error: &FieldError) -> Option<usize> {
@@ -190,7 +187,7 @@ mod tests {
         };
         let failure = Failure::from(client::Error::Refused(Box::new(body)));
         assert_eq!(failure.exit(), Exit::NotFound);
-        assert_eq!(failure.message(), "some secrets do not exist: secrets 3 (no such secret)");
+        assert_eq!(failure.message(), "secrets 3: no such secret");
         assert_eq!(failure.positions(), [2]);
     }
 

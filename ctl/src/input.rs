@@ -4,15 +4,18 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
-use secrets_proto::{SecretValue, SensitiveString};
+use secrets_proto::{FieldErrorType, Invalid, SecretValue, SensitiveString};
 use zeroize::Zeroizing;
 
 use crate::cli::ValueArgs;
 use crate::failure::{Exit, Failure};
-use crate::{output, prompt, usage};
+use crate::{output, prompt, providers, usage};
 
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
+
+/// The other ways to a value.
+const NOT_TYPED: &str = "use --value-file FILE, or: secretctl set NAME < FILE";
 
 /// Refuses a value on the command line, before anything else is done.
 pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
@@ -30,15 +33,15 @@ pub(crate) fn asks(args: &ValueArgs) -> bool {
 /// The value to store: the file's bytes, or all of stdin, or a line typed without echo.
 pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
     if asks(args) {
-        let typed =
-            prompt::hidden("value: ").map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+        let typed = prompt::hidden("value: ")
+            .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
         return Ok(SecretValue::new(typed.expose().to_owned())?);
     }
     let bytes = match &args.value_file {
         Some(path) => file(path, "--value-file", SecretValue::MAX)?,
         None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX)?,
     };
-    let value = SecretValue::from_bytes(bytes.to_vec())?;
+    let value = SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)?;
     let text = value.expose();
     if text.ends_with('\n') && text.matches('\n').count() == 1 {
         output::say("the value ends with a newline, which is kept; `printf %s` writes none");
@@ -59,13 +62,33 @@ pub(crate) fn key(path: &Path, flag: &str) -> Result<SensitiveString, Failure> {
     Ok(SensitiveString::new(text.to_owned()))
 }
 
-/// Reads what a flag names. The path is not shown: a value may have been put there by mistake.
+fn not_a_value(invalid: Invalid) -> Failure {
+    let is_binary =
+        matches!(invalid.kind, FieldErrorType::StringType | FieldErrorType::StringPatternMismatch);
+    let advice = if is_binary { "; encode it first: base64 < FILE | secretctl set NAME" } else { "" };
+    Failure::new(Exit::Invalid, format!("{invalid}{advice}"))
+}
+
+/// A path as it may be shown. A value may have been put there by mistake, and values hold slashes too: so only
+/// what exists, or would lie in a directory that does and that was named.
+pub(crate) fn shown(path: &Path) -> Option<String> {
+    let is_key = path.components().any(|part| providers::looks_like_key(&part.as_os_str().to_string_lossy()));
+    let parent = path.parent().filter(|parent| parent.components().count() > 0 && *parent != Path::new("/"));
+    let is_path = path.exists() || parent.is_some_and(Path::is_dir);
+    (is_path && !is_key).then(|| path.display().to_string())
+}
+
+/// Reads what a flag names.
 fn file(path: &Path, flag: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if path == Path::new("-") {
-        return bounded(io::stdin().lock(), flag, limit);
+        return bounded(io::stdin().lock(), "stdin", limit);
     }
-    let opened = File::open(path).map_err(|error| unreadable(flag, &error))?;
-    bounded(opened, flag, limit)
+    let name = match shown(path) {
+        Some(path) => format!("{path} ({flag})"),
+        None => format!("what {flag} names"),
+    };
+    let opened = File::open(path).map_err(|error| unreadable(&name, &error))?;
+    bounded(opened, &name, limit)
 }
 
 fn bounded(from: impl Read, what: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -93,7 +116,7 @@ fn fill(mut from: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 fn unreadable(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Exit::Other, format!("cannot read what {what} names: {error}"))
+    Failure::new(Exit::Other, format!("cannot read {what}: {error}"))
 }
 
 #[cfg(test)]
@@ -125,9 +148,27 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_not_shown() {
-        let path = Path::new("/sk-canary-canary");
-        assert!(!file(path, "--value-file", 9).unwrap_err().message().contains("canary"));
+    fn what_is_no_text_is_to_be_encoded() {
+        for bad in [&[0xff][..], b"a\0b"] {
+            assert!(from_file(bad).unwrap_err().message().contains("base64 < FILE"));
+        }
+        assert!(!from_file(b"").unwrap_err().message().contains("base64"));
+    }
+
+    #[test]
+    fn a_path_is_shown_and_what_may_be_a_value_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        for path in [dir.path().to_owned(), dir.path().join("none")] {
+            let message = file(&path, "--value-file", 9).unwrap_err().message().to_owned();
+            assert!(message.contains(&text(&path)), "{message}");
+        }
+        for value in ["/sk-canary-canary", "canary", "ab/cd/canary", "/canary"] {
+            let failure = file(Path::new(value), "--value-file", 9).unwrap_err();
+            assert!(!failure.message().contains("canary"), "{value}");
+        }
+        let key = dir.path().join("ghp_canarycanarycanary");
+        assert!(!file(&key, "--value-file", 9).unwrap_err().message().contains("canary"));
     }
 
     #[test]

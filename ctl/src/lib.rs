@@ -8,7 +8,7 @@
 //! - `usage` and `cli`: the command line, and what is wrong with it
 //! - `environment`: the only reader of environment variables and directories
 //! - `command`: one file a command
-//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`)
+//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
 //! - `input`, `lookup`, `providers`, `table`: what commands share
 //! - `output`: the only writer to stdout and stderr
@@ -29,6 +29,7 @@ mod providers;
 mod session;
 mod spawn;
 mod table;
+mod terminal;
 mod token;
 mod usage;
 
@@ -87,7 +88,8 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         Command::Run(args) => {
             // Whatever goes wrong before the command starts must not look like the command's own status.
             let failure = command::run::run(open, &args, inherited_umask);
-            let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound);
+            // A command line that is none has the same code for every command.
+            let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::secret::{Secret, SecretDetail, SecretList};
 use secrets_proto::{FieldErrorType, Invalid, Selector};
 
 use crate::call::Call;
@@ -40,7 +40,7 @@ impl Wanted {
             Selector::Id(_) | Selector::Glob(_) => call,
         };
         let list: SecretList<SecretDetail> = session.fetch(&call)?;
-        Ok(list.secrets.into_iter().find(|detail| self.is(detail)))
+        Ok(list.secrets.into_iter().find(|detail| self.is(&detail.secret)))
     }
 
     /// The secret, or the failure that it does not exist.
@@ -48,10 +48,11 @@ impl Wanted {
         self.find(session)?.ok_or_else(|| missing(std::slice::from_ref(&self.0)))
     }
 
-    fn is(&self, detail: &SecretDetail) -> bool {
+    /// Whether it is this one.
+    pub(crate) fn is(&self, secret: &Secret) -> bool {
         match &self.0 {
-            Selector::Name(name) => *name == detail.secret.name,
-            Selector::Id(id) => *id == detail.secret.id,
+            Selector::Name(name) => *name == secret.name,
+            Selector::Id(id) => *id == secret.id,
             Selector::Glob(_) => false,
         }
     }

@@ -51,6 +51,13 @@ pub(crate) fn say(message: &str) {
     let _ = write_all(io::stderr().as_fd(), line.as_bytes());
 }
 
+/// Tells a person who waits what for; a log has no use for that.
+pub(crate) fn progress(message: &str) {
+    if io::stderr().is_terminal() {
+        say(message);
+    }
+}
+
 /// Shows help to somebody who did not ask for it.
 pub(crate) fn show_help(text: &str) {
     let _ = write_all(io::stderr().as_fd(), text.as_bytes());

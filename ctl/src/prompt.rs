@@ -1,18 +1,15 @@
 //! Asking a person on `/dev/tty`, so that stdin and stdout stay what they are. Nothing typed in secret is
-//! shown, and the terminal is as it was afterwards, also when the answer is Ctrl-C.
+//! shown, and a question gets one line or none: the rest of a paste must reach neither us nor the shell.
 
-use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use rpassword::ConfigBuilder;
-use rustix::process::{Signal, getpgrp, getpid, kill_process};
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
-};
-use secrets_proto::SensitiveString;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use secrets_proto::{SecretValue, SensitiveString};
+use zeroize::Zeroizing;
+
+use crate::terminal::{self, Quiet};
 
 /// Why nobody answered.
 #[derive(Debug, thiserror::Error)]
@@ -24,164 +21,332 @@ pub(crate) enum Error {
     #[error("interrupted")]
     Interrupted,
     /// The person pressed Ctrl-D instead of answering.
-    #[error("nothing was entered")]
+    #[error("cancelled")]
     Cancelled,
     /// Typed keys that a line of text cannot hold, such as a tab.
-    #[error("a typed value cannot hold control characters; use --value-file or pipe it in")]
+    #[error("a tab or another control character was typed")]
     Unprintable,
+    /// More than one line came at once.
+    #[error("more than one line was pasted")]
+    SeveralLines,
     /// The terminal failed.
     #[error("cannot read from the terminal: {0}")]
     Io(#[from] io::Error),
 }
 
-const CTRL_C: u8 = 3;
-const CTRL_D: u8 = 4;
-const ESCAPE: u8 = 27;
+impl Error {
+    /// What to tell: what happened, that `undone`, and, where it helps, what to do `instead`.
+    pub(crate) fn told(&self, undone: &str, instead: &str) -> String {
+        match self {
+            Self::NoTerminal => format!("{self}; {instead}"),
+            Self::Unprintable | Self::SeveralLines => format!("{self}; {undone}; {instead}"),
+            Self::Interrupted | Self::Cancelled | Self::Io(_) => format!("{self}; {undone}"),
+        }
+    }
+}
+
+/// Keys of one paste arrive closer together than this, those of a person do not.
+const BURST: Duration = Duration::from_millis(40);
+
+/// How long the rest of a paste is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most bytes that a line may have and be an answer; one more says that it was too long.
+const LIMIT: usize = SecretValue::MAX + 1;
+
+const CTRL_C: u8 = 0x03;
+const CTRL_D: u8 = 0x04;
+const CTRL_H: u8 = 0x08;
+const CTRL_U: u8 = 0x15;
+const CTRL_W: u8 = 0x17;
+const CTRL_Z: u8 = 0x1a;
+const ESCAPE: u8 = 0x1b;
+const DELETE: u8 = 0x7f;
 
 /// Asks for a line that is not shown.
 pub(crate) fn hidden(question: &str) -> Result<SensitiveString, Error> {
-    let tty = open()?;
-    let result = {
-        let _quiet = Quiet::enter(&tty)?;
-        (&tty).write_all(question.as_bytes())?;
-        read_line(tty.try_clone()?)
-    };
+    let tty = terminal::open().ok_or(Error::NoTerminal)?;
+    let quiet = Quiet::ask(&tty, question)?;
+    let result = read_line(&tty);
+    drop(quiet);
     (&tty).write_all(b"\n")?;
     if matches!(result, Err(Error::Interrupted)) {
-        // The terminal is restored; now do what the key means.
-        let _ = kill_process(getpid(), Signal::INT);
+        terminal::interrupt();
     }
     result
 }
 
+/// Shows nothing of what is typed until dropped: for the time in which an answer is being checked.
+pub(crate) fn silence() -> Option<Quiet> {
+    Quiet::hold(&terminal::open()?).ok()
+}
+
 /// Asks a question that only `y` or `yes` answers with yes.
 pub(crate) fn confirm(question: &str) -> Result<bool, Error> {
-    let mut tty = open()?;
-    tty.write_all(format!("{question} [y/N] ").as_bytes())?;
+    let tty = terminal::open().ok_or(Error::NoTerminal)?;
+    terminal::forget_typed(&tty);
+    (&tty).write_all(format!("{question} [y/N] ").as_bytes())?;
     let mut line = String::new();
-    BufReader::new(tty.take(256)).read_line(&mut line)?;
+    BufReader::new((&tty).take(256)).read_line(&mut line)?;
+    terminal::forget_typed(&tty);
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// The terminal, if we are in its foreground: in the background, reading would stop us instead of asking.
-fn open() -> Result<File, Error> {
-    let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|_| Error::NoTerminal)?;
-    let foreground = tcgetpgrp(tty.as_fd()).map_err(|_| Error::NoTerminal)?;
-    if foreground == getpgrp() { Ok(tty) } else { Err(Error::NoTerminal) }
+/// Where keys come from.
+trait Keys {
+    /// The next one; none if there will be no more.
+    fn next(&mut self) -> io::Result<Option<u8>>;
+    /// Whether another one comes within this time.
+    fn more(&mut self, within: Duration) -> bool;
 }
 
-fn read_line(input: impl Read + 'static) -> Result<SensitiveString, Error> {
-    let seen = Rc::new(Cell::new(Seen::default()));
-    let keys = Keys { input, seen: Rc::clone(&seen) };
-    let config = ConfigBuilder::new().input_reader(keys).output_discard().build();
-    // Wrapped at once, so that it is wiped whatever is decided about it.
-    let line = rpassword::read_password_with_config(config).map(SensitiveString::new);
-    let Seen { interrupted, cancelled, unprintable, .. } = seen.get();
-    if interrupted {
-        return Err(Error::Interrupted);
+impl Keys for &File {
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        let mut key = Zeroizing::new([0]);
+        loop {
+            match self.read(&mut *key) {
+                Ok(count) => return Ok((count == 1).then(|| key.first().copied()).flatten()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
-    if cancelled {
-        return Err(Error::Cancelled);
+
+    fn more(&mut self, within: Duration) -> bool {
+        let within = Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
+        matches!(poll(&mut [PollFd::new(*self, PollFlags::IN)], Some(&within)), Ok(1..))
     }
-    if unprintable {
-        return Err(Error::Unprintable);
-    }
-    Ok(line?)
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    interrupted: bool,
-    cancelled: bool,
+fn read_line(mut keys: impl Keys) -> Result<SensitiveString, Error> {
+    let mut line = Line::new();
+    while let Some(key) = keys.next()? {
+        if terminal::continued() {
+            line.start_again();
+        }
+        match line.press(key) {
+            Pressed::Goes => {}
+            Pressed::Suspends => terminal::suspend(),
+            Pressed::Fails(error) => return Err(error),
+            Pressed::Ends if drain(&mut keys)? => return Err(Error::SeveralLines),
+            Pressed::Ends => return line.finish(),
+        }
+    }
+    Err(Error::Cancelled)
+}
+
+/// Takes what comes right behind a line; whether that was more than the line's end.
+fn drain(keys: &mut impl Keys) -> Result<bool, Error> {
+    let end = Instant::now() + PATIENCE;
+    let mut several = false;
+    while Instant::now() < end && keys.more(BURST) {
+        let Some(key) = keys.next()? else { break };
+        several |= !is_enter(key);
+    }
+    Ok(several)
+}
+
+/// What a key does to the line.
+#[derive(Debug)]
+enum Pressed {
+    Goes,
+    Ends,
+    Suspends,
+    Fails(Error),
+}
+
+/// Where in a terminal's sequence of bytes we are; arrows, function keys and the marks of a paste are such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sequence {
+    None,
+    Escape,
+    Single,
+    Parameters(u32),
+}
+
+/// A line that is being typed, in a buffer that never grows, so that no copy is left behind.
+struct Line {
+    text: Zeroizing<Vec<u8>>,
+    sequence: Sequence,
+    pasting: bool,
+    /// A paste had a line's end: fine as its last character, and only there.
+    ended: bool,
+    several: bool,
     unprintable: bool,
-    any: bool,
 }
 
-/// Looks at each key before rpassword edits the line: it would drop control characters without a word, and
-/// would raise the signal for Ctrl-C before the terminal is restored.
-struct Keys<R> {
-    input: R,
-    seen: Rc<Cell<Seen>>,
-}
-
-impl<R: Read> Read for Keys<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(slot) = buffer.get_mut(..1) else { return Ok(0) };
-        if self.input.read(slot)? == 0 {
-            return Ok(0);
+impl Line {
+    fn new() -> Self {
+        Self {
+            text: Zeroizing::new(Vec::with_capacity(LIMIT)),
+            sequence: Sequence::None,
+            pasting: false,
+            ended: false,
+            several: false,
+            unprintable: false,
         }
-        let key = slot.first().copied().unwrap_or_default();
-        let mut seen = self.seen.get();
-        let at_start = !seen.any;
-        seen.any = true;
-        // Backspace, Ctrl-U and Ctrl-W edit; an escape begins what arrows and pasting send.
-        let edits = matches!(key, b'\n' | b'\r' | 8 | 0x15 | 0x17 | ESCAPE);
-        seen.interrupted |= key == CTRL_C;
-        seen.cancelled |= key == CTRL_D && at_start;
-        seen.unprintable |= key < 0x20 && key != CTRL_D && !edits;
-        self.seen.set(seen);
-        if seen.interrupted || seen.cancelled {
-            return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+    }
+
+    fn start_again(&mut self) {
+        *self = Self::new();
+    }
+
+    fn press(&mut self, key: u8) -> Pressed {
+        let before = std::mem::replace(&mut self.sequence, Sequence::None);
+        match (before, key) {
+            (_, CTRL_C) => return Pressed::Fails(Error::Interrupted),
+            (_, ESCAPE) => self.sequence = Sequence::Escape,
+            (Sequence::Escape, b'[') => self.sequence = Sequence::Parameters(0),
+            (Sequence::Escape, b'O') => self.sequence = Sequence::Single,
+            // Alt and a key, or the last byte of a sequence: nothing that belongs in a line.
+            (Sequence::Escape | Sequence::Single, 0x20..) => {}
+            (Sequence::Parameters(number), b'0'..=b'9') => {
+                let number = number.saturating_mul(10).saturating_add(u32::from(key - b'0'));
+                self.sequence = Sequence::Parameters(number);
+            }
+            (Sequence::Parameters(_), 0x20..=0x3f) => self.sequence = Sequence::Parameters(0),
+            (Sequence::Parameters(200), b'~') => self.pasting = true,
+            (Sequence::Parameters(201), b'~') => {
+                self.pasting = false;
+                if self.several {
+                    return Pressed::Fails(Error::SeveralLines);
+                }
+            }
+            (Sequence::Parameters(_), 0x40..) => {}
+            (_, b'\r' | b'\n') if self.pasting => self.ended = true,
+            (_, b'\r' | b'\n') if self.several => return Pressed::Fails(Error::SeveralLines),
+            (_, b'\r' | b'\n') => return Pressed::Ends,
+            (_, key) => return self.edit(key),
         }
-        Ok(1)
+        Pressed::Goes
+    }
+
+    fn edit(&mut self, key: u8) -> Pressed {
+        match key {
+            CTRL_D if self.text.is_empty() => return Pressed::Fails(Error::Cancelled),
+            CTRL_D => {}
+            CTRL_Z => return Pressed::Suspends,
+            CTRL_U => self.start_again(),
+            CTRL_H | DELETE => self.erase(),
+            CTRL_W => {
+                let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+                while is_space(self.text.last()) {
+                    self.erase();
+                }
+                while !self.text.is_empty() && !is_space(self.text.last()) {
+                    self.erase();
+                }
+            }
+            0x20.. => {
+                self.several |= self.ended;
+                if self.text.len() < LIMIT {
+                    self.text.push(key);
+                }
+            }
+            _ => self.unprintable = true,
+        }
+        Pressed::Goes
+    }
+
+    /// Takes the last character away, all its bytes.
+    fn erase(&mut self) {
+        while self.text.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
+    }
+
+    fn finish(mut self) -> Result<SensitiveString, Error> {
+        if self.unprintable {
+            return Err(Error::Unprintable);
+        }
+        match String::from_utf8(std::mem::take(&mut *self.text)) {
+            Ok(text) => Ok(SensitiveString::new(text)),
+            Err(error) => {
+                drop(Zeroizing::new(error.into_bytes()));
+                Err(Error::Unprintable)
+            }
+        }
     }
 }
 
-/// A terminal that shows nothing and passes each key on, until dropped.
-struct Quiet<'a> {
-    tty: &'a File,
-    before: Termios,
-}
-
-impl<'a> Quiet<'a> {
-    fn enter(tty: &'a File) -> Result<Self, Error> {
-        let before = tcgetattr(tty).map_err(io::Error::from)?;
-        let mut quiet = before.clone();
-        quiet
-            .local_modes
-            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
-        quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
-        quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
-        // Flush: what was typed before the question was not meant as its answer.
-        tcsetattr(tty, OptionalActions::Flush, &quiet).map_err(io::Error::from)?;
-        Ok(Self { tty, before })
-    }
-}
-
-impl Drop for Quiet<'_> {
-    fn drop(&mut self) {
-        let _ = tcsetattr(self.tty, OptionalActions::Now, &self.before);
-    }
+fn is_enter(key: u8) -> bool {
+    matches!(key, b'\r' | b'\n')
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::collections::VecDeque;
 
     use super::*;
 
-    fn typed(keys: &str) -> Result<String, Error> {
-        read_line(Cursor::new(keys.as_bytes().to_vec())).map(|line| line.expose().to_owned())
+    /// Keys that all come at once.
+    struct Burst(VecDeque<u8>);
+
+    impl Keys for Burst {
+        fn next(&mut self) -> io::Result<Option<u8>> {
+            Ok(self.0.pop_front())
+        }
+
+        fn more(&mut self, _: Duration) -> bool {
+            !self.0.is_empty()
+        }
+    }
+
+    fn typed(keys: impl AsRef<[u8]>) -> Result<String, Error> {
+        read_line(Burst(keys.as_ref().to_vec().into())).map(|line| line.expose().to_owned())
     }
 
     #[test]
     fn reads_one_line_and_edits_it() {
-        assert_eq!(typed("secret\nrest").unwrap(), "secret");
-        assert_eq!(typed("sécrex\x7ft\r").unwrap(), "sécret");
+        assert_eq!(typed("secret\n").unwrap(), "secret");
+        assert_eq!(typed("sécré\x7fet\r").unwrap(), "sécret");
         assert_eq!(typed("wrong\x15right\n").unwrap(), "right");
-        assert_eq!(typed("\x1b[200~pasted\x1b[201~\n").unwrap(), "pasted");
+        assert_eq!(typed("two words \x17\x7f\n").unwrap(), "two");
+        assert_eq!(typed("a\x1b[A\x1b[1;5Cb\x1bOPc\x1bxd\n").unwrap(), "abcd");
         let long = "x".repeat(20_000);
-        assert_eq!(typed(&format!("{long}\n")).unwrap(), long);
+        assert_eq!(typed(format!("{long}\n")).unwrap(), long);
+        assert_eq!(typed("\n").unwrap(), "");
+    }
+
+    #[test]
+    fn a_paste_of_one_line_is_that_line() {
+        assert_eq!(typed("\x1b[200~pasted\x1b[201~\n").unwrap(), "pasted");
+        // Copying a whole line takes its end along.
+        assert_eq!(typed("\x1b[200~pasted\r\x1b[201~\r").unwrap(), "pasted");
+        assert_eq!(typed("pasted\r\n").unwrap(), "pasted");
+    }
+
+    #[test]
+    fn a_paste_of_several_lines_is_refused_and_none_of_it_is_left() {
+        for pasted in
+            ["one\ntwo\n", "one\n\ntwo", "\x1b[200~one\rtwo\x1b[201~", "\x1b[200~\rone\x1b[201~", "\n#two"]
+        {
+            let mut keys = Burst(pasted.bytes().collect());
+            struct Borrowed<'a>(&'a mut Burst);
+            impl Keys for Borrowed<'_> {
+                fn next(&mut self) -> io::Result<Option<u8>> {
+                    self.0.next()
+                }
+                fn more(&mut self, within: Duration) -> bool {
+                    self.0.more(within)
+                }
+            }
+            let result = read_line(Borrowed(&mut keys));
+            assert!(matches!(result, Err(Error::SeveralLines)), "{pasted:?}");
+            assert!(keys.0.is_empty(), "{pasted:?}");
+        }
+        // The mark of the end may be long in coming; until then nothing has ended.
+        assert!(matches!(typed("\x1b[200~one\rtwo\r"), Err(Error::Cancelled)));
     }
 
     #[test]
     fn ctrl_c_and_an_empty_ctrl_d_give_up() {
         assert!(matches!(typed("abc\x03"), Err(Error::Interrupted)));
         assert!(matches!(typed("\x04"), Err(Error::Cancelled)));
+        assert_eq!(typed("abc\x04d\n").unwrap(), "abcd");
     }
 
     #[test]
-    fn a_tab_is_refused_and_not_dropped() {
+    fn what_is_no_text_is_refused_and_not_dropped() {
         assert!(matches!(typed("a\tb\n"), Err(Error::Unprintable)));
+        assert!(matches!(typed(b"a\xffb\n"), Err(Error::Unprintable)));
     }
 }

@@ -1,6 +1,7 @@
 //! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
 //! passphrase if the vault is locked. Commands see plain functions and no runtime.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use hyper::Method;
@@ -8,22 +9,29 @@ use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{Answer, Call};
 use crate::client::{self, Client, Limits};
 use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
+use crate::token::TokenSource;
 use crate::{output, prompt, spawn};
 
 /// How long a daemon that we started may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a person is left without a word.
+const QUIET_WAIT: Duration = Duration::from_millis(300);
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
 
 /// Said when there is no vault to open.
 pub(crate) const NO_VAULT: &str = "there is no vault yet; make it with: secretctl init";
+
+/// The other way to a passphrase.
+const UNLOCK_FROM_FILE: &str = "or read it from a file: secretctl unlock --passphrase-file FILE";
 
 /// A way to ask for a passphrase.
 type Ask = fn(&str) -> Result<SensitiveString, prompt::Error>;
@@ -72,12 +80,33 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        match self.runtime.block_on(self.client.send(call)) {
+        let outcome = match self.runtime.block_on(self.client.send(call)) {
             Err(client::Error::NotListening(_)) if self.may_spawn => {
                 self.start_daemon()?;
-                Ok(self.runtime.block_on(self.client.send(call))?)
+                self.runtime.block_on(self.client.send(call))
             }
-            outcome => Ok(outcome?),
+            outcome => outcome,
+        };
+        outcome.map_err(|error| self.explain(error))
+    }
+
+    /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown,
+    /// and soon they are told to wait.
+    pub(crate) fn call_slowly(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
+        let _silence = prompt::silence();
+        let outcome = self.runtime.block_on(async {
+            let mut answer = pin!(self.client.send(call));
+            match timeout(QUIET_WAIT, &mut answer).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    output::progress(note);
+                    answer.await
+                }
+            }
+        });
+        match outcome {
+            Err(client::Error::NotListening(_)) if self.may_spawn => self.call_as_is(call),
+            outcome => outcome.map_err(|error| self.explain(error)),
         }
     }
 
@@ -97,18 +126,39 @@ impl Session {
             let passphrase = (self.ask)("passphrase of the vault: ").map_err(unasked)?;
             let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
             match self.unlock(&request) {
-                Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) && attempt < TRIES => {
-                    output::say("that is not the passphrase, try again");
+                Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+                    if attempt < TRIES {
+                        output::say("that is not the passphrase, try again");
+                    }
                 }
                 outcome => return outcome.map(drop),
             }
         }
-        Ok(())
+        Err(Failure::new(
+            Exit::NotAllowed,
+            "three wrong passphrases; if it is lost: secretctl unlock --recovery-key-file FILE",
+        ))
     }
 
     /// Opens the vault with a given key.
     pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
-        self.call_as_is(&Call::new(Method::POST, "/vault/unlock").json(request)?)
+        self.call_slowly(&Call::new(Method::POST, "/vault/unlock").json(request)?, "checking…")
+    }
+
+    fn explain(&self, error: client::Error) -> Failure {
+        if let client::Error::NotListening(path) = &error
+            && !self.paths.socket_is_default
+        {
+            let path = path.display();
+            let text = format!("nothing listens on {path}; start it with: secretsd --socket {path}");
+            return Failure::new(Exit::NoDaemon, text);
+        }
+        let given = matches!(self.paths.token, TokenSource::Given(_));
+        let failure = Failure::from(error);
+        if given && failure.kind() == Some(ErrorType::AuthenticationError) {
+            return Failure::new(failure.exit(), "SECRETSD_TOKEN is not this daemon's token; unset it");
+        }
+        failure
     }
 
     fn start_daemon(&self) -> Result<(), Failure> {
@@ -130,16 +180,13 @@ impl Session {
 }
 
 fn unasked(error: prompt::Error) -> Failure {
-    match error {
-        prompt::Error::NoTerminal => Failure::new(
+    if matches!(error, prompt::Error::NoTerminal) {
+        return Failure::new(
             Exit::Locked,
             "the vault is locked and there is no terminal to ask on; run: secretctl unlock",
-        ),
-        prompt::Error::Interrupted
-        | prompt::Error::Cancelled
-        | prompt::Error::Unprintable
-        | prompt::Error::Io(_) => Failure::new(Exit::Locked, format!("the vault is locked: {error}")),
+        );
     }
+    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", UNLOCK_FROM_FILE))
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::fs::{Access, OFlags, access};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 
 use crate::environment::{self, Paths};
 use crate::failure::{Exit, Failure};
@@ -21,13 +21,27 @@ pub(crate) const NURSE: &str = "__start-daemon";
 /// What the daemon exits with when another one has the vault.
 const ALREADY_RUNNING: i32 = 3;
 
+/// From this size on, a log is put aside before the next daemon starts.
+const LONG_LOG: u64 = 1 << 20;
+
+/// As much of the log as is searched for the reason why a daemon did not start.
+const LAST_WORDS: u64 = 64 << 10;
+
 const SOCKET_UNIT: &str = "secretsd.socket";
 
 /// A daemon that is being started.
 #[derive(Debug)]
 pub(crate) struct Starting {
     nurse: Child,
-    log: Option<PathBuf>,
+    log: Option<Log>,
+}
+
+/// Where the daemon writes what it has to say.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    /// How long it was before.
+    start: u64,
 }
 
 /// Starts the daemon for this socket, unless systemd is supposed to.
@@ -44,7 +58,7 @@ pub(crate) fn start(paths: &Paths) -> Result<Starting, Failure> {
         ));
     };
     let log = environment::state_dir().and_then(|dir| open_log(&dir));
-    let (log, stderr) = log.map_or((None, Stdio::null()), |(path, file)| (Some(path), Stdio::from(file)));
+    let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
     let mut command = Command::new(own);
     command.arg(NURSE).arg("--").arg(program);
     if !paths.socket_is_default {
@@ -69,19 +83,24 @@ impl Starting {
         if status.code() == Some(ALREADY_RUNNING) {
             return Ok(());
         }
-        Err(self.describe(&format!("secretsd ended at once with {}", outcome(status))))
+        Err(self.describe(&format!("it ended at once with {}", outcome(status))))
     }
 
     /// What to say when it neither ended nor listens.
     pub(crate) fn too_slow(&self) -> Failure {
-        self.describe("secretsd was started but does not listen")
+        self.describe("it runs but does not listen")
     }
 
+    /// The daemon's own last word if it had one, else `what` we know.
     fn describe(&self, what: &str) -> Failure {
-        match &self.log {
-            Some(log) => no_daemon(&format!("{what}; the reason is in {}", log.display())),
-            None => no_daemon(&format!("{what}; run it in a terminal to see the reason: secretsd")),
-        }
+        let Some(log) = &self.log else {
+            return no_daemon(&format!(
+                "secretsd could not be started: {what}; run it in a terminal to see the reason: secretsd"
+            ));
+        };
+        let reason = log.last_word();
+        let reason = reason.as_deref().unwrap_or(what);
+        no_daemon(&format!("secretsd could not be started: {reason}; its log: {}", log.path.display()))
     }
 }
 
@@ -138,20 +157,47 @@ fn find(beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
         .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
 }
 
-/// A fresh log for the daemon's stderr; if there can be none, it goes without.
-fn open_log(dir: &Path) -> Option<(PathBuf, fs::File)> {
+/// A log for the daemon's stderr; if there can be none, it goes without. Another daemon may be writing to it:
+/// each holds a shared lock on it, which it inherits with the descriptor and which lasts as long as it does,
+/// so that a log that has become long is put aside only when nobody writes to it.
+fn open_log(dir: &Path) -> Option<(Log, fs::File)> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
     let path = dir.join("secretsd.log");
-    let _ = fs::remove_file(&path);
-    let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let file =
-        OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(&path).ok()?;
-    Some((path, file))
+    let open = || {
+        let flags = OFlags::NOFOLLOW.bits().cast_signed();
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&path).ok()
+    };
+    let length = |file: &fs::File| file.metadata().map_or(0, |metadata| metadata.len());
+    let mut file = open()?;
+    if length(&file) > LONG_LOG && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        fs::rename(&path, dir.join("secretsd.log.old")).ok()?;
+        file = open()?;
+    }
+    flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
+    Some((Log { path, start: length(&file) }, file))
+}
+
+impl Log {
+    /// The last message that was written since the start; a failing program writes it under its name.
+    fn last_word(&self) -> Option<String> {
+        let mut file = fs::File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(self.start)).ok()?;
+        let mut text = Vec::new();
+        file.take(LAST_WORDS).read_to_end(&mut text).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let message = |line: &str| {
+            let line = line.strip_prefix("secretsd: ").or_else(|| line.strip_prefix("secretctl: "));
+            line.map(|line| line.trim().to_owned())
+        };
+        text.lines().rev().find_map(message)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -183,15 +229,39 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_private_and_new_each_time() {
+    fn the_log_is_private_and_goes_on_where_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("a/b");
-        let (path, _file) = open_log(&state).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (log, mut first) = open_log(&state).unwrap();
+        assert_eq!(fs::metadata(&log.path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::write(&path, "old").unwrap();
-        let (path, _file) = open_log(&state).unwrap();
-        assert_eq!(fs::read(path).unwrap(), b"");
+        first.write_all(b"secretsd: old\n").unwrap();
+        let (log, mut second) = open_log(&state).unwrap();
+        assert_eq!(log.last_word(), None);
+        first.write_all(b"INFO first\n").unwrap();
+        second.write_all(b"secretsd: cannot\nINFO secretsd: x\n").unwrap();
+        assert_eq!(log.last_word().unwrap(), "cannot");
+        let text = fs::read_to_string(&log.path).unwrap();
+        assert_eq!(text, "secretsd: old\nINFO first\nsecretsd: cannot\nINFO secretsd: x\n");
+    }
+
+    #[test]
+    fn a_long_log_is_put_aside_when_nobody_writes_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, mut writer) = open_log(dir.path()).unwrap();
+        writer.write_all(&vec![b'x'; 2 << 20]).unwrap();
+        // Whoever has it open, a daemon after its client's end too, keeps it in its place.
+        let heir = writer.try_clone().unwrap();
+        drop(writer);
+        assert_ne!(open_log(dir.path()).unwrap().0.start, 0);
+        drop(heir);
+        // A process that another test is just forking has it open for a moment, too.
+        let end = Instant::now() + Duration::from_secs(10);
+        while open_log(dir.path()).unwrap().0.start != 0 {
+            assert!(Instant::now() < end, "a log that nobody holds is kept");
+        }
+        assert_eq!(fs::metadata(log.path).unwrap().len(), 0);
+        assert_eq!(fs::metadata(dir.path().join("secretsd.log.old")).unwrap().len(), 2 << 20);
     }
 
     #[test]

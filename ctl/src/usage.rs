@@ -3,8 +3,8 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 use crate::cli::Cli;
 
@@ -20,8 +20,8 @@ pub(crate) enum Stop {
 }
 
 /// Why a value is never an argument.
-pub(crate) const NO_VALUES: &str =
-    "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in";
+pub(crate) const NO_VALUES: &str = "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in; \
+     if it is real, it is in your shell's history now: remove it there and replace it at its provider";
 
 /// Commands that take a value from the user.
 const STORING: [&str; 4] = ["set", "add", "update", "preset"];
@@ -54,10 +54,8 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
         return format!("an argument is not known{reason}; see --help");
     }
     if kind == ErrorKind::InvalidSubcommand {
-        let hint = ours(error, ContextKind::SuggestedSubcommand)
-            .map(|command| format!(", perhaps {command} is meant"))
-            .unwrap_or_default();
-        return format!("there is no such command{hint}; see: secretctl --help");
+        let hint = near_command(error).map(|command| format!("did you mean {command}? ")).unwrap_or_default();
+        return format!("there is no such command; {hint}see: secretctl --help");
     }
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
@@ -92,6 +90,50 @@ fn missing(arguments: &str, in_run: bool) -> String {
         return "which command? it stands after --; see --help".to_owned();
     }
     format!("{arguments} is missing; see --help")
+}
+
+/// The one command that differs from the word by a slip or two. None is better than a wild guess.
+fn near_command(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    let cli = Cli::command();
+    let names = cli.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(|command| {
+        std::iter::once(command.get_name())
+            .chain(command.get_visible_aliases())
+            .map(move |name| (name, command))
+    });
+    let near = names
+        .map(|(name, command)| (distance(word, name), command.get_name()))
+        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
+    let near: Vec<(usize, &str)> = near.collect();
+    let least = near.iter().map(|(slips, _)| *slips).min()?;
+    let mut nearest = near.iter().filter(|(slips, _)| *slips == least);
+    let (_, name) = nearest.next()?;
+    nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
+}
+
+/// How many characters were left out, added, replaced, or swapped with their neighbour.
+fn distance(typed: &str, name: &str) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=name.chars().count()).collect();
+    let mut left = None;
+    for (row, c) in typed.chars().enumerate() {
+        let mut line = vec![row + 1];
+        let mut above = None;
+        for (column, d) in name.chars().enumerate() {
+            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or_default();
+            let mut least = (at(&last, column) + usize::from(c != d))
+                .min(at(&last, column + 1) + 1)
+                .min(at(&line, column) + 1);
+            if left == Some(d) && above == Some(c) {
+                least = least.min(at(&before, column - 1) + 1);
+            }
+            line.push(least);
+            above = Some(d);
+        }
+        left = Some(c);
+        before = std::mem::replace(&mut last, line);
+    }
+    last.last().copied().unwrap_or_default()
 }
 
 /// A piece of context that holds only names of ours.
@@ -149,7 +191,10 @@ mod tests {
     #[test]
     fn says_what_to_do() {
         for (line, expected) in [
-            (vec!["lits"], "there is no such command, perhaps list is meant; see: secretctl --help"),
+            (vec!["lits"], "there is no such command; did you mean list? see: secretctl --help"),
+            (vec!["lst"], "there is no such command; did you mean list? see: secretctl --help"),
+            (vec!["delete"], "there is no such command; see: secretctl --help"),
+            (vec!["x"], "there is no such command; see: secretctl --help"),
             (vec!["run", "--", "x"], "which secrets? name them with -s, or say --all; see --help"),
             (vec!["run", "-s", "A"], "which command? it stands after --; see --help"),
             (

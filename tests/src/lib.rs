@@ -6,16 +6,26 @@
 //! - [`mod@env`]: the directory, the daemon in it, and how both end
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
+//! - [`connection`]: many requests over one connection, which may die
+//! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
+//! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
+//! - [`ledger`]: what was answered, and whether the vault keeps it
 //! - [`process`]: waiting for and signalling processes that a test started
+//! - [`random`]: choices that can be repeated
 //! - [`source`]: reading the project's sources, for the tests that check its structure
 
 pub mod canary;
+pub mod connection;
 pub mod ctl;
 pub mod env;
+pub mod harness;
 pub mod http;
+pub mod ledger;
 pub mod process;
+pub mod random;
 pub mod source;
+pub mod terminal;
 
 pub use env::{Env, Programs};
 pub use http::Answer;

@@ -389,3 +389,97 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn what_is_in_the_trash_can_be_destroyed() {
+    let env = Env::unlocked(programs!());
+    let id = env.store("A", "x")["id"].as_str().unwrap().to_owned();
+    env.store("B", "x");
+    let output = env.ctl(["rm", "a"]).run();
+    output.assert_code(0);
+    let expected = "A moved to the trash for 30 days; back with: secretctl restore A";
+    assert!(output.err().contains(expected), "{}", output.err());
+    env.ctl(["rm", "--purge", "A"]).expect(2);
+    assert_eq!(env.get("/user/secrets/trash").expect(200)["total"], 1);
+    env.ctl(["rm", "--purge", "--yes", "A", "NOPE"]).expect(4);
+    env.ctl(["rm", "--purge", "--yes", "A", &id, "B"]).expect(0);
+    assert_eq!(env.get("/user/secrets/trash").expect(200)["total"], 0);
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 0);
+    env.ctl(["rm", "--purge", "--yes", "A"]).expect(4);
+}
+
+#[test]
+fn messages_say_what_happened_and_what_to_do() {
+    let env = Env::unlocked(programs!());
+    env.store("PATH", "/nowhere");
+    let says = |arguments: &[&str], stdin: &[u8], code: i32, text: &str| {
+        let output = env.ctl(arguments).stdin(stdin).run();
+        assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.err());
+        assert!(output.err().contains(text), "{arguments:?}: {}", output.err());
+    };
+    says(&["set", "A"], b"x", 0, "stored A (new)");
+    says(&["set", "a"], b"y", 0, "replaced the value of A");
+    says(&["set", "B"], b"\xff", 7, "encode it first: base64 < FILE | secretctl set NAME");
+    says(&["set", "B"], b"a\0b", 7, "encode it first: base64 < FILE | secretctl set NAME");
+    says(
+        &["set", "B"],
+        b"sk-proj-0123456789abcdef",
+        0,
+        "provider openai, told by the prefix sk-proj-; change it with --provider",
+    );
+    says(&["set", "A", "word"], b"", 2, "it is in your shell's history now");
+    says(&["set", "LD_PRELOAD"], b"x", 0, "LD_PRELOAD steers how programs run");
+    says(&["run", "-s", "", "--", "true"], b"", 2, "an empty selector; say -s NAME");
+    says(&["run", "-s", "PATH", "--", "true"], b"", 127, "came from the vault");
+    says(&["unlock", "--recovery-key-file", "-"], b"AAAA", 7, "secretctl: a recovery key has 56 letters");
+    says(&["lsit"], b"", 2, "did you mean list?");
+    let missing = env.path("home/missing");
+    let missing = missing.to_str().unwrap();
+    says(&["set", "C", "--value-file", missing], b"", 1, missing);
+    let output = env.ctl(["set", "C", "--value-file", "canary/canary"]).run();
+    assert!(!output.err().contains("canary"), "{}", output.err());
+    let output = env.ctl(["list"]).env("SECRETSD_TOKEN", "t0ken").run();
+    output.assert_code(5);
+    assert!(output.err().contains("SECRETSD_TOKEN is not this daemon's token; unset it"), "{}", output.err());
+    let socket = env.path("none.sock");
+    let output = env.ctl(["list", "--no-spawn", "--socket", socket.to_str().unwrap()]).run();
+    output.assert_code(8);
+    let expected = format!("start it with: secretsd --socket {}", socket.display());
+    assert!(output.err().contains(&expected), "{}", output.err());
+}
+
+#[test]
+fn a_short_passphrase_from_a_file_is_noted() {
+    let env = Env::started(programs!());
+    let output = env.ctl(["init", "--passphrase-file", "-"]).stdin("short").run();
+    output.assert_code(0);
+    assert!(output.err().contains("who has the file can guess it"), "{}", output.err());
+}
+
+#[test]
+fn a_daemon_that_cannot_start_is_quoted_and_its_log_named() {
+    let env = Env::new(programs!());
+    env.settings("nonsense = 1\n");
+    let output = env.ctl(["status"]).run();
+    output.assert_code(8);
+    let log = env.state_dir().join("secretsd.log");
+    let said = fs::read_to_string(&log).unwrap();
+    let said = said.lines().last().unwrap().strip_prefix("secretsd: ").unwrap();
+    assert!(output.err().contains(said), "{}", output.err());
+    assert!(output.err().contains(log.to_str().unwrap()), "{}", output.err());
+}
+
+#[test]
+fn another_client_that_starts_a_daemon_leaves_the_first_ones_log() {
+    use std::os::unix::fs::MetadataExt;
+    let env = Env::new(programs!());
+    env.ctl(["status"]).expect(0);
+    let log = env.state_dir().join("secretsd.log");
+    let before = fs::metadata(&log).unwrap();
+    let other = env.private_dir("other").join("s.sock");
+    // The vault is taken, so that the second daemon ends, with its reason in the same log.
+    let output = env.ctl(["status", "--socket", other.to_str().unwrap()]).run();
+    output.assert_code(8);
+    assert_eq!(fs::metadata(&log).unwrap().ino(), before.ino());
+    assert!(output.err().contains(&env.listener().unwrap().to_string()), "{}", output.err());
+}

@@ -365,7 +365,7 @@ fn the_daemon_prints_nothing(sources: &[Source]) -> Findings {
         .flat_map(|word| only_in(sources, word, |_| false, what))
         .collect();
     // Help and version go to standard output, before the daemon is one.
-    findings.extend(only_in(sources, "stdout", in_module(&["lib"]), what));
+    findings.extend(only_in(sources, "io::stdout", in_module(&["lib"]), what));
     findings
 }
 

@@ -11,6 +11,9 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// The most characters of names in the table, unless the first one alone has more.
+const NAMES_WIDTH: usize = 48;
+
 pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result<(), Failure> {
     let mut call = Call::get("/audit");
     if let Some(name) = &args.name {
@@ -28,7 +31,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
         return Ok(());
     }
     let rows: Vec<[String; 6]> = entries.iter().map(row).collect();
-    let header = ["TIME", "ACTION", "OUTCOME", "CALLER", "NAMES", "FOR"];
+    let header = ["TIME", "ACTION", "OUTCOME", "CALLER", "FOR", "NAMES"];
     output::answer(table::render(header, &rows, output.colour).as_bytes())
 }
 
@@ -44,21 +47,38 @@ fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
 }
 
 fn row(entry: &AuditEntry) -> [String; 6] {
-    let names: Vec<&str> = entry.names.iter().map(SecretName::as_str).collect();
     let command = entry.command.as_ref().map(Remark::as_str);
     let purpose = entry.purpose.as_ref().map(|purpose| purpose.as_str());
     let reason = entry.reason.as_ref().map(|reason| format!("({})", reason.as_str()));
     let what_for: Vec<&str> = [purpose, command, reason.as_deref()].into_iter().flatten().collect();
     let caller = &entry.caller;
-    let who = caller.comm.as_deref().unwrap_or("?");
+    let who = match &caller.comm {
+        Some(comm) => format!("{comm}[{}]", caller.pid),
+        None => format!("pid {}", caller.pid),
+    };
     [
         entry.time.to_string(),
         entry.action.as_str().to_owned(),
         outcome(entry.outcome).to_owned(),
-        format!("{who}[{}] {}", caller.pid, caller.token),
-        names.join(","),
+        format!("{who} {}", caller.token),
         what_for.join(" "),
+        shortened(&entry.names),
     ]
+}
+
+/// As many names as fit, and how many more there are; JSON has them all.
+fn shortened(names: &[SecretName]) -> String {
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        if index > 0 && text.len() + 1 + name.as_str().len() > NAMES_WIDTH {
+            return format!("{text} … +{}", names.len() - index);
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(name.as_str());
+    }
+    text
 }
 
 const fn outcome(outcome: AuditOutcome) -> &'static str {
@@ -118,7 +138,20 @@ mod tests {
         let entry: AuditEntry = serde_json::from_str(json).unwrap();
         assert_eq!(lines(&[entry.clone(), entry.clone()]).unwrap(), format!("{json}\n{json}\n").into_bytes());
         let row = row(&entry);
-        assert_eq!(row[3..], ["bad\nname[9] owner", "A,B", "run npm (deploy)"]);
+        assert_eq!(row[3..], ["bad\nname[9] owner", "run npm (deploy)", "A,B"]);
         assert_eq!(table::render([""; 6], &[row], false).lines().count(), 2);
+        let unnamed = serde_json::from_str(&json.replace(r#""comm":"bad\nname","#, "")).unwrap();
+        assert_eq!(super::row(&unnamed)[3], "pid 9 owner");
+    }
+
+    #[test]
+    fn many_names_are_counted() {
+        let names: Vec<SecretName> =
+            (0..200).map(|index| SecretName::parse(&format!("SECRET_{index}")).unwrap()).collect();
+        assert_eq!(shortened(&names), "SECRET_0,SECRET_1,SECRET_2,SECRET_3,SECRET_4 … +195");
+        assert_eq!(shortened(&names[..2]), "SECRET_0,SECRET_1");
+        let long = SecretName::parse(&"X".repeat(100)).unwrap();
+        assert_eq!(shortened(std::slice::from_ref(&long)), long.as_str());
+        assert_eq!(shortened(&[]), "");
     }
 }

@@ -19,13 +19,22 @@ use crate::{environment, input, prompt};
 
 const KEY_FILE_BYTES: usize = 32;
 
+/// How often a person may mistype.
+const TRIES: usize = 3;
+
+/// The fewest characters of a passphrase that nobody is warned of.
+const LONG_ENOUGH: usize = 12;
+
+const SHORT: &str = "that is short: who has the file can guess it";
+
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     if session.status()?.state != VaultState::Uninitialized {
         return Err(Failure::new(Exit::Conflict, "the vault exists already; open it with: secretctl unlock"));
     }
     let (request, made) = request(args)?;
-    let outcome = session.call_as_is(&Call::new(Method::POST, "/vault/init").json(&request)?);
+    let call = Call::new(Method::POST, "/vault/init").json(&request)?;
+    let outcome = session.call_slowly(&call, "making the vault…");
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may have been made with this key.
         if failure.kind().is_some() {
@@ -45,14 +54,22 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
 fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
     let Some(path) = &args.key_file else {
         let passphrase = match &args.passphrase_file {
-            Some(path) => input::key(path, "--passphrase-file")?,
-            None => ask_twice()?,
+            Some(path) => {
+                let passphrase = input::key(path, "--passphrase-file")?;
+                if is_short(&passphrase) {
+                    output::say(&format!("{SHORT}; {LONG_ENOUGH} characters or more are better"));
+                }
+                passphrase
+            }
+            None => ask_new()?,
         };
         return Ok((InitRequest { passphrase: Some(passphrase), ..InitRequest::default() }, None));
     };
     let (path, text) = key_path(path)?;
-    let made = make_key_file(&path)
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot make the key file: {error}")))?;
+    let made = make_key_file(&path).map_err(|error| {
+        let name = input::shown(&path).unwrap_or_else(|| "the key file".to_owned());
+        Failure::new(Exit::Other, format!("cannot make {name}: {error}"))
+    })?;
     Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
 }
 
@@ -65,20 +82,32 @@ pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
     Ok((path, text))
 }
 
-fn ask_twice() -> Result<SensitiveString, Failure> {
-    let ask = |question| {
-        prompt::hidden(question).map_err(|error| {
-            Failure::new(Exit::Locked, format!("{error}; name a file with --passphrase-file or --key-file"))
-        })
-    };
-    let first = ask("new passphrase: ")?;
-    if first.expose().is_empty() {
-        return Err(Failure::new(Exit::Invalid, "a passphrase has at least 1 character"));
+/// A new passphrase, typed twice.
+fn ask_new() -> Result<SensitiveString, Failure> {
+    for _ in 0..TRIES {
+        let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
+        if first.expose().is_empty() {
+            output::say("a passphrase has at least 1 character; once more");
+        } else if is_short(&first)
+            && !prompt::confirm(&format!("{SHORT}; use it anyway?")).map_err(unasked)?
+        {
+            output::say(&format!("then a longer one; {LONG_ENOUGH} characters or more are better"));
+        } else if prompt::hidden("the same again: ").map_err(unasked)? == first {
+            return Ok(first);
+        } else {
+            output::say("the two differ; once more");
+        }
     }
-    if ask("the same again: ")? != first {
-        return Err(Failure::new(Exit::Invalid, "the two passphrases differ; nothing was made, try again"));
-    }
-    Ok(first)
+    Err(Failure::new(Exit::Invalid, "no passphrase was typed twice; nothing was made"))
+}
+
+fn unasked(error: prompt::Error) -> Failure {
+    let exit = if matches!(error, prompt::Error::NoTerminal) { Exit::Locked } else { Exit::Other };
+    Failure::new(exit, error.told("nothing was made", "name a file with --passphrase-file or --key-file"))
+}
+
+fn is_short(passphrase: &SensitiveString) -> bool {
+    passphrase.expose().chars().count() < LONG_ENOUGH
 }
 
 /// Makes a key file if there is none; says whether it did. One that exists is the daemon's to judge.

@@ -2,11 +2,11 @@
 
 use hyper::Method;
 use secrets_proto::Provider;
-use secrets_proto::secret::{CreateFromPreset, Secret};
+use secrets_proto::secret::{CreateFromPreset, Preset, PresetList, Secret};
 
 use crate::call::Call;
 use crate::cli::PresetArgs;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::{self, Output};
 use crate::session::Session;
@@ -19,12 +19,26 @@ pub(crate) fn run(
     input::refuse_arguments(&args.value)?;
     let provider = Provider::parse(&args.provider)?;
     let session = open()?;
-    if input::asks(&args.value) {
-        session.open_vault()?;
-    }
+    // Before a value is asked for: this also opens the vault.
+    let list: PresetList = session.fetch(&Call::get("/user/secrets/presets"))?;
+    check(list.presets.iter().find(|preset| preset.provider == provider))?;
     let body = CreateFromPreset { provider, value: input::value(&args.value)? };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;
-    output::say(&format!("stored {}", secret.name));
+    output::say(&format!("stored {} (new)", secret.name));
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+}
+
+fn check(preset: Option<&Preset>) -> Result<(), Failure> {
+    let Some(preset) = preset else {
+        return Err(Failure::new(Exit::Invalid, "no such provider; see: secretctl presets"));
+    };
+    if preset.configured {
+        let name = &preset.env_var_name;
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!("{name} exists already; replace its value with: secretctl set {name}"),
+        ));
+    }
+    Ok(())
 }

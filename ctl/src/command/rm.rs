@@ -1,7 +1,7 @@
 //! `rm`: to the trash without a question, because there is a way back; destroying asks.
 
 use hyper::Method;
-use secrets_proto::secret::SecretDetail;
+use secrets_proto::secret::{Secret, TrashList};
 
 use crate::call::Call;
 use crate::cli::RmArgs;
@@ -14,50 +14,57 @@ use crate::session::Session;
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &RmArgs) -> Result<(), Failure> {
     let wanted = args.names.iter().map(|name| Wanted::parse(name)).collect::<Result<Vec<Wanted>, _>>()?;
     let session = open()?;
-    let found = find_all(&session, wanted)?;
+    let found = find_all(&session, wanted, args.purge)?;
     if args.purge && !args.yes && !confirmed(&found)? {
         return Err(Failure::new(Exit::Other, "nothing was destroyed"));
     }
-    for detail in &found {
-        let mut call = Call::new(Method::DELETE, &format!("/user/secrets/{}", detail.secret.id));
+    for secret in &found {
+        let mut call = Call::new(Method::DELETE, &format!("/user/secrets/{}", secret.id));
         if args.purge {
             call = call.query("purge", "true");
         }
         session.call(&call)?;
-        let how = if args.purge { "destroyed" } else { "moved to the trash for 30 days:" };
-        output::say(&format!("{how} {}", detail.secret.name));
+        let name = &secret.name;
+        output::say(&if args.purge {
+            format!("destroyed {name}")
+        } else {
+            format!("{name} moved to the trash for 30 days; back with: secretctl restore {name}")
+        });
     }
     Ok(())
 }
 
-/// All of them, each once, or none if one is missing.
-fn find_all(session: &Session, wanted: Vec<Wanted>) -> Result<Vec<SecretDetail>, Failure> {
-    let mut found: Vec<SecretDetail> = Vec::new();
+/// All of them, each once, or none if one is missing. Destroying reaches what is in the trash, too: all of a
+/// name that no secret outside has.
+fn find_all(session: &Session, wanted: Vec<Wanted>, purge: bool) -> Result<Vec<Secret>, Failure> {
+    let mut found: Vec<Secret> = Vec::new();
     let mut missing = Vec::new();
     for one in wanted {
-        match one.find(session)? {
-            Some(detail) if found.iter().all(|other| other.secret.id != detail.secret.id) => {
-                found.push(detail)
-            }
-            Some(_) => {}
-            None => missing.push(one.into_selector()),
+        let mut secrets: Vec<Secret> = one.find(session)?.map(|detail| detail.secret).into_iter().collect();
+        if secrets.is_empty() && purge {
+            let trash: TrashList = session.fetch(&Call::get("/user/secrets/trash"))?;
+            secrets = trash.secrets.into_iter().map(|trashed| trashed.secret).collect();
+            secrets.retain(|secret| one.is(secret));
         }
+        if secrets.is_empty() {
+            missing.push(one.into_selector());
+            continue;
+        }
+        secrets.retain(|secret| found.iter().all(|other| other.id != secret.id));
+        found.append(&mut secrets);
     }
     if missing.is_empty() { Ok(found) } else { Err(lookup::missing(&missing)) }
 }
 
-fn confirmed(found: &[SecretDetail]) -> Result<bool, Failure> {
-    let names: Vec<&str> = found.iter().map(|detail| detail.secret.name.as_str()).collect();
-    prompt::confirm(&format!("destroy {} with all versions?", names.join(", "))).map_err(
-        |error| match error {
-            prompt::Error::NoTerminal => Failure::new(
+fn confirmed(found: &[Secret]) -> Result<bool, Failure> {
+    let names: Vec<&str> = found.iter().map(|secret| secret.name.as_str()).collect();
+    prompt::confirm(&format!("destroy {} with all versions?", names.join(", "))).map_err(|error| {
+        if matches!(error, prompt::Error::NoTerminal) {
+            return Failure::new(
                 Exit::Usage,
                 "--purge cannot be undone and there is no terminal to ask on; say --yes",
-            ),
-            prompt::Error::Interrupted
-            | prompt::Error::Cancelled
-            | prompt::Error::Unprintable
-            | prompt::Error::Io(_) => Failure::new(Exit::Other, error.to_string()),
-        },
-    )
+            );
+        }
+        Failure::new(Exit::Other, error.told("nothing was destroyed", ""))
+    })
 }

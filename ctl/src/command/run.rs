@@ -43,13 +43,14 @@ fn prepare_and_become(
     let reply = reveal(&open()?, selectors, program, args)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment::for_child(args.clean_env));
+    let path_is_secret = reply.secrets.iter().any(|secret| secret.name.as_str() == "PATH");
     for secret in &reply.secrets {
         command.env(secret.name.as_str(), secret.value.expose());
     }
     drop(reply);
     hardening::relax(inherited_umask);
     // The standard library gives SIGPIPE its default back here; our descriptors close by themselves.
-    Err(not_started(program, &command.exec()))
+    Err(not_started(program, &command.exec(), path_is_secret))
 }
 
 /// What to select, or every selector that is none.
@@ -59,6 +60,9 @@ fn selectors(args: &RunArgs) -> Result<Vec<Selector>, Failure> {
     }
     let mut selectors = Vec::new();
     let mut problems = Vec::new();
+    if args.selectors.iter().any(String::is_empty) {
+        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+    }
     for (index, text) in args.selectors.iter().enumerate() {
         match Selector::parse(text) {
             Ok(selector) => selectors.push(selector),
@@ -98,11 +102,16 @@ fn shown(program: &OsStr) -> Option<String> {
     if providers::looks_like_key(&text) { None } else { Some(output::printable(&text)) }
 }
 
-fn not_started(program: &OsString, error: &io::Error) -> Failure {
+fn not_started(program: &OsString, error: &io::Error, path_is_secret: bool) -> Failure {
     let name = shown(program).unwrap_or_else(|| "the command".to_owned());
     let errno = error.raw_os_error();
     if error.kind() == io::ErrorKind::NotFound {
-        return Failure::new(Exit::CommandNotFound, format!("{name} is not found; check its name and PATH"));
+        let check = if path_is_secret {
+            "the PATH that was searched came from the vault: select the secrets without it, or rename it"
+        } else {
+            "check its name and PATH"
+        };
+        return Failure::new(Exit::CommandNotFound, format!("{name} is not found; {check}"));
     }
     if errno == Some(Errno::TOOBIG.raw_os_error()) {
         return Failure::new(
@@ -129,12 +138,13 @@ mod tests {
 
     #[test]
     fn every_selector_that_is_none_is_named_by_position() {
-        let failure = selectors(&args(&["A", "sk-canary", "B*", "", "["])).unwrap_err();
+        let failure = selectors(&args(&["A", "sk-canary", "B*", "A=b", "["])).unwrap_err();
         let message = failure.message();
         for part in ["selector 2: ", "selector 4: ", "selector 5: "] {
             assert!(message.contains(part), "{message}");
         }
         assert!(!message.contains("canary"));
+        assert_eq!(selectors(&args(&["A", ""])).unwrap_err().exit(), Exit::Usage);
         assert_eq!(selectors(&args(&["a", "B*"])).unwrap().len(), 2);
     }
 
@@ -155,7 +165,7 @@ mod tests {
 
     #[test]
     fn each_reason_not_to_start_has_its_code() {
-        let exit = |errno: Errno| not_started(&"x".into(), &io::Error::from(errno)).exit();
+        let exit = |errno: Errno| not_started(&"x".into(), &io::Error::from(errno), false).exit();
         assert_eq!(exit(Errno::NOENT), Exit::CommandNotFound);
         assert_eq!(exit(Errno::ACCESS), Exit::NotExecutable);
         assert_eq!(exit(Errno::TOOBIG), Exit::RunFailed);

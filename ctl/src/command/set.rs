@@ -24,6 +24,38 @@ pub(crate) enum Mode {
     Existing,
 }
 
+/// Variables that shells, linkers and interpreters obey.
+const STEERING: [&str; 25] = [
+    "PATH",
+    "HOME",
+    "SHELL",
+    "USER",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "PROMPT_COMMAND",
+    "PS4",
+    "TERM",
+    "TMPDIR",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PERL5LIB",
+    "PERL5OPT",
+    "RUBYLIB",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "CLASSPATH",
+    "GIT_SSH_COMMAND",
+    "GCONV_PATH",
+    "ZDOTDIR",
+];
+
+/// The same, by how they begin.
+const STEERING_PREFIXES: [&str; 3] = ["LD_", "DYLD_", "SECRETSD_"];
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
@@ -34,18 +66,52 @@ pub(crate) fn run(
     let wanted = Target::parse(&args.name, mode)?;
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
     let session = open()?;
+    // A value that was typed should not be lost for a reason that was there before.
     if input::asks(&args.value) {
-        // A value that was typed should not be lost because the vault turns out to be locked.
         session.open_vault()?;
     }
+    expect_to_find(&session, &wanted, mode)?;
+    warn_of_steering(&wanted);
     let value = input::value(&args.value)?;
-    let answer = match wanted {
-        Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
+    let (answer, is_new) = match wanted {
+        Target::Existing(wanted) => (update(&session, &wanted, &value, provider)?, false),
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
     };
-    let secret: Secret = answer.parse()?;
-    output::say(&format!("stored {}", secret.name));
+    let name = answer.parse::<Secret>()?.name;
+    output::say(&if is_new {
+        format!("stored {name} (new)")
+    } else {
+        format!("replaced the value of {name}")
+    });
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+}
+
+/// Whether what `add` and `update` expect is so.
+fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), Failure> {
+    match (mode, target) {
+        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(drop),
+        (Mode::New, Target::Named(name)) => match Wanted::parse(name.as_str())?.find(session) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(Failure::new(
+                Exit::Conflict,
+                format!("{name} exists already; replace its value with: secretctl set {name}"),
+            )),
+            // Who may store need not be allowed to look; the daemon tells when it comes to it.
+            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(()),
+            Err(failure) => Err(failure),
+        },
+        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
+    }
+}
+
+fn warn_of_steering(target: &Target) {
+    let Target::Named(name) = target else { return };
+    let text = name.as_str();
+    if STEERING.contains(&text) || STEERING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+        output::say(&format!(
+            "{name} steers how programs run; `secretctl run` would replace it for its command. Better choose another name"
+        ));
+    }
 }
 
 enum Target {
@@ -78,8 +144,8 @@ fn store(
     value: &SecretValue,
     provider: Option<Provider>,
     mode: Mode,
-) -> Result<Answer, Failure> {
-    let created = create(session, &name, value, provider.clone());
+) -> Result<(Answer, bool), Failure> {
+    let created = create(session, &name, value, provider.clone()).map(|answer| (answer, true));
     if mode == Mode::New {
         return created;
     }
@@ -90,8 +156,10 @@ fn store(
     let wanted = Wanted::parse(name.as_str())?;
     match update(session, &wanted, value, provider.clone()) {
         // Deleted between the two answers; then it can be created after all. Not tried a third time.
-        Err(failure) if failure.exit() == Exit::NotFound => create(session, &name, value, provider),
-        outcome => outcome,
+        Err(failure) if failure.exit() == Exit::NotFound => {
+            create(session, &name, value, provider).map(|answer| (answer, true))
+        }
+        outcome => outcome.map(|answer| (answer, false)),
     }
 }
 
@@ -112,9 +180,7 @@ fn create(
     let body = CreateSecret { name: name.clone(), value: value.clone(), provider };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets").json(&body)?)?;
     if let Some((prefix, provider)) = said {
-        output::say(&format!(
-            "its prefix {prefix} says the provider is {provider}; --provider says otherwise"
-        ));
+        output::say(&format!("provider {provider}, told by the prefix {prefix}; change it with --provider"));
     }
     Ok(answer)
 }

@@ -1,0 +1,425 @@
+//! A disk that fails, fills up or turns read-only, and descriptors that run out: no write is reported done that is not
+//! there after a restart, nothing panics, reads go on, and once the trouble is over writes do too.
+//!
+//! strace makes system calls fail; the call itself is then not made. `SOAK=1` fails more of them.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use secretsd_tests::connection::Connection;
+use secretsd_tests::harness::{behind, no_strace, skip, soak, strace};
+use secretsd_tests::ledger::{Ledger, Outcome, World};
+use secretsd_tests::process::DEADLINE;
+use secretsd_tests::random::Random;
+use secretsd_tests::{Answer, Env, programs};
+use serde_json::{Value, json};
+
+const NAMES: usize = 6;
+
+fn new() -> (Env, Value) {
+    let env = Env::new(programs!());
+    let key = json!({ "key_file": env.private_file("key", [0x4b; 32]) });
+    (env, key)
+}
+
+/// With a closed vault of a few secrets, and no daemon.
+fn with_vault(seed: u64) -> (Env, Value, Ledger) {
+    let (mut env, key) = new();
+    env.start();
+    env.post("/vault/init", &key).expect(201);
+    let mut ledger = Ledger::new("A", NAMES, Random::from_seed(seed));
+    let mut connection = Connection::open(&env);
+    for _ in 0..8 {
+        assert!(matches!(ledger.step(&mut connection), Outcome::Done));
+    }
+    assert!(env.stop().success());
+    (env, key, ledger)
+}
+
+fn assert_calm(env: &Env) {
+    assert!(!env.log().contains("panicked"), "{}", env.log());
+}
+
+/// Asks until it is done; the vault may need one call to find out that the trouble is over.
+#[track_caller]
+fn soon(what: &str, mut ask: impl FnMut() -> Answer) -> Answer {
+    for _ in 0..3 {
+        let answer = ask();
+        if answer.status < 300 {
+            return answer;
+        }
+        answer.expect_error(500, "storage_error");
+    }
+    panic!("{what}: still refused, with nothing in the way");
+}
+
+/// Reads are served from memory, whatever the disk does.
+#[track_caller]
+fn assert_readable(connection: &mut Connection, expected: &Value) {
+    assert_eq!(connection.ask("GET", "/vault", None).expect(200)["state"], "unlocked");
+    assert_eq!(&connection.ask("GET", "/user/secrets", None).expect(200), expected);
+}
+
+/// Kills the daemon, starts it without any fault, and compares with what was promised.
+fn check_after_restart(env: &mut Env, key: &Value, ledger: &mut Ledger) {
+    env.kill();
+    env.start();
+    check_open(env, key, ledger);
+}
+
+fn check_open(env: &Env, key: &Value, ledger: &mut Ledger) {
+    env.post("/vault/unlock", key).expect(200);
+    ledger.check(&World::read(&mut Connection::open(env)));
+    assert_calm(env);
+}
+
+/// The daemon's command with a fault in calls on the vault's own files, those of its directories included.
+fn faulty(env: &Env, calls: &str, error: &str, when: &str) -> Command {
+    let (data, state) = (env.data_dir(), env.state_dir());
+    let mut paths = vec![data.display().to_string(), state.display().to_string()];
+    for name in ["vault.db", "vault.db-wal", "vault.db.new", "vault.db.new-wal", "vault.db.new-journal"] {
+        paths.push(data.join(name).display().to_string());
+    }
+    for name in ["anchor", "anchor.new"] {
+        paths.push(state.join(name).display().to_string());
+    }
+    let inject = format!("inject={calls}:error={error}:when={when}");
+    let trace = format!("trace={calls}");
+    let mut options: Vec<&str> = vec!["-e", &trace, "-e", &inject];
+    options.extend(paths.iter().flat_map(|path| ["-P", path]));
+    let output = env.path("trace").display().to_string();
+    behind(env, &strace(&output, &options))
+}
+
+fn injected(env: &Env) -> usize {
+    fs::read_to_string(env.path("trace")).unwrap().matches("(INJECTED)").count()
+}
+
+/// Which calls fail, how, and the first and last of them in the short and in the long form.
+const FAULTS: [(&str, &str, u32, u32); 8] = [
+    ("fsync,fdatasync", "EIO", 7, 40),
+    ("pwrite64", "EIO", 8, 60),
+    ("pwrite64", "ENOSPC", 3, 40),
+    ("pwrite64", "EROFS", 2, 20),
+    ("rename,renameat,renameat2", "EIO", 1, 3),
+    ("ftruncate", "EIO", 3, 8),
+    ("unlink,unlinkat", "EACCES", 1, 3),
+    ("openat", "EROFS", 3, 12),
+];
+
+#[test]
+fn a_call_that_fails_once_fails_one_write() {
+    if let Some(reason) = no_strace() {
+        return skip("one failing system call", reason);
+    }
+    for (calls, error, short, long) in FAULTS {
+        let mut fired = 0;
+        for nth in 1..=if soak() { long } else { short } {
+            fired += fail(calls, error, &nth.to_string());
+        }
+        assert!(fired > 0, "{calls}: not one call was made to fail");
+    }
+}
+
+/// Goes through a vault's day with one call failing, and gives how many did.
+fn fail(calls: &str, error: &str, when: &str) -> usize {
+    println!("{calls} {error} {when}");
+    let (mut env, key, mut ledger) = with_vault(7);
+    let command = faulty(&env, calls, error, when);
+    env.start_as(command);
+    let mut connection = Connection::open(&env);
+    let mut probes = 0;
+    soon("unlock", || connection.ask("POST", "/vault/unlock", Some(&key)));
+    for _ in 0..10 {
+        let before = connection.ask("GET", "/user/secrets", None).expect(200);
+        match ledger.step(&mut connection) {
+            Outcome::Done => {}
+            Outcome::Refused(_) => {
+                assert_readable(&mut connection, &before);
+                soon("create", || {
+                    // A name of its own for each try: a refused write may be there all the same.
+                    probes += 1;
+                    let new = json!({ "name": format!("PROBE_{probes}"), "value": "x" });
+                    connection.ask("POST", "/user/secrets", Some(&new))
+                });
+            }
+            Outcome::Lost => panic!("the connection broke"),
+        }
+    }
+    connection.ask("POST", "/vault/lock", None).expect(200);
+    soon("unlock again", || connection.ask("POST", "/vault/unlock", Some(&key)));
+    ledger.check(&World::read(&mut connection));
+    let injected = injected(&env);
+    check_after_restart(&mut env, &key, &mut ledger);
+    injected
+}
+
+#[test]
+fn a_disk_that_stays_broken_loses_nothing_that_was_answered() {
+    if let Some(reason) = no_strace() {
+        return skip("a broken disk", reason);
+    }
+    for (calls, error, from) in
+        [("fsync,fdatasync", "EIO", 6), ("pwrite64", "EIO", 20), ("pwrite64", "ENOSPC", 40)]
+    {
+        let (mut env, key, mut ledger) = with_vault(11);
+        let command = faulty(&env, calls, error, &format!("{from}+"));
+        env.start_as(command);
+        let mut connection = Connection::open(&env);
+        connection.ask("POST", "/vault/unlock", Some(&key)).expect(200);
+        let mut refused = 0;
+        while refused < 3 {
+            let before = connection.ask("GET", "/user/secrets", None).expect(200);
+            match ledger.step(&mut connection) {
+                Outcome::Done => assert_eq!(refused, 0, "{calls}: done on a broken disk"),
+                Outcome::Refused(_) => {
+                    refused += 1;
+                    assert_readable(&mut connection, &before);
+                    // A reveal needs its audit entry first.
+                    let reveal = json!({ "secrets": ["*"], "purpose": "test" });
+                    let answer = connection.ask("POST", "/user/secrets/reveal", Some(&reveal));
+                    answer.expect_error(500, "storage_error");
+                }
+                Outcome::Lost => panic!("the connection broke"),
+            }
+        }
+        // Nothing keeps the vault open.
+        connection.ask("POST", "/vault/lock", None).expect(200);
+        assert_eq!(env.state(), "locked");
+        assert!(injected(&env) > 0);
+        check_after_restart(&mut env, &key, &mut ledger);
+    }
+}
+
+#[test]
+fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
+    if let Some(reason) = no_strace() {
+        return skip("init on a failing disk", reason);
+    }
+    let mut fired = 0;
+    for (calls, error, most) in
+        [("fsync,fdatasync", "EIO", 12), ("pwrite64", "ENOSPC", 30), ("rename,renameat2", "EIO", 2)]
+    {
+        for nth in (1..=most).step_by(if soak() { 1 } else { 5 }) {
+            println!("{calls} {error} {nth}");
+            let (mut env, key) = new();
+            let command = faulty(&env, calls, error, &nth.to_string());
+            env.start_as(command);
+            let first = env.post("/vault/init", &key);
+            fired += injected(&env);
+            if first.status != 201 {
+                first.expect_error(500, "storage_error");
+                // Either way on: with the daemon that saw the error, or with one that finds what it left.
+                if nth % 2 == 0 {
+                    env.kill();
+                    env.start();
+                }
+                match env.state().as_str() {
+                    "uninitialized" => drop(env.post("/vault/init", &key).expect(201)),
+                    // The vault was made; only opening it failed.
+                    _ => drop(soon("unlock", || env.post("/vault/unlock", &key))),
+                }
+            }
+            let mut ledger = Ledger::new("A", NAMES, Random::from_seed(5));
+            let mut connection = Connection::open(&env);
+            for _ in 0..5 {
+                assert!(!matches!(ledger.step(&mut connection), Outcome::Lost));
+            }
+            check_after_restart(&mut env, &key, &mut ledger);
+        }
+    }
+    assert!(fired > 5);
+}
+
+/// A mount namespace of its own with a small file system over the vault's directories; both are gone with the process
+/// that holds it, which ends with this one at the latest.
+struct Small {
+    holder: Child,
+}
+
+impl Small {
+    /// Why there can be none here, if so.
+    fn unavailable() -> Option<&'static str> {
+        let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+        (!tried.is_ok_and(|output| output.status.success())).then_some("mounting needs root and unshare")
+    }
+
+    fn mount(env: &Env, kib: u64) -> Self {
+        let disk = env.private_dir("disk");
+        let script = format!(
+            "mount -t tmpfs -o mode=0700,size={kib}k none '{disk}' && mkdir -m 700 '{disk}/data' '{disk}/state' && echo && cat",
+            disk = disk.display()
+        );
+        let mut command = env.command("unshare");
+        command.args(["-m", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        let mut ready = [0];
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        Self { holder }
+    }
+
+    fn inside(&self, env: &Env, words: &[&str]) -> Command {
+        let mut command = env.command("nsenter");
+        command.args(["-m", "-t", &self.holder.id().to_string(), "--"]).args(words);
+        command
+    }
+
+    /// The daemon's command, with the vault on the small file system.
+    fn daemon(&self, env: &Env) -> Command {
+        let (data, state) = (env.path("disk/data"), env.path("disk/state"));
+        let daemon = [env.programs().daemon, "--data-dir", data.to_str().unwrap(), "--state-dir"];
+        let mut command = self.inside(env, &daemon);
+        command.arg(state);
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, env: &Env, words: &[&str]) {
+        let output = self.inside(env, words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        self.holder.wait().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    if let Some(reason) = Small::unavailable() {
+        return skip("a full disk", reason);
+    }
+    let sizes: &[u64] =
+        if soak() { &[4, 12, 24, 40, 64, 80, 96, 112, 128, 160, 200, 256, 400] } else { &[8, 64, 160] };
+    for &kib in sizes {
+        println!("{kib} KiB");
+        let (mut env, key) = new();
+        let disk = Small::mount(&env, kib);
+        env.start_as(disk.daemon(&env));
+        let room = format!("mount -o remount,size=16m '{}'", env.path("disk").display());
+        let made = env.post("/vault/init", &key);
+        let mut ledger = Ledger::new("A", NAMES, Random::from_seed(kib));
+        let mut connection = Connection::open(&env);
+        if made.status == 201 {
+            let mut full = false;
+            for _ in 0..500 {
+                let before = connection.ask("GET", "/user/secrets", None).expect(200);
+                match ledger.step(&mut connection) {
+                    Outcome::Done => {}
+                    Outcome::Refused(_) => {
+                        assert_readable(&mut connection, &before);
+                        full = true;
+                        break;
+                    }
+                    Outcome::Lost => panic!("the connection broke"),
+                }
+            }
+            assert!(full, "500 writes fit into {kib} KiB");
+        } else {
+            made.expect_error(500, "storage_error");
+        }
+        disk.run(&env, &["sh", "-c", &room]);
+        match env.state().as_str() {
+            "uninitialized" => drop(env.post("/vault/init", &key).expect(201)),
+            "locked" => drop(soon("unlock", || env.post("/vault/unlock", &key))),
+            _ => {}
+        }
+        let new = json!({ "name": "PROBE", "value": "x" });
+        soon("create", || connection.ask("POST", "/user/secrets", Some(&new))).expect(201);
+        env.kill();
+        env.start_as(disk.daemon(&env));
+        check_open(&env, &key, &mut ledger);
+        assert_eq!(env.value("PROBE"), "x");
+        env.kill();
+    }
+}
+
+#[test]
+fn a_read_only_disk_ends_the_start_with_a_reason() {
+    if let Some(reason) = Small::unavailable() {
+        return skip("a read-only disk", reason);
+    }
+    let (env, _) = new();
+    let disk = Small::mount(&env, 4_096);
+    disk.run(&env, &["sh", "-c", &format!("mount -o remount,ro '{}'", env.path("disk").display())]);
+    let (_, said) = env.fail_to_start(disk.daemon(&env));
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// Takes all of the daemon's descriptors: more connections than it has, each with a byte on it. What is too much for it
+/// waits in the socket's queue.
+fn starve(env: &Env) -> Vec<UnixStream> {
+    let connect = |_| {
+        let mut stream = UnixStream::connect(env.socket()).unwrap();
+        stream.write_all(b"G").unwrap();
+        stream
+    };
+    let idle = (0..80).map(connect).collect();
+    wait_until("the descriptors run out", || env.log().contains("Too many open files"));
+    idle
+}
+
+#[test]
+fn descriptors_that_run_out_end_nothing() {
+    let (mut env, key) = new();
+    let command = behind(&env, &["prlimit", "--nofile=64:64"]);
+    env.start_as(command);
+    let recovery = env.post("/vault/init", &key).expect(201);
+    let mut ledger = Ledger::new("A", NAMES, Random::from_seed(3));
+    let mut connection = Connection::open(&env);
+    for _ in 0..3 {
+        assert!(matches!(ledger.step(&mut connection), Outcome::Done));
+    }
+    let idle = starve(&env);
+    // What is open goes on.
+    for _ in 0..3 {
+        assert!(matches!(ledger.step(&mut connection), Outcome::Done));
+    }
+    let listed = connection.ask("GET", "/user/secrets", None).expect(200);
+    assert_readable(&mut connection, &listed);
+    // The vault has to be opened anew, with what descriptors there are.
+    connection.ask("POST", "/vault/lock", None).expect(200);
+    let opened = connection.ask("POST", "/vault/unlock", Some(&recovery));
+    if opened.status != 200 {
+        opened.expect_error(500, "storage_error");
+    }
+    drop(idle);
+    // Descriptors are free once the daemon has noticed that the connections have ended.
+    wait_until("the vault opens again", || {
+        connection.ask("POST", "/vault/unlock", Some(&recovery)).status == 200
+    });
+    ledger.check(&World::read(&mut connection));
+    check_after_restart(&mut env, &key, &mut ledger);
+}
+
+#[test]
+#[ignore = "every failure to open a key file is still called the caller's"]
+fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_fault() {
+    let (mut env, key) = new();
+    let command = behind(&env, &["prlimit", "--nofile=64:64"]);
+    env.start_as(command);
+    env.post("/vault/init", &key).expect(201);
+    let mut connection = Connection::open(&env);
+    let idle = starve(&env);
+    connection.ask("POST", "/vault/lock", None).expect(200);
+    connection.ask("POST", "/vault/unlock", Some(&key)).expect_error(500, "storage_error");
+    drop(idle);
+    wait_until("the vault opens again", || connection.ask("POST", "/vault/unlock", Some(&key)).status == 200);
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !done() {
+        assert!(Instant::now() < end, "{what}: not within the deadline");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,115 @@
+//! Keys that are only named: a key provider command in the settings, and a credential from systemd.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use secretsd_tests::env::{CHEAP_KDF, Env};
+use secretsd_tests::programs;
+use serde_json::json;
+
+/// An environment whose settings know key providers that work, fail and hang.
+fn with_providers() -> Env {
+    let mut env = Env::new(programs!());
+    let key = env.private_file("provided", [b'k'; 40]);
+    env.settings(&format!(
+        "{CHEAP_KDF}
+[key_providers.good]
+argv = [\"/bin/cat\", \"{}\"]
+[key_providers.failing]
+argv = [\"/bin/sh\", \"-c\", \"head -c 40 /dev/zero; exit 3\"]
+[key_providers.short]
+argv = [\"/bin/echo\", \"short\"]
+[key_providers.hanging]
+argv = [\"/usr/bin/tail\", \"-f\", \"/dev/null\"]
+",
+        key.display()
+    ));
+    env.start();
+    env
+}
+
+#[test]
+fn a_provider_command_opens_its_slot() {
+    let env = with_providers();
+    env.post("/vault/init", &json!({ "key_provider": "good" })).expect(201);
+    env.store("A", "one");
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.post("/vault/unlock", &json!({ "key_provider": "good" })).expect(200);
+    assert_eq!(env.value("A"), "one");
+    let kinds: Vec<_> = env.get("/vault/keys").expect(200)["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(kinds.contains(&"key_provider".to_owned()), "{kinds:?}");
+
+    // Another key of the same length is a wrong key.
+    env.private_file("provided", [b'x'; 40]);
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.post("/vault/unlock", &json!({ "key_provider": "good" })).expect_error(403, "wrong_key_error");
+}
+
+#[test]
+fn a_provider_command_that_fails_is_502() {
+    let env = with_providers();
+    for name in ["failing", "short"] {
+        let answer = env.post("/vault/init", &json!({ "key_provider": name }));
+        answer.expect_error(502, "bad_gateway_error");
+    }
+    assert_eq!(env.state(), "uninitialized");
+    let unknown = env.post("/vault/init", &json!({ "key_provider": "CaNaRy" }));
+    unknown.expect_invalid(&json!(["body", "key_provider"]), "enum");
+    assert!(!unknown.text().contains("CaNaRy") && !env.log().contains("CaNaRy"));
+}
+
+#[test]
+fn a_provider_command_that_hangs_is_504_and_is_ended() {
+    let env = with_providers();
+    env.post("/vault/init", &json!({ "key_provider": "hanging" })).expect_error(504, "gateway_timeout_error");
+    let running = || {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", env.pid())).unwrap();
+        let state = |child: &str| fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        // One that was killed is at most still to be reaped.
+        children.split_whitespace().any(|child| !state(child).is_empty() && !state(child).contains(") Z "))
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while running() {
+        assert!(Instant::now() < deadline, "the command still runs");
+        thread::yield_now();
+    }
+    env.get("/vault").expect(200);
+}
+
+#[test]
+fn a_credential_unlocks_at_start_but_not_after_a_lock() {
+    let mut env = Env::new(programs!());
+    let directory = env.private_dir("credentials");
+    fs::write(directory.join("secretsd.key"), [7; 32]).unwrap();
+    fs::set_permissions(directory.join("secretsd.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    let start = |env: &mut Env| {
+        let mut command = env.daemon_command();
+        command.env("CREDENTIALS_DIRECTORY", &directory);
+        env.start_as(command);
+    };
+    start(&mut env);
+    env.post("/vault/init", &json!({ "credential": true })).expect(201);
+    env.store("A", "one");
+    env.stop();
+
+    start(&mut env);
+    assert_eq!(env.state(), "unlocked");
+    assert_eq!(env.value("A"), "one");
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(env.state(), "locked");
+    env.post("/vault/unlock", &json!({ "credential": true })).expect(200);
+    env.stop();
+
+    // Without the credential it stays locked, and says what is missing.
+    env.start();
+    assert_eq!(env.state(), "locked");
+    let answer = env.post("/vault/unlock", &json!({ "credential": true }));
+    answer.expect_invalid(&json!(["body", "credential"]), "value_error");
+}
