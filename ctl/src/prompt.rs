@@ -63,6 +63,15 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Error> {
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Asks a question whose answer is shown.
+pub(crate) fn line(question: &str) -> Result<String, Error> {
+    let mut tty = open()?;
+    tty.write_all(question.as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(tty.take(256)).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
 /// The terminal, if we are in its foreground: in the background, reading would stop us instead of asking.
 fn open() -> Result<File, Error> {
     let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|_| Error::NoTerminal)?;

@@ -38,7 +38,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
         return output::answer_line(&answer.body);
     }
     let reply: InitReply = answer.parse()?;
-    output::answer_line(reply.recovery_key.expose().as_bytes())
+    show_recovery_key(&reply.recovery_key)
+}
+
+/// Writes a recovery key to stdout, the only time that it is shown.
+pub(super) fn show_recovery_key(key: &SensitiveString) -> Result<(), Failure> {
+    output::answer_line(key.expose().as_bytes())
 }
 
 /// The request, and the key file that had to be made for it.
@@ -46,7 +51,7 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
     let Some(path) = &args.key_file else {
         let passphrase = match &args.passphrase_file {
             Some(path) => input::key(path, "--passphrase-file")?,
-            None => ask_twice()?,
+            None => ask_twice("name a file with --passphrase-file or --key-file")?,
         };
         return Ok((InitRequest { passphrase: Some(passphrase), key_file: None }, None));
     };
@@ -65,11 +70,10 @@ pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
     Ok((path, text))
 }
 
-fn ask_twice() -> Result<SensitiveString, Failure> {
+/// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
+pub(super) fn ask_twice(instead: &str) -> Result<SensitiveString, Failure> {
     let ask = |question| {
-        prompt::hidden(question).map_err(|error| {
-            Failure::new(Exit::Locked, format!("{error}; name a file with --passphrase-file or --key-file"))
-        })
+        prompt::hidden(question).map_err(|error| Failure::new(Exit::Locked, format!("{error}; {instead}")))
     };
     let first = ask("new passphrase: ")?;
     if first.expose().is_empty() {
@@ -82,7 +86,7 @@ fn ask_twice() -> Result<SensitiveString, Failure> {
 }
 
 /// Makes a key file if there is none; says whether it did. One that exists is the daemon's to judge.
-fn make_key_file(path: &Path) -> io::Result<bool> {
+pub(super) fn make_key_file(path: &Path) -> io::Result<bool> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {

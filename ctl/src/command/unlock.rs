@@ -18,7 +18,8 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
+/// The request with the key that the flags name, if they do.
+pub(super) fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
     let mut request = UnlockRequest::default();
     if let Some(path) = &args.passphrase_file {
         request.passphrase = Some(input::key(path, "--passphrase-file")?);
