@@ -22,7 +22,7 @@ fn python(modules: &str) -> Option<&'static str> {
         let skipped = format!("SKIPPED: no python3 has the modules {modules}");
         assert!(std::env::var_os("CI").is_none(), "{skipped}, which .ci/run installs");
         // Not by a macro, whose output the test runner keeps to itself.
-        writeln!(io::stderr(), "{skipped}").unwrap();
+        io::stderr().write_all(format!("{skipped}\n").as_bytes()).unwrap();
     }
     found
 }

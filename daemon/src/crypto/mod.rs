@@ -48,7 +48,7 @@ fn push_framed(message: &mut Vec<u8>, part: &[u8]) {
     message.extend_from_slice(part);
 }
 
-/// The known answers of format 1, made by `tests/vectors/generate.py` from the documentation alone. Each module tests
+/// The known answers of format 1, made by `tests/vectors/generate.py`, which shares no code with this. Each module tests
 /// that it opens them, and makes the same bytes from the same inputs.
 #[cfg(test)]
 pub(crate) mod vectors {

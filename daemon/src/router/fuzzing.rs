@@ -52,7 +52,7 @@ struct Request<'a> {
 impl Request<'_> {
     fn take<I: FromRequest>(&self) {
         if let Err(failure) = self.try_take::<I>() {
-            let status = failure.into_response("fuzz").status();
+            let status = failure.into_answer("fuzz").status();
             assert!(status.is_client_error(), "a malformed request gives {status}");
         }
     }
