@@ -417,7 +417,6 @@ fn descriptors_that_run_out_end_nothing() {
 }
 
 #[test]
-#[ignore = "every failure to open a key file is still called the caller's"]
 fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_fault() {
     let (mut env, key) = new();
     let command = behind(&env, &["prlimit", "--nofile=64:64"]);

@@ -72,7 +72,6 @@ fn what_is_not_a_private_file_is_not_opened() {
 
 /// SQLite believes a log or a journal that lies beside a database, whosever it is.
 #[test]
-#[ignore = "a handle that is dropped still checkpoints the log that it does not trust"]
 fn another_log_beside_the_vault_is_refused_and_does_no_harm() {
     let (mut bench, mut other) = (Bench::new(), Bench::new());
     let (vault, anchor) = (bench.specimen.vault.clone(), bench.specimen.anchor.clone());
