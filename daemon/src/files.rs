@@ -244,7 +244,7 @@ fn check_owner_and_mode(path: &Path, metadata: &fs::Metadata, wanted: u32) -> Re
 }
 
 fn open_error(path: &Path, error: io::Error) -> Error {
-    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+    if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         Error::Symlink(path.to_owned())
     } else {
         Error::Io(path.to_owned(), error)
