@@ -58,18 +58,16 @@ impl Call {
 
 /// What the daemon answered.
 pub(crate) struct Answer {
-    pub(crate) status: u16,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
-    /// The answer if it is a success, the refusal otherwise.
-    pub(crate) fn accepted(self) -> Result<Self, Error> {
-        if (200..300).contains(&self.status) {
-            return Ok(self);
+    /// The error that the body of an answer tells which is no success.
+    pub(crate) fn refusal(&self) -> Error {
+        match serde_json::from_slice(&self.body) {
+            Ok(body) => Error::Refused(Box::new(body)),
+            Err(_) => Error::NotUnderstood("an error"),
         }
-        let body = serde_json::from_slice(&self.body).map_err(|_| Error::NotUnderstood("an error"))?;
-        Err(Error::Refused(Box::new(body)))
     }
 
     /// The body as `T`.
@@ -121,8 +119,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_envelope_is_not_quoted() {
-        let answer = Answer { status: 500, body: Zeroizing::new(b"canary-canary".to_vec()) };
-        let error = answer.accepted().err().unwrap();
+        let error = Answer { body: Zeroizing::new(b"canary-canary".to_vec()) }.refusal();
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
 }

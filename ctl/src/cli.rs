@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod keeping;
+
+pub(crate) use keeping::*;
+
 /// Queries secretsd, stores secrets, and hands values to programs when asked by name.
 #[derive(Debug, Parser)]
 #[command(name = "secretctl", version, max_term_width = 100, subcommand_required = true)]
@@ -132,6 +136,8 @@ Example:
         after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json"
     )]
     Audit(AuditArgs),
+    #[command(flatten)]
+    Keeping(KeepingCommand),
     /// Starts the daemon apart from this terminal; used by secretctl itself
     #[command(name = crate::spawn::NURSE, hide = true)]
     Nurse(NurseArgs),
@@ -170,6 +176,12 @@ pub(crate) struct UnlockArgs {
     /// Read the recovery key from this file, `-` is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_key_file: Option<PathBuf>,
+    /// Unlock with the output of this key provider of the daemon's settings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_provider: Option<String>,
+    /// Unlock with the credential that systemd hands to the daemon
+    #[arg(long)]
+    pub(crate) credential: bool,
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +205,12 @@ pub(crate) struct SetArgs {
     /// Who issued the secret; a well-known prefix of the value says it, too
     #[arg(long, value_name = "PROVIDER")]
     pub(crate) provider: Option<String>,
+    /// A note, shown by `secretctl show`; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// When the secret stops working: a time, a date, a duration like 90d, or never
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
     #[command(flatten)]
     pub(crate) value: ValueArgs,
 }
@@ -298,6 +316,10 @@ mod tests {
         for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
             let help = sub.render_help().to_string();
             assert!(help.contains("Example:\n  secretctl"), "{}", sub.get_name());
+            for below in sub.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+                let help = below.render_help().to_string();
+                assert!(help.contains("Example:\n  secretctl"), "{}", below.get_name());
+            }
         }
     }
 

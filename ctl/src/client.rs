@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
@@ -90,6 +91,22 @@ impl Client {
 
     /// Sends a request with the token and returns the answer if it is a success.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let (_connection, response) = self.respond(call).await?;
+        self.collect(response).await
+    }
+
+    /// The same for an answer that is too large to be held: its body comes in pieces, of at most `limit` bytes
+    /// in all.
+    pub(crate) async fn download(&self, call: &Call, limit: u64) -> Result<Body, Error> {
+        let (connection, response) = self.respond(call).await?;
+        let incoming = response.into_body();
+        let length = incoming.size_hint().exact().filter(|length| *length <= limit);
+        let length = length.ok_or(Error::NotUnderstood("the size of an answer"))?;
+        Ok(Body { _connection: connection, incoming, length, received: 0, patience: self.limits.answer })
+    }
+
+    /// Sends a request with the token and returns the head of the answer if it is a success.
+    async fn respond(&self, call: &Call) -> Result<(Connection, Response<Incoming>), Error> {
         let mut connection = self.connect().await?;
         let token = match self.token.read() {
             // systemd holds the socket and the daemon is still starting: it answers once its token is written.
@@ -100,18 +117,30 @@ impl Client {
             }
             other => other?,
         };
-        let outcome = self.exchange(&mut connection, call, Some(&token)).await?.accepted();
-        let Err(Error::Refused(body)) = &outcome else { return outcome };
-        if body.kind != ErrorType::AuthenticationError {
-            return outcome;
+        let response = self.exchange(&mut connection, call, Some(&token)).await?;
+        let error = match self.accepted(response).await {
+            Ok(response) => return Ok((connection, response)),
+            Err(error) => error,
+        };
+        if !matches!(&error, Error::Refused(body) if body.kind == ErrorType::AuthenticationError) {
+            return Err(error);
         }
         // The daemon may have started since the file was read; what was refused with 401 was not done.
         let fresh = self.token.read()?;
         if fresh == token {
-            return outcome;
+            return Err(error);
         }
         let mut connection = self.connect().await?;
-        self.exchange(&mut connection, call, Some(&fresh)).await?.accepted()
+        let response = self.exchange(&mut connection, call, Some(&fresh)).await?;
+        Ok((connection, self.accepted(response).await?))
+    }
+
+    /// The answer if it is a success, the refusal otherwise.
+    async fn accepted(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Error> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.collect(response).await?.refusal())
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -157,19 +186,19 @@ impl Client {
         connection: &mut Connection,
         call: &Call,
         token: Option<&SensitiveString>,
-    ) -> Result<Answer, Error> {
-        let request = request(call, token)?;
-        let answer = async {
-            let response = connection.sender.send_request(request).await.map_err(|_| Error::Broken)?;
-            self.collect(response).await
-        };
-        timeout(self.limits.answer, answer).await.map_err(|_| Error::Timeout)?
+    ) -> Result<Response<Incoming>, Error> {
+        let response = connection.sender.send_request(request(call, token)?);
+        let response = timeout(self.limits.answer, response).await.map_err(|_| Error::Timeout)?;
+        response.map_err(|_| Error::Broken)
     }
 
-    async fn collect(&self, response: Response<hyper::body::Incoming>) -> Result<Answer, Error> {
-        let status = response.status().as_u16();
+    async fn collect(&self, response: Response<Incoming>) -> Result<Answer, Error> {
+        timeout(self.limits.answer, self.collect_slowly(response)).await.map_err(|_| Error::Timeout)?
+    }
+
+    async fn collect_slowly(&self, response: Response<Incoming>) -> Result<Answer, Error> {
         let mut incoming = response.into_body();
-        let announced = hyper::body::Body::size_hint(&incoming).exact().unwrap_or(0);
+        let announced = incoming.size_hint().exact().unwrap_or(0);
         let too_large = Error::NotUnderstood("the size of an answer");
         let Some(capacity) = usize::try_from(announced).ok().filter(|size| *size <= self.limits.body) else {
             return Err(too_large);
@@ -182,7 +211,29 @@ impl Client {
             }
             body.extend_from_slice(&data);
         }
-        Ok(Answer { status, body })
+        Ok(Answer { body })
+    }
+}
+
+/// The body of an answer that is passed on in pieces.
+pub(crate) struct Body {
+    _connection: Connection,
+    incoming: Incoming,
+    length: u64,
+    received: u64,
+    patience: Duration,
+}
+
+impl Body {
+    /// The next piece, until all that was announced is there.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let frame = timeout(self.patience, self.incoming.frame()).await.map_err(|_| Error::Timeout)?;
+        let Some(frame) = frame else {
+            return if self.received == self.length { Ok(None) } else { Err(Error::Broken) };
+        };
+        let data = frame.map_err(|_| Error::Broken)?.into_data().unwrap_or_default();
+        self.received += data.len() as u64;
+        Ok(Some(data))
     }
 }
 

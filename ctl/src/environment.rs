@@ -95,6 +95,16 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
     given.or_else(default).filter(|dir| dir.is_absolute())
 }
 
+/// Where the vault lies, by the daemon's own rule.
+pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    let given = flag.map(Path::to_owned).or_else(|| variable("SECRETSD_DATA_DIR").map(PathBuf::from));
+    let default = || BaseDirs::new().map(|dirs| dirs.data_dir().join("secretsd"));
+    match given.or_else(default) {
+        Some(dir) => absolute(&dir),
+        None => Err(Failure::new(Exit::Invalid, "HOME is not set; say where the vault lies by --data-dir")),
+    }
+}
+
 /// Where systemd looks for a user's units, if there is a systemd for this user.
 pub(crate) fn systemd_user_dirs() -> Vec<PathBuf> {
     let Some(base) = BaseDirs::new() else { return Vec::new() };

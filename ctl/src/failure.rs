@@ -88,6 +88,11 @@ impl Failure {
         &self.message
     }
 
+    /// Whether the daemon said clearly that it did not do it: not after a fault of its own, when it may have.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.kind().is_some_and(|kind| kind.code() < 500)
+    }
+
     /// The type of the daemon's answer, if it was the daemon that refused.
     pub(crate) fn kind(&self) -> Option<ErrorType> {
         self.refusal.as_ref().map(|body| body.kind)

@@ -10,7 +10,7 @@
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
-//! - `input`, `lookup`, `providers`, `table`: what commands share
+//! - `input`, `lookup`, `providers`, `table`, `vault_file`: what commands share
 //! - `output`: the only writer to stdout and stderr
 //! - `failure`: exit codes
 
@@ -32,11 +32,12 @@ mod table;
 mod terminal;
 mod token;
 mod usage;
+mod vault_file;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, KeepingCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
 use output::Output;
@@ -93,6 +94,27 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
+        Command::Keeping(command) => keep(open, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
+    }
+}
+
+fn keep(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    command: &KeepingCommand,
+) -> Result<(), Failure> {
+    match command {
+        KeepingCommand::History(args) => command::history::run(&open()?, output, args),
+        KeepingCommand::Rollback(args) => command::rollback::run(open, output, args),
+        KeepingCommand::Rename(args) => command::rename::run(open, output, args),
+        KeepingCommand::Trash => command::trash::run(&open()?, output),
+        KeepingCommand::Restore(args) => command::restore::run(open, output, args),
+        KeepingCommand::Key(command) => command::key::run(open, output, command),
+        KeepingCommand::Passwd(args) => command::passwd::run(open, args),
+        KeepingCommand::Rotate(args) => command::rotate::run(&open()?, output, args),
+        KeepingCommand::Backup(args) => command::backup::run(open, args),
+        KeepingCommand::RestoreVault(args) => command::restore_vault::run(open, output, args),
+        KeepingCommand::Verify(args) => command::verify::run(&open()?, output, args),
     }
 }

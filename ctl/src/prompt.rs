@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use secrets_proto::{SecretValue, SensitiveString};
 use zeroize::Zeroizing;
 
+use crate::failure::{Exit, Failure};
 use crate::terminal::{self, Quiet};
 
 /// Why nobody answered.
@@ -42,6 +43,14 @@ impl Error {
             Self::Unprintable | Self::SeveralLines => format!("{self}; {undone}; {instead}"),
             Self::Interrupted | Self::Cancelled | Self::Io(_) => format!("{self}; {undone}"),
         }
+    }
+}
+
+impl Error {
+    /// The command's end: locked and nobody to ask where there is no terminal, given up otherwise.
+    pub(crate) fn into_failure(self, undone: &str, instead: &str) -> Failure {
+        let exit = if matches!(self, Self::NoTerminal) { Exit::Locked } else { Exit::Other };
+        Failure::new(exit, self.told(undone, instead))
     }
 }
 
@@ -83,13 +92,19 @@ pub(crate) fn silence() -> Option<Quiet> {
 
 /// Asks a question that only `y` or `yes` answers with yes.
 pub(crate) fn confirm(question: &str) -> Result<bool, Error> {
+    let answer = line(&format!("{question} [y/N] "))?;
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks a question whose answer is shown.
+pub(crate) fn line(question: &str) -> Result<String, Error> {
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
     terminal::forget_typed(&tty);
-    (&tty).write_all(format!("{question} [y/N] ").as_bytes())?;
+    (&tty).write_all(question.as_bytes())?;
     let mut line = String::new();
     BufReader::new((&tty).take(256)).read_line(&mut line)?;
     terminal::forget_typed(&tty);
-    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(line.trim().to_owned())
 }
 
 /// Where keys come from.

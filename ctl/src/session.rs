@@ -1,9 +1,12 @@
 //! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
 //! passphrase if the vault is locked. Commands see plain functions and no runtime.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Method;
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
@@ -42,6 +45,8 @@ pub(crate) struct Session {
     client: Client,
     paths: Paths,
     may_spawn: bool,
+    /// What a daemon that we start is told besides its socket.
+    arguments: Vec<OsString>,
     ask: Ask,
 }
 
@@ -54,7 +59,12 @@ impl Session {
             .build()
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
         let client = Client::new(paths.socket.clone(), paths.token.clone(), Limits::default());
-        Ok(Self { runtime, client, paths, may_spawn, ask: prompt::hidden })
+        Ok(Self { runtime, client, paths, may_spawn, arguments: Vec::new(), ask: prompt::hidden })
+    }
+
+    /// The same, and a daemon that it starts has its vault there.
+    pub(crate) fn with_data_dir(self, dir: &Path) -> Self {
+        Self { arguments: vec!["--data-dir".into(), dir.into()], ..self }
     }
 
     /// Where the daemon is.
@@ -64,13 +74,14 @@ impl Session {
 
     /// Sends a request. If the vault is locked and there is a terminal, opens it and sends it again.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
-        match self.call_as_is(call) {
-            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
-                self.open_vault()?;
-                self.call_as_is(call)
-            }
-            outcome => outcome,
-        }
+        self.opening(|| self.call_as_is(call))
+    }
+
+    /// Does the same for an answer that is passed on in pieces, of at most `limit` bytes in all.
+    pub(crate) fn download(&self, call: &Call, limit: u64) -> Result<Download<'_>, Failure> {
+        let body =
+            self.opening(|| self.starting(|| self.runtime.block_on(self.client.download(call, limit))))?;
+        Ok(Download { runtime: &self.runtime, body })
     }
 
     /// The same for an answer that is read as a whole.
@@ -80,14 +91,7 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        let outcome = match self.runtime.block_on(self.client.send(call)) {
-            Err(client::Error::NotListening(_)) if self.may_spawn => {
-                self.start_daemon()?;
-                self.runtime.block_on(self.client.send(call))
-            }
-            outcome => outcome,
-        };
-        outcome.map_err(|error| self.explain(error))
+        self.starting(|| self.runtime.block_on(self.client.send(call)))
     }
 
     /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown,
@@ -113,6 +117,11 @@ impl Session {
     /// The vault's state.
     pub(crate) fn status(&self) -> Result<VaultStatus, Failure> {
         Ok(self.call_as_is(&Call::get("/vault"))?.parse()?)
+    }
+
+    /// The same of a daemon that runs; none is started.
+    pub(crate) fn status_if_running(&self) -> Result<VaultStatus, Failure> {
+        Ok(self.runtime.block_on(self.client.send(&Call::get("/vault")))?.parse()?)
     }
 
     /// Opens the vault if it is locked, by asking for the passphrase.
@@ -161,8 +170,31 @@ impl Session {
         failure
     }
 
+    /// Asks, and if the vault is locked, opens it and asks again.
+    fn opening<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+        match ask() {
+            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
+                self.open_vault()?;
+                ask()
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends, and if nothing listens, starts the daemon and sends again.
+    fn starting<T>(&self, send: impl Fn() -> Result<T, client::Error>) -> Result<T, Failure> {
+        match send() {
+            Err(client::Error::NotListening(_)) if self.may_spawn => {
+                self.start_daemon()?;
+                send()
+            }
+            outcome => outcome,
+        }
+        .map_err(|error| self.explain(error))
+    }
+
     fn start_daemon(&self) -> Result<(), Failure> {
-        let mut starting = spawn::start(&self.paths)?;
+        let mut starting = spawn::start(&self.paths, &self.arguments)?;
         let deadline = Instant::now() + START_DEADLINE;
         self.runtime.block_on(async {
             loop {
@@ -176,6 +208,19 @@ impl Session {
                 sleep(Duration::from_millis(10)).await;
             }
         })
+    }
+}
+
+/// An answer that is passed on in pieces.
+pub(crate) struct Download<'a> {
+    runtime: &'a Runtime,
+    body: client::Body,
+}
+
+impl Download<'_> {
+    /// The next piece, until all is there.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        Ok(self.runtime.block_on(self.body.next())?)
     }
 }
 

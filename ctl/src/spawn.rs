@@ -45,7 +45,7 @@ struct Log {
 }
 
 /// Starts the daemon for this socket, unless systemd is supposed to.
-pub(crate) fn start(paths: &Paths) -> Result<Starting, Failure> {
+pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, Failure> {
     if paths.socket_is_default && systemd_has_it(&environment::systemd_user_dirs()) {
         return Err(no_daemon(
             "secretsd's socket unit is installed but not started; run: systemctl --user start secretsd.socket",
@@ -65,6 +65,7 @@ pub(crate) fn start(paths: &Paths) -> Result<Starting, Failure> {
         command.arg("--socket").arg(&paths.socket);
     }
     let nurse = command
+        .args(arguments)
         .env_clear()
         .envs(environment::for_child(false))
         .current_dir("/")

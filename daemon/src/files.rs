@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Why a path cannot be used. Paths are the user's own settings, never a request's content.
@@ -43,6 +44,13 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether the system is short of something or failing, so that the path may be good all the same.
+    pub(crate) fn is_shortage(&self) -> bool {
+        let Self::Io(_, error) = self else { return false };
+        let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO];
+        error.raw_os_error().is_some_and(|code| short.iter().any(|errno| errno.raw_os_error() == code))
+    }
+
     /// What is wrong, without the path.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
@@ -236,7 +244,7 @@ fn check_owner_and_mode(path: &Path, metadata: &fs::Metadata, wanted: u32) -> Re
 }
 
 fn open_error(path: &Path, error: io::Error) -> Error {
-    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+    if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         Error::Symlink(path.to_owned())
     } else {
         Error::Io(path.to_owned(), error)

@@ -1,6 +1,6 @@
 //! A terminal with a person at it: types keys, reads what is shown, and looks at whether typing is echoed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,9 +53,10 @@ impl Terminal {
         Self { master, child, screen, read: 0 }
     }
 
-    /// The program's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// The process id of the program's child, the last one if there are several.
+    pub fn last_child(&self) -> u32 {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
+        children.split_whitespace().last().expect("there is no child").parse().unwrap()
     }
 
     /// Types these keys.

@@ -107,22 +107,34 @@ fn three_wrong_passphrases_are_enough_and_the_way_out_is_named() {
 fn a_signal_gives_the_terminal_back_and_ends_the_program() {
     let env = Env::unlocked(programs!());
     for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
-        let mut terminal = Terminal::ctl(&env, &["set", "A"]);
-        terminal.wait_for("value: ");
-        assert!(!terminal.echoes());
-        process::signal(terminal.pid(), signal);
-        assert_eq!(terminal.wait().signal(), Some(signal.as_raw()), "{signal:?}");
-        terminal.wait_for("\x1b[?2004l");
-        assert!(terminal.echoes(), "{signal:?}");
+        // A shell, because a terminal whose session's leader ends is reset by the kernel.
+        let mut shell = Terminal::run(&env, &["sh"]);
+        shell.type_keys(&format!("PS1='g'o:; '{}' set A\r", env.programs().client));
+        shell.wait_for("value: ");
+        assert!(!shell.echoes());
+        process::signal(shell.last_child(), signal);
+        shell.wait_for("\x1b[?2004l");
+        shell.wait_for("go:");
+        assert!(shell.echoes(), "{signal:?}");
+        shell.type_keys("echo ended:$?\r");
+        shell.wait_for(&format!("ended:{}", 128 + signal.as_raw()));
     }
     let env = locked(SLOW_KDF);
+    let mut shell = Terminal::run(&env, &["sh"]);
+    shell.type_keys(&format!("PS1=; '{}' unlock; echo ended:$?\r", env.programs().client));
+    shell.wait_for("passphrase of the vault: ");
+    shell.type_keys("wrong\r");
+    shell.wait_for("checking…");
+    process::signal(shell.last_child(), Signal::TERM);
+    shell.wait_for("ended:143");
+    assert!(shell.echoes());
+    // The daemon is still at it; the key for it works as well.
     let mut terminal = Terminal::ctl(&env, &["unlock"]);
     terminal.wait_for("passphrase of the vault: ");
     terminal.type_keys("wrong\r");
     terminal.wait_for("checking…");
     terminal.type_keys("\x03");
     assert_eq!(terminal.wait().signal(), Some(Signal::INT.as_raw()));
-    assert!(terminal.echoes());
 }
 
 #[test]
@@ -162,13 +174,10 @@ fn a_stopped_question_is_asked_again_without_echo() {
         shell.type_keys(&format!("'{}' set {name}\r", env.programs().client));
         shell.wait_for("value: ");
         assert!(!shell.echoes());
-        shell.type_keys("forgotten");
         if stop == "by key" {
-            shell.type_keys("\x1a");
+            shell.type_keys("forgotten\x1a");
         } else {
-            let children = format!("/proc/{0}/task/{0}/children", shell.pid());
-            let child = std::fs::read_to_string(children).unwrap();
-            process::signal(child.split_whitespace().last().unwrap().parse().unwrap(), Signal::STOP);
+            process::signal(shell.last_child(), Signal::STOP);
         }
         shell.wait_for("Stopped");
         shell.wait_for_echo(true);

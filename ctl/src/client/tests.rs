@@ -228,3 +228,44 @@ async fn a_daemon_that_is_still_starting_is_waited_for_without_a_token() {
     });
     assert_eq!(*get(&place.client()).await.unwrap().body, b"Bearer late");
 }
+
+#[tokio::test]
+async fn a_download_comes_in_pieces_and_is_whole_or_an_error() {
+    let place = Place::new();
+    serve(place.listen(), |path, _| match path {
+        "/api/v1/whole" => (200, "x".repeat(5_000)),
+        _ => refusal(ErrorType::VaultLockedError),
+    });
+    let client = place.client();
+    // More than an answer that is held may have.
+    let mut body = client.download(&Call::get("/whole"), 5_000).await.ok().unwrap();
+    let mut length = 0;
+    while let Some(piece) = body.next().await.unwrap() {
+        length += piece.len();
+    }
+    assert_eq!(length, 5_000);
+    let outcome = client.download(&Call::get("/whole"), 4_999).await;
+    assert!(matches!(outcome, Err(Error::NotUnderstood(_))));
+    let outcome = client.download(&Call::get("/refused"), 5_000).await;
+    assert!(matches!(outcome, Err(Error::Refused(body)) if body.kind == ErrorType::VaultLockedError));
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_off_is_an_error() {
+    let place = Place::new();
+    let listener = place.listen();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1_024];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    });
+    let mut body = place.client().download(&Call::get("/x"), 9).await.ok().unwrap();
+    let outcome = loop {
+        match body.next().await {
+            Ok(Some(_)) => {}
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Err(Error::Broken)));
+}

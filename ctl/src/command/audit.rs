@@ -98,7 +98,8 @@ fn point_in_time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     })
 }
 
-fn seconds(text: &str) -> Option<i64> {
+/// A duration like 45m, 2h, 7d.
+pub(super) fn seconds(text: &str) -> Option<i64> {
     let (unit_at, unit) = text.char_indices().next_back()?;
     let scale: u32 = match unit {
         's' => 1,

@@ -37,7 +37,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     let outcome = session.call_slowly(&call, "making the vault…");
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may have been made with this key.
-        if failure.kind().is_some() {
+        if failure.is_refusal() {
             let _ = fs::remove_file(path);
         }
     }
@@ -47,7 +47,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
         return output::answer_line(&answer.body);
     }
     let reply: InitReply = answer.parse()?;
-    output::answer_line(reply.recovery_key.expose().as_bytes())
+    show_recovery_key(&reply.recovery_key)
+}
+
+/// Writes a recovery key to stdout, the only time that it is shown.
+pub(super) fn show_recovery_key(key: &SensitiveString) -> Result<(), Failure> {
+    output::answer_line(key.expose().as_bytes())
 }
 
 /// The request, and the key file that had to be made for it.
@@ -61,7 +66,7 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
                 }
                 passphrase
             }
-            None => ask_new()?,
+            None => ask_new("name a file with --passphrase-file or --key-file")?,
         };
         return Ok((InitRequest { passphrase: Some(passphrase), ..InitRequest::default() }, None));
     };
@@ -82,8 +87,9 @@ pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
     Ok((path, text))
 }
 
-/// A new passphrase, typed twice.
-fn ask_new() -> Result<SensitiveString, Failure> {
+/// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
+pub(super) fn ask_new(instead: &str) -> Result<SensitiveString, Failure> {
+    let unasked = |error: prompt::Error| error.into_failure("nothing was made", instead);
     for _ in 0..TRIES {
         let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
         if first.expose().is_empty() {
@@ -101,17 +107,12 @@ fn ask_new() -> Result<SensitiveString, Failure> {
     Err(Failure::new(Exit::Invalid, "no passphrase was typed twice; nothing was made"))
 }
 
-fn unasked(error: prompt::Error) -> Failure {
-    let exit = if matches!(error, prompt::Error::NoTerminal) { Exit::Locked } else { Exit::Other };
-    Failure::new(exit, error.told("nothing was made", "name a file with --passphrase-file or --key-file"))
-}
-
 fn is_short(passphrase: &SensitiveString) -> bool {
     passphrase.expose().chars().count() < LONG_ENOUGH
 }
 
 /// Makes a key file if there is none; says whether it did. One that exists is the daemon's to judge.
-fn make_key_file(path: &Path) -> io::Result<bool> {
+pub(super) fn make_key_file(path: &Path) -> io::Result<bool> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {

@@ -1,8 +1,9 @@
 //! `list`: names, providers and masks.
 
-use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::{Glob, Provider};
+use secrets_proto::secret::{Secret, SecretDetail, SecretList};
+use secrets_proto::{Glob, Provider, Timestamp};
 
+use super::expiry;
 use crate::call::Call;
 use crate::cli::ListArgs;
 use crate::failure::Failure;
@@ -18,11 +19,11 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     if let Some(provider) = &args.provider {
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
-    let answer = session.call(&call)?;
     if output.json && !args.names {
-        return output::answer_line(&answer.body);
+        return output::answer_line(&session.call(&call)?.body);
     }
-    let SecretList { secrets, .. } = answer.parse::<SecretList>()?;
+    let SecretList { secrets, .. } =
+        session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;
     if secrets.is_empty() {
         let filtered = args.glob.is_some() || args.provider.is_some();
         output::say(if filtered {
@@ -33,9 +34,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         return Ok(());
     }
     let text = if args.names {
-        secrets.iter().map(|secret| format!("{}\n", secret.name)).collect()
+        secrets.iter().map(|detail| format!("{}\n", detail.secret.name)).collect()
     } else {
-        let rows: Vec<[String; 4]> = secrets.iter().map(row).collect();
+        if let Some(notice) = expiry::notice(&secrets, Timestamp::now()) {
+            output::say(&notice);
+        }
+        let rows: Vec<[String; 4]> = secrets.iter().map(|detail| row(&detail.secret)).collect();
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows, output.colour)
     };
     output::answer(text.as_bytes())

@@ -1,15 +1,28 @@
 //! The commands, one file each: from parsed arguments to calls and an answer.
 
+mod expiry;
+
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod lock;
+pub(crate) mod passwd;
 pub(crate) mod preset;
 pub(crate) mod presets;
+pub(crate) mod rename;
+pub(crate) mod restore;
+pub(crate) mod restore_vault;
 pub(crate) mod rm;
+pub(crate) mod rollback;
+pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod trash;
 pub(crate) mod unlock;
+pub(crate) mod verify;

@@ -1,9 +1,11 @@
 //! `set`, `add` and `update`: store a value under a name. They differ in what they expect to be there.
 
 use hyper::Method;
+use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
-use secrets_proto::{ErrorType, Provider, SecretName, SecretValue};
+use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Timestamp, Uuid};
 
+use super::expiry;
 use crate::call::{Answer, Call};
 use crate::cli::SetArgs;
 use crate::failure::{Exit, Failure};
@@ -65,6 +67,7 @@ pub(crate) fn run(
     input::refuse_arguments(&args.value)?;
     let wanted = Target::parse(&args.name, mode)?;
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
+    let remarks = remarks(args)?;
     let session = open()?;
     // A value that was typed should not be lost for a reason that was there before.
     if input::asks(&args.value) {
@@ -73,16 +76,23 @@ pub(crate) fn run(
     expect_to_find(&session, &wanted, mode)?;
     warn_of_steering(&wanted);
     let value = input::value(&args.value)?;
-    let (answer, is_new) = match wanted {
+    let (mut answer, is_new) = match wanted {
         Target::Existing(wanted) => (update(&session, &wanted, &value, provider)?, false),
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
     };
-    let name = answer.parse::<Secret>()?.name;
+    let secret: Secret = answer.parse()?;
+    let name = &secret.name;
     output::say(&if is_new {
         format!("stored {name} (new)")
     } else {
         format!("replaced the value of {name}")
     });
+    if remarks != PatchSecret::default() {
+        answer = patch(&session, secret.id, &remarks).map_err(|failure| {
+            let text = format!("the value is stored, but not its note and expiry: {failure}");
+            Failure::new(failure.exit(), text)
+        })?;
+    }
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
 }
 
@@ -112,6 +122,24 @@ fn warn_of_steering(target: &Target) {
             "{name} steers how programs run; `secretctl run` would replace it for its command. Better choose another name"
         ));
     }
+}
+
+/// What `--note` and `--expires` say.
+fn remarks(args: &SetArgs) -> Result<PatchSecret, Failure> {
+    let note = match args.note.as_deref() {
+        Some(text) if text.split_whitespace().any(providers::looks_like_key) => {
+            return Err(Failure::new(Exit::Usage, "the note holds what looks like a value; leave it out"));
+        }
+        Some("") => Some(None),
+        Some(text) => Some(Some(Remark::parse(text)?)),
+        None => None,
+    };
+    let expires_at = args.expires.as_deref().map(|text| expiry::parse(text, Timestamp::now())).transpose()?;
+    Ok(PatchSecret { note, expires_at, ..PatchSecret::default() })
+}
+
+fn patch(session: &Session, id: Uuid, patch: &PatchSecret) -> Result<Answer, Failure> {
+    session.call(&Call::new(Method::PATCH, &format!("/user/secrets/{id}")).json(patch)?)
 }
 
 enum Target {
@@ -198,8 +226,7 @@ fn update(
     if provider.is_none() || provider == present.provider {
         return Ok(answer);
     }
-    let body = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
-    session.call(&Call::new(Method::PATCH, &route).json(&body)?)
+    patch(session, present.id, &PatchSecret { provider: Some(provider), ..PatchSecret::default() })
 }
 
 #[cfg(test)]

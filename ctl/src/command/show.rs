@@ -1,24 +1,36 @@
 //! `show`: all that is known about a secret but its value.
 
-use secrets_proto::secret::{SecretDetail, SizeClass};
+use secrets_proto::secret::{SecretDetail, SecretVersion, SizeClass, VersionList};
+use serde::Serialize;
 
+use crate::call::Call;
 use crate::cli::ShowArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 
+/// A secret as `show --json` writes it: the API's object, and the kept versions of its value.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    detail: SecretDetail,
+    versions: Vec<SecretVersion>,
+}
+
 pub(crate) fn run(session: &Session, output: Output, args: &ShowArgs) -> Result<(), Failure> {
     let detail = Wanted::parse(&args.name)?.get(session)?;
+    let call = Call::get(&format!("/user/secrets/{}/versions", detail.secret.id));
+    let VersionList { versions } = session.fetch(&call)?;
     if output.json {
-        let text = serde_json::to_vec(&detail)
+        let text = serde_json::to_vec(&Shown { detail, versions })
             .map_err(|_| Failure::new(Exit::Other, "the secret cannot be written as JSON"))?;
         return output::answer_line(&text);
     }
-    output::answer(describe(&detail).as_bytes())
+    output::answer(describe(&detail, &versions).as_bytes())
 }
 
-fn describe(detail: &SecretDetail) -> String {
+fn describe(detail: &SecretDetail, versions: &[SecretVersion]) -> String {
     let secret = &detail.secret;
     let size = match detail.size_class {
         SizeClass::Small => "up to 1 KiB",
@@ -38,5 +50,10 @@ fn describe(detail: &SecretDetail) -> String {
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
     lines.extend(detail.expires_at.map(|time| ("expires", time.to_string())));
     lines.extend(detail.note.as_ref().map(|note| ("note", note.as_str().to_owned())));
+    lines.extend(versions.iter().map(|version| {
+        let mark = if version.current { ", current" } else { "" };
+        let stored = version.created_at;
+        ("stored", format!("version {}: {} {stored}{mark}", version.version, version.masked_value))
+    }));
     lines.iter().map(|(title, text)| format!("{title:<10} {}\n", output::printable(text))).collect()
 }

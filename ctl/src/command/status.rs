@@ -1,8 +1,11 @@
 //! `status`: the vault's state and what each program knows of the other.
 
+use secrets_proto::Timestamp;
+use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::vault::{AutoLock, MemoryLock, VaultState, VaultStatus};
 use serde_json::{Map, Value};
 
+use super::{expiry, verify};
 use crate::call::Call;
 use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
@@ -20,7 +23,24 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
             .map_err(|_| Failure::new(Exit::Other, "the status cannot be written as JSON"))?;
         return output::answer_line(&text);
     }
-    output::answer(describe(&answer.parse()?, session.paths()).as_bytes())
+    let status: VaultStatus = answer.parse()?;
+    if status.rolled_back {
+        output::say(&format!("ROLLBACK DETECTED: {}", verify::ROLLED_BACK));
+    }
+    if let Some(notice) = expiring(session, &status) {
+        output::say(&notice);
+    }
+    output::answer(describe(&status, session.paths()).as_bytes())
+}
+
+/// What expires soon, as far as this token may know.
+fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
+    if status.state != VaultState::Unlocked {
+        return None;
+    }
+    let answer = session.call_as_is(&Call::get("/user/secrets").query("view", "full")).ok()?;
+    let list: SecretList<SecretDetail> = answer.parse().ok()?;
+    expiry::notice(&list.secrets, Timestamp::now())
 }
 
 fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Value> {
@@ -38,6 +58,7 @@ fn describe(status: &VaultStatus, paths: &Paths) -> String {
     let state = match status.state {
         VaultState::Uninitialized => "not made yet (run: secretctl init)",
         VaultState::Locked => "locked (run: secretctl unlock)",
+        VaultState::Unlocked if status.rolled_back => "unlocked, READ-ONLY: ROLLBACK DETECTED",
         VaultState::Unlocked => "unlocked",
     };
     let memory = match status.memory_lock {

@@ -4,7 +4,7 @@ use secrets_proto::vault::UnlockRequest;
 
 use super::init::key_path;
 use crate::cli::UnlockArgs;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output;
 use crate::session::Session;
@@ -14,11 +14,18 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
         Some(request) => session.unlock(&request).map(drop)?,
         None => session.open_vault()?,
     }
+    if session.status()?.rolled_back {
+        return Err(Failure::new(
+            Exit::DaemonFailed,
+            "the vault is open, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",
+        ));
+    }
     output::say("the vault is open");
     Ok(())
 }
 
-fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
+/// The request with the key that the flags name, if they do.
+pub(super) fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
     let mut request = UnlockRequest::default();
     if let Some(path) = &args.passphrase_file {
         request.passphrase = Some(input::key(path, "--passphrase-file")?);
@@ -26,6 +33,8 @@ fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
         request.key_file = Some(key_path(path)?.1);
     } else if let Some(path) = &args.recovery_key_file {
         request.recovery_key = Some(input::key(path, "--recovery-key-file")?);
+    } else if args.key_provider.is_some() || args.credential {
+        (request.key_provider, request.credential) = (args.key_provider.clone(), args.credential);
     } else {
         return Ok(None);
     }

@@ -165,7 +165,7 @@ impl From<vault::Error> for Failure {
             vault::Error::Forbidden(scope) => Self::new(Type::ForbiddenError, lacks(scope)),
             vault::Error::NotFound => Self::new(
                 Type::NotFoundError,
-                "There is no such secret; list the secrets to see which there are",
+                "There is no such secret, version or key; list them to see which there are",
             ),
             vault::Error::Missing(indexes) => {
                 let detail = "Some of these secrets do not exist; none was revealed, see errors";

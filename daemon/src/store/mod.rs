@@ -9,6 +9,7 @@ mod schema;
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 pub(crate) use rows::{AuditRow, HeaderRow, ManifestRow, RecordKind, RecordRow, SlotRow, Writing};
@@ -101,9 +102,10 @@ impl Store {
         Ok(())
     }
 
-    /// Checkpoints and closes.
+    /// Checkpoints and closes, leaving one file. To drop it instead leaves the files as they are.
     pub(crate) fn close(self) -> Result<(), Error> {
         self.checkpoint()?;
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
 }

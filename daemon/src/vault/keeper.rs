@@ -376,11 +376,17 @@ impl Keeper {
         else {
             return;
         };
-        if !vault.is_in_doubt()
-            && let Err(error) =
-                vault.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Lock, Vec::new())))
-        {
-            tracing::warn!(%error, "the lock is missing in the audit log");
+        if !vault.is_in_doubt() {
+            let mut note =
+                || vault.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Lock, Vec::new())));
+            let mut noted = note();
+            if matches!(noted, Err(Error::DiskFull)) {
+                self.ballast.release();
+                noted = note();
+            }
+            if let Err(error) = noted {
+                tracing::warn!(%error, "the lock is missing in the audit log");
+            }
         }
         if !vault.is_in_doubt()
             && !vault.is_rolled_back()
@@ -431,7 +437,6 @@ impl Keeper {
         }
         let mut outcome = self.run_batch(&mut works);
         if matches!(outcome, Err(Error::DiskFull)) {
-            self.ballast.release();
             let (again, failed): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.frees_room());
             for work in failed {
                 work.answer(Err(Error::DiskFull));
@@ -440,6 +445,8 @@ impl Keeper {
             if works.is_empty() {
                 return;
             }
+            // Only now: whoever fills the disk would take the room as soon as it is free.
+            self.ballast.release();
             outcome = self.run_batch(&mut works);
         }
         for work in works {

@@ -410,7 +410,7 @@ impl Vault {
         check(caller, Scope::Admin)?;
         self.whole(caller, move |vault, caller| {
             let counts = vault.verify()?;
-            if request.accept_restore && vault.is_rolled_back() {
+            if request.accept_restore {
                 vault.accept_restore(caller)?;
             }
             Ok(counts)

@@ -36,7 +36,7 @@ impl NewSlot {
     /// The slot's row, with the data key of `keys` wrapped.
     pub(super) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
         let SlotParams { id, kind, cost, salt } = &self.params;
-        let description = serde_json::to_vec(&Description { created_at: Timestamp::now() })
+        let description = serde_json::to_vec(&Description { created_at: Timestamp::now_precise() })
             .map_err(|_| Error::Internal("a slot's description does not encode"))?;
         Ok(SlotRow {
             id: *id,

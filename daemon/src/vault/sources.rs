@@ -80,6 +80,9 @@ fn passphrase_bytes(passphrase: &SensitiveString) -> Result<Zeroizing<Vec<u8>>, 
 
 fn file_bytes(path: &Path, field: KeyField) -> Result<Zeroizing<Vec<u8>>, Error> {
     let content = files::read_private(path, MATERIAL_MAX as u64).map_err(|error| {
+        if error.is_shortage() {
+            return Error::from(error);
+        }
         // The caller is not told more, which would tell of files that it cannot see itself; the log is not told the
         // path, which is the caller's text.
         tracing::info!(reason = error.reason(), "a key file cannot be used");

@@ -157,9 +157,13 @@ impl Bench {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
                 fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
             }
-            fs::write(&path, content).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            write(&path, content);
         }
+    }
+
+    /// Puts a file beside the vault.
+    pub fn place_beside(&self, suffix: &str, content: &[u8]) {
+        write(&self.beside(suffix), content);
     }
 
     /// Opens the vault with its key file.
@@ -167,9 +171,22 @@ impl Bench {
         self.connection.ask("POST", "/vault/unlock", Some(&self.key))
     }
 
-    /// Closes the vault, also one that did not open.
+    /// Closes the vault.
     pub fn lock(&mut self) {
         self.connection.ask("POST", "/vault/lock", None).expect(200);
+        // Locking starts the program anew, with another token.
+        self.connection = Connection::open(&self.env);
+    }
+
+    /// Closes a vault that did not open, if the daemon kept its file: a key may be wrong, and the next one right.
+    fn let_go(&mut self) {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", self.env.pid())) else {
+            return self.lock();
+        };
+        let vault = self.vault();
+        if descriptors.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|open| open == vault)) {
+            self.lock();
+        }
     }
 
     /// What becomes of a vault with this content, beside an anchor with that.
@@ -184,11 +201,13 @@ impl Bench {
     pub fn judge_placed(&mut self) -> Verdict {
         let answer = self.unlock();
         let verdict = if answer.status == 200 {
-            self.judge_open(answer.json()["rolled_back"] == true)
+            let verdict = self.judge_open(answer.json()["rolled_back"] == true);
+            self.lock();
+            verdict
         } else {
+            self.let_go();
             Verdict::Refused(refusal(&answer))
         };
-        self.lock();
         if verdict == Verdict::Refused("wrong_key_error".to_owned()) {
             // Each wrong key in a row is answered later than the one before; a right one ends the row.
             let (vault, anchor) = (self.specimen.vault.clone(), self.specimen.anchor.clone());
@@ -260,6 +279,11 @@ impl Bench {
         let answer = self.connection.ask(method, path, body);
         if answer.status == 200 { Ok(answer.json()) } else { Err(refusal(&answer)) }
     }
+}
+
+fn write(path: &Path, content: &[u8]) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Not at TRACE: one daemon sees thousands of vaults.

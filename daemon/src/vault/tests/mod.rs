@@ -1,5 +1,7 @@
 //! The facade on a real file, through its real thread.
 
+mod model;
+
 use std::path::Path;
 
 use secrets_proto::audit::{AuditAction, AuditOutcome};

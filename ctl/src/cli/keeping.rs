@@ -1,0 +1,226 @@
+//! The command line of what keeps the vault and its secrets in order over time.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::UnlockArgs;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeepingCommand {
+    /// Show the versions of a secret's value that are kept, masked
+    #[command(after_help = "Example:\n  secretctl history OPENAI_API_KEY")]
+    History(HistoryArgs),
+    /// Make an earlier version of a secret's value the present one
+    #[command(after_help = "\
+The present value stays in the history. No value is shown.
+
+Example:
+  secretctl history OPENAI_API_KEY
+  secretctl rollback OPENAI_API_KEY 3")]
+    Rollback(RollbackArgs),
+    /// Rename a secret; its value, history and metadata stay
+    #[command(after_help = "Example:\n  secretctl rename OPENAI_KEY OPENAI_API_KEY")]
+    Rename(RenameArgs),
+    /// List deleted secrets and when they will be destroyed
+    #[command(after_help = "Example:\n  secretctl trash")]
+    Trash,
+    /// Take a secret out of the trash
+    #[command(after_help = "\
+Of several deleted secrets of one name the newest comes back; name the id to choose another.
+
+Example:
+  secretctl restore OLD_KEY")]
+    Restore(RestoreArgs),
+    /// List, add and remove the keys that open the vault
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  secretctl key list
+  secretctl key add --recovery"
+    )]
+    Key(KeyCommand),
+    /// Change the passphrase
+    #[command(after_help = "\
+Other keys of the vault stay. A backup made before still opens with the old passphrase.
+
+Example:
+  secretctl passwd")]
+    Passwd(PasswdArgs),
+    /// Give the vault a new data key and recovery key
+    #[command(after_help = "\
+Every row is encrypted again. Afterwards only the given key and the new recovery key, which is printed
+once, open the vault: other keys are removed. Do this after a key got into wrong hands, and replace the
+secrets themselves, too: who had the key may have read them.
+
+Example:
+  secretctl rotate")]
+    Rotate(RotateArgs),
+    /// Write a verified, encrypted copy of the vault to a file
+    #[command(after_help = "\
+The copy opens with the keys that the vault has now. It is complete before it gets its name.
+
+Example:
+  secretctl backup ~/backups/vault-2026-04-15.db")]
+    Backup(BackupArgs),
+    /// Put a backup in the vault's place
+    #[command(after_help = "\
+The daemon must not run with a vault; stop it with: systemctl --user stop secretsd.service
+The vault that is there is kept beside the restored one, and put back if the backup does not open or is
+damaged.
+
+Example:
+  secretctl restore-vault ~/backups/vault-2026-04-15.db")]
+    RestoreVault(RestoreVaultArgs),
+    /// Read the whole vault and check that all of it is authentic
+    #[command(after_help = "\
+Exit status 9 if it is not, or if the vault is older than it was. After a backup was put back by hand,
+--accept-restore says that this is meant.
+
+Example:
+  secretctl verify")]
+    Verify(VerifyArgs),
+}
+
+/// The commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the keys that open the vault, oldest first
+    #[command(after_help = "Example:\n  secretctl key list")]
+    List,
+    /// Add a key that opens the vault
+    #[command(after_help = "\
+Example:
+  secretctl key add --passphrase
+  secretctl key add --key-file ~/.config/secretsd/key
+  secretctl key add --recovery")]
+    Add(KeyAddArgs),
+    /// Remove a key; the last one stays
+    #[command(after_help = "\
+Example:
+  secretctl key list
+  secretctl key remove 2489e9ad-2ee2-4e00-8ec9-32d5f69181c0")]
+    Remove(KeyRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The version; `secretctl history` lists them
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// The secret's name or id
+    #[arg(value_name = "OLD")]
+    pub(crate) old: String,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) new: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The deleted secret's name or id; `secretctl trash` lists them
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "key", required = true, multiple = true)]
+pub(crate) struct KeyAddArgs {
+    /// Add a passphrase, asked for twice unless a file is named
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Add this key file; made if it does not exist
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase", "passphrase_file"])]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Add a recovery key, which is printed once
+    #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file"])]
+    pub(crate) recovery: bool,
+    /// Add the output of this key provider of the daemon's settings
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery"])]
+    pub(crate) key_provider: Option<String>,
+    /// Add the credential that systemd hands to the daemon
+    #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery", "key_provider"])]
+    pub(crate) credential: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRemoveArgs {
+    /// The key's id; `secretctl key list` lists them
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Do not ask before removing
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasswdArgs {
+    /// Read the present passphrase from this file, `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) old_passphrase_file: Option<PathBuf>,
+    /// Read the new passphrase from this file, `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Which passphrase to replace, if there are several; `secretctl key list` lists them
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct RotateArgs {
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Use this key file, which opens the vault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Where to write the copy
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreVaultArgs {
+    /// A file that `secretctl backup` has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The vault's directory [variable: SECRETSD_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: UnlockArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Keep the vault as it is, although it is older than it was
+    #[arg(long)]
+    pub(crate) accept_restore: bool,
+}

@@ -1,0 +1,103 @@
+//! When secrets stop working: what a user writes, and what to say when the time comes near.
+
+use secrets_proto::Timestamp;
+use secrets_proto::secret::SecretDetail;
+
+use super::audit::seconds;
+use crate::failure::{Exit, Failure};
+
+/// From this long before a secret expires its owner is told.
+const NOTICE: i64 = 14 * 86_400;
+
+/// The most names in a notice.
+const NAMED: usize = 5;
+
+/// An RFC 3339 time, a date (its first moment in UTC), so long from `now`, or `never`.
+pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let time = match seconds(text) {
+        Some(seconds) => Ok(now.saturating_add_seconds(seconds)),
+        None => Timestamp::parse(text).or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z"))),
+    };
+    match time {
+        Ok(time) if time > now => Ok(Some(time)),
+        Ok(_) => Err(Failure::new(Exit::Invalid, "--expires takes a time to come; this one is past")),
+        Err(_) => Err(Failure::new(
+            Exit::Invalid,
+            "--expires takes a time like 2026-04-15T12:00:00Z, a date like 2026-04-15, 90d, or never",
+        )),
+    }
+}
+
+/// What to say about secrets that have expired or will soon.
+pub(super) fn notice(secrets: &[SecretDetail], now: Timestamp) -> Option<String> {
+    let soon = now.saturating_add_seconds(NOTICE);
+    let mut due: Vec<(Timestamp, &SecretDetail)> =
+        secrets.iter().filter_map(|detail| Some((detail.expires_at?, detail))).collect();
+    due.retain(|(time, _)| *time <= soon);
+    due.sort_by_key(|(time, _)| *time);
+    let named = due.iter().take(NAMED).map(|(time, detail)| {
+        let verb = if *time <= now { "expired" } else { "expires" };
+        format!("{} {verb} {time}", detail.secret.name)
+    });
+    let mut parts: Vec<String> = named.collect();
+    if due.len() > NAMED {
+        parts.push(format!("{} more expire soon", due.len() - NAMED));
+    }
+    (!parts.is_empty()).then(|| format!("{}; replace by: secretctl set NAME --expires 90d", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    const NOW: &str = "2026-04-15T12:00:00Z";
+
+    #[test]
+    fn takes_times_dates_and_durations_to_come() {
+        for (text, expected) in [
+            ("90d", "2026-07-14T12:00:00Z"),
+            ("2h", "2026-04-15T14:00:00Z"),
+            ("2026-05-01", "2026-05-01T00:00:00Z"),
+            ("2026-05-01T12:00:00+02:00", "2026-05-01T10:00:00Z"),
+        ] {
+            assert_eq!(parse(text, time(NOW)).unwrap(), Some(time(expected)), "{text}");
+        }
+        assert_eq!(parse("never", time(NOW)).unwrap(), None);
+        for bad in ["", "90", "soon", "-90d", "0d", "2026-04-15", "2026-13-01", "2020-01-01T00:00:00Z"] {
+            assert_eq!(parse(bad, time(NOW)).unwrap_err().exit(), Exit::Invalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_what_expires_within_two_weeks_the_soonest_first() {
+        let secret = |name: &str, expires: &str| -> SecretDetail {
+            let text = format!(
+                r#"{{"id":"2489e9ad-2ee2-4e00-8ec9-32d5f69181c0","name":"{name}","provider":null,
+                "masked_value":"••••","created_at":"{NOW}","updated_at":"{NOW}","version":1,
+                "last_used_at":null,"expires_at":{expires},"note":null,"size_class":"small"}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let at = |name: &str, expires: &str| secret(name, &format!("\"{expires}\""));
+        let now = time(NOW);
+        assert_eq!(notice(&[secret("A", "null"), at("B", "2026-04-29T12:00:01Z")], now), None);
+        let text = notice(
+            &[at("A", "2026-04-29T12:00:00Z"), at("B", "2026-04-15T12:00:00Z"), secret("C", "null")],
+            now,
+        );
+        let text = text.unwrap();
+        assert!(
+            text.starts_with("B expired 2026-04-15T12:00:00Z, A expires 2026-04-29T12:00:00Z;"),
+            "{text}"
+        );
+        let many: Vec<SecretDetail> = (0..8).map(|n| at(&format!("N{n}"), "2026-04-16T00:00:00Z")).collect();
+        assert!(notice(&many, now).unwrap().contains(", 3 more expire soon;"));
+    }
+}

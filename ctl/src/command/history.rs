@@ -1,0 +1,32 @@
+//! `history`: the versions of a value that are kept, by their masks.
+
+use secrets_proto::secret::{SecretVersion, VersionList};
+
+use crate::call::Call;
+use crate::cli::HistoryArgs;
+use crate::failure::Failure;
+use crate::lookup::Wanted;
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::table;
+
+pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {
+    let secret = Wanted::parse(&args.name)?.get(session)?.secret;
+    let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let VersionList { versions } = answer.parse()?;
+    let rows: Vec<[String; 4]> = versions.iter().map(row).collect();
+    output::answer(table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour).as_bytes())
+}
+
+fn row(version: &SecretVersion) -> [String; 4] {
+    let mark = if version.current { "current" } else { "" };
+    [
+        version.version.to_string(),
+        version.masked_value.clone(),
+        version.created_at.to_string(),
+        mark.to_owned(),
+    ]
+}

@@ -1,0 +1,143 @@
+//! `key`: the slots that open the vault, each with a key of its own. Their keys are never shown, but for a fresh
+//! recovery key.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hyper::Method;
+use secrets_proto::Uuid;
+use secrets_proto::selector::parse_id;
+use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
+
+use super::init;
+use crate::call::Call;
+use crate::cli::{KeyAddArgs, KeyCommand, KeyRemoveArgs};
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::{input, prompt, table};
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    command: &KeyCommand,
+) -> Result<(), Failure> {
+    match command {
+        KeyCommand::List => list(&open()?, output),
+        KeyCommand::Add(args) => add(&open()?, output, args),
+        KeyCommand::Remove(args) => remove(open, args),
+    }
+}
+
+fn list(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/vault/keys"))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let KeyList { keys } = answer.parse()?;
+    let rows: Vec<[String; 3]> = keys.iter().map(row).collect();
+    output::answer(table::render(["ID", "KIND", "ADDED"], &rows, output.colour).as_bytes())
+}
+
+/// The slots of an open vault.
+pub(super) fn slots(session: &Session) -> Result<Vec<KeyInfo>, Failure> {
+    let KeyList { keys } = session.fetch(&Call::get("/vault/keys"))?;
+    Ok(keys)
+}
+
+/// Reads a slot's id.
+pub(super) fn id(text: &str) -> Result<Uuid, Failure> {
+    parse_id(text).ok_or_else(|| {
+        Failure::new(Exit::Invalid, "a key is named by its id of 36 characters; see: secretctl key list")
+    })
+}
+
+/// The failure that there is no such slot.
+pub(super) fn missing() -> Failure {
+    Failure::new(Exit::NotFound, "no such key; see: secretctl key list")
+}
+
+fn row(key: &KeyInfo) -> [String; 3] {
+    [key.id.to_string(), kind(key.kind).to_owned(), key.created_at.to_string()]
+}
+
+const fn kind(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Passphrase => "passphrase",
+        KeyKind::KeyFile => "key file",
+        KeyKind::Credential => "systemd credential",
+        KeyKind::Recovery => "recovery key",
+        KeyKind::KeyProvider => "key provider",
+    }
+}
+
+fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failure> {
+    // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
+    session.open_vault()?;
+    let (request, made) = new_key(args)?;
+    let outcome = session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?);
+    if let (Err(failure), Some(path)) = (&outcome, made) {
+        // Only after a clear no: without an answer the vault may open with this key.
+        if failure.is_refusal() {
+            let _ = fs::remove_file(path);
+        }
+    }
+    let answer = outcome?;
+    let AddKeyReply { key, recovery_key } = answer.parse()?;
+    let Some(recovery_key) = recovery_key else {
+        output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
+        return if output.json { output::answer_line(&answer.body) } else { Ok(()) };
+    };
+    output::say(&format!("added a recovery key, id {}; write it down, it is shown this once:", key.id));
+    if output.json { output::answer_line(&answer.body) } else { init::show_recovery_key(&recovery_key) }
+}
+
+/// The request, and the key file that had to be made for it.
+fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failure> {
+    let none = AddKeyRequest::default();
+    if args.recovery {
+        return Ok((AddKeyRequest { recovery: true, ..none }, None));
+    }
+    if args.credential || args.key_provider.is_some() {
+        let (credential, key_provider) = (args.credential, args.key_provider.clone());
+        return Ok((AddKeyRequest { credential, key_provider, ..none }, None));
+    }
+    let Some(path) = &args.key_file else {
+        let passphrase = match &args.passphrase_file {
+            Some(path) => input::key(path, "--passphrase-file")?,
+            None => init::ask_new("name a file with --passphrase-file")?,
+        };
+        return Ok((AddKeyRequest { passphrase: Some(passphrase), ..none }, None));
+    };
+    let (path, text) = init::key_path(path)?;
+    let made = init::make_key_file(&path)
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot make the key file: {error}")))?;
+    Ok((AddKeyRequest { key_file: Some(text), ..none }, made.then_some(path)))
+}
+
+fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs) -> Result<(), Failure> {
+    let id = id(&args.id)?;
+    let session = open()?;
+    let key = slots(&session)?.into_iter().find(|key| key.id == id).ok_or_else(missing)?;
+    if !args.yes && !confirmed(&key)? {
+        return Err(Failure::new(Exit::Other, "nothing was removed"));
+    }
+    session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
+    output::say(&format!("removed the {}; backups made before still open with it", kind(key.kind)));
+    Ok(())
+}
+
+fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
+    let question = format!("remove the {} added {}?", kind(key.kind), key.created_at);
+    prompt::confirm(&question).map_err(|error| match error {
+        prompt::Error::NoTerminal => Failure::new(
+            Exit::Usage,
+            "removing a key cannot be undone and there is no terminal to ask on; say --yes",
+        ),
+        prompt::Error::Interrupted
+        | prompt::Error::Cancelled
+        | prompt::Error::Unprintable
+        | prompt::Error::SeveralLines
+        | prompt::Error::Io(_) => Failure::new(Exit::Other, error.to_string()),
+    })
+}

@@ -1,0 +1,74 @@
+//! `passwd`: a new passphrase in the place of an old one, in one step. The old one is asked for even if the vault is
+//! open: an unattended terminal must not be enough.
+
+use std::path::{Path, PathBuf};
+
+use hyper::Method;
+use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
+use secrets_proto::{SensitiveString, Uuid};
+
+use super::{init, key};
+use crate::call::Call;
+use crate::cli::PasswdArgs;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{input, output, prompt};
+
+pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &PasswdArgs) -> Result<(), Failure> {
+    let wanted = args.id.as_deref().map(key::id).transpose()?;
+    let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+    if is_stdin(&args.old_passphrase_file) && is_stdin(&args.new_passphrase_file) {
+        return Err(Failure::new(Exit::Usage, "stdin holds one passphrase; name a file for the other"));
+    }
+    let session = open()?;
+    session.unlock(&UnlockRequest { passphrase: Some(old(args)?), ..UnlockRequest::default() })?;
+    let slot = choose(key::slots(&session)?, wanted)?;
+    let new = match &args.new_passphrase_file {
+        Some(path) => input::key(path, "--new-passphrase-file")?,
+        None => init::ask_new("name a file with --new-passphrase-file")?,
+    };
+    let request = AddKeyRequest { passphrase: Some(new), replaces: Some(slot), ..AddKeyRequest::default() };
+    session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?)?;
+    output::say(
+        "the passphrase is changed; backups made before still open with the old one, see: secretctl rotate --help",
+    );
+    Ok(())
+}
+
+fn old(args: &PasswdArgs) -> Result<SensitiveString, Failure> {
+    match &args.old_passphrase_file {
+        Some(path) => input::key(path, "--old-passphrase-file"),
+        None => prompt::hidden("present passphrase: ").map_err(|error| {
+            error.into_failure("nothing was changed", "name a file with --old-passphrase-file")
+        }),
+    }
+}
+
+/// The slot to replace: the one that was named, or the only one, or the one that a person chooses.
+fn choose(mut slots: Vec<KeyInfo>, wanted: Option<Uuid>) -> Result<Uuid, Failure> {
+    slots.retain(|slot| slot.kind == KeyKind::Passphrase);
+    if let Some(wanted) = wanted {
+        let found = slots.iter().find(|slot| slot.id == wanted);
+        return found.map(|slot| slot.id).ok_or_else(|| {
+            Failure::new(Exit::NotFound, "no passphrase has this id; see: secretctl key list")
+        });
+    }
+    if let [only] = slots.as_slice() {
+        return Ok(only.id);
+    }
+    if slots.is_empty() {
+        let text = "the vault has no passphrase; add one with: secretctl key add --passphrase";
+        return Err(Failure::new(Exit::NotFound, text));
+    }
+    let several = || {
+        let text = "the vault has several passphrases; say which by --id, secretctl key list shows them";
+        Failure::new(Exit::Usage, text)
+    };
+    let shown: Vec<String> =
+        (1..).zip(&slots).map(|(n, slot)| format!("{n}) added {}", slot.created_at)).collect();
+    let answer =
+        prompt::line(&format!("replace which passphrase? {}: ", shown.join("  "))).map_err(|_| several())?;
+    let number: Option<usize> = answer.parse().ok();
+    let chosen = number.and_then(|number| slots.get(number.checked_sub(1)?));
+    chosen.map(|slot| slot.id).ok_or_else(several)
+}

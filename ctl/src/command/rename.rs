@@ -1,0 +1,32 @@
+//! `rename`: another name for the same secret.
+
+use hyper::Method;
+use secrets_proto::SecretName;
+use secrets_proto::secret::PatchSecret;
+
+use crate::call::Call;
+use crate::cli::RenameArgs;
+use crate::failure::{Exit, Failure};
+use crate::lookup::Wanted;
+use crate::output::{self, Output};
+use crate::providers;
+use crate::session::Session;
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &RenameArgs,
+) -> Result<(), Failure> {
+    let wanted = Wanted::parse(&args.old)?;
+    if providers::looks_like_key(&args.new) {
+        return Err(Failure::new(Exit::Usage, "the new name looks like a value; choose another"));
+    }
+    let patch = PatchSecret { name: Some(SecretName::parse(&args.new)?), ..PatchSecret::default() };
+    let session = open()?;
+    let old = wanted.get(&session)?.secret;
+    let call = Call::new(Method::PATCH, &format!("/user/secrets/{}", old.id)).json(&patch)?;
+    let answer = session.call(&call)?;
+    let new: secrets_proto::secret::Secret = answer.parse()?;
+    output::say(&format!("renamed {} to {}", old.name, new.name));
+    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+}

@@ -1,0 +1,45 @@
+//! `restore`: takes a secret out of the trash.
+
+use hyper::Method;
+use secrets_proto::Selector;
+use secrets_proto::secret::{TrashList, TrashedSecret};
+
+use crate::call::Call;
+use crate::cli::RestoreArgs;
+use crate::failure::{Exit, Failure};
+use crate::lookup::Wanted;
+use crate::output::{self, Output};
+use crate::session::Session;
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &RestoreArgs,
+) -> Result<(), Failure> {
+    let wanted = Wanted::parse(&args.name)?;
+    let session = open()?;
+    let TrashList { secrets, .. } = session.fetch(&Call::get("/user/secrets/trash"))?;
+    let shown = wanted.to_string();
+    let wanted = wanted.into_selector();
+    let mut found = secrets.iter().filter(|trashed| is(&wanted, trashed));
+    let Some(newest) = found.next() else {
+        let text = format!("not in the trash: {shown}; see: secretctl trash");
+        return Err(Failure::new(Exit::NotFound, text));
+    };
+    let call = Call::new(Method::POST, &format!("/user/secrets/{}/restore", newest.secret.id));
+    let answer = session.call(&call)?;
+    let older = match found.count() {
+        0 => String::new(),
+        count => format!("; {count} older of that name stay in the trash, to be restored by id"),
+    };
+    output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
+    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+}
+
+fn is(wanted: &Selector, trashed: &TrashedSecret) -> bool {
+    match wanted {
+        Selector::Name(name) => *name == trashed.secret.name,
+        Selector::Id(id) => *id == trashed.secret.id,
+        Selector::Glob(_) => false,
+    }
+}

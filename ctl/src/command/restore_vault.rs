@@ -1,0 +1,153 @@
+//! `restore-vault`: a backup takes the vault's place. Whether it opens and is whole shows only once the daemon has it;
+//! until then there is a way back, taken here or told.
+
+use hyper::Method;
+use rustix::process::Pid;
+use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
+use secrets_proto::{ErrorType, Timestamp};
+
+use super::{unlock, verify};
+use crate::call::{Answer, Call};
+use crate::cli::RestoreVaultArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::vault_file::{self, Holder, Lock, Locking, Replaced, VaultDir};
+use crate::{environment, prompt};
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &RestoreVaultArgs,
+) -> Result<(), Failure> {
+    let mut backup = vault_file::open_backup(&args.file)?;
+    let path = environment::data_dir(args.data_dir.as_deref())?;
+    let mut session = open()?;
+    if args.data_dir.is_some() {
+        session = session.with_data_dir(&path);
+    }
+    let dir = VaultDir::open(path)?;
+    if dir.is_the_vault(&backup) {
+        return Err(Failure::new(Exit::Invalid, "this is the vault itself; name a backup of it"));
+    }
+    let lock = lock(&session, &dir)?;
+    // Asked before anything is changed: whoever gives up here has lost nothing.
+    let key = key(args)?;
+    let new = dir.bring_in(&lock, &mut backup).map_err(|error| {
+        Failure::new(Exit::Other, format!("cannot copy the backup, nothing was changed: {error}"))
+    })?;
+    let replaced = dir.replace(&lock, &new, Timestamp::now());
+    if let Err(error) = replaced.outcome() {
+        let failure = Failure::new(Exit::Other, format!("cannot replace the vault: {error}"));
+        let _ = std::fs::remove_file(new);
+        return Err(taken_back(&failure, replaced.undo(&lock), &replaced));
+    }
+    if let Some(kept) = replaced.kept() {
+        output::say(&format!("the vault that was there is kept as {}", kept.display()));
+    }
+    drop(lock);
+    match accept(&session, &dir, &key) {
+        Ok(answer) => {
+            output::say("the backup is the vault now, and open");
+            verify::show(output, &answer)
+        }
+        Err(NotAccepted { failure, unclear: false }) => Err(way_back(&failure, &dir, &replaced)),
+        Err(NotAccepted { failure, unclear: true }) => {
+            let text = format!(
+                "{failure}; the backup is in place, finish by: secretctl verify --accept-restore; or stop secretsd and go back by: {}",
+                replaced.by_hand()
+            );
+            Err(Failure::new(failure.exit(), text))
+        }
+    }
+}
+
+/// The lock on the vault, which a daemon that has no vault yet gives up for it.
+fn lock(session: &Session, dir: &VaultDir) -> Result<Lock, Failure> {
+    let failed = |error| Failure::new(Exit::Other, format!("cannot lock the vault's directory: {error}"));
+    let holder = match dir.lock().map_err(failed)? {
+        Locking::Ours(lock) => return Ok(lock),
+        Locking::Held(holder) => holder,
+    };
+    let running = in_use(&holder);
+    let has_none = |status: VaultStatus| status.state == VaultState::Uninitialized;
+    if dir.has_vault() || !session.status_if_running().is_ok_and(has_none) {
+        return Err(running);
+    }
+    let lock = holder.stop().map_err(|_| running)?;
+    output::say("secretsd ran without a vault; it was stopped and is started again");
+    Ok(lock)
+}
+
+fn in_use(holder: &Holder) -> Failure {
+    let how = match holder.pid().map(Pid::as_raw_nonzero) {
+        Some(pid) => format!("systemctl --user stop secretsd.service, or: kill {pid}"),
+        None => "systemctl --user stop secretsd.service".to_owned(),
+    };
+    Failure::new(Exit::Conflict, format!("secretsd uses the vault; stop the daemon first: {how}"))
+}
+
+fn key(args: &RestoreVaultArgs) -> Result<UnlockRequest, Failure> {
+    if let Some(request) = unlock::request(&args.key)? {
+        return Ok(request);
+    }
+    let passphrase = prompt::hidden("passphrase of the backup: ").map_err(|error| {
+        error.into_failure(
+            "nothing was changed",
+            "name a file with --passphrase-file, --key-file or --recovery-key-file",
+        )
+    })?;
+    Ok(UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() })
+}
+
+struct NotAccepted {
+    failure: Failure,
+    /// Whether the daemon may have done it after all.
+    unclear: bool,
+}
+
+impl From<Failure> for NotAccepted {
+    fn from(failure: Failure) -> Self {
+        Self { failure, unclear: false }
+    }
+}
+
+/// Starts the daemon on the restored vault, opens it, and has it verified and accepted.
+fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answer, NotAccepted> {
+    session.status()?;
+    // The daemon that answers must be one that has this vault.
+    if let Ok(Locking::Ours(_)) = dir.lock() {
+        let text = "the daemon that answers has another vault; stop it, or name its directory by --data-dir";
+        return Err(Failure::new(Exit::Conflict, text).into());
+    }
+    session.unlock(key)?;
+    let call = Call::new(Method::POST, "/vault/verify").json(&VerifyRequest { accept_restore: true });
+    session.call_as_is(&call.map_err(Failure::from)?).map_err(|failure| {
+        let unclear = matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError));
+        NotAccepted { failure, unclear }
+    })
+}
+
+/// Stops the daemon that was started and puts the old vault back.
+fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
+    let lock = dir.lock().and_then(|locking| match locking {
+        Locking::Ours(lock) => Ok(lock),
+        Locking::Held(holder) => holder.stop(),
+    });
+    taken_back(failure, lock.and_then(|lock| replaced.undo(&lock)), replaced)
+}
+
+/// What to say after the old vault was put back, or was not.
+fn taken_back(failure: &Failure, undone: std::io::Result<()>, replaced: &Replaced) -> Failure {
+    let text = match undone {
+        Ok(()) if replaced.kept().is_some() => {
+            format!("{failure}; the backup was not restored, the vault that was there is back in its place")
+        }
+        Ok(()) => format!("{failure}; the backup was not restored, there is no vault as before"),
+        Err(error) => format!(
+            "{failure}; the backup was not restored, and going back failed: {error}; stop secretsd, then: {}",
+            replaced.by_hand()
+        ),
+    };
+    Failure::new(failure.exit(), text)
+}

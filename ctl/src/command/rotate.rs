@@ -1,0 +1,76 @@
+//! `rotate`: a new data key. The recovery key is the answer; everything said around it goes to stderr.
+
+use hyper::Method;
+use secrets_proto::ErrorType;
+use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
+
+use super::init;
+use crate::call::{Answer, Call};
+use crate::cli::RotateArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::{input, prompt};
+
+pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
+    let answer = rotate(session, &key(args)?)?;
+    let reply: RotateReply = answer.parse()?;
+    let removed = match reply.keys_removed {
+        0 => "no other key was removed".to_owned(),
+        1 => "1 other key was removed".to_owned(),
+        count => format!("{count} other keys were removed"),
+    };
+    output::say(&format!("the vault has a new data key; {removed}; see: secretctl key list"));
+    output::say("the old recovery key is void; write down the new one, it is shown this once:");
+    let shown = if output.json {
+        output::answer_line(&answer.body)
+    } else {
+        init::show_recovery_key(&reply.recovery_key)
+    };
+    shown.map_err(|_| {
+        let text = "the vault is rotated, but its recovery key could not be written; get another by: secretctl key add --recovery";
+        Failure::new(Exit::Other, text)
+    })
+}
+
+fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
+    if let Some(path) = &args.key_file {
+        return Ok(InitRequest { key_file: Some(init::key_path(path)?.1), ..InitRequest::default() });
+    }
+    let passphrase = match &args.passphrase_file {
+        Some(path) => input::key(path, "--passphrase-file")?,
+        None => {
+            output::say(
+                "this encrypts the whole vault under a new key; only your passphrase and a new recovery key will open it",
+            );
+            prompt::hidden("passphrase of the vault: ").map_err(|error| {
+                error.into_failure("nothing was rotated", "name a file with --passphrase-file or --key-file")
+            })?
+        }
+    };
+    Ok(InitRequest { passphrase: Some(passphrase), ..InitRequest::default() })
+}
+
+/// Rotates; a locked vault is opened with the same key before.
+fn rotate(session: &Session, key: &InitRequest) -> Result<Answer, Failure> {
+    let call = Call::new(Method::POST, "/vault/rotate").json(key)?;
+    match session.call_as_is(&call) {
+        Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
+            let InitRequest { passphrase, key_file, .. } = key.clone();
+            session.unlock(&UnlockRequest { passphrase, key_file, ..UnlockRequest::default() })?;
+            session.call_as_is(&call).map_err(unclear)
+        }
+        outcome => outcome.map_err(unclear),
+    }
+}
+
+/// Without an answer it may have been done, and its recovery key is lost.
+fn unclear(failure: Failure) -> Failure {
+    if !matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError)) {
+        return failure;
+    }
+    let text = format!(
+        "{failure}; if secretctl key list shows new keys, get a recovery key by: secretctl key add --recovery"
+    );
+    Failure::new(failure.exit(), text)
+}

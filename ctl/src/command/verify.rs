@@ -1,0 +1,42 @@
+//! `verify`: has the daemon read everything, and says whether it is authentic and as new as it was.
+
+use hyper::Method;
+use secrets_proto::vault::{VerifyReply, VerifyRequest};
+
+use crate::call::{Answer, Call};
+use crate::cli::VerifyArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+
+/// What to do about a vault that is older than it was.
+pub(super) const ROLLED_BACK: &str = "the vault is older than it was, so it is read-only; put the newer vault back, or keep this one by: secretctl verify --accept-restore";
+
+pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Result<(), Failure> {
+    let call = Call::new(Method::POST, "/vault/verify")
+        .json(&VerifyRequest { accept_restore: args.accept_restore })?;
+    let answer = session.call(&call)?;
+    if session.status()?.rolled_back {
+        return Err(Failure::new(Exit::DaemonFailed, ROLLED_BACK));
+    }
+    output::say("all of it is authentic");
+    show(output, &answer)
+}
+
+/// Writes what was read.
+pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let counts: VerifyReply = answer.parse()?;
+    let lines = [
+        ("secrets", counts.secrets),
+        ("in the trash", counts.trashed),
+        ("values", counts.values),
+        ("tokens", counts.tokens),
+        ("credentials", counts.credentials),
+        ("audit entries", counts.audit_entries),
+    ];
+    let text: String = lines.iter().map(|(title, count)| format!("{title:<13} {count}\n")).collect();
+    output::answer(text.as_bytes())
+}

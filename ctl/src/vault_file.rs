@@ -1,0 +1,468 @@
+//! The vault as files, for the two commands that move it as a whole: how a vault's file is recognised, its
+//! directory and lock by the daemon's own rules, and how one vault takes the place of another so that a crash at
+//! any moment loses neither. It cannot look inside: that takes the daemon and a key.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use secrets_proto::Timestamp;
+
+use crate::failure::{Exit, Failure};
+
+/// What a vault's file begins with, and its application id further on.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const APPLICATION: (usize, &[u8; 4]) = (68, b"SecD");
+
+/// What SQLite keeps beside a database; with another database of the same name it would do harm.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// How long a daemon that was told to stop may take: it lets requests finish for 5 s and closes the vault.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Whether a file that begins like this is a vault.
+pub(crate) fn is_vault(beginning: &[u8]) -> bool {
+    let (at, id) = APPLICATION;
+    beginning.starts_with(MAGIC) && beginning.get(at..at + id.len()) == Some(id)
+}
+
+/// Opens a backup: a regular file that is a vault as a whole, with nothing beside it that belongs to it.
+pub(crate) fn open_backup(path: &Path) -> Result<File, Failure> {
+    let unreadable = |error: io::Error| {
+        let absent = error.kind() == io::ErrorKind::NotFound;
+        let exit = if absent { Exit::NotFound } else { Exit::Other };
+        Failure::new(exit, format!("cannot read the backup: {error}"))
+    };
+    let no_backup = |why: &str| Err(Failure::new(Exit::Invalid, format!("this is no backup: {why}")));
+    // NONBLOCK: a FIFO must be recognised, not waited for.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return no_backup("not a regular file");
+    }
+    let mut beginning = Vec::new();
+    (&file).take(100).read_to_end(&mut beginning).map_err(unreadable)?;
+    if !is_vault(&beginning) {
+        return no_backup("not a vault of secretsd; name a file that `secretctl backup` has written");
+    }
+    if fs::metadata(with_suffix(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0) {
+        return no_backup(
+            "there is a -wal file beside it, so it is a copy of a vault in use, and not all of it",
+        );
+    }
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    Ok(file)
+}
+
+/// The directory in which the daemon keeps the vault.
+#[derive(Debug)]
+pub(crate) struct VaultDir(PathBuf);
+
+/// The vault's lock, held until dropped: meanwhile no daemon starts.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// What came of trying to lock the vault.
+#[derive(Debug)]
+pub(crate) enum Locking {
+    /// It is ours.
+    Ours(Lock),
+    /// A daemon has it.
+    Held(Holder),
+}
+
+/// A daemon that has the vault.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    file: File,
+    pid: Option<Pid>,
+}
+
+impl VaultDir {
+    /// The directory at `path`, which must be as the daemon wants it; made if absent.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(Exit::Other, format!("cannot use the vault's directory {}: {error}", path.display()))
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let metadata = fs::symlink_metadata(&path).map_err(failed)?;
+        let ours = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
+        if !ours || metadata.mode() & 0o077 != 0 {
+            let text = format!("{} must be a directory of yours with mode 0700; change it", path.display());
+            return Err(Failure::new(Exit::NotAllowed, text));
+        }
+        Ok(Self(path))
+    }
+
+    /// The vault's file.
+    pub(crate) fn vault(&self) -> PathBuf {
+        self.0.join("vault.db")
+    }
+
+    /// Whether there is a vault.
+    pub(crate) fn has_vault(&self) -> bool {
+        fs::symlink_metadata(self.vault()).is_ok()
+    }
+
+    /// Whether this file is the vault itself.
+    pub(crate) fn is_the_vault(&self, file: &File) -> bool {
+        let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        file.metadata().ok().zip(fs::metadata(self.vault()).ok()).is_some_and(|(a, b)| same(a, b))
+    }
+
+    /// Takes the lock if no daemon has it. It does not wait.
+    pub(crate) fn lock(&self) -> io::Result<Locking> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(self.0.join("vault.lock"))?;
+        if !try_lock(&file)? {
+            let pid = read_pid(&mut file)?;
+            return Ok(Locking::Held(Holder { file, pid }));
+        }
+        // For a daemon that is started meanwhile and says who was first.
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Locking::Ours(Lock { _file: file }))
+    }
+
+    /// Copies a backup beside the vault, under a name of no meaning to the daemon. Durable when this returns.
+    pub(crate) fn bring_in(&self, _lock: &Lock, backup: &mut File) -> io::Result<PathBuf> {
+        let path = with_suffix(&self.vault(), ".restore");
+        remove_if_there(&path)?;
+        let written = (|| {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let length = io::copy(backup, &mut file)?;
+            if length != backup.metadata()?.len() {
+                return Err(io::Error::other("the backup changes while it is read"));
+            }
+            file.sync_all()
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        written.map(|()| path)
+    }
+
+    /// Puts the file in the vault's place and keeps what is there under another name. If this fails, all is as it was,
+    /// or [`Replaced::undo`] makes it so.
+    pub(crate) fn replace(&self, _lock: &Lock, by: &Path, now: Timestamp) -> Replaced {
+        let kept = self.free_name(now);
+        let mut replaced =
+            Replaced { vault: self.vault(), kept, had_vault: false, placed: false, outcome: Ok(()) };
+        replaced.outcome = replaced.put(by);
+        replaced
+    }
+
+    fn free_name(&self, now: Timestamp) -> PathBuf {
+        let time: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        let plain = with_suffix(&self.vault(), &format!(".before-restore-{time}"));
+        let numbered = (2..).map(|n| with_suffix(&plain, &format!("-{n}")));
+        let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+        std::iter::once(plain.clone()).chain(numbered).find(|path| !taken(path)).unwrap_or(plain)
+    }
+}
+
+impl Holder {
+    /// Which process it is, if it says so.
+    pub(crate) const fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
+    /// Tells it to stop, and takes its lock when it has.
+    pub(crate) fn stop(mut self) -> io::Result<Lock> {
+        let unknown = || io::Error::other("it does not say which process it is");
+        let pid = self.pid.ok_or_else(unknown)?;
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Some(process),
+            Err(Errno::SRCH) => None,
+            Err(error) => return Err(error.into()),
+        };
+        // The descriptor is the holder's only if the holder is still there now that it is open.
+        if let Some(process) = process
+            && !try_lock(&self.file)?
+        {
+            if read_pid(&mut self.file)? != Some(pid) {
+                return Err(unknown());
+            }
+            pidfd_send_signal(process, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while !try_lock(&self.file)? {
+            if Instant::now() >= deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(Lock { _file: self.file })
+    }
+}
+
+/// A vault that took another's place, or was to.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    vault: PathBuf,
+    kept: PathBuf,
+    /// Whether there was a vault, which then has its second name.
+    had_vault: bool,
+    /// Whether the other vault is in its place.
+    placed: bool,
+    outcome: io::Result<()>,
+}
+
+impl Replaced {
+    /// What came of it.
+    pub(crate) const fn outcome(&self) -> &io::Result<()> {
+        &self.outcome
+    }
+
+    /// Where the vault is that was there before, if there was one.
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        self.had_vault.then_some(self.kept.as_path())
+    }
+
+    /// The commands that put the old vault back by hand, once no daemon runs.
+    pub(crate) fn by_hand(&self) -> String {
+        let vault = self.vault.display();
+        let remove = format!("rm -f {vault}-wal");
+        if !self.had_vault {
+            return format!("{remove} {vault}");
+        }
+        let kept = self.kept.display();
+        let journal = with_suffix(&self.kept, "-wal");
+        let more = if journal.exists() { format!(" && mv {kept}-wal {vault}-wal") } else { String::new() };
+        format!("{remove} && mv {kept} {vault}{more}")
+    }
+
+    /// Links first, so that the old vault has two names before it loses one. What belongs to it goes before the new
+    /// vault comes: with that it would do harm.
+    fn put(&mut self, new: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(&self.vault) {
+            Ok(metadata) if metadata.is_file() => {
+                fs::hard_link(&self.vault, &self.kept)?;
+                self.had_vault = true;
+            }
+            Ok(_) => return Err(io::Error::other("what is in the vault's place is not a regular file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        for suffix in COMPANIONS {
+            match fs::hard_link(with_suffix(&self.vault, suffix), with_suffix(&self.kept, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.sync()?;
+        self.remove_companions()?;
+        self.sync()?;
+        fs::rename(new, &self.vault)?;
+        self.placed = true;
+        self.sync()
+    }
+
+    /// Puts the old vault back. The other one is gone then; its backup is where it was.
+    pub(crate) fn undo(&self, _lock: &Lock) -> io::Result<()> {
+        if self.placed {
+            self.remove_companions()?;
+        }
+        match (self.placed, self.had_vault) {
+            (true, true) => fs::rename(&self.kept, &self.vault)?,
+            (true, false) => remove_if_there(&self.vault)?,
+            (false, true) => remove_if_there(&self.kept)?,
+            (false, false) => {}
+        }
+        for suffix in COMPANIONS {
+            let kept = with_suffix(&self.kept, suffix);
+            match fs::rename(&kept, with_suffix(&self.vault, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // Two names of one file: renaming one to the other leaves both.
+            remove_if_there(&kept)?;
+        }
+        self.sync()
+    }
+
+    fn remove_companions(&self) -> io::Result<()> {
+        COMPANIONS.iter().try_for_each(|suffix| remove_if_there(&with_suffix(&self.vault, suffix)))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_parent(&self.vault)
+    }
+}
+
+/// Makes the names beside a path durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_pid(file: &mut File) -> io::Result<Option<Pid>> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(32).read_to_string(&mut text)?;
+    Ok(text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn vault(content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 100];
+        bytes[..16].copy_from_slice(MAGIC);
+        bytes[68..72].copy_from_slice(b"SecD");
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    fn place() -> (tempfile::TempDir, VaultDir, Lock) {
+        let base = tempfile::tempdir().unwrap();
+        let dir = VaultDir::open(base.path().join("data")).unwrap();
+        let Locking::Ours(lock) = dir.lock().unwrap() else { panic!("the lock is held") };
+        (base, dir, lock)
+    }
+
+    fn names(dir: &VaultDir) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&dir.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    const NOW: &str = "2026-04-15T12:00:00Z";
+    const KEPT: &str = "vault.db.before-restore-20260415T120000Z";
+
+    fn bring_in(base: &tempfile::TempDir, dir: &VaultDir, lock: &Lock) -> PathBuf {
+        let path = base.path().join("backup");
+        fs::write(&path, vault(b"new")).unwrap();
+        dir.bring_in(lock, &mut open_backup(&path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_a_whole_vault_is_a_backup() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("file");
+        assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::NotFound);
+        assert_eq!(open_backup(base.path()).unwrap_err().exit(), Exit::Invalid);
+        let mut other = vault(b"");
+        other[70] = b'x';
+        for bad in [&b""[..], MAGIC, &other, &vault(b"")[..71]] {
+            fs::write(&path, bad).unwrap();
+            assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::Invalid);
+        }
+        fs::write(&path, vault(b"x")).unwrap();
+        open_backup(&path).unwrap();
+        fs::write(base.path().join("file-wal"), "frames").unwrap();
+        assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::Invalid);
+    }
+
+    #[test]
+    fn the_old_vault_is_kept_with_all_that_belongs_to_it_and_comes_back() {
+        let (base, dir, lock) = place();
+        fs::write(dir.vault(), "old").unwrap();
+        fs::write(dir.0.join("vault.db-wal"), "old frames").unwrap();
+        let new = bring_in(&base, &dir, &lock);
+        assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o600);
+        let replaced = dir.replace(&lock, &new, Timestamp::parse(NOW).unwrap());
+        assert!(replaced.outcome().is_ok());
+        assert_eq!(fs::read(dir.vault()).unwrap(), vault(b"new"));
+        assert_eq!(names(&dir), ["vault.db", KEPT, &format!("{KEPT}-wal"), "vault.lock"]);
+        assert_eq!(replaced.kept(), Some(dir.0.join(KEPT).as_path()));
+
+        // What the restored vault left must not meet the old one.
+        fs::write(dir.0.join("vault.db-wal"), "new frames").unwrap();
+        replaced.undo(&lock).unwrap();
+        assert_eq!(names(&dir), ["vault.db", "vault.db-wal", "vault.lock"]);
+        assert_eq!(fs::read(dir.vault()).unwrap(), b"old");
+        assert_eq!(fs::read(dir.0.join("vault.db-wal")).unwrap(), b"old frames");
+    }
+
+    #[test]
+    fn a_replacement_that_fails_half_way_can_be_undone() {
+        let (_base, dir, lock) = place();
+        fs::write(dir.vault(), "old").unwrap();
+        fs::write(dir.0.join("vault.db-wal"), "old frames").unwrap();
+        let replaced = dir.replace(&lock, Path::new("/nonexistent"), Timestamp::parse(NOW).unwrap());
+        assert!(replaced.outcome().is_err());
+        replaced.undo(&lock).unwrap();
+        assert_eq!(names(&dir), ["vault.db", "vault.db-wal", "vault.lock"]);
+        assert_eq!(fs::read(dir.vault()).unwrap(), b"old");
+    }
+
+    #[test]
+    fn without_an_old_vault_there_is_none_again() {
+        let (base, dir, lock) = place();
+        let new = bring_in(&base, &dir, &lock);
+        let replaced = dir.replace(&lock, &new, Timestamp::parse(NOW).unwrap());
+        assert!(replaced.outcome().is_ok() && dir.has_vault());
+        assert_eq!(replaced.kept(), None);
+        replaced.undo(&lock).unwrap();
+        assert_eq!(names(&dir), ["vault.lock"]);
+    }
+
+    #[test]
+    fn two_restores_in_one_second_keep_two_vaults() {
+        let (base, dir, lock) = place();
+        fs::write(dir.vault(), "first").unwrap();
+        for _ in 0..2 {
+            let new = bring_in(&base, &dir, &lock);
+            assert!(dir.replace(&lock, &new, Timestamp::parse(NOW).unwrap()).outcome().is_ok());
+        }
+        assert_eq!(fs::read(dir.0.join(KEPT)).unwrap(), b"first");
+        assert_eq!(fs::read(dir.0.join(format!("{KEPT}-2"))).unwrap(), vault(b"new"));
+    }
+
+    #[test]
+    fn the_lock_keeps_others_out_and_says_whose_it_is() {
+        let (_base, dir, lock) = place();
+        let Locking::Held(holder) = dir.lock().unwrap() else { panic!("locked twice") };
+        assert_eq!(holder.pid(), Some(rustix::process::getpid()));
+        drop(lock);
+        assert!(matches!(dir.lock().unwrap(), Locking::Ours(_)));
+        fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(VaultDir::open(dir.0).unwrap_err().exit(), Exit::NotAllowed);
+    }
+}
