@@ -348,3 +348,49 @@ fn a_stranger_to_sqlite_sees_no_name_and_no_value() {
     }
     canary::assert_absent(&env.data_dir(), &["CANARY_NAME", "canary-value", "canary-provider"]);
 }
+
+/// The sealed content of every record in a vault that nobody has open.
+fn sealed_content(env: &Env) -> Vec<Vec<u8>> {
+    let file = rusqlite::Connection::open(env.data_dir().join("vault.db")).unwrap();
+    let mut statement = file.prepare("SELECT sealed FROM record").unwrap();
+    statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// How many of these are still somewhere in the vault's files.
+fn still_there(env: &Env, sealed: &[Vec<u8>]) -> usize {
+    let files: Vec<Vec<u8>> =
+        canary::files_under(&env.data_dir()).iter().map(|path| fs::read(path).unwrap()).collect();
+    // The first bytes are the version and the random salt and nonce: enough to know it by.
+    let is_there =
+        |blob: &Vec<u8>| files.iter().any(|file| file.windows(29).any(|window| window == &blob[..29]));
+    sealed.iter().filter(|blob| is_there(blob)).count()
+}
+
+#[test]
+fn old_ciphertext_leaves_the_files() {
+    let mut env = Env::new(programs!());
+    let key = env.private_file("key", [7; 32]);
+    env.start();
+    env.post("/vault/init", &json!({ "key_file": key })).expect(201);
+    let unlock = json!({ "key_file": key });
+    let id = env.store("GONE", &"x".repeat(5_000))["id"].as_str().unwrap().to_owned();
+    env.stop();
+    let gone = sealed_content(&env);
+    assert_eq!((gone.len(), still_there(&env, &gone)), (2, 2));
+
+    // Purged: the answer says that it has left the disk.
+    env.start();
+    env.post("/vault/unlock", &unlock).expect(200);
+    env.store("KEPT", "y");
+    let purged = env.request("DELETE", &format!("/user/secrets/{id}?purge=true")).send();
+    assert_eq!(purged.status, 204);
+    assert_eq!(still_there(&env, &gone), 0);
+
+    // Rotated: neither rows nor slots of the old epoch are left.
+    env.stop();
+    let old = sealed_content(&env);
+    env.start();
+    env.post("/vault/unlock", &unlock).expect(200);
+    env.post("/vault/rotate", &unlock).expect(200);
+    assert_eq!((old.len(), still_there(&env, &old)), (2, 0));
+}

@@ -230,3 +230,16 @@ fn a_lock_does_not_wait_for_a_slow_request() {
     env.post("/vault/lock", &json!({})).expect(200);
     assert!(started.elapsed() < Duration::from_secs(4), "a slow request held the lock up");
 }
+
+#[test]
+fn a_vault_in_use_locks_itself_after_its_longest_time() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!("{CHEAP_KDF}[auto_lock]\nidle_seconds = 0\nmax_seconds = 1\n"));
+    env.start();
+    env.init();
+    env.store("A", "x");
+    let reveal = json!({ "secrets": ["A"], "purpose": "test" });
+    // Each reveal is a use, and does not put it off.
+    wait_until("locked by itself", || env.post("/user/secrets/reveal", &reveal).status == 403);
+    assert_eq!(env.state(), "locked");
+}

@@ -169,9 +169,8 @@ impl<'a> Batch<'a> {
         self.put(Some(&old), record, caller, AuditAction::Rollback)
     }
 
-    /// Destroys what has been in the trash for too long.
-    pub(super) fn empty_trash(&mut self, caller: &Caller) -> Result<(), Error> {
-        let now = Timestamp::now();
+    /// Destroys what has been in the trash for too long by `now`.
+    pub(super) fn empty_trash(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Error> {
         let due: Vec<Uuid> = self
             .catalog
             .all()

@@ -333,7 +333,7 @@ impl Keeper {
         }
         let opened = vault.in_batch(|batch| {
             batch.audit(caller, Event::done(action, Vec::new()))?;
-            batch.empty_trash(&Caller::daemon("trash"))
+            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())
         });
         match opened {
             Ok(committed) => self.residue |= committed.leaves_residue,

@@ -438,3 +438,20 @@ async fn files_of_the_vault_that_others_could_change_are_refused() {
     std::fs::remove_file(&log).unwrap();
     fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_trash_is_kept_for_thirty_days() {
+    let fixture = Fixture::new().await;
+    let id = fixture.create("a", "one").await.unwrap().secret.id;
+    fixture.create("b", "two").await.unwrap();
+    fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
+    for (days, left) in [(29, 1), (31, 0)] {
+        let now = Timestamp::now().saturating_add_seconds(days * 24 * 60 * 60);
+        let emptied =
+            fixture.vault.write(&fixture.owner, move |batch, caller| batch.empty_trash(caller, now));
+        emptied.await.unwrap();
+        assert_eq!(fixture.vault.trash(&fixture.owner).unwrap().total, left, "after {days} days");
+    }
+    assert_eq!(fixture.names(), ["B"]);
+    fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
+}
