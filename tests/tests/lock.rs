@@ -125,7 +125,9 @@ listener = socket.socket(socket.AF_UNIX)
 listener.bind(path)
 os.chmod(path, 0o600)
 listener.listen(64)
-os.dup2(listener.fileno(), 3, inheritable=True)
+if listener.fileno() != 3:
+    os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='api')
 os.execv(program[0], program)
 ";
