@@ -77,7 +77,8 @@ pub(crate) fn run(config: Config) -> Result<(), Error> {
     log_to_stderr(&config);
     // Reads and clears variables, so it comes before the first thread.
     let handover = Handover::take();
-    let handed = Bound::from_systemd()?;
+    // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
+    let handed = if handover.is_some() { None } else { Bound::from_systemd()? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(live(config, handed, handover));
     // Not waiting for a key derivation that nobody will hear of: the vault is closed already.

@@ -86,7 +86,12 @@ impl Handover {
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }
-        command.args(arguments).env(VARIABLE, self.describe()).exec()
+        command.args(arguments).env(VARIABLE, self.describe());
+        // They speak of what systemd handed to the first image, and would contradict what this one hands over.
+        for variable in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(variable);
+        }
+        command.exec()
     }
 
     /// What the image before handed over, if it did. Must be called before there are threads, once.

@@ -171,7 +171,9 @@ fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
         for (start, block) in source.blocks("impl Vault {") {
             for (at, _) in block.match_indices("fn ") {
                 let line_start = block[..at].rfind('\n').map_or(0, |at| at + 1);
-                if !block[line_start..at].trim_start().starts_with("pub") {
+                let visibility = block[line_start..at].trim_start();
+                // What stays inside the vault is not an operation, but how the operations reach its thread.
+                if !visibility.starts_with("pub") || visibility.starts_with("pub(super)") {
                     continue;
                 }
                 let signature = &block[at + 3..];
@@ -488,9 +490,16 @@ fn sqlite_and_cryptography_have_one_module_each() {
 #[test]
 fn every_vault_operation_takes_a_caller() {
     assert_none("check, act and audit happen behind a Caller", &every_operation_takes_a_caller(&daemon()));
-    let vault = one("daemon/src/vault/mod.rs");
-    let operations: usize =
-        vault.blocks("impl Vault {").iter().map(|(_, block)| block.matches("&Caller").count()).sum();
+    let operations: usize = ["daemon/src/vault/secrets.rs", "daemon/src/vault/custody.rs"]
+        .iter()
+        .flat_map(|path| {
+            one(path)
+                .blocks("impl Vault {")
+                .iter()
+                .map(|(_, block)| block.matches("&Caller").count())
+                .collect::<Vec<_>>()
+        })
+        .sum();
     assert!(operations > 10, "the check looks at {operations} operations: is the facade elsewhere?");
 
     let check = every_operation_takes_a_caller;

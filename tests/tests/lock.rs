@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use secretsd_tests::env::{CHEAP_KDF, Env};
+use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
+use secretsd_tests::harness::skip;
 use secretsd_tests::http::Answer;
 use secretsd_tests::{process, programs};
 use serde_json::json;
@@ -58,8 +59,10 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn memory_holds_nothing_after_a_lock() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can read the memory of a process that is not dumpable");
-        return;
+        return skip(
+            "memory after a lock",
+            "only root can read the memory of a process that is not dumpable",
+        );
     }
     let env = Env::started(programs!());
     let passphrase = canary(0, 40);
@@ -112,6 +115,40 @@ fn the_process_the_socket_and_the_token_stay() {
     let (status, said) = env.fail_to_start(env.daemon_command());
     assert_eq!(status.code(), Some(3), "{said}");
     assert!(said.contains(&pid.to_string()), "{said}");
+}
+
+/// Hands a listening socket to the program named after it, as systemd does, and becomes that program.
+const ACTIVATE: &str = r"
+import os, socket, sys
+path, program = sys.argv[1], sys.argv[2:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+os.chmod(path, 0o600)
+listener.listen(64)
+if listener.fileno() != 3:
+    os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='api')
+os.execv(program[0], program)
+";
+
+#[test]
+fn a_socket_that_was_handed_over_outlives_locks_and_the_daemon() {
+    let mut env = Env::new(programs!());
+    env.private_dir("run/secretsd");
+    let mut command = env.command("python3");
+    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(env.programs().daemon);
+    command.args(["--log-level", "debug"]);
+    env.start_as(command);
+    env.init();
+    let pid = env.pid();
+    for _ in 0..3 {
+        env.post("/vault/lock", &json!({})).expect(200);
+        assert_eq!((env.state(), env.listener()), ("locked".to_owned(), Some(pid)));
+        env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    }
+    assert!(env.stop().success(), "{}", env.log());
+    assert!(env.socket().exists(), "the socket's file is not the daemon's to remove");
 }
 
 #[test]

@@ -1,32 +1,28 @@
 //! The vault's thread: it alone touches the file and moves the vault from state to state. Requests reach it
 //! over a channel, in order; writes that wait together share one commit.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
-use tokio::sync::oneshot;
 
 use crate::audit::Event;
 use crate::caller::Caller;
-use crate::crypto;
-use crate::crypto::keys::{DataKey, Identity, Keys};
+use crate::crypto::keys::{DataKey, Identity};
 use crate::files;
-use crate::store::{HeaderRow, SlotRow, Store};
 
 use super::Error;
 use super::anchor::{self, Verdict};
 use super::ballast::Ballast;
-use super::batch::Batch;
-use super::manifest::Manifest;
+use super::command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
+use super::locked::{self, Locked, log_of};
 use super::reading::Reading;
 use super::shared::{Published, Shared, View};
-use super::slots::{self, NewSlot};
+use super::slots::NewSlot;
 use super::unlocked::Unlocked;
 
 /// The most writes that share a commit.
@@ -34,61 +30,6 @@ const BATCH: usize = 128;
 
 /// How soon after a commit its loose ends are tied up: removed content cut from the log, the anchor renewed.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// What the thread can be asked.
-pub(super) enum Command {
-    /// The key slots, to derive a key for one of them.
-    Slots(Reply<FoundSlots>),
-    /// Make the vault with these slots and open it.
-    Init(Caller, Vec<NewSlot>, Reply<()>),
-    /// Open the vault, unless it was locked after `locks` was read.
-    Unlock { caller: Caller, data: DataKey, locks: u64, reply: Reply<()> },
-    /// Wipe and close.
-    Lock(Caller, Reply<()>),
-    /// A write or reveal.
-    Write(Box<dyn Work>),
-    /// Something that reads the file.
-    Read(ReadTask),
-    /// Something that needs the open vault as a whole.
-    Whole(WholeTask),
-    /// Wipe, close and end the thread.
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// The key slots, and what is needed to use one.
-pub(super) struct FoundSlots {
-    pub(super) identity: Identity,
-    pub(super) slots: Vec<SlotRow>,
-    /// The MAC over header and slots, which tells whether they are still the same.
-    pub(super) header_mac: [u8; 32],
-    /// How often the vault was locked so far: a lock beats an unlock that began before it.
-    pub(super) locks: u64,
-}
-
-/// Where an answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// A write: run in a batch, answered once the batch is durable.
-pub(super) trait Work: Send {
-    /// Whether it leaves more room on the disk than before. Such a write may be run a second time.
-    fn frees_room(&self) -> bool;
-    /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
-    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
-    /// Answers with the result, or with what kept the batch from becoming durable.
-    fn answer(self: Box<Self>, committed: Result<(), Error>);
-}
-
-/// Reads an open vault, or learns why there is none, and answers.
-#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
-pub(super) struct ReadTask(pub(super) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
-
-/// Works on an open vault, or learns why there is none. The result is the answer, to be sent once what was done is
-/// published.
-#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
-pub(super) struct WholeTask(pub(super) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>);
-
-/// An answer to be sent.
-pub(super) struct Answer(pub(super) Box<dyn FnOnce() + Send>);
 
 /// The thread's state.
 pub(super) struct Keeper {
@@ -110,31 +51,6 @@ enum State {
     Uninitialized,
     Locked(Locked),
     Unlocked(Box<Unlocked>),
-}
-
-/// A vault without keys; the file may be open already, while a key is derived.
-#[derive(Default)]
-struct Locked {
-    store: Option<Store>,
-}
-
-impl Locked {
-    fn open(&mut self, path: &Path) -> Result<&Store, Error> {
-        if self.store.is_none() {
-            if !files::check_private_file(path)? {
-                return Err(Error::Corrupt("the vault's file has disappeared"));
-            }
-            files::check_private_file(&log_of(path))?;
-            self.store = Some(Store::open(path)?);
-        }
-        self.store.as_ref().ok_or(Error::Internal("the store is not open"))
-    }
-
-    fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
-        self.open(&path)?;
-        let store = self.store.ok_or(Error::Internal("the store is not open"))?;
-        Unlocked::open(path, store, data)
-    }
 }
 
 impl Keeper {
@@ -263,39 +179,11 @@ impl Keeper {
         if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
             return Err(Error::VaultMissing);
         }
-        let identity = Identity { vault: crypto::random()?, epoch: 1 };
-        let data = DataKey::generate()?;
-        let keys = Keys::derive(data, identity)?;
-        let rows = slots.iter().map(|slot| slot.to_row(&keys)).collect::<Result<Vec<_>, _>>()?;
-        let mut header = HeaderRow {
-            vault: identity.vault,
-            lineage: crypto::random()?,
-            epoch: identity.epoch,
-            mac: [0; 32],
-        };
-        header.mac = slots::header_mac(&keys, &header, &rows);
-        let manifest = Manifest::empty(header.mac).seal(&keys, &header.lineage)?;
-
-        // Made under another name, whole and durable, and only then given its own: a crash leaves no half vault,
-        // and a file that has appeared meanwhile is not overwritten.
-        let draft = self.path.with_extension("db.new");
-        files::remove_if_there(&draft)?;
-        files::remove_if_there(&log_of(&draft))?;
-        files::open_private(&draft)?;
-        Store::create(&draft, &header, &rows, &manifest)?;
-        match renameat_with(CWD, &draft, CWD, &self.path, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::EXIST) => return Err(Error::AlreadyInitialized),
-            Err(error) => return Err(Error::Storage(error.to_string())),
-        }
+        let data = locked::make(&self.path, slots)?;
         self.state = State::Locked(Locked::default());
         *self.shared.write() = Published::Locked;
-        let opened = self
-            .path
-            .parent()
-            .map_or(Ok(()), files::sync_dir)
-            .map_err(Error::from)
-            .and_then(|()| self.open(caller, keys.into_data(), AuditAction::Init));
+        let durable = self.path.parent().map_or(Ok(()), files::sync_dir).map_err(Error::from);
+        let opened = durable.and_then(|()| self.open(caller, data, AuditAction::Init));
         if opened.is_err() {
             // Its caller is not told the recovery key and may throw the key away: a vault that nobody can open must
             // not stay. It is the file made above: the lock keeps other daemons out, and NOREPLACE kept its name free.
@@ -366,7 +254,7 @@ impl Keeper {
 
     fn close(&mut self, caller: &Caller) {
         if let State::Locked(locked) = &mut self.state {
-            locked.store = None;
+            locked.forget();
         }
         if !matches!(self.state, State::Unlocked(_)) {
             return;
@@ -498,13 +386,6 @@ impl Keeper {
             State::Unlocked(vault) => vault.reading(),
         }
     }
-}
-
-/// Where SQLite keeps the log of the file at `path`.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
 }
 
 /// Renews everything that is published of a vault.

@@ -5,13 +5,18 @@ mod model;
 use std::path::Path;
 
 use secrets_proto::audit::{AuditAction, AuditOutcome};
-use secrets_proto::reveal::Purpose;
-use secrets_proto::vault::KeyKind;
-use secrets_proto::{SecretValue, Selector};
+use secrets_proto::reveal::{Purpose, RevealRequest};
+use secrets_proto::secret::{
+    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, UpdateSecret,
+};
+use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
+use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
+use super::slots::NewSlot;
 use super::*;
 use crate::caller::Peer;
+use crate::crypto::slot::SlotKind;
 
 const CHEAP: KdfCost = KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 };
 const PASSPHRASE: &str = "correct horse battery staple";

@@ -1,32 +1,29 @@
 //! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
 //! entry; what it refuses, it has not touched.
 
+mod keys;
+mod reveal;
+
 use std::sync::Arc;
 
-use secrets_proto::audit::{AuditAction, AuditOutcome};
-use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
-use secrets_proto::vault::KeyInfo;
-use secrets_proto::{SecretName, SecretValue, Selector, Timestamp, Uuid};
+use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Event};
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::{self, seal};
-use crate::store::{AuditRow, HeaderRow, RecordKind, RecordRow, Store, Writing};
+use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
 
 use super::Error;
 use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
 use super::record::{Record, StoredValue, record_place};
-use super::slots::{self, NewSlot};
 use super::unlocked::Committed;
 
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
-
-/// `last_used_at` is kept to this many seconds, so that a busy secret is not written on each reveal.
-const LAST_USED_STEP: i64 = 60;
 
 /// One transaction on an open vault, shared by the writes that arrived together.
 pub(super) struct Batch<'a> {
@@ -180,94 +177,6 @@ impl<'a> Batch<'a> {
         due.into_iter().try_for_each(|id| self.purge(caller, id, None))
     }
 
-    /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
-    pub(super) fn reveal(&mut self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
-        let (records, missing) = self.select(caller, &request.secrets);
-        let mut event = Event {
-            purpose: Some(request.purpose),
-            command: request.command,
-            reason: request.reason,
-            ..Event::done(
-                AuditAction::Reveal,
-                records.iter().map(|record| record.meta.name.clone()).collect(),
-            )
-        };
-        if !missing.is_empty() {
-            event.outcome = AuditOutcome::Denied;
-            event.names.extend(request.secrets.into_iter().enumerate().filter_map(|(at, selector)| {
-                match selector {
-                    Selector::Name(name) if missing.contains(&at) => Some(name),
-                    Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
-                }
-            }));
-            self.audit(caller, event)?;
-            return Err(Error::Missing(missing));
-        }
-        let secrets = records
-            .iter()
-            .map(|record| {
-                let value = self.open_value(record)?;
-                Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        for record in records {
-            self.touch(&record)?;
-        }
-        self.audit(caller, event)?;
-        Ok(RevealReply { secrets })
-    }
-
-    /// Adds a key slot, in the place of another if `replaced` says so. Returns what its owner may know of it.
-    pub(super) fn add_key(
-        &mut self,
-        caller: &Caller,
-        new: &NewSlot,
-        replaced: Option<Uuid>,
-    ) -> Result<KeyInfo, Error> {
-        if let Some(id) = replaced {
-            self.find_slot(id)?;
-            self.writing.delete_slot(id.as_bytes())?;
-        }
-        let row = new.to_row(self.keys)?;
-        self.writing.insert_slot(&row)?;
-        self.renew_header(self.lineage)?;
-        self.audit(caller, Event::done(AuditAction::KeyAdd, Vec::new()))?;
-        slots::describe(self.keys, &row)
-    }
-
-    /// Removes a key slot; never the last.
-    pub(super) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        self.find_slot(id)?;
-        if self.writing.slots()?.len() < 2 {
-            return Err(Error::LastKey);
-        }
-        self.writing.delete_slot(id.as_bytes())?;
-        self.renew_header(self.lineage)?;
-        self.audit(caller, Event::done(AuditAction::KeyRemove, Vec::new()))
-    }
-
-    /// Starts a new history: whatever copy of the vault has the old one is foreign from now on.
-    pub(super) fn renew_lineage(&mut self, caller: &Caller) -> Result<(), Error> {
-        self.renew_header(crypto::random()?)?;
-        self.audit(caller, Event::done(AuditAction::AcceptRestore, Vec::new()))
-    }
-
-    fn find_slot(&self, id: Uuid) -> Result<(), Error> {
-        let known = self.writing.slots()?.iter().any(|slot| slot.id == *id.as_bytes());
-        if known { Ok(()) } else { Err(Error::NotFound) }
-    }
-
-    fn renew_header(&mut self, lineage: [u8; 16]) -> Result<(), Error> {
-        let slots = self.writing.slots()?;
-        let mut header = HeaderRow { lineage, ..self.writing.header()? };
-        header.mac = slots::header_mac(self.keys, &header, &slots);
-        self.writing.update_header(&header)?;
-        (self.lineage, self.manifest.header_mac) = (lineage, header.mac);
-        // A slot that is gone must not be left in the log for one who knows its passphrase.
-        (self.done.slots, self.done.leaves_residue, self.done.purged) = (Some(slots.len()), true, true);
-        Ok(())
-    }
-
     /// Adds an entry to the audit log: sealed, and chained to the one before.
     pub(super) fn audit(&mut self, caller: &Caller, event: Event) -> Result<(), Error> {
         let plaintext =
@@ -288,35 +197,6 @@ impl<'a> Batch<'a> {
         Ok(record)
     }
 
-    /// The secrets selected, in order of first appearance and each once, and the positions of selectors without any.
-    fn select(&self, caller: &Caller, selectors: &[Selector]) -> (Vec<Arc<Record>>, Vec<usize>) {
-        let mut selected: Vec<Arc<Record>> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        let mut missing = Vec::new();
-        for (at, selector) in selectors.iter().enumerate() {
-            let matches: Vec<&Arc<Record>> = match selector {
-                Selector::Id(id) => self.catalog.by_id(*id).into_iter().collect(),
-                Selector::Name(name) => self.catalog.by_name(name).into_iter().collect(),
-                Selector::Glob(glob) => self
-                    .catalog
-                    .live()
-                    .filter(|record| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str()))
-                    .collect(),
-            };
-            let mut any = false;
-            for record in matches.into_iter().filter(|record| caller.sees(&record.meta.name)) {
-                any = true;
-                if seen.insert(record.id) {
-                    selected.push(Arc::clone(record));
-                }
-            }
-            if !any {
-                missing.push(at);
-            }
-        }
-        (selected, missing)
-    }
-
     /// Writes a record in place of `old`, if there was one, with its audit entry.
     fn put(
         &mut self,
@@ -333,19 +213,6 @@ impl<'a> Batch<'a> {
         self.insert_record(record)?;
         self.audit(caller, Event::done(action, names))?;
         Ok(detail)
-    }
-
-    /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.
-    fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
-        let now = Timestamp::now();
-        let recent = |last: Timestamp| now.as_second() - last.as_second() < LAST_USED_STEP;
-        if record.meta.last_used_at.is_some_and(recent) {
-            return Ok(());
-        }
-        let mut used = Record::clone(record);
-        used.meta.last_used_at = Some(now);
-        self.delete_record(record)?;
-        self.insert_record(used)
     }
 
     fn insert_record(&mut self, record: Record) -> Result<(), Error> {

@@ -1,0 +1,67 @@
+//! Changes of the key slots and of the vault's history, inside a batch.
+
+use secrets_proto::Uuid;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::vault::KeyInfo;
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::crypto;
+use crate::store::HeaderRow;
+use crate::vault::Error;
+use crate::vault::slots::{self, NewSlot};
+
+use super::Batch;
+
+impl Batch<'_> {
+    /// Adds a key slot, in the place of another if `replaced` says so. Returns what its owner may know of it.
+    pub(in crate::vault) fn add_key(
+        &mut self,
+        caller: &Caller,
+        new: &NewSlot,
+        replaced: Option<Uuid>,
+    ) -> Result<KeyInfo, Error> {
+        if let Some(id) = replaced {
+            self.find_slot(id)?;
+            self.writing.delete_slot(id.as_bytes())?;
+        }
+        let row = new.to_row(self.keys)?;
+        self.writing.insert_slot(&row)?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyAdd, Vec::new()))?;
+        slots::describe(self.keys, &row)
+    }
+
+    /// Removes a key slot; never the last.
+    pub(in crate::vault) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        self.find_slot(id)?;
+        if self.writing.slots()?.len() < 2 {
+            return Err(Error::LastKey);
+        }
+        self.writing.delete_slot(id.as_bytes())?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyRemove, Vec::new()))
+    }
+
+    /// Starts a new history: whatever copy of the vault has the old one is foreign from now on.
+    pub(in crate::vault) fn renew_lineage(&mut self, caller: &Caller) -> Result<(), Error> {
+        self.renew_header(crypto::random()?)?;
+        self.audit(caller, Event::done(AuditAction::AcceptRestore, Vec::new()))
+    }
+
+    fn find_slot(&self, id: Uuid) -> Result<(), Error> {
+        let known = self.writing.slots()?.iter().any(|slot| slot.id == *id.as_bytes());
+        if known { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    fn renew_header(&mut self, lineage: [u8; 16]) -> Result<(), Error> {
+        let slots = self.writing.slots()?;
+        let mut header = HeaderRow { lineage, ..self.writing.header()? };
+        header.mac = slots::header_mac(self.keys, &header, &slots);
+        self.writing.update_header(&header)?;
+        (self.lineage, self.manifest.header_mac) = (lineage, header.mac);
+        // A slot that is gone must not be left in the log for one who knows its passphrase.
+        (self.done.slots, self.done.leaves_residue, self.done.purged) = (Some(slots.len()), true, true);
+        Ok(())
+    }
+}

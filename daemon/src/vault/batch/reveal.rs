@@ -1,0 +1,103 @@
+//! Handing values over, inside a batch: all that were asked for or none, and not before the audit entry.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
+use secrets_proto::{Selector, Timestamp};
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::vault::Error;
+use crate::vault::record::Record;
+
+use super::Batch;
+
+/// `last_used_at` is kept to this many seconds, so that a busy secret is not written on each reveal.
+const LAST_USED_STEP: i64 = 60;
+
+impl Batch<'_> {
+    /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
+    pub(in crate::vault) fn reveal(
+        &mut self,
+        caller: &Caller,
+        request: RevealRequest,
+    ) -> Result<RevealReply, Error> {
+        let (records, missing) = self.select(caller, &request.secrets);
+        let mut event = Event {
+            purpose: Some(request.purpose),
+            command: request.command,
+            reason: request.reason,
+            ..Event::done(
+                AuditAction::Reveal,
+                records.iter().map(|record| record.meta.name.clone()).collect(),
+            )
+        };
+        if !missing.is_empty() {
+            event.outcome = AuditOutcome::Denied;
+            event.names.extend(request.secrets.into_iter().enumerate().filter_map(|(at, selector)| {
+                match selector {
+                    Selector::Name(name) if missing.contains(&at) => Some(name),
+                    Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
+                }
+            }));
+            self.audit(caller, event)?;
+            return Err(Error::Missing(missing));
+        }
+        let secrets = records
+            .iter()
+            .map(|record| {
+                let value = self.open_value(record)?;
+                Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        for record in records {
+            self.touch(&record)?;
+        }
+        self.audit(caller, event)?;
+        Ok(RevealReply { secrets })
+    }
+
+    /// The secrets selected, in order of first appearance and each once, and the positions of selectors without any.
+    fn select(&self, caller: &Caller, selectors: &[Selector]) -> (Vec<Arc<Record>>, Vec<usize>) {
+        let mut selected: Vec<Arc<Record>> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut missing = Vec::new();
+        for (at, selector) in selectors.iter().enumerate() {
+            let matches: Vec<&Arc<Record>> = match selector {
+                Selector::Id(id) => self.catalog.by_id(*id).into_iter().collect(),
+                Selector::Name(name) => self.catalog.by_name(name).into_iter().collect(),
+                Selector::Glob(glob) => self
+                    .catalog
+                    .live()
+                    .filter(|record| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str()))
+                    .collect(),
+            };
+            let mut any = false;
+            for record in matches.into_iter().filter(|record| caller.sees(&record.meta.name)) {
+                any = true;
+                if seen.insert(record.id) {
+                    selected.push(Arc::clone(record));
+                }
+            }
+            if !any {
+                missing.push(at);
+            }
+        }
+        (selected, missing)
+    }
+
+    /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.
+    fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let recent = |last: Timestamp| now.as_second() - last.as_second() < LAST_USED_STEP;
+        if record.meta.last_used_at.is_some_and(recent) {
+            return Ok(());
+        }
+        let mut used = Record::clone(record);
+        used.meta.last_used_at = Some(now);
+        self.delete_record(record)?;
+        self.insert_record(used)
+    }
+}

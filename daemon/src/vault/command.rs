@@ -1,0 +1,68 @@
+//! What the vault's thread can be asked, and how it answers.
+
+use tokio::sync::oneshot;
+
+use crate::caller::Caller;
+use crate::crypto::keys::{DataKey, Identity};
+use crate::store::SlotRow;
+
+use super::Error;
+use super::batch::Batch;
+use super::reading::Reading;
+use super::slots::NewSlot;
+use super::unlocked::Unlocked;
+
+/// What the thread can be asked.
+pub(super) enum Command {
+    /// The key slots, to derive a key for one of them.
+    Slots(Reply<FoundSlots>),
+    /// Make the vault with these slots and open it.
+    Init(Caller, Vec<NewSlot>, Reply<()>),
+    /// Open the vault, unless it was locked after `locks` was read.
+    Unlock { caller: Caller, data: DataKey, locks: u64, reply: Reply<()> },
+    /// Wipe and close.
+    Lock(Caller, Reply<()>),
+    /// A write or reveal.
+    Write(Box<dyn Work>),
+    /// Something that reads the file.
+    Read(ReadTask),
+    /// Something that needs the open vault as a whole.
+    Whole(WholeTask),
+    /// Wipe, close and end the thread.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// The key slots, and what is needed to use one.
+pub(super) struct FoundSlots {
+    pub(super) identity: Identity,
+    pub(super) slots: Vec<SlotRow>,
+    /// The MAC over header and slots, which tells whether they are still the same.
+    pub(super) header_mac: [u8; 32],
+    /// How often the vault was locked so far: a lock beats an unlock that began before it.
+    pub(super) locks: u64,
+}
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A write: run in a batch, answered once the batch is durable.
+pub(super) trait Work: Send {
+    /// Whether it leaves more room on the disk than before. Such a write may be run a second time.
+    fn frees_room(&self) -> bool;
+    /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
+    /// Answers with the result, or with what kept the batch from becoming durable.
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+/// Reads an open vault, or learns why there is none, and answers.
+#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
+pub(super) struct ReadTask(pub(super) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
+
+/// Works on an open vault, or learns why there is none. The result is the answer, to be sent once what was done is
+/// published.
+#[expect(clippy::type_complexity, reason = "this is the definition that names it")]
+pub(super) struct WholeTask(pub(super) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>);
+
+/// An answer to be sent.
+pub(super) struct Answer(pub(super) Box<dyn FnOnce() + Send>);

@@ -1,0 +1,185 @@
+//! The facade's operations on the vault itself: making, opening and closing it, its keys, copies and log.
+
+use bytes::Bytes;
+use secrets_proto::audit::AuditList;
+use secrets_proto::vault::{
+    AddKeyReply, AutoLock, InitReply, KeyList, RotateReply, VaultState, VaultStatus, VerifyReply,
+    VerifyRequest,
+};
+use secrets_proto::{Timestamp, Uuid};
+
+use crate::caller::{Caller, Scope};
+use crate::crypto::keys::FORMAT;
+use crate::crypto::recovery::RecoveryKey;
+use crate::crypto::slot::SlotKind;
+
+use super::command::Command;
+use super::shared::{Published, View};
+use super::slots::{self, NewSlot};
+use super::{AuditQuery, Error, Key, Vault, check};
+
+impl Vault {
+    /// State, limits and counts. Any scope.
+    pub(crate) fn status(&self, _caller: &Caller) -> VaultStatus {
+        let published = self.shared.read();
+        let view = published.view().ok();
+        VaultStatus {
+            state: match &*published {
+                Published::Uninitialized => VaultState::Uninitialized,
+                Published::Locked => VaultState::Locked,
+                Published::Unlocked(_) => VaultState::Unlocked,
+            },
+            format: FORMAT,
+            secrets: view.map(|view| view.catalog.live().len()),
+            keys: view.map(|view| view.slots),
+            auto_lock: self.auto_lock(view),
+            memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
+            rolled_back: view.is_some_and(|view| view.rolled_back),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn auto_lock(&self, view: Option<&View>) -> AutoLock {
+        let (idle, max) = (self.settings.idle_lock.as_secs(), self.settings.max_lock.as_secs());
+        let locks_at = view.and_then(|view| {
+            let after = |time: Timestamp, seconds: u64| {
+                (seconds > 0).then(|| time.saturating_add_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
+            };
+            let used = Timestamp::now()
+                .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
+            [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
+        });
+        AutoLock { idle_seconds: idle, max_seconds: max, locks_at }
+    }
+
+    /// Makes the vault and leaves it unlocked. Scope `admin`.
+    pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
+        check(caller, Scope::Admin)?;
+        if !matches!(*self.shared.read(), Published::Uninitialized) {
+            return Err(Error::AlreadyInitialized);
+        }
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let recovery = RecoveryKey::generate()?;
+        let recovery_key = recovery.to_text()?;
+        let cost = self.settings.kdf;
+        let slots = self
+            .derivations
+            .run(move || {
+                Ok(vec![
+                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                ])
+            })
+            .await?;
+        self.ask(|reply| Command::Init(caller.clone(), slots, reply)).await?;
+        Ok(InitReply { recovery_key })
+    }
+
+    /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
+    pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
+        check(caller, Scope::Admin)?;
+        let found = self.ask(Command::Slots).await?;
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let opened =
+            self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
+        let data = self.derivations.delay_if_wrong(opened).await?;
+        self.ask(|reply| Command::Unlock { caller: caller.clone(), data, locks: found.locks, reply }).await?;
+        Ok(self.status(caller))
+    }
+
+    /// Wipes keys and values from memory; done when this returns. Scope `admin`.
+    pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
+        check(caller, Scope::Admin)?;
+        self.ask(|reply| Command::Lock(caller.clone(), reply)).await?;
+        Ok(self.status(caller))
+    }
+
+    /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
+    pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.whole(caller, move |vault, caller| {
+            let counts = vault.verify()?;
+            if request.accept_restore {
+                vault.accept_restore(caller)?;
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    /// A verified copy of the vault, still sealed. Scope `admin`.
+    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
+        check(caller, Scope::Admin)?;
+        self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
+    }
+
+    /// The key slots. Scope `admin`.
+    pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
+        check(caller, Scope::Admin)?;
+        self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
+    }
+
+    /// Adds a key slot for this key, or for a fresh recovery key. Scope `admin`.
+    pub(crate) async fn add_key(
+        &self,
+        caller: &Caller,
+        key: Option<Key>,
+        replaces: Option<Uuid>,
+    ) -> Result<AddKeyReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.shared.read().view()?;
+        let cost = self.settings.kdf;
+        let (slot, recovery_key) = match key {
+            Some(key) => {
+                let (kind, secret) = self.settings.keys.secret_of(key).await?;
+                (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
+            }
+            None => {
+                let recovery = RecoveryKey::generate()?;
+                (NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?, Some(recovery.to_text()?))
+            }
+        };
+        let key = self.write(caller, move |batch, caller| batch.add_key(caller, &slot, replaces)).await?;
+        Ok(AddKeyReply { key, recovery_key })
+    }
+
+    /// Removes a key slot, but never the last. Scope `admin`.
+    pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        check(caller, Scope::Admin)?;
+        self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
+    }
+
+    /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
+    /// recovery key do, and no other. Scope `admin`.
+    pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
+        check(caller, Scope::Admin)?;
+        self.shared.read().view()?;
+        let found = self.ask(Command::Slots).await?;
+        let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
+        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let recovery = RecoveryKey::generate()?;
+        let recovery_key = recovery.to_text()?;
+        let cost = self.settings.kdf;
+        let derived = self
+            .derivations
+            .run(move || {
+                slots::open_one(&found.slots, found.identity, kind, &secret)?;
+                Ok(vec![
+                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                ])
+            })
+            .await;
+        let slots = self.derivations.delay_if_wrong(derived).await?;
+        let kept = slots.len();
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac)).await?;
+        Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
+    }
+
+    /// The audit log. Scope `admin`.
+    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+        check(caller, Scope::Admin)?;
+        let entries = self.read(move |reading| reading.audit_entries(&query)).await?;
+        Ok(AuditList { entries })
+    }
+}

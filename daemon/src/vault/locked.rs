@@ -1,0 +1,77 @@
+//! A vault without keys: its file, made or found, and the way to open it.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::crypto;
+use crate::crypto::keys::{DataKey, Identity, Keys};
+use crate::files;
+use crate::store::{HeaderRow, Store};
+
+use super::Error;
+use super::manifest::Manifest;
+use super::slots::{self, NewSlot};
+use super::unlocked::Unlocked;
+
+/// A vault without keys; the file may be open already, while a key is derived.
+#[derive(Default)]
+pub(super) struct Locked {
+    store: Option<Store>,
+}
+
+impl Locked {
+    /// The file, opened and checked as far as that goes without keys.
+    pub(super) fn open(&mut self, path: &Path) -> Result<&Store, Error> {
+        if self.store.is_none() {
+            if !files::check_private_file(path)? {
+                return Err(Error::Corrupt("the vault's file has disappeared"));
+            }
+            files::check_private_file(&log_of(path))?;
+            self.store = Some(Store::open(path)?);
+        }
+        self.store.as_ref().ok_or(Error::Internal("the store is not open"))
+    }
+
+    /// Forgets the file: at a lock nothing stays open.
+    pub(super) fn forget(&mut self) {
+        self.store = None;
+    }
+
+    /// Verifies the whole with this data key.
+    pub(super) fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
+        self.open(&path)?;
+        let store = self.store.ok_or(Error::Internal("the store is not open"))?;
+        Unlocked::open(path, store, data)
+    }
+}
+
+/// Makes the vault's file with these slots and returns its data key. It is made under another name, whole and durable,
+/// and only then given its own: a crash leaves no half vault, and a file that has appeared meanwhile is not overwritten.
+pub(super) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, Error> {
+    let identity = Identity { vault: crypto::random()?, epoch: 1 };
+    let keys = Keys::derive(DataKey::generate()?, identity)?;
+    let rows = slots.iter().map(|slot| slot.to_row(&keys)).collect::<Result<Vec<_>, _>>()?;
+    let mut header =
+        HeaderRow { vault: identity.vault, lineage: crypto::random()?, epoch: identity.epoch, mac: [0; 32] };
+    header.mac = slots::header_mac(&keys, &header, &rows);
+    let manifest = Manifest::empty(header.mac).seal(&keys, &header.lineage)?;
+
+    let draft = path.with_extension("db.new");
+    files::remove_if_there(&draft)?;
+    files::remove_if_there(&log_of(&draft))?;
+    files::open_private(&draft)?;
+    Store::create(&draft, &header, &rows, &manifest)?;
+    match renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(keys.into_data()),
+        Err(rustix::io::Errno::EXIST) => Err(Error::AlreadyInitialized),
+        Err(error) => Err(Error::Storage(error.to_string())),
+    }
+}
+
+/// Where SQLite keeps the log of the file at `path`.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}

@@ -1,0 +1,177 @@
+//! The facade's operations on secrets: reads from what is published, writes through the vault's thread.
+
+use bytes::Bytes;
+use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::secret::{
+    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
+    SecretList, TrashList, TrashedSecret, UpdateSecret, VersionList,
+};
+use secrets_proto::{Glob, Uuid};
+
+use crate::caller::{Caller, Scope};
+
+use super::shared::Published;
+use super::{Error, ListFilter, Rendered, Vault, check, presets};
+
+impl Vault {
+    /// The secrets that match, by name. Scope `list`.
+    pub(crate) fn list(&self, caller: &Caller, filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let live = published.view()?.catalog.live();
+        let shown = live.filter(|record| caller.sees(&record.meta.name)).filter(|record| {
+            let provider_fits = filter.provider.is_none() || filter.provider == record.meta.provider;
+            let name_fits = |glob: &Glob| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str());
+            provider_fits && filter.name.as_ref().is_none_or(name_fits)
+        });
+        Ok(shown.map(|record| record.to_detail()).collect())
+    }
+
+    /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
+    /// that see every name; others are refused, and ask for a filtered list.
+    pub(crate) fn rendered_list(
+        &self,
+        caller: &Caller,
+        render: fn(&SecretList<Secret>) -> Bytes,
+    ) -> Result<Rendered, Error> {
+        check(caller, Scope::List)?;
+        if !caller.sees_all() {
+            return Err(Error::Internal("a list for all is not for this caller"));
+        }
+        if let Some(rendered) = &self.shared.read().view()?.rendered {
+            return Ok(rendered.clone());
+        }
+        let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
+        let secrets: Vec<Secret> = view.catalog.live().map(|record| record.to_secret()).collect();
+        let total = secrets.len();
+        let rendered = Rendered {
+            body: render(&SecretList { secrets, total }),
+            tag: Bytes::from(format!("\"{}\"", view.tag)),
+        };
+        Ok(view.rendered.insert(rendered).clone())
+    }
+
+    /// One secret. Scope `list`.
+    pub(crate) fn secret(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let found = published.view()?.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
+        found.map(|record| record.to_detail()).ok_or(Error::NotFound)
+    }
+
+    /// The presets, with whether each is configured. Scope `list`.
+    pub(crate) fn presets(&self, caller: &Caller) -> Result<PresetList, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let catalog = &published.view()?.catalog;
+        let presets = presets::all().map_err(|_| Error::Internal("the table of presets is malformed"))?;
+        let presets = presets
+            .into_iter()
+            .map(|(provider, env_var_name)| {
+                let configured = caller.sees(&env_var_name) && catalog.by_name(&env_var_name).is_some();
+                Preset { provider, env_var_name, configured }
+            })
+            .collect();
+        Ok(PresetList { presets })
+    }
+
+    /// Stores a new secret; durable when this returns. Scope `write`.
+    pub(crate) async fn create(&self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.create(caller, new)).await
+    }
+
+    /// Stores a new secret under its preset's name. Scope `write`.
+    pub(crate) async fn create_from_preset(
+        &self,
+        caller: &Caller,
+        new: CreateFromPreset,
+    ) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        let name = presets::variable_of(&new.provider).ok_or(Error::UnknownPreset)?;
+        self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
+    }
+
+    /// Gives a secret a new value. `expected` is the version that `If-Match` names. Scope `write`.
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        new: UpdateSecret,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
+    }
+
+    /// Changes a secret's metadata. Scope `write`.
+    pub(crate) async fn edit(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        patch: PatchSecret,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
+    }
+
+    /// Moves a secret to the trash, or destroys it with all its versions. Scope `write`.
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        expected: Option<u64>,
+        purge: bool,
+    ) -> Result<(), Error> {
+        check(caller, Scope::Write)?;
+        self.write_again(caller, move |batch, caller| {
+            if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
+        })
+        .await
+    }
+
+    /// Hands values over, after the audit entry is durable. Scope `reveal`.
+    pub(crate) async fn reveal(&self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
+        check(caller, Scope::Reveal)?;
+        self.write(caller, move |batch, caller| batch.reveal(caller, request)).await
+    }
+
+    /// The kept versions of a secret's value, masked. Scope `list`.
+    pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
+        check(caller, Scope::List)?;
+        let asker = caller.clone();
+        let versions = self.read(move |reading| reading.versions(&asker, id)).await?;
+        Ok(VersionList { versions })
+    }
+
+    /// Makes an earlier value the present one again. Scope `write`: no value leaves.
+    pub(crate) async fn rollback(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        request: RollbackRequest,
+        expected: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
+    }
+
+    /// The deleted secrets, newest first. Scope `list`.
+    pub(crate) fn trash(&self, caller: &Caller) -> Result<TrashList, Error> {
+        check(caller, Scope::List)?;
+        let published = self.shared.read();
+        let all = published.view()?.catalog.all().filter(|record| caller.sees(&record.meta.name));
+        let mut secrets: Vec<TrashedSecret> = all.filter_map(|record| record.to_trashed()).collect();
+        secrets.sort_by(|a, b| {
+            (b.deleted_at, &b.secret.name, b.secret.id).cmp(&(a.deleted_at, &a.secret.name, a.secret.id))
+        });
+        Ok(TrashList { total: secrets.len(), secrets })
+    }
+
+    /// Takes a secret out of the trash. Scope `write`.
+    pub(crate) async fn restore(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+        check(caller, Scope::Write)?;
+        self.write(caller, move |batch, caller| batch.restore(caller, id)).await
+    }
+}
