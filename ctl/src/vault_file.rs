@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use secrets_proto::Timestamp;
@@ -240,61 +240,51 @@ impl Replaced {
     /// The commands that put the old vault back by hand, once no daemon runs.
     pub(crate) fn by_hand(&self) -> String {
         let vault = self.vault.display();
-        let remove = format!("rm -f {vault}-wal");
+        let remove = format!("rm -f {vault} {vault}-wal");
         if !self.had_vault {
-            return format!("{remove} {vault}");
+            return remove;
         }
         let kept = self.kept.display();
-        let journal = with_suffix(&self.kept, "-wal");
-        let more = if journal.exists() { format!(" && mv {kept}-wal {vault}-wal") } else { String::new() };
-        format!("{remove} && mv {kept} {vault}{more}")
+        let log = with_suffix(&self.kept, "-wal");
+        let more = if log.exists() { format!(" && mv {kept}-wal {vault}-wal") } else { String::new() };
+        format!("{remove}{more} && mv {kept} {vault}")
     }
 
-    /// Links first, so that the old vault has two names before it loses one. What belongs to it goes before the new
-    /// vault comes: with that it would do harm.
+    /// Moves the old vault away, file by file and never copied, and then the new one in. At no moment does a vault stand
+    /// without its log, where it would open as an older one: cut off in between, there is none, which the daemon tells
+    /// from one that was never made.
     fn put(&mut self, new: &Path) -> io::Result<()> {
         match fs::symlink_metadata(&self.vault) {
             Ok(metadata) if metadata.is_file() => {
-                fs::hard_link(&self.vault, &self.kept)?;
                 self.had_vault = true;
+                move_to(&self.vault, &self.kept)?;
+                self.sync()?;
             }
             Ok(_) => return Err(io::Error::other("what is in the vault's place is not a regular file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         for suffix in COMPANIONS {
-            match fs::hard_link(with_suffix(&self.vault, suffix), with_suffix(&self.kept, suffix)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            move_if_there(&with_suffix(&self.vault, suffix), &with_suffix(&self.kept, suffix))?;
         }
         self.sync()?;
-        self.remove_companions()?;
-        self.sync()?;
-        fs::rename(new, &self.vault)?;
+        move_to(new, &self.vault)?;
         self.placed = true;
         self.sync()
     }
 
-    /// Puts the old vault back. The other one is gone then; its backup is where it was.
+    /// Puts the old vault back, its log first. The other one is gone then; its backup is where it was.
     pub(crate) fn undo(&self, _lock: &Lock) -> io::Result<()> {
         if self.placed {
+            remove_if_there(&self.vault)?;
             self.remove_companions()?;
         }
-        match (self.placed, self.had_vault) {
-            (true, true) => fs::rename(&self.kept, &self.vault)?,
-            (true, false) => remove_if_there(&self.vault)?,
-            (false, true) => remove_if_there(&self.kept)?,
-            (false, false) => {}
-        }
         for suffix in COMPANIONS {
-            let kept = with_suffix(&self.kept, suffix);
-            match fs::rename(&kept, with_suffix(&self.vault, suffix)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            // Two names of one file: renaming one to the other leaves both.
-            remove_if_there(&kept)?;
+            move_if_there(&with_suffix(&self.kept, suffix), &with_suffix(&self.vault, suffix))?;
+        }
+        self.sync()?;
+        if self.had_vault {
+            move_if_there(&self.kept, &self.vault)?;
         }
         self.sync()
     }
@@ -327,6 +317,18 @@ fn read_pid(file: &mut File) -> io::Result<Option<Pid>> {
     file.seek(SeekFrom::Start(0))?;
     file.take(32).read_to_string(&mut text)?;
     Ok(text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw))
+}
+
+/// Gives a file another name, which must be free.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match move_to(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
+use std::task::Poll;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,7 +14,7 @@ use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
 use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound};
-use crate::relaunch::Handover;
+use crate::relaunch::{Answers, Handover};
 use crate::server::{self, End, Server};
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, process};
@@ -73,10 +74,12 @@ impl Error {
 }
 
 /// Runs until a signal ends it.
-pub(crate) fn run(config: Config) -> Result<(), Error> {
-    log_to_stderr(&config);
-    // Reads and clears variables, so it comes before the first thread.
+pub(crate) fn run() -> Result<(), Error> {
+    // First of all what was handed over: whatever keeps this image from starting, who waits for the answer to a lock
+    // gets it. It reads variables, so it comes before the first thread.
     let handover = Handover::take();
+    let config = config::load()?;
+    log_to_stderr(&config);
     // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
     let handed = if handover.is_some() { None } else { Bound::from_systemd()? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -92,7 +95,7 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     let lock = signal(SignalKind::user_defined1())?;
     let (before, held, answers) = match handover {
         Some(Handover { listener, made, lock, answers }) => (Some((listener, made)), Some(lock), answers),
-        None => (None, None, Vec::new()),
+        None => (None, None, Answers::default()),
     };
     let resumed = before.is_some();
     let vault = Vault::start(vault_settings(&config), held)?;
@@ -124,11 +127,7 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     tokio::spawn(feed_watchdog());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed, "ready");
     notify(NotifyState::Ready);
-    for answer in answers {
-        if let Err(error) = answer.send() {
-            tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
-        }
-    }
+    drop(answers);
     let (end, answers) = server
         .run(socket, async {
             tokio::select! {
@@ -139,18 +138,26 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
         })
         .await;
     if end == End::Relaunch {
-        let handover = Handover {
-            listener: kept.into(),
-            made: listener.file.is_ours(),
-            lock: vault.lock_file()?,
-            answers,
-        };
-        // What runs after a lock must not be this image: if it cannot be replaced, it ends.
-        return Err(Error::Relaunch(handover.exec()));
+        // A signal that came while requests finished is not lost, and one that comes from here on ends the process,
+        // which is locked already.
+        process::unhandle_stop_signals();
+        let stop =
+            poll_fn(|cx| Poll::Ready(term.poll_recv(cx).is_ready() || interrupt.poll_recv(cx).is_ready()));
+        if !stop.await {
+            let handover = Handover {
+                listener: kept.into(),
+                made: listener.file.is_ours(),
+                lock: vault.lock_file()?,
+                answers,
+            };
+            // What runs after a lock must not be this image: if it cannot be replaced, it ends.
+            return Err(Error::Relaunch(handover.exec()));
+        }
     }
     tracing::info!("stopping");
     notify(NotifyState::Stopping);
     vault.shutdown().await;
+    drop(answers);
     token_file.remove();
     listener.file.remove();
     Ok(())
@@ -167,6 +174,7 @@ fn vault_settings(config: &Config) -> Settings {
         },
         idle_lock: config.auto_lock.idle,
         max_lock: config.auto_lock.max,
+        lock_is_final: true,
         keys: KeySources { credential: config.credential.clone(), providers: config.key_providers.clone() },
     }
 }

@@ -42,10 +42,7 @@ pub use router::{Access, RouteInfo, routes};
 /// Runs the daemon.
 pub fn main() -> ExitCode {
     // Before anything is read, opened or started.
-    let result = process::harden().map_err(daemon::Error::from).and_then(|()| {
-        let config = config::load()?;
-        daemon::run(config)
-    });
+    let result = process::harden().map_err(daemon::Error::from).and_then(|()| daemon::run());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(daemon::Error::Config(config::Error::Show(text))) => {

@@ -139,13 +139,13 @@ impl Bound {
 
     /// The socket that the image before this one listened on.
     pub(crate) fn from_relaunch(socket: OwnedFd, made: bool) -> Result<Self, Error> {
-        let mut bound = Self::adopt(UnixListener::from(socket))?;
-        if made {
-            let metadata =
-                fs::symlink_metadata(&bound.path).map_err(|error| Error::Io(bound.path.clone(), error))?;
-            bound.made = Some((metadata.dev(), metadata.ino()));
-        }
-        Ok(bound)
+        let socket = UnixListener::from(socket);
+        let address = socket.local_addr().map_err(|_| Error::Handed("has no address"))?;
+        let path = address.as_pathname().ok_or(Error::Handed("has no path"))?.to_owned();
+        // Checked when it was bound. What became of its file since must not end the daemon while it locks.
+        let file = fs::symlink_metadata(&path).ok().filter(|_| made);
+        let made = file.map(|metadata| (metadata.dev(), metadata.ino()));
+        Ok(Self { socket: socket.into(), path, made })
     }
 
     /// Takes a listening socket over after checking that others cannot reach it.

@@ -121,6 +121,14 @@ fn quiet_panics() {
     }));
 }
 
+/// Lets the signals that ask to stop end the process, as if nobody handled them.
+pub(crate) fn unhandle_stop_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: SIG_DFL is a valid disposition for both.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

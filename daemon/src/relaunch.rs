@@ -4,6 +4,7 @@
 //! Kept across it: the process id, the listening socket with the peers that wait on it, the lock on the vault, and the
 //! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -30,7 +31,22 @@ pub(crate) struct Handover {
     /// The locked lock file.
     pub(crate) lock: OwnedFd,
     /// Answers to be sent once the new image is ready.
-    pub(crate) answers: Vec<Parting>,
+    pub(crate) answers: Answers,
+}
+
+/// Answers that are still to be sent. Whatever becomes of the image that has them, their callers get them when this is
+/// dropped: what they tell has been done.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(pub(crate) Vec<Parting>);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for answer in self.0.drain(..) {
+            if let Err(error) = answer.send() {
+                tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
+            }
+        }
+    }
 }
 
 /// A connection whose last answer is sent by the next image.
@@ -60,7 +76,7 @@ impl Parting {
     }
 
     /// Sends the answer and ends the connection.
-    pub(crate) fn send(self) -> io::Result<()> {
+    fn send(self) -> io::Result<()> {
         let mut answer = Vec::new();
         File::from(self.pipe).read_to_end(&mut answer)?;
         let mut stream = UnixStream::from(self.stream);
@@ -106,19 +122,19 @@ impl Handover {
             listener: process::adopt(*listener)?,
             made: *made == 1,
             lock: process::adopt(*lock)?,
-            answers: answers.collect::<Option<_>>()?,
+            answers: Answers(answers.collect::<Option<_>>()?),
         })
     }
 
     fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
-        let answers = self.answers.iter().flat_map(|answer| [&answer.pipe, &answer.stream]);
+        let answers = self.answers.0.iter().flat_map(|answer| [&answer.pipe, &answer.stream]);
         [&self.listener, &self.lock].into_iter().chain(answers)
     }
 
     fn describe(&self) -> String {
         let (listener, made, lock) = (self.listener.as_raw_fd(), i32::from(self.made), self.lock.as_raw_fd());
         let mut text = format!("{} {listener} {made} {lock}", std::process::id());
-        for answer in &self.answers {
+        for answer in &self.answers.0 {
             text.push_str(&format!(" {} {}", answer.pipe.as_raw_fd(), answer.stream.as_raw_fd()));
         }
         text
@@ -142,8 +158,11 @@ fn numbers(text: &str, own: u32) -> Option<Vec<RawFd>> {
         return None;
     }
     let numbers: Vec<RawFd> = rest.split(' ').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    (numbers.len() >= 3 && numbers.len() % 2 == 1 && numbers.iter().all(|number| *number >= 0))
-        .then_some(numbers)
+    let descriptors: HashSet<RawFd> =
+        numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
+    // Each at most once, and none of the three that every process has: two owners of one would close it twice.
+    let sound = descriptors.len() + 1 == numbers.len() && descriptors.iter().all(|number| *number > 2);
+    (numbers.len() >= 3 && numbers.len() % 2 == 1 && sound).then_some(numbers)
 }
 
 #[cfg(test)]
@@ -160,6 +179,9 @@ mod tests {
             Some("7 9 1 4 5"),
             Some("7 9 1 -4"),
             Some("7 x 1 4"),
+            Some("7 9 1 9"),
+            Some("7 2 1 4"),
+            Some("7 9 1 4 12 9"),
             Some(""),
         ] {
             assert!(kept(foreign, 7).is_empty(), "{foreign:?}");

@@ -394,3 +394,18 @@ fn old_ciphertext_leaves_the_files() {
     env.post("/vault/rotate", &unlock).expect(200);
     assert_eq!((old.len(), still_there(&env, &old)), (2, 0));
 }
+
+#[test]
+fn a_journal_that_is_not_the_vaults_is_refused_and_does_no_harm() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "the-value");
+    env.post("/vault/lock", &json!({})).expect(200);
+    let vault = fs::read(env.data_dir().join("vault.db")).unwrap();
+    env.private_file("data/secretsd/vault.db-journal", [0xd9; 4_096]);
+    let unlock = json!({ "passphrase": PASSPHRASE });
+    env.post("/vault/unlock", &unlock).expect_error(500, "vault_corrupt_error");
+    assert!(fs::read(env.data_dir().join("vault.db")).unwrap() == vault, "the vault's file was changed");
+    fs::remove_file(env.data_dir().join("vault.db-journal")).unwrap();
+    env.post("/vault/unlock", &unlock).expect(200);
+    assert_eq!(env.value("A"), "the-value");
+}

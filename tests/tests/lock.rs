@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -251,18 +253,74 @@ fn an_idle_vault_locks_itself_and_empties_its_memory() {
     env.post("/vault/unlock", &json!({ "passphrase": passphrase })).expect(200);
 }
 
+/// A request whose body does not come, which holds up the end of the image that is to be replaced.
+fn half_a_request(env: &Env) -> UnixStream {
+    let mut slow = UnixStream::connect(env.socket()).unwrap();
+    let token = env.token();
+    let head = format!(
+        "POST /api/v1/user/secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    wait_until("received", || env.get("/vault").status == 200);
+    slow
+}
+
+#[test]
+fn a_stop_during_a_lock_is_not_lost_and_the_lock_is_answered() {
+    let mut env = Env::unlocked(programs!());
+    let slow = half_a_request(&env);
+    thread::scope(|scope| {
+        let lock = scope.spawn(|| env.post("/vault/lock", &json!({})));
+        // The lock is done when its log line is there; the slow request then holds up the relaunch.
+        wait_until("locked", || env.log().contains("INFO locked"));
+        process::signal(env.pid(), Signal::TERM);
+        assert_eq!(lock.join().unwrap().expect(200)["state"], "locked");
+    });
+    assert!(process::wait_gone(env.pid(), DEADLINE), "the signal was lost");
+    assert!(env.stop().success());
+    drop(slow);
+}
+
+#[test]
+fn nothing_unlocks_the_image_that_is_to_be_replaced() {
+    let env = Env::unlocked(programs!());
+    let _slow = half_a_request(&env);
+    // An unlock on a connection that was there before the lock, finished after it.
+    let mut late = UnixStream::connect(env.socket()).unwrap();
+    let body = json!({ "passphrase": PASSPHRASE }).to_string();
+    let (token, length) = (env.token(), body.len());
+    let head = format!(
+        "POST /api/v1/vault/unlock HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let (first, last) = body.split_at(length - 3);
+    late.write_all(format!("{head}{first}").as_bytes()).unwrap();
+    wait_until("received", || env.get("/vault").status == 200);
+    thread::scope(|scope| {
+        let lock = scope.spawn(|| env.post("/vault/lock", &json!({})));
+        wait_until("locked", || env.log().contains("INFO locked"));
+        late.write_all(last.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // Refused, or cut off with the image; never told that the vault is open.
+        let _ = late.read_to_string(&mut answer);
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+        lock.join().unwrap().expect(200);
+    });
+    assert_eq!(env.state(), "locked");
+}
+
+#[test]
+fn a_lock_is_answered_even_if_the_daemon_cannot_go_on() {
+    let mut env = Env::unlocked(programs!());
+    env.settings("no_such_setting = 1\n");
+    assert_eq!(env.post("/vault/lock", &json!({})).expect(200)["state"], "locked");
+    assert!(process::wait_gone(env.pid(), DEADLINE));
+    assert_eq!(env.stop().code(), Some(7));
+}
+
 #[test]
 fn a_lock_does_not_wait_for_a_slow_request() {
-    use std::io::Write;
     let env = Env::unlocked(programs!());
-    let mut slow = std::os::unix::net::UnixStream::connect(env.socket()).unwrap();
-    write!(
-        slow,
-        "POST /api/v1/user/secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
-        env.token()
-    )
-    .unwrap();
-    wait_until("received", || env.get("/vault").status == 200);
+    let _slow = half_a_request(&env);
     let started = Instant::now();
     env.post("/vault/lock", &json!({})).expect(200);
     assert!(started.elapsed() < Duration::from_secs(4), "a slow request held the lock up");

@@ -28,11 +28,18 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
         return Err(Failure::new(Exit::Usage, "a backup is checked after it is written; name a file"));
     }
     let path = environment::absolute(&args.file)?;
-    // The daemon has the vault open: renaming over it would cut it off from its own file.
-    let vault = environment::data_dir(None)?.join("vault.db");
-    let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    if fs::metadata(&path).ok().zip(fs::metadata(vault).ok()).is_some_and(|(a, b)| same(a, b)) {
-        return Err(Failure::new(Exit::Invalid, "this is the vault itself; name another file"));
+    // The daemon has files of its own there: renaming over one would cut it off from it.
+    let own = [Some(environment::data_dir(None)?), environment::state_dir()];
+    let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let parent = path.parent().and_then(|parent| fs::metadata(parent).ok());
+    let is_own = |directory: PathBuf| {
+        parent.as_ref().zip(fs::metadata(directory).ok()).is_some_and(|(a, b)| same(a, &b))
+    };
+    if own.into_iter().flatten().any(is_own) {
+        return Err(Failure::new(
+            Exit::Invalid,
+            "this is a directory of the vault's own files; put the backup elsewhere",
+        ));
     }
     // Before a copy is made for nothing; what counts is the check at the end.
     if !args.force && fs::symlink_metadata(&path).is_ok() {

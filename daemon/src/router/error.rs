@@ -184,7 +184,7 @@ impl From<vault::Error> for Failure {
             ),
             vault::Error::VaultMissing => Self::new(
                 Type::ConflictError,
-                "There was a vault here and its file is gone: put it back; or, to start anew without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
+                "There was a vault here and its file is gone: put it back (a restore that was cut off has left it as vault.db.before-restore-…, with its log, in the data directory); or, to start anew without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
             ),
             vault::Error::UnsafeFile(_) => Self::new(
                 Type::StorageError,

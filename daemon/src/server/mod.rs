@@ -34,7 +34,7 @@ use crate::auth::Auth;
 use crate::caller::Peer;
 use crate::config::Limits;
 use crate::crypto;
-use crate::relaunch::Parting;
+use crate::relaunch::{Answers, Parting};
 use crate::router::error::Failure;
 use crate::router::{AfterRelaunch, Router};
 use crate::vault::Vault;
@@ -103,11 +103,7 @@ impl Server {
 
     /// Serves until `stop` is ready, then lets what is in flight finish for a while. Returns why it ended, and the
     /// connections whose answer is for the next image to send.
-    pub(crate) async fn run(
-        self,
-        listener: impl Accept,
-        stop: impl Future<Output = End>,
-    ) -> (End, Vec<Parting>) {
+    pub(crate) async fn run(self, listener: impl Accept, stop: impl Future<Output = End>) -> (End, Answers) {
         let server = Arc::new(self);
         let (stopping, _) = watch::channel(());
         let mut stop = pin!(stop);
@@ -142,7 +138,7 @@ impl Server {
             tracing::warn!("some requests were not finished in time and are cut off");
         }
         let partings = std::mem::take(&mut *server.partings.lock().unwrap_or_else(PoisonError::into_inner));
-        (end, partings)
+        (end, Answers(partings))
     }
 
     /// Starts to serve a peer, or turns it away.

@@ -103,7 +103,8 @@ fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
-         PRAGMA journal_size_limit = 0;",
+         PRAGMA journal_size_limit = 0;
+         PRAGMA wal_autocheckpoint = 100;",
     )?;
     Ok(connection)
 }

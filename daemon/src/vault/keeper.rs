@@ -15,7 +15,6 @@ use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity};
 use crate::files;
 
-use super::Error;
 use super::anchor::{self, Verdict};
 use super::ballast::Ballast;
 use super::command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
@@ -24,6 +23,7 @@ use super::reading::Reading;
 use super::shared::{Published, Shared, View};
 use super::slots::NewSlot;
 use super::unlocked::Unlocked;
+use super::{Error, Settings};
 
 /// The most writes that share a commit.
 const BATCH: usize = 128;
@@ -41,10 +41,12 @@ pub(super) struct Keeper {
     state: State,
     /// The time of the first commit with loose ends.
     unsettled: Option<Instant>,
-    /// Whether removed content waits in the log.
-    residue: bool,
     locks: u64,
     ballast: Ballast,
+    /// Whether this image ends after a lock.
+    lock_is_final: bool,
+    /// Whether that lock has come: the vault is not opened again.
+    is_final: bool,
 }
 
 enum State {
@@ -60,9 +62,9 @@ impl Keeper {
         anchor: PathBuf,
         exists: bool,
         shared: Arc<Shared>,
-        idle_lock: Duration,
-        max_lock: Duration,
+        settings: &Settings,
     ) -> Self {
+        let Settings { idle_lock, max_lock, lock_is_final, .. } = *settings;
         let ballast = Ballast::new(&path);
         let state = if exists { State::Locked(Locked::default()) } else { State::Uninitialized };
         Self {
@@ -73,9 +75,10 @@ impl Keeper {
             max_lock,
             state,
             unsettled: None,
-            residue: false,
             locks: 0,
             ballast,
+            lock_is_final,
+            is_final: false,
         }
     }
 
@@ -151,10 +154,9 @@ impl Keeper {
         if vault.is_in_doubt() || vault.is_rolled_back() {
             return;
         }
-        if std::mem::take(&mut self.residue)
-            && let Err(error) = vault.checkpoint()
-        {
-            self.residue = true;
+        // Always, not only for what was removed: a log that has grown could not be moved into the file once the disk
+        // is full, whatever is in reserve.
+        if let Err(error) = vault.checkpoint() {
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
         }
         if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {
@@ -174,6 +176,9 @@ impl Keeper {
     }
 
     fn init(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+        if self.is_final {
+            return Err(Error::Locked);
+        }
         let State::Uninitialized = self.state else { return Err(Error::AlreadyInitialized) };
         // A new vault must not take the place of one that is only missing, on a disk that is not mounted perhaps.
         if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
@@ -197,7 +202,7 @@ impl Keeper {
 
     fn unlock(&mut self, caller: &Caller, data: DataKey, locks: u64) -> Result<(), Error> {
         match self.state {
-            _ if locks != self.locks => Err(Error::Locked),
+            _ if locks != self.locks || self.is_final => Err(Error::Locked),
             State::Uninitialized => Err(Error::Uninitialized),
             // The key was right; there is nothing more to do.
             State::Unlocked(_) => Ok(()),
@@ -223,10 +228,9 @@ impl Keeper {
             batch.audit(caller, Event::done(action, Vec::new()))?;
             batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())
         });
-        match opened {
-            Ok(committed) => self.residue |= committed.leaves_residue,
+        if let Err(error) = opened {
             // A full disk must not keep its owner out; whatever needs the log will fail by itself.
-            Err(error) => tracing::warn!(%error, "the unlock is missing in the audit log"),
+            tracing::warn!(%error, "the unlock is missing in the audit log");
         }
         self.unsettled = Some(Instant::now());
         self.shared.touch();
@@ -248,6 +252,7 @@ impl Keeper {
     /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
     fn lock(&mut self, caller: &Caller) {
         self.locks += 1;
+        self.is_final = self.lock_is_final;
         self.close(caller);
         self.shared.wiped.notify_one();
     }
@@ -282,7 +287,7 @@ impl Keeper {
         {
             tracing::warn!(%error, "the rollback guard could not be renewed");
         }
-        (self.unsettled, self.residue) = (None, false);
+        self.unsettled = None;
         if let Err(error) = vault.close() {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
         }
@@ -356,7 +361,6 @@ impl Keeper {
         }
         self.shared.apply(&committed, vault.tag());
         self.shared.touch();
-        self.residue |= committed.leaves_residue;
         self.unsettled.get_or_insert_with(Instant::now);
         if committed.purged {
             self.settle();

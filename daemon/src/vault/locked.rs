@@ -28,6 +28,10 @@ impl Locked {
                 return Err(Error::Corrupt("the vault's file has disappeared"));
             }
             files::check_private_file(&log_of(path))?;
+            // SQLite would play it into the file before anything is verified; a vault never has one.
+            if files::check_private_file(&with_suffix(path, "-journal"))? {
+                return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
+            }
             self.store = Some(Store::open(path)?);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
@@ -71,7 +75,11 @@ pub(super) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, Error> {
 
 /// Where SQLite keeps the log of the file at `path`.
 pub(super) fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+    with_suffix(path, "-wal")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

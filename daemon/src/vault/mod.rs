@@ -74,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) idle_lock: Duration,
     /// Lock this long after unlock; zero is never.
     pub(crate) max_lock: Duration,
+    /// Whether this image ends after a lock, so that nothing is served from then on.
+    pub(crate) lock_is_final: bool,
     /// Keys that callers only name.
     pub(crate) keys: KeySources,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use secrets_proto::{FieldErrorType, Invalid, SensitiveString};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -104,8 +105,14 @@ async fn provided(command: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
         Error::ProviderFailed
     };
     let [program, arguments @ ..] = command else { return Err(failed("no program is named")) };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    // What is this process's alone: tokens, and what systemd and the image before have handed to it.
+    for variable in PRIVATE_VARIABLES {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(arguments)
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // What it says may quote the key; it has a log of its own if it wants one.
@@ -113,6 +120,7 @@ async fn provided(command: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|_| failed("it cannot be started"))?;
+    let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let stdout = child.stdout.take().ok_or(Error::Internal("a child has no stdout"))?;
     let outcome = tokio::time::timeout(PROVIDER_DEADLINE, async {
         // Room for all that may come, so that no copy is left behind by growing.
@@ -136,6 +144,31 @@ async fn provided(command: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
         tracing::warn!("a key provider command did not end in time");
         Err(Error::ProviderTimeout)
     })
+}
+
+/// Variables that a key provider command does not get.
+const PRIVATE_VARIABLES: [&str; 9] = [
+    "SECRETSD_TOKEN",
+    "SECRETSD_TOKEN_FILE",
+    "SECRETSD_RELAUNCH",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
+
+/// A command's process group, ended when dropped: also what the command itself has started.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // None of it may be left, which is what is wanted.
+            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -36,9 +37,12 @@ pub(crate) enum StartError {
 pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
     let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
-    let lock = match lock {
-        Some(lock) => File::from(lock),
-        None => take_lock(&data_dir.join("vault.lock"))?,
+    let lock_path = data_dir.join("vault.lock");
+    let handed = lock.map(File::from).filter(|lock| is_at(lock, &lock_path));
+    let lock = match handed {
+        Some(lock) => lock,
+        // Also where the directory was replaced meanwhile: the lock that was handed over is on another vault.
+        None => take_lock(&lock_path)?,
     };
     let lock = Arc::new(lock);
 
@@ -46,8 +50,7 @@ pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, 
     let exists = files::check_private_file(&path)?;
     let shared = Arc::new(Shared::new(if exists { Published::Locked } else { Published::Uninitialized }));
     let (commands, received) = mpsc::channel();
-    let keeper =
-        Keeper::new(path, anchor, exists, Arc::clone(&shared), settings.idle_lock, settings.max_lock);
+    let keeper = Keeper::new(path, anchor, exists, Arc::clone(&shared), &settings);
     thread::Builder::new()
         .name("vault".to_owned())
         .spawn({
@@ -70,6 +73,13 @@ pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, 
         lock,
         memory_lock,
     })
+}
+
+/// Whether this open file is the one at the path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let there = std::fs::symlink_metadata(path).map(identity);
+    file.metadata().map(identity).is_ok_and(|open| there.is_ok_and(|there| there == open))
 }
 
 /// Locks the file for this process and writes its pid there, for whoever comes second.

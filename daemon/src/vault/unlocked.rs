@@ -48,8 +48,6 @@ pub(super) struct Unlocked {
 pub(super) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(super) changes: Vec<Change>,
-    /// Whether content was removed or replaced that should leave the disk.
-    pub(super) leaves_residue: bool,
     /// Whether it must have left the disk before the answer.
     pub(super) purged: bool,
     /// The number of key slots, if it may have changed.
@@ -254,7 +252,11 @@ impl Unlocked {
         // Old ciphertext, and slots that wrap the old key, must not stay in free space.
         match store.rebuild() {
             Ok(()) => self.store = Some(store),
-            Err(error) => tracing::warn!(%error, "free space in the vault still holds rows of the old epoch"),
+            Err(error) => {
+                tracing::warn!(%error, "free space in the vault still holds rows of the old epoch");
+                // Before it is opened again: two handles would lock each other out.
+                drop(store);
+            }
         }
         if let Err(error) =
             self.write(|batch| batch.audit(caller, Event::done(AuditAction::Rotate, Vec::new())))

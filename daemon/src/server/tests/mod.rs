@@ -20,7 +20,7 @@ const TOKEN: &str = "owner-token-of-the-tests-0123456789-abcdefg";
 struct Running {
     door: mpsc::UnboundedSender<io::Result<UnixStream>>,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<(End, Vec<Parting>)>,
+    server: JoinHandle<(End, Answers)>,
     _dirs: tempfile::TempDir,
 }
 
@@ -48,6 +48,7 @@ impl Running {
             kdf: KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 },
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
+            lock_is_final: true,
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();

@@ -61,7 +61,7 @@ impl Batch<'_> {
         self.writing.update_header(&header)?;
         (self.lineage, self.manifest.header_mac) = (lineage, header.mac);
         // A slot that is gone must not be left in the log for one who knows its passphrase.
-        (self.done.slots, self.done.leaves_residue, self.done.purged) = (Some(slots.len()), true, true);
+        (self.done.slots, self.done.purged) = (Some(slots.len()), true);
         Ok(())
     }
 }

@@ -265,7 +265,6 @@ impl<'a> Batch<'a> {
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.delete_record(row)?;
-        self.done.leaves_residue = true;
         self.manifest.remove(self.keys, row)
     }
 

@@ -34,6 +34,7 @@ fn settings(directory: &Path) -> Settings {
         kdf: CHEAP,
         idle_lock: Duration::ZERO,
         max_lock: Duration::ZERO,
+        lock_is_final: false,
         keys: KeySources::default(),
     }
 }
