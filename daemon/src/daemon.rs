@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
-use std::task::Poll;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -141,9 +140,14 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
         // A signal that came while requests finished is not lost, and one that comes from here on ends the process,
         // which is locked already.
         process::unhandle_stop_signals();
-        let stop =
-            poll_fn(|cx| Poll::Ready(term.poll_recv(cx).is_ready() || interrupt.poll_recv(cx).is_ready()));
-        if !stop.await {
+        let stop = tokio::select! {
+            biased;
+            _ = term.recv() => true,
+            _ = interrupt.recv() => true,
+            // Until the runtime has looked for signals that were caught before.
+            () = tokio::time::sleep(Duration::from_millis(1)) => false,
+        };
+        if !stop {
             let handover = Handover {
                 listener: kept.into(),
                 made: listener.file.is_ours(),
