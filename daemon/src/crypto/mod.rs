@@ -41,11 +41,15 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-/// Appends `part` with its length before it (u32, big-endian), so that no two lists of parts encode alike.
+/// Appends `part` with its length before it, so that no two lists of parts encode alike.
 fn push_framed(message: &mut Vec<u8>, part: &[u8]) {
-    let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
-    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(&framed_length(part));
     message.extend_from_slice(part);
+}
+
+/// A part's length as it stands before it: u32, big-endian.
+fn framed_length(part: &[u8]) -> [u8; 4] {
+    u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 /// The known answers of format 1, made by `tests/vectors/generate.py`, which shares no code with this. Each module tests
