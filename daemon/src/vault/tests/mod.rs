@@ -463,3 +463,42 @@ async fn the_trash_is_kept_for_thirty_days() {
     assert_eq!(fixture.names(), ["B"]);
     fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_lock_beats_an_unlock_that_began_before_it() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    vault.lock(owner).await.unwrap();
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let open = || {
+        slots::open_one(&found.slots, found.identity, SlotKind::Passphrase, PASSPHRASE.as_bytes()).unwrap()
+    };
+    vault.lock(owner).await.unwrap();
+    let (caller, data, locks) = (owner.clone(), open(), found.locks);
+    let late = vault.ask(|reply| Command::Unlock { caller, data, locks, reply }).await;
+    assert!(matches!(late, Err(Error::Locked)));
+    assert_eq!(vault.status(owner).state, VaultState::Locked);
+    // The same key opens it for an unlock that began afterwards.
+    let (caller, data, locks) = (owner.clone(), open(), found.locks + 1);
+    vault.ask(|reply| Command::Unlock { caller, data, locks, reply }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_key_makes_nobody_else_wait() {
+    let fixture = Fixture::new().await;
+    let wrong = || {
+        let (vault, owner) = (fixture.vault.clone(), fixture.owner.clone());
+        tokio::spawn(async move { vault.unlock(&owner, passphrase("wrong")).await })
+    };
+    // The delay doubles, so that the third is long enough to be seen from beside it.
+    for _ in 0..2 {
+        assert!(matches!(wrong().await.unwrap(), Err(Error::WrongKey)));
+    }
+    let delayed = wrong();
+    fixture.create("a", "one").await.unwrap();
+    fixture.reveal(&["a"]).await.unwrap();
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.names(), ["A"]);
+    assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
+    assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
+}
