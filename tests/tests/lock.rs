@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -337,4 +337,25 @@ fn a_vault_in_use_locks_itself_after_its_longest_time() {
     // Each reveal is a use, and does not put it off.
     wait_until("locked by itself", || env.post("/user/secrets/reveal", &reveal).status == 403);
     assert_eq!(env.state(), "locked");
+}
+
+#[test]
+fn the_service_manager_is_told_when_the_daemon_is_ready_again_and_stops() {
+    let mut env = Env::new(programs!());
+    let path = env.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut command = env.daemon_command();
+    command.env("NOTIFY_SOCKET", &path);
+    env.start_as(command);
+    let told = || {
+        let mut bytes = [0; 256];
+        let length = manager.recv(&mut bytes).expect("the manager is told nothing");
+        String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned()
+    };
+    assert_eq!(told(), "READY=1");
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(told(), "READY=1", "after the relaunch");
+    assert!(env.stop().success());
+    assert_eq!(told(), "STOPPING=1");
 }
