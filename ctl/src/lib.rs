@@ -22,6 +22,7 @@ mod environment;
 mod failure;
 mod hardening;
 mod input;
+mod job;
 mod lookup;
 mod output;
 mod prompt;

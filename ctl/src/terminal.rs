@@ -3,20 +3,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::process::{Signal, getpgid, getpgrp, getppid, getsid, kill_current_process_group};
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
-    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp,
-    tcsetattr,
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
 };
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::environment;
+use crate::job::Job;
 
 /// Asks the terminal to mark what is pasted, and no longer.
 const MARK_PASTES: &[u8] = b"\x1b[?2004h";
@@ -31,8 +30,7 @@ static CONTINUED: AtomicBool = AtomicBool::new(false);
 /// The terminal, if we are in its foreground: in the background, reading would stop us instead of asking.
 pub(crate) fn open() -> Option<File> {
     let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    let foreground = tcgetpgrp(tty.as_fd()).ok()?;
-    (foreground == getpgrp()).then_some(tty)
+    Job::own()?.is_in_foreground().then_some(tty)
 }
 
 /// What was typed before a question was not meant as its answer.
@@ -102,7 +100,7 @@ pub(crate) fn interrupt() {
 
 /// Does what Ctrl-Z means, if there is a shell that could let us go on.
 pub(crate) fn suspend() {
-    if has_job_control() {
+    if Job::own().is_some_and(Job::is_kept_by_a_shell) {
         let _ = kill_current_process_group(Signal::TSTP);
     }
 }
@@ -187,11 +185,4 @@ fn give_back() {
             let _ = (&held.tty).write_all(b"\n");
         }
     }
-}
-
-/// Whether our parent is a shell that keeps us as a job; else nobody would ever continue us.
-fn has_job_control() -> bool {
-    let Some(parent) = getppid() else { return false };
-    getsid(Some(parent)).is_ok_and(|session| getsid(None) == Ok(session))
-        && getpgid(Some(parent)).is_ok_and(|group| group != getpgrp())
 }

@@ -1,9 +1,11 @@
 //! `secretctl` on a terminal: what a person types is never shown, never half taken, and never left to the shell.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use rustix::process::Signal;
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::harness::skip;
 use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, process, programs};
 use serde_json::json;
@@ -163,6 +165,27 @@ fn ctrl_c_interrupts_and_ctrl_d_cancels() {
     terminal.wait_for("passphrase of the vault: ");
     terminal.type_keys("\x04");
     terminal.expect(1, "cancelled; nothing was done, the vault stays locked");
+}
+
+#[test]
+fn a_terminal_of_an_outer_pid_namespace_is_one_like_any_other() {
+    let outside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !Command::new(outside[0]).args(&outside[1..]).arg("true").status().is_ok_and(|status| status.success())
+    {
+        return skip(
+            "a_terminal_of_an_outer_pid_namespace_is_one_like_any_other",
+            "unshare --pid needs root",
+        );
+    }
+    let env = Env::unlocked(programs!());
+    // Its process group and session are `unshare`'s, which have no number in there.
+    let mut terminal = Terminal::run(&env, &[&outside[..], &[env.programs().client, "set", "A"]].concat());
+    terminal.wait_for("value: ");
+    assert!(!terminal.echoes());
+    terminal.type_keys("a\x1a\tb\r");
+    terminal.expect(1, "a tab or another control character was typed; nothing was stored; use --value-file");
+    assert!(terminal.echoes());
+    assert_nothing_stored(&env);
 }
 
 #[test]
