@@ -29,7 +29,7 @@ pub struct AuditEntry {
     /// What for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Purpose>,
-    /// The program that gets the values.
+    /// The program that gets the values, or the unit that may load them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Remark>,
     /// Why.
@@ -95,6 +95,12 @@ pub enum AuditAction {
     Backup,
     /// A vault older than its rollback guard was accepted as it is.
     AcceptRestore,
+    /// A unit was allowed to load secrets.
+    CredentialAllow,
+    /// A unit was no longer allowed to.
+    CredentialRevoke,
+    /// A unit asked for a secret.
+    CredentialLoad,
 }
 
 impl AuditAction {
@@ -117,6 +123,9 @@ impl AuditAction {
             Self::Rotate => "rotate",
             Self::Backup => "backup",
             Self::AcceptRestore => "accept_restore",
+            Self::CredentialAllow => "credential_allow",
+            Self::CredentialRevoke => "credential_revoke",
+            Self::CredentialLoad => "credential_load",
         }
     }
 }

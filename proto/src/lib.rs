@@ -13,11 +13,13 @@
 //! - [`secret`]: the operations on `/user/secrets`
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
+//! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod credential;
 pub mod error;
 pub mod invalid;
 pub mod name;
@@ -29,6 +31,7 @@ pub mod sensitive;
 pub mod timestamp;
 pub mod vault;
 
+pub use credential::UnitName;
 pub use error::{ErrorBody, ErrorType, FieldError, Loc};
 pub use invalid::{FieldErrorType, Invalid};
 pub use name::SecretName;

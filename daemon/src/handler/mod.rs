@@ -2,5 +2,6 @@
 //! caller and writing the audit log happen inside the vault's facade, so that none of them can forget to.
 
 pub(crate) mod audit;
+pub(crate) mod credentials;
 pub(crate) mod secrets;
 pub(crate) mod vault;

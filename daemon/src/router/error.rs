@@ -168,8 +168,11 @@ impl From<vault::Error> for Failure {
                 "There is no such secret, version or key; list them to see which there are",
             ),
             vault::Error::Missing(indexes) => {
-                let detail = "Some of these secrets do not exist; none was revealed, see errors";
+                let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
+            }
+            vault::Error::NotGranted => {
+                Self::new(Type::NotFoundError, "The unit has no such grant; list them to see which there are")
             }
             vault::Error::NameTaken => Self::new(
                 Type::AlreadyExistsError,
@@ -285,6 +288,7 @@ mod tests {
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
+            (vault::Error::NotGranted, Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
             (vault::Error::KeysChanged, Type::ConflictError),

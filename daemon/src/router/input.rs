@@ -78,6 +78,20 @@ impl<'a> Input<'a> {
         self.noting(result, || vec![Loc::field("query"), Loc::field(name)])
     }
 
+    /// A query parameter that must be there.
+    pub(super) fn required_parameter<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let taken = self.parameter(name, parse)?;
+        if taken.is_none() {
+            let invalid = Invalid::new(FieldErrorType::Missing, "this parameter is required");
+            self.fault(vec![Loc::field("query"), Loc::field(name)], invalid);
+        }
+        taken
+    }
+
     /// A field that must be there.
     pub(super) fn required<T>(
         &mut self,

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
+use secrets_proto::credential::AllowCredentials;
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, RollbackRequest, UpdateSecret};
 use secrets_proto::selector::parse_id;
 use secrets_proto::vault::VerifyRequest;
 use secrets_proto::{
     FieldErrorType, Glob, Invalid, Loc, Provider, SecretName, SecretValue, Selector, SensitiveString,
-    Timestamp,
+    Timestamp, UnitName,
 };
 
 use super::input::Input;
 use super::replies;
+use crate::handler::credentials::Revoke;
 use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Update, View};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
@@ -185,6 +187,24 @@ impl FromRequest for Unlock {
 
     fn take(input: &mut Input<'_>) -> Option<Self> {
         key(input, true).map(Self)
+    }
+}
+
+impl FromRequest for AllowCredentials {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let unit = input.required("unit", UnitName::try_from);
+        let secrets = input.list("secrets", 1..=Self::MAX_SECRETS, SecretName::try_from);
+        Some(Self { unit: unit?, secrets: secrets? })
+    }
+}
+
+impl FromRequest for Revoke {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let unit = input.required_parameter("unit", UnitName::parse);
+        let name = input.parameter("name", SecretName::parse);
+        Some(Self { unit: unit?, name: name? })
     }
 }
 

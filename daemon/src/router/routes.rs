@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::error::Failure;
 use super::{Exchange, open, serve};
 use crate::caller::Scope;
-use crate::handler::{audit, secrets, vault};
+use crate::handler::{audit, credentials, secrets, vault};
 
 /// One operation.
 pub(super) struct Route {
@@ -73,6 +73,11 @@ pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/vault/keys", "list_keys", Some(Scope::Admin), |x| serve(x, vault::keys)),
     post("/api/v1/vault/keys", "add_key", Some(Scope::Admin), |x| serve(x, vault::add_key)),
     delete("/api/v1/vault/keys/{id}", "remove_key", Some(Scope::Admin), |x| serve(x, vault::remove_key)),
+    get("/api/v1/credentials", "list_credentials", Some(Scope::Admin), |x| serve(x, credentials::list)),
+    post("/api/v1/credentials", "allow_credentials", Some(Scope::Admin), |x| serve(x, credentials::allow)),
+    delete("/api/v1/credentials", "revoke_credentials", Some(Scope::Admin), |x| {
+        serve(x, credentials::revoke)
+    }),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
 ];
 

@@ -1,10 +1,11 @@
-//! The index of all secrets, in memory: what listings and lookups are served from.
+//! The index of all secrets and of what units may load, in memory: what listings and lookups are served from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use secrets_proto::{SecretName, Uuid};
+use secrets_proto::{SecretName, UnitName, Uuid};
 
+use super::grant::Grant;
 use super::record::Record;
 
 /// Every secret by id, and those outside the trash by name.
@@ -12,6 +13,7 @@ use super::record::Record;
 pub(super) struct Catalog {
     by_id: HashMap<Uuid, Arc<Record>>,
     by_name: BTreeMap<SecretName, Arc<Record>>,
+    grants: BTreeMap<UnitName, Arc<Grant>>,
 }
 
 /// One step from a catalog to the next.
@@ -21,6 +23,10 @@ pub(super) enum Change {
     Put(Arc<Record>),
     /// The secret with this id is gone.
     Remove(Uuid),
+    /// This is now what its unit may load.
+    Allow(Arc<Grant>),
+    /// This unit may load nothing any more.
+    Revoke(UnitName),
 }
 
 impl Catalog {
@@ -35,6 +41,12 @@ impl Catalog {
                 self.by_id.insert(record.id, Arc::clone(record));
             }
             Change::Remove(id) => self.forget(*id),
+            Change::Allow(grant) => {
+                self.grants.insert(grant.meta.unit.clone(), Arc::clone(grant));
+            }
+            Change::Revoke(unit) => {
+                self.grants.remove(unit);
+            }
         }
     }
 
@@ -64,6 +76,22 @@ impl Catalog {
     /// All secrets outside the trash, by name.
     pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
         self.by_name.values()
+    }
+
+    /// What this unit, or template, may load by a grant of its own.
+    pub(super) fn grant(&self, unit: &UnitName) -> Option<&Arc<Grant>> {
+        self.grants.get(unit)
+    }
+
+    /// Whether this unit may load this secret, by its own name or as an instance of a template.
+    pub(super) fn allows(&self, unit: &UnitName, name: &SecretName) -> bool {
+        let covers = |unit: &UnitName| self.grants.get(unit).is_some_and(|grant| grant.covers(name));
+        covers(unit) || unit.template().is_some_and(|template| covers(&template))
+    }
+
+    /// What units may load, by unit.
+    pub(super) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.grants.values()
     }
 
     /// All secrets, the trash included, in no order.

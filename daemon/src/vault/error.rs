@@ -41,6 +41,9 @@ pub(crate) enum Error {
     /// These positions of a reveal's selectors name nothing.
     #[error("{} selectors match nothing", .0.len())]
     Missing(Vec<usize>),
+    /// The unit may not load this.
+    #[error("not granted")]
+    NotGranted,
     /// Another secret has this name.
     #[error("the name is taken")]
     NameTaken,
@@ -120,6 +123,7 @@ impl Error {
             | Self::Forbidden(_)
             | Self::NotFound
             | Self::Missing(_)
+            | Self::NotGranted
             | Self::NameTaken
             | Self::Stale
             | Self::KeysChanged

@@ -1,7 +1,7 @@
 //! The vault's facade: every operation takes a [`Caller`], and checks, acts and audits in that order,
 //! so that no handler can forget one. It knows nothing of HTTP.
 //!
-//! The operations are in [`secrets`] and [`custody`]. Reads are served from what the vault's thread has
+//! The operations are in [`secrets`], [`grants`] and [`custody`]. Reads are served from what the vault's thread has
 //! published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
 //! [`batch`].
 
@@ -16,6 +16,8 @@ mod derivation;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod grant;
+mod grants;
 mod keeper;
 mod locked;
 mod manifest;

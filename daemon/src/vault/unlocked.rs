@@ -20,6 +20,7 @@ use super::Error;
 use super::anchor::Progress;
 use super::batch::Batch;
 use super::catalog::{Catalog, Change};
+use super::grant::Grant;
 use super::manifest::Manifest;
 use super::reading::Reading;
 use super::record::{Record, record_place};
@@ -282,7 +283,7 @@ struct Verified {
 }
 
 /// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
-/// record's metadata, the audit log's head.
+/// record's metadata and grant, the audit log's head.
 fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
     let corrupt = |what| Err(Error::Corrupt(what));
     let slots = store.slots()?;
@@ -298,6 +299,7 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
     let mut counted = manifest.without_records();
     let mut records: HashMap<Uuid, Arc<Record>> = HashMap::new();
     let mut values: HashSet<(Uuid, u64)> = HashSet::new();
+    let mut grants: Vec<Grant> = Vec::new();
     store.for_each_record(|row| -> Result<(), Error> {
         counted.add(keys, &row)?;
         match row.kind {
@@ -310,7 +312,8 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
             RecordKind::Value => {
                 values.insert((Uuid::from_bytes(row.id), row.version));
             }
-            RecordKind::Token | RecordKind::Credential => {}
+            RecordKind::Credential => grants.push(open_grant(keys, &row)?),
+            RecordKind::Token => {}
         }
         Ok(())
     })?;
@@ -328,6 +331,12 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
         }
         catalog.apply(&Change::Put(Arc::clone(record)));
     }
+    for grant in grants {
+        if catalog.grant(&grant.meta.unit).is_some() {
+            return corrupt("a unit has two grants");
+        }
+        catalog.apply(&Change::Allow(Arc::new(grant)));
+    }
     if values.iter().any(|(id, _)| !records.contains_key(id)) {
         return corrupt("a value belongs to no secret");
     }
@@ -337,6 +346,13 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
         return corrupt("audit entries were added, removed or changed");
     }
     Ok(Verified { manifest, catalog, slots: slots.len() })
+}
+
+/// Opens what a unit may load.
+fn open_grant(keys: &Keys, row: &RecordRow) -> Result<Grant, Error> {
+    let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
+        .map_err(|_| Error::Corrupt("a grant to a unit is not authentic"))?;
+    Grant::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }
 
 /// Opens a secret's metadata.

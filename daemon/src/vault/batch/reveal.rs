@@ -89,7 +89,7 @@ impl Batch<'_> {
     }
 
     /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.
-    fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
+    pub(super) fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
         let now = Timestamp::now();
         let recent = |last: Timestamp| now.as_second() - last.as_second() < LAST_USED_STEP;
         if record.meta.last_used_at.is_some_and(recent) {

@@ -1,0 +1,36 @@
+//! The operations on `/credentials`.
+
+use secrets_proto::SecretName;
+use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList, UnitName};
+
+use super::secrets::Gone;
+use crate::caller::Caller;
+use crate::vault::{Error, Vault};
+
+/// `GET /credentials`
+pub(crate) async fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<CredentialList, Error> {
+    vault.grants(caller)
+}
+
+/// `POST /credentials`
+pub(crate) async fn allow(
+    vault: &Vault,
+    caller: &Caller,
+    request: AllowCredentials,
+) -> Result<CredentialGrant, Error> {
+    vault.allow(caller, request).await
+}
+
+/// What is to be revoked: one secret of a unit, or all.
+#[derive(Debug)]
+pub(crate) struct Revoke {
+    /// The unit.
+    pub(crate) unit: UnitName,
+    /// The secret.
+    pub(crate) name: Option<SecretName>,
+}
+
+/// `DELETE /credentials`
+pub(crate) async fn revoke(vault: &Vault, caller: &Caller, what: Revoke) -> Result<Gone, Error> {
+    vault.revoke(caller, what.unit, what.name).await.map(|()| Gone)
+}

@@ -1,0 +1,141 @@
+//! What units may load, and loading it, inside a batch.
+
+use std::sync::Arc;
+
+use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::credential::{AllowCredentials, CredentialGrant, UnitName};
+use secrets_proto::reveal::Remark;
+use secrets_proto::{SecretName, SecretValue};
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::crypto::{self, seal};
+use crate::store::{RecordKind, RecordRow};
+use crate::vault::Error;
+use crate::vault::catalog::Change;
+use crate::vault::grant::Grant;
+use crate::vault::record::record_place;
+
+use super::Batch;
+
+impl Batch<'_> {
+    /// Adds to what a unit may load. What it may load already is no error.
+    pub(in crate::vault) fn allow(
+        &mut self,
+        caller: &Caller,
+        request: AllowCredentials,
+    ) -> Result<CredentialGrant, Error> {
+        let AllowCredentials { unit, mut secrets } = request;
+        let exists = |name: &SecretName| caller.sees(name) && self.catalog.by_name(name).is_some();
+        let missing: Vec<usize> =
+            secrets.iter().enumerate().filter(|(_, name)| !exists(name)).map(|(at, _)| at).collect();
+        if !missing.is_empty() {
+            return Err(Error::Missing(missing));
+        }
+        secrets.sort_unstable();
+        secrets.dedup();
+        let old = self.catalog.grant(&unit).cloned();
+        let added: Vec<SecretName> = match &old {
+            Some(old) => secrets.into_iter().filter(|name| !old.covers(name)).collect(),
+            None => secrets,
+        };
+        let grant = match &old {
+            Some(old) if added.is_empty() => return Ok(old.to_wire()),
+            Some(old) => old.with(added.iter().cloned()),
+            None => {
+                let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+                Grant::new(id, unit.clone()).with(added.iter().cloned())
+            }
+        };
+        let reply = grant.to_wire();
+        if let Some(old) = old {
+            self.delete_grant(&old)?;
+        }
+        self.insert_grant(grant)?;
+        self.audit(caller, about(AuditAction::CredentialAllow, Some(&unit), added))?;
+        Ok(reply)
+    }
+
+    /// Takes one secret from what a unit may load, or all of them.
+    pub(in crate::vault) fn revoke(
+        &mut self,
+        caller: &Caller,
+        unit: &UnitName,
+        name: Option<&SecretName>,
+    ) -> Result<(), Error> {
+        let old = self.catalog.grant(unit).cloned().ok_or(Error::NotGranted)?;
+        let (revoked, left) = match name {
+            Some(name) if old.covers(name) => (vec![name.clone()], Some(old.without(name))),
+            Some(_) => return Err(Error::NotGranted),
+            None => (old.meta.secrets.clone(), None),
+        };
+        self.delete_grant(&old)?;
+        match left.filter(|left| !left.meta.secrets.is_empty()) {
+            Some(left) => self.insert_grant(left)?,
+            None => self.apply(Change::Revoke(unit.clone())),
+        }
+        self.audit(caller, about(AuditAction::CredentialRevoke, Some(unit), revoked))
+    }
+
+    /// Opens a value for a unit that was allowed to load it. It may leave only after the commit: the audit entry is
+    /// part of it.
+    pub(in crate::vault) fn load(
+        &mut self,
+        caller: &Caller,
+        unit: &UnitName,
+        name: &SecretName,
+    ) -> Result<SecretValue, Error> {
+        let event = about(AuditAction::CredentialLoad, Some(unit), vec![name.clone()]);
+        let record = self.catalog.by_name(name).filter(|record| caller.sees(&record.meta.name)).cloned();
+        let record = match record {
+            _ if !self.catalog.allows(unit, name) => {
+                self.audit(caller, denied(event, "not granted"))?;
+                return Err(Error::NotGranted);
+            }
+            None => {
+                self.audit(caller, denied(event, "no such secret"))?;
+                return Err(Error::NotFound);
+            }
+            Some(record) => record,
+        };
+        let value = self.open_value(&record)?;
+        self.touch(&record)?;
+        self.audit(caller, event)?;
+        Ok(value)
+    }
+
+    /// Notes that a unit was refused before it was looked up what it may load.
+    pub(in crate::vault) fn note_refusal(
+        &mut self,
+        caller: &Caller,
+        unit: Option<&UnitName>,
+        name: Option<SecretName>,
+        why: &'static str,
+    ) -> Result<(), Error> {
+        let event = about(AuditAction::CredentialLoad, unit, name.into_iter().collect());
+        self.audit(caller, denied(event, why))
+    }
+
+    fn insert_grant(&mut self, grant: Grant) -> Result<(), Error> {
+        let (kind, id) = (RecordKind::Credential, *grant.id.as_bytes());
+        let sealed = seal::seal(self.keys, record_place(kind, &id, grant.version), &grant.encode()?)?;
+        self.insert_row(&RecordRow { kind, id, version: grant.version, sealed })?;
+        self.apply(Change::Allow(Arc::new(grant)));
+        Ok(())
+    }
+
+    fn delete_grant(&mut self, grant: &Grant) -> Result<(), Error> {
+        let row = self.writing.record(RecordKind::Credential, grant.id.as_bytes(), grant.version)?;
+        self.delete_row(&row.ok_or(Error::Corrupt("a grant's row is missing"))?)
+    }
+}
+
+/// An event about what a unit may load: it stands where other entries have the program that gets the values.
+fn about(action: AuditAction, unit: Option<&UnitName>, names: Vec<SecretName>) -> Event {
+    let command = unit.and_then(|unit| Remark::parse(unit.as_str()).ok());
+    Event { command, ..Event::done(action, names) }
+}
+
+fn denied(event: Event, why: &'static str) -> Event {
+    Event { outcome: AuditOutcome::Denied, reason: Remark::parse(why).ok(), ..event }
+}
