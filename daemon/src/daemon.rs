@@ -123,7 +123,7 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
         }
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
-    tokio::spawn(feed_watchdog());
+    tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed, "ready");
     notify(NotifyState::Ready);
     drop(answers);
@@ -205,13 +205,16 @@ async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
     }
 }
 
-/// Tells systemd that the daemon is alive, twice as often as it wants to know.
-async fn feed_watchdog() {
+/// Tells systemd that the daemon is alive, twice as often as it wants to know: this runtime, and the vault's thread,
+/// without which nothing is served.
+async fn feed_watchdog(vault: Vault) {
     let Some(deadline) = sd_notify::watchdog_enabled() else { return };
     let mut beat = tokio::time::interval((deadline / 2).max(Duration::from_millis(1)));
     loop {
         beat.tick().await;
-        notify(NotifyState::Watchdog);
+        if vault.answers().await {
+            notify(NotifyState::Watchdog);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
+//! - [`lab`]: a real systemd, booted for the tests
 //! - [`ledger`]: what was answered, and whether the vault keeps it
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
@@ -21,6 +22,7 @@ pub mod ctl;
 pub mod env;
 pub mod harness;
 pub mod http;
+pub mod lab;
 pub mod ledger;
 pub mod process;
 pub mod random;

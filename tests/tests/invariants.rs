@@ -20,7 +20,7 @@ const STAGES: [(&str, u8); 9] = [
 const LEAVES: [&str; 6] = ["caller", "config", "files", "memory", "process", "relaunch"];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
-const LIFE_CYCLE: [&str; 4] = ["start", "shutdown", "lock_file", "wiped"];
+const LIFE_CYCLE: [&str; 5] = ["start", "shutdown", "lock_file", "wiped", "answers"];
 
 /// Where the stages are put together. `fuzzing` exists only in fuzz targets.
 const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
-use secretsd_tests::harness::skip;
+use secretsd_tests::harness::{behind, no_strace, skip, strace};
 use secretsd_tests::http::Answer;
 use secretsd_tests::{process, programs};
 use serde_json::json;
@@ -358,4 +358,41 @@ fn the_service_manager_is_told_when_the_daemon_is_ready_again_and_stops() {
     assert_eq!(told(), "READY=1", "after the relaunch");
     assert!(env.stop().success());
     assert_eq!(told(), "STOPPING=1");
+}
+
+#[test]
+fn the_service_manager_is_not_told_that_a_vault_that_hangs_is_alive() {
+    const TEST: &str = "the_service_manager_is_not_told_that_a_vault_that_hangs_is_alive";
+    if let Some(reason) = no_strace() {
+        return skip(TEST, reason);
+    }
+    let mut env = Env::new(programs!());
+    let path = env.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let slow_disk = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=100000"];
+    let mut command = behind(&env, &strace("/dev/null", &slow_disk));
+    // A beat every 50 ms.
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
+    env.start_as(command);
+    let beat = || {
+        let mut bytes = [0; 256];
+        while manager.recv(&mut bytes).expect("the manager is told nothing") == 0
+            || !bytes.starts_with(b"WATCHDOG=1")
+        {}
+        Instant::now()
+    };
+    beat();
+    let mut longest = Duration::ZERO;
+    thread::scope(|scope| {
+        let init = scope.spawn(|| env.init());
+        let mut last = beat();
+        while !init.is_finished() {
+            let now = beat();
+            longest = longest.max(now - last);
+            last = now;
+        }
+    });
+    assert!(longest >= Duration::from_millis(900), "told so while the vault's thread hung: {longest:?}");
+    beat();
 }

@@ -28,6 +28,8 @@ pub(super) enum Command {
     Read(ReadTask),
     /// Something that needs the open vault as a whole.
     Whole(WholeTask),
+    /// Nothing but the answer: that the thread is there.
+    Ping(Reply<()>),
     /// Wipe, close and end the thread.
     Shutdown(oneshot::Sender<()>),
 }

@@ -108,6 +108,7 @@ impl Keeper {
                 Command::Write(work) => next = self.write(work, commands),
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
+                Command::Ping(reply) => send(reply, Ok(())),
                 Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
             }
         }

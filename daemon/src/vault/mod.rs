@@ -156,6 +156,11 @@ impl Vault {
         self.shared.wiped.notified().await;
     }
 
+    /// Whether the vault's thread answers; waits for what it is at, up to an operation's deadline.
+    pub(crate) async fn answers(&self) -> bool {
+        self.ask(Command::Ping).await.is_ok()
+    }
+
     /// Completes what is in flight, checkpoints and wipes; for the end of the process.
     pub(crate) async fn shutdown(&self) {
         let (done, closed) = oneshot::channel();

@@ -1,0 +1,3 @@
+//! The daemon under a real systemd: its units, and what they promise.
+
+mod lab;
