@@ -7,13 +7,15 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
 use crate::config::{self, Config, Limits};
-use crate::listener::{self, Bound};
-use crate::relaunch::{Answers, Handover};
+use crate::credentials::{Credentials, Policy};
+use crate::listener::{self, Bound, Handed, Listener};
+use crate::relaunch::{Answers, Handover, Socket};
 use crate::server::{self, End, Server};
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, process};
@@ -80,7 +82,7 @@ pub(crate) fn run() -> Result<(), Error> {
     let config = config::load()?;
     log_to_stderr(&config);
     // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
-    let handed = if handover.is_some() { None } else { Bound::from_systemd()? };
+    let handed = if handover.is_some() { Handed::default() } else { Bound::from_systemd()? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(live(config, handed, handover));
     // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
@@ -88,30 +90,39 @@ pub(crate) fn run() -> Result<(), Error> {
     outcome
 }
 
-async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>) -> Result<(), Error> {
+async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Result<(), Error> {
     // First of all the handlers: a signal that comes early must not end the process half-way.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let lock = signal(SignalKind::user_defined1())?;
-    let (before, held, answers) = match handover {
-        Some(Handover { listener, made, lock, answers }) => (Some((listener, made)), Some(lock), answers),
-        None => (None, None, Answers::default()),
+    let (before, held, refused, answers) = match handover {
+        Some(Handover { api, credentials, lock, refused, answers }) => {
+            (Some((api, credentials)), Some(lock), refused, answers)
+        }
+        None => (None, None, Vec::new(), Answers::default()),
     };
     let resumed = before.is_some();
     let vault = Vault::start(vault_settings(&config), held)?;
     // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
-    let bound = match (before, handed) {
-        (Some((socket, made)), _) => Bound::from_relaunch(socket, made)?,
-        (None, Some(bound)) => bound,
-        (None, None) => Bound::new(&config.socket)?,
+    let (bound, units) = match before {
+        Some((api, units)) => (Bound::from_relaunch(api)?, units.map(Bound::from_relaunch).transpose()?),
+        None => bind(&config, handed)?,
     };
     let token_path = config.token_path(bound.path());
     let (token, token_file) =
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
     let uid = rustix::process::geteuid().as_raw();
-    let server = Server::new(Auth::new(token), vault.clone(), affordable(config.limits), uid)?;
-    let listener = bound.listen()?;
-    let kept = listener.socket.try_clone()?;
-    let socket = UnixListener::from_std(listener.socket)?;
+    let limits = affordable(config.limits);
+    let config::Credentials { socket: on, system_manager } = config.credentials;
+    let credentials =
+        Credentials::new(vault.clone(), Policy { on, uid, system_manager }, limits.connections / UNITS);
+    let server = Server::new(Auth::new(token), vault.clone(), limits, uid)?;
+    let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
+    let kept = Kept { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
+    let socket = UnixListener::from_std(api.socket)?;
+    let (unit_socket, unit_file) = match units {
+        Some(Listener { socket, file }) => (Some(UnixListener::from_std(socket)?), Some(file)),
+        None => (None, None),
+    };
 
     // A relaunch was a lock, and must stay one.
     if config.credential.is_some() && !resumed {
@@ -127,15 +138,21 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed, "ready");
     notify(NotifyState::Ready);
     drop(answers);
-    let (end, answers) = server
-        .run(socket, async {
-            tokio::select! {
-                _ = term.recv() => End::Stop,
-                _ = interrupt.recv() => End::Stop,
-                () = vault.wiped() => End::Relaunch,
-            }
-        })
-        .await;
+    let (ending, mut ended) = watch::channel(None);
+    let api_served = server.run(socket, async {
+        let end = tokio::select! {
+            _ = term.recv() => End::Stop,
+            _ = interrupt.recv() => End::Stop,
+            () = vault.wiped() => End::Relaunch,
+        };
+        ending.send_replace(Some(end));
+        end
+    });
+    let units_served = credentials.run(unit_socket, refused, async {
+        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        end.unwrap_or(End::Stop).drain()
+    });
+    let ((end, answers), refused) = tokio::join!(api_served, units_served);
     if end == End::Relaunch {
         // A signal that came while requests finished is not lost, and one that comes from here on ends the process,
         // which is locked already.
@@ -148,12 +165,8 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
             () = tokio::time::sleep(Duration::from_millis(1)) => false,
         };
         if !stop {
-            let handover = Handover {
-                listener: kept.into(),
-                made: listener.file.is_ours(),
-                lock: vault.lock_file()?,
-                answers,
-            };
+            let Kept { api, credentials } = kept;
+            let handover = Handover { api, credentials, lock: vault.lock_file()?, refused, answers };
             // What runs after a lock must not be this image: if it cannot be replaced, it ends.
             return Err(Error::Relaunch(handover.exec()));
         }
@@ -163,8 +176,39 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     vault.shutdown().await;
     drop(answers);
     token_file.remove();
-    listener.file.remove();
+    api.file.remove();
+    if let Some(file) = unit_file {
+        file.remove();
+    }
     Ok(())
+}
+
+/// The API's socket, and the one that units load credentials from: those that systemd handed over, or our own.
+fn bind(config: &Config, handed: Handed) -> Result<(Bound, Option<Bound>), Error> {
+    let api = handed.api.map_or_else(|| Bound::new(&config.socket), Ok)?;
+    let units = match handed.credentials {
+        Some(units) => Some(units),
+        None if config.credentials.socket => match api.credentials_beside() {
+            // Its name is longer than that of the API's, which is what was chosen.
+            Err(error @ listener::Error::TooLong(_)) => {
+                tracing::warn!(%error, "units cannot load credentials");
+                None
+            }
+            bound => Some(bound?),
+        },
+        None => None,
+    };
+    Ok((api, units))
+}
+
+/// What the next image needs of the sockets.
+struct Kept {
+    api: Socket,
+    credentials: Option<Socket>,
+}
+
+fn keep(listener: &Listener) -> io::Result<Socket> {
+    Ok(Socket { listener: listener.socket.try_clone()?.into(), made: listener.file.is_ours() })
 }
 
 fn vault_settings(config: &Config) -> Settings {
@@ -192,6 +236,9 @@ fn affordable(limits: Limits) -> Limits {
     }
     Limits { connections: limits.connections.min(most), ..limits }
 }
+
+/// For each so many connections to the API there may be one of a unit: it is there for a moment.
+const UNITS: usize = 8;
 
 /// How many files the daemon itself may need at once.
 const OWN_FILES: usize = 32;

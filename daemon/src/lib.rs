@@ -8,12 +8,19 @@
 //! listener → server → auth → router → handler → vault → { audit, crypto, store }
 //! ```
 //!
+//! Beside `server` stands `credentials`, which answers systemd's service managers on a socket of its own:
+//!
+//! ```text
+//! listener → credentials → vault
+//! ```
+//!
 //! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files` and `caller` are leaves.
 
 mod audit;
 mod auth;
 mod caller;
 mod config;
+mod credentials;
 mod crypto;
 mod daemon;
 mod files;
@@ -23,6 +30,7 @@ pub mod fuzzing;
 mod handler;
 mod listener;
 mod memory;
+mod peer;
 mod process;
 mod relaunch;
 mod router;

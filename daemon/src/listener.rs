@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::files;
+use crate::relaunch::Socket;
 
 /// Why there is no socket to listen on.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,15 @@ pub(crate) enum Error {
     /// The system refused.
     #[error("{0}: {1}")]
     Io(PathBuf, #[source] io::Error),
+}
+
+/// What systemd handed over.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    /// The API's socket.
+    pub(crate) api: Option<Bound>,
+    /// The socket that units load credentials from.
+    pub(crate) credentials: Option<Bound>,
 }
 
 /// A socket that has its name and mode, but that nobody can connect to yet.
@@ -95,6 +105,16 @@ impl Bound {
         let parent = files::private_dir(parent)?;
         let path = parent.join(name);
         check_alone(&parent, &path)?;
+        Self::bind(path)
+    }
+
+    /// Binds the socket that units load credentials from, in the directory of this one: whoever may use it has been
+    /// found out for that.
+    pub(crate) fn credentials_beside(&self) -> Result<Self, Error> {
+        Self::bind(self.path.with_file_name(CREDENTIALS))
+    }
+
+    fn bind(path: PathBuf) -> Result<Self, Error> {
         let address = SocketAddrUnix::new(&path).map_err(|_| Error::TooLong(path.clone()))?;
         let at = |errno: Errno| Error::Io(path.clone(), errno.into());
         let socket = stream_socket().map_err(at)?;
@@ -111,35 +131,37 @@ impl Bound {
         Ok(Self { socket, made: Some((metadata.dev(), metadata.ino())), path })
     }
 
-    /// The socket that systemd handed over, if it did. Reads variables that must be read before there are threads.
-    pub(crate) fn from_systemd() -> Result<Option<Self>, Error> {
+    /// The sockets that systemd handed over, if it did. Reads variables that must be read before there are threads.
+    pub(crate) fn from_systemd() -> Result<Handed, Error> {
         let Ok(named) = sd_notify::listen_fds_with_names() else {
             return Err(Error::Handed("cannot be told by its name; check FileDescriptorName="));
         };
         let names: Vec<String> = named.map(|(_, name)| name).collect();
+        let mut found = Handed::default();
         if names.is_empty() {
-            return Ok(None);
+            return Ok(found);
         }
         let mut handed = listenfd::ListenFd::from_env();
-        let mut api = None;
         for (index, name) in names.iter().enumerate() {
             let socket = handed
                 .take_unix_listener(index)
                 .ok()
                 .flatten()
                 .ok_or(Error::Handed("is not a Unix stream socket; check ListenStream="))?;
-            if name == "api" || (names.len() == 1 && name != "credentials") {
-                api = Some(Self::adopt(socket)?);
+            if name == "credentials" {
+                found.credentials = Some(Self::adopt(socket)?);
+            } else if name == "api" || names.len() == 1 {
+                found.api = Some(Self::adopt(socket)?);
             } else {
                 tracing::warn!("systemd handed over a socket that this version does not serve");
             }
         }
-        Ok(api)
+        Ok(found)
     }
 
     /// The socket that the image before this one listened on.
-    pub(crate) fn from_relaunch(socket: OwnedFd, made: bool) -> Result<Self, Error> {
-        let socket = UnixListener::from(socket);
+    pub(crate) fn from_relaunch(Socket { listener, made }: Socket) -> Result<Self, Error> {
+        let socket = UnixListener::from(listener);
         let address = socket.local_addr().map_err(|_| Error::Handed("has no address"))?;
         let path = address.as_pathname().ok_or(Error::Handed("has no path"))?.to_owned();
         // Checked when it was bound. What became of its file since must not end the daemon while it locks.
@@ -181,6 +203,9 @@ impl Bound {
     }
 }
 
+/// The name of the socket that units load credentials from.
+const CREDENTIALS: &str = "credentials.sock";
+
 /// How many peers may wait to be accepted.
 const BACKLOG: i32 = 512;
 
@@ -197,7 +222,7 @@ fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
         let path = entry.path();
         let other = entry.file_type().is_ok_and(|kind| kind.is_socket())
             && path != own
-            && entry.file_name() != "credentials.sock";
+            && entry.file_name() != CREDENTIALS;
         if other && std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(Error::Shared(path));
         }

@@ -1,8 +1,9 @@
 //! Starting the daemon's own program again in the same process, which is how locking empties memory: wiping what is
 //! known to hold secrets leaves the copies that nobody knows of, a new image has none.
 //!
-//! Kept across it: the process id, the listening socket with the peers that wait on it, the lock on the vault, and the
-//! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes.
+//! Kept across it: the process id, the listening sockets with the peers that wait on them, the lock on the vault, the
+//! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes, and those of
+//! units that were not refused to the end.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -18,20 +19,32 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::process;
 
-/// Tells the new image what it was handed: `pid listener made lock [pipe stream]…`, numbers apart by spaces.
+/// Tells the new image what it was handed: its process id, and descriptors with what they are, as `name=number`, all
+/// apart by spaces. After each `pipe` comes its `stream`.
 pub(crate) const VARIABLE: &str = "SECRETSD_RELAUNCH";
 
 /// What passes from one image to the next.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// The listening socket.
+    /// The API's listening socket.
+    pub(crate) api: Socket,
+    /// The listening socket that units load credentials from, if there is one.
+    pub(crate) credentials: Option<Socket>,
+    /// The locked lock file.
+    pub(crate) lock: OwnedFd,
+    /// Connections of units that are still to be refused.
+    pub(crate) refused: Vec<OwnedFd>,
+    /// Answers to be sent once the new image is ready.
+    pub(crate) answers: Answers,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// The socket.
     pub(crate) listener: OwnedFd,
     /// Whether the daemon made the socket's file, and not systemd.
     pub(crate) made: bool,
-    /// The locked lock file.
-    pub(crate) lock: OwnedFd,
-    /// Answers to be sent once the new image is ready.
-    pub(crate) answers: Answers,
 }
 
 /// Answers that are still to be sent. Whatever becomes of the image that has them, their callers get them when this is
@@ -92,7 +105,7 @@ impl Handover {
     pub(crate) fn exec(&self) -> io::Error {
         // A signal to lock would end the new image before it can handle it; what it asks for is being done.
         process::ignore_lock_signal();
-        for fd in self.descriptors() {
+        for (_, fd) in self.named() {
             if let Err(error) = rustix::io::fcntl_setfd(fd, FdFlags::empty()) {
                 return error.into();
             }
@@ -112,30 +125,42 @@ impl Handover {
 
     /// What the image before handed over, if it did. Must be called before there are threads, once.
     pub(crate) fn take() -> Option<Self> {
-        let numbers = numbers(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
-        let [listener, made, lock, answers @ ..] = numbers.as_slice() else { return None };
-        let answers = answers.chunks_exact(2).map(|pair| {
-            let [pipe, stream] = pair else { return None };
-            Some(Parting { pipe: process::adopt(*pipe)?, stream: process::adopt(*stream)? })
-        });
-        Some(Self {
-            listener: process::adopt(*listener)?,
-            made: *made == 1,
-            lock: process::adopt(*lock)?,
-            answers: Answers(answers.collect::<Option<_>>()?),
-        })
+        let named = named(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
+        let (mut api, mut credentials, mut lock, mut pipe) = (None, None, None, None);
+        let (mut refused, mut answers) = (Vec::new(), Answers::default());
+        for (name, number) in named {
+            let fd = process::adopt(number)?;
+            match name.as_str() {
+                "api" => api = Some(Socket { listener: fd, made: false }),
+                "api-made" => api = Some(Socket { listener: fd, made: true }),
+                "credentials" => credentials = Some(Socket { listener: fd, made: false }),
+                "credentials-made" => credentials = Some(Socket { listener: fd, made: true }),
+                "lock" => lock = Some(fd),
+                "refused" => refused.push(fd),
+                "pipe" => pipe = Some(fd),
+                "stream" => answers.0.push(Parting { pipe: pipe.take()?, stream: fd }),
+                _ => return None,
+            }
+        }
+        Some(Self { api: api?, credentials, lock: lock?, refused, answers })
     }
 
-    fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
-        let answers = self.answers.0.iter().flat_map(|answer| [&answer.pipe, &answer.stream]);
-        [&self.listener, &self.lock].into_iter().chain(answers)
+    fn named(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
+        let socket = |socket: &Socket, made, handed| if socket.made { made } else { handed };
+        let api = (socket(&self.api, "api-made", "api"), &self.api.listener);
+        let credentials = self.credentials.as_ref().map(|credentials| {
+            (socket(credentials, "credentials-made", "credentials"), &credentials.listener)
+        });
+        let refused = self.refused.iter().map(|stream| ("refused", stream));
+        let answers = &self.answers.0;
+        let answers = answers.iter().flat_map(|answer| [("pipe", &answer.pipe), ("stream", &answer.stream)]);
+        [api, ("lock", &self.lock)].into_iter().chain(credentials).chain(refused).chain(answers)
     }
 
     fn describe(&self) -> String {
-        let (listener, made, lock) = (self.listener.as_raw_fd(), i32::from(self.made), self.lock.as_raw_fd());
-        let mut text = format!("{} {listener} {made} {lock}", std::process::id());
-        for answer in &self.answers.0 {
-            text.push_str(&format!(" {} {}", answer.pipe.as_raw_fd(), answer.stream.as_raw_fd()));
+        let mut text = std::process::id().to_string();
+        for (name, fd) in self.named() {
+            text.push_str(&format!(" {name}={}", fd.as_raw_fd()));
         }
         text
     }
@@ -143,26 +168,29 @@ impl Handover {
 
 /// The descriptors that `VARIABLE`'s text names for the process `own`, in ascending order: those that must stay open.
 pub(crate) fn kept(text: Option<&str>, own: u32) -> Vec<RawFd> {
-    let Some(numbers) = text.and_then(|text| numbers(text, own)) else { return Vec::new() };
-    // The second number says who made the socket.
-    let mut kept: Vec<RawFd> =
-        numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
+    let Some(named) = text.and_then(|text| named(text, own)) else { return Vec::new() };
+    let mut kept: Vec<RawFd> = named.into_iter().map(|(_, number)| number).collect();
     kept.sort_unstable();
     kept
 }
 
-/// The numbers after the process id, if it is this process that is meant.
-fn numbers(text: &str, own: u32) -> Option<Vec<RawFd>> {
+/// The descriptors after the process id, if it is this process that is meant.
+fn named(text: &str, own: u32) -> Option<Vec<(String, RawFd)>> {
     let (pid, rest) = text.split_once(' ')?;
     if pid.parse::<u32>().ok()? != own {
         return None;
     }
-    let numbers: Vec<RawFd> = rest.split(' ').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    let descriptors: HashSet<RawFd> =
-        numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
+    let named: Vec<(String, RawFd)> = rest
+        .split(' ')
+        .map(|item| {
+            let (name, number) = item.split_once('=')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        })
+        .collect::<Option<_>>()?;
+    let descriptors: HashSet<RawFd> = named.iter().map(|(_, number)| *number).collect();
     // Each at most once, and none of the three that every process has: two owners of one would close it twice.
-    let sound = descriptors.len() + 1 == numbers.len() && descriptors.iter().all(|number| *number > 2);
-    (numbers.len() >= 3 && numbers.len() % 2 == 1 && sound).then_some(numbers)
+    let sound = descriptors.len() == named.len() && descriptors.iter().all(|number| *number > 2);
+    sound.then_some(named)
 }
 
 #[cfg(test)]
@@ -171,17 +199,17 @@ mod tests {
 
     #[test]
     fn descriptors_are_kept_for_the_process_that_is_meant() {
-        assert_eq!(kept(Some("7 9 1 4 12 11"), 7), [4, 9, 11, 12]);
+        assert_eq!(kept(Some("7 api-made=9 lock=4 pipe=12 stream=11"), 7), [4, 9, 11, 12]);
         for foreign in [
             None,
-            Some("8 9 1 4"),
-            Some("7 9 1"),
-            Some("7 9 1 4 5"),
-            Some("7 9 1 -4"),
-            Some("7 x 1 4"),
-            Some("7 9 1 9"),
-            Some("7 2 1 4"),
-            Some("7 9 1 4 12 9"),
+            Some("8 api=9 lock=4"),
+            Some("7 api=9 lock"),
+            Some("7 api=9 lock=-4"),
+            Some("7 api=x lock=4"),
+            Some("7 api=9 lock=9"),
+            Some("7 api=2 lock=4"),
+            Some("7"),
+            Some("7 "),
             Some(""),
         ] {
             assert!(kept(foreign, 7).is_empty(), "{foreign:?}");

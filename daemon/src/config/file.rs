@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AutoLock, Error, Kdf, Limits};
+use super::{AutoLock, Credentials, Error, Kdf, Limits};
 
 /// No settings file is larger.
 pub(super) const LIMIT: u64 = 64 * 1024;
@@ -19,6 +19,7 @@ pub(super) struct Settings {
     pub(super) auto_lock: AutoLock,
     pub(super) kdf: Kdf,
     pub(super) limits: Limits,
+    pub(super) credentials: Credentials,
     pub(super) key_providers: BTreeMap<String, Vec<String>>,
 }
 
@@ -30,6 +31,7 @@ struct Tables {
     auto_lock: AutoLockTable,
     kdf: KdfTable,
     limits: LimitsTable,
+    credentials: CredentialsTable,
     key_providers: BTreeMap<Spanned<String>, KeyProviderTable>,
 }
 
@@ -46,6 +48,13 @@ struct KdfTable {
     memory_kib: Number,
     passes: Number,
     lanes: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CredentialsTable {
+    socket: Option<bool>,
+    system_manager: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +112,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     let usual = Limits::default();
     Ok(Settings {
         key_providers,
+        credentials: Credentials {
+            socket: tables.credentials.socket.unwrap_or(true),
+            system_manager: tables.credentials.system_manager,
+        },
         auto_lock: AutoLock {
             idle: seconds(tables.auto_lock.idle_seconds, 900, 0..=31_536_000)?,
             max: seconds(tables.auto_lock.max_seconds, 28_800, 0..=31_536_000)?,

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// The key that systemd hands over as a credential, if it does.
     pub(crate) credential: Option<PathBuf>,
+    /// Who may load credentials from a socket beside the API's.
+    pub(crate) credentials: Credentials,
     /// Commands that print a key, by name.
     pub(crate) key_providers: BTreeMap<String, Vec<String>>,
 }
@@ -52,6 +54,15 @@ pub(crate) struct AutoLock {
     pub(crate) idle: Duration,
     /// This long after unlock.
     pub(crate) max: Duration,
+}
+
+/// The socket that systemd's units load credentials from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    /// Whether there is one. One that systemd hands over all the same refuses everybody.
+    pub(crate) socket: bool,
+    /// Whether it serves the system's service manager, uid 0, beside the user's own.
+    pub(crate) system_manager: bool,
 }
 
 /// Argon2id's cost.
@@ -216,6 +227,7 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
             .map(|directory| PathBuf::from(directory).join("secretsd.key"))
             .filter(|path| path.exists()),
         key_providers: settings.key_providers,
+        credentials: settings.credentials,
     })
 }
 

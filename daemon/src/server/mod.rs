@@ -66,7 +66,7 @@ pub(crate) enum End {
 
 impl End {
     /// How long requests may go on. A lock must not wait long for somebody else's slow request.
-    const fn drain(self) -> Duration {
+    pub(crate) const fn drain(self) -> Duration {
         match self {
             Self::Stop => Duration::from_secs(5),
             Self::Relaunch => Duration::from_millis(500),

@@ -55,8 +55,8 @@ impl Vault {
         caller: &Caller,
         unit: Option<UnitName>,
         name: Option<SecretName>,
-        why: &'static str,
+        why: String,
     ) -> Result<(), Error> {
-        self.write(caller, move |batch, caller| batch.note_refusal(caller, unit.as_ref(), name, why)).await
+        self.write(caller, move |batch, caller| batch.note_refusal(caller, unit.as_ref(), name, &why)).await
     }
 }

@@ -110,7 +110,7 @@ impl Batch<'_> {
         caller: &Caller,
         unit: Option<&UnitName>,
         name: Option<SecretName>,
-        why: &'static str,
+        why: &str,
     ) -> Result<(), Error> {
         let event = about(AuditAction::CredentialLoad, unit, name.into_iter().collect());
         self.audit(caller, denied(event, why))
@@ -136,6 +136,6 @@ fn about(action: AuditAction, unit: Option<&UnitName>, names: Vec<SecretName>) -
     Event { command, ..Event::done(action, names) }
 }
 
-fn denied(event: Event, why: &'static str) -> Event {
+fn denied(event: Event, why: &str) -> Event {
     Event { outcome: AuditOutcome::Denied, reason: Remark::parse(why).ok(), ..event }
 }

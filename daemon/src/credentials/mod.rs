@@ -1,0 +1,274 @@
+//! The socket that systemd's service managers load credentials from: `LoadCredential=NAME:…/credentials.sock`. Each
+//! connection is one unit that asks for one secret, by the address it comes from, and that is answered without being
+//! read from. It knows no HTTP and no token.
+//!
+//! The protocol has no refusal: a connection that is closed without data starts the unit with an empty credential, and
+//! one that ends early with a part of it. So a unit gets the whole value, or more bytes than any credential may have,
+//! whereupon its start fails.
+
+mod address;
+mod answer;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use secrets_proto::{SecretName, SecretValue, UnitName};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use self::address::Claim;
+use crate::caller::{Caller, Peer};
+use crate::peer::Process;
+use crate::vault::{self, Vault};
+
+/// Who is served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// Whether anybody is.
+    pub(crate) on: bool,
+    /// The user whose service manager is.
+    pub(crate) uid: u32,
+    /// Whether the system's service manager is, too.
+    pub(crate) system_manager: bool,
+}
+
+/// What every connection shares.
+pub(crate) struct Credentials {
+    vault: Vault,
+    policy: Policy,
+    /// Connections at once. More wait to be accepted.
+    seats: Arc<Semaphore>,
+    most: u32,
+    /// Those of them that are looked up. More are refused.
+    desks: Arc<Semaphore>,
+    /// Connections that are to be refused by the next image.
+    left: Mutex<Vec<OwnedFd>>,
+}
+
+/// Why a unit gets nothing.
+#[derive(Debug, thiserror::Error)]
+enum Denial {
+    #[error("the settings turn loading off")]
+    Off,
+    #[error("the peer is another user's")]
+    OtherUser,
+    #[error("the peer is no service manager that asks for a unit")]
+    NoUnit,
+    #[error("the credential's name is no secret's name")]
+    NoName,
+    #[error("the peer is not in the unit it claims to be")]
+    OtherUnit,
+    #[error("too many units ask at once")]
+    TooMany,
+    #[error("the vault did not answer in time")]
+    Late,
+    #[error("the socket cannot take the value as a whole")]
+    Unsendable,
+    /// It has noted that itself.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+}
+
+/// A peer, with what it asks for.
+struct Asking {
+    peer: Peer,
+    process: Arc<Process>,
+    unit: Option<UnitName>,
+    name: Option<SecretName>,
+}
+
+impl Credentials {
+    /// Serves at most so many connections at once.
+    pub(crate) fn new(vault: Vault, policy: Policy, most: usize) -> Self {
+        let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(2, 256);
+        let semaphore = |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(1)));
+        Self {
+            vault,
+            policy,
+            seats: semaphore(most),
+            most,
+            desks: semaphore(most / 2),
+            left: Mutex::default(),
+        }
+    }
+
+    /// Serves until `stop` is ready, and lets what is in flight finish for as long as that says. First of all refuses
+    /// those whom an image before had no time to. Returns whom this one had no time to refuse.
+    pub(crate) async fn run(
+        self,
+        listener: Option<UnixListener>,
+        refused: Vec<OwnedFd>,
+        stop: impl Future<Output = Duration>,
+    ) -> Vec<OwnedFd> {
+        let credentials = Arc::new(self);
+        let (stopping, _) = watch::channel(());
+        for stream in refused {
+            credentials.resume(stream, &stopping);
+        }
+        let mut stop = pin!(stop);
+        let mut failing = false;
+        let drain = loop {
+            // Only then: who is not accepted yet is not cut off by our end.
+            let seat = tokio::select! {
+                biased;
+                drain = &mut stop => break drain,
+                Ok(seat) = Arc::clone(&credentials.seats).acquire_owned() => seat,
+            };
+            let accepted = tokio::select! {
+                biased;
+                drain = &mut stop => break drain,
+                accepted = accept(listener.as_ref()) => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    failing = false;
+                    tokio::spawn(Arc::clone(&credentials).serve(stream, seat, stopping.subscribe()));
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "cannot accept units for the moment");
+                    }
+                    failing = true;
+                    tokio::select! {
+                        drain = &mut stop => break drain,
+                        () = tokio::time::sleep(BACKOFF) => {}
+                    }
+                }
+            }
+        };
+        drop(listener);
+        let finished = credentials.seats.acquire_many(credentials.most);
+        if tokio::time::timeout(drain, finished).await.is_err() {
+            stopping.send_replace(());
+            stopping.closed().await;
+        }
+        std::mem::take(&mut *credentials.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn resume(self: &Arc<Self>, stream: OwnedFd, stopping: &watch::Sender<()>) {
+        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return };
+        let stream = std::os::unix::net::UnixStream::from(stream);
+        let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) else {
+            return;
+        };
+        let (credentials, mut stopping) = (Arc::clone(self), stopping.subscribe());
+        tokio::spawn(async move {
+            credentials.unless(&mut stopping, stream, async |stream| answer::refuse(stream).await).await;
+            drop(seat);
+        });
+    }
+
+    /// Answers one connection.
+    async fn serve(
+        self: Arc<Self>,
+        stream: UnixStream,
+        seat: OwnedSemaphorePermit,
+        mut stopping: watch::Receiver<()>,
+    ) {
+        self.unless(&mut stopping, stream, async |stream| {
+            if !self.give(stream).await {
+                answer::refuse(stream).await;
+            }
+        })
+        .await;
+        drop(seat);
+    }
+
+    /// Works on a connection, or leaves it to the next image.
+    async fn unless(
+        &self,
+        stopping: &mut watch::Receiver<()>,
+        stream: UnixStream,
+        work: impl AsyncFnOnce(&UnixStream),
+    ) {
+        let done = tokio::select! {
+            biased;
+            () = work(&stream) => true,
+            _ = stopping.changed() => false,
+        };
+        if !done && let Ok(stream) = stream.into_std() {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(stream.into());
+        }
+    }
+
+    /// Hands the value over that the peer asks for; `false` if it gets none.
+    async fn give(&self, stream: &UnixStream) -> bool {
+        let asking = Asking::of(stream);
+        let caller = Caller::unit(asking.peer, &asking.process, asking.name.as_ref());
+        let decided = tokio::time::timeout(DECISION, self.decide(&caller, &asking)).await;
+        let decided = decided.unwrap_or(Err(Denial::Late)).and_then(|value| answer::send(stream, &value));
+        let Asking { peer, unit, name, .. } = asking;
+        let (shown_unit, shown_name) =
+            (unit.as_ref().map(tracing::field::display), name.as_ref().map(tracing::field::display));
+        let Err(denial) = decided else {
+            tracing::info!(unit = shown_unit, secret = shown_name, "a unit has loaded a secret");
+            return true;
+        };
+        tracing::warn!(
+            unit = shown_unit,
+            secret = shown_name,
+            uid = peer.uid,
+            pid = peer.pid,
+            why = %denial,
+            "a unit is refused a secret"
+        );
+        if !matches!(denial, Denial::Vault(_)) {
+            let noted = self.vault.note_refusal(&caller, unit, name, denial.to_string());
+            // Locked, or too slow: the log has it.
+            let _ = tokio::time::timeout(NOTE, noted).await;
+        }
+        false
+    }
+
+    /// The value, if the peer may have it.
+    async fn decide(&self, caller: &Caller, asking: &Asking) -> Result<SecretValue, Denial> {
+        let Policy { on, uid, system_manager } = self.policy;
+        if asking.peer.uid != uid && !(system_manager && asking.peer.uid == 0) {
+            return Err(Denial::OtherUser);
+        }
+        let unit = asking.unit.as_ref().ok_or(Denial::NoUnit)?;
+        if !on {
+            return Err(Denial::Off);
+        }
+        // Whoever runs as this user can bind any address; it takes more to be in the unit's control group.
+        if asking.process.facts().unit.as_deref() != Some(unit.as_str()) {
+            return Err(Denial::OtherUnit);
+        }
+        let name = asking.name.as_ref().ok_or(Denial::NoName)?;
+        let _desk = self.desks.try_acquire().map_err(|_| Denial::TooMany)?;
+        Ok(self.vault.load(caller, unit.clone(), name.clone()).await?)
+    }
+}
+
+impl Asking {
+    fn of(stream: &UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok();
+        let peer = Peer {
+            // No user's, if the kernel does not tell.
+            uid: credentials.as_ref().map_or(u32::MAX, tokio::net::unix::UCred::uid),
+            pid: credentials.and_then(|credentials| credentials.pid()).unwrap_or(0),
+        };
+        let process = Arc::new(Process::of(stream, peer.pid));
+        let claim = address::claim(stream);
+        let (unit, name) = claim.map_or((None, None), |Claim { unit, name }| (Some(unit), name));
+        Self { peer, process, unit, name }
+    }
+}
+
+/// How long until it is known what a unit gets. Together with the next well below the 5 s within which every answer
+/// begins.
+const DECISION: Duration = Duration::from_secs(3);
+/// How long a refusal waits for its entry in the audit log.
+const NOTE: Duration = Duration::from_secs(1);
+/// How long to wait after a failed accept.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
