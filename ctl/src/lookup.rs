@@ -4,7 +4,7 @@
 use std::fmt;
 
 use secrets_proto::secret::{Secret, SecretDetail, SecretList};
-use secrets_proto::{FieldErrorType, Invalid, Selector};
+use secrets_proto::{FieldErrorType, Invalid, Selector, UnitName};
 
 use crate::call::Call;
 use crate::failure::{Exit, Failure};
@@ -68,6 +68,16 @@ impl fmt::Display for Wanted {
 pub(crate) fn missing(selectors: &[Selector]) -> Failure {
     let names: Vec<String> = selectors.iter().map(shown).collect();
     Failure::new(Exit::NotFound, format!("no such secret: {}; see: secretctl list", names.join(", ")))
+}
+
+/// The failure that a unit may not load these anyway, all at once.
+pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
+    let names: Vec<String> = selectors.iter().map(shown).collect();
+    let names = names.join(", ");
+    Failure::new(
+        Exit::NotFound,
+        format!("{unit} may not load {names} anyway; see: secretctl credential list"),
+    )
 }
 
 /// Turns the daemon's "not found", which speaks of positions, into one that names what is missing.

@@ -4,6 +4,7 @@ mod expiry;
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod credential;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod init;

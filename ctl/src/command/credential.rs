@@ -1,0 +1,112 @@
+//! `credential`: which systemd units may load which secrets, by `LoadCredential=` from the daemon's socket.
+
+use hyper::Method;
+use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
+use secrets_proto::{SecretName, Selector, UnitName};
+
+use crate::call::Call;
+use crate::cli::{CredentialAllowArgs, CredentialCommand, CredentialRevokeArgs};
+use crate::failure::{Exit, Failure};
+use crate::lookup;
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::table;
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    command: &CredentialCommand,
+) -> Result<(), Failure> {
+    match command {
+        CredentialCommand::Allow(args) => allow(open, output, args),
+        CredentialCommand::List => list(&open()?, output),
+        CredentialCommand::Revoke(args) => revoke(open, args),
+    }
+}
+
+fn allow(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &CredentialAllowArgs,
+) -> Result<(), Failure> {
+    let unit = UnitName::parse(&args.unit)?;
+    let secrets = names(&args.names)?;
+    let selectors: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
+    let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
+    let answer = open()?.call(&call).map_err(|failure| lookup::name_the_missing(failure, &selectors))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let grant: CredentialGrant = answer.parse()?;
+    output::say(&format!("{} may load {}", grant.unit, joined(&grant.secrets)));
+    Ok(())
+}
+
+fn list(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/credentials"))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let CredentialList { credentials, .. } = answer.parse()?;
+    if credentials.is_empty() {
+        output::say("no unit may load anything; see: secretctl credential allow --help");
+        return Ok(());
+    }
+    let row = |grant: &CredentialGrant| {
+        [grant.unit.to_string(), grant.updated_at.to_string(), joined(&grant.secrets)]
+    };
+    let rows: Vec<[String; 3]> = credentials.iter().map(row).collect();
+    output::answer(table::render(["UNIT", "UPDATED", "SECRETS"], &rows, output.colour).as_bytes())
+}
+
+fn revoke(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &CredentialRevokeArgs,
+) -> Result<(), Failure> {
+    let unit = UnitName::parse(&args.unit)?;
+    let names = names(&args.names)?;
+    let session = open()?;
+    let call = || Call::new(Method::DELETE, "/credentials").query("unit", unit.as_str());
+    if names.is_empty() {
+        session.call(&call()).map_err(|failure| nothing(failure, &unit))?;
+        output::say(&format!("{unit} may load nothing any more"));
+        return Ok(());
+    }
+    // All that is wrong is said before anything is done.
+    let CredentialList { credentials, .. } = session.fetch(&Call::get("/credentials"))?;
+    let granted = credentials.into_iter().find(|grant| grant.unit == unit).map(|grant| grant.secrets);
+    let granted = granted.unwrap_or_default();
+    let absent: Vec<Selector> =
+        names.iter().filter(|name| !granted.contains(name)).cloned().map(Selector::Name).collect();
+    if !absent.is_empty() {
+        return Err(lookup::not_granted(&unit, &absent));
+    }
+    for name in &names {
+        session.call(&call().query("name", name.as_str())).map_err(|failure| nothing(failure, &unit))?;
+    }
+    output::say(&format!("{unit} may not load {} any more", joined(&names)));
+    Ok(())
+}
+
+fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
+    let mut names = Vec::with_capacity(texts.len());
+    for text in texts {
+        let name = SecretName::parse(text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn nothing(failure: Failure, unit: &UnitName) -> Failure {
+    if failure.exit() != Exit::NotFound {
+        return failure;
+    }
+    Failure::new(Exit::NotFound, format!("{unit} may load nothing; see: secretctl credential list"))
+}
+
+fn joined(names: &[SecretName]) -> String {
+    let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+    names.join(",")
+}
