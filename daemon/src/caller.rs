@@ -3,9 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use secrets_proto::audit::AuditCaller;
 use secrets_proto::{Glob, SecretName};
+
+use crate::peer::{Facts, Process};
 
 /// The process at the other end of a connection, as the kernel named it when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,8 @@ impl fmt::Display for Scope {
 pub(crate) struct Scopes(u8);
 
 impl Scopes {
+    /// No right.
+    const NONE: Self = Self(0);
     /// Every right.
     pub(crate) const ALL: Self = Self(15);
 
@@ -74,6 +79,8 @@ impl Scopes {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     peer: Peer,
+    /// The peer as the audit log describes it; none for the daemon itself.
+    process: Option<Arc<Process>>,
     /// The token's name; the owner's costs no allocation.
     token: Cow<'static, str>,
     scopes: Scopes,
@@ -84,7 +91,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// The holder of the owner token.
     pub(crate) fn owner(peer: Peer) -> Self {
-        Self { peer, token: Cow::Borrowed("owner"), scopes: Scopes::ALL, names: None }
+        Self { peer, process: None, token: Cow::Borrowed("owner"), scopes: Scopes::ALL, names: None }
     }
 
     /// The daemon itself, acting on a signal or a timer.
@@ -93,7 +100,25 @@ impl Caller {
             uid: rustix::process::geteuid().as_raw(),
             pid: rustix::process::getpid().as_raw_nonzero().get(),
         };
-        Self { peer, token: Cow::Borrowed(why), scopes: Scopes::ALL, names: None }
+        Self { peer, process: None, token: Cow::Borrowed(why), scopes: Scopes::ALL, names: None }
+    }
+
+    /// Somebody without a token that is known: may do nothing, and can be written about.
+    pub(crate) fn stranger(peer: Peer) -> Self {
+        Self { peer, process: None, token: Cow::Borrowed(""), scopes: Scopes::NONE, names: Some(Vec::new()) }
+    }
+
+    /// The same caller, being this process.
+    pub(crate) fn being(self, process: &Arc<Process>) -> Self {
+        Self { process: Some(Arc::clone(process)), ..self }
+    }
+
+    /// The same caller, with what the audit log says of its process read by now: later it may have ended.
+    pub(crate) fn witnessed(&self) -> Self {
+        if let Some(process) = &self.process {
+            process.facts();
+        }
+        self.clone()
     }
 
     /// Whether it has this right.
@@ -115,12 +140,14 @@ impl Caller {
 
     /// What the audit log keeps of it.
     pub(crate) fn for_audit(&self) -> AuditCaller {
+        let facts = self.process.as_deref().map(Process::facts).cloned();
+        let Facts { comm, exe, unit } = facts.unwrap_or_default();
         AuditCaller {
             uid: self.peer.uid,
             pid: self.peer.pid,
-            comm: None,
-            exe: None,
-            unit: None,
+            comm,
+            exe,
+            unit,
             token: self.token.clone().into_owned(),
         }
     }

@@ -13,7 +13,7 @@ use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
 use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound};
-use crate::relaunch::{Answers, Handover};
+use crate::relaunch::{Answers, Handover, Unwritten};
 use crate::server::{self, End, Server};
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, process};
@@ -92,12 +92,15 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     // First of all the handlers: a signal that comes early must not end the process half-way.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let lock = signal(SignalKind::user_defined1())?;
-    let (before, held, answers) = match handover {
-        Some(Handover { listener, made, lock, answers }) => (Some((listener, made)), Some(lock), answers),
-        None => (None, None, Answers::default()),
+    let settings = vault_settings(&config);
+    let (before, vault, answers) = match handover {
+        Some(Handover { listener, made, lock, unwritten, answers }) => {
+            let vault = Vault::resume(settings, lock, &unwritten.read())?;
+            (Some((listener, made)), vault, answers)
+        }
+        None => (None, Vault::start(settings, None)?, Answers::default()),
     };
     let resumed = before.is_some();
-    let vault = Vault::start(vault_settings(&config), held)?;
     // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
     let bound = match (before, handed) {
         (Some((socket, made)), _) => Bound::from_relaunch(socket, made)?,
@@ -152,6 +155,7 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
                 listener: kept.into(),
                 made: listener.file.is_ours(),
                 lock: vault.lock_file()?,
+                unwritten: Unwritten::new(&vault.unwritten())?,
                 answers,
             };
             // What runs after a lock must not be this image: if it cannot be replaced, it ends.

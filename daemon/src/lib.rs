@@ -23,6 +23,7 @@ pub mod fuzzing;
 mod handler;
 mod listener;
 mod memory;
+mod peer;
 mod process;
 mod relaunch;
 mod router;

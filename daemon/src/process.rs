@@ -2,15 +2,17 @@
 //! have it dumped, and it holds no descriptor that it was not meant to have.
 //!
 //! Beside `memory` the one module of this crate with `unsafe` code: closing and adopting inherited descriptors has no
-//! safe form, and is sound only at the start, before anything in the process owns them.
+//! safe form, and is sound only at the start, before anything in the process owns them. Asking a socket for its peer's
+//! pidfd has no safe form yet.
 #![allow(
     unsafe_code,
-    reason = "descriptors from before this image, and a signal's disposition; each block says why"
+    reason = "descriptors from before this image or from the kernel, and a signal's disposition; each block says why"
 )]
 
 use std::io::{self, Write};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 use crate::relaunch;
@@ -20,10 +22,10 @@ use crate::relaunch;
 pub(crate) enum Error {
     /// Its memory would stay readable for other processes of the user.
     #[error("cannot make the process undumpable: {0}")]
-    Dumpable(#[source] rustix::io::Errno),
+    Dumpable(#[source] Errno),
     /// A crash would write secrets to a file.
     #[error("cannot turn core dumps off: {0}")]
-    CoreLimit(#[source] rustix::io::Errno),
+    CoreLimit(#[source] Errno),
     /// A descriptor of the parent would stay open.
     #[error("cannot close inherited descriptors: {0}")]
     Descriptors(#[source] io::Error),
@@ -104,6 +106,28 @@ pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
     }
     // SAFETY: it is open, and `harden` has left it open because the image before named it; nothing here owns it yet.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A handle on the process that connected this socket, which no later process with its id can be mistaken for. Fails with
+/// `NOPROTOOPT` on kernels before 6.5.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let mut fd: libc::c_int = -1;
+    let mut length: libc::socklen_t = libc::c_uint::BITS / 8;
+    // SAFETY: the kernel writes at most `length` bytes, which is the size of `fd`; both live through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERPIDFD,
+            (&raw mut fd).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 || fd < 0 {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::BADF));
+    }
+    // SAFETY: the kernel has just made this descriptor, close-on-exec, for this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Ignores the signal that asks to lock, also in the image that comes next, until that handles it.

@@ -1,24 +1,25 @@
 //! Starting the daemon's own program again in the same process, which is how locking empties memory: wiping what is
 //! known to hold secrets leaves the copies that nobody knows of, a new image has none.
 //!
-//! Kept across it: the process id, the listening socket with the peers that wait on it, the lock on the vault, and the
-//! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes.
+//! Kept across it: the process id, the listening socket with the peers that wait on it, the lock on the vault, denials
+//! that the audit log does not have yet, and the connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::process;
 
-/// Tells the new image what it was handed: `pid listener made lock [pipe stream]…`, numbers apart by spaces.
+/// Tells the new image what it was handed: `pid listener made lock unwritten [pipe stream]…`, numbers apart by spaces.
 pub(crate) const VARIABLE: &str = "SECRETSD_RELAUNCH";
 
 /// What passes from one image to the next.
@@ -30,6 +31,8 @@ pub(crate) struct Handover {
     pub(crate) made: bool,
     /// The locked lock file.
     pub(crate) lock: OwnedFd,
+    /// Denials that are not in the audit log yet.
+    pub(crate) unwritten: Unwritten,
     /// Answers to be sent once the new image is ready.
     pub(crate) answers: Answers,
 }
@@ -46,6 +49,29 @@ impl Drop for Answers {
                 tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
             }
         }
+    }
+}
+
+/// Denials on their way to the next image: bytes in memory, in a file without a name.
+#[derive(Debug)]
+pub(crate) struct Unwritten(OwnedFd);
+
+impl Unwritten {
+    /// Keeps these bytes.
+    pub(crate) fn new(bytes: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create("unwritten", MemfdFlags::CLOEXEC)?);
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(Self(file.into()))
+    }
+
+    /// The bytes that were kept. Nothing keeps the next image from starting: what cannot be read is lost.
+    pub(crate) fn read(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Err(error) = File::from(self.0).read_to_end(&mut bytes) {
+            tracing::warn!(%error, "denials are lost for the audit log");
+        }
+        bytes
     }
 }
 
@@ -113,7 +139,7 @@ impl Handover {
     /// What the image before handed over, if it did. Must be called before there are threads, once.
     pub(crate) fn take() -> Option<Self> {
         let numbers = numbers(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
-        let [listener, made, lock, answers @ ..] = numbers.as_slice() else { return None };
+        let [listener, made, lock, unwritten, answers @ ..] = numbers.as_slice() else { return None };
         let answers = answers.chunks_exact(2).map(|pair| {
             let [pipe, stream] = pair else { return None };
             Some(Parting { pipe: process::adopt(*pipe)?, stream: process::adopt(*stream)? })
@@ -122,18 +148,20 @@ impl Handover {
             listener: process::adopt(*listener)?,
             made: *made == 1,
             lock: process::adopt(*lock)?,
+            unwritten: Unwritten(process::adopt(*unwritten)?),
             answers: Answers(answers.collect::<Option<_>>()?),
         })
     }
 
     fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         let answers = self.answers.0.iter().flat_map(|answer| [&answer.pipe, &answer.stream]);
-        [&self.listener, &self.lock].into_iter().chain(answers)
+        [&self.listener, &self.lock, &self.unwritten.0].into_iter().chain(answers)
     }
 
     fn describe(&self) -> String {
         let (listener, made, lock) = (self.listener.as_raw_fd(), i32::from(self.made), self.lock.as_raw_fd());
-        let mut text = format!("{} {listener} {made} {lock}", std::process::id());
+        let unwritten = self.unwritten.0.as_raw_fd();
+        let mut text = format!("{} {listener} {made} {lock} {unwritten}", std::process::id());
         for answer in &self.answers.0 {
             text.push_str(&format!(" {} {}", answer.pipe.as_raw_fd(), answer.stream.as_raw_fd()));
         }
@@ -162,7 +190,7 @@ fn numbers(text: &str, own: u32) -> Option<Vec<RawFd>> {
         numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
     // Each at most once, and none of the three that every process has: two owners of one would close it twice.
     let sound = descriptors.len() + 1 == numbers.len() && descriptors.iter().all(|number| *number > 2);
-    (numbers.len() >= 3 && numbers.len() % 2 == 1 && sound).then_some(numbers)
+    (numbers.len() >= 4 && numbers.len() % 2 == 0 && sound).then_some(numbers)
 }
 
 #[cfg(test)]
@@ -171,17 +199,17 @@ mod tests {
 
     #[test]
     fn descriptors_are_kept_for_the_process_that_is_meant() {
-        assert_eq!(kept(Some("7 9 1 4 12 11"), 7), [4, 9, 11, 12]);
+        assert_eq!(kept(Some("7 9 1 4 5 12 11"), 7), [4, 5, 9, 11, 12]);
         for foreign in [
             None,
-            Some("8 9 1 4"),
-            Some("7 9 1"),
-            Some("7 9 1 4 5"),
-            Some("7 9 1 -4"),
-            Some("7 x 1 4"),
-            Some("7 9 1 9"),
-            Some("7 2 1 4"),
-            Some("7 9 1 4 12 9"),
+            Some("8 9 1 4 5"),
+            Some("7 9 1 4"),
+            Some("7 9 1 4 5 6"),
+            Some("7 9 1 -4 5"),
+            Some("7 x 1 4 5"),
+            Some("7 9 1 9 5"),
+            Some("7 2 1 4 5"),
+            Some("7 9 1 4 5 12 9"),
             Some(""),
         ] {
             assert!(kept(foreign, 7).is_empty(), "{foreign:?}");

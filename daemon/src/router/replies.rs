@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::API_BASE;
-use secrets_proto::audit::AuditList;
+use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
@@ -105,6 +105,7 @@ json! {
     AddKeyReply => sensitive(CREATED),
     RotateReply => sensitive(OK),
     AuditList => metadata(OK),
+    AuditVerified => metadata(OK),
 }
 
 impl IntoAnswer for Locked {

@@ -74,6 +74,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/vault/keys", "add_key", Some(Scope::Admin), |x| serve(x, vault::add_key)),
     delete("/api/v1/vault/keys/{id}", "remove_key", Some(Scope::Admin), |x| serve(x, vault::remove_key)),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
+    get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, audit::verify)),
 ];
 
 const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {

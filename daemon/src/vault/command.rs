@@ -28,6 +28,10 @@ pub(super) enum Command {
     Read(ReadTask),
     /// Something that needs the open vault as a whole.
     Whole(WholeTask),
+    /// See when the next denial is to be written.
+    Denied,
+    /// Write all denials that wait.
+    WriteDenials,
     /// Wipe, close and end the thread.
     Shutdown(oneshot::Sender<()>),
 }

@@ -1,0 +1,264 @@
+//! The process at the other end of a connection, as the audit log describes it: its name, program and systemd unit. No
+//! decision rests on them: any process of the user can choose its name and, within its own service manager, its unit.
+//!
+//! A process id alone could have been given to another process since. So the kernel's own handle on the peer is kept, a
+//! pidfd, and what `/proc` says counts only if the peer still lives afterwards: who has ended is described by nothing. On
+//! kernels without `SO_PEERPIDFD` (before 6.5) the process must have been started before the connection was accepted.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::process;
+
+/// A peer; what it is gets read when somebody wants to know, once.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// 0 if it is not in our pid namespace.
+    pid: i32,
+    hold: Option<Hold>,
+    facts: OnceLock<Facts>,
+}
+
+/// How a process is told from a later one with its id.
+#[derive(Debug)]
+enum Hold {
+    Pidfd(OwnedFd),
+    /// It is older than this: the time since boot, in hundredths of a second.
+    Before(u64),
+}
+
+/// What is known of a process, safe to print.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Its name for itself.
+    pub(crate) comm: Option<String>,
+    /// Its program file.
+    pub(crate) exe: Option<String>,
+    /// Its systemd unit.
+    pub(crate) unit: Option<String>,
+}
+
+/// The most characters of each fact. The kernel's own limit for a name is 15 bytes, for a unit 255.
+const COMM: usize = 32;
+const UNIT: usize = 255;
+const EXE: usize = 512;
+
+/// The most bytes of a file of `/proc` that are read.
+const FILE: u64 = 64 * 1024;
+
+/// The kernel's unit for a process's start, whatever its own clock.
+const TICKS_PER_SECOND: u64 = 100;
+
+impl Process {
+    /// The process that connected this socket, by the id that the kernel gives for it.
+    pub(crate) fn of(socket: impl AsFd, pid: i32) -> Self {
+        let hold = (pid > 0).then(|| match process::peer_pidfd(socket.as_fd()) {
+            Ok(pidfd) => Some(Hold::Pidfd(pidfd)),
+            // Any other error means that the peer is gone, or that there is no descriptor to spare.
+            Err(rustix::io::Errno::NOPROTOOPT) => Some(Hold::Before(now())),
+            Err(_) => None,
+        });
+        Self { pid, hold: hold.flatten(), facts: OnceLock::new() }
+    }
+
+    /// What is known of it. The first call reads it, in some 30 µs.
+    pub(crate) fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| self.read().unwrap_or_default())
+    }
+
+    fn read(&self) -> Option<Facts> {
+        let directory = format!("/proc/{}", self.pid);
+        let directory = Path::new(&directory);
+        let opened;
+        let pidfd = match self.hold.as_ref()? {
+            Hold::Pidfd(pidfd) => pidfd,
+            Hold::Before(accepted) => {
+                opened = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+                if started(&text(&directory.join("stat"))?)? > *accepted {
+                    return None;
+                }
+                &opened
+            }
+        };
+        let facts = Facts {
+            comm: text(&directory.join("comm"))
+                .map(|comm| printable(comm.strip_suffix('\n').unwrap_or(&comm), COMM)),
+            exe: std::fs::read_link(directory.join("exe"))
+                .ok()
+                .map(|exe| printable(&exe.to_string_lossy(), EXE)),
+            unit: text(&directory.join("cgroup")).and_then(|lines| unit(&lines)),
+        };
+        // Alive after the last look: then it was this process that was looked at.
+        is_alive(pidfd).then_some(facts)
+    }
+}
+
+/// A pidfd is readable when its process has ended.
+fn is_alive(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+}
+
+/// The time since boot, in the units of a process's start.
+fn now() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, rest) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    seconds.unwrap_or(0) * TICKS_PER_SECOND + rest.unwrap_or(0) / (1_000_000_000 / TICKS_PER_SECOND)
+}
+
+/// When a process started, from its `/proc/PID/stat`. Its name, in parentheses, may hold anything.
+fn started(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn text(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(FILE).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The systemd unit, from the lines of `/proc/PID/cgroup`: the unified hierarchy's, or that of systemd's own name beside
+/// the old ones.
+fn unit(lines: &str) -> Option<String> {
+    let path = |prefix: &str| lines.lines().find_map(|line| line.strip_prefix(prefix));
+    let named = || lines.lines().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
+    path("0::").and_then(unit_of).or_else(|| named().and_then(unit_of))
+}
+
+/// The unit that a control group belongs to: the outermost that is no slice, or below a user's service manager the
+/// outermost of its own.
+fn unit_of(path: &str) -> Option<String> {
+    let mut groups = path.split('/').map(|group| group.strip_prefix('_').unwrap_or(group));
+    let system = groups.by_ref().find(|group| is_unit(group))?;
+    let of_user = system.starts_with("user@").then(|| groups.find(|group| is_unit(group))).flatten();
+    Some(of_user.unwrap_or(system).to_owned())
+}
+
+/// Whether this names a service or scope, as systemd allows units to be named.
+fn is_unit(group: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":_.\\-@".contains(&byte);
+    let name = group.strip_suffix(".service").or_else(|| group.strip_suffix(".scope"));
+    name.is_some_and(|name| !name.is_empty()) && group.len() <= UNIT && group.bytes().all(allowed)
+}
+
+/// So much of a text's end, without anything that moves a terminal's cursor, reorders or hides. The line is drawn by the
+/// standard library's escaping, as for masks.
+fn printable(text: &str, most: usize) -> String {
+    let skipped = text.chars().count().saturating_sub(most);
+    let start = if skipped > 0 { "…" } else { "" };
+    let shown = text.chars().skip(skipped).map(|c| match c {
+        '\'' | '"' | '\\' => c,
+        c if c.escape_debug().len() == 1 => c,
+        _ => char::REPLACEMENT_CHARACTER,
+    });
+    start.chars().chain(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn units_are_read_from_real_control_groups() {
+        let hybrid = "12:pids:/user.slice/user-1000.slice/session-3.scope\n\
+                      1:name=systemd:/user.slice/user-1000.slice/session-3.scope\n0::/\n";
+        let legacy = "9:name=systemd:/system.slice/cron.service\n8:pids:/system.slice/cron.service\n";
+        for (lines, expected) in [
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-code-4711.scope\n",
+                Some("app-gnome-code-4711.scope"),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/session.slice/a.slice/x.service/sub/y.scope\n",
+                Some("x.service"),
+            ),
+            ("0::/user.slice/user-1000.slice/user@1000.service/init.scope\n", Some("init.scope")),
+            ("0::/user.slice/user-1000.slice/user@1000.service\n", Some("user@1000.service")),
+            ("0::/user.slice/user-1000.slice/session-3.scope\n", Some("session-3.scope")),
+            ("0::/system.slice/ssh.service\n", Some("ssh.service")),
+            (
+                "0::/system.slice/system-getty.slice/getty@tty1.service\n",
+                Some("getty@tty1.service"),
+            ),
+            ("0::/system.slice/docker-0123abcd.scope/init\n", Some("docker-0123abcd.scope")),
+            (r"0::/system.slice/dev-disk\x2dby.service", Some(r"dev-disk\x2dby.service")),
+            ("0::/../../system.slice/cron.service\n", Some("cron.service")),
+            ("0::/_odd.service\n", Some("odd.service")),
+            (hybrid, Some("session-3.scope")),
+            (legacy, Some("cron.service")),
+            ("9:name=systemd:/\n4:memory:/process_api/9e40e3\n0::/\n", None),
+            ("0::/kubepods/burstable/pod1/abc\n", None),
+            ("0::/user.slice\n", None),
+            ("0::/a\u{1b}[2J.service\n", None),
+            ("0::/.service\n", None),
+            ("", None),
+        ] {
+            assert_eq!(unit(lines).as_deref(), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_start_is_read_past_any_name() {
+        let stat = "7 (a) R 1 (b) ) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 2 3";
+        assert_eq!(started(stat), Some(4242));
+        assert_eq!(started("7 (a"), None);
+        let own = started(&text(Path::new("/proc/self/stat")).unwrap()).unwrap();
+        assert!(own <= now() && own > 0, "{own} {}", now());
+    }
+
+    #[test]
+    fn what_is_printed_neither_steers_a_terminal_nor_grows() {
+        assert_eq!(printable("a\u{1b}[2J\n\u{202e}b\u{200b}'é", 32), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}'é");
+        assert_eq!(printable("/usr/bin/long-name", 9), "…long-name");
+        assert_eq!(printable("", 9), "");
+    }
+
+    #[test]
+    fn the_living_are_described_and_the_dead_are_not() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let facts = Process::of(&ours, own).facts().clone();
+        assert_eq!(facts.exe.as_deref(), std::env::current_exe().unwrap().to_str());
+        assert!(facts.comm.is_some());
+        // In an outer pid namespace, and on a kernel without handles on peers.
+        assert_eq!(*Process::of(&ours, 0).facts(), Facts::default());
+        let held = |pid, hold| Process { pid, hold, facts: OnceLock::new() }.facts().clone();
+        assert_eq!(held(own, Some(Hold::Before(now()))), facts);
+        assert_eq!(held(own, None), Facts::default());
+
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let raw = pid.as_raw_nonzero().get();
+        let pidfd = || pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let (alive, later) = (pidfd(), pidfd());
+        // A child is there a moment before it has the name of what it executes.
+        while text(Path::new(&format!("/proc/{raw}/comm"))).as_deref() != Some("sleep\n") {
+            std::thread::yield_now();
+        }
+        assert_eq!(held(raw, Some(Hold::Pidfd(alive))).comm.as_deref(), Some("sleep"));
+        // Its id was given away and taken again after the connection was accepted.
+        assert_eq!(held(raw, Some(Hold::Before(now().saturating_sub(100_000)))), Facts::default());
+        // Ended but not yet waited for: `/proc` still has it.
+        child.kill().unwrap();
+        while is_alive(&later) {
+            std::thread::yield_now();
+        }
+        assert!(Path::new(&format!("/proc/{raw}/comm")).exists());
+        assert_eq!(held(raw, Some(Hold::Pidfd(later))), Facts::default());
+        // Another process has the id now, and the peer is gone: the id says the living, the handle says the dead.
+        let handle = pidfd();
+        child.wait().unwrap();
+        assert_eq!(held(own, Some(Hold::Pidfd(handle))), Facts::default());
+    }
+}
