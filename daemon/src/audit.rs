@@ -1,14 +1,14 @@
 //! The audit log's entries in their stored form. Chaining and sealing them is the vault's business.
 
-use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome};
+use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
-use secrets_proto::{SecretName, Timestamp};
+use secrets_proto::{SecretName, Timestamp, UnitName};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 
 /// What an operation tells about itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// What was asked for.
     pub(crate) action: AuditAction,
@@ -20,14 +20,83 @@ pub(crate) struct Event {
     pub(crate) command: Option<Remark>,
     /// Why.
     pub(crate) reason: Option<Remark>,
-    /// How it ended.
-    pub(crate) outcome: AuditOutcome,
+    /// Why it was refused, if it was.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 impl Event {
     /// Something that was done.
     pub(crate) const fn done(action: AuditAction, names: Vec<SecretName>) -> Self {
-        Self { action, names, purpose: None, command: None, reason: None, outcome: AuditOutcome::Ok }
+        Self { action, names, purpose: None, command: None, reason: None, refusal: None }
+    }
+
+    /// Something about what a unit may load. It stands where other entries have the program that gets the values.
+    pub(crate) fn of_unit(action: AuditAction, unit: Option<&UnitName>, names: Vec<SecretName>) -> Self {
+        let command = unit.and_then(|unit| Remark::parse(unit.as_str()).ok());
+        Self { command, ..Self::done(action, names) }
+    }
+
+    /// Something that was refused.
+    pub(crate) const fn refused(action: AuditAction, refusal: Refusal) -> Self {
+        let (purpose, command, reason) = (None, None, None);
+        Self { action, names: Vec::new(), purpose, command, reason, refusal: Some(refusal) }
+    }
+}
+
+/// Something that was refused, once or several times, and is to be written later.
+#[derive(Debug, Clone)]
+pub(crate) struct Denial {
+    /// Who asked.
+    pub(crate) caller: AuditCaller,
+    /// For what.
+    pub(crate) event: Event,
+    /// When first.
+    pub(crate) time: Timestamp,
+    /// When last.
+    pub(crate) until: Timestamp,
+    /// How often.
+    pub(crate) count: u64,
+    /// How many before it are only counted.
+    pub(crate) dropped: u64,
+}
+
+impl Denial {
+    /// The most names that a denial keeps: many of them wait in memory at once.
+    const NAMES: usize = 16;
+
+    /// Something that is refused now.
+    pub(crate) fn now(caller: &Caller, mut event: Event) -> Self {
+        event.names.truncate(Self::NAMES);
+        event.names.shrink_to_fit();
+        let time = Timestamp::now_precise();
+        Self { caller: caller.for_audit(), event, time, until: time, count: 1, dropped: 0 }
+    }
+
+    /// The plaintext of its entry; `None` if it does not encode.
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        let Self { caller, event, time, until, count, dropped } = self.clone();
+        let until = (count > 1).then_some(until);
+        serde_json::to_vec(&Stored { until, count, dropped, ..Stored::new(caller, event, time) }).ok()
+    }
+
+    /// The denial of which this is the plaintext.
+    pub(crate) fn decode(plaintext: &[u8]) -> Option<Self> {
+        let AuditEntry {
+            time,
+            action,
+            caller,
+            names,
+            purpose,
+            command,
+            reason,
+            refusal,
+            until,
+            count,
+            dropped,
+            ..
+        } = decode(0, plaintext)?;
+        let event = Event { action, names, purpose, command, reason, refusal };
+        Some(Self { caller, event, time, until: until.unwrap_or(time), count, dropped })
     }
 }
 
@@ -55,24 +124,99 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Remark>,
     outcome: AuditOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    count: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    dropped: u64,
+}
+
+impl Stored {
+    fn new(caller: AuditCaller, event: Event, time: Timestamp) -> Self {
+        let AuditCaller { uid, pid, comm, exe, unit, token } = caller;
+        let Event { action, names, purpose, command, reason, refusal } = event;
+        let outcome = if refusal.is_some() { AuditOutcome::Denied } else { AuditOutcome::Ok };
+        Self {
+            time,
+            action,
+            uid,
+            pid,
+            comm,
+            exe,
+            unit,
+            token,
+            names,
+            purpose,
+            command,
+            reason,
+            outcome,
+            refusal,
+            count: 1,
+            until: None,
+            dropped: 0,
+        }
+    }
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+const fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The plaintext of an entry that says that `caller` did this now; `None` if it does not encode.
 pub(crate) fn encode(caller: &Caller, event: Event) -> Option<Vec<u8>> {
-    let AuditCaller { uid, pid, comm, exe, unit, token } = caller.for_audit();
-    let Event { action, names, purpose, command, reason, outcome } = event;
-    let time = Timestamp::now_precise();
-    let stored =
-        Stored { time, action, uid, pid, comm, exe, unit, token, names, purpose, command, reason, outcome };
-    serde_json::to_vec(&stored).ok()
+    serde_json::to_vec(&Stored::new(caller.for_audit(), event, Timestamp::now_precise())).ok()
 }
 
 /// The entry with this number and plaintext; `None` if it is not of its form.
 pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
-    let Stored { time, action, uid, pid, comm, exe, unit, token, names, purpose, command, reason, outcome } =
-        serde_json::from_slice(plaintext).ok()?;
+    let Stored {
+        time,
+        action,
+        uid,
+        pid,
+        comm,
+        exe,
+        unit,
+        token,
+        names,
+        purpose,
+        command,
+        reason,
+        outcome,
+        refusal,
+        count,
+        until,
+        dropped,
+    } = serde_json::from_slice(plaintext).ok()?;
     let caller = AuditCaller { uid, pid, comm, exe, unit, token };
-    Some(AuditEntry { sequence, time, action, caller, names, purpose, command, reason, outcome })
+    Some(AuditEntry {
+        sequence,
+        time,
+        action,
+        caller,
+        names,
+        purpose,
+        command,
+        reason,
+        outcome,
+        refusal,
+        count,
+        until,
+        dropped,
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::config::{self, Config, Limits};
 use crate::credentials::{Credentials, Policy};
 use crate::listener::{self, Bound, Handed, Listener};
-use crate::relaunch::{Answers, Handover, Socket};
+use crate::relaunch::{Answers, Handover, Socket, Unwritten};
 use crate::server::{self, End, Server};
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, process};
@@ -94,14 +94,15 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     // First of all the handlers: a signal that comes early must not end the process half-way.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let lock = signal(SignalKind::user_defined1())?;
-    let (before, held, refused, answers) = match handover {
-        Some(Handover { api, credentials, lock, refused, answers }) => {
-            (Some((api, credentials)), Some(lock), refused, answers)
+    let settings = vault_settings(&config);
+    let (before, vault, refused, answers) = match handover {
+        Some(Handover { api, credentials, lock, unwritten, refused, answers }) => {
+            let vault = Vault::resume(settings, lock, &unwritten.read())?;
+            (Some((api, credentials)), vault, refused, answers)
         }
-        None => (None, None, Vec::new(), Answers::default()),
+        None => (None, Vault::start(settings, None)?, Vec::new(), Answers::default()),
     };
     let resumed = before.is_some();
-    let vault = Vault::start(vault_settings(&config), held)?;
     // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
     let (bound, units) = match before {
         Some((api, units)) => (Bound::from_relaunch(api)?, units.map(Bound::from_relaunch).transpose()?),
@@ -166,7 +167,8 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         };
         if !stop {
             let Kept { api, credentials } = kept;
-            let handover = Handover { api, credentials, lock: vault.lock_file()?, refused, answers };
+            let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
+            let handover = Handover { api, credentials, lock, unwritten, refused, answers };
             // What runs after a lock must not be this image: if it cannot be replaced, it ends.
             return Err(Error::Relaunch(handover.exec()));
         }

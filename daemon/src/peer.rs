@@ -245,6 +245,10 @@ mod tests {
         let raw = pid.as_raw_nonzero().get();
         let pidfd = || pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let (alive, later) = (pidfd(), pidfd());
+        // A child is there a moment before it has the name of what it executes.
+        while text(Path::new(&format!("/proc/{raw}/comm"))).as_deref() != Some("sleep\n") {
+            std::thread::yield_now();
+        }
         assert_eq!(held(raw, Some(Hold::Pidfd(alive))).comm.as_deref(), Some("sleep"));
         // Its id was given away and taken again after the connection was accepted.
         assert_eq!(held(raw, Some(Hold::Before(now().saturating_sub(100_000)))), Facts::default());

@@ -1,19 +1,20 @@
 //! Starting the daemon's own program again in the same process, which is how locking empties memory: wiping what is
 //! known to hold secrets leaves the copies that nobody knows of, a new image has none.
 //!
-//! Kept across it: the process id, the listening sockets with the peers that wait on them, the lock on the vault, the
-//! connections whose answer is to be sent by the new image, each with a pipe that holds the answer's bytes, and those of
-//! units that were not refused to the end.
+//! Kept across it: the process id, the listening sockets with the peers that wait on them, the lock on the vault, denials
+//! that the audit log does not have yet, the connections whose answer is to be sent by the new image, each with a pipe
+//! that holds the answer's bytes, and those of units that were not refused to the end.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -32,6 +33,8 @@ pub(crate) struct Handover {
     pub(crate) credentials: Option<Socket>,
     /// The locked lock file.
     pub(crate) lock: OwnedFd,
+    /// Denials that are not in the audit log yet.
+    pub(crate) unwritten: Unwritten,
     /// Connections of units that are still to be refused.
     pub(crate) refused: Vec<OwnedFd>,
     /// Answers to be sent once the new image is ready.
@@ -59,6 +62,29 @@ impl Drop for Answers {
                 tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
             }
         }
+    }
+}
+
+/// Denials on their way to the next image: bytes in memory, in a file without a name.
+#[derive(Debug)]
+pub(crate) struct Unwritten(OwnedFd);
+
+impl Unwritten {
+    /// Keeps these bytes.
+    pub(crate) fn new(bytes: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create("unwritten", MemfdFlags::CLOEXEC)?);
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(Self(file.into()))
+    }
+
+    /// The bytes that were kept. Nothing keeps the next image from starting: what cannot be read is lost.
+    pub(crate) fn read(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Err(error) = File::from(self.0).read_to_end(&mut bytes) {
+            tracing::warn!(%error, "denials are lost for the audit log");
+        }
+        bytes
     }
 }
 
@@ -126,7 +152,7 @@ impl Handover {
     /// What the image before handed over, if it did. Must be called before there are threads, once.
     pub(crate) fn take() -> Option<Self> {
         let named = named(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
-        let (mut api, mut credentials, mut lock, mut pipe) = (None, None, None, None);
+        let (mut api, mut credentials, mut lock, mut unwritten, mut pipe) = (None, None, None, None, None);
         let (mut refused, mut answers) = (Vec::new(), Answers::default());
         for (name, number) in named {
             let fd = process::adopt(number)?;
@@ -136,13 +162,14 @@ impl Handover {
                 "credentials" => credentials = Some(Socket { listener: fd, made: false }),
                 "credentials-made" => credentials = Some(Socket { listener: fd, made: true }),
                 "lock" => lock = Some(fd),
+                "unwritten" => unwritten = Some(Unwritten(fd)),
                 "refused" => refused.push(fd),
                 "pipe" => pipe = Some(fd),
                 "stream" => answers.0.push(Parting { pipe: pipe.take()?, stream: fd }),
                 _ => return None,
             }
         }
-        Some(Self { api: api?, credentials, lock: lock?, refused, answers })
+        Some(Self { api: api?, credentials, lock: lock?, unwritten: unwritten?, refused, answers })
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
@@ -154,7 +181,8 @@ impl Handover {
         let refused = self.refused.iter().map(|stream| ("refused", stream));
         let answers = &self.answers.0;
         let answers = answers.iter().flat_map(|answer| [("pipe", &answer.pipe), ("stream", &answer.stream)]);
-        [api, ("lock", &self.lock)].into_iter().chain(credentials).chain(refused).chain(answers)
+        let own = [api, ("lock", &self.lock), ("unwritten", &self.unwritten.0)];
+        own.into_iter().chain(credentials).chain(refused).chain(answers)
     }
 
     fn describe(&self) -> String {
@@ -199,7 +227,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_kept_for_the_process_that_is_meant() {
-        assert_eq!(kept(Some("7 api-made=9 lock=4 pipe=12 stream=11"), 7), [4, 9, 11, 12]);
+        assert_eq!(kept(Some("7 api-made=9 lock=4 unwritten=5 pipe=12 stream=11"), 7), [4, 5, 9, 11, 12]);
         for foreign in [
             None,
             Some("8 api=9 lock=4"),

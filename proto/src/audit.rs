@@ -10,6 +10,16 @@ use crate::{SecretName, Timestamp};
 pub struct AuditList {
     /// The entries.
     pub entries: Vec<AuditEntry>,
+    /// Whether there may be older ones that match; ask for those `before` the first.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// Answer of `GET /audit/verify`: every entry is as it was written, and none is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditVerified {
+    /// How many entries there are.
+    pub entries: u64,
 }
 
 /// What happened, by whom, to which secrets. Never a value.
@@ -17,7 +27,8 @@ pub struct AuditList {
 pub struct AuditEntry {
     /// Counts from 1 without gaps.
     pub sequence: u64,
-    /// When, to the millisecond.
+    /// When, to the millisecond. Denials are written later than they happen, so that they may stand behind what came
+    /// after them.
     pub time: Timestamp,
     /// What was asked for.
     pub action: AuditAction,
@@ -37,14 +48,41 @@ pub struct AuditEntry {
     pub reason: Option<Remark>,
     /// How it ended.
     pub outcome: AuditOutcome,
+    /// Why it was refused, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// How often it happened: denials that are equal share an entry.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+    /// When it happened last, if more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// How many denials before it have no entry: there were too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
 }
 
-/// Who asked: facts about the peer of the socket at the time it connected.
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+const fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Who asked. All but uid and token are facts for people, which no decision rests on: of the process that connected, as
+/// it was when something was written about it for the first time. What it says of itself is made safe to print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditCaller {
     /// The user.
     pub uid: u32,
-    /// The process; 0 where there was none to know.
+    /// The process; 0 if it is not in the daemon's view, as that of an outer pid namespace.
     pub pid: i32,
     /// The process's name for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +93,7 @@ pub struct AuditCaller {
     /// Its systemd unit, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// The name of the token it used.
+    /// The name of the token it used; empty if it had none that is known.
     pub token: String,
 }
 
@@ -91,6 +129,8 @@ pub enum AuditAction {
     KeyRemove,
     /// The data key was replaced.
     Rotate,
+    /// A key slot took another's place.
+    KeyReplace,
     /// A copy of the vault was handed out.
     Backup,
     /// A vault older than its rollback guard was accepted as it is.
@@ -101,6 +141,18 @@ pub enum AuditAction {
     CredentialRevoke,
     /// A unit asked for a secret.
     CredentialLoad,
+    /// The API was to be used at all; only ever refused.
+    Access,
+    /// Metadata was asked for; only ever refused.
+    List,
+    /// What units may load was asked for; only ever refused.
+    CredentialList,
+    /// The key slots were asked for; only ever refused.
+    KeyList,
+    /// The audit log was asked for; only ever refused.
+    Audit,
+    /// The vault was to be read as a whole; only ever refused.
+    Verify,
 }
 
 impl AuditAction {
@@ -121,11 +173,18 @@ impl AuditAction {
             Self::KeyAdd => "key_add",
             Self::KeyRemove => "key_remove",
             Self::Rotate => "rotate",
+            Self::KeyReplace => "key_replace",
             Self::Backup => "backup",
             Self::AcceptRestore => "accept_restore",
             Self::CredentialAllow => "credential_allow",
             Self::CredentialRevoke => "credential_revoke",
             Self::CredentialLoad => "credential_load",
+            Self::Access => "access",
+            Self::List => "list",
+            Self::CredentialList => "credential_list",
+            Self::KeyList => "key_list",
+            Self::Audit => "audit",
+            Self::Verify => "verify",
         }
     }
 }
@@ -138,4 +197,66 @@ pub enum AuditOutcome {
     Ok,
     /// Refused: not allowed, or not there.
     Denied,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// No token was sent.
+    NoToken,
+    /// The token is not known, or no longer.
+    UnknownToken,
+    /// The token's time is over.
+    ExpiredToken,
+    /// The token was revoked.
+    RevokedToken,
+    /// There were too many tries.
+    Throttled,
+    /// The peer is another user.
+    OtherUser,
+    /// The request comes from a web page.
+    Browser,
+    /// The token lacks the right, for this or for this name.
+    Scope,
+    /// A secret that was named is not there.
+    Missing,
+    /// The key does not open the vault.
+    WrongKey,
+    /// The peer asks for no unit.
+    NoUnit,
+    /// The peer is not in the unit it claims to be.
+    OtherUnit,
+    /// The unit was not allowed to load this.
+    NotGranted,
+    /// The vault is locked.
+    Locked,
+    /// It is turned off.
+    Off,
+    /// The daemon could not do it.
+    Failed,
+}
+
+impl Refusal {
+    /// The reason in words.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NoToken => "no token",
+            Self::UnknownToken => "unknown token",
+            Self::ExpiredToken => "expired token",
+            Self::RevokedToken => "revoked token",
+            Self::Throttled => "too many tries",
+            Self::OtherUser => "another user",
+            Self::Browser => "a web page",
+            Self::Scope => "not the token's right",
+            Self::Missing => "no such secret",
+            Self::WrongKey => "wrong key",
+            Self::NoUnit => "asks for no unit",
+            Self::OtherUnit => "not in the unit it claims to be",
+            Self::NotGranted => "not granted",
+            Self::Locked => "the vault is locked",
+            Self::Off => "turned off",
+            Self::Failed => "a failure",
+        }
+    }
 }

@@ -17,10 +17,10 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 6] = ["caller", "config", "files", "memory", "process", "relaunch"];
+const LEAVES: [&str; 7] = ["caller", "config", "files", "memory", "peer", "process", "relaunch"];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
-const LIFE_CYCLE: [&str; 5] = ["start", "shutdown", "lock_file", "wiped", "answers"];
+const LIFE_CYCLE: [&str; 6] = ["start", "shutdown", "lock_file", "wiped", "answers", "unwritten"];
 
 /// Where the stages are put together. `fuzzing` exists only in fuzz targets.
 const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];

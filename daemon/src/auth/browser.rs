@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use secrets_proto::ErrorType;
+use secrets_proto::audit::Refusal;
 
 use crate::router::error::Failure;
 use crate::router::strict::Sender;
@@ -11,15 +12,16 @@ use crate::router::strict::Sender;
 /// Refuses what a browser sent, or what was sent to a name of the internet.
 pub(crate) fn refuse_browsers(sender: &Sender<'_>) -> Result<(), Failure> {
     if sender.is_browser {
-        return Err(Failure::new(ErrorType::ForbiddenError, "Web pages may not use this API; use a program")
-            .closing());
+        return Err(refused("Web pages may not use this API; use a program"));
     }
     if !is_local(sender.host) {
-        return Err(
-            Failure::new(ErrorType::ForbiddenError, "This Host is not local; send Host: localhost").closing()
-        );
+        return Err(refused("This Host is not local; send Host: localhost"));
     }
     Ok(())
+}
+
+fn refused(detail: &'static str) -> Failure {
+    Failure::new(ErrorType::ForbiddenError, detail).closing().refused(Refusal::Browser)
 }
 
 /// A name without a dot, or a loopback address.

@@ -7,6 +7,7 @@ mod throttle;
 
 use std::sync::{Mutex, PoisonError};
 
+use secrets_proto::audit::Refusal;
 use tokio::time::Instant;
 
 use self::throttle::Throttle;
@@ -38,10 +39,10 @@ impl Auth {
         }
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         match throttle.bad_token(Instant::now()) {
-            Ok(()) => Err(Failure::unauthenticated(WRONG)),
+            Ok(()) => Err(Failure::unauthenticated(WRONG).refused(Refusal::UnknownToken)),
             Err(seconds) => {
                 let detail = "Too many wrong tokens; wait, and read the token file again";
-                Err(Failure::rate_limit(seconds, detail))
+                Err(Failure::rate_limit(seconds, detail).refused(Refusal::Throttled))
             }
         }
     }
@@ -54,7 +55,7 @@ const ABSENT: &str = "Authentication failed; send the token as Authorization: Be
 /// The token that a request carries.
 fn token<'a>(sender: &Sender<'a>) -> Result<&'a [u8], Failure> {
     let bearer = match sender.authorization {
-        Some(value) => Some(bearer(value).ok_or_else(|| Failure::unauthenticated(ABSENT))?),
+        Some(value) => Some(bearer(value).ok_or_else(absent)?),
         None => None,
     };
     match (bearer, sender.api_key) {
@@ -63,8 +64,12 @@ fn token<'a>(sender: &Sender<'a>) -> Result<&'a [u8], Failure> {
                 .closing())
         }
         (Some(token), _) | (None, Some(token)) => Ok(token),
-        (None, None) => Err(Failure::unauthenticated(ABSENT)),
+        (None, None) => Err(absent()),
     }
+}
+
+fn absent() -> Failure {
+    Failure::unauthenticated(ABSENT).refused(Refusal::NoToken)
 }
 
 /// The token in `Bearer <token>`; the scheme's case does not matter.

@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use secrets_proto::audit::Refusal;
 use secrets_proto::{SecretName, SecretValue, UnitName};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -70,6 +71,22 @@ enum Denial {
     /// It has noted that itself.
     #[error(transparent)]
     Vault(#[from] vault::Error),
+}
+
+impl Denial {
+    /// How the audit log says it, unless it has it already.
+    const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Off => Some(Refusal::Off),
+            Self::OtherUser => Some(Refusal::OtherUser),
+            Self::NoUnit => Some(Refusal::NoUnit),
+            Self::NoName => Some(Refusal::Missing),
+            Self::OtherUnit => Some(Refusal::OtherUnit),
+            Self::TooMany => Some(Refusal::Throttled),
+            Self::Late | Self::Unsendable => Some(Refusal::Failed),
+            Self::Vault(_) => None,
+        }
+    }
 }
 
 /// A peer, with what it asks for.
@@ -215,10 +232,8 @@ impl Credentials {
             why = %denial,
             "a unit is refused a secret"
         );
-        if !matches!(denial, Denial::Vault(_)) {
-            let noted = self.vault.note_refusal(&caller, unit, name, denial.to_string());
-            // Locked, or too slow: the log has it.
-            let _ = tokio::time::timeout(NOTE, noted).await;
+        if let Some(refusal) = denial.refusal() {
+            self.vault.refused_unit(&caller, unit.as_ref(), name, refusal);
         }
         false
     }
@@ -258,11 +273,8 @@ impl Asking {
     }
 }
 
-/// How long until it is known what a unit gets. Together with the next well below the 5 s within which every answer
-/// begins.
-const DECISION: Duration = Duration::from_secs(3);
-/// How long a refusal waits for its entry in the audit log.
-const NOTE: Duration = Duration::from_secs(1);
+/// How long until it is known what a unit gets. Every answer begins within 5 s.
+const DECISION: Duration = Duration::from_secs(4);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 

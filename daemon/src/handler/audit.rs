@@ -1,6 +1,6 @@
 //! The operations on `/audit`.
 
-use secrets_proto::audit::AuditList;
+use secrets_proto::audit::{AuditList, AuditVerified};
 
 use crate::caller::Caller;
 use crate::vault::{AuditQuery, Error, Vault};
@@ -8,4 +8,9 @@ use crate::vault::{AuditQuery, Error, Vault};
 /// `GET /audit`
 pub(crate) async fn list(vault: &Vault, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
     vault.audit(caller, query).await
+}
+
+/// `GET /audit/verify`
+pub(crate) async fn verify(vault: &Vault, caller: &Caller, (): ()) -> Result<AuditVerified, Error> {
+    vault.verify_audit(caller).await
 }

@@ -3,6 +3,7 @@
 
 use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use secrets_proto::audit::Refusal;
 use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use super::answer::Answer;
@@ -17,6 +18,8 @@ pub(crate) struct Failure {
     close: bool,
     /// For the log only.
     cause: Option<String>,
+    /// For the audit log only.
+    refusal: Option<Refusal>,
 }
 
 /// The header that goes with some errors.
@@ -32,7 +35,8 @@ enum Header {
 impl Failure {
     /// An error of this type, with a text that says what to do.
     pub(crate) fn new(kind: ErrorType, detail: &'static str) -> Self {
-        Self { body: Box::new(ErrorBody::new(kind, detail)), header: Header::None, close: false, cause: None }
+        let body = Box::new(ErrorBody::new(kind, detail));
+        Self { body, header: Header::None, close: false, cause: None, refusal: None }
     }
 
     /// 400: the request cannot be read.
@@ -86,6 +90,17 @@ impl Failure {
         self
     }
 
+    /// The same, and the audit log is told why. What the vault itself refuses, it tells.
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+
+    /// What the audit log is to be told.
+    pub(crate) const fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
     /// 500: the vault is not as it was written. The text names what was found, never what was asked.
     fn corrupt(detail: String) -> Self {
         let mut failure = Self::new(ErrorType::VaultCorruptError, "");
@@ -105,7 +120,7 @@ impl Failure {
 
     /// Tells the log the cause, and makes the answer.
     pub(crate) fn into_answer(self, request_id: &str) -> Answer {
-        let Self { body, header, close, cause } = self;
+        let Self { body, header, close, cause, refusal: _ } = self;
         let kind = body.kind;
         let cause = cause.as_deref().unwrap_or(&body.detail);
         match body.code {
@@ -212,8 +227,8 @@ impl From<vault::Error> for Failure {
             vault::Error::Corrupt(what) => Self::corrupt(format!(
                 "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
             )),
-            vault::Error::AuditBroken(entry) => Self::corrupt(format!(
-                "The audit log is broken at entry {entry}: it was changed by something else; the entries before are as they were written"
+            vault::Error::AuditBroken(entry, what) => Self::corrupt(format!(
+                "The audit log is broken at entry {entry}: {what}, by something else than secretsd; `secretctl audit --verify` names the first such entry"
             )),
             vault::Error::AnchorDamaged => Self::new(
                 Type::VaultCorruptError,
@@ -299,7 +314,7 @@ mod tests {
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
-            (vault::Error::AuditBroken(3), Type::VaultCorruptError),
+            (vault::Error::AuditBroken(3, "it is gone"), Type::VaultCorruptError),
             (vault::Error::AnchorDamaged, Type::VaultCorruptError),
             (vault::Error::RolledBack, Type::VaultCorruptError),
             (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::API_BASE;
-use secrets_proto::audit::AuditList;
+use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{CredentialGrant, CredentialList};
 use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
@@ -108,6 +108,7 @@ json! {
     AuditList => metadata(OK),
     CredentialList => metadata(OK),
     CredentialGrant => metadata(OK),
+    AuditVerified => metadata(OK),
 }
 
 impl IntoAnswer for Locked {

@@ -212,8 +212,14 @@ impl FromRequest for AuditQuery {
     fn take(input: &mut Input<'_>) -> Option<Self> {
         let since = input.parameter("since", Timestamp::parse);
         let name = input.parameter("name", SecretName::parse);
+        let before = input.parameter("before", |text| {
+            whole(text)
+                .filter(|number| *number > 0)
+                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected"))
+        });
         let limit = input.parameter("limit", limit);
-        Some(Self { since: since?, name: name?, limit: Some(limit?.unwrap_or(DEFAULT_LIMIT)) })
+        let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
+        Some(Self { since: since?, name: name?, before: before?, limit })
     }
 }
 
@@ -221,11 +227,16 @@ impl FromRequest for AuditQuery {
 const DEFAULT_LIMIT: usize = 100;
 
 fn limit(text: &str) -> Result<usize, Invalid> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = digits.then(|| text.parse().ok()).flatten();
-    number
+    whole(text)
+        .and_then(|number| usize::try_from(number).ok())
         .filter(|number| (1..=1_000).contains(number))
         .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 to 1000 is expected"))
+}
+
+/// A number of digits alone.
+fn whole(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 fn view(input: &mut Input<'_>) -> Option<View> {

@@ -79,6 +79,7 @@ pub(super) static ROUTES: &[Route] = &[
         serve(x, credentials::revoke)
     }),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
+    get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, audit::verify)),
 ];
 
 const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {

@@ -23,6 +23,7 @@ use hyper::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
+use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -31,9 +32,10 @@ use self::parting::Link;
 use self::seats::{Seat, Seats};
 use self::wire::{Deadlines, Wire};
 use crate::auth::Auth;
-use crate::caller::Peer;
+use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::crypto;
+use crate::peer::Process;
 use crate::relaunch::{Answers, Parting};
 use crate::router::error::Failure;
 use crate::router::{AfterRelaunch, Router};
@@ -146,7 +148,10 @@ impl Server {
         // A peer without credentials is gone already.
         let Ok(credentials) = stream.peer_cred() else { return };
         let peer = Peer { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0) };
+        let process = Arc::new(Process::of(&stream, peer.pid));
         if peer.uid != self.uid {
+            let stranger = Caller::stranger(peer).being(&process);
+            self.vault.refused(&stranger, AuditAction::Access, Refusal::OtherUser);
             tracing::warn!(uid = peer.uid, pid = peer.pid, "another user has connected and is turned away");
             let detail = "This socket serves another user; use your own secretsd";
             return self.turn_away(stream, Failure::new(ErrorType::ForbiddenError, detail));
@@ -157,7 +162,7 @@ impl Server {
             return self.turn_away(stream, Failure::rate_limit(1, detail));
         };
         let stopping = stopping.subscribe();
-        tokio::spawn(Arc::clone(self).converse(stream, peer, seat, stopping));
+        tokio::spawn(Arc::clone(self).converse(stream, peer, process, seat, stopping));
     }
 
     fn turn_away(&self, stream: UnixStream, failure: Failure) {
@@ -176,6 +181,7 @@ impl Server {
         self: Arc<Self>,
         stream: UnixStream,
         peer: Peer,
+        process: Arc<Process>,
         seat: Seat,
         mut stopping: watch::Receiver<()>,
     ) {
@@ -186,10 +192,10 @@ impl Server {
         let service = service_fn({
             let (server, link) = (Arc::clone(&self), Arc::clone(&link));
             move |request| {
-                let (server, link) = (Arc::clone(&server), Arc::clone(&link));
+                let (server, link, process) = (Arc::clone(&server), Arc::clone(&link), Arc::clone(&process));
                 let ambiguous = ambiguous.load(Ordering::Relaxed);
                 async move {
-                    let response = server.answer(request, peer, ambiguous).await;
+                    let response = server.answer(request, (peer, &process), ambiguous).await;
                     if response.extensions().get::<AfterRelaunch>().is_some() {
                         return Ok::<_, Infallible>(link.part(response).await);
                     }

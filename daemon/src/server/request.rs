@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
+use secrets_proto::audit::AuditAction;
 use tokio::time::error::Elapsed;
 
 use super::Server;
 use crate::auth::refuse_browsers;
-use crate::caller::Peer;
+use crate::caller::{Caller, Peer};
+use crate::peer::Process;
 use crate::router::answer::Answer;
 use crate::router::error::Failure;
 use crate::router::{Exchange, Target, ignore, strict};
@@ -25,14 +28,14 @@ impl Server {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        from: (Peer, &Arc<Process>),
         ambiguous: bool,
     ) -> Response<Full<Bytes>> {
         let id = self.ids.next();
         let (mut head, body) = request.into_parts();
         let target = self.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
-        let served = guarded(self.serve(&head, target, body, peer, ambiguous));
+        let served = guarded(self.serve(&head, target, body, from, ambiguous));
         let answer = match within(self.limits.request, served).await {
             Ok(Some(Ok(answer))) => answer,
             Ok(Some(Err(failure))) => failure.into_answer(id.as_str()),
@@ -54,7 +57,7 @@ impl Server {
         head: &Parts,
         target: Target<'_>,
         body: Incoming,
-        peer: Peer,
+        (peer, process): (Peer, &Arc<Process>),
         ambiguous: bool,
     ) -> Result<Answer, Failure> {
         let Self { auth, vault, limits, .. } = self;
@@ -64,13 +67,19 @@ impl Server {
             return Err(Failure::invalid_request(detail).closing());
         }
         let sender = strict::check(head)?;
-        refuse_browsers(&sender)?;
+        let note = |failure: &Failure| {
+            if let Some(refusal) = failure.refusal() {
+                vault.refused(&Caller::stranger(peer).being(process), AuditAction::Access, refusal);
+            }
+        };
+        refuse_browsers(&sender).inspect_err(note)?;
         let target = match target {
             Target::Open(open) => return open.serve(body, limits).await,
             Target::Guarded(target) => target,
         };
-        match auth.identify(&sender, peer) {
+        match auth.identify(&sender, peer).inspect_err(note) {
             Ok(caller) => {
+                let caller = caller.being(process);
                 target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
             }
             Err(failure) => {

@@ -231,16 +231,43 @@ impl Store {
             .map_err(Error::from)
     }
 
-    /// Hands over the audit entries, newest first, until `visit` says false.
+    /// Hands over the audit entries before this one, or all, newest first, until `visit` says false.
     pub(crate) fn for_each_audit_entry_back<E: From<Error>>(
         &self,
+        before: Option<u64>,
+        visit: impl FnMut(AuditRow) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let before = before.map_or(Ok(i64::MAX), signed)?;
+        // No honest number is the largest of all.
+        self.for_each_audit_entry(
+            "SELECT sequence, sealed, mac FROM audit WHERE sequence < ?1 ORDER BY sequence DESC",
+            before,
+            visit,
+        )
+    }
+
+    /// Hands over the audit entries after this one, or all, oldest first, until `visit` says false.
+    pub(crate) fn for_each_audit_entry_after<E: From<Error>>(
+        &self,
+        after: Option<u64>,
+        visit: impl FnMut(AuditRow) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let after = after.map_or(Ok(i64::MIN), signed)?;
+        self.for_each_audit_entry(
+            "SELECT sequence, sealed, mac FROM audit WHERE sequence > ?1 ORDER BY sequence",
+            after,
+            visit,
+        )
+    }
+
+    fn for_each_audit_entry<E: From<Error>>(
+        &self,
+        sql: &str,
+        bound: i64,
         mut visit: impl FnMut(AuditRow) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT sequence, sealed, mac FROM audit ORDER BY sequence DESC")
-            .map_err(Error::from)?;
-        let mut rows = statement.query([]).map_err(Error::from)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from)?;
+        let mut rows = statement.query([bound]).map_err(Error::from)?;
         while let Some(row) = rows.next().map_err(Error::from)? {
             if !visit(audit(row).map_err(Error::from)?)? {
                 return Ok(());

@@ -42,7 +42,7 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Unlocked, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let caller = caller.clone();
+        let caller = caller.witnessed();
         self.ask(|reply| {
             Command::Whole(WholeTask(Box::new(move |vault| {
                 let answer = vault.and_then(|vault| work(vault, &caller));
@@ -60,7 +60,7 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let caller = caller.clone();
+        let caller = caller.witnessed();
         let mut work = Some(work);
         self.submit(false, move |batch| {
             let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
@@ -75,7 +75,7 @@ impl Vault {
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let caller = caller.clone();
+        let caller = caller.witnessed();
         self.submit(true, move |batch| work(batch, &caller)).await
     }
 

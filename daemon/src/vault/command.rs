@@ -30,6 +30,10 @@ pub(super) enum Command {
     Whole(WholeTask),
     /// Nothing but the answer: that the thread is there.
     Ping(Reply<()>),
+    /// See when the next denial is to be written.
+    Denied,
+    /// Write all denials that wait.
+    WriteDenials,
     /// Wipe, close and end the thread.
     Shutdown(oneshot::Sender<()>),
 }

@@ -1,7 +1,7 @@
-//! The facade's operations on the vault itself: making, opening and closing it, its keys, copies and log.
+//! The facade's operations on the vault itself: making, opening and closing it, its keys and copies.
 
 use bytes::Bytes;
-use secrets_proto::audit::AuditList;
+use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::{
     AddKeyReply, AutoLock, InitReply, KeyList, RotateReply, VaultState, VaultStatus, VerifyReply,
     VerifyRequest,
@@ -16,7 +16,7 @@ use crate::crypto::slot::SlotKind;
 use super::command::Command;
 use super::shared::{Published, View};
 use super::slots::{self, NewSlot};
-use super::{AuditQuery, Error, Key, Vault, check};
+use super::{Error, Key, Vault};
 
 impl Vault {
     /// State, limits and counts. Any scope.
@@ -54,7 +54,7 @@ impl Vault {
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
     pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::Init)?;
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
@@ -71,32 +71,35 @@ impl Vault {
                 ])
             })
             .await?;
-        self.ask(|reply| Command::Init(caller.clone(), slots, reply)).await?;
+        self.ask(|reply| Command::Init(caller.witnessed(), slots, reply)).await?;
         Ok(InitReply { recovery_key })
     }
 
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::Unlock)?;
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
             self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
+        // Before the delay, which whoever asks need not wait for.
+        let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
-        self.ask(|reply| Command::Unlock { caller: caller.clone(), data, locks: found.locks, reply }).await?;
+        self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
+            .await?;
         Ok(self.status(caller))
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
-        check(caller, Scope::Admin)?;
-        self.ask(|reply| Command::Lock(caller.clone(), reply)).await?;
+        self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.status(caller))
     }
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
     pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::Verify)?;
         self.whole(caller, move |vault, caller| {
             let counts = vault.verify()?;
             if request.accept_restore {
@@ -109,13 +112,13 @@ impl Vault {
 
     /// A verified copy of the vault, still sealed. Scope `admin`.
     pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::Backup)?;
         self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
     }
 
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::KeyList)?;
         self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
@@ -126,7 +129,7 @@ impl Vault {
         key: Option<Key>,
         replaces: Option<Uuid>,
     ) -> Result<AddKeyReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::KeyAdd)?;
         self.shared.read().view()?;
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
@@ -145,14 +148,14 @@ impl Vault {
 
     /// Removes a key slot, but never the last. Scope `admin`.
     pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::KeyRemove)?;
         self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
     }
 
     /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
     /// recovery key do, and no other. Scope `admin`.
     pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::Rotate)?;
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
@@ -170,16 +173,10 @@ impl Vault {
                 ])
             })
             .await;
+        let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
         let slots = self.derivations.delay_if_wrong(derived).await?;
         let kept = slots.len();
         self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac)).await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
-    }
-
-    /// The audit log. Scope `admin`.
-    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
-        check(caller, Scope::Admin)?;
-        let entries = self.read(move |reading| reading.audit_entries(&query)).await?;
-        Ok(AuditList { entries })
     }
 }

@@ -74,9 +74,9 @@ pub(crate) enum Error {
     /// Damage or tampering was found: what, in words for the owner.
     #[error("damage: {0}")]
     Corrupt(&'static str),
-    /// The audit log's first entry, by number, that is not as it was written.
-    #[error("damage: the audit log is broken at entry {0}")]
-    AuditBroken(u64),
+    /// The audit log's entry, by number, that is not as it was written, and how it is not.
+    #[error("damage: the audit log is broken at entry {0}: {1}")]
+    AuditBroken(u64, &'static str),
     /// The rollback guard is not as it was written.
     #[error("damage: the rollback guard was changed")]
     AnchorDamaged,
@@ -107,7 +107,7 @@ impl Error {
             | Self::Storage(_)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
-            | Self::AuditBroken(_)
+            | Self::AuditBroken(..)
             | Self::AnchorDamaged
             | Self::NewerFormat { .. }
             | Self::Timeout

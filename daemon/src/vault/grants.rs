@@ -1,16 +1,18 @@
 //! The facade's operations on what units may load, and loading it.
 
+use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList, UnitName};
 use secrets_proto::{SecretName, SecretValue};
 
+use crate::audit::Event;
 use crate::caller::{Caller, Scope};
 
-use super::{Error, Vault, check};
+use super::{Error, Vault};
 
 impl Vault {
     /// What units may load, by unit. Scope `admin`.
     pub(crate) fn grants(&self, caller: &Caller) -> Result<CredentialList, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::CredentialList)?;
         let published = self.shared.read();
         let credentials: Vec<CredentialGrant> =
             published.view()?.catalog.grants().map(|grant| grant.to_wire()).collect();
@@ -23,7 +25,7 @@ impl Vault {
         caller: &Caller,
         request: AllowCredentials,
     ) -> Result<CredentialGrant, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::CredentialAllow)?;
         self.write(caller, move |batch, caller| batch.allow(caller, request)).await
     }
 
@@ -34,7 +36,7 @@ impl Vault {
         unit: UnitName,
         name: Option<SecretName>,
     ) -> Result<(), Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin, AuditAction::CredentialRevoke)?;
         self.write(caller, move |batch, caller| batch.revoke(caller, &unit, name.as_ref())).await
     }
 
@@ -45,18 +47,42 @@ impl Vault {
         unit: UnitName,
         name: SecretName,
     ) -> Result<SecretValue, Error> {
-        check(caller, Scope::Reveal)?;
-        self.write(caller, move |batch, caller| batch.load(caller, &unit, &name)).await
+        self.check(caller, Scope::Reveal, AuditAction::CredentialLoad)?;
+        let asked = (unit.clone(), name.clone());
+        let outcome = self.write(caller, move |batch, caller| batch.load(caller, &unit, &name)).await;
+        if let Err(error) = &outcome {
+            let (unit, name) = asked;
+            self.refused_unit(caller, Some(&unit), Some(name), refusal(error));
+        }
+        outcome
     }
 
-    /// Notes in the audit log that a unit was refused, as far as it is known which and what for. Any scope.
-    pub(crate) async fn note_refusal(
+    /// Notes for the audit log that a unit was refused, as far as it is known which and what it wanted. Any scope: it is
+    /// told, not asked.
+    pub(crate) fn refused_unit(
         &self,
         caller: &Caller,
-        unit: Option<UnitName>,
+        unit: Option<&UnitName>,
         name: Option<SecretName>,
-        why: String,
-    ) -> Result<(), Error> {
-        self.write(caller, move |batch, caller| batch.note_refusal(caller, unit.as_ref(), name, &why)).await
+        refusal: Refusal,
+    ) {
+        let event = Event {
+            refusal: Some(refusal),
+            ..Event::of_unit(AuditAction::CredentialLoad, unit, name.into_iter().collect())
+        };
+        self.note(caller, event, refusal);
+    }
+}
+
+/// How the audit log says that a unit did not get a value.
+fn refusal(error: &Error) -> Refusal {
+    if matches!(error, Error::NotGranted) {
+        Refusal::NotGranted
+    } else if matches!(error, Error::NotFound) {
+        Refusal::Missing
+    } else if matches!(error, Error::Locked | Error::Uninitialized) {
+        Refusal::Locked
+    } else {
+        Refusal::Failed
     }
 }

@@ -10,7 +10,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
 
-use crate::audit::Event;
+use crate::audit::{Denial, Event};
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity};
 use crate::files;
@@ -18,6 +18,7 @@ use crate::files;
 use super::anchor::{self, Verdict};
 use super::ballast::Ballast;
 use super::command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
+use super::denials::Denials;
 use super::locked::{self, Locked, log_of};
 use super::reading::Reading;
 use super::shared::{Published, Shared, View};
@@ -109,6 +110,9 @@ impl Keeper {
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
                 Command::Ping(reply) => send(reply, Ok(())),
+                // It has woken the thread, and that is all.
+                Command::Denied => {}
+                Command::WriteDenials => self.write_denials(|denials, now| denials.take_all(now)),
                 Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
             }
         }
@@ -127,7 +131,12 @@ impl Keeper {
                 self.settle();
                 continue;
             }
-            let deadline = [locks_in, settles_in].into_iter().flatten().min();
+            let denials_in = self.denials_in();
+            if denials_in == Some(Duration::ZERO) {
+                self.write_denials(|denials, now| denials.take_due(now));
+                continue;
+            }
+            let deadline = [locks_in, settles_in, denials_in].into_iter().flatten().min();
             let received = match deadline {
                 Some(deadline) => commands.recv_timeout(deadline),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -146,6 +155,38 @@ impl Keeper {
         let idle = (!self.idle_lock.is_zero()).then(|| self.idle_lock.saturating_sub(self.shared.idle_for()));
         let max = (!self.max_lock.is_zero()).then(|| self.max_lock.saturating_sub(since.elapsed()));
         [idle, max].into_iter().flatten().min()
+    }
+
+    /// How long until a denial is to be written; `None` if none waits, or none can be written.
+    fn denials_in(&self) -> Option<Duration> {
+        match &self.state {
+            State::Unlocked(vault) if !vault.is_rolled_back() => self.shared.denials().due_in(Instant::now()),
+            State::Unlocked(_) | State::Locked(_) | State::Uninitialized => None,
+        }
+    }
+
+    /// Appends denials to the audit log. It counts as no use of the vault: who is refused does not keep it open.
+    fn write_denials(&mut self, take: impl FnOnce(&mut Denials, Instant) -> Vec<Denial>) {
+        if self.denials_in().is_none() {
+            return;
+        }
+        let denials = take(&mut self.shared.denials(), Instant::now());
+        let aboard = self.ballast_is_aboard();
+        let State::Unlocked(vault) = &mut self.state else { return };
+        if denials.is_empty() {
+            return;
+        }
+        let written =
+            if aboard { vault.in_batch(|batch| batch.denials(&denials)) } else { Err(Error::DiskFull) };
+        match written {
+            Ok(_) => {
+                self.unsettled.get_or_insert_with(Instant::now);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "denials are missing in the audit log for the moment");
+                self.shared.denials().put_back(denials, Instant::now());
+            }
+        }
     }
 
     /// Ties up the loose ends of the commits so far. What fails is logged and tried again after the next commit.
@@ -225,13 +266,16 @@ impl Keeper {
                 vault.set_rolled_back();
             }
         }
+        let waiting = self.shared.denials().take_all(Instant::now());
         let opened = vault.in_batch(|batch| {
+            batch.denials(&waiting)?;
             batch.audit(caller, Event::done(action, Vec::new()))?;
             batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())
         });
         if let Err(error) = opened {
             // A full disk must not keep its owner out; whatever needs the log will fail by itself.
             tracing::warn!(%error, "the unlock is missing in the audit log");
+            self.shared.denials().put_back(waiting, Instant::now());
         }
         self.unsettled = Some(Instant::now());
         self.shared.touch();
@@ -271,8 +315,13 @@ impl Keeper {
             return;
         };
         if !vault.is_in_doubt() {
-            let mut note =
-                || vault.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Lock, Vec::new())));
+            let waiting = self.shared.denials().take_all(Instant::now());
+            let mut note = || {
+                vault.in_batch(|batch| {
+                    batch.denials(&waiting)?;
+                    batch.audit(caller, Event::done(AuditAction::Lock, Vec::new()))
+                })
+            };
             let mut noted = note();
             if matches!(noted, Err(Error::DiskFull)) {
                 self.ballast.release();
@@ -280,6 +329,7 @@ impl Keeper {
             }
             if let Err(error) = noted {
                 tracing::warn!(%error, "the lock is missing in the audit log");
+                self.shared.denials().put_back(waiting, Instant::now());
             }
         }
         if !vault.is_in_doubt()
@@ -356,6 +406,9 @@ impl Keeper {
         };
         let in_doubt = vault.is_in_doubt();
         let committed = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)))?;
+        for denial in committed.denials.iter().cloned() {
+            self.shared.denials().note(denial, Instant::now());
+        }
         if in_doubt && let Published::Unlocked(view) = &mut *self.shared.write() {
             // The file was read anew: what is published may lack its last step.
             publish(view, vault);

@@ -1,4 +1,4 @@
-//! The vault's facade: every operation takes a [`Caller`], and checks, acts and audits in that order,
+//! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that order,
 //! so that no handler can forget one. It knows nothing of HTTP.
 //!
 //! The operations are in [`secrets`], [`grants`] and [`custody`]. Reads are served from what the vault's thread has
@@ -12,6 +12,7 @@ mod batch;
 mod catalog;
 mod command;
 mod custody;
+mod denials;
 mod derivation;
 mod error;
 #[cfg(fuzzing)]
@@ -20,6 +21,7 @@ mod grant;
 mod grants;
 mod keeper;
 mod locked;
+mod logbook;
 mod manifest;
 mod mask;
 mod presets;
@@ -47,7 +49,6 @@ use secrets_proto::vault::MemoryLock;
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
 use tokio::sync::oneshot;
 
-use crate::caller::{Caller, Scope};
 pub(crate) use crate::crypto::slot::KdfCost;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
@@ -113,6 +114,8 @@ pub(crate) struct AuditQuery {
     pub(crate) since: Option<Timestamp>,
     /// Only those that concern this secret.
     pub(crate) name: Option<SecretName>,
+    /// Only those before the one with this number.
+    pub(crate) before: Option<u64>,
     /// At most the newest this many.
     pub(crate) limit: Option<usize>,
 }
@@ -143,7 +146,17 @@ impl Vault {
     /// Takes the vault's lock, or one that the image before this one held, and starts the vault's thread. The vault stays
     /// locked.
     pub(crate) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Self, StartError> {
-        start::start(settings, lock)
+        start::start(settings, lock, &[])
+    }
+
+    /// The same for the image that goes on after a lock, with the denials that the one before could not write.
+    pub(crate) fn resume(settings: Settings, lock: OwnedFd, unwritten: &[u8]) -> Result<Self, StartError> {
+        start::start(settings, Some(lock), unwritten)
+    }
+
+    /// The denials that are not written yet, to be handed over to the next image.
+    pub(crate) fn unwritten(&self) -> Vec<u8> {
+        self.shared.denials().to_bytes()
     }
 
     /// The lock on the vault, to be handed over to the next image.
@@ -176,9 +189,4 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault")
     }
-}
-
-/// The first step of every operation.
-fn check(caller: &Caller, scope: Scope) -> Result<(), Error> {
-    if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
 }

@@ -58,7 +58,7 @@ pub(super) fn rotate(
 
 /// Follows the audit log's chain, seals and chains it again; returns its new head.
 fn rechain(writing: &Writing<'_>, old: &Keys, new: &Keys, manifest: &Manifest) -> Result<[u8; 32], Error> {
-    let broken = |sequence| Error::AuditBroken(sequence);
+    let broken = |sequence| Error::AuditBroken(sequence, "it is gone or was changed");
     let (mut old_head, mut head) = ([0; 32], [0; 32]);
     for sequence in 1..=manifest.audit_count {
         let row = writing.audit_entry(sequence)?.ok_or_else(|| broken(sequence))?;

@@ -1,7 +1,7 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use secrets_proto::Timestamp;
@@ -9,6 +9,7 @@ use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
 use super::catalog::Catalog;
+use super::denials::Denials;
 use super::unlocked::Committed;
 use super::{Error, Rendered};
 
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     started: Instant,
     /// Milliseconds from `started` to the last reveal or write.
     last_use: AtomicU64,
+    /// What was refused and is not written yet.
+    denials: Mutex<Denials>,
     /// Notified when the vault was locked.
     pub(super) wiped: Notify,
 }
@@ -53,12 +56,13 @@ pub(super) struct View {
 }
 
 impl Shared {
-    /// Starts with this state.
-    pub(super) fn new(state: Published) -> Self {
+    /// Starts with this state, and what was not written before.
+    pub(super) fn new(state: Published, denials: Denials) -> Self {
         Self {
             state: RwLock::new(state),
             started: Instant::now(),
             last_use: AtomicU64::new(0),
+            denials: Mutex::new(denials),
             wiped: Notify::new(),
         }
     }
@@ -72,6 +76,11 @@ impl Shared {
     /// The present state, to be changed.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Published> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was refused and is not written yet. Its lock is held for moments.
+    pub(super) fn denials(&self) -> MutexGuard<'_, Denials> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the steps of a commit.

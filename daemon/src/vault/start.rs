@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 use secrets_proto::vault::MemoryLock;
@@ -14,6 +15,7 @@ use secrets_proto::vault::MemoryLock;
 use crate::files;
 use crate::memory::Pinned;
 
+use super::denials::Denials;
 use super::derivation::Derivations;
 use super::keeper::Keeper;
 use super::shared::{Published, Shared};
@@ -34,7 +36,11 @@ pub(crate) enum StartError {
 }
 
 /// Takes the vault's lock, unless it was handed over, and starts its thread.
-pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, StartError> {
+pub(super) fn start(
+    settings: Settings,
+    lock: Option<OwnedFd>,
+    unwritten: &[u8],
+) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
     let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
     let lock_path = data_dir.join("vault.lock");
@@ -48,7 +54,8 @@ pub(super) fn start(settings: Settings, lock: Option<OwnedFd>) -> Result<Vault, 
 
     let path = data_dir.join("vault.db");
     let exists = files::check_private_file(&path)?;
-    let shared = Arc::new(Shared::new(if exists { Published::Locked } else { Published::Uninitialized }));
+    let state = if exists { Published::Locked } else { Published::Uninitialized };
+    let shared = Arc::new(Shared::new(state, Denials::from_bytes(unwritten, Instant::now())));
     let (commands, received) = mpsc::channel();
     let keeper = Keeper::new(path, anchor, exists, Arc::clone(&shared), &settings);
     thread::Builder::new()

@@ -8,7 +8,7 @@ use secrets_proto::Uuid;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
-use crate::audit::Event;
+use crate::audit::{Denial, Event};
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal;
@@ -53,6 +53,8 @@ pub(super) struct Committed {
     pub(super) purged: bool,
     /// The number of key slots, if it may have changed.
     pub(super) slots: Option<usize>,
+    /// What was refused, for the audit log.
+    pub(super) denials: Vec<Denial>,
 }
 
 impl Unlocked {
@@ -172,7 +174,7 @@ impl Unlocked {
         work(&mut batch)?;
         if batch.is_idle(manifest) {
             // Every write of it was refused: there is nothing to make durable.
-            return Ok(Committed::default());
+            return Ok(batch.into_done());
         }
         let committed;
         (committed, *lineage, *manifest) = batch.commit()?;

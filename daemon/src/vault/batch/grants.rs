@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, UnitName};
-use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, SecretValue};
 
 use crate::audit::Event;
@@ -52,7 +51,7 @@ impl Batch<'_> {
             self.delete_grant(&old)?;
         }
         self.insert_grant(grant)?;
-        self.audit(caller, about(AuditAction::CredentialAllow, Some(&unit), added))?;
+        self.audit(caller, Event::of_unit(AuditAction::CredentialAllow, Some(&unit), added))?;
         Ok(reply)
     }
 
@@ -74,7 +73,7 @@ impl Batch<'_> {
             Some(left) => self.insert_grant(left)?,
             None => self.apply(Change::Revoke(unit.clone())),
         }
-        self.audit(caller, about(AuditAction::CredentialRevoke, Some(unit), revoked))
+        self.audit(caller, Event::of_unit(AuditAction::CredentialRevoke, Some(unit), revoked))
     }
 
     /// Opens a value for a unit that was allowed to load it. It may leave only after the commit: the audit entry is
@@ -85,35 +84,15 @@ impl Batch<'_> {
         unit: &UnitName,
         name: &SecretName,
     ) -> Result<SecretValue, Error> {
-        let event = about(AuditAction::CredentialLoad, Some(unit), vec![name.clone()]);
+        if !self.catalog.allows(unit, name) {
+            return Err(Error::NotGranted);
+        }
         let record = self.catalog.by_name(name).filter(|record| caller.sees(&record.meta.name)).cloned();
-        let record = match record {
-            _ if !self.catalog.allows(unit, name) => {
-                self.audit(caller, denied(event, "not granted"))?;
-                return Err(Error::NotGranted);
-            }
-            None => {
-                self.audit(caller, denied(event, "no such secret"))?;
-                return Err(Error::NotFound);
-            }
-            Some(record) => record,
-        };
+        let record = record.ok_or(Error::NotFound)?;
         let value = self.open_value(&record)?;
         self.touch(&record)?;
-        self.audit(caller, event)?;
+        self.audit(caller, Event::of_unit(AuditAction::CredentialLoad, Some(unit), vec![name.clone()]))?;
         Ok(value)
-    }
-
-    /// Notes that a unit was refused before it was looked up what it may load.
-    pub(in crate::vault) fn note_refusal(
-        &mut self,
-        caller: &Caller,
-        unit: Option<&UnitName>,
-        name: Option<SecretName>,
-        why: &str,
-    ) -> Result<(), Error> {
-        let event = about(AuditAction::CredentialLoad, unit, name.into_iter().collect());
-        self.audit(caller, denied(event, why))
     }
 
     fn insert_grant(&mut self, grant: Grant) -> Result<(), Error> {
@@ -128,14 +107,4 @@ impl Batch<'_> {
         let row = self.writing.record(RecordKind::Credential, grant.id.as_bytes(), grant.version)?;
         self.delete_row(&row.ok_or(Error::Corrupt("a grant's row is missing"))?)
     }
-}
-
-/// An event about what a unit may load: it stands where other entries have the program that gets the values.
-fn about(action: AuditAction, unit: Option<&UnitName>, names: Vec<SecretName>) -> Event {
-    let command = unit.and_then(|unit| Remark::parse(unit.as_str()).ok());
-    Event { command, ..Event::done(action, names) }
-}
-
-fn denied(event: Event, why: &str) -> Event {
-    Event { outcome: AuditOutcome::Denied, reason: Remark::parse(why).ok(), ..event }
 }

@@ -28,7 +28,8 @@ impl Batch<'_> {
         let row = new.to_row(self.keys)?;
         self.writing.insert_slot(&row)?;
         self.renew_header(self.lineage)?;
-        self.audit(caller, Event::done(AuditAction::KeyAdd, Vec::new()))?;
+        let action = if replaced.is_some() { AuditAction::KeyReplace } else { AuditAction::KeyAdd };
+        self.audit(caller, Event::done(action, Vec::new()))?;
         slots::describe(self.keys, &row)
     }
 

@@ -7,11 +7,11 @@ mod reveal;
 
 use std::sync::Arc;
 
-use secrets_proto::audit::AuditAction;
+use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
-use crate::audit::{self, Event};
+use crate::audit::{self, Denial, Event};
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::{self, seal};
@@ -54,6 +54,11 @@ impl<'a> Batch<'a> {
         self.manifest == *before
     }
 
+    /// What became of it, if it is not to be committed.
+    pub(super) fn into_done(self) -> Committed {
+        self.done
+    }
+
     /// Makes everything durable, with the manifest that accounts for it. Returns what was done, and the vault's lineage and
     /// manifest from now on.
     pub(super) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
@@ -66,6 +71,7 @@ impl<'a> Batch<'a> {
     /// Stores a new secret.
     pub(super) fn create(&mut self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
+            self.refuse_name(caller, AuditAction::Create, &new.name);
             return Err(Error::Forbidden(Scope::Write));
         }
         if self.catalog.by_name(&new.name).is_some() {
@@ -103,6 +109,7 @@ impl<'a> Batch<'a> {
         let old = self.find(caller, id, expected)?;
         if let Some(name) = &patch.name {
             if !caller.sees(name) {
+                self.refuse_name(caller, AuditAction::Edit, name);
                 return Err(Error::Forbidden(Scope::Write));
             }
             if self.catalog.by_name(name).is_some_and(|other| other.id != id) {
@@ -180,8 +187,25 @@ impl<'a> Batch<'a> {
 
     /// Adds an entry to the audit log: sealed, and chained to the one before.
     pub(super) fn audit(&mut self, caller: &Caller, event: Event) -> Result<(), Error> {
-        let plaintext =
-            audit::encode(caller, event).ok_or(Error::Internal("an audit entry does not encode"))?;
+        self.append(audit::encode(caller, event))
+    }
+
+    /// Adds the entries of denials that have waited to be written.
+    pub(super) fn denials(&mut self, denials: &[Denial]) -> Result<(), Error> {
+        denials.iter().try_for_each(|denial| self.append(denial.encode()))
+    }
+
+    /// Notes a refusal. Its entry is written later: nobody who is refused waits for the disk.
+    fn refuse(&mut self, caller: &Caller, event: Event) {
+        self.done.denials.push(Denial::now(caller, event));
+    }
+
+    fn refuse_name(&mut self, caller: &Caller, action: AuditAction, name: &SecretName) {
+        self.refuse(caller, Event { names: vec![name.clone()], ..Event::refused(action, Refusal::Scope) });
+    }
+
+    fn append(&mut self, plaintext: Option<Vec<u8>>) -> Result<(), Error> {
+        let plaintext = plaintext.ok_or(Error::Internal("an audit entry does not encode"))?;
         let sequence = self.manifest.audit_count + 1;
         let sealed = seal::seal(self.keys, audit_place(&sequence.to_be_bytes(), sequence), &plaintext)?;
         let mac = audit_mac(self.keys, &self.manifest.audit_head, sequence, &sealed);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
 use secrets_proto::{Selector, Timestamp};
 
@@ -35,14 +35,16 @@ impl Batch<'_> {
             )
         };
         if !missing.is_empty() {
-            event.outcome = AuditOutcome::Denied;
-            event.names.extend(request.secrets.into_iter().enumerate().filter_map(|(at, selector)| {
-                match selector {
+            event.refusal = Some(Refusal::Missing);
+            // First what is missing: a denial has room for some names only.
+            let there = std::mem::take(&mut event.names);
+            let absent =
+                request.secrets.into_iter().enumerate().filter_map(|(at, selector)| match selector {
                     Selector::Name(name) if missing.contains(&at) => Some(name),
                     Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
-                }
-            }));
-            self.audit(caller, event)?;
+                });
+            event.names = absent.chain(there).collect();
+            self.refuse(caller, event);
             return Err(Error::Missing(missing));
         }
         let secrets = records
@@ -91,7 +93,8 @@ impl Batch<'_> {
     /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.
     pub(super) fn touch(&mut self, record: &Arc<Record>) -> Result<(), Error> {
         let now = Timestamp::now();
-        let recent = |last: Timestamp| now.as_second() - last.as_second() < LAST_USED_STEP;
+        // A time yet to come is none: the clock was put back since.
+        let recent = |last: Timestamp| (0..LAST_USED_STEP).contains(&(now.as_second() - last.as_second()));
         if record.meta.last_used_at.is_some_and(recent) {
             return Ok(());
         }

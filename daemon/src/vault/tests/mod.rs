@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::slots::NewSlot;
 use super::*;
-use crate::caller::Peer;
+use crate::caller::{Caller, Peer};
 use crate::crypto::slot::SlotKind;
 
 const CHEAP: KdfCost = KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 };
@@ -206,10 +206,12 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
         [
             (1, AuditAction::Init, AuditOutcome::Ok),
             (2, AuditAction::Create, AuditOutcome::Ok),
-            (3, AuditAction::Reveal, AuditOutcome::Denied),
-            (4, AuditAction::Reveal, AuditOutcome::Ok),
+            (3, AuditAction::Reveal, AuditOutcome::Ok),
+            // Nobody has waited for it, and it is there when somebody looks.
+            (4, AuditAction::Reveal, AuditOutcome::Denied),
         ]
     );
+    assert!(entries[3].time <= entries[2].time);
     let query = AuditQuery { name: Some(SecretName::parse("NOPE").unwrap()), ..AuditQuery::default() };
     assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().entries.len(), 1);
     let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };

@@ -1,0 +1,331 @@
+//! What was refused and is not in the audit log yet. Nobody who is refused waits for the disk, and while the vault is
+//! locked nothing can be written at all, so denials wait here and are appended by the vault's thread: a new one within
+//! [`SOON`], further equal ones together after [`QUIET`], and no more than [`PER_WINDOW`] entries in [`WINDOW`], lest
+//! somebody without any right fill the disk. What does not fit into the queue is only counted.
+//!
+//! A crash loses what waits here; a lock or the end of the daemon does not, unless the vault is locked already.
+
+use std::time::{Duration, Instant};
+
+use secrets_proto::audit::{AuditAction, Refusal};
+
+use crate::audit::{Denial, Event};
+use crate::caller::{Caller, Scope};
+
+use super::command::Command;
+use super::{Error, Vault};
+
+/// How soon a denial of a new kind is written.
+const SOON: Duration = Duration::from_secs(1);
+/// For how long equal ones are gathered into one entry after that.
+const QUIET: Duration = Duration::from_mins(1);
+/// The most that wait.
+const MOST: usize = 1_000;
+/// So many entries may be written by themselves …
+const PER_WINDOW: usize = 100;
+/// … in this time.
+const WINDOW: Duration = Duration::from_mins(10);
+
+/// Denials that wait to be written.
+#[derive(Debug)]
+pub(super) struct Denials {
+    slots: Vec<Slot>,
+    /// When the first of them is due.
+    next: Option<Instant>,
+    /// How many found no place.
+    dropped: u64,
+    window: Instant,
+    written: usize,
+}
+
+/// Denials of one kind. A count of 0 says that they are written, and when the next may be.
+#[derive(Debug)]
+struct Slot {
+    denial: Denial,
+    due: Instant,
+}
+
+/// What became of a denial.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// It is the first of its kind.
+    pub(super) is_new: bool,
+    /// It must be written sooner than anything before.
+    pub(super) is_next: bool,
+}
+
+impl Denials {
+    /// None, at this time.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { slots: Vec::new(), next: None, dropped: 0, window: now, written: 0 }
+    }
+
+    /// Those that another image left, as [`to_bytes`](Self::to_bytes) wrote them.
+    pub(super) fn from_bytes(bytes: &[u8], now: Instant) -> Self {
+        let mut denials = Self::new(now);
+        for denial in bytes.split(|byte| *byte == b'\n').filter_map(Denial::decode).take(MOST) {
+            denials.slots.push(Slot { denial, due: now });
+        }
+        denials.next = (!denials.slots.is_empty()).then_some(now);
+        denials
+    }
+
+    /// Those that wait, one a line. Names of secrets are left out: they are for the vault alone.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (at, slot) in self.slots.iter().filter(|slot| slot.denial.count > 0).enumerate() {
+            let mut denial = slot.denial.clone();
+            denial.event.names = Vec::new();
+            denial.dropped += if at == 0 { self.dropped } else { 0 };
+            bytes.extend(denial.encode().unwrap_or_default());
+            bytes.push(b'\n');
+        }
+        bytes
+    }
+
+    /// Takes a denial in.
+    pub(super) fn note(&mut self, denial: Denial, now: Instant) -> Noted {
+        let same =
+            |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
+        if let Some(slot) = self.slots.iter_mut().find(same) {
+            let fresh = slot.denial.count == 0;
+            if fresh {
+                slot.denial.time = denial.time;
+                slot.due = slot.due.max(now + SOON);
+            }
+            slot.denial.until = denial.until;
+            slot.denial.count = slot.denial.count.saturating_add(1);
+            let due = slot.due;
+            return Noted { is_new: false, is_next: fresh && self.is_next(due) };
+        }
+        if self.slots.len() >= MOST {
+            let Some(written) = self.slots.iter().position(|slot| slot.denial.count == 0) else {
+                self.dropped = self.dropped.saturating_add(1);
+                return Noted { is_new: false, is_next: false };
+            };
+            self.slots.swap_remove(written);
+        }
+        let due = now + SOON;
+        self.slots.push(Slot { denial, due });
+        Noted { is_new: true, is_next: self.is_next(due) }
+    }
+
+    fn is_next(&mut self, due: Instant) -> bool {
+        let is_next = self.next.is_none_or(|next| due < next);
+        if is_next {
+            self.next = Some(due);
+        }
+        is_next
+    }
+
+    /// How long until something is to be written; `None` if nothing waits.
+    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+        let next = self.next?;
+        let open = self.window + WINDOW;
+        let next = if self.written >= PER_WINDOW { next.max(open) } else { next };
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Those that are to be written now, the oldest first.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Denial> {
+        if now.duration_since(self.window) >= WINDOW {
+            (self.window, self.written) = (now, 0);
+        }
+        let taken = self.take(now, |due| due <= now, PER_WINDOW.saturating_sub(self.written));
+        self.written += taken.len();
+        taken
+    }
+
+    /// All, when there is a reason that somebody without rights cannot repeat at will.
+    pub(super) fn take_all(&mut self, now: Instant) -> Vec<Denial> {
+        self.take(now, |_| true, MOST)
+    }
+
+    fn take(&mut self, now: Instant, is_due: impl Fn(Instant) -> bool, most: usize) -> Vec<Denial> {
+        self.slots.retain(|slot| slot.denial.count > 0 || slot.due > now);
+        let waiting = self.slots.iter_mut().filter(|slot| slot.denial.count > 0);
+        let mut waiting: Vec<&mut Slot> = waiting.filter(|slot| is_due(slot.due)).collect();
+        waiting.sort_by_key(|slot| slot.denial.time);
+        let mut taken: Vec<Denial> = Vec::new();
+        for slot in waiting.into_iter().take(most) {
+            taken.push(slot.denial.clone());
+            (slot.denial.count, slot.denial.dropped, slot.due) = (0, 0, now + QUIET);
+        }
+        if let Some(first) = taken.first_mut() {
+            first.dropped += std::mem::take(&mut self.dropped);
+        }
+        self.next = self.slots.iter().filter(|slot| slot.denial.count > 0).map(|slot| slot.due).min();
+        taken
+    }
+
+    /// Takes back what could not be written, to be tried again after a while.
+    pub(super) fn put_back(&mut self, denials: Vec<Denial>, now: Instant) {
+        for denial in denials {
+            let (count, dropped, time) = (denial.count, denial.dropped, denial.time);
+            self.note(denial.clone(), now);
+            let same =
+                |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
+            if let Some(slot) = self.slots.iter_mut().find(same) {
+                slot.denial.count = slot.denial.count.saturating_add(count - 1);
+                slot.denial.time = slot.denial.time.min(time);
+                slot.due = now + QUIET;
+            }
+            self.dropped = self.dropped.saturating_add(dropped);
+        }
+        self.next = self.slots.iter().filter(|slot| slot.denial.count > 0).map(|slot| slot.due).min();
+    }
+}
+
+impl Vault {
+    /// Notes for the audit log that this was refused. Any scope: it is told, not asked.
+    pub(crate) fn refused(&self, caller: &Caller, action: AuditAction, refusal: Refusal) {
+        self.note(caller, Event::refused(action, refusal), refusal);
+    }
+
+    /// Notes this event, which was refused.
+    pub(super) fn note(&self, caller: &Caller, event: Event, refusal: Refusal) {
+        let action = event.action;
+        let denial = Denial::now(caller, event);
+        let (uid, pid) = (denial.caller.uid, denial.caller.pid);
+        let noted = self.shared.denials().note(denial, Instant::now());
+        if noted.is_new {
+            tracing::info!(uid, pid, action = action.as_str(), why = refusal.in_words(), "refused");
+        }
+        if noted.is_next {
+            // If the thread has ended, so has the daemon.
+            let _ = self.commands.send(Command::Denied);
+        }
+    }
+
+    /// The first step of every operation: whether the caller has the right.
+    pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
+        if caller.may(scope) {
+            return Ok(());
+        }
+        self.refused(caller, action, Refusal::Scope);
+        Err(Error::Forbidden(scope))
+    }
+
+    /// Notes an outcome that is a refusal although the caller had the right.
+    pub(super) fn note_refusal<T>(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &outcome {
+            Err(Error::WrongKey) => self.refused(caller, action, Refusal::WrongKey),
+            Err(Error::TooManyUnlocks) => self.refused(caller, action, Refusal::Throttled),
+            _ => {}
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Peer;
+
+    fn denial(pid: i32) -> Denial {
+        Denial::now(
+            &Caller::stranger(Peer { uid: 1, pid }),
+            Event::refused(AuditAction::Access, Refusal::UnknownToken),
+        )
+    }
+
+    fn counts(denials: &[Denial]) -> Vec<(i32, u64, u64)> {
+        denials.iter().map(|denial| (denial.caller.pid, denial.count, denial.dropped)).collect()
+    }
+
+    #[test]
+    fn the_first_is_written_soon_and_its_like_a_minute_later_in_one() {
+        let start = Instant::now();
+        let mut denials = Denials::new(start);
+        assert_eq!(denials.due_in(start), None);
+        assert_eq!(denials.note(denial(1), start), Noted { is_new: true, is_next: true });
+        assert_eq!(denials.note(denial(1), start), Noted { is_new: false, is_next: false });
+        assert_eq!(denials.note(denial(2), start), Noted { is_new: true, is_next: false });
+        assert_eq!(denials.due_in(start), Some(SOON));
+        assert!(denials.take_due(start).is_empty());
+        let soon = start + SOON;
+        assert_eq!(counts(&denials.take_due(soon)), [(1, 2, 0), (2, 1, 0)]);
+        assert_eq!(denials.due_in(soon), None);
+        for _ in 0..5_000 {
+            denials.note(denial(1), soon);
+        }
+        assert_eq!(denials.due_in(soon), Some(QUIET));
+        let later = soon + QUIET;
+        let written = denials.take_due(later);
+        assert_eq!(counts(&written), [(1, 5_000, 0)]);
+        assert!(written[0].time <= written[0].until);
+        // After a quiet minute it is new again.
+        assert!(denials.take_due(later + QUIET).is_empty());
+        assert_eq!(denials.note(denial(1), later + QUIET), Noted { is_new: true, is_next: true });
+    }
+
+    #[test]
+    fn a_flood_is_bounded_in_memory_and_in_the_log() {
+        let start = Instant::now();
+        let mut denials = Denials::new(start);
+        for pid in 0..100_000 {
+            denials.note(denial(pid), start);
+        }
+        assert_eq!(denials.slots.len(), MOST);
+        let soon = start + SOON;
+        let written = denials.take_due(soon);
+        assert_eq!(written.len(), PER_WINDOW);
+        assert_eq!(counts(&written)[..2], [(0, 1, 99_000), (1, 1, 0)]);
+        assert!(denials.take_due(soon).is_empty());
+        assert_eq!(denials.due_in(soon), Some(WINDOW.saturating_sub(SOON)));
+        // What was written gives up its place, what was not does not.
+        denials.note(denial(-1), soon);
+        assert_eq!((denials.slots.len(), denials.dropped), (MOST, 0));
+        assert_eq!(denials.take_due(start + WINDOW).len(), PER_WINDOW);
+        let rest = denials.take_all(start + WINDOW);
+        assert_eq!(rest.len(), MOST + 1 - 2 * PER_WINDOW);
+        assert_eq!(denials.due_in(soon), None);
+    }
+
+    #[test]
+    fn what_cannot_be_written_comes_back_whole() {
+        let start = Instant::now();
+        let mut denials = Denials::new(start);
+        denials.note(denial(1), start);
+        denials.note(denial(1), start);
+        denials.dropped = 7;
+        let taken = denials.take_all(start);
+        denials.note(denial(1), start);
+        denials.put_back(taken.clone(), start);
+        assert_eq!(denials.due_in(start), Some(QUIET));
+        let again = denials.take_all(start);
+        assert_eq!(counts(&again), [(1, 3, 7)]);
+        assert_eq!(again[0].time, taken[0].time);
+    }
+
+    #[test]
+    fn another_image_goes_on_with_what_waits() {
+        let start = Instant::now();
+        let mut denials = Denials::new(start);
+        let named = Event {
+            names: vec![secrets_proto::SecretName::parse("NAME").unwrap()],
+            ..Event::refused(AuditAction::Reveal, Refusal::Missing)
+        };
+        denials.note(Denial::now(&Caller::daemon("x"), named), start);
+        denials.take_all(start);
+        for pid in [1, 2, 1] {
+            denials.note(denial(pid), start);
+        }
+        denials.dropped = 3;
+        let bytes = denials.to_bytes();
+        let mut next = Denials::from_bytes(&bytes, start);
+        assert_eq!(next.due_in(start), Some(Duration::ZERO));
+        let taken = next.take_all(start);
+        assert_eq!(counts(&taken), [(1, 2, 3), (2, 1, 0)]);
+        let before = denials.take_all(start);
+        assert_eq!((taken[0].time, taken[0].until), (before[0].time, before[0].until));
+        assert!(!String::from_utf8(bytes).unwrap().contains("NAME"));
+        assert!(Denials::from_bytes(b"", start).take_all(start).is_empty());
+        assert!(Denials::from_bytes(b"\n{}\nx\n", start).take_all(start).is_empty());
+    }
+}
