@@ -97,6 +97,11 @@ impl Env {
         self.runtime_dir().join("secretsd.sock")
     }
 
+    /// The socket that units load credentials from.
+    pub fn credentials(&self) -> PathBuf {
+        self.runtime_dir().join("credentials.sock")
+    }
+
     /// The programs under test.
     pub fn programs(&self) -> Programs {
         self.programs

@@ -7,6 +7,7 @@
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
 //! - [`connection`]: many requests over one connection, which may die
+//! - [`unit`]: asking for credentials, as systemd does
 //! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
@@ -28,6 +29,7 @@ pub mod process;
 pub mod random;
 pub mod source;
 pub mod terminal;
+pub mod unit;
 
 pub use env::{Env, Programs};
 pub use http::Answer;

@@ -22,7 +22,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     if let Some(since) = &args.since {
         call = call.query("since", &point_in_time(since, Timestamp::now())?.to_string());
     }
-    let AuditList { entries } = session.fetch(&call)?;
+    let AuditList { entries, .. } = session.fetch(&call)?;
     if output.json {
         return output::answer(&lines(&entries)?);
     }

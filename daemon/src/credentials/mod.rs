@@ -274,7 +274,7 @@ impl Asking {
 }
 
 /// How long until it is known what a unit gets. Every answer begins within 5 s.
-const DECISION: Duration = Duration::from_secs(4);
+const DECISION: Duration = Duration::from_secs(3);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 
