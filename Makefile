@@ -6,8 +6,6 @@ DESTDIR ?=
 # Where cargo puts what it builds; a variable of the caller's wins, as it does for cargo.
 TARGET = $${CARGO_TARGET_DIR:-target}
 
-BINDIR = $(DESTDIR)$(PREFIX)/bin
-
 .PHONY: demo test soak lint fuzz build install uninstall
 
 # Shows the programs at work in a directory of its own, which it removes again.
@@ -38,9 +36,8 @@ build:
 	cargo build --release --locked -p secretsd -p secretctl
 
 install: build
-	install -D -m 0755 "$(TARGET)/release/secretsd" $(BINDIR)/secretsd
-	install -D -m 0755 "$(TARGET)/release/secretctl" $(BINDIR)/secretctl
+	PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ./install.sh install "$(TARGET)/release"
 
-# Removes the programs, never a vault.
+# Removes what was installed, never a vault.
 uninstall:
-	rm -f $(BINDIR)/secretsd $(BINDIR)/secretctl
+	PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ./install.sh uninstall

@@ -38,7 +38,7 @@ inside() {
         : >"$root/dev/$device"
         mount --bind "/dev/$device" "$root/dev/$device"
     done
-    mkdir "$root/dev/pts" "$root/dev/shm"
+    mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
     mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
     ln -s pts/ptmx "$root/dev/ptmx"

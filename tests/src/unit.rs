@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,15 +87,25 @@ pub fn address(unit: &str, id: &str) -> String {
 }
 
 /// The command that asks from an address, from none if it is empty. What comes is its output; that the connection broke is
-/// its exit status 1, with the error's name on its standard error.
+/// its exit status 1, with the error's name on its standard error. One more argument makes it another user first.
 pub fn asker(socket: &Path, address: &str) -> Command {
-    let mut command = Command::new("python3");
-    command.args(["-c", ASK, address]).arg(socket);
+    // By its own path: what is called python3 may be a script that looks for it, at length.
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| {
+        let mut command = Command::new("python3");
+        let (_, output) = process::run(command.args(["-c", "import sys; print(sys.executable)"]), b"");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    });
+    let mut command = Command::new(python);
+    command.args(["-I", "-S", "-c", ASK, address]).arg(socket);
     command
 }
 
 const ASK: &str = "
-import errno, socket, sys
+import errno, os, socket, sys
+if len(sys.argv) > 3:
+    os.setgroups([])
+    os.setresuid(*[int(sys.argv[3])] * 3)
 connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
     if sys.argv[1]:

@@ -253,7 +253,9 @@ fn hammer(env: &Env, unit: &Unit, value: &str, done: &AtomicBool) -> HashSet<Str
         let outcome = match unit::attempt(child) {
             Ok(bytes) if bytes == value.as_bytes() => "value".to_owned(),
             // One that a lock interrupts is refused again, from the start.
-            Ok(bytes) if bytes.len() >= REFUSAL && bytes.iter().all(|byte| *byte == 0) => "refusal".to_owned(),
+            Ok(bytes) if bytes.len() >= REFUSAL && bytes.iter().all(|byte| *byte == 0) => {
+                "refusal".to_owned()
+            }
             Ok(bytes) => panic!("{} bytes came, which are neither the value nor a refusal", bytes.len()),
             Err(error) => error,
         };
@@ -397,11 +399,8 @@ fn another_user_is_refused_and_the_systems_manager_only_when_allowed() {
             None => assert_refused(&answer),
         }
         // Root's processes are not the only other ones.
-        let mut stranger = Command::new("setpriv");
-        let address = unit::address("web.service", "A");
-        let asker = unit::asker(&env.credentials(), &address);
-        stranger.args(["--reuid=4712", "--regid=4712", "--clear-groups", "--inh-caps=-all"]);
-        stranger.arg(asker.get_program()).args(asker.get_args());
+        let mut stranger = unit::asker(&env.credentials(), &unit::address("web.service", "A"));
+        stranger.arg("4712");
         assert_eq!(unit::attempt(web.start(&stranger)), Err("EACCES".to_owned()));
     }
 }

@@ -30,7 +30,7 @@ use tokio::sync::{Semaphore, watch};
 use self::ids::Ids;
 use self::parting::Link;
 use self::seats::{Seat, Seats};
-use self::wire::{Deadlines, Wire};
+use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
@@ -185,15 +185,15 @@ impl Server {
         seat: Seat,
         mut stopping: watch::Receiver<()>,
     ) {
-        let ambiguous = Arc::new(AtomicBool::new(false));
+        let seen = Arc::new(Seen::default());
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
-        let wire = Wire::new(stream, deadlines, Arc::clone(&ambiguous));
+        let wire = Wire::new(stream, deadlines, Arc::clone(&seen));
         let link = Arc::new(Link::default());
         let service = service_fn({
-            let (server, link) = (Arc::clone(&self), Arc::clone(&link));
+            let (server, link, seen) = (Arc::clone(&self), Arc::clone(&link), Arc::clone(&seen));
             move |request| {
                 let (server, link, process) = (Arc::clone(&server), Arc::clone(&link), Arc::clone(&process));
-                let ambiguous = ambiguous.load(Ordering::Relaxed);
+                let ambiguous = seen.ambiguous.load(Ordering::Relaxed);
                 async move {
                     let response = server.answer(request, (peer, &process), ambiguous).await;
                     if response.extensions().get::<AfterRelaunch>().is_some() {
@@ -221,7 +221,7 @@ impl Server {
                     }
                     break Ok(());
                 }
-                _ = stopping.changed(), if !told => {
+                () = is_over(&mut stopping, &seen.spoken), if !told => {
                     told = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
@@ -231,6 +231,16 @@ impl Server {
             tracing::debug!(pid = peer.pid, kind = fault(&error), "connection ended early");
         }
         drop(seat);
+    }
+}
+
+/// Ready when the server stops and the peer is not about to ask its first question: who was accepted in the same moment
+/// would otherwise find its connection closed without a word.
+async fn is_over(stopping: &mut watch::Receiver<()>, spoken: &AtomicBool) {
+    // The sender outlives every connection.
+    let _ = stopping.changed().await;
+    if !spoken.load(Ordering::Relaxed) {
+        tokio::time::sleep(FIRST_WORD).await;
     }
 }
 
@@ -248,6 +258,8 @@ impl Accept for UnixListener {
 
 /// The largest head of a request.
 const HEADER_BYTES: usize = 16 * 1024;
+/// How long a peer that has said nothing yet may still begin when the server stops.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// How many peers are told at once why they are turned away.

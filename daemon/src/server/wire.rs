@@ -25,12 +25,21 @@ pub(super) struct Deadlines {
     pub(super) idle: Duration,
 }
 
+/// What is seen on a connection and hyper does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// A request could be read in two ways; set before hyper sees that request.
+    pub(super) ambiguous: AtomicBool,
+    /// The peer has sent something.
+    pub(super) spoken: AtomicBool,
+}
+
 /// A connection that is watched.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     stream: S,
     framing: Framing,
-    ambiguous: Arc<AtomicBool>,
+    seen: Arc<Seen>,
     deadlines: Deadlines,
     /// When the head that is being received began.
     head_since: Option<Instant>,
@@ -42,8 +51,8 @@ pub(super) struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// Watches a stream. The flag is set when a request can be read in two ways, before hyper sees that request.
-    pub(super) fn new(stream: S, deadlines: Deadlines, ambiguous: Arc<AtomicBool>) -> Self {
+    /// Watches a stream, and notes what is seen on it.
+    pub(super) fn new(stream: S, deadlines: Deadlines, seen: Arc<Seen>) -> Self {
         let now = Instant::now();
         // A new peer has as long for its first byte as for the head, so that silent connections cost little.
         let timer = Box::pin(sleep_until(now + deadlines.header));
@@ -51,7 +60,7 @@ impl<S> Wire<S> {
         Self {
             stream,
             framing: Framing::default(),
-            ambiguous,
+            seen,
             deadlines,
             head_since,
             moved: now,
@@ -91,9 +100,10 @@ impl<S> Wire<S> {
 
     fn received(&mut self, bytes: &[u8]) {
         self.moved = Instant::now();
+        self.seen.spoken.store(true, Ordering::Relaxed);
         let step = self.framing.read(bytes);
         if self.framing.is_ambiguous() {
-            self.ambiguous.store(true, Ordering::Relaxed);
+            self.seen.ambiguous.store(true, Ordering::Relaxed);
         }
         self.answering |= step.head_ended;
         if !self.framing.in_head() {

@@ -1,6 +1,8 @@
 //! The lab itself: a real system, of which nothing is left.
 
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
 use std::time::Duration;
 
 use secretsd_tests::lab::Lab;
@@ -34,7 +36,9 @@ fn nothing_is_left_of_a_lab() {
     };
     let user = lab.user("leaver");
     // A process that no unit knows ends too.
-    let mut stray = user.command("sleep").arg("1000").spawn().unwrap();
+    let mut stray = user.command("sh");
+    let mut stray = stray.args(["-c", "echo && exec sleep 1000"]).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(stray.stdout.as_mut().unwrap().read(&mut [0]).unwrap(), 1);
     let inside = lab.path("/etc/passwd");
     assert!(inside.exists());
     drop(lab);

@@ -1,3 +1,7 @@
 //! The daemon under a real systemd: its units, and what they promise.
 
+mod activation;
 mod lab;
+mod sandbox;
+mod support;
+mod units;

@@ -194,3 +194,20 @@ async fn the_end_does_not_wait_for_ever() {
     running.server.await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_has_just_connected_is_answered_at_the_end() {
+    let mut running = Running::new();
+    let (mut late, mut silent, mut idle) = (running.connect(), running.connect(), running.connect());
+    idle.send(HEALTH).await;
+    assert_eq!(idle.reply().await.unwrap().status, 200);
+    running.stop.take().unwrap().send(()).unwrap();
+    let start = tokio::time::Instant::now();
+    // One that had its answer does not wait.
+    assert!(idle.ends().await);
+    assert!(start.elapsed().is_zero());
+    late.send(HEALTH).await;
+    assert_eq!(late.reply().await.unwrap().status, 200);
+    assert!(silent.ends().await && late.ends().await);
+    assert!((250..=260).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}

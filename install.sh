@@ -1,0 +1,120 @@
+#!/bin/sh
+# Puts the programs, their units, completions and man pages where they are looked for, or takes them away again. It never
+# touches a vault.
+#
+#   [PREFIX=DIR] [DESTDIR=DIR] ./install.sh install PROGRAMS    PROGRAMS is the directory with the built programs
+#   [PREFIX=DIR] [DESTDIR=DIR] ./install.sh uninstall
+#
+# With a PREFIX below the home directory and a running user manager it also enables and starts the socket, or stops it
+# and the daemon. With DESTDIR it only copies, or removes.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+home=${HOME:-/nonexistent}
+prefix=${PREFIX:-$home/.local}
+destdir=${DESTDIR:-}
+case $prefix in
+*[!A-Za-z0-9/._+@~%:=,-]* | [!/]*)
+    echo 'install.sh: PREFIX must be an absolute path without blanks or quotes: it becomes part of a unit' >&2
+    exit 2
+    ;;
+esac
+
+units=$prefix/lib/systemd/user
+is_home=
+case $prefix in
+"$home" | "$home"/*)
+    is_home=yes
+    # Where a user manager looks.
+    units=${XDG_DATA_HOME:-$home/.local/share}/systemd/user
+    ;;
+esac
+
+# Every file that is installed; what is generated is made by the built client, in `generate`.
+bash=$prefix/share/bash-completion/completions/secretctl
+zsh=$prefix/share/zsh/site-functions/_secretctl
+fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
+man=$prefix/share/man/man1/secretctl.1
+
+files() {
+    echo "$prefix/bin/secretsd"
+    echo "$prefix/bin/secretctl"
+    for unit in "$here"/systemd/user/*; do echo "$units/${unit##*/}"; done
+    echo "$bash"
+    echo "$zsh"
+    echo "$fish"
+    echo "$man"
+}
+
+# Under another name first, so that nobody ever finds half a file, or none.
+place() {
+    mkdir -p "$destdir${2%/*}"
+    install -m "$3" "$1" "$destdir$2.new"
+    mv -f "$destdir$2.new" "$destdir$2"
+}
+
+# What the client prints when called like this; a client that does not know how leaves nothing.
+generate() {
+    to=$1
+    shift
+    if "$programs/secretctl" "$@" >"$scratch" 2>/dev/null </dev/null && [ -s "$scratch" ]; then
+        place "$scratch" "$to" 0644
+    fi
+}
+
+runs_manager() {
+    [ -n "$is_home" ] && [ -z "$destdir" ] && systemctl --user show-environment >/dev/null 2>&1
+}
+
+do_install() {
+    programs=$1
+    scratch=$(mktemp)
+    trap 'rm -f "$scratch"' EXIT
+    trap 'exit 130' INT TERM
+    place "$programs/secretsd" "$prefix/bin/secretsd" 0755
+    place "$programs/secretctl" "$prefix/bin/secretctl" 0755
+    # A percent sign is special in a unit.
+    program=$(echo "$prefix/bin/secretsd" | sed 's/%/%%/g')
+    for unit in "$here"/systemd/user/*; do
+        sed "s|^ExecStart=.*|ExecStart=$program|" "$unit" >"$scratch"
+        place "$scratch" "$units/${unit##*/}" 0644
+    done
+    generate "$bash" completions bash
+    generate "$zsh" completions zsh
+    generate "$fish" completions fish
+    generate "$man" man
+    runs_manager || return 0
+
+    systemctl --user daemon-reload
+    systemctl --user --quiet enable secretsd.socket
+    if systemctl --user --quiet is-active secretsd.service; then
+        echo 'secretsd runs on as it was; the new version comes with: systemctl --user restart secretsd'
+        return 0
+    fi
+    lock=${XDG_DATA_HOME:-$home/.local/share}/secretsd/vault.lock
+    if [ -e "$lock" ] && ! flock --nonblock "$lock" true; then
+        # Taking its socket away would leave it running unseen, with the vault.
+        echo "a daemon that systemd did not start has the vault; end it, then start the socket: kill $(cat "$lock")" \
+            '&& systemctl --user start secretsd.socket'
+        return 0
+    fi
+    systemctl --user start secretsd.socket
+}
+
+do_uninstall() {
+    if runs_manager && [ -e "$units/secretsd.socket" ]; then
+        systemctl --user --quiet disable --now secretsd.socket
+        systemctl --user --quiet stop secretsd.service
+    fi
+    files | while read -r file; do rm -f "$destdir$file"; done
+    ! runs_manager || systemctl --user daemon-reload
+}
+
+case ${1:-}:$# in
+install:2) do_install "$2" ;;
+uninstall:1) do_uninstall ;;
+*)
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
