@@ -104,7 +104,7 @@ do_install() {
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
         systemctl --user --quiet disable --now secretsd.socket
-        systemctl --user --quiet stop secretsd.service
+        systemctl --user --quiet stop secretsd-credentials.socket secretsd.service
     fi
     files | while read -r file; do rm -f "$destdir$file"; done
     ! runs_manager || systemctl --user daemon-reload
