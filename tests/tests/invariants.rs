@@ -4,9 +4,10 @@
 use secretsd_tests::source::{Source, repository, sources};
 
 /// The pipeline, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 9] = [
+const STAGES: [(&str, u8); 10] = [
     ("listener", 0),
     ("server", 1),
+    ("credentials", 1),
     ("auth", 2),
     ("router", 3),
     ("handler", 4),
@@ -26,11 +27,12 @@ const LIFE_CYCLE: [&str; 6] = ["start", "shutdown", "lock_file", "wiped", "answe
 const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];
 
 /// The files that may read what is inside a secret, each for a reason.
-const MAY_EXPOSE: [(&str, &str); 13] = [
+const MAY_EXPOSE: [(&str, &str); 14] = [
     ("proto/src/sensitive.rs", "the type itself"),
     ("daemon/src/crypto/", "derives keys from passphrases and recovery keys"),
     ("daemon/src/vault/", "seals values and computes masks"),
     ("daemon/src/auth/", "compares tokens"),
+    ("daemon/src/credentials/answer.rs", "sends a value to a unit's service manager"),
     ("daemon/src/listener.rs", "writes the owner token's file"),
     ("ctl/src/client.rs", "sends tokens in a header"),
     ("ctl/src/command/run.rs", "puts values into a program's environment"),
@@ -198,6 +200,20 @@ fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
         if compact.contains("Option<Caller") || compact.contains("Option<&Caller") {
             findings.push(finding(source, 1, "`Option<Caller>`: there is no operation without a caller"));
         }
+    }
+    findings
+}
+
+/// Rights are given out where a peer has shown what it has: a token, or a unit's control group.
+fn callers_are_made_in_few_places(sources: &[Source]) -> Findings {
+    let mut findings = Vec::new();
+    for (word, module) in [("Caller::owner", "auth"), ("Caller::unit", "credentials")] {
+        findings.extend(only_in(
+            sources,
+            word,
+            in_module(&[module, "caller", "fuzzing"]),
+            "a caller's rights come from what it has shown",
+        ));
     }
     findings
 }
@@ -452,6 +468,8 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     assert_found(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, router};");
     assert_found(imports_point_right, "daemon/src/files.rs", "fn f() { crate::vault::x() }");
     assert_found(imports_point_right, "daemon/src/store.rs", "use super::vault;");
+    assert_found(imports_point_right, "daemon/src/credentials/mod.rs", "use crate::server::End;");
+    assert_found(imports_point_right, "daemon/src/vault/grants.rs", "use crate::credentials::Policy;");
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
     assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
 }
@@ -517,6 +535,16 @@ fn every_vault_operation_takes_a_caller() {
         path,
         "impl Vault {\n    pub(crate) fn start(s: Settings) {}\n    pub(crate) async fn list(\n        &self,\n        _caller: &Caller,\n    ) {}\n    fn inner(&self) {}\n}",
     );
+}
+
+#[test]
+fn only_auth_and_credentials_make_callers_of_peers() {
+    let check = callers_are_made_in_few_places;
+    assert_none("callers are made where peers are identified", &check(&daemon()));
+
+    assert_found(check, "daemon/src/router/mod.rs", "let caller = Caller::owner(peer);");
+    assert_found(check, "daemon/src/server/mod.rs", "Caller::unit(peer, &process, None)");
+    assert_clean(check, "daemon/src/credentials/mod.rs", "Caller::unit(peer, &process, None)");
 }
 
 #[test]

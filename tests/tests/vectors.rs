@@ -66,6 +66,9 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     let gone = env.store("GONE", "gone")["id"].as_str().unwrap().to_owned();
     assert_eq!(env.request("DELETE", &format!("/user/secrets/{gone}")).send().status, 204);
     assert_eq!(env.value("SMALL"), "x");
+    for (unit, name) in [("web.service", "SMALL"), ("web.service", "LARGE"), ("job@.service", "SMALL")] {
+        env.post("/credentials", &json!({ "unit": unit, "secrets": [name] })).expect(200);
+    }
     assert!(env.stop().success());
 
     let vault = env.data_dir().join("vault.db");
@@ -85,9 +88,16 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     ]);
     assert_eq!(report["secrets"], secrets);
     assert_eq!(report["slots"], json!([2, 4]));
-    let audit =
-        json!(["init", "create", "create", "create", "update", "edit", "create", "delete", "reveal", "lock"]);
-    assert_eq!(report["audit"], audit);
+    let credentials = json!([
+        { "unit": "job@.service", "secrets": ["SMALL"], "version": 1 },
+        { "unit": "web.service", "secrets": ["LARGE", "SMALL"], "version": 2 },
+    ]);
+    assert_eq!(report["credentials"], credentials);
+    let mut audit =
+        vec!["init", "create", "create", "create", "update", "edit", "create", "delete", "reveal"];
+    audit.extend(["credential_allow"; 3]);
+    audit.push("lock");
+    assert_eq!(report["audit"], json!(audit));
 
     let by_recovery = check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).unwrap();
     assert_eq!(by_recovery, report);
@@ -99,6 +109,7 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     assert!(env.stop().success());
     let rotated = check(&env, python, &[&vault, &key, "--anchor".as_ref(), &anchor]).unwrap();
     assert_eq!((&rotated["secrets"], &rotated["epoch"]), (&secrets, &json!(2)));
+    assert_eq!(rotated["credentials"], credentials);
     assert!(check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).is_err());
 }
 

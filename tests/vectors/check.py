@@ -78,7 +78,7 @@ def check(vault, kind, secret, anchor=None):
         demand(pathlib.Path(anchor).read_bytes() == expected, "the anchor is of another state")
 
     names = {kind: name for name, kind in RECORD_KINDS.items()}
-    secrets, values = {}, {}
+    secrets, values, grants = {}, {}, []
     for row in records:
         kind = names[row["kind"]]
         plaintext = keys.open(kind, row["id"], row["version"], row["sealed"])
@@ -87,10 +87,14 @@ def check(vault, kind, secret, anchor=None):
         elif kind == "value":
             digest = hashlib.sha256(plaintext[8:]).hexdigest()
             values.setdefault(row["id"], {})[row["version"]] = digest
+        elif kind == "credential":
+            grant = json.loads(plaintext)
+            grants.append({"unit": grant["unit"], "secrets": grant["secrets"], "version": row["version"]})
     return {
         "epoch": header["epoch"],
         "slots": sorted(slot["kind"] for slot in slots),
         "audit": actions,
+        "credentials": sorted(grants, key=lambda grant: grant["unit"]),
         "secrets": [
             {
                 "name": meta["name"],
