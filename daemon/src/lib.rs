@@ -8,7 +8,7 @@
 //! listener → server → auth → router → handler → vault → { audit, crypto, store }
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files` and `caller` are leaves.
+//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer` and `caller` are leaves.
 
 mod audit;
 mod auth;

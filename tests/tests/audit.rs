@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
 use secretsd_tests::env::PASSPHRASE;
@@ -257,6 +259,22 @@ fn what_is_refused_while_locked_is_in_the_log_after_the_next_unlock() {
     assert!(env.stop().success());
 }
 
+#[test]
+fn a_refusal_is_written_soon_although_nobody_looks() {
+    let mut env = Env::unlocked(programs!());
+    wrong_token(&env).expect_error(401, "authentication_error");
+    let end = Instant::now() + DEADLINE;
+    while !env.log().contains("denials are in the audit log") {
+        assert!(Instant::now() < end, "nothing is written; the log:\n{}", env.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    // What is only in memory is lost with it.
+    env.kill();
+    env.start();
+    unlock(&env, PASSPHRASE).expect(200);
+    assert_eq!(refused(&env, "unknown_token").len(), 1);
+}
+
 /// How often what an entry says has happened.
 fn times(entry: &Value) -> u64 {
     entry["count"].as_u64().unwrap_or(1)
@@ -269,7 +287,7 @@ fn a_flood_of_refusals_is_counted_and_does_not_fill_the_log() {
     let mut stream = UnixStream::connect(env.socket()).unwrap();
     let request = b"GET /api/v1/vault HTTP/1.1\r\nHost: localhost\r\nX-API-Key: wrong\r\n\r\n";
     // One pipeline from this one process, answered in order.
-    let writer = std::thread::spawn({
+    let writer = thread::spawn({
         let mut stream = stream.try_clone().unwrap();
         move || {
             for _ in 0..TRIES {
