@@ -133,7 +133,7 @@ Example:
     Run(RunArgs),
     /// Show who asked for what, and when
     #[command(
-        after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json"
+        after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
     )]
     Audit(AuditArgs),
     #[command(flatten)]
@@ -295,6 +295,9 @@ pub(crate) struct AuditArgs {
     /// Only from this time on: RFC 3339, or so long ago, like 45m, 2h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+    /// Have the daemon read all of it, and name the first entry that is not as it was written
+    #[arg(long, conflicts_with_all = ["name", "since"])]
+    pub(crate) verify: bool,
 }
 
 #[derive(Debug, Args)]

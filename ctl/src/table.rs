@@ -5,6 +5,16 @@ use crate::output::printable;
 
 /// Lays rows out under their header. The last column is not padded.
 pub(crate) fn render<const N: usize>(header: [&str; N], rows: &[[String; N]], colour: bool) -> String {
+    render_marked(header, rows, colour, |_| false)
+}
+
+/// The same; with colour, the rows of which `is_marked` says so stand out.
+pub(crate) fn render_marked<const N: usize>(
+    header: [&str; N],
+    rows: &[[String; N]],
+    colour: bool,
+    is_marked: impl Fn(usize) -> bool,
+) -> String {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let mut widths = header.map(|title| title.chars().count());
     for row in &rows {
@@ -14,9 +24,13 @@ pub(crate) fn render<const N: usize>(header: [&str; N], rows: &[[String; N]], co
     }
     let titles = line(header.iter().copied(), &widths);
     let mut text = if colour { format!("\x1b[1m{titles}\x1b[0m\n") } else { format!("{titles}\n") };
-    for row in &rows {
-        text.push_str(&line(row.iter().map(String::as_str), &widths));
-        text.push('\n');
+    for (at, row) in rows.iter().enumerate() {
+        let line = line(row.iter().map(String::as_str), &widths);
+        text.push_str(&if colour && is_marked(at) {
+            format!("\x1b[31m{line}\x1b[0m\n")
+        } else {
+            line + "\n"
+        });
     }
     text
 }
@@ -51,8 +65,11 @@ mod tests {
     }
 
     #[test]
-    fn colour_marks_the_header_only() {
-        let text = render(["A"], &[["x".into()]], true);
-        assert_eq!(text, "\x1b[1mA\x1b[0m\nx\n");
+    fn colour_marks_the_header_and_what_is_to_stand_out() {
+        let rows = [["x".into()], ["y".into()]];
+        assert_eq!(render(["A"], &rows, true), "\x1b[1mA\x1b[0m\nx\ny\n");
+        let marked = |colour| render_marked(["A"], &rows, colour, |at| at == 1);
+        assert_eq!(marked(true), "\x1b[1mA\x1b[0m\nx\n\x1b[31my\x1b[0m\n");
+        assert_eq!(marked(false), "A\nx\ny\n");
     }
 }

@@ -232,7 +232,8 @@ fn vault_settings(config: &Config) -> Settings {
 /// Never so many connections that the vault is left without descriptors for its own files.
 fn affordable(limits: Limits) -> Limits {
     let files = usize::try_from(process::raise_file_limit()).unwrap_or(usize::MAX);
-    let most = (files.saturating_sub(OWN_FILES) / 4).saturating_mul(3).max(1);
+    // Each takes two while nothing is written about its peer.
+    let most = (files.saturating_sub(OWN_FILES) / 8).saturating_mul(3).max(1);
     if most < limits.connections {
         tracing::warn!(most, "the limit of open files allows only so many connections");
     }

@@ -14,7 +14,7 @@
 //! listener → credentials → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files` and `caller` are leaves.
+//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer` and `caller` are leaves.
 
 mod audit;
 mod auth;

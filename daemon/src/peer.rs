@@ -1,15 +1,19 @@
 //! The process at the other end of a connection, as the audit log describes it: its name, program and systemd unit. No
-//! decision rests on them: any process of the user can choose its name and, within its own service manager, its unit.
+//! right rests on them: any process of the user can choose its name and, within its own service manager, its unit. For
+//! a unit that loads credentials the last is compared with what it claims, which stops mistakes and leaves a trail.
 //!
-//! A process id alone could have been given to another process since. So the kernel's own handle on the peer is kept, a
-//! pidfd, and what `/proc` says counts only if the peer still lives afterwards: who has ended is described by nothing. On
+//! A process id alone could have been given to another process since. So the kernel is asked for its handle on the peer,
+//! a pidfd, and what `/proc` says counts only if the peer still lives afterwards: who has ended is described by nothing. On
 //! kernels without `SO_PEERPIDFD` (before 6.5) the process must have been started before the connection was accepted.
+//!
+//! Most connections are never written about, and a pidfd costs ten times a descriptor. So only the socket is kept at first,
+//! as a second descriptor of it, until somebody wants to know.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -22,7 +26,10 @@ use crate::process;
 pub(crate) struct Process {
     /// 0 if it is not in our pid namespace.
     pid: i32,
-    hold: Option<Hold>,
+    /// The socket that it connected, until its facts are read.
+    socket: Mutex<Option<OwnedFd>>,
+    /// When that was accepted: the time since boot, in hundredths of a second.
+    accepted: u64,
     facts: OnceLock<Facts>,
 }
 
@@ -30,7 +37,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 enum Hold {
     Pidfd(OwnedFd),
-    /// It is older than this: the time since boot, in hundredths of a second.
+    /// It is older than this.
     Before(u64),
 }
 
@@ -62,28 +69,39 @@ const TICKS_PER_SECOND: u64 = 100;
 impl Process {
     /// The process that connected this socket, by the id that the kernel gives for it.
     pub(crate) fn of(socket: impl AsFd, pid: i32) -> Self {
-        let hold = (pid > 0).then(|| match process::peer_pidfd(socket.as_fd()) {
-            Ok(pidfd) => Some(Hold::Pidfd(pidfd)),
-            // Any other error means that the peer is gone, or that there is no descriptor to spare.
-            Err(rustix::io::Errno::NOPROTOOPT) => Some(Hold::Before(now())),
-            Err(_) => None,
-        });
-        Self { pid, hold: hold.flatten(), facts: OnceLock::new() }
+        // Without a descriptor to spare it stays unknown.
+        let socket = (pid > 0).then(|| socket.as_fd().try_clone_to_owned().ok()).flatten();
+        Self { pid, socket: Mutex::new(socket), accepted: now(), facts: OnceLock::new() }
     }
 
-    /// What is known of it. The first call reads it, in some 30 µs.
+    /// What is known of it. The first call reads it, in some 50 µs, and lets go of the socket.
     pub(crate) fn facts(&self) -> &Facts {
-        self.facts.get_or_init(|| self.read().unwrap_or_default())
+        self.facts.get_or_init(|| {
+            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+            socket.and_then(|socket| self.hold(&socket)?.facts_of(self.pid)).unwrap_or_default()
+        })
     }
 
-    fn read(&self) -> Option<Facts> {
-        let directory = format!("/proc/{}", self.pid);
+    fn hold(&self, socket: &OwnedFd) -> Option<Hold> {
+        match process::peer_pidfd(socket.as_fd()) {
+            Ok(pidfd) => Some(Hold::Pidfd(pidfd)),
+            Err(rustix::io::Errno::NOPROTOOPT) => Some(Hold::Before(self.accepted)),
+            // The peer is gone, or there is no descriptor to spare.
+            Err(_) => None,
+        }
+    }
+}
+
+impl Hold {
+    /// What is known of the process that has this id, if it is the one that is held.
+    fn facts_of(&self, pid: i32) -> Option<Facts> {
+        let directory = format!("/proc/{pid}");
         let directory = Path::new(&directory);
         let opened;
-        let pidfd = match self.hold.as_ref()? {
-            Hold::Pidfd(pidfd) => pidfd,
-            Hold::Before(accepted) => {
-                opened = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        let pidfd = match self {
+            Self::Pidfd(pidfd) => pidfd,
+            Self::Before(accepted) => {
+                opened = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
                 if started(&text(&directory.join("stat"))?)? > *accepted {
                     return None;
                 }
@@ -231,14 +249,18 @@ mod tests {
     fn the_living_are_described_and_the_dead_are_not() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        let facts = Process::of(&ours, own).facts().clone();
+        let process = Process::of(&ours, own);
+        let facts = process.facts().clone();
+        assert!(
+            process.socket.lock().unwrap().is_none(),
+            "the socket would stay open for longer than it is used"
+        );
         assert_eq!(facts.exe.as_deref(), std::env::current_exe().unwrap().to_str());
         assert!(facts.comm.is_some());
         // In an outer pid namespace, and on a kernel without handles on peers.
         assert_eq!(*Process::of(&ours, 0).facts(), Facts::default());
-        let held = |pid, hold| Process { pid, hold, facts: OnceLock::new() }.facts().clone();
-        assert_eq!(held(own, Some(Hold::Before(now()))), facts);
-        assert_eq!(held(own, None), Facts::default());
+        let held = |pid, hold: Hold| hold.facts_of(pid);
+        assert_eq!(held(own, Hold::Before(now())), Some(facts));
 
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let pid = Pid::from_child(&child);
@@ -249,19 +271,19 @@ mod tests {
         while text(Path::new(&format!("/proc/{raw}/comm"))).as_deref() != Some("sleep\n") {
             std::thread::yield_now();
         }
-        assert_eq!(held(raw, Some(Hold::Pidfd(alive))).comm.as_deref(), Some("sleep"));
+        assert_eq!(held(raw, Hold::Pidfd(alive)).unwrap().comm.as_deref(), Some("sleep"));
         // Its id was given away and taken again after the connection was accepted.
-        assert_eq!(held(raw, Some(Hold::Before(now().saturating_sub(100_000)))), Facts::default());
+        assert_eq!(held(raw, Hold::Before(0)), None);
         // Ended but not yet waited for: `/proc` still has it.
         child.kill().unwrap();
         while is_alive(&later) {
             std::thread::yield_now();
         }
         assert!(Path::new(&format!("/proc/{raw}/comm")).exists());
-        assert_eq!(held(raw, Some(Hold::Pidfd(later))), Facts::default());
+        assert_eq!(held(raw, Hold::Pidfd(later)), None);
         // Another process has the id now, and the peer is gone: the id says the living, the handle says the dead.
         let handle = pidfd();
         child.wait().unwrap();
-        assert_eq!(held(own, Some(Hold::Pidfd(handle))), Facts::default());
+        assert_eq!(held(own, Hold::Pidfd(handle)), None);
     }
 }

@@ -21,7 +21,7 @@ const STAGES: [(&str, u8); 10] = [
 const LEAVES: [&str; 7] = ["caller", "config", "files", "memory", "peer", "process", "relaunch"];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
-const LIFE_CYCLE: [&str; 6] = ["start", "shutdown", "lock_file", "wiped", "answers", "unwritten"];
+const LIFE_CYCLE: [&str; 7] = ["start", "resume", "shutdown", "lock_file", "unwritten", "wiped", "answers"];
 
 /// Where the stages are put together. `fuzzing` exists only in fuzz targets.
 const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];

@@ -18,6 +18,13 @@ import sys
 import format1
 from format1 import RECORD_KINDS, SLOT_KINDS, NotAuthentic
 
+# What an audit entry may hold, and what of it only one about a denial may.
+DENIAL_FIELDS = {"refusal", "count", "until", "dropped"}
+AUDIT_FIELDS = DENIAL_FIELDS | {
+    *("time", "action", "uid", "pid", "comm", "exe", "unit", "token"),
+    *("names", "purpose", "command", "reason", "outcome"),
+}
+
 
 def demand(condition, what):
     if not condition:
@@ -70,6 +77,9 @@ def check(vault, kind, secret, anchor=None):
         before = keys.audit_mac(before, sequence, row["sealed"])
         demand((row["sequence"], row["mac"]) == (sequence, before), f"the audit log is broken at {sequence}")
         entry = json.loads(keys.open("audit", format1.u64(sequence), sequence, row["sealed"]))
+        demand(set(entry) <= AUDIT_FIELDS, f"audit entry {sequence} has other fields")
+        denied = entry["outcome"] == "denied"
+        demand(denied or not set(entry) & DENIAL_FIELDS, f"audit entry {sequence} is no denial and says why")
         actions.append(entry["action"])
     demand((len(actions), before) == (manifest["audit_count"], manifest["audit_head"]), "the audit log is cut off")
 

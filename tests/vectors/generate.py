@@ -131,6 +131,21 @@ def vectors():
                     "outcome": "ok",
                 }
             ),
+            format1.compact_json(
+                {
+                    "time": "2026-04-15T11:59:00.007Z",
+                    "action": "access",
+                    **caller,
+                    "pid": 0,
+                    "comm": "cu\ufffdl",
+                    "token": "",
+                    "outcome": "denied",
+                    "refusal": "unknown_token",
+                    "count": 12,
+                    "until": "2026-04-15T11:59:58Z",
+                    "dropped": 3,
+                }
+            ),
         ]
     )
     counts = {kind: sum(row["kind"] == number for row in records) for kind, number in RECORD_KINDS.items()}

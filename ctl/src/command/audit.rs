@@ -1,6 +1,6 @@
 //! `audit`: who asked for what, and how it ended.
 
-use secrets_proto::audit::{AuditEntry, AuditList, AuditOutcome};
+use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
@@ -14,15 +14,27 @@ use crate::table;
 /// The most characters of names in the table, unless the first one alone has more.
 const NAMES_WIDTH: usize = 48;
 
+/// The most characters of a unit in the table.
+const UNIT_WIDTH: usize = 32;
+
+/// The most entries that are shown.
+const MOST: &str = "1000";
+
 pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result<(), Failure> {
-    let mut call = Call::get("/audit");
+    if args.verify {
+        return verify(session, output);
+    }
+    let mut call = Call::get("/audit").query("limit", MOST);
     if let Some(name) = &args.name {
         call = call.query("name", SecretName::parse(name)?.as_str());
     }
     if let Some(since) = &args.since {
         call = call.query("since", &point_in_time(since, Timestamp::now())?.to_string());
     }
-    let AuditList { entries, .. } = session.fetch(&call)?;
+    let AuditList { entries, more } = session.fetch(&call)?;
+    if more {
+        output::say("older entries are not shown; narrow it down by --since or --name");
+    }
     if output.json {
         return output::answer(&lines(&entries)?);
     }
@@ -30,9 +42,21 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
         output::say("no entries");
         return Ok(());
     }
-    let rows: Vec<[String; 6]> = entries.iter().map(row).collect();
-    let header = ["TIME", "ACTION", "OUTCOME", "CALLER", "FOR", "NAMES"];
-    output::answer(table::render(header, &rows, output.colour).as_bytes())
+    let own = rustix::process::geteuid().as_raw();
+    let rows: Vec<[String; 7]> = entries.iter().map(|entry| row(entry, own)).collect();
+    let header = ["TIME (UTC)", "CALLER", "TOKEN", "ACTION", "NAMES", "FOR", "OUTCOME"];
+    let denied = |at: usize| entries.get(at).is_some_and(|entry| entry.outcome == AuditOutcome::Denied);
+    output::answer(table::render_marked(header, &rows, output.colour, denied).as_bytes())
+}
+
+fn verify(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/audit/verify"))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let AuditVerified { entries } = answer.parse()?;
+    output::say(&format!("all {entries} entries are as they were written, and none is missing"));
+    Ok(())
 }
 
 /// One JSON object a line.
@@ -46,24 +70,45 @@ fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-fn row(entry: &AuditEntry) -> [String; 6] {
+/// The row of an entry; `own` is the user that needs no mention.
+fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
     let command = entry.command.as_ref().map(Remark::as_str);
     let purpose = entry.purpose.as_ref().map(|purpose| purpose.as_str());
     let reason = entry.reason.as_ref().map(|reason| format!("({})", reason.as_str()));
     let what_for: Vec<&str> = [purpose, command, reason.as_deref()].into_iter().flatten().collect();
-    let caller = &entry.caller;
-    let who = match &caller.comm {
-        Some(comm) => format!("{comm}[{}]", caller.pid),
-        None => format!("pid {}", caller.pid),
-    };
+    let token = if entry.caller.token.is_empty() { "-" } else { &entry.caller.token };
     [
-        entry.time.to_string(),
+        to_the_second(entry.time),
+        caller(&entry.caller, own),
+        token.to_owned(),
         entry.action.as_str().to_owned(),
-        outcome(entry.outcome).to_owned(),
-        format!("{who} {}", caller.token),
-        what_for.join(" "),
         shortened(&entry.names),
+        what_for.join(" "),
+        outcome(entry),
     ]
+}
+
+/// `2026-04-15 12:00:00`
+fn to_the_second(time: Timestamp) -> String {
+    let text = time.to_string().replace('T', " ");
+    text.split(['.', 'Z']).next().unwrap_or_default().to_owned()
+}
+
+fn caller(caller: &AuditCaller, own: u32) -> String {
+    let mut text = match (&caller.comm, caller.pid) {
+        (Some(comm), pid) => format!("{comm}[{pid}]"),
+        // In a pid namespace of its own, where its id would say nothing here.
+        (None, 0) => "unknown process".to_owned(),
+        (None, pid) => format!("pid {pid}"),
+    };
+    if let Some(unit) = &caller.unit {
+        let short: String = unit.chars().take(UNIT_WIDTH).collect();
+        text.push_str(&format!(" {short}{}", if short.len() < unit.len() { "…" } else { "" }));
+    }
+    if caller.uid != own {
+        text.push_str(&format!(" uid {}", caller.uid));
+    }
+    text
 }
 
 /// As many names as fit, and how many more there are; JSON has them all.
@@ -81,11 +126,20 @@ fn shortened(names: &[SecretName]) -> String {
     text
 }
 
-const fn outcome(outcome: AuditOutcome) -> &'static str {
-    match outcome {
-        AuditOutcome::Ok => "ok",
-        AuditOutcome::Denied => "denied",
+fn outcome(entry: &AuditEntry) -> String {
+    let mut text = match entry.outcome {
+        AuditOutcome::Ok => "ok".to_owned(),
+        AuditOutcome::Denied => "denied".to_owned(),
+    };
+    text.extend(entry.refusal.map(Refusal::in_words).into_iter().flat_map(|why| [": ", why]));
+    if entry.count > 1 {
+        text.push_str(&format!(", {} times", entry.count));
     }
+    text.extend(entry.until.map(|until| format!(" until {}", to_the_second(until))));
+    if entry.dropped > 0 {
+        text.push_str(&format!("; {} denials before it were too many to be listed", entry.dropped));
+    }
+    text
 }
 
 /// An RFC 3339 time, or so long before `now`.
@@ -138,11 +192,27 @@ mod tests {
         let json = r#"{"sequence":7,"time":"2026-04-15T12:00:00.123Z","action":"reveal","caller":{"uid":1,"pid":9,"comm":"bad\nname","token":"owner"},"names":["A","B"],"purpose":"run","command":"npm","reason":"deploy","outcome":"ok"}"#;
         let entry: AuditEntry = serde_json::from_str(json).unwrap();
         assert_eq!(lines(&[entry.clone(), entry.clone()]).unwrap(), format!("{json}\n{json}\n").into_bytes());
-        let row = row(&entry);
-        assert_eq!(row[3..], ["bad\nname[9] owner", "run npm (deploy)", "A,B"]);
-        assert_eq!(table::render([""; 6], &[row], false).lines().count(), 2);
+        let row = row(&entry, 1);
+        let expected =
+            ["2026-04-15 12:00:00", "bad\nname[9]", "owner", "reveal", "A,B", "run npm (deploy)", "ok"];
+        assert_eq!(row, expected);
+        assert_eq!(table::render([""; 7], &[row], false).lines().count(), 2);
         let unnamed = serde_json::from_str(&json.replace(r#""comm":"bad\nname","#, "")).unwrap();
-        assert_eq!(super::row(&unnamed)[3], "pid 9 owner");
+        assert_eq!(super::row(&unnamed, 1)[1], "pid 9");
+    }
+
+    #[test]
+    fn a_denial_says_who_why_and_how_often() {
+        let json = r#"{"sequence":7,"time":"2026-04-15T12:00:00Z","action":"access","caller":{"uid":1,"pid":0,"unit":"app-0123456789-0123456789-0123456789.scope","token":""},"outcome":"denied","refusal":"unknown_token","count":12,"until":"2026-04-15T12:00:59.5Z","dropped":3}"#;
+        let row = row(&serde_json::from_str(json).unwrap(), 2);
+        assert_eq!(
+            (row[1].as_str(), row[2].as_str()),
+            ("unknown process app-0123456789-0123456789-012345… uid 1", "-")
+        );
+        assert_eq!(
+            row[6],
+            "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 denials before it were too many to be listed"
+        );
     }
 
     #[test]

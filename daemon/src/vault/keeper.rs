@@ -180,6 +180,7 @@ impl Keeper {
             if aboard { vault.in_batch(|batch| batch.denials(&denials)) } else { Err(Error::DiskFull) };
         match written {
             Ok(_) => {
+                tracing::debug!(entries = denials.len(), "denials are in the audit log");
                 self.unsettled.get_or_insert_with(Instant::now);
             }
             Err(error) => {

@@ -4,7 +4,7 @@ mod model;
 
 use std::path::Path;
 
-use secrets_proto::audit::{AuditAction, AuditOutcome};
+use secrets_proto::audit::{AuditAction, AuditOutcome, Refusal};
 use secrets_proto::reveal::{Purpose, RevealRequest};
 use secrets_proto::secret::{
     CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, UpdateSecret,
@@ -177,6 +177,35 @@ async fn versions_guard_changes_and_names_are_unique() {
     let again = fixture.vault.delete(&fixture.owner, id, None, true).await;
     assert!(matches!(again, Err(Error::NotFound)));
     assert_eq!(fixture.reveal(&["C"]).await.unwrap(), [("C".to_owned(), "another".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_right_that_is_lacking_is_in_the_audit_log() {
+    let fixture = Fixture::new().await;
+    let id = fixture.create("a", "one").await.unwrap().secret.id;
+    let stranger = Caller::stranger(Peer { uid: 7, pid: 8 });
+    let vault = &fixture.vault;
+    assert!(matches!(vault.list(&stranger, &ListFilter::default()), Err(Error::Forbidden(_))));
+    assert!(matches!(vault.secret(&stranger, id), Err(Error::Forbidden(_))));
+    assert!(matches!(vault.delete(&stranger, id, None, true).await, Err(Error::Forbidden(_))));
+    assert!(matches!(vault.delete(&stranger, id, None, false).await, Err(Error::Forbidden(_))));
+    assert!(matches!(vault.lock(&stranger).await, Err(Error::Forbidden(_))));
+    assert!(matches!(vault.unlock(&stranger, passphrase("x")).await, Err(Error::Forbidden(_))));
+    assert!(matches!(vault.audit(&stranger, AuditQuery::default()).await, Err(Error::Forbidden(_))));
+    assert!(matches!(vault.verify_audit(&stranger).await, Err(Error::Forbidden(_))));
+    let entries = vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let denied = entries.iter().filter(|entry| entry.refusal == Some(Refusal::Scope));
+    let denied: Vec<_> = denied.map(|entry| (entry.action, entry.count, entry.caller.uid)).collect();
+    let expected = [
+        (AuditAction::List, 2, 7),
+        (AuditAction::Purge, 1, 7),
+        (AuditAction::Delete, 1, 7),
+        (AuditAction::Lock, 1, 7),
+        (AuditAction::Unlock, 1, 7),
+        (AuditAction::Audit, 2, 7),
+    ];
+    assert_eq!(denied, expected);
+    assert!(entries.iter().any(|entry| entry.until.is_some_and(|until| until >= entry.time)));
 }
 
 #[tokio::test]
