@@ -230,7 +230,7 @@ fn many_at_once_are_served_and_a_flood_keeps_nobody_out() {
     let took = began.elapsed();
     drop(flood.stdin.take());
     process::wait(&mut flood, process::DEADLINE);
-    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
     assert_eq!(env.get("/vault").status, 200);
 }
 

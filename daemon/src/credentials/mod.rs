@@ -43,8 +43,8 @@ pub(crate) struct Credentials {
     /// Connections at once. More wait to be accepted.
     seats: Arc<Semaphore>,
     most: u32,
-    /// Those of them that are looked up. More are refused.
-    desks: Arc<Semaphore>,
+    /// Those of them that are no service manager's at all and are refused all the same. More are just closed.
+    strangers: Semaphore,
     /// Connections that are to be refused by the next image.
     left: Mutex<Vec<OwnedFd>>,
 }
@@ -62,8 +62,6 @@ enum Denial {
     NoName,
     #[error("the peer is not in the unit it claims to be")]
     OtherUnit,
-    #[error("too many units ask at once")]
-    TooMany,
     #[error("the vault did not answer in time")]
     Late,
     #[error("the socket cannot take the value as a whole")]
@@ -74,6 +72,11 @@ enum Denial {
 }
 
 impl Denial {
+    /// Whether the peer is no service manager that is served here, whatever it wants.
+    const fn is_of_a_stranger(&self) -> bool {
+        matches!(self, Self::OtherUser | Self::NoUnit)
+    }
+
     /// How the audit log says it, unless it has it already.
     const fn refusal(&self) -> Option<Refusal> {
         match self {
@@ -82,7 +85,6 @@ impl Denial {
             Self::NoUnit => Some(Refusal::NoUnit),
             Self::NoName => Some(Refusal::Missing),
             Self::OtherUnit => Some(Refusal::OtherUnit),
-            Self::TooMany => Some(Refusal::Throttled),
             Self::Late | Self::Unsendable => Some(Refusal::Failed),
             Self::Vault(_) => None,
         }
@@ -101,15 +103,8 @@ impl Credentials {
     /// Serves at most so many connections at once.
     pub(crate) fn new(vault: Vault, policy: Policy, most: usize) -> Self {
         let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(2, 256);
-        let semaphore = |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(1)));
-        Self {
-            vault,
-            policy,
-            seats: semaphore(most),
-            most,
-            desks: semaphore(most / 2),
-            left: Mutex::default(),
-        }
+        let seats = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1)));
+        Self { vault, policy, seats, most, strangers: Semaphore::new(STRANGERS), left: Mutex::default() }
     }
 
     /// Serves until `stop` is ready, and lets what is in flight finish for as long as that says. First of all refuses
@@ -186,8 +181,15 @@ impl Credentials {
         mut stopping: watch::Receiver<()>,
     ) {
         self.unless(&mut stopping, stream, async |stream| {
-            if !self.give(stream).await {
-                answer::refuse(stream).await;
+            match self.give(stream).await {
+                Ok(()) => {}
+                Err(denial) if denial.is_of_a_stranger() => {
+                    // Who starts no unit has no use for a refusal; it gets one while that costs little.
+                    if let Ok(_place) = self.strangers.try_acquire() {
+                        let _ = tokio::time::timeout(MOMENT, answer::refuse(stream)).await;
+                    }
+                }
+                Err(_) => answer::refuse(stream).await,
             }
         })
         .await;
@@ -211,31 +213,27 @@ impl Credentials {
         }
     }
 
-    /// Hands the value over that the peer asks for; `false` if it gets none.
-    async fn give(&self, stream: &UnixStream) -> bool {
+    /// Hands the value over that the peer asks for, or says why not.
+    async fn give(&self, stream: &UnixStream) -> Result<(), Denial> {
         let asking = Asking::of(stream);
         let caller = Caller::unit(asking.peer, &asking.process, asking.name.as_ref());
         let decided = tokio::time::timeout(DECISION, self.decide(&caller, &asking)).await;
-        let decided = decided.unwrap_or(Err(Denial::Late)).and_then(|value| answer::send(stream, &value));
-        let Asking { peer, unit, name, .. } = asking;
-        let (shown_unit, shown_name) =
+        let given = decided.unwrap_or(Err(Denial::Late)).and_then(|value| answer::send(stream, &value));
+        let Asking { unit, name, .. } = asking;
+        let (shown, secret) =
             (unit.as_ref().map(tracing::field::display), name.as_ref().map(tracing::field::display));
-        let Err(denial) = decided else {
-            tracing::info!(unit = shown_unit, secret = shown_name, "a unit has loaded a secret");
-            return true;
-        };
-        tracing::warn!(
-            unit = shown_unit,
-            secret = shown_name,
-            uid = peer.uid,
-            pid = peer.pid,
-            why = %denial,
-            "a unit is refused a secret"
-        );
-        if let Some(refusal) = denial.refusal() {
+        match &given {
+            Ok(()) => tracing::info!(unit = shown, secret, "a unit has loaded a secret"),
+            // The vault says it once of many.
+            Err(denial) if denial.is_of_a_stranger() => tracing::debug!(why = %denial, "a peer is refused"),
+            Err(denial) => tracing::warn!(unit = shown, secret, why = %denial, "a unit is refused a secret"),
+        }
+        if let Err(denial) = &given
+            && let Some(refusal) = denial.refusal()
+        {
             self.vault.refused_unit(&caller, unit.as_ref(), name, refusal);
         }
-        false
+        given
     }
 
     /// The value, if the peer may have it.
@@ -253,7 +251,6 @@ impl Credentials {
             return Err(Denial::OtherUnit);
         }
         let name = asking.name.as_ref().ok_or(Denial::NoName)?;
-        let _desk = self.desks.try_acquire().map_err(|_| Denial::TooMany)?;
         Ok(self.vault.load(caller, unit.clone(), name.clone()).await?)
     }
 }
@@ -275,6 +272,9 @@ impl Asking {
 
 /// How long until it is known what a unit gets. Every answer begins within 5 s.
 const DECISION: Duration = Duration::from_secs(3);
+/// How many strangers are refused at once, and how long each may take to read it.
+const STRANGERS: usize = 32;
+const MOMENT: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 
