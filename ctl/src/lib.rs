@@ -112,6 +112,7 @@ fn keep(
         KeepingCommand::Trash => command::trash::run(&open()?, output),
         KeepingCommand::Restore(args) => command::restore::run(open, output, args),
         KeepingCommand::Key(command) => command::key::run(open, output, command),
+        KeepingCommand::Token(command) => command::token::run(open, output, command),
         KeepingCommand::Passwd(args) => command::passwd::run(open, args),
         KeepingCommand::Rotate(args) => command::rotate::run(&open()?, output, args),
         KeepingCommand::Backup(args) => command::backup::run(open, args),

@@ -108,7 +108,12 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     let (token, token_file) =
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
     let uid = rustix::process::geteuid().as_raw();
-    let server = Server::new(Auth::new(token), vault.clone(), affordable(config.limits), uid)?;
+    let server = Server::new(
+        Auth::new(token, vault.clone(), config.limits.wrong_tokens),
+        vault.clone(),
+        affordable(config.limits),
+        uid,
+    )?;
     let listener = bound.listen()?;
     let kept = listener.socket.try_clone()?;
     let socket = UnixListener::from_std(listener.socket)?;

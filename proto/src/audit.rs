@@ -95,6 +95,10 @@ pub enum AuditAction {
     Backup,
     /// A vault older than its rollback guard was accepted as it is.
     AcceptRestore,
+    /// An access token was made.
+    TokenCreate,
+    /// An access token was revoked.
+    TokenRevoke,
 }
 
 impl AuditAction {
@@ -117,6 +121,8 @@ impl AuditAction {
             Self::Rotate => "rotate",
             Self::Backup => "backup",
             Self::AcceptRestore => "accept_restore",
+            Self::TokenCreate => "token_create",
+            Self::TokenRevoke => "token_revoke",
         }
     }
 }

@@ -14,6 +14,7 @@
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
 //! - [`audit`]: entries of the audit log
+//! - [`token`]: access tokens, their form, and the operations on `/tokens`
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod secret;
 pub mod selector;
 pub mod sensitive;
 pub mod timestamp;
+pub mod token;
 pub mod vault;
 
 pub use error::{ErrorBody, ErrorType, FieldError, Loc};

@@ -3,4 +3,5 @@
 
 pub(crate) mod audit;
 pub(crate) mod secrets;
+pub(crate) mod tokens;
 pub(crate) mod vault;

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::error::Failure;
 use super::{Exchange, open, serve};
 use crate::caller::Scope;
-use crate::handler::{audit, secrets, vault};
+use crate::handler::{audit, secrets, tokens, vault};
 
 /// One operation.
 pub(super) struct Route {
@@ -73,6 +73,9 @@ pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/vault/keys", "list_keys", Some(Scope::Admin), |x| serve(x, vault::keys)),
     post("/api/v1/vault/keys", "add_key", Some(Scope::Admin), |x| serve(x, vault::add_key)),
     delete("/api/v1/vault/keys/{id}", "remove_key", Some(Scope::Admin), |x| serve(x, vault::remove_key)),
+    get("/api/v1/tokens", "list_tokens", Some(Scope::Admin), |x| serve(x, tokens::list)),
+    post("/api/v1/tokens", "create_token", Some(Scope::Admin), |x| serve(x, tokens::create)),
+    delete("/api/v1/tokens/{id}", "revoke_token", Some(Scope::Admin), |x| serve(x, tokens::revoke)),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
 ];
 

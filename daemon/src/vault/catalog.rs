@@ -1,4 +1,4 @@
-//! The index of all secrets, in memory: what listings and lookups are served from.
+//! The index of all secrets, in memory: what listings and lookups are served from. The access tokens go along.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,12 +6,15 @@ use std::sync::Arc;
 use secrets_proto::{SecretName, Uuid};
 
 use super::record::Record;
+use super::tokens::{Token, Tokens};
 
-/// Every secret by id, and those outside the trash by name.
+/// Every secret by id, and those outside the trash by name; and the access tokens.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
     by_id: HashMap<Uuid, Arc<Record>>,
     by_name: BTreeMap<SecretName, Arc<Record>>,
+    /// The access tokens.
+    pub(super) tokens: Tokens,
 }
 
 /// One step from a catalog to the next.
@@ -21,6 +24,10 @@ pub(super) enum Change {
     Put(Arc<Record>),
     /// The secret with this id is gone.
     Remove(Uuid),
+    /// This is now the token with its id.
+    PutToken(Box<Token>),
+    /// The token with this id is gone.
+    RemoveToken(Uuid),
 }
 
 impl Catalog {
@@ -35,6 +42,8 @@ impl Catalog {
                 self.by_id.insert(record.id, Arc::clone(record));
             }
             Change::Remove(id) => self.forget(*id),
+            Change::PutToken(token) => self.tokens.put(Token::clone(token)),
+            Change::RemoveToken(id) => self.tokens.remove(*id),
         }
     }
 

@@ -16,11 +16,11 @@ use crate::crypto::slot::SlotKind;
 use super::command::Command;
 use super::shared::{Published, View};
 use super::slots::{self, NewSlot};
-use super::{AuditQuery, Error, Key, Vault, check};
+use super::{AuditQuery, Error, Key, Vault};
 
 impl Vault {
-    /// State, limits and counts. Any scope.
-    pub(crate) fn status(&self, _caller: &Caller) -> VaultStatus {
+    /// State, limits and counts; of secrets, those that the caller sees. Any scope.
+    pub(crate) fn status(&self, caller: &Caller) -> VaultStatus {
         let published = self.shared.read();
         let view = published.view().ok();
         VaultStatus {
@@ -30,8 +30,15 @@ impl Vault {
                 Published::Unlocked(_) => VaultState::Unlocked,
             },
             format: FORMAT,
-            secrets: view.map(|view| view.catalog.live().len()),
-            keys: view.map(|view| view.slots),
+            secrets: view.map(|view| {
+                let live = view.catalog.live();
+                if caller.sees_all() {
+                    live.len()
+                } else {
+                    live.filter(|record| caller.sees(&record.meta.name)).count()
+                }
+            }),
+            keys: view.filter(|_| caller.sees_all()).map(|view| view.slots),
             auto_lock: self.auto_lock(view),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
@@ -54,7 +61,7 @@ impl Vault {
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
     pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
@@ -77,7 +84,7 @@ impl Vault {
 
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin)?;
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
@@ -89,14 +96,14 @@ impl Vault {
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
-        check(caller, Scope::Admin)?;
+        self.check(caller, Scope::Admin)?;
         self.ask(|reply| Command::Lock(caller.clone(), reply)).await?;
         Ok(self.status(caller))
     }
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
     pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.whole(caller, move |vault, caller| {
             let counts = vault.verify()?;
             if request.accept_restore {
@@ -109,13 +116,13 @@ impl Vault {
 
     /// A verified copy of the vault, still sealed. Scope `admin`.
     pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
     }
 
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
@@ -126,7 +133,7 @@ impl Vault {
         key: Option<Key>,
         replaces: Option<Uuid>,
     ) -> Result<AddKeyReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.shared.read().view()?;
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
@@ -145,14 +152,14 @@ impl Vault {
 
     /// Removes a key slot, but never the last. Scope `admin`.
     pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
     }
 
     /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
     /// recovery key do, and no other. Scope `admin`.
     pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
-        check(caller, Scope::Admin)?;
+        self.check_whole(caller)?;
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
@@ -176,10 +183,11 @@ impl Vault {
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
     }
 
-    /// The audit log. Scope `admin`.
+    /// The audit log, as far as it is about names that the caller sees. Scope `admin`.
     pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
-        check(caller, Scope::Admin)?;
-        let entries = self.read(move |reading| reading.audit_entries(&query)).await?;
+        self.check(caller, Scope::Admin)?;
+        let asker = caller.clone();
+        let entries = self.read(move |reading| reading.audit_entries(&asker, &query)).await?;
         Ok(AuditList { entries })
     }
 }

@@ -1,10 +1,11 @@
 //! The vault's facade: every operation takes a [`Caller`], and checks, acts and audits in that order,
 //! so that no handler can forget one. It knows nothing of HTTP.
 //!
-//! The operations are in [`secrets`] and [`custody`]. Reads are served from what the vault's thread has
+//! The operations are in [`secrets`], [`custody`] and [`access`]. Reads are served from what the vault's thread has
 //! published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
 //! [`batch`].
 
+mod access;
 mod anchor;
 mod asking;
 mod ballast;
@@ -31,6 +32,7 @@ mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod unlocked;
 
 use std::fs::File;
@@ -45,7 +47,6 @@ use secrets_proto::vault::MemoryLock;
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
 use tokio::sync::oneshot;
 
-use crate::caller::{Caller, Scope};
 pub(crate) use crate::crypto::slot::KdfCost;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
@@ -169,9 +170,4 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault")
     }
-}
-
-/// The first step of every operation.
-fn check(caller: &Caller, scope: Scope) -> Result<(), Error> {
-    if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
 }

@@ -45,12 +45,23 @@ impl Reading<'_> {
         Ok(keys)
     }
 
-    /// The newest audit entries that match, oldest first. The chain is followed as far back as entries are looked at.
-    pub(super) fn audit_entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+    /// The newest audit entries that match, oldest first; for a caller that does not see all names, those about names that it
+    /// sees, without the others. The chain is followed as far back as entries are looked at.
+    pub(super) fn audit_entries(
+        &self,
+        caller: &Caller,
+        query: &AuditQuery,
+    ) -> Result<Vec<AuditEntry>, Error> {
         let mut entries = Vec::new();
-        self.follow_audit(|entry| {
+        self.follow_audit(|mut entry| {
             if query.since.is_some_and(|since| entry.time < since) {
                 return false;
+            }
+            if !caller.sees_all() {
+                entry.names.retain(|name| caller.sees(name));
+                if entry.names.is_empty() {
+                    return true;
+                }
             }
             if query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name)) {
                 entries.push(entry);

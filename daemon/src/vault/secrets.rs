@@ -11,12 +11,12 @@ use secrets_proto::{Glob, Uuid};
 use crate::caller::{Caller, Scope};
 
 use super::shared::Published;
-use super::{Error, ListFilter, Rendered, Vault, check, presets};
+use super::{Error, ListFilter, Rendered, Vault, presets};
 
 impl Vault {
     /// The secrets that match, by name. Scope `list`.
     pub(crate) fn list(&self, caller: &Caller, filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         let published = self.shared.read();
         let live = published.view()?.catalog.live();
         let shown = live.filter(|record| caller.sees(&record.meta.name)).filter(|record| {
@@ -34,7 +34,7 @@ impl Vault {
         caller: &Caller,
         render: fn(&SecretList<Secret>) -> Bytes,
     ) -> Result<Rendered, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         if !caller.sees_all() {
             return Err(Error::Internal("a list for all is not for this caller"));
         }
@@ -53,7 +53,7 @@ impl Vault {
 
     /// One secret. Scope `list`.
     pub(crate) fn secret(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         let published = self.shared.read();
         let found = published.view()?.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
         found.map(|record| record.to_detail()).ok_or(Error::NotFound)
@@ -61,7 +61,7 @@ impl Vault {
 
     /// The presets, with whether each is configured. Scope `list`.
     pub(crate) fn presets(&self, caller: &Caller) -> Result<PresetList, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         let published = self.shared.read();
         let catalog = &published.view()?.catalog;
         let presets = presets::all().map_err(|_| Error::Internal("the table of presets is malformed"))?;
@@ -77,7 +77,7 @@ impl Vault {
 
     /// Stores a new secret; durable when this returns. Scope `write`.
     pub(crate) async fn create(&self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write(caller, move |batch, caller| batch.create(caller, new)).await
     }
 
@@ -87,7 +87,7 @@ impl Vault {
         caller: &Caller,
         new: CreateFromPreset,
     ) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         let name = presets::variable_of(&new.provider).ok_or(Error::UnknownPreset)?;
         self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
     }
@@ -100,7 +100,7 @@ impl Vault {
         new: UpdateSecret,
         expected: Option<u64>,
     ) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
     }
 
@@ -112,7 +112,7 @@ impl Vault {
         patch: PatchSecret,
         expected: Option<u64>,
     ) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
     }
 
@@ -124,7 +124,7 @@ impl Vault {
         expected: Option<u64>,
         purge: bool,
     ) -> Result<(), Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write_again(caller, move |batch, caller| {
             if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
         })
@@ -133,13 +133,13 @@ impl Vault {
 
     /// Hands values over, after the audit entry is durable. Scope `reveal`.
     pub(crate) async fn reveal(&self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
-        check(caller, Scope::Reveal)?;
+        self.check(caller, Scope::Reveal)?;
         self.write(caller, move |batch, caller| batch.reveal(caller, request)).await
     }
 
     /// The kept versions of a secret's value, masked. Scope `list`.
     pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         let asker = caller.clone();
         let versions = self.read(move |reading| reading.versions(&asker, id)).await?;
         Ok(VersionList { versions })
@@ -153,13 +153,13 @@ impl Vault {
         request: RollbackRequest,
         expected: Option<u64>,
     ) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
     }
 
     /// The deleted secrets, newest first. Scope `list`.
     pub(crate) fn trash(&self, caller: &Caller) -> Result<TrashList, Error> {
-        check(caller, Scope::List)?;
+        self.check(caller, Scope::List)?;
         let published = self.shared.read();
         let all = published.view()?.catalog.all().filter(|record| caller.sees(&record.meta.name));
         let mut secrets: Vec<TrashedSecret> = all.filter_map(|record| record.to_trashed()).collect();
@@ -171,7 +171,7 @@ impl Vault {
 
     /// Takes a secret out of the trash. Scope `write`.
     pub(crate) async fn restore(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
-        check(caller, Scope::Write)?;
+        self.check(caller, Scope::Write)?;
         self.write(caller, move |batch, caller| batch.restore(caller, id)).await
     }
 }

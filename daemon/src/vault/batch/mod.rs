@@ -3,6 +3,7 @@
 
 mod keys;
 mod reveal;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecre
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Event};
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
@@ -65,7 +66,7 @@ impl<'a> Batch<'a> {
     /// Stores a new secret.
     pub(super) fn create(&mut self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
-            return Err(Error::Forbidden(Scope::Write));
+            return Err(Error::OutsideNames);
         }
         if self.catalog.by_name(&new.name).is_some() {
             return Err(Error::NameTaken);
@@ -102,7 +103,7 @@ impl<'a> Batch<'a> {
         let old = self.find(caller, id, expected)?;
         if let Some(name) = &patch.name {
             if !caller.sees(name) {
-                return Err(Error::Forbidden(Scope::Write));
+                return Err(Error::OutsideNames);
             }
             if self.catalog.by_name(name).is_some_and(|other| other.id != id) {
                 return Err(Error::NameTaken);

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::slots::NewSlot;
 use super::*;
-use crate::caller::Peer;
+use crate::caller::{Caller, Peer};
 use crate::crypto::slot::SlotKind;
 
 const CHEAP: KdfCost = KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 };
