@@ -190,7 +190,7 @@ fn a_wrong_token_is_told_by_what_is_wrong_with_it() {
 #[test]
 fn a_token_expires() {
     let env = Env::unlocked(programs!());
-    let made = make(&env, json!({ "name": "short", "scopes": ["list"], "ttl_seconds": 3 }));
+    let made = make(&env, json!({ "name": "short", "scopes": ["list"], "ttl_seconds": 4 }));
     let short = text(&made);
     get(&env, &short, "/user/secrets").expect(200);
     let end = Instant::now() + Duration::from_secs(10);

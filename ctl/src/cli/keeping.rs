@@ -124,6 +124,7 @@ tokens, backups and the audit log). With --secret, only secrets whose names matc
 A program finds it in the file that SECRETSD_TOKEN_FILE names, which must be 0600, or in SECRETSD_TOKEN.
 
 Example:
+  secretctl token create --name backup --scope admin --ttl 12h
   (umask 077; secretctl token create --name agent --scope reveal --secret 'OPENAI_*' > agent.token)
   SECRETSD_TOKEN_FILE=agent.token secretctl run -s OPENAI_API_KEY -- agent")]
     Create(TokenCreateArgs),

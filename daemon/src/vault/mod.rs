@@ -1,5 +1,5 @@
-//! The vault's facade: every operation takes a [`Caller`], and checks, acts and audits in that order,
-//! so that no handler can forget one. It knows nothing of HTTP.
+//! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that
+//! order, so that no handler can forget one. It knows nothing of HTTP.
 //!
 //! The operations are in [`secrets`], [`custody`] and [`access`]. Reads are served from what the vault's thread has
 //! published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
