@@ -113,6 +113,7 @@ fn keep(
         KeepingCommand::Restore(args) => command::restore::run(open, output, args),
         KeepingCommand::Key(command) => command::key::run(open, output, command),
         KeepingCommand::Credential(command) => command::credential::run(open, output, command),
+        KeepingCommand::Token(command) => command::token::run(open, output, command),
         KeepingCommand::Passwd(args) => command::passwd::run(open, args),
         KeepingCommand::Rotate(args) => command::rotate::run(&open()?, output, args),
         KeepingCommand::Backup(args) => command::backup::run(open, args),

@@ -162,7 +162,8 @@ impl Session {
             let text = format!("nothing listens on {path}; start it with: secretsd --socket {path}");
             return Failure::new(Exit::NoDaemon, text);
         }
-        let given = matches!(self.paths.token, TokenSource::Given(_));
+        // What the daemon says of an access token is better than what is known here.
+        let given = matches!(self.paths.token, TokenSource::Given(_)) && !self.paths.token.is_access_token();
         let failure = Failure::from(error);
         if given && failure.kind() == Some(ErrorType::AuthenticationError) {
             return Failure::new(failure.exit(), "SECRETSD_TOKEN is not this daemon's token; unset it");

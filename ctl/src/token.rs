@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use secrets_proto::SensitiveString;
+use secrets_proto::token::{is_meant, is_well_formed};
 use zeroize::Zeroizing;
 
 /// Longer than any token.
@@ -17,7 +18,8 @@ const LIMIT: usize = 4096;
 /// Where the token comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum TokenSource {
-    /// A file, read again for each request: the owner's token is new at each start of the daemon.
+    /// A file, read again for each request: the owner's token is new at each start of the daemon, and an access token may
+    /// be replaced.
     File(PathBuf),
     /// The token itself, from the environment.
     Given(SensitiveString),
@@ -38,9 +40,20 @@ pub(crate) enum Error {
     /// What it holds cannot be a token.
     #[error("what should be a token is not one; check the token file or SECRETSD_TOKEN")]
     Malformed,
+    /// It is meant as an access token, and its checksum is wrong.
+    #[error("this access token was cut off or mistyped, as its checksum says; copy it again")]
+    Mistyped,
 }
 
 impl TokenSource {
+    /// Whether it was given and is meant as an access token, not the owner's.
+    pub(crate) fn is_access_token(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Given(token) => is_meant(token.expose().as_bytes()),
+        }
+    }
+
     /// The token as it is now.
     pub(crate) fn read(&self) -> Result<SensitiveString, Error> {
         let token = match self {
@@ -48,7 +61,11 @@ impl TokenSource {
             Self::Given(token) => token.clone(),
         };
         let well_formed = !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic());
-        if well_formed { Ok(token) } else { Err(Error::Malformed) }
+        if !well_formed {
+            return Err(Error::Malformed);
+        }
+        let bytes = token.expose().as_bytes();
+        if is_meant(bytes) && !is_well_formed(bytes) { Err(Error::Mistyped) } else { Ok(token) }
     }
 }
 
@@ -116,6 +133,19 @@ mod tests {
         assert!(matches!(TokenSource::File(link).read(), Err(Error::NotPrivate(..))));
         assert!(matches!(TokenSource::File(dir.path().to_owned()).read(), Err(Error::NotPrivate(..))));
         assert!(matches!(TokenSource::File(dir.path().join("none")).read(), Err(Error::Absent(_))));
+    }
+
+    #[test]
+    fn a_mistyped_access_token_is_not_sent() {
+        let (start, sum) = ("ssd_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg", |body: &str| {
+            String::from_utf8(secrets_proto::token::checksum(body.as_bytes()).to_vec()).unwrap()
+        });
+        let good = format!("{start}{}", sum(start));
+        let read = |text: &str| TokenSource::Given(SensitiveString::new(text.into())).read();
+        assert_eq!(read(&good).unwrap().expose(), good);
+        for bad in [start, "ssd_", &good.replace("012", "021")] {
+            assert!(matches!(read(bad), Err(Error::Mistyped)), "{bad}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Who asks. Every vault operation takes a [`Caller`], so that none can forget to check; only `auth`
 //! makes one from a request.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use secrets_proto::audit::AuditCaller;
-use secrets_proto::{Glob, SecretName};
+use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
+
+pub(crate) use secrets_proto::token::Scope;
 
 use crate::peer::{Facts, Process};
 
@@ -19,62 +19,52 @@ pub(crate) struct Peer {
     pub(crate) pid: i32,
 }
 
-/// A right that a token carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// Read metadata.
-    List,
-    /// Store, change and delete.
-    Write,
-    /// Receive values.
-    Reveal,
-    /// Manage the vault, its keys and tokens.
-    Admin,
-}
-
-impl Scope {
-    /// The scope's name on the wire.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Write => "write",
-            Self::Reveal => "reveal",
-            Self::Admin => "admin",
-        }
-    }
-
-    const fn bit(self) -> u8 {
-        match self {
-            Self::List => 1,
-            Self::Write => 2,
-            Self::Reveal => 4,
-            Self::Admin => 8,
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scopes(u8);
 
 impl Scopes {
-    /// No right.
-    const NONE: Self = Self(0);
-    /// To receive values.
-    const REVEAL: Self = Self(4);
-    /// Every right.
-    pub(crate) const ALL: Self = Self(15);
-
     /// Whether the set holds this right.
     pub(crate) const fn contains(self, scope: Scope) -> bool {
-        self.0 & scope.bit() != 0
+        self.0 & bit(scope) != 0
     }
+
+    /// The rights in it, in their order.
+    pub(crate) fn to_vec(self) -> Vec<Scope> {
+        Scope::ALL.into_iter().filter(|scope| self.contains(*scope)).collect()
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | bit(scope)))
+    }
+}
+
+const fn bit(scope: Scope) -> u8 {
+    match scope {
+        Scope::List => 1,
+        Scope::Write => 2,
+        Scope::Reveal => 4,
+        Scope::Admin => 8,
+    }
+}
+
+/// What an access token gives to who holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The token's id.
+    pub(crate) id: Uuid,
+    /// Its name.
+    pub(crate) name: String,
+    /// What it may do.
+    pub(crate) scopes: Scopes,
+    /// The names it may see; `None` is all of them.
+    pub(crate) names: Option<Vec<Glob>>,
+    /// When it ends; `None` is never.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// How many requests a minute it may make; `None` is any number.
+    pub(crate) rate_per_minute: Option<u64>,
 }
 
 /// An authenticated caller with its rights.
@@ -83,29 +73,36 @@ pub(crate) struct Caller {
     peer: Peer,
     /// The peer as the audit log describes it; none for the daemon itself.
     process: Option<Arc<Process>>,
-    /// The token's name; the owner's costs no allocation.
-    token: Cow<'static, str>,
-    scopes: Scopes,
-    /// The names it may see; `None` is all of them.
-    names: Option<Vec<Glob>>,
+    holder: Holder,
+}
+
+/// What a caller has shown.
+#[derive(Debug, Clone)]
+enum Holder {
+    /// It is the owner or the daemon itself, under this name in the audit log: all rights, and no allocation.
+    Master(&'static str),
+    /// An access token.
+    Token(Arc<Grant>),
+    /// A service manager that starts a unit: it may receive the one value that the unit asks for.
+    Unit(Option<SecretName>),
+    /// Nothing that is known: no right.
+    Stranger,
 }
 
 impl Caller {
     /// The holder of the owner token.
-    pub(crate) fn owner(peer: Peer) -> Self {
-        Self { peer, process: None, token: Cow::Borrowed("owner"), scopes: Scopes::ALL, names: None }
+    pub(crate) const fn owner(peer: Peer) -> Self {
+        Self { peer, process: None, holder: Holder::Master("owner") }
+    }
+
+    /// The holder of an access token.
+    pub(crate) const fn holding(peer: Peer, grant: Arc<Grant>) -> Self {
+        Self { peer, process: None, holder: Holder::Token(grant) }
     }
 
     /// A service manager that starts a unit: may have this one value, if the unit was granted it.
     pub(crate) fn unit(peer: Peer, process: &Arc<Process>, name: Option<&SecretName>) -> Self {
-        let names = name.and_then(|name| Glob::parse(name.as_str()).ok()).into_iter().collect();
-        Self {
-            peer,
-            process: Some(Arc::clone(process)),
-            token: Cow::Borrowed("credential"),
-            scopes: Scopes::REVEAL,
-            names: Some(names),
-        }
+        Self { peer, process: Some(Arc::clone(process)), holder: Holder::Unit(name.cloned()) }
     }
 
     /// The daemon itself, acting on a signal or a timer.
@@ -114,12 +111,12 @@ impl Caller {
             uid: rustix::process::geteuid().as_raw(),
             pid: rustix::process::getpid().as_raw_nonzero().get(),
         };
-        Self { peer, process: None, token: Cow::Borrowed(why), scopes: Scopes::ALL, names: None }
+        Self { peer, process: None, holder: Holder::Master(why) }
     }
 
     /// Somebody without a token that is known: may do nothing, and can be written about.
-    pub(crate) fn stranger(peer: Peer) -> Self {
-        Self { peer, process: None, token: Cow::Borrowed(""), scopes: Scopes::NONE, names: Some(Vec::new()) }
+    pub(crate) const fn stranger(peer: Peer) -> Self {
+        Self { peer, process: None, holder: Holder::Stranger }
     }
 
     /// The same caller, being this process.
@@ -135,21 +132,42 @@ impl Caller {
         self.clone()
     }
 
+    /// The access token it holds, if any.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        match &self.holder {
+            Holder::Token(grant) => Some(grant),
+            Holder::Master(_) | Holder::Unit(_) | Holder::Stranger => None,
+        }
+    }
+
     /// Whether it has this right.
-    pub(crate) const fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(scope)
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        match &self.holder {
+            Holder::Master(_) => true,
+            Holder::Token(grant) => grant.scopes.contains(scope),
+            Holder::Unit(_) => scope == Scope::Reveal,
+            Holder::Stranger => false,
+        }
     }
 
     /// Whether a secret of this name exists as far as this caller can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
-        self.names
-            .as_ref()
-            .is_none_or(|globs| globs.iter().any(|glob| fast_glob::glob_match(glob.as_str(), name.as_str())))
+        let covers = |glob: &Glob| fast_glob::glob_match(glob.as_str(), name.as_str());
+        match &self.holder {
+            Holder::Master(_) => true,
+            Holder::Token(grant) => grant.names.as_ref().is_none_or(|globs| globs.iter().any(covers)),
+            Holder::Unit(wanted) => wanted.as_ref() == Some(name),
+            Holder::Stranger => false,
+        }
     }
 
     /// Whether it sees every name, so that an answer for all callers serves it too.
-    pub(crate) const fn sees_all(&self) -> bool {
-        self.names.is_none()
+    pub(crate) fn sees_all(&self) -> bool {
+        match &self.holder {
+            Holder::Master(_) => true,
+            Holder::Token(grant) => grant.names.is_none(),
+            Holder::Unit(_) | Holder::Stranger => false,
+        }
     }
 
     /// What the audit log keeps of it.
@@ -162,7 +180,16 @@ impl Caller {
             comm,
             exe,
             unit,
-            token: self.token.clone().into_owned(),
+            token: self.token_name().to_owned(),
+        }
+    }
+
+    fn token_name(&self) -> &str {
+        match &self.holder {
+            Holder::Master(name) => name,
+            Holder::Token(grant) => &grant.name,
+            Holder::Unit(_) => "credential",
+            Holder::Stranger => "",
         }
     }
 }

@@ -113,10 +113,11 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
     let uid = rustix::process::geteuid().as_raw();
     let limits = affordable(config.limits);
+    let auth = Auth::new(token, vault.clone(), limits.wrong_tokens);
     let config::Credentials { socket: on, system_manager } = config.credentials;
     let credentials =
         Credentials::new(vault.clone(), Policy { on, uid, system_manager }, limits.connections / UNITS);
-    let server = Server::new(Auth::new(token), vault.clone(), limits, uid)?;
+    let server = Server::new(auth, vault.clone(), limits, uid)?;
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
     let kept = Kept { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
     let socket = UnixListener::from_std(api.socket)?;

@@ -147,12 +147,18 @@ pub enum AuditAction {
     List,
     /// What units may load was asked for; only ever refused.
     CredentialList,
+    /// The access tokens were asked for; only ever refused.
+    TokenList,
     /// The key slots were asked for; only ever refused.
     KeyList,
     /// The audit log was asked for; only ever refused.
     Audit,
     /// The vault was to be read as a whole; only ever refused.
     Verify,
+    /// An access token was made.
+    TokenCreate,
+    /// An access token was revoked.
+    TokenRevoke,
 }
 
 impl AuditAction {
@@ -182,9 +188,12 @@ impl AuditAction {
             Self::Access => "access",
             Self::List => "list",
             Self::CredentialList => "credential_list",
+            Self::TokenList => "token_list",
             Self::KeyList => "key_list",
             Self::Audit => "audit",
             Self::Verify => "verify",
+            Self::TokenCreate => "token_create",
+            Self::TokenRevoke => "token_revoke",
         }
     }
 }

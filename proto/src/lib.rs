@@ -15,6 +15,7 @@
 //! - [`vault`]: the operations on `/vault`
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
+//! - [`token`]: access tokens, their form, and the operations on `/tokens`
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ pub mod secret;
 pub mod selector;
 pub mod sensitive;
 pub mod timestamp;
+pub mod token;
 pub mod vault;
 
 pub use credential::UnitName;

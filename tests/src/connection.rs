@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::http::Answer;
 use crate::process::DEADLINE;
 
-/// A connection with the owner token.
+/// A connection with a token.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
@@ -20,10 +20,15 @@ pub struct Connection {
 impl Connection {
     /// Connects to the running daemon.
     pub fn open(env: &Env) -> Self {
+        Self::with_token(env, env.token())
+    }
+
+    /// The same, with another token.
+    pub fn with_token(env: &Env, token: String) -> Self {
         let stream = UnixStream::connect(env.socket()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { stream, token: env.token() }
+        Self { stream, token }
     }
 
     /// Sends a request and reads its answer; `path` starts after `/api/v1`. An error means that the connection
@@ -47,6 +52,22 @@ impl Connection {
     #[track_caller]
     pub fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         self.exchange(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Sends the head of a request with a JSON body of this length, and not the body.
+    pub fn begin(&mut self, method: &str, path: &str, length: usize) {
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+            self.token
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
+    }
+
+    /// Sends the body of a request that was begun, and reads its answer.
+    pub fn finish(&mut self, body: &str) -> Answer {
+        self.stream.write_all(body.as_bytes()).unwrap();
+        self.read_answer().unwrap()
     }
 
     fn read_answer(&mut self) -> io::Result<Answer> {

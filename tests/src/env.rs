@@ -175,6 +175,12 @@ impl Env {
         ready
     }
 
+    /// Starts the daemon by this command and does not wait.
+    pub fn spawn(&mut self, command: &mut Command) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        self.daemon = Some(command.stdout(self.log_file()).stderr(self.log_file()).spawn().unwrap());
+    }
+
     /// Runs a daemon that must not come up, and gives how it ended and what it said.
     pub fn fail_to_start(&self, mut command: Command) -> (ExitStatus, String) {
         let (_, output) = process::run(&mut command, b"");
@@ -298,13 +304,8 @@ impl Env {
         OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap()
     }
 
-    fn spawn(&mut self, command: &mut Command) {
-        assert!(self.daemon.is_none(), "the daemon runs already");
-        self.daemon = Some(command.stdout(self.log_file()).stderr(self.log_file()).spawn().unwrap());
-    }
-
     /// Waits until the daemon answers; `false` if it ends before.
-    fn wait_ready(&mut self) -> bool {
+    pub fn wait_ready(&mut self) -> bool {
         let end = Instant::now() + DEADLINE;
         while UnixStream::connect(self.socket()).is_err() {
             if self.daemon.as_mut().unwrap().try_wait().unwrap().is_some() {

@@ -69,6 +69,11 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     for (unit, name) in [("web.service", "SMALL"), ("web.service", "LARGE"), ("job@.service", "SMALL")] {
         env.post("/credentials", &json!({ "unit": unit, "secrets": [name] })).expect(200);
     }
+    let request =
+        json!({ "name": "agent", "scopes": ["reveal", "list"], "secrets": ["s*"], "rate_per_minute": 60 });
+    let made = env.post("/tokens", &request).expect(201);
+    let token = made["token"].as_str().unwrap();
+    env.anonymous("GET", "/vault").bearer(token).send().expect(200);
     assert!(env.stop().success());
 
     let vault = env.data_dir().join("vault.db");
@@ -96,8 +101,20 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     let mut audit =
         vec!["init", "create", "create", "create", "update", "edit", "create", "delete", "reveal"];
     audit.extend(["credential_allow"; 3]);
-    audit.push("lock");
+    audit.extend(["token_create", "lock"]);
     assert_eq!(report["audit"], json!(audit));
+    // All that is kept of a token; its last use was written when the vault was closed.
+    let mut kept = report["tokens"]["agent"].clone();
+    assert!(kept.as_object_mut().unwrap().remove("last_used_at").is_some());
+    let expected = json!({
+        "hash": sha256(token),
+        "scopes": ["list", "reveal"],
+        "secrets": ["S*"],
+        "created_at": made["created_at"],
+        "expires_at": made["expires_at"],
+        "rate_per_minute": 60,
+    });
+    assert_eq!(kept, expected);
 
     let by_recovery = check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).unwrap();
     assert_eq!(by_recovery, report);
@@ -110,6 +127,7 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     let rotated = check(&env, python, &[&vault, &key, "--anchor".as_ref(), &anchor]).unwrap();
     assert_eq!((&rotated["secrets"], &rotated["epoch"]), (&secrets, &json!(2)));
     assert_eq!(rotated["credentials"], credentials);
+    assert_eq!(rotated["tokens"], report["tokens"]);
     assert!(check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).is_err());
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Opens a vault of format 1 without the daemon, verifies all that the format promises, and prints as JSON what is in
-it: names, versions and the SHA-256 of values, never a value.
+it: names, versions and the SHA-256 of values, never a value; and access tokens, of which the vault has digests alone.
 
     check.py VAULT KEYFILE [--anchor ANCHOR]
     check.py VAULT --recovery KEY
@@ -88,7 +88,7 @@ def check(vault, kind, secret, anchor=None):
         demand(pathlib.Path(anchor).read_bytes() == expected, "the anchor is of another state")
 
     names = {kind: name for name, kind in RECORD_KINDS.items()}
-    secrets, values, grants = {}, {}, []
+    secrets, values, tokens, grants = {}, {}, {}, []
     for row in records:
         kind = names[row["kind"]]
         plaintext = keys.open(kind, row["id"], row["version"], row["sealed"])
@@ -97,6 +97,9 @@ def check(vault, kind, secret, anchor=None):
         elif kind == "value":
             digest = hashlib.sha256(plaintext[8:]).hexdigest()
             values.setdefault(row["id"], {})[row["version"]] = digest
+        elif kind == "token":
+            token = json.loads(plaintext)
+            tokens[token.pop("name")] = token
         elif kind == "credential":
             grant = json.loads(plaintext)
             grants.append({"unit": grant["unit"], "secrets": grant["secrets"], "version": row["version"]})
@@ -104,6 +107,7 @@ def check(vault, kind, secret, anchor=None):
         "epoch": header["epoch"],
         "slots": sorted(slot["kind"] for slot in slots),
         "audit": actions,
+        "tokens": tokens,
         "credentials": sorted(grants, key=lambda grant: grant["unit"]),
         "secrets": [
             {

@@ -24,6 +24,7 @@ pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod trash;
 pub(crate) mod unlock;
 pub(crate) mod verify;

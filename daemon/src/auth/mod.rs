@@ -1,5 +1,6 @@
 //! Who asks: a request becomes a [`Caller`] here or is refused. The peer's uid was checked when it connected; this
-//! looks at what its head says of the sender, and never at a path or a body.
+//! looks at what its head says of the sender, and never at a path or a body. Access tokens are in the vault, which is
+//! asked about them.
 
 mod browser;
 mod owner;
@@ -8,48 +9,93 @@ mod throttle;
 use std::sync::{Mutex, PoisonError};
 
 use secrets_proto::audit::Refusal;
+use secrets_proto::{ErrorType, token};
 use tokio::time::Instant;
 
 use self::throttle::Throttle;
 use crate::caller::{Caller, Peer};
 use crate::router::error::Failure;
 use crate::router::strict::Sender;
+use crate::vault::{self, Vault};
 
 pub(crate) use self::browser::refuse_browsers;
 pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken};
 
-/// Knows the tokens.
+/// Knows the owner's token, and where to ask about others.
 #[derive(Debug)]
 pub(crate) struct Auth {
     owner: OwnerToken,
+    vault: Vault,
     throttle: Mutex<Throttle>,
 }
 
 impl Auth {
-    /// Knows the owner's token.
-    pub(crate) fn new(owner: OwnerToken) -> Self {
-        Self { owner, throttle: Mutex::new(Throttle::default()) }
+    /// Knows the owner's token, asks this vault about others, and answers so many wrong ones plainly.
+    pub(crate) fn new(owner: OwnerToken, vault: Vault, wrong_tokens: usize) -> Self {
+        Self { owner, vault, throttle: Mutex::new(Throttle::new(wrong_tokens)) }
     }
 
-    /// The caller that a request's token names.
+    /// The caller that a request's token names. Only what is wrong counts as a guess: a good token is served however
+    /// many bad ones came before it.
     pub(crate) fn identify(&self, sender: &Sender<'_>, peer: Peer) -> Result<Caller, Failure> {
         let token = token(sender)?;
         if self.owner.is(token) {
             return Ok(Caller::owner(peer));
         }
+        let failure = match self.ask_vault(token, peer) {
+            Ok(caller) => return Ok(caller),
+            Err(Wrong::Guess(failure)) => failure,
+            Err(Wrong::Known(failure)) => return Err(failure),
+        };
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         match throttle.bad_token(Instant::now()) {
-            Ok(()) => Err(Failure::unauthenticated(WRONG).refused(Refusal::UnknownToken)),
+            Ok(()) => Err(failure.refused(Refusal::UnknownToken)),
             Err(seconds) => {
-                let detail = "Too many wrong tokens; wait, and read the token file again";
+                let detail = "Too many wrong tokens; wait, and check where the token comes from";
                 Err(Failure::rate_limit(seconds, detail).refused(Refusal::Throttled))
             }
         }
     }
+
+    fn ask_vault(&self, token: &[u8], peer: Peer) -> Result<Caller, Wrong> {
+        if !token::is_meant(token) {
+            return Err(Wrong::Guess(Failure::unauthenticated(WRONG)));
+        }
+        if !token::is_well_formed(token) {
+            return Err(Wrong::Guess(Failure::unauthenticated(MISTYPED)));
+        }
+        self.vault.identify(peer, token).map_err(|error| {
+            if matches!(error, vault::Error::UnknownToken) {
+                return Wrong::Guess(error.into());
+            }
+            // The digests are sealed with the rest: no answer, right or wrong, is possible.
+            if matches!(error, vault::Error::Locked | vault::Error::Uninitialized) {
+                let failure = Failure::new(ErrorType::VaultLockedError, UNCHECKED);
+                return Wrong::Known(failure.refused(Refusal::Locked));
+            }
+            let refusal = error.refusal();
+            let failure = Failure::from(error);
+            Wrong::Known(match refusal {
+                Some(refusal) => failure.refused(refusal),
+                None => failure,
+            })
+        })
+    }
+}
+
+/// What is wrong with a token that is not the owner's.
+enum Wrong {
+    /// It may be somebody's guess.
+    Guess(Failure),
+    /// It is known, or cannot be.
+    Known(Failure),
 }
 
 const WRONG: &str =
     "Authentication failed; read the token file again, the owner token is new at each daemon start";
+const MISTYPED: &str =
+    "Authentication failed; this access token was cut off or mistyped, as its checksum says: copy it again";
+const UNCHECKED: &str = "The vault is locked, and until its owner unlocks it no access token can be checked";
 const ABSENT: &str = "Authentication failed; send the token as Authorization: Bearer or X-API-Key";
 
 /// The token that a request carries.
@@ -81,12 +127,31 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
     use hyper::{HeaderMap, StatusCode};
 
     use super::*;
+    use crate::vault::{KdfCost, KeySources, Settings};
 
     const PEER: Peer = Peer { uid: 1, pid: 2 };
+
+    /// Without a vault, so that nobody can be asked about access tokens.
+    fn auth() -> (Auth, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            data_dir: directory.path().join("data"),
+            state_dir: directory.path().join("state"),
+            kdf: KdfCost { memory_kib: 19_456, passes: 2, lanes: 1 },
+            idle_lock: Duration::ZERO,
+            max_lock: Duration::ZERO,
+            lock_is_final: false,
+            keys: KeySources::default(),
+        };
+        let owner = OwnerToken::fixed("secret-token-012345678901234567890123456789");
+        (Auth::new(owner, Vault::start(settings, None).unwrap(), 10), directory)
+    }
 
     fn sender<'a>(authorization: Option<&'a str>, api_key: Option<&'a str>) -> Sender<'a> {
         Sender {
@@ -107,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_owner_is_known_by_either_header() {
-        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
+        let (auth, _directory) = auth();
         for (authorization, api_key) in [
             (Some("Bearer secret-token-012345678901234567890123456789"), None),
             (Some("bEARER   secret-token-012345678901234567890123456789"), None),
@@ -153,9 +218,25 @@ mod tests {
         assert_eq!(refused[WWW_AUTHENTICATE], "Bearer");
     }
 
+    #[tokio::test]
+    async fn an_access_token_that_cannot_be_checked_is_told_from_one_that_cannot_be_right() {
+        let (auth, _directory) = auth();
+        let text = crate::crypto::token::generate().unwrap();
+        let text = text.expose();
+        let (start, end) = text.split_at(52);
+        let mistyped = format!("{start}{}", if end == "0" { "1" } else { "0" });
+        // However often: it is no guess.
+        for _ in 0..20 {
+            assert_eq!(status(&auth, &sender(None, Some(text))), StatusCode::FORBIDDEN);
+        }
+        for wrong in [mistyped.as_str(), "ssd_", start, "SSD_0123"] {
+            assert_eq!(status(&auth, &sender(None, Some(wrong))), StatusCode::UNAUTHORIZED, "{wrong}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn guessing_is_slowed_down_and_a_good_token_is_not() {
-        let auth = Auth::new(OwnerToken::fixed("secret-token-012345678901234567890123456789"));
+        let (auth, _directory) = auth();
         let guess = |token| auth.identify(&sender(None, Some(token)), PEER);
         for _ in 0..10 {
             assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
@@ -166,7 +247,7 @@ mod tests {
         assert!(guess("secret-token-012345678901234567890123456789").is_ok());
         // A request without a token is no guess.
         assert_eq!(status(&auth, &Sender::default()), StatusCode::UNAUTHORIZED);
-        tokio::time::advance(std::time::Duration::from_millis(10_001)).await;
+        tokio::time::advance(Duration::from_millis(10_001)).await;
         assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
     }
 }

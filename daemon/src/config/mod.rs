@@ -85,6 +85,8 @@ pub(crate) struct Limits {
     pub(crate) connections_per_process: usize,
     /// The largest body.
     pub(crate) body_bytes: usize,
+    /// Wrong tokens in ten seconds that are answered plainly; further ones are told to wait.
+    pub(crate) wrong_tokens: usize,
     /// From the first byte of a head to its last.
     pub(crate) header: Duration,
     /// From the end of the head to the end of the body.
@@ -101,6 +103,7 @@ impl Default for Limits {
             connections: 1_024,
             connections_per_process: 128,
             body_bytes: 1 << 20,
+            wrong_tokens: 10,
             header: Duration::from_secs(5),
             body: Duration::from_secs(10),
             request: Duration::from_secs(30),

@@ -5,12 +5,14 @@
 //! - [`slot`]: wrapping the data key under a passphrase or other key
 //! - [`tally`]: the multiset hash behind the manifest
 //! - [`recovery`]: recovery keys as text
+//! - [`token`]: access tokens and their digests
 
 pub(crate) mod keys;
 pub(crate) mod recovery;
 pub(crate) mod seal;
 pub(crate) mod slot;
 pub(crate) mod tally;
+pub(crate) mod token;
 
 use ring::rand::{SecureRandom, SystemRandom};
 

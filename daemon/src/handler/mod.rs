@@ -4,4 +4,5 @@
 pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod secrets;
+pub(crate) mod tokens;
 pub(crate) mod vault;

@@ -178,9 +178,42 @@ impl From<vault::Error> for Failure {
                 Self::rate_limit(2, "Too many unlocks are waiting; wait until they are answered")
             }
             vault::Error::Forbidden(scope) => Self::new(Type::ForbiddenError, lacks(scope)),
+            vault::Error::BoundToNames => Self::new(
+                Type::ForbiddenError,
+                "This concerns the whole vault, and the token is bound to some names; use one that is not",
+            ),
+            vault::Error::OutsideNames => Self::new(
+                Type::ForbiddenError,
+                "The token does not cover this name; choose a name that its globs match, or use another token",
+            ),
+            vault::Error::BeyondMaker => Self::new(
+                Type::ForbiddenError,
+                "A token gives no more than the one it is made with: ask for its scopes, its end and its rate at most",
+            ),
+            vault::Error::UnknownToken => Self::unauthenticated(
+                "Authentication failed; this token is unknown here or was revoked, ask the vault's owner for another",
+            ),
+            vault::Error::TokenExpired => Self {
+                header: Header::Challenge,
+                ..Self::new(
+                    Type::ExpiredTokenError,
+                    "This token has expired; ask the vault's owner for another (`secretctl token create`)",
+                )
+            },
+            vault::Error::TooManyRequests(seconds) => {
+                Self::rate_limit(seconds, "This token is used more often than it may; wait, then go on")
+            }
+            vault::Error::TokenNameTaken => Self::new(
+                Type::AlreadyExistsError,
+                "A token has this name already; revoke it or choose another name",
+            ),
+            vault::Error::TooManyTokens => Self::new(
+                Type::ConflictError,
+                "There are 256 tokens, the most there can be; revoke those that are not in use",
+            ),
             vault::Error::NotFound => Self::new(
                 Type::NotFoundError,
-                "There is no such secret, version or key; list them to see which there are",
+                "There is no such secret, version, key or token; list them to see which there are",
             ),
             vault::Error::Missing(indexes) => {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
@@ -301,6 +334,14 @@ mod tests {
             (vault::Error::ProviderTimeout, Type::GatewayTimeoutError),
             (vault::Error::TooManyUnlocks, Type::RateLimitError),
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
+            (vault::Error::BoundToNames, Type::ForbiddenError),
+            (vault::Error::OutsideNames, Type::ForbiddenError),
+            (vault::Error::BeyondMaker, Type::ForbiddenError),
+            (vault::Error::UnknownToken, Type::AuthenticationError),
+            (vault::Error::TokenExpired, Type::ExpiredTokenError),
+            (vault::Error::TooManyRequests(3), Type::RateLimitError),
+            (vault::Error::TokenNameTaken, Type::AlreadyExistsError),
+            (vault::Error::TooManyTokens, Type::ConflictError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::NotGranted, Type::NotFoundError),
@@ -326,6 +367,7 @@ mod tests {
             assert_eq!((body.kind, body.code), (kind, kind.code()), "{name}");
             assert_eq!(status.as_u16(), kind.code(), "{name}");
             assert_eq!(headers.contains_key(RETRY_AFTER), kind == Type::RateLimitError, "{name}");
+            assert_eq!(headers.contains_key(WWW_AUTHENTICATE), kind.code() == 401, "{name}");
             assert_eq!(
                 body.errors.is_empty(),
                 kind != Type::ValidationError && !name.starts_with("Missing"),

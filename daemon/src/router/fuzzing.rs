@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, HeaderValue, IF_MATCH};
 use secrets_proto::reveal::RevealRequest;
 use secrets_proto::secret::{CreateFromPreset, CreateSecret};
+use secrets_proto::token::CreateToken;
 use secrets_proto::vault::VerifyRequest;
 
 use super::body::Fields;
@@ -40,6 +41,7 @@ pub fn json_body(id: Option<&str>, query: Option<&str>, if_match: &[u8], body: &
     request.take::<Init>();
     request.take::<Unlock>();
     request.take::<AuditQuery>();
+    request.take::<CreateToken>();
 }
 
 struct Request<'a> {

@@ -152,6 +152,43 @@ impl<'a> Input<'a> {
         self.noting(result, || in_body(name))
     }
 
+    /// A field that is a whole number in a range, and that may be absent (outer `None` of the inside) or null (inner `None`).
+    pub(super) fn nullable_number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<Option<u64>>> {
+        let result = match self.fields.take(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::Number(number)) => match number.as_u64().filter(|number| range.contains(number)) {
+                Some(number) => Ok(Some(Some(number))),
+                None => Err(Invalid::new(
+                    FieldErrorType::IntParsing,
+                    "this is no whole number, or it is out of the field's range",
+                )),
+            },
+            Some(mut other) => {
+                wipe(&mut other);
+                Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected"))
+            }
+        };
+        self.noting(result, || in_body(name))
+    }
+
+    /// A field that is a list of strings and may be absent or null.
+    pub(super) fn nullable_list<T>(
+        &mut self,
+        name: &'static str,
+        lengths: RangeInclusive<usize>,
+        parse: impl Fn(String) -> Result<T, Invalid>,
+    ) -> Option<Option<Vec<T>>> {
+        match self.fields.take(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => self.items(name, Ok(value), lengths, parse).map(Some),
+        }
+    }
+
     /// A field that is a list of strings and must be there.
     pub(super) fn list<T>(
         &mut self,
@@ -159,17 +196,30 @@ impl<'a> Input<'a> {
         lengths: RangeInclusive<usize>,
         parse: impl Fn(String) -> Result<T, Invalid>,
     ) -> Option<Vec<T>> {
-        let result = match self.fields.take(name) {
-            None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
-            Some(Value::Array(items)) if items.len() < *lengths.start() => {
+        let required = Invalid::new(FieldErrorType::Missing, "this field is required");
+        let value = self.fields.take(name).ok_or(required);
+        self.items(name, value, lengths, parse)
+    }
+
+    fn items<T>(
+        &mut self,
+        name: &'static str,
+        value: Result<Value, Invalid>,
+        lengths: RangeInclusive<usize>,
+        parse: impl Fn(String) -> Result<T, Invalid>,
+    ) -> Option<Vec<T>> {
+        let result = value.and_then(|value| match value {
+            Value::Array(items) if items.len() < *lengths.start() => {
                 Err(Invalid::new(FieldErrorType::TooShort, "this list needs at least one item"))
             }
-            Some(Value::Array(items)) if items.len() > *lengths.end() => {
+            Value::Array(items) if items.len() > *lengths.end() => {
                 Err(Invalid::new(FieldErrorType::TooLong, "this list has too many items"))
             }
-            Some(Value::Array(items)) => Ok(items),
-            Some(_) => Err(Invalid::new(FieldErrorType::ListType, "a list is expected")),
-        };
+            Value::Array(items) => Ok(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Err(Invalid::new(FieldErrorType::ListType, "a list is expected"))
+            }
+        });
         let items = self.noting(result, || in_body(name))?;
         let mut taken = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {

@@ -8,12 +8,14 @@ use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{CredentialGrant, CredentialList};
 use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
+use secrets_proto::token::TokenList;
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
 
 use super::answer::Answer;
 use super::conditional;
 use super::error::Failure;
 use crate::handler::secrets::{Created, Found, Gone, Listing, View};
+use crate::handler::tokens::Made;
 use crate::handler::vault::{Copy, Locked};
 
 /// A type that becomes an answer.
@@ -77,6 +79,17 @@ impl IntoAnswer for Created {
     }
 }
 
+impl IntoAnswer for Made {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        let answer = Answer::sensitive(StatusCode::CREATED, &self.0)?;
+        let location = HeaderValue::try_from(format!("{API_BASE}/tokens/{}", self.0.info.id));
+        Ok(match location {
+            Ok(location) => answer.with(LOCATION, location),
+            Err(_) => answer,
+        })
+    }
+}
+
 impl IntoAnswer for Gone {
     fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
         Ok(Answer::empty(StatusCode::NO_CONTENT))
@@ -109,6 +122,7 @@ json! {
     CredentialList => metadata(OK),
     CredentialGrant => metadata(OK),
     AuditVerified => metadata(OK),
+    TokenList => metadata(OK),
 }
 
 impl IntoAnswer for Locked {

@@ -6,6 +6,7 @@ use secrets_proto::credential::AllowCredentials;
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, RollbackRequest, UpdateSecret};
 use secrets_proto::selector::parse_id;
+use secrets_proto::token::{CreateToken, Scope, TokenName};
 use secrets_proto::vault::VerifyRequest;
 use secrets_proto::{
     FieldErrorType, Glob, Invalid, Loc, Provider, SecretName, SecretValue, Selector, SensitiveString,
@@ -125,6 +126,26 @@ impl FromRequest for RevealRequest {
             purpose: purpose?,
             command: command?.flatten(),
             reason: reason?.flatten(),
+        })
+    }
+}
+
+impl FromRequest for CreateToken {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let name = input.required("name", TokenName::try_from);
+        let scopes = input.list("scopes", 1..=Scope::ALL.len(), Scope::try_from);
+        // An empty list is refused: it could be taken for no limit, and a token that sees nothing is of no use.
+        let secrets = input.nullable_list("secrets", 1..=Self::MAX_GLOBS, Glob::try_from);
+        let ttl_seconds = input.nullable_number("ttl_seconds", 1..=Self::MAX_TTL);
+        let rate_per_minute = input.nullable_number("rate_per_minute", 1..=Self::MAX_RATE);
+        Some(Self {
+            name: name?,
+            scopes: scopes?,
+            secrets: secrets?,
+            ttl_seconds: ttl_seconds?,
+            rate_per_minute: rate_per_minute?.flatten(),
         })
     }
 }

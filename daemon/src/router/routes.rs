@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::error::Failure;
 use super::{Exchange, open, serve};
 use crate::caller::Scope;
-use crate::handler::{audit, credentials, secrets, vault};
+use crate::handler::{audit, credentials, secrets, tokens, vault};
 
 /// One operation.
 pub(super) struct Route {
@@ -78,6 +78,9 @@ pub(super) static ROUTES: &[Route] = &[
     delete("/api/v1/credentials", "revoke_credentials", Some(Scope::Admin), |x| {
         serve(x, credentials::revoke)
     }),
+    get("/api/v1/tokens", "list_tokens", Some(Scope::Admin), |x| serve(x, tokens::list)),
+    post("/api/v1/tokens", "create_token", Some(Scope::Admin), |x| serve(x, tokens::create)),
+    delete("/api/v1/tokens/{id}", "revoke_token", Some(Scope::Admin), |x| serve(x, tokens::revoke)),
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
     get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, audit::verify)),
 ];

@@ -45,7 +45,10 @@ impl Vault {
         let caller = caller.witnessed();
         self.ask(|reply| {
             Command::Whole(WholeTask(Box::new(move |vault| {
-                let answer = vault.and_then(|vault| work(vault, &caller));
+                let answer = vault.and_then(|vault| {
+                    vault.admit(&caller)?;
+                    work(vault, &caller)
+                });
                 Answer(Box::new(move || {
                     let _ = reply.send(answer);
                 }))
@@ -64,6 +67,7 @@ impl Vault {
         let mut work = Some(work);
         self.submit(false, move |batch| {
             let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
+            batch.admit(&caller)?;
             work(batch, &caller)
         })
         .await
@@ -76,7 +80,11 @@ impl Vault {
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
         let caller = caller.witnessed();
-        self.submit(true, move |batch| work(batch, &caller)).await
+        self.submit(true, move |batch| {
+            batch.admit(&caller)?;
+            work(batch, &caller)
+        })
+        .await
     }
 
     async fn submit<T, F>(&self, frees_room: bool, work: F) -> Result<T, Error>

@@ -1,4 +1,5 @@
-//! The index of all secrets and of what units may load, in memory: what listings and lookups are served from.
+//! The index of all secrets, of what units may load, and of the access tokens, in memory: what listings and lookups are
+//! served from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,13 +8,16 @@ use secrets_proto::{SecretName, UnitName, Uuid};
 
 use super::grant::Grant;
 use super::record::Record;
+use super::tokens::{Token, Tokens};
 
-/// Every secret by id, and those outside the trash by name.
+/// Every secret by id, and those outside the trash by name; and the access tokens.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
     by_id: HashMap<Uuid, Arc<Record>>,
     by_name: BTreeMap<SecretName, Arc<Record>>,
     grants: BTreeMap<UnitName, Arc<Grant>>,
+    /// The access tokens.
+    pub(super) tokens: Tokens,
 }
 
 /// One step from a catalog to the next.
@@ -27,6 +31,10 @@ pub(super) enum Change {
     Allow(Arc<Grant>),
     /// This unit may load nothing any more.
     Revoke(UnitName),
+    /// This is now the token with its id.
+    PutToken(Box<Token>),
+    /// The token with this id is gone.
+    RemoveToken(Uuid),
 }
 
 impl Catalog {
@@ -47,6 +55,8 @@ impl Catalog {
             Change::Revoke(unit) => {
                 self.grants.remove(unit);
             }
+            Change::PutToken(token) => self.tokens.put(Token::clone(token)),
+            Change::RemoveToken(id) => self.tokens.remove(*id),
         }
     }
 

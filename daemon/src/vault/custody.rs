@@ -19,8 +19,8 @@ use super::slots::{self, NewSlot};
 use super::{Error, Key, Vault};
 
 impl Vault {
-    /// State, limits and counts. Any scope.
-    pub(crate) fn status(&self, _caller: &Caller) -> VaultStatus {
+    /// State, limits and counts; of secrets, those that the caller sees. Any scope.
+    pub(crate) fn status(&self, caller: &Caller) -> VaultStatus {
         let published = self.shared.read();
         let view = published.view().ok();
         VaultStatus {
@@ -30,8 +30,15 @@ impl Vault {
                 Published::Unlocked(_) => VaultState::Unlocked,
             },
             format: FORMAT,
-            secrets: view.map(|view| view.catalog.live().len()),
-            keys: view.map(|view| view.slots),
+            secrets: view.map(|view| {
+                let live = view.catalog.live();
+                if caller.sees_all() {
+                    live.len()
+                } else {
+                    live.filter(|record| caller.sees(&record.meta.name)).count()
+                }
+            }),
+            keys: view.filter(|_| caller.sees_all()).map(|view| view.slots),
             auto_lock: self.auto_lock(view),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
@@ -54,7 +61,7 @@ impl Vault {
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
     pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Init)?;
+        self.check_whole(caller, AuditAction::Init)?;
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
@@ -99,7 +106,7 @@ impl Vault {
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
     pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Verify)?;
+        self.check_whole(caller, AuditAction::Verify)?;
         self.whole(caller, move |vault, caller| {
             let counts = vault.verify()?;
             if request.accept_restore {
@@ -112,13 +119,13 @@ impl Vault {
 
     /// A verified copy of the vault, still sealed. Scope `admin`.
     pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Backup)?;
+        self.check_whole(caller, AuditAction::Backup)?;
         self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
     }
 
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
-        self.check(caller, Scope::Admin, AuditAction::KeyList)?;
+        self.check_whole(caller, AuditAction::KeyList)?;
         self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
@@ -129,7 +136,7 @@ impl Vault {
         key: Option<Key>,
         replaces: Option<Uuid>,
     ) -> Result<AddKeyReply, Error> {
-        self.check(caller, Scope::Admin, AuditAction::KeyAdd)?;
+        self.check_whole(caller, AuditAction::KeyAdd)?;
         self.shared.read().view()?;
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
@@ -148,14 +155,14 @@ impl Vault {
 
     /// Removes a key slot, but never the last. Scope `admin`.
     pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        self.check(caller, Scope::Admin, AuditAction::KeyRemove)?;
+        self.check_whole(caller, AuditAction::KeyRemove)?;
         self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
     }
 
     /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
     /// recovery key do, and no other. Scope `admin`.
     pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Rotate)?;
+        self.check_whole(caller, AuditAction::Rotate)?;
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use secrets_proto::audit::{AuditAction, Refusal};
 
 use crate::audit::{Denial, Event};
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 
 use super::command::Command;
 use super::{Error, Vault};
@@ -197,15 +197,6 @@ impl Vault {
         }
     }
 
-    /// The first step of every operation: whether the caller has the right.
-    pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
-        if caller.may(scope) {
-            return Ok(());
-        }
-        self.refused(caller, action, Refusal::Scope);
-        Err(Error::Forbidden(scope))
-    }
-
     /// Notes an outcome that is a refusal although the caller had the right.
     pub(super) fn note_refusal<T>(
         &self,
@@ -213,10 +204,10 @@ impl Vault {
         action: AuditAction,
         outcome: Result<T, Error>,
     ) -> Result<T, Error> {
-        match &outcome {
-            Err(Error::WrongKey) => self.refused(caller, action, Refusal::WrongKey),
-            Err(Error::TooManyUnlocks) => self.refused(caller, action, Refusal::Throttled),
-            _ => {}
+        if let Err(error) = &outcome
+            && let Some(refusal) = error.refusal()
+        {
+            self.refused(caller, action, refusal);
         }
         outcome
     }

@@ -1,6 +1,7 @@
 //! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
 
 use secrets_proto::Invalid;
+use secrets_proto::audit::Refusal;
 
 use crate::caller::Scope;
 use crate::{crypto, files, store};
@@ -35,6 +36,30 @@ pub(crate) enum Error {
     /// The caller's token lacks this right.
     #[error("the token lacks the scope {0}")]
     Forbidden(Scope),
+    /// The caller's token is bound to names, and this concerns the whole vault.
+    #[error("the token is bound to names")]
+    BoundToNames,
+    /// The secret would have a name that the caller's token does not cover.
+    #[error("the name is outside the token's names")]
+    OutsideNames,
+    /// A token would give more than the one it is made with.
+    #[error("a token would give more than its maker has")]
+    BeyondMaker,
+    /// The caller's token was never made here, or was revoked.
+    #[error("the token is unknown")]
+    UnknownToken,
+    /// The caller's token was good until its time was over.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// The caller's token is used more often than it may; so many seconds to wait.
+    #[error("the token is used too often")]
+    TooManyRequests(u32),
+    /// Another token has this name.
+    #[error("the token's name is taken")]
+    TokenNameTaken,
+    /// There are as many tokens as there can be.
+    #[error("there are too many tokens")]
+    TooManyTokens,
     /// No secret of this id, as far as the caller can tell.
     #[error("no such secret")]
     NotFound,
@@ -121,6 +146,14 @@ impl Error {
             | Self::ProviderTimeout
             | Self::TooManyUnlocks
             | Self::Forbidden(_)
+            | Self::BoundToNames
+            | Self::OutsideNames
+            | Self::BeyondMaker
+            | Self::UnknownToken
+            | Self::TokenExpired
+            | Self::TooManyRequests(_)
+            | Self::TokenNameTaken
+            | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
             | Self::NotGranted
@@ -131,6 +164,23 @@ impl Error {
             | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,
+        }
+    }
+
+    /// What the audit log says of it, if it is about a right that the caller does not have.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        if matches!(self, Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker) {
+            Some(Refusal::Scope)
+        } else if matches!(self, Self::WrongKey) {
+            Some(Refusal::WrongKey)
+        } else if matches!(self, Self::UnknownToken) {
+            Some(Refusal::UnknownToken)
+        } else if matches!(self, Self::TokenExpired) {
+            Some(Refusal::ExpiredToken)
+        } else if matches!(self, Self::TooManyUnlocks | Self::TooManyRequests(_)) {
+            Some(Refusal::Throttled)
+        } else {
+            None
         }
     }
 }

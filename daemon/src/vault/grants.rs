@@ -12,7 +12,7 @@ use super::{Error, Vault};
 impl Vault {
     /// What units may load, by unit. Scope `admin`.
     pub(crate) fn grants(&self, caller: &Caller) -> Result<CredentialList, Error> {
-        self.check(caller, Scope::Admin, AuditAction::CredentialList)?;
+        self.check_whole(caller, AuditAction::CredentialList)?;
         let published = self.shared.read();
         let credentials: Vec<CredentialGrant> =
             published.view()?.catalog.grants().map(|grant| grant.to_wire()).collect();
@@ -25,7 +25,7 @@ impl Vault {
         caller: &Caller,
         request: AllowCredentials,
     ) -> Result<CredentialGrant, Error> {
-        self.check(caller, Scope::Admin, AuditAction::CredentialAllow)?;
+        self.check_whole(caller, AuditAction::CredentialAllow)?;
         self.write(caller, move |batch, caller| batch.allow(caller, request)).await
     }
 
@@ -36,7 +36,7 @@ impl Vault {
         unit: UnitName,
         name: Option<SecretName>,
     ) -> Result<(), Error> {
-        self.check(caller, Scope::Admin, AuditAction::CredentialRevoke)?;
+        self.check_whole(caller, AuditAction::CredentialRevoke)?;
         self.write(caller, move |batch, caller| batch.revoke(caller, &unit, name.as_ref())).await
     }
 

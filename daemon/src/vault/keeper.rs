@@ -271,7 +271,8 @@ impl Keeper {
         let opened = vault.in_batch(|batch| {
             batch.denials(&waiting)?;
             batch.audit(caller, Event::done(action, Vec::new()))?;
-            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())
+            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
+            batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())
         });
         if let Err(error) = opened {
             // A full disk must not keep its owner out; whatever needs the log will fail by itself.

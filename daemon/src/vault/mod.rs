@@ -1,10 +1,16 @@
+<<<<<<< ours
 //! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that order,
 //! so that no handler can forget one. It knows nothing of HTTP.
+=======
+//! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that
+//! order, so that no handler can forget one. It knows nothing of HTTP.
+>>>>>>> theirs
 //!
-//! The operations are in [`secrets`], [`grants`] and [`custody`]. Reads are served from what the vault's thread has
+//! The operations are in [`secrets`], [`grants`], [`access`] and [`custody`]. Reads are served from what the vault's thread has
 //! published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
 //! [`batch`].
 
+mod access;
 mod anchor;
 mod asking;
 mod ballast;
@@ -35,6 +41,7 @@ mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod unlocked;
 
 use std::fs::File;

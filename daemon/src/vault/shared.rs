@@ -8,7 +8,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Change};
 use super::denials::Denials;
 use super::unlocked::Committed;
 use super::{Error, Rendered};
@@ -90,8 +90,10 @@ impl Shared {
         }
         if let Published::Unlocked(view) = &mut *self.write() {
             committed.changes.iter().for_each(|change| view.catalog.apply(change));
-            view.rendered = None;
-            view.tag = tag;
+            let of_secrets = |change: &Change| matches!(change, Change::Put(_) | Change::Remove(_));
+            if committed.changes.iter().any(of_secrets) {
+                (view.rendered, view.tag) = (None, tag);
+            }
             view.slots = committed.slots.unwrap_or(view.slots);
         }
     }

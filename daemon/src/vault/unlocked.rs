@@ -26,6 +26,7 @@ use super::reading::Reading;
 use super::record::{Record, record_place};
 use super::rotation;
 use super::slots::{self, NewSlot};
+use super::tokens::Token;
 
 /// The most bytes a backup may have: it is handed out in one answer.
 const BACKUP_MAX: u64 = 1 << 30;
@@ -107,11 +108,12 @@ impl Unlocked {
         if self.store.is_none() {
             let store = Store::open(&self.path)?;
             let header = store.header()?;
-            let Verified { manifest, catalog, slots } = verify(&store, &self.keys, &header)?;
+            let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
                 return Err(Error::Corrupt("the vault was replaced while it was in use"));
             }
+            catalog.tokens.keep_usage(&self.catalog.tokens);
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
             self.store = Some(store);
         }
@@ -123,6 +125,11 @@ impl Unlocked {
         self.store()?;
         let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         Ok(Reading { store, keys: &self.keys, catalog: &self.catalog, manifest: &self.manifest })
+    }
+
+    /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
+    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
     }
 
     /// Forbids writing: the vault is older than its rollback guard.
@@ -176,6 +183,7 @@ impl Unlocked {
             // Every write of it was refused: there is nothing to make durable.
             return Ok(batch.into_done());
         }
+        batch.note_token_use()?;
         let committed;
         (committed, *lineage, *manifest) = batch.commit()?;
         *slots = committed.slots.unwrap_or(*slots);
@@ -302,6 +310,7 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
     let mut records: HashMap<Uuid, Arc<Record>> = HashMap::new();
     let mut values: HashSet<(Uuid, u64)> = HashSet::new();
     let mut grants: Vec<Grant> = Vec::new();
+    let mut catalog = Catalog::default();
     store.for_each_record(|row| -> Result<(), Error> {
         counted.add(keys, &row)?;
         match row.kind {
@@ -315,7 +324,13 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
                 values.insert((Uuid::from_bytes(row.id), row.version));
             }
             RecordKind::Credential => grants.push(open_grant(keys, &row)?),
-            RecordKind::Token => {}
+            RecordKind::Token => {
+                let token = Token::open(keys, &row)?;
+                if catalog.tokens.has_any_of(&token) {
+                    return Err(Error::Corrupt("a token is there twice"));
+                }
+                catalog.tokens.put(token);
+            }
         }
         Ok(())
     })?;
@@ -323,7 +338,6 @@ fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Er
         return corrupt("rows were added, removed, changed or put back");
     }
 
-    let mut catalog = Catalog::default();
     for record in records.values() {
         if !values.contains(&(record.id, record.meta.value_version)) {
             return corrupt("a secret's value is missing");

@@ -52,7 +52,8 @@ impl Running {
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();
-        let server = Server::new(Auth::new(OwnerToken::fixed(TOKEN)), vault, limits, uid).unwrap();
+        let auth = Auth::new(OwnerToken::fixed(TOKEN), vault.clone(), limits.wrong_tokens);
+        let server = Server::new(auth, vault, limits, uid).unwrap();
         let (door, listener) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.run(Door(Mutex::new(listener)), async {

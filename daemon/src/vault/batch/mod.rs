@@ -4,6 +4,7 @@
 mod grants;
 mod keys;
 mod reveal;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecre
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Denial, Event};
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
@@ -72,7 +73,7 @@ impl<'a> Batch<'a> {
     pub(super) fn create(&mut self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
             self.refuse_name(caller, AuditAction::Create, &new.name);
-            return Err(Error::Forbidden(Scope::Write));
+            return Err(Error::OutsideNames);
         }
         if self.catalog.by_name(&new.name).is_some() {
             return Err(Error::NameTaken);
@@ -110,7 +111,7 @@ impl<'a> Batch<'a> {
         if let Some(name) = &patch.name {
             if !caller.sees(name) {
                 self.refuse_name(caller, AuditAction::Edit, name);
-                return Err(Error::Forbidden(Scope::Write));
+                return Err(Error::OutsideNames);
             }
             if self.catalog.by_name(name).is_some_and(|other| other.id != id) {
                 return Err(Error::NameTaken);

@@ -9,12 +9,14 @@ use secrets_proto::reveal::{Purpose, RevealRequest};
 use secrets_proto::secret::{
     CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, UpdateSecret,
 };
+use secrets_proto::token::{CreateToken, Scope, TokenName};
 use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
 use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
 use super::slots::NewSlot;
 use super::*;
+use crate::audit::Event;
 use crate::caller::{Caller, Peer};
 use crate::crypto::slot::SlotKind;
 
@@ -493,6 +495,68 @@ async fn the_trash_is_kept_for_thirty_days() {
     }
     assert_eq!(fixture.names(), ["B"]);
     fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
+}
+
+impl Fixture {
+    /// Makes a token and gives its id, and a caller that holds it.
+    async fn token(&self, name: &str, ttl_seconds: Option<Option<u64>>) -> (Uuid, Caller) {
+        let new = CreateToken {
+            name: TokenName::parse(name).unwrap(),
+            scopes: vec![Scope::List, Scope::Write],
+            secrets: None,
+            ttl_seconds,
+            rate_per_minute: None,
+        };
+        let made = self.vault.create_token(&self.owner, new).await.unwrap();
+        let caller = self.vault.identify(Peer { uid: 0, pid: 1 }, made.token.expose().as_bytes()).unwrap();
+        (made.info.id, caller)
+    }
+
+    fn token_names(&self) -> Vec<String> {
+        let list = self.vault.tokens(&self.owner).unwrap();
+        list.tokens.into_iter().map(|token| token.name.into()).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_a_revoked_token_has_asked_is_refused_when_its_turn_comes() {
+    let fixture = Fixture::new().await;
+    let (id, agent) = fixture.token("agent", None).await;
+    let vault = &fixture.vault;
+    // Past the facade's own check, as what waits for the vault's thread is.
+    let write =
+        || vault.write(&agent, |batch, caller| batch.audit(caller, Event::done(AuditAction::Create, vec![])));
+    let freeing = || {
+        vault.write_again(&agent, |batch, caller| {
+            batch.audit(caller, Event::done(AuditAction::Create, vec![]))
+        })
+    };
+    let whole = || vault.whole(&agent, |vault, _| vault.verify());
+    write().await.unwrap();
+    freeing().await.unwrap();
+    whole().await.unwrap();
+    vault.revoke_token(&fixture.owner, id).await.unwrap();
+    assert!(matches!(write().await, Err(Error::UnknownToken)));
+    assert!(matches!(freeing().await, Err(Error::UnknownToken)));
+    assert!(matches!(whole().await, Err(Error::UnknownToken)));
+    assert!(matches!(vault.list(&agent, &ListFilter::default()), Err(Error::UnknownToken)));
+}
+
+#[tokio::test]
+async fn expired_tokens_are_remembered_for_thirty_days() {
+    let mut fixture = Fixture::new().await;
+    fixture.token("endless", Some(None)).await;
+    fixture.token("short", Some(Some(60))).await;
+    for (days, left) in [(29, &["endless", "short"][..]), (31, &["endless"])] {
+        let now = Timestamp::now().saturating_add_seconds(days * 24 * 60 * 60);
+        let forgotten =
+            fixture.vault.write(&fixture.owner, move |batch, caller| batch.forget_tokens(caller, now));
+        forgotten.await.unwrap();
+        assert_eq!(fixture.token_names(), left, "after {days} days");
+    }
+    fixture.restart().await;
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.token_names(), ["endless"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,158 @@
+//! `token`: access tokens with less than all rights, for tools that should not have more. A fresh one goes to stdout,
+//! alone and once.
+
+use hyper::Method;
+use secrets_proto::selector::parse_id;
+use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
+use secrets_proto::{Glob, Timestamp, Uuid};
+
+use super::audit::seconds;
+use crate::call::Call;
+use crate::cli::{TokenCommand, TokenCreateArgs, TokenRevokeArgs};
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::table;
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    command: &TokenCommand,
+) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Create(args) => {
+            let request = request(args)?;
+            create(&open()?, output, &request)
+        }
+        TokenCommand::List => list(&open()?, output),
+        TokenCommand::Revoke(args) => revoke(&open()?, args),
+    }
+}
+
+fn request(args: &TokenCreateArgs) -> Result<CreateToken, Failure> {
+    let scopes = args.scopes.iter().map(|scope| Scope::parse(scope)).collect::<Result<_, _>>()?;
+    let globs: Vec<Glob> = args.secrets.iter().map(|glob| Glob::parse(glob)).collect::<Result<_, _>>()?;
+    let ttl = args.ttl.as_deref().map(duration).transpose()?;
+    Ok(CreateToken {
+        name: TokenName::parse(&args.name)?,
+        scopes,
+        secrets: (!globs.is_empty()).then_some(globs),
+        ttl_seconds: if args.no_expiry { Some(None) } else { ttl.map(Some) },
+        rate_per_minute: args.rate.as_deref().map(rate).transpose()?,
+    })
+}
+
+fn duration(text: &str) -> Result<u64, Failure> {
+    let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.filter(|seconds| (1..=CreateToken::MAX_TTL).contains(seconds)).ok_or_else(|| {
+        Failure::new(Exit::Invalid, "--ttl takes a duration like 45m, 12h or 90d, of ten years at most")
+    })
+}
+
+fn rate(text: &str) -> Result<u64, Failure> {
+    text.parse().ok().filter(|rate| (1..=CreateToken::MAX_RATE).contains(rate)).ok_or_else(|| {
+        Failure::new(Exit::Invalid, "--rate takes a number of requests a minute, from 1 to 60000")
+    })
+}
+
+fn create(session: &Session, output: Output, request: &CreateToken) -> Result<(), Failure> {
+    let answer = session.call(&Call::new(Method::POST, "/tokens").json(request)?)?;
+    let CreatedToken { info, token } = answer.parse()?;
+    output::say(&format!(
+        "made the token {}: {}, {}, {}; it is shown this once, its id is {}",
+        info.name,
+        scopes(&info),
+        secrets(&info),
+        match info.expires_at {
+            Some(time) => format!("until {time}"),
+            None => "for ever".to_owned(),
+        },
+        info.id
+    ));
+    if output.json {
+        output::answer_line(&answer.body)
+    } else {
+        output::answer_line(token.expose().as_bytes())
+    }
+}
+
+fn list(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/tokens"))?;
+    if output.json {
+        return output::answer_line(&answer.body);
+    }
+    let TokenList { tokens } = answer.parse()?;
+    if tokens.is_empty() {
+        output::say("there are no tokens; make one with: secretctl token create --name NAME --scope list");
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let rows: Vec<[String; 7]> = tokens.iter().map(|token| row(token, now)).collect();
+    let header = ["NAME", "SCOPES", "SECRETS", "EXPIRES", "LAST USED", "PER MINUTE", "ID"];
+    output::answer(table::render(header, &rows, output.colour).as_bytes())
+}
+
+fn row(token: &TokenInfo, now: Timestamp) -> [String; 7] {
+    let expires = match token.expires_at {
+        Some(time) if time <= now => format!("{time}, expired"),
+        Some(time) => time.to_string(),
+        None => "never".to_owned(),
+    };
+    let or = |text: Option<String>, none: &str| text.unwrap_or_else(|| none.to_owned());
+    [
+        token.name.to_string(),
+        scopes(token),
+        secrets(token),
+        expires,
+        or(token.last_used_at.map(|time| time.to_string()), "-"),
+        or(token.rate_per_minute.map(|rate| rate.to_string()), "-"),
+        token.id.to_string(),
+    ]
+}
+
+fn scopes(token: &TokenInfo) -> String {
+    token.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn secrets(token: &TokenInfo) -> String {
+    let globs = token.secrets.as_ref();
+    globs.map_or_else(
+        || "all names".to_owned(),
+        |globs| globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(","),
+    )
+}
+
+fn revoke(session: &Session, args: &TokenRevokeArgs) -> Result<(), Failure> {
+    let (id, name) = find(session, &args.token)?;
+    session.call(&Call::new(Method::DELETE, &format!("/tokens/{id}")))?;
+    output::say(&format!("revoked the token {name} and what was made with it"));
+    Ok(())
+}
+
+/// The token that is meant. What was typed is not shown: it may be the token itself.
+fn find(session: &Session, text: &str) -> Result<(Uuid, TokenName), Failure> {
+    let TokenList { tokens } = session.fetch(&Call::get("/tokens"))?;
+    let id = parse_id(text);
+    let is_meant = |token: &TokenInfo| id == Some(token.id) || token.name.is_same(text);
+    let found = tokens.into_iter().find(is_meant).map(|token| (token.id, token.name));
+    found.ok_or_else(|| {
+        Failure::new(Exit::NotFound, "no token has this id or name; see: secretctl token list")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_durations_and_rates_within_bounds() {
+        assert_eq!((duration("12h").unwrap(), duration("1s").unwrap()), (43_200, 1));
+        for bad in ["", "12", "0s", "-1h", "3651d", "soon"] {
+            assert_eq!(duration(bad).unwrap_err().exit(), Exit::Invalid, "{bad}");
+        }
+        assert_eq!((rate("1").unwrap(), rate("60000").unwrap()), (1, 60_000));
+        for bad in ["", "0", "60001", "-1", "many"] {
+            assert_eq!(rate(bad).unwrap_err().exit(), Exit::Invalid, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The operations on `/tokens`.
+
+use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
+
+use super::secrets::{Gone, One};
+use crate::caller::Caller;
+use crate::vault::{Error, Vault};
+
+/// A token that was made.
+#[derive(Debug)]
+pub(crate) struct Made(pub(crate) CreatedToken);
+
+/// `POST /tokens`
+pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateToken) -> Result<Made, Error> {
+    vault.create_token(caller, new).await.map(Made)
+}
+
+/// `GET /tokens`
+pub(crate) async fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<TokenList, Error> {
+    vault.tokens(caller)
+}
+
+/// `DELETE /tokens/{id}`
+pub(crate) async fn revoke(vault: &Vault, caller: &Caller, one: One) -> Result<Gone, Error> {
+    vault.revoke_token(caller, one.0).await.map(|()| Gone)
+}

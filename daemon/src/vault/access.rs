@@ -1,0 +1,81 @@
+//! The facade's operations on access tokens, and the one question that is asked before there is a caller: whose a token
+//! is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use secrets_proto::audit::AuditAction;
+use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList};
+use secrets_proto::{Timestamp, Uuid};
+
+use crate::caller::{Caller, Peer};
+use crate::crypto::token;
+
+use super::{Error, Vault};
+
+impl Vault {
+    /// Who holds this token, which is well-formed: a caller with the token's rights. Counts the request. While the
+    /// vault is locked nobody can tell, because the digests are sealed.
+    pub(crate) fn identify(&self, peer: Peer, text: &[u8]) -> Result<Caller, Error> {
+        let published = self.shared.read();
+        let tokens = &published.view()?.catalog.tokens;
+        let token = tokens.by_hash(&token::hash(text)).ok_or(Error::UnknownToken)?;
+        let now = Timestamp::now();
+        token.check_time(now)?;
+        token.take(Instant::now(), now)?;
+        Ok(Caller::holding(peer, Arc::clone(&token.grant)))
+    }
+
+    /// Makes a token, which the answer alone holds; durable when this returns. It gives no more than its maker has.
+    /// Scope `admin`, on all names.
+    pub(crate) async fn create_token(
+        &self,
+        caller: &Caller,
+        new: CreateToken,
+    ) -> Result<CreatedToken, Error> {
+        self.check_whole(caller, AuditAction::TokenCreate)?;
+        let token = token::generate()?;
+        let hash = token::hash(token.expose().as_bytes());
+        let made = self.write(caller, move |batch, caller| batch.create_token(caller, new, hash)).await;
+        let info = self.note_refusal(caller, AuditAction::TokenCreate, made)?;
+        Ok(CreatedToken { info, token })
+    }
+
+    /// The tokens, by name. Scope `admin`, on all names.
+    pub(crate) fn tokens(&self, caller: &Caller) -> Result<TokenList, Error> {
+        self.check_whole(caller, AuditAction::TokenList)?;
+        let published = self.shared.read();
+        let all = published.view()?.catalog.tokens.all();
+        let mut tokens: Vec<TokenInfo> = all.map(|token| token.to_info()).collect();
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(TokenList { tokens })
+    }
+
+    /// Revokes a token, with all that it has made; it is refused from then on. Scope `admin`, on all names.
+    pub(crate) async fn revoke_token(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        self.check_whole(caller, AuditAction::TokenRevoke)?;
+        self.write_again(caller, move |batch, caller| batch.revoke_token(caller, id)).await
+    }
+
+    /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused
+    /// is noted for the audit log.
+    pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
+        let outcome = self.has(caller, scope);
+        self.note_refusal(caller, action, outcome)
+    }
+
+    /// The same for what concerns the vault as a whole: a token that is bound to names has no part in it.
+    pub(super) fn check_whole(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
+        let outcome = self
+            .has(caller, Scope::Admin)
+            .and_then(|()| if caller.sees_all() { Ok(()) } else { Err(Error::BoundToNames) });
+        self.note_refusal(caller, action, outcome)
+    }
+
+    fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
+        if let Some(grant) = caller.grant() {
+            self.shared.read().view()?.catalog.tokens.check(grant)?;
+        }
+        if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
+    }
+}
