@@ -26,7 +26,11 @@ pub(crate) fn render_marked<const N: usize>(
     let mut text = if colour { format!("\x1b[1m{titles}\x1b[0m\n") } else { format!("{titles}\n") };
     for (at, row) in rows.iter().enumerate() {
         let line = line(row.iter().map(String::as_str), &widths);
-        text.push_str(&if colour && is_marked(at) { format!("\x1b[31m{line}\x1b[0m\n") } else { line + "\n" });
+        text.push_str(&if colour && is_marked(at) {
+            format!("\x1b[31m{line}\x1b[0m\n")
+        } else {
+            line + "\n"
+        });
     }
     text
 }

@@ -204,10 +204,7 @@ mod tests {
             ("0::/user.slice/user-1000.slice/user@1000.service\n", Some("user@1000.service")),
             ("0::/user.slice/user-1000.slice/session-3.scope\n", Some("session-3.scope")),
             ("0::/system.slice/ssh.service\n", Some("ssh.service")),
-            (
-                "0::/system.slice/system-getty.slice/getty@tty1.service\n",
-                Some("getty@tty1.service"),
-            ),
+            ("0::/system.slice/system-getty.slice/getty@tty1.service\n", Some("getty@tty1.service")),
             ("0::/system.slice/docker-0123abcd.scope/init\n", Some("docker-0123abcd.scope")),
             (r"0::/system.slice/dev-disk\x2dby.service", Some(r"dev-disk\x2dby.service")),
             ("0::/../../system.slice/cron.service\n", Some("cron.service")),
@@ -236,7 +233,10 @@ mod tests {
 
     #[test]
     fn what_is_printed_neither_steers_a_terminal_nor_grows() {
-        assert_eq!(printable("a\u{1b}[2J\n\u{202e}b\u{200b}'é", 32), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}'é");
+        assert_eq!(
+            printable("a\u{1b}[2J\n\u{202e}b\u{200b}'é", 32),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}'é"
+        );
         assert_eq!(printable("/usr/bin/long-name", 9), "…long-name");
         assert_eq!(printable("", 9), "");
     }
@@ -247,7 +247,10 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let process = Process::of(&ours, own);
         let facts = process.facts().clone();
-        assert!(process.socket.lock().unwrap().is_none(), "the socket would stay open for longer than it is used");
+        assert!(
+            process.socket.lock().unwrap().is_none(),
+            "the socket would stay open for longer than it is used"
+        );
         assert_eq!(facts.exe.as_deref(), std::env::current_exe().unwrap().to_str());
         assert!(facts.comm.is_some());
         // In an outer pid namespace, and on a kernel without handles on peers.

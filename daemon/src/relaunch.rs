@@ -190,7 +190,7 @@ fn numbers(text: &str, own: u32) -> Option<Vec<RawFd>> {
         numbers.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, number)| *number).collect();
     // Each at most once, and none of the three that every process has: two owners of one would close it twice.
     let sound = descriptors.len() + 1 == numbers.len() && descriptors.iter().all(|number| *number > 2);
-    (numbers.len() >= 4 && numbers.len() % 2 == 0 && sound).then_some(numbers)
+    (numbers.len() >= 4 && numbers.len().is_multiple_of(2) && sound).then_some(numbers)
 }
 
 #[cfg(test)]

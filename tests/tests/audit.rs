@@ -32,7 +32,8 @@ fn last(env: &Env) -> Value {
 
 fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
-    let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file());
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file());
     fs::canonicalize(found.unwrap()).unwrap()
 }
 
@@ -93,7 +94,8 @@ fn a_unit_is_told_by_the_control_group() {
         .into_iter()
         .find(|root| Path::new(root).join("cgroup.procs").exists());
     let name = format!("secretsd-test-{}.scope", std::process::id());
-    let Some(group) = root.map(|root| Path::new(root).join(&name)).filter(|group| fs::create_dir(group).is_ok())
+    let Some(group) =
+        root.map(|root| Path::new(root).join(&name)).filter(|group| fs::create_dir(group).is_ok())
     else {
         return harness::skip("a_unit_is_told_by_the_control_group", "no control group can be made here");
     };
@@ -162,7 +164,10 @@ fn refusals_are_in_the_log_with_their_reason() {
     env.store("THERE", "x");
     wrong_token(&env).expect_error(401, "authentication_error");
     env.anonymous("GET", "/user/secrets").send().expect_error(401, "authentication_error");
-    env.request("GET", "/vault").header("Origin", "http://localhost").send().expect_error(403, "forbidden_error");
+    env.request("GET", "/vault")
+        .header("Origin", "http://localhost")
+        .send()
+        .expect_error(403, "forbidden_error");
     unlock(&env, "wrong").expect_error(403, "wrong_key_error");
     let reveal = json!({ "secrets": ["THERE", "NOT_THERE"], "purpose": "run", "command": "npm" });
     env.post("/user/secrets/reveal", &reveal).expect_error(404, "not_found_error");
@@ -179,7 +184,11 @@ fn refusals_are_in_the_log_with_their_reason() {
         assert_eq!(found.len(), 1, "{why}: {found:?}");
         let entry = &found[0];
         assert_eq!((&entry["action"], &entry["outcome"]), (&json!(action), &json!("denied")), "{entry}");
-        assert_eq!((&entry["caller"]["pid"], &entry["caller"]["token"]), (&json!(pid), &json!(token)), "{entry}");
+        assert_eq!(
+            (&entry["caller"]["pid"], &entry["caller"]["token"]),
+            (&json!(pid), &json!(token)),
+            "{entry}"
+        );
         assert!(entry["caller"]["comm"].is_string(), "{entry}");
         assert_eq!(entry.get("names").unwrap_or(&Value::Null), &names);
     }
@@ -199,7 +208,10 @@ fn refusals_are_in_the_log_with_their_reason() {
 #[test]
 fn another_user_who_gets_through_is_in_the_log() {
     if !rustix::process::geteuid().is_root() {
-        return harness::skip("another_user_who_gets_through_is_in_the_log", "acting as another user needs root");
+        return harness::skip(
+            "another_user_who_gets_through_is_in_the_log",
+            "acting as another user needs root",
+        );
     }
     let env = Env::unlocked(programs!());
     for open in [env.path(""), env.path("run"), env.runtime_dir()] {
@@ -241,7 +253,8 @@ fn what_is_refused_while_locked_is_in_the_log_after_the_next_unlock() {
     unlock(&env, PASSPHRASE).expect(200);
 
     let log = entries(&env);
-    let at = |wanted: &dyn Fn(&Value) -> bool| log.iter().position(wanted).unwrap_or_else(|| panic!("{log:#?}"));
+    let at =
+        |wanted: &dyn Fn(&Value) -> bool| log.iter().position(wanted).unwrap_or_else(|| panic!("{log:#?}"));
     let unlocked = at(&|entry| entry["action"] == "unlock" && entry["outcome"] == "ok");
     let locked = at(&|entry| entry["action"] == "lock");
     let anonymous = at(&|entry| entry["refusal"] == "no_token");
@@ -332,7 +345,10 @@ fn verification_names_the_first_entry_that_was_edited() {
             "UPDATE audit SET sealed = zeroblob(length(sealed)) WHERE sequence IN (4, 9)",
             "entry 4: it or its place in the chain was changed",
         ),
-        ("UPDATE audit SET mac = zeroblob(32) WHERE sequence = 7", "entry 7: it or its place in the chain was changed"),
+        (
+            "UPDATE audit SET mac = zeroblob(32) WHERE sequence = 7",
+            "entry 7: it or its place in the chain was changed",
+        ),
         ("UPDATE audit SET sequence = 0 WHERE sequence = 5", "entry 0: it was added"),
         (
             "UPDATE audit SET sequence = 99 WHERE sequence = 6; UPDATE audit SET sequence = 6 WHERE sequence = 5; UPDATE audit SET sequence = 5 WHERE sequence = 99",
@@ -369,7 +385,8 @@ fn the_log_is_read_in_pages() {
     }
     let page = |query: &str| {
         let list = env.get(&format!("/audit?{query}")).expect(200);
-        let numbers = list["entries"].as_array().unwrap().iter().map(|entry| entry["sequence"].as_u64().unwrap());
+        let numbers =
+            list["entries"].as_array().unwrap().iter().map(|entry| entry["sequence"].as_u64().unwrap());
         (numbers.collect::<Vec<_>>(), list["more"].as_bool().unwrap())
     };
     let (all, more) = page("limit=1000");
@@ -433,7 +450,8 @@ fn when_a_secret_was_last_used_is_told_everywhere() {
 fn a_key_in_the_place_of_another_is_called_so() {
     let env = Env::unlocked(programs!());
     let keys = env.get("/vault/keys").expect(200);
-    let old = keys["keys"].as_array().unwrap().iter().find(|key| key["kind"] == "passphrase").unwrap()["id"].clone();
+    let old = keys["keys"].as_array().unwrap().iter().find(|key| key["kind"] == "passphrase").unwrap()["id"]
+        .clone();
     env.post("/vault/keys", &json!({ "passphrase": "another one", "replaces": old })).expect(201);
     assert_eq!(last(&env)["action"], "key_replace");
     env.post("/vault/keys", &json!({ "passphrase": "and one more" })).expect(201);

@@ -193,15 +193,8 @@ mod tests {
         let entry: AuditEntry = serde_json::from_str(json).unwrap();
         assert_eq!(lines(&[entry.clone(), entry.clone()]).unwrap(), format!("{json}\n{json}\n").into_bytes());
         let row = row(&entry, 1);
-        let expected = [
-            "2026-04-15 12:00:00",
-            "bad\nname[9]",
-            "owner",
-            "reveal",
-            "A,B",
-            "run npm (deploy)",
-            "ok",
-        ];
+        let expected =
+            ["2026-04-15 12:00:00", "bad\nname[9]", "owner", "reveal", "A,B", "run npm (deploy)", "ok"];
         assert_eq!(row, expected);
         assert_eq!(table::render([""; 7], &[row], false).lines().count(), 2);
         let unnamed = serde_json::from_str(&json.replace(r#""comm":"bad\nname","#, "")).unwrap();

@@ -85,7 +85,8 @@ impl Vault {
         // Before the delay, which whoever asks need not wait for.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
-        self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply }).await?;
+        self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
+            .await?;
         Ok(self.status(caller))
     }
 

@@ -85,7 +85,8 @@ impl Denials {
 
     /// Takes a denial in.
     pub(super) fn note(&mut self, denial: Denial, now: Instant) -> Noted {
-        let same = |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
+        let same =
+            |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
         if let Some(slot) = self.slots.iter_mut().find(same) {
             let fresh = slot.denial.count == 0;
             if fresh {
@@ -162,9 +163,8 @@ impl Denials {
         for denial in denials {
             let (count, dropped, time) = (denial.count, denial.dropped, denial.time);
             self.note(denial.clone(), now);
-            let same = |slot: &&mut Slot| {
-                slot.denial.caller == denial.caller && slot.denial.event == denial.event
-            };
+            let same =
+                |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
             if let Some(slot) = self.slots.iter_mut().find(same) {
                 slot.denial.count = slot.denial.count.saturating_add(count - 1);
                 slot.denial.time = slot.denial.time.min(time);

@@ -17,8 +17,8 @@ use crate::files;
 
 use super::anchor::{self, Verdict};
 use super::ballast::Ballast;
-use super::denials::Denials;
 use super::command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
+use super::denials::Denials;
 use super::locked::{self, Locked, log_of};
 use super::reading::Reading;
 use super::shared::{Published, Shared, View};

@@ -155,7 +155,9 @@ impl Reading<'_> {
         }
         match (walk.sequence, walk.mac) == (self.manifest.audit_count, self.manifest.audit_head) {
             true => Ok(false),
-            false if walk.sequence < self.manifest.audit_count => Err(broken(walk.sequence + 1, "it is gone")),
+            false if walk.sequence < self.manifest.audit_count => {
+                Err(broken(walk.sequence + 1, "it is gone"))
+            }
             false => Err(broken(walk.sequence, "it was added or put back")),
         }
     }

@@ -1,20 +1,20 @@
 //! The operations that read the file without changing it: what is too much or too confidential to be kept
 //! in memory.
 
+use secrets_proto::Uuid;
 use secrets_proto::secret::SecretVersion;
 use secrets_proto::vault::{KeyInfo, VerifyReply};
-use secrets_proto::Uuid;
 
 use crate::caller::Caller;
 use crate::crypto::keys::Keys;
 use crate::store::{RecordKind, Store};
 
+use super::Error;
 use super::catalog::Catalog;
 use super::logbook::Forward;
 use super::manifest::Manifest;
 use super::record::StoredValue;
 use super::slots;
-use super::Error;
 
 /// An open vault, for reading.
 pub(super) struct Reading<'a> {

@@ -36,7 +36,11 @@ pub(crate) enum StartError {
 }
 
 /// Takes the vault's lock, unless it was handed over, and starts its thread.
-pub(super) fn start(settings: Settings, lock: Option<OwnedFd>, unwritten: &[u8]) -> Result<Vault, StartError> {
+pub(super) fn start(
+    settings: Settings,
+    lock: Option<OwnedFd>,
+    unwritten: &[u8],
+) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
     let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
     let lock_path = data_dir.join("vault.lock");

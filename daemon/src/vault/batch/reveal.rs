@@ -38,10 +38,11 @@ impl Batch<'_> {
             event.refusal = Some(Refusal::Missing);
             // First what is missing: a denial has room for some names only.
             let there = std::mem::take(&mut event.names);
-            let absent = request.secrets.into_iter().enumerate().filter_map(|(at, selector)| match selector {
-                Selector::Name(name) if missing.contains(&at) => Some(name),
-                Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
-            });
+            let absent =
+                request.secrets.into_iter().enumerate().filter_map(|(at, selector)| match selector {
+                    Selector::Name(name) if missing.contains(&at) => Some(name),
+                    Selector::Name(_) | Selector::Id(_) | Selector::Glob(_) => None,
+                });
             event.names = absent.chain(there).collect();
             self.refuse(caller, event);
             return Err(Error::Missing(missing));
