@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
-use crate::config::{self, Config, Limits};
+use crate::config::{self, Config, Limits, StartKey};
 use crate::listener::{self, Bound};
 use crate::relaunch::{Answers, Handover};
 use crate::server::{self, End, Server};
@@ -114,13 +114,8 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     let socket = UnixListener::from_std(listener.socket)?;
 
     // A relaunch was a lock, and must stay one.
-    if config.credential.is_some() && !resumed {
-        match vault.unlock(&Caller::daemon("credential"), Key::Credential).await {
-            Ok(_) => tracing::info!("unlocked by the credential that systemd has handed over"),
-            Err(error) => {
-                tracing::warn!(%error, "the credential that systemd has handed over does not unlock")
-            }
-        }
+    if !resumed {
+        unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
     tokio::spawn(feed_watchdog(vault.clone()));
@@ -165,6 +160,21 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     token_file.remove();
     listener.file.remove();
     Ok(())
+}
+
+/// Opens the vault with the key that systemd hands over or the settings name, if there is one. What fails is logged, and
+/// the vault stays locked.
+async fn unlock_at_start(vault: &Vault, config: &Config) {
+    let (name, key) = match (&config.credential, &config.unlock_at_start) {
+        (Some(_), _) => ("credential", Key::Credential),
+        (None, Some(StartKey::File(path))) => ("key file", Key::File(path.clone())),
+        (None, Some(StartKey::Provider(name))) => ("key provider", Key::Provider(name.clone())),
+        (None, None) => return,
+    };
+    match vault.unlock(&Caller::daemon(name), key).await {
+        Ok(_) => tracing::info!(by = name, "unlocked at start"),
+        Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+    }
 }
 
 fn vault_settings(config: &Config) -> Settings {

@@ -3,5 +3,6 @@
 mod activation;
 mod lab;
 mod sandbox;
+mod start;
 mod support;
 mod units;
