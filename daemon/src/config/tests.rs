@@ -115,6 +115,23 @@ fn the_file_sets_numbers_and_another_file_can_be_named() {
 }
 
 #[test]
+fn the_key_for_the_start_is_one_that_can_be_found() {
+    let read = |text: &str| Machine::new().settings(text).read(&[]);
+    let file = read("[unlock_at_start]\nkey_file = \"/media/key\"").unwrap();
+    assert_eq!(file.unlock_at_start, Some(StartKey::File("/media/key".into())));
+    let provider = "[key_providers.tpm]\nargv = [\"/bin/tpm\"]\n[unlock_at_start]\nkey_provider = \"tpm\"";
+    assert_eq!(read(provider).unwrap().unlock_at_start, Some(StartKey::Provider("tpm".to_owned())));
+    for text in [
+        "[unlock_at_start]\n",
+        "[unlock_at_start]\nkey_file = \"key\"",
+        "[unlock_at_start]\nkey_provider = \"tpm\"",
+        &format!("{provider}\nkey_file = \"/media/key\""),
+    ] {
+        assert!(matches!(read(text), Err(Error::Line { .. })), "{text}");
+    }
+}
+
+#[test]
 fn every_fault_in_the_file_is_reported_with_its_line() {
     for (text, line, word) in [
         ("\n[kdf]\nmemory = 1\n", 3, "memory"),

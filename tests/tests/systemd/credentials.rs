@@ -77,7 +77,7 @@ fn a_unit_loads_what_it_was_granted_and_nothing_else() {
     assert_eq!(copied(&user, "web.service", "LARGEST"), largest.as_bytes());
     let loads = loads(&user);
     // How many of the lines ask anew is systemd's affair.
-    assert!(loads.len() >= 2 && loads.len() % 2 == 0, "{loads:?}");
+    assert!(loads.len() >= 2 && loads.len().is_multiple_of(2), "{loads:?}");
     for load in &loads {
         assert_eq!(
             (&load["command"], &load["caller"]["unit"]),
