@@ -6,7 +6,7 @@ DESTDIR ?=
 # Where cargo puts what it builds; a variable of the caller's wins, as it does for cargo.
 TARGET = $${CARGO_TARGET_DIR:-target}
 
-.PHONY: demo test soak lint fuzz build install uninstall
+.PHONY: demo test soak lint fuzz build install uninstall deb
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
@@ -41,3 +41,7 @@ install: build
 # Removes what was installed, never a vault.
 uninstall:
 	PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ./install.sh uninstall
+
+# A Debian package of the programs.
+deb: build
+	deb/build.sh "$(TARGET)/release" "$(TARGET)/deb"

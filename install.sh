@@ -30,11 +30,11 @@ case $prefix in
     ;;
 esac
 
-# Every file that is installed; what is generated is made by the built client, in `generate`.
+# Every file that is installed; completions and manual pages are made by the built client.
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
-man=$prefix/share/man/man1/secretctl.1
+man=$prefix/share/man/man1
 
 files() {
     echo "$prefix/bin/secretsd"
@@ -43,7 +43,7 @@ files() {
     echo "$bash"
     echo "$zsh"
     echo "$fish"
-    echo "$man"
+    for page in "$destdir$man"/secretctl.1 "$destdir$man"/secretctl-*.1; do echo "${page#"$destdir"}"; done
 }
 
 # Under another name first, so that nobody ever finds half a file, or none.
@@ -68,8 +68,9 @@ runs_manager() {
 
 do_install() {
     programs=$1
-    scratch=$(mktemp)
-    trap 'rm -f "$scratch"' EXIT
+    work=$(mktemp -d)
+    scratch=$work/file
+    trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM
     place "$programs/secretsd" "$prefix/bin/secretsd" 0755
     place "$programs/secretctl" "$prefix/bin/secretctl" 0755
@@ -82,7 +83,9 @@ do_install() {
     generate "$bash" completions bash
     generate "$zsh" completions zsh
     generate "$fish" completions fish
-    generate "$man" man
+    if "$programs/secretctl" man --dir "$work/man" >/dev/null 2>&1; then
+        for page in "$work"/man/*; do place "$page" "$man/${page##*/}" 0644; done
+    fi
     runs_manager || return 0
 
     systemctl --user daemon-reload

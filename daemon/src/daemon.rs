@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
-use crate::config::{self, Config, Limits};
+use crate::config::{self, Config, Limits, StartKey};
 use crate::credentials::{Credentials, Policy};
 use crate::listener::{self, Bound, Handed, Listener};
 use crate::relaunch::{Answers, Handover, Socket, Unwritten};
@@ -127,13 +127,8 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     };
 
     // A relaunch was a lock, and must stay one.
-    if config.credential.is_some() && !resumed {
-        match vault.unlock(&Caller::daemon("credential"), Key::Credential).await {
-            Ok(_) => tracing::info!("unlocked by the credential that systemd has handed over"),
-            Err(error) => {
-                tracing::warn!(%error, "the credential that systemd has handed over does not unlock")
-            }
-        }
+    if !resumed {
+        unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
     tokio::spawn(feed_watchdog(vault.clone()));
@@ -212,6 +207,21 @@ struct Kept {
 
 fn keep(listener: &Listener) -> io::Result<Socket> {
     Ok(Socket { listener: listener.socket.try_clone()?.into(), made: listener.file.is_ours() })
+}
+
+/// Opens the vault with the key that systemd hands over or the settings name, if there is one. What fails is logged, and
+/// the vault stays locked.
+async fn unlock_at_start(vault: &Vault, config: &Config) {
+    let (name, key) = match (&config.credential, &config.unlock_at_start) {
+        (Some(_), _) => ("credential", Key::Credential),
+        (None, Some(StartKey::File(path))) => ("key file", Key::File(path.clone())),
+        (None, Some(StartKey::Provider(name))) => ("key provider", Key::Provider(name.clone())),
+        (None, None) => return,
+    };
+    match vault.unlock(&Caller::daemon(name), key).await {
+        Ok(_) => tracing::info!(by = name, "unlocked at start"),
+        Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+    }
 }
 
 fn vault_settings(config: &Config) -> Settings {

@@ -2,9 +2,9 @@
 # Boots the machine's own systemd as process 1 of namespaces of its own, on an overlay whose upper side is memory: what
 # happens inside leaves nothing outside. `tests/src/lab.rs` runs this and says how the lab is used.
 #
-#   unshare --mount --propagation private -- sh boot.sh DIR
+#   unshare --mount --propagation private -- sh boot.sh
 #
-# DIR is an empty directory. One line on the standard output, the process id of the lab's process 1, says that it was
+# One line on the standard output, the process id of the lab's process 1, says that it was
 # started. The lab ends with the standard input, or with this script, however that ends. Exit status 77: this machine
 # lacks something; what, is the last line of the standard error.
 set -eu
@@ -78,17 +78,19 @@ UNIT
         /lib/systemd/systemd --system --unit=lab.target --log-target=journal </dev/null >/dev/null 2>&1
 }
 
-if [ "$1" = inside ]; then
+if [ "${1:-}" = inside ]; then
     inside "$2"
 fi
 
-dir=$1
+dir=$(mktemp -d)
 mount -t tmpfs -o mode=755 lab "$dir" || lacks 'no tmpfs can be mounted'
 mkdir "$dir/cgroup" "$dir/lab"
 mount -t cgroup2 cgroup2 "$dir/cgroup" || lacks 'no cgroup2 can be mounted'
-# Left by labs whose script was killed; those that live cannot be removed.
+# Left by labs whose script was killed.
 for old in "$dir"/cgroup/secretsd-lab-*; do
-    [ ! -d "$old" ] || find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    if [ ! -d "/proc/${old##*-}" ] && grep -qs 'populated 0' "$old/cgroup.events"; then
+        find "$old" -depth -type d -exec rmdir {} + || true
+    fi
 done
 cgroup=$dir/cgroup/secretsd-lab-$$
 mkdir "$cgroup" || lacks 'no cgroup can be made'
@@ -104,13 +106,18 @@ lab=$!
 # The standard input ends with whoever booted the lab.
 { cat >/dev/null <&3; kill -KILL "$lab" 2>/dev/null; } &
 waiter=$!
-exec >/dev/null 3<&-
+# Nobody may be left to read what is said from here on.
+exec >/dev/null 2>&1 3<&-
+# An interrupt from the terminal is meant for whoever booted the lab, too; what it left is still cleared up.
+trap : HUP INT TERM
 status=0
 wait "$lab" || status=$?
-kill "$waiter" 2>/dev/null || true
+kill -KILL "$lab" "$waiter" 2>/dev/null || true
 # Its last processes may still be ending.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null && break
     sleep 0.1
 done
+umount --lazy "$dir/cgroup" "$dir"
+rmdir "$dir"
 exit "$status"

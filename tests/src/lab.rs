@@ -25,15 +25,13 @@
 //! ```
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
 
 use crate::harness;
 use crate::process::{self, DEADLINE};
@@ -47,7 +45,6 @@ pub struct Lab {
     took: Duration,
     /// The number of the newest user; held while one is made, because the password file has one lock.
     users: Mutex<u32>,
-    _dir: TempDir,
 }
 
 /// A user inside with a running user manager.
@@ -94,24 +91,20 @@ impl Lab {
         }
 
         let began = Instant::now();
-        let dir = tempfile::tempdir().unwrap();
-        let errors = dir.path().join("errors");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/boot.sh");
-        let root = dir.path().join("root");
-        fs::create_dir(&root).unwrap();
         let mut boot = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "--", "sh", script])
-            .arg(&root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(&errors).unwrap())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(boot.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Ok(init) = line.trim().parse() else {
             let status = boot.wait().unwrap();
-            let said = fs::read_to_string(&errors).unwrap_or_default();
+            let mut said = String::new();
+            boot.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             let last = said.lines().last().unwrap_or("unshare is not permitted").to_owned();
             // Without a line of the script's own it is the namespaces that are refused.
             assert!(
@@ -120,7 +113,7 @@ impl Lab {
             );
             return Err(last);
         };
-        let mut lab = Self { init, boot, took: Duration::ZERO, users: Mutex::new(4200), _dir: dir };
+        let mut lab = Self { init, boot, took: Duration::ZERO, users: Mutex::new(4200) };
         lab.until("the system is up", || {
             lab.command("systemctl").arg("is-system-running").output().unwrap().stdout == b"running\n"
         });

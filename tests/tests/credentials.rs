@@ -29,30 +29,24 @@ fn allow(env: &Env, unit: &str, names: &[&str]) -> Value {
     env.post("/credentials", &json!({ "unit": unit, "secrets": names })).expect(200)
 }
 
-/// What the audit log has about loading, oldest first: outcome, refusal, unit and names. Refusals are written a little
-/// later than they happen.
-fn loads(env: &Env) -> Vec<(String, Option<String>, Option<String>, Vec<String>)> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+/// What the audit log has about loading, oldest first. Refusals are written a little later than they happen.
+fn loads(env: &Env) -> Vec<Value> {
     let entries = env.get("/audit?limit=1000").expect(200)["entries"].as_array().unwrap().clone();
     entries
         .iter()
         .filter(|entry| entry["action"] == "credential_load")
-        .map(|entry| {
-            let names = entry["names"].as_array().cloned().unwrap_or_default();
-            let names = names.iter().filter_map(&text).collect();
-            (text(&entry["outcome"]).unwrap(), text(&entry["refusal"]), text(&entry["command"]), names)
-        })
+        .map(|entry| load(entry["refusal"].as_str(), entry["command"].as_str(), entry["names"].as_array()))
         .collect()
+}
+
+/// What an entry about loading says: why it was refused if it was, the unit, and the names.
+fn load(refusal: Option<&str>, unit: Option<&str>, names: Option<&Vec<Value>>) -> Value {
+    json!([refusal, unit, names.cloned().unwrap_or_default()])
 }
 
 #[track_caller]
 fn assert_noted(env: &Env, refusal: &str, unit: Option<&str>, name: Option<&str>) {
-    let wanted = (
-        "denied".to_owned(),
-        Some(refusal.to_owned()),
-        unit.map(str::to_owned),
-        name.map(str::to_owned).into_iter().collect::<Vec<_>>(),
-    );
+    let wanted = load(Some(refusal), unit, Some(&name.into_iter().map(Value::from).collect()));
     let end = Instant::now() + process::DEADLINE;
     while !loads(env).contains(&wanted) {
         assert!(Instant::now() < end, "{wanted:?} is not among {:?}", loads(env));
@@ -75,8 +69,7 @@ fn a_granted_unit_gets_the_whole_value_byte_for_byte() {
     }
     let noted = loads(&env);
     assert_eq!(noted.len(), 8, "{noted:?}");
-    let first = ("ok".to_owned(), None, Some("web.service".to_owned()), vec!["EXACT".to_owned()]);
-    assert_eq!(noted[0], first);
+    assert_eq!(noted[0], load(None, Some("web.service"), Some(&vec!["EXACT".into()])));
     let entries = env.get("/audit?limit=1000").expect(200)["entries"].as_array().unwrap().clone();
     let caller = &entries.iter().find(|entry| entry["action"] == "credential_load").unwrap()["caller"];
     assert_eq!((&caller["unit"], &caller["token"]), (&json!("web.service"), &json!("credential")));

@@ -113,3 +113,25 @@ fn a_credential_unlocks_at_start_but_not_after_a_lock() {
     let answer = env.post("/vault/unlock", &json!({ "credential": true }));
     answer.expect_invalid(&json!(["body", "credential"]), "value_error");
 }
+
+#[test]
+fn a_key_file_from_the_settings_unlocks_at_start_but_not_after_a_lock() {
+    let mut env = Env::new(programs!());
+    let key = env.private_file("key", [7; 32]);
+    env.settings(&format!("{CHEAP_KDF}[unlock_at_start]\nkey_file = \"{}\"\n", key.display()));
+    env.start();
+    env.post("/vault/init", &json!({ "key_file": key })).expect(201);
+    env.store("A", "one");
+    env.stop();
+    env.start();
+    assert_eq!(env.value("A"), "one");
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(env.state(), "locked");
+    env.stop();
+
+    // A key that cannot be read does not keep the daemon from serving.
+    fs::remove_file(&key).unwrap();
+    env.start();
+    assert_eq!(env.state(), "locked");
+    assert!(env.log().contains("the key for the start does not unlock"));
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AutoLock, Credentials, Error, Kdf, Limits};
+use super::{AutoLock, Credentials, Error, Kdf, Limits, StartKey};
 
 /// No settings file is larger.
 pub(super) const LIMIT: u64 = 64 * 1024;
@@ -21,6 +21,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) credentials: Credentials,
     pub(super) key_providers: BTreeMap<String, Vec<String>>,
+    pub(super) unlock_at_start: Option<StartKey>,
 }
 
 type Number = Option<Spanned<u64>>;
@@ -33,6 +34,7 @@ struct Tables {
     limits: LimitsTable,
     credentials: CredentialsTable,
     key_providers: BTreeMap<Spanned<String>, KeyProviderTable>,
+    unlock_at_start: Option<Spanned<UnlockAtStartTable>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +63,13 @@ struct CredentialsTable {
 #[serde(deny_unknown_fields)]
 struct KeyProviderTable {
     argv: Spanned<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct UnlockAtStartTable {
+    key_file: Option<PathBuf>,
+    key_provider: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +119,20 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
         key_providers.insert(name.into_inner(), argv.into_inner());
     }
 
+    let mut unlock_at_start = None;
+    if let Some(table) = tables.unlock_at_start {
+        let start = table.span().start;
+        let UnlockAtStartTable { key_file, key_provider } = table.into_inner();
+        unlock_at_start = Some(match (key_file, key_provider) {
+            (Some(path), None) if path.is_absolute() => StartKey::File(path),
+            (None, Some(name)) if key_providers.contains_key(&name) => StartKey::Provider(name),
+            _ => {
+                let message = "unlock_at_start takes either the absolute path of a key_file, or a key_provider of this file";
+                return Err(at(start, message.to_owned()));
+            }
+        });
+    }
+
     let usual = Limits::default();
     Ok(Settings {
         key_providers,
@@ -117,6 +140,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
             socket: tables.credentials.socket.unwrap_or(true),
             system_manager: tables.credentials.system_manager,
         },
+        unlock_at_start,
         auto_lock: AutoLock {
             idle: seconds(tables.auto_lock.idle_seconds, 900, 0..=31_536_000)?,
             max: seconds(tables.auto_lock.max_seconds, 28_800, 0..=31_536_000)?,

@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Credentials,
     /// Commands that print a key, by name.
     pub(crate) key_providers: BTreeMap<String, Vec<String>>,
+    /// The key that opens the vault when the daemon starts, if systemd hands over no credential.
+    pub(crate) unlock_at_start: Option<StartKey>,
 }
 
 impl Config {
@@ -45,6 +47,15 @@ impl Config {
     pub(crate) fn token_path(&self, socket: &Path) -> PathBuf {
         self.token_file.clone().unwrap_or_else(|| socket.with_file_name("token"))
     }
+}
+
+/// A key that the settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StartKey {
+    /// The key file at this path.
+    File(PathBuf),
+    /// What the key provider command of this name prints.
+    Provider(String),
 }
 
 /// When the vault locks by itself; zero is never.
@@ -231,6 +242,7 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
             .filter(|path| path.exists()),
         key_providers: settings.key_providers,
         credentials: settings.credentials,
+        unlock_at_start: settings.unlock_at_start,
     })
 }
 

@@ -59,6 +59,19 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.auto_lock.max.as_secs(), 28_800);
     assert_eq!(config.kdf, Kdf { memory_kib: 65_536, passes: 3, lanes: 1 });
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.credentials, Credentials { socket: true, system_manager: false });
+}
+
+#[test]
+fn units_are_served_as_the_file_says() {
+    let read = |text: &str| Machine::new().settings(text).read(&[]);
+    let config = read("[credentials]\nsocket = false\nsystem_manager = true\n").unwrap();
+    assert_eq!(config.credentials, Credentials { socket: false, system_manager: true });
+    let config = read("[credentials]\nsystem_manager = true\n").unwrap();
+    assert_eq!(config.credentials, Credentials { socket: true, system_manager: true });
+    for bad in ["[credentials]\nsockets = true\n", "[credentials]\nsocket = 1\n"] {
+        assert!(matches!(read(bad), Err(Error::Line { line: 2, .. })), "{bad}");
+    }
 }
 
 #[test]
@@ -112,6 +125,23 @@ fn the_file_sets_numbers_and_another_file_can_be_named() {
     assert_eq!(config.auto_lock.idle.as_secs(), 900);
     let absent = machine.read(&["--config", "/nowhere/x.toml"]).unwrap_err();
     assert!(matches!(absent, Error::Absent(_)));
+}
+
+#[test]
+fn the_key_for_the_start_is_one_that_can_be_found() {
+    let read = |text: &str| Machine::new().settings(text).read(&[]);
+    let file = read("[unlock_at_start]\nkey_file = \"/media/key\"").unwrap();
+    assert_eq!(file.unlock_at_start, Some(StartKey::File("/media/key".into())));
+    let provider = "[key_providers.tpm]\nargv = [\"/bin/tpm\"]\n[unlock_at_start]\nkey_provider = \"tpm\"";
+    assert_eq!(read(provider).unwrap().unlock_at_start, Some(StartKey::Provider("tpm".to_owned())));
+    for text in [
+        "[unlock_at_start]\n",
+        "[unlock_at_start]\nkey_file = \"key\"",
+        "[unlock_at_start]\nkey_provider = \"tpm\"",
+        &format!("{provider}\nkey_file = \"/media/key\""),
+    ] {
+        assert!(matches!(read(text), Err(Error::Line { .. })), "{text}");
+    }
 }
 
 #[test]

@@ -1,13 +1,8 @@
-<<<<<<< ours
-//! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that order,
-//! so that no handler can forget one. It knows nothing of HTTP.
-=======
 //! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that
 //! order, so that no handler can forget one. It knows nothing of HTTP.
->>>>>>> theirs
 //!
-//! The operations are in [`secrets`], [`grants`], [`access`] and [`custody`]. Reads are served from what the vault's thread has
-//! published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
+//! The operations are in [`secrets`], [`grants`], [`access`] and [`custody`]. Reads are served from what the vault's
+//! thread has published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
 //! [`batch`].
 
 mod access;

@@ -6,7 +6,7 @@ use secretsd_tests::lab::{Lab, User};
 use secretsd_tests::unit::REFUSAL;
 use serde_json::Value;
 
-use crate::support::{init, installed, main_pid, user};
+use crate::support::{init, installed, main_pid, state, user};
 
 /// How systemd says that a unit got no credential.
 const CREDENTIALS: &str = "243";
@@ -77,7 +77,7 @@ fn a_unit_loads_what_it_was_granted_and_nothing_else() {
     assert_eq!(copied(&user, "web.service", "LARGEST"), largest.as_bytes());
     let loads = loads(&user);
     // How many of the lines ask anew is systemd's affair.
-    assert!(loads.len() >= 2 && loads.len() % 2 == 0, "{loads:?}");
+    assert!(loads.len() >= 2 && loads.len().is_multiple_of(2), "{loads:?}");
     for load in &loads {
         assert_eq!(
             (&load["command"], &load["caller"]["unit"]),
@@ -138,6 +138,25 @@ fn a_locked_vault_and_a_daemon_that_does_not_run_yet_fail_the_unit_at_once() {
     user.systemctl(&["start", "web.service"]);
     assert_eq!(copied(&user, "web.service", "A"), b"value-of-a");
     assert!(user.journal("secretsd.service").contains("the vault is locked"));
+}
+
+#[test]
+fn the_daemon_goes_on_without_the_socket_that_units_load_from() {
+    let Some(lab) = installed("the_daemon_goes_on_without_the_socket_that_units_load_from") else { return };
+    let user = with_vault(lab, "minimal");
+    let pid = main_pid(&user);
+    user.systemctl(&["stop", "secretsd-credentials.socket"]);
+    assert_eq!((main_pid(&user), state(&user).as_str()), (pid, "unlocked"));
+    assert!(!lab.path(user.runtime_dir()).join("secretsd/credentials.sock").exists());
+    store(&user, "A", "value-of-a");
+    user.run("secretctl", &["credential", "allow", "web.service", "A"]);
+    unit(&user, "web.service", &["A"], "");
+    assert_fails(&user, "web.service");
+    // From the next start on there is one again, whoever makes it.
+    user.systemctl(&["restart", "secretsd.service"]);
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    user.systemctl(&["start", "web.service"]);
+    assert_eq!(copied(&user, "web.service", "A"), b"value-of-a");
 }
 
 #[test]

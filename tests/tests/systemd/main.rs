@@ -2,7 +2,10 @@
 
 mod activation;
 mod credentials;
+mod deb;
+mod install;
 mod lab;
 mod sandbox;
+mod start;
 mod support;
 mod units;

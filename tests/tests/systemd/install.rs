@@ -1,0 +1,120 @@
+//! `install.sh`, which is what `make install` and `make uninstall` run: below a directory that becomes a package, and
+//! for a user of the lab.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use secretsd_tests::{process, programs};
+
+use crate::support::{SOURCE, init, installed, main_pid, repository, settings, state};
+
+/// Runs the script outside the lab.
+fn script(destdir: &Path, prefix: &str, home: &Path, arguments: &[&str]) {
+    let mut command = Command::new(repository().join("install.sh"));
+    command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.env("HOME", home).env("DESTDIR", destdir).env("PREFIX", prefix);
+    let (_, output) = process::run(&mut command, b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Every file below a directory.
+fn files(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { _ = found.insert(path) }
+    }
+    found
+}
+
+/// The directory with the programs that are tested.
+fn built() -> &'static str {
+    Path::new(programs!().daemon).parent().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn with_destdir_everything_goes_there_and_comes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    for (prefix, units) in [
+        ("/usr", "/usr/lib/systemd/user"),
+        ("/opt/a+b%c", "/opt/a+b%c/lib/systemd/user"),
+        ("/home/me/.local", "/home/me/.local/share/systemd/user"),
+    ] {
+        let destdir = dir.path().join("package");
+        fs::create_dir(&destdir).unwrap();
+        script(&destdir, prefix, "/home/me".as_ref(), &["install", built()]);
+        let at = |path: &str| destdir.join(path.strip_prefix('/').unwrap());
+        let mode = |path: &str| fs::metadata(at(path)).unwrap().permissions().mode() & 0o7777;
+        for program in ["secretsd", "secretctl"] {
+            assert_eq!(mode(&format!("{prefix}/bin/{program}")), 0o755);
+        }
+        for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
+            let name = unit.unwrap().file_name().into_string().unwrap();
+            assert_eq!(mode(&format!("{units}/{name}")), 0o644);
+        }
+        let service = fs::read_to_string(at(&format!("{units}/secretsd.service"))).unwrap();
+        let start = format!("ExecStart={}/bin/secretsd", prefix.replace('%', "%%"));
+        assert!(service.lines().any(|line| line == start), "{service}");
+
+        // What is not ours stays.
+        fs::write(at(&format!("{prefix}/bin/other")), "").unwrap();
+        script(&destdir, prefix, "/home/me".as_ref(), &["uninstall"]);
+        assert_eq!(files(&destdir), BTreeSet::from([at(&format!("{prefix}/bin/other"))]));
+        fs::remove_dir_all(&destdir).unwrap();
+    }
+}
+
+#[test]
+fn a_prefix_that_would_spoil_a_unit_is_refused() {
+    for prefix in ["/usr local", "usr", "/usr\"", "/usr|x", "/usr\nX=1"] {
+        let mut command = Command::new(repository().join("install.sh"));
+        let (_, output) = process::run(command.args(["install", built()]).env("PREFIX", prefix), b"");
+        assert_eq!(output.status.code(), Some(2), "{prefix}");
+    }
+}
+
+#[test]
+fn a_user_installs_uses_upgrades_and_uninstalls() {
+    let Some(lab) = installed("a_user_installs_uses_upgrades_and_uninstalls") else { return };
+    let user = lab.user("owner");
+    settings(&user, "");
+    let run = |arguments: &[&str]| user.run(&format!("{SOURCE}/install.sh"), arguments);
+    let programs = format!("{SOURCE}/programs");
+    let own = format!("{}/.local/bin/secretctl", user.home());
+
+    // A daemon that the client has started keeps its vault and its socket.
+    user.run("secretctl", &["--socket", &format!("{}/other/s.sock", user.runtime_dir()), "status"]);
+    let said = run(&["install", &programs]);
+    assert!(said.contains("a daemon that systemd did not start has the vault"), "{said}");
+    assert_ne!(user.property("secretsd.socket", "ActiveState"), "active");
+    let pid = user.run("cat", &[".local/share/secretsd/vault.lock"]);
+    user.run("kill", &[pid.trim()]);
+    lab.until("it has ended", || {
+        !user.command("kill").args(["-0", pid.trim()]).output().unwrap().status.success()
+    });
+
+    run(&["install", &programs]);
+    assert_eq!(user.property("secretsd.socket", "ActiveState"), "active");
+    assert_eq!(user.property("secretsd.socket", "UnitFileState"), "enabled");
+    init(&user);
+    user.run(&own, &["status"]);
+    let pid = main_pid(&user);
+    let program = lab.run("readlink", &[&format!("/proc/{pid}/exe")]);
+    assert_eq!(program.trim(), format!("{}/.local/bin/secretsd", user.home()));
+
+    let said = run(&["install", &programs]);
+    assert!(said.contains("secretsd runs on as it was"), "{said}");
+    assert_eq!((main_pid(&user), state(&user).as_str()), (pid, "unlocked"));
+
+    run(&["uninstall"]);
+    assert!(!lab.path(format!("/proc/{pid}")).exists(), "the daemon still runs");
+    for gone in [".local/bin/secretsd", ".local/bin/secretctl", ".local/share/systemd/user/secretsd.socket"] {
+        assert!(!lab.path(user.home()).join(gone).exists(), "{gone}");
+    }
+    let wants = lab.path(user.home()).join(".config/systemd/user/sockets.target.wants/secretsd.socket");
+    assert!(fs::symlink_metadata(wants).is_err(), "it is still enabled");
+    assert!(lab.path(user.home()).join(".local/share/secretsd/vault.db").exists(), "the vault is gone");
+}
