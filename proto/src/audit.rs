@@ -7,6 +7,7 @@ use crate::{SecretName, Timestamp};
 
 /// Answer of `GET /audit`, newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditList {
     /// The entries.
     pub entries: Vec<AuditEntry>,
@@ -14,6 +15,7 @@ pub struct AuditList {
 
 /// What happened, by whom, to which secrets. Never a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// Counts from 1 without gaps.
     pub sequence: u64,
@@ -41,6 +43,7 @@ pub struct AuditEntry {
 
 /// Who asked: facts about the peer of the socket at the time it connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditCaller {
     /// The user.
     pub uid: u32,
@@ -61,6 +64,7 @@ pub struct AuditCaller {
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
     /// The vault was made.
@@ -123,6 +127,7 @@ impl AuditAction {
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOutcome {
     /// Done.

@@ -14,6 +14,8 @@
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
 //! - [`audit`]: entries of the audit log
+//!
+//! With the feature `openapi` each type has a JSON Schema, from which the tests write the API's description.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +25,8 @@ pub mod invalid;
 pub mod name;
 pub mod provider;
 pub mod reveal;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod secret;
 pub mod selector;
 pub mod sensitive;

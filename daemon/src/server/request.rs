@@ -66,7 +66,7 @@ impl Server {
         let sender = strict::check(head)?;
         refuse_browsers(&sender)?;
         let target = match target {
-            Target::Open(open) => return open.serve(body, limits).await,
+            Target::Open(open) => return open.serve(head, body, limits).await,
             Target::Guarded(target) => target,
         };
         match auth.identify(&sender, peer) {
