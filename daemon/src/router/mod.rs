@@ -167,7 +167,7 @@ pub(crate) async fn ignore(body: Incoming, limits: &Limits) -> Result<(), Failur
     if body.is_end_stream() {
         return Ok(());
     }
-    body::receive(body, limits).await.map(drop)
+    body::discard(body, limits).await
 }
 
 /// Makes the typed request, calls the handler, and writes its reply: what every route does.
