@@ -108,7 +108,7 @@ fn a_crowd_of_slow_peers_holds_nobody_up_and_leaves_nothing_behind() {
     let (mut most, mut waits, mut connections) = (memory, Vec::new(), 0);
     let groups = if soak() { 10 } else { 1 };
     for _ in 0..groups {
-        let kinds = ["header", "body", "idle"].into_iter().cycle().take(PROCESSES);
+        let kinds = ["header", "body", "owner", "idle"].into_iter().cycle().take(PROCESSES);
         let mut peers: Vec<Peer> = kinds.map(|kind| Peer::start(&env, kind, EACH)).collect();
         for peer in &mut peers {
             let (taken, refused) = peer.settled();

@@ -12,6 +12,7 @@ use hyper::header::CONTENT_TYPE;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::Failure;
@@ -19,6 +20,12 @@ use crate::config::Limits;
 
 /// How many times the limit is read and thrown away, so that an honest caller gets to read why it was refused.
 const PATIENCE: usize = 4;
+
+/// Bodies that may be larger than this …
+const SMALL: usize = 16 * 1024;
+/// … are received from so many callers at once: those who keep theirs half sent hold no more memory than that, and
+/// only each other up.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(24);
 
 /// Receives a whole body.
 pub(super) async fn receive<B>(body: B, limits: &Limits) -> Result<Zeroizing<Vec<u8>>, Failure>
@@ -28,9 +35,22 @@ where
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
     let capacity = announced.unwrap_or(limits.body_bytes).min(limits.body_bytes);
+    let _place = if capacity > SMALL { Some(place(limits).await?) } else { None };
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     read(body, limits, |data| bytes.extend_from_slice(data)).await?;
     Ok(bytes)
+}
+
+/// A place for a large body, as soon as there is one.
+async fn place(limits: &Limits) -> Result<SemaphorePermit<'static>, Failure> {
+    match tokio::time::timeout(limits.body, LARGE_BODIES.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        // It is never closed; somebody holds all places.
+        Ok(Err(_)) | Err(_) => {
+            let detail = "Too many large bodies are on their way; wait until they are there";
+            Err(Failure::rate_limit(1, detail).closing())
+        }
+    }
 }
 
 /// Receives a whole body that nobody wants, and keeps none of it: who has no token costs no memory.

@@ -1,6 +1,7 @@
 //! The API's description: written from the routes and the wire types, committed, served, and true.
 
 mod document;
+mod errors;
 mod operations;
 mod schemathesis;
 
