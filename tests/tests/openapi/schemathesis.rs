@@ -54,7 +54,7 @@ fn run(program: &Path, examples: u32, with_token: bool) -> Report {
     let output = File::create(env.path("output")).unwrap();
     command.stderr(output.try_clone().unwrap()).stdout(output);
     let mut child = command.arg(repository().join("daemon/openapi.json")).spawn().unwrap();
-    let status = process::wait(&mut child, Duration::from_secs(if soak() { 3_600 } else { 600 }));
+    let status = process::wait(&mut child, Duration::from_secs(if soak() { 3_600 } else { 1_200 }));
     let said = fs::read_to_string(env.path("output")).unwrap();
     assert!(status.success(), "schemathesis has findings:\n{said}");
     serde_json::from_slice(&fs::read(env.path("report.json")).unwrap()).unwrap()
