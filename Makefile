@@ -6,18 +6,24 @@ DESTDIR ?=
 # Where cargo puts what it builds; a variable of the caller's wins, as it does for cargo.
 TARGET = $${CARGO_TARGET_DIR:-target}
 
-.PHONY: demo test soak lint fuzz build install uninstall deb
+.PHONY: demo test soak openapi lint fuzz build install uninstall deb
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
 	tests/demo.sh "$(TARGET)/release"
 
+# schemathesis is fetched into the target directory; without a network its tests say that they are skipped.
 test:
+	-tests/tests/openapi/install.sh
 	cargo test --workspace --locked
 
-# The tests against kills, failing disks and edited files in their long form.
+# The tests against kills, failing disks, edited files, crowds and odd requests in their long form.
 soak:
-	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper
+	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi
+
+# Writes the API's description anew, after a route or a wire type has changed.
+openapi:
+	RENEW=1 cargo test --package secretsd-tests --locked --test openapi the_committed
 
 lint:
 	cargo fmt --all --check

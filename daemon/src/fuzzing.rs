@@ -7,6 +7,7 @@ use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal::{self, Place};
 
 pub use crate::router::fuzzing::json_body;
+pub use crate::server::fuzzing::HttpService;
 pub use crate::vault::fuzzing::{slot_params, vault_image};
 
 /// What was not sealed does not open; what was opens as it was, and not once a bit of it is another.

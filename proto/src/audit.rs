@@ -7,6 +7,7 @@ use crate::{SecretName, Timestamp};
 
 /// Answer of `GET /audit`, newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditList {
     /// The entries.
     pub entries: Vec<AuditEntry>,
@@ -24,6 +25,7 @@ pub struct AuditVerified {
 
 /// What happened, by whom, to which secrets. Never a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// Counts from 1 without gaps.
     pub sequence: u64,
@@ -79,6 +81,7 @@ const fn is_zero(number: &u64) -> bool {
 /// Who asked. All but uid and token are facts for people, which no decision rests on: of the process that connected, as
 /// it was when something was written about it for the first time. What it says of itself is made safe to print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditCaller {
     /// The user.
     pub uid: u32,
@@ -99,6 +102,7 @@ pub struct AuditCaller {
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
     /// The vault was made.
@@ -200,6 +204,7 @@ impl AuditAction {
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOutcome {
     /// Done.

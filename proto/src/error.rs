@@ -8,6 +8,7 @@ use crate::invalid::{FieldErrorType, Invalid};
 
 /// The stable, machine-readable type of an error. Each belongs to exactly one status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorType {
     /// 400: the request is not one the daemon can read.
@@ -88,6 +89,7 @@ impl ErrorType {
 
 /// The error envelope: `{"code", "detail", "type", "errors"?}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// The HTTP status code, again.
     pub code: u16,
@@ -110,6 +112,7 @@ impl ErrorBody {
 
 /// One field at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct FieldError {
     /// Where: `["body", "name"]`, `["path", "id"]`, `["query", "name"]`, `["body", "secrets", 2]`.
     pub loc: Vec<Loc>,
@@ -129,6 +132,7 @@ impl FieldError {
 
 /// One step of a field's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Loc {
     /// A position in a list.

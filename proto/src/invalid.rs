@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The machine-readable kind of a field error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FieldErrorType {
     /// A required field is absent, or a named secret does not exist.

@@ -16,6 +16,8 @@
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`token`]: access tokens, their form, and the operations on `/tokens`
+//!
+//! With the feature `openapi` each type has a JSON Schema, from which the tests write the API's description.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +28,8 @@ pub mod invalid;
 pub mod name;
 pub mod provider;
 pub mod reveal;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod secret;
 pub mod selector;
 pub mod sensitive;

@@ -8,6 +8,7 @@ use crate::invalid::{FieldErrorType, Invalid};
 
 /// A secret's name: `^[A-Za-z_][A-Za-z0-9_]*$`, 1–255 characters, kept in upper case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[A-Za-z_][A-Za-z0-9_]*$", "minLength" = 1, "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct SecretName(String);
 

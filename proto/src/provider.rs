@@ -8,6 +8,7 @@ use crate::invalid::{FieldErrorType, Invalid};
 
 /// A provider's name: `^[a-z0-9][a-z0-9_-]{0,63}$`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[a-z0-9][a-z0-9_-]*$", "minLength" = 1, "maxLength" = 64)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Provider(String);
 

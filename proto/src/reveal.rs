@@ -8,8 +8,10 @@ use crate::{SecretName, SecretValue, Selector};
 
 /// Body of a reveal. All or nothing: one exact name that is missing fails the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct RevealRequest {
     /// Which secrets; 1–1,000 selectors, answered in order of first appearance, each secret once.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 1000)))]
     pub secrets: Vec<Selector>,
     /// What for, in a word; goes to the audit log.
     pub purpose: Purpose,
@@ -28,6 +30,7 @@ impl RevealRequest {
 
 /// What a value is wanted for: `^[a-z][a-z0-9-]{0,63}$`, like `run`, `get`, `inject`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[a-z][a-z0-9-]*$", "minLength" = 1, "maxLength" = 64)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Purpose(String);
 
@@ -66,6 +69,7 @@ impl From<Purpose> for String {
 
 /// A line for people in the audit log or in a note: 1–1,000 bytes, no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[^\u0000-\u001f\u007f-\u009f]*$", "minLength" = 1, "maxLength" = 1000)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Remark(String);
 
@@ -106,6 +110,7 @@ impl From<Remark> for String {
 
 /// Answer of a reveal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct RevealReply {
     /// The secrets with their values.
     pub secrets: Vec<RevealedSecret>,
@@ -113,6 +118,7 @@ pub struct RevealReply {
 
 /// One secret with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct RevealedSecret {
     /// The secret's id.
     pub id: Uuid,

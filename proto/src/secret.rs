@@ -8,6 +8,7 @@ use crate::{Provider, SecretName, SecretValue, Timestamp};
 
 /// What the API tells about a secret: exactly these six fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Secret {
     /// The secret's id, for ever.
     pub id: Uuid,
@@ -25,6 +26,7 @@ pub struct Secret {
 
 /// A secret as `?view=full` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct SecretDetail {
     /// The six fields.
     #[serde(flatten)]
@@ -43,6 +45,7 @@ pub struct SecretDetail {
 
 /// A rough size of a value: enough to tell a token from a certificate, too little to help a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SizeClass {
     /// Up to 1 KiB.
@@ -55,6 +58,7 @@ pub enum SizeClass {
 
 /// Answer of `GET /user/secrets`, ordered by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "{T}List"))]
 pub struct SecretList<T = Secret> {
     /// The secrets.
     pub secrets: Vec<T>,
@@ -64,6 +68,7 @@ pub struct SecretList<T = Secret> {
 
 /// Body of `POST /user/secrets`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct CreateSecret {
     /// The new secret's name.
     pub name: SecretName,
@@ -76,6 +81,7 @@ pub struct CreateSecret {
 
 /// Body of `PUT /user/secrets/{id}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct UpdateSecret {
     /// The new value.
     pub value: SecretValue,
@@ -83,23 +89,29 @@ pub struct UpdateSecret {
 
 /// Body of `PATCH /user/secrets/{id}`: what is absent stays; `null` clears what may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct PatchSecret {
     /// A new name.
+    #[cfg_attr(feature = "openapi", schemars(with = "SecretName"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<SecretName>,
     /// A new provider, or none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Provider>"))]
     pub provider: Option<Option<Provider>>,
     /// A new note, or none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Remark>"))]
     pub note: Option<Option<Remark>>,
     /// A new expiry, or none.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Timestamp>"))]
     pub expires_at: Option<Option<Timestamp>>,
 }
 
 /// Answer of `GET /user/secrets/{id}/versions`, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct VersionList {
     /// The versions of the value that are kept, the present one included; at most 10.
     pub versions: Vec<SecretVersion>,
@@ -107,6 +119,7 @@ pub struct VersionList {
 
 /// One version of a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct SecretVersion {
     /// The secret's version in which this value was stored. Changes of metadata count too, so there may be gaps.
     pub version: u64,
@@ -120,13 +133,16 @@ pub struct SecretVersion {
 
 /// Body of `POST /user/secrets/{id}/rollback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct RollbackRequest {
     /// A version that `versions` lists; its value becomes the present one, as a new version.
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 9_007_199_254_740_991_u64)))]
     pub version: u64,
 }
 
 /// Answer of `GET /user/secrets/trash`, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TrashList {
     /// The deleted secrets.
     pub secrets: Vec<TrashedSecret>,
@@ -136,6 +152,7 @@ pub struct TrashList {
 
 /// A deleted secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TrashedSecret {
     /// The six fields.
     #[serde(flatten)]
@@ -148,6 +165,7 @@ pub struct TrashedSecret {
 
 /// Body of `POST /user/secrets/preset`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct CreateFromPreset {
     /// A provider that the presets list.
     pub provider: Provider,
@@ -157,6 +175,7 @@ pub struct CreateFromPreset {
 
 /// Answer of `GET /user/secrets/presets`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct PresetList {
     /// The presets, ordered by provider.
     pub presets: Vec<Preset>,
@@ -164,6 +183,7 @@ pub struct PresetList {
 
 /// A well-known provider and the variable its tools read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Preset {
     /// The provider.
     pub provider: Provider,

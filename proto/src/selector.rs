@@ -10,6 +10,7 @@ use crate::name::SecretName;
 
 /// A glob over names: letters, digits, `_`, with `*`, `?` and `[…]`; 1–255 characters, kept in upper case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^([A-Za-z0-9_*?]|\[[!^]?[A-Za-z0-9_-]+\])+$", "minLength" = 1, "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Glob(String);
 

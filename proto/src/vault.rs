@@ -8,6 +8,7 @@ use crate::{SensitiveString, Timestamp};
 
 /// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct VaultStatus {
     /// Whether the vault can be used.
     pub state: VaultState,
@@ -33,6 +34,7 @@ pub struct VaultStatus {
 
 /// Whether the vault can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VaultState {
     /// There is no vault yet.
@@ -45,6 +47,7 @@ pub enum VaultState {
 
 /// When the vault locks by itself; 0 means never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AutoLock {
     /// After this many seconds without a reveal or write.
     pub idle_seconds: u64,
@@ -57,6 +60,7 @@ pub struct AutoLock {
 
 /// Whether keys are kept out of swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryLock {
     /// The pages that hold keys are locked in memory.
@@ -67,6 +71,7 @@ pub enum MemoryLock {
 
 /// Body of `POST /vault/init`: exactly one key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields, transform = crate::schema::one_key))]
 pub struct InitRequest {
     /// A passphrase, 1–1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +89,7 @@ pub struct InitRequest {
 
 /// Answer of `POST /vault/init`; the vault is then unlocked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct InitReply {
     /// Opens the vault when the passphrase is lost. Shown this once.
     pub recovery_key: SensitiveString,
@@ -91,6 +97,7 @@ pub struct InitReply {
 
 /// Body of `POST /vault/unlock`: exactly one key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields, transform = crate::schema::one_key_or_recovery))]
 pub struct UnlockRequest {
     /// The passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +118,7 @@ pub struct UnlockRequest {
 
 /// Body of `POST /vault/verify`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct VerifyRequest {
     /// Take the vault as it is, although it is older than its rollback guard.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -119,6 +127,7 @@ pub struct VerifyRequest {
 
 /// Answer of `POST /vault/verify`: what was read and found authentic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct VerifyReply {
     /// Secrets outside the trash.
     pub secrets: u64,
@@ -136,6 +145,7 @@ pub struct VerifyReply {
 
 /// What opens a key slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// A passphrase.
@@ -152,6 +162,7 @@ pub enum KeyKind {
 
 /// A key slot, without its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyInfo {
     /// The slot's id.
     pub id: Uuid,
@@ -163,6 +174,7 @@ pub struct KeyInfo {
 
 /// Answer of `GET /vault/keys`, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyList {
     /// The key slots.
     pub keys: Vec<KeyInfo>,
@@ -170,6 +182,7 @@ pub struct KeyList {
 
 /// Body of `POST /vault/keys`: exactly one key, or `recovery`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields, transform = crate::schema::one_key_or_fresh))]
 pub struct AddKeyRequest {
     /// A passphrase, 1–1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +206,7 @@ pub struct AddKeyRequest {
 
 /// Answer of `POST /vault/keys`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AddKeyReply {
     /// The new slot.
     #[serde(flatten)]
@@ -204,6 +218,7 @@ pub struct AddKeyReply {
 
 /// Answer of `POST /vault/rotate`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct RotateReply {
     /// A fresh recovery key: the old one no longer opens the vault. Shown this once.
     pub recovery_key: SensitiveString,

@@ -1,10 +1,14 @@
 //! Every error that the API documents, provoked through the socket, and that none gives back what was sent.
 
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use secretsd_tests::env::PASSPHRASE;
+use secrets_proto::ErrorType;
+use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::http::{Request, raw, raw_and_finish};
 use secretsd_tests::{Answer, Env, canary, programs};
 use serde_json::{Value, json};
@@ -401,6 +405,38 @@ fn ids_and_queries_are_checked() {
 }
 
 #[test]
+fn numbers_are_checked() {
+    let env = Env::unlocked(programs!());
+    let id = env.store("A", "x")["id"].as_str().unwrap().to_owned();
+    let rollback = |version: &str| {
+        env.request("POST", &format!("/user/secrets/{id}/rollback"))
+            .text("application/json", &format!("{{\"version\":{version}}}"))
+            .send()
+    };
+    for version in [
+        "0",
+        "-1",
+        "0.0",
+        "-1.0",
+        "1.5",
+        "1e300",
+        "18446744073709551615",
+        "18446744073709551616",
+        "9007199254740992",
+    ] {
+        rollback(version).expect_invalid(&json!(["body", "version"]), "int_parsing");
+    }
+    for version in ["\"1\"", "null", "true", "[1]"] {
+        rollback(version).expect_invalid(&json!(["body", "version"]), "int_type");
+    }
+    rollback("9007199254740991").expect_error(404, "not_found_error");
+    // JSON does not tell 1.0 from 1.
+    for version in ["1", "1.0", "10e-1"] {
+        rollback(version).expect(200);
+    }
+}
+
+#[test]
 fn presets_and_keys_are_checked() {
     let env = Env::started(programs!());
     for body in [
@@ -473,6 +509,82 @@ fn guessing_tokens_is_429_and_a_good_token_still_works() {
     let after: u64 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=10).contains(&after), "{after}");
     env.get("/vault").expect(200);
+}
+
+#[test]
+fn more_unlocks_than_wait_at_once_are_429_and_the_others_are_answered() {
+    let env = Env::unlocked(programs!());
+    env.request("POST", "/vault/lock").send().expect(200);
+    let unlock = || env.post("/vault/unlock", &json!({ "passphrase": "wrong" }));
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..24).map(|_| scope.spawn(unlock)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let (limited, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 429);
+    assert!(!limited.is_empty() && others.len() >= 8, "{} of 24 were limited", limited.len());
+    for answer in limited {
+        answer.expect_error(429, "rate_limit_error");
+        assert_eq!(answer.header("retry-after"), Some("2"));
+    }
+    for answer in others {
+        answer.expect_error(403, "wrong_key_error");
+    }
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+}
+
+/// Each type of error that a request can provoke, with its cause. What is missing says where it is.
+#[test]
+fn every_type_of_error_has_a_real_cause() {
+    let mut env = Env::new(programs!());
+    let settings = "[key_providers.failing]\nargv = [\"/bin/false\"]\n[key_providers.hanging]\nargv = [\"/usr/bin/tail\", \"-f\", \"/dev/null\"]\n";
+    env.settings(&format!("{CHEAP_KDF}{settings}"));
+    env.start();
+    let mut seen = BTreeSet::new();
+    let mut provoked = |answer: Answer| {
+        let kind = answer.json()["type"].as_str().unwrap().to_owned();
+        let kind: ErrorType = serde_json::from_value(json!(kind)).unwrap();
+        answer.expect_error(kind.code(), serde_json::to_value(kind).unwrap().as_str().unwrap());
+        seen.insert(format!("{kind:?}"));
+    };
+    provoked(env.get("/user/secrets"));
+    provoked(env.post("/vault/init", &json!({ "key_provider": "failing" })));
+    provoked(env.post("/vault/init", &json!({ "key_provider": "hanging" })));
+    env.init();
+    let id = env.store("A", "x")["id"].as_str().unwrap().to_owned();
+    let one = format!("/user/secrets/{id}");
+    provoked(env.request("POST", "/user/secrets").text("application/json", "{").send());
+    provoked(env.anonymous("GET", "/vault").send());
+    provoked(env.request("GET", "/vault").header("Origin", "null").send());
+    provoked(env.get(&format!("/user/secrets/{NOBODY}")));
+    provoked(env.post("/user/secrets", &json!({ "name": "A", "value": "x" })));
+    provoked(env.request("DELETE", &one).header("If-Match", "\"99\"").send());
+    provoked(env.post("/user/secrets", &json!({})));
+    provoked(env.request("GET", "/vault").header("X-Secretsd-Api", "2").send());
+    for _ in 0..11 {
+        provoked(env.anonymous("GET", "/vault").bearer("wrong").send());
+    }
+    env.request("POST", "/vault/lock").send().expect(200);
+    let file = env.data_dir().join("vault.db");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    provoked(env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })));
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    provoked(env.post("/vault/unlock", &json!({ "passphrase": "wrong" })));
+    assert!(env.stop().success());
+    OpenOptions::new().write(true).open(&file).unwrap().set_len(8_192).unwrap();
+    env.start();
+    provoked(env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })));
+    let elsewhere = [
+        // A bug: no request is known to have it. How it is answered is a unit test of the router's.
+        ErrorType::InternalError,
+        // `tokens.rs`
+        ErrorType::ExpiredTokenError,
+    ];
+    let all: BTreeSet<String> = ErrorType::ALL.iter().map(|kind| format!("{kind:?}")).collect();
+    seen.extend(elsewhere.map(|kind| format!("{kind:?}")));
+    assert_eq!(seen, all);
+    let codes: BTreeSet<u16> =
+        ErrorType::ALL.iter().filter(|kind| !elsewhere.contains(kind)).map(|kind| kind.code()).collect();
+    assert_eq!(codes.len(), 11, "a code without a cause here: {codes:?}");
 }
 
 #[test]

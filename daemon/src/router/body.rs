@@ -12,6 +12,7 @@ use hyper::header::CONTENT_TYPE;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::Failure;
@@ -20,13 +21,53 @@ use crate::config::Limits;
 /// How many times the limit is read and thrown away, so that an honest caller gets to read why it was refused.
 const PATIENCE: usize = 4;
 
+/// Bodies that may be larger than this …
+const SMALL: usize = 16 * 1024;
+/// … are received from so many callers at once: those who keep theirs half sent hold no more memory than that, and
+/// only each other up.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(24);
+
 /// Receives a whole body.
 pub(super) async fn receive<B>(body: B, limits: &Limits) -> Result<Zeroizing<Vec<u8>>, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    match tokio::time::timeout(limits.body, collect(body, limits.body_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
+    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
+    let capacity = announced.unwrap_or(limits.body_bytes).min(limits.body_bytes);
+    let _place = if capacity > SMALL { Some(place(limits).await?) } else { None };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    read(body, limits, |data| bytes.extend_from_slice(data)).await?;
+    Ok(bytes)
+}
+
+/// A place for a large body, as soon as there is one.
+async fn place(limits: &Limits) -> Result<SemaphorePermit<'static>, Failure> {
+    match tokio::time::timeout(limits.body, LARGE_BODIES.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        // It is never closed; somebody holds all places.
+        Ok(Err(_)) | Err(_) => {
+            let detail = "Too many large bodies are on their way; wait until they are there";
+            Err(Failure::rate_limit(1, detail).closing())
+        }
+    }
+}
+
+/// Receives a whole body that nobody wants, and keeps none of it: who has no token costs no memory.
+pub(super) async fn discard<B>(body: B, limits: &Limits) -> Result<(), Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    read(body, limits, |_| ()).await
+}
+
+/// Reads a body within the limits.
+async fn read<B>(body: B, limits: &Limits, keep: impl FnMut(&[u8])) -> Result<(), Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match tokio::time::timeout(limits.body, frames(body, limits.body_bytes, keep)).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(failure)) => Err(failure.closing()),
         Err(_) => {
             Err(Failure::invalid_request("The body was not finished in time; send it at once").closing())
@@ -34,13 +75,16 @@ where
     }
 }
 
-async fn collect<B>(mut body: B, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure>
+async fn frames<B>(mut body: B, limit: usize, mut keep: impl FnMut(&[u8])) -> Result<(), Failure>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(limit).min(limit)));
+    let patience = limit.saturating_mul(PATIENCE);
+    let too_large = || Failure::invalid_request("The body is too large; at most 1 MiB is allowed");
+    // Not even begun, so that who waits for a 100 before sending does not send.
+    if body.size_hint().lower() > patience as u64 {
+        return Err(too_large());
+    }
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -49,17 +93,17 @@ where
         let Ok(mut data) = frame.into_data() else { continue };
         total = total.saturating_add(data.remaining());
         if total <= limit {
-            bytes.extend_from_slice(&data);
+            keep(&data);
         }
         data.advance(data.remaining());
-        if total > limit.saturating_mul(PATIENCE) {
+        if total > patience {
             break;
         }
     }
     if total > limit {
-        return Err(Failure::invalid_request("The body is too large; at most 1 MiB is allowed"));
+        return Err(too_large());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// The fields of a JSON object that nobody has asked for yet.

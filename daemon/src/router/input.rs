@@ -143,10 +143,10 @@ impl<'a> Input<'a> {
     pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
         let result = match self.fields.take(name) {
             None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
-            Some(Value::Number(number)) => number
-                .as_u64()
-                .filter(|number| *number > 0)
-                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected")),
+            Some(Value::Number(number)) => whole(&number).filter(|number| *number > 0).ok_or(Invalid::new(
+                FieldErrorType::IntParsing,
+                "a whole number from 1 to 2^53 - 1 is expected",
+            )),
             Some(_) => Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected")),
         };
         self.noting(result, || in_body(name))
@@ -254,6 +254,18 @@ const EXTRA_PARAMETER: Invalid = Invalid::new(
 
 fn in_body(name: &'static str) -> Vec<Loc> {
     vec![Loc::field("body"), Loc::field(name)]
+}
+
+/// JSON has one kind of number: `3.0` is as whole as `3`. Numbers that are not the same for everybody who reads JSON,
+/// from 2^53 on, are none here (RFC 8259, section 6).
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    const LIMIT: u64 = 1 << 53;
+    let of_float = || {
+        let float =
+            number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0)?;
+        format!("{float}").parse().ok()
+    };
+    number.as_u64().or_else(of_float).filter(|number| *number < LIMIT)
 }
 
 fn string(value: Value) -> Result<String, Invalid> {

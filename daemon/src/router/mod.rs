@@ -15,10 +15,10 @@ mod requests;
 mod routes;
 pub(crate) mod strict;
 
-use hyper::Method;
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method};
 
 use self::answer::Answer;
 use self::body::Fields;
@@ -56,7 +56,7 @@ pub(crate) enum Target<'a> {
 /// A route that needs no token.
 pub(crate) struct OpenTarget {
     pattern: &'static str,
-    answer: fn() -> Answer,
+    answer: fn(&HeaderMap) -> Answer,
 }
 
 /// A route that needs a caller, or none.
@@ -134,9 +134,14 @@ impl Target<'_> {
 
 impl OpenTarget {
     /// Serves anybody.
-    pub(crate) async fn serve(self, body: Incoming, limits: &Limits) -> Result<Answer, Failure> {
+    pub(crate) async fn serve(
+        self,
+        head: &Parts,
+        body: Incoming,
+        limits: &Limits,
+    ) -> Result<Answer, Failure> {
         ignore(body, limits).await?;
-        Ok((self.answer)())
+        Ok((self.answer)(&head.headers))
     }
 }
 
@@ -162,7 +167,7 @@ pub(crate) async fn ignore(body: Incoming, limits: &Limits) -> Result<(), Failur
     if body.is_end_stream() {
         return Ok(());
     }
-    body::receive(body, limits).await.map(drop)
+    body::discard(body, limits).await
 }
 
 /// Makes the typed request, calls the handler, and writes its reply: what every route does.

@@ -1,11 +1,36 @@
 //! What is answered without a token: nothing about the vault or its owner.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, StatusCode};
 
 use super::answer::Answer;
+use super::conditional;
+
+/// The API's description. The tests write it from the wire types and the table of routes, and keep it true.
+static CONTRACT: &[u8] = include_bytes!("../../openapi.json");
 
 /// `GET /healthz`
-pub(super) fn health() -> Answer {
+pub(super) fn health(_asked: &HeaderMap) -> Answer {
     Answer::json(StatusCode::OK, Bytes::from_static(br#"{"status":"ok"}"#))
+}
+
+/// `GET /api/v1/openapi.json`
+pub(super) fn contract(asked: &HeaderMap) -> Answer {
+    static TAG: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+        let mut hasher = DefaultHasher::new();
+        CONTRACT.hash(&mut hasher);
+        conditional::etag(format!("\"{:016x}\"", hasher.finish()).into())
+    });
+    let whole = || Answer::json(StatusCode::OK, Bytes::from_static(CONTRACT));
+    match &*TAG {
+        Some(tag) if conditional::has_already(asked, tag) => {
+            Answer::empty(StatusCode::NOT_MODIFIED).tagged(tag.clone())
+        }
+        Some(tag) => whole().tagged(tag.clone()),
+        None => whole(),
+    }
 }

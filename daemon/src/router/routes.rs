@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 
 use super::answer::Answer;
 use super::error::Failure;
@@ -26,7 +26,7 @@ pub(super) struct Route {
 /// Who may ask for a route, and what is done.
 pub(super) enum Action {
     /// Anybody who may use the socket.
-    Open(fn() -> Answer),
+    Open(fn(&HeaderMap) -> Answer),
     /// A caller with this right, or with any token. The vault checks the right; here it is told.
     Guarded(Option<Scope>, Run),
 }
@@ -39,7 +39,8 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure
 
 /// Every route of the API.
 pub(super) static ROUTES: &[Route] = &[
-    Route { method: Method::GET, path: "/healthz", operation: "health", action: Action::Open(open::health) },
+    open("/healthz", "health", open::health),
+    open("/api/v1/openapi.json", "get_openapi", open::contract),
     get("/api/v1/user/secrets", "list_secrets", Some(Scope::List), |x| serve(x, secrets::list)),
     post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, secrets::create)),
     get("/api/v1/user/secrets/presets", "get_provider_presets", Some(Scope::List), |x| {
@@ -84,6 +85,10 @@ pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, audit::list)),
     get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, audit::verify)),
 ];
+
+const fn open(path: &'static str, operation: &'static str, answer: fn(&HeaderMap) -> Answer) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Open(answer) }
+}
 
 const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
     Route { method: Method::GET, path, operation, action: Action::Guarded(scope, run) }

@@ -105,7 +105,14 @@ impl Framing {
 
     /// Follows one line; says whether it ended a head.
     fn line_ended(&mut self, line: &[u8]) -> bool {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = match line.strip_suffix(b"\r") {
+            Some(line) => line,
+            // hyper takes a line feed alone for the end of a line; others take it for a part of it.
+            None => {
+                self.ambiguous = true;
+                line
+            }
+        };
         match self.state {
             State::Head if line.is_empty() && !self.head.begun => false,
             State::Head if line.is_empty() => {
@@ -169,6 +176,8 @@ impl Head {
         let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return };
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.encodings += 1;
+            // hyper looks only whether the last one is chunked, and undoes none of the others.
+            *ambiguous |= !value.trim_ascii().eq_ignore_ascii_case(b"chunked");
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.lengths += 1;
             let digits = value.trim_ascii();
@@ -204,7 +213,8 @@ mod tests {
         assert_eq!(read(b""), (0, false, false));
         assert_eq!(read(b"GET / HTTP/1.1\r\nHost: x"), (0, false, true));
         assert_eq!(read(b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"), (1, false, false));
-        assert_eq!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\n\nG"), (2, false, true));
+        assert_eq!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\nG"), (2, false, true));
+        assert_eq!(read(b"GET / HTTP/1.1\nHost: x\n\nG"), (1, true, true));
     }
 
     #[test]
@@ -229,6 +239,7 @@ mod tests {
             "Content-Length: 1\r\nContent-Length: 1",
             "CONTENT-LENGTH: 1\r\nContent-Length: 2",
             "Transfer-Encoding: gzip\r\ntransfer-encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
             "Content-Length: +1",
             "Content-Length: 1, 1",
             "Content-Length: 0x1",

@@ -2,6 +2,8 @@
 //! operation.
 
 mod framing;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod ids;
 mod parting;
 mod request;

@@ -74,7 +74,7 @@ impl Server {
         };
         refuse_browsers(&sender).inspect_err(note)?;
         let target = match target {
-            Target::Open(open) => return open.serve(body, limits).await,
+            Target::Open(open) => return open.serve(head, body, limits).await,
             Target::Guarded(target) => target,
         };
         match auth.identify(&sender, peer).inspect_err(note) {

@@ -1,0 +1,121 @@
+//! What the API's description says of each route. The table of routes knows method, path, operationId and scope; this
+//! adds what only people know, and which wire types go in and out.
+
+use secrets_proto::audit::AuditList;
+use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::secret::{
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
+    SecretList, TrashList, UpdateSecret, VersionList,
+};
+use secrets_proto::vault::{
+    AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
+    VerifyReply, VerifyRequest,
+};
+use serde_json::json;
+
+use super::document::{Documented, Parameter, op};
+
+/// One entry a route, found by its operationId.
+#[rustfmt::skip]
+pub(super) fn operations() -> Vec<Documented> {
+    let if_match = Parameter::header("If-Match", "Only if the secret is at this version, like `\"3\"`; otherwise 409.", json!({ "type": "string", "pattern": "^(\"[0-9]{1,19}\"|\\*)$" }));
+    let if_none_match = Parameter::header("If-None-Match", "The `ETag` of what the caller has already.", json!({ "type": "string" }));
+    let view = Parameter::query("view", "Whether more than the six fields are wanted.", json!({ "type": "string", "enum": ["basic", "full"] }));
+    vec![
+        op("health", "Tells that the daemon answers")
+            .fixed(200, "It does.", json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } })),
+        op("get_openapi", "Gives this description")
+            .takes(&if_none_match)
+            .fixed(200, "An OpenAPI document.", json!({ "type": "object" })).with("ETag")
+            .empty(304, "The caller has it.").with("ETag"),
+
+        op("list_secrets", "Lists secrets by name: metadata and masks, never values")
+            .takes(&Parameter::query("provider", "Only those of this provider.", json!({ "$ref": "#/components/schemas/Provider" })))
+            .takes(&Parameter::query("name", "Only those whose names match this glob.", json!({ "$ref": "#/components/schemas/Glob" })))
+            .takes(&view).takes(&if_none_match)
+            .replies_either::<SecretList<Secret>, SecretList<SecretDetail>>(200, "The secrets; with `view=full` in full.").may_have("ETag")
+            .empty(304, "The list is as the caller has it.").with("ETag"),
+        op("create_secret", "Stores a new secret")
+            .body::<CreateSecret>(json!({ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }))
+            .replies::<Secret>(201, "It is stored.").with("ETag").with("Location")
+            .fails(&[409]),
+        op("get_provider_presets", "Lists well-known providers and which of their secrets are there")
+            .replies::<PresetList>(200, "The presets."),
+        op("create_secret_from_preset", "Stores a new secret under the name that a provider's tools read")
+            .body::<CreateFromPreset>(json!({ "provider": "openai", "value": "sk-proj-0123456789abcdef0123" }))
+            .replies::<Secret>(201, "It is stored.").with("ETag").with("Location")
+            .fails(&[409]),
+        op("get_secret", "Describes one secret, never its value")
+            .takes(&view).takes(&if_none_match)
+            .replies_either::<Secret, SecretDetail>(200, "The secret; with `view=full` in full.").with("ETag")
+            .empty(304, "The secret is as the caller has it.").with("ETag"),
+        op("update_secret", "Gives a secret a new value")
+            .takes(&if_match)
+            .body::<UpdateSecret>(json!({ "value": "sk-proj-0123456789abcdef0123" }))
+            .replies::<Secret>(200, "It has the new value.").may_have("ETag")
+            .fails(&[409]),
+        op("edit_secret", "Changes a secret's metadata; what is absent stays, null clears")
+            .takes(&if_match)
+            .body::<PatchSecret>(json!({ "note": "billing account", "expires_at": "2027-01-01T00:00:00Z" }))
+            .replies::<SecretDetail>(200, "It is changed; it is described in full.").may_have("ETag")
+            .fails(&[409]),
+        op("delete_secret", "Moves a secret to the trash, or destroys it")
+            .takes(&Parameter::query("purge", "Whether to destroy it with all its versions, also out of the trash.", json!({ "type": "boolean" })))
+            .takes(&if_match)
+            .empty(204, "It is gone.")
+            .fails(&[409]),
+        op("reveal_secrets", "Hands values over, all or none, and notes it in the audit log first")
+            .body::<RevealRequest>(json!({ "secrets": ["OPENAI_API_KEY", "AWS_*"], "purpose": "run", "command": "npm" }))
+            .replies::<RevealReply>(200, "The values, in order of first appearance.")
+            .fails(&[404]),
+        op("list_versions", "Lists the versions of a secret's value, masked")
+            .replies::<VersionList>(200, "The versions, newest first."),
+        op("rollback_secret", "Makes an earlier value the present one")
+            .takes(&if_match)
+            .body::<RollbackRequest>(json!({ "version": 3 }))
+            .replies::<Secret>(200, "It has the earlier value.").may_have("ETag")
+            .fails(&[409]),
+        op("list_trash", "Lists deleted secrets")
+            .replies::<TrashList>(200, "The deleted secrets, newest first."),
+        op("restore_secret", "Takes a secret out of the trash")
+            .replies::<Secret>(200, "It is back.").may_have("ETag")
+            .fails(&[409]),
+
+        op("get_vault", "Tells the vault's state")
+            .replies::<VaultStatus>(200, "The state."),
+        op("init_vault", "Makes the vault and opens it")
+            .body::<InitRequest>(json!({ "passphrase": "correct horse battery staple" }))
+            .replies::<InitReply>(201, "It is made; the recovery key is shown this once.")
+            .fails(&[409, 502]),
+        op("unlock_vault", "Opens the vault")
+            .body::<UnlockRequest>(json!({ "passphrase": "correct horse battery staple" }))
+            .replies::<VaultStatus>(200, "It is open.")
+            .fails(&[409, 502]),
+        op("lock_vault", "Closes the vault; when this is answered, no key and no value is left in memory")
+            .replies::<VaultStatus>(200, "It is closed."),
+        op("verify_vault", "Reads and authenticates everything in the vault")
+            .body::<VerifyRequest>(json!({}))
+            .replies::<VerifyReply>(200, "All of it is as it was written."),
+        op("backup_vault", "Gives a verified copy of the encrypted vault")
+            .binary(200, "An SQLite database that a key of the vault opens."),
+        op("rotate_vault", "Seals everything anew under a new data key, which the given key opens")
+            .body::<InitRequest>(json!({ "passphrase": "correct horse battery staple" }))
+            .replies::<RotateReply>(200, "It is done; the recovery key is shown this once.")
+            .fails(&[409, 502]),
+        op("list_keys", "Lists what opens the vault, never the keys themselves")
+            .replies::<KeyList>(200, "The key slots, oldest first."),
+        op("add_key", "Adds a key that opens the vault, or puts it in another's place")
+            .body::<AddKeyRequest>(json!({ "passphrase": "correct horse battery staple" }))
+            .replies::<AddKeyReply>(201, "It is added.")
+            .fails(&[404, 409, 502]),
+        op("remove_key", "Removes a key; the last one stays")
+            .empty(204, "It is gone.")
+            .fails(&[409]),
+
+        op("list_audit", "Lists who did what to which secrets")
+            .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))
+            .takes(&Parameter::query("limit", "How many entries at most; 100 unless given.", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })))
+            .takes(&Parameter::query("name", "Only entries about this secret.", json!({ "$ref": "#/components/schemas/SecretName" })))
+            .replies::<AuditList>(200, "The entries, newest last."),
+    ]
+}
