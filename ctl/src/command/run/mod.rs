@@ -1,6 +1,8 @@
 //! `run`: becomes a command that has secrets in its environment. Everything is settled before: what is
 //! missing is named all at once, and then nothing is started.
 
+mod mask;
+
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io;
