@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -104,6 +105,9 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
         (None, Some(bound)) => bound,
         (None, None) => Bound::new(&config.socket)?,
     };
+    if !resumed {
+        sweep(bound.path());
+    }
     let token_path = config.token_path(bound.path());
     let (token, token_file) =
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
@@ -165,6 +169,15 @@ async fn live(config: Config, handed: Option<Bound>, handover: Option<Handover>)
     token_file.remove();
     listener.file.remove();
     Ok(())
+}
+
+/// Removes the files of runs whose `secretctl` was killed. What stays is no reason not to start.
+fn sweep(socket: &Path) {
+    match socket.parent().map(run_files::sweep) {
+        Some(Ok(0)) | None => {}
+        Some(Ok(runs)) => tracing::info!(runs, "removed files with values that killed runs have left"),
+        Some(Err(error)) => tracing::warn!(%error, "cannot remove the files that killed runs may have left"),
+    }
 }
 
 fn vault_settings(config: &Config) -> Settings {

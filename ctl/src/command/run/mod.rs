@@ -1,175 +1,183 @@
-//! `run`: becomes a command that has secrets in its environment. Everything is settled before: what is
-//! missing is named all at once, and then nothing is started.
+//! `run`: a command that gets secrets. Everything is settled before it starts: what is missing is named all at once.
+//! Then `secretctl` becomes the command; or it stays beside it, because files are to be removed or output is to be
+//! masked.
+//!
+//! # Layout
+//!
+//! - `selection`: which secrets, under which names
+//! - `start`: the command, and why it cannot be started
+//! - `supervise`: staying beside it: signals, stops, its end
+//! - `streams`: where its output goes when it is masked
+//! - `pty`: terminals, ours and the one that we make
+//! - `pump`: output on its way through `mask`, which knows values in all their forms
 
 mod mask;
+mod pty;
+mod pump;
+mod selection;
+mod start;
+mod streams;
+mod supervise;
 
-use std::convert::Infallible;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
-use hyper::Method;
+use run_files::RunFiles;
 use rustix::fs::Mode;
-use rustix::io::Errno;
-use secrets_proto::Selector;
-use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 
-use crate::call::Call;
 use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{environment, hardening, lookup, output, providers};
+use crate::{environment, hardening, output, terminal};
 
-/// Returns only if the command could not be started.
+use mask::Forms;
+use selection::{Selection, Variable};
+use streams::{Streams, take_over};
+use supervise::{Place, Supervisor};
+
+pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
+
+/// Gives the command's exit status, if it did not take our place.
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
-) -> Failure {
-    match prepare_and_become(open, args, inherited_umask) {
-        Ok(never) => match never {},
-        Err(failure) => failure,
-    }
-}
-
-fn prepare_and_become(
-    open: impl FnOnce() -> Result<Session, Failure>,
-    args: &RunArgs,
-    inherited_umask: Mode,
-) -> Result<Infallible, Failure> {
+) -> Result<u8, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "which command? it stands after --"));
     };
-    let selectors = selectors(args)?;
-    let reply = reveal(&open()?, selectors, program, args)?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(environment::for_child(args.clean_env));
-    let path_is_secret = reply.secrets.iter().any(|secret| secret.name.as_str() == "PATH");
-    for secret in &reply.secrets {
-        command.env(secret.name.as_str(), secret.value.expose());
+    let selection = Selection::parse(args)?;
+    let session = open()?;
+    let variables = selection.reveal(&session, start::remark(program), args.reason.as_deref())?;
+    let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
+    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| &variable.value)));
+    if args.mask {
+        tell_what_is_not_masked(&variables);
     }
-    drop(reply);
-    hardening::relax(inherited_umask);
-    // The standard library gives SIGPIPE its default back here; our descriptors close by themselves.
-    Err(not_started(program, &command.exec(), path_is_secret))
-}
-
-/// What to select, or every selector that is none.
-fn selectors(args: &RunArgs) -> Result<Vec<Selector>, Failure> {
-    if args.all {
-        return Ok(vec![Selector::parse("*")?]);
-    }
-    let mut selectors = Vec::new();
-    let mut problems = Vec::new();
-    if args.selectors.iter().any(String::is_empty) {
-        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
-    }
-    for (index, text) in args.selectors.iter().enumerate() {
-        match Selector::parse(text) {
-            Ok(selector) => selectors.push(selector),
-            Err(invalid) => problems.push(format!("selector {}: {invalid}", index + 1)),
-        }
-    }
-    if problems.is_empty() { Ok(selectors) } else { Err(Failure::new(Exit::Invalid, problems.join("; "))) }
-}
-
-fn reveal(
-    session: &Session,
-    secrets: Vec<Selector>,
-    program: &OsStr,
-    args: &RunArgs,
-) -> Result<RevealReply, Failure> {
-    let request = RevealRequest {
-        secrets,
-        purpose: Purpose::parse("run")?,
-        command: remark(program),
-        reason: args.reason.as_deref().map(Remark::parse).transpose()?,
+    let files = if variables.iter().any(|variable| variable.as_file) {
+        Some(files(session.paths().socket.parent())?)
+    } else {
+        None
     };
-    session
-        .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
-        .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))
-}
-
-/// The program for the audit log, as far as it fits there.
-fn remark(program: &OsStr) -> Option<Remark> {
-    let text = shown(program)?;
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 1_000).last()?;
-    Remark::parse(text.get(..end)?).ok()
-}
-
-/// The program as it may be shown: not if it is a key that slipped there.
-fn shown(program: &OsStr) -> Option<String> {
-    let text = program.to_string_lossy();
-    if providers::looks_like_key(&text) { None } else { Some(output::printable(&text)) }
-}
-
-fn not_started(program: &OsString, error: &io::Error, path_is_secret: bool) -> Failure {
-    let name = shown(program).unwrap_or_else(|| "the command".to_owned());
-    let errno = error.raw_os_error();
-    if error.kind() == io::ErrorKind::NotFound {
-        let check = if path_is_secret {
-            "the PATH that was searched came from the vault: select the secrets without it, or rename it"
-        } else {
-            "check its name and PATH"
-        };
-        return Failure::new(Exit::CommandNotFound, format!("{name} is not found; {check}"));
+    drop(session);
+    let mut command =
+        if args.mask && take_over() { pty::on_its_terminal(program) } else { Command::new(program) };
+    command.args(arguments);
+    hand_over(&mut command, variables, files.as_ref(), args.clean_env)?;
+    if files.is_none() && !args.mask {
+        return Err(start::become_it(command, inherited_umask, path_is_secret));
     }
-    if errno == Some(Errno::TOOBIG.raw_os_error()) {
-        return Failure::new(
-            Exit::RunFailed,
-            "environment and arguments are too large; select fewer secrets",
+    hardening::relax(inherited_umask);
+    terminal::leave_signals();
+    let outcome = match forms {
+        Some(forms) => masked(command, forms),
+        None => beside(command),
+    };
+    // Said after the files are gone.
+    drop(files);
+    outcome.map_err(|error| match error {
+        Error::Start(program, error) => start::not_started(&program, &error, path_is_secret),
+        Error::System(error) => Failure::new(Exit::RunFailed, format!("cannot run a command: {error}")),
+    })
+}
+
+/// Becomes the command when the terminal's foreground is ours. Returns only if that fails.
+pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Failure {
+    let Some((program, arguments)) = command.split_first() else {
+        return Failure::new(Exit::Usage, "a program is missing");
+    };
+    if let Err(failure) = pty::wait_for_foreground() {
+        return failure;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments);
+    start::become_it(command, inherited_umask, false)
+}
+
+/// Why a command is not watched over.
+enum Error {
+    /// It could not be started.
+    Start(OsString, io::Error),
+    /// The system refused something else.
+    System(io::Error),
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+fn tell_what_is_not_masked(variables: &[Variable]) {
+    let short: Vec<&str> = variables
+        .iter()
+        .filter(|variable| !mask::is_masked(&variable.value))
+        .map(|variable| variable.name.as_str())
+        .collect();
+    if !short.is_empty() {
+        output::say(&format!("not masked, because shorter than 8 characters: {}", short.join(", ")));
+    }
+}
+
+fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::RunFailed, error.to_string());
+    let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
+    let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
+    if !files.is_in_memory() {
+        output::say(
+            "the runtime directory is not in memory; until the command ends, the values are on a disk",
         );
     }
-    Failure::new(Exit::NotExecutable, format!("{name} cannot be executed: {error}"))
+    Ok(files)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn args(selectors: &[&str]) -> RunArgs {
-        RunArgs {
-            selectors: selectors.iter().map(|text| (*text).to_owned()).collect(),
-            all: false,
-            clean_env: false,
-            reason: None,
-            command: vec!["true".into()],
-        }
+/// Puts the secrets into the command's environment, those that go as files as their paths.
+fn hand_over(
+    command: &mut Command,
+    variables: Vec<Variable>,
+    files: Option<&RunFiles>,
+    clean: bool,
+) -> Result<(), Failure> {
+    command.env_clear().envs(environment::for_child(clean));
+    for variable in variables {
+        let value = variable.value.expose();
+        let Some(files) = files.filter(|_| variable.as_file) else {
+            command.env(variable.name, value);
+            continue;
+        };
+        let path = files
+            .put(&variable.name, value.as_bytes())
+            .map_err(|error| Failure::new(Exit::RunFailed, error.to_string()))?;
+        command.env(variable.name, path);
     }
+    Ok(())
+}
 
-    #[test]
-    fn every_selector_that_is_none_is_named_by_position() {
-        let failure = selectors(&args(&["A", "sk-canary", "B*", "A=b", "["])).unwrap_err();
-        let message = failure.message();
-        for part in ["selector 2: ", "selector 4: ", "selector 5: "] {
-            assert!(message.contains(part), "{message}");
-        }
-        assert!(!message.contains("canary"));
-        assert_eq!(selectors(&args(&["A", ""])).unwrap_err().exit(), Exit::Usage);
-        assert_eq!(selectors(&args(&["a", "B*"])).unwrap().len(), 2);
-    }
+/// Runs the command beside us, with our terminal and our streams.
+fn beside(mut command: Command) -> Result<u8, Error> {
+    let supervisor = Supervisor::new()?;
+    let watched = start(&supervisor, &mut command, Place::Beside)?;
+    drop(command);
+    Ok(supervisor.wait(&watched, &mut (), 0, || {}))
+}
 
-    #[test]
-    fn all_is_a_glob() {
-        let all = RunArgs { all: true, ..args(&["A"]) };
-        assert_eq!(selectors(&all).unwrap(), [Selector::parse("*").unwrap()]);
-    }
+fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result<supervise::Watched, Error> {
+    supervisor.start(command, place).map_err(|error| Error::Start(command.get_program().to_owned(), error))
+}
 
-    #[test]
-    fn the_audit_log_gets_the_program_alone_and_printable() {
-        assert_eq!(remark(OsStr::new("npm")).unwrap().as_str(), "npm");
-        assert_eq!(remark(OsStr::new("a\nb")).unwrap().as_str(), "a\u{fffd}b");
-        assert_eq!(remark(OsStr::new(&"é".repeat(600))).unwrap().as_str().len(), 1_000);
-        assert_eq!(remark(OsStr::new("")), None);
-        assert_eq!(remark(OsStr::new("ghp_canarycanarycanary")), None);
-    }
-
-    #[test]
-    fn each_reason_not_to_start_has_its_code() {
-        let exit = |errno: Errno| not_started(&"x".into(), &io::Error::from(errno), false).exit();
-        assert_eq!(exit(Errno::NOENT), Exit::CommandNotFound);
-        assert_eq!(exit(Errno::ACCESS), Exit::NotExecutable);
-        assert_eq!(exit(Errno::TOOBIG), Exit::RunFailed);
-    }
+/// Runs the command with its output through the masker.
+fn masked(mut command: Command, forms: Forms) -> Result<u8, Error> {
+    let supervisor = Supervisor::new()?;
+    let mut streams = Streams::connect(&mut command)?;
+    let mut terminal = streams.terminal()?;
+    let (count, end) = streams.flow(forms, &supervisor.reporter())?;
+    let place = if take_over() { Place::Elsewhere } else { Place::Beside };
+    let watched = start(&supervisor, &mut command, place)?;
+    // With it go our copies of the command's ends.
+    drop(command);
+    terminal.take();
+    let mut end = Some(end);
+    Ok(supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take())))
 }

@@ -74,7 +74,8 @@ impl Form {
             let rest = text.get(at..).unwrap_or_default();
             match self.piece(unit, rest) {
                 Piece::Same(bytes, same) => {
-                    if text.get(gap_start..at).is_some_and(|gap| gap.contains(&0x1b) || gap.contains(&b'\n')) {
+                    if text.get(gap_start..at).is_some_and(|gap| gap.contains(&0x1b) || gap.contains(&b'\n'))
+                    {
                         gap(gap_start, at);
                     }
                     at += bytes;

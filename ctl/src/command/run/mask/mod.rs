@@ -70,18 +70,13 @@ impl Forms {
         for pair in 0..=u16::MAX {
             starts.push(next);
             let here = pairs.get(next as usize..).unwrap_or_default();
-            next += (0..).zip(here).find(|(_, (other, _))| *other != pair).map_or_else(
-                || u32::try_from(here.len()).unwrap_or(u32::MAX),
-                |(count, _)| count,
-            );
+            next += (0..)
+                .zip(here)
+                .find(|(_, (other, _))| *other != pair)
+                .map_or_else(|| u32::try_from(here.len()).unwrap_or(u32::MAX), |(count, _)| count);
         }
         starts.push(next);
         Self { forms, firsts, starts, by_pair: pairs.into_iter().map(|(_, form)| form).collect() }
-    }
-
-    /// Whether there is nothing to look for.
-    pub(super) fn is_empty(&self) -> bool {
-        self.forms.is_empty()
     }
 
     fn may_begin(&self, first: u8) -> bool {
@@ -127,9 +122,9 @@ impl<'a> Masker<'a> {
         self.decide(false, out);
     }
 
-    /// Whether something waits for more.
-    pub(super) fn holds(&self) -> bool {
-        self.at.max(self.shown) < self.held.len()
+    /// How many bytes wait for more.
+    pub(super) fn holds(&self) -> usize {
+        self.held.len() - self.at.max(self.shown)
     }
 
     /// Shows what waits for more, because it has waited long enough.
