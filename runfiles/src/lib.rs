@@ -87,7 +87,7 @@ impl RunFiles {
 
     /// Whether it is in memory, and so on no disk.
     pub fn is_in_memory(&self) -> bool {
-        fstatfs(&self.dir).is_ok_and(|fs| IN_MEMORY.iter().any(|kind| *kind == i64::from(fs.f_type)))
+        fstatfs(&self.dir).is_ok_and(|fs| IN_MEMORY.contains(&fs.f_type))
     }
 }
 

@@ -31,6 +31,9 @@ const SIGNALS: [i32; 10] =
 /// How often we look whether somebody has brought us to the foreground: a shell does not say so.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long the output of a command that stops takes until it is shown.
+const LAST_WORDS: Duration = Duration::from_millis(60);
+
 /// Where the command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -143,7 +146,7 @@ impl Supervisor {
                     status = Some(how);
                     ended();
                 }
-                Event::Stopped => self.stop_too(command, terminal),
+                Event::Stopped => self.stop_too(command, terminal, streams > 0),
                 Event::StreamEnded => streams = streams.saturating_sub(1),
                 Event::Signal { number: SIGWINCH, is_from_kernel: true } => terminal.resize(),
                 Event::Signal { number: SIGCONT, .. } => {
@@ -172,7 +175,7 @@ impl Supervisor {
     }
 
     /// Stops us as the command has stopped, so that the shell notices; then both go on.
-    fn stop_too(&self, command: &Watched, terminal: &mut dyn Terminal) {
+    fn stop_too(&self, command: &Watched, terminal: &mut dyn Terminal, has_streams: bool) {
         let is_kept = command.place == Place::Below || Job::own().is_some_and(Job::is_kept_by_a_shell);
         if !is_kept {
             // Nobody would continue us. As the kernel does for a group without a shell: the stop is none.
@@ -180,6 +183,10 @@ impl Supervisor {
                 command.resume();
             }
             return;
+        }
+        if has_streams {
+            // What it has said shows before the shell says that it is stopped.
+            thread::sleep(LAST_WORDS);
         }
         terminal.give_back();
         if command.place == Place::Elsewhere {

@@ -116,7 +116,7 @@ impl Form {
                 same(base64_digit(first).is_some_and(|digit| digit & ours == bits))
             }
             Spelling::Hex => {
-                let shift = if unit % 2 == 0 { 4 } else { 0 };
+                let shift = if unit.is_multiple_of(2) { 4 } else { 0 };
                 let wanted = self.byte(unit / 2).map(|byte| byte >> shift & 0xf);
                 same(hex_digit(first).is_some_and(|digit| Some(digit) == wanted))
             }
