@@ -122,14 +122,24 @@ Example:
     Rm(RmArgs),
     /// Run a command with secrets in its environment
     #[command(after_help = "\
-The command replaces secretctl: same process, terminal, signals and exit status. What a program does
-with its environment, or shows of it, is beyond secretctl's reach.
+The command replaces secretctl: same process, terminal, signals and exit status. With --file or --mask
+secretctl stays, passes signals on and ends as the command does.
 
-Exit status: the command's own; 125 if secretctl failed, 126 if the command cannot be executed,
-127 if it does not exist.
+With --file the variable holds the path of a file, which only you can read and which is gone when the
+command has ended.
+
+With --mask values of 8 characters or more are shown as ••••: as they are, and in base64, hex, URL or
+JSON encoding. That is a seat belt, not a wall. A program can show its environment in a way that is not
+among these, or piecemeal: what it writes slower than 50 ms a piece is shown. If stdin or stdout is no
+terminal, what it writes to /dev/tty itself is not masked either.
+
+Exit status: the command's own, 128 and the signal's number if a signal ended it; 125 if secretctl
+failed, 126 if the command cannot be executed, 127 if it does not exist.
 
 Example:
-  secretctl run -s OPENAI_API_KEY,'AWS_*' -- npm start")]
+  secretctl run -s OPENAI_API_KEY,'AWS_*' -- npm start
+  secretctl run --file TLS_KEY -- sh -c 'curl --key \"$TLS_KEY\" https://example.com'
+  secretctl run -s DATABASE_URL --mask -- bash")]
     Run(RunArgs),
     /// Show who asked for what, and when
     #[command(
@@ -141,6 +151,12 @@ Example:
     /// Starts the daemon apart from this terminal; used by secretctl itself
     #[command(name = crate::spawn::NURSE, hide = true)]
     Nurse(NurseArgs),
+    /// Runs a command on a terminal of its own; used by secretctl itself
+    #[command(name = crate::command::run::ON_TERMINAL, hide = true)]
+    OnTerminal(NurseArgs),
+    /// Becomes a command once it has its terminal's foreground; used by secretctl itself
+    #[command(name = crate::command::run::IN_FOREGROUND, hide = true)]
+    InForeground(NurseArgs),
 }
 
 const STORE_HELP: &str = "\
@@ -271,11 +287,20 @@ pub(crate) struct RmArgs {
 pub(crate) struct RunArgs {
     /// Secrets by name, id or glob; repeated or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "files"])]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long)]
     pub(crate) all: bool,
+    /// Secrets to hand over as files, whose paths the variables hold; selects them, too
+    #[arg(long = "file", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) files: Vec<String>,
+    /// Take this off the beginning of the variables' names
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix_strip: Option<String>,
+    /// Show •••• in place of values in what the command writes
+    #[arg(long)]
+    pub(crate) mask: bool,
     /// Pass only PATH, HOME, USER, LANG, TERM, TZ, SHELL and the secrets
     #[arg(long)]
     pub(crate) clean_env: bool,
@@ -337,12 +362,5 @@ mod tests {
         let Command::Run(run) = cli.command else { panic!("run is expected") };
         assert_eq!(run.selectors, ["A", "B", "C*"]);
         assert_eq!(run.command, ["cmd", "--json", "--", "-s"]);
-    }
-
-    #[test]
-    fn what_comes_later_is_not_accepted_yet() {
-        for flag in ["--mask", "--file=A", "--prefix-strip=A"] {
-            assert!(Cli::try_parse_from(["secretctl", "run", "--all", flag, "--", "cmd"]).is_err());
-        }
     }
 }

@@ -89,7 +89,10 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         Command::Rm(args) => command::rm::run(open, &args),
         Command::Run(args) => {
             // Whatever goes wrong before the command starts must not look like the command's own status.
-            let failure = command::run::run(open, &args, inherited_umask);
+            let failure = match command::run::run(open, &args, inherited_umask) {
+                Ok(status) => std::process::exit(status.into()),
+                Err(failure) => failure,
+            };
             // A command line that is none has the same code for every command.
             let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
@@ -97,6 +100,11 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
         Command::Keeping(command) => keep(open, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
+        Command::OnTerminal(args) => {
+            let status = command::run::on_terminal(&args.command, inherited_umask)?;
+            std::process::exit(status.into())
+        }
+        Command::InForeground(args) => Err(command::run::in_foreground(&args.command, inherited_umask)),
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
 };
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::environment;
@@ -23,6 +23,9 @@ const MARK_NO_PASTES: &[u8] = b"\x1b[?2004l";
 
 /// The one terminal that is held, shared with the thread that watches for signals.
 static HELD: Mutex<Option<Held>> = Mutex::new(None);
+
+/// The thread that watches for signals, if there is one.
+static WATCHED: OnceLock<Handle> = OnceLock::new();
 
 /// Whether the process was stopped and goes on since somebody asked.
 static CONTINUED: AtomicBool = AtomicBool::new(false);
@@ -152,15 +155,22 @@ fn held() -> MutexGuard<'static, Option<Held>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Leaves signals to somebody else from here on: nothing will be asked any more.
+pub(crate) fn leave_signals() {
+    if let Some(handle) = WATCHED.get() {
+        handle.close();
+    }
+}
+
 /// Starts the thread that watches for signals, once.
 fn watch() -> io::Result<()> {
-    static WATCHED: OnceLock<()> = OnceLock::new();
     if WATCHED.get().is_some() {
         return Ok(());
     }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])?;
+    let handle = signals.handle();
     std::thread::Builder::new().spawn(move || signals.forever().for_each(react))?;
-    let _ = WATCHED.set(());
+    let _ = WATCHED.set(handle);
     Ok(())
 }
 

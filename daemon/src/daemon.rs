@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -108,6 +109,9 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         Some((api, units)) => (Bound::from_relaunch(api)?, units.map(Bound::from_relaunch).transpose()?),
         None => bind(&config, handed)?,
     };
+    if !resumed {
+        sweep(bound.path());
+    }
     let token_path = config.token_path(bound.path());
     let (token, token_file) =
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
@@ -221,6 +225,15 @@ async fn unlock_at_start(vault: &Vault, config: &Config) {
     match vault.unlock(&Caller::daemon(name), key).await {
         Ok(_) => tracing::info!(by = name, "unlocked at start"),
         Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+    }
+}
+
+/// Removes the files of runs whose `secretctl` was killed. What stays is no reason not to start.
+fn sweep(socket: &Path) {
+    match socket.parent().map(run_files::sweep) {
+        Some(Ok(0)) | None => {}
+        Some(Ok(runs)) => tracing::info!(runs, "removed files with values that killed runs have left"),
+        Some(Err(error)) => tracing::warn!(%error, "cannot remove the files that killed runs may have left"),
     }
 }
 

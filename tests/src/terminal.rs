@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::env::Env;
 use crate::process::{self, DEADLINE};
@@ -59,6 +59,12 @@ impl Terminal {
         children.split_whitespace().last().expect("there is no child").parse().unwrap()
     }
 
+    /// Makes it this large.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.master, size).unwrap();
+    }
+
     /// Types these keys.
     pub fn type_keys(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();
@@ -79,6 +85,23 @@ impl Terminal {
             assert!(!left.is_zero(), "{text:?} is not shown after: {:?}", &shown[..]);
             shown = changed.wait_timeout(shown, left).unwrap().0;
         }
+    }
+
+    /// Types these keys, again and again if need be, until this is shown.
+    #[track_caller]
+    pub fn wait_until(&mut self, text: &str, keys: &str) {
+        let end = Instant::now() + DEADLINE;
+        while Instant::now() < end {
+            self.type_keys(keys);
+            let (shown, changed) = &*self.screen;
+            let pause = Duration::from_millis(500);
+            let waiting = |shown: &mut String| !shown[self.read..].contains(text);
+            let (shown, _) = changed.wait_timeout_while(shown.lock().unwrap(), pause, waiting).unwrap();
+            if shown[self.read..].contains(text) {
+                break;
+            }
+        }
+        self.wait_for(text);
     }
 
     /// Waits until typing is echoed, or no longer.

@@ -1,0 +1,228 @@
+//! Takes values out of a stream of output. It holds back what may be the beginning of a value until it knows, or is
+//! told that it may wait no longer. It knows no clock and no descriptor.
+//!
+//! Every occurrence of every form is covered as a whole, those that overlap together; a covered stretch becomes one
+//! [`MARK`]. Colours and line ends inside of it are kept, so that a screen stays in order. What was shown because
+//! waiting ended is still looked at: the rest of a value that began there is masked.
+
+mod form;
+#[cfg(test)]
+mod tests;
+
+use secrets_proto::SecretValue;
+use zeroize::Zeroizing;
+
+use form::{Form, Found};
+
+/// What stands in a value's place.
+pub(super) const MARK: &str = "••••";
+
+/// A shorter value is not masked: it would be found where nobody wrote it.
+const SHORTEST: usize = 8;
+
+/// Whether a value is long enough.
+pub(super) fn is_masked(value: &SecretValue) -> bool {
+    is_long(value.expose())
+}
+
+fn is_long(text: &str) -> bool {
+    text.chars().nth(SHORTEST - 1).is_some()
+}
+
+/// The values to look for, in all their forms.
+pub(super) struct Forms {
+    forms: Vec<Form>,
+    /// Whether a form can begin with this byte.
+    firsts: [bool; 256],
+    /// For each pair of bytes where its forms begin in `by_pair`, and at the end where the last ones end.
+    starts: Vec<u32>,
+    by_pair: Vec<u32>,
+}
+
+impl Forms {
+    /// Of these values. A value of several lines is also looked for line by line.
+    pub(super) fn new<'a>(values: impl Iterator<Item = &'a SecretValue>) -> Self {
+        let mut texts: Vec<&str> = Vec::new();
+        for value in values.map(SecretValue::expose) {
+            texts.push(value);
+            texts.extend(value.lines());
+        }
+        texts.retain(|text| is_long(text));
+        texts.sort_unstable();
+        texts.dedup();
+        let forms: Vec<Form> = texts.into_iter().flat_map(Form::all).collect();
+        let mut firsts = [false; 256];
+        let mut pairs: Vec<(u16, u32)> = Vec::new();
+        for (index, form) in (0..).zip(&forms) {
+            for (first, can_begin) in (0..=u8::MAX).zip(&mut firsts) {
+                if form.find(&[first], ignore) == Found::No {
+                    continue;
+                }
+                *can_begin = true;
+                let seconds =
+                    (0..=u8::MAX).filter(|second| form.find(&[first, *second], ignore) != Found::No);
+                pairs.extend(seconds.map(|second| (u16::from_be_bytes([first, second]), index)));
+            }
+        }
+        pairs.sort_unstable();
+        let mut starts = Vec::with_capacity(0x1_0001);
+        let mut next = 0;
+        for pair in 0..=u16::MAX {
+            starts.push(next);
+            let here = pairs.get(next as usize..).unwrap_or_default();
+            next += (0..)
+                .zip(here)
+                .find(|(_, (other, _))| *other != pair)
+                .map_or_else(|| u32::try_from(here.len()).unwrap_or(u32::MAX), |(count, _)| count);
+        }
+        starts.push(next);
+        Self { forms, firsts, starts, by_pair: pairs.into_iter().map(|(_, form)| form).collect() }
+    }
+
+    fn may_begin(&self, first: u8) -> bool {
+        self.firsts.get(usize::from(first)).is_some_and(|can_begin| *can_begin)
+    }
+
+    /// The forms that can begin with this pair.
+    fn beginning(&self, first: u8, second: u8) -> &[u32] {
+        let pair = usize::from(u16::from_be_bytes([first, second]));
+        let start = |pair: usize| self.starts.get(pair).map_or(0, |start| *start as usize);
+        self.by_pair.get(start(pair)..start(pair + 1)).unwrap_or_default()
+    }
+}
+
+fn ignore(_start: usize, _end: usize) {}
+
+/// One stream on its way.
+pub(super) struct Masker<'a> {
+    forms: &'a Forms,
+    /// What is not yet decided.
+    held: Zeroizing<Vec<u8>>,
+    /// Which of it belongs to a value.
+    covered: Vec<bool>,
+    /// How much of it was looked at.
+    at: usize,
+    /// How much of it was shown before it was decided.
+    shown: usize,
+    /// Where the value ends that was found last.
+    masked: usize,
+}
+
+impl<'a> Masker<'a> {
+    /// A stream that begins.
+    pub(super) fn new(forms: &'a Forms) -> Self {
+        Self { forms, held: Zeroizing::default(), covered: Vec::new(), at: 0, shown: 0, masked: 0 }
+    }
+
+    /// Takes output, and adds to `out` what can be shown.
+    pub(super) fn push(&mut self, output: &[u8], out: &mut Vec<u8>) {
+        self.make_room(output.len());
+        self.held.extend_from_slice(output);
+        self.covered.resize(self.held.len(), false);
+        self.decide(false, out);
+    }
+
+    /// How many bytes wait for more.
+    pub(super) fn holds(&self) -> usize {
+        self.held.len() - self.at.max(self.shown)
+    }
+
+    /// Shows what waits for more, because it has waited long enough.
+    pub(super) fn release(&mut self, out: &mut Vec<u8>) {
+        self.show(self.at, self.held.len(), out);
+        self.shown = self.held.len();
+    }
+
+    /// Shows the rest: there is no more.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.decide(true, out);
+    }
+
+    /// Grows without leaving a copy behind, and forgets what is decided.
+    fn make_room(&mut self, more: usize) {
+        self.held.drain(..self.at);
+        self.covered.drain(..self.at);
+        self.shown = self.shown.saturating_sub(self.at);
+        self.masked = self.masked.saturating_sub(self.at);
+        self.at = 0;
+        let needed = self.held.len() + more;
+        if needed > self.held.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+            larger.extend_from_slice(&self.held);
+            self.held = larger;
+        }
+    }
+
+    fn decide(&mut self, is_all: bool, out: &mut Vec<u8>) {
+        while self.at < self.held.len() {
+            self.pass_by(out);
+            match self.longest(is_all) {
+                Found::Perhaps => return,
+                Found::No => {}
+                Found::To(end) => {
+                    if self.at >= self.masked {
+                        out.extend_from_slice(MARK.as_bytes());
+                    }
+                    self.masked = self.masked.max(end);
+                }
+            }
+            self.show(self.at, self.at + 1, out);
+            self.at += 1;
+        }
+    }
+
+    /// Goes on to where a form could begin, or to the last byte.
+    fn pass_by(&mut self, out: &mut Vec<u8>) {
+        if self.at < self.masked {
+            return;
+        }
+        let begins = |pair: &[u8]| matches!(pair, [a, b] if !self.forms.beginning(*a, *b).is_empty());
+        let mut pairs = self.held.get(self.at..).unwrap_or_default().windows(2);
+        let length = pairs.len();
+        let to = self.at + pairs.position(begins).unwrap_or(length);
+        self.show(self.at, to, out);
+        self.at = to;
+    }
+
+    /// The longest form that begins here, covered; or whether more is needed to know it.
+    fn longest(&mut self, is_all: bool) -> Found {
+        let text = self.held.get(self.at..).unwrap_or_default();
+        let candidates = match text {
+            [] => return Found::No,
+            [first] if is_all || !self.forms.may_begin(*first) => return Found::No,
+            [_] => return Found::Perhaps,
+            [first, second, ..] => self.forms.beginning(*first, *second),
+        };
+        let mut longest = None;
+        for form in candidates.iter().filter_map(|index| self.forms.forms.get(*index as usize)) {
+            match form.find(text, ignore) {
+                Found::Perhaps if !is_all => return Found::Perhaps,
+                Found::To(end) if longest.is_none_or(|(_, to)| to < end) => longest = Some((form, end)),
+                Found::No | Found::Perhaps | Found::To(_) => {}
+            }
+        }
+        let Some((form, end)) = longest else { return Found::No };
+        let mut gaps = Vec::new();
+        form.find(text, |start, stop| gaps.push((start, stop)));
+        let mut from = 0;
+        for (start, stop) in gaps.into_iter().chain([(end, end)]) {
+            if let Some(part) = self.covered.get_mut(self.at + from..self.at + start) {
+                part.fill(true);
+            }
+            from = stop;
+        }
+        Found::To(self.at + end)
+    }
+
+    /// Shows this part, without what belongs to a value and what was shown before.
+    fn show(&self, from: usize, to: usize, out: &mut Vec<u8>) {
+        let from = from.max(self.shown);
+        let bytes = self.held.get(from..to).unwrap_or_default();
+        if from >= self.masked {
+            out.extend_from_slice(bytes);
+            return;
+        }
+        let covered = self.covered.get(from..to).unwrap_or_default();
+        out.extend(bytes.iter().zip(covered).filter(|(_, covered)| !**covered).map(|(byte, _)| *byte));
+    }
+}

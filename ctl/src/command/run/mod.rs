@@ -1,0 +1,183 @@
+//! `run`: a command that gets secrets. Everything is settled before it starts: what is missing is named all at once.
+//! Then `secretctl` becomes the command; or it stays beside it, because files are to be removed or output is to be
+//! masked.
+//!
+//! # Layout
+//!
+//! - `selection`: which secrets, under which names
+//! - `start`: the command, and why it cannot be started
+//! - `supervise`: staying beside it: signals, stops, its end
+//! - `streams`: where its output goes when it is masked
+//! - `pty`: terminals, ours and the one that we make
+//! - `pump`: output on its way through `mask`, which knows values in all their forms
+
+mod mask;
+mod pty;
+mod pump;
+mod selection;
+mod start;
+mod streams;
+mod supervise;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use run_files::RunFiles;
+use rustix::fs::Mode;
+
+use crate::cli::RunArgs;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{environment, hardening, output, terminal};
+
+use mask::Forms;
+use selection::{Selection, Variable};
+use streams::{Streams, take_over};
+use supervise::{Place, Supervisor};
+
+pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
+
+/// Gives the command's exit status, if it did not take our place.
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<u8, Failure> {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Exit::Usage, "which command? it stands after --"));
+    };
+    let selection = Selection::parse(args)?;
+    let session = open()?;
+    let variables = selection.reveal(&session, start::remark(program), args.reason.as_deref())?;
+    let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
+    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| &variable.value)));
+    if args.mask {
+        tell_what_is_not_masked(&variables);
+    }
+    let files = if variables.iter().any(|variable| variable.as_file) {
+        Some(files(session.paths().socket.parent())?)
+    } else {
+        None
+    };
+    drop(session);
+    let mut command =
+        if args.mask && take_over() { pty::on_its_terminal(program) } else { Command::new(program) };
+    command.args(arguments);
+    hand_over(&mut command, variables, files.as_ref(), args.clean_env)?;
+    if files.is_none() && !args.mask {
+        return Err(start::become_it(command, inherited_umask, path_is_secret));
+    }
+    hardening::relax(inherited_umask);
+    terminal::leave_signals();
+    let outcome = match forms {
+        Some(forms) => masked(command, forms),
+        None => beside(command),
+    };
+    // Said after the files are gone.
+    drop(files);
+    outcome.map_err(|error| match error {
+        Error::Start(program, error) => start::not_started(&program, &error, path_is_secret),
+        Error::System(error) => Failure::new(Exit::RunFailed, format!("cannot run a command: {error}")),
+    })
+}
+
+/// Becomes the command when the terminal's foreground is ours. Returns only if that fails.
+pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Failure {
+    let Some((program, arguments)) = command.split_first() else {
+        return Failure::new(Exit::Usage, "a program is missing");
+    };
+    if let Err(failure) = pty::wait_for_foreground() {
+        return failure;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments);
+    start::become_it(command, inherited_umask, false)
+}
+
+/// Why a command is not watched over.
+enum Error {
+    /// It could not be started.
+    Start(OsString, io::Error),
+    /// The system refused something else.
+    System(io::Error),
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+fn tell_what_is_not_masked(variables: &[Variable]) {
+    let short: Vec<&str> = variables
+        .iter()
+        .filter(|variable| !mask::is_masked(&variable.value))
+        .map(|variable| variable.name.as_str())
+        .collect();
+    if !short.is_empty() {
+        output::say(&format!("not masked, because shorter than 8 characters: {}", short.join(", ")));
+    }
+}
+
+fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::RunFailed, error.to_string());
+    let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
+    let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
+    if !files.is_in_memory() {
+        output::say(
+            "the runtime directory is not in memory; until the command ends, the values are on a disk",
+        );
+    }
+    Ok(files)
+}
+
+/// Puts the secrets into the command's environment, those that go as files as their paths.
+fn hand_over(
+    command: &mut Command,
+    variables: Vec<Variable>,
+    files: Option<&RunFiles>,
+    clean: bool,
+) -> Result<(), Failure> {
+    command.env_clear().envs(environment::for_child(clean));
+    for variable in variables {
+        let value = variable.value.expose();
+        let Some(files) = files.filter(|_| variable.as_file) else {
+            command.env(variable.name, value);
+            continue;
+        };
+        let path = files
+            .put(&variable.name, value.as_bytes())
+            .map_err(|error| Failure::new(Exit::RunFailed, error.to_string()))?;
+        command.env(variable.name, path);
+    }
+    Ok(())
+}
+
+/// Runs the command beside us, with our terminal and our streams.
+fn beside(mut command: Command) -> Result<u8, Error> {
+    let supervisor = Supervisor::new()?;
+    let watched = start(&supervisor, &mut command, Place::Beside)?;
+    drop(command);
+    Ok(supervisor.wait(&watched, &mut (), 0, || {}))
+}
+
+fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result<supervise::Watched, Error> {
+    supervisor.start(command, place).map_err(|error| Error::Start(command.get_program().to_owned(), error))
+}
+
+/// Runs the command with its output through the masker.
+fn masked(mut command: Command, forms: Forms) -> Result<u8, Error> {
+    let supervisor = Supervisor::new()?;
+    let mut streams = Streams::connect(&mut command)?;
+    let mut terminal = streams.terminal()?;
+    let (count, end) = streams.flow(forms, &supervisor.reporter())?;
+    let place = if take_over() { Place::Elsewhere } else { Place::Beside };
+    let watched = start(&supervisor, &mut command, place)?;
+    // With it go our copies of the command's ends.
+    drop(command);
+    terminal.take();
+    let mut end = Some(end);
+    Ok(supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take())))
+}

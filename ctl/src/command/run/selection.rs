@@ -1,0 +1,222 @@
+//! Which secrets a run gets, and under which names: settled before anything starts, and all that is wrong with it is
+//! said at once. It knows no process.
+
+use hyper::Method;
+use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest, RevealedSecret};
+use secrets_proto::secret::{Secret, SecretList};
+use secrets_proto::{SecretName, SecretValue, Selector};
+use uuid::Uuid;
+
+use crate::call::Call;
+use crate::cli::RunArgs;
+use crate::failure::{Exit, Failure};
+use crate::lookup;
+use crate::session::Session;
+
+/// A secret on its way to a program.
+#[derive(Debug)]
+pub(super) struct Variable {
+    /// The variable's name.
+    pub(super) name: String,
+    /// The secret's value.
+    pub(super) value: SecretValue,
+    /// Whether the variable holds the path of a file with the value.
+    pub(super) as_file: bool,
+}
+
+/// What to select, or every selector that is none.
+#[derive(Debug)]
+pub(super) struct Selection {
+    all: Vec<Selector>,
+    files: Vec<Selector>,
+    prefix: Option<SecretName>,
+    problems: Vec<String>,
+}
+
+impl Selection {
+    /// As the command line says. What is wrong with it is kept, to be told with what else is.
+    pub(super) fn parse(args: &RunArgs) -> Result<Self, Failure> {
+        if args.selectors.iter().chain(&args.files).any(String::is_empty) {
+            return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+        }
+        let mut problems = Vec::new();
+        let mut parse = |texts: &[String], what: &str| {
+            let mut selectors = Vec::new();
+            for (index, text) in texts.iter().enumerate() {
+                match Selector::parse(text) {
+                    Ok(selector) => selectors.push(selector),
+                    Err(invalid) => problems.push(format!("{what} {}: {invalid}", index + 1)),
+                }
+            }
+            selectors
+        };
+        let mut all = if args.all { vec![Selector::parse("*")?] } else { parse(&args.selectors, "selector") };
+        let files = parse(&args.files, "file");
+        all.extend(files.iter().cloned());
+        let prefix =
+            args.prefix_strip.as_deref().map(SecretName::parse).transpose().unwrap_or_else(|invalid| {
+                problems.push(format!("prefix: {invalid}"));
+                None
+            });
+        Ok(Self { all, files, prefix, problems })
+    }
+
+    /// Has the values handed over.
+    pub(super) fn reveal(
+        mut self,
+        session: &Session,
+        command: Option<Remark>,
+        reason: Option<&str>,
+    ) -> Result<Vec<Variable>, Failure> {
+        // Names that change can clash; that is to be known before a value leaves the daemon.
+        if self.prefix.is_some() || !self.problems.is_empty() {
+            self.look_ahead(session)?;
+        }
+        let request = RevealRequest {
+            secrets: self.all.clone(),
+            purpose: Purpose::parse("run")?,
+            command,
+            reason: reason.map(Remark::parse).transpose()?,
+        };
+        let reply: RevealReply = session
+            .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
+            .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
+        let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
+        let variables = self.variables(&names);
+        self.settle()?;
+        Ok(variables
+            .into_iter()
+            .zip(reply.secrets)
+            .map(|(name, secret)| self.hand_over(name, secret))
+            .collect())
+    }
+
+    fn hand_over(&self, name: String, secret: RevealedSecret) -> Variable {
+        let as_file = self.files.iter().any(|selector| selects(selector, secret.id, &secret.name));
+        Variable { name, value: secret.value, as_file }
+    }
+
+    /// Finds all that is wrong by the list of names. Who may not see that is told what is known without it.
+    fn look_ahead(&mut self, session: &Session) -> Result<(), Failure> {
+        let list: Result<SecretList<Secret>, Failure> = session.fetch(&Call::get("/user/secrets"));
+        let Ok(list) = list else { return self.settle() };
+        let is = |selector: &Selector, secret: &Secret| selects(selector, secret.id, &secret.name);
+        let missing: Vec<Selector> = self
+            .all
+            .iter()
+            .filter(|selector| !list.secrets.iter().any(|secret| is(selector, secret)))
+            .cloned()
+            .collect();
+        let selected =
+            list.secrets.iter().filter(|secret| self.all.iter().any(|selector| is(selector, secret)));
+        let names: Vec<&SecretName> = selected.map(|secret| &secret.name).collect();
+        self.variables(&names);
+        if self.problems.is_empty() && !missing.is_empty() {
+            return Err(lookup::missing(&missing));
+        }
+        if !missing.is_empty() {
+            let names: Vec<String> = missing.iter().map(lookup::shown).collect();
+            self.problems.push(format!("no such secret: {}", names.join(", ")));
+        }
+        self.settle()
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Invalid, self.problems.join("; ")))
+    }
+
+    /// The variables' names, in order; what is wrong with them is added to the problems.
+    fn variables(&mut self, names: &[&SecretName]) -> Vec<String> {
+        let Some(prefix) = &self.prefix else {
+            return names.iter().map(|name| name.as_str().to_owned()).collect();
+        };
+        let stripped = |name: &SecretName| {
+            name.as_str().strip_prefix(prefix.as_str()).unwrap_or(name.as_str()).to_owned()
+        };
+        let variables: Vec<String> = names.iter().map(|name| stripped(name)).collect();
+        let mut problems = Vec::new();
+        if !names.is_empty() && !names.iter().any(|name| name.as_str().starts_with(prefix.as_str())) {
+            problems.push("no selected secret begins with the prefix to strip".to_owned());
+        }
+        for (index, (name, variable)) in names.iter().zip(&variables).enumerate() {
+            if SecretName::parse(variable).is_err() {
+                problems.push(format!("{name} without the prefix is no name for a variable"));
+            }
+            let earlier = variables.iter().zip(names).take(index);
+            for (_, other) in earlier.filter(|(earlier, _)| *earlier == variable) {
+                problems.push(format!("{other} and {name} would both become {variable}"));
+            }
+        }
+        self.problems.extend(problems);
+        variables
+    }
+}
+
+/// Whether a selector means this secret, by the daemon's own rule.
+fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool {
+    match selector {
+        Selector::Id(wanted) => *wanted == id,
+        Selector::Name(wanted) => wanted == name,
+        Selector::Glob(glob) => fast_glob::glob_match(glob.as_str(), name.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(selectors: &[&str]) -> RunArgs {
+        RunArgs {
+            selectors: selectors.iter().map(|text| (*text).to_owned()).collect(),
+            all: false,
+            files: Vec::new(),
+            prefix_strip: None,
+            mask: false,
+            clean_env: false,
+            reason: None,
+            command: vec!["true".into()],
+        }
+    }
+
+    #[test]
+    fn every_selector_that_is_none_is_named_by_position() {
+        let files = vec!["K".to_owned(), "k-y".to_owned()];
+        let selection =
+            Selection::parse(&RunArgs { files, ..args(&["A", "sk-canary", "B*", "A=b", "["]) }).unwrap();
+        let failure = selection.settle().unwrap_err();
+        let message = failure.message();
+        for part in ["selector 2: ", "selector 4: ", "selector 5: ", "file 2: "] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!message.contains("canary"));
+        assert_eq!(Selection::parse(&args(&["A", ""])).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(Selection::parse(&args(&["a", "B*"])).unwrap().all.len(), 2);
+    }
+
+    #[test]
+    fn all_is_a_glob() {
+        let all = RunArgs { all: true, ..args(&["A"]) };
+        assert_eq!(Selection::parse(&all).unwrap().all, [Selector::parse("*").unwrap()]);
+    }
+
+    #[test]
+    fn names_lose_their_prefix_and_every_fault_is_named() {
+        let variables = |prefix: &str, names: &[&str]| {
+            let prefix_strip = Some(prefix.to_owned());
+            let mut selection = Selection::parse(&RunArgs { prefix_strip, ..args(&["*"]) }).unwrap();
+            let names: Vec<SecretName> = names.iter().map(|name| SecretName::parse(name).unwrap()).collect();
+            let variables = selection.variables(&names.iter().collect::<Vec<_>>());
+            selection.settle().map(|()| variables).map_err(|failure| failure.message().to_owned())
+        };
+        assert_eq!(variables("prod_", &["PROD_A", "B"]).unwrap(), ["A", "B"]);
+        let faults = variables("P_", &["P_", "P_9", "P_A", "A"]).unwrap_err();
+        for part in ["P_ without", "P_9 without", "P_A and A would both become A"] {
+            assert!(faults.contains(part), "{faults}");
+        }
+        assert!(variables("P_", &["A"]).unwrap_err().contains("no selected secret begins"));
+        assert!(variables("sk-canary", &["A"]).unwrap_err().starts_with("prefix: "));
+    }
+}

@@ -1,0 +1,92 @@
+//! Which of a command's streams goes where when its output is masked: what is a terminal of ours is a terminal of the
+//! command's, what is none is a pipe, so that the two stay apart. It knows no value.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::mask::Forms;
+use super::pty::{Beside, Pty, Takeover};
+use super::pump::Pump;
+use super::supervise::{Event, Terminal};
+
+/// Whether the command gets a terminal of its own in place of ours: only if nobody else in a pipeline uses ours.
+pub(super) fn take_over() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// The ends of a command's streams that are ours.
+pub(super) struct Streams {
+    pumps: Vec<Pump>,
+    /// Where to say that the command has ended, by closing it.
+    pub(super) end: OwnedFd,
+    terminal: Option<Beside>,
+}
+
+impl Streams {
+    /// Gives a command the other ends.
+    pub(super) fn connect(command: &mut Command) -> io::Result<Self> {
+        let (ended, end) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut streams = Self { pumps: Vec::new(), end, terminal: None };
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let takes_over = take_over();
+        let (stdout_to, stderr_to) =
+            (stdout.as_fd().try_clone_to_owned()?, stderr.as_fd().try_clone_to_owned()?);
+        let tty = [(&stdout_to, stdout.is_terminal()), (&stderr_to, stderr.is_terminal())]
+            .into_iter()
+            .find_map(|(tty, is_terminal)| is_terminal.then(|| tty.try_clone()));
+        let mut slave = None;
+        if let Some(tty) = tty.transpose()? {
+            let pty = Pty::like(&tty, !takes_over)?;
+            streams.pump(pty.master.try_clone()?, tty.try_clone()?, &ended, true)?;
+            streams.terminal = Some(Beside { tty, master: pty.master });
+            slave = Some(pty.slave);
+        }
+        let mut theirs = |to: OwnedFd, is_terminal: bool| match slave.as_ref().filter(|_| is_terminal) {
+            Some(slave) => slave.try_clone(),
+            None => {
+                let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+                streams.pump(ours, to, &ended, false)?;
+                Ok(theirs)
+            }
+        };
+        command.stdout(Stdio::from(theirs(stdout_to, stdout.is_terminal())?));
+        command.stderr(Stdio::from(theirs(stderr_to, stderr.is_terminal())?));
+        if takes_over && let Some(slave) = slave {
+            command.stdin(Stdio::from(slave));
+        }
+        Ok(streams)
+    }
+
+    fn pump(&mut self, from: OwnedFd, to: OwnedFd, ended: &OwnedFd, is_terminal: bool) -> io::Result<()> {
+        self.pumps.push(Pump { from: File::from(from), to, ended: ended.try_clone()?, is_terminal });
+        Ok(())
+    }
+
+    /// What has to be done with our terminal.
+    pub(super) fn terminal(&mut self) -> io::Result<Box<dyn Terminal>> {
+        let Some(beside) = self.terminal.take() else { return Ok(Box::new(())) };
+        if !take_over() {
+            return Ok(Box::new(beside));
+        }
+        Ok(match Takeover::new(&beside.master)? {
+            Some(takeover) => Box::new(takeover),
+            None => Box::new(beside),
+        })
+    }
+
+    /// Lets the output flow. Gives how many streams there are, and where to say that the command has ended.
+    pub(super) fn flow(self, forms: Forms, reporter: &Sender<Event>) -> io::Result<(usize, OwnedFd)> {
+        let forms = Arc::new(forms);
+        let count = self.pumps.len();
+        for pump in self.pumps {
+            pump.start(&forms, reporter.clone())?;
+        }
+        Ok((count, self.end))
+    }
+}

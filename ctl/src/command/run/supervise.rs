@@ -1,0 +1,282 @@
+//! Staying beside a command: signals are passed on, a command that stops stops us too, and its end is ours. It knows
+//! no secret and no output.
+//!
+//! A command in our own process group gets from the terminal what we get; so only what somebody sent to us alone is
+//! passed on to it, which the kernel tells apart (`si_code`, sigaction(2)).
+
+use std::fs;
+use std::io;
+use std::process::Command;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_current_process_group, kill_process,
+    kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
+};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::Cause;
+
+use crate::job::Job;
+
+/// What is passed on.
+const SIGNALS: [i32; 10] =
+    [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGTSTP, SIGCONT, SIGWINCH];
+
+/// How often we look whether somebody has brought us to the foreground: a shell does not say so.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the output of a command that stops takes until it is shown.
+const LAST_WORDS: Duration = Duration::from_millis(60);
+
+/// Where the command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Beside us, in our process group.
+    Beside,
+    /// On a terminal of its own, with our helper in between.
+    Elsewhere,
+    /// In a process group of its own, and we are that helper.
+    Below,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A signal, and whether the kernel sent it, as it does for the terminal.
+    Signal { number: i32, is_from_kernel: bool },
+    /// The command was stopped.
+    Stopped,
+    /// The command has ended with this exit status.
+    Ended(u8),
+    /// A stream has ended, or nobody reads it any more.
+    StreamEnded,
+}
+
+/// What has to be done with a terminal while a command runs; by default nothing.
+pub(super) trait Terminal {
+    /// Makes it the command's, if it is ours to give.
+    fn take(&mut self) {}
+    /// Makes it what it was.
+    fn give_back(&mut self) {}
+    /// Whether it was not ours to give.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+    /// Its size has changed.
+    fn resize(&mut self) {}
+}
+
+impl Terminal for () {}
+
+/// What watches over a command.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+}
+
+impl Supervisor {
+    /// Catches signals from here on, so that none is lost.
+    pub(super) fn new() -> io::Result<Self> {
+        let (sender, events) = mpsc::channel();
+        let ignored = ignored_signals();
+        // What was ignored stays so, for the command too: it would inherit our handler as the default.
+        let caught = SIGNALS.iter().filter(|number| ignored >> (**number - 1) & 1 == 0);
+        let mut signals = SignalsInfo::<WithOrigin>::new(caught)?;
+        let to = sender.clone();
+        let own = getpid().as_raw_pid();
+        thread::Builder::new().spawn(move || {
+            for origin in signals.forever() {
+                if origin.process.as_ref().is_some_and(|process| process.pid == own) {
+                    continue;
+                }
+                let is_from_kernel = matches!(origin.cause, Cause::Kernel);
+                let _ = to.send(Event::Signal { number: origin.signal, is_from_kernel });
+            }
+        })?;
+        Ok(Self { events, sender })
+    }
+
+    /// Where others report events.
+    pub(super) fn reporter(&self) -> Sender<Event> {
+        self.sender.clone()
+    }
+
+    /// Starts the command.
+    pub(super) fn start(&self, command: &mut Command, place: Place) -> io::Result<Watched> {
+        let child = command.spawn()?;
+        let gone = || io::Error::other("the command has no process id");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+        // Not reaped before the thread below does it, so that this is the process.
+        let handle = pidfd_open(pid, PidfdFlags::empty())?;
+        let to = self.sender.clone();
+        thread::Builder::new().spawn(move || watch(pid, &to))?;
+        Ok(Watched { pid, handle, place })
+    }
+
+    /// Waits for the command's end and then for that many streams. Gives the exit status.
+    pub(super) fn wait(
+        &self,
+        command: &Watched,
+        terminal: &mut dyn Terminal,
+        mut streams: usize,
+        mut ended: impl FnMut(),
+    ) -> u8 {
+        let mut status = None;
+        loop {
+            if let (Some(status), 0) = (status, streams) {
+                return status;
+            }
+            let event = match self.next(terminal.is_waiting()) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => {
+                    terminal.take();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return status.unwrap_or(125),
+            };
+            match event {
+                Event::Ended(how) => {
+                    status = Some(how);
+                    ended();
+                }
+                Event::Stopped => self.stop_too(command, terminal, streams > 0),
+                Event::StreamEnded => streams = streams.saturating_sub(1),
+                Event::Signal { number: SIGWINCH, is_from_kernel: true } => terminal.resize(),
+                Event::Signal { number: SIGCONT, .. } => {
+                    // Somebody has stopped us alone, and may have changed the terminal since.
+                    terminal.resize();
+                    terminal.take();
+                    command.resume();
+                }
+                Event::Signal { number, is_from_kernel } => {
+                    match status {
+                        // Its output waits for somebody to read it; who wants us to end now is obeyed.
+                        Some(status) if number != SIGWINCH && number != SIGTSTP => return status,
+                        Some(_) => {}
+                        None => command.pass_on(number, is_from_kernel),
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, is_waiting: bool) -> Result<Event, RecvTimeoutError> {
+        if is_waiting {
+            return self.events.recv_timeout(LOOK);
+        }
+        self.events.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    }
+
+    /// Stops us as the command has stopped, so that the shell notices; then both go on.
+    fn stop_too(&self, command: &Watched, terminal: &mut dyn Terminal, has_streams: bool) {
+        let is_kept = command.place == Place::Below || Job::own().is_some_and(Job::is_kept_by_a_shell);
+        if !is_kept {
+            // Nobody would continue us. As the kernel does for a group without a shell: the stop is none.
+            if command.place == Place::Elsewhere {
+                command.resume();
+            }
+            return;
+        }
+        if has_streams {
+            // What it has said shows before the shell says that it is stopped.
+            thread::sleep(LAST_WORDS);
+        }
+        terminal.give_back();
+        if command.place == Place::Elsewhere {
+            // The rest of our pipeline, which the terminal would have stopped.
+            let _ = kill_current_process_group(Signal::TSTP);
+        }
+        let _ = kill_process(getpid(), Signal::STOP);
+        // Only a SIGCONT says that the stop is over: it may take effect later than the call returns.
+        let mut later = Vec::new();
+        while let Ok(event) = self.events.recv() {
+            match event {
+                Event::Signal { number: SIGCONT, .. } => break,
+                Event::Signal { number: SIGTSTP, .. } | Event::Stopped => {}
+                Event::Signal { number, is_from_kernel } => command.pass_on(number, is_from_kernel),
+                Event::Ended(_) => {
+                    later.push(event);
+                    break;
+                }
+                Event::StreamEnded => later.push(event),
+            }
+        }
+        for event in later {
+            let _ = self.sender.send(event);
+        }
+        terminal.resize();
+        terminal.take();
+        command.resume();
+    }
+}
+
+/// A command that was started.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pid: Pid,
+    handle: rustix::fd::OwnedFd,
+    place: Place,
+}
+
+impl Watched {
+    /// The command's process, which leads its group if it has one of its own.
+    pub(super) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    fn pass_on(&self, number: i32, is_from_kernel: bool) {
+        // A terminal that goes away is told to its session's leader alone.
+        if self.place == Place::Beside && is_from_kernel && number != SIGHUP {
+            return;
+        }
+        if let Some(signal) = Signal::from_named_raw(number) {
+            let _ = pidfd_send_signal(&self.handle, signal);
+        }
+    }
+
+    fn resume(&self) {
+        let _ = match self.place {
+            Place::Below => kill_process_group(self.pid, Signal::CONT),
+            Place::Beside | Place::Elsewhere => pidfd_send_signal(&self.handle, Signal::CONT),
+        };
+    }
+}
+
+fn watch(pid: Pid, to: &Sender<Event>) {
+    loop {
+        match waitpid(Some(pid), WaitOptions::UNTRACED) {
+            Ok(Some((_, status))) if status.stopped() => {
+                let _ = to.send(Event::Stopped);
+            }
+            Ok(Some((_, status))) => {
+                let _ = to.send(Event::Ended(exit_status(status)));
+                return;
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => {
+                let _ = to.send(Event::Ended(125));
+                return;
+            }
+        }
+    }
+}
+
+/// As a shell gives it: the command's own, or 128 and the signal that ended it.
+fn exit_status(status: WaitStatus) -> u8 {
+    let signal = status.terminating_signal().map(|signal| 128 + signal);
+    status.exit_status().or(signal).and_then(|status| u8::try_from(status).ok()).unwrap_or(125)
+}
+
+/// The signals that were ignored when we were started, a bit each.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}

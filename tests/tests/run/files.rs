@@ -1,0 +1,115 @@
+//! Values as files: exact, private, and gone when the command has ended, however that was.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use rustix::process::Signal;
+use secretsd_tests::Env;
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::process::{self, DEADLINE};
+use serde_json::json;
+
+use crate::{KEY, stored};
+
+/// A run that has said where its file is, and its child's id.
+fn started(env: &Env, script: &str) -> (Child, PathBuf, u32, BufReader<std::process::ChildStdout>) {
+    let script = format!("echo $KEY; echo $$; {script}");
+    let mut command = env.command(env.programs().client);
+    command.args(["run", "--file", "KEY", "--", "sh", "-c", &script]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let (path, pid) = (line().into(), line().parse().unwrap());
+    (child, path, pid, lines)
+}
+
+/// Nothing is left of any run.
+#[track_caller]
+fn assert_empty(env: &Env) {
+    let left: Vec<_> = fs::read_dir(env.runtime_dir().join("run")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_file_has_the_value_and_is_the_owners_to_read() {
+    let env = stored();
+    let script = "stat -c %a \"$KEY\" \"${KEY%/*}\"; cat \"$KEY\"; cat; echo err >&2; exit 5";
+    let output = env.ctl(["run", "--file", "KEY", "--", "sh", "-c", script]).stdin("in").run();
+    assert_eq!(output.code, Some(5));
+    assert_eq!(output.out(), format!("400\n700\n{KEY}in"));
+    assert!(output.err().ends_with("err\n"));
+    assert_empty(&env);
+    let script = "echo ${A##*/} ${#KEY}; cat $A";
+    let shown = env.ctl(["run", "-s", "KEY", "--file", "a*", "--", "sh", "-c", script]).expect(0);
+    assert_eq!(shown, format!("A {}\n{}", KEY.len(), crate::VALUE));
+}
+
+#[test]
+fn it_is_gone_whatever_ends_the_command() {
+    let env = stored();
+    env.ctl(["run", "--file", "KEY", "--", "sh", "-c", "kill -SEGV $$"]).run().assert_code(128 + 11);
+    assert_empty(&env);
+    env.ctl(["run", "--file", "KEY", "--", "no-such-program-anywhere"]).run().assert_code(127);
+    assert_empty(&env);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1] {
+        // What is sent to us alone goes to the command, which may have its own mind.
+        let script = "trap 'exit 7' TERM INT HUP QUIT USR1; echo ready; while :; do sleep 0.02; done";
+        let (mut child, path, _, mut lines) = started(&env, script);
+        lines.read_line(&mut String::new()).unwrap();
+        assert!(path.exists());
+        process::signal(child.id(), signal);
+        assert_eq!(process::wait(&mut child, DEADLINE).code(), Some(7), "{signal:?}");
+        assert!(!path.exists(), "{signal:?}");
+        let (mut child, path, ..) = started(&env, "exec sleep 600");
+        process::signal(child.id(), signal);
+        assert_eq!(process::wait(&mut child, DEADLINE).code(), Some(128 + signal.as_raw()));
+        assert!(!path.exists(), "{signal:?}");
+    }
+    assert_empty(&env);
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_swept_by_the_next_run_and_the_next_daemon() {
+    let mut env = stored();
+    let kill = |env: &Env| {
+        let (mut child, path, pid, _) = started(env, "exec sleep 600");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        process::signal(pid, Signal::KILL);
+        assert!(path.exists());
+        path
+    };
+    let left = kill(&env);
+    let (mut lasting, kept, ..) = started(&env, "cat");
+    assert!(!left.parent().unwrap().exists(), "the next run sweeps");
+    let left = kill(&env);
+    let stranger = env.runtime_dir().join("run/stranger");
+    fs::write(&stranger, "x").unwrap();
+    env.kill();
+    env.start();
+    assert!(!left.parent().unwrap().exists(), "the daemon sweeps");
+    assert!(kept.exists(), "a run that lasts keeps its files");
+    assert!(stranger.exists(), "what is not of a run stays");
+    drop(lasting.stdin.take());
+    assert!(process::wait(&mut lasting, DEADLINE).success());
+    assert!(!kept.exists());
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    let env = stored();
+    let line =
+        format!("trap '' HUP; '{}' run --file KEY -- grep SigIgn /proc/self/status", env.programs().client);
+    let mut command = env.command("sh");
+    let (_, output) = process::run(command.args(["-c", &line]), b"");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let mask = u64::from_str_radix(shown.split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!(mask & 1, 1, "{shown}");
+}

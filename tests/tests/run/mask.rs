@@ -1,0 +1,121 @@
+//! Masked output that is no terminal.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use secretsd_tests::process::{self, DEADLINE};
+
+use crate::{KEY, VALUE, assert_not_shown, stored};
+
+#[test]
+fn real_encoders_are_masked_and_the_rest_is_untouched() {
+    let env = stored();
+    for script in [
+        "printf %s \"$A\"",
+        "env",
+        "printf %s \"$A\" | base64",
+        "printf 'x%s' \"$KEY\" | base64",
+        "printf 'xy%sz' \"$KEY\" | base64 -w0",
+        "printf 'x%s' \"$KEY\" | openssl base64",
+        "printf %s \"$KEY\" | xxd -p",
+        "printf %s \"$A\" | xxd -p -u -c 7",
+        "printf %s \"$A\" | od -An -v -tx1",
+        "python3 -c 'import json,os; print(json.dumps(dict(os.environ)))'",
+        "python3 -c 'import json,os; print(json.dumps(os.environ[\"A\"], ensure_ascii=False))'",
+        "python3 -c 'import urllib.parse,os; print(urllib.parse.quote(os.environ[\"A\"]))'",
+        "python3 -c 'import urllib.parse,os; print(urllib.parse.urlencode({\"k\": os.environ[\"KEY\"]}))'",
+        "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.environb[b\"A\"]).decode())'",
+        "printf %s \"$KEY\" | grep --color=always -n M",
+    ] {
+        let script = format!("echo before; {script}; echo; echo after");
+        let output = env.ctl(["run", "-s", "A,KEY", "--mask", "--", "sh", "-c", &script]).run();
+        output.assert_code(0);
+        assert_not_shown(&output.stdout);
+        let shown = output.out();
+        assert!(shown.starts_with("before\n") && shown.ends_with("after\n"), "{shown}");
+        assert!(shown.contains("••••"), "{script}: {shown}");
+    }
+}
+
+#[test]
+fn stdout_and_stderr_stay_apart_and_stdin_is_passed_on() {
+    let env = stored();
+    let script = "cat; printf '%s|' \"$A\" >&2; [ ! -t 1 ] && [ ! -t 2 ]";
+    let output =
+        env.ctl(["run", "-s", "A", "--mask", "--", "sh", "-c", script]).stdin(format!("<{VALUE}>")).run();
+    output.assert_code(0);
+    assert_eq!((output.out().as_str(), output.err().as_str()), ("<••••>", "••••|"));
+}
+
+#[test]
+fn files_are_masked_too_and_short_values_are_named() {
+    let env = stored();
+    env.store("SHORT", "1234567");
+    let script = "cat $KEY; echo $SHORT";
+    let output = env.ctl(["run", "--file", "KEY", "-s", "SHORT", "--mask", "--", "sh", "-c", script]).run();
+    output.assert_code(0);
+    assert_eq!(output.out(), "••••1234567\n");
+    assert!(
+        output.err().contains("not masked, because shorter than 8 characters: SHORT\n"),
+        "{}",
+        output.err()
+    );
+}
+
+#[test]
+fn what_may_begin_a_value_does_not_wait_long() {
+    let env = stored();
+    let mut command = env.command(env.programs().client);
+    command.args(["run", "-s", "A", "--mask", "--", "sh", "-c", "printf '.sk-can'; cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0];
+    stdout.read_exact(&mut first).unwrap();
+    let (start, mut rest) = (Instant::now(), [0; 6]);
+    stdout.read_exact(&mut rest).unwrap();
+    let took = start.elapsed();
+    assert_eq!((&first, &rest), (b".", b"sk-can"));
+    // A loaded machine is given some time to wake up.
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    // What comes then is the rest of a value that began there.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{}!", &VALUE[6..]).as_bytes()).unwrap();
+    drop(stdin);
+    let mut shown = String::new();
+    stdout.read_to_string(&mut shown).unwrap();
+    assert_eq!(shown, "••••!");
+    assert!(process::wait(&mut child, DEADLINE).success());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_as_it_would_without_us() {
+    let env = stored();
+    let line =
+        format!("'{}' run -s A --mask -- yes | head -1; echo ${{PIPESTATUS[0]}}", env.programs().client);
+    let mut command = env.command("bash");
+    let (_, output) = process::run(command.args(["-c", &line]), b"");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "y\n141\n");
+}
+
+#[test]
+fn megabytes_are_passed_on_whole() {
+    let env = stored();
+    let script = "i=0; while [ $i -lt 8 ]; do head -c 262144 /dev/zero; printf %s \"$KEY\"; i=$((i+1)); done";
+    let output = env.ctl(["run", "-s", "KEY", "--mask", "--", "sh", "-c", script]).run();
+    output.assert_code(0);
+    assert_eq!(output.stdout.len(), 8 * (262_144 + "••••".len()));
+    assert_not_shown(&output.stdout);
+    assert!(!output.out().contains(KEY));
+}
+
+#[test]
+fn what_stays_in_the_background_does_not_keep_us() {
+    let env = stored();
+    let start = Instant::now();
+    let script = "sleep 20 & echo done";
+    let output = env.ctl(["run", "-s", "A", "--mask", "--", "sh", "-c", script]).run();
+    output.assert_code(0);
+    assert_eq!(output.out(), "done\n");
+    assert!(start.elapsed() < Duration::from_secs(15));
+}
