@@ -81,7 +81,7 @@ pub(crate) fn name_the_missing(failure: Failure, selectors: &[Selector]) -> Fail
 }
 
 /// A selector as it may be shown: a key in the wrong place is not.
-fn shown(selector: &Selector) -> String {
+pub(crate) fn shown(selector: &Selector) -> String {
     let text = selector.to_string();
     // Names are kept in upper case, prefixes of keys are mostly lower.
     if providers::looks_like_key(&text) || providers::looks_like_key(&text.to_ascii_lowercase()) {

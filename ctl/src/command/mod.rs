@@ -4,9 +4,11 @@ mod expiry;
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod inject;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod lock;

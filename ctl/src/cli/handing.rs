@@ -1,0 +1,75 @@
+//! The command line of what hands values to files, shells and other tools, and takes them over from files.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HandingCommand {
+    /// Write secrets with their names, for a shell or a program that reads a file
+    #[command(after_help = "\
+dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
+values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
+To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
+
+Example:
+  eval \"$(secretctl export -s 'AWS_*' --format shell)\"
+  secretctl export -s DATABASE_URL,API_KEY > .env")]
+    Export(ExportArgs),
+    /// Fill in a template: each {{ secret:NAME }} becomes that secret's value
+    #[command(after_help = "\
+Everything else stays as it is, byte for byte; nothing is quoted or escaped. What is missing or malformed is
+reported at once with its line, and then nothing is written. The output file has mode 0600 and is complete
+before it gets its name. To a terminal only with --show.
+
+Example:
+  secretctl inject -i config.toml.in -o config.toml
+  secretctl inject < nginx.conf.in | nginx-config-reader")]
+    Inject(InjectArgs),
+}
+
+/// How secrets are written with their names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    #[default]
+    Dotenv,
+    Json,
+    Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Secrets by name, id or glob; repeated or separated by commas
+    #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
+    #[arg(required_unless_present = "all")]
+    pub(crate) selectors: Vec<String>,
+    /// All secrets
+    #[arg(long, conflicts_with = "selectors")]
+    pub(crate) all: bool,
+    /// How to write them
+    #[arg(long, value_name = "FORMAT", default_value = "dotenv")]
+    pub(crate) format: ExportFormat,
+    /// Show the values although stdout is a terminal
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Why; goes to the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InjectArgs {
+    /// The template; without it, or as `-`, stdin
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where to write; without it, or as `-`, stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show the values although stdout is a terminal
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Why; goes to the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
