@@ -22,6 +22,8 @@ mod command;
 mod dotenv;
 mod environment;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handover;
 mod hardening;
 mod input;
@@ -100,7 +102,7 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
-        Command::Handing(command) => hand_over(open, &command),
+        Command::Handing(command) => hand_over(open, output, &command),
         Command::Keeping(command) => keep(open, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
     }
@@ -108,11 +110,13 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
 
 fn hand_over(
     open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
     command: &HandingCommand,
 ) -> Result<(), Failure> {
     match command {
         HandingCommand::Export(args) => command::export::run(open, args),
         HandingCommand::Inject(args) => command::inject::run(open, args),
+        HandingCommand::Import(args) => command::import::run(open, output, args),
     }
 }
 

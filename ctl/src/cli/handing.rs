@@ -27,6 +27,18 @@ Example:
   secretctl inject -i config.toml.in -o config.toml
   secretctl inject < nginx.conf.in | nginx-config-reader")]
     Inject(InjectArgs),
+    /// Store what a file holds, check that it is stored, and delete the file if told to
+    #[command(after_help = "\
+Everything is read first. If a line cannot be taken over as it is written, or a name is taken, all such lines
+are listed and nothing is stored. Afterwards each value is read back and compared. dotenv is read as dotenvy
+does, but no variable is put in: a $ outside single quotes is refused. JSON is one object of strings.
+Deleting removes the name: disks, backups and the history of git may keep what was in the file.
+
+Example:
+  secretctl import .env --dry-run
+  secretctl import .env --delete-source
+  vault-export | secretctl import - --format json")]
+    Import(ImportArgs),
 }
 
 /// How secrets are written with their names.
@@ -72,4 +84,42 @@ pub(crate) struct InjectArgs {
     /// Why; goes to the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+/// How the file to import is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    Dotenv,
+    Json,
+}
+
+/// What to do with a name that is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnConflict {
+    /// Store nothing
+    #[default]
+    Fail,
+    /// Keep what is there
+    Skip,
+    /// Replace the value; the present one goes to the history
+    Replace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How it is written; json if its name ends with that or it begins with {, else dotenv
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<ImportFormat>,
+    /// Say what would happen, and store nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What to do with a name that is taken
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    pub(crate) on_conflict: OnConflict,
+    /// Delete the file once every value is read back the same
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) delete_source: bool,
 }

@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod inject;
 pub(crate) mod key;

@@ -1,6 +1,7 @@
 //! Values handed to files, shells and other programs, and taken over from files: byte for byte, all or nothing.
 
 mod export;
+mod import;
 mod inject;
 
 use std::process::Command;
