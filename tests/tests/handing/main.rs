@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod inject;
+mod properties;
 
 use std::process::Command;
 
