@@ -55,6 +55,12 @@ pub(crate) fn ask(session: &Session, request: &RevealRequest) -> Result<RevealRe
     session.fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(request)?)
 }
 
+/// The same, and a locked vault stays locked.
+pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
+    let call = Call::new(Method::POST, "/user/secrets/reveal").json(request)?;
+    Ok(session.call_as_is(&call)?.parse()?)
+}
+
 /// Refuses to show values on a terminal by accident.
 pub(crate) fn refuse_terminal(show: bool) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !show {

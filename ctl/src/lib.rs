@@ -45,7 +45,7 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::{Cli, Command, HandingCommand, KeepingCommand};
+use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
 use output::Output;
@@ -102,21 +102,21 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
-        Command::Handing(command) => hand_over(open, output, &command),
+        Command::Handing(command) => hand_over(&globals, output, &command),
         Command::Keeping(command) => keep(open, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
     }
 }
 
-fn hand_over(
-    open: impl FnOnce() -> Result<Session, Failure>,
-    output: Output,
-    command: &HandingCommand,
-) -> Result<(), Failure> {
+fn hand_over(globals: &Globals, output: Output, command: &HandingCommand) -> Result<(), Failure> {
+    let open = || Session::new(Paths::resolve(globals)?, !globals.no_spawn);
+    let open_quietly = || Session::quick(Paths::resolve(globals)?);
     match command {
         HandingCommand::Export(args) => command::export::run(open, args),
         HandingCommand::Inject(args) => command::inject::run(open, args),
         HandingCommand::Import(args) => command::import::run(open, output, args),
+        HandingCommand::GitCredential(args) => command::git_credential::run(open_quietly, args),
+        HandingCommand::AwsCredentials(args) => command::aws_credentials::run(open_quietly, args),
     }
 }
 

@@ -39,6 +39,27 @@ Example:
   secretctl import .env --delete-source
   vault-export | secretctl import - --format json")]
     Import(ImportArgs),
+    /// Answer git's questions for a password; git runs this
+    #[command(after_help = "\
+For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com, huggingface.co and dev.azure.com the
+answer is the secret of that provider, or of several the one named like GITHUB_TOKEN. Other hosts are mapped
+with --host. Only https, but for this machine itself: --host http://localhost:3000=NAME. When the vault is
+locked or has nothing, nothing is said, and git asks elsewhere.
+
+Example:
+  secretctl set GITHUB_TOKEN --provider github
+  git config --global credential.helper '!secretctl git-credential --host git.example.com=WORK_TOKEN'")]
+    GitCredential(GitCredentialArgs),
+    /// Answer AWS's tools, which run this as credential_process
+    #[command(after_help = "\
+The answer is made of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN with its
+--expires. In ~/.aws/config:
+  [profile production]
+  credential_process = secretctl aws-credentials --prefix PROD_
+
+Example:
+  secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]
+    AwsCredentials(AwsCredentialsArgs),
 }
 
 /// How secrets are written with their names.
@@ -122,4 +143,21 @@ pub(crate) struct ImportArgs {
     /// Delete the file once every value is read back the same
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) delete_source: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GitCredentialArgs {
+    /// The secret for a host, as [http://][USER@]HOST[:PORT]=NAME; may be repeated
+    #[arg(long = "host", value_name = "HOST=NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// What git wants: get; it ignores store, erase and others
+    #[arg(value_name = "OPERATION")]
+    pub(crate) operation: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AwsCredentialsArgs {
+    /// What stands before AWS_ in the names of the secrets
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
 }
