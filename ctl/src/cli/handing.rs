@@ -147,7 +147,7 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GitCredentialArgs {
-    /// The secret for a host, as [http://][USER@]HOST[:PORT]=NAME; may be repeated
+    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; may be repeated
     #[arg(long = "host", value_name = "HOST=NAME")]
     pub(crate) hosts: Vec<String>,
     /// What git wants: get; it ignores store, erase and others

@@ -281,8 +281,8 @@ fn deleted(source: &Source) -> String {
         count => format!(" it has {count} more names (hard links), by which it stays;"),
     };
     format!(
-        "deleted {file};{others} disks, backups and the history of git may keep what was in it, \
-         which only new values from their providers make worthless"
+        "deleted {file};{others} disks, backups and git's history may keep it: \
+         only new values from their providers are safe from that"
     )
 }
 

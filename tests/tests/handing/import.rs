@@ -120,7 +120,7 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
     let source = file(&env, "A=x\nB=y\n");
     let output = env.ctl(["import", &source, "--delete-source"]).run();
     output.assert_code(0);
-    assert!(output.err().contains("backups and the history of git"), "{}", output.err());
+    assert!(output.err().contains("backups and git's history"), "{}", output.err());
     assert!(!Path::new(&source).exists());
     assert_eq!((env.value("A"), env.value("B")), ("x".to_owned(), "y".to_owned()));
     assert!(env.ctl(["audit", "--json"]).expect(0).contains("\"import\""));
