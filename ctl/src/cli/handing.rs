@@ -14,8 +14,8 @@ values of several lines. JSON is one object of strings. shell is for eval in sh,
 To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
 
 Example:
-  eval \"$(secretctl export -s 'AWS_*' --format shell)\"
-  secretctl export -s DATABASE_URL,API_KEY > .env")]
+  secretctl export -s DATABASE_URL,API_KEY > .env
+  eval \"$(secretctl export -s 'AWS_*' --format shell)\"")]
     Export(ExportArgs),
     /// Fill in a template: each {{ secret:NAME }} becomes that secret's value
     #[command(after_help = "\
