@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod handing;
 mod keeping;
 
+pub(crate) use handing::*;
 pub(crate) use keeping::*;
 
 /// Queries secretsd, stores secrets, and hands values to programs when asked by name.
@@ -146,6 +148,8 @@ Example:
         after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
     )]
     Audit(AuditArgs),
+    #[command(flatten)]
+    Handing(HandingCommand),
     #[command(flatten)]
     Keeping(KeepingCommand),
     /// Starts the daemon apart from this terminal; used by secretctl itself

@@ -91,7 +91,8 @@ fn file(path: &Path, flag: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fai
     bounded(opened, &name, limit)
 }
 
-fn bounded(from: impl Read, what: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// All of it, if it is not more than `limit` bytes.
+pub(crate) fn bounded(from: impl Read, what: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Never grows, so that no copy is left behind.
     let mut bytes = Zeroizing::new(vec![0; limit + 1]);
     let length = fill(from, &mut bytes).map_err(|error| unreadable(what, &error))?;

@@ -10,7 +10,8 @@
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
-//! - `input`, `lookup`, `providers`, `table`, `vault_file`: what commands share
+//! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `private_file`: what commands share
+//! - `dotenv`, `template`: the formats that values come in and go out by
 //! - `output`: the only writer to stdout and stderr
 //! - `failure`: exit codes
 
@@ -18,18 +19,24 @@ mod call;
 mod cli;
 mod client;
 mod command;
+mod dotenv;
 mod environment;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod handover;
 mod hardening;
 mod input;
 mod job;
 mod lookup;
 mod output;
+mod private_file;
 mod prompt;
 mod providers;
 mod session;
 mod spawn;
 mod table;
+mod template;
 mod terminal;
 mod token;
 mod usage;
@@ -38,7 +45,7 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::{Cli, Command, KeepingCommand};
+use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
 use output::Output;
@@ -98,6 +105,7 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
+        Command::Handing(command) => hand_over(&globals, output, &command),
         Command::Keeping(command) => keep(open, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
         Command::OnTerminal(args) => {
@@ -105,6 +113,18 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
             std::process::exit(status.into())
         }
         Command::InForeground(args) => Err(command::run::in_foreground(&args.command, inherited_umask)),
+    }
+}
+
+fn hand_over(globals: &Globals, output: Output, command: &HandingCommand) -> Result<(), Failure> {
+    let open = || Session::new(Paths::resolve(globals)?, !globals.no_spawn);
+    let open_quietly = || Session::quick(Paths::resolve(globals)?);
+    match command {
+        HandingCommand::Export(args) => command::export::run(open, args),
+        HandingCommand::Inject(args) => command::inject::run(open, args),
+        HandingCommand::Import(args) => command::import::run(open, output, args),
+        HandingCommand::GitCredential(args) => command::git_credential::run(open_quietly, args),
+        HandingCommand::AwsCredentials(args) => command::aws_credentials::run(open_quietly, args),
     }
 }
 

@@ -27,6 +27,9 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a person is left without a word.
 const QUIET_WAIT: Duration = Duration::from_millis(300);
 
+/// How long a program waits for us that has something else to do.
+const QUICK: Duration = Duration::from_secs(2);
+
 /// How often a person may mistype.
 const TRIES: usize = 3;
 
@@ -53,12 +56,22 @@ pub(crate) struct Session {
 impl Session {
     /// A session with the daemon at these paths; connects when there is something to ask.
     pub(crate) fn new(paths: Paths, may_spawn: bool) -> Result<Self, Failure> {
+        Self::with_limits(paths, may_spawn, Limits::default())
+    }
+
+    /// A session for programs that ask on the way to something else: no daemon is started, and nobody waits long.
+    pub(crate) fn quick(paths: Paths) -> Result<Self, Failure> {
+        let limits = Limits { connect: QUICK, answer: QUICK, ..Limits::default() };
+        Self::with_limits(paths, false, limits)
+    }
+
+    fn with_limits(paths: Paths, may_spawn: bool, limits: Limits) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-        let client = Client::new(paths.socket.clone(), paths.token.clone(), Limits::default());
+        let client = Client::new(paths.socket.clone(), paths.token.clone(), limits);
         Ok(Self { runtime, client, paths, may_spawn, arguments: Vec::new(), ask: prompt::hidden })
     }
 

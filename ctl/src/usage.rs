@@ -83,7 +83,7 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
 }
 
 fn missing(arguments: &str, in_run: bool) -> String {
-    if in_run && arguments.contains("<SELECTOR>") {
+    if arguments.contains("<SELECTOR>") {
         return "which secrets? name them with -s, or say --all; see --help".to_owned();
     }
     if in_run {

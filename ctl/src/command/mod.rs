@@ -3,11 +3,16 @@
 mod expiry;
 
 pub(crate) mod audit;
+pub(crate) mod aws_credentials;
 pub(crate) mod backup;
 pub(crate) mod credential;
+pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod git_credential;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod inject;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod lock;

@@ -117,11 +117,16 @@ fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), 
 fn warn_of_steering(target: &Target) {
     let Target::Named(name) = target else { return };
     let text = name.as_str();
-    if STEERING.contains(&text) || STEERING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+    if steers(text) {
         output::say(&format!(
             "{name} steers how programs run; `secretctl run` would replace it for its command. Better choose another name"
         ));
     }
+}
+
+/// Whether shells, linkers or interpreters obey a variable of this name.
+pub(super) fn steers(name: &str) -> bool {
+    STEERING.contains(&name) || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// What `--note` and `--expires` say.

@@ -1,0 +1,79 @@
+//! `aws-credentials`: what AWS's tools run as `credential_process` (docs.aws.amazon.com, SDKs and tools reference,
+//! "Process credential provider"). They wait for it in scripts too: nobody is asked, and a failure is quick.
+
+use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::{Glob, SecretName, SecretValue, Selector, Timestamp};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::call::Call;
+use crate::cli::AwsCredentialsArgs;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{handover, lookup, output};
+
+/// The form that the tools expect, in its version 1.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Credentials<'a> {
+    version: u8,
+    access_key_id: &'a SecretValue,
+    secret_access_key: &'a SecretValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_token: Option<&'a SecretValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<Timestamp>,
+}
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &AwsCredentialsArgs,
+) -> Result<(), Failure> {
+    if output::stdout_is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "AWS's tools ask this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
+        ));
+    }
+    let named = |suffix: &str| SecretName::parse(&format!("{}AWS_{suffix}", args.prefix));
+    let (id, key, token) = (named("ACCESS_KEY_ID")?, named("SECRET_ACCESS_KEY")?, named("SESSION_TOKEN")?);
+    let session = open()?;
+    let glob = Glob::parse(&format!("{}AWS_*", args.prefix))?;
+    let call = Call::get("/user/secrets").query("name", glob.as_str()).query("view", "full");
+    let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(plain)?.parse()?;
+    // Without it the keys are long-term ones.
+    let temporary = list.secrets.iter().find(|detail| detail.secret.name == token);
+    let mut selectors = vec![Selector::Name(id.clone()), Selector::Name(key.clone())];
+    selectors.extend(temporary.map(|_| Selector::Name(token.clone())));
+    let request = handover::request(selectors, "aws-credentials", None)?;
+    let reply = handover::ask_as_is(&session, &request)
+        .map_err(|failure| plain(lookup::name_the_missing(failure, &request.secrets)))?;
+    let value = |name: &SecretName| {
+        reply.secrets.iter().find(|secret| secret.name == *name).map(|secret| &secret.value)
+    };
+    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
+    let credentials = Credentials {
+        version: 1,
+        access_key_id: value(&id).ok_or_else(incomplete)?,
+        secret_access_key: value(&key).ok_or_else(incomplete)?,
+        session_token: value(&token),
+        expiration: temporary.and_then(|detail| detail.expires_at),
+    };
+    write(&credentials)
+}
+
+fn write(credentials: &Credentials<'_>) -> Result<(), Failure> {
+    // Never grows, so that no copy is left behind: three values, of which each byte may become six.
+    let mut text = Zeroizing::new(Vec::with_capacity(3 * SecretValue::MAX * 6 + 256));
+    serde_json::to_writer(&mut *text, credentials)
+        .map_err(|_| Failure::new(Exit::Other, "the credentials cannot be written as JSON"))?;
+    output::answer_line(&text)
+}
+
+/// What the tools show: they run us where no terminal is ours.
+fn plain(failure: Failure) -> Failure {
+    if failure.exit() == Exit::Locked {
+        return Failure::new(Exit::Locked, "the vault is locked; run: secretctl unlock");
+    }
+    failure
+}

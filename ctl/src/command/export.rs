@@ -1,0 +1,65 @@
+//! `export`: secrets with their names on stdout, for programs and shells to read.
+
+use secrets_proto::reveal::RevealedSecret;
+use serde_json::Serializer;
+use zeroize::Zeroizing;
+
+use crate::cli::{ExportArgs, ExportFormat};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{dotenv, handover, output};
+
+/// The most bytes that one byte of a value becomes: JSON's escape of a control character. Quotes in quotes are five.
+const GROWTH: usize = 6;
+
+/// Room for what stands around name and value.
+const AROUND: usize = 24;
+
+pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &ExportArgs) -> Result<(), Failure> {
+    handover::refuse_terminal(args.show)?;
+    let selectors = handover::selectors(&args.selectors, args.all)?;
+    let reply = handover::reveal(&open()?, selectors, "export", args.reason.as_deref())?;
+    if args.format == ExportFormat::Json {
+        output::answer(b"{")?;
+    }
+    for (index, secret) in reply.secrets.iter().enumerate() {
+        // Large enough never to grow, so that no copy is left behind.
+        let room = secret.name.as_str().len() + secret.value.expose().len() * GROWTH + AROUND;
+        let mut text = Zeroizing::new(String::with_capacity(room));
+        match args.format {
+            ExportFormat::Dotenv => dotenv::write(secret.name.as_str(), secret.value.expose(), &mut text),
+            ExportFormat::Shell => write_shell(secret, &mut text),
+            ExportFormat::Json => {
+                text.push_str(if index == 0 { "\n  \"" } else { ",\n  \"" });
+                text.push_str(secret.name.as_str());
+                text.push_str("\": ");
+                output::answer(text.as_bytes())?;
+                output::answer(&json(secret, room)?)?;
+                continue;
+            }
+        }
+        output::answer(text.as_bytes())?;
+    }
+    if args.format == ExportFormat::Json { output::answer(b"\n}\n") } else { Ok(()) }
+}
+
+/// In single quotes nothing has a meaning but the closing one.
+fn write_shell(secret: &RevealedSecret, into: &mut String) {
+    into.push_str("export ");
+    into.push_str(secret.name.as_str());
+    into.push_str("='");
+    for c in secret.value.expose().chars() {
+        match c {
+            '\'' => into.push_str(r"'\''"),
+            c => into.push(c),
+        }
+    }
+    into.push_str("'\n");
+}
+
+fn json(secret: &RevealedSecret, room: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    serde::Serialize::serialize(&secret.value, &mut Serializer::new(&mut *text))
+        .map_err(|_| Failure::new(Exit::Other, "a value cannot be written as JSON"))?;
+    Ok(text)
+}

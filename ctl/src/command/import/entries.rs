@@ -1,0 +1,274 @@
+//! What a file to import holds: names with their values, and every line that is none. No line is ever quoted.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use secrets_proto::{SecretName, SecretValue};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
+
+use crate::cli::ImportFormat;
+use crate::dotenv;
+
+/// Where in the file something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// A line, from 1.
+    Line(usize),
+    /// A member of a JSON object, from 1.
+    Member(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Member(number) => write!(f, "entry {number}"),
+        }
+    }
+}
+
+/// A secret to be.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) place: Place,
+    pub(crate) name: SecretName,
+    pub(crate) value: SecretValue,
+    /// Whether the name is written otherwise than it is stored.
+    pub(crate) renamed: bool,
+}
+
+/// What cannot be taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) place: Place,
+    pub(crate) reason: String,
+}
+
+/// A name and its value as they were read.
+struct Pair {
+    place: Place,
+    name: String,
+    value: Result<Zeroizing<String>, &'static str>,
+}
+
+/// Reads a file's bytes.
+pub(crate) fn read(bytes: &[u8], format: Option<ImportFormat>) -> (Vec<Item>, Vec<Fault>) {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+            return (Vec::new(), vec![fault(Place::Line(line), "this is not UTF-8 text")]);
+        }
+    };
+    // No dotenv file begins like this.
+    let is_object = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
+    let (pairs, faults) = match format {
+        Some(ImportFormat::Json) => from_json(text),
+        None if is_object => from_json(text),
+        Some(ImportFormat::Dotenv) | None => from_dotenv(text),
+    };
+    check(pairs, faults)
+}
+
+fn fault(place: Place, reason: impl Into<String>) -> Fault {
+    Fault { place, reason: reason.into() }
+}
+
+fn from_dotenv(text: &str) -> (Vec<Pair>, Vec<Fault>) {
+    let (entries, faults) = dotenv::read(text);
+    let pair = |entry: dotenv::Entry| Pair {
+        place: Place::Line(entry.line),
+        name: entry.name,
+        value: Ok(entry.value),
+    };
+    let faults = faults.into_iter().map(|found| fault(Place::Line(found.line), found.reason));
+    (entries.into_iter().map(pair).collect(), faults.collect())
+}
+
+fn from_json(text: &str) -> (Vec<Pair>, Vec<Fault>) {
+    // serde's own words quote what they stumble over; only the place is taken from them.
+    match serde_json::from_str::<Members>(text.trim_start_matches('\u{feff}')) {
+        Ok(Members(pairs)) => (pairs, Vec::new()),
+        Err(error) => {
+            let reason = if error.is_data() {
+                "one JSON object is expected, of names with strings"
+            } else {
+                "this is not JSON"
+            };
+            (Vec::new(), vec![fault(Place::Line(error.line().max(1)), reason)])
+        }
+    }
+}
+
+/// The members of an object in their order, of which none is lost if its name comes twice.
+struct Members(Vec<Pair>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let Text(value) = map.next_value()?;
+                    pairs.push(Pair { place: Place::Member(pairs.len() + 1), name, value });
+                }
+                Ok(Members(pairs))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A string, or what there is instead.
+struct Text(Result<Zeroizing<String>, &'static str>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        const NUMBER: &str = "this is a number, not a string; put it in quotes";
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Ok(Zeroizing::new(text.to_owned()))))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Text, E> {
+                Ok(Text(Ok(Zeroizing::new(text))))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+                Ok(Text(Err("this is true or false, not a string; put it in quotes")))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+                Ok(Text(Err(NUMBER)))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
+                Ok(Text(Err(NUMBER)))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+                Ok(Text(Err(NUMBER)))
+            }
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text(Err("this is null, not a string; remove it")))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(Err("this is a list, not a string")))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(Err("this is an object, not a string")))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Names and values that the vault takes, each name once.
+fn check(pairs: Vec<Pair>, mut faults: Vec<Fault>) -> (Vec<Item>, Vec<Fault>) {
+    let mut items: Vec<Item> = Vec::with_capacity(pairs.len());
+    let mut places: HashMap<SecretName, Place> = HashMap::new();
+    for pair in pairs {
+        let place = pair.place;
+        let name = match SecretName::parse(&pair.name) {
+            Ok(name) => name,
+            Err(invalid) => {
+                faults.push(fault(place, invalid.message));
+                continue;
+            }
+        };
+        if let Some(first) = places.get(&name) {
+            // Readers of such files take the first one or the last one.
+            let text =
+                format!("the name of {first} again (names are stored in upper case); remove one of them");
+            faults.push(fault(place, text));
+            continue;
+        }
+        places.insert(name.clone(), place);
+        let renamed = name.as_str() != pair.name;
+        match pair.value.map(|mut text| SecretValue::new(std::mem::take(&mut *text))) {
+            Ok(Ok(value)) => items.push(Item { place, name, value, renamed }),
+            Ok(Err(invalid)) => faults.push(fault(place, invalid.message)),
+            Err(reason) => faults.push(fault(place, reason)),
+        }
+    }
+    faults.sort_by_key(|fault| fault.place);
+    (items, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Vec<String> {
+        let (_, faults) = read(text.as_bytes(), None);
+        faults.iter().map(|fault| format!("{}: {}", fault.place, fault.reason)).collect()
+    }
+
+    #[test]
+    fn json_is_an_object_of_strings_in_its_order() {
+        let (items, faults) = read(b"\xef\xbb\xbf {\"b\": \"x\\ny\\u00e9\", \"A\": \" \"}\n", None);
+        assert_eq!(faults, []);
+        let read: Vec<_> =
+            items.iter().map(|item| (item.name.as_str(), item.value.expose(), item.renamed)).collect();
+        assert_eq!(read, [("B", "x\ny\u{e9}", true), ("A", " ", false)]);
+    }
+
+    #[test]
+    fn whatever_is_no_string_is_told_by_its_kind() {
+        let text = r#"{"A":1,"B":-1.5,"C":true,"D":null,"E":["canary"],"F":{"x":"canary"},"G":"","H-I":"canary","J":"x"}"#;
+        let told = told(text);
+        assert_eq!(told.len(), 8, "{told:?}");
+        for (number, word) in [
+            (1, "number"),
+            (2, "number"),
+            (3, "true"),
+            (4, "null"),
+            (5, "list"),
+            (6, "object"),
+            (7, "byte"),
+            (8, "name"),
+        ] {
+            let told = &told[number - 1];
+            assert!(told.starts_with(&format!("entry {number}: ")) && told.contains(word), "{told}");
+        }
+        assert!(!told.iter().any(|told| told.contains("canary")), "{told:?}");
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_by_its_line() {
+        for text in ["{", "{\"A\":\"canary\"\n,,}", "{\"A\":\"canary\"} x", "{canary}"] {
+            let told = told(text);
+            assert!(told.len() == 1 && told[0].ends_with("this is not JSON"), "{told:?}");
+        }
+        let (_, faults) = read(b"[\"canary\"]", Some(ImportFormat::Json));
+        assert_eq!(faults[0].reason, "one JSON object is expected, of names with strings");
+        let (_, faults) = read(b"A=x\nB=\xff", None);
+        assert_eq!(faults, [fault(Place::Line(2), "this is not UTF-8 text")]);
+    }
+
+    #[test]
+    fn a_name_comes_once_whatever_its_case() {
+        assert_eq!(
+            told("a=x\nB=y\nA=canary\n"),
+            ["line 3: the name of line 1 again (names are stored in upper case); remove one of them"]
+        );
+        assert_eq!(told("{\"A\":\"x\",\"A\":\"x\"}").len(), 1);
+    }
+
+    #[test]
+    fn values_are_what_the_vault_takes() {
+        assert_eq!(told("A=\nB.C=x\n").len(), 2);
+        assert_eq!(told(&format!("A={}\n", "x".repeat(65_537))), ["line 1: a value has at most 65536 bytes"]);
+        assert_eq!(told("{\"A\":\"\\u0000\"}"), ["entry 1: a value has no NUL byte"]);
+    }
+}

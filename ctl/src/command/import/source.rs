@@ -1,0 +1,192 @@
+//! The file to import: read once, looked at for who else can read it, and deleted only if it is still the same.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use super::git::{self, Tracked};
+use crate::failure::{Exit, Failure};
+use crate::{environment, input, vault_file};
+
+/// The most bytes of a file.
+const LIMIT: usize = 16 << 20;
+
+/// What was read, and from where.
+pub(super) struct Source {
+    bytes: Zeroizing<Vec<u8>>,
+    file: Option<Named>,
+}
+
+/// A file with a name.
+struct Named {
+    path: PathBuf,
+    shown: String,
+    metadata: fs::Metadata,
+}
+
+impl Source {
+    /// Reads the file, or stdin if it is `-`. One that is to be deleted must be a regular file and no link.
+    pub(super) fn read(path: &Path, delete: bool) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            if delete {
+                return Err(Failure::new(Exit::Usage, "stdin cannot be deleted; name the file"));
+            }
+            return Ok(Self { bytes: input::bounded(io::stdin().lock(), "stdin", LIMIT)?, file: None });
+        }
+        let shown = input::shown(path).unwrap_or_else(|| "the file to import".to_owned());
+        let unreadable = |error: io::Error| {
+            let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Other };
+            Failure::new(exit, format!("cannot read {shown}: {error}"))
+        };
+        let path = environment::absolute(path)?;
+        let is_file = fs::symlink_metadata(&path).map_err(unreadable)?.is_file();
+        if delete && !is_file {
+            let text =
+                format!("{shown} is not a regular file, so it cannot be deleted; name the file itself");
+            return Err(Failure::new(Exit::Invalid, text));
+        }
+        let file = open(&path, delete).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(Failure::new(Exit::Invalid, format!("{shown} is a directory")));
+        }
+        let bytes = input::bounded(file, &shown, LIMIT)?;
+        Ok(Self { bytes, file: Some(Named { path, shown, metadata }) })
+    }
+
+    /// What it holds.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The file as it may be shown; nothing for stdin.
+    pub(super) fn shown(&self) -> Option<&str> {
+        self.file.as_ref().map(|file| file.shown.as_str())
+    }
+
+    /// What its owner should know about the file.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let Some(Named { path, shown, metadata }) = &self.file else { return Vec::new() };
+        let mut warnings = Vec::new();
+        let mode = metadata.mode() & 0o7777;
+        if metadata.is_file() && mode & 0o044 != 0 {
+            warnings.push(format!(
+                "{shown} has mode {mode:04o}: others could read it; better replace these values at their providers"
+            ));
+        }
+        match git::tracked(path) {
+            Tracked::No => {}
+            Tracked::Yes => warnings.push(format!(
+                "git tracks {shown}: its history keeps these values; replace them at their providers"
+            )),
+            Tracked::Unknown(reason) => {
+                warnings.push(format!("whether git tracks {shown} is not known: {reason}"));
+            }
+        }
+        warnings
+    }
+
+    /// Deletes the file if it is the one that was read, and nothing was written to it since.
+    pub(super) fn delete(&self) -> Result<(), Failure> {
+        let Some(named) = &self.file else { return Ok(()) };
+        let shown = &named.shown;
+        let kept = |reason: &dyn std::fmt::Display| {
+            Failure::new(Exit::Other, format!("all is stored, but {shown} is not deleted: {reason}"))
+        };
+        match self.is_the_same(named) {
+            Ok(true) => {}
+            Ok(false) => {
+                let text =
+                    format!("all is stored, but {shown} has changed since it was read and is not deleted");
+                return Err(Failure::new(Exit::Conflict, text));
+            }
+            Err(error) => return Err(kept(&error)),
+        }
+        fs::remove_file(&named.path).map_err(|error| kept(&error))?;
+        vault_file::sync_parent(&named.path).map_err(|error| kept(&error))
+    }
+
+    /// Whether the name stands for the same file with the same content. Times tell too little: they step.
+    fn is_the_same(&self, named: &Named) -> io::Result<bool> {
+        let file = open(&named.path, true)?;
+        let now = file.metadata()?;
+        let then = &named.metadata;
+        let is_it = (now.dev(), now.ino(), now.len()) == (then.dev(), then.ino(), then.len())
+            && (now.mtime(), now.mtime_nsec()) == (then.mtime(), then.mtime_nsec());
+        if !is_it {
+            return Ok(false);
+        }
+        let again =
+            input::bounded(file, "it", LIMIT).map_err(|failure| io::Error::other(failure.to_string()))?;
+        Ok(*again == *self.bytes)
+    }
+
+    /// How many other names the file has, by which it stays.
+    pub(super) fn other_names(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.metadata.nlink().saturating_sub(1))
+    }
+}
+
+fn open(path: &Path, no_link: bool) -> io::Result<File> {
+    let flags = if no_link { OFlags::NOFOLLOW.bits().cast_signed() } else { 0 };
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_file_that_was_read_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("env");
+        let time = || fs::metadata(&path).unwrap().modified().unwrap();
+        type Change = fn(&Path);
+        let changes: [Change; 4] = [
+            |path| fs::write(path, "A=y").unwrap(),
+            |path| fs::write(path, "A=x\nB=y").unwrap(),
+            |path| {
+                // Another file of the same content.
+                fs::write(path.with_extension("new"), "A=x").unwrap();
+                fs::rename(path.with_extension("new"), path).unwrap();
+            },
+            |path| {
+                fs::rename(path, path.with_extension("old")).unwrap();
+                std::os::unix::fs::symlink(path.with_extension("old"), path).unwrap();
+            },
+        ];
+        for change in changes {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, "A=x").unwrap();
+            let before = time();
+            let source = Source::read(&path, true).unwrap();
+            change(&path);
+            // Clocks step, and who writes can set the time.
+            File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
+            assert!(source.delete().is_err());
+            assert!(path.exists());
+        }
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "A=x").unwrap();
+        Source::read(&path, true).unwrap().delete().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_file_of_its_own_cannot_be_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("env");
+        let link = dir.path().join("link");
+        fs::write(&path, "A=x").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(Source::read(&link, false).is_ok());
+        for bad in [&link, dir.path(), Path::new("-")] {
+            assert!(Source::read(bad, true).is_err());
+        }
+        assert_eq!(Source::read(dir.path(), false).err().unwrap().exit(), Exit::Invalid);
+    }
+}

@@ -1,0 +1,163 @@
+//! `inject`: a template with values in it. What is missing or malformed is reported as a whole, and then nothing is
+//! written.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::secret::SecretList;
+use secrets_proto::{SecretName, SecretValue, Selector};
+use zeroize::Zeroizing;
+
+use crate::call::Call;
+use crate::cli::InjectArgs;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::template::{self, Malformed, Placeholder};
+use crate::{environment, handover, input, lookup, output, private_file};
+
+/// The most bytes of a template.
+const LIMIT: u64 = 64 << 20;
+
+pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &InjectArgs) -> Result<(), Failure> {
+    let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let template = read(args.input.as_deref().filter(|path| *path != Path::new("-")), target)?;
+    let (places, malformed) = template::scan(&template);
+    if places.is_empty() && malformed.is_empty() {
+        warn_of_wide_text(&template);
+        return write(target, &template);
+    }
+    if target.is_none() {
+        handover::refuse_terminal(args.show)?;
+    }
+    let lines = lines_by_name(&places);
+    if lines.len() > RevealRequest::MAX_SELECTORS {
+        let text = format!("the template names more than {} secrets", RevealRequest::MAX_SELECTORS);
+        return Err(Failure::new(Exit::Invalid, text));
+    }
+    if !malformed.is_empty() {
+        // What is missing beside it should be known too; without the right to look, this much is.
+        let missing =
+            if lines.is_empty() { Vec::new() } else { missing(&open()?, &lines).unwrap_or_default() };
+        return Err(report(&malformed, &missing, &lines));
+    }
+    let selectors: Vec<Selector> = lines.keys().map(|name| Selector::Name((*name).clone())).collect();
+    let request = handover::request(selectors, "inject", args.reason.as_deref())?;
+    let reply = match handover::ask(&open()?, &request) {
+        Ok(reply) => reply,
+        Err(failure) if failure.exit() == Exit::NotFound => return Err(not_found(failure, &lines)),
+        Err(failure) => return Err(failure),
+    };
+    write(target, &fill(&template, &places, &reply)?)
+}
+
+/// Which names stand on which lines.
+type Lines<'a> = BTreeMap<&'a SecretName, Vec<usize>>;
+
+fn lines_by_name(places: &[Placeholder]) -> Lines<'_> {
+    let mut lines = Lines::new();
+    for place in places {
+        let of_name = lines.entry(&place.name).or_default();
+        if of_name.last() != Some(&place.line) {
+            of_name.push(place.line);
+        }
+    }
+    lines
+}
+
+fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let mut template = Vec::new();
+    let read = match from {
+        None => {
+            if io::stdin().is_terminal() {
+                output::say("reading the template from the terminal; Ctrl-D ends it");
+            }
+            io::stdin().lock().take(LIMIT + 1).read_to_end(&mut template)
+        }
+        Some(path) => File::open(path).and_then(|file| {
+            let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+            if let Some(there) = target.and_then(|target| fs::metadata(target).ok())
+                && same(&there, &file.metadata()?)
+            {
+                return Err(io::Error::other("the output would replace it; name another file with -o"));
+            }
+            file.take(LIMIT + 1).read_to_end(&mut template)
+        }),
+    };
+    let name = from.and_then(input::shown).unwrap_or_else(|| "what was named".to_owned());
+    read.map_err(|error| Failure::new(Exit::Other, format!("cannot read the template, {name}: {error}")))?;
+    if template.len() as u64 > LIMIT {
+        return Err(Failure::new(Exit::Invalid, format!("the template has more than {LIMIT} bytes")));
+    }
+    Ok(template)
+}
+
+fn warn_of_wide_text(template: &[u8]) {
+    if template.starts_with(b"\xff\xfe") || template.starts_with(b"\xfe\xff") {
+        output::say("the template is UTF-16, in which placeholders are not found; convert it to UTF-8");
+    }
+}
+
+/// Those that the list of secrets lacks.
+fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretName>, Failure> {
+    let list: SecretList = session.fetch(&Call::get("/user/secrets"))?;
+    let there: HashSet<&SecretName> = list.secrets.iter().map(|secret| &secret.name).collect();
+    Ok(lines.keys().filter(|name| !there.contains(*name)).copied().collect())
+}
+
+/// Names what the daemon found missing, with its lines.
+fn not_found(failure: Failure, lines: &Lines<'_>) -> Failure {
+    let names: Vec<&SecretName> = lines.keys().copied().collect();
+    let missing: Vec<&SecretName> =
+        failure.positions().into_iter().filter_map(|index| names.get(index).copied()).collect();
+    if missing.is_empty() { failure } else { report(&[], &missing, lines) }
+}
+
+/// Says each problem in a line of its own, in the template's order, and gives the failure that sums them up.
+fn report(malformed: &[Malformed], missing: &[&SecretName], lines: &Lines<'_>) -> Failure {
+    let mut problems: Vec<(usize, String)> =
+        malformed.iter().map(|fault| (fault.line, fault.reason.to_owned())).collect();
+    for name in missing {
+        let text = format!("no such secret: {}", lookup::shown(&Selector::Name((*name).clone())));
+        problems.extend(lines.get(name).into_iter().flatten().map(|line| (*line, text.clone())));
+    }
+    problems.sort();
+    for (line, text) in &problems {
+        output::say(&format!("line {line}: {text}"));
+    }
+    let exit = if malformed.is_empty() { Exit::NotFound } else { Exit::Invalid };
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    Failure::new(exit, format!("{count} {noun} in the template; nothing was written"))
+}
+
+fn fill(template: &[u8], places: &[Placeholder], reply: &RevealReply) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
+    let values: HashMap<&SecretName, &SecretValue> =
+        reply.secrets.iter().map(|secret| (&secret.name, &secret.value)).collect();
+    let mut pieces: Vec<&[u8]> = Vec::new();
+    let mut at = 0;
+    for place in places {
+        let value = values.get(&place.name).ok_or_else(incomplete)?;
+        pieces.push(template.get(at..place.range.start).unwrap_or_default());
+        pieces.push(value.expose().as_bytes());
+        at = place.range.end;
+    }
+    pieces.push(template.get(at..).unwrap_or_default());
+    // Never grows, so that no copy is left behind.
+    let mut filled = Zeroizing::new(Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum()));
+    pieces.iter().for_each(|piece| filled.extend_from_slice(piece));
+    Ok(filled)
+}
+
+fn write(target: Option<&Path>, content: &[u8]) -> Result<(), Failure> {
+    let Some(path) = target else { return output::answer(content) };
+    let path = environment::absolute(path)?;
+    let name = input::shown(&path).unwrap_or_else(|| "the file that -o names".to_owned());
+    private_file::write(&path, content).map_err(|error| {
+        Failure::new(Exit::Other, format!("cannot write {name}: {error}; nothing was written"))
+    })
+}

@@ -1,0 +1,73 @@
+//! Asking for values: from selectors that were typed to a reveal, with everything that is missing named at once.
+//! It does not know where the values go.
+
+use hyper::Method;
+use secrets_proto::Selector;
+use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
+
+use crate::call::Call;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{lookup, output};
+
+/// The selectors, or every one that is none.
+pub(crate) fn selectors(texts: &[String], all: bool) -> Result<Vec<Selector>, Failure> {
+    if all {
+        return Ok(vec![Selector::parse("*")?]);
+    }
+    if texts.iter().any(String::is_empty) {
+        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+    }
+    let mut selectors = Vec::new();
+    let mut problems = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match Selector::parse(text) {
+            Ok(selector) => selectors.push(selector),
+            Err(invalid) => problems.push(format!("selector {}: {invalid}", index + 1)),
+        }
+    }
+    if problems.is_empty() { Ok(selectors) } else { Err(Failure::new(Exit::Invalid, problems.join("; "))) }
+}
+
+/// The values of all of these, or the failure that names each that is missing.
+pub(crate) fn reveal(
+    session: &Session,
+    secrets: Vec<Selector>,
+    purpose: &str,
+    reason: Option<&str>,
+) -> Result<RevealReply, Failure> {
+    let request = request(secrets, purpose, reason)?;
+    ask(session, &request).map_err(|failure| lookup::name_the_missing(failure, &request.secrets))
+}
+
+/// What is asked for, for the audit log too.
+pub(crate) fn request(
+    secrets: Vec<Selector>,
+    purpose: &str,
+    reason: Option<&str>,
+) -> Result<RevealRequest, Failure> {
+    let reason = reason.map(Remark::parse).transpose()?;
+    Ok(RevealRequest { secrets, purpose: Purpose::parse(purpose)?, command: None, reason })
+}
+
+/// The values, or the daemon's own failure, which tells the positions of what is missing.
+pub(crate) fn ask(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
+    session.fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(request)?)
+}
+
+/// The same, and a locked vault stays locked.
+pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
+    let call = Call::new(Method::POST, "/user/secrets/reveal").json(request)?;
+    Ok(session.call_as_is(&call)?.parse()?)
+}
+
+/// Refuses to show values on a terminal by accident.
+pub(crate) fn refuse_terminal(show: bool) -> Result<(), Failure> {
+    if output::stdout_is_terminal() && !show {
+        return Err(Failure::new(
+            Exit::Usage,
+            "values are not shown on a terminal by accident; pipe them on, or say --show",
+        ));
+    }
+    Ok(())
+}

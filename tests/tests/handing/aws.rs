@@ -1,0 +1,77 @@
+//! `aws-credentials`, asked by AWS's own library for Python.
+
+use std::time::{Duration, Instant};
+
+use secretsd_tests::{Env, process, programs};
+use serde_json::{Value, json};
+
+use crate::python;
+
+const SCRIPT: &str = "
+import botocore.session, json
+found = botocore.session.Session().get_credentials()
+frozen = found.get_frozen_credentials()
+print(json.dumps([frozen.access_key, frozen.secret_key, frozen.token, found.method]))
+";
+
+#[test]
+fn the_sdk_gets_its_credentials() {
+    let Some(python) = python("the_sdk_gets_its_credentials", "botocore") else { return };
+    let env = Env::unlocked(programs!());
+    let ask = |prefix: &str| -> Result<Value, String> {
+        let client = env.programs().client;
+        let config = format!(
+            "[default]\nregion = eu-central-1\ncredential_process = {client} aws-credentials {prefix}\n"
+        );
+        let config = env.private_file("aws", config);
+        let mut command = env.command("setsid");
+        command.arg(python).args(["-c", SCRIPT]);
+        // Nothing is asked over the network.
+        command.env("AWS_CONFIG_FILE", config).env("AWS_EC2_METADATA_DISABLED", "true");
+        let (_, output) = process::run(&mut command, b"");
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    };
+    env.store("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
+    let error = ask("").unwrap_err();
+    assert!(error.contains("no such secret: AWS_SECRET_ACCESS_KEY"), "{error}");
+    env.store("AWS_SECRET_ACCESS_KEY", "wJalr\"XUtn\\FEMI/K7");
+    let method = "custom-process";
+    assert_eq!(ask("").unwrap(), json!(["AKIAIOSFODNN7EXAMPLE", "wJalr\"XUtn\\FEMI/K7", null, method]));
+    for (name, value) in [("ACCESS_KEY_ID", "id"), ("SECRET_ACCESS_KEY", "key"), ("SESSION_TOKEN", "token")] {
+        env.store(&format!("PROD_AWS_{name}"), value);
+    }
+    assert_eq!(ask("--prefix PROD_").unwrap(), json!(["id", "key", "token", method]));
+    // The library compares the time itself, and asks again when it has passed.
+    env.ctl(["set", "PROD_AWS_SESSION_TOKEN", "--expires", "2h"]).stdin("token2").expect(0);
+    assert_eq!(ask("--prefix prod_").unwrap(), json!(["id", "key", "token2", method]));
+    env.post("/vault/lock", &json!({})).expect(200);
+    let begin = Instant::now();
+    let error = ask("").unwrap_err();
+    assert!(error.contains("the vault is locked"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn the_answer_is_the_protocols_and_failures_are_quick() {
+    let mut env = Env::unlocked(programs!());
+    env.ctl(["aws-credentials"]).expect(4);
+    for name in ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"] {
+        env.store(&format!("AWS_{name}"), name);
+    }
+    env.ctl(["set", "AWS_SESSION_TOKEN", "--expires", "2099-01-01"]).stdin("t").expect(0);
+    assert_eq!(
+        env.ctl(["aws-credentials"]).run().json(),
+        json!({"Version": 1, "AccessKeyId": "ACCESS_KEY_ID", "SecretAccessKey": "SECRET_ACCESS_KEY",
+               "SessionToken": "t", "Expiration": "2099-01-01T00:00:00Z"})
+    );
+    env.ctl(["aws-credentials", "--prefix", "A-"]).expect(7);
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.ctl(["aws-credentials"]).expect(3);
+    env.stop();
+    env.ctl(["aws-credentials"]).expect(8);
+    assert!(env.listener().is_none(), "a daemon was started");
+}

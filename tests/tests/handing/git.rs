@@ -1,0 +1,156 @@
+//! `git-credential`, asked by git itself.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use secretsd_tests::source::repository;
+use secretsd_tests::{Env, process, programs};
+use serde_json::json;
+
+use crate::{has, output_of, python};
+
+const TOKEN: &str = "ghp_canarycanarycanarycanary";
+
+/// git with us as its one helper, which is given these arguments.
+fn git(env: &Env, arguments: &str) -> Command {
+    let mut command = env.command("setsid");
+    let helper = format!("credential.helper=!'{}' {arguments}", env.programs().client);
+    command.args(["git", "-c", &helper]).env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1");
+    command
+}
+
+/// What `git credential fill` finds out about an address, as user and password.
+fn fill(env: &Env, arguments: &str, question: &str) -> Option<(String, String)> {
+    let (_, output) = process::run(git(env, arguments).args(["credential", "fill"]), question.as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let find = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!errors.contains("secretctl:") && !errors.contains("canary"), "{errors}");
+    find("username=").zip(find("password="))
+}
+
+fn set(env: &Env, name: &str, provider: &str, value: &str) {
+    env.post("/user/secrets", &json!({"name": name, "provider": provider, "value": value})).expect(201);
+}
+
+#[test]
+fn git_is_answered_for_the_providers_own_hosts_and_no_other() {
+    if !has("git_is_answered_for_the_providers_own_hosts_and_no_other", "git") {
+        return;
+    }
+    let env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    set(&env, "LAB", "gitlab", "glpat-x\n");
+    let ask = |question: &str| fill(&env, "git-credential", question);
+    let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+    assert_eq!(ask("url=https://github.com/me/x.git\n"), pair("x-access-token", TOKEN));
+    assert_eq!(ask("url=https://me@github.com/me/x.git\n"), pair("me", TOKEN));
+    assert_eq!(ask("url=https://gitlab.com/me/x.git\n"), pair("oauth2", "glpat-x"));
+    for other in [
+        "url=http://github.com/x\n",
+        "url=https://github.com.evil.example/x\n",
+        "url=https://evil.example/github.com\n",
+        "url=https://github.com:8443/x\n",
+        "url=https://bitbucket.org/x\n",
+        "protocol=https\nhost=evil.example\nhost=githüb.com\n",
+    ] {
+        assert_eq!(ask(other), None, "{other}");
+    }
+    // Of two secrets the one of the usual name.
+    set(&env, "HUB_TWO", "github", "ghp_two");
+    assert_eq!(ask("url=https://github.com/x\n"), None);
+    set(&env, "GITHUB_TOKEN", "github", "ghp_usual");
+    assert_eq!(ask("url=https://github.com/x\n"), pair("x-access-token", "ghp_usual"));
+    // What would be more lines than one is no answer.
+    env.store("LINES", "x\nhost=github.com");
+    let mapped = "git-credential --host Git.Example.com=lines --host github.com=HUB --host you@h.example=LAB";
+    assert_eq!(fill(&env, mapped, "url=https://git.example.com/x\n"), None);
+    assert_eq!(fill(&env, mapped, "url=https://github.com/x\n"), pair("git", TOKEN));
+    assert_eq!(fill(&env, mapped, "url=https://h.example/x\n"), pair("you", "glpat-x"));
+    assert!(env.ctl(["audit", "--json"]).expect(0).contains("git-credential"));
+}
+
+#[test]
+fn whatever_keeps_us_from_answering_is_quick_and_quiet() {
+    let mut env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    let question = "protocol=https\nhost=github.com\n\n";
+    let silent = |env: &Env, arguments: &[&str], question: &str| {
+        let begin = Instant::now();
+        let output = env.ctl([&["git-credential"], arguments].concat()).stdin(question).run();
+        assert_eq!((output.code, output.out(), output.err()), (Some(0), String::new(), String::new()));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{arguments:?}");
+    };
+    for operation in ["store", "erase", "capability", "whatever"] {
+        silent(&env, &[operation], &format!("{question}password=canary\n"));
+    }
+    assert_eq!(env.value("HUB"), TOKEN);
+    for bad in [
+        "",
+        "\n",
+        "garbage",
+        "protocol=https\nhost=github.com\nhost=github.com\n",
+        "protocol=https\nhost=github.com\0\n",
+    ] {
+        silent(&env, &["get"], bad);
+    }
+    silent(&env, &["get", "--host", "github.com=NONE"], question);
+    env.post("/vault/lock", &json!({})).expect(200);
+    silent(&env, &["get"], question);
+    env.stop();
+    silent(&env, &["get"], question);
+    assert!(env.listener().is_none(), "a daemon was started");
+    // A setup that cannot be meant is told.
+    env.ctl(["git-credential", "--host", "http://example.com=A", "get"]).stdin(question).expect(2);
+    env.ctl(["git-credential", "--host", "nonsense", "get"]).stdin(question).expect(2);
+}
+
+/// A child that does not outlive its test.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn git_clones_with_a_token_from_the_vault() {
+    let test = "git_clones_with_a_token_from_the_vault";
+    let Some(python) = python(test, "http.server").filter(|_| has(test, "git")) else { return };
+    let env = Env::unlocked(programs!());
+    env.store("WORK_TOKEN", TOKEN);
+    let root = env.private_dir("served");
+    let origin = root.join("origin");
+    let origin = origin.to_str().unwrap();
+    output_of(&env, &["git", "init", "-q", origin], b"");
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"];
+    let commit =
+        [&["git", "-C", origin][..], &identity, &["commit", "-q", "--allow-empty", "-m", "first"]].concat();
+    output_of(&env, &commit, b"");
+
+    let mut server = env.command(python);
+    server.arg(repository().join("tests/tests/handing/git_server.py"));
+    server.env("GIT_PROJECT_ROOT", &root).env("EXPECTED", format!("git:{TOKEN}")).stdout(Stdio::piped());
+    let mut server = Served(server.spawn().unwrap());
+    let mut port = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let port = port.trim();
+
+    let url = format!("http://127.0.0.1:{port}/origin/.git");
+    let clone = |arguments: &str, to: &str| {
+        let (_, output) = process::run(git(&env, arguments).args(["clone", "-q", &url, to]), b"");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!errors.contains("canary"), "{errors}");
+        (output.status.success(), errors)
+    };
+    let (refused, _) = clone("git-credential", "without");
+    assert!(!refused, "cloned without a token");
+    let (cloned, errors) =
+        clone(&format!("git-credential --host http://127.0.0.1:{port}=WORK_TOKEN"), "clone");
+    assert!(cloned, "{errors}");
+    let log = output_of(&env, &["git", "-C", "clone", "log", "--format=%s"], b"");
+    assert_eq!(log, b"first\n");
+}

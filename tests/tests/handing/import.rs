@@ -1,0 +1,277 @@
+//! `import`: everything is checked first, nothing is half done without a word, and the file is deleted last.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{Env, programs};
+use serde_json::json;
+
+use crate::{awkward, has, output_of, store_all};
+
+fn file(env: &Env, content: impl AsRef<[u8]>) -> String {
+    path(&env.private_file("env", content))
+}
+
+fn path(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn total(env: &Env) -> u64 {
+    env.get("/user/secrets").expect(200)["total"].as_u64().unwrap()
+}
+
+#[test]
+fn what_was_exported_is_imported_byte_for_byte() {
+    let env = Env::unlocked(programs!());
+    let stored = store_all(&env, &awkward());
+    let texts =
+        ["dotenv", "json"].map(|format| env.ctl(["export", "--all", "--format", format]).run().stdout);
+    for text in texts {
+        let other = Env::unlocked(programs!());
+        let output = other.ctl(["import", &file(&other, text)]).run();
+        output.assert_code(0);
+        assert!(output.stdout.is_empty());
+        for (name, value) in &stored {
+            assert!(other.value(name) == *value, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_and_conflict_is_listed_by_its_line_and_nothing_is_stored() {
+    let env = Env::unlocked(programs!());
+    env.store("TAKEN", "before");
+    let text = "GOOD=canary1\ntaken=canary2\nBAD canary3\n\nEMPTY=\nDOLLAR=canary4$x\ngood=canary5\nX.Y=canary6\nOPEN='canary7\n";
+    let source = file(&env, text);
+    for more in [&[][..], &["--dry-run"], &["--delete-source"]] {
+        let output = env.ctl([&["import", &source], more].concat()).run();
+        output.assert_code(7);
+        let told = output.err();
+        assert!(!told.contains("canary"), "{told}");
+        let lines: Vec<&str> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(':').next())
+            .collect();
+        assert_eq!(lines, ["2", "3", "5", "6", "7", "8", "9"], "{told}");
+        assert!(
+            told.contains("TAKEN exists already") && told.ends_with("7 problems; nothing was stored\n"),
+            "{told}"
+        );
+        assert_eq!(total(&env), 1);
+        assert_eq!(fs::read_to_string(&source).unwrap(), text);
+    }
+    // Conflicts alone, and what resolves them.
+    let source = file(&env, "TAKEN=after\nNEW=x\n");
+    env.ctl(["import", &source]).expect(6);
+    assert_eq!(total(&env), 1);
+    env.ctl(["import", &source, "--on-conflict", "skip"]).expect(0);
+    assert_eq!((env.value("TAKEN"), env.value("NEW")), ("before".to_owned(), "x".to_owned()));
+    env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
+    assert_eq!(env.value("TAKEN"), "after");
+    env.ctl(["rollback", "TAKEN", "1"]).expect(0);
+    assert_eq!(env.value("TAKEN"), "before");
+    env.ctl(["import", &file(&env, "# nothing\n")]).expect(7);
+    env.ctl(["import", "none"]).expect(4);
+    // What is wrong with a file is told although nobody may look into the vault.
+    env.ctl(["lock"]).expect(0);
+    env.ctl(["import", &file(&env, "A")]).expect(7);
+    env.ctl(["import", &file(&env, "A=x")]).expect(3);
+}
+
+#[test]
+fn a_dry_run_says_what_would_happen_and_writes_nothing() {
+    let env = Env::unlocked(programs!());
+    env.store("TAKEN", "before");
+    let source = file(&env, "TAKEN=canary\nopenai_key=sk-proj-canarycanary\n");
+    let output = env.ctl(["import", &source, "--dry-run", "--on-conflict", "replace"]).run();
+    output.assert_code(0);
+    let rows: Vec<Vec<String>> = output
+        .out()
+        .lines()
+        .map(|line| {
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ["NAME", "WOULD BE", "PROVIDER", "FROM"],
+            ["TAKEN", "replace", "-", "line 1"],
+            ["OPENAI_KEY", "new", "openai", "line 2"]
+        ]
+    );
+    assert!(
+        !output.err().contains("canary") && output.err().contains("upper case: OPENAI_KEY"),
+        "{}",
+        output.err()
+    );
+    assert_eq!((total(&env), env.value("TAKEN")), (1, "before".to_owned()));
+    assert!(Path::new(&source).exists());
+    env.ctl(["import", &source, "--dry-run", "--delete-source"]).expect(2);
+}
+
+#[test]
+fn the_source_is_deleted_only_when_all_of_it_reads_back() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "A=x\nB=y\n");
+    let output = env.ctl(["import", &source, "--delete-source"]).run();
+    output.assert_code(0);
+    assert!(output.err().contains("backups and git's history"), "{}", output.err());
+    assert!(!Path::new(&source).exists());
+    assert_eq!((env.value("A"), env.value("B")), ("x".to_owned(), "y".to_owned()));
+    assert!(env.ctl(["audit", "--json"]).expect(0).contains("\"import\""));
+
+    // What was skipped is in the file alone.
+    let source = file(&env, "A=other\nC=z\n");
+    let output = env.ctl(["import", &source, "--on-conflict", "skip", "--delete-source"]).run();
+    output.assert_code(6);
+    assert!(output.err().contains("another value of A;"), "{}", output.err());
+    assert_eq!((env.value("A"), env.value("C")), ("x".to_owned(), "z".to_owned()));
+    assert!(Path::new(&source).exists());
+    // The same value skipped is in the vault, too.
+    let source = file(&env, "A=x\nC=z\n");
+    env.ctl(["import", &source, "--on-conflict", "skip", "--delete-source"]).expect(0);
+    assert!(!Path::new(&source).exists());
+
+    // Who may not read back cannot delete.
+    let body = json!({"name": "writer", "scopes": ["list", "write"], "ttl_seconds": 60});
+    if env.post("/tokens", &body).status == 201 {
+        let token = env.post("/tokens", &body).expect(201)["token"].as_str().unwrap().to_owned();
+        let source = file(&env, "D=w\n");
+        let output = env.ctl(["import", &source, "--delete-source"]).env("SECRETSD_TOKEN", token).run();
+        output.assert_code(5);
+        assert!(output.err().contains("not read back"), "{}", output.err());
+        assert!(Path::new(&source).exists());
+    }
+
+    let source = file(&env, "E=v\n");
+    let link = env.path("link");
+    std::os::unix::fs::symlink(&source, &link).unwrap();
+    env.ctl(["import", &path(&link), "--delete-source"]).expect(7);
+    env.ctl(["import", "-", "--delete-source"]).stdin("E=v").expect(2);
+    assert!(Path::new(&source).exists() && link.exists());
+}
+
+#[test]
+fn stdin_is_a_source_too() {
+    let env = Env::unlocked(programs!());
+    env.ctl(["import", "-"]).stdin("A='x\ny'\n").expect(0);
+    env.ctl(["import", "-", "--format", "json"]).stdin("{\"B\":\"x\\r\\n\"}").expect(0);
+    env.ctl(["import", "-"]).stdin(b"C=\xff").expect(7);
+    assert_eq!((env.value("A"), env.value("B")), ("x\ny".to_owned(), "x\r\n".to_owned()));
+}
+
+#[test]
+fn a_write_that_fails_in_the_middle_tells_what_is_stored_and_keeps_the_file() {
+    let env = Env::unlocked(programs!());
+    let lines: String = (0..400).map(|number| format!("N{number:03}=value\n")).collect();
+    let source = file(&env, &lines);
+    // Locks the vault once some are stored.
+    let stored = Arc::new(AtomicUsize::new(0));
+    let output = std::thread::scope(|scope| {
+        let run = scope.spawn(|| env.ctl(["import", &source, "--delete-source"]).run());
+        while !run.is_finished() {
+            let reply = env.get("/user/secrets");
+            if reply.status != 200 {
+                break;
+            }
+            let count = total_of(&reply.expect(200));
+            stored.store(count, Ordering::Relaxed);
+            if count >= 5 {
+                env.post("/vault/lock", &json!({})).expect(200);
+                break;
+            }
+        }
+        run.join().unwrap()
+    });
+    if output.code == Some(0) {
+        secretsd_tests::harness::skip(
+            "a_write_that_fails_in_the_middle",
+            "the import was faster than the lock",
+        );
+        return;
+    }
+    let told = output.err();
+    assert_eq!(output.code, Some(3), "{told}");
+    assert_eq!(fs::read_to_string(&source).unwrap(), lines);
+    let named = |begin: &str| -> Vec<String> {
+        let line = told.lines().find_map(|line| line.strip_prefix(&format!("secretctl: {begin}: ")));
+        line.map(|line| line.split(", ").map(str::to_owned).collect()).unwrap_or_default()
+    };
+    let (done, perhaps, open) =
+        (named("stored"), named("perhaps stored, see `secretctl list`"), named("not stored"));
+    assert_eq!(done.len() + perhaps.len() + open.len(), 400, "{told}");
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin(secretsd_tests::env::PASSPHRASE).expect(0);
+    let there: Vec<String> = env.ctl(["list", "--names"]).expect(0).lines().map(str::to_owned).collect();
+    assert!(done.iter().all(|name| there.contains(name)), "{told}");
+    assert!(open.iter().all(|name| !there.contains(name)), "{told}");
+    // And on from there.
+    env.ctl(["import", &source, "--on-conflict", "skip", "--delete-source"]).expect(0);
+    assert_eq!(total(&env), 400);
+    assert!(!Path::new(&source).exists());
+}
+
+fn total_of(list: &serde_json::Value) -> usize {
+    usize::try_from(list["total"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn a_file_that_others_see_is_told() {
+    let test = "a_file_that_others_see_is_told";
+    let env = Env::unlocked(programs!());
+    let warned = |source: &str, expected: &[&str]| {
+        let output = env.ctl(["import", source, "--dry-run", "--on-conflict", "replace"]).run();
+        output.assert_code(0);
+        for word in ["others could read it", "git tracks", "is not known"] {
+            assert_eq!(output.err().contains(word), expected.contains(&word), "{word}: {}", output.err());
+        }
+    };
+    let source = file(&env, "A=x\n");
+    warned(&source, &[]);
+    for mode in [0o640, 0o604] {
+        fs::set_permissions(&source, Permissions::from_mode(mode)).unwrap();
+        warned(&source, &["others could read it"]);
+    }
+    if !has(test, "git") {
+        return;
+    }
+    let repository: PathBuf = env.private_dir("repository");
+    let dir = path(&repository);
+    output_of(&env, &["git", "init", "-q", &dir], b"");
+    // A name that is a pattern to git, and a repository that would run something when it is looked at.
+    let source = path(&env.private_file("repository/[e]nv", "A=x\n"));
+    env.private_file("repository/env", "A=x\n");
+    let ran = path(&env.path("ran"));
+    output_of(&env, &["git", "-C", &dir, "config", "core.fsmonitor", &format!("touch {ran}; false")], b"");
+    output_of(&env, &["git", "-C", &dir, "-c", "core.fsmonitor=false", "add", "env"], b"");
+    warned(&source, &[]);
+    warned(&path(&repository.join("env")), &["git tracks"]);
+    let link = env.path("link");
+    std::os::unix::fs::symlink(repository.join("env"), &link).unwrap();
+    warned(&path(&link), &["git tracks"]);
+    assert!(!Path::new(&ran).exists(), "something of the repository ran");
+    // Without git nobody knows.
+    let bin = env.private_dir("bin");
+    let setsid = output_of(&env, &["sh", "-c", "command -v setsid"], b"");
+    std::os::unix::fs::symlink(String::from_utf8(setsid).unwrap().trim(), bin.join("setsid")).unwrap();
+    let output =
+        env.ctl(["import", &path(&repository.join("env")), "--dry-run"]).env("PATH", path(&bin)).run();
+    output.assert_code(0);
+    assert!(output.err().contains("git is not found"), "{}", output.err());
+}
+
+#[test]
+fn an_import_on_a_terminal_opens_the_vault_and_goes_on() {
+    let env = Env::unlocked(programs!());
+    env.post("/vault/lock", &json!({})).expect(200);
+    let source = file(&env, "A=canary\n");
+    let mut terminal = Terminal::ctl(&env, &["import", &source]);
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys(&format!("{}\r", secretsd_tests::env::PASSPHRASE));
+    terminal.expect(0, "imported 1 new");
+    assert!(!terminal.shown().contains("canary"));
+}
