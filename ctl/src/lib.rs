@@ -10,6 +10,7 @@
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
+//! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
 //! - `input`, `lookup`, `providers`, `table`, `vault_file`: what commands share
 //! - `output`: the only writer to stdout and stderr
 //! - `failure`: exit codes
@@ -18,6 +19,8 @@ mod call;
 mod cli;
 mod client;
 mod command;
+mod completion;
+mod doctor;
 mod environment;
 mod failure;
 mod hardening;
@@ -38,7 +41,7 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::{Cli, Command, KeepingCommand};
+use cli::{Cli, Command, Globals, KeepingCommand, ShellCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
 use output::Output;
@@ -96,7 +99,20 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         }
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
         Command::Keeping(command) => keep(open, output, &command),
+        Command::Shell(command) => at_home(&globals, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
+    }
+}
+
+fn at_home(globals: &Globals, output: Output, command: &ShellCommand) -> Result<(), Failure> {
+    match command {
+        ShellCommand::Doctor => command::doctor::run(globals, output),
+        ShellCommand::Completions(args) => output::answer(completion::script(args.shell).as_bytes()),
+        ShellCommand::Man(args) => command::man::run(args),
+        ShellCommand::Complete => {
+            command::complete::run();
+            Ok(())
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who issues what kind of key, told by the prefix. Serves two purposes: naming a provider that the
 //! user did not name, and noticing a key where a name belongs, so that it is not shown.
 
+use std::collections::BTreeSet;
+
 /// Prefix and provider; where several fit, the longest wins.
 const PREFIXES: [(&str, &str); 28] = [
     ("sk-ant-", "anthropic"),
@@ -40,6 +42,11 @@ const KEY_TAIL: usize = 12;
 pub(crate) fn recognise(value: &str) -> Option<(&'static str, &'static str)> {
     let fitting = PREFIXES.iter().filter(|(prefix, _)| value.starts_with(prefix));
     fitting.max_by_key(|(prefix, _)| prefix.len()).copied()
+}
+
+/// Every provider of the table, once.
+pub(crate) fn known() -> BTreeSet<&'static str> {
+    PREFIXES.iter().map(|(_, provider)| *provider).collect()
 }
 
 /// Whether a word looks like a key rather than a name or a program.

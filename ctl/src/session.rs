@@ -124,6 +124,16 @@ impl Session {
         Ok(self.runtime.block_on(self.client.send(&Call::get("/vault")))?.parse()?)
     }
 
+    /// What a daemon that runs answers to this within that time; nothing is started, opened or asked for it.
+    pub(crate) fn glance<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        within: Duration,
+    ) -> Result<T, client::Error> {
+        let answer = async { timeout(within, self.client.send(call)).await };
+        self.runtime.block_on(answer).map_err(|_| client::Error::Timeout)??.parse()
+    }
+
     /// Opens the vault if it is locked, by asking for the passphrase.
     pub(crate) fn open_vault(&self) -> Result<(), Failure> {
         match self.status()?.state {

@@ -4,12 +4,15 @@ mod expiry;
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod complete;
+pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod lock;
+pub(crate) mod man;
 pub(crate) mod passwd;
 pub(crate) mod preset;
 pub(crate) mod presets;
