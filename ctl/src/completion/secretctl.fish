@@ -8,7 +8,9 @@ function __secretctl_complete
             case ':files*' ':directories*'
                 set -l typed (commandline -ct)
                 set -l before (string match -r '^--[^=]*=' -- $typed; or echo)
-                set -l paths (__fish_complete_path (string replace -r '^--[^=]*=' '' -- $typed))
+                # What comes back is quoted for a command line, and fish is about to quote what we say.
+                set -l found (complete -C "'' "(string replace -r '^--[^=]*=' '' -- $typed))
+                set -l paths (string replace -r '\t.*' '' -- $found | string unescape)
                 test (count $paths) -gt 0; and printf '%s\n' $before$paths
             case ':command*'
                 set -l at (math (string replace ':command ' '' -- $line) + 1)

@@ -196,7 +196,7 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
     let settings = file::parse(settings.as_deref().unwrap_or_default(), &settings_path)?;
 
     let no_home = |what, flag| Error::NoPlace { variable: "HOME", what, flag };
-    Ok(Config {
+    let config = Config {
         data_dir: path(flags.data_dir, "SECRETSD_DATA_DIR")
             .or_else(|| around.data_home.as_ref().map(|base| base.join("secretsd")))
             .ok_or_else(|| no_home("the vault", "--data-dir"))?,
@@ -216,7 +216,11 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
             .map(|directory| PathBuf::from(directory).join("secretsd.key"))
             .filter(|path| path.exists()),
         key_providers: settings.key_providers,
-    })
+    };
+    if flags.check_config {
+        return Err(Error::Show("the settings are fine\n".to_owned()));
+    }
+    Ok(config)
 }
 
 fn log(level: Option<flags::Level>, variable: Option<OsString>) -> Result<String, Error> {
