@@ -15,7 +15,7 @@ use super::{Report, Setup, as_root};
 const ENOUGH: u64 = 64 << 10;
 
 /// File systems in memory, by statfs(2): tmpfs and ramfs.
-const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     memory(report, service);
@@ -92,15 +92,21 @@ fn never_swaps(pid: u32) -> bool {
 }
 
 fn runtime(report: &mut Report, setup: &Setup) {
-    let Ok(system) = statfs(&setup.runtime_dir) else { return };
+    let Some(kind) = file_system(&setup.runtime_dir) else { return };
     let shown = setup.runtime_dir.display();
-    // The kernel's type is signed, its numbers are of 32 bits.
-    if IN_MEMORY.contains(&(system.f_type as u32)) {
+    if IN_MEMORY.contains(&kind) {
         return report.ok("runtime-in-memory", format!("{shown} is in memory and gone at logout"));
     }
     let what = format!("{shown} is on a disk");
     let why = "the token, and files that `run` hands over, would outlive the machine's start; log in so that XDG_RUNTIME_DIR is /run/user/UID";
     report.warning("runtime-in-memory", what, why, None);
+}
+
+/// Which kind of file system a path is on, by its number in statfs(2). That has 32 bits, whatever the type which
+/// it comes in.
+pub(super) fn file_system(path: &Path) -> Option<u64> {
+    let kind = i128::from(statfs(path).ok()?.f_type) & 0xffff_ffff;
+    u64::try_from(kind).ok()
 }
 
 fn kernel(report: &mut Report) {

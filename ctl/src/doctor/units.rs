@@ -58,7 +58,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
 }
 
 fn program(report: &mut Report, setup: &Setup, service: &Path) {
-    let lines = drop_ins(&setup.unit_dirs).into_values().map(|path| fs::read_to_string(path));
+    let lines = drop_ins(&setup.unit_dirs).into_values().map(fs::read_to_string);
     let texts = std::iter::once(fs::read_to_string(service)).chain(lines).flatten();
     let Some(program) = started(&texts.collect::<Vec<_>>().join("\n")) else {
         let what = format!("{} starts no program", service.display());
@@ -80,8 +80,8 @@ fn program(report: &mut Report, setup: &Setup, service: &Path) {
 
 /// What `ExecStart=` ends up with: the last one counts, and an empty one takes all before it away.
 fn started(text: &str) -> Option<PathBuf> {
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart="));
-    let word = lines.last()?.split_whitespace().next()?;
+    let mut lines = text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart="));
+    let word = lines.next_back()?.split_whitespace().next()?;
     let word = word.trim_start_matches(['@', '-', ':', '+', '!', '"']).trim_end_matches('"');
     let home = environment::home()?;
     let path = word.strip_prefix("%h/").map_or_else(|| PathBuf::from(word), |rest| home.join(rest));

@@ -5,12 +5,12 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::statvfs;
 use secrets_proto::vault::VaultState;
 
 use super::paths::{Kind, private};
 use super::service::Service;
-use super::{Report, Setup, quoted};
+use super::{Report, Setup, quoted, system};
 use crate::vault_file;
 
 /// The anchor's first bytes and its length.
@@ -112,9 +112,7 @@ fn is_fresh(data_dir: &Path) -> bool {
 }
 
 fn file_system(report: &mut Report, setup: &Setup) {
-    let Ok(system) = statfs(&setup.data_dir) else { return };
-    // The kernel's type is signed, its numbers are of 32 bits.
-    let kind = u64::from(system.f_type as u32);
+    let Some(kind) = system::file_system(&setup.data_dir) else { return };
     let Some((_, name)) = UNFIT.iter().find(|(number, _)| *number == kind) else { return };
     let what = format!("{} is on {name}", setup.data_dir.display());
     let why = match *name {
