@@ -130,6 +130,33 @@ fn a_setup_as_it_should_be_has_no_fault_with_and_without_a_daemon() {
     assert!(output.err().starts_with("secretctl: no faults"), "{}", output.err());
 }
 
+/// Root sees more than others, and less of what is wrong for them.
+#[test]
+fn an_ordinary_user_has_no_fault_either() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const USER: u32 = 12_345;
+    let env = Env::new(programs!());
+    env.private_dir("bin");
+    for program in [env.programs().client, env.programs().daemon] {
+        fs::copy(program, env.path("bin").join(Path::new(program).file_name().unwrap())).unwrap();
+    }
+    let (_, output) = process::run(env.command("chown").args(["-R", "12345:12345"]).arg(env.path("")), b"");
+    assert!(output.status.success());
+    let id = USER.to_string();
+    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(cat data/secretsd/vault.lock)\"";
+    let mut command = env.command("setpriv");
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", script]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", env.path("bin").display()));
+    let (_, output) = process::run(&mut command, b"");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["check"] == "cores"), "{findings:?}");
+    assert_eq!(report["faults"], 0, "{findings:?}");
+}
+
 #[test]
 fn what_others_could_get_into() {
     let env = healthy();

@@ -60,8 +60,8 @@ impl Daemon {
     /// Whether other processes of the user may look into its memory; unknown for root, who always may.
     pub(super) fn is_dumpable(&self) -> Option<bool> {
         let own = rustix::process::geteuid();
-        let owner = fs::metadata(format!("/proc/{}", self.pid)).ok()?.uid();
-        // The kernel gives the files of a process that is not dumpable to root.
+        // The kernel gives the files of a process that is not dumpable to root, though not their directory.
+        let owner = fs::metadata(format!("/proc/{}/status", self.pid)).ok()?.uid();
         (!own.is_root()).then_some(owner == own.as_raw())
     }
 }
