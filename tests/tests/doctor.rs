@@ -330,6 +330,26 @@ fn a_token_in_the_environment() {
 }
 
 #[test]
+fn no_runtime_directory() {
+    let env = Env::new(programs!());
+    let mut command = env.command(env.programs().client);
+    command.args(["doctor", "--json"]).env_remove("XDG_RUNTIME_DIR");
+    let (_, output) = process::run(&mut command, b"");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["faults"]), (Some(1), &json!(1)));
+    assert!(
+        report["findings"][0]["what"].as_str().unwrap().contains("XDG_RUNTIME_DIR is not set"),
+        "{report}"
+    );
+    // Where the system has made one, the fix names it.
+    if let Some(fix) = report["findings"][0]["fix"].as_str() {
+        let mut command = shell(&env, &format!("{fix}; secretctl doctor --json"));
+        let (_, output) = process::run(command.env_remove("XDG_RUNTIME_DIR"), b"");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("XDG_RUNTIME_DIR is not set"));
+    }
+}
+
+#[test]
 fn settings_that_are_broken() {
     let env = healthy();
     let editor = env.private_file("editor", "#!/bin/sh\nexec sed -i \"${1#+}d\" \"$2\"\n");

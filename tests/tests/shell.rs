@@ -167,13 +167,32 @@ fn completing_takes_less_than_a_person_notices() {
     assert!(best < Duration::from_millis(50), "{best:?}");
 }
 
+/// Somebody may have typed a value where none belongs; arguments can be seen by others.
 #[test]
 fn what_stands_on_the_line_is_in_no_process_list() {
-    for (name, _, _) in SHELLS {
-        let env = Env::new(programs!());
-        let script = env.ctl(["completions", name]).expect(0);
-        let call = script.lines().find(|line| line.contains("__complete 2>/dev/null")).unwrap();
-        assert!(call.trim_end().contains("secretctl __complete 2>/dev/null"), "{name}: {call}");
+    let env = Env::new(programs!());
+    for choice in SHELLS {
+        let test = "what_stands_on_the_line_is_in_no_process_list";
+        let Some(mut shell) = shell(&env, test, choice) else { continue };
+        // From now on another program answers, which notes how it was called.
+        let stub = env.private_dir("stub").join("secretctl");
+        let called = env.path("called");
+        let note =
+            "#!/bin/sh\nexec >>\"$CALLED\"; tr '\\0' ' ' </proc/$$/cmdline; echo; cat | tr '\\0' ' '; echo\n";
+        fs::write(&stub, note.replace("$CALLED", called.to_str().unwrap())).unwrap();
+        fs::set_permissions(&stub, fs::Permissions::from_mode(0o700)).unwrap();
+        let _ = fs::remove_file(&called);
+        let dir = stub.parent().unwrap().display();
+        shell.type_keys(&match choice.0 {
+            "fish" => format!("set -x PATH {dir} $PATH; echo chan''ged\r"),
+            _ => format!("PATH={dir}:$PATH; echo chan''ged\r"),
+        });
+        shell.wait_for("changed");
+        completes(&mut shell, "shows set A sk-canary\t", "<set><A><sk-canary>");
+        let called = fs::read_to_string(&called).unwrap();
+        let (call, input) = called.split_once('\n').unwrap();
+        assert_eq!(call, format!("/bin/sh {} __complete ", stub.display()), "{}", choice.0);
+        assert!(input.starts_with("set A sk-canary"), "{}: {called}", choice.0);
     }
 }
 

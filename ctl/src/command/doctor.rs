@@ -9,7 +9,10 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 
 pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
-    let findings = doctor::examine(Paths::resolve(globals)?)?;
+    let findings = match Paths::resolve(globals) {
+        Ok(paths) => doctor::examine(paths)?,
+        Err(failure) => doctor::without_place(&failure),
+    };
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (faults, warnings) = (count(Level::Fault), count(Level::Warning));
     if output.json {

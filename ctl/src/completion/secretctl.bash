@@ -25,7 +25,7 @@ _secretctl() {
                 if declare -F _command_offset >/dev/null; then
                     _command_offset "$at"
                 elif ((at == COMP_CWORD)); then
-                    COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))
+                    mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
                 else
                     compopt -o default 2>/dev/null
                 fi

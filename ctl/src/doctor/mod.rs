@@ -104,6 +104,16 @@ impl Setup {
     }
 }
 
+/// The one finding where nobody knows where the daemon would be.
+pub(crate) fn without_place(failure: &Failure) -> Vec<Finding> {
+    let usual = PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
+    let fix = usual.is_dir().then(|| format!("export XDG_RUNTIME_DIR={}", quoted(&usual)));
+    let mut report = Report::default();
+    let why = "no command finds the daemon, and no daemon has a place for its socket; log in so that systemd or elogind sets it";
+    report.fault("runtime-dir", failure.message(), why, fix);
+    report.0
+}
+
 /// Looks at everything.
 pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     let data_dir = environment::data_dir(None)?;

@@ -73,7 +73,8 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
             (Ok(target), _) => format!("mv {} {word}", quoted(&target)),
             (Err(_), _) => format!("rm {word}"),
         };
-        let why = "whoever can change what it points to replaces what the daemon trusts; it does not start with it";
+        let why =
+            "whoever can change what it points to replaces what the daemon trusts; it does not start with it";
         report.fault(check, format!("{shown} is a symbolic link"), why, Some(fix));
         return true;
     }
@@ -92,7 +93,12 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
     if metadata.uid() != uid {
         let what = format!("{shown} belongs to uid {}", metadata.uid());
         let fix = as_root(&format!("chown {uid} {word}"));
-        report.fault(check, what, "its owner could read or replace what is in it; a daemon does not start with it", Some(fix));
+        report.fault(
+            check,
+            what,
+            "its owner could read or replace what is in it; a daemon does not start with it",
+            Some(fix),
+        );
     }
     if metadata.mode() & 0o077 != 0 {
         let what = format!("{shown} has mode {:04o}", metadata.mode() & 0o7777);

@@ -38,7 +38,10 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         }
     }
     running(report, setup, service, version.as_deref());
-    settings(report, program);
+    // Another version may know other settings, or not how to check them.
+    if version.as_deref() == Some(OWN) {
+        settings(report, program);
+    }
 }
 
 fn running(report: &mut Report, setup: &Setup, service: &Service, installed: Option<&str>) {

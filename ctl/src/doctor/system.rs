@@ -9,7 +9,7 @@ use rustix::system::uname;
 use secrets_proto::vault::MemoryLock;
 
 use super::service::Service;
-use super::{Report, Setup, as_root};
+use super::{Report, Setup, as_root, units};
 
 /// Enough for the keys, a page each.
 const ENOUGH: u64 = 64 << 10;
@@ -72,7 +72,11 @@ fn swap(report: &mut Report, setup: &Setup) {
     }
     let what = format!("swap on {} is not known to be encrypted", open.join(", "));
     let why = "keys stay out of it, values that are just handed out may not; systemd's unit keeps the daemon out as a whole";
-    report.warning("swap", what, why, Some(as_root("swapoff --all")));
+    let fix = match units::find(&setup.unit_dirs, units::SOCKET) {
+        Some(_) => format!("systemctl --user enable --now {}", units::SOCKET),
+        None => as_root("swapoff --all"),
+    };
+    report.warning("swap", what, why, Some(fix));
 }
 
 /// In memory, or encrypted by the device mapper.
