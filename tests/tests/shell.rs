@@ -255,6 +255,11 @@ fn an_example_of_a_page_keeps_its_lines() {
     }
     let (_, output) = process::run(env.command("groff").args(["-man", "-Tascii", "-P-cbou"]).arg(page), b"");
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = "printf %s \"$KEY\" | secretctl set OPENAI_API_KEY --provider openai";
-    assert!(text.lines().any(|shown| shown.trim() == line), "{text}");
+    for line in [
+        "secretctl set OPENAI_API_KEY",
+        "secretctl set TLS_KEY --value-file key.pem",
+        "printf %s \"$KEY\" | secretctl set OPENAI_API_KEY --provider openai",
+    ] {
+        assert!(text.lines().any(|shown| shown.trim() == line), "{line}: {text}");
+    }
 }
