@@ -40,6 +40,9 @@ fn examples(command: &Command) -> Vec<String> {
 fn as_shell_reads(line: &str) -> Vec<Vec<OsString>> {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("words");
+    for input in line.split("< ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+        std::fs::write(dir.path().join(input), "").unwrap();
+    }
     // Whatever else the line calls is not there, and redirections end up where they do no harm.
     let status = Process::new("/bin/sh")
         .args(["-c", STAND_IN, "sh"])
@@ -70,14 +73,16 @@ fn every_command_has_examples_and_each_is_accepted() {
     for command in commands() {
         let examples = examples(&command);
         let name = command.get_display_name().unwrap_or("secretctl").to_owned();
-        assert!(!examples.is_empty(), "{name} has no example");
+        let mut calls = 0;
         for example in examples {
-            let lines = as_shell_reads(&example);
-            assert!(!lines.is_empty(), "{name}: {example:?} does not call secretctl");
-            for line in lines {
+            // Some lines tell other programs to call us.
+            assert!(example.contains("secretctl"), "{name}: {example:?} does not call secretctl");
+            for line in as_shell_reads(&example) {
                 assert!(usage::parse(&line).is_ok(), "{name}: {example:?} is not accepted");
+                calls += 1;
             }
         }
+        assert!(calls > 0, "{name} has no example");
     }
 }
 
@@ -88,4 +93,5 @@ fn an_example_that_is_wrong_is_noticed() {
     assert!(!accepted("true | secretctl set A --porvider openai"));
     assert!(!accepted("secretctl run npm start"));
     assert!(as_shell_reads("scretctl list").is_empty());
+    assert_eq!(as_shell_reads("secretctl list < nginx.conf.in | x").len(), 1);
 }

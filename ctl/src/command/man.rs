@@ -90,9 +90,11 @@ fn page(command: &Command, above: Option<&str>) -> Vec<u8> {
     page.lines(&format!("{about}."), false);
     for paragraph in prose.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
         page.request("PP");
-        let is_list =
-            paragraph.lines().count() > 1 && paragraph.lines().skip(1).all(|line| line.starts_with(' '));
-        page.lines(paragraph, is_list);
+        let lines: Vec<&str> = paragraph.lines().collect();
+        // What is indented, such as the list of exit codes, keeps its lines.
+        for run in lines.chunk_by(|a, b| a.starts_with(' ') == b.starts_with(' ')) {
+            page.lines(&run.join("\n"), run.first().is_some_and(|line| line.starts_with(' ')));
+        }
     }
     let shown = |positional: bool, global: bool| {
         let of_kind = move |arg: &&Arg| arg.is_positional() == positional && arg.is_global_set() == global;
