@@ -18,12 +18,17 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) body: Option<Bytes>,
+    /// What a person is told who waits for the answer.
+    pub(crate) note: &'static str,
 }
+
+/// Said while an answer is awaited that usually comes at once.
+const WAITING: &str = "waiting for secretsd…";
 
 impl Call {
     /// A request without a body for a route below the API's base.
     pub(crate) fn new(method: Method, route: &str) -> Self {
-        Self { method, target: format!("{API_BASE}{route}"), body: None }
+        Self { method, target: format!("{API_BASE}{route}"), body: None, note: WAITING }
     }
 
     /// `GET` of such a route.
@@ -33,7 +38,7 @@ impl Call {
 
     /// The one question that needs no token: whether the daemon is up.
     pub(crate) fn health() -> Self {
-        Self { method: Method::GET, target: "/healthz".to_owned(), body: None }
+        Self { method: Method::GET, target: "/healthz".to_owned(), body: None, note: WAITING }
     }
 
     /// Adds a query parameter.
@@ -43,6 +48,11 @@ impl Call {
         self.target.push('=');
         percent_encode(value, &mut self.target);
         self
+    }
+
+    /// Says what takes so long, if it does.
+    pub(crate) fn noted(self, note: &'static str) -> Self {
+        Self { note, ..self }
     }
 
     /// Adds a JSON body.

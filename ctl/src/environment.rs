@@ -19,7 +19,7 @@ const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"]
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
 /// Where the daemon is and what proves that we may ask it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Paths {
     /// The socket, absolute.
     pub(crate) socket: PathBuf,
@@ -103,6 +103,27 @@ pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
         Some(dir) => absolute(&dir),
         None => Err(Failure::new(Exit::Invalid, "HOME is not set; say where the vault lies by --data-dir")),
     }
+}
+
+/// Where the daemon's settings lie, by its own rule.
+pub(crate) fn settings_file() -> Option<PathBuf> {
+    let given = variable("SECRETSD_CONFIG").map(PathBuf::from);
+    given.or_else(|| BaseDirs::new().map(|dirs| dirs.config_dir().join("secretsd/config.toml")))
+}
+
+/// Whether the environment holds a token, which our children would have too.
+pub(crate) fn has_token() -> bool {
+    variable("SECRETSD_TOKEN").is_some()
+}
+
+/// The user's home.
+pub(crate) fn home() -> Option<PathBuf> {
+    BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
+}
+
+/// Where a user's own units lie.
+pub(crate) fn user_units() -> Option<PathBuf> {
+    BaseDirs::new().map(|dirs| dirs.config_dir().join("systemd/user"))
 }
 
 /// Where systemd looks for a user's units, if there is a systemd for this user.

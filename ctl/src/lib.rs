@@ -12,6 +12,7 @@
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
 //! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `private_file`: what commands share
 //! - `dotenv`, `template`: the formats that values come in and go out by
+//! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
 //! - `output`: the only writer to stdout and stderr
 //! - `failure`: exit codes
 
@@ -19,6 +20,8 @@ mod call;
 mod cli;
 mod client;
 mod command;
+mod completion;
+mod doctor;
 mod dotenv;
 mod environment;
 mod failure;
@@ -45,7 +48,7 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand};
+use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand, ShellCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
 use output::Output;
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
         Command::Audit(args) => command::audit::run(&open()?, output, &args),
         Command::Handing(command) => hand_over(&globals, output, &command),
         Command::Keeping(command) => keep(open, output, &command),
+        Command::Shell(command) => at_home(&globals, output, &command),
         Command::Nurse(args) => Err(spawn::nurse(&args.command)),
         Command::OnTerminal(args) => {
             let status = command::run::on_terminal(&args.command, inherited_umask)?;
@@ -125,6 +129,18 @@ fn hand_over(globals: &Globals, output: Output, command: &HandingCommand) -> Res
         HandingCommand::Import(args) => command::import::run(open, output, args),
         HandingCommand::GitCredential(args) => command::git_credential::run(open_quietly, args),
         HandingCommand::AwsCredentials(args) => command::aws_credentials::run(open_quietly, args),
+    }
+}
+
+fn at_home(globals: &Globals, output: Output, command: &ShellCommand) -> Result<(), Failure> {
+    match command {
+        ShellCommand::Doctor => command::doctor::run(globals, output),
+        ShellCommand::Completions(args) => output::answer(completion::script(args.shell).as_bytes()),
+        ShellCommand::Man(args) => command::man::run(args),
+        ShellCommand::Complete => {
+            command::complete::run();
+            Ok(())
+        }
     }
 }
 

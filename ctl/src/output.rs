@@ -1,4 +1,4 @@
-//! The only file that writes to stdout and stderr: answers to the one, one-line messages to the other.
+//! The only module that writes to stdout and stderr: answers to the one, one-line messages to the other.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -7,6 +7,10 @@ use std::os::fd::AsFd;
 use crate::cli::{Colour, Globals};
 use crate::environment;
 use crate::failure::Failure;
+
+mod waiting;
+
+pub(crate) use waiting::Waiting;
 
 /// How to show things.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +53,6 @@ pub(crate) fn answer_line(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn say(message: &str) {
     let line = format!("secretctl: {}\n", printable(message));
     let _ = write_all(io::stderr().as_fd(), line.as_bytes());
-}
-
-/// Tells a person who waits what for; a log has no use for that.
-pub(crate) fn progress(message: &str) {
-    if io::stderr().is_terminal() {
-        say(message);
-    }
 }
 
 /// Shows help to somebody who did not ask for it.

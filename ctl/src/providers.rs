@@ -1,6 +1,8 @@
 //! Who issues what kind of key, told by how it begins. Serves two purposes: naming a provider that the user did not
 //! name, and noticing a key where a name belongs, so that it is not shown.
 
+use std::collections::BTreeSet;
+
 use Rest::{Any, Dotted, Hex, Holds, Upper, Word};
 
 /// How a kind of key begins, who issues it, and what follows; where several fit, the longest beginning wins. A
@@ -174,6 +176,11 @@ pub(crate) fn recognise(value: &str) -> Option<(&'static str, &'static str)> {
         value.strip_prefix(prefix).is_some_and(|tail| rest.fits(tail.trim_end_matches(['\r', '\n'])))
     });
     fitting.map(|(prefix, provider, _)| (*prefix, *provider)).max_by_key(|(prefix, _)| prefix.len())
+}
+
+/// Every provider of the table, once.
+pub(crate) fn known() -> BTreeSet<&'static str> {
+    FORMATS.iter().map(|(_, provider, _)| *provider).collect()
 }
 
 /// Whether a word looks like a key rather than a name or a program.

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,14 +17,12 @@ use crate::call::{Answer, Call};
 use crate::client::{self, Client, Limits};
 use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
+use crate::output::Waiting;
 use crate::token::TokenSource;
 use crate::{output, prompt, spawn};
 
 /// How long a daemon that we started may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long a person is left without a word.
-const QUIET_WAIT: Duration = Duration::from_millis(300);
 
 /// How long a program waits for us that has something else to do.
 const QUICK: Duration = Duration::from_secs(2);
@@ -92,8 +89,11 @@ impl Session {
 
     /// Does the same for an answer that is passed on in pieces, of at most `limit` bytes in all.
     pub(crate) fn download(&self, call: &Call, limit: u64) -> Result<Download<'_>, Failure> {
-        let body =
-            self.opening(|| self.starting(|| self.runtime.block_on(self.client.download(call, limit))))?;
+        let ask = || {
+            let _waiting = Waiting::start(call.note);
+            self.runtime.block_on(self.client.download(call, limit))
+        };
+        let body = self.opening(|| self.starting(ask))?;
         Ok(Download { runtime: &self.runtime, body })
     }
 
@@ -104,27 +104,16 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        self.starting(|| self.runtime.block_on(self.client.send(call)))
+        self.starting(|| {
+            let _waiting = Waiting::start(call.note);
+            self.runtime.block_on(self.client.send(call))
+        })
     }
 
-    /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown,
-    /// and soon they are told to wait.
-    pub(crate) fn call_slowly(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
+    /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown.
+    pub(crate) fn call_slowly(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         let _silence = prompt::silence();
-        let outcome = self.runtime.block_on(async {
-            let mut answer = pin!(self.client.send(call));
-            match timeout(QUIET_WAIT, &mut answer).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    output::progress(note);
-                    answer.await
-                }
-            }
-        });
-        match outcome {
-            Err(client::Error::NotListening(_)) if self.may_spawn => self.call_as_is(call),
-            outcome => outcome.map_err(|error| self.explain(error)),
-        }
+        self.call_as_is(&call.clone().noted(note))
     }
 
     /// The vault's state.
@@ -135,6 +124,16 @@ impl Session {
     /// The same of a daemon that runs; none is started.
     pub(crate) fn status_if_running(&self) -> Result<VaultStatus, Failure> {
         Ok(self.runtime.block_on(self.client.send(&Call::get("/vault")))?.parse()?)
+    }
+
+    /// What a daemon that runs answers to this within that time; nothing is started, opened or asked for it.
+    pub(crate) fn glance<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        within: Duration,
+    ) -> Result<T, client::Error> {
+        let answer = async { timeout(within, self.client.send(call)).await };
+        self.runtime.block_on(answer).map_err(|_| client::Error::Timeout)??.parse()
     }
 
     /// Opens the vault if it is locked, by asking for the passphrase.
@@ -208,6 +207,7 @@ impl Session {
     }
 
     fn start_daemon(&self) -> Result<(), Failure> {
+        let _waiting = Waiting::start("starting secretsd…");
         let mut starting = spawn::start(&self.paths, &self.arguments)?;
         let deadline = Instant::now() + START_DEADLINE;
         self.runtime.block_on(async {

@@ -146,12 +146,18 @@ fn no_daemon(message: &str) -> Failure {
     Failure::new(Exit::NoDaemon, message)
 }
 
+/// Whether connecting to this socket could make systemd start a daemon that does not run.
+pub(crate) fn may_be_activated(paths: &Paths) -> bool {
+    // The daemon's token is gone when the daemon is.
+    !paths.socket.with_file_name("token").exists() && systemd_has_it(&environment::systemd_user_dirs())
+}
+
 fn systemd_has_it(dirs: &[PathBuf]) -> bool {
     dirs.iter().any(|dir| dir.join(SOCKET_UNIT).exists())
 }
 
 /// The daemon's program: beside our own, else in the search path.
-fn find(beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
+pub(crate) fn find(beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
     let places = beside.into_iter().chain(search.iter().map(PathBuf::as_path));
     places
         .map(|dir| dir.join("secretsd"))

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use crate::call::Call;
 use crate::cli::BackupArgs;
 use crate::failure::{Exit, Failure};
+use crate::output::Waiting;
 use crate::session::{Download, Session};
 use crate::{environment, output, vault_file};
 
@@ -47,8 +48,11 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     }
     let session = open()?;
     let mut draft = Draft::beside(&path)?;
-    let length = draft.fill(session.download(&Call::get("/vault/backup"), LIMIT)?)?;
+    let download = session.download(&Call::get("/vault/backup").noted("copying the vault…"), LIMIT)?;
+    let waiting = Waiting::start("writing and checking the copy…");
+    let length = draft.fill(download)?;
     draft.publish(&path, args.force)?;
+    drop(waiting);
     output::say(&format!(
         "the backup is written and checked, {length} bytes; the vault's present keys open it"
     ));

@@ -61,7 +61,8 @@ fn row(key: &KeyInfo) -> [String; 3] {
     [key.id.to_string(), kind(key.kind).to_owned(), key.created_at.to_string()]
 }
 
-const fn kind(kind: KeyKind) -> &'static str {
+/// What people call a kind of key.
+pub(super) const fn kind(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Passphrase => "passphrase",
         KeyKind::KeyFile => "key file",

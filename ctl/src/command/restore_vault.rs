@@ -121,7 +121,9 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
         return Err(Failure::new(Exit::Conflict, text).into());
     }
     session.unlock(key)?;
-    let call = Call::new(Method::POST, "/vault/verify").json(&VerifyRequest { accept_restore: true });
+    let call = Call::new(Method::POST, "/vault/verify")
+        .noted(verify::NOTE)
+        .json(&VerifyRequest { accept_restore: true });
     session.call_as_is(&call.map_err(Failure::from)?).map_err(|failure| {
         let unclear = matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError));
         NotAccepted { failure, unclear }

@@ -12,6 +12,9 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{input, prompt};
 
+/// Said to a person who waits.
+const NOTE: &str = "encrypting everything again…";
+
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
     let answer = rotate(session, &key(args)?)?;
     let reply: RotateReply = answer.parse()?;
@@ -54,11 +57,11 @@ fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
 /// Rotates; a locked vault is opened with the same key before.
 fn rotate(session: &Session, key: &InitRequest) -> Result<Answer, Failure> {
     let call = Call::new(Method::POST, "/vault/rotate").json(key)?;
-    match session.call_as_is(&call) {
+    match session.call_slowly(&call, NOTE) {
         Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
             let InitRequest { passphrase, key_file, .. } = key.clone();
             session.unlock(&UnlockRequest { passphrase, key_file, ..UnlockRequest::default() })?;
-            session.call_as_is(&call).map_err(unclear)
+            session.call_slowly(&call, NOTE).map_err(unclear)
         }
         outcome => outcome.map_err(unclear),
     }

@@ -30,7 +30,28 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     if let Some(notice) = expiring(session, &status) {
         output::say(&notice);
     }
-    output::answer(describe(&status, session.paths()).as_bytes())
+    for warning in warnings(&status) {
+        output::say(&warning);
+    }
+    output::answer(describe(&status, session.paths(), output.colour, Timestamp::now()).as_bytes())
+}
+
+/// What the owner should do something about.
+fn warnings(status: &VaultStatus) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if status.version != VERSION {
+        warnings.push(format!(
+            "secretsd is of version {}, secretctl of {VERSION}; see: secretctl doctor",
+            status.version
+        ));
+    }
+    if status.memory_lock == MemoryLock::Unavailable {
+        warnings.push("keys may be written to swap; see: secretctl doctor".to_owned());
+    }
+    if status.keys == Some(1) {
+        warnings.push("one key alone opens the vault; add another: secretctl key add --recovery".to_owned());
+    }
+    warnings
 }
 
 /// What expires soon, as far as this token may know.
@@ -54,13 +75,20 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-fn describe(status: &VaultStatus, paths: &Paths) -> String {
-    let state = match status.state {
-        VaultState::Uninitialized => "not made yet (run: secretctl init)",
-        VaultState::Locked => "locked (run: secretctl unlock)",
-        VaultState::Unlocked if status.rolled_back => "unlocked, READ-ONLY: ROLLBACK DETECTED",
-        VaultState::Unlocked => "unlocked",
+/// It does not remember which of them it was.
+const WHY_LOCKED: &str = ", as after each start, by command or by time; open it: secretctl unlock";
+
+/// The state first, with what to do about it; then the numbers, then where things are.
+fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -> String {
+    let (state, then, code) = match status.state {
+        VaultState::Uninitialized => ("not made yet", "; make it: secretctl init".to_owned(), "33"),
+        VaultState::Locked => ("locked", WHY_LOCKED.to_owned(), "33"),
+        VaultState::Unlocked if status.rolled_back => {
+            ("unlocked, READ-ONLY: ROLLBACK DETECTED", left(&status.auto_lock, now), "31")
+        }
+        VaultState::Unlocked => ("unlocked", left(&status.auto_lock, now), "32"),
     };
+    let state = if colour { format!("\x1b[1;{code}m{state}\x1b[0m") } else { state.to_owned() };
     let memory = match status.memory_lock {
         MemoryLock::Ok => "keys are kept out of swap",
         MemoryLock::Unavailable => "keys may be swapped out; raise the limit on locked memory",
@@ -69,44 +97,74 @@ fn describe(status: &VaultStatus, paths: &Paths) -> String {
         TokenSource::File(path) => path.display().to_string(),
         TokenSource::Given(_) => "from SECRETSD_TOKEN".to_owned(),
     };
-    let mut lines = vec![("vault", state.to_owned())];
+    let mut lines = Vec::new();
     lines.extend(status.secrets.map(|count| ("secrets", count.to_string())));
-    lines.extend(status.keys.map(|count| ("key slots", count.to_string())));
-    lines.push(("auto-lock", auto_lock(&status.auto_lock)));
+    lines.extend(status.keys.map(|count| ("keys", count.to_string())));
+    lines.push(("auto-lock", spans(&status.auto_lock)));
     lines.push(("memory", memory.to_owned()));
     lines.push(("secretsd", format!("{}, vault format {}", status.version, status.format)));
     lines.push(("secretctl", VERSION.to_owned()));
     lines.push(("socket", paths.socket.display().to_string()));
     lines.push(("token", token));
-    lines.iter().map(|(title, text)| format!("{title:<10} {}\n", output::printable(text))).collect()
+    let lines = lines.iter().map(|(title, text)| format!("{title:<10} {}\n", output::printable(text)));
+    std::iter::once(format!("{:<10} {state}{then}\n", "vault")).chain(lines).collect()
 }
 
-fn auto_lock(auto_lock: &AutoLock) -> String {
-    let span = |seconds: u64, what: &str| match seconds {
-        0 => None,
-        _ if seconds.is_multiple_of(3600) => Some(format!("{} h {what}", seconds / 3600)),
-        _ if seconds.is_multiple_of(60) => Some(format!("{} min {what}", seconds / 60)),
-        _ => Some(format!("{seconds} s {what}")),
-    };
-    let spans = [span(auto_lock.idle_seconds, "without use"), span(auto_lock.max_seconds, "after unlock")];
+/// How long it stays open if nobody uses it.
+fn left(auto_lock: &AutoLock, now: Timestamp) -> String {
+    let Some(at) = auto_lock.locks_at else { return String::new() };
+    match u64::try_from(at.as_second().saturating_sub(now.as_second())) {
+        Ok(seconds @ 1..) => format!(", locks in {}", span(seconds)),
+        Ok(0) | Err(_) => ", about to lock".to_owned(),
+    }
+}
+
+/// When it locks by itself.
+fn spans(auto_lock: &AutoLock) -> String {
+    let of = |seconds: u64, what: &str| (seconds > 0).then(|| format!("{} {what}", span(seconds)));
+    let spans = [of(auto_lock.idle_seconds, "without use"), of(auto_lock.max_seconds, "after unlock")];
     let spans: Vec<String> = spans.into_iter().flatten().collect();
-    let Some(at) = auto_lock.locks_at else {
-        return if spans.is_empty() { "never".to_owned() } else { spans.join(", ") };
-    };
-    format!("{}; at {at} as things stand", spans.join(", "))
+    if spans.is_empty() { "never".to_owned() } else { spans.join(", ") }
+}
+
+/// A length of time in at most two units.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units {
+        if rest >= length && parts.len() < 2 {
+            parts.push(format!("{} {unit}", rest / length));
+        }
+        rest %= length;
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LOCK: AutoLock = AutoLock { idle_seconds: 900, max_seconds: 28_800, locks_at: None };
+
     #[test]
-    fn auto_lock_reads_well() {
-        let lock =
-            |idle_seconds, max_seconds| auto_lock(&AutoLock { idle_seconds, max_seconds, locks_at: None });
-        assert_eq!(lock(900, 28_800), "15 min without use, 8 h after unlock");
-        assert_eq!(lock(61, 0), "61 s without use");
-        assert_eq!(lock(0, 0), "never");
+    fn spans_of_time_read_well() {
+        assert_eq!(spans(&LOCK), "15 min without use, 8 h after unlock");
+        assert_eq!(spans(&AutoLock { idle_seconds: 61, max_seconds: 0, ..LOCK }), "1 min 1 s without use");
+        assert_eq!(spans(&AutoLock { idle_seconds: 0, max_seconds: 0, ..LOCK }), "never");
+        assert_eq!(span(0), "0 s");
+        assert_eq!(span(86_400 + 59), "1 d 59 s");
+        assert_eq!(span(7 * 3_600 + 59 * 60 + 59), "7 h 59 min");
+    }
+
+    #[test]
+    fn what_is_left_counts_down() {
+        let now = Timestamp::parse("2026-04-15T12:00:00Z").unwrap();
+        let left = |at: &str| left(&AutoLock { locks_at: Some(Timestamp::parse(at).unwrap()), ..LOCK }, now);
+        assert_eq!(left("2026-04-15T12:14:59Z"), ", locks in 14 min 59 s");
+        assert_eq!(left("2026-04-15T12:00:00Z"), ", about to lock");
+        assert_eq!(left("2026-04-15T11:00:00Z"), ", about to lock");
+        assert_eq!(super::left(&LOCK, now), "");
     }
 
     #[test]

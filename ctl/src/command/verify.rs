@@ -12,8 +12,12 @@ use crate::session::Session;
 /// What to do about a vault that is older than it was.
 pub(super) const ROLLED_BACK: &str = "the vault is older than it was, so it is read-only; put the newer vault back, or keep this one by: secretctl verify --accept-restore";
 
+/// Said to a person who waits.
+pub(super) const NOTE: &str = "reading the whole vault…";
+
 pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Result<(), Failure> {
     let call = Call::new(Method::POST, "/vault/verify")
+        .noted(NOTE)
         .json(&VerifyRequest { accept_restore: args.accept_restore })?;
     let answer = session.call(&call)?;
     if session.status()?.rolled_back {

@@ -30,6 +30,9 @@ pub(super) struct Flags {
     /// The settings file [variable: SECRETSD_CONFIG] [default: $XDG_CONFIG_HOME/secretsd/config.toml]
     #[arg(long, value_name = "PATH")]
     pub(super) config: Option<PathBuf>,
+    /// Say what is wrong with the settings, if anything is, and end
+    #[arg(long)]
+    pub(super) check_config: bool,
     /// How much to log [variable: RUST_LOG] [default: info]
     #[arg(long, value_name = "LEVEL", value_enum)]
     pub(super) log_level: Option<Level>,
@@ -94,7 +97,7 @@ fn own_words(error: &clap::Error) -> Error {
 fn known_flag(error: &clap::Error) -> Option<&'static str> {
     let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidArg) else { return None };
     let flag = text.split_whitespace().next()?;
-    ["--data-dir", "--state-dir", "--socket", "--token-file", "--config", "--log-level"]
+    ["--data-dir", "--state-dir", "--socket", "--token-file", "--config", "--check-config", "--log-level"]
         .into_iter()
         .find(|known| *known == flag)
 }

@@ -221,7 +221,7 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
     let settings = file::parse(settings.as_deref().unwrap_or_default(), &settings_path)?;
 
     let no_home = |what, flag| Error::NoPlace { variable: "HOME", what, flag };
-    Ok(Config {
+    let config = Config {
         data_dir: path(flags.data_dir, "SECRETSD_DATA_DIR")
             .or_else(|| around.data_home.as_ref().map(|base| base.join("secretsd")))
             .ok_or_else(|| no_home("the vault", "--data-dir"))?,
@@ -243,7 +243,11 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
         key_providers: settings.key_providers,
         credentials: settings.credentials,
         unlock_at_start: settings.unlock_at_start,
-    })
+    };
+    if flags.check_config {
+        return Err(Error::Show("the settings are fine\n".to_owned()));
+    }
+    Ok(config)
 }
 
 fn log(level: Option<flags::Level>, variable: Option<OsString>) -> Result<String, Error> {

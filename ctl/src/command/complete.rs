@@ -1,0 +1,107 @@
+//! `__complete`: what may come next, for the completion scripts. Whatever goes wrong, a person is typing a
+//! command: nothing is said, asked, started or waited for.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use clap::CommandFactory;
+use secrets_proto::secret::{PresetList, SecretList, TrashList};
+use secrets_proto::vault::KeyList;
+use zeroize::Zeroizing;
+
+use super::key;
+use crate::call::Call;
+use crate::cli::Cli;
+use crate::completion::{self, Next, Source};
+use crate::environment::Paths;
+use crate::session::Session;
+use crate::{output, providers, spawn};
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_millis(30);
+
+/// More than a command line can be.
+const LIMIT: u64 = 4 << 20;
+
+pub(crate) fn run() {
+    // A value may be among the words, in the wrong place.
+    let mut line = Zeroizing::new(Vec::new());
+    if io::stdin().lock().take(LIMIT).read_to_end(&mut line).is_err() {
+        return;
+    }
+    // Each word ends with a NUL; zsh and fish leave it out after the last.
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    let words: Vec<String> =
+        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let mut root = Cli::command();
+    root.build();
+    let next = completion::next(&root, &words);
+    let typed = words.last().and_then(|word| word.strip_prefix(&next.before)).unwrap_or_default();
+    let _ = output::answer(lines(&next, typed).as_bytes());
+}
+
+/// One candidate a line, what it means after a tab; or what the shell is to complete itself.
+fn lines(next: &Next, typed: &str) -> String {
+    let (candidates, source) = match next.source {
+        Source::None => (Vec::new(), None),
+        Source::Files => (Vec::new(), Some(":files".to_owned())),
+        Source::Directories => (Vec::new(), Some(":directories".to_owned())),
+        Source::Command(at) => (Vec::new(), Some(format!(":command {at}"))),
+        Source::Names | Source::Trash | Source::Providers | Source::Keys => (asked(next), None),
+    };
+    let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
+    let mut text = String::new();
+    for (word, help) in next.words.iter().chain(candidates.iter().filter(|(word, _)| begins(word))) {
+        text.push_str(&format!("{}{word}\t{}\n", next.before, output::printable(help)));
+    }
+    source.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
+    text
+}
+
+/// What the daemon knows, if it runs and its vault is open.
+fn asked(next: &Next) -> Vec<(String, String)> {
+    let session = Paths::resolve(&next.globals)
+        .ok()
+        .filter(|paths| !spawn::may_be_activated(paths))
+        .and_then(|paths| Session::new(paths, false).ok());
+    let session = session.as_ref();
+    match next.source {
+        Source::Names => {
+            let list = session
+                .and_then(|session| session.glance::<SecretList>(&Call::get("/user/secrets"), PATIENCE).ok());
+            let secrets = list.map(|list| list.secrets).unwrap_or_default().into_iter();
+            let help = |provider: Option<secrets_proto::Provider>| {
+                provider.map_or_else(|| "secret".to_owned(), |provider| provider.to_string())
+            };
+            secrets.map(|secret| (secret.name.to_string(), help(secret.provider))).collect()
+        }
+        Source::Trash => {
+            let list = session.and_then(|session| {
+                session.glance::<TrashList>(&Call::get("/user/secrets/trash"), PATIENCE).ok()
+            });
+            let secrets = list.map(|list| list.secrets).unwrap_or_default().into_iter();
+            secrets
+                .map(|trashed| (trashed.secret.name.to_string(), format!("deleted {}", trashed.deleted_at)))
+                .collect()
+        }
+        Source::Providers => {
+            let list = session.and_then(|session| {
+                session.glance::<PresetList>(&Call::get("/user/secrets/presets"), PATIENCE).ok()
+            });
+            let presets = list.map(|list| list.presets).unwrap_or_default();
+            let told = |name: &str| presets.iter().any(|preset| preset.provider.as_str() == name);
+            let unheard = providers::known().into_iter().filter(|name| !told(name));
+            let own = unheard.map(|name| (name.to_owned(), "provider".to_owned()));
+            let told = presets.iter().map(|p| (p.provider.to_string(), p.env_var_name.to_string()));
+            own.chain(told).collect()
+        }
+        Source::Keys => {
+            let list = session
+                .and_then(|session| session.glance::<KeyList>(&Call::get("/vault/keys"), PATIENCE).ok());
+            let keys = list.map(|list| list.keys).unwrap_or_default().into_iter();
+            keys.map(|key| (key.id.to_string(), format!("{}, {}", key::kind(key.kind), key.created_at)))
+                .collect()
+        }
+        Source::None | Source::Files | Source::Directories | Source::Command(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,56 @@
+//! `doctor`: what was found, worst of all the number of faults, which is also the exit code.
+
+use serde_json::json;
+
+use crate::cli::Globals;
+use crate::doctor::{self, Finding, Level};
+use crate::environment::Paths;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+
+pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
+    let findings = match Paths::resolve(globals) {
+        Ok(paths) => doctor::examine(paths)?,
+        Err(failure) => doctor::without_place(&failure),
+    };
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (faults, warnings) = (count(Level::Fault), count(Level::Warning));
+    if output.json {
+        let object = json!({ "faults": faults, "warnings": warnings, "findings": findings });
+        output::answer_line(object.to_string().as_bytes())?;
+    } else {
+        let lines: String = findings.iter().map(|finding| shown(finding, output.colour)).collect();
+        output::answer(lines.as_bytes())?;
+    }
+    let summary = format!("{}, {}", counted(faults, "fault"), counted(warnings, "warning"));
+    if faults > 0 {
+        return Err(Failure::new(Exit::Other, summary));
+    }
+    output::say(&summary);
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+fn shown(finding: &Finding, colour: bool) -> String {
+    let (word, code) = match finding.level {
+        Level::Ok => ("ok", "32"),
+        Level::Warning => ("warning", "33"),
+        Level::Fault => ("fault", "31"),
+    };
+    let padded = format!("{word:<7}");
+    let word = if colour { format!("\x1b[{code}m{padded}\x1b[0m") } else { padded };
+    let mut text = format!("{word}  {:<17}  {}\n", finding.check, output::printable(&finding.what));
+    for (title, line) in [("why", finding.why), ("fix", finding.fix.as_deref())] {
+        if let Some(line) = line {
+            text.push_str(&format!("{:<26}  {title}: {}\n", "", output::printable(line)));
+        }
+    }
+    text
+}

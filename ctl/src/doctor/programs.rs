@@ -1,0 +1,97 @@
+//! Both programs: which are installed, which run, and whether they belong together. And the daemon's settings,
+//! which only the daemon's program can read.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::service::Service;
+use super::{Fix, Report, Setup, process, quoted};
+use crate::environment;
+
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// Less than the clocks can tell apart.
+const SLACK: Duration = Duration::from_millis(20);
+
+pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
+    let install = || Some("make install".to_owned());
+    let Some(program) = &setup.program else {
+        let what = "secretsd is neither beside secretctl nor in PATH";
+        report.fault("program", what, "no command can start it", install());
+        return running(report, setup, service, None);
+    };
+    let version = process::says(program, &["--version"])
+        .filter(|(fine, _)| *fine)
+        .and_then(|(_, text)| text.strip_prefix("secretsd ").map(str::to_owned));
+    let shown = program.display();
+    match version.as_deref() {
+        None => {
+            let what = format!("{shown} does not say its version");
+            report.fault("program", what, "it is broken, or something else", install());
+        }
+        Some(OWN) => report.ok("program", format!("{shown} and secretctl are both of version {OWN}")),
+        Some(other) => {
+            let what = format!("{shown} is of version {other}, secretctl of {OWN}");
+            report.fault("program", what, "they may not understand each other", install());
+        }
+    }
+    running(report, setup, service, version.as_deref());
+    // Another version may know other settings, or not how to check them.
+    if version.as_deref() == Some(OWN) {
+        settings(report, program);
+    }
+}
+
+fn running(report: &mut Report, setup: &Setup, service: &Service, installed: Option<&str>) {
+    let Some(status) = service.status() else { return };
+    if status.version != OWN {
+        let what = format!("the daemon that runs is of version {}, secretctl of {OWN}", status.version);
+        let fix = if installed == Some(OWN) { setup.restart() } else { None };
+        return report.fault("daemon", what, "they may not understand each other", fix);
+    }
+    if let Some(program) = replaced(setup) {
+        let what = format!("{program} was replaced since the daemon started");
+        let why = "what the new one mends is not in effect yet";
+        return report.warning("daemon", what, why, setup.restart());
+    }
+    report.ok("daemon", format!("the daemon that runs is of version {}", status.version));
+}
+
+/// The program that the daemon runs, if its file is newer than the daemon.
+fn replaced(setup: &Setup) -> Option<String> {
+    let daemon = setup.daemon.as_ref()?;
+    let program = daemon.program().or_else(|| setup.program.clone())?;
+    let changed = fs::metadata(&program).ok()?;
+    let seconds = Duration::from_secs(u64::try_from(changed.ctime()).ok()?);
+    let nanoseconds = Duration::from_nanos(u64::try_from(changed.ctime_nsec()).ok()?);
+    let changed = SystemTime::UNIX_EPOCH + seconds + nanoseconds;
+    (changed > daemon.started()? + SLACK).then(|| program.display().to_string())
+}
+
+fn settings(report: &mut Report, program: &Path) {
+    match process::says(program, &["--check-config"]) {
+        Some((true, _)) => report.ok("settings", "the daemon's settings are fine"),
+        Some((false, message)) => {
+            let message = message.trim_start_matches("secretsd: ").to_owned();
+            let fix = mend(&message);
+            report.fault("settings", message, "the daemon does not start with them", fix);
+        }
+        None => {
+            let what = "whether the daemon's settings are fine could not be found out";
+            report.warning("settings", what, "a daemon with wrong settings does not start", None);
+        }
+    }
+}
+
+/// The daemon's words hold the line that is wrong, or the command that mends the file.
+fn mend(message: &str) -> Fix {
+    if let Some((_, command)) = message.split_once("; run: ") {
+        return Some(command.to_owned());
+    }
+    let path = environment::settings_file()?;
+    let (_, rest) = message.split_once(": line ")?;
+    let line: usize = rest.split(':').next()?.parse().ok()?;
+    Some(format!("\"${{EDITOR:-vi}}\" +{line} {}", quoted(&path)))
+}

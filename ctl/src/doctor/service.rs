@@ -1,0 +1,86 @@
+//! What the daemon itself says, if it can be asked without starting it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use secrets_proto::ErrorType;
+use secrets_proto::vault::VaultStatus;
+
+use super::{Setup, units};
+use crate::call::Call;
+use crate::client::Error;
+use crate::session::Session;
+
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What came of asking.
+#[derive(Debug)]
+pub(super) enum Service {
+    /// It answers.
+    Up(Box<VaultStatus>),
+    /// There is nothing to connect to.
+    Absent,
+    /// There is a socket that nobody listens on.
+    Stale,
+    /// systemd listens, and would start it.
+    Waiting,
+    /// Somebody else's process listens.
+    Foreign(u32),
+    /// It listens and does not answer.
+    Silent,
+    /// It does not take our token.
+    Stranger,
+    /// It cannot be asked, for a reason that shows elsewhere or in these words.
+    Unknown(String),
+}
+
+impl Service {
+    /// What it said of itself.
+    pub(super) fn status(&self) -> Option<&VaultStatus> {
+        match self {
+            Self::Up(status) => Some(status),
+            Self::Absent
+            | Self::Stale
+            | Self::Waiting
+            | Self::Foreign(_)
+            | Self::Silent
+            | Self::Stranger
+            | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Asks.
+    pub(super) fn ask(setup: &Setup) -> Self {
+        let socket = &setup.paths.socket;
+        if fs::symlink_metadata(socket).is_err() {
+            return Self::Absent;
+        }
+        let by_systemd = units::find(&setup.unit_dirs, units::SOCKET).is_some();
+        if setup.daemon.is_none() && by_systemd && is_listened_on(socket) {
+            return Self::Waiting;
+        }
+        let Ok(session) = Session::new(setup.paths.clone(), false) else {
+            return Self::Unknown("the system has no room for a connection".to_owned());
+        };
+        match session.glance::<VaultStatus>(&Call::get("/vault"), PATIENCE) {
+            Ok(status) => Self::Up(Box::new(status)),
+            Err(Error::NotListening(_)) => Self::Stale,
+            Err(Error::ForeignServer(_, uid)) => Self::Foreign(uid),
+            Err(Error::Timeout) => Self::Silent,
+            Err(Error::Refused(body)) if body.kind == ErrorType::AuthenticationError => Self::Stranger,
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// Told without connecting, which would start what systemd listens for. The flag is that of a socket that
+/// listens, `__SO_ACCEPTCON`.
+fn is_listened_on(socket: &Path) -> bool {
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    String::from_utf8_lossy(&table).lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.nth(3) == Some("00010000") && words.nth(3).is_some_and(|path| Path::new(path) == socket)
+    })
+}

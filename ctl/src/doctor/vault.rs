@@ -1,0 +1,168 @@
+//! The vault's files, as far as they can be judged without a key, and what the open vault says of itself.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::statvfs;
+use secrets_proto::vault::VaultState;
+
+use super::paths::{Kind, private};
+use super::service::Service;
+use super::{Report, Setup, quoted, system};
+use crate::vault_file;
+
+/// The anchor's first bytes and its length.
+const ANCHOR: (&[u8; 4], u64) = (b"SDA1", 80);
+
+/// Below this much room writes are about to fail.
+const LITTLE_ROOM: u64 = 16 << 20;
+
+/// How long after a write the guard may take, and some more.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// File systems that do not keep what they say, or not for long: their numbers are from statfs(2).
+const UNFIT: [(u64, &str); 8] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9p"),
+    (0x0102_1994, "tmpfs"),
+    (0x794c_7630, "an overlay"),
+];
+
+pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
+    let vault = setup.data_dir.join("vault.db");
+    let before = report.len();
+    private(report, "lock", &setup.data_dir.join("vault.lock"), Kind::File);
+    let exists = private(report, "vault", &vault, Kind::File);
+    for companion in ["vault.db-wal", "vault.db-shm"] {
+        private(report, "vault", &setup.data_dir.join(companion), Kind::File);
+    }
+    if exists && report.len() == before {
+        contents(report, setup, &vault);
+    }
+    if exists {
+        anchor(report, setup);
+        file_system(report, setup);
+        room(report, setup);
+        clock(report, &vault);
+    } else {
+        report.ok("vault", "there is no vault yet; make it with: secretctl init");
+    }
+    said(report, service);
+}
+
+fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
+    let mut beginning = Vec::new();
+    let read = File::open(vault).and_then(|file| file.take(100).read_to_end(&mut beginning));
+    if read.is_err() || !vault_file::is_vault(&beginning) {
+        let what = format!("{} is not a vault of secretsd", vault.display());
+        let why = "the daemon opens none of it and replaces none of it; put a backup in its place";
+        return report.fault("vault", what, why, Some("secretctl restore-vault BACKUP".to_owned()));
+    }
+    let left = fs::metadata(setup.data_dir.join("vault.db-wal")).is_ok_and(|wal| wal.len() > 0);
+    if left && setup.daemon.is_none() {
+        let what = "the newest writes are in vault.db-wal, left from a daemon that is gone";
+        let why =
+            "vault.db alone is an older vault: do not copy it; the next unlock moves the writes into it";
+        return report.warning("vault", what, why, Some("secretctl unlock".to_owned()));
+    }
+    report.ok("vault", format!("{} is yours alone", vault.display()));
+}
+
+fn anchor(report: &mut Report, setup: &Setup) {
+    let path = setup.state_dir.join("anchor");
+    let before = report.len();
+    let exists = private(report, "anchor", &path, Kind::File);
+    if report.len() > before {
+        return;
+    }
+    if !exists && is_fresh(&setup.data_dir) {
+        return report.ok("anchor", "the guard against an older copy of the vault is about to be made");
+    }
+    if !exists {
+        let what =
+            format!("there is no guard against an older copy of the vault in {}", setup.state_dir.display());
+        let why = "a vault that was put back would not be noticed; the next write makes it again";
+        let fix = "secretctl unlock && secretctl lock";
+        return report.warning("anchor", what, why, Some(fix.to_owned()));
+    }
+    let mut beginning = [0; 4];
+    let is_whole = File::open(&path).and_then(|mut file| file.read_exact(&mut beginning)).is_ok()
+        && &beginning == ANCHOR.0
+        && fs::metadata(&path).is_ok_and(|metadata| metadata.len() == ANCHOR.1);
+    if is_whole {
+        return report.ok("anchor", format!("{} is in its place", path.display()));
+    }
+    let word = quoted(&path);
+    let what = format!("{} is damaged", path.display());
+    let why = "the vault does not open: the damage may hide that it is an old copy. If it is your newest, move the guard away";
+    report.fault("anchor", what, why, Some(format!("mv {word} {word}.damaged")));
+}
+
+/// Whether the vault was written a moment ago: its guard follows within a second.
+fn is_fresh(data_dir: &Path) -> bool {
+    let written = |name: &str| fs::metadata(data_dir.join(name)).and_then(|file| file.modified()).ok();
+    let age = |time: SystemTime| SystemTime::now().duration_since(time).unwrap_or_default();
+    ["vault.db", "vault.db-wal"].into_iter().filter_map(written).any(|time| age(time) < FRESH)
+}
+
+fn file_system(report: &mut Report, setup: &Setup) {
+    let Some(kind) = system::file_system(&setup.data_dir) else { return };
+    let Some((_, name)) = UNFIT.iter().find(|(number, _)| *number == kind) else { return };
+    let what = format!("{} is on {name}", setup.data_dir.display());
+    let why = match *name {
+        "tmpfs" => "it is gone with the next start of the machine; put it elsewhere with SECRETSD_DATA_DIR",
+        "an overlay" => "it may be gone with the container; put it on a volume with SECRETSD_DATA_DIR",
+        _ => "locks and durable writes cannot be relied on there; put it elsewhere with SECRETSD_DATA_DIR",
+    };
+    report.warning("file-system", what, why, None);
+}
+
+fn room(report: &mut Report, setup: &Setup) {
+    let Ok(system) = statvfs(&setup.data_dir) else { return };
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    let find = format!("du -xh --max-depth=1 {} | sort -h | tail", quoted(&setup.data_dir));
+    if free < LITTLE_ROOM {
+        let what = format!("{} MiB are free where the vault lies", free >> 20);
+        let why = "on a full disk only deleting and locking go on; make room";
+        return report.fault("disk", what, why, Some(find));
+    }
+    report.ok("disk", format!("{} MiB are free where the vault lies", free >> 20));
+}
+
+fn clock(report: &mut Report, vault: &Path) {
+    let Ok(written) = fs::metadata(vault).and_then(|metadata| metadata.modified()) else { return };
+    let ahead = written.duration_since(SystemTime::now()).unwrap_or_default();
+    if ahead < Duration::from_secs(300) {
+        return report.ok("clock", "the clock does not run behind the vault");
+    }
+    let what = format!("the vault was written {} s in the future, by this clock", ahead.as_secs());
+    let why = "tokens, expiry and the audit log go by the clock";
+    report.warning("clock", what, why, Some(super::as_root("timedatectl set-ntp true")));
+}
+
+fn said(report: &mut Report, service: &Service) {
+    let Some(status) = service.status() else { return };
+    if status.rolled_back {
+        let why = "it is read-only: put the newer one back, or, if this is the one you want, accept it";
+        let fix = Some("secretctl verify --accept-restore".to_owned());
+        report.fault("rollback", "ROLLBACK DETECTED: the vault is older than it was", why, fix);
+    }
+    match status.keys {
+        Some(1) => {
+            let why = "if it is lost, so is everything in the vault";
+            let fix = Some("secretctl key add --recovery".to_owned());
+            report.warning("keys", "the vault has a single key", why, fix);
+        }
+        Some(count) => report.ok("keys", format!("{count} keys open the vault")),
+        None if status.state == VaultState::Locked => {
+            report.ok("keys", "how many keys the vault has shows when it is open");
+        }
+        None => {}
+    }
+}

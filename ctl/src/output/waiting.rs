@@ -1,0 +1,85 @@
+//! What a person sees while something takes long: one line on a terminal, which counts the seconds and is gone
+//! when the wait is. A log or a pipe gets none of it.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{say, write_all};
+use crate::environment;
+
+/// How long a person is left without a word.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// How often the line changes.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Takes the line away: to its beginning, then all of it.
+const ERASE: &str = "\r\x1b[K";
+
+/// Shows what is waited for until dropped, if that takes a while.
+#[derive(Debug)]
+pub(crate) struct Waiting(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Waiting {
+    /// From now on this is waited for.
+    pub(crate) fn start(note: &'static str) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let (end, ended) = mpsc::channel();
+        let is_plain = environment::no_colour();
+        let watcher = thread::Builder::new().spawn(move || watch(note, is_plain, &ended));
+        Self(watcher.ok().map(|watcher| (end, watcher)))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some((end, watcher)) = self.0.take() else { return };
+        drop(end);
+        // The line is gone before anything else is written.
+        let _ = watcher.join();
+    }
+}
+
+fn watch(note: &str, is_plain: bool, ended: &Receiver<()>) {
+    let start = Instant::now();
+    if !matches!(ended.recv_timeout(QUIET), Err(RecvTimeoutError::Timeout)) {
+        return;
+    }
+    if is_plain {
+        // A line that changes needs sequences that such a terminal does not know, or its user does not want.
+        return say(note);
+    }
+    loop {
+        show(&line(note, start.elapsed()));
+        if !matches!(ended.recv_timeout(STEP), Err(RecvTimeoutError::Timeout)) {
+            return show(ERASE);
+        }
+    }
+}
+
+fn line(note: &str, elapsed: Duration) -> String {
+    match elapsed.as_secs() {
+        0 => format!("{ERASE}{note}"),
+        seconds => format!("{ERASE}{note} {seconds} s"),
+    }
+}
+
+fn show(text: &str) {
+    let _ = write_all(io::stderr().as_fd(), text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_counts_seconds_once_there_are_any() {
+        assert_eq!(line("checking…", Duration::from_millis(300)), "\r\x1b[Kchecking…");
+        assert_eq!(line("checking…", Duration::from_millis(2_300)), "\r\x1b[Kchecking… 2 s");
+    }
+}

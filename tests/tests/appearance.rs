@@ -1,0 +1,149 @@
+//! What `secretctl` looks like: colour and signs of progress for eyes on a terminal that wants them, and nothing of
+//! either anywhere else.
+
+use std::fs;
+
+use rustix::process::Signal;
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{Env, process, programs};
+use serde_json::{Value, json};
+
+const ERASE: &str = "\r\x1b[K";
+
+/// Runs a script at a terminal while the daemon stands still, until the person was told what is waited for.
+fn while_waiting(env: &Env, variables: &[&str], script: &str, note: &str) -> String {
+    process::signal(env.pid(), Signal::STOP);
+    let client = format!("client={}", env.programs().client);
+    let words = [&["env", &client], variables, &["sh", "-c", script]].concat();
+    let mut terminal = Terminal::run(env, &words);
+    terminal.wait_for(note);
+    process::signal(env.pid(), Signal::CONT);
+    assert!(terminal.wait().success(), "{}", terminal.shown());
+    terminal.wait_for("end.");
+    terminal.shown()
+}
+
+#[test]
+fn a_wait_is_shown_on_a_terminal_and_gone_after_it() {
+    let env = Env::unlocked(programs!());
+    let script = "\"$client\" --json status > out; echo end.";
+    let shown = while_waiting(&env, &[], script, "waiting for secretsd…");
+    assert!(shown.starts_with(&format!("{ERASE}waiting for secretsd…")), "{shown:?}");
+    assert!(shown.ends_with(&format!("{ERASE}end.\r\n")), "{shown:?}");
+    let status: Value = serde_json::from_slice(&fs::read(env.path("out")).unwrap()).unwrap();
+    assert_eq!(status["state"], "unlocked");
+
+    // It counts.
+    process::signal(env.pid(), Signal::STOP);
+    let mut terminal = Terminal::ctl(&env, &["verify"]);
+    terminal.wait_for(&format!("{ERASE}reading the whole vault… 1 s"));
+    process::signal(env.pid(), Signal::CONT);
+    terminal.expect(0, "all of it is authentic");
+}
+
+#[test]
+fn a_terminal_that_wants_none_of_it_gets_one_plain_line() {
+    let env = Env::unlocked(programs!());
+    for variable in ["NO_COLOR=1", "TERM=dumb"] {
+        let script = "\"$client\" list; echo end.";
+        let shown = while_waiting(&env, &[variable], script, "secretctl: waiting for secretsd…");
+        assert!(!shown.contains('\x1b'), "{shown:?}");
+        assert_eq!(shown.matches("waiting").count(), 1);
+    }
+}
+
+#[test]
+fn a_wait_leaves_nothing_where_nobody_looks() {
+    let env = Env::unlocked(programs!());
+    let script = "(sleep 1; kill -CONT \"$daemon\") & \"$client\" list 2>err; cat err >&2; echo end.";
+    process::signal(env.pid(), Signal::STOP);
+    let daemon = format!("daemon={}", env.pid());
+    let client = format!("client={}", env.programs().client);
+    let mut terminal = Terminal::run(&env, &["env", &client, &daemon, "sh", "-c", script]);
+    terminal.wait_for("end.");
+    assert_eq!(terminal.shown(), "secretctl: no secrets yet; store one with: secretctl set NAME\r\nend.\r\n");
+}
+
+#[test]
+fn what_is_quick_is_not_announced() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "v");
+    // On a machine that is busy with other things even this may take long, but not each time.
+    let is_quiet = || {
+        let mut terminal = Terminal::ctl(&env, &["show", "A"]);
+        assert!(terminal.wait().success());
+        terminal.wait_for("name");
+        !terminal.shown().contains("waiting")
+    };
+    assert!((0..20).any(|_| is_quiet()));
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "v");
+    let client = env.programs().client;
+    let bold = |variables: &[&str], flags: &[&str]| {
+        let words = [&["env"], variables, &[client, "list"], flags].concat();
+        let mut terminal = Terminal::run(&env, &words);
+        assert!(terminal.wait().success());
+        terminal.wait_for("••••");
+        terminal.shown().contains("\x1b[1mNAME")
+    };
+    assert!(bold(&[], &[]));
+    assert!(bold(&["NO_COLOR="], &[]), "an empty variable is none");
+    assert!(bold(&["NO_COLOR=1"], &["--color", "always"]), "a flag beats a variable");
+    for (variables, flags) in
+        [(&["NO_COLOR=1"][..], &[][..]), (&["TERM=dumb"], &[]), (&[], &["--color", "never"][..])]
+    {
+        assert!(!bold(variables, flags), "{variables:?} {flags:?}");
+    }
+    for command in [&["list"][..], &["status"], &["doctor"], &["audit"], &["--help"], &["run", "--help"]] {
+        for variable in ["CLICOLOR_FORCE", "LANG"] {
+            let output = env.ctl(command).env(variable, "1").run();
+            let all = [output.stdout, output.stderr].concat();
+            assert!(!all.contains(&0x1b), "{command:?}: {}", String::from_utf8_lossy(&all));
+        }
+    }
+    assert!(env.ctl(["--color", "always", "list"]).expect(0).contains("\x1b[1mNAME"));
+    assert!(
+        env.ctl(["--color", "always", "status"])
+            .expect(0)
+            .starts_with("vault      \x1b[1;32munlocked\x1b[0m, locks in ")
+    );
+}
+
+#[test]
+fn status_begins_with_the_state_and_what_to_do_about_it() {
+    let env = Env::started(programs!());
+    let first = || env.ctl(["status"]).expect(0).lines().next().unwrap().to_owned();
+    assert_eq!(first(), "vault      not made yet; make it: secretctl init");
+    env.init();
+    let open = first();
+    // The time may pass from 15 minutes to less of it.
+    assert!(
+        open.starts_with("vault      unlocked, locks in 15 min")
+            || open.starts_with("vault      unlocked, locks in 14 min"),
+        "{open}"
+    );
+    env.store("A", "v");
+    let text = env.ctl(["status"]).expect(0);
+    for line in ["secrets    1", "keys       2", "auto-lock  15 min without use, 8 h after unlock"] {
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+    let json = env.ctl(["status", "--json"]).expect(0);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let api = env.get("/vault").expect(200);
+    for (key, value) in api.as_object().unwrap().iter().filter(|(key, _)| *key != "auto_lock") {
+        assert_eq!(&json[key], value, "{key}");
+    }
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert!(first().ends_with("open it: secretctl unlock"), "{}", first());
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let keys = env.get("/vault/keys").expect(200);
+    let recovery = keys["keys"].as_array().unwrap().iter().find(|key| key["kind"] == "recovery").unwrap();
+    env.request("DELETE", &format!("/vault/keys/{}", recovery["id"].as_str().unwrap())).send();
+    let output = env.ctl(["status"]).run();
+    assert!(output.err().contains("add another: secretctl key add --recovery"), "{}", output.err());
+}

@@ -1,0 +1,545 @@
+//! `secretctl doctor`: each fault is planted for real, one at a time; it must be found and named, and the command
+//! that is printed as its fix, run as it is printed, must make it go away.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::harness::skip;
+use secretsd_tests::process::{self, DEADLINE};
+use secretsd_tests::source::repository;
+use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{Env, programs};
+use serde_json::{Value, json};
+
+/// What depends on the machine that the tests run on; none of it is a fault.
+const MACHINE: [&str; 4] = ["swap", "runtime-in-memory", "memory-lock", "file-system"];
+
+/// A setup as it should be.
+fn healthy() -> Env {
+    let env = Env::unlocked(programs!());
+    env.store("A", "canary-value");
+    // The anchor follows the vault within a second.
+    let end = Instant::now() + DEADLINE;
+    while !env.state_dir().join("anchor").exists() {
+        assert!(Instant::now() < end, "there is no anchor");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(findings(&env), [] as [Value; 0]);
+    env
+}
+
+/// What the doctor finds wrong, apart from the machine's own.
+fn findings(env: &Env) -> Vec<Value> {
+    let output = env.ctl(["doctor", "--json"]).run();
+    let report = output.json();
+    let of_level = |level: &str| -> Vec<Value> {
+        let all = report["findings"].as_array().unwrap().iter();
+        all.filter(|finding| finding["level"] == level).cloned().collect()
+    };
+    let (faults, warnings) = (of_level("fault"), of_level("warning"));
+    assert_eq!(report["faults"], faults.len());
+    assert_eq!(report["warnings"], warnings.len());
+    assert_eq!(output.code, Some(i32::from(!faults.is_empty())), "{}", output.err());
+    assert!(!output.out().contains("canary"), "{}", output.out());
+    let of_machine = |finding: &Value| MACHINE.contains(&finding["check"].as_str().unwrap());
+    faults.into_iter().chain(warnings.into_iter().filter(|finding| !of_machine(finding))).collect()
+}
+
+/// A command of a fix in the user's shell, with the programs where a shell finds them.
+fn shell(env: &Env, script: &str) -> Command {
+    let mut command = env.command("sh");
+    let own = Path::new(env.programs().client).parent().unwrap();
+    let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap());
+    command.args(["-c", script]).env("PATH", path);
+    command
+}
+
+/// The one finding there must be.
+#[track_caller]
+fn only(env: &Env, level: &str, check: &str, named: &str) -> Value {
+    let found = findings(env);
+    assert_eq!(found.len(), 1, "{check}: {found:?}");
+    let finding = &found[0];
+    assert_eq!(
+        (finding["level"].as_str(), finding["check"].as_str()),
+        (Some(level), Some(check)),
+        "{finding}"
+    );
+    assert!(finding["what"].as_str().unwrap().contains(named), "{finding}");
+    assert!(!finding["why"].as_str().unwrap().is_empty(), "{finding}");
+    // A person sees the same.
+    let shown = env.ctl(["doctor"]).run().out();
+    let what = shown.lines().find(|line| line.starts_with(level)).unwrap_or_else(|| panic!("{shown}"));
+    assert!(what.contains(named) || level == "warning", "{what}");
+    finding.clone()
+}
+
+#[track_caller]
+fn wait_until_healthy(env: &Env) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let found = findings(env);
+        if found.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "the fix does not mend it: {found:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn run_fix(env: &Env, finding: &Value) {
+    let fix = finding["fix"].as_str().unwrap();
+    let (_, output) = process::run(&mut shell(env, fix), b"");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() || fix.contains("systemctl"), "{fix}: {said}");
+}
+
+/// Finds it, runs its fix as it is printed, and finds it no more.
+#[track_caller]
+fn found_and_mended(env: &Env, level: &str, check: &str, named: &str) {
+    let finding = only(env, level, check, named);
+    run_fix(env, &finding);
+    wait_until_healthy(env);
+}
+
+fn chmod(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_setup_as_it_should_be_has_no_fault_with_and_without_a_daemon() {
+    let mut env = healthy();
+    env.post("/vault/lock", &json!({})).expect(200);
+    assert_eq!(findings(&env), [] as [Value; 0]);
+    env.stop();
+    assert_eq!(findings(&env), [] as [Value; 0]);
+    assert!(env.listener().is_none(), "the doctor starts a daemon");
+    // Before anything was made.
+    let new = Env::new(programs!());
+    assert_eq!(findings(&new), [] as [Value; 0]);
+    assert!(!new.data_dir().exists() && !new.state_dir().exists() && !new.runtime_dir().exists());
+    let output = new.ctl(["doctor"]).run();
+    assert_eq!(output.code, Some(0));
+    assert!(output.err().starts_with("secretctl: no faults"), "{}", output.err());
+}
+
+/// Root sees more than others, and less of what is wrong for them.
+#[test]
+fn an_ordinary_user_has_no_fault_either() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const USER: u32 = 12_345;
+    let env = Env::new(programs!());
+    env.private_dir("bin");
+    for program in [env.programs().client, env.programs().daemon] {
+        fs::copy(program, env.path("bin").join(Path::new(program).file_name().unwrap())).unwrap();
+    }
+    let (_, output) = process::run(env.command("chown").args(["-R", "12345:12345"]).arg(env.path("")), b"");
+    assert!(output.status.success());
+    let id = USER.to_string();
+    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(cat data/secretsd/vault.lock)\"";
+    let mut command = env.command("setpriv");
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", script]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", env.path("bin").display()));
+    let (_, output) = process::run(&mut command, b"");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["check"] == "cores"), "{findings:?}");
+    assert_eq!(report["faults"], 0, "{findings:?}");
+}
+
+#[test]
+fn what_others_could_get_into() {
+    let env = healthy();
+    for (check, path, mode) in [
+        ("data-dir", env.data_dir(), 0o755),
+        ("state-dir", env.state_dir(), 0o710),
+        ("runtime-dir", env.runtime_dir(), 0o701),
+        ("vault", env.data_dir().join("vault.db"), 0o644),
+        ("lock", env.data_dir().join("vault.lock"), 0o606),
+        ("anchor", env.state_dir().join("anchor"), 0o640),
+        ("socket", env.socket(), 0o666),
+        ("token", env.runtime_dir().join("token"), 0o604),
+    ] {
+        chmod(&path, mode);
+        found_and_mended(&env, "fault", check, &format!("{} has mode {mode:04o}", path.display()));
+    }
+    chmod(env.path("state"), 0o777);
+    found_and_mended(&env, "fault", "state-dir", "anybody can write to ");
+}
+
+#[test]
+fn what_belongs_to_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("what_belongs_to_somebody_else", "giving files away needs root");
+    }
+    let mut env = healthy();
+    env.stop();
+    for (check, path) in [
+        ("data-dir", env.data_dir()),
+        ("vault", env.data_dir().join("vault.db")),
+        ("anchor", env.state_dir().join("anchor")),
+    ] {
+        chown(&path, Some(12_345), None).unwrap();
+        found_and_mended(&env, "fault", check, "belongs to uid 12345");
+    }
+}
+
+#[test]
+fn links_and_other_things_in_the_place_of_ours() {
+    let mut env = healthy();
+    env.stop();
+    let (data, elsewhere) = (env.data_dir(), env.path("else where"));
+    fs::rename(&data, &elsewhere).unwrap();
+    symlink(&elsewhere, &data).unwrap();
+    found_and_mended(&env, "fault", "data-dir", "is a symbolic link");
+    assert!(data.join("vault.db").is_file());
+
+    symlink("/nonexistent", env.runtime_dir().join("token")).unwrap();
+    found_and_mended(&env, "fault", "token", "is a symbolic link");
+
+    env.private_file("run/secretsd/secretsd.sock", "");
+    found_and_mended(&env, "fault", "socket", "is not a socket");
+    env.start();
+    wait_until_healthy(&env);
+}
+
+#[test]
+fn what_a_killed_daemon_leaves() {
+    let mut env = healthy();
+    env.kill();
+    let found = findings(&env);
+    let checks: Vec<&str> = found.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
+    let wal = fs::metadata(env.data_dir().join("vault.db-wal")).is_ok_and(|wal| wal.len() > 0);
+    let expected: &[&str] = if wal { &["socket", "token", "vault"] } else { &["socket", "token"] };
+    assert_eq!(checks, expected, "{found:?}");
+    for finding in found.iter().filter(|finding| finding["check"] != "vault") {
+        assert!(finding["what"].as_str().unwrap().contains("left from a daemon that is gone"), "{finding}");
+        run_fix(&env, finding);
+    }
+    assert!(findings(&env).iter().all(|finding| finding["check"] == "vault"));
+    let Some(left) = found.iter().find(|finding| finding["check"] == "vault") else { return };
+    assert_eq!(left["fix"], "secretctl unlock");
+    env.start();
+    with_passphrase(&env, "secretctl unlock");
+    wait_until_healthy(&env);
+}
+
+/// Runs a fix that asks for the passphrase, at a terminal.
+fn with_passphrase(env: &Env, fix: &str) {
+    let own = Path::new(env.programs().client).parent().unwrap();
+    let path = format!("PATH={}:{}", own.display(), std::env::var("PATH").unwrap());
+    let mut terminal = Terminal::run(env, &["env", &path, "sh", "-c", fix]);
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    assert!(terminal.wait().success(), "{}", terminal.shown());
+}
+
+#[test]
+fn a_guard_that_is_damaged_or_gone() {
+    let mut env = healthy();
+    env.stop();
+    let anchor = env.state_dir().join("anchor");
+    let whole = fs::read(&anchor).unwrap();
+    fs::write(&anchor, &whole[..79]).unwrap();
+    let finding = only(&env, "fault", "anchor", "is damaged");
+    run_fix(&env, &finding);
+    assert!(!anchor.exists());
+    // For a moment after a write there need not be one yet.
+    let end = Instant::now() + DEADLINE;
+    while findings(&env).is_empty() {
+        assert!(Instant::now() < end, "nobody misses the guard");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let finding = only(&env, "warning", "anchor", "there is no guard");
+    env.start();
+    with_passphrase(&env, finding["fix"].as_str().unwrap());
+    wait_until_healthy(&env);
+    assert!(anchor.exists());
+}
+
+#[test]
+fn a_token_that_is_not_the_daemons() {
+    let mut env = healthy();
+    let token = env.runtime_dir().join("token");
+    let good = fs::read(&token).unwrap();
+    for (plant, named) in
+        [("gone", "there is no token file"), ("other", "is not this daemon's token"), ("empty", "is empty")]
+    {
+        match plant {
+            "gone" => fs::remove_file(&token).unwrap(),
+            "other" => fs::write(&token, "x".repeat(43)).unwrap(),
+            _ => fs::write(&token, "").unwrap(),
+        }
+        let finding = only(&env, "fault", "token", named);
+        assert_eq!(finding["fix"], format!("kill {}", env.pid()));
+        if plant == "empty" {
+            run_fix(&env, &finding);
+            env.stop();
+            // What the daemon did not write it does not remove.
+            if token.exists() {
+                let left = only(&env, "warning", "token", "left from a daemon that is gone");
+                run_fix(&env, &left);
+            }
+            wait_until_healthy(&env);
+        } else {
+            let _ = fs::remove_file(&token);
+            env.private_file("run/secretsd/token", &good);
+            wait_until_healthy(&env);
+        }
+    }
+}
+
+#[test]
+fn a_token_in_the_environment() {
+    let env = healthy();
+    let doctor = |token: &str, fix: &str| {
+        let mut command = shell(&env, &format!("{fix}; secretctl doctor --json"));
+        let (_, output) = process::run(command.env("SECRETSD_TOKEN", token), b"");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("0123456789"), "the token is shown");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let bad: Vec<Value> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| {
+                finding["level"] != "ok" && !MACHINE.contains(&finding["check"].as_str().unwrap())
+            })
+            .cloned()
+            .collect();
+        bad
+    };
+    let found = doctor(&env.token(), ":");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["check"], "token-variable");
+    assert!(doctor(&env.token(), found[0]["fix"].as_str().unwrap()).is_empty());
+    let wrong = "0123456789".repeat(4);
+    let found = doctor(&wrong, ":");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0]["what"].as_str().unwrap().contains("SECRETSD_TOKEN is not this daemon's"), "{found:?}");
+    assert!(doctor(&wrong, found[0]["fix"].as_str().unwrap()).is_empty());
+}
+
+#[test]
+fn no_runtime_directory() {
+    let env = Env::new(programs!());
+    let mut command = env.command(env.programs().client);
+    command.args(["doctor", "--json"]).env_remove("XDG_RUNTIME_DIR");
+    let (_, output) = process::run(&mut command, b"");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["faults"]), (Some(1), &json!(1)));
+    assert!(
+        report["findings"][0]["what"].as_str().unwrap().contains("XDG_RUNTIME_DIR is not set"),
+        "{report}"
+    );
+    // Where the system has made one, the fix names it.
+    if let Some(fix) = report["findings"][0]["fix"].as_str() {
+        let mut command = shell(&env, &format!("{fix}; secretctl doctor --json"));
+        let (_, output) = process::run(command.env_remove("XDG_RUNTIME_DIR"), b"");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("XDG_RUNTIME_DIR is not set"));
+    }
+}
+
+#[test]
+fn settings_that_are_broken() {
+    let env = healthy();
+    let editor = env.private_file("editor", "#!/bin/sh\nexec sed -i \"${1#+}d\" \"$2\"\n");
+    chmod(&editor, 0o700);
+    for line in ["idle_secnds = 3", "max_seconds = -1", "= ="] {
+        env.settings(&format!("[auto_lock]\n{line}\n"));
+        let finding = only(&env, "fault", "settings", "line 2");
+        let mut fix = shell(&env, finding["fix"].as_str().unwrap());
+        assert!(process::run(fix.env("EDITOR", &editor), b"").1.status.success());
+        wait_until_healthy(&env);
+    }
+}
+
+/// A program of an older version: the same, with another number in it.
+fn old_program(env: &Env, path: &Path) {
+    let mut bytes = fs::read(env.programs().daemon).unwrap();
+    let (new, old) = (env!("CARGO_PKG_VERSION").as_bytes(), b"0.0.9");
+    assert_eq!(new.len(), old.len());
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(new.len()).position(|window| window == new) {
+        bytes[at + found..][..old.len()].copy_from_slice(old);
+        at += found + old.len();
+    }
+    fs::write(path, bytes).unwrap();
+    chmod(path, 0o700);
+}
+
+#[test]
+fn a_daemon_of_another_version_or_from_before_an_update() {
+    let mut env = Env::new(programs!());
+    let program = env.path("old-secretsd");
+    old_program(&env, &program);
+    let command = env.command(&program);
+    env.start_as(command);
+    env.init();
+    let finding = only(&env, "fault", "daemon", "the daemon that runs is of version 0.0.9");
+    run_fix(&env, &finding);
+    env.stop();
+    wait_until_healthy(&env);
+
+    // The same version again, under a daemon that runs.
+    let program = env.path("secretsd");
+    fs::copy(env.programs().daemon, &program).unwrap();
+    let command = env.command(&program);
+    env.start_as(command);
+    assert_eq!(findings(&env), [] as [Value; 0]);
+    fs::copy(env.programs().daemon, env.path("new")).unwrap();
+    fs::rename(env.path("new"), &program).unwrap();
+    let finding = only(&env, "warning", "daemon", "was replaced since the daemon started");
+    run_fix(&env, &finding);
+    env.stop();
+    wait_until_healthy(&env);
+}
+
+#[test]
+fn programs_that_do_not_belong_together() {
+    let env = Env::new(programs!());
+    let bin = env.private_dir("bin");
+    let client = bin.join("secretctl");
+    fs::copy(env.programs().client, &client).unwrap();
+    let doctor = || {
+        let mut command = env.command(&client);
+        command.args(["doctor", "--json"]).env("PATH", "/usr/bin:/bin");
+        let report: Value = serde_json::from_slice(&process::run(&mut command, b"").1.stdout).unwrap();
+        let all = report["findings"].as_array().unwrap();
+        all.iter().find(|finding| finding["check"] == "program").unwrap().clone()
+    };
+    let named = |finding: &Value, text: &str| {
+        assert_eq!(finding["level"], "fault");
+        assert!(finding["what"].as_str().unwrap().contains(text), "{finding}");
+    };
+    named(&doctor(), "secretsd is neither beside secretctl nor in PATH");
+    old_program(&env, &bin.join("secretsd"));
+    named(&doctor(), "is of version 0.0.9");
+    fs::write(bin.join("secretsd"), "#!/bin/sh\nexit 1\n").unwrap();
+    named(&doctor(), "does not say its version");
+    fs::remove_file(bin.join("secretsd")).unwrap();
+    fs::copy(env.programs().daemon, bin.join("secretsd")).unwrap();
+    assert_eq!(doctor()["level"], "ok");
+}
+
+#[test]
+fn units_that_lead_nowhere_or_are_not_in_effect() {
+    let mut env = healthy();
+    env.stop();
+    env.private_dir("run/systemd");
+    env.private_file("run/systemd/private", "");
+    let units = env.private_dir("config/systemd/user");
+    let unit = |name: &str| fs::copy(repository().join("systemd/user").join(name), units.join(name)).unwrap();
+    unit("secretsd.service");
+    let found = only(&env, "fault", "units", "secretsd.socket is missing");
+    assert_eq!(found["fix"], "make install");
+    unit("secretsd.socket");
+    env.private_dir("home/.local/bin");
+    symlink(env.programs().daemon, env.path("home/.local/bin/secretsd")).unwrap();
+
+    let finding = only(&env, "warning", "units", "not enabled");
+    assert_eq!(finding["fix"], "systemctl --user enable --now secretsd.socket");
+    // There is no manager of units here; told so, the real systemctl enables them all the same.
+    let enable = finding["fix"].as_str().unwrap();
+    let (_, output) = process::run(shell(&env, enable).env("SYSTEMD_OFFLINE", "1"), b"");
+    if !units.join("sockets.target.wants/secretsd.socket").exists() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        skip("units_that_lead_nowhere_or_are_not_in_effect", &format!("systemctl cannot enable: {said}"));
+        fs::create_dir(units.join("sockets.target.wants")).unwrap();
+        symlink(units.join("secretsd.socket"), units.join("sockets.target.wants/secretsd.socket")).unwrap();
+    }
+    wait_until_healthy(&env);
+
+    fs::remove_file(env.path("home/.local/bin/secretsd")).unwrap();
+    found_and_mended(&env, "fault", "units", "which cannot be executed");
+    assert!(units.join("secretsd.service.d/zz-program.conf").is_file());
+    fs::remove_dir_all(units.join("secretsd.service.d")).unwrap();
+
+    fs::copy(env.programs().daemon, env.path("home/.local/bin/secretsd")).unwrap();
+    found_and_mended(&env, "warning", "units", "and secretctl would start");
+}
+
+#[test]
+fn a_vault_with_a_single_key() {
+    let env = healthy();
+    let keys = env.get("/vault/keys").expect(200);
+    let recovery = keys["keys"].as_array().unwrap().iter().find(|key| key["kind"] == "recovery").unwrap();
+    env.request("DELETE", &format!("/vault/keys/{}", recovery["id"].as_str().unwrap())).send();
+    assert_eq!(env.get("/vault").expect(200)["keys"], 1);
+    found_and_mended(&env, "warning", "keys", "a single key");
+}
+
+#[test]
+fn a_vault_that_is_older_than_it_was() {
+    let mut env = healthy();
+    env.stop();
+    fs::copy(env.data_dir().join("vault.db"), env.path("copy")).unwrap();
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    env.store("B", "v");
+    env.stop();
+    fs::copy(env.path("copy"), env.data_dir().join("vault.db")).unwrap();
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    found_and_mended(&env, "fault", "rollback", "ROLLBACK DETECTED");
+}
+
+#[test]
+fn a_file_that_is_no_vault() {
+    let mut env = healthy();
+    env.stop();
+    env.private_file("data/secretsd/vault.db", "not a vault at all");
+    let finding = only(&env, "fault", "vault", "is not a vault of secretsd");
+    assert_eq!(finding["fix"], "secretctl restore-vault BACKUP");
+}
+
+#[test]
+fn a_daemon_that_does_not_answer() {
+    let mut env = healthy();
+    process::signal(env.pid(), Signal::STOP);
+    let finding = only(&env, "fault", "socket", "does not answer");
+    run_fix(&env, &finding);
+    env.stop();
+    let left = findings(&env);
+    assert!(left.iter().all(|finding| finding["level"] == "warning"), "{left:?}");
+}
+
+#[test]
+fn a_daemon_whose_cores_would_be_written() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("a_daemon_whose_cores_would_be_written", "raising a hard limit needs root");
+    }
+    let env = healthy();
+    let pid = env.pid().to_string();
+    let raise = ["--pid", &pid, "--core=unlimited"];
+    if !process::run(env.command("prlimit").args(raise), b"").1.status.success() {
+        return skip("a_daemon_whose_cores_would_be_written", "prlimit cannot raise the limit here");
+    }
+    found_and_mended(&env, "fault", "cores", "the limit on core dumps of the daemon was raised");
+}
+
+/// systemd would start the daemon for whoever connects.
+#[test]
+fn the_doctor_does_not_knock_where_systemd_listens() {
+    let env = Env::new(programs!());
+    env.private_dir("run/secretsd");
+    env.private_dir("run/systemd");
+    env.private_file("run/systemd/private", "");
+    env.private_dir("config/systemd/user");
+    env.private_file("config/systemd/user/secretsd.socket", "");
+    let listener = std::os::unix::net::UnixListener::bind(env.socket()).unwrap();
+    chmod(env.socket(), 0o600);
+    listener.set_nonblocking(true).unwrap();
+    let output = env.ctl(["doctor"]).run();
+    assert!(output.out().contains("systemd listens on "), "{}", output.out());
+    assert!(listener.accept().is_err(), "the doctor connects, which starts the daemon");
+}
