@@ -18,6 +18,7 @@ pub struct AuditList {
 
 /// Answer of `GET /audit/verify`: every entry is as it was written, and none is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditVerified {
     /// How many entries there are.
     pub entries: u64,
@@ -215,6 +216,7 @@ pub enum AuditOutcome {
 
 /// Why something was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// No token was sent.

@@ -10,6 +10,7 @@ use crate::{SecretName, Timestamp};
 /// The name of a unit that can load credentials, as `systemd.unit(5)` has it: `prefix.type`, an instance
 /// `prefix@instance.type`, or a template `prefix@.type`; kept as it is, for systemd tells upper from lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]*\.(service|socket|mount|swap)$", "minLength" = 1, "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct UnitName(String);
 
@@ -85,10 +86,12 @@ impl fmt::Display for UnitName {
 
 /// Body of `POST /credentials`: adds to what the unit may load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct AllowCredentials {
     /// The unit, or the template of all its instances.
     pub unit: UnitName,
     /// The secrets, by name: 1–1,000.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 1000)))]
     pub secrets: Vec<SecretName>,
 }
 
@@ -99,6 +102,7 @@ impl AllowCredentials {
 
 /// What a unit may load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct CredentialGrant {
     /// The unit, or the template of all its instances.
     pub unit: UnitName,
@@ -112,6 +116,7 @@ pub struct CredentialGrant {
 
 /// Answer of `GET /credentials`, by unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct CredentialList {
     /// The units.
     pub credentials: Vec<CredentialGrant>,

@@ -58,6 +58,7 @@ pub fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
 
 /// A right that a token carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Read metadata.
@@ -107,6 +108,7 @@ impl fmt::Display for Scope {
 /// A token's name: 1–64 printable ASCII characters, no space at either end. It stands in the audit log as the name of
 /// who asked, so those that the daemon uses itself are taken, and one that looks like an id is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[!-~]([ -~]*[!-~])?$", "minLength" = 1, "maxLength" = 64)))]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenName(String);
 
@@ -176,19 +178,24 @@ impl fmt::Display for TokenName {
 
 /// Body of `POST /tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct CreateToken {
     /// Its name, unlike any other token's.
     pub name: TokenName,
     /// What it may do: 1–4 scopes.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 4)))]
     pub scopes: Vec<Scope>,
     /// The names of secrets that exist for it: 1–64 globs; absent or null is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 64)))]
     pub secrets: Option<Vec<Glob>>,
     /// For how many seconds it is good, 1 to ten years; absent is 30 days, null for ever.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<u64>", range(min = 1, max = 315_360_000)))]
     pub ttl_seconds: Option<Option<u64>>,
     /// How many requests a minute it may make, 1 to 60,000; absent or null is any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 60_000)))]
     pub rate_per_minute: Option<u64>,
 }
 
@@ -205,6 +212,7 @@ impl CreateToken {
 
 /// What is known of a token; never the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TokenInfo {
     /// Its id.
     pub id: Uuid,
@@ -226,6 +234,7 @@ pub struct TokenInfo {
 
 /// Answer of `POST /tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct CreatedToken {
     /// What is known of it.
     #[serde(flatten)]
@@ -236,6 +245,7 @@ pub struct CreatedToken {
 
 /// Answer of `GET /tokens`, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TokenList {
     /// The tokens, expired ones too.
     pub tokens: Vec<TokenInfo>,

@@ -17,15 +17,12 @@ use super::set;
 use crate::call::Call;
 use crate::cli::{ImportArgs, OnConflict};
 use crate::failure::{Exit, Failure};
-use crate::output::{self, Output};
+use crate::output::{self, Output, Waiting};
 use crate::session::Session;
 use crate::{handover, lookup, providers, table};
 
 /// How many values are read back at once.
 const AT_ONCE: usize = 100;
-
-/// From this many secrets on a person is told to wait.
-const MANY: usize = 50;
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -185,9 +182,7 @@ fn describe(items: &[Planned], output: Output) -> String {
 /// Stores one after the other. If that ends before all are stored, it is said which are.
 fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
-    if todo.len() >= MANY {
-        output::progress(&format!("storing {} secrets…", todo.len()));
-    }
+    let _waiting = Waiting::start("storing what was read…");
     for (index, planned) in todo.iter().enumerate() {
         let Err(failure) = store_one(session, planned) else { continue };
         let (stored, rest) = todo.split_at(index);

@@ -57,6 +57,11 @@ impl Parameter {
     pub(super) fn header(name: &str, description: &str, schema: Value) -> Self {
         Self(json!({ "name": name, "in": "header", "description": description, "schema": schema }))
     }
+
+    pub(super) fn required(mut self) -> Self {
+        self.0["required"] = json!(true);
+        self
+    }
 }
 
 impl Documented {

@@ -1,12 +1,14 @@
 //! What the API's description says of each route. The table of routes knows method, path, operationId and scope; this
 //! adds what only people know, and which wire types go in and out.
 
-use secrets_proto::audit::AuditList;
+use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList,
 };
+use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
     AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
     VerifyReply, VerifyRequest,
@@ -112,10 +114,34 @@ pub(super) fn operations() -> Vec<Documented> {
             .empty(204, "It is gone.")
             .fails(&[409]),
 
+        op("list_tokens", "Lists access tokens, never the tokens themselves")
+            .replies::<TokenList>(200, "The tokens."),
+        op("create_token", "Makes an access token with scopes, names and an end of its own")
+            .body::<CreateToken>(json!({ "name": "ci", "scopes": ["list", "reveal"], "secrets": ["CI_*"], "ttl_seconds": 86_400 }))
+            .replies::<CreatedToken>(201, "It is made; the token is shown this once.").with("Location")
+            .fails(&[409]),
+        op("revoke_token", "Revokes an access token")
+            .empty(204, "It is gone."),
+
+        op("list_credentials", "Lists which systemd units may load which secrets")
+            .replies::<CredentialList>(200, "The units."),
+        op("allow_credentials", "Adds to what a systemd unit may load")
+            .body::<AllowCredentials>(json!({ "unit": "web.service", "secrets": ["DATABASE_URL"] }))
+            .replies::<CredentialGrant>(200, "What the unit may load now.")
+            .fails(&[404, 409]),
+        op("revoke_credentials", "Takes one secret from what a systemd unit may load, or all")
+            .takes(&Parameter::query("unit", "The unit.", json!({ "$ref": "#/components/schemas/UnitName" })).required())
+            .takes(&Parameter::query("name", "The secret; all unless given.", json!({ "$ref": "#/components/schemas/SecretName" })))
+            .empty(204, "It may not load it any more.")
+            .fails(&[404]),
+
         op("list_audit", "Lists who did what to which secrets")
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))
             .takes(&Parameter::query("limit", "How many entries at most; 100 unless given.", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })))
             .takes(&Parameter::query("name", "Only entries about this secret.", json!({ "$ref": "#/components/schemas/SecretName" })))
+            .takes(&Parameter::query("before", "Only entries before that with this number.", json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX })))
             .replies::<AuditList>(200, "The entries, newest last."),
+        op("verify_audit", "Follows the audit log's chain from its first entry to its head")
+            .replies::<AuditVerified>(200, "It is as it was written."),
     ]
 }
