@@ -243,6 +243,7 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     assert!(entries[3].time <= entries[2].time);
     let query = AuditQuery { name: Some(SecretName::parse("NOPE").unwrap()), ..AuditQuery::default() };
     assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().entries.len(), 1);
+    assert_eq!(fixture.vault.verify_audit(&fixture.owner).await.unwrap().entries, 4);
     let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
     assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().entries[0].sequence, 4);
     assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture)).unwrap().last_used_at.is_some());
