@@ -7,7 +7,7 @@
 //! - [`http`]: requests over the socket, well-formed and not
 //! - [`ctl`]: running `secretctl` in that environment
 //! - [`connection`]: many requests over one connection, which may die
-//! - [`unit`]: asking for credentials, as systemd does
+//! - [`mod@unit`]: asking for credentials, as systemd does
 //! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
