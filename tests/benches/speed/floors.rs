@@ -1,0 +1,125 @@
+//! What cannot be beaten: the libraries under the daemon, doing the same with nothing around it.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rusqlite::Connection;
+use secretsd_tests::process::DEADLINE;
+use tokio::net::UnixListener;
+
+/// The argument with which this program serves as [`BareHyper`].
+pub const SERVE: &str = "--serve-as-bare-hyper";
+
+/// hyper in a process of its own, answering every request with the same bytes from memory.
+#[derive(Debug)]
+pub struct BareHyper {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl BareHyper {
+    /// Starts it on a socket in this directory and waits until it listens.
+    pub fn start(directory: &Path, body: &[u8]) -> Self {
+        let (socket, file) = (directory.join("bare.sock"), directory.join("bare.json"));
+        std::fs::write(&file, body).unwrap();
+        std::fs::remove_file(&socket).ok();
+        let program = std::env::current_exe().unwrap();
+        let child =
+            Command::new(program).arg(SERVE).args([&socket, &file]).stdin(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + DEADLINE;
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < end, "bare hyper does not listen");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Self { child, socket }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for BareHyper {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Serves until killed, on one thread, as the daemon does.
+pub fn serve(socket: &str, body: &str) {
+    let body = Bytes::from(std::fs::read(body).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = UnixListener::bind(socket).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let body = body.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |_: Request<hyper::body::Incoming>| {
+                    let body = Full::new(body.clone());
+                    async move {
+                        let response = Response::builder().header(CONTENT_TYPE, "application/json");
+                        Ok::<_, Infallible>(response.body(body).unwrap())
+                    }
+                });
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await
+                    .ok();
+            });
+        }
+    });
+}
+
+/// SQLite with the daemon's durability (WAL, synchronous FULL), one row of a small secret's size a commit.
+#[derive(Debug)]
+pub struct BareSqlite {
+    connection: Connection,
+    next: u64,
+}
+
+impl BareSqlite {
+    /// A new file in this directory, which must be on the disk that the vault is on.
+    pub fn open(directory: &Path) -> Self {
+        let path = directory.join("bare.db");
+        for suffix in ["", "-wal", "-shm"] {
+            std::fs::remove_file(format!("{}{suffix}", path.display())).ok();
+        }
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 CREATE TABLE row (id BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;",
+            )
+            .unwrap();
+        Self { connection, next: 0 }
+    }
+
+    /// Inserts for so long; gives the inserts a second and the middle time of one.
+    pub fn insert(&mut self, duration: Duration) -> (f64, Duration) {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        let mut statement = self.connection.prepare("INSERT INTO row VALUES (?1, ?2)").unwrap();
+        while start.elapsed() < duration {
+            self.next += 1;
+            // Ids come in no order, as random ones do.
+            let id = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+            let began = Instant::now();
+            statement.execute(rusqlite::params![id, [7_u8; 320]]).unwrap();
+            times.push(began.elapsed());
+        }
+        let rate = times.len() as f64 / start.elapsed().as_secs_f64();
+        times.sort_unstable();
+        (rate, times[times.len() / 2])
+    }
+}

@@ -1,0 +1,145 @@
+//! What costs more when there are more secrets: the same requests at each power of ten.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use secretsd_tests::Programs;
+
+use crate::daemon::Daemon;
+use crate::floors::BareHyper;
+use crate::load::{self, Until};
+use crate::report::{Report, Row, columns, median, time};
+
+const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
+const ROUND: Duration = Duration::from_millis(500);
+
+/// The middle times, in seconds, with so many secrets.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// How many secrets.
+    pub secrets: usize,
+    /// Listing all of them.
+    pub list: f64,
+    /// Bare hyper, sending as many bytes.
+    pub copy: f64,
+    /// One secret's metadata.
+    pub get: f64,
+    /// A new value.
+    pub set: f64,
+    /// A value handed over.
+    pub reveal: f64,
+    /// An unlock with a key file.
+    pub unlock: f64,
+    /// Resident memory in MiB.
+    pub memory: f64,
+}
+
+/// All steps.
+#[derive(Debug)]
+pub struct Growth(pub Vec<Step>);
+
+impl Growth {
+    /// The table in Markdown.
+    pub fn table(&self) -> String {
+        let head = ["secrets", "list", "bare hyper, same bytes", "get", "set", "reveal", "unlock", "memory"];
+        let rows = self.0.iter().map(|step| {
+            let times = [step.list, step.copy, step.get, step.set, step.reveal, step.unlock].map(time);
+            let [list, copy, get, set, reveal, unlock] = times;
+            let memory = format!("{:.1} MiB", step.memory);
+            [step.secrets.to_string(), list, copy, get, set, reveal, unlock, memory]
+        });
+        columns(&head.map(str::to_owned), &rows.collect::<Vec<_>>())
+    }
+
+    fn at(&self, secrets: usize) -> &Step {
+        self.0.iter().find(|step| step.secrets == secrets).unwrap()
+    }
+}
+
+/// Measures each size, and holds 10,000 against 100.
+pub fn measure(programs: Programs, report: &mut Report) -> Growth {
+    let mut daemon = Daemon::with(programs, 0);
+    let mut growth = Growth(Vec::new());
+    for secrets in SIZES {
+        daemon.grow(secrets);
+        growth.0.push(step(&daemon, secrets));
+        if secrets == 10_000 {
+            report.add(unlock(&daemon));
+        }
+    }
+    let (small, large) = (growth.at(100), growth.at(10_000));
+    for (what, small, large) in [
+        ("list at 10,000 by list at 100, copying apart", small.list / small.copy, large.list / large.copy),
+        ("get at 10,000 by get at 100", small.get, large.get),
+        ("set at 10,000 by set at 100", small.set, large.set),
+    ] {
+        let ratio = large / small;
+        report.add(Row {
+            what: what.to_owned(),
+            goal: "≤ 3×".to_owned(),
+            floor: "1×".to_owned(),
+            ours: format!("{ratio:.2}×"),
+            ratio: Some(ratio),
+            margin: Some(3.0 / ratio),
+        });
+    }
+    growth
+}
+
+fn step(daemon: &Daemon, secrets: usize) -> Step {
+    let body = daemon.body("/user/secrets");
+    let ids = daemon.ids();
+    let (list, get) = (daemon.get("/user/secrets"), daemon.get(&format!("/user/secrets/{}", ids[0])));
+    let copy = {
+        let bare = BareHyper::start(&daemon.env.path("."), &body);
+        let list = list.clone();
+        load::run(bare.socket(), 1, Until::Time(ROUND), 200, move |_| list.clone()).median()
+    };
+    let unlocks = (0..5).map(|_| daemon.unlock().as_secs_f64()).collect();
+    Step {
+        secrets,
+        list: daemon.load(1, ROUND, list).median().as_secs_f64(),
+        copy: copy.as_secs_f64(),
+        get: daemon.load(1, ROUND, get).median().as_secs_f64(),
+        set: daemon.update(&ids, 1, ROUND).median().as_secs_f64(),
+        reveal: daemon.reveal(1, ROUND).median().as_secs_f64(),
+        unlock: median(unlocks),
+        memory: daemon.resident() as f64 / 1024.0,
+    }
+}
+
+/// Unlocking beside SQLite reading the same file and checking its structure.
+fn unlock(daemon: &Daemon) -> Row {
+    let file = daemon.copy();
+    let rounds: Vec<(f64, f64)> =
+        (0..9).map(|_| (read_all(&file).as_secs_f64(), daemon.unlock().as_secs_f64())).collect();
+    let ours = median(rounds.iter().map(|(_, ours)| *ours).collect());
+    Row {
+        what: "unlock with 10,000 secrets, without Argon2id".to_owned(),
+        goal: "≤ 60 ms".to_owned(),
+        floor: time(median(rounds.iter().map(|(floor, _)| *floor).collect())),
+        ours: time(ours),
+        ratio: Some(median(rounds.iter().map(|(floor, ours)| ours / floor).collect())),
+        margin: Some(0.060 / ours),
+    }
+}
+
+fn read_all(file: &std::path::Path) -> Duration {
+    let start = Instant::now();
+    let connection = Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let found: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+    let mut statement = connection.prepare("SELECT * FROM record").unwrap();
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).unwrap();
+    let mut bytes = 0;
+    while let Some(row) = rows.next().unwrap() {
+        for column in 0..columns {
+            if let rusqlite::types::ValueRef::Blob(blob) = row.get_ref(column).unwrap() {
+                bytes += blob.len();
+            }
+        }
+    }
+    assert!(bytes > 0);
+    start.elapsed()
+}

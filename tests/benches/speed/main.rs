@@ -1,0 +1,65 @@
+//! How fast the programs are, each figure beside its floor from the same run: `make bench`.
+//!
+//! Machines are noisy, so what counts is a ratio: ours and the floor are measured in turns, a round each, and the
+//! middle ratio is told. Nothing here fails because something is slow; it fails if an answer is wrong.
+//!
+//! - [`load`]: requests as fast as they are answered
+//! - [`floors`]: bare hyper and bare SQLite
+//! - [`daemon`]: a daemon with so many secrets, and the requests to it
+//! - [`served`], [`written`], [`started`], [`grown`], [`counted`]: the measurements
+//! - [`report`], [`plot`]: the table, and the pictures
+
+mod counted;
+mod daemon;
+mod floors;
+mod grown;
+mod load;
+mod plot;
+mod report;
+mod served;
+mod started;
+mod written;
+
+use std::path::Path;
+use std::time::Instant;
+
+use report::Report;
+use secretsd_tests::{Programs, programs};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, socket, body] = arguments.as_slice()
+        && mode == floors::SERVE
+    {
+        return floors::serve(socket, body);
+    }
+    let only = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    let programs: Programs = programs!();
+    let start = Instant::now();
+    let mut report = Report::default();
+    if wanted("served") {
+        served::measure(programs, &mut report);
+    }
+    if wanted("written") {
+        written::measure(programs, &mut report);
+    }
+    if wanted("started") {
+        started::measure(programs, &mut report);
+    }
+    if wanted("counted") {
+        counted::measure(programs, &mut report);
+    }
+    let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
+    println!("\n{}", report.table());
+    println!("{:.0} s in all", start.elapsed().as_secs_f64());
+    // A part alone is for looking at; the committed results are a whole run's.
+    if let (None, Some(growth)) = (only, growth) {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+        std::fs::create_dir_all(&results).unwrap();
+        std::fs::write(results.join("speed.md"), report::markdown(&report, &growth)).unwrap();
+        std::fs::write(results.join("goals.svg"), plot::goals(&report)).unwrap();
+        std::fs::write(results.join("growth.svg"), plot::growth(&growth)).unwrap();
+        println!("written to {}", results.display());
+    }
+}

@@ -1,0 +1,166 @@
+//! How soon a program that is started is done: `secretctl` beside `/bin/true`, what people use instead beside the same,
+//! and the daemon from its start to its first answer.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, iter};
+
+use rustix::process::Signal;
+use secretsd_tests::http::Request;
+use secretsd_tests::process::{self, DEADLINE};
+use secretsd_tests::{Env, Programs};
+
+use crate::daemon::{Daemon, name};
+use crate::report::{Report, Row, median, time};
+
+const ROUNDS: usize = 60;
+
+/// Clients, peers, the daemon's start, sizes.
+pub fn measure(programs: Programs, report: &mut Report) {
+    let daemon = Daemon::with(programs, 100);
+    let secret = name(0);
+    let mut candidates = vec![
+        Candidate::new("secretctl list of 100", Some(2.0), &[programs.client, "list"]),
+        Candidate::new(
+            "secretctl run -s X -- true",
+            Some(2.8),
+            &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
+        ),
+    ];
+    candidates.extend(peers(&daemon.env));
+    race(&daemon.env, &candidates, report);
+    if let Some(stop) = candidates.iter().find_map(|candidate| candidate.stop.clone()) {
+        runs(&daemon.env, &stop);
+    }
+    report.add(cold_start(programs));
+    for (what, program, goal) in
+        [("size of secretsd", programs.daemon, 8.0), ("size of secretctl", programs.client, 4.0)]
+    {
+        let size = fs::metadata(program).unwrap().len() as f64 / 1024.0 / 1024.0;
+        report.add(Row {
+            what: what.to_owned(),
+            goal: format!("≤ {goal} MiB"),
+            floor: "–".to_owned(),
+            ours: format!("{size:.1} MiB"),
+            ratio: None,
+            margin: Some(goal / size),
+        });
+    }
+}
+
+/// A command that is started again and again.
+struct Candidate {
+    what: String,
+    /// At most so many times `/bin/true`; none for others' programs.
+    goal: Option<f64>,
+    words: Vec<String>,
+    /// Ends what the command's preparation has left running.
+    stop: Option<Vec<String>>,
+}
+
+impl Candidate {
+    fn new(what: &str, goal: Option<f64>, words: &[&str]) -> Self {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { what: what.to_owned(), goal, words, stop: None }
+    }
+}
+
+fn race(env: &Env, candidates: &[Candidate], report: &mut Report) {
+    let floor = vec!["/bin/true".to_owned()];
+    let contestants: Vec<&[String]> = iter::once(floor.as_slice())
+        .chain(candidates.iter().map(|candidate| candidate.words.as_slice()))
+        .collect();
+    let rounds: Vec<Vec<f64>> = (0..ROUNDS)
+        .map(|_| contestants.iter().map(|words| once(env, words).as_secs_f64()).collect())
+        .collect();
+    let middle = |at: usize| median(rounds.iter().map(|times| times[at]).collect());
+    for (at, candidate) in (1..).zip(candidates) {
+        let ratio = median(rounds.iter().map(|times| times[at] / times[0]).collect());
+        report.add(Row {
+            what: candidate.what.clone(),
+            goal: candidate.goal.map_or("–".to_owned(), |goal| format!("≤ {goal}×")),
+            floor: time(middle(0)),
+            ours: time(middle(at)),
+            ratio: Some(ratio),
+            margin: candidate.goal.map(|goal| goal / ratio),
+        });
+    }
+}
+
+fn once(env: &Env, words: &[String]) -> Duration {
+    let mut command = env.command(&words[0]);
+    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let status = command.status().unwrap();
+    let took = start.elapsed();
+    assert!(status.success(), "{words:?} fails: {status}");
+    took
+}
+
+/// What people use instead, when it is installed: each hands one secret to `true`.
+fn peers(env: &Env) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    let shell = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
+    if runs(
+        env,
+        &shell("age-keygen -o age.key && echo secret | age -r $(age-keygen -y age.key) -o secret.age"),
+    ) {
+        found.push(Candidate::new(
+            "age, key file",
+            None,
+            &["sh", "-c", "X=$(age -d -i age.key secret.age) exec true"],
+        ));
+    }
+    let gpg = "gpg --batch --passphrase '' --quick-gen-key bench default default never && pass init bench && \
+               echo secret | pass insert -e x";
+    if runs(env, &shell("command -v pass")) && runs(env, &shell(gpg)) {
+        let mut pass =
+            Candidate::new("pass, no passphrase", None, &["sh", "-c", "X=$(pass show x) exec true"]);
+        pass.stop = Some(shell("gpgconf --kill gpg-agent"));
+        found.push(pass);
+    }
+    found
+}
+
+fn runs(env: &Env, words: &[String]) -> bool {
+    let mut command = env.command(&words[0]);
+    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// From a start on a socket that somebody else listens on, as systemd does it, to the first answer.
+fn cold_start(programs: Programs) -> Row {
+    let rounds: Vec<(f64, f64)> = (0..15).map(|_| cold_round(programs)).collect();
+    let ours = median(rounds.iter().map(|(_, ours)| *ours).collect());
+    Row {
+        what: "cold start to first answer, socket handed over".to_owned(),
+        goal: "≤ 30 ms".to_owned(),
+        floor: time(median(rounds.iter().map(|(floor, _)| *floor).collect())),
+        ours: time(ours),
+        ratio: Some(median(rounds.iter().map(|(floor, ours)| ours / floor).collect())),
+        margin: Some(0.030 / ours),
+    }
+}
+
+fn cold_round(programs: Programs) -> (f64, f64) {
+    let env = Env::new(programs);
+    let floor = once(&env, &["/bin/true".to_owned()]);
+    env.private_dir("run/secretsd");
+    let listener = UnixListener::bind(env.socket()).unwrap();
+    fs::set_permissions(env.socket(), fs::Permissions::from_mode(0o600)).unwrap();
+    // The shell gives the descriptor its number and is replaced by the daemon, whose process id it then has.
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" 3<&0 </dev/null";
+    let mut command: Command = env.command("sh");
+    command.args(["-c", script, programs.daemon]).stdin(OwnedFd::from(listener)).stderr(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let answer = Request::new(&env.socket(), "GET", "/healthz").send();
+    let took = start.elapsed();
+    assert_eq!(answer.status, 200);
+    process::signal(child.id(), Signal::TERM);
+    process::wait(&mut child, DEADLINE);
+    (floor.as_secs_f64(), took.as_secs_f64())
+}
