@@ -83,8 +83,11 @@ impl Bus {
         name: &str,
         body: &(impl Serialize + DynamicType),
     ) -> zbus::Result<NonZeroU32> {
-        self.call(Method { destination: DRIVER, path: "/org/freedesktop/DBus", interface: DRIVER, name }, body)
-            .await
+        self.call(
+            Method { destination: DRIVER, path: "/org/freedesktop/DBus", interface: DRIVER, name },
+            body,
+        )
+        .await
     }
 }
 

@@ -235,7 +235,9 @@ impl<'a> Conversation<'a> {
     }
 
     async fn inhibit(&mut self) -> zbus::Result<()> {
-        let Some(logind) = self.logind.as_deref().filter(|_| self.watch.wanted.suspend) else { return Ok(()) };
+        let Some(logind) = self.logind.as_deref().filter(|_| self.watch.wanted.suspend) else {
+            return Ok(());
+        };
         let method = Method { destination: logind, path: OBJECT, interface: MANAGER, name: "Inhibit" };
         let call = self.bus.call(method, &("sleep", "secretsd", "lock the vault", "delay")).await?;
         self.asked.insert(call, Question::Inhibit);
@@ -273,7 +275,8 @@ impl<'a> Conversation<'a> {
             (self.suspend, self.obstacle) = (false, Obstacle::Suspending);
             return Ok(());
         }
-        if self.inhibitor.is_none() {
+        // The next image asks for itself.
+        if self.inhibitor.is_none() && wiping == Some(false) {
             return self.inhibit().await;
         }
         Ok(())
@@ -281,7 +284,9 @@ impl<'a> Conversation<'a> {
 
     /// A session was locked; logind is asked whose it is.
     async fn session_locked(&mut self, path: &str) -> zbus::Result<()> {
-        let Some(logind) = self.logind.as_deref().filter(|_| path.starts_with(SESSIONS)) else { return Ok(()) };
+        let Some(logind) = self.logind.as_deref().filter(|_| path.starts_with(SESSIONS)) else {
+            return Ok(());
+        };
         let question = Question::Session(path.to_owned());
         if self.asked.values().any(|asked| *asked == question) {
             return Ok(());
