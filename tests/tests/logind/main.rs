@@ -320,8 +320,10 @@ fn a_flood_locks_once() {
     for _ in 0..500 {
         logind.lock(OWN);
     }
+    // Twice: an answer to what was asked before the first is taken before the second.
     heard(&logind);
-    assert_eq!(relaunches(&env), 1, "a locked vault was started anew");
+    heard(&logind);
+    assert_eq!((relaunches(&env), env.log().matches("locking why").count()), (1, 1));
 }
 
 #[test]

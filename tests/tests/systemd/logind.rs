@@ -119,7 +119,6 @@ fn the_real_logind_locks_the_vault() {
     lab.run("mount", &["-t", "tmpfs", "tmpfs", "/sys/power"]);
     fs::write(lab.path("/sys/power/state"), "mem\n").unwrap();
     fs::write(lab.path("/sys/power/mem_sleep"), "[s2idle]\n").unwrap();
-    fs::write(lab.path("/run/daemon"), main_pid(&user).to_string()).unwrap();
     fs::write(lab.path("/opt/asleep.sh"), ASLEEP).unwrap();
     let unit = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh /opt/asleep.sh\n";
     fs::write(lab.path("/etc/systemd/system/systemd-suspend.service"), unit).unwrap();
@@ -128,10 +127,19 @@ fn the_real_logind_locks_the_vault() {
     if !can.contains("yes") {
         return harness::skip("a suspend by the real logind", &format!("it says that it cannot: {can}"));
     }
+    // An image that comes after no lock, so that the next one can be told from it.
+    user.systemctl(&["restart", "secretsd.service"]);
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    is_live(&user);
+    let pid = main_pid(&user);
+    fs::write(lab.path("/run/daemon"), pid.to_string()).unwrap();
+    lab.run("sh", &["/opt/asleep.sh"]);
+    let asleep = lab.path("/run/asleep");
+    assert!(!fs::read_to_string(&asleep).unwrap().contains("SECRETSD_RELAUNCH="));
+    fs::remove_file(&asleep).unwrap();
     let mut slow = half_a_request(&user);
     assert_eq!(state(&user), "unlocked");
     lab.run("busctl", &[&["call"], &LOGIND[..], &["Suspend", "b", "false"]].concat());
-    let asleep = lab.path("/run/asleep");
     lab.until("the lab sleeps", || asleep.exists());
     let environment = fs::read_to_string(asleep).unwrap();
     assert!(
