@@ -10,8 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::process::Pid;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
 
 use crate::env::Env;
 use crate::process::{self, DEADLINE};
@@ -42,8 +43,10 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let noctty = OFlags::NOCTTY.bits().cast_signed();
         let slave = || OpenOptions::new().read(true).write(true).custom_flags(noctty).open(&path).unwrap();
-        let mut command: Command = env.command("setsid");
-        command.args(["--ctty", "--wait"]).args(words).env("TERM", "xterm");
+        // Ctrl-C means something, even if whoever started the tests ignores it, as a shell does for what it puts in the
+        // background.
+        let mut command: Command = env.command("env");
+        command.args(["--default-signal", "setsid", "--ctty", "--wait"]).args(words).env("TERM", "xterm");
         // setsid forks only if it leads a group, which it does not, so that the process id is the program's.
         let child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         drop(command);
@@ -110,6 +113,21 @@ impl Terminal {
         let end = Instant::now() + DEADLINE;
         while self.echoes() != wanted {
             assert!(Instant::now() < end, "echo stays {}: {:?}", !wanted, self.shown());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The process group that keys like Ctrl-C go to.
+    pub fn foreground(&self) -> Option<Pid> {
+        tcgetpgrp(&self.master).ok()
+    }
+
+    /// Waits until this is so of the group that keys go to.
+    #[track_caller]
+    pub fn wait_for_foreground(&self, wanted: impl Fn(Option<Pid>) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !wanted(self.foreground()) {
+            assert!(Instant::now() < end, "the foreground stays {:?}: {:?}", self.foreground(), self.shown());
             thread::sleep(Duration::from_millis(2));
         }
     }

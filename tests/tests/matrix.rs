@@ -136,6 +136,15 @@ const TABLE: &[Entry] = &[
         unlocked: OK,
         request: |_| at(""),
     },
+    Entry {
+        operation: "get_openapi",
+        needs: Needs::Nothing,
+        about: About::Sight,
+        uninitialized: OK,
+        locked: OK,
+        unlocked: OK,
+        request: |_| at(""),
+    },
     open_only("list_secrets", "list", About::Sight, 200, |_| at("")),
     open_only("create_secret", "write", About::NewName, 201, |world| {
         (String::new(), json!({ "name": world.fresh_name(), "value": "x" }))
@@ -207,7 +216,16 @@ const TABLE: &[Entry] = &[
         (String::new(), json!({ "name": world.fresh_name(), "scopes": ["admin"] }))
     }),
     open_only("revoke_token", "admin", About::Whole, 204, |world| at(&world.token_to_lose())),
+    open_only("list_credentials", "admin", About::Whole, 200, |_| at("")),
+    open_only("allow_credentials", "admin", About::Whole, 200, |world| {
+        (String::new(), json!({ "unit": "web.service", "secrets": [world.name_for_units()] }))
+    }),
+    open_only("revoke_credentials", "admin", About::Whole, 204, |world| {
+        world.allow_unit();
+        at("?unit=web.service")
+    }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
+    open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
 ];
 
 /// What is no route is told to who has a token, and to nobody else.
@@ -313,6 +331,7 @@ struct World {
     trashed: Option<String>,
     key_to_lose: Option<String>,
     token_to_lose: Option<String>,
+    has_name_for_units: bool,
     /// Names that were refused, and so must not exist.
     refused: BTreeSet<String>,
 }
@@ -342,6 +361,7 @@ impl World {
             trashed: None,
             key_to_lose: None,
             token_to_lose: None,
+            has_name_for_units: false,
             refused: BTreeSet::new(),
         };
         world.start();
@@ -436,6 +456,24 @@ impl World {
         let id = known.unwrap_or_else(|| self.made("/tokens", &json!({ "name": name, "scopes": ["list"] })));
         self.token_to_lose = Some(id.clone());
         id
+    }
+
+    /// A secret that no other operation touches, made when it is wanted for the first time.
+    fn name_for_units(&mut self) -> &'static str {
+        const NAME: &str = "T_UNITS";
+        if self.state == State::Unlocked && !self.has_name_for_units {
+            self.made("/user/secrets", &json!({ "name": NAME, "value": "x" }));
+            self.has_name_for_units = true;
+        }
+        NAME
+    }
+
+    /// Makes sure that the unit may load something.
+    fn allow_unit(&mut self) {
+        if self.state == State::Unlocked {
+            let body = json!({ "unit": "web.service", "secrets": [self.name_for_units()] });
+            self.owner("POST", "/credentials", &body).expect(200);
+        }
     }
 
     /// Makes sure that the preset's name is free.
@@ -536,7 +574,10 @@ impl World {
     fn ask(&mut self, entry: &Entry, route: (&str, &str), peer: Peer, shown: &Shown) -> Option<String> {
         let (method, pattern) = route;
         let (argument, body) = (entry.request)(self);
-        let path = pattern.replace("{id}", &argument);
+        let path = match argument.strip_prefix('?') {
+            Some(query) => format!("{pattern}?{query}"),
+            None => pattern.replace("{id}", &argument),
+        };
         let mut request = Request::new(&self.env.socket(), method, &path);
         if let Some((name, value)) = self.header(shown) {
             request = request.header(name, &value);

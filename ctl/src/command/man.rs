@@ -212,6 +212,8 @@ fn escaped(line: &str) -> String {
             '`' => text.push_str("\\(ga"),
             '~' => text.push_str("\\(ti"),
             '^' => text.push_str("\\(ha"),
+            // groff reads bytes, not UTF-8; both formatters know a character by its number.
+            c if !c.is_ascii() => text.push_str(&format!("\\[u{:04X}]", u32::from(c))),
             c => text.push(c),
         }
     }

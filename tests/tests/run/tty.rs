@@ -76,8 +76,10 @@ fn a_program_is_stopped_continued_and_interrupted_by_keys() {
         shell.type_keys("\x1a");
         shell.wait_for("Stopped");
         shell.wait_for("outer> ");
+        let outer = shell.foreground();
         shell.type_keys("fg\r");
-        shell.wait_for("run ");
+        // Before, Ctrl-C would be the shell's.
+        shell.wait_for_foreground(|group| group != outer);
         shell.type_keys("\x03");
         shell.wait_for("got-int");
         shell.type_keys("a line\r");
