@@ -19,6 +19,15 @@ pub(crate) struct Peer {
     pub(crate) pid: i32,
 }
 
+/// Among whom is divided what there is little of: a token's holders are one, however many processes they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// A process that has shown no access token.
+    Process(i32),
+    /// Whoever holds this access token.
+    Token(Uuid),
+}
+
 /// A set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scopes(u8);
@@ -130,6 +139,11 @@ impl Caller {
             process.facts();
         }
         self.clone()
+    }
+
+    /// Whose share of what there is little of it uses.
+    pub(crate) fn asker(&self) -> Asker {
+        self.grant().map_or(Asker::Process(self.peer.pid), |grant| Asker::Token(grant.id))
     }
 
     /// The access token it holds, if any.
