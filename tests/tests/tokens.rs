@@ -250,6 +250,50 @@ fn a_token_has_a_rate_of_its_own() {
 #[test]
 fn a_good_token_is_served_however_many_bad_ones_come() {
     let env = Env::unlocked(programs!());
+#[test]
+fn what_a_token_has_made_shares_its_rate() {
+    let env = Env::unlocked(programs!());
+    let maker = json!({ "name": "maker", "scopes": ["list", "admin"], "rate_per_minute": 4 });
+    let maker = text(&make(&env, maker));
+    let child = |by: &str, name: &str| {
+        let request = json!({ "name": name, "scopes": ["list", "admin"], "rate_per_minute": 4 });
+        text(&send(&env, by, "POST", "/tokens", &request).expect(201))
+    };
+    let first = child(&maker, "first");
+    let second = child(&first, "second");
+    get(&env, &second, "/user/secrets").expect(200);
+    // The maker has asked once, and three times by what it has made.
+    get(&env, &first, "/user/secrets").expect(200);
+    for token in [&second, &first, &maker] {
+        let answer = get(&env, token, "/user/secrets");
+        answer.expect_error(429, "rate_limit_error");
+        assert!(answer.header("retry-after").is_some());
+    }
+}
+
+#[test]
+fn the_log_names_the_token_that_has_expired_or_asks_too_often() {
+    let env = Env::unlocked(programs!());
+    let short = text(&make(&env, json!({ "name": "short", "scopes": ["list"], "ttl_seconds": 1 })));
+    let fast = text(&make(&env, json!({ "name": "fast", "scopes": ["list"], "rate_per_minute": 1 })));
+    get(&env, &fast, "/user/secrets").expect(200);
+    get(&env, &fast, "/user/secrets").expect_error(429, "rate_limit_error");
+    let end = Instant::now() + Duration::from_secs(10);
+    while get(&env, &short, "/user/secrets").status != 401 {
+        assert!(Instant::now() < end, "it does not expire");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let log = env.get("/audit").expect(200);
+    let denied: Vec<(&Value, &Value)> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["outcome"] == "denied")
+        .map(|entry| (&entry["caller"]["token"], &entry["refusal"]))
+        .collect();
+    assert_eq!(denied, [(&json!("fast"), &json!("throttled")), (&json!("short"), &json!("expired_token"))]);
+}
+
     let good = token(&env, "agent", &["list"], &[]);
     let statuses: Vec<u16> = (0..20).map(|_| get(&env, "wrong", "/user/secrets").status).collect();
     assert!(statuses.contains(&401) && statuses.ends_with(&[429]), "{statuses:?}");

@@ -69,7 +69,11 @@ impl Server {
         let sender = strict::check(head)?;
         let note = |failure: &Failure| {
             if let Some(refusal) = failure.refusal() {
-                vault.refused(&Caller::stranger(peer).being(process), AuditAction::Access, refusal);
+                let caller = match failure.holder() {
+                    Some(grant) => Caller::holding(peer, Arc::clone(grant)),
+                    None => Caller::stranger(peer),
+                };
+                vault.refused(&caller.being(process), AuditAction::Access, refusal);
             }
         };
         refuse_browsers(&sender).inspect_err(note)?;

@@ -52,6 +52,7 @@ use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
 use tokio::sync::oneshot;
 
 pub(crate) use crate::crypto::slot::KdfCost;
+pub(crate) use access::Unidentified;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
