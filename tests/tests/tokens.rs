@@ -248,9 +248,6 @@ fn a_token_has_a_rate_of_its_own() {
 }
 
 #[test]
-fn a_good_token_is_served_however_many_bad_ones_come() {
-    let env = Env::unlocked(programs!());
-#[test]
 fn what_a_token_has_made_shares_its_rate() {
     let env = Env::unlocked(programs!());
     let maker = json!({ "name": "maker", "scopes": ["list", "admin"], "rate_per_minute": 4 });
@@ -297,6 +294,9 @@ fn the_log_names_the_token_that_has_expired_or_asks_too_often() {
     let good = token(&env, "agent", &["list"], &[]);
     let statuses: Vec<u16> = (0..20).map(|_| get(&env, "wrong", "/user/secrets").status).collect();
     assert!(statuses.contains(&401) && statuses.ends_with(&[429]), "{statuses:?}");
+#[test]
+fn a_good_token_is_served_however_many_bad_ones_come() {
+    let env = Env::unlocked(programs!());
     let refused = get(&env, &format!("ssd_{}", "0".repeat(49)), "/user/secrets");
     refused.expect_error(429, "rate_limit_error");
     assert!(refused.header("retry-after").is_some());
