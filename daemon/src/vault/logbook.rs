@@ -36,7 +36,7 @@ impl Vault {
                 Ok((walk, goes_on))
             };
             let goes_on;
-            (walk, goes_on) = self.read(step).await?;
+            (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
                 walk.entries.reverse();
                 return Ok(AuditList { entries: walk.entries, more: walk.more });
@@ -55,7 +55,7 @@ impl Vault {
                 Ok((walk, goes_on))
             };
             let goes_on;
-            (walk, goes_on) = self.read(step).await?;
+            (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
                 return Ok(AuditVerified { entries: walk.sequence });
             }

@@ -143,7 +143,7 @@ impl Vault {
     pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let asker = caller.clone();
-        let versions = self.read(move |reading| reading.versions(&asker, id)).await?;
+        let versions = self.read(caller, move |reading| reading.versions(&asker, id)).await?;
         Ok(VersionList { versions })
     }
 
