@@ -196,6 +196,74 @@ fn a_disk_that_stays_broken_loses_nothing_that_was_answered() {
     }
 }
 
+/// A daemon whose commit of what `ask` asks for has failed on the disk, so that it may be there or not; and a token that
+/// it knew before.
+fn in_doubt(ask: impl Fn(&mut Connection, &Value) -> Answer) -> (Env, String, Connection) {
+    for nth in 1..20 {
+        let (mut env, key) = new();
+        env.start();
+        env.post("/vault/init", &key).expect(201);
+        env.store("A", "x");
+        let made = env.post("/tokens", &json!({ "name": "agent", "scopes": ["list"] })).expect(201);
+        assert!(env.stop().success());
+        let command = faulty(&env, "fsync,fdatasync", "EIO", &nth.to_string());
+        env.start_as(command);
+        let mut connection = Connection::open(&env);
+        soon("unlock", || connection.ask("POST", "/vault/unlock", Some(&key)));
+        let answer = ask(&mut connection, &made);
+        if answer.status == 500 {
+            answer.expect_error(500, "storage_error");
+            return (env, made["token"].as_str().unwrap().to_owned(), connection);
+        }
+        assert!(answer.status < 300, "{}", answer.text());
+    }
+    panic!("no commit has failed");
+}
+
+#[test]
+fn whatever_reads_the_file_first_after_a_failed_commit_tells_everybody_what_is_in_it() {
+    if let Some(reason) = no_strace() {
+        return skip("a commit that fails", reason);
+    }
+    for path in ["/audit", "/vault/keys"] {
+        let (env, agent, mut connection) = in_doubt(|connection, made| {
+            connection.ask("DELETE", &format!("/tokens/{}", made["id"].as_str().unwrap()), None)
+        });
+        connection.ask("GET", path, None).expect(200);
+        // The file has the revocation: its log was written, and only then not made durable.
+        assert_eq!(connection.ask("GET", "/tokens", None).expect(200)["tokens"], json!([]), "{path}");
+        let answer = env.anonymous("GET", "/user/secrets").bearer(&agent).send();
+        answer.expect_error(401, "authentication_error");
+        assert_calm(&env);
+    }
+}
+
+#[test]
+fn what_was_not_committed_is_not_listed_while_the_file_cannot_be_read() {
+    if let Some(reason) = no_strace() {
+        return skip("a commit that fails", reason);
+    }
+    let (env, agent, mut connection) = in_doubt(|connection, _| {
+        connection.ask("POST", "/user/secrets", Some(&json!({ "name": "B", "value": "x" })))
+    });
+    let file = env.data_dir().join("vault.db");
+    let aside = env.data_dir().join("aside");
+    fs::rename(&file, &aside).unwrap();
+    let refused = connection.ask("POST", "/vault/verify", Some(&json!({})));
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    let listed = connection.ask("GET", "/user/secrets", None).expect(200);
+    assert_eq!(listed["total"], 1, "{listed}");
+    env.anonymous("GET", "/user/secrets").bearer(&agent).send().expect(200);
+    fs::rename(&aside, &file).unwrap();
+    soon("verify", || connection.ask("POST", "/vault/verify", Some(&json!({}))));
+    // Now it is known.
+    let listed = connection.ask("GET", "/user/secrets", None).expect(200);
+    let names: Vec<&str> =
+        listed["secrets"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
+    assert_eq!(names, ["A", "B"]);
+    assert_calm(&env);
+}
+
 #[test]
 fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
     if let Some(reason) = no_strace() {

@@ -44,6 +44,8 @@ pub(super) struct Unlocked {
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
 }
+    /// The file was read anew since somebody was told so.
+    renewed: bool,
 
 /// What a batch did, once it is durable.
 #[derive(Debug, Default)]
@@ -77,6 +79,7 @@ impl Unlocked {
         })
     }
 
+            renewed: false,
     /// All secrets.
     pub(super) const fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -115,7 +118,7 @@ impl Unlocked {
             }
             catalog.tokens.keep_usage(&self.catalog.tokens);
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
-            self.store = Some(store);
+            (self.store, self.renewed) = (Some(store), true);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
     }
@@ -208,6 +211,11 @@ impl Unlocked {
     pub(super) fn verify(&mut self) -> Result<VerifyReply, Error> {
         if let Some(store) = self.store.take() {
             store.close()?;
+    /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
+    pub(super) const fn take_renewed(&mut self) -> bool {
+        std::mem::replace(&mut self.renewed, false)
+    }
+
         }
         self.reading()?.verify_contents()
     }
