@@ -21,6 +21,7 @@ use super::anchor::Progress;
 use super::batch::Batch;
 use super::catalog::{Catalog, Change};
 use super::grant::Grant;
+use super::locked;
 use super::manifest::Manifest;
 use super::reading::Reading;
 use super::record::{Record, record_place};
@@ -52,6 +53,8 @@ pub(super) struct Unlocked {
 pub(super) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(super) changes: Vec<Change>,
+    /// Whether anything was written, be it an entry of the audit log alone.
+    pub(super) written: bool,
     /// Whether it must have left the disk before the answer.
     pub(super) purged: bool,
     /// The number of key slots, if it may have changed.
