@@ -418,6 +418,10 @@ impl Keeper {
         }
         publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
+        if !committed.written {
+            // All of it was refused, which is no use of the vault.
+            return Ok(());
+        }
         self.shared.touch();
         self.unsettled.get_or_insert_with(Instant::now);
         if committed.purged {
@@ -437,11 +441,11 @@ impl Keeper {
             && !vault.is_in_doubt()
             && let Published::Unlocked(view) = &mut *self.shared.write()
         {
+            vault.take_renewed();
             publish(view, vault);
         }
         self.settle();
         send();
-            vault.take_renewed();
     }
 
     fn reading(&mut self) -> Result<Reading<'_>, Error> {
@@ -457,10 +461,6 @@ impl Keeper {
     }
 }
 
-/// Renews everything that is published of a vault.
-fn publish(view: &mut View, vault: &Unlocked) {
-    (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
-    (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 /// If the file was read anew, tells everybody what is in it: after an error at commit it may be a step ahead of what they
 /// were told.
 fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
@@ -471,6 +471,10 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
     }
 }
 
+/// Renews everything that is published of a vault.
+fn publish(view: &mut View, vault: &Unlocked) {
+    (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+    (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }
 
 fn send<T>(reply: Reply<T>, answer: Result<T, Error>) {

@@ -44,9 +44,9 @@ pub(super) struct Unlocked {
     store: Option<Store>,
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
-}
     /// The file was read anew since somebody was told so.
     renewed: bool,
+}
 
 /// What a batch did, once it is durable.
 #[derive(Debug, Default)]
@@ -79,10 +79,10 @@ impl Unlocked {
             catalog,
             store: Some(store),
             rolled_back: false,
+            renewed: false,
         })
     }
 
-            renewed: false,
     /// All secrets.
     pub(super) const fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -112,6 +112,7 @@ impl Unlocked {
     /// The file, opened and verified again if an earlier storage error made that necessary.
     pub(super) fn store(&mut self) -> Result<&Store, Error> {
         if self.store.is_none() {
+            locked::check_files(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
             let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
@@ -210,15 +211,15 @@ impl Unlocked {
         self.store.is_none()
     }
 
-    /// Opens the file again and verifies all of it, down to the last value and audit entry.
-    pub(super) fn verify(&mut self) -> Result<VerifyReply, Error> {
-        if let Some(store) = self.store.take() {
-            store.close()?;
     /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
     pub(super) const fn take_renewed(&mut self) -> bool {
         std::mem::replace(&mut self.renewed, false)
     }
 
+    /// Opens the file again and verifies all of it, down to the last value and audit entry.
+    pub(super) fn verify(&mut self) -> Result<VerifyReply, Error> {
+        if let Some(store) = self.store.take() {
+            store.close()?;
         }
         self.reading()?.verify_contents()
     }

@@ -95,6 +95,48 @@ fn value_of(text: &str) -> SecretValue {
 }
 
 #[tokio::test]
+async fn what_happens_to_the_file_after_a_wrong_key_is_noticed() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new().await;
+    let file = fixture.directory.path().join("data/vault.db");
+    let set_mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+    let unlock = |text| fixture.vault.unlock(&fixture.owner, passphrase(text));
+    fixture.create("A", "a").await.unwrap();
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    let copy = std::fs::read(&file).unwrap();
+    assert!(matches!(unlock("wrong").await, Err(Error::WrongKey)));
+    set_mode(0o644);
+    assert!(matches!(unlock(PASSPHRASE).await, Err(Error::UnsafeFile(_))));
+    set_mode(0o600);
+    assert!(matches!(unlock("wrong").await, Err(Error::WrongKey)));
+    // Put in the place of the one that was opened, as a restore does.
+    let other = file.with_extension("other");
+    std::fs::write(&other, copy).unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    unlock(PASSPHRASE).await.unwrap();
+    fixture.create("B", "b").await.unwrap();
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    unlock(PASSPHRASE).await.unwrap();
+    assert_eq!(fixture.names(), ["A", "B"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_does_not_keep_the_vault_open() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let pause = Duration::from_millis(20);
+    std::thread::sleep(pause);
+    assert!(matches!(fixture.reveal(&["ABSENT"]).await, Err(Error::Missing(_))));
+    assert!(matches!(fixture.create("A", "b").await, Err(Error::NameTaken)));
+    assert!(fixture.vault.shared.idle_for() >= pause);
+    std::thread::sleep(pause);
+    let before = fixture.vault.shared.idle_for();
+    fixture.reveal(&["A"]).await.unwrap();
+    assert!(fixture.vault.shared.idle_for() < before);
+}
+
+#[tokio::test]
 async fn what_is_stored_survives_lock_and_restart() {
     let mut fixture = Fixture::new().await;
     let long = "x".repeat(SecretValue::MAX);
