@@ -166,7 +166,7 @@ impl Caller {
 
     /// Whether a secret of this name exists as far as this caller can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
-        let covers = |glob: &Glob| fast_glob::glob_match(glob.as_str(), name.as_str());
+        let covers = |glob: &Glob| glob.matches(name);
         match &self.holder {
             Holder::Master(_) => true,
             Holder::Token(grant) => grant.names.as_ref().is_none_or(|globs| globs.iter().any(covers)),
