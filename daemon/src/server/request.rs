@@ -62,8 +62,7 @@ impl Server {
     ) -> Result<Answer, Failure> {
         let Self { auth, vault, limits, .. } = self;
         if ambiguous {
-            let detail =
-                "The length of this connection's requests can be read in two ways; send Content-Length once";
+            let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
             return Err(Failure::invalid_request(detail).closing());
         }
         let sender = strict::check(head)?;
