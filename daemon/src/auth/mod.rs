@@ -147,6 +147,7 @@ mod tests {
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
             lock_is_final: false,
+            triggers: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let owner = OwnerToken::fixed("secret-token-012345678901234567890123456789");

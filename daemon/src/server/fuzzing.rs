@@ -42,6 +42,7 @@ impl HttpService {
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
             lock_is_final: true,
+            triggers: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).ok()?;

@@ -12,6 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::SlotKind;
+use crate::triggers::Seen;
 
 use super::command::Command;
 use super::shared::{Published, View};
@@ -61,12 +62,14 @@ impl Vault {
                 .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
             [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
         });
-        AutoLock { idle_seconds: idle, max_seconds: max, locks_at }
+        let Seen { suspend, session_lock, obstacle } = self.settings.triggers.seen();
+        AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }
     }
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
     pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
         self.check_whole(caller, AuditAction::Init)?;
+        let _opening = self.derivations.opening();
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
@@ -90,6 +93,7 @@ impl Vault {
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
+        let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
@@ -107,6 +111,14 @@ impl Vault {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.describe(caller))
+    }
+
+    /// The same if the vault is open or about to be opened, for what may happen often. Returns whether memory is not empty
+    /// yet, and will be with the next image. Scope `admin`.
+    pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
+        self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        let opening = self.derivations.are_under_way();
+        self.ask(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
     }
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.

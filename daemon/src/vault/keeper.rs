@@ -106,6 +106,9 @@ impl Keeper {
                     self.lock(&caller);
                     send(reply, Ok(()));
                 }
+                Command::LockIfOpen { caller, opening, reply } => {
+                    send(reply, Ok(self.lock_if_open(&caller, opening)));
+                }
                 Command::Write(work) => next = self.write(work, commands),
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
@@ -298,6 +301,7 @@ impl Keeper {
             since_time: Timestamp::now(),
         }));
         self.state = State::Unlocked(Box::new(vault));
+        self.shared.opened.notify_one();
         tracing::info!("unlocked");
         Ok(())
     }
@@ -308,6 +312,17 @@ impl Keeper {
         self.is_final = self.lock_is_final;
         self.close(caller);
         self.shared.wiped.notify_one();
+    }
+
+    fn lock_if_open(&mut self, caller: &Caller, opening: bool) -> bool {
+        if self.is_final {
+            return true;
+        }
+        let is_open = matches!(self.state, State::Unlocked(_)) || opening;
+        if is_open {
+            self.lock(caller);
+        }
+        is_open
     }
 
     fn close(&mut self, caller: &Caller) {

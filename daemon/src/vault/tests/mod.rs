@@ -37,6 +37,7 @@ fn settings(directory: &Path) -> Settings {
         idle_lock: Duration::ZERO,
         max_lock: Duration::ZERO,
         lock_is_final: false,
+        triggers: std::sync::Arc::default(),
         keys: KeySources::default(),
     }
 }
