@@ -116,6 +116,11 @@ pub(crate) fn has_token() -> bool {
     variable("SECRETSD_TOKEN").is_some()
 }
 
+/// Whether the environment names a file with a token.
+pub(crate) fn has_token_file() -> bool {
+    variable("SECRETSD_TOKEN_FILE").is_some()
+}
+
 /// The user's home.
 pub(crate) fn home() -> Option<PathBuf> {
     BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())

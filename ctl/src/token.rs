@@ -46,10 +46,10 @@ pub(crate) enum Error {
 }
 
 impl TokenSource {
-    /// Whether it was given and is meant as an access token, not the owner's.
+    /// Whether it is meant as an access token, not the owner's.
     pub(crate) fn is_access_token(&self) -> bool {
         match self {
-            Self::File(_) => false,
+            Self::File(path) => read_file(path).is_ok_and(|token| is_meant(token.expose().as_bytes())),
             Self::Given(token) => is_meant(token.expose().as_bytes()),
         }
     }
