@@ -9,7 +9,7 @@ use super::paths::{Kind, private};
 use super::service::Service;
 use super::{Report, Setup, quoted};
 use crate::environment;
-use crate::token::TokenSource;
+use crate::token::{self, TokenSource};
 
 /// The kernel's room for a socket's path.
 const LONGEST: usize = 107;
@@ -176,7 +176,7 @@ fn token(report: &mut Report, setup: &Setup, service: &Service) {
         return;
     }
     if !exists && runs && !matches!(service, Service::Foreign(_)) {
-        let what = format!("secretsd runs, and there is no token file {shown}");
+        let what = format!("secretsd runs, and there is no token file {}", token::shown(path));
         report.fault(check, what, "no command can prove that it may ask", setup.restart());
     } else if exists && !runs && setup.daemon.is_none() {
         let what = format!("{shown} is left from a daemon that is gone");
