@@ -89,6 +89,10 @@ fn shells_complete_commands_flags_and_names() {
         env.store(name, "v");
     }
     env.ctl(["rm", "GONE"]).expect(0);
+    for name in ["agent", "b$(touch owned)"] {
+        env.post("/tokens", &json!({ "name": name, "scopes": ["list"] })).expect(201);
+    }
+    env.ctl(["credential", "allow", "web.service", "ZULU"]).expect(0);
     fs::write(env.path("a file"), "").unwrap();
     for choice in SHELLS {
         let Some(mut shell) = shell(&env, "shells_complete_commands_flags_and_names", choice) else {
@@ -107,6 +111,11 @@ fn shells_complete_commands_flags_and_names() {
             ("shows list --provider=anth\t", "<list><--provider=anthropic>"),
             ("shows run -s ZULU,OPE\t", "<run><-s><ZULU,OPENAI_API_KEY>"),
             ("shows run -s ZULU -- unam\t", "<run><-s><ZULU><--><uname>"),
+            ("shows token revoke ag\t", "<token><revoke><agent>"),
+            ("shows token create --scope list,rev\t", "<token><create><--scope><list,reveal>"),
+            ("shows token revoke b\tX", "<token><revoke><bX>"),
+            ("shows credential revoke w\t", "<credential><revoke><web.service>"),
+            ("shows man cred\tall\t", "<man><credential><allow>"),
             ("shows --color nev\t", "<--color><never>"),
             ("shows completions f\t", "<completions><fish>"),
             ("shows set A --value-file a\\ f\t", "<set><A><--value-file><a file>"),

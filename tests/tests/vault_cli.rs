@@ -314,6 +314,10 @@ fn a_backup_is_a_private_verified_file_that_replaces_nothing() {
     env.ctl(["backup", "/nonexistent/copy"]).expect(1);
     env.ctl(["backup", "-"]).expect(2);
     env.ctl(["backup", "--force", &text(&env.data_dir().join("vault.db"))]).expect(7);
+    let link = env.path("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    env.ctl(["backup", "--force", &text(&link)]).expect(1);
+    assert!(link.is_symlink());
     env.ctl(["lock"]).expect(0);
     env.ctl(["backup", &text(&env.path("home/other"))]).expect(3);
     let left: Vec<_> = fs::read_dir(env.path("home")).unwrap().map(|entry| entry.unwrap().path()).collect();
