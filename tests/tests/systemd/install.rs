@@ -55,6 +55,9 @@ fn with_destdir_everything_goes_there_and_comes_away() {
             let name = unit.unwrap().file_name().into_string().unwrap();
             assert_eq!(mode(&format!("{units}/{name}")), 0o644);
         }
+        for page in ["secretsd.1", "secretctl.1"] {
+            assert_eq!(mode(&format!("{prefix}/share/man/man1/{page}")), 0o644);
+        }
         let service = fs::read_to_string(at(&format!("{units}/secretsd.service"))).unwrap();
         let start = format!("ExecStart={}/bin/secretsd", prefix.replace('%', "%%"));
         assert!(service.lines().any(|line| line == start), "{service}");
