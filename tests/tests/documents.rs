@@ -216,3 +216,21 @@ fn commands_and_flags_of_the_documents_exist() {
     }
     assert!(helps.len() > 25, "{:?}", helps.keys());
 }
+
+#[test]
+fn the_settings_that_are_shown_are_settings() {
+    let text = read("README.md");
+    let (_, settings) = text.split_once("\n```toml\n").unwrap();
+    let (settings, _) = settings.split_once("\n```").unwrap();
+    let env = Env::new(programs!());
+    let check = |settings: &str| {
+        let file = env.private_file("settings.toml", settings);
+        let mut command = env.command(env.programs().daemon);
+        command.args(["--check-config", "--config"]).arg(file);
+        let (_, output) = secretsd_tests::process::run(&mut command, b"");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = check(settings);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(check(&settings.replace("idle_seconds", "idel_seconds")).0, Some(7));
+}
