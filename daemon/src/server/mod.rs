@@ -209,6 +209,8 @@ impl Server {
             .max_header_size(HEADER_BYTES)
             .max_buf_size(HEADER_BYTES)
             .header_read_timeout(None)
+            // Who has sent all (`socat`, `nc -N`) still waits for its answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(wire), service);
         let mut told = false;
         let result = loop {
