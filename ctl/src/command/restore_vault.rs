@@ -163,7 +163,7 @@ fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
 }
 
 /// What to say after the old vault was put back, or was not.
-fn taken_back(failure: &Failure, undone: std::io::Result<()>, replaced: &Replaced) -> Failure {
+fn taken_back(failure: &Failure, undone: io::Result<()>, replaced: &Replaced) -> Failure {
     let text = match undone {
         Ok(()) if replaced.kept().is_some() => {
             format!("{failure}; the backup was not restored, the vault that was there is back in its place")
