@@ -72,6 +72,8 @@ fn a_token_is_shown_once_and_described_ever_after() {
     assert_eq!((&info["last_used_at"], &info["rate_per_minute"]), (&Value::Null, &json!(60)));
     // Thirty days unless something else is said.
     assert_ne!(info["expires_at"], Value::Null);
+    // A whole number may be written like this, too.
+    make(&env, json!({ "name": "whole", "scopes": ["list"], "ttl_seconds": 60.0 }));
     let endless = make(&env, json!({ "name": "endless", "scopes": ["list"], "ttl_seconds": null }));
     assert_eq!((&endless["expires_at"], &endless["secrets"]), (&Value::Null, &Value::Null));
 }
