@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[cfg(test)]
 mod examples;
+mod groups;
 mod handing;
 mod keeping;
 mod shell;
 
+pub(crate) use groups::command;
 pub(crate) use handing::*;
 pub(crate) use keeping::*;
 pub(crate) use shell::*;
@@ -149,8 +151,9 @@ command has ended.
 
 With --mask values of 8 characters or more are shown as ••••: as they are, and in base64, hex, URL or
 JSON encoding. That is a seat belt, not a wall. A program can show its environment in a way that is not
-among these, or piecemeal: what it writes slower than 50 ms a piece is shown. If stdin or stdout is no
-terminal, what it writes to /dev/tty itself is not masked either.
+among these, like a dump in columns (xxd, od -c), or piecemeal: of a value that takes longer than 40 ms
+to come, what came before is shown. If stdin or stdout is no terminal, what it writes to /dev/tty itself
+is not masked either.
 
 Exit status: the command's own, 128 and the signal's number if a signal ended it; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
@@ -313,7 +316,7 @@ pub(crate) struct RunArgs {
     #[arg(required_unless_present_any = ["all", "files"])]
     pub(crate) selectors: Vec<String>,
     /// All secrets
-    #[arg(long)]
+    #[arg(long, conflicts_with = "selectors")]
     pub(crate) all: bool,
     /// Secrets to hand over as files, whose paths the variables hold; selects them, too
     #[arg(long = "file", value_name = "NAME", value_delimiter = ',')]

@@ -15,6 +15,10 @@ use crate::token::TokenSource;
 /// What a child of `run --clean-env` keeps.
 const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"];
 
+/// What a daemon that we start keeps besides: what says where things are and how it works, and what a command that
+/// gives it a key may need, as far as systemd would give it that too.
+const DAEMON: [&str; 5] = ["XDG_", "SECRETSD_", "LC_", "RUST_", "DBUS_SESSION_BUS_ADDRESS"];
+
 /// Variables of ours that begin like this hold a token or lead to one.
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
@@ -116,6 +120,11 @@ pub(crate) fn has_token() -> bool {
     variable("SECRETSD_TOKEN").is_some()
 }
 
+/// Whether the environment names a file with a token.
+pub(crate) fn has_token_file() -> bool {
+    variable("SECRETSD_TOKEN_FILE").is_some()
+}
+
 /// The user's home.
 pub(crate) fn home() -> Option<PathBuf> {
     BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
@@ -149,6 +158,16 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
     env::vars_os()
         .filter(|(name, _)| !is_token(name) && (!clean || CLEAN.iter().any(|kept| name == kept)))
         .collect()
+}
+
+/// Our own environment as a daemon may see it that we start. It stays when the command has ended that needed it, and
+/// the shell may be one that `run` has handed values to.
+pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {
+    let is_kept = |name: &OsString| {
+        let starts = |kept: &&str| name.as_encoded_bytes().starts_with(kept.as_bytes());
+        CLEAN.iter().any(|kept| name == kept) || DAEMON.iter().any(|kept| starts(&kept))
+    };
+    env::vars_os().filter(|(name, _)| !is_token(name) && is_kept(name)).collect()
 }
 
 fn is_token(name: &OsString) -> bool {

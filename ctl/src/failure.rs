@@ -154,7 +154,7 @@ impl From<client::Error> for Failure {
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
     if body.errors.is_empty() {
-        return body.detail.to_string();
+        return in_a_line(&body.detail);
     }
     let of_field = |error: &FieldError| match error.loc.as_slice() {
         [.., Loc::Field(list), Loc::Index(index)] => format!("{list} {}: {}", index + 1, error.msg),
@@ -162,6 +162,17 @@ fn describe(body: &ErrorBody) -> String {
     };
     let fields: Vec<String> = body.errors.iter().map(of_field).collect();
     fields.join("; ")
+}
+
+/// What the daemon says as a sentence, as it stands behind our name.
+fn in_a_line(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), chars.as_str())
+        }
+        _ => sentence.to_owned(),
+    }
 }
 
 fn last_index(error: &FieldError) -> Option<usize> {
@@ -194,6 +205,18 @@ mod tests {
         assert_eq!(failure.exit(), Exit::NotFound);
         assert_eq!(failure.message(), "secrets 3: no such secret");
         assert_eq!(failure.positions(), [2]);
+    }
+
+    #[test]
+    fn a_sentence_of_the_daemon_goes_on_behind_our_name() {
+        for (said, told) in [
+            ("The token lacks it", "the token lacks it"),
+            ("A vault exists", "A vault exists"),
+            ("UTF-8 is expected", "UTF-8 is expected"),
+            ("", ""),
+        ] {
+            assert_eq!(in_a_line(said), told);
+        }
     }
 
     #[test]

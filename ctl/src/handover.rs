@@ -10,34 +10,43 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{lookup, output};
 
-/// The selectors, or every one that is none.
+/// The selectors, or the failure that names every one that is none.
 pub(crate) fn selectors(texts: &[String], all: bool) -> Result<Vec<Selector>, Failure> {
-    if all {
-        return Ok(vec![Selector::parse("*")?]);
-    }
-    if texts.iter().any(String::is_empty) {
+    refuse_empty(texts)?;
+    let mut problems = Vec::new();
+    let selectors = if all { vec![Selector::parse("*")?] } else { parse(texts, "selector", &mut problems) };
+    settle(&problems)?;
+    Ok(selectors)
+}
+
+/// An empty one is what a variable becomes in a script that is not set.
+pub(crate) fn refuse_empty<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Failure> {
+    if texts.into_iter().any(String::is_empty) {
         return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
     }
+    Ok(())
+}
+
+/// The selectors among the texts; each other one is added to the problems by its position.
+pub(crate) fn parse(texts: &[String], what: &str, problems: &mut Vec<String>) -> Vec<Selector> {
     let mut selectors = Vec::new();
-    let mut problems = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         match Selector::parse(text) {
             Ok(selector) => selectors.push(selector),
-            Err(invalid) => problems.push(format!("selector {}: {invalid}", index + 1)),
+            Err(invalid) => problems.push(format!("{what} {}: {invalid}", index + 1)),
         }
     }
-    if problems.is_empty() { Ok(selectors) } else { Err(Failure::new(Exit::Invalid, problems.join("; "))) }
+    selectors
+}
+
+/// The failure that tells all problems, if there are any.
+pub(crate) fn settle(problems: &[String]) -> Result<(), Failure> {
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Invalid, problems.join("; "))) }
 }
 
 /// The values of all of these, or the failure that names each that is missing.
-pub(crate) fn reveal(
-    session: &Session,
-    secrets: Vec<Selector>,
-    purpose: &str,
-    reason: Option<&str>,
-) -> Result<RevealReply, Failure> {
-    let request = request(secrets, purpose, reason)?;
-    ask(session, &request).map_err(|failure| lookup::name_the_missing(failure, &request.secrets))
+pub(crate) fn reveal(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
+    ask(session, request).map_err(|failure| lookup::name_the_missing(failure, &request.secrets))
 }
 
 /// What is asked for, for the audit log too.

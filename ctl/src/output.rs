@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 mod waiting;
 
-pub(crate) use waiting::Waiting;
+pub(crate) use waiting::{Hidden, Waiting};
 
 /// How to show things.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,7 @@ pub(crate) fn answer_line(bytes: &[u8]) -> Result<(), Failure> {
 /// Tells the user something, in one line. Nobody is left to hear that this failed.
 pub(crate) fn say(message: &str) {
     let line = format!("secretctl: {}\n", printable(message));
+    waiting::make_room();
     let _ = write_all(io::stderr().as_fd(), line.as_bytes());
 }
 

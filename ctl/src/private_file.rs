@@ -8,16 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::vault_file::sync_parent;
 
-/// Writes beside the path, makes it durable, and gives it its name then. A regular file or a link of that name is
-/// replaced; anything else is refused.
+/// Writes beside the path, makes it durable, and gives it its name then. Replaces a regular file and nothing else.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() && !there.is_symlink() => {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something else than a file"));
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    check_replaceable(path)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut draft = OsString::from(".");
     draft.push(name);
@@ -28,6 +21,19 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&draft.0, path)?;
     sync_parent(path)
+}
+
+/// Whether a file may take this name: nothing has it, or a regular file. A link may be `/dev/stdout`, or belong to
+/// somebody who does not expect to find a file in its place.
+pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
+    let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => Ok(()),
+        Ok(there) if there.is_symlink() => refused("there is a symbolic link; name the file itself"),
+        Ok(_) => refused("there is something else than a file"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removed when dropped; after the renaming there is nothing of that name.
@@ -46,23 +52,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_files_and_links_and_nothing_else() {
+    fn replaces_files_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let link = dir.path().join("link");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        symlink(&path, &link).unwrap();
-        write(&link, b"new").unwrap();
+        for target in ["file", "none", "/dev/null", "."] {
+            let link = dir.path().join("link");
+            symlink(target, &link).unwrap();
+            assert!(write(&link, b"new").is_err(), "{target}");
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{target}");
+            fs::remove_file(&link).unwrap();
+        }
         assert_eq!(fs::read(&path).unwrap(), b"old", "written through a link");
-        write(&path, b"newer").unwrap();
+        write(&path, b"new").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(
-            (fs::read(&link).unwrap(), fs::read(&path).unwrap()),
-            (b"new".to_vec(), b"newer".to_vec())
-        );
+        assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(write(dir.path(), b"x").is_err());
         assert!(write(&dir.path().join("none/file"), b"x").is_err());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "a draft was left");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a draft was left");
     }
 }

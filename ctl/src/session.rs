@@ -17,7 +17,7 @@ use crate::call::{Answer, Call};
 use crate::client::{self, Client, Limits};
 use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
-use crate::output::Waiting;
+use crate::output::{Hidden, Waiting};
 use crate::token::TokenSource;
 use crate::{output, prompt, spawn};
 
@@ -144,7 +144,10 @@ impl Session {
             VaultState::Locked => {}
         }
         for attempt in 1..=TRIES {
-            let passphrase = (self.ask)("passphrase of the vault: ").map_err(unasked)?;
+            let passphrase = {
+                let _alone = Hidden::start();
+                (self.ask)("passphrase of the vault: ").map_err(unasked)?
+            };
             let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
             match self.unlock(&request) {
                 Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {

@@ -67,7 +67,7 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
     let nurse = command
         .args(arguments)
         .env_clear()
-        .envs(environment::for_child(false))
+        .envs(environment::for_daemon())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

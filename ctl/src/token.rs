@@ -29,13 +29,13 @@ pub(crate) enum TokenSource {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The file does not exist (yet).
-    #[error("there is no token file {0}; start secretsd, or name the file with --token-file")]
+    #[error("there is no token file {}; start secretsd, or name the file with --token-file", shown(.0))]
     Absent(PathBuf),
     /// It is not a private file.
     #[error("the token file {0} {1}; make it a regular file of yours with mode 0600")]
     NotPrivate(PathBuf, &'static str),
     /// It cannot be read.
-    #[error("cannot read the token file {0}: {1}")]
+    #[error("cannot read the token file {}: {}", shown(.0), .1)]
     Io(PathBuf, #[source] io::Error),
     /// What it holds cannot be a token.
     #[error("what should be a token is not one; check the token file or SECRETSD_TOKEN")]
@@ -46,10 +46,10 @@ pub(crate) enum Error {
 }
 
 impl TokenSource {
-    /// Whether it was given and is meant as an access token, not the owner's.
+    /// Whether it is meant as an access token, not the owner's.
     pub(crate) fn is_access_token(&self) -> bool {
         match self {
-            Self::File(_) => false,
+            Self::File(path) => read_file(path).is_ok_and(|token| is_meant(token.expose().as_bytes())),
             Self::Given(token) => is_meant(token.expose().as_bytes()),
         }
     }
@@ -66,6 +66,16 @@ impl TokenSource {
         }
         let bytes = token.expose().as_bytes();
         if is_meant(bytes) && !is_well_formed(bytes) { Err(Error::Mistyped) } else { Ok(token) }
+    }
+}
+
+/// A token's file that may not exist, as it may be shown: what was named instead may be the token itself.
+pub(crate) fn shown(path: &Path) -> String {
+    let directory = path.parent().filter(|parent| parent.components().count() > 0);
+    match directory {
+        Some(directory) if directory.is_dir() => path.display().to_string(),
+        _ if path.exists() => path.display().to_string(),
+        _ => "of the name that was given".to_owned(),
     }
 }
 
@@ -133,6 +143,17 @@ mod tests {
         assert!(matches!(TokenSource::File(link).read(), Err(Error::NotPrivate(..))));
         assert!(matches!(TokenSource::File(dir.path().to_owned()).read(), Err(Error::NotPrivate(..))));
         assert!(matches!(TokenSource::File(dir.path().join("none")).read(), Err(Error::Absent(_))));
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_its_file_is_not_shown() {
+        for given in ["ssd_canary".to_owned(), "canary/x".to_owned(), "canary".repeat(100)] {
+            let error = TokenSource::File(given.clone().into()).read().unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+        }
+        let (dir, _) = file_with("", 0o600);
+        let error = TokenSource::File(dir.path().join("none")).read().unwrap_err().to_string();
+        assert!(error.contains("/none"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! either anywhere else.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use secretsd_tests::env::PASSPHRASE;
@@ -148,4 +150,24 @@ fn status_begins_with_the_state_and_what_to_do_about_it() {
     env.request("DELETE", &format!("/vault/keys/{}", recovery["id"].as_str().unwrap())).send();
     let output = env.ctl(["status"]).run();
     assert!(output.err().contains("add another: secretctl key add --recovery"), "{}", output.err());
+}
+
+/// The vault may be locked in the middle of something that takes long.
+#[test]
+fn a_question_stands_alone_while_something_takes_long() {
+    let env = Env::unlocked(programs!());
+    let lines: String = (0..5_000).map(|number| format!("KEY_{number}='canary {number}'\n")).collect();
+    let file = env.private_file("home/many.env", lines);
+    let mut terminal = Terminal::ctl(&env, &["import", file.to_str().unwrap()]);
+    terminal.wait_for("storing what was read…");
+    env.post("/vault/lock", &json!({})).expect(200);
+    terminal.wait_for("passphrase of the vault: ");
+    // Longer than the line stays as it is.
+    thread::sleep(Duration::from_millis(2_500));
+    let shown = terminal.shown();
+    let (_, after) = shown.rsplit_once("passphrase of the vault: ").unwrap();
+    assert_eq!(after, "", "{shown:?}");
+    terminal.type_keys("\x03");
+    assert!(!terminal.wait().success());
+    assert!(!terminal.shown().contains("canary"));
 }

@@ -329,6 +329,69 @@ fn a_token_in_the_environment() {
     assert!(doctor(&wrong, found[0]["fix"].as_str().unwrap()).is_empty());
 }
 
+/// What is wrong with a token that a tool was given is mended by its owner, never by ending a daemon that others use.
+#[test]
+fn an_access_token_that_is_not_served() {
+    let env = healthy();
+    let made = |body: Value| env.post("/tokens", &body).expect(201)["token"].as_str().unwrap().to_owned();
+    let good = made(json!({ "name": "good", "scopes": ["list"] }));
+    let short = made(json!({ "name": "short", "scopes": ["list"], "ttl_seconds": 1 }));
+    let revoked = made(json!({ "name": "revoked", "scopes": ["list"] }));
+    env.ctl(["token", "revoke", "revoked"]).expect(0);
+    let doctor = |token: &str| {
+        let file = env.path("given.token");
+        let _ = fs::remove_file(&file);
+        env.private_file("given.token", token);
+        let ask = |name: &str, value: &std::ffi::OsStr| {
+            let mut command = env.command(env.programs().client);
+            let (_, output) = process::run(command.args(["doctor", "--json"]).env(name, value), b"");
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(!text.contains(token) && !text.contains("kill"), "{text}");
+            let report: Value = serde_json::from_str(&text).unwrap();
+            let of_token = |finding: &&Value| finding["check"] == "token";
+            let found = report["findings"].as_array().unwrap().iter().find(of_token).cloned();
+            (report["faults"].as_u64().unwrap(), found.unwrap_or_else(|| panic!("{text}")))
+        };
+        let (faults, found) = ask("SECRETSD_TOKEN", token.as_ref());
+        let (same, by_file) = ask("SECRETSD_TOKEN_FILE", file.as_os_str());
+        assert_eq!((faults, &found["level"]), (same, &by_file["level"]), "{found} {by_file}");
+        for (finding, name) in [(&found, "SECRETSD_TOKEN"), (&by_file, "SECRETSD_TOKEN_FILE")] {
+            let fix = finding["fix"].as_str();
+            assert!(faults == 0 || fix == Some(&format!("unset {name}")), "{finding}");
+        }
+        (faults, found["what"].as_str().unwrap().to_owned())
+    };
+    let told = |token: &str, faults: u64, what: &str| {
+        let (found, said) = doctor(token);
+        assert!(found == faults && said.contains(what), "{found} {said}");
+    };
+    told(&good, 0, "with the rights it was made with");
+    told(&revoked, 1, "unknown here or was revoked");
+    told(&good.replace("ssd_", "ssd_x"), 1, "mistyped");
+    let end = Instant::now() + DEADLINE;
+    while env.ctl(["list"]).env("SECRETSD_TOKEN", &short).run().code == Some(0) {
+        assert!(Instant::now() < end, "it does not expire");
+    }
+    told(&short, 1, "has expired");
+    env.post("/vault/lock", &json!({})).expect(200);
+    told(&good, 0, "while the vault is locked");
+}
+
+#[test]
+fn a_socket_for_units_that_is_gone() {
+    let mut env = healthy();
+    let socket = env.runtime_dir().join("credentials.sock");
+    chmod(&socket, 0o666);
+    found_and_mended(&env, "fault", "credentials", "has mode 0666");
+    fs::remove_file(&socket).unwrap();
+    assert_eq!(findings(&env), [] as [Value; 0]);
+    env.ctl(["credential", "allow", "web.service", "A"]).expect(0);
+    let finding = only(&env, "warning", "credentials", "there is no socket");
+    run_fix(&env, &finding);
+    env.stop();
+    wait_until_healthy(&env);
+}
+
 #[test]
 fn no_runtime_directory() {
     let env = Env::new(programs!());
@@ -445,6 +508,8 @@ fn units_that_lead_nowhere_or_are_not_in_effect() {
     unit("secretsd.socket");
     env.private_dir("home/.local/bin");
     symlink(env.programs().daemon, env.path("home/.local/bin/secretsd")).unwrap();
+    assert!(findings(&env).iter().any(|finding| finding["what"] == "secretsd-credentials.socket is missing"));
+    unit("secretsd-credentials.socket");
 
     let finding = only(&env, "warning", "units", "not enabled");
     assert_eq!(finding["fix"], "systemctl --user enable --now secretsd.socket");

@@ -314,6 +314,10 @@ fn a_backup_is_a_private_verified_file_that_replaces_nothing() {
     env.ctl(["backup", "/nonexistent/copy"]).expect(1);
     env.ctl(["backup", "-"]).expect(2);
     env.ctl(["backup", "--force", &text(&env.data_dir().join("vault.db"))]).expect(7);
+    let link = env.path("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    env.ctl(["backup", "--force", &text(&link)]).expect(1);
+    assert!(link.is_symlink());
     env.ctl(["lock"]).expect(0);
     env.ctl(["backup", &text(&env.path("home/other"))]).expect(3);
     let left: Vec<_> = fs::read_dir(env.path("home")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -502,6 +506,17 @@ fn restore_vault_asks_for_the_passphrase_on_a_terminal_and_takes_another_directo
     assert_eq!(code, Some(0), "{shown}");
     assert!(!shown.contains(PASSPHRASE));
     assert!(other.join("vault.db").exists());
+}
+
+#[test]
+fn a_restore_waits_for_a_daemon_that_was_just_told_to_stop() {
+    let (env, keys) = unlocked();
+    env.store("A", LONG);
+    let copy = backup(&env, "home/copy");
+    process::signal(env.pid(), rustix::process::Signal::TERM);
+    env.ctl(["restore-vault", &copy, "--passphrase-file", &keys.passphrase]).expect(0);
+    assert_eq!(env.value("A"), LONG);
+    env.stop_listener();
 }
 
 #[test]

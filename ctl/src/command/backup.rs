@@ -16,7 +16,7 @@ use crate::cli::BackupArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::Waiting;
 use crate::session::{Download, Session};
-use crate::{environment, output, vault_file};
+use crate::{environment, output, private_file, vault_file};
 
 /// The most bytes that the daemon hands out.
 const LIMIT: u64 = 1 << 30;
@@ -46,6 +46,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     if !args.force && fs::symlink_metadata(&path).is_ok() {
         return Err(exists());
     }
+    private_file::check_replaceable(&path).map_err(failed)?;
     let session = open()?;
     let mut draft = Draft::beside(&path)?;
     let download = session.download(&Call::get("/vault/backup").noted("copying the vault…"), LIMIT)?;

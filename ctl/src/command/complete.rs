@@ -5,11 +5,14 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use clap::CommandFactory;
+use secrets_proto::credential::CredentialList;
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
+use secrets_proto::token::{TokenInfo, TokenList};
 use secrets_proto::vault::KeyList;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::key;
+use super::{key, token};
 use crate::call::Call;
 use crate::cli::Cli;
 use crate::completion::{self, Next, Source};
@@ -47,7 +50,9 @@ fn lines(next: &Next, typed: &str) -> String {
         Source::Files => (Vec::new(), Some(":files".to_owned())),
         Source::Directories => (Vec::new(), Some(":directories".to_owned())),
         Source::Command(at) => (Vec::new(), Some(format!(":command {at}"))),
-        Source::Names | Source::Trash | Source::Providers | Source::Keys => (asked(next), None),
+        Source::Names | Source::Trash | Source::Providers | Source::Keys | Source::Tokens | Source::Units => {
+            (asked(next), None)
+        }
     };
     let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     let mut text = String::new();
@@ -67,27 +72,22 @@ fn asked(next: &Next) -> Vec<(String, String)> {
     let session = session.as_ref();
     match next.source {
         Source::Names => {
-            let list = session
-                .and_then(|session| session.glance::<SecretList>(&Call::get("/user/secrets"), PATIENCE).ok());
-            let secrets = list.map(|list| list.secrets).unwrap_or_default().into_iter();
+            let secrets = told::<SecretList>(session, "/user/secrets").map(|list| list.secrets);
             let help = |provider: Option<secrets_proto::Provider>| {
                 provider.map_or_else(|| "secret".to_owned(), |provider| provider.to_string())
             };
+            let secrets = secrets.unwrap_or_default().into_iter();
             secrets.map(|secret| (secret.name.to_string(), help(secret.provider))).collect()
         }
         Source::Trash => {
-            let list = session.and_then(|session| {
-                session.glance::<TrashList>(&Call::get("/user/secrets/trash"), PATIENCE).ok()
-            });
-            let secrets = list.map(|list| list.secrets).unwrap_or_default().into_iter();
+            let secrets = told::<TrashList>(session, "/user/secrets/trash").map(|list| list.secrets);
+            let secrets = secrets.unwrap_or_default().into_iter();
             secrets
                 .map(|trashed| (trashed.secret.name.to_string(), format!("deleted {}", trashed.deleted_at)))
                 .collect()
         }
         Source::Providers => {
-            let list = session.and_then(|session| {
-                session.glance::<PresetList>(&Call::get("/user/secrets/presets"), PATIENCE).ok()
-            });
+            let list = told::<PresetList>(session, "/user/secrets/presets");
             let presets = list.map(|list| list.presets).unwrap_or_default();
             let told = |name: &str| presets.iter().any(|preset| preset.provider.as_str() == name);
             let unheard = providers::known().into_iter().filter(|name| !told(name));
@@ -96,12 +96,35 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             own.chain(told).collect()
         }
         Source::Keys => {
-            let list = session
-                .and_then(|session| session.glance::<KeyList>(&Call::get("/vault/keys"), PATIENCE).ok());
-            let keys = list.map(|list| list.keys).unwrap_or_default().into_iter();
+            let keys = told::<KeyList>(session, "/vault/keys").map(|list| list.keys);
+            let keys = keys.unwrap_or_default().into_iter();
             keys.map(|key| (key.id.to_string(), format!("{}, {}", key::kind(key.kind), key.created_at)))
                 .collect()
         }
+        Source::Tokens => {
+            let tokens = told::<TokenList>(session, "/tokens").map(|list| list.tokens);
+            let word = |token: &TokenInfo| {
+                let name = token.name.to_string();
+                if is_plain(&name) { name } else { token.id.to_string() }
+            };
+            let help = |token: &TokenInfo| format!("{}, {}", token.name, token::scopes(token));
+            let tokens = tokens.unwrap_or_default();
+            tokens.iter().map(|token| (word(token), help(token))).collect()
+        }
+        Source::Units => {
+            let units = told::<CredentialList>(session, "/credentials").map(|list| list.credentials);
+            let units = units.unwrap_or_default().into_iter().map(|grant| grant.unit.to_string());
+            units.filter(|unit| is_plain(unit)).map(|unit| (unit, "unit".to_owned())).collect()
+        }
         Source::None | Source::Files | Source::Directories | Source::Command(_) => Vec::new(),
     }
+}
+
+fn told<T: DeserializeOwned>(session: Option<&Session>, route: &str) -> Option<T> {
+    session?.glance(&Call::get(route), PATIENCE).ok()
+}
+
+/// Whether it is one word for every shell: bash puts what it gets on the line as it is.
+fn is_plain(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
 }

@@ -18,7 +18,8 @@ const AROUND: usize = 24;
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &ExportArgs) -> Result<(), Failure> {
     handover::refuse_terminal(args.show)?;
     let selectors = handover::selectors(&args.selectors, args.all)?;
-    let reply = handover::reveal(&open()?, selectors, "export", args.reason.as_deref())?;
+    let request = handover::request(selectors, "export", args.reason.as_deref())?;
+    let reply = handover::reveal(&open()?, &request)?;
     if args.format == ExportFormat::Json {
         output::answer(b"{")?;
     }

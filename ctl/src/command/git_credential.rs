@@ -80,6 +80,8 @@ impl Question {
                 "protocol" => &mut protocol,
                 "host" => &mut host,
                 "username" => &mut user,
+                // Stands for all of them, for git alone, which never passes it on.
+                "url" => return None,
                 _ => continue,
             };
             if place.replace(value).is_some() {
@@ -238,6 +240,7 @@ mod tests {
             "protocol=https\nhost=github.com\r\n",
             "protocol=https\nhost=git\0hub.com\n",
             "protocol=https\ngithub.com\n",
+            "url=https://evil.example\nprotocol=https\nhost=github.com\n",
         ] {
             assert_eq!(question(text), None, "{text:?}");
         }

@@ -235,7 +235,8 @@ fn read_back<'a>(
     let mut differing: Vec<&Planned> = Vec::new();
     for some in wanted.chunks(AT_ONCE) {
         let selectors = some.iter().map(|planned| Selector::Name(planned.item.name.clone())).collect();
-        let reply = handover::reveal(session, selectors, "import", None).map_err(|failure| {
+        let request = handover::request(selectors, "import", None)?;
+        let reply = handover::reveal(session, &request).map_err(|failure| {
             let text = format!("stored, but not read back: {failure}; the file is as it was");
             Failure::new(failure.exit(), text)
         })?;

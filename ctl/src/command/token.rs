@@ -110,7 +110,8 @@ fn row(token: &TokenInfo, now: Timestamp) -> [String; 7] {
     ]
 }
 
-fn scopes(token: &TokenInfo) -> String {
+/// What a token may do, as it is shown.
+pub(super) fn scopes(token: &TokenInfo) -> String {
     token.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",")
 }
 

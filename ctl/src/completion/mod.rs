@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
+use secrets_proto::token::Scope;
 
 use crate::cli::{Globals, Shell};
 
@@ -48,6 +49,10 @@ pub(crate) enum Source {
     Providers,
     /// Ids of the vault's keys.
     Keys,
+    /// Names of access tokens.
+    Tokens,
+    /// Units that may load secrets.
+    Units,
     /// The shell's files.
     Files,
     /// The shell's directories.
@@ -78,12 +83,22 @@ struct Walk<'a> {
     escaped: Option<usize>,
     used: Vec<&'a Arg>,
     globals: Globals,
+    /// The command that words lead to which are arguments, as those of `man`.
+    named: &'a Command,
 }
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Command) -> Self {
-        let globals = Globals::default();
-        Self { root, command: root, open: None, positionals: 0, escaped: None, used: Vec::new(), globals }
+        Self {
+            root,
+            command: root,
+            open: None,
+            positionals: 0,
+            escaped: None,
+            used: Vec::new(),
+            globals: Globals::default(),
+            named: root,
+        }
     }
 
     fn pass(&mut self, at: usize, word: &str) {
@@ -110,6 +125,9 @@ impl<'a> Walk<'a> {
             self.command = below;
             self.positionals = 0;
         } else {
+            if value_name(self.positional()) == "COMMAND" {
+                self.named = self.named.find_subcommand(word).unwrap_or(self.named);
+            }
             self.positionals += 1;
         }
     }
@@ -131,7 +149,7 @@ impl<'a> Walk<'a> {
         } else {
             let mut next = self.positional_values(typed);
             if self.positionals == 0 {
-                next.words.extend(self.commands(typed));
+                next.words.extend(commands(self.command, typed));
             }
             next
         };
@@ -184,12 +202,6 @@ impl<'a> Walk<'a> {
         self.command.get_subcommands().find(is_meant)
     }
 
-    fn commands(&self, typed: &str) -> Vec<(String, String)> {
-        let shown = self.command.get_subcommands().filter(|command| !command.is_hide_set());
-        let named = shown.map(|command| (command.get_name().to_owned(), help(command.get_about())));
-        named.filter(|(name, _)| name.starts_with(typed)).collect()
-    }
-
     /// The argument that a word without a flag is for.
     fn positional(&self) -> Option<&'a Arg> {
         let all = || self.command.get_positionals();
@@ -200,6 +212,9 @@ impl<'a> Walk<'a> {
 
     fn positional_values(&self, typed: &str) -> Next {
         match self.positional() {
+            arg @ Some(_) if value_name(arg) == "COMMAND" => {
+                Next { words: commands(self.named, typed), ..Next::default() }
+            }
             Some(arg) if self.escaped.is_some() || !arg.is_last_set() => values(self.command, arg, "", typed),
             Some(_) | None => Next::default(),
         }
@@ -215,13 +230,21 @@ impl<'a> Walk<'a> {
     }
 }
 
+fn commands(of: &Command, typed: &str) -> Vec<(String, String)> {
+    let shown = of.get_subcommands().filter(|command| !command.is_hide_set());
+    let named = shown.map(|command| (command.get_name().to_owned(), help(command.get_about())));
+    named.filter(|(name, _)| name.starts_with(typed)).collect()
+}
+
 /// What this argument takes, where `typed` stands after `before`. In a list the last item is completed.
 fn values(command: &Command, arg: &Arg, before: &str, typed: &str) -> Next {
     let listed = arg.get_value_delimiter().and_then(|delimiter| typed.rfind(delimiter));
     let (done, typed) = typed.split_at(listed.map_or(0, |at| at + 1));
     let shown = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
+    let scopes = Scope::ALL.into_iter().filter(|_| value_name(Some(arg)) == "SCOPE");
     let words: Vec<(String, String)> = shown
         .map(|value| (value.get_name().to_owned(), help(value.get_help())))
+        .chain(scopes.map(|scope| (scope.as_str().to_owned(), "scope".to_owned())))
         .filter(|(name, _)| name.starts_with(typed))
         .collect();
     let source = if words.is_empty() { source(command, arg) } else { Source::None };
@@ -239,6 +262,8 @@ fn source(command: &Command, arg: &Arg) -> Source {
         ("NAME" | "OLD" | "SELECTOR" | "GLOB", _) => Source::Names,
         ("PROVIDER", _) => Source::Providers,
         ("ID", "remove" | "passwd") => Source::Keys,
+        ("ID", "revoke") => Source::Tokens,
+        ("UNIT", "revoke") => Source::Units,
         ("FILE" | "PATH", _) => Source::Files,
         ("DIR", _) => Source::Directories,
         _ => Source::None,
@@ -314,6 +339,12 @@ mod tests {
             (&["--socket", "/r"], Source::Files, ""),
             (&["man", "--dir", "/r"], Source::Directories, ""),
             (&["key", "remove", ""], Source::Keys, ""),
+            (&["token", "revoke", ""], Source::Tokens, ""),
+            (&["token", "create", "--secret", "A,B"], Source::Names, "A,"),
+            (&["token", "create", "--name", "a"], Source::None, ""),
+            (&["credential", "allow", ""], Source::None, ""),
+            (&["credential", "allow", "u", "A"], Source::Names, ""),
+            (&["credential", "revoke", ""], Source::Units, ""),
             (&["unlock", "--key-provider", ""], Source::None, ""),
             (&["lock", ""], Source::None, ""),
             (&[], Source::None, ""),
@@ -322,6 +353,9 @@ mod tests {
             assert_eq!((next.source, next.before.as_str()), (source, before), "{line:?}");
         }
         assert_eq!(words(&["completions", ""]), ["bash", "zsh", "fish"]);
+        assert_eq!(words(&["token", "create", "--scope", "list,"]), ["list", "write", "reveal", "admin"]);
+        assert_eq!(words(&["man", "compl"]), ["completions"]);
+        assert_eq!(words(&["man", "key", "re"]), ["remove"]);
         assert_eq!(words(&["--color", "a"]), ["auto", "always"]);
         assert_eq!(words(&["--color=n"]), ["never"]);
     }

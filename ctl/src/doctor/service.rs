@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use secrets_proto::ErrorType;
-use secrets_proto::vault::VaultStatus;
+use secrets_proto::credential::CredentialList;
+use secrets_proto::vault::{VaultState, VaultStatus};
+use secrets_proto::{ErrorBody, ErrorType};
 
 use super::{Setup, units};
 use crate::call::Call;
@@ -30,8 +31,10 @@ pub(super) enum Service {
     Foreign(u32),
     /// It listens and does not answer.
     Silent,
-    /// It does not take our token.
+    /// It does not know our token.
     Stranger,
+    /// It answers, and does not serve our token, for this reason.
+    Declined(Box<ErrorBody>),
     /// It cannot be asked, for a reason that shows elsewhere or in these words.
     Unknown(String),
 }
@@ -47,8 +50,21 @@ impl Service {
             | Self::Foreign(_)
             | Self::Silent
             | Self::Stranger
+            | Self::Declined(_)
             | Self::Unknown(_) => None,
         }
+    }
+
+    /// Whether it knows of units that may load secrets, as far as our token may know.
+    pub(super) fn has_grants(&self, setup: &Setup) -> bool {
+        if !self.status().is_some_and(|status| status.state == VaultState::Unlocked) {
+            return false;
+        }
+        let session = Session::new(setup.paths.clone(), false);
+        let list = session
+            .ok()
+            .and_then(|session| session.glance::<CredentialList>(&Call::get("/credentials"), PATIENCE).ok());
+        list.is_some_and(|list| !list.credentials.is_empty())
     }
 
     /// Asks.
@@ -70,6 +86,7 @@ impl Service {
             Err(Error::ForeignServer(_, uid)) => Self::Foreign(uid),
             Err(Error::Timeout) => Self::Silent,
             Err(Error::Refused(body)) if body.kind == ErrorType::AuthenticationError => Self::Stranger,
+            Err(Error::Refused(body)) => Self::Declined(body),
             Err(error) => Self::Unknown(error.to_string()),
         }
     }

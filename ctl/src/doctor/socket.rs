@@ -1,20 +1,25 @@
-//! The socket and the token beside it.
+//! The sockets and the token beside them.
 
 use std::fs;
 
+use secrets_proto::ErrorType;
 use secrets_proto::vault::VaultState;
 
 use super::paths::{Kind, private};
 use super::service::Service;
 use super::{Report, Setup, quoted};
 use crate::environment;
-use crate::token::TokenSource;
+use crate::token::{self, TokenSource};
 
 /// The kernel's room for a socket's path.
 const LONGEST: usize = 107;
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     socket(report, setup, service);
+    for_units(report, setup, service);
+    if setup.paths.token.is_access_token() {
+        return access_token(report, setup, service);
+    }
     token(report, setup, service);
     if environment::has_token() {
         let what = "SECRETSD_TOKEN is set in this shell";
@@ -72,6 +77,7 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             let what = format!("secretsd listens on {shown} and does not answer");
             report.fault(check, what, "every command waits for it", fix);
         }
+        Service::Declined(_) => report.ok(check, format!("secretsd answers on {shown}")),
         Service::Stranger | Service::Unknown(_) if report_token_is_wrong(setup) => {}
         Service::Stranger => {}
         Service::Unknown(error) => {
@@ -90,10 +96,72 @@ fn report_token_is_wrong(setup: &Setup) -> bool {
     setup.paths.token.read().is_err()
 }
 
+/// The socket that units load secrets from. The settings, which only the daemon reads, may say that there is none.
+fn for_units(report: &mut Report, setup: &Setup, service: &Service) {
+    let (check, path) = ("credentials", setup.paths.socket.with_file_name("credentials.sock"));
+    let before = report.len();
+    let exists = private(report, check, &path, Kind::Socket);
+    if report.len() > before {
+        return;
+    }
+    if exists && service.status().is_some() {
+        report.ok(check, format!("units load secrets from {}", path.display()));
+    } else if !exists && service.has_grants(setup) {
+        let what = format!("units may load secrets, and there is no socket {}", path.display());
+        let why = "they fail to start; it was removed, or [credentials] in the settings turns it off";
+        report.warning(check, what, why, setup.restart());
+    }
+}
+
+/// A token with less than all rights, which the daemon does not make for itself: a new start of it mends nothing.
+fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
+    let check = "token";
+    let (from, other) = match &setup.paths.token {
+        TokenSource::Given(_) => ("SECRETSD_TOKEN".to_owned(), Some("unset SECRETSD_TOKEN".to_owned())),
+        TokenSource::File(path) => {
+            let is_named = environment::has_token_file();
+            (path.display().to_string(), is_named.then(|| "unset SECRETSD_TOKEN_FILE".to_owned()))
+        }
+    };
+    if let Err(error) = setup.paths.token.read() {
+        return report.fault(check, error.to_string(), "no command works with it", other);
+    }
+    let why = "every command is refused; the vault's owner makes another: secretctl token create";
+    match service {
+        Service::Stranger => {
+            let what = format!("the access token in {from} is unknown here or was revoked");
+            report.fault(check, what, why, other);
+        }
+        Service::Declined(body) => match body.kind {
+            ErrorType::ExpiredTokenError => {
+                report.fault(check, format!("the access token in {from} has expired"), why, other);
+            }
+            ErrorType::VaultLockedError => {
+                let what = format!("the access token in {from} cannot be checked while the vault is locked");
+                let why = "every command is refused until the vault's owner unlocks it";
+                let fix = "env -u SECRETSD_TOKEN -u SECRETSD_TOKEN_FILE secretctl unlock";
+                report.warning(check, what, why, Some(fix.to_owned()));
+            }
+            _ => declined(report, &body.detail),
+        },
+        _ => {
+            report.ok(check, format!("there is an access token in {from}, with the rights it was made with"))
+        }
+    }
+}
+
+fn declined(report: &mut Report, detail: &str) {
+    report.warning("token", detail, "commands are refused until that has changed", None);
+}
+
 fn token(report: &mut Report, setup: &Setup, service: &Service) {
     let check = "token";
+    if let Service::Declined(body) = service {
+        return declined(report, &body.detail);
+    }
     let TokenSource::File(path) = &setup.paths.token else {
-        if matches!(service, Service::Stranger) {
+        let is_none = setup.paths.token.read().is_err();
+        if is_none || matches!(service, Service::Stranger) {
             let why = "it is new at each start of the daemon, so that every command is refused";
             let fix = Some("unset SECRETSD_TOKEN".to_owned());
             report.fault(check, "the token in SECRETSD_TOKEN is not this daemon's", why, fix);
@@ -108,7 +176,7 @@ fn token(report: &mut Report, setup: &Setup, service: &Service) {
         return;
     }
     if !exists && runs && !matches!(service, Service::Foreign(_)) {
-        let what = format!("secretsd runs, and there is no token file {shown}");
+        let what = format!("secretsd runs, and there is no token file {}", token::shown(path));
         report.fault(check, what, "no command can prove that it may ask", setup.restart());
     } else if exists && !runs && setup.daemon.is_none() {
         let what = format!("{shown} is left from a daemon that is gone");

@@ -13,6 +13,7 @@ use crate::environment;
 
 pub(super) const SOCKET: &str = "secretsd.socket";
 pub(super) const SERVICE: &str = "secretsd.service";
+const CREDENTIALS: &str = "secretsd-credentials.socket";
 
 /// The first file of this name, which is the one that counts.
 pub(super) fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
@@ -22,6 +23,9 @@ pub(super) fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
 pub(super) fn check(report: &mut Report, setup: &Setup) {
     capabilities(report);
     let dirs = &setup.unit_dirs;
+    if dirs.is_empty() {
+        return report.ok("units", "no systemd would read units; secretctl starts the daemon itself");
+    }
     let (service, socket) = (find(dirs, SERVICE), find(dirs, SOCKET));
     if service.is_none() && socket.is_none() {
         return report.ok("units", "no units are installed; secretctl starts the daemon itself");
@@ -37,6 +41,10 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
         );
     }
     let before = report.len();
+    if find(dirs, CREDENTIALS).is_none() {
+        let why = "a unit that loads a secret fails to start while the daemon does not run";
+        report.warning("units", format!("{CREDENTIALS} is missing"), why, Some("make install".to_owned()));
+    }
     if let Some(service) = service {
         program(report, setup, &service);
     }

@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,38 @@ const STEP: Duration = Duration::from_secs(1);
 /// Takes the line away: to its beginning, then all of it.
 const ERASE: &str = "\r\x1b[K";
 
+/// The one line of the terminal, shared with the threads that write it.
+static LINE: Mutex<Line> = Mutex::new(Line { is_taken: false, is_shown: false, is_hidden: false });
+
+#[derive(Debug)]
+struct Line {
+    /// Whether something is waited for already; what is waited for meanwhile is a part of it.
+    is_taken: bool,
+    /// Whether the line is on the terminal.
+    is_shown: bool,
+    /// Whether somebody else has the terminal.
+    is_hidden: bool,
+}
+
+impl Line {
+    fn lock() -> MutexGuard<'static, Self> {
+        LINE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&mut self, text: &str) {
+        if !self.is_hidden {
+            show(text);
+            self.is_shown = true;
+        }
+    }
+
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            show(ERASE);
+        }
+    }
+}
+
 /// Shows what is waited for until dropped, if that takes a while.
 #[derive(Debug)]
 pub(crate) struct Waiting(Option<(Sender<()>, JoinHandle<()>)>);
@@ -26,12 +59,15 @@ pub(crate) struct Waiting(Option<(Sender<()>, JoinHandle<()>)>);
 impl Waiting {
     /// From now on this is waited for.
     pub(crate) fn start(note: &'static str) -> Self {
-        if !io::stderr().is_terminal() {
+        if !io::stderr().is_terminal() || std::mem::replace(&mut Line::lock().is_taken, true) {
             return Self(None);
         }
         let (end, ended) = mpsc::channel();
         let is_plain = environment::no_colour();
         let watcher = thread::Builder::new().spawn(move || watch(note, is_plain, &ended));
+        if watcher.is_err() {
+            Line::lock().is_taken = false;
+        }
         Self(watcher.ok().map(|watcher| (end, watcher)))
     }
 }
@@ -42,7 +78,33 @@ impl Drop for Waiting {
         drop(end);
         // The line is gone before anything else is written.
         let _ = watcher.join();
+        Line::lock().is_taken = false;
     }
+}
+
+/// Keeps the line away until dropped, because somebody is asked something.
+#[derive(Debug)]
+pub(crate) struct Hidden(());
+
+impl Hidden {
+    /// From now on.
+    pub(crate) fn start() -> Self {
+        let mut line = Line::lock();
+        line.erase();
+        line.is_hidden = true;
+        Self(())
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        Line::lock().is_hidden = false;
+    }
+}
+
+/// Takes the line away before something else is written.
+pub(super) fn make_room() {
+    Line::lock().erase();
 }
 
 fn watch(note: &str, is_plain: bool, ended: &Receiver<()>) {
@@ -55,9 +117,9 @@ fn watch(note: &str, is_plain: bool, ended: &Receiver<()>) {
         return say(note);
     }
     loop {
-        show(&line(note, start.elapsed()));
+        Line::lock().show(&line(note, start.elapsed()));
         if !matches!(ended.recv_timeout(STEP), Err(RecvTimeoutError::Timeout)) {
-            return show(ERASE);
+            return Line::lock().erase();
         }
     }
 }

@@ -20,8 +20,13 @@ use super::slots::{self, NewSlot};
 use super::{Error, Key, Vault};
 
 impl Vault {
-    /// State, limits and counts; of secrets, those that the caller sees. Any scope.
-    pub(crate) fn status(&self, caller: &Caller) -> VaultStatus {
+    /// State, limits and counts; of secrets, those that the caller sees. Any scope, but a token that is still good.
+    pub(crate) fn status(&self, caller: &Caller) -> Result<VaultStatus, Error> {
+        self.check_token(caller, AuditAction::Access)?;
+        Ok(self.describe(caller))
+    }
+
+    pub(super) fn describe(&self, caller: &Caller) -> VaultStatus {
         let published = self.shared.read();
         let view = published.view().ok();
         VaultStatus {
@@ -98,14 +103,14 @@ impl Vault {
         let data = self.derivations.delay_if_wrong(opened).await?;
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
             .await?;
-        Ok(self.status(caller))
+        Ok(self.describe(caller))
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
-        Ok(self.status(caller))
+        Ok(self.describe(caller))
     }
 
     /// The same if the vault is open or about to be opened, for what may happen often. Returns whether memory is not empty
@@ -138,7 +143,7 @@ impl Vault {
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
         self.check_whole(caller, AuditAction::KeyList)?;
-        self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
+        self.read(caller, |reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
     /// Adds a key slot for this key, or for a fresh recovery key. Scope `admin`.

@@ -53,6 +53,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::triggers::Triggers;
+pub(crate) use access::Unidentified;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;

@@ -93,4 +93,11 @@ fn the_output_replaces_neither_the_template_nor_what_is_no_file() {
     env.ctl(["inject", "-i", input, "-o", env.path("run").to_str().unwrap()]).expect(1);
     env.ctl(["inject", "-i", input, "-o", "none/out"]).expect(1);
     assert_eq!(fs::read(input).unwrap(), b"{{ secret:A }}");
+    // As /dev/stdout is one, for which all programs of the machine would find a file with a value.
+    let link = env.path("link");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
+    let output = env.ctl(["inject", "-i", input, "-o", link.to_str().unwrap()]).run();
+    output.assert_code(1);
+    assert!(output.err().contains("symbolic link"), "{}", output.err());
+    assert!(link.is_symlink());
 }

@@ -26,6 +26,9 @@ fn status(program: &Path, dir: &Path) -> Output {
         .arg(dir.join("s.sock"))
         .env("SECRETSD_STATE_DIR", dir.join("state"))
         .env("SECRETSD_TOKEN", "canary")
+        // As within a shell that `run` has started.
+        .env("OPENAI_API_KEY", "canary")
+        .env("XDG_TESTED", "kept")
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -41,6 +44,7 @@ fn a_daemon_that_ends_at_once_is_reported_with_its_log() {
     let log = fs::read_to_string(dir.path().join("state/secretsd.log")).unwrap();
     assert!(log.starts_with(&format!("--socket {}\n", dir.path().join("s.sock").display())), "{log}");
     assert!(!log.contains("canary"));
+    assert!(log.contains("XDG_TESTED=kept") && log.contains("PATH="), "{log}");
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use secretsd_tests::Env;
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::harness;
 use secretsd_tests::process::{self, DEADLINE};
 use serde_json::json;
 
@@ -83,6 +86,36 @@ fn it_is_gone_whatever_ends_the_command() {
         assert!(!path.exists(), "{signal:?}");
     }
     assert_empty(&env);
+}
+
+/// Who asks us to end while the file is being written gets a command that was asked, and no file that stays.
+#[test]
+fn a_signal_before_the_command_starts_leaves_no_file() {
+    let test = "a_signal_before_the_command_starts_leaves_no_file";
+    if let Some(why) = harness::no_strace() {
+        return harness::skip(test, why);
+    }
+    let env = stored();
+    let log = env.path("home/strace");
+    let slowly = ["-e", "trace=fchmod", "-e", "inject=fchmod:delay_exit=1000000"];
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let words = harness::strace(log.to_str().unwrap(), &slowly);
+        let mut command = env.command(words[0]);
+        command.args(&words[1..]).arg(env.programs().client);
+        let mut child = command.args(["run", "--file", "KEY", "--", "sleep", "600"]).spawn().unwrap();
+        let end = Instant::now() + DEADLINE;
+        let is_there = || {
+            let runs = fs::read_dir(env.runtime_dir().join("run")).into_iter().flatten().flatten();
+            runs.map(|run| run.path().join("KEY")).any(|file| file.exists())
+        };
+        while !is_there() {
+            assert!(Instant::now() < end, "there is no file");
+            thread::sleep(Duration::from_millis(5));
+        }
+        process::signal(child.id(), signal);
+        assert_eq!(process::wait(&mut child, DEADLINE).code(), Some(128 + signal.as_raw()));
+        assert_empty(&env);
+    }
 }
 
 #[test]

@@ -12,6 +12,15 @@ fn names_lose_their_prefix() {
     assert_eq!(env.ctl(line).expect(0), "u o unset\n");
 }
 
+/// A name beside --all would not be looked at, and its absence not told.
+#[test]
+fn all_does_not_go_with_names() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "canary");
+    env.ctl(["run", "--all", "-s", "NOPE", "--", "true"]).expect(2);
+    assert_eq!(env.ctl(["run", "--all", "--file", "A", "--", "sh", "-c", "cat $A"]).expect(0), "canary");
+}
+
 #[test]
 fn all_problems_are_named_at_once_before_a_value_leaves() {
     let env = Env::unlocked(programs!());

@@ -30,6 +30,7 @@ pub fn install(lab: &Lab) {
     lab.copy(programs.daemon.as_ref(), &format!("{SOURCE}/programs/secretsd"), 0o755);
     lab.copy(programs.client.as_ref(), &format!("{SOURCE}/programs/secretctl"), 0o755);
     lab.copy(&repository().join("install.sh"), &format!("{SOURCE}/install.sh"), 0o755);
+    lab.copy(&repository().join("daemon/secretsd.1"), &format!("{SOURCE}/daemon/secretsd.1"), 0o644);
     for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
         let unit = unit.unwrap();
         let name = unit.file_name().into_string().unwrap();

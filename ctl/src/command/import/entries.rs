@@ -78,6 +78,11 @@ fn fault(place: Place, reason: impl Into<String>) -> Fault {
 }
 
 fn from_dotenv(text: &str) -> (Vec<Pair>, Vec<Fault>) {
+    // All of it would be one line, and what follows the first name its value.
+    if !text.contains('\n') && text.trim_end().contains('\r') {
+        let reason = "the lines end with a carriage return alone; convert them first: tr '\\r' '\\n'";
+        return (Vec::new(), vec![fault(Place::Line(1), reason)]);
+    }
     let (entries, faults) = dotenv::read(text);
     let pair = |entry: dotenv::Entry| Pair {
         place: Place::Line(entry.line),
@@ -254,6 +259,16 @@ mod tests {
         assert_eq!(faults[0].reason, "one JSON object is expected, of names with strings");
         let (_, faults) = read(b"A=x\nB=\xff", None);
         assert_eq!(faults, [fault(Place::Line(2), "this is not UTF-8 text")]);
+    }
+
+    #[test]
+    fn lines_that_end_with_a_carriage_return_alone_are_not_taken_for_one() {
+        for text in ["A=x\rB=y", "A=x\rB=y\r", "# c\rA=x\r"] {
+            assert_eq!(told(text).len(), 1, "{text:?}");
+        }
+        for text in ["A=x\r", "A=x\r\nB=y\r\n", "A='x\ry'\n"] {
+            assert_eq!(told(text), [""; 0], "{text:?}");
+        }
     }
 
     #[test]

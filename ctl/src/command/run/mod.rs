@@ -56,31 +56,38 @@ pub(crate) fn run(
     if args.mask {
         tell_what_is_not_masked(&variables);
     }
-    let files = if variables.iter().any(|variable| variable.as_file) {
-        Some(files(session.paths().socket.parent())?)
+    let has_files = variables.iter().any(|variable| variable.as_file);
+    // From here on a signal is for the command: what would end us could leave a file behind.
+    let supervisor = if has_files || args.mask {
+        terminal::leave_signals();
+        Some(Supervisor::new().map_err(|error| not_run(&error))?)
     } else {
         None
     };
+    let files = if has_files { Some(files(session.paths().socket.parent())?) } else { None };
     drop(session);
     let mut command =
         if args.mask && take_over() { pty::on_its_terminal(program) } else { Command::new(program) };
     command.args(arguments);
     hand_over(&mut command, variables, files.as_ref(), args.clean_env)?;
-    if files.is_none() && !args.mask {
+    let Some(supervisor) = supervisor else {
         return Err(start::become_it(command, inherited_umask, path_is_secret));
-    }
+    };
     hardening::relax(inherited_umask);
-    terminal::leave_signals();
     let outcome = match forms {
-        Some(forms) => masked(command, forms),
-        None => beside(command),
+        Some(forms) => masked(&supervisor, command, forms),
+        None => beside(&supervisor, command),
     };
     // Said after the files are gone.
     drop(files);
     outcome.map_err(|error| match error {
         Error::Start(program, error) => start::not_started(&program, &error, path_is_secret),
-        Error::System(error) => Failure::new(Exit::RunFailed, format!("cannot run a command: {error}")),
+        Error::System(error) => not_run(&error),
     })
+}
+
+fn not_run(error: &io::Error) -> Failure {
+    Failure::new(Exit::RunFailed, format!("cannot run a command: {error}"))
 }
 
 /// Becomes the command when the terminal's foreground is ours. Returns only if that fails.
@@ -156,9 +163,8 @@ fn hand_over(
 }
 
 /// Runs the command beside us, with our terminal and our streams.
-fn beside(mut command: Command) -> Result<u8, Error> {
-    let supervisor = Supervisor::new()?;
-    let watched = start(&supervisor, &mut command, Place::Beside)?;
+fn beside(supervisor: &Supervisor, mut command: Command) -> Result<u8, Error> {
+    let watched = start(supervisor, &mut command, Place::Beside)?;
     drop(command);
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
 }
@@ -168,13 +174,12 @@ fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result
 }
 
 /// Runs the command with its output through the masker.
-fn masked(mut command: Command, forms: Forms) -> Result<u8, Error> {
-    let supervisor = Supervisor::new()?;
+fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<u8, Error> {
     let mut streams = Streams::connect(&mut command)?;
     let mut terminal = streams.terminal()?;
     let (count, end) = streams.flow(forms, &supervisor.reporter())?;
     let place = if take_over() { Place::Elsewhere } else { Place::Beside };
-    let watched = start(&supervisor, &mut command, place)?;
+    let watched = start(supervisor, &mut command, place)?;
     // With it go our copies of the command's ends.
     drop(command);
     terminal.take();

@@ -1,17 +1,16 @@
 //! Which secrets a run gets, and under which names: settled before anything starts, and all that is wrong with it is
 //! said at once. It knows no process.
 
-use hyper::Method;
-use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest, RevealedSecret};
+use secrets_proto::reveal::{Remark, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{SecretName, SecretValue, Selector};
 use uuid::Uuid;
 
 use crate::call::Call;
 use crate::cli::RunArgs;
-use crate::failure::{Exit, Failure};
-use crate::lookup;
+use crate::failure::Failure;
 use crate::session::Session;
+use crate::{handover, lookup};
 
 /// A secret on its way to a program.
 #[derive(Debug)]
@@ -36,22 +35,14 @@ pub(super) struct Selection {
 impl Selection {
     /// As the command line says. What is wrong with it is kept, to be told with what else is.
     pub(super) fn parse(args: &RunArgs) -> Result<Self, Failure> {
-        if args.selectors.iter().chain(&args.files).any(String::is_empty) {
-            return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
-        }
+        handover::refuse_empty(args.selectors.iter().chain(&args.files))?;
         let mut problems = Vec::new();
-        let mut parse = |texts: &[String], what: &str| {
-            let mut selectors = Vec::new();
-            for (index, text) in texts.iter().enumerate() {
-                match Selector::parse(text) {
-                    Ok(selector) => selectors.push(selector),
-                    Err(invalid) => problems.push(format!("{what} {}: {invalid}", index + 1)),
-                }
-            }
-            selectors
+        let mut all = if args.all {
+            vec![Selector::parse("*")?]
+        } else {
+            handover::parse(&args.selectors, "selector", &mut problems)
         };
-        let mut all = if args.all { vec![Selector::parse("*")?] } else { parse(&args.selectors, "selector") };
-        let files = parse(&args.files, "file");
+        let files = handover::parse(&args.files, "file", &mut problems);
         all.extend(files.iter().cloned());
         let prefix =
             args.prefix_strip.as_deref().map(SecretName::parse).transpose().unwrap_or_else(|invalid| {
@@ -72,15 +63,8 @@ impl Selection {
         if self.prefix.is_some() || !self.problems.is_empty() {
             self.look_ahead(session)?;
         }
-        let request = RevealRequest {
-            secrets: self.all.clone(),
-            purpose: Purpose::parse("run")?,
-            command,
-            reason: reason.map(Remark::parse).transpose()?,
-        };
-        let reply: RevealReply = session
-            .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
-            .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
+        let request = handover::request(self.all.clone(), "run", reason)?;
+        let reply = handover::reveal(session, &RevealRequest { command, ..request })?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
@@ -122,10 +106,7 @@ impl Selection {
     }
 
     fn settle(&self) -> Result<(), Failure> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::new(Exit::Invalid, self.problems.join("; ")))
+        handover::settle(&self.problems)
     }
 
     /// The variables' names, in order; what is wrong with them is added to the problems.
@@ -160,13 +141,14 @@ fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool {
     match selector {
         Selector::Id(wanted) => *wanted == id,
         Selector::Name(wanted) => wanted == name,
-        Selector::Glob(glob) => fast_glob::glob_match(glob.as_str(), name.as_str()),
+        Selector::Glob(glob) => glob.matches(name),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     fn args(selectors: &[&str]) -> RunArgs {
         RunArgs {

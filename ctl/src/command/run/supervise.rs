@@ -110,7 +110,17 @@ impl Supervisor {
 
     /// Starts the command.
     pub(super) fn start(&self, command: &mut Command, place: Place) -> io::Result<Watched> {
+        let early: Vec<Event> = self.events.try_iter().collect();
         let child = command.spawn()?;
+        for event in early {
+            // The terminal could not send it to a command that there was not yet.
+            let _ = self.sender.send(match event {
+                Event::Signal { number, .. } if number != SIGWINCH => {
+                    Event::Signal { number, is_from_kernel: false }
+                }
+                other => other,
+            });
+        }
         let gone = || io::Error::other("the command has no process id");
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
         // Not reaped before the thread below does it, so that this is the process.
