@@ -30,7 +30,7 @@ case $prefix in
     ;;
 esac
 
-# Every file that is installed; completions and manual pages are made by the built client.
+# Every file that is installed; completions and the client's manual pages are made by the built client.
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
@@ -43,6 +43,7 @@ files() {
     echo "$bash"
     echo "$zsh"
     echo "$fish"
+    echo "$man/secretsd.1"
     for page in "$destdir$man"/secretctl.1 "$destdir$man"/secretctl-*.1; do echo "${page#"$destdir"}"; done
 }
 
@@ -83,8 +84,15 @@ do_install() {
     generate "$bash" completions bash
     generate "$zsh" completions zsh
     generate "$fish" completions fish
+    place "$here/daemon/secretsd.1" "$man/secretsd.1" 0644
     if "$programs/secretctl" man --dir "$work/man" >/dev/null 2>&1; then
         for page in "$work"/man/*; do place "$page" "$man/${page##*/}" 0644; done
+    fi
+    if [ -z "$destdir" ]; then
+        case :${PATH:-}: in
+        *":$prefix/bin:"*) echo "installed below $prefix; begin with: secretctl init" ;;
+        *) echo "installed below $prefix; $prefix/bin is not in PATH yet" ;;
+        esac
     fi
     runs_manager || return 0
 

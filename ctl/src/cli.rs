@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[cfg(test)]
 mod examples;
+mod groups;
 mod handing;
 mod keeping;
 mod shell;
 
+pub(crate) use groups::command;
 pub(crate) use handing::*;
 pub(crate) use keeping::*;
 pub(crate) use shell::*;

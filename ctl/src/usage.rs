@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::Cli;
+use crate::cli::{self, Cli};
 
 /// A command line that leads to no command.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    Cli::try_parse_from(words).map_err(|error| {
+    let matches = cli::command().try_get_matches_from(words);
+    matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)).map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
             return Stop::Answer(error.to_string());

@@ -72,6 +72,14 @@ impl Denial {
         Self { caller: caller.for_audit(), event, time, until: time, count: 1, dropped: 0 }
     }
 
+    /// The same without what tells it from others of its token: which process asked, and the request's own words.
+    pub(crate) fn in_general(self) -> Self {
+        let Self { caller: AuditCaller { uid, token, .. }, event: Event { action, refusal, .. }, .. } = self;
+        let caller = AuditCaller { uid, pid: 0, comm: None, exe: None, unit: None, token };
+        let event = Event { refusal, ..Event::done(action, Vec::new()) };
+        Self { caller, event, ..self }
+    }
+
     /// The plaintext of its entry; `None` if it does not encode.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let Self { caller, event, time, until, count, dropped } = self.clone();

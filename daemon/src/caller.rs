@@ -19,6 +19,15 @@ pub(crate) struct Peer {
     pub(crate) pid: i32,
 }
 
+/// Among whom is divided what there is little of: a token's holders are one, however many processes they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// A process that has shown no access token.
+    Process(i32),
+    /// Whoever holds this access token.
+    Token(Uuid),
+}
+
 /// A set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scopes(u8);
@@ -132,6 +141,11 @@ impl Caller {
         self.clone()
     }
 
+    /// Whose share of what there is little of it uses.
+    pub(crate) fn asker(&self) -> Asker {
+        self.grant().map_or(Asker::Process(self.peer.pid), |grant| Asker::Token(grant.id))
+    }
+
     /// The access token it holds, if any.
     pub(crate) fn grant(&self) -> Option<&Grant> {
         match &self.holder {
@@ -152,7 +166,7 @@ impl Caller {
 
     /// Whether a secret of this name exists as far as this caller can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
-        let covers = |glob: &Glob| fast_glob::glob_match(glob.as_str(), name.as_str());
+        let covers = |glob: &Glob| glob.matches(name);
         match &self.holder {
             Holder::Master(_) => true,
             Holder::Token(grant) => grant.names.as_ref().is_none_or(|globs| globs.iter().any(covers)),

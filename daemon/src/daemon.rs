@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -18,8 +19,9 @@ use crate::credentials::{Credentials, Policy};
 use crate::listener::{self, Bound, Handed, Listener};
 use crate::relaunch::{Answers, Handover, Socket, Unwritten};
 use crate::server::{self, End, Server};
+use crate::triggers::Triggers;
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
-use crate::{auth, process};
+use crate::{auth, logind, process};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let lock = signal(SignalKind::user_defined1())?;
     let settings = vault_settings(&config);
+    let triggers = Arc::clone(&settings.triggers);
     let (before, vault, refused, answers) = match handover {
         Some(Handover { api, credentials, lock, unwritten, refused, answers }) => {
             let vault = Vault::resume(settings, lock, &unwritten.read())?;
@@ -130,6 +133,8 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         None => (None, None),
     };
 
+    let watch = logind::Watch { bus: config.system_bus.clone(), wanted: config.lock_on, uid };
+    tokio::spawn(logind::watch(watch, vault.clone(), triggers));
     // A relaunch was a lock, and must stay one.
     if !resumed {
         unlock_at_start(&vault, &config).await;
@@ -249,6 +254,7 @@ fn vault_settings(config: &Config) -> Settings {
         idle_lock: config.auto_lock.idle,
         max_lock: config.auto_lock.max,
         lock_is_final: true,
+        triggers: Arc::new(Triggers::new(config.lock_on.suspend, config.lock_on.session_lock)),
         keys: KeySources { credential: config.credential.clone(), providers: config.key_providers.clone() },
     }
 }

@@ -14,7 +14,14 @@
 //! listener → credentials → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer` and `caller` are leaves.
+//! and `logind`, which hears from the system when the vault is to be locked:
+//!
+//! ```text
+//! logind → vault
+//! ```
+//!
+//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer`, `triggers` and `caller` are
+//! leaves.
 
 mod audit;
 mod auth;
@@ -29,6 +36,7 @@ mod files;
 pub mod fuzzing;
 mod handler;
 mod listener;
+mod logind;
 mod memory;
 mod peer;
 mod process;
@@ -36,6 +44,7 @@ mod relaunch;
 mod router;
 mod server;
 mod store;
+mod triggers;
 mod vault;
 
 use std::io::{self, Write};

@@ -17,7 +17,6 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::process;
 
@@ -129,9 +128,8 @@ fn is_alive(pidfd: &OwnedFd) -> bool {
 
 /// The time since boot, in the units of a process's start.
 fn now() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let (seconds, rest) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
-    seconds.unwrap_or(0) * TICKS_PER_SECOND + rest.unwrap_or(0) / (1_000_000_000 / TICKS_PER_SECOND)
+    let now = process::since_boot();
+    now.as_secs() * TICKS_PER_SECOND + u64::from(now.subsec_nanos()) / (1_000_000_000 / TICKS_PER_SECOND)
 }
 
 /// When a process started, from its `/proc/PID/stat`. Its name, in parentheses, may hold anything.

@@ -3,7 +3,7 @@
 //!
 //! Beside `memory` the one module of this crate with `unsafe` code: closing and adopting inherited descriptors has no
 //! safe form, and is sound only at the start, before anything in the process owns them. Asking a socket for its peer's
-//! pidfd has no safe form yet.
+//! pidfd has no safe form yet, and the one for the time since boot does not work under valgrind.
 #![allow(
     unsafe_code,
     reason = "descriptors from before this image or from the kernel, and a signal's disposition; each block says why"
@@ -11,6 +11,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -128,6 +129,16 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: the kernel has just made this descriptor, close-on-exec, for this call alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How long ago the system was started, its sleep included; zero if it does not tell. By the C library, since rustix finds
+/// the kernel's own clock in a way that valgrind does not know.
+pub(crate) fn since_boot() -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec`, which lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let (seconds, rest) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), rest.unwrap_or(0))
 }
 
 /// Ignores the signal that asks to lock, also in the image that comes next, until that handles it.

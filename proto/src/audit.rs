@@ -43,7 +43,8 @@ pub struct AuditEntry {
     /// What for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Purpose>,
-    /// The program that gets the values, or the unit that may load them.
+    /// The program that gets the values, or the unit that may load them. A token that is bound to names is not told this
+    /// or the reason: either could name other secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Remark>,
     /// Why.

@@ -25,6 +25,7 @@ pub mod audit;
 pub mod credential;
 pub mod error;
 pub mod invalid;
+mod matching;
 pub mod name;
 pub mod provider;
 pub mod reveal;

@@ -228,7 +228,7 @@ pub struct TokenInfo {
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
-    /// How many requests a minute it may make; null is any number.
+    /// How many requests a minute it may make, those of the tokens included that it has made; null is any number.
     pub rate_per_minute: Option<u64>,
 }
 

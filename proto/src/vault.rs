@@ -53,9 +53,49 @@ pub struct AutoLock {
     pub idle_seconds: u64,
     /// After this many seconds since unlock, whatever happens.
     pub max_seconds: u64,
+    /// Before the machine suspends or hibernates, which waits for it.
+    #[serde(default)]
+    pub suspend: Trigger,
+    /// When a session of the user is locked.
+    #[serde(default)]
+    pub session_lock: Trigger,
+    /// What is in the way, if one of the two is unavailable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
     /// When that will be if nothing happens before; only while unlocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locks_at: Option<Timestamp>,
+}
+
+/// Whether something that happens on the machine locks the vault.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// It does.
+    Live,
+    /// The settings say that it does not.
+    Off,
+    /// It should, and the daemon would not hear of it in time.
+    #[default]
+    Unavailable,
+}
+
+/// Why the daemon does not hear of something in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// There is no system bus, or it does not let the daemon in.
+    NoSystemBus,
+    /// Nobody on the bus is logind.
+    NoLogind,
+    /// Logind or the bus has not answered yet.
+    NoAnswer,
+    /// Logind or the bus has refused.
+    Refused,
+    /// The machine is about to suspend; from the resume on it is as before.
+    Suspending,
 }
 
 /// Whether keys are kept out of swap.

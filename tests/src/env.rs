@@ -102,6 +102,11 @@ impl Env {
         self.runtime_dir().join("credentials.sock")
     }
 
+    /// Where the daemon looks for the system bus. None is there unless a test makes it.
+    pub fn system_bus(&self) -> PathBuf {
+        self.path("bus")
+    }
+
     /// The programs under test.
     pub fn programs(&self) -> Programs {
         self.programs
@@ -140,6 +145,8 @@ impl Env {
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
+            // What happens on the machine is no part of a test.
+            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.system_bus().display()))
             .current_dir(self.root.path())
             .stdin(Stdio::null());
         command

@@ -43,8 +43,10 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let noctty = OFlags::NOCTTY.bits().cast_signed();
         let slave = || OpenOptions::new().read(true).write(true).custom_flags(noctty).open(&path).unwrap();
-        let mut command: Command = env.command("setsid");
-        command.args(["--ctty", "--wait"]).args(words).env("TERM", "xterm");
+        // Ctrl-C means something, even if whoever started the tests ignores it, as a shell does for what it puts in the
+        // background.
+        let mut command: Command = env.command("env");
+        command.args(["--default-signal", "setsid", "--ctty", "--wait"]).args(words).env("TERM", "xterm");
         // setsid forks only if it leads a group, which it does not, so that the process id is the program's.
         let child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         drop(command);

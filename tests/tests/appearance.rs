@@ -131,7 +131,9 @@ fn status_begins_with_the_state_and_what_to_do_about_it() {
     );
     env.store("A", "v");
     let text = env.ctl(["status"]).expect(0);
-    for line in ["secrets    1", "keys       2", "auto-lock  15 min without use, 8 h after unlock"] {
+    let auto_lock =
+        "auto-lock  15 min without use, 8 h after unlock; not at suspend or session lock: no system bus";
+    for line in ["secrets    1", "keys       2", auto_lock] {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
     let json = env.ctl(["status", "--json"]).expect(0);

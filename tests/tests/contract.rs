@@ -504,6 +504,9 @@ fn the_vault_tells_its_state() {
         (&json!("unlocked"), &json!(1), &json!(2)),
         "{status}"
     );
+    for trigger in ["suspend", "session_lock"] {
+        assert!(["live", "off", "unavailable"].contains(&status["auto_lock"][trigger].as_str().unwrap()));
+    }
     assert!(status["auto_lock"]["idle_seconds"].is_u64() && status["auto_lock"]["locks_at"].is_string());
     let locked = env.request("POST", "/vault/lock").send().expect(200);
     assert_eq!((&locked["state"], locked.get("secrets")), (&json!("locked"), None));

@@ -12,6 +12,7 @@ use secretsd_tests::harness::{skip, soak};
 use secretsd_tests::http::{Answer, raw};
 use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::{Env, programs};
+use serde_json::json;
 
 /// Below what one process may have, so that a few more of its own do not matter.
 const EACH: usize = 125;
@@ -160,4 +161,26 @@ fn each_process_has_its_share_of_connections_and_all_together_have_theirs() {
     wait_for("there is room again", || {
         Answer::parse(&raw(&env.socket(), request, DEADLINE)).is_some_and(|answer| answer.status == 200)
     });
+}
+
+#[test]
+fn large_bodies_that_do_not_come_hold_up_nobody_else() {
+    let env = Env::unlocked(programs!());
+    let token = json!({ "name": "agent", "scopes": ["write"] });
+    let token = env.post("/tokens", &token).expect(201)["token"].as_str().unwrap().to_owned();
+    let begin = |token: &str| {
+        let mut connection = Connection::with_token(&env, token.to_owned());
+        connection.begin("POST", "/user/secrets", 20_000);
+        connection
+    };
+    let owner = env.token();
+    // Of one process by the owner's token, and of a token.
+    let slow: Vec<Connection> =
+        (0..40).map(|_| begin(&owner)).chain((0..40).map(|_| begin(&token))).collect();
+    let start = Instant::now();
+    env.ctl(["set", "LARGE"]).stdin("x".repeat(60_000)).expect(0);
+    // Those that do not come end after 10 s.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop(slow);
+    assert_eq!(env.value("LARGE").len(), 60_000);
 }

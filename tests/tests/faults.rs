@@ -196,6 +196,74 @@ fn a_disk_that_stays_broken_loses_nothing_that_was_answered() {
     }
 }
 
+/// A daemon whose commit of what `ask` asks for has failed on the disk, so that it may be there or not; and a token that
+/// it knew before.
+fn in_doubt(ask: impl Fn(&mut Connection, &Value) -> Answer) -> (Env, String, Connection) {
+    for nth in 1..20 {
+        let (mut env, key) = new();
+        env.start();
+        env.post("/vault/init", &key).expect(201);
+        env.store("A", "x");
+        let made = env.post("/tokens", &json!({ "name": "agent", "scopes": ["list"] })).expect(201);
+        assert!(env.stop().success());
+        let command = faulty(&env, "fsync,fdatasync", "EIO", &nth.to_string());
+        env.start_as(command);
+        let mut connection = Connection::open(&env);
+        soon("unlock", || connection.ask("POST", "/vault/unlock", Some(&key)));
+        let answer = ask(&mut connection, &made);
+        if answer.status == 500 {
+            answer.expect_error(500, "storage_error");
+            return (env, made["token"].as_str().unwrap().to_owned(), connection);
+        }
+        assert!(answer.status < 300, "{}", answer.text());
+    }
+    panic!("no commit has failed");
+}
+
+#[test]
+fn whatever_reads_the_file_first_after_a_failed_commit_tells_everybody_what_is_in_it() {
+    if let Some(reason) = no_strace() {
+        return skip("a commit that fails", reason);
+    }
+    for path in ["/audit", "/vault/keys"] {
+        let (env, agent, mut connection) = in_doubt(|connection, made| {
+            connection.ask("DELETE", &format!("/tokens/{}", made["id"].as_str().unwrap()), None)
+        });
+        connection.ask("GET", path, None).expect(200);
+        // The file has the revocation: its log was written, and only then not made durable.
+        assert_eq!(connection.ask("GET", "/tokens", None).expect(200)["tokens"], json!([]), "{path}");
+        let answer = env.anonymous("GET", "/user/secrets").bearer(&agent).send();
+        answer.expect_error(401, "authentication_error");
+        assert_calm(&env);
+    }
+}
+
+#[test]
+fn what_was_not_committed_is_not_listed_while_the_file_cannot_be_read() {
+    if let Some(reason) = no_strace() {
+        return skip("a commit that fails", reason);
+    }
+    let (env, agent, mut connection) = in_doubt(|connection, _| {
+        connection.ask("POST", "/user/secrets", Some(&json!({ "name": "B", "value": "x" })))
+    });
+    let file = env.data_dir().join("vault.db");
+    let aside = env.data_dir().join("aside");
+    fs::rename(&file, &aside).unwrap();
+    let refused = connection.ask("POST", "/vault/verify", Some(&json!({})));
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    let listed = connection.ask("GET", "/user/secrets", None).expect(200);
+    assert_eq!(listed["total"], 1, "{listed}");
+    env.anonymous("GET", "/user/secrets").bearer(&agent).send().expect(200);
+    fs::rename(&aside, &file).unwrap();
+    soon("verify", || connection.ask("POST", "/vault/verify", Some(&json!({}))));
+    // Now it is known.
+    let listed = connection.ask("GET", "/user/secrets", None).expect(200);
+    let names: Vec<&str> =
+        listed["secrets"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
+    assert_eq!(names, ["A", "B"]);
+    assert_calm(&env);
+}
+
 #[test]
 fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
     if let Some(reason) = no_strace() {
@@ -376,17 +444,40 @@ fn a_read_only_disk_ends_the_start_with_a_reason() {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-/// Takes all of the daemon's descriptors: more connections than it has, each with a byte on it. What is too much for it
-/// waits in the socket's queue.
+/// Takes all of the daemon's descriptors: it has fewer than it counted on when it started. What is too much for it waits in
+/// the socket's queue.
 fn starve(env: &Env) -> Vec<UnixStream> {
+    let limit = ["--pid", &env.pid().to_string(), "--nofile=28:"];
+    assert!(env.command("prlimit").args(limit).status().unwrap().success());
+    let idle = crowd(env);
+    wait_until("the descriptors run out", || env.log().contains("Too many open files"));
+    idle
+}
+
+/// More connections than a daemon with 64 descriptors may have, each with a byte on it.
+fn crowd(env: &Env) -> Vec<UnixStream> {
     let connect = |_| {
         let mut stream = UnixStream::connect(env.socket()).unwrap();
         stream.write_all(b"G").unwrap();
         stream
     };
-    let idle = (0..80).map(connect).collect();
-    wait_until("the descriptors run out", || env.log().contains("Too many open files"));
-    idle
+    (0..80).map(connect).collect()
+}
+
+#[test]
+fn a_crowd_leaves_the_vault_its_descriptors() {
+    let (mut env, key) = new();
+    let command = behind(&env, &["prlimit", "--nofile=64:64"]);
+    env.start_as(command);
+    env.post("/vault/init", &key).expect(201);
+    let mut connection = Connection::open(&env);
+    assert_eq!(connection.ask("GET", "/vault", None).status, 200);
+    let _crowd = crowd(&env);
+    // It takes files of its own.
+    for _ in 0..10 {
+        assert_eq!(connection.ask("GET", "/vault/backup", None).status, 200);
+    }
+    assert!(!env.log().contains("Too many open files"), "{}", env.log());
 }
 
 #[test]
@@ -411,7 +502,10 @@ fn descriptors_that_run_out_end_nothing() {
     connection.ask("POST", "/vault/lock", None).expect(200);
     drop(idle);
     // Descriptors are free once the daemon has noticed that the connections have ended.
-    wait_until("the daemon answers", || env.get("/vault").status == 200);
+    let health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    wait_until("the daemon answers", || {
+        Answer::parse(&env.raw(health)).is_some_and(|answer| answer.status == 200)
+    });
     assert_eq!(env.state(), "locked");
     let mut connection = Connection::open(&env);
     soon("unlock", || connection.ask("POST", "/vault/unlock", Some(&key)));
@@ -424,17 +518,13 @@ fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_f
     let (mut env, key) = new();
     let command = behind(&env, &["prlimit", "--nofile=64:64"]);
     env.start_as(command);
-    env.post("/vault/init", &key).expect(201);
-    env.request("POST", "/vault/lock").send().expect(200);
-    // After a wrong key the vault's file stays open, so that the key's file is the first that cannot be opened.
-    let wrong = json!({ "key_file": env.private_file("wrong", [0x4c; 32]) });
-    env.post("/vault/unlock", &wrong).expect_error(403, "wrong_key_error");
     let mut connection = Connection::open(&env);
     assert_eq!(connection.ask("GET", "/vault", None).status, 200);
     let idle = starve(&env);
-    connection.ask("POST", "/vault/unlock", Some(&key)).expect_error(500, "storage_error");
+    // Before there is a vault, the key's file is the first that cannot be opened.
+    connection.ask("POST", "/vault/init", Some(&key)).expect_error(500, "storage_error");
     drop(idle);
-    wait_until("the vault opens again", || connection.ask("POST", "/vault/unlock", Some(&key)).status == 200);
+    wait_until("the vault is made", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
 }
 
 #[track_caller]

@@ -4,13 +4,14 @@
 use secretsd_tests::source::{Source, repository, sources};
 
 /// The pipeline, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 10] = [
+const STAGES: [(&str, u8); 11] = [
     ("listener", 0),
     ("server", 1),
     ("credentials", 1),
     ("auth", 2),
     ("router", 3),
     ("handler", 4),
+    ("logind", 4),
     ("vault", 5),
     ("audit", 6),
     ("crypto", 6),
@@ -18,10 +19,14 @@ const STAGES: [(&str, u8); 10] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 7] = ["caller", "config", "files", "memory", "peer", "process", "relaunch"];
+const LEAVES: [&str; 8] = ["caller", "config", "files", "memory", "peer", "process", "relaunch", "triggers"];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
-const LIFE_CYCLE: [&str; 7] = ["start", "resume", "shutdown", "lock_file", "unwritten", "wiped", "answers"];
+const LIFE_CYCLE: [&str; 8] =
+    ["start", "resume", "shutdown", "lock_file", "unwritten", "wiped", "opened", "answers"];
+
+/// All that `logind` does with the vault.
+const BY_LOGIND: [&str; 2] = ["lock_if_open", "opened"];
 
 /// What `auth` asks before there is a caller, to get one.
 const BEFORE_THE_CALLER: &str = "identify";
@@ -224,6 +229,23 @@ fn callers_are_made_in_few_places(sources: &[Source]) -> Findings {
             in_module(&[module, "caller", "fuzzing"]),
             "a caller's rights come from what it has shown",
         ));
+    }
+    findings
+}
+
+/// What arrives on the bus can lock the vault, and do nothing else with it.
+fn logind_can_only_lock(sources: &[Source]) -> Findings {
+    let mut findings = only_in(sources, "zbus", in_module(&["logind"]), "only logind knows D-Bus");
+    for source in sources.iter().filter(|source| source.module() == "logind") {
+        for at in source.places("vault") {
+            let rest = &source.code[at + "vault".len()..];
+            let Some(called) = rest.strip_prefix('.') else { continue };
+            let name = called.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+            if !BY_LOGIND.contains(&name) && name != "clone" {
+                let what = format!("`vault.{name}`: what logind says can lock and nothing else");
+                findings.push(finding(source, source.line_at(at), &what));
+            }
+        }
     }
     findings
 }
@@ -555,6 +577,16 @@ fn only_auth_and_credentials_make_callers_of_peers() {
     assert_found(check, "daemon/src/router/mod.rs", "let caller = Caller::owner(peer);");
     assert_found(check, "daemon/src/server/mod.rs", "Caller::unit(peer, &process, None)");
     assert_clean(check, "daemon/src/credentials/mod.rs", "Caller::unit(peer, &process, None)");
+}
+
+#[test]
+fn what_arrives_on_the_bus_can_only_lock() {
+    assert_none("logind locks and does nothing else", &logind_can_only_lock(&daemon()));
+
+    assert_found(logind_can_only_lock, "daemon/src/logind/mod.rs", "self.vault.unlock(&caller, key)");
+    assert_found(logind_can_only_lock, "daemon/src/server/mod.rs", "use zbus::Connection;");
+    assert_clean(logind_can_only_lock, "daemon/src/logind/mod.rs", "vault.lock_if_open(&caller).await");
+    assert_found(imports_point_right, "daemon/src/logind/mod.rs", "use crate::handler::Locked;");
 }
 
 #[test]

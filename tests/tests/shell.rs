@@ -223,13 +223,20 @@ fn there_is_a_manual_page_for_every_command_and_formatters_find_no_fault() {
     let names: Vec<String> =
         pages.iter().map(|page| page.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let help = env.ctl(["--help"]).expect(0);
-    let (_, commands) = help.split_once("Commands:\n").unwrap();
-    for line in commands.lines().take_while(|line| !line.is_empty()) {
+    // From the first group of commands to the options; a command's line begins with two blanks.
+    let (commands, _) = help.split_once("\nOptions:\n").unwrap();
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert!(commands.len() > 30, "{help}");
+    for line in commands {
         let name = line.split_whitespace().next().unwrap();
         assert!(name == "help" || names.contains(&format!("secretctl-{name}")), "{name} has no page");
     }
     assert!(names.contains(&"secretctl".to_owned()) && names.contains(&"secretctl-key-add".to_owned()));
     assert!(!names.iter().any(|name| name.contains("__")), "{names:?}");
+    // The daemon's page is written by hand.
+    let daemon = env.private_file("secretsd.1", include_str!("../../daemon/secretsd.1"));
+    fs::set_permissions(&daemon, fs::Permissions::from_mode(0o644)).unwrap();
+    pages.push(daemon);
     let formatters: [&[&str]; 3] = [
         &["groff", "-ww", "-man", "-Tutf8"],
         &["man", "--warnings", "-l"],
@@ -279,4 +286,24 @@ fn an_example_of_a_page_keeps_its_lines() {
     ] {
         assert!(text.lines().any(|shown| shown.trim() == line), "{line}: {text}");
     }
+}
+
+#[test]
+fn the_daemons_page_has_its_flags_variables_and_version() {
+    let page = include_str!("../../daemon/secretsd.1").replace("\\-", "-");
+    let (_, help) = process::run(Command::new(programs!().daemon).arg("--help"), b"");
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    let named =
+        words.filter(|word| word.len() > 2 && (word.starts_with("--") || word.starts_with("SECRETSD_")));
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() >= 14, "{help}");
+    for word in named {
+        assert!(page.contains(word), "{word} is not in the page");
+    }
+    let (_, version) = process::run(Command::new(programs!().daemon).arg("--version"), b"");
+    assert!(
+        page.contains(String::from_utf8(version.stdout).unwrap().trim()),
+        "the page is of another version"
+    );
 }

@@ -169,6 +169,8 @@ fn targets_that_need_interpretation_end_the_connection() {
         "/%68ealthz",
         "/api\\v1",
         "/healthz%",
+        "/healthz#x",
+        "/healthz?#/api/v1/vault",
         "*",
     ] {
         assert_eq!(outcome(&env, &get(target, host)), REFUSED, "{target}");

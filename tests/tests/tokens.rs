@@ -72,6 +72,8 @@ fn a_token_is_shown_once_and_described_ever_after() {
     assert_eq!((&info["last_used_at"], &info["rate_per_minute"]), (&Value::Null, &json!(60)));
     // Thirty days unless something else is said.
     assert_ne!(info["expires_at"], Value::Null);
+    // A whole number may be written like this, too.
+    make(&env, json!({ "name": "whole", "scopes": ["list"], "ttl_seconds": 60.0 }));
     let endless = make(&env, json!({ "name": "endless", "scopes": ["list"], "ttl_seconds": null }));
     assert_eq!((&endless["expires_at"], &endless["secrets"]), (&Value::Null, &Value::Null));
 }
@@ -223,11 +225,14 @@ fn a_revoked_token_is_refused_on_an_open_connection_and_in_a_request_under_way()
     under_way.begin("POST", "/user/secrets", body.len());
     let mut reading = Connection::with_token(&env, text(&made));
     reading.begin("GET", "/user/secrets", 2);
+    let mut looking = Connection::with_token(&env, text(&made));
+    looking.begin("GET", "/vault", 2);
     open.ask("GET", "/user/secrets", None).expect(200);
     assert_eq!(env.request("DELETE", &format!("/tokens/{}", id(&made))).send().status, 204);
     open.ask("GET", "/user/secrets", None).expect_error(401, "authentication_error");
     under_way.finish(&body).expect_error(401, "authentication_error");
     reading.finish("{}").expect_error(401, "authentication_error");
+    looking.finish("{}").expect_error(401, "authentication_error");
     assert_eq!(env.get("/user/secrets").expect(200)["total"], 0);
 }
 
@@ -245,6 +250,50 @@ fn a_token_has_a_rate_of_its_own() {
     assert!((1..=20).contains(&wait), "{wait}");
     get(&env, &other, "/user/secrets").expect(200);
     env.get("/user/secrets").expect(200);
+}
+
+#[test]
+fn what_a_token_has_made_shares_its_rate() {
+    let env = Env::unlocked(programs!());
+    let maker = json!({ "name": "maker", "scopes": ["list", "admin"], "rate_per_minute": 4 });
+    let maker = text(&make(&env, maker));
+    let child = |by: &str, name: &str| {
+        let request = json!({ "name": name, "scopes": ["list", "admin"], "rate_per_minute": 4 });
+        text(&send(&env, by, "POST", "/tokens", &request).expect(201))
+    };
+    let first = child(&maker, "first");
+    let second = child(&first, "second");
+    get(&env, &second, "/user/secrets").expect(200);
+    // The maker has asked once, and three times by what it has made.
+    get(&env, &first, "/user/secrets").expect(200);
+    for token in [&second, &first, &maker] {
+        let answer = get(&env, token, "/user/secrets");
+        answer.expect_error(429, "rate_limit_error");
+        assert!(answer.header("retry-after").is_some());
+    }
+}
+
+#[test]
+fn the_log_names_the_token_that_has_expired_or_asks_too_often() {
+    let env = Env::unlocked(programs!());
+    let short = text(&make(&env, json!({ "name": "short", "scopes": ["list"], "ttl_seconds": 1 })));
+    let fast = text(&make(&env, json!({ "name": "fast", "scopes": ["list"], "rate_per_minute": 1 })));
+    get(&env, &fast, "/user/secrets").expect(200);
+    get(&env, &fast, "/user/secrets").expect_error(429, "rate_limit_error");
+    let end = Instant::now() + Duration::from_secs(10);
+    while get(&env, &short, "/user/secrets").status != 401 {
+        assert!(Instant::now() < end, "it does not expire");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let log = env.get("/audit").expect(200);
+    let denied: Vec<(&Value, &Value)> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["outcome"] == "denied")
+        .map(|entry| (&entry["caller"]["token"], &entry["refusal"]))
+        .collect();
+    assert_eq!(denied, [(&json!("fast"), &json!("throttled")), (&json!("short"), &json!("expired_token"))]);
 }
 
 #[test]
@@ -446,11 +495,20 @@ fn the_log_tells_a_bound_token_of_its_own_names_alone() {
     for name in ["AGENT_A", "HIDDEN_A", "AGENT_B"] {
         env.store(name, "x");
     }
-    let all = json!({ "secrets": ["AGENT_A", "HIDDEN_A"], "purpose": "test" });
+    // What others write into the log may name any secret.
+    let all = json!({
+        "secrets": ["AGENT_A", "HIDDEN_A"],
+        "purpose": "test",
+        "command": "deploy HIDDEN_B",
+        "reason": "until HIDDEN_C is there",
+    });
     env.post("/user/secrets/reveal", &all).expect(200);
     env.post("/user/secrets/reveal", &json!({ "secrets": ["HIDDEN_A"], "purpose": "test" })).expect(200);
     let agent = token(&env, "agent", &["admin"], &["AGENT_*"]);
     let log = get(&env, &agent, "/audit").expect(200);
+    assert!(!log.to_string().contains("HIDDEN"), "{log}");
+    let whole = env.get("/audit").expect(200).to_string();
+    assert!(whole.contains("deploy HIDDEN_B") && whole.contains("until HIDDEN_C is there"));
     let seen: Vec<(&str, &Value)> = log["entries"]
         .as_array()
         .unwrap()

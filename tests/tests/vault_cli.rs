@@ -509,6 +509,17 @@ fn restore_vault_asks_for_the_passphrase_on_a_terminal_and_takes_another_directo
 }
 
 #[test]
+fn a_restore_waits_for_a_daemon_that_was_just_told_to_stop() {
+    let (env, keys) = unlocked();
+    env.store("A", LONG);
+    let copy = backup(&env, "home/copy");
+    process::signal(env.pid(), rustix::process::Signal::TERM);
+    env.ctl(["restore-vault", &copy, "--passphrase-file", &keys.passphrase]).expect(0);
+    assert_eq!(env.value("A"), LONG);
+    env.stop_listener();
+}
+
+#[test]
 fn restore_vault_finds_the_directory_as_the_daemon_does() {
     let (source, keys) = unlocked();
     source.store("A", LONG);

@@ -17,8 +17,9 @@ Example:
   secretctl export -s DATABASE_URL,API_KEY > .env
   eval \"$(secretctl export -s 'AWS_*' --format shell)\"")]
     Export(ExportArgs),
-    /// Fill in a template: each {{ secret:NAME }} becomes that secret's value
+    /// Fill in a template with secrets' values
     #[command(after_help = "\
+Each {{ secret:NAME }} becomes that secret's value.
 Everything else stays as it is, byte for byte; nothing is quoted or escaped. What is missing or malformed is
 reported at once with its line, and then nothing is written. The output file has mode 0600 and is complete
 before it gets its name. To a terminal only with --show.

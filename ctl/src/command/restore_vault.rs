@@ -1,6 +1,9 @@
 //! `restore-vault`: a backup takes the vault's place. Whether it opens and is whole shows only once the daemon has it;
 //! until then there is a way back, taken here or told.
 
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
 use hyper::Method;
 use rustix::process::Pid;
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
@@ -14,6 +17,10 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::vault_file::{self, Holder, Lock, Locking, Replaced, VaultDir};
 use crate::{environment, prompt};
+
+/// How long a daemon may take to end, and how long it may still answer then.
+const ENDING: Duration = Duration::from_secs(3);
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -72,11 +79,27 @@ fn lock(session: &Session, dir: &VaultDir) -> Result<Lock, Failure> {
     let running = in_use(&holder);
     let has_none = |status: VaultStatus| status.state == VaultState::Uninitialized;
     if dir.has_vault() || !session.status_if_running().is_ok_and(has_none) {
-        return Err(running);
+        return ended(session, dir).map_err(failed)?.ok_or(running);
     }
     let lock = holder.stop().map_err(|_| running)?;
     output::say("secretsd ran without a vault; it was stopped and is started again");
     Ok(lock)
+}
+
+/// The lock of a daemon that was told to stop just before: nobody should have to look whether it has. One that still
+/// answers after a moment was not.
+fn ended(session: &Session, dir: &VaultDir) -> io::Result<Option<Lock>> {
+    let begin = Instant::now();
+    loop {
+        if let Locking::Ours(lock) = dir.lock()? {
+            return Ok(Some(lock));
+        }
+        let waited = begin.elapsed();
+        if waited > ENDING || waited > A_MOMENT && session.status_if_running().is_ok() {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn in_use(holder: &Holder) -> Failure {
@@ -140,7 +163,7 @@ fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
 }
 
 /// What to say after the old vault was put back, or was not.
-fn taken_back(failure: &Failure, undone: std::io::Result<()>, replaced: &Replaced) -> Failure {
+fn taken_back(failure: &Failure, undone: io::Result<()>, replaced: &Replaced) -> Failure {
     let text = match undone {
         Ok(()) if replaced.kept().is_some() => {
             format!("{failure}; the backup was not restored, the vault that was there is back in its place")

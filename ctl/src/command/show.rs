@@ -42,7 +42,6 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion]) -> String {
         ("id", secret.id.to_string()),
         ("masked", secret.masked_value.clone()),
         ("size", size.to_owned()),
-        ("version", detail.version.to_string()),
         ("created", secret.created_at.to_string()),
         ("updated", secret.updated_at.to_string()),
         ("last used", detail.last_used_at.map_or("never".to_owned(), |time| time.to_string())),

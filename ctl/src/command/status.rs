@@ -2,7 +2,7 @@
 
 use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::vault::{AutoLock, MemoryLock, VaultState, VaultStatus};
+use secrets_proto::vault::{AutoLock, MemoryLock, Obstacle, Trigger, VaultState, VaultStatus};
 use serde_json::{Map, Value};
 
 use super::{expiry, verify};
@@ -123,8 +123,30 @@ fn left(auto_lock: &AutoLock, now: Timestamp) -> String {
 fn spans(auto_lock: &AutoLock) -> String {
     let of = |seconds: u64, what: &str| (seconds > 0).then(|| format!("{} {what}", span(seconds)));
     let spans = [of(auto_lock.idle_seconds, "without use"), of(auto_lock.max_seconds, "after unlock")];
-    let spans: Vec<String> = spans.into_iter().flatten().collect();
-    if spans.is_empty() { "never".to_owned() } else { spans.join(", ") }
+    let at = |state: Trigger| {
+        let (suspend, session_lock) = (auto_lock.suspend == state, auto_lock.session_lock == state);
+        [suspend.then_some("suspend"), session_lock.then_some("session lock")].into_iter().flatten()
+    };
+    let mut spans: Vec<String> = spans.into_iter().flatten().collect();
+    spans.extend(at(Trigger::Live).map(|what| format!("at {what}")));
+    let mut text = if spans.is_empty() { "never".to_owned() } else { spans.join(", ") };
+    let missing: Vec<&str> = at(Trigger::Unavailable).collect();
+    if !missing.is_empty() {
+        text.push_str(&format!("; not at {}", missing.join(" or ")));
+        text.extend(auto_lock.obstacle.map(|obstacle| format!(": {}", hindered_by(obstacle))));
+    }
+    text
+}
+
+/// What keeps the daemon from hearing of it.
+pub(crate) const fn hindered_by(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::NoSystemBus => "no system bus",
+        Obstacle::NoLogind => "no logind on the system bus",
+        Obstacle::NoAnswer => "no answer from logind",
+        Obstacle::Refused => "refused by logind",
+        Obstacle::Suspending => "the machine is about to suspend",
+    }
 }
 
 /// A length of time in at most two units.
@@ -145,13 +167,27 @@ fn span(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    const LOCK: AutoLock = AutoLock { idle_seconds: 900, max_seconds: 28_800, locks_at: None };
+    const LOCK: AutoLock = AutoLock {
+        idle_seconds: 900,
+        max_seconds: 28_800,
+        suspend: Trigger::Off,
+        session_lock: Trigger::Off,
+        obstacle: None,
+        locks_at: None,
+    };
 
     #[test]
     fn spans_of_time_read_well() {
         assert_eq!(spans(&LOCK), "15 min without use, 8 h after unlock");
         assert_eq!(spans(&AutoLock { idle_seconds: 61, max_seconds: 0, ..LOCK }), "1 min 1 s without use");
         assert_eq!(spans(&AutoLock { idle_seconds: 0, max_seconds: 0, ..LOCK }), "never");
+        let live = AutoLock { suspend: Trigger::Live, session_lock: Trigger::Live, ..LOCK };
+        assert!(spans(&live).ends_with(", 8 h after unlock, at suspend, at session lock"));
+        let refused = AutoLock { suspend: Trigger::Unavailable, obstacle: Some(Obstacle::Refused), ..live };
+        assert!(
+            spans(&refused)
+                .ends_with(", 8 h after unlock, at session lock; not at suspend: refused by logind")
+        );
         assert_eq!(span(0), "0 s");
         assert_eq!(span(86_400 + 59), "1 d 59 s");
         assert_eq!(span(7 * 3_600 + 59 * 60 + 59), "7 h 59 min");

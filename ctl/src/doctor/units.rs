@@ -23,6 +23,9 @@ pub(super) fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
 pub(super) fn check(report: &mut Report, setup: &Setup) {
     capabilities(report);
     let dirs = &setup.unit_dirs;
+    if dirs.is_empty() {
+        return report.ok("units", "no systemd would read units; secretctl starts the daemon itself");
+    }
     let (service, socket) = (find(dirs, SERVICE), find(dirs, SOCKET));
     if service.is_none() && socket.is_none() {
         return report.ok("units", "no units are installed; secretctl starts the daemon itself");

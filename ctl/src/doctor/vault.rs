@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
-use secrets_proto::vault::VaultState;
+use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
 use super::service::Service;
 use super::{Report, Setup, quoted, system};
+use crate::command::status::hindered_by;
 use crate::vault_file;
 
 /// The anchor's first bytes and its length.
@@ -153,6 +154,7 @@ fn said(report: &mut Report, service: &Service) {
         let fix = Some("secretctl verify --accept-restore".to_owned());
         report.fault("rollback", "ROLLBACK DETECTED: the vault is older than it was", why, fix);
     }
+    triggers(report, &status.auto_lock);
     match status.keys {
         Some(1) => {
             let why = "if it is lost, so is everything in the vault";
@@ -164,5 +166,22 @@ fn said(report: &mut Report, service: &Service) {
             report.ok("keys", "how many keys the vault has shows when it is open");
         }
         None => {}
+    }
+}
+
+/// Not a warning: a machine without logind is none that is suspended or whose screen is locked.
+fn triggers(report: &mut Report, auto_lock: &AutoLock) {
+    let Some(obstacle) = auto_lock.obstacle else {
+        return report.ok("logind", "the vault locks at suspend and session lock as it is set");
+    };
+    let what = format!("the vault does not lock at suspend or session lock: {}", hindered_by(obstacle));
+    match obstacle {
+        Obstacle::Refused => {
+            let why = "it may stay open while nobody is there; loginctl shows what logind knows";
+            report.warning("logind", what, why, None);
+        }
+        Obstacle::NoSystemBus | Obstacle::NoLogind | Obstacle::NoAnswer | Obstacle::Suspending => {
+            report.ok("logind", what);
+        }
     }
 }

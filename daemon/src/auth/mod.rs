@@ -16,7 +16,7 @@ use self::throttle::Throttle;
 use crate::caller::{Caller, Peer};
 use crate::router::error::Failure;
 use crate::router::strict::Sender;
-use crate::vault::{self, Vault};
+use crate::vault::{self, Unidentified, Vault};
 
 pub(crate) use self::browser::refuse_browsers;
 pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken};
@@ -64,7 +64,7 @@ impl Auth {
         if !token::is_well_formed(token) {
             return Err(Wrong::Guess(Failure::unauthenticated(MISTYPED)));
         }
-        self.vault.identify(peer, token).map_err(|error| {
+        self.vault.identify(peer, token).map_err(|Unidentified { error, grant }| {
             if matches!(error, vault::Error::UnknownToken) {
                 return Wrong::Guess(error.into());
             }
@@ -76,7 +76,7 @@ impl Auth {
             let refusal = error.refusal();
             let failure = Failure::from(error);
             Wrong::Known(match refusal {
-                Some(refusal) => failure.refused(refusal),
+                Some(refusal) => failure.refused(refusal).of(grant),
                 None => failure,
             })
         })
@@ -147,6 +147,7 @@ mod tests {
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
             lock_is_final: false,
+            triggers: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let owner = OwnerToken::fixed("secret-token-012345678901234567890123456789");

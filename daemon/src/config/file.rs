@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AutoLock, Credentials, Error, Kdf, Limits, StartKey};
+use super::{AutoLock, Credentials, Error, Kdf, Limits, LockOn, StartKey};
 
 /// No settings file is larger.
 pub(super) const LIMIT: u64 = 64 * 1024;
@@ -17,6 +17,7 @@ pub(super) const LIMIT: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) auto_lock: AutoLock,
+    pub(super) lock_on: LockOn,
     pub(super) kdf: Kdf,
     pub(super) limits: Limits,
     pub(super) credentials: Credentials,
@@ -30,6 +31,7 @@ type Number = Option<Spanned<u64>>;
 #[serde(default, deny_unknown_fields)]
 struct Tables {
     auto_lock: AutoLockTable,
+    lock_on: LockOnTable,
     kdf: KdfTable,
     limits: LimitsTable,
     credentials: CredentialsTable,
@@ -42,6 +44,13 @@ struct Tables {
 struct AutoLockTable {
     idle_seconds: Number,
     max_seconds: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LockOnTable {
+    suspend: Option<bool>,
+    session_lock: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -141,6 +150,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
             system_manager: tables.credentials.system_manager,
         },
         unlock_at_start,
+        lock_on: LockOn {
+            suspend: tables.lock_on.suspend.unwrap_or(true),
+            session_lock: tables.lock_on.session_lock.unwrap_or(true),
+        },
         auto_lock: AutoLock {
             idle: seconds(tables.auto_lock.idle_seconds, 900, 0..=31_536_000)?,
             max: seconds(tables.auto_lock.max_seconds, 28_800, 0..=31_536_000)?,

@@ -7,7 +7,7 @@ mod file;
 mod flags;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) journal: bool,
     /// When the vault locks by itself.
     pub(crate) auto_lock: AutoLock,
+    /// What else locks the vault.
+    pub(crate) lock_on: LockOn,
+    /// The system bus's socket; `None` if the address that is set is none of a socket's path.
+    pub(crate) system_bus: Option<PathBuf>,
     /// What a passphrase slot costs to open.
     pub(crate) kdf: Kdf,
     /// How much a peer may ask of the server.
@@ -65,6 +69,15 @@ pub(crate) struct AutoLock {
     pub(crate) idle: Duration,
     /// This long after unlock.
     pub(crate) max: Duration,
+}
+
+/// What locks the vault beside time, as logind tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LockOn {
+    /// The machine suspends or hibernates.
+    pub(crate) suspend: bool,
+    /// A session of the user is locked.
+    pub(crate) session_lock: bool,
 }
 
 /// The socket that systemd's units load credentials from.
@@ -235,6 +248,9 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
         log: log(flags.log_level, variable("RUST_LOG"))?,
         journal: variable("JOURNAL_STREAM").is_some(),
         auto_lock: settings.auto_lock,
+        lock_on: settings.lock_on,
+        system_bus: variable("DBUS_SYSTEM_BUS_ADDRESS")
+            .map_or_else(|| Some(PathBuf::from(SYSTEM_BUS)), |address| socket_of(&address)),
         kdf: settings.kdf,
         limits: settings.limits,
         credential: variable("CREDENTIALS_DIRECTORY")
@@ -248,6 +264,17 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
         return Err(Error::Show("the settings are fine\n".to_owned()));
     }
     Ok(config)
+}
+
+/// Where the D-Bus specification has the system bus, as systemd spells it: `/var/run` may be no link.
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
+/// The path in a D-Bus address, as its specification has them: `transport:key=value,…;…`, with `%` before what is escaped.
+/// Only a socket's path, unescaped, is taken: other transports start programs or leave the machine.
+fn socket_of(address: &OsStr) -> Option<PathBuf> {
+    let first = address.to_str()?.split(';').next()?;
+    let path = first.strip_prefix("unix:")?.split(',').find_map(|pair| pair.strip_prefix("path="))?;
+    (path.starts_with('/') && !path.contains('%')).then(|| PathBuf::from(path))
 }
 
 fn log(level: Option<flags::Level>, variable: Option<OsString>) -> Result<String, Error> {

@@ -75,6 +75,31 @@ fn units_are_served_as_the_file_says() {
 }
 
 #[test]
+fn what_locks_is_set_by_the_file_and_the_bus_by_its_variable() {
+    let read = |text: &str| Machine::new().settings(text).read(&[]);
+    let config = read("").unwrap();
+    assert_eq!(config.lock_on, LockOn { suspend: true, session_lock: true });
+    assert_eq!(config.system_bus.as_deref(), Some(Path::new("/run/dbus/system_bus_socket")));
+    let config = read("[lock_on]\nsuspend = false\n").unwrap();
+    assert_eq!(config.lock_on, LockOn { suspend: false, session_lock: true });
+    let config = read("[lock_on]\nsession_lock = false\n").unwrap();
+    assert_eq!(config.lock_on, LockOn { suspend: true, session_lock: false });
+    for bad in ["[lock_on]\nresume = true\n", "[lock_on]\nsuspend = 1\n"] {
+        assert!(matches!(read(bad), Err(Error::Line { line: 2, .. })), "{bad}");
+    }
+
+    let bus = |address| Machine::new().set("DBUS_SYSTEM_BUS_ADDRESS", address).read(&[]).unwrap().system_bus;
+    for good in ["unix:path=/b", "unix:path=/b,guid=7", "unix:guid=7,path=/b;tcp:host=h"] {
+        assert_eq!(bus(good).as_deref(), Some(Path::new("/b")), "{good}");
+    }
+    for bad in
+        ["unixexec:path=/b", "tcp:host=h,port=1", "unix:abstract=b", "unix:path=b", "unix:path=/%62", "/b"]
+    {
+        assert_eq!(bus(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn a_flag_beats_its_variable_which_beats_the_default() {
     let machine = Machine::new()
         .set("SECRETSD_DATA_DIR", "/v/data")

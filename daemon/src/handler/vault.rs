@@ -20,7 +20,7 @@ pub(crate) struct Unlock(pub(crate) Key);
 
 /// `GET /vault`
 pub(crate) async fn status(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStatus, Error> {
-    Ok(vault.status(caller))
+    vault.status(caller)
 }
 
 /// `POST /vault/init`

@@ -12,41 +12,38 @@ use hyper::header::CONTENT_TYPE;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::Failure;
+use super::places::{self, Place};
+use crate::caller::Asker;
 use crate::config::Limits;
 
 /// How many times the limit is read and thrown away, so that an honest caller gets to read why it was refused.
 const PATIENCE: usize = 4;
 
-/// Bodies that may be larger than this …
+/// Bodies that may be larger than this need a place.
 const SMALL: usize = 16 * 1024;
-/// … are received from so many callers at once: those who keep theirs half sent hold no more memory than that, and
-/// only each other up.
-static LARGE_BODIES: Semaphore = Semaphore::const_new(24);
 
 /// Receives a whole body.
-pub(super) async fn receive<B>(body: B, limits: &Limits) -> Result<Zeroizing<Vec<u8>>, Failure>
+pub(super) async fn receive<B>(body: B, limits: &Limits, asker: Asker) -> Result<Zeroizing<Vec<u8>>, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
     let capacity = announced.unwrap_or(limits.body_bytes).min(limits.body_bytes);
-    let _place = if capacity > SMALL { Some(place(limits).await?) } else { None };
+    let _place = if capacity > SMALL { Some(place(limits, asker).await?) } else { None };
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     read(body, limits, |data| bytes.extend_from_slice(data)).await?;
     Ok(bytes)
 }
 
 /// A place for a large body, as soon as there is one.
-async fn place(limits: &Limits) -> Result<SemaphorePermit<'static>, Failure> {
-    match tokio::time::timeout(limits.body, LARGE_BODIES.acquire()).await {
-        Ok(Ok(place)) => Ok(place),
-        // It is never closed; somebody holds all places.
-        Ok(Err(_)) | Err(_) => {
+async fn place(limits: &Limits, asker: Asker) -> Result<Place, Failure> {
+    match tokio::time::timeout(limits.body, places::take(asker)).await {
+        Ok(Some(place)) => Ok(place),
+        Ok(None) | Err(_) => {
             let detail = "Too many large bodies are on their way; wait until they are there";
             Err(Failure::rate_limit(1, detail).closing())
         }

@@ -1,13 +1,15 @@
 //! Errors on their way out: what a caller is told, in fixed text, and what the log is told. Every error of the vault
 //! is mapped here, one by one, so that a new one does not compile until somebody has decided.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use secrets_proto::audit::Refusal;
 use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use super::answer::Answer;
-use crate::caller::Scope;
+use crate::caller::{Grant, Scope};
 use crate::vault;
 
 /// An answer that is an error.
@@ -20,6 +22,8 @@ pub(crate) struct Failure {
     cause: Option<String>,
     /// For the audit log only.
     refusal: Option<Refusal>,
+    /// The token that was shown, if it is known; for the audit log only.
+    holder: Option<Arc<Grant>>,
 }
 
 /// The header that goes with some errors.
@@ -36,7 +40,7 @@ impl Failure {
     /// An error of this type, with a text that says what to do.
     pub(crate) fn new(kind: ErrorType, detail: &'static str) -> Self {
         let body = Box::new(ErrorBody::new(kind, detail));
-        Self { body, header: Header::None, close: false, cause: None, refusal: None }
+        Self { body, header: Header::None, close: false, cause: None, refusal: None, holder: None }
     }
 
     /// 400: the request cannot be read.
@@ -101,6 +105,16 @@ impl Failure {
         self.refusal
     }
 
+    /// The same, to somebody who has shown this token.
+    pub(crate) fn of(self, holder: Option<Arc<Grant>>) -> Self {
+        Self { holder, ..self }
+    }
+
+    /// The token that was shown, if it is known although it makes nobody a caller.
+    pub(crate) const fn holder(&self) -> Option<&Arc<Grant>> {
+        self.holder.as_ref()
+    }
+
     /// 500: the vault is not as it was written. The text names what was found, never what was asked.
     fn corrupt(detail: String) -> Self {
         let mut failure = Self::new(ErrorType::VaultCorruptError, "");
@@ -120,7 +134,7 @@ impl Failure {
 
     /// Tells the log the cause, and makes the answer.
     pub(crate) fn into_answer(self, request_id: &str) -> Answer {
-        let Self { body, header, close, cause, refusal: _ } = self;
+        let Self { body, header, close, cause, refusal: _, holder: _ } = self;
         let kind = body.kind;
         let cause = cause.as_deref().unwrap_or(&body.detail);
         match body.code {

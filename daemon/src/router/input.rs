@@ -161,7 +161,7 @@ impl<'a> Input<'a> {
         let result = match self.fields.take(name) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
-            Some(Value::Number(number)) => match number.as_u64().filter(|number| range.contains(number)) {
+            Some(Value::Number(number)) => match whole(&number).filter(|number| range.contains(number)) {
                 Some(number) => Ok(Some(Some(number))),
                 None => Err(Invalid::new(
                     FieldErrorType::IntParsing,

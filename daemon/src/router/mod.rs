@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod fuzzing;
 mod input;
 mod open;
+mod places;
 mod query;
 mod replies;
 mod requests;
@@ -183,7 +184,7 @@ where
     Box::pin(async move {
         let Exchange { vault, caller, head, body, limits, id } = exchange;
         let fields = if I::BODY {
-            let bytes = body::receive(body, limits).await?;
+            let bytes = body::receive(body, limits, caller.asker()).await?;
             Fields::parse(&head.headers, &bytes)?
         } else {
             ignore(body, limits).await?;

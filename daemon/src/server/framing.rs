@@ -167,6 +167,8 @@ impl Framing {
 
 impl Head {
     fn line(&mut self, line: &[u8], ambiguous: &mut bool) {
+        // A target with a fragment: hyper cuts it off, others take it for a part of the path.
+        *ambiguous |= !self.begun && memchr::memchr(b'#', line).is_some();
         self.begun = true;
         // Only these two letters begin a name that matters here.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
@@ -247,6 +249,8 @@ mod tests {
             let bytes = format!("POST / HTTP/1.1\r\n{headers}\r\n\r\n");
             assert!(read(bytes.as_bytes()).1, "{headers}");
         }
+        assert!(read(b"GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n").1);
+        assert!(!read(b"GET / HTTP/1.1\r\nCookie: #\r\n\r\n").1);
         assert!(read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n").1);
     }
 }

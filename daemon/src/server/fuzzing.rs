@@ -42,6 +42,7 @@ impl HttpService {
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
             lock_is_final: true,
+            triggers: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).ok()?;
@@ -50,7 +51,9 @@ impl HttpService {
         let token = std::fs::read(&path).ok()?;
         drop(file);
         let uid = rustix::process::geteuid().as_raw();
-        let server = Server::new(Auth::new(owner), vault, Limits::default(), uid).ok()?;
+        let limits = Limits::default();
+        let auth = Auth::new(owner, vault.clone(), limits.wrong_tokens);
+        let server = Server::new(auth, vault, limits, uid).ok()?;
         Some(Self { server: Arc::new(server), token, stopping: watch::channel(()).0 })
     }
 
@@ -65,7 +68,8 @@ impl HttpService {
         let Ok((ours, theirs)) = UnixStream::pair() else { return };
         let peer = Peer { uid: self.server.uid, pid: 1 };
         let Some(seat) = self.server.seats.take(1) else { return };
-        let serve = Arc::clone(&self.server).converse(theirs, peer, seat, self.stopping.subscribe());
+        let process = Arc::new(Process::of(&theirs, peer.pid));
+        let serve = Arc::clone(&self.server).converse(theirs, peer, process, seat, self.stopping.subscribe());
         let (mut from, mut to) = ours.into_split();
         let send = async {
             for piece in sent.chunks(if piece == 0 { sent.len().max(1) } else { piece }) {

@@ -97,10 +97,10 @@ impl Server {
             router: Router::new()?,
             vault,
             seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
+            words: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, WORDS))),
             limits,
             ids: Ids::new()?,
             uid,
-            words: Arc::new(Semaphore::new(WORDS)),
             partings: Mutex::default(),
         })
     }
@@ -209,6 +209,8 @@ impl Server {
             .max_header_size(HEADER_BYTES)
             .max_buf_size(HEADER_BYTES)
             .header_read_timeout(None)
+            // Who has sent all (`socat`, `nc -N`) still waits for its answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(wire), service);
         let mut told = false;
         let result = loop {
@@ -264,7 +266,8 @@ const HEADER_BYTES: usize = 16 * 1024;
 const FIRST_WORD: Duration = Duration::from_millis(250);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// How many peers are told at once why they are turned away.
+/// How many peers are told at once why they are turned away, and a third of the connections at most: they take descriptors
+/// too, which may be few.
 const WORDS: usize = 64;
 
 /// What went wrong on a connection, without any of its bytes.

@@ -62,14 +62,17 @@ impl Server {
     ) -> Result<Answer, Failure> {
         let Self { auth, vault, limits, .. } = self;
         if ambiguous {
-            let detail =
-                "The length of this connection's requests can be read in two ways; send Content-Length once";
+            let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
             return Err(Failure::invalid_request(detail).closing());
         }
         let sender = strict::check(head)?;
         let note = |failure: &Failure| {
             if let Some(refusal) = failure.refusal() {
-                vault.refused(&Caller::stranger(peer).being(process), AuditAction::Access, refusal);
+                let caller = match failure.holder() {
+                    Some(grant) => Caller::holding(peer, Arc::clone(grant)),
+                    None => Caller::stranger(peer),
+                };
+                vault.refused(&caller.being(process), AuditAction::Access, refusal);
             }
         };
         refuse_browsers(&sender).inspect_err(note)?;

@@ -8,21 +8,36 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList};
 use secrets_proto::{Timestamp, Uuid};
 
-use crate::caller::{Caller, Peer};
+use crate::caller::{Caller, Grant, Peer};
 use crate::crypto::token;
 
 use super::{Error, Vault};
 
+/// Why a token makes nobody a caller.
+#[derive(Debug)]
+pub(crate) struct Unidentified {
+    /// What is wrong.
+    pub(crate) error: Error,
+    /// The token, if it is known and only its time is over or its rate used up.
+    pub(crate) grant: Option<Arc<Grant>>,
+}
+
+impl From<Error> for Unidentified {
+    fn from(error: Error) -> Self {
+        Self { error, grant: None }
+    }
+}
+
 impl Vault {
     /// Who holds this token, which is well-formed: a caller with the token's rights. Counts the request. While the
     /// vault is locked nobody can tell, because the digests are sealed.
-    pub(crate) fn identify(&self, peer: Peer, text: &[u8]) -> Result<Caller, Error> {
+    pub(crate) fn identify(&self, peer: Peer, text: &[u8]) -> Result<Caller, Unidentified> {
         let published = self.shared.read();
         let tokens = &published.view()?.catalog.tokens;
         let token = tokens.by_hash(&token::hash(text)).ok_or(Error::UnknownToken)?;
         let now = Timestamp::now();
-        token.check_time(now)?;
-        token.take(Instant::now(), now)?;
+        let good = token.check_time(now).and_then(|()| tokens.take(token, Instant::now(), now));
+        good.map_err(|error| Unidentified { error, grant: Some(Arc::clone(&token.grant)) })?;
         Ok(Caller::holding(peer, Arc::clone(&token.grant)))
     }
 
@@ -72,10 +87,21 @@ impl Vault {
         self.note_refusal(caller, action, outcome)
     }
 
-    fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
-        if let Some(grant) = caller.grant() {
-            self.shared.read().view()?.catalog.tokens.check(grant)?;
+    /// The same for what takes no right: only whether the caller's token is still good.
+    pub(super) fn check_token(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
+        let outcome = self.is_good(caller);
+        self.note_refusal(caller, action, outcome)
+    }
+
+    fn is_good(&self, caller: &Caller) -> Result<(), Error> {
+        match caller.grant() {
+            Some(grant) => self.shared.read().view()?.catalog.tokens.check(grant),
+            None => Ok(()),
         }
+    }
+
+    fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
+        self.is_good(caller)?;
         if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
     }
 }

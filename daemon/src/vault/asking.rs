@@ -22,15 +22,20 @@ impl Vault {
     }
 
     /// Reads the file on the vault's thread.
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    pub(super) async fn read<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Reading<'_>) -> Result<T, Error> + Send + 'static,
     {
+        let caller = caller.clone();
         self.ask(|reply| {
             Command::Read(ReadTask(Box::new(move |reading| {
+                let answer = reading.and_then(|reading| {
+                    reading.admit(&caller)?;
+                    work(&reading)
+                });
                 // The asker may have gone; then nobody needs the answer.
-                let _ = reply.send(reading.and_then(|reading| work(&reading)));
+                let _ = reply.send(answer);
             })))
         })
         .await

@@ -22,6 +22,9 @@ pub(super) enum Command {
     Unlock { caller: Caller, data: DataKey, locks: u64, reply: Reply<()> },
     /// Wipe and close.
     Lock(Caller, Reply<()>),
+    /// The same if there is something to wipe: an open vault, or, as the asker knows, keys that are being derived. Answered
+    /// by whether it was so, or this image is about to end because of a lock before.
+    LockIfOpen { caller: Caller, opening: bool, reply: Reply<bool> },
     /// A write or reveal.
     Write(Box<dyn Work>),
     /// Something that reads the file.

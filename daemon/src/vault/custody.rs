@@ -12,6 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::SlotKind;
+use crate::triggers::Seen;
 
 use super::command::Command;
 use super::shared::{Published, View};
@@ -19,8 +20,13 @@ use super::slots::{self, NewSlot};
 use super::{Error, Key, Vault};
 
 impl Vault {
-    /// State, limits and counts; of secrets, those that the caller sees. Any scope.
-    pub(crate) fn status(&self, caller: &Caller) -> VaultStatus {
+    /// State, limits and counts; of secrets, those that the caller sees. Any scope, but a token that is still good.
+    pub(crate) fn status(&self, caller: &Caller) -> Result<VaultStatus, Error> {
+        self.check_token(caller, AuditAction::Access)?;
+        Ok(self.describe(caller))
+    }
+
+    pub(super) fn describe(&self, caller: &Caller) -> VaultStatus {
         let published = self.shared.read();
         let view = published.view().ok();
         VaultStatus {
@@ -56,12 +62,14 @@ impl Vault {
                 .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
             [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
         });
-        AutoLock { idle_seconds: idle, max_seconds: max, locks_at }
+        let Seen { suspend, session_lock, obstacle } = self.settings.triggers.seen();
+        AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }
     }
 
     /// Makes the vault and leaves it unlocked. Scope `admin`.
     pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
         self.check_whole(caller, AuditAction::Init)?;
+        let _opening = self.derivations.opening();
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
@@ -85,6 +93,7 @@ impl Vault {
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
     pub(crate) async fn unlock(&self, caller: &Caller, key: Key) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
+        let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened =
@@ -94,14 +103,22 @@ impl Vault {
         let data = self.derivations.delay_if_wrong(opened).await?;
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
             .await?;
-        Ok(self.status(caller))
+        Ok(self.describe(caller))
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
-        Ok(self.status(caller))
+        Ok(self.describe(caller))
+    }
+
+    /// The same if the vault is open or about to be opened, for what may happen often. Returns whether memory is not empty
+    /// yet, and will be with the next image. Scope `admin`.
+    pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
+        self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        let opening = self.derivations.are_under_way();
+        self.ask(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
     }
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
@@ -126,7 +143,7 @@ impl Vault {
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
         self.check_whole(caller, AuditAction::KeyList)?;
-        self.read(|reading| reading.key_slots()).await.map(|keys| KeyList { keys })
+        self.read(caller, |reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
     /// Adds a key slot for this key, or for a fresh recovery key. Scope `admin`.

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::token::TokenName;
 
 use crate::audit::{Denial, Event};
 use crate::caller::Caller;
@@ -21,6 +22,9 @@ const SOON: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_mins(1);
 /// The most that wait.
 const MOST: usize = 1_000;
+/// The most of them that one access token is told apart in; further ones are counted by what was asked for alone, lest its
+/// holder hide among many what it does not want to be seen, or keep out what others are refused.
+const SHARE: usize = 64;
 /// So many entries may be written by themselves …
 const PER_WINDOW: usize = 100;
 /// … in this time.
@@ -84,17 +88,18 @@ impl Denials {
     }
 
     /// Takes a denial in.
-    pub(super) fn note(&mut self, denial: Denial, now: Instant) -> Noted {
-        let same =
-            |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
-        if let Some(slot) = self.slots.iter_mut().find(same) {
+    pub(super) fn note(&mut self, mut denial: Denial, now: Instant) -> Noted {
+        if self.same(&denial).is_none() && self.is_beyond_share(&denial.caller.token) {
+            denial = denial.in_general();
+        }
+        if let Some(slot) = self.same(&denial) {
             let fresh = slot.denial.count == 0;
             if fresh {
                 slot.denial.time = denial.time;
                 slot.due = slot.due.max(now + SOON);
             }
             slot.denial.until = denial.until;
-            slot.denial.count = slot.denial.count.saturating_add(1);
+            slot.denial.count = slot.denial.count.saturating_add(denial.count);
             let due = slot.due;
             return Noted { is_new: false, is_next: fresh && self.is_next(due) };
         }
@@ -108,6 +113,18 @@ impl Denials {
         let due = now + SOON;
         self.slots.push(Slot { denial, due });
         Noted { is_new: true, is_next: self.is_next(due) }
+    }
+
+    fn same(&mut self, denial: &Denial) -> Option<&mut Slot> {
+        let same =
+            |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
+        self.slots.iter_mut().find(same)
+    }
+
+    fn is_beyond_share(&self, token: &str) -> bool {
+        // Other names are not of access tokens: nobody can be held to them.
+        TokenName::parse(token).is_ok()
+            && self.slots.iter().filter(|slot| slot.denial.caller.token == token).count() >= SHARE
     }
 
     fn is_next(&mut self, due: Instant) -> bool {
@@ -161,16 +178,13 @@ impl Denials {
     /// Takes back what could not be written, to be tried again after a while.
     pub(super) fn put_back(&mut self, denials: Vec<Denial>, now: Instant) {
         for denial in denials {
-            let (count, dropped, time) = (denial.count, denial.dropped, denial.time);
+            self.dropped = self.dropped.saturating_add(denial.dropped);
+            let denial = Denial { dropped: 0, ..denial };
             self.note(denial.clone(), now);
-            let same =
-                |slot: &&mut Slot| slot.denial.caller == denial.caller && slot.denial.event == denial.event;
-            if let Some(slot) = self.slots.iter_mut().find(same) {
-                slot.denial.count = slot.denial.count.saturating_add(count - 1);
-                slot.denial.time = slot.denial.time.min(time);
+            if let Some(slot) = self.same(&denial) {
+                slot.denial.time = slot.denial.time.min(denial.time);
                 slot.due = now + QUIET;
             }
-            self.dropped = self.dropped.saturating_add(dropped);
         }
         self.next = self.slots.iter().filter(|slot| slot.denial.count > 0).map(|slot| slot.due).min();
     }
@@ -276,6 +290,38 @@ mod tests {
         let rest = denials.take_all(start + WINDOW);
         assert_eq!(rest.len(), MOST + 1 - 2 * PER_WINDOW);
         assert_eq!(denials.due_in(soon), None);
+    }
+
+    #[test]
+    fn no_token_takes_the_places_of_others() {
+        let start = Instant::now();
+        let mut denials = Denials::new(start);
+        let grant = std::sync::Arc::new(crate::caller::Grant {
+            id: secrets_proto::Uuid::nil(),
+            name: "agent".into(),
+            scopes: std::iter::empty().collect(),
+            names: None,
+            expires_at: None,
+            rate_per_minute: None,
+        });
+        let noisy = |number: i32| {
+            // From ever another process, with ever another reason.
+            let caller = Caller::holding(Peer { uid: 1, pid: number }, std::sync::Arc::clone(&grant));
+            let reason = secrets_proto::reveal::Remark::parse(&format!("reason {number}")).ok();
+            Denial::now(&caller, Event { reason, ..Event::refused(AuditAction::Reveal, Refusal::Missing) })
+        };
+        for number in 0..5_000 {
+            denials.note(noisy(number), start);
+        }
+        assert_eq!(denials.note(denial(7), start), Noted { is_new: true, is_next: false });
+        let taken = denials.take_all(start);
+        assert_eq!(taken.len(), SHARE + 2);
+        assert!(taken.iter().all(|denial| denial.dropped == 0));
+        // All of them are told, the later ones without what tells them apart.
+        assert_eq!(taken.iter().map(|denial| denial.count).sum::<u64>(), 5_001);
+        let rest = taken.iter().find(|denial| denial.count > 1).unwrap();
+        assert_eq!((rest.caller.token.as_str(), rest.event.action), ("agent", AuditAction::Reveal));
+        assert_eq!((rest.caller.pid, &rest.event.reason), (0, &None));
     }
 
     #[test]

@@ -20,12 +20,19 @@ pub(super) struct Derivations {
     /// One at a time: each may take gigabytes and a core.
     turn: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    /// How many callers are about to open the vault, from before their derivation to after it.
+    openings: Arc<AtomicUsize>,
     wrong_in_a_row: AtomicU32,
 }
 
 impl Default for Derivations {
     fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), wrong_in_a_row: AtomicU32::new(0) }
+        Self {
+            turn: Arc::new(Semaphore::new(1)),
+            waiting: Arc::default(),
+            openings: Arc::default(),
+            wrong_in_a_row: AtomicU32::new(0),
+        }
     }
 }
 
@@ -47,6 +54,18 @@ impl Derivations {
         derivation.await.map_err(|_| Error::Internal("a derivation panicked"))?
     }
 
+    /// Counts a caller who is about to open the vault, until what is returned is dropped.
+    pub(super) fn opening(&self) -> Place {
+        self.openings.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(&self.openings))
+    }
+
+    /// Whether somebody is about to open the vault, or was and is gone while the derivation still runs: then there is a key
+    /// in memory although the vault is locked.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.openings.load(Ordering::Relaxed) > 0 || self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Delays the answer to a wrong key, longer each time. Only its own caller waits: the turn is already given on.
     pub(super) async fn delay_if_wrong<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         match &outcome {
@@ -62,8 +81,9 @@ impl Derivations {
     }
 }
 
-/// A place in the queue, given back when dropped.
-struct Place(Arc<AtomicUsize>);
+/// One that is counted, until it is dropped.
+#[must_use]
+pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(waiting: Arc<AtomicUsize>) -> Result<Self, Error> {

@@ -106,6 +106,9 @@ impl Keeper {
                     self.lock(&caller);
                     send(reply, Ok(()));
                 }
+                Command::LockIfOpen { caller, opening, reply } => {
+                    send(reply, Ok(self.lock_if_open(&caller, opening)));
+                }
                 Command::Write(work) => next = self.write(work, commands),
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
@@ -179,7 +182,9 @@ impl Keeper {
         let written =
             if aboard { vault.in_batch(|batch| batch.denials(&denials)) } else { Err(Error::DiskFull) };
         match written {
-            Ok(_) => {
+            Ok(committed) => {
+                publish_renewed(vault, &self.shared);
+                self.shared.apply(&committed, vault.tag());
                 tracing::debug!(entries = denials.len(), "denials are in the audit log");
                 self.unsettled.get_or_insert_with(Instant::now);
             }
@@ -211,7 +216,11 @@ impl Keeper {
         let store = match &mut self.state {
             State::Uninitialized => return Err(Error::Uninitialized),
             State::Locked(locked) => locked.open(&self.path)?,
-            State::Unlocked(vault) => vault.store()?,
+            State::Unlocked(vault) => {
+                vault.store()?;
+                publish_renewed(vault, &self.shared);
+                vault.store()?
+            }
         };
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
@@ -292,6 +301,7 @@ impl Keeper {
             since_time: Timestamp::now(),
         }));
         self.state = State::Unlocked(Box::new(vault));
+        self.shared.opened.notify_one();
         tracing::info!("unlocked");
         Ok(())
     }
@@ -302,6 +312,17 @@ impl Keeper {
         self.is_final = self.lock_is_final;
         self.close(caller);
         self.shared.wiped.notify_one();
+    }
+
+    fn lock_if_open(&mut self, caller: &Caller, opening: bool) -> bool {
+        if self.is_final {
+            return true;
+        }
+        let is_open = matches!(self.state, State::Unlocked(_)) || opening;
+        if is_open {
+            self.lock(caller);
+        }
+        is_open
     }
 
     fn close(&mut self, caller: &Caller) {
@@ -406,16 +427,16 @@ impl Keeper {
             State::Locked(_) => return Err(Error::Locked),
             State::Unlocked(vault) => vault,
         };
-        let in_doubt = vault.is_in_doubt();
         let committed = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)))?;
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }
-        if in_doubt && let Published::Unlocked(view) = &mut *self.shared.write() {
-            // The file was read anew: what is published may lack its last step.
-            publish(view, vault);
-        }
+        publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
+        if !committed.written {
+            // All of it was refused, which is no use of the vault.
+            return Ok(());
+        }
         self.shared.touch();
         self.unsettled.get_or_insert_with(Instant::now);
         if committed.purged {
@@ -430,9 +451,12 @@ impl Keeper {
             State::Locked(_) => work(Err(Error::Locked)),
             State::Unlocked(vault) => work(Ok(vault)),
         };
-        if let State::Unlocked(vault) = &self.state
+        // In doubt, what is in memory may never have been committed.
+        if let State::Unlocked(vault) = &mut self.state
+            && !vault.is_in_doubt()
             && let Published::Unlocked(view) = &mut *self.shared.write()
         {
+            vault.take_renewed();
             publish(view, vault);
         }
         self.settle();
@@ -443,8 +467,22 @@ impl Keeper {
         match &mut self.state {
             State::Uninitialized => Err(Error::Uninitialized),
             State::Locked(_) => Err(Error::Locked),
-            State::Unlocked(vault) => vault.reading(),
+            State::Unlocked(vault) => {
+                vault.store()?;
+                publish_renewed(vault, &self.shared);
+                vault.reading()
+            }
         }
+    }
+}
+
+/// If the file was read anew, tells everybody what is in it: after an error at commit it may be a step ahead of what they
+/// were told.
+fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
+    if vault.take_renewed()
+        && let Published::Unlocked(view) = &mut *shared.write()
+    {
+        publish(view, vault);
     }
 }
 

@@ -21,17 +21,17 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// The file, opened and checked as far as that goes without keys.
+    /// The file, opened and checked as far as that goes without keys; anew each time, since what was found for a key that
+    /// turned out wrong may have been changed or replaced since.
     pub(super) fn open(&mut self, path: &Path) -> Result<&Store, Error> {
+        // Two handles would lock each other out.
+        self.forget();
+        self.opened(path)
+    }
+
+    fn opened(&mut self, path: &Path) -> Result<&Store, Error> {
+        check_files(path)?;
         if self.store.is_none() {
-            if !files::check_private_file(path)? {
-                return Err(Error::Corrupt("the vault's file has disappeared"));
-            }
-            files::check_private_file(&log_of(path))?;
-            // SQLite would play it into the file before anything is verified; a vault never has one.
-            if files::check_private_file(&with_suffix(path, "-journal"))? {
-                return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
-            }
             self.store = Some(Store::open(path)?);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
@@ -44,10 +44,24 @@ impl Locked {
 
     /// Verifies the whole with this data key.
     pub(super) fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
-        self.open(&path)?;
+        // As it was opened for the key that has turned out right.
+        self.opened(&path)?;
         let store = self.store.ok_or(Error::Internal("the store is not open"))?;
         Unlocked::open(path, store, data)
     }
+}
+
+/// The vault's file must be there, and it and the log beside it private.
+pub(super) fn check_files(path: &Path) -> Result<(), Error> {
+    if !files::check_private_file(path)? {
+        return Err(Error::Corrupt("the vault's file has disappeared"));
+    }
+    files::check_private_file(&log_of(path))?;
+    // SQLite would play it into the file before anything is verified; a vault never has one.
+    if files::check_private_file(&with_suffix(path, "-journal"))? {
+        return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
+    }
+    Ok(())
 }
 
 /// Makes the vault's file with these slots and returns its data key. It is made under another name, whole and durable,

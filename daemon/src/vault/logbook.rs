@@ -36,7 +36,7 @@ impl Vault {
                 Ok((walk, goes_on))
             };
             let goes_on;
-            (walk, goes_on) = self.read(step).await?;
+            (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
                 walk.entries.reverse();
                 return Ok(AuditList { entries: walk.entries, more: walk.more });
@@ -55,7 +55,7 @@ impl Vault {
                 Ok((walk, goes_on))
             };
             let goes_on;
-            (walk, goes_on) = self.read(step).await?;
+            (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
                 return Ok(AuditVerified { entries: walk.sequence });
             }
@@ -93,7 +93,7 @@ pub(super) struct Forward {
 impl Reading<'_> {
     /// Goes a step back and takes what matches, each entry once its link to the later one is checked. `false` at the
     /// end; the first entry's link to nothing is checked too. A caller that does not see all names is told of those that it
-    /// sees.
+    /// sees, and nothing of what callers wrote in words of their own.
     fn audit_entries(&self, caller: &Caller, walk: &mut Back, query: &AuditQuery) -> Result<bool, Error> {
         let epoch = self.keys.identity().epoch;
         if walk.epoch != epoch {
@@ -109,8 +109,13 @@ impl Reading<'_> {
         self.store.for_each_audit_entry_back(before, |row| -> Result<bool, Error> {
             self.check_link_back(&row, walk.later.as_ref())?;
             let mut entry = self.open_entry(&row)?;
-            entry.names.retain(|name| caller.sees(name));
-            let concerns = caller.sees_all() || !entry.names.is_empty();
+            let sees_all = caller.sees_all();
+            if !sees_all {
+                entry.names.retain(|name| caller.sees(name));
+                // What others wrote there may name any secret.
+                (entry.command, entry.reason) = (None, None);
+            }
+            let concerns = sees_all || !entry.names.is_empty();
             // Denials are written late, so that an old one says nothing of what stands before it.
             let is_old = |since| entry.until.unwrap_or(entry.time) < since;
             let is_older = query.since.is_some_and(is_old);

@@ -52,6 +52,8 @@ use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
 use tokio::sync::oneshot;
 
 pub(crate) use crate::crypto::slot::KdfCost;
+use crate::triggers::Triggers;
+pub(crate) use access::Unidentified;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) lock_is_final: bool,
     /// Keys that callers only name.
     pub(crate) keys: KeySources,
+    /// What else locks the vault, for its status.
+    pub(crate) triggers: Arc<Triggers>,
 }
 
 /// A key that a caller offers.
@@ -169,6 +173,11 @@ impl Vault {
     /// Ready when the vault was locked: to be rid of the copies that nobody knows of takes a new image.
     pub(crate) async fn wiped(&self) {
         self.shared.wiped.notified().await;
+    }
+
+    /// Ready when the vault was opened, once for each time or for several.
+    pub(crate) async fn opened(&self) {
+        self.shared.opened.notified().await;
     }
 
     /// Whether the vault's thread answers; waits for what it is at, up to an operation's deadline.

@@ -25,6 +25,11 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
+    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
+    }
+
     /// The kept versions of a secret's value, newest first.
     pub(super) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
         let found = self.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));

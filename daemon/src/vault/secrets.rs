@@ -22,7 +22,7 @@ impl Vault {
         let live = published.view()?.catalog.live();
         let shown = live.filter(|record| caller.sees(&record.meta.name)).filter(|record| {
             let provider_fits = filter.provider.is_none() || filter.provider == record.meta.provider;
-            let name_fits = |glob: &Glob| fast_glob::glob_match(glob.as_str(), record.meta.name.as_str());
+            let name_fits = |glob: &Glob| glob.matches(&record.meta.name);
             provider_fits && filter.name.as_ref().is_none_or(name_fits)
         });
         Ok(shown.map(|record| record.to_detail()).collect())
@@ -143,7 +143,7 @@ impl Vault {
     pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let asker = caller.clone();
-        let versions = self.read(move |reading| reading.versions(&asker, id)).await?;
+        let versions = self.read(caller, move |reading| reading.versions(&asker, id)).await?;
         Ok(VersionList { versions })
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Shared {
     denials: Mutex<Denials>,
     /// Notified when the vault was locked.
     pub(super) wiped: Notify,
+    /// Notified when the vault was opened.
+    pub(super) opened: Notify,
 }
 
 /// What can be known of the vault without its thread.
@@ -64,6 +66,7 @@ impl Shared {
             last_use: AtomicU64::new(0),
             denials: Mutex::new(denials),
             wiped: Notify::new(),
+            opened: Notify::new(),
         }
     }
 

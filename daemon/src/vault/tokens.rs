@@ -127,12 +127,17 @@ impl Token {
 
     /// Counts a request, or says how many seconds too early it comes.
     pub(super) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
-        if let Some(rate) = self.meta.rate_per_minute {
-            self.usage.pace(rate, now).map_err(Error::TooManyRequests)?;
-        }
+        self.pace(now)?;
         let minute = time.as_second() - time.as_second().rem_euclid(STEP);
         self.usage.last.fetch_max(minute, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn pace(&self, now: Instant) -> Result<(), Error> {
+        match self.meta.rate_per_minute {
+            Some(rate) => self.usage.pace(rate, now).map_err(Error::TooManyRequests),
+            None => Ok(()),
+        }
     }
 
     /// The same token with its last use in the sealed part, if that is not there yet.
@@ -222,6 +227,18 @@ impl Tokens {
     /// The token with this digest.
     pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Token> {
         self.by_hash.get(hash).and_then(|id| self.by_id.get(id))
+    }
+
+    /// Counts a request of this token, and of those that it was made with, or says how many seconds too early it comes:
+    /// what a token has made uses up its maker's rate, lest it be a way around that.
+    pub(super) fn take(&self, token: &Token, now: Instant, time: Timestamp) -> Result<(), Error> {
+        token.take(now, time)?;
+        let mut maker = token.made_by();
+        while let Some(token) = maker.and_then(|id| self.by_id(id)) {
+            token.pace(now)?;
+            maker = token.made_by();
+        }
+        Ok(())
     }
 
     /// The token with this id.

@@ -21,6 +21,7 @@ use super::anchor::Progress;
 use super::batch::Batch;
 use super::catalog::{Catalog, Change};
 use super::grant::Grant;
+use super::locked;
 use super::manifest::Manifest;
 use super::reading::Reading;
 use super::record::{Record, record_place};
@@ -43,6 +44,8 @@ pub(super) struct Unlocked {
     store: Option<Store>,
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
+    /// The file was read anew since somebody was told so.
+    renewed: bool,
 }
 
 /// What a batch did, once it is durable.
@@ -50,6 +53,8 @@ pub(super) struct Unlocked {
 pub(super) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(super) changes: Vec<Change>,
+    /// Whether anything was written, be it an entry of the audit log alone.
+    pub(super) written: bool,
     /// Whether it must have left the disk before the answer.
     pub(super) purged: bool,
     /// The number of key slots, if it may have changed.
@@ -74,6 +79,7 @@ impl Unlocked {
             catalog,
             store: Some(store),
             rolled_back: false,
+            renewed: false,
         })
     }
 
@@ -106,6 +112,7 @@ impl Unlocked {
     /// The file, opened and verified again if an earlier storage error made that necessary.
     pub(super) fn store(&mut self) -> Result<&Store, Error> {
         if self.store.is_none() {
+            locked::check_files(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
             let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
@@ -115,7 +122,7 @@ impl Unlocked {
             }
             catalog.tokens.keep_usage(&self.catalog.tokens);
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
-            self.store = Some(store);
+            (self.store, self.renewed) = (Some(store), true);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
     }
@@ -202,6 +209,11 @@ impl Unlocked {
     /// Whether the file was left in doubt by an error and was not verified since.
     pub(super) const fn is_in_doubt(&self) -> bool {
         self.store.is_none()
+    }
+
+    /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
+    pub(super) const fn take_renewed(&mut self) -> bool {
+        std::mem::replace(&mut self.renewed, false)
     }
 
     /// Opens the file again and verifies all of it, down to the last value and audit entry.

@@ -19,8 +19,19 @@ use crate::{KEY, stored};
 /// A run that has said where its file is, and its child's id.
 fn started(env: &Env, script: &str) -> (Child, PathBuf, u32, BufReader<std::process::ChildStdout>) {
     let script = format!("echo $KEY; echo $$; {script}");
-    let mut command = env.command(env.programs().client);
-    command.args(["run", "--file", "KEY", "--", "sh", "-c", &script]);
+    // Whoever started the tests may ignore a signal, and what is ignored stays so.
+    let mut command = env.command("env");
+    command.args([
+        "--default-signal",
+        env.programs().client,
+        "run",
+        "--file",
+        "KEY",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = || {

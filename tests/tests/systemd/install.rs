@@ -18,6 +18,8 @@ fn script(destdir: &Path, prefix: &str, home: &Path, arguments: &[&str]) {
     command.env("HOME", home).env("DESTDIR", destdir).env("PREFIX", prefix);
     let (_, output) = process::run(&mut command, b"");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Who makes a package needs no advice, and may have an output of their own.
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Every file below a directory.
@@ -54,6 +56,9 @@ fn with_destdir_everything_goes_there_and_comes_away() {
         for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
             let name = unit.unwrap().file_name().into_string().unwrap();
             assert_eq!(mode(&format!("{units}/{name}")), 0o644);
+        }
+        for page in ["secretsd.1", "secretctl.1"] {
+            assert_eq!(mode(&format!("{prefix}/share/man/man1/{page}")), 0o644);
         }
         let service = fs::read_to_string(at(&format!("{units}/secretsd.service"))).unwrap();
         let start = format!("ExecStart={}/bin/secretsd", prefix.replace('%', "%%"));
@@ -96,7 +101,8 @@ fn a_user_installs_uses_upgrades_and_uninstalls() {
         !user.command("kill").args(["-0", pid.trim()]).output().unwrap().status.success()
     });
 
-    run(&["install", &programs]);
+    let said = run(&["install", &programs]);
+    assert!(said.contains("/.local/bin is not in PATH"), "{said}");
     assert_eq!(user.property("secretsd.socket", "ActiveState"), "active");
     assert_eq!(user.property("secretsd.socket", "UnitFileState"), "enabled");
     init(&user);

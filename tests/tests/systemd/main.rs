@@ -5,6 +5,7 @@ mod credentials;
 mod deb;
 mod install;
 mod lab;
+mod logind;
 mod sandbox;
 mod start;
 mod support;

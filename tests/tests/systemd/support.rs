@@ -20,24 +20,28 @@ pub fn repository() -> PathBuf {
 pub fn installed(test: &str) -> Option<&'static Lab> {
     static DONE: OnceLock<()> = OnceLock::new();
     let lab = Lab::shared(test)?;
-    DONE.get_or_init(|| {
-        let programs = programs!();
-        lab.copy(programs.daemon.as_ref(), &format!("{SOURCE}/programs/secretsd"), 0o755);
-        lab.copy(programs.client.as_ref(), &format!("{SOURCE}/programs/secretctl"), 0o755);
-        lab.copy(&repository().join("install.sh"), &format!("{SOURCE}/install.sh"), 0o755);
-        for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
-            let unit = unit.unwrap();
-            let name = unit.file_name().into_string().unwrap();
-            lab.copy(&unit.path(), &format!("{SOURCE}/systemd/user/{name}"), 0o644);
-        }
-        let programs = format!("{SOURCE}/programs");
-        lab.run("env", &["PREFIX=/usr", &format!("{SOURCE}/install.sh"), "install", &programs]);
-    });
+    DONE.get_or_init(|| install(lab));
     Some(lab)
 }
 
+/// Installs the programs and units below `/usr`, for all users.
+pub fn install(lab: &Lab) {
+    let programs = programs!();
+    lab.copy(programs.daemon.as_ref(), &format!("{SOURCE}/programs/secretsd"), 0o755);
+    lab.copy(programs.client.as_ref(), &format!("{SOURCE}/programs/secretctl"), 0o755);
+    lab.copy(&repository().join("install.sh"), &format!("{SOURCE}/install.sh"), 0o755);
+    lab.copy(&repository().join("daemon/secretsd.1"), &format!("{SOURCE}/daemon/secretsd.1"), 0o644);
+    for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
+        let unit = unit.unwrap();
+        let name = unit.file_name().into_string().unwrap();
+        lab.copy(&unit.path(), &format!("{SOURCE}/systemd/user/{name}"), 0o644);
+    }
+    let programs = format!("{SOURCE}/programs");
+    lab.run("env", &["PREFIX=/usr", &format!("{SOURCE}/install.sh"), "install", &programs]);
+}
+
 /// A user with cheap key derivation whose socket is started.
-pub fn user(lab: &'static Lab, name: &str) -> User<'static> {
+pub fn user<'a>(lab: &'a Lab, name: &str) -> User<'a> {
     let user = lab.user(name);
     settings(&user, "");
     user.systemctl(&["enable", "--now", "--quiet", "secretsd.socket"]);
@@ -61,11 +65,14 @@ pub fn init(user: &User<'_>) {
     user.run("secretctl", &["init", "--key-file", "key"]);
 }
 
+/// What `status` says of the user's vault.
+pub fn status(user: &User<'_>) -> serde_json::Value {
+    serde_json::from_str(&user.run("secretctl", &["status", "--json"])).unwrap()
+}
+
 /// The state of the user's vault.
 pub fn state(user: &User<'_>) -> String {
-    let status: serde_json::Value =
-        serde_json::from_str(&user.run("secretctl", &["status", "--json"])).unwrap();
-    status["state"].as_str().unwrap().to_owned()
+    status(user)["state"].as_str().unwrap().to_owned()
 }
 
 /// The process of the user's daemon, as its number is inside; 0 if none runs.

@@ -141,7 +141,7 @@ fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool {
     match selector {
         Selector::Id(wanted) => *wanted == id,
         Selector::Name(wanted) => wanted == name,
-        Selector::Glob(glob) => fast_glob::glob_match(glob.as_str(), name.as_str()),
+        Selector::Glob(glob) => glob.matches(name),
     }
 }
 

@@ -23,6 +23,20 @@ async fn one_connection_serves_many_requests_also_refused_and_pipelined_ones() {
     assert_eq!(client.reply().await.unwrap().status, 200);
 }
 
+#[tokio::test]
+async fn who_has_sent_all_still_gets_every_answer() {
+    let running = Running::new();
+    for _ in 0..20 {
+        let mut client = running.connect();
+        client.send(HEALTH.repeat(100)).await;
+        client.0.shutdown().await.unwrap();
+        for _ in 0..100 {
+            assert_eq!(client.reply().await.unwrap().status, 200);
+        }
+        assert!(client.ends().await);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_not_waited_for() {
     let running = Running::new();

@@ -49,6 +49,7 @@ impl Running {
             idle_lock: Duration::ZERO,
             max_lock: Duration::ZERO,
             lock_is_final: true,
+            triggers: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();

@@ -66,6 +66,7 @@ impl<'a> Batch<'a> {
         self.manifest.generation += 1;
         self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
+        self.done.written = true;
         Ok((self.done, self.lineage, self.manifest))
     }
 

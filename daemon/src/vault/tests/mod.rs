@@ -37,6 +37,7 @@ fn settings(directory: &Path) -> Settings {
         idle_lock: Duration::ZERO,
         max_lock: Duration::ZERO,
         lock_is_final: false,
+        triggers: std::sync::Arc::default(),
         keys: KeySources::default(),
     }
 }
@@ -95,6 +96,48 @@ fn value_of(text: &str) -> SecretValue {
 }
 
 #[tokio::test]
+async fn what_happens_to_the_file_after_a_wrong_key_is_noticed() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new().await;
+    let file = fixture.directory.path().join("data/vault.db");
+    let set_mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+    let unlock = |text| fixture.vault.unlock(&fixture.owner, passphrase(text));
+    fixture.create("A", "a").await.unwrap();
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    let copy = std::fs::read(&file).unwrap();
+    assert!(matches!(unlock("wrong").await, Err(Error::WrongKey)));
+    set_mode(0o644);
+    assert!(matches!(unlock(PASSPHRASE).await, Err(Error::UnsafeFile(_))));
+    set_mode(0o600);
+    assert!(matches!(unlock("wrong").await, Err(Error::WrongKey)));
+    // Put in the place of the one that was opened, as a restore does.
+    let other = file.with_extension("other");
+    std::fs::write(&other, copy).unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    unlock(PASSPHRASE).await.unwrap();
+    fixture.create("B", "b").await.unwrap();
+    fixture.vault.lock(&fixture.owner).await.unwrap();
+    unlock(PASSPHRASE).await.unwrap();
+    assert_eq!(fixture.names(), ["A", "B"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_does_not_keep_the_vault_open() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let pause = Duration::from_millis(20);
+    std::thread::sleep(pause);
+    assert!(matches!(fixture.reveal(&["ABSENT"]).await, Err(Error::Missing(_))));
+    assert!(matches!(fixture.create("A", "b").await, Err(Error::NameTaken)));
+    assert!(fixture.vault.shared.idle_for() >= pause);
+    std::thread::sleep(pause);
+    let before = fixture.vault.shared.idle_for();
+    fixture.reveal(&["A"]).await.unwrap();
+    assert!(fixture.vault.shared.idle_for() < before);
+}
+
+#[tokio::test]
 async fn what_is_stored_survives_lock_and_restart() {
     let mut fixture = Fixture::new().await;
     let long = "x".repeat(SecretValue::MAX);
@@ -106,7 +149,7 @@ async fn what_is_stored_survives_lock_and_restart() {
     assert!(matches!(fixture.reveal(&["A"]).await, Err(Error::Locked)));
     assert!(matches!(fixture.create("C", "c").await, Err(Error::Locked)));
     fixture.restart().await;
-    assert_eq!(fixture.vault.status(&fixture.owner).state, VaultState::Locked);
+    assert_eq!(fixture.vault.describe(&fixture.owner).state, VaultState::Locked);
 
     let wrong = fixture.vault.unlock(&fixture.owner, passphrase("wrong")).await;
     assert!(matches!(wrong, Err(Error::WrongKey)));
@@ -303,7 +346,7 @@ async fn the_vault_locks_by_itself() {
     let owner = Caller::owner(Peer { uid: 0, pid: 1 });
     vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while vault.status(&owner).state != VaultState::Locked {
+    while vault.describe(&owner).state != VaultState::Locked {
         assert!(std::time::Instant::now() < deadline, "still unlocked");
         tokio::task::yield_now().await;
     }
@@ -355,7 +398,7 @@ async fn keys_come_and_go_but_the_last_stays() {
     let new = vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
     assert!(matches!(vault.add_key(owner, Some(passphrase("x")), Some(old)).await, Err(Error::NotFound)));
     let recovery = vault.add_key(owner, None, None).await.unwrap();
-    assert_eq!(vault.status(owner).keys, Some(3));
+    assert_eq!(vault.describe(owner).keys, Some(3));
 
     vault.lock(owner).await.unwrap();
     assert!(matches!(vault.unlock(owner, passphrase(PASSPHRASE)).await, Err(Error::WrongKey)));
@@ -444,7 +487,7 @@ async fn a_new_vault_does_not_take_the_place_of_one_that_is_missing() {
     let (vault_file, anchor, log) = (file("data/vault.db"), file("state/anchor"), file("data/vault.db-wal"));
     std::fs::rename(&vault_file, file("data/elsewhere")).unwrap();
     fixture.restart().await;
-    assert_eq!(fixture.vault.status(&fixture.owner).state, VaultState::Uninitialized);
+    assert_eq!(fixture.vault.describe(&fixture.owner).state, VaultState::Uninitialized);
     let refused = fixture.vault.init(&fixture.owner, passphrase("x")).await;
     assert!(matches!(refused, Err(Error::VaultMissing)));
     assert!(!vault_file.exists());
@@ -454,7 +497,7 @@ async fn a_new_vault_does_not_take_the_place_of_one_that_is_missing() {
     assert!(matches!(refused, Err(Error::VaultMissing)));
     std::fs::remove_file(&log).unwrap();
     fixture.vault.init(&fixture.owner, passphrase("x")).await.unwrap();
-    assert!(!fixture.vault.status(&fixture.owner).rolled_back);
+    assert!(!fixture.vault.describe(&fixture.owner).rolled_back);
     fixture.create("a", "b").await.unwrap();
 }
 
@@ -573,7 +616,7 @@ async fn a_lock_beats_an_unlock_that_began_before_it() {
     let (caller, data, locks) = (owner.clone(), open(), found.locks);
     let late = vault.ask(|reply| Command::Unlock { caller, data, locks, reply }).await;
     assert!(matches!(late, Err(Error::Locked)));
-    assert_eq!(vault.status(owner).state, VaultState::Locked);
+    assert_eq!(vault.describe(owner).state, VaultState::Locked);
     // The same key opens it for an unlock that began afterwards.
     let (caller, data, locks) = (owner.clone(), open(), found.locks + 1);
     vault.ask(|reply| Command::Unlock { caller, data, locks, reply }).await.unwrap();

@@ -1,0 +1,236 @@
+//! What the documents say of the repository: that each test they name exists, each file and link, each command, and that
+//! their tables leave nothing out. A promise whose test was renamed away is a promise without a test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use secretsd_tests::source::repository;
+use secretsd_tests::{Env, programs};
+
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CHANGELOG.md", "systemd/README.md"];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What stands between backquotes outside of code blocks, with `\|` of tables as `|`.
+fn code_words(document: &str) -> Vec<String> {
+    let prose: Vec<&str> = document.split("\n```").step_by(2).collect();
+    let pieces = prose.iter().flat_map(|part| part.split('`').skip(1).step_by(2));
+    pieces.map(|word| word.replace("\\|", "|").split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// The console's and the shell's blocks, line by line.
+fn code_lines(document: &str) -> Vec<&str> {
+    let blocks = document.split("\n```").skip(1).step_by(2);
+    blocks
+        .filter(|block| block.starts_with("console") || block.starts_with("sh"))
+        .flat_map(|block| block.lines().skip(1))
+        .collect()
+}
+
+/// Every Rust file of the packages, but what cargo built.
+fn rust_files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(fs::read_to_string(path).unwrap());
+        }
+    }
+    found
+}
+
+/// The sources of a test target or of one of its modules: `lock`, `tamper::rows`.
+fn test_module(path: &str) -> Option<String> {
+    let at = repository().join("tests/tests").join(path.replace("::", "/"));
+    let file = at.with_extension("rs");
+    fs::read_to_string(file).or_else(|_| fs::read_to_string(at.join("main.rs"))).ok()
+}
+
+/// Whether a word is written like a test, and if so whether there is none of this name.
+fn is_missing_test(word: &str, everything: &[String]) -> bool {
+    if !word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_: ".contains(c)) {
+        return false;
+    }
+    let has = |source: &String, name: &str| source.contains(&format!("fn {name}("));
+    let (module, name) = word.rsplit_once(": ").or_else(|| word.rsplit_once("::")).unwrap_or(("", word));
+    let target = module.split("::").next().unwrap_or_default();
+    if !target.is_empty() && test_module(target).is_some() {
+        // `systemd::start` names all tests of a module.
+        return test_module(word).is_none() && !test_module(module).is_some_and(|source| has(&source, name));
+    }
+    // In a unit test's name, or beside it, stands where it is; of the words alone only sentences are names of tests.
+    name.matches('_').count() >= 3 && !everything.iter().any(|source| has(source, name))
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let root = repository();
+    let everything: Vec<String> = ["proto", "runfiles", "daemon", "ctl", "tests"]
+        .iter()
+        .flat_map(|package| rust_files(&root.join(package)))
+        .collect();
+    for document in ["SECURITY.md", "ARCHITECTURE.md", "README.md"] {
+        let words = code_words(&read(document));
+        let missing: Vec<&String> = words.iter().filter(|word| is_missing_test(word, &everything)).collect();
+        assert!(missing.is_empty(), "{document} names tests that do not exist: {missing:?}");
+    }
+
+    for gone in
+        ["lock::memory_holds_nothing", "tamper::gone", "what_was_here_is_gone", "x: what_was_here_is_gone"]
+    {
+        assert!(is_missing_test(gone, &everything), "nobody misses {gone}");
+    }
+    for there in
+        ["lock::memory_holds_nothing_after_a_lock", "systemd::start", "tamper::rows", "vault_locked_error"]
+    {
+        assert!(!is_missing_test(there, &everything), "{there} is there");
+    }
+}
+
+/// Each promise of SECURITY.md is a row whose last cell names a test.
+#[test]
+fn every_promise_names_a_test() {
+    let document = read("SECURITY.md");
+    let (_, promises) = document.split_once("## What is promised").unwrap();
+    let (promises, _) = promises.split_once("\n## ").unwrap();
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 40, "{}", rows.len());
+    for row in rows.iter().filter(|row| **row != "| promise | test |") {
+        let test = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        assert!(test.contains('`'), "a promise without a test: {row}");
+    }
+}
+
+/// The names of a directory's files and directories, without `.rs`.
+fn entries(directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(repository().join(directory)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| name.trim_end_matches(".rs").to_owned()).collect()
+}
+
+#[test]
+fn architectures_tables_leave_nothing_out() {
+    let document = read("ARCHITECTURE.md");
+    // The words in the first column, whatever the table.
+    let first_cells: String = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .filter_map(|row| row.split('|').next())
+        .collect();
+    let cells: BTreeSet<String> = first_cells
+        .split('`')
+        .map(|word| word.trim_end_matches('/').trim_end_matches(".rs").to_owned())
+        .collect();
+    for (directory, elsewhere) in [
+        ("daemon/src", &["daemon", "fuzzing", "lib", "main"][..]),
+        ("daemon/src/vault", &["fuzzing", "tests"]),
+        ("tests/tests", &[]),
+    ] {
+        let missing: Vec<String> = entries(directory)
+            .into_iter()
+            .filter(|name| !cells.contains(name) && !elsewhere.contains(&name.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "ARCHITECTURE.md has no line for these of {directory}: {missing:?}");
+    }
+}
+
+/// What GitHub makes of a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let beside = Path::new(document).parent().unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { Path::new(document).to_owned() } else { beside.join(file) };
+            let content = fs::read_to_string(repository().join(&target));
+            let content = content.unwrap_or_else(|error| panic!("{document}: {link}: {error}"));
+            let mut headings = content.lines().filter(|line| line.starts_with('#')).map(anchor);
+            assert!(section.is_empty() || headings.any(|heading| heading == section), "{document}: {link}");
+        }
+    }
+}
+
+#[test]
+fn prose_is_wrapped() {
+    for document in DOCUMENTS {
+        let mut fenced = false;
+        for (number, line) in (1..).zip(read(document).lines()) {
+            if line.starts_with("```") {
+                fenced = !fenced;
+            }
+            // Tables cannot be wrapped, and what programs print is shown as it is.
+            let fits = fenced || line.starts_with('|') || line.chars().count() <= 120;
+            assert!(fits, "{document}:{number} has {} characters", line.chars().count());
+        }
+    }
+}
+
+#[test]
+fn commands_and_flags_of_the_documents_exist() {
+    let env = Env::new(programs!());
+    let mut helps: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let lines: Vec<String> =
+            code_words(&text).into_iter().chain(code_lines(&text).into_iter().map(str::to_owned)).collect();
+        // What follows the name up to the end of a command, of which a pipe, a comment or `--` is one.
+        let calls = lines.iter().flat_map(|line| line.split("secretctl ").skip(1));
+        for call in calls.filter(|call| call.starts_with(|c: char| c.is_ascii_lowercase())) {
+            let own = call.split([';', '|', '#', ')', '<']).next().unwrap_or_default();
+            let own = own.split(" -- ").next().unwrap_or_default();
+            let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
+            let mut command = vec![words.next().unwrap_or_default()];
+            if ["key", "token", "credential"].contains(&command[0]) {
+                command.extend(
+                    words.clone().next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())),
+                );
+            }
+            let help = helps.entry(command.join(" ")).or_insert_with(|| {
+                let mut line = command.clone();
+                line.push("--help");
+                env.ctl(line).expect(0)
+            });
+            for flag in words.filter(|word| word.starts_with("--") && word.len() > 2) {
+                let flag = flag.split('=').next().unwrap();
+                assert!(help.contains(flag), "{document}: secretctl {own}: {flag} is not known");
+            }
+        }
+    }
+    assert!(helps.len() > 25, "{:?}", helps.keys());
+}
+
+#[test]
+fn the_settings_that_are_shown_are_settings() {
+    let text = read("README.md");
+    let (_, settings) = text.split_once("\n```toml\n").unwrap();
+    let (settings, _) = settings.split_once("\n```").unwrap();
+    let env = Env::new(programs!());
+    let check = |settings: &str| {
+        let file = env.private_file("settings.toml", settings);
+        let mut command = env.command(env.programs().daemon);
+        command.args(["--check-config", "--config"]).arg(file);
+        let (_, output) = secretsd_tests::process::run(&mut command, b"");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = check(settings);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(check(&settings.replace("idle_seconds", "idel_seconds")).0, Some(7));
+}
