@@ -164,8 +164,8 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
 /// the shell may be one that `run` has handed values to.
 pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {
     let is_kept = |name: &OsString| {
-        let starts = |kept: &&str| name.as_encoded_bytes().starts_with(kept.as_bytes());
-        CLEAN.iter().any(|kept| name == kept) || DAEMON.iter().any(|kept| starts(&kept))
+        let starts = |kept: &str| name.as_encoded_bytes().starts_with(kept.as_bytes());
+        CLEAN.iter().any(|kept| name == kept) || DAEMON.iter().any(|kept| starts(kept))
     };
     env::vars_os().filter(|(name, _)| !is_token(name) && is_kept(name)).collect()
 }

@@ -127,26 +127,32 @@ fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
         return report.fault(check, error.to_string(), "no command works with it", other);
     }
     let why = "every command is refused; the vault's owner makes another: secretctl token create";
-    match service {
-        Service::Stranger => {
-            let what = format!("the access token in {from} is unknown here or was revoked");
-            report.fault(check, what, why, other);
+    let refused = match service {
+        Service::Stranger => ErrorType::AuthenticationError,
+        Service::Declined(body) => body.kind,
+        Service::Up(_)
+        | Service::Absent
+        | Service::Stale
+        | Service::Waiting
+        | Service::Foreign(_)
+        | Service::Silent
+        | Service::Unknown(_) => {
+            let what = format!("there is an access token in {from}, with the rights it was made with");
+            return report.ok(check, what);
         }
-        Service::Declined(body) => match body.kind {
-            ErrorType::ExpiredTokenError => {
-                report.fault(check, format!("the access token in {from} has expired"), why, other);
-            }
-            ErrorType::VaultLockedError => {
-                let what = format!("the access token in {from} cannot be checked while the vault is locked");
-                let why = "every command is refused until the vault's owner unlocks it";
-                let fix = "env -u SECRETSD_TOKEN -u SECRETSD_TOKEN_FILE secretctl unlock";
-                report.warning(check, what, why, Some(fix.to_owned()));
-            }
-            _ => declined(report, &body.detail),
-        },
-        _ => {
-            report.ok(check, format!("there is an access token in {from}, with the rights it was made with"))
-        }
+    };
+    if refused == ErrorType::AuthenticationError {
+        let what = format!("the access token in {from} is unknown here or was revoked");
+        report.fault(check, what, why, other);
+    } else if refused == ErrorType::ExpiredTokenError {
+        report.fault(check, format!("the access token in {from} has expired"), why, other);
+    } else if refused == ErrorType::VaultLockedError {
+        let what = format!("the access token in {from} cannot be checked while the vault is locked");
+        let why = "every command is refused until the vault's owner unlocks it";
+        let fix = "env -u SECRETSD_TOKEN -u SECRETSD_TOKEN_FILE secretctl unlock";
+        report.warning(check, what, why, Some(fix.to_owned()));
+    } else if let Service::Declined(body) = service {
+        declined(report, &body.detail);
     }
 }
 

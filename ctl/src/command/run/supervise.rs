@@ -114,12 +114,13 @@ impl Supervisor {
         let child = command.spawn()?;
         for event in early {
             // The terminal could not send it to a command that there was not yet.
-            let _ = self.sender.send(match event {
-                Event::Signal { number, .. } if number != SIGWINCH => {
-                    Event::Signal { number, is_from_kernel: false }
+            let event = match event {
+                Event::Signal { number, is_from_kernel } => {
+                    Event::Signal { number, is_from_kernel: is_from_kernel && number == SIGWINCH }
                 }
-                other => other,
-            });
+                Event::Stopped | Event::Ended(_) | Event::StreamEnded => event,
+            };
+            let _ = self.sender.send(event);
         }
         let gone = || io::Error::other("the command has no process id");
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
