@@ -64,8 +64,11 @@ fn unlock(env: &Env) {
 /// Returns when the daemon has taken whatever logind has said so far: it asks whose session this is.
 fn heard(logind: &Peer) {
     let before = logind.questions(FOREIGN);
-    logind.lock(FOREIGN);
-    until("the daemon listens", || logind.questions(FOREIGN) > before);
+    until("the daemon listens", || {
+        // Again and again: it asks once for signals that come while it waits for the answer.
+        logind.lock(FOREIGN);
+        logind.questions(FOREIGN) > before
+    });
 }
 
 #[test]
@@ -317,13 +320,16 @@ fn a_flood_locks_once() {
     until("locked", || is_locked(&env));
     until("started anew", || relaunches(&env) == 1);
     until("held again", || logind.inhibitors() == 2);
+    // The old image may have said so several times while it ended.
+    let locks = || env.log().matches("locking why").count();
+    let before = locks();
     for _ in 0..500 {
         logind.lock(OWN);
     }
     // Twice: an answer to what was asked before the first is taken before the second.
     heard(&logind);
     heard(&logind);
-    assert_eq!((relaunches(&env), env.log().matches("locking why").count()), (1, 1));
+    assert_eq!((relaunches(&env), locks()), (1, before));
 }
 
 #[test]
