@@ -33,7 +33,7 @@ const FORMATS: [(&str, &str, Rest); 94] = [
     ("glcbt-", "gitlab", Any),
     ("glptt-", "gitlab", Any),
     ("glagent-", "gitlab", Any),
-    // docs.npmjs.com, "About access tokens"
+    // Documentation of npm, "About access tokens"
     ("npm_", "npm", Any),
     // huggingface.co/docs, "User access tokens"; organisations' are older
     ("hf_", "huggingface", Any),
@@ -66,7 +66,7 @@ const FORMATS: [(&str, &str, Rest); 94] = [
     ("dop_v1_", "digitalocean", Any),
     ("doo_v1_", "digitalocean", Any),
     ("dor_v1_", "digitalocean", Any),
-    // pypi.org/help, "API tokens"; guides.rubygems.org, "API key scopes"; crates.io, its source, `PlainToken`
+    // Help of PyPI, "API tokens"; guides of RubyGems, "API key scopes"; the source of the crate registry, `PlainToken`
     ("pypi-", "pypi", Any),
     ("rubygems_", "rubygems", Hex(48)),
     ("cio", "crates-io", Word(32)),
