@@ -100,8 +100,8 @@ fn a_signal_before_the_command_starts_leaves_no_file() {
     let slowly = ["-e", "trace=fchmod", "-e", "inject=fchmod:delay_exit=1000000"];
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let words = harness::strace(log.to_str().unwrap(), &slowly);
-        let mut command = env.command(words[0]);
-        command.args(&words[1..]).arg(env.programs().client);
+        let mut command = env.command("env");
+        command.arg("--default-signal").args(&words).arg(env.programs().client);
         let mut child = command.args(["run", "--file", "KEY", "--", "sleep", "600"]).spawn().unwrap();
         let end = Instant::now() + DEADLINE;
         let is_there = || {
