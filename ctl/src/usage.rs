@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Command, CommandFactory, FromArgMatches};
 
 use crate::cli::{self, Cli};
 
@@ -28,8 +28,18 @@ const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    let matches = cli::command().try_get_matches_from(words);
-    matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)).map_err(|error| {
+    let by = |mut command: Command| {
+        let matches = command.try_get_matches_from_mut(words);
+        // Thousands of small pieces, which the end of the process takes back at once.
+        std::mem::forget(command);
+        matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
+    };
+    let is_help =
+        |kind| matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    // The help's groups are made of all commands, which takes longer than all the rest of a short command.
+    let read = by(Cli::command())
+        .or_else(|error| if is_help(error.kind()) { by(cli::command()) } else { Err(error) });
+    read.map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
             return Stop::Answer(error.to_string());
