@@ -539,8 +539,36 @@ fn a_bound_admin_has_no_part_in_what_concerns_the_whole_vault() {
         ("GET", "/tokens", Value::Null),
         ("POST", "/tokens", json!({ "name": "x", "scopes": ["list"], "secrets": ["*"] })),
         ("DELETE", &format!("/tokens/{NOBODY}"), Value::Null),
+        ("GET", "/credentials", Value::Null),
+        ("POST", "/credentials", json!({ "unit": "web.service", "secrets": ["A"] })),
+        ("DELETE", "/credentials?unit=web.service", Value::Null),
+        ("GET", "/audit/verify", Value::Null),
     ] {
         send(&env, &agent, method, path, &body).expect_error(403, "forbidden_error");
+    }
+    let log = env.get("/audit").expect(200);
+    let refused = log["entries"].as_array().unwrap().iter().filter(|entry| entry["refusal"] == "scope");
+    let refused: Vec<&str> = refused
+        .inspect(|entry| assert_eq!(entry["caller"]["token"], "agent"))
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    for action in [
+        "init",
+        "verify",
+        "backup",
+        "rotate",
+        "key_list",
+        "key_add",
+        "key_remove",
+        "token_list",
+        "token_create",
+        "token_revoke",
+        "credential_list",
+        "credential_allow",
+        "credential_revoke",
+        "audit",
+    ] {
+        assert!(refused.contains(&action), "{action} is not in the log as refused: {refused:?}");
     }
     send(&env, &agent, "POST", "/vault/unlock", &key).expect(200);
     send(&env, &agent, "POST", "/vault/lock", &Value::Null).expect(200);
