@@ -48,7 +48,8 @@ fn attacks() -> Vec<(&'static str, Expect, String)> {
     let value = |n: u32| format!("kind = 2 AND (id, version) = (SELECT id, version FROM v WHERE n = {n})");
     let secret = |n: u32| format!("kind = 1 AND (id, version) = (SELECT id, version FROM s WHERE n = {n})");
     let one = |table: &str, set: &str, what: &str| format!("UPDATE {table} SET {set} WHERE {what}");
-    let flip = |column: &str| format!("{column} = CAST(substr({column}, 1, 20) || x'00' || substr({column}, 22) AS BLOB)");
+    // Another byte than the one that is there, which may be zero already.
+    let flip = |column: &str| format!("{column} = CAST(substr({column}, 1, 20) || CASE substr({column}, 21, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr({column}, 22) AS BLOB)");
     let schema = |sql: &str| format!("PRAGMA writable_schema = ON; {sql}; PRAGMA writable_schema = RESET");
     let mut attacks: Vec<(&'static str, Expect, String)> = vec![
         // Values and secrets.
