@@ -23,6 +23,9 @@ const APPLICATION: (usize, &[u8; 4]) = (68, b"SecD");
 /// What SQLite keeps beside a database; with another database of the same name it would do harm.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+/// The length of the header of SQLite's log (<https://sqlite.org/fileformat2.html#walformat>).
+const LOG_HEADER: usize = 32;
+
 /// How long a daemon that was told to stop may take: it lets requests finish for 5 s and closes the vault.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -54,13 +57,25 @@ pub(crate) fn open_backup(path: &Path) -> Result<File, Failure> {
     if !is_vault(&beginning) {
         return no_backup("not a vault of secretsd; name a file that `secretctl backup` has written");
     }
-    if fs::metadata(with_suffix(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0) {
+    if has_log(path) {
         return no_backup(
             "there is a -wal file beside it, so it is a copy of a vault in use, and not all of it",
         );
     }
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     Ok(file)
+}
+
+/// Whether the log beside the vault at `path` holds writes that the vault itself does not. One that begins with zeros is
+/// only laid out for writes to come; one that cannot be read may hold some.
+pub(crate) fn has_log(path: &Path) -> bool {
+    let log = with_suffix(path, "-wal");
+    if !fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+        return false;
+    }
+    let mut header = Vec::with_capacity(LOG_HEADER);
+    let read = File::open(&log).and_then(|file| file.take(LOG_HEADER as u64).read_to_end(&mut header));
+    read.is_err() || header.iter().any(|byte| *byte != 0)
 }
 
 /// The directory in which the daemon keeps the vault.

@@ -219,7 +219,8 @@ fn what_a_killed_daemon_leaves() {
     env.kill();
     let found = findings(&env);
     let checks: Vec<&str> = found.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
-    let wal = fs::metadata(env.data_dir().join("vault.db-wal")).is_ok_and(|wal| wal.len() > 0);
+    let log = fs::read(env.data_dir().join("vault.db-wal")).unwrap_or_default();
+    let wal = log.iter().take(32).any(|byte| *byte != 0);
     let expected: &[&str] = if wal { &["socket", "token", "vault"] } else { &["socket", "token"] };
     assert_eq!(checks, expected, "{found:?}");
     for finding in found.iter().filter(|finding| finding["check"] != "vault") {

@@ -288,7 +288,7 @@ fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
                     env.start();
                 }
                 match env.state().as_str() {
-                    "uninitialized" => drop(env.post("/vault/init", &key).expect(201)),
+                    "uninitialized" => drop(soon("init", || env.post("/vault/init", &key)).expect(201)),
                     // The vault was made; only opening it failed.
                     _ => drop(soon("unlock", || env.post("/vault/unlock", &key))),
                 }
@@ -305,7 +305,7 @@ fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
 }
 
 /// In KiB: a disk on which the room that the daemon keeps in reserve fits beside the vault.
-const RESERVE_FITS: u64 = 1_024;
+const RESERVE_FITS: u64 = 4_096;
 
 /// A mount namespace of its own with a small file system over the vault's directories; both are gone with the process
 /// that holds it, which ends with this one at the latest.
@@ -369,9 +369,9 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
         return skip("a full disk", reason);
     }
     let sizes: &[u64] = if soak() {
-        &[4, 12, 24, 40, 64, 96, 128, 200, 400, 600, 700, 1_024, 2_048]
+        &[4, 12, 24, 40, 64, 96, 128, 200, 400, 700, 1_600, 2_300, 4_096, 8_192]
     } else {
-        &[8, 160, 1_024]
+        &[8, 160, 4_096]
     };
     for &kib in sizes {
         println!("{kib} KiB");
@@ -387,7 +387,7 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
                 let id = env.store("VICTIM", "in the way")["id"].as_str().unwrap().to_owned();
                 env.request("POST", "/vault/lock").send().expect(200);
                 // Somebody else takes all the room there is. What the daemon keeps in reserve is not to be had.
-                disk.run(&env, &["sh", "-c", &format!("head -c 8m /dev/zero >'{filler}' || true")]);
+                disk.run(&env, &["sh", "-c", &format!("head -c 16m /dev/zero >'{filler}' || true")]);
                 env.post("/vault/unlock", &key).expect(200);
                 let purged = env.request("DELETE", &format!("/user/secrets/{id}?purge=true")).send();
                 assert_eq!(

@@ -1,8 +1,10 @@
 //! What was answered survives: a kill, a restart, and the loss of the passphrase.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
@@ -118,6 +120,31 @@ fn a_stop_is_clean_and_locks() {
     assert!(fs::metadata(&wal).map_or(0, |metadata| metadata.len()) == 0, "old bytes stay in the log");
     env.start();
     assert_eq!(env.state(), "locked");
+}
+
+#[test]
+fn the_log_is_emptied_within_a_second_and_laid_out_anew() {
+    let mut env = Env::unlocked(programs!());
+    let log = env.data_dir().join("vault.db-wal");
+    for name in ["A", "B"] {
+        env.store(name, "x");
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let log = fs::read(&log).unwrap();
+            if log.len() >= 64 * 1024 && log.iter().all(|byte| *byte == 0) {
+                break;
+            }
+            assert!(Instant::now() < end, "the log keeps what is in the vault already");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    // Written over zeros, a commit is as durable as at the end of the log.
+    env.store("C", "y");
+    env.kill();
+    assert!(fs::read(&log).unwrap().iter().any(|byte| *byte != 0));
+    env.start();
+    unlock(&env, &json!({ "passphrase": PASSPHRASE })).expect(200);
+    assert_eq!([env.value("A"), env.value("B"), env.value("C")], ["x", "x", "y"]);
 }
 
 #[test]

@@ -65,8 +65,7 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
         let why = "the daemon opens none of it and replaces none of it; put a backup in its place";
         return report.fault("vault", what, why, Some("secretctl restore-vault BACKUP".to_owned()));
     }
-    let left = fs::metadata(setup.data_dir.join("vault.db-wal")).is_ok_and(|wal| wal.len() > 0);
-    if left && setup.daemon.is_none() {
+    if vault_file::has_log(vault) && setup.daemon.is_none() {
         let what = "the newest writes are in vault.db-wal, left from a daemon that is gone";
         let why =
             "vault.db alone is an older vault: do not copy it; the next unlock moves the writes into it";

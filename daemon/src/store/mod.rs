@@ -7,13 +7,20 @@
 mod rows;
 mod schema;
 
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
+use crate::files;
+
 pub(crate) use rows::{AuditRow, HeaderRow, ManifestRow, RecordKind, RecordRow, SlotRow, Writing};
 pub(crate) use schema::FORMAT;
+
+/// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.
+const LOG_LAID_OUT: usize = 64 * 1024;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +63,7 @@ fn reason(error: &rusqlite::Error) -> String {
 /// An open vault file. The connection holds SQLite's exclusive lock until it is dropped.
 pub(crate) struct Store {
     connection: Connection,
+    log: PathBuf,
 }
 
 impl Store {
@@ -67,7 +75,7 @@ impl Store {
         slots: &[SlotRow],
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
-        let store = Self { connection: schema::create(path)? };
+        let store = Self { connection: schema::create(path)?, log: log_of(path) };
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -80,13 +88,27 @@ impl Store {
 
     /// Opens a file, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { connection: schema::open(path)? })
+        Ok(Self { connection: schema::open(path)?, log: log_of(path) })
     }
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy == 0 { Ok(()) } else { Err(Error::Io("the log could not be truncated".to_owned())) }
+    }
+
+    /// The same, for a log that is written to again soon: its first blocks are taken and written over with zeros, so that
+    /// the next commits are written in place. A commit that makes the log longer waits for the file system to note the new
+    /// length, which takes about as long again. That there is no room, or no log, is no error here.
+    ///
+    /// To SQLite a log that begins with zeros is an empty one (<https://sqlite.org/fileformat2.html#walformat>), and it holds
+    /// no lock on this file that closing it a second time would lose: those are on the main file.
+    pub(crate) fn renew_log(&self) -> Result<(), Error> {
+        self.checkpoint()?;
+        if let Err(error) = lay_out(&self.log) {
+            tracing::debug!(%error, "the log is not laid out");
+        }
+        Ok(())
     }
 
     /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
@@ -107,5 +129,45 @@ impl Store {
         self.checkpoint()?;
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         self.connection.close().map_err(|(_, error)| error.into())
+    }
+}
+
+/// Where SQLite keeps the log of the file at `path`.
+pub(crate) fn log_of(path: &Path) -> PathBuf {
+    with_suffix(path, "-wal")
+}
+
+/// Where SQLite would keep a rollback journal of it, which a vault never has.
+pub(crate) fn journal_of(path: &Path) -> PathBuf {
+    with_suffix(path, "-journal")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn lay_out(log: &Path) -> Result<(), files::Error> {
+    let file = files::open_private(log)?;
+    let written = file.write_all_at(&[0; LOG_LAID_OUT], 0).and_then(|()| file.sync_data());
+    written.map_err(|error: io::Error| files::Error::Io(log.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `.cargo/config.toml` asks for.
+    #[test]
+    fn sqlite_is_built_without_what_nothing_here_uses() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut statement = connection.prepare("PRAGMA compile_options").unwrap();
+        let options = statement.query_map([], |row| row.get(0)).unwrap();
+        let options: Vec<String> = options.map(Result::unwrap).collect();
+        assert!(options.iter().any(|option| option == "OMIT_LOAD_EXTENSION"), "{options:?}");
+        let modules = ["FTS", "RTREE", "DBSTAT", "STAT4", "SOUNDEX"];
+        let surplus = options.iter().find(|option| modules.iter().any(|module| option.contains(module)));
+        assert_eq!(surplus, None);
     }
 }

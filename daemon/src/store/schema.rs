@@ -15,6 +15,10 @@ pub(crate) const FORMAT: u32 = 1;
 /// "SecD" in SQLite's application id.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"SecD");
 
+/// So many pages of 4 KiB in the log are moved into the file by the commit that makes them full. What they may add to the
+/// file must be less than the room that is kept in reserve for a full disk.
+const LOG_PAGES: u32 = 384;
+
 /// The tables, by name, with the text that SQLite keeps of them. Anything more or less in a file is a sign that something else
 /// wrote to it. All records share one table: their kind is part of their key and of what is authenticated.
 const TABLES: [(&str, &str); 5] = [
@@ -102,10 +106,11 @@ fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA mmap_size = 0;
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
-         PRAGMA cell_size_check = ON;
-         PRAGMA journal_size_limit = 0;
-         PRAGMA wal_autocheckpoint = 100;",
+         PRAGMA cell_size_check = ON;",
     )?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // All that a busy vault asks for, without making any of it anew.
+    connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 

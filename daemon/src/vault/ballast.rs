@@ -6,8 +6,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::files;
 
-/// Enough for a checkpoint and hundreds of small transactions.
-const SIZE: u64 = 512 * 1024;
+/// Enough to move the log into the file when it is at its longest, 1.5 MiB, and for hundreds of small transactions.
+const SIZE: u64 = 2 * 1024 * 1024;
 
 /// A file that takes up room until the room is needed.
 #[derive(Debug)]

@@ -14,12 +14,13 @@ use crate::audit::{Denial, Event};
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity};
 use crate::files;
+use crate::store::log_of;
 
 use super::anchor::{self, Verdict};
 use super::ballast::Ballast;
 use super::command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
 use super::denials::Denials;
-use super::locked::{self, Locked, log_of};
+use super::locked::{self, Locked};
 use super::reading::Reading;
 use super::shared::{Published, Shared, View};
 use super::slots::NewSlot;
@@ -204,7 +205,7 @@ impl Keeper {
         }
         // Always, not only for what was removed: a log that has grown could not be moved into the file once the disk
         // is full, whatever is in reserve.
-        if let Err(error) = vault.checkpoint() {
+        if let Err(error) = vault.renew_log() {
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
         }
         if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::files;
-use crate::store::{HeaderRow, Store};
+use crate::store::{HeaderRow, Store, journal_of, log_of};
 
 use super::Error;
 use super::manifest::Manifest;
@@ -58,7 +58,7 @@ pub(super) fn check_files(path: &Path) -> Result<(), Error> {
     }
     files::check_private_file(&log_of(path))?;
     // SQLite would play it into the file before anything is verified; a vault never has one.
-    if files::check_private_file(&with_suffix(path, "-journal"))? {
+    if files::check_private_file(&journal_of(path))? {
         return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
     }
     Ok(())
@@ -85,15 +85,4 @@ pub(super) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, Error> {
         Err(rustix::io::Errno::EXIST) => Err(Error::AlreadyInitialized),
         Err(error) => Err(Error::Storage(error.to_string())),
     }
-}
-
-/// Where SQLite keeps the log of the file at `path`.
-pub(super) fn log_of(path: &Path) -> PathBuf {
-    with_suffix(path, "-wal")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -197,9 +197,9 @@ impl Unlocked {
         Ok(committed)
     }
 
-    /// Cuts the log, so that what was removed leaves the disk.
-    pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
-        let outcome = self.store()?.checkpoint();
+    /// Empties the log, so that what was removed leaves the disk.
+    pub(super) fn renew_log(&mut self) -> Result<(), Error> {
+        let outcome = self.store()?.renew_log();
         if outcome.is_err() {
             self.store = None;
         }
