@@ -167,9 +167,12 @@ impl Framing {
 
 impl Head {
     fn line(&mut self, line: &[u8], ambiguous: &mut bool) {
-        // A target with a fragment: hyper cuts it off, others take it for a part of the path.
-        *ambiguous |= !self.begun && memchr::memchr(b'#', line).is_some();
-        self.begun = true;
+        if !self.begun {
+            // A target with a fragment: hyper cuts it off, others take it for a part of the path.
+            *ambiguous |= memchr::memchr(b'#', line).is_some();
+            self.begun = true;
+            return;
+        }
         // Only these two letters begin a name that matters here.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
             return;
