@@ -16,6 +16,7 @@ mod requests;
 mod routes;
 pub(crate) mod strict;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
@@ -27,7 +28,7 @@ use self::error::Failure;
 use self::input::Input;
 use self::replies::IntoAnswer;
 use self::requests::FromRequest;
-use self::routes::{Action, ROUTES, Route, Running};
+use self::routes::{Action, ROUTES, Route, Run, Running};
 use crate::caller::Caller;
 use crate::config::Limits;
 use crate::vault::{self, Vault};
@@ -63,7 +64,7 @@ pub(crate) struct OpenTarget {
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget<'a> {
     #[doc(hidden)]
-    Route { pattern: &'static str, id: Option<&'a str>, run: routes::Run },
+    Route { pattern: &'static str, id: Option<&'a str>, run: Run },
     #[doc(hidden)]
     WrongMethod { pattern: &'static str, allow: HeaderValue },
     #[doc(hidden)]
@@ -150,7 +151,12 @@ impl<'a> GuardedTarget<'a> {
     /// Serves a caller.
     pub(crate) async fn serve(self, exchange: Exchange<'a>) -> Result<Answer, Failure> {
         match self {
-            Self::Route { id, run, .. } => run(Exchange { id, ..exchange }).await,
+            Self::Route { id, run: Run::Later(run), .. } => run(Exchange { id, ..exchange }).await,
+            Self::Route { id, run: Run::Now(run), .. } => {
+                let mut exchange = exchange;
+                ignore(&mut exchange.body, exchange.limits).await?;
+                run(&Exchange { id, ..exchange })
+            }
             Self::WrongMethod { allow, .. } => {
                 ignore(exchange.body, exchange.limits).await?;
                 Err(Failure::no_route(Some(allow)))
@@ -164,14 +170,34 @@ impl<'a> GuardedTarget<'a> {
 }
 
 /// Receives a body that nobody wants, within the limits, so that the connection can go on.
-pub(crate) async fn ignore(body: Incoming, limits: &Limits) -> Result<(), Failure> {
+pub(crate) async fn ignore<B>(body: B, limits: &Limits) -> Result<(), Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     if body.is_end_stream() {
         return Ok(());
     }
     body::discard(body, limits).await
 }
 
-/// Makes the typed request, calls the handler, and writes its reply: what every route does.
+/// Makes the typed request, calls the handler, and writes its reply: what every route does. This is for those that are
+/// served from memory, and so at once; their body has been received and ignored.
+fn serve_now<'a, I, O>(
+    exchange: &Exchange<'a>,
+    handler: impl FnOnce(&'a Vault, &'a Caller, I) -> Result<O, vault::Error>,
+) -> Result<Answer, Failure>
+where
+    I: FromRequest,
+    O: IntoAnswer,
+{
+    let Exchange { vault, caller, head, id, .. } = *exchange;
+    let mut input = Input::new(id, head.uri.query(), &head.headers, Fields::default());
+    let request = I::take(&mut input);
+    let request = input.finish(request)?;
+    handler(vault, caller, request).map_err(Failure::from)?.into_answer(&head.headers)
+}
+
+/// The same for those that wait.
 fn serve<'a, I, O, F>(
     exchange: Exchange<'a>,
     handler: impl FnOnce(&'a Vault, &'a Caller, I) -> F + Send + 'a,

@@ -1,6 +1,7 @@
 //! Connections: accepts them, limits them, speaks HTTP/1.1 on them, and ends them in time. It knows no token and no
 //! operation.
 
+mod bell;
 mod framing;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -29,6 +30,7 @@ use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
+use self::bell::Belled;
 use self::ids::Ids;
 use self::parting::Link;
 use self::seats::{Seat, Seats};
@@ -171,7 +173,7 @@ impl Server {
         let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
         let id = self.ids.next();
         let response =
-            failure.closing().into_answer(id.as_str()).into_response(id.as_str(), HeaderMap::new());
+            failure.closing().into_answer(id.as_str()).into_response(id.into_bytes(), HeaderMap::new());
         tokio::spawn(async move {
             turn_away::turn_away(stream, response).await;
             drop(word);
@@ -190,16 +192,16 @@ impl Server {
         let seen = Arc::new(Seen::default());
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
         let wire = Wire::new(stream, deadlines, Arc::clone(&seen));
-        let link = Arc::new(Link::default());
+        // One for all the requests: each takes a reference, and each reference has its price.
+        let talk = Arc::new(Talk { server: self, link: Link::default(), process, seen });
         let service = service_fn({
-            let (server, link, seen) = (Arc::clone(&self), Arc::clone(&link), Arc::clone(&seen));
+            let talk = Arc::clone(&talk);
             move |request| {
-                let (server, link, process) = (Arc::clone(&server), Arc::clone(&link), Arc::clone(&process));
-                let ambiguous = seen.ambiguous.load(Ordering::Relaxed);
+                let talk = Arc::clone(&talk);
                 async move {
-                    let response = server.answer(request, (peer, &process), ambiguous).await;
+                    let response = talk.server.answer(request, (peer, &talk.process), &talk.seen).await;
                     if response.extensions().get::<AfterRelaunch>().is_some() {
-                        return Ok::<_, Infallible>(link.part(response).await);
+                        return Ok::<_, Infallible>(talk.link.part(response).await);
                     }
                     Ok(response)
                 }
@@ -212,20 +214,23 @@ impl Server {
             // Who has sent all (`socat`, `nc -N`) still waits for its answer.
             .half_close(true)
             .serve_connection(TokioIo::new(wire), service);
+        let (parted, over) = (pin!(talk.link.parted()), pin!(is_over(&mut stopping, &talk.seen.spoken)));
+        let (mut parted, mut over) = (Belled::new(parted), Belled::new(over));
         let mut told = false;
         let result = loop {
             tokio::select! {
                 biased;
                 result = &mut connection => break result,
-                kept = link.parted() => {
+                kept = &mut parted => {
                     let stream = connection.into_parts().io.into_inner().into_stream();
                     if let (Some(kept), Ok(stream)) = (kept, stream.into_std()) {
-                        let mut partings = self.partings.lock().unwrap_or_else(PoisonError::into_inner);
+                        let partings = &talk.server.partings;
+                        let mut partings = partings.lock().unwrap_or_else(PoisonError::into_inner);
                         partings.push(Parting::new(stream, kept));
                     }
                     break Ok(());
                 }
-                () = is_over(&mut stopping, &seen.spoken), if !told => {
+                () = &mut over, if !told => {
                     told = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
@@ -236,6 +241,14 @@ impl Server {
         }
         drop(seat);
     }
+}
+
+/// What the requests of one connection share.
+struct Talk {
+    server: Arc<Server>,
+    link: Link,
+    process: Arc<Process>,
+    seen: Arc<Seen>,
 }
 
 /// Ready when the server stops and the peer is not about to ask its first question: who was accepted in the same moment

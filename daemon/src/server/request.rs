@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use secrets_proto::audit::AuditAction;
 use tokio::time::error::Elapsed;
 
 use super::Server;
+use super::wire::Seen;
 use crate::auth::refuse_browsers;
 use crate::caller::{Caller, Peer};
 use crate::peer::Process;
@@ -24,19 +26,22 @@ use crate::router::error::Failure;
 use crate::router::{Exchange, Target, ignore, strict};
 
 impl Server {
-    /// Answers a request, whatever happens. `ambiguous`: its bytes can be read in two ways.
+    /// Answers a request of this peer, whatever happens.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
         from: (Peer, &Arc<Process>),
-        ambiguous: bool,
+        seen: &Seen,
     ) -> Response<Full<Bytes>> {
         let id = self.ids.next();
         let (mut head, body) = request.into_parts();
         let target = self.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
+        // Its bytes can be read in two ways.
+        let ambiguous = seen.ambiguous.load(Ordering::Relaxed);
         let served = guarded(self.serve(&head, target, body, from, ambiguous));
-        let answer = match within(self.limits.request, served).await {
+        let waits = || seen.waited.store(true, Ordering::Relaxed);
+        let answer = match within(self.limits.request, served, waits).await {
             Ok(Some(Ok(answer))) => answer,
             Ok(Some(Err(failure))) => failure.into_answer(id.as_str()),
             Ok(None) => Failure::internal("a handler has panicked").closing().into_answer(id.as_str()),
@@ -49,7 +54,7 @@ impl Server {
         };
         let status = answer.status().as_u16();
         tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
-        answer.into_response(id.as_str(), std::mem::take(&mut head.headers))
+        answer.into_response(id.into_bytes(), std::mem::take(&mut head.headers))
     }
 
     async fn serve(
@@ -105,13 +110,20 @@ impl std::fmt::Display for Method<'_> {
     }
 }
 
-/// A deadline that costs nothing when the future is ready at once, as most are.
-async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, Elapsed> {
+/// A deadline that costs nothing when the future is ready at once, as most are; otherwise `waits` is called.
+async fn within<F: Future>(
+    deadline: Duration,
+    future: F,
+    waits: impl FnOnce(),
+) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
     match at_once {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => tokio::time::timeout(deadline, future).await,
+        Poll::Pending => {
+            waits();
+            tokio::time::timeout(deadline, future).await
+        }
     }
 }
 
