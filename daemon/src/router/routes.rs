@@ -7,9 +7,10 @@ use hyper::{HeaderMap, Method};
 
 use super::answer::Answer;
 use super::error::Failure;
-use super::{Exchange, open, serve, serve_now};
-use crate::caller::Scope;
+use super::{Asked, Exchange, open, serve, serve_now};
+use crate::caller::{Caller, Scope};
 use crate::handler::{audit, credentials, secrets, tokens, vault};
+use crate::vault::Vault;
 
 /// One operation.
 pub(super) struct Route {
@@ -40,7 +41,7 @@ pub(crate) enum Run {
     Later(Later),
 }
 
-type Now = for<'a> fn(&Exchange<'a>) -> Result<Answer, Failure>;
+pub(crate) type Now = fn(&Vault, &Caller, &Asked<'_>) -> Result<Answer, Failure>;
 type Later = for<'a> fn(Exchange<'a>) -> Running<'a>;
 
 /// An exchange being served.
@@ -50,15 +51,15 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure
 pub(super) static ROUTES: &[Route] = &[
     open("/healthz", "health", open::health),
     open("/api/v1/openapi.json", "get_openapi", open::contract),
-    read("/api/v1/user/secrets", "list_secrets", Scope::List, |x| serve_now(x, secrets::list)),
+    read("/api/v1/user/secrets", "list_secrets", Scope::List, |v, c, x| serve_now(v, c, x, secrets::list)),
     post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, secrets::create)),
-    read("/api/v1/user/secrets/presets", "get_provider_presets", Scope::List, |x| {
-        serve_now(x, secrets::presets)
+    read("/api/v1/user/secrets/presets", "get_provider_presets", Scope::List, |v, c, x| {
+        serve_now(v, c, x, secrets::presets)
     }),
     post("/api/v1/user/secrets/preset", "create_secret_from_preset", Some(Scope::Write), |x| {
         serve(x, secrets::create_from_preset)
     }),
-    read("/api/v1/user/secrets/{id}", "get_secret", Scope::List, |x| serve_now(x, secrets::get)),
+    read("/api/v1/user/secrets/{id}", "get_secret", Scope::List, |v, c, x| serve_now(v, c, x, secrets::get)),
     put("/api/v1/user/secrets/{id}", "update_secret", Some(Scope::Write), |x| serve(x, secrets::update)),
     patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, secrets::edit)),
     delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, secrets::delete)),
@@ -69,7 +70,9 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
         serve(x, secrets::rollback)
     }),
-    read("/api/v1/user/secrets/trash", "list_trash", Scope::List, |x| serve_now(x, secrets::trash)),
+    read("/api/v1/user/secrets/trash", "list_trash", Scope::List, |v, c, x| {
+        serve_now(v, c, x, secrets::trash)
+    }),
     post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
         serve(x, secrets::restore)
     }),

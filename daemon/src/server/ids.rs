@@ -10,16 +10,15 @@ use crate::crypto;
 /// Gives each request an id of its own, also across restarts.
 #[derive(Debug)]
 pub(super) struct Ids {
-    run: u32,
     written: Mutex<Written>,
 }
 
 /// Ids that are written already: many at once, so that most requests only take a part of what is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Written {
     ids: Bytes,
-    /// The count in the next that is to be written.
-    next: u64,
+    /// The next that is to be written.
+    next: [u8; RequestId::LENGTH],
 }
 
 impl Ids {
@@ -27,34 +26,44 @@ impl Ids {
         Ok(Self::from(u32::from_ne_bytes(crypto::random::<4>()?), 1))
     }
 
-    fn from(run: u32, next: u64) -> Self {
-        Self { run, written: Mutex::new(Written { ids: Bytes::new(), next }) }
+    fn from(run: u32, count: u64) -> Self {
+        let mut next = [b'0'; RequestId::LENGTH];
+        next.iter_mut()
+            .zip(format!("{run:08x}{count:016x}").bytes())
+            .for_each(|(place, digit)| *place = digit);
+        Self { written: Mutex::new(Written { ids: Bytes::new(), next }) }
     }
 
     pub(super) fn next(&self) -> RequestId {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.ids.is_empty() {
-            let counts = written.next..written.next.saturating_add(AT_ONCE);
-            written.next = counts.end;
-            written.ids = counts.flat_map(|count| digits(self.run, count)).collect();
+        let Written { ids, next } = &mut *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.is_empty() {
+            let mut many = Vec::with_capacity(AT_ONCE * RequestId::LENGTH);
+            for _ in 0..AT_ONCE {
+                many.extend_from_slice(next);
+                count_up(next);
+            }
+            *ids = many.into();
         }
-        let length = RequestId::LENGTH.min(written.ids.len());
-        RequestId(written.ids.split_to(length))
+        RequestId(ids.split_to(RequestId::LENGTH.min(ids.len())))
     }
 }
 
-/// Formatting is slow for what is done for every request.
-fn digits(run: u32, count: u64) -> [u8; RequestId::LENGTH] {
-    let mut digits = [0; RequestId::LENGTH];
-    let number = (u128::from(run) << 64 | u128::from(count)).to_be_bytes();
-    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(number.iter().skip(4)) {
-        *pair = [byte >> 4, byte & 15].map(|half| half + if half < 10 { b'0' } else { b'a' - 10 });
+/// In hexadecimal digits.
+fn count_up(digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = match *digit {
+            b'9' => b'a',
+            b'f' => b'0',
+            other => other + 1,
+        };
+        if *digit != b'0' {
+            break;
+        }
     }
-    digits
 }
 
 /// How many are written at once.
-const AT_ONCE: u64 = 64;
+const AT_ONCE: usize = 64;
 
 /// The id of one request: 24 hexadecimal digits.
 #[derive(Debug, Clone)]

@@ -15,10 +15,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use self::bell::Belled;
 use self::ids::Ids;
 use self::parting::Link;
+use self::request::Talk;
 use self::seats::{Seat, Seats};
 use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
@@ -41,8 +42,8 @@ use crate::config::Limits;
 use crate::crypto;
 use crate::peer::Process;
 use crate::relaunch::{Answers, Parting};
+use crate::router::Router;
 use crate::router::error::Failure;
-use crate::router::{AfterRelaunch, Router};
 use crate::vault::Vault;
 
 /// What every connection shares.
@@ -86,9 +87,6 @@ pub(crate) enum Error {
     /// No randomness for ids.
     #[error(transparent)]
     Random(#[from] crypto::Error),
-    /// The table of routes contradicts itself.
-    #[error("the routes contradict each other: {0}")]
-    Routes(#[from] matchit::InsertError),
 }
 
 impl Server {
@@ -96,7 +94,7 @@ impl Server {
     pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Result<Self, Error> {
         Ok(Self {
             auth,
-            router: Router::new()?,
+            router: Router::new(),
             vault,
             seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
             words: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, WORDS))),
@@ -192,20 +190,10 @@ impl Server {
         let seen = Arc::new(Seen::default());
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
         let wire = Wire::new(stream, deadlines, Arc::clone(&seen));
-        // One for all the requests: each takes a reference, and each reference has its price.
-        let talk = Arc::new(Talk { server: self, link: Link::default(), process, seen });
+        let talk = Arc::new(Talk { server: self, link: Link::default(), peer, process, seen });
         let service = service_fn({
             let talk = Arc::clone(&talk);
-            move |request| {
-                let talk = Arc::clone(&talk);
-                async move {
-                    let response = talk.server.answer(request, (peer, &talk.process), &talk.seen).await;
-                    if response.extensions().get::<AfterRelaunch>().is_some() {
-                        return Ok::<_, Infallible>(talk.link.part(response).await);
-                    }
-                    Ok(response)
-                }
-            }
+            move |request| talk.answer(request)
         });
         let mut connection = hyper::server::conn::http1::Builder::new()
             .max_header_size(HEADER_BYTES)
@@ -241,14 +229,6 @@ impl Server {
         }
         drop(seat);
     }
-}
-
-/// What the requests of one connection share.
-struct Talk {
-    server: Arc<Server>,
-    link: Link,
-    process: Arc<Process>,
-    seen: Arc<Seen>,
 }
 
 /// Ready when the server stops and the peer is not about to ask its first question: who was accepted in the same moment
