@@ -149,6 +149,17 @@ impl Endpoint {
 }
 
 impl<'a> Target<'a> {
+    /// What is known of the path that led here.
+    pub(crate) const fn path(&self) -> strict::Path<'a> {
+        match self {
+            Self::Open(_) | Self::Guarded(GuardedTarget::Route { id: None, .. }) => strict::Path::Known,
+            Self::Guarded(GuardedTarget::Route { id: Some(id), .. }) => strict::Path::KnownBut(id),
+            Self::Guarded(GuardedTarget::WrongMethod { .. } | GuardedTarget::Nothing) => {
+                strict::Path::Unknown
+            }
+        }
+    }
+
     /// Whether it is served from memory.
     pub(crate) const fn at_once(&self) -> Option<AtOnce<'a>> {
         match self {
@@ -291,6 +302,24 @@ mod tests {
             if let Target::Guarded(GuardedTarget::Route { id, .. }) = target {
                 assert_eq!(id, route.path.contains("{id}").then_some("x-1"));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_path_is_that_nothing_is_odd() {
+        let check = |path: &str, known: strict::Path<'_>| {
+            let request = hyper::Request::get(path).header("Host", "x").body(()).unwrap();
+            strict::check(&request.into_parts().0, known).is_ok()
+        };
+        for route in ROUTES {
+            assert!(check(&route.path.replace("{id}", "1"), strict::Path::Unknown), "{}", route.path);
+        }
+        let (router, base) = (Router::new(), "/api/v1/user/secrets/");
+        for odd in [".", "..", "%2e%2e", "a%2fb", "a\\b", "a%00", "é", ".%2e"] {
+            let path = format!("{base}{odd}");
+            let target = router.find(&Method::GET, &path);
+            assert!(matches!(target.path(), strict::Path::KnownBut(segment) if segment == odd));
+            assert!(!check("/", target.path()), "{odd}");
         }
     }
 

@@ -67,7 +67,9 @@ impl Talk {
             && let Some(route) = target.at_once()
         {
             let (id, pattern) = (self.server.ids.next(), target.pattern());
-            let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, route)));
+            let served = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                self.serve_at_once(&head, target.path(), route)
+            }));
             let served = served.unwrap_or_else(|_| Err(panicked()));
             return Answering::Now(ready(respond(served, id, head, pattern)));
         }
@@ -102,7 +104,7 @@ impl Talk {
 
     async fn serve(&self, head: &Parts, target: Target<'_>, body: Incoming) -> Result<Answer, Failure> {
         let Server { vault, limits, .. } = &*self.server;
-        let sender = self.sender(head)?;
+        let sender = self.sender(head, target.path())?;
         let target = match target {
             Target::Open(open) => return open.serve(head, body, limits).await,
             Target::Guarded(target) => target,
@@ -119,18 +121,23 @@ impl Talk {
         }
     }
 
-    fn serve_at_once(&self, head: &Parts, route: AtOnce<'_>) -> Result<Answer, Failure> {
-        let caller = self.identify(&self.sender(head)?)?;
+    fn serve_at_once(
+        &self,
+        head: &Parts,
+        path: strict::Path<'_>,
+        route: AtOnce<'_>,
+    ) -> Result<Answer, Failure> {
+        let caller = self.identify(&self.sender(head, path)?)?;
         route.serve(&self.server.vault, &caller, head)
     }
 
     /// What the head says of its sender, if it can be read in one way only and no browser sent it.
-    fn sender<'a>(&self, head: &'a Parts) -> Result<Sender<'a>, Failure> {
+    fn sender<'a>(&self, head: &'a Parts, path: strict::Path<'_>) -> Result<Sender<'a>, Failure> {
         if self.seen.ambiguous.load(Ordering::Relaxed) {
             let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
             return Err(Failure::invalid_request(detail).closing());
         }
-        let sender = strict::check(head)?;
+        let sender = strict::check(head, path)?;
         refuse_browsers(&sender).inspect_err(|failure| self.note(failure))?;
         Ok(sender)
     }
