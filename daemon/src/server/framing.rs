@@ -241,7 +241,7 @@ mod tests {
                         random ^= random << 17;
                         // Those beside a line feed, and those of its lower bits, are what could be mistaken for it.
                         [b'\n', 0x0b, 0x09, 0x8a, 0x0a ^ 0x80, 0x00, 0xff, b'a', b'b', b'c', b'd', b'e']
-                            [random as usize % 12]
+                            [usize::from(random.to_be_bytes()[0]) % 12]
                     })
                     .collect();
                 assert_eq!(line_feed(&bytes), bytes.iter().position(|byte| *byte == b'\n'), "{bytes:?}");
