@@ -29,7 +29,7 @@ pub fn measure(programs: Programs, report: &mut Report) {
     let allocated = each(many.allocations, few.allocations);
     for (what, ours) in [
         ("instructions: one request for a list of 100, served", rate(served).replace("/s", "")),
-        ("allocations: one request for a list of 100, served", format!("{allocated:.1}")),
+        ("allocations: one request for a list of 100, served", format!("{allocated:.2}")),
         ("instructions: secretctl list of 100", rate(client.instructions as f64).replace("/s", "")),
     ] {
         report.add(Row {
