@@ -18,11 +18,15 @@ pub(crate) struct WipingAllocator;
 // wipe writes only inside the block that the caller gives up.
 unsafe impl GlobalAlloc for WipingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        #[cfg(test)]
+        counted::note(layout.size());
         // SAFETY: the caller's contract is passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        #[cfg(test)]
+        counted::note(layout.size());
         // SAFETY: the caller's contract is passed on unchanged.
         unsafe { System.alloc_zeroed(layout) }
     }
@@ -91,6 +95,26 @@ impl<T> Drop for Pinned<T> {
             // SAFETY: the same range that `new` locked.
             unsafe { libc::munlock(ptr::from_ref(&*self.page).cast(), size_of::<Page<T>>()) };
         }
+    }
+}
+
+/// What a thread allocates, for the tests that hold a part of the daemon to little.
+#[cfg(test)]
+pub(crate) mod counted {
+    use std::cell::Cell;
+
+    thread_local! {
+        static CALLS_AND_BYTES: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    }
+
+    /// How often this thread has allocated since it began, and how many bytes.
+    pub(crate) fn so_far() -> (usize, usize) {
+        CALLS_AND_BYTES.get()
+    }
+
+    pub(super) fn note(size: usize) {
+        // A thread that ends has no place for it any more, and nobody asks.
+        let _ = CALLS_AND_BYTES.try_with(|sum| sum.set((sum.get().0 + 1, sum.get().1 + size)));
     }
 }
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn headers(failure: Failure) -> HeaderMap {
-        failure.into_answer("x").into_response("x", HeaderMap::new()).into_parts().0.headers
+        failure.into_answer("x").into_response("x".into(), HeaderMap::new()).into_parts().0.headers
     }
 
     #[tokio::test]

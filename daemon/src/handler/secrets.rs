@@ -42,7 +42,7 @@ pub(crate) enum Listing {
 }
 
 /// `GET /user/secrets`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
+pub(crate) fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
     let List { filter, view, render } = list;
     let everything = filter.provider.is_none() && filter.name.is_none();
     if everything && view == View::Basic && caller.sees_all() {
@@ -58,6 +58,17 @@ pub(crate) struct Get {
     pub(crate) id: Uuid,
     /// How much of it.
     pub(crate) view: View,
+    /// Writes what nearly everybody asks for; the vault keeps what it wrote.
+    pub(crate) render: fn(&Secret) -> Bytes,
+}
+
+/// A secret that was asked for.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// Written already.
+    Rendered(Rendered),
+    /// With more than most ask for.
+    Found(Found),
 }
 
 /// A secret that is there, or was changed.
@@ -65,12 +76,16 @@ pub(crate) struct Get {
 pub(crate) struct Found(pub(crate) SecretDetail, pub(crate) View);
 
 /// `GET /user/secrets/{id}`
-pub(crate) async fn get(vault: &Vault, caller: &Caller, get: Get) -> Result<Found, Error> {
-    vault.secret(caller, get.id).map(|secret| Found(secret, get.view))
+pub(crate) fn get(vault: &Vault, caller: &Caller, get: Get) -> Result<Shown, Error> {
+    let Get { id, view, render } = get;
+    match view {
+        View::Basic => vault.rendered_secret(caller, id, render).map(Shown::Rendered),
+        View::Full => vault.secret(caller, id).map(|secret| Shown::Found(Found(secret, view))),
+    }
 }
 
 /// `GET /user/secrets/presets`
-pub(crate) async fn presets(vault: &Vault, caller: &Caller, (): ()) -> Result<PresetList, Error> {
+pub(crate) fn presets(vault: &Vault, caller: &Caller, (): ()) -> Result<PresetList, Error> {
     vault.presets(caller)
 }
 
@@ -182,7 +197,7 @@ pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback)
 }
 
 /// `GET /user/secrets/trash`
-pub(crate) async fn trash(vault: &Vault, caller: &Caller, (): ()) -> Result<TrashList, Error> {
+pub(crate) fn trash(vault: &Vault, caller: &Caller, (): ()) -> Result<TrashList, Error> {
     vault.trash(caller)
 }
 

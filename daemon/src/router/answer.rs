@@ -81,11 +81,11 @@ impl Answer {
     }
 
     /// Makes it HTTP's, with this request id; what `headers` held is thrown away.
-    pub(crate) fn into_response(self, request_id: &str, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self, request_id: Bytes, mut headers: HeaderMap) -> Response<Full<Bytes>> {
         headers.clear();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Ok(id) = HeaderValue::from_str(request_id) {
+        if let Ok(id) = HeaderValue::from_maybe_shared(request_id) {
             headers.insert(X_REQUEST_ID, id);
         }
         if !self.body.is_empty() {
@@ -94,7 +94,9 @@ impl Answer {
         if let Some(tag) = self.tag {
             headers.insert(ETAG, tag);
         }
-        headers.extend(self.others);
+        if !self.others.is_empty() {
+            headers.extend(self.others);
+        }
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;

@@ -328,7 +328,8 @@ mod tests {
     use crate::vault::KeyField;
 
     async fn body(failure: Failure) -> (StatusCode, HeaderMap, ErrorBody) {
-        let (parts, body) = failure.into_answer("id").into_response("id", HeaderMap::new()).into_parts();
+        let (parts, body) =
+            failure.into_answer("id").into_response("id".into(), HeaderMap::new()).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
     }

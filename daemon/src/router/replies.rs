@@ -10,13 +10,15 @@ use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
 use secrets_proto::token::TokenList;
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
+use serde::Serialize;
 
 use super::answer::Answer;
 use super::conditional;
 use super::error::Failure;
-use crate::handler::secrets::{Created, Found, Gone, Listing, View};
+use crate::handler::secrets::{Created, Found, Gone, Listing, Shown, View};
 use crate::handler::tokens::Made;
 use crate::handler::vault::{Copy, Locked};
+use crate::vault::Rendered;
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
@@ -24,18 +26,20 @@ pub(super) trait IntoAnswer {
     fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure>;
 }
 
-/// Writes the list that the vault keeps written.
-pub(super) fn render(list: &SecretList<Secret>) -> Bytes {
-    // It has no maps and no foreign types, so that writing cannot fail.
-    serde_json::to_vec(list).unwrap_or_default().into()
+/// Writes a list or a secret, which the vault keeps written.
+pub(super) fn render<T: Serialize>(reply: &T) -> Bytes {
+    // They have no maps and no foreign types, so that writing cannot fail. It is kept without room to grow.
+    serde_json::to_vec(reply).unwrap_or_default().into_boxed_slice().into()
+}
+
+fn rendered(reply: Rendered, asked: &HeaderMap) -> Result<Answer, Failure> {
+    tagged(conditional::etag(reply.tag), asked, || Ok(Answer::json(StatusCode::OK, reply.body)))
 }
 
 impl IntoAnswer for Listing {
     fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         match self {
-            Self::Rendered(list) => Ok(tagged(conditional::etag(list.tag), asked, || {
-                Ok(Answer::json(StatusCode::OK, list.body))
-            })?),
+            Self::Rendered(list) => rendered(list, asked),
             Self::Selected(secrets, View::Full) => {
                 Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
             }
@@ -61,6 +65,15 @@ impl IntoAnswer for Found {
                     None => answer,
                 })
             }
+        }
+    }
+}
+
+impl IntoAnswer for Shown {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
+        match self {
+            Self::Rendered(secret) => rendered(secret, asked),
+            Self::Found(found) => found.into_answer(asked),
         }
     }
 }
@@ -161,7 +174,6 @@ mod tests {
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
     use super::*;
-    use crate::vault::Rendered;
 
     fn detail() -> SecretDetail {
         SecretDetail {
@@ -182,7 +194,7 @@ mod tests {
     }
 
     fn sent<T: IntoAnswer>(reply: T, asked: &HeaderMap) -> Response<Full<Bytes>> {
-        reply.into_answer(asked).unwrap().into_response("id", HeaderMap::new())
+        reply.into_answer(asked).unwrap().into_response("id".into(), HeaderMap::new())
     }
 
     async fn body(response: Response<Full<Bytes>>) -> serde_json::Value {

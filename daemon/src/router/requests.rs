@@ -52,7 +52,7 @@ impl FromRequest for List {
 impl FromRequest for Get {
     fn take(input: &mut Input<'_>) -> Option<Self> {
         let (id, view) = (input.id(), view(input));
-        Some(Self { id: id?, view: view? })
+        Some(Self { id: id?, view: view?, render: replies::render })
     }
 }
 

@@ -7,9 +7,10 @@ use hyper::{HeaderMap, Method};
 
 use super::answer::Answer;
 use super::error::Failure;
-use super::{Exchange, open, serve};
-use crate::caller::Scope;
+use super::{Asked, Exchange, open, serve, serve_now};
+use crate::caller::{Caller, Scope};
 use crate::handler::{audit, credentials, secrets, tokens, vault};
+use crate::vault::Vault;
 
 /// One operation.
 pub(super) struct Route {
@@ -32,7 +33,16 @@ pub(super) enum Action {
 }
 
 /// Serves one exchange.
-pub(super) type Run = for<'a> fn(Exchange<'a>) -> Running<'a>;
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// At once, after the body that nobody wants.
+    Now(Now),
+    /// When what it waits for is there.
+    Later(Later),
+}
+
+pub(crate) type Now = fn(&Vault, &Caller, &Asked<'_>) -> Result<Answer, Failure>;
+type Later = for<'a> fn(Exchange<'a>) -> Running<'a>;
 
 /// An exchange being served.
 pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
@@ -41,15 +51,15 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure
 pub(super) static ROUTES: &[Route] = &[
     open("/healthz", "health", open::health),
     open("/api/v1/openapi.json", "get_openapi", open::contract),
-    get("/api/v1/user/secrets", "list_secrets", Some(Scope::List), |x| serve(x, secrets::list)),
+    read("/api/v1/user/secrets", "list_secrets", Scope::List, |v, c, x| serve_now(v, c, x, secrets::list)),
     post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, secrets::create)),
-    get("/api/v1/user/secrets/presets", "get_provider_presets", Some(Scope::List), |x| {
-        serve(x, secrets::presets)
+    read("/api/v1/user/secrets/presets", "get_provider_presets", Scope::List, |v, c, x| {
+        serve_now(v, c, x, secrets::presets)
     }),
     post("/api/v1/user/secrets/preset", "create_secret_from_preset", Some(Scope::Write), |x| {
         serve(x, secrets::create_from_preset)
     }),
-    get("/api/v1/user/secrets/{id}", "get_secret", Some(Scope::List), |x| serve(x, secrets::get)),
+    read("/api/v1/user/secrets/{id}", "get_secret", Scope::List, |v, c, x| serve_now(v, c, x, secrets::get)),
     put("/api/v1/user/secrets/{id}", "update_secret", Some(Scope::Write), |x| serve(x, secrets::update)),
     patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, secrets::edit)),
     delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, secrets::delete)),
@@ -60,7 +70,9 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
         serve(x, secrets::rollback)
     }),
-    get("/api/v1/user/secrets/trash", "list_trash", Some(Scope::List), |x| serve(x, secrets::trash)),
+    read("/api/v1/user/secrets/trash", "list_trash", Scope::List, |v, c, x| {
+        serve_now(v, c, x, secrets::trash)
+    }),
     post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
         serve(x, secrets::restore)
     }),
@@ -90,24 +102,29 @@ const fn open(path: &'static str, operation: &'static str, answer: fn(&HeaderMap
     Route { method: Method::GET, path, operation, action: Action::Open(answer) }
 }
 
-const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded(scope, run) }
+const fn get(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Later) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded(scope, Run::Later(run)) }
 }
 
-const fn post(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
-    Route { method: Method::POST, path, operation, action: Action::Guarded(scope, run) }
+/// What is read from memory.
+const fn read(path: &'static str, operation: &'static str, scope: Scope, run: Now) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded(Some(scope), Run::Now(run)) }
 }
 
-const fn put(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
-    Route { method: Method::PUT, path, operation, action: Action::Guarded(scope, run) }
+const fn post(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Later) -> Route {
+    Route { method: Method::POST, path, operation, action: Action::Guarded(scope, Run::Later(run)) }
 }
 
-const fn patch(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
-    Route { method: Method::PATCH, path, operation, action: Action::Guarded(scope, run) }
+const fn put(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Later) -> Route {
+    Route { method: Method::PUT, path, operation, action: Action::Guarded(scope, Run::Later(run)) }
 }
 
-const fn delete(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Run) -> Route {
-    Route { method: Method::DELETE, path, operation, action: Action::Guarded(scope, run) }
+const fn patch(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Later) -> Route {
+    Route { method: Method::PATCH, path, operation, action: Action::Guarded(scope, Run::Later(run)) }
+}
+
+const fn delete(path: &'static str, operation: &'static str, scope: Option<Scope>, run: Later) -> Route {
+    Route { method: Method::DELETE, path, operation, action: Action::Guarded(scope, Run::Later(run)) }
 }
 
 /// What the table says about a route, for tests and documents.

@@ -29,8 +29,19 @@ pub(crate) struct Sender<'a> {
     pub(crate) is_browser: bool,
 }
 
-/// Checks a request's head.
-pub(crate) fn check(head: &Parts) -> Result<Sender<'_>, Failure> {
+/// What is known of a request's path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Path<'a> {
+    /// It is a route's, letter by letter, and so has nothing odd in it.
+    Known,
+    /// The same, but for this segment.
+    KnownBut(&'a str),
+    /// Nothing.
+    Unknown,
+}
+
+/// Checks a request's head, with what is known of its path.
+pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<Sender<'a>, Failure> {
     if head.version != Version::HTTP_11 {
         return Err(Failure::upgrade("HTTP/1.1", "This needs HTTP/1.1").closing());
     }
@@ -41,7 +52,11 @@ pub(crate) fn check(head: &Parts) -> Result<Sender<'_>, Failure> {
     if head.headers.len() > MOST_HEADERS {
         return Err(refused("At most 64 headers are expected"));
     }
-    check_path(head.uri.path().as_bytes())?;
+    match path {
+        Path::Known => {}
+        Path::KnownBut(segment) => check_segments(segment.as_bytes())?,
+        Path::Unknown => check_path(head.uri.path().as_bytes())?,
+    }
     sender(head)
 }
 
@@ -82,6 +97,18 @@ fn check_path(path: &[u8]) -> Result<(), Failure> {
     let Some((b'/', path)) = path.split_first() else {
         return Err(refused("A path is expected as the request's target"));
     };
+    check_segments(path)
+}
+
+fn check_segments(path: &[u8]) -> Result<(), Failure> {
+    // What nearly all paths are, told without looking at their segments: only bytes that are nothing but themselves,
+    // and no slash before a slash or in the beginning.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_') | (byte == b'/');
+    let after = path.get(1..).unwrap_or_default();
+    let twice = path.iter().zip(after).fold(false, |found, (a, b)| found | ((*a == b'/') & (*b == b'/')));
+    if path.iter().fold(true, |all, byte| all & plain(*byte)) && !twice && path.first() != Some(&b'/') {
+        return Ok(());
+    }
     let odd = || refused("A path without empty and dot segments is expected");
     // How long the present segment is, and whether it is all dots.
     let (mut length, mut dots) = (0_usize, true);

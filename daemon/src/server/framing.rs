@@ -81,7 +81,7 @@ impl Framing {
                     }
                 }
                 State::Head | State::ChunkSize | State::Trailers => {
-                    let Some(end) = memchr::memchr(b'\n', bytes) else {
+                    let Some(end) = line_feed(bytes) else {
                         self.line.extend_from_slice(bytes);
                         if self.line.len() > LONGEST {
                             self.lose();
@@ -167,9 +167,12 @@ impl Framing {
 
 impl Head {
     fn line(&mut self, line: &[u8], ambiguous: &mut bool) {
-        // A target with a fragment: hyper cuts it off, others take it for a part of the path.
-        *ambiguous |= !self.begun && memchr::memchr(b'#', line).is_some();
-        self.begun = true;
+        if !self.begun {
+            // A target with a fragment: hyper cuts it off, others take it for a part of the path.
+            *ambiguous |= memchr::memchr(b'#', line).is_some();
+            self.begun = true;
+            return;
+        }
         // Only these two letters begin a name that matters here.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
             return;
@@ -193,6 +196,22 @@ impl Head {
     }
 }
 
+/// Where the first line feed is. Lines are short, and for those eight bytes at a time are faster than what is made for long
+/// texts: a byte of `others` is zero where a line feed was, and the lowest zero is what sets the lowest bit of `zeros`.
+fn line_feed(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let others = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([b'\n'; 8]);
+        let zeros = others.wrapping_sub(ONES) & !others & HIGHS;
+        if zeros != 0 {
+            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == b'\n').map(|at| words.len() * 8 + at)
+}
+
 /// Longer than any line that hyper takes.
 const LONGEST: usize = 64 * 1024;
 
@@ -208,6 +227,26 @@ mod tests {
         assert_eq!(fast.read(bytes).head_ended, heads > 0);
         assert_eq!((fast.is_ambiguous(), fast.in_head()), (slow.is_ambiguous(), slow.in_head()));
         (heads, slow.is_ambiguous(), slow.in_head())
+    }
+
+    #[test]
+    fn line_feeds_are_found_wherever_they_are() {
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        for length in 0..70 {
+            for _ in 0..200 {
+                let bytes: Vec<u8> = (0..length)
+                    .map(|_| {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        // Those beside a line feed, and those of its lower bits, are what could be mistaken for it.
+                        [b'\n', 0x0b, 0x09, 0x8a, 0x0a ^ 0x80, 0x00, 0xff, b'a', b'b', b'c', b'd', b'e']
+                            [usize::from(random.to_be_bytes()[0]) % 12]
+                    })
+                    .collect();
+                assert_eq!(line_feed(&bytes), bytes.iter().position(|byte| *byte == b'\n'), "{bytes:?}");
+            }
+        }
     }
 
     #[test]

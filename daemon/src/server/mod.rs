@@ -1,6 +1,7 @@
 //! Connections: accepts them, limits them, speaks HTTP/1.1 on them, and ends them in time. It knows no token and no
 //! operation.
 
+mod bell;
 mod framing;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -14,10 +15,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
+use self::bell::Belled;
 use self::ids::Ids;
 use self::parting::Link;
+use self::request::Talk;
 use self::seats::{Seat, Seats};
 use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
@@ -39,8 +42,8 @@ use crate::config::Limits;
 use crate::crypto;
 use crate::peer::Process;
 use crate::relaunch::{Answers, Parting};
+use crate::router::Router;
 use crate::router::error::Failure;
-use crate::router::{AfterRelaunch, Router};
 use crate::vault::Vault;
 
 /// What every connection shares.
@@ -84,9 +87,6 @@ pub(crate) enum Error {
     /// No randomness for ids.
     #[error(transparent)]
     Random(#[from] crypto::Error),
-    /// The table of routes contradicts itself.
-    #[error("the routes contradict each other: {0}")]
-    Routes(#[from] matchit::InsertError),
 }
 
 impl Server {
@@ -94,7 +94,7 @@ impl Server {
     pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Result<Self, Error> {
         Ok(Self {
             auth,
-            router: Router::new()?,
+            router: Router::new(),
             vault,
             seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
             words: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, WORDS))),
@@ -171,7 +171,7 @@ impl Server {
         let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
         let id = self.ids.next();
         let response =
-            failure.closing().into_answer(id.as_str()).into_response(id.as_str(), HeaderMap::new());
+            failure.closing().into_answer(id.as_str()).into_response(id.into_bytes(), HeaderMap::new());
         tokio::spawn(async move {
             turn_away::turn_away(stream, response).await;
             drop(word);
@@ -190,20 +190,10 @@ impl Server {
         let seen = Arc::new(Seen::default());
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
         let wire = Wire::new(stream, deadlines, Arc::clone(&seen));
-        let link = Arc::new(Link::default());
+        let talk = Arc::new(Talk { server: self, link: Link::default(), peer, process, seen });
         let service = service_fn({
-            let (server, link, seen) = (Arc::clone(&self), Arc::clone(&link), Arc::clone(&seen));
-            move |request| {
-                let (server, link, process) = (Arc::clone(&server), Arc::clone(&link), Arc::clone(&process));
-                let ambiguous = seen.ambiguous.load(Ordering::Relaxed);
-                async move {
-                    let response = server.answer(request, (peer, &process), ambiguous).await;
-                    if response.extensions().get::<AfterRelaunch>().is_some() {
-                        return Ok::<_, Infallible>(link.part(response).await);
-                    }
-                    Ok(response)
-                }
-            }
+            let talk = Arc::clone(&talk);
+            move |request| talk.answer(request)
         });
         let mut connection = hyper::server::conn::http1::Builder::new()
             .max_header_size(HEADER_BYTES)
@@ -212,20 +202,23 @@ impl Server {
             // Who has sent all (`socat`, `nc -N`) still waits for its answer.
             .half_close(true)
             .serve_connection(TokioIo::new(wire), service);
+        let (parted, over) = (pin!(talk.link.parted()), pin!(is_over(&mut stopping, &talk.seen.spoken)));
+        let (mut parted, mut over) = (Belled::new(parted), Belled::new(over));
         let mut told = false;
         let result = loop {
             tokio::select! {
                 biased;
                 result = &mut connection => break result,
-                kept = link.parted() => {
+                kept = &mut parted => {
                     let stream = connection.into_parts().io.into_inner().into_stream();
                     if let (Some(kept), Ok(stream)) = (kept, stream.into_std()) {
-                        let mut partings = self.partings.lock().unwrap_or_else(PoisonError::into_inner);
+                        let partings = &talk.server.partings;
+                        let mut partings = partings.lock().unwrap_or_else(PoisonError::into_inner);
                         partings.push(Parting::new(stream, kept));
                     }
                     break Ok(());
                 }
-                () = is_over(&mut stopping, &seen.spoken), if !told => {
+                () = &mut over, if !told => {
                     told = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }

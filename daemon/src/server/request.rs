@@ -1,14 +1,17 @@
 //! One request from its head to its answer: the order in which the stages see it.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
@@ -16,73 +19,98 @@ use secrets_proto::audit::AuditAction;
 use tokio::time::error::Elapsed;
 
 use super::Server;
+use super::ids::RequestId;
+use super::parting::Link;
+use super::wire::Seen;
 use crate::auth::refuse_browsers;
 use crate::caller::{Caller, Peer};
 use crate::peer::Process;
 use crate::router::answer::Answer;
 use crate::router::error::Failure;
-use crate::router::{Exchange, Target, ignore, strict};
+use crate::router::strict::Sender;
+use crate::router::{AfterRelaunch, AtOnce, Exchange, Target, ignore, strict};
 
-impl Server {
-    /// Answers a request, whatever happens. `ambiguous`: its bytes can be read in two ways.
-    pub(super) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        from: (Peer, &Arc<Process>),
-        ambiguous: bool,
-    ) -> Response<Full<Bytes>> {
-        let id = self.ids.next();
-        let (mut head, body) = request.into_parts();
-        let target = self.router.find(&head.method, head.uri.path());
+/// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
+pub(super) struct Talk {
+    pub(super) server: Arc<Server>,
+    pub(super) link: Link,
+    pub(super) peer: Peer,
+    pub(super) process: Arc<Process>,
+    pub(super) seen: Arc<Seen>,
+}
+
+/// An answer: there, as most are, or on its way.
+pub(super) enum Answering {
+    Now(Ready<Response<Full<Bytes>>>),
+    Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(answer) => Pin::new(answer).poll(cx),
+            Self::Later(answer) => answer.as_mut().poll(cx),
+        }
+        .map(Ok)
+    }
+}
+
+impl Talk {
+    /// Answers a request, whatever happens.
+    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answering {
+        let (head, body) = request.into_parts();
+        let target = self.server.router.find(&head.method, head.uri.path());
+        // What is read from memory needs no future, which would be large and moved about.
+        if body.is_end_stream()
+            && let Some(route) = target.at_once()
+        {
+            let (id, pattern) = (self.server.ids.next(), target.pattern());
+            let served = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                self.serve_at_once(&head, target.path(), route)
+            }));
+            let served = served.unwrap_or_else(|_| Err(panicked()));
+            return Answering::Now(ready(respond(served, id, head, pattern)));
+        }
+        let talk = Arc::clone(self);
+        Answering::Later(Box::pin(async move {
+            let response = talk.answer_later(head, body).await;
+            if response.extensions().get::<AfterRelaunch>().is_some() {
+                return talk.link.part(response).await;
+            }
+            response
+        }))
+    }
+
+    async fn answer_later(&self, head: Parts, body: Incoming) -> Response<Full<Bytes>> {
+        let Self { server, seen, .. } = self;
+        let id = server.ids.next();
+        let target = server.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
-        let served = guarded(self.serve(&head, target, body, from, ambiguous));
-        let answer = match within(self.limits.request, served).await {
-            Ok(Some(Ok(answer))) => answer,
-            Ok(Some(Err(failure))) => failure.into_answer(id.as_str()),
-            Ok(None) => Failure::internal("a handler has panicked").closing().into_answer(id.as_str()),
-            Err(_) => Failure::new(
+        let served = guarded(self.serve(&head, target, body));
+        let waits = || seen.waited.store(true, Ordering::Relaxed);
+        let served = match within(server.limits.request, served, waits).await {
+            Ok(Some(served)) => served,
+            Ok(None) => Err(panicked()),
+            Err(_) => Err(Failure::new(
                 ErrorType::GatewayTimeoutError,
                 "The request was not answered in time; check whether it was done, then repeat",
             )
-            .closing()
-            .into_answer(id.as_str()),
+            .closing()),
         };
-        let status = answer.status().as_u16();
-        tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
-        answer.into_response(id.as_str(), std::mem::take(&mut head.headers))
+        respond(served, id, head, pattern)
     }
 
-    async fn serve(
-        &self,
-        head: &Parts,
-        target: Target<'_>,
-        body: Incoming,
-        (peer, process): (Peer, &Arc<Process>),
-        ambiguous: bool,
-    ) -> Result<Answer, Failure> {
-        let Self { auth, vault, limits, .. } = self;
-        if ambiguous {
-            let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
-            return Err(Failure::invalid_request(detail).closing());
-        }
-        let sender = strict::check(head)?;
-        let note = |failure: &Failure| {
-            if let Some(refusal) = failure.refusal() {
-                let caller = match failure.holder() {
-                    Some(grant) => Caller::holding(peer, Arc::clone(grant)),
-                    None => Caller::stranger(peer),
-                };
-                vault.refused(&caller.being(process), AuditAction::Access, refusal);
-            }
-        };
-        refuse_browsers(&sender).inspect_err(note)?;
+    async fn serve(&self, head: &Parts, target: Target<'_>, body: Incoming) -> Result<Answer, Failure> {
+        let Server { vault, limits, .. } = &*self.server;
+        let sender = self.sender(head, target.path())?;
         let target = match target {
             Target::Open(open) => return open.serve(head, body, limits).await,
             Target::Guarded(target) => target,
         };
-        match auth.identify(&sender, peer).inspect_err(note) {
+        match self.identify(&sender) {
             Ok(caller) => {
-                let caller = caller.being(process);
                 target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
             }
             Err(failure) => {
@@ -92,6 +120,58 @@ impl Server {
             }
         }
     }
+
+    fn serve_at_once(
+        &self,
+        head: &Parts,
+        path: strict::Path<'_>,
+        route: AtOnce<'_>,
+    ) -> Result<Answer, Failure> {
+        let caller = self.identify(&self.sender(head, path)?)?;
+        route.serve(&self.server.vault, &caller, head)
+    }
+
+    /// What the head says of its sender, if it can be read in one way only and no browser sent it.
+    fn sender<'a>(&self, head: &'a Parts, path: strict::Path<'_>) -> Result<Sender<'a>, Failure> {
+        if self.seen.ambiguous.load(Ordering::Relaxed) {
+            let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
+            return Err(Failure::invalid_request(detail).closing());
+        }
+        let sender = strict::check(head, path)?;
+        refuse_browsers(&sender).inspect_err(|failure| self.note(failure))?;
+        Ok(sender)
+    }
+
+    fn identify(&self, sender: &Sender<'_>) -> Result<Caller, Failure> {
+        let caller = self.server.auth.identify(sender, self.peer);
+        Ok(caller.inspect_err(|failure| self.note(failure))?.being(&self.process))
+    }
+
+    /// Tells the audit log of a refusal that it keeps.
+    fn note(&self, failure: &Failure) {
+        let Some(refusal) = failure.refusal() else { return };
+        let caller = match failure.holder() {
+            Some(grant) => Caller::holding(self.peer, Arc::clone(grant)),
+            None => Caller::stranger(self.peer),
+        };
+        self.server.vault.refused(&caller.being(&self.process), AuditAction::Access, refusal);
+    }
+}
+
+fn panicked() -> Failure {
+    Failure::internal("a handler has panicked").closing()
+}
+
+fn respond(
+    served: Result<Answer, Failure>,
+    id: RequestId,
+    mut head: Parts,
+    pattern: &'static str,
+) -> Response<Full<Bytes>> {
+    let answer = served.unwrap_or_else(|failure| failure.into_answer(id.as_str()));
+    let status = answer.status().as_u16();
+    tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
+    answer.into_response(id.into_bytes(), std::mem::take(&mut head.headers))
 }
 
 /// A method for the log: one that is not known is the caller's own text.
@@ -105,13 +185,20 @@ impl std::fmt::Display for Method<'_> {
     }
 }
 
-/// A deadline that costs nothing when the future is ready at once, as most are.
-async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, Elapsed> {
+/// A deadline that costs nothing when the future is ready at once, as most are; otherwise `waits` is called.
+async fn within<F: Future>(
+    deadline: Duration,
+    future: F,
+    waits: impl FnOnce(),
+) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
     match at_once {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => tokio::time::timeout(deadline, future).await,
+        Poll::Pending => {
+            waits();
+            tokio::time::timeout(deadline, future).await
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::bell::Belled;
 use super::framing::Framing;
 
 /// How long what may take.
@@ -25,13 +26,15 @@ pub(super) struct Deadlines {
     pub(super) idle: Duration,
 }
 
-/// What is seen on a connection and hyper does not tell.
+/// What is seen on a connection and hyper does not tell, and what is told of its requests.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// A request could be read in two ways; set before hyper sees that request.
     pub(super) ambiguous: AtomicBool,
     /// The peer has sent something.
     pub(super) spoken: AtomicBool,
+    /// A request was not answered at once.
+    pub(super) waited: AtomicBool,
 }
 
 /// A connection that is watched.
@@ -47,7 +50,9 @@ pub(super) struct Wire<S> {
     moved: Instant,
     /// A head has come in and no byte has gone out since: the server's own deadline counts, not ours.
     answering: bool,
-    timer: Pin<Box<Sleep>>,
+    timer: Belled<Pin<Box<Sleep>>>,
+    /// When the timer fires.
+    fires: Instant,
 }
 
 impl<S> Wire<S> {
@@ -55,7 +60,7 @@ impl<S> Wire<S> {
     pub(super) fn new(stream: S, deadlines: Deadlines, seen: Arc<Seen>) -> Self {
         let now = Instant::now();
         // A new peer has as long for its first byte as for the head, so that silent connections cost little.
-        let timer = Box::pin(sleep_until(now + deadlines.header));
+        let timer = Belled::new(Box::pin(sleep_until(now + deadlines.header)));
         let head_since = Some(now);
         Self {
             stream,
@@ -66,6 +71,7 @@ impl<S> Wire<S> {
             moved: now,
             answering: false,
             timer,
+            fires: now + deadlines.header,
         }
     }
 
@@ -87,15 +93,20 @@ impl<S> Wire<S> {
         loop {
             let Some(deadline) = self.deadline() else { return Poll::Pending };
             // The timer may stand earlier than the deadline, never later.
-            if self.timer.deadline() > deadline {
-                self.timer.as_mut().reset(deadline);
+            if self.fires > deadline {
+                self.set(deadline);
             }
-            ready!(self.timer.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.timer).poll(cx));
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            self.timer.as_mut().reset(deadline);
+            self.set(deadline);
         }
+    }
+
+    fn set(&mut self, deadline: Instant) {
+        self.timer.change().as_mut().reset(deadline);
+        self.fires = deadline;
     }
 
     fn received(&mut self, bytes: &[u8]) {
@@ -115,7 +126,10 @@ impl<S> Wire<S> {
 
     fn sent(&mut self, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(_))) {
-            self.moved = Instant::now();
+            // The beginning of an answer that was there at once went out when its request came in.
+            if !self.answering || self.seen.waited.swap(false, Ordering::Relaxed) {
+                self.moved = Instant::now();
+            }
             self.answering = false;
         }
     }

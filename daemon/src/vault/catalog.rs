@@ -2,10 +2,11 @@
 //! served from.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use secrets_proto::{SecretName, UnitName, Uuid};
 
+use super::Rendered;
 use super::grant::Grant;
 use super::record::Record;
 use super::tokens::{Token, Tokens};
@@ -13,11 +14,19 @@ use super::tokens::{Token, Tokens};
 /// Every secret by id, and those outside the trash by name; and the access tokens.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
-    by_id: HashMap<Uuid, Arc<Record>>,
+    by_id: HashMap<Uuid, Entry>,
     by_name: BTreeMap<SecretName, Arc<Record>>,
     grants: BTreeMap<UnitName, Arc<Grant>>,
     /// The access tokens.
     pub(super) tokens: Tokens,
+}
+
+/// One secret.
+#[derive(Debug, Clone)]
+struct Entry {
+    record: Arc<Record>,
+    /// As the router rendered it, if somebody has asked for it since it changed.
+    rendered: OnceLock<Box<Rendered>>,
 }
 
 /// One step from a catalog to the next.
@@ -46,7 +55,8 @@ impl Catalog {
                 if !record.is_deleted() {
                     self.by_name.insert(record.meta.name.clone(), Arc::clone(record));
                 }
-                self.by_id.insert(record.id, Arc::clone(record));
+                let entry = Entry { record: Arc::clone(record), rendered: OnceLock::new() };
+                self.by_id.insert(record.id, entry);
             }
             Change::Remove(id) => self.forget(*id),
             Change::Allow(grant) => {
@@ -61,7 +71,7 @@ impl Catalog {
     }
 
     fn forget(&mut self, id: Uuid) {
-        if let Some(old) = self.by_id.remove(&id)
+        if let Some(Entry { record: old, .. }) = self.by_id.remove(&id)
             && !old.is_deleted()
         {
             self.by_name.remove(&old.meta.name);
@@ -70,12 +80,18 @@ impl Catalog {
 
     /// The secret with this id, in the trash or not.
     pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|entry| &entry.record)
     }
 
     /// The secret with this id, unless it is in the trash.
     pub(super) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
         self.any(id).filter(|record| !record.is_deleted())
+    }
+
+    /// The same, with the place where it is kept rendered.
+    pub(super) fn rendered(&self, id: Uuid) -> Option<(&Record, &OnceLock<Box<Rendered>>)> {
+        let entry = self.by_id.get(&id).filter(|entry| !entry.record.is_deleted())?;
+        Some((&entry.record, &entry.rendered))
     }
 
     /// The secret with this name.
@@ -106,6 +122,6 @@ impl Catalog {
 
     /// All secrets, the trash included, in no order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.by_id.values()
+        self.by_id.values().map(|entry| &entry.record)
     }
 }

@@ -126,7 +126,7 @@ pub(crate) struct AuditQuery {
     pub(crate) limit: Option<usize>,
 }
 
-/// The whole list as the router rendered it, and a tag that changes with it.
+/// The whole list or one secret as the router rendered it, and a tag that changes with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Rendered {
     /// The body.

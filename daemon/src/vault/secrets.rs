@@ -52,6 +52,26 @@ impl Vault {
         Ok(view.rendered.insert(rendered).clone())
     }
 
+    /// One secret, as `render` wrote it; it is called only when the secret has changed since. Scope `list`.
+    pub(crate) fn rendered_secret(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        render: fn(&Secret) -> Bytes,
+    ) -> Result<Rendered, Error> {
+        self.check(caller, Scope::List, AuditAction::List)?;
+        let published = self.shared.read();
+        let (record, rendered) = published.view()?.catalog.rendered(id).ok_or(Error::NotFound)?;
+        if !caller.sees(&record.meta.name) {
+            return Err(Error::NotFound);
+        }
+        let render = || {
+            let tag = Bytes::from(format!("\"{}\"", record.version));
+            Box::new(Rendered { body: render(&record.to_secret()), tag })
+        };
+        Ok(Rendered::clone(rendered.get_or_init(render)))
+    }
+
     /// One secret. Scope `list`.
     pub(crate) fn secret(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;

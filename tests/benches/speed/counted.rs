@@ -24,23 +24,34 @@ pub fn measure(programs: Programs, report: &mut Report) {
     }
     let (few, _) = serve(programs, FEW);
     let (many, client) = serve(programs, MANY);
-    let served = (many - few) / (MANY - FEW) as u64;
-    for (what, instructions) in
-        [("one request for a list of 100, served", served), ("secretctl list of 100", client)]
-    {
+    let each = |many: u64, few: u64| many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
+    let served = each(many.instructions, few.instructions);
+    let allocated = each(many.allocations, few.allocations);
+    for (what, ours) in [
+        ("instructions: one request for a list of 100, served", rate(served).replace("/s", "")),
+        ("allocations: one request for a list of 100, served", format!("{allocated:.2}")),
+        ("instructions: secretctl list of 100", rate(client.instructions as f64).replace("/s", "")),
+    ] {
         report.add(Row {
-            what: format!("instructions: {what}"),
+            what: what.to_owned(),
             goal: "–".to_owned(),
             floor: "–".to_owned(),
-            ours: rate(instructions as f64).replace("/s", ""),
+            ours,
             ratio: None,
             margin: None,
         });
     }
 }
 
-/// The instructions of a daemon that answers so many requests in its life, and those of one client of it.
-fn serve(programs: Programs, requests: usize) -> (u64, u64) {
+/// What a program has done in its life.
+struct Counted {
+    instructions: u64,
+    /// Calls of the C library's allocator, whose name is known in a stripped program too.
+    allocations: u64,
+}
+
+/// What a daemon does that answers so many requests in its life, and one client of it.
+fn serve(programs: Programs, requests: usize) -> (Counted, Counted) {
     let mut env = Env::new(programs);
     let (daemon, client) = (env.path("daemon.callgrind"), env.path("client.callgrind"));
     let command = counting(&env, &daemon, programs.daemon);
@@ -67,9 +78,34 @@ fn counting(env: &Env, out: &Path, program: &str) -> Command {
     command
 }
 
-fn counted(out: &Path) -> u64 {
+fn counted(out: &Path) -> Counted {
     let text = fs::read_to_string(out).unwrap();
     let line =
         text.lines().find_map(|line| line.strip_prefix("summary:").or_else(|| line.strip_prefix("totals:")));
-    line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    let instructions = line.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    Counted {
+        instructions,
+        allocations: ["malloc", "calloc", "posix_memalign"].map(|name| calls(&text, name)).iter().sum(),
+    }
+}
+
+/// How often a function was called. A name is written once, with a number that stands for it from then on: see
+/// valgrind's manual, "Callgrind Format Specification".
+fn calls(text: &str, function: &str) -> u64 {
+    let suffix = format!(" {function}");
+    let named =
+        text.lines().filter_map(|line| line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")));
+    let mut numbers = named.filter_map(|name| name.strip_suffix(&suffix));
+    let Some(number) = numbers.next() else { return 0 };
+    let callee = format!("cfn={number}");
+    let mut lines = text.lines();
+    let mut sum = 0;
+    while let Some(line) = lines.next() {
+        if line != callee && line.strip_prefix(&callee) != Some(&suffix) {
+            continue;
+        }
+        let calls = lines.next().and_then(|line| line.strip_prefix("calls="));
+        sum += calls.and_then(|calls| calls.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0);
+    }
+    sum
 }

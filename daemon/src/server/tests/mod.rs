@@ -1,6 +1,7 @@
 //! The server with all stages behind it, spoken to byte by byte over real sockets.
 
 mod connections;
+mod memory;
 mod requests;
 mod validation;
 
