@@ -6,8 +6,7 @@ use std::io;
 use bytes::Bytes;
 use hyper::Method;
 use secrets_proto::API_BASE;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::client::Error;
@@ -80,10 +79,13 @@ impl Answer {
         }
     }
 
-    /// The body as `T`.
-    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    /// The body as `T`, which may borrow from it.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         // The cause is dropped on purpose: serde's messages quote what they stumble over.
-        serde_json::from_slice(&self.body).map_err(|_| Error::NotUnderstood("an answer"))
+        let not_understood = || Error::NotUnderstood("an answer");
+        // Checked as a whole, text is checked faster than string by string.
+        let text = str::from_utf8(&self.body).map_err(|_| not_understood())?;
+        serde_json::from_str(text).map_err(|_| not_understood())
     }
 }
 

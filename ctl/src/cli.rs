@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod alone;
 #[cfg(test)]
 mod examples;
 mod groups;
@@ -13,6 +14,7 @@ mod handing;
 mod keeping;
 mod shell;
 
+pub(crate) use alone::alone;
 pub(crate) use groups::command;
 pub(crate) use handing::*;
 pub(crate) use keeping::*;

@@ -36,6 +36,9 @@ impl Default for Limits {
     }
 }
 
+/// How much is read at once: most lists.
+const PIECE: usize = 64 << 10;
+
 /// Why there is no answer to use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -145,7 +148,9 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, Error> {
         let stream = self.stream().await?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| Error::Broken)?;
+        let handshake =
+            http1::Builder::new().read_buf_exact_size(Some(PIECE)).handshake(TokioIo::new(stream));
+        let (sender, driver) = handshake.await.map_err(|_| Error::Broken)?;
         let driver = tokio::spawn(async move {
             // How the connection ends shows in the exchange.
             let _ = driver.await;

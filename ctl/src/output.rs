@@ -1,5 +1,6 @@
 //! The only module that writes to stdout and stderr: answers to the one, one-line messages to the other.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -62,9 +63,12 @@ pub(crate) fn show_help(text: &str) {
 }
 
 /// Text in which nothing moves the cursor, ends the line or turns it around.
-pub(crate) fn printable(text: &str) -> String {
-    let safe = |c: char| if c.is_control() || is_format(c) { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().map(safe).collect()
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_safe = |c: char| !c.is_control() && !is_format(c);
+    if text.chars().all(is_safe) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if is_safe(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn is_format(c: char) -> bool {

@@ -1,47 +1,67 @@
 //! Columns for eyes. Widths are counted in characters: every character that gets here, the mask's
 //! bullets included, is one cell wide.
 
+use std::borrow::Cow;
+
 use crate::output::printable;
 
+/// What is shown, and how wide it is.
+type Cell<'a> = (Cow<'a, str>, usize);
+
 /// Lays rows out under their header. The last column is not padded.
-pub(crate) fn render<const N: usize>(header: [&str; N], rows: &[[String; N]], colour: bool) -> String {
+pub(crate) fn render<const N: usize>(
+    header: [&str; N],
+    rows: &[[impl AsRef<str>; N]],
+    colour: bool,
+) -> String {
     render_marked(header, rows, colour, |_| false)
 }
 
 /// The same; with colour, the rows of which `is_marked` says so stand out.
 pub(crate) fn render_marked<const N: usize>(
     header: [&str; N],
-    rows: &[[String; N]],
+    rows: &[[impl AsRef<str>; N]],
     colour: bool,
     is_marked: impl Fn(usize) -> bool,
 ) -> String {
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
-    let mut widths = header.map(|title| title.chars().count());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let rows: Vec<[Cell<'_>; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| shown(cell.as_ref()))).collect();
+    let header = header.map(shown);
+    let mut widths = [0; N];
+    for row in rows.iter().chain([&header]) {
+        for (widest, (_, width)) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(*width);
         }
     }
-    let titles = line(header.iter().copied(), &widths);
-    let mut text = if colour { format!("\x1b[1m{titles}\x1b[0m\n") } else { format!("{titles}\n") };
+    let width: usize = widths.iter().map(|width| width + 2).sum();
+    let mut text = String::with_capacity((rows.len() + 1) * width * 2);
+    line(&mut text, &header, &widths, colour.then_some("\x1b[1m"));
     for (at, row) in rows.iter().enumerate() {
-        let line = line(row.iter().map(String::as_str), &widths);
-        text.push_str(&if colour && is_marked(at) {
-            format!("\x1b[31m{line}\x1b[0m\n")
-        } else {
-            line + "\n"
-        });
+        line(&mut text, row, &widths, (colour && is_marked(at)).then_some("\x1b[31m"));
     }
     text
 }
 
-fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
-    let mut text = String::new();
-    for (cell, width) in cells.zip(widths) {
-        text.push_str(&format!("{cell:<width$}  "));
+fn shown(cell: &str) -> Cell<'_> {
+    (printable(cell), cell.chars().count())
+}
+
+fn line(text: &mut String, cells: &[Cell<'_>], widths: &[usize], mark: Option<&str>) {
+    text.push_str(mark.unwrap_or_default());
+    let start = text.len();
+    // Blanks are written when something follows them.
+    let mut blanks = 0;
+    for ((cell, width), widest) in cells.iter().zip(widths) {
+        if !cell.is_empty() {
+            text.extend(std::iter::repeat_n(' ', blanks));
+            blanks = 0;
+        }
+        text.push_str(cell);
+        blanks += widest - width + 2;
     }
-    text.truncate(text.trim_end().len());
-    text
+    // Those of a cell's own at the end are not.
+    text.truncate(start + text.get(start..).map_or(0, |line| line.trim_end().len()));
+    text.push_str(if mark.is_some() { "\x1b[0m\n" } else { "\n" });
 }
 
 #[cfg(test)]
@@ -51,22 +71,25 @@ mod tests {
     #[test]
     fn columns_align_by_characters_not_bytes() {
         let rows = [
-            ["A".into(), "sk-pro••••789".into(), "x".into()],
-            ["LONGER_NAME".into(), "••••".into(), "y".into()],
-            ["B".into(), "\u{fffd}b••••\nd".into(), "z".into()],
+            ["A", "sk-pro••••789", "x"],
+            ["LONGER_NAME", "••••", "y"],
+            ["B", "\u{fffd}b••••\nd", "z"],
+            ["C", "", ""],
+            ["", " ", ""],
         ];
         assert_eq!(
             render(["NAME", "MASKED", "U"], &rows, false),
             "NAME         MASKED         U\n\
              A            sk-pro••••789  x\n\
              LONGER_NAME  ••••           y\n\
-             B            \u{fffd}b••••\u{fffd}d       z\n"
+             B            \u{fffd}b••••\u{fffd}d       z\n\
+             C\n\n"
         );
     }
 
     #[test]
     fn colour_marks_the_header_and_what_is_to_stand_out() {
-        let rows = [["x".into()], ["y".into()]];
+        let rows = [["x"], ["y"]];
         assert_eq!(render(["A"], &rows, true), "\x1b[1mA\x1b[0m\nx\ny\n");
         let marked = |colour| render_marked(["A"], &rows, colour, |at| at == 1);
         assert_eq!(marked(true), "\x1b[1mA\x1b[0m\nx\n\x1b[31my\x1b[0m\n");

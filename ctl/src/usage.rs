@@ -28,17 +28,26 @@ const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    let by = |mut command: Command| {
-        let matches = command.try_get_matches_from_mut(words);
-        // Thousands of small pieces, which the end of the process takes back at once.
-        std::mem::forget(command);
-        matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
-    };
+    match cli::alone(words).map(|command| read(command, words)) {
+        Some(Ok(cli)) => Ok(cli),
+        Some(Err(_)) | None => parse_by_all(words),
+    }
+}
+
+fn read(mut command: Command, words: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = command.try_get_matches_from_mut(words);
+    // Thousands of small pieces, which the end of the process takes back at once.
+    std::mem::forget(command);
+    Cli::from_arg_matches_mut(&mut matches?)
+}
+
+/// Reads it by the description of all commands.
+pub(crate) fn parse_by_all(words: &[OsString]) -> Result<Cli, Stop> {
     let is_help =
         |kind| matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
-    // The help's groups are made of all commands, which takes longer than all the rest of a short command.
-    let read = by(Cli::command())
-        .or_else(|error| if is_help(error.kind()) { by(cli::command()) } else { Err(error) });
+    // The help's groups are made of all commands, each of which must be described to its end for that.
+    let read = read(Cli::command(), words)
+        .or_else(|error| if is_help(error.kind()) { read(cli::command(), words) } else { Err(error) });
     read.map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {

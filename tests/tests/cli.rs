@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::harness::skip;
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
@@ -482,4 +484,39 @@ fn another_client_that_starts_a_daemon_leaves_the_first_ones_log() {
     output.assert_code(8);
     assert_eq!(fs::metadata(&log).unwrap().ino(), before.ino());
     assert!(output.err().contains(&env.listener().unwrap().to_string()), "{}", output.err());
+}
+
+/// `make build` links it statically where it can, and such a program could ask them only with the very C library that it
+/// was built with.
+#[test]
+fn the_client_asks_no_name_services_and_loads_no_libraries() {
+    const TEST: &str = "the_client_asks_no_name_services_and_loads_no_libraries";
+    let programs = programs!();
+    let imports = |program: &str| {
+        let output = Command::new("nm").args(["--dynamic", "--undefined-only", program]).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let Some(client) = imports(programs.client) else { return skip(TEST, "nm is not installed") };
+    let asks = |symbol: &&str| {
+        [
+            "getpw",
+            "getgr",
+            "getaddrinfo",
+            "gethostby",
+            "getserv",
+            "getnameinfo",
+            "initgroups",
+            "iconv",
+            "dlopen",
+        ]
+        .iter()
+        .any(|start| symbol.starts_with(start))
+    };
+    let symbols = |imports: &str| -> Vec<String> {
+        imports.split_whitespace().filter(asks).map(str::to_owned).collect()
+    };
+    assert_eq!(symbols(&client), [""; 0]);
+    // The daemon does, where its directories are when HOME is not set.
+    assert!(!symbols(&imports(programs.daemon).unwrap()).is_empty());
 }

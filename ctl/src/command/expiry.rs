@@ -1,7 +1,6 @@
 //! When secrets stop working: what a user writes, and what to say when the time comes near.
 
 use secrets_proto::Timestamp;
-use secrets_proto::secret::SecretDetail;
 
 use super::audit::seconds;
 use crate::failure::{Exit, Failure};
@@ -31,16 +30,19 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Fai
     }
 }
 
-/// What to say about secrets that have expired or will soon.
-pub(super) fn notice(secrets: &[SecretDetail], now: Timestamp) -> Option<String> {
+/// What to say about secrets, by name and when each stops working, that have expired or will soon.
+pub(super) fn notice<'a>(
+    secrets: impl IntoIterator<Item = (&'a str, Option<Timestamp>)>,
+    now: Timestamp,
+) -> Option<String> {
     let soon = now.saturating_add_seconds(NOTICE);
-    let mut due: Vec<(Timestamp, &SecretDetail)> =
-        secrets.iter().filter_map(|detail| Some((detail.expires_at?, detail))).collect();
+    let mut due: Vec<(Timestamp, &str)> =
+        secrets.into_iter().filter_map(|(name, expires)| Some((expires?, name))).collect();
     due.retain(|(time, _)| *time <= soon);
     due.sort_by_key(|(time, _)| *time);
-    let named = due.iter().take(NAMED).map(|(time, detail)| {
+    let named = due.iter().take(NAMED).map(|(time, name)| {
         let verb = if *time <= now { "expired" } else { "expires" };
-        format!("{} {verb} {time}", detail.secret.name)
+        format!("{name} {verb} {time}")
     });
     let mut parts: Vec<String> = named.collect();
     if due.len() > NAMED {
@@ -77,27 +79,17 @@ mod tests {
 
     #[test]
     fn names_what_expires_within_two_weeks_the_soonest_first() {
-        let secret = |name: &str, expires: &str| -> SecretDetail {
-            let text = format!(
-                r#"{{"id":"2489e9ad-2ee2-4e00-8ec9-32d5f69181c0","name":"{name}","provider":null,
-                "masked_value":"••••","created_at":"{NOW}","updated_at":"{NOW}","version":1,
-                "last_used_at":null,"expires_at":{expires},"note":null,"size_class":"small"}}"#
-            );
-            serde_json::from_str(&text).unwrap()
-        };
-        let at = |name: &str, expires: &str| secret(name, &format!("\"{expires}\""));
+        let at = |name, expires| (name, Some(time(expires)));
         let now = time(NOW);
-        assert_eq!(notice(&[secret("A", "null"), at("B", "2026-04-29T12:00:01Z")], now), None);
-        let text = notice(
-            &[at("A", "2026-04-29T12:00:00Z"), at("B", "2026-04-15T12:00:00Z"), secret("C", "null")],
-            now,
-        );
+        assert_eq!(notice([("A", None), at("B", "2026-04-29T12:00:01Z")], now), None);
+        let text =
+            notice([at("A", "2026-04-29T12:00:00Z"), at("B", "2026-04-15T12:00:00Z"), ("C", None)], now);
         let text = text.unwrap();
         assert!(
             text.starts_with("B expired 2026-04-15T12:00:00Z, A expires 2026-04-29T12:00:00Z;"),
             "{text}"
         );
-        let many: Vec<SecretDetail> = (0..8).map(|n| at(&format!("N{n}"), "2026-04-16T00:00:00Z")).collect();
-        assert!(notice(&many, now).unwrap().contains(", 3 more expire soon;"));
+        let many = [at("N", "2026-04-16T00:00:00Z"); 8];
+        assert!(notice(many, now).unwrap().contains(", 3 more expire soon;"));
     }
 }

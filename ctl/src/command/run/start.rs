@@ -30,7 +30,11 @@ pub(super) fn remark(program: &OsStr) -> Option<Remark> {
 /// The program as it may be shown: not if it is a key that slipped there.
 fn shown(program: &OsStr) -> Option<String> {
     let text = program.to_string_lossy();
-    if text.is_empty() || providers::looks_like_key(&text) { None } else { Some(output::printable(&text)) }
+    if text.is_empty() || providers::looks_like_key(&text) {
+        None
+    } else {
+        Some(output::printable(&text).into_owned())
+    }
 }
 
 /// Why the command does not run.
