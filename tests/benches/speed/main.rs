@@ -7,6 +7,7 @@
 //! - [`floors`]: bare hyper and bare SQLite
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
 //! - [`served`], [`written`], [`started`], [`grown`], [`counted`]: the measurements
+//! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
 mod counted;
@@ -14,6 +15,7 @@ mod daemon;
 mod floors;
 mod grown;
 mod load;
+mod peers;
 mod plot;
 mod report;
 mod served;
