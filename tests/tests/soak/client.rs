@@ -158,7 +158,7 @@ pub struct Client {
 impl Client {
     /// A client with names of its own; every eighth has a token that is bound to them.
     pub fn new(env: &Env, at: usize, random: Random) -> Self {
-        let (prefix, is_bound) = (format!("S{at}_"), at % 8 == 0);
+        let (prefix, is_bound) = (format!("S{at}_"), at.is_multiple_of(8));
         let token = if is_bound {
             let glob = format!("{prefix}*");
             let scopes = ["list", "write", "reveal"];
