@@ -22,9 +22,10 @@ test:
 	-tests/tests/openapi/install.sh
 	cargo test --workspace --locked
 
-# The tests against kills, failing disks, edited files, crowds and odd requests in their long form.
+# The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.
 soak:
-	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi
+	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi \
+		--test soak
 
 # Writes the API's description anew, after a route or a wire type has changed.
 openapi:

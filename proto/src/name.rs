@@ -1,5 +1,6 @@
 //! Names of secrets, which are names of environment variables.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,13 @@ impl TryFrom<String> for SecretName {
 impl From<SecretName> for String {
     fn from(name: SecretName) -> Self {
         name.0
+    }
+}
+
+/// A sorted map finds by a text those names that begin with it.
+impl Borrow<str> for SecretName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -34,16 +34,22 @@ impl Connection {
     /// Sends a request and reads its answer; `path` starts after `/api/v1`. An error means that the connection
     /// is gone, and that nobody knows whether the request was served.
     pub fn exchange(&mut self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.exchange_text(method, &format!("/api/v1{path}"), &body)
+    }
+
+    /// The same with a whole target, and a body that need not be JSON although it says so. An answer that is cut off is
+    /// [`ErrorKind::InvalidData`].
+    pub fn exchange_text(&mut self, method: &str, target: &str, body: &str) -> io::Result<Answer> {
         let mut request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",
             self.token
         );
-        let body = body.map(Value::to_string).unwrap_or_default();
         if !body.is_empty() {
             request += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         }
         request += "\r\n";
-        request += &body;
+        request += body;
         self.stream.write_all(request.as_bytes())?;
         self.read_answer()
     }
@@ -78,7 +84,8 @@ impl Connection {
                 return Answer::parse(&bytes).ok_or_else(|| ErrorKind::InvalidData.into());
             }
             match self.stream.read(&mut chunk)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                0 if bytes.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+                0 => return Err(ErrorKind::InvalidData.into()),
                 read => bytes.extend_from_slice(&chunk[..read]),
             }
         }

@@ -100,6 +100,16 @@ fn list_filters_by_provider_and_glob() {
     assert_eq!(names("?name=aws_k*"), ["AWS_KEY"]);
     assert_eq!(names("?name=G?&provider=github"), ["GH"]);
     assert_eq!(names("?provider=none"), [""; 0]);
+    // Names beside those that begin as the glob does.
+    for name in ["AWS", "AWS_KEY_2", "AWT", "AVX"] {
+        env.store(name, "v");
+    }
+    assert_eq!(names("?name=aws*"), ["AWS", "AWS_ID", "AWS_KEY", "AWS_KEY_2"]);
+    assert_eq!(names("?name=aws"), ["AWS"]);
+    assert_eq!(names("?name=aw[st]"), ["AWS", "AWT"]);
+    assert_eq!(names("?name=*_key"), ["AWS_KEY"]);
+    assert_eq!(names("?name=aws_k?y*&provider=aws"), ["AWS_KEY"]);
+    assert_eq!(names("?name=aws_key_"), [""; 0]);
 }
 
 #[test]

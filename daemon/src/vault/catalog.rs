@@ -2,9 +2,10 @@
 //! served from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
-use secrets_proto::{SecretName, UnitName, Uuid};
+use secrets_proto::{Glob, SecretName, UnitName, Uuid};
 
 use super::Rendered;
 use super::grant::Grant;
@@ -102,6 +103,17 @@ impl Catalog {
     /// All secrets outside the trash, by name.
     pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
         self.by_name.values()
+    }
+
+    /// Those of them whose names match. Only names that begin as the glob does are looked at: most commands ask for one
+    /// name.
+    pub(super) fn live_like<'a>(&'a self, glob: &'a Glob) -> impl Iterator<Item = &'a Arc<Record>> {
+        let beginning = glob.beginning();
+        let from = (Bound::Included(beginning), Bound::Unbounded);
+        let begun = self.by_name.range::<str, _>(from).map(|(_, record)| record);
+        begun
+            .take_while(move |record| record.meta.name.as_str().starts_with(beginning))
+            .filter(|record| glob.matches(&record.meta.name))
     }
 
     /// What this unit, or template, may load by a grant of its own.

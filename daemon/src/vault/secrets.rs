@@ -1,16 +1,19 @@
 //! The facade's operations on secrets: reads from what is published, writes through the vault's thread.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use secrets_proto::Uuid;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, TrashedSecret, UpdateSecret, VersionList,
 };
-use secrets_proto::{Glob, Uuid};
 
 use crate::caller::{Caller, Scope};
 
+use super::record::Record;
 use super::shared::Published;
 use super::{Error, ListFilter, Rendered, Vault, presets};
 
@@ -19,13 +22,15 @@ impl Vault {
     pub(crate) fn list(&self, caller: &Caller, filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let published = self.shared.read();
-        let live = published.view()?.catalog.live();
-        let shown = live.filter(|record| caller.sees(&record.meta.name)).filter(|record| {
+        let catalog = &published.view()?.catalog;
+        let shown = |record: &&Arc<Record>| {
             let provider_fits = filter.provider.is_none() || filter.provider == record.meta.provider;
-            let name_fits = |glob: &Glob| glob.matches(&record.meta.name);
-            provider_fits && filter.name.as_ref().is_none_or(name_fits)
-        });
-        Ok(shown.map(|record| record.to_detail()).collect())
+            caller.sees(&record.meta.name) && provider_fits
+        };
+        Ok(match &filter.name {
+            Some(glob) => catalog.live_like(glob).filter(shown).map(|record| record.to_detail()).collect(),
+            None => catalog.live().filter(shown).map(|record| record.to_detail()).collect(),
+        })
     }
 
     /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers

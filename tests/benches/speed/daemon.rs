@@ -97,9 +97,19 @@ impl Daemon {
 
     /// Load of reveals of one value each.
     pub fn reveal(&self, connections: usize, duration: Duration) -> Measured {
+        self.load(connections, duration, self.reveal_request())
+    }
+
+    /// So many reveals, each an entry of the audit log.
+    pub fn log(&self, reveals: usize) {
+        let (connections, request) = (16, self.reveal_request());
+        let each = Until::Count(reveals.div_ceil(connections));
+        checked(load::run(&self.socket(), connections, each, 200, move |_| request.clone()));
+    }
+
+    fn reveal_request(&self) -> Vec<u8> {
         let body = json!({ "secrets": [name(0)], "purpose": "bench" }).to_string();
-        let request = head(&self.token, "POST", "/user/secrets/reveal", &body) + &body;
-        self.load(connections, duration, request.into_bytes())
+        (head(&self.token, "POST", "/user/secrets/reveal", &body) + &body).into_bytes()
     }
 
     /// The ids of the first secrets, at most 100.
@@ -115,6 +125,27 @@ impl Daemon {
         let start = Instant::now();
         self.env.post("/vault/unlock", &json!({ "key_file": self.key })).expect(200);
         start.elapsed()
+    }
+
+    /// An operation on the vault as a whole, by the key file if it takes a key, and how long it takes.
+    pub fn whole(&self, path: &str, takes_key: bool) -> Duration {
+        let body = if takes_key { json!({ "key_file": self.key }) } else { json!({}) };
+        let start = Instant::now();
+        self.env.post(path, &body).expect(200);
+        start.elapsed()
+    }
+
+    /// Size of the vault's file in bytes, when nothing is left in the log beside it.
+    pub fn file(&self) -> u64 {
+        self.unlock();
+        fs::metadata(self.env.data_dir().join("vault.db")).unwrap().len()
+    }
+
+    /// The list through a token that is bound to these names.
+    pub fn bound(&self, glob: &str) -> Vec<u8> {
+        let asked = json!({ "name": "bound", "scopes": ["list"], "secrets": [glob] });
+        let made = self.env.post("/tokens", &asked).expect(201);
+        head(made["token"].as_str().unwrap(), "GET", "/user/secrets", "").into_bytes()
     }
 
     /// A copy of the vault's file with everything in it; the daemon keeps its own to itself.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use secretsd_tests::Programs;
+use secretsd_tests::connection::Connection;
+use serde_json::json;
 
 use crate::daemon::Daemon;
 use crate::floors::BareHyper;
@@ -22,6 +23,10 @@ pub struct Step {
     pub list: f64,
     /// Bare hyper, sending as many bytes.
     pub copy: f64,
+    /// Listing them after a change, when the list has to be written anew.
+    pub anew: f64,
+    /// Listing ten of them through a token that is bound to these.
+    pub bound: f64,
     /// One secret's metadata.
     pub get: f64,
     /// A new value.
@@ -30,6 +35,10 @@ pub struct Step {
     pub reveal: f64,
     /// An unlock with a key file.
     pub unlock: f64,
+    /// Reading everything back, with the audit log of all this.
+    pub verify: f64,
+    /// A new data key, with the audit log of all this.
+    pub rotate: f64,
     /// Resident memory in MiB.
     pub memory: f64,
 }
@@ -41,12 +50,26 @@ pub struct Growth(pub Vec<Step>);
 impl Growth {
     /// The table in Markdown.
     pub fn table(&self) -> String {
-        let head = ["secrets", "list", "bare hyper, same bytes", "get", "set", "reveal", "unlock", "memory"];
+        let head = [
+            "secrets",
+            "list",
+            "bare hyper, same bytes",
+            "list after a change",
+            "10 by a bound token",
+            "get",
+            "set",
+            "reveal",
+            "unlock",
+            "verify",
+            "rotate",
+            "memory",
+        ];
         let rows = self.0.iter().map(|step| {
-            let times = [step.list, step.copy, step.get, step.set, step.reveal, step.unlock].map(time);
-            let [list, copy, get, set, reveal, unlock] = times;
-            let memory = format!("{:.1} MiB", step.memory);
-            [step.secrets.to_string(), list, copy, get, set, reveal, unlock, memory]
+            let Step { list, copy, anew, bound, get, set, reveal, unlock, verify, rotate, .. } = *step;
+            let times = [list, copy, anew, bound, get, set, reveal, unlock, verify, rotate].map(time);
+            let [list, copy, anew, bound, get, set, reveal, unlock, verify, rotate] = times;
+            let (secrets, memory) = (step.secrets.to_string(), format!("{:.1} MiB", step.memory));
+            [secrets, list, copy, anew, bound, get, set, reveal, unlock, verify, rotate, memory]
         });
         columns(&head.map(str::to_owned), &rows.collect::<Vec<_>>())
     }
@@ -60,9 +83,10 @@ impl Growth {
 pub fn measure(programs: Programs, report: &mut Report) -> Growth {
     let mut daemon = Daemon::with(programs, 0);
     let mut growth = Growth(Vec::new());
+    let bound = daemon.bound("BENCH_SECRET_00000?_API_KEY");
     for secrets in SIZES {
         daemon.grow(secrets);
-        growth.0.push(step(&daemon, secrets));
+        growth.0.push(step(&daemon, secrets, &bound));
         if secrets == 10_000 {
             report.add(unlock(&daemon));
         }
@@ -86,7 +110,7 @@ pub fn measure(programs: Programs, report: &mut Report) -> Growth {
     growth
 }
 
-fn step(daemon: &Daemon, secrets: usize) -> Step {
+fn step(daemon: &Daemon, secrets: usize, bound: &[u8]) -> Step {
     let body = daemon.body("/user/secrets");
     let ids = daemon.ids();
     let (list, get) = (daemon.get("/user/secrets"), daemon.get(&format!("/user/secrets/{}", ids[0])));
@@ -96,16 +120,36 @@ fn step(daemon: &Daemon, secrets: usize) -> Step {
         load::run(bare.socket(), 1, Until::Time(ROUND), 200, move |_| list.clone()).median()
     };
     let unlocks = (0..5).map(|_| daemon.unlock().as_secs_f64()).collect();
-    Step {
+    // A rotation has everything in memory twice for a moment, which is not given back at once.
+    let load = Step {
         secrets,
         list: daemon.load(1, ROUND, list).median().as_secs_f64(),
         copy: copy.as_secs_f64(),
+        anew: median((0..9).map(|_| anew(daemon, &ids)).collect()),
+        bound: daemon.load(1, ROUND, bound.to_vec()).median().as_secs_f64(),
         get: daemon.load(1, ROUND, get).median().as_secs_f64(),
         set: daemon.update(&ids, 1, ROUND).median().as_secs_f64(),
         reveal: daemon.reveal(1, ROUND).median().as_secs_f64(),
         unlock: median(unlocks),
+        verify: 0.0,
+        rotate: 0.0,
         memory: daemon.resident() as f64 / 1024.0,
+    };
+    Step {
+        verify: daemon.whole("/vault/verify", false).as_secs_f64(),
+        rotate: daemon.whole("/vault/rotate", true).as_secs_f64(),
+        ..load
     }
+}
+
+/// The list after one change, read over a connection that is there.
+fn anew(daemon: &Daemon, ids: &[String]) -> f64 {
+    let mut connection = Connection::open(&daemon.env);
+    let note = json!({ "note": "changed" });
+    connection.ask("PATCH", &format!("/user/secrets/{}", ids[0]), Some(&note)).expect(200);
+    let start = Instant::now();
+    assert_eq!(connection.ask("GET", "/user/secrets", None).status, 200);
+    start.elapsed().as_secs_f64()
 }
 
 /// Unlocking beside SQLite reading the same file and checking its structure.
@@ -126,7 +170,8 @@ fn unlock(daemon: &Daemon) -> Row {
 
 fn read_all(file: &std::path::Path) -> Duration {
     let start = Instant::now();
-    let connection = Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let connection =
+        rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let found: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(found, "ok");
     let mut statement = connection.prepare("SELECT * FROM record").unwrap();

@@ -6,7 +6,8 @@
 //! - [`load`]: requests as fast as they are answered
 //! - [`floors`]: bare hyper and bare SQLite
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
-//! - [`served`], [`written`], [`started`], [`grown`], [`counted`]: the measurements
+//! - [`served`], [`written`], [`started`], [`grown`], [`logged`], [`counted`]: the measurements
+//! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
 mod counted;
@@ -14,6 +15,8 @@ mod daemon;
 mod floors;
 mod grown;
 mod load;
+mod logged;
+mod peers;
 mod plot;
 mod report;
 mod served;
@@ -51,13 +54,20 @@ fn main() {
         counted::measure(programs, &mut report);
     }
     let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
+    let log = wanted("logged").then(|| logged::measure(programs));
     println!("\n{}", report.table());
+    if let Some(growth) = &growth {
+        println!("{}", growth.table());
+    }
+    if let Some(log) = &log {
+        println!("{log}");
+    }
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     // A part alone is for looking at; the committed results are a whole run's.
-    if let (None, Some(growth)) = (only, growth) {
+    if let (None, Some(growth), Some(log)) = (only, growth, log) {
         let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
         std::fs::create_dir_all(&results).unwrap();
-        std::fs::write(results.join("speed.md"), report::markdown(&report, &growth)).unwrap();
+        std::fs::write(results.join("speed.md"), report::markdown(&report, &growth, &log)).unwrap();
         std::fs::write(results.join("goals.svg"), plot::goals(&report)).unwrap();
         std::fs::write(results.join("growth.svg"), plot::growth(&growth)).unwrap();
         println!("written to {}", results.display());

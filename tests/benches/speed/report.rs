@@ -48,11 +48,12 @@ impl Report {
 }
 
 /// The page that is committed.
-pub fn markdown(report: &Report, growth: &Growth) -> String {
+pub fn markdown(report: &Report, growth: &Growth, log: &str) -> String {
     format!(
         "# Measured by `make bench`\n\n{}\n\n{}\n![How far each goal is met](goals.svg)\n\n\
          ## Growth\n\nMiddle time of a request over one connection, and of an unlock with a key file.\n\n{}\n\
-         ![Growth with the number of secrets](growth.svg)\n",
+         ![Growth with the number of secrets](growth.svg)\n\n\
+         With 100 secrets and a longer audit log:\n\n{log}",
         machine(),
         report.table(),
         growth.table()

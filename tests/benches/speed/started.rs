@@ -14,6 +14,7 @@ use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::{Env, Programs};
 
 use crate::daemon::{Daemon, name};
+use crate::peers::Peers;
 use crate::report::{Report, Row, median, time};
 
 const ROUNDS: usize = 60;
@@ -30,11 +31,14 @@ pub fn measure(programs: Programs, report: &mut Report) {
             &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
         ),
     ];
-    candidates.extend(peers(&daemon.env));
+    let peers = Peers::start(&daemon.env);
+    candidates.extend(peers.commands.iter().map(|(what, words)| Candidate {
+        what: (*what).to_owned(),
+        goal: None,
+        words: words.to_vec(),
+    }));
     race(&daemon.env, &candidates, report);
-    if let Some(stop) = candidates.iter().find_map(|candidate| candidate.stop.clone()) {
-        runs(&daemon.env, &stop);
-    }
+    drop(peers);
     report.add(cold_start(programs));
     for (what, program, goal) in
         [("size of secretsd", programs.daemon, 8.0), ("size of secretctl", programs.client, 4.0)]
@@ -57,14 +61,12 @@ struct Candidate {
     /// At most so many times `/bin/true`; none for others' programs.
     goal: Option<f64>,
     words: Vec<String>,
-    /// Ends what the command's preparation has left running.
-    stop: Option<Vec<String>>,
 }
 
 impl Candidate {
     fn new(what: &str, goal: Option<f64>, words: &[&str]) -> Self {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Self { what: what.to_owned(), goal, words, stop: None }
+        Self { what: what.to_owned(), goal, words }
     }
 }
 
@@ -98,37 +100,6 @@ fn once(env: &Env, words: &[String]) -> Duration {
     let took = start.elapsed();
     assert!(status.success(), "{words:?} fails: {status}");
     took
-}
-
-/// What people use instead, when it is installed: each hands one secret to `true`.
-fn peers(env: &Env) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    let shell = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
-    if runs(
-        env,
-        &shell("age-keygen -o age.key && echo secret | age -r $(age-keygen -y age.key) -o secret.age"),
-    ) {
-        found.push(Candidate::new(
-            "age, key file",
-            None,
-            &["sh", "-c", "X=$(age -d -i age.key secret.age) exec true"],
-        ));
-    }
-    let gpg = "gpg --batch --passphrase '' --quick-gen-key bench default default never && pass init bench && \
-               echo secret | pass insert -e x";
-    if runs(env, &shell("command -v pass")) && runs(env, &shell(gpg)) {
-        let mut pass =
-            Candidate::new("pass, no passphrase", None, &["sh", "-c", "X=$(pass show x) exec true"]);
-        pass.stop = Some(shell("gpgconf --kill gpg-agent"));
-        found.push(pass);
-    }
-    found
-}
-
-fn runs(env: &Env, words: &[String]) -> bool {
-    let mut command = env.command(&words[0]);
-    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 /// From a start on a socket that somebody else listens on, as systemd does it, to the first answer.
