@@ -65,7 +65,7 @@ fn main() {
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     // A part alone is for looking at; the committed results are a whole run's.
     if let (None, Some(growth), Some(log)) = (only, growth, log) {
-        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
         std::fs::create_dir_all(&results).unwrap();
         std::fs::write(results.join("speed.md"), report::markdown(&report, &growth, &log)).unwrap();
         std::fs::write(results.join("goals.svg"), plot::goals(&report)).unwrap();
