@@ -139,7 +139,8 @@ fn started(stat: &str) -> Option<u64> {
 }
 
 fn text(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
+    // Room for all that such a file has as a rule, so that it is read at once.
+    let mut bytes = Vec::with_capacity(2048);
     File::open(path).ok()?.take(FILE).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
