@@ -11,7 +11,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql, params};
 use secretsd_tests::process::DEADLINE;
 use tokio::net::UnixListener;
 
@@ -81,6 +81,9 @@ pub fn serve(socket: &str, body: &str) {
     });
 }
 
+/// Multiplied with it, numbers come in no order, as random ids do.
+const ORDERLESS: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// SQLite with the daemon's durability (WAL, synchronous FULL), one row of a small secret's size a commit.
 #[derive(Debug)]
 pub struct BareSqlite {
@@ -99,7 +102,12 @@ impl BareSqlite {
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 CREATE TABLE row (id BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;",
+                 CREATE TABLE row (id BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE record (kind INTEGER NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL,
+                     sealed BLOB NOT NULL, PRIMARY KEY (kind, id, version)) STRICT, WITHOUT ROWID;
+                 CREATE TABLE audit (sequence INTEGER PRIMARY KEY, sealed BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+                 CREATE TABLE manifest (one INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+                 INSERT INTO manifest VALUES (1, zeroblob(237));",
             )
             .unwrap();
         Self { connection, next: 0 }
@@ -107,15 +115,38 @@ impl BareSqlite {
 
     /// Inserts for so long; gives the inserts a second and the middle time of one.
     pub fn insert(&mut self, duration: Duration) -> (f64, Duration) {
+        self.repeat(duration, |connection, id| {
+            let mut statement = connection.prepare_cached("INSERT INTO row VALUES (?1, ?2)").unwrap();
+            statement.execute(params![id, [7_u8; 320]]).unwrap();
+        })
+    }
+
+    /// The same for the rows of so many new secrets a commit: metadata and value of each, its audit entry, the manifest.
+    pub fn create(&mut self, duration: Duration, secrets: u64) -> (f64, Duration) {
+        let (rate, middle) = self.repeat(duration, |connection, first| {
+            let run = |sql: &str, values: &[&dyn ToSql]| {
+                connection.prepare_cached(sql).unwrap().execute(values).unwrap();
+            };
+            run("BEGIN IMMEDIATE", &[]);
+            for nth in 0..secrets {
+                let id = [first, nth.wrapping_mul(ORDERLESS).to_le_bytes()].concat();
+                run("INSERT INTO record VALUES (2, ?1, 1, zeroblob(237))", &[&id]);
+                run("INSERT INTO record VALUES (1, ?1, 1, zeroblob(365))", &[&id]);
+                run("INSERT INTO audit (sealed, mac) VALUES (zeroblob(365), zeroblob(32))", &[]);
+            }
+            run("UPDATE manifest SET sealed = randomblob(237)", &[]);
+            run("COMMIT", &[]);
+        });
+        (rate * secrets as f64, middle)
+    }
+
+    fn repeat(&mut self, duration: Duration, work: impl Fn(&Connection, [u8; 8])) -> (f64, Duration) {
         let start = Instant::now();
         let mut times = Vec::new();
-        let mut statement = self.connection.prepare("INSERT INTO row VALUES (?1, ?2)").unwrap();
         while start.elapsed() < duration {
             self.next += 1;
-            // Ids come in no order, as random ones do.
-            let id = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
             let began = Instant::now();
-            statement.execute(rusqlite::params![id, [7_u8; 320]]).unwrap();
+            work(&self.connection, self.next.wrapping_mul(ORDERLESS).to_le_bytes());
             times.push(began.elapsed());
         }
         let rate = times.len() as f64 / start.elapsed().as_secs_f64();

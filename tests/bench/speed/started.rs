@@ -30,6 +30,8 @@ pub fn measure(programs: Programs, report: &mut Report) {
             Some(2.8),
             &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
         ),
+        // Two programs one after the other in a process, as with `run`, and nothing asked of anybody.
+        Candidate::new("env X=value true", None, &["/usr/bin/env", "X=value", "/bin/true"]),
     ];
     race(&daemon.env, &ours, report);
     // Apart from ours: they take long enough for the caches to be cold after them.

@@ -16,6 +16,8 @@ const MANY: usize = 16;
 #[derive(Debug)]
 struct Round {
     floor: (f64, Duration),
+    rows: f64,
+    many_rows: f64,
     create: Measured,
     update: Measured,
     reveal: Measured,
@@ -31,6 +33,8 @@ pub fn measure(programs: Programs, report: &mut Report) {
     let rounds: Vec<Round> = (0..ROUNDS)
         .map(|_| Round {
             floor: bare.insert(ROUND),
+            rows: bare.create(ROUND, 1).0,
+            many_rows: bare.create(ROUND, MANY as u64).0,
             create: daemon.create(1, ROUND),
             update: daemon.update(&ids, 1, ROUND),
             reveal: daemon.reveal(1, ROUND),
@@ -51,9 +55,19 @@ pub fn measure(programs: Programs, report: &mut Report) {
             margin: Some(ratio / goal),
         }
     };
+    let bare_rows = |what: &str, bare: &dyn Fn(&Round) -> f64| Row {
+        what: what.to_owned(),
+        goal: "–".to_owned(),
+        floor: rate(floor),
+        ours: rate(middle(bare)),
+        ratio: Some(middle(&|round| bare(round) / round.floor.0)),
+        margin: None,
+    };
     report.add(by_rate("create, durable, 1 connection", &|round| round.create.rate, 0.6));
+    report.add(bare_rows("bare SQLite inserting the rows of a create", &|round| round.rows));
     report.add(by_rate("update, durable, 1 connection", &|round| round.update.rate, 0.6));
     report.add(by_rate("create, durable, 16 connections", &|round| round.many_creates.rate, 3.0));
+    report.add(bare_rows("bare SQLite inserting those of 16 a commit", &|round| round.many_rows));
     let reveals = middle(&|round| round.many_reveals.rate);
     report.add(Row {
         what: "reveal, audited, 16 connections".to_owned(),
