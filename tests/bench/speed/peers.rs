@@ -59,7 +59,7 @@ const PEERS: [Peer; 6] = [
         show: "pass show x",
     },
     Peer {
-        what: "gopass, no passphrase",
+        what: "gopass (Debian has aviau's), no passphrase",
         program: "gopass",
         // Two programs have this name, and each puts a secret in by ways of its own; Debian's reads this.
         store: "mkdir -p \"$HOME/gopass\" && echo bench > \"$HOME/gopass/.gpg-id\" && \
