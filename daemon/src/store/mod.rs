@@ -148,15 +148,43 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Only if it is there and empty, as the log is that was just cut. A path is no handle: whoever has put another vault in
+/// this one's place while the daemon runs has the newest writes of that one here.
 fn lay_out(log: &Path) -> Result<(), files::Error> {
+    let at = |error: io::Error| files::Error::Io(log.to_owned(), error);
+    if !files::check_private_file(log)? {
+        return Ok(());
+    }
     let file = files::open_private(log)?;
-    let written = file.write_all_at(&[0; LOG_LAID_OUT], 0).and_then(|()| file.sync_data());
-    written.map_err(|error: io::Error| files::Error::Io(log.to_owned(), error))
+    if file.metadata().map_err(at)?.len() != 0 {
+        return Ok(());
+    }
+    file.write_all_at(&[0; LOG_LAID_OUT], 0).and_then(|()| file.sync_data()).map_err(at)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn only_the_log_that_was_cut_is_laid_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
+        files::open_private(&path).unwrap();
+        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path) };
+        store.renew_log().unwrap();
+        assert_eq!(fs::read(&store.log).unwrap(), [0; LOG_LAID_OUT]);
+
+        fs::rename(&store.log, &aside).unwrap();
+        store.renew_log().unwrap();
+        assert!(!store.log.exists(), "a log was made that SQLite does not have open");
+
+        files::replace_private(&store.log, b"another vault's").unwrap();
+        store.renew_log().unwrap();
+        assert_eq!(fs::read(&store.log).unwrap(), b"another vault's");
+    }
 
     /// What `.cargo/config.toml` asks for.
     #[test]
