@@ -38,6 +38,7 @@ mod start;
 mod tests;
 mod tokens;
 mod unlocked;
+mod verified;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
