@@ -52,6 +52,15 @@ impl Manifest {
         Ok(())
     }
 
+    /// Counts in all that `other` has counted.
+    pub(super) fn add_all(&mut self, other: &Self) -> Result<(), Error> {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.checked_add(more).ok_or(Error::Internal("a count overflows"))?;
+        }
+        self.tally.add(&other.tally.to_bytes());
+        Ok(())
+    }
+
     /// Counts a record out.
     pub(super) fn remove(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
         let count = self.count_mut(row.kind)?;

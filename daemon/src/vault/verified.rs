@@ -1,7 +1,9 @@
 //! A vault's file, verified as a whole with its keys before anything in it is served.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, available_parallelism};
 
 use secrets_proto::Uuid;
 
@@ -16,6 +18,11 @@ use super::manifest::Manifest;
 use super::record::{Record, record_place};
 use super::slots;
 use super::tokens::Token;
+
+/// How many rows are handed to a thread at a time.
+const PART: usize = 256;
+/// The most threads that open rows.
+const OPENERS: usize = 4;
 
 /// What a file that was verified holds.
 pub(super) struct Verified {
@@ -39,40 +46,19 @@ pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<V
         return corrupt("the header and key slots are older than the rest");
     }
 
-    let mut counted = manifest.without_records();
-    let mut records: HashMap<Uuid, Arc<Record>> = HashMap::new();
-    let mut values: HashSet<(Uuid, u64)> = HashSet::new();
-    let mut grants: Vec<Grant> = Vec::new();
-    let mut catalog = Catalog::default();
-    store.for_each_record(|row| -> Result<(), Error> {
-        counted.add(keys, &row)?;
-        match row.kind {
-            RecordKind::Secret => {
-                let record = open_record(keys, &row)?;
-                if records.insert(record.id, Arc::new(record)).is_some() {
-                    return Err(Error::Corrupt("a secret is there twice"));
-                }
-            }
-            RecordKind::Value => {
-                values.insert((Uuid::from_bytes(row.id), row.version));
-            }
-            RecordKind::Credential => grants.push(open_grant(keys, &row)?),
-            RecordKind::Token => {
-                let token = Token::open(keys, &row)?;
-                if catalog.tokens.has_any_of(&token) {
-                    return Err(Error::Corrupt("a token is there twice"));
-                }
-                catalog.tokens.put(token);
-            }
-        }
-        Ok(())
-    })?;
+    let Opened { counted, mut records, mut values, grants, tokens } = open_rows(store, keys, &manifest)?;
     if counted != manifest {
         return corrupt("rows were added, removed, changed or put back");
     }
 
-    for record in records.values() {
-        if !values.contains(&(record.id, record.meta.value_version)) {
+    let mut catalog = Catalog::default();
+    records.sort_unstable_by_key(|record| record.id);
+    values.sort_unstable();
+    if records.windows(2).any(|two| matches!(two, [one, next] if one.id == next.id)) {
+        return corrupt("a secret is there twice");
+    }
+    for record in &records {
+        if values.binary_search(&(record.id, record.meta.value_version)).is_err() {
             return corrupt("a secret's value is missing");
         }
         if !record.is_deleted() && catalog.by_name(&record.meta.name).is_some() {
@@ -80,14 +66,20 @@ pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<V
         }
         catalog.apply(&Change::Put(Arc::clone(record)));
     }
+    if values.iter().any(|(id, _)| records.binary_search_by_key(id, |record| record.id).is_err()) {
+        return corrupt("a value belongs to no secret");
+    }
     for grant in grants {
         if catalog.grant(&grant.meta.unit).is_some() {
             return corrupt("a unit has two grants");
         }
         catalog.apply(&Change::Allow(Arc::new(grant)));
     }
-    if values.iter().any(|(id, _)| !records.contains_key(id)) {
-        return corrupt("a value belongs to no secret");
+    for token in tokens {
+        if catalog.tokens.has_any_of(&token) {
+            return corrupt("a token is there twice");
+        }
+        catalog.tokens.put(token);
     }
 
     let head = store.audit_entry(manifest.audit_count)?.map_or([0; 32], |row| row.mac);
@@ -95,6 +87,102 @@ pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<V
         return corrupt("audit entries were added, removed or changed");
     }
     Ok(Verified { manifest, catalog, slots: slots.len() })
+}
+
+/// Rows that were opened, in no order.
+struct Opened {
+    /// The manifest without its records, and these counted in.
+    counted: Manifest,
+    records: Vec<Arc<Record>>,
+    /// The secret and the version of each value; what it is stays sealed.
+    values: Vec<(Uuid, u64)>,
+    grants: Vec<Grant>,
+    tokens: Vec<Token>,
+}
+
+impl Opened {
+    fn none(manifest: &Manifest) -> Self {
+        Self {
+            counted: manifest.without_records(),
+            records: Vec::new(),
+            values: Vec::new(),
+            grants: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    fn open(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
+        self.counted.add(keys, row)?;
+        match row.kind {
+            RecordKind::Secret => self.records.push(Arc::new(open_record(keys, row)?)),
+            RecordKind::Value => self.values.push((Uuid::from_bytes(row.id), row.version)),
+            RecordKind::Credential => self.grants.push(open_grant(keys, row)?),
+            RecordKind::Token => self.tokens.push(Token::open(keys, row)?),
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, other: Self) -> Result<(), Error> {
+        self.counted.add_all(&other.counted)?;
+        self.records.extend(other.records);
+        self.values.extend(other.values);
+        self.grants.extend(other.grants);
+        self.tokens.extend(other.tokens);
+        Ok(())
+    }
+}
+
+/// Opens all rows: this thread reads them from the file, and others open them meanwhile, which takes three times as long.
+fn open_rows(store: &Store, keys: &Keys, manifest: &Manifest) -> Result<Opened, Error> {
+    let threads = available_parallelism().map_or(1, NonZero::get).min(OPENERS);
+    let (send, parts) = sync_channel(OPENERS);
+    let parts = Mutex::new(parts);
+    let open = || open_parts(keys, &parts, Opened::none(manifest));
+    thread::scope(move |scope| {
+        let start = |_| thread::Builder::new().name("opener".to_owned()).spawn_scoped(scope, open).ok();
+        let openers: Vec<_> = (0..threads).filter_map(start).collect();
+        if openers.is_empty() {
+            return Err(Error::Internal("no thread can be started"));
+        }
+        let read = read_parts(store, &send);
+        // That was all: the openers end.
+        drop(send);
+        let mut opened = Opened::none(manifest);
+        for opener in openers {
+            let part = opener.join().map_err(|_| Error::Internal("a thread has panicked"))?;
+            opened.absorb(part?)?;
+        }
+        read.map(|()| opened)
+    })
+}
+
+fn read_parts(store: &Store, send: &SyncSender<Vec<RecordRow>>) -> Result<(), Error> {
+    let hand_over = |part| send.send(part).map_err(|_| Error::Internal("nobody opens rows"));
+    let mut part = Vec::with_capacity(PART);
+    store.for_each_record(|row| {
+        part.push(row);
+        if part.len() < PART {
+            return Ok(());
+        }
+        hand_over(std::mem::replace(&mut part, Vec::with_capacity(PART)))
+    })?;
+    hand_over(part)
+}
+
+fn open_parts(
+    keys: &Keys,
+    parts: &Mutex<Receiver<Vec<RecordRow>>>,
+    mut opened: Opened,
+) -> Result<Opened, Error> {
+    let mut outcome = Ok(());
+    loop {
+        let next = parts.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(part) = next else { return outcome.map(|()| opened) };
+        // What comes after a failure is taken all the same: nobody else may be left to take it.
+        if outcome.is_ok() {
+            outcome = part.iter().try_for_each(|row| opened.open(keys, row));
+        }
+    }
 }
 
 /// Opens what a unit may load.
