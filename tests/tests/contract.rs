@@ -181,6 +181,23 @@ fn etags_give_304_until_something_changes() {
 }
 
 #[test]
+fn a_reveal_leaves_the_list_as_the_caller_has_it() {
+    let env = Env::unlocked(programs!());
+    let created = env.store("A", LONG);
+    let tag = env.get("/user/secrets").header("etag").unwrap().to_owned();
+    let have = || env.request("GET", "/user/secrets").header("If-None-Match", &tag).send().status;
+    assert_eq!(env.value("A"), LONG);
+    let full = format!("/user/secrets/{}?view=full", id(&created));
+    assert!(env.get(&full).expect(200)["last_used_at"].is_string());
+    assert_eq!(have(), 304);
+    env.request("PATCH", &format!("/user/secrets/{}", id(&created)))
+        .json(&json!({ "name": "B" }))
+        .send()
+        .expect(200);
+    assert_eq!(have(), 200);
+}
+
+#[test]
 fn update_keeps_id_name_and_creation() {
     let env = Env::unlocked(programs!());
     let created = env.store("A", LONG);

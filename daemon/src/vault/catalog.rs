@@ -79,6 +79,16 @@ impl Catalog {
         }
     }
 
+    /// Whether a list may show something else after this step. A version counts every change but when a secret was used,
+    /// which no list shows that is kept written.
+    pub(super) fn is_shown_by(&self, change: &Change) -> bool {
+        match change {
+            Change::Put(record) => self.any(record.id).is_none_or(|old| old.version != record.version),
+            Change::Remove(_) => true,
+            Change::Allow(_) | Change::Revoke(_) | Change::PutToken(_) | Change::RemoveToken(_) => false,
+        }
+    }
+
     /// The secret with this id, in the trash or not.
     pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
         self.by_id.get(&id).map(|entry| &entry.record)

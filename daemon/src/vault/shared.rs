@@ -8,7 +8,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
-use super::catalog::{Catalog, Change};
+use super::catalog::Catalog;
 use super::denials::Denials;
 use super::unlocked::Committed;
 use super::{Error, Rendered};
@@ -41,9 +41,9 @@ pub(super) enum Published {
 pub(super) struct View {
     /// All secrets.
     pub(super) catalog: Catalog,
-    /// The list as the router rendered it, until the next change.
+    /// The list as the router rendered it, until something that it shows changes.
     pub(super) rendered: Option<Rendered>,
-    /// Changes with the catalog.
+    /// Changes with that list.
     pub(super) tag: String,
     /// The number of key slots.
     pub(super) slots: usize,
@@ -92,10 +92,11 @@ impl Shared {
             return;
         }
         if let Published::Unlocked(view) = &mut *self.write() {
-            committed.changes.iter().for_each(|change| view.catalog.apply(change));
-            let of_secrets = |change: &Change| matches!(change, Change::Put(_) | Change::Remove(_));
-            if committed.changes.iter().any(of_secrets) {
-                (view.rendered, view.tag) = (None, tag);
+            for change in &committed.changes {
+                if view.catalog.is_shown_by(change) {
+                    (view.rendered, view.tag) = (None, tag.clone());
+                }
+                view.catalog.apply(change);
             }
             view.slots = committed.slots.unwrap_or(view.slots);
         }

@@ -70,9 +70,7 @@ impl Batch<'_> {
             let matches: Vec<&Arc<Record>> = match selector {
                 Selector::Id(id) => self.catalog.by_id(*id).into_iter().collect(),
                 Selector::Name(name) => self.catalog.by_name(name).into_iter().collect(),
-                Selector::Glob(glob) => {
-                    self.catalog.live().filter(|record| glob.matches(&record.meta.name)).collect()
-                }
+                Selector::Glob(glob) => self.catalog.live_like(glob).collect(),
             };
             let mut any = false;
             for record in matches.into_iter().filter(|record| caller.sees(&record.meta.name)) {
