@@ -517,6 +517,23 @@ fn the_client_asks_no_name_services_and_loads_no_libraries() {
         imports.split_whitespace().filter(asks).map(str::to_owned).collect()
     };
     assert_eq!(symbols(&client), [""; 0]);
-    // The daemon does, where its directories are when HOME is not set.
+    // The daemon has some from the libraries under it, which shows that they would be found.
     assert!(!symbols(&imports(programs.daemon).unwrap()).is_empty());
+}
+
+#[test]
+fn without_a_home_nobody_looks_for_the_vault_elsewhere() {
+    let env = Env::new(programs!());
+    let elsewhere = || env.ctl(["status"]).env("HOME", "").env("XDG_DATA_HOME", "").env("XDG_STATE_HOME", "");
+    let said = elsewhere().run();
+    assert!(said.code == Some(8) && said.err().contains("could not be started"), "{}", said.err());
+    let mut command = env.command(env.programs().daemon);
+    command.env_remove("HOME").env_remove("XDG_DATA_HOME").env_remove("XDG_STATE_HOME");
+    assert!(env.fail_to_start(command).1.contains("HOME"));
+    assert!(env.listener().is_none(), "a daemon was started, which has its vault in another place");
+    // Where its directories are named, it needs none.
+    let (data, state) = (env.private_dir("named-data"), env.private_dir("named-state"));
+    elsewhere().env("XDG_DATA_HOME", data).env("XDG_STATE_HOME", state).expect(0);
+    assert!(env.path("named-data/secretsd/vault.lock").exists());
+    env.stop_listener();
 }

@@ -194,13 +194,21 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn load() -> Result<Config, Error> {
     let base = directories::BaseDirs::new();
     let base = base.as_ref();
+    let variable = |name: &str| std::env::var_os(name);
+    // Without HOME the home would be asked of the system's users, which the client does not do: they must agree on where
+    // the vault lies.
+    let has_home = variable("HOME").is_some_and(|home| !home.is_empty());
+    let place = |name, dir: Option<&Path>| {
+        let is_named = variable(name).is_some_and(|dir| Path::new(&dir).is_absolute());
+        dir.filter(|_| has_home || is_named).map(Path::to_owned)
+    };
     read(
         std::env::args_os(),
         &Surroundings {
-            variable: &|name| std::env::var_os(name),
-            data_home: base.map(|base| base.data_dir().to_owned()),
-            state_home: base.and_then(|base| base.state_dir()).map(Path::to_owned),
-            config_home: base.map(|base| base.config_dir().to_owned()),
+            variable: &variable,
+            data_home: place("XDG_DATA_HOME", base.map(|base| base.data_dir())),
+            state_home: place("XDG_STATE_HOME", base.and_then(|base| base.state_dir())),
+            config_home: place("XDG_CONFIG_HOME", base.map(|base| base.config_dir())),
             runtime_dir: base.and_then(|base| base.runtime_dir()).map(Path::to_owned),
         },
     )
