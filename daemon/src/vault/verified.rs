@@ -133,6 +133,7 @@ impl Opened {
 }
 
 /// Opens all rows: this thread reads them from the file, and others open them meanwhile, which takes three times as long.
+/// Where no other can be started it does both.
 fn open_rows(store: &Store, keys: &Keys, manifest: &Manifest) -> Result<Opened, Error> {
     let threads = available_parallelism().map_or(1, NonZero::get).min(OPENERS);
     let (send, parts) = sync_channel(OPENERS);
@@ -141,13 +142,14 @@ fn open_rows(store: &Store, keys: &Keys, manifest: &Manifest) -> Result<Opened, 
     thread::scope(move |scope| {
         let start = |_| thread::Builder::new().name("opener".to_owned()).spawn_scoped(scope, open).ok();
         let openers: Vec<_> = (0..threads).filter_map(start).collect();
+        let mut opened = Opened::none(manifest);
         if openers.is_empty() {
-            return Err(Error::Internal("no thread can be started"));
+            store.for_each_record(|row| opened.open(keys, &row))?;
+            return Ok(opened);
         }
         let read = read_parts(store, &send);
         // That was all: the openers end.
         drop(send);
-        let mut opened = Opened::none(manifest);
         for opener in openers {
             let part = opener.join().map_err(|_| Error::Internal("a thread has panicked"))?;
             opened.absorb(part?)?;
