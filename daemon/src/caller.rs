@@ -76,6 +76,13 @@ pub(crate) struct Grant {
     pub(crate) rate_per_minute: Option<u64>,
 }
 
+impl Grant {
+    /// Whether a secret of this name exists as far as who holds the token can tell.
+    pub(crate) fn sees(&self, name: &SecretName) -> bool {
+        self.names.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(name)))
+    }
+}
+
 /// An authenticated caller with its rights.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -154,6 +161,11 @@ impl Caller {
         }
     }
 
+    /// Whether it is the owner, or the daemon itself.
+    pub(crate) const fn is_master(&self) -> bool {
+        matches!(self.holder, Holder::Master(_))
+    }
+
     /// Whether it has this right.
     pub(crate) fn may(&self, scope: Scope) -> bool {
         match &self.holder {
@@ -166,10 +178,9 @@ impl Caller {
 
     /// Whether a secret of this name exists as far as this caller can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
-        let covers = |glob: &Glob| glob.matches(name);
         match &self.holder {
             Holder::Master(_) => true,
-            Holder::Token(grant) => grant.names.as_ref().is_none_or(|globs| globs.iter().any(covers)),
+            Holder::Token(grant) => grant.sees(name),
             Holder::Unit(wanted) => wanted.as_ref() == Some(name),
             Holder::Stranger => false,
         }

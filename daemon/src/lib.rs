@@ -20,8 +20,8 @@
 //! logind → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer`, `triggers` and `caller` are
-//! leaves.
+//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
+//! `caller` are leaves.
 
 mod audit;
 mod auth;
@@ -39,6 +39,7 @@ mod listener;
 mod logind;
 mod memory;
 mod peer;
+mod permits;
 mod process;
 mod relaunch;
 mod router;

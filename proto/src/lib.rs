@@ -41,6 +41,7 @@ pub mod vault;
 pub use credential::UnitName;
 pub use error::{ErrorBody, ErrorType, FieldError, Loc};
 pub use invalid::{FieldErrorType, Invalid};
+pub use matching::Matcher;
 pub use name::SecretName;
 pub use provider::Provider;
 pub use selector::{Glob, Selector};

@@ -98,6 +98,11 @@ impl Selector {
         }
         SecretName::parse(text).map(Self::Name)
     }
+
+    /// Whether it may select several secrets.
+    pub const fn is_glob(&self) -> bool {
+        matches!(self, Self::Glob(_))
+    }
 }
 
 impl TryFrom<String> for Selector {

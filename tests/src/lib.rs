@@ -22,6 +22,7 @@ pub mod connection;
 pub mod ctl;
 pub mod env;
 pub mod harness;
+pub mod hostile;
 pub mod http;
 pub mod lab;
 pub mod ledger;

@@ -9,7 +9,7 @@ use secrets_proto::secret::{
 };
 
 use crate::caller::Caller;
-use crate::vault::{Error, ListFilter, Rendered, Vault};
+use crate::vault::{Error, Held, ListFilter, Rendered, Vault};
 
 /// How much of a secret's metadata to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +30,15 @@ pub(crate) struct List {
     pub(crate) view: View,
     /// Writes the list that nearly everybody asks for; the vault keeps what it wrote.
     pub(crate) render: fn(&SecretList<Secret>) -> Bytes,
+    /// Writes a list with all there is to tell.
+    pub(crate) render_full: fn(&SecretList<SecretDetail>) -> Bytes,
+}
+
+impl List {
+    /// Whether it is the one that nearly everybody asks for.
+    const fn is_of_everything(&self) -> bool {
+        self.filter.provider.is_none() && self.filter.name.is_none() && matches!(self.view, View::Basic)
+    }
 }
 
 /// A listing.
@@ -37,18 +46,32 @@ pub(crate) struct List {
 pub(crate) enum Listing {
     /// All secrets, written already.
     Rendered(Rendered),
-    /// Some secrets, or more of each.
-    Selected(Vec<SecretDetail>, View),
+    /// Some secrets, or more of each, just written.
+    Selected(Held<Bytes>),
+}
+
+/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up.
+pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Result<Option<Rendered>, Error> {
+    if list.is_of_everything() && caller.sees_all() {
+        return vault.rendered_list(caller, list.render).map(Some);
+    }
+    Ok(None)
 }
 
 /// `GET /user/secrets`
-pub(crate) fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
-    let List { filter, view, render } = list;
-    let everything = filter.provider.is_none() && filter.name.is_none();
-    if everything && view == View::Basic && caller.sees_all() {
-        return vault.rendered_list(caller, render).map(Listing::Rendered);
+pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
+    if list.is_of_everything() && caller.sees_all() {
+        return vault.rendered_list(caller, list.render).map(Listing::Rendered);
     }
-    vault.list(caller, &filter).map(|secrets| Listing::Selected(secrets, view))
+    let List { filter, view, render, render_full } = list;
+    let write = move |secrets: Vec<SecretDetail>| match view {
+        View::Full => render_full(&SecretList { total: secrets.len(), secrets }),
+        View::Basic => {
+            let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
+            render(&SecretList { total: secrets.len(), secrets })
+        }
+    };
+    vault.list(caller, filter, write).await.map(Listing::Selected)
 }
 
 /// One secret asked for.
@@ -166,7 +189,7 @@ pub(crate) async fn reveal(
     vault: &Vault,
     caller: &Caller,
     request: RevealRequest,
-) -> Result<RevealReply, Error> {
+) -> Result<Held<RevealReply>, Error> {
     vault.reveal(caller, request).await
 }
 
@@ -197,8 +220,15 @@ pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback)
 }
 
 /// `GET /user/secrets/trash`
-pub(crate) fn trash(vault: &Vault, caller: &Caller, (): ()) -> Result<TrashList, Error> {
-    vault.trash(caller)
+pub(crate) async fn trash(vault: &Vault, caller: &Caller, trash: Trash) -> Result<Held<Bytes>, Error> {
+    vault.trash(caller, move |list| (trash.render)(&list)).await
+}
+
+/// The trash asked for.
+#[derive(Debug)]
+pub(crate) struct Trash {
+    /// Writes it.
+    pub(crate) render: fn(&TrashList) -> Bytes,
 }
 
 /// `POST /user/secrets/{id}/restore`

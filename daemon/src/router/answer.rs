@@ -9,6 +9,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::Failure;
+use crate::permits::Permit;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -62,6 +63,17 @@ impl Answer {
         let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
         serde_json::to_writer(&mut *bytes, body).map_err(unwritable)?;
         Ok(Self::json(status, Bytes::from_owner(bytes)))
+    }
+
+    /// The same, with a permit that is free again when the body was sent or given up.
+    pub(super) fn holding(self, permit: Permit) -> Self {
+        struct Body(Bytes, #[expect(dead_code, reason = "it is dropped with the body")] Permit);
+        impl AsRef<[u8]> for Body {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        Self { body: Bytes::from_owner(Body(self.body, permit)), ..self }
     }
 
     /// The same, with an `ETag`.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
@@ -12,18 +13,22 @@ use hyper::header::CONTENT_TYPE;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::Failure;
-use super::places::{self, Place};
 use crate::caller::Asker;
 use crate::config::Limits;
+use crate::permits::{Permit, Permits};
 
 /// How many times the limit is read and thrown away, so that an honest caller gets to read why it was refused.
 const PATIENCE: usize = 4;
 
-/// Bodies that may be larger than this need a place.
+/// Bodies that may be larger than this need a permit.
 const SMALL: usize = 16 * 1024;
+
+/// Permits for large bodies, 24 of which 8 may be one asker's: whoever keeps some half sent holds no more memory than these.
+static LARGE: LazyLock<Permits> = LazyLock::new(|| Permits::new(24, 8));
 
 /// Receives a whole body.
 pub(super) async fn receive<B>(body: B, limits: &Limits, asker: Asker) -> Result<Zeroizing<Vec<u8>>, Failure>
@@ -33,21 +38,38 @@ where
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
     let capacity = announced.unwrap_or(limits.body_bytes).min(limits.body_bytes);
-    let _place = if capacity > SMALL { Some(place(limits, asker).await?) } else { None };
+    let _permit = if capacity > SMALL { Some(permit(limits, asker).await?) } else { None };
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     read(body, limits, |data| bytes.extend_from_slice(data)).await?;
     Ok(bytes)
 }
 
-/// A place for a large body, as soon as there is one.
-async fn place(limits: &Limits, asker: Asker) -> Result<Place, Failure> {
-    match tokio::time::timeout(limits.body, places::take(asker)).await {
-        Ok(Some(place)) => Ok(place),
+/// A permit for a large body, as soon as there is one.
+async fn permit(limits: &Limits, asker: Asker) -> Result<Permit, Failure> {
+    match tokio::time::timeout(limits.body, LARGE.take(asker)).await {
+        Ok(Some(permit)) => Ok(permit),
         Ok(None) | Err(_) => {
             let detail = "Too many large bodies are on their way; wait until they are there";
             Err(Failure::rate_limit(1, detail).closing())
         }
     }
+}
+
+/// One large body is read at a time, and others are served before the next: together they would take as long as nobody
+/// should wait.
+static READING: Semaphore = Semaphore::const_new(1);
+
+/// Reads a body of so many bytes by `read`, in its turn.
+pub(super) async fn in_turn<T>(length: usize, read: impl FnOnce() -> T) -> T {
+    if length <= SMALL {
+        return read();
+    }
+    let turn = READING.acquire().await;
+    let read = read();
+    // Before the turn is over.
+    tokio::task::yield_now().await;
+    drop(turn);
+    read
 }
 
 /// Receives a whole body that nobody wants, and keeps none of it: who has no token costs no memory.

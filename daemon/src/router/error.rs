@@ -233,6 +233,20 @@ impl From<vault::Error> for Failure {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
             }
+            vault::Error::TooMuchWork => Self::validation(vec![in_body(
+                "secrets",
+                Invalid::new(
+                    FieldErrorType::TooLong,
+                    "too many globs for so many secrets; give names, or globs that begin with more letters",
+                ),
+            )]),
+            vault::Error::TooMuchToReveal => Self::validation(vec![in_body(
+                "secrets",
+                Invalid::new(
+                    FieldErrorType::TooLong,
+                    "these values have more than 64 MiB together; ask for fewer at once",
+                ),
+            )]),
             vault::Error::NotGranted => {
                 Self::new(Type::NotFoundError, "The unit has no such grant; list them to see which there are")
             }
@@ -359,6 +373,8 @@ mod tests {
             (vault::Error::TooManyTokens, Type::ConflictError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
+            (vault::Error::TooMuchWork, Type::ValidationError),
+            (vault::Error::TooMuchToReveal, Type::ValidationError),
             (vault::Error::NotGranted, Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),

@@ -9,7 +9,6 @@ pub(crate) mod error;
 pub(crate) mod fuzzing;
 mod input;
 mod open;
-mod places;
 mod query;
 mod replies;
 mod requests;
@@ -163,9 +162,9 @@ impl<'a> Target<'a> {
     /// Whether it is served from memory.
     pub(crate) const fn at_once(&self) -> Option<AtOnce<'a>> {
         match self {
-            Self::Guarded(GuardedTarget::Route { id, run: Run::Now(run), .. }) => {
-                Some(AtOnce { id: *id, run: *run })
-            }
+            Self::Guarded(GuardedTarget::Route {
+                id, run: Run::Now(run) | Run::NowOrLater(run, _), ..
+            }) => Some(AtOnce { id: *id, run: *run }),
             Self::Guarded(_) | Self::Open(_) => None,
         }
     }
@@ -183,8 +182,13 @@ impl<'a> Target<'a> {
 }
 
 impl AtOnce<'_> {
-    /// Serves a caller whose request has no body.
-    pub(crate) fn serve(self, vault: &Vault, caller: &Caller, head: &Parts) -> Result<Answer, Failure> {
+    /// Serves a caller whose request has no body. `None`: it cannot be served at once.
+    pub(crate) fn serve(
+        self,
+        vault: &Vault,
+        caller: &Caller,
+        head: &Parts,
+    ) -> Result<Option<Answer>, Failure> {
         (self.run)(vault, caller, &Asked { head, id: self.id })
     }
 }
@@ -206,11 +210,14 @@ impl<'a> GuardedTarget<'a> {
     /// Serves a caller.
     pub(crate) async fn serve(self, exchange: Exchange<'a>) -> Result<Answer, Failure> {
         match self {
-            Self::Route { id, run: Run::Later(run), .. } => run(Exchange { id, ..exchange }).await,
+            Self::Route { id, run: Run::Later(run) | Run::NowOrLater(_, run), .. } => {
+                run(Exchange { id, ..exchange }).await
+            }
             Self::Route { id, run: Run::Now(run), .. } => {
                 let Exchange { vault, caller, head, body, limits, .. } = exchange;
                 ignore(body, limits).await?;
-                run(vault, caller, &Asked { head, id })
+                run(vault, caller, &Asked { head, id })?
+                    .ok_or_else(|| Failure::internal("a route is served at once and was not"))
             }
             Self::WrongMethod { allow, .. } => {
                 ignore(exchange.body, exchange.limits).await?;
@@ -239,7 +246,21 @@ fn serve_now<I, O>(
     caller: &Caller,
     asked: &Asked<'_>,
     handler: impl FnOnce(&Vault, &Caller, I) -> Result<O, vault::Error>,
-) -> Result<Answer, Failure>
+) -> Result<Option<Answer>, Failure>
+where
+    I: FromRequest,
+    O: IntoAnswer,
+{
+    serve_if_now(vault, caller, asked, |vault, caller, request| handler(vault, caller, request).map(Some))
+}
+
+/// Like [`serve_now`], unless the handler says that it cannot be done at once.
+fn serve_if_now<I, O>(
+    vault: &Vault,
+    caller: &Caller,
+    asked: &Asked<'_>,
+    handler: impl FnOnce(&Vault, &Caller, I) -> Result<Option<O>, vault::Error>,
+) -> Result<Option<Answer>, Failure>
 where
     I: FromRequest,
     O: IntoAnswer,
@@ -248,10 +269,11 @@ where
     let mut input = Input::new(id, head.uri.query(), &head.headers, Fields::default());
     let request = I::take(&mut input);
     let request = input.finish(request)?;
-    handler(vault, caller, request).map_err(Failure::from)?.into_answer(&head.headers)
+    let reply = handler(vault, caller, request).map_err(Failure::from)?;
+    reply.map(|reply| reply.into_answer(&head.headers)).transpose()
 }
 
-/// The same for those that wait.
+/// Like [`serve_now`], for those that wait.
 fn serve<'a, I, O, F>(
     exchange: Exchange<'a>,
     handler: impl FnOnce(&'a Vault, &'a Caller, I) -> F + Send + 'a,
@@ -263,16 +285,18 @@ where
 {
     Box::pin(async move {
         let Exchange { vault, caller, head, body, limits, id } = exchange;
-        let fields = if I::BODY {
+        let request = |fields| {
+            let mut input = Input::new(id, head.uri.query(), &head.headers, fields);
+            let request = I::take(&mut input);
+            input.finish(request)
+        };
+        let request = if I::BODY {
             let bytes = body::receive(body, limits, caller.asker()).await?;
-            Fields::parse(&head.headers, &bytes)?
+            body::in_turn(bytes.len(), || request(Fields::parse(&head.headers, &bytes)?)).await?
         } else {
             ignore(body, limits).await?;
-            Fields::default()
+            request(Fields::default())?
         };
-        let mut input = Input::new(id, head.uri.query(), &head.headers, fields);
-        let request = I::take(&mut input);
-        let request = input.finish(request)?;
         let reply = handler(vault, caller, request).await.map_err(Failure::from)?;
         reply.into_answer(&head.headers)
     })

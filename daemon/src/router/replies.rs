@@ -7,7 +7,7 @@ use secrets_proto::API_BASE;
 use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{CredentialGrant, CredentialList};
 use secrets_proto::reveal::RevealReply;
-use secrets_proto::secret::{PresetList, Secret, SecretList, TrashList, VersionList};
+use secrets_proto::secret::{PresetList, VersionList};
 use secrets_proto::token::TokenList;
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::error::Failure;
 use crate::handler::secrets::{Created, Found, Gone, Listing, Shown, View};
 use crate::handler::tokens::Made;
 use crate::handler::vault::{Copy, Locked};
-use crate::vault::Rendered;
+use crate::vault::{Held, Rendered};
 
 /// A type that becomes an answer.
 pub(super) trait IntoAnswer {
@@ -36,18 +36,34 @@ fn rendered(reply: Rendered, asked: &HeaderMap) -> Result<Answer, Failure> {
     tagged(conditional::etag(reply.tag), asked, || Ok(Answer::json(StatusCode::OK, reply.body)))
 }
 
+impl IntoAnswer for Rendered {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
+        rendered(self, asked)
+    }
+}
+
 impl IntoAnswer for Listing {
     fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         match self {
             Self::Rendered(list) => rendered(list, asked),
-            Self::Selected(secrets, View::Full) => {
-                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
-            }
-            Self::Selected(secrets, View::Basic) => {
-                let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
-                Answer::metadata(StatusCode::OK, &SecretList { total: secrets.len(), secrets })
-            }
+            Self::Selected(list) => list.into_answer(asked),
         }
+    }
+}
+
+impl IntoAnswer for Bytes {
+    fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
+        Ok(Answer::json(StatusCode::OK, self))
+    }
+}
+
+impl<T: IntoAnswer> IntoAnswer for Held<T> {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
+        let Self { reply, permit } = self;
+        reply.into_answer(asked).map(|answer| match permit {
+            Some(permit) => answer.holding(permit),
+            None => answer,
+        })
     }
 }
 
@@ -123,7 +139,6 @@ macro_rules! json {
 json! {
     PresetList => metadata(OK),
     VersionList => metadata(OK),
-    TrashList => metadata(OK),
     RevealReply => sensitive(OK),
     VaultStatus => metadata(OK),
     InitReply => sensitive(CREATED),
@@ -165,15 +180,20 @@ fn tagged(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use http_body_util::BodyExt;
     use http_body_util::Full;
     use hyper::Response;
     use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
     use secrets_proto::reveal::RevealedSecret;
-    use secrets_proto::secret::{SecretDetail, SizeClass};
+    use secrets_proto::secret::{Secret, SecretDetail, SecretList, SizeClass};
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
     use super::*;
+    use crate::caller::Asker;
+    use crate::permits::Permits;
 
     fn detail() -> SecretDetail {
         SecretDetail {
@@ -241,14 +261,26 @@ mod tests {
 
     #[tokio::test]
     async fn lists_count_what_they_hold() {
-        for (view, fields) in [(View::Basic, 6), (View::Full, 11)] {
-            let response = sent(Listing::Selected(vec![detail()], view), &HeaderMap::new());
-            let list = body(response).await;
-            assert_eq!(list["total"], 1);
-            assert_eq!(list["secrets"][0].as_object().unwrap().len(), fields);
-        }
         let list = SecretList { secrets: vec![detail().secret], total: 1 };
         assert_eq!(&render(&list)[..12], br#"{"secrets":["#);
+        let written = render(&list);
+        let permit = Permits::new(1, 1).take_of_share(Asker::Process(1)).await;
+        let response = sent(Listing::Selected(Held { reply: written, permit }), &HeaderMap::new());
+        assert_eq!(body(response).await["total"], 1);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_a_long_answer_gets_no_other() {
+        let permits = Permits::new(1, 1);
+        let permit = permits.take(Asker::Process(1)).await;
+        let response = sent(Held { reply: Bytes::from_static(b"[]"), permit }, &HeaderMap::new());
+        let mut next = pin!(permits.take(Asker::Process(2)));
+        let mut poll = || next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!poll());
+        let sent = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!poll());
+        drop(sent);
+        assert!(poll());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use secrets_proto::{
 use super::input::Input;
 use super::replies;
 use crate::handler::credentials::Revoke;
-use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Update, View};
+use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Trash, Update, View};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
 
@@ -45,7 +45,14 @@ impl FromRequest for List {
             filter: ListFilter { provider: provider?, name: name? },
             view: view?,
             render: replies::render,
+            render_full: replies::render,
         })
+    }
+}
+
+impl FromRequest for Trash {
+    fn take(_input: &mut Input<'_>) -> Option<Self> {
+        Some(Self { render: replies::render })
     }
 }
 

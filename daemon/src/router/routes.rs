@@ -7,7 +7,7 @@ use hyper::{HeaderMap, Method};
 
 use super::answer::Answer;
 use super::error::Failure;
-use super::{Asked, Exchange, open, serve, serve_now};
+use super::{Asked, Exchange, open, serve, serve_if_now, serve_now};
 use crate::caller::{Caller, Scope};
 use crate::handler::{audit, credentials, secrets, tokens, vault};
 use crate::vault::Vault;
@@ -39,9 +39,12 @@ pub(crate) enum Run {
     Now(Now),
     /// When what it waits for is there.
     Later(Later),
+    /// At once if that is possible, else later.
+    NowOrLater(Now, Later),
 }
 
-pub(crate) type Now = fn(&Vault, &Caller, &Asked<'_>) -> Result<Answer, Failure>;
+/// `None`: not at once.
+pub(crate) type Now = fn(&Vault, &Caller, &Asked<'_>) -> Result<Option<Answer>, Failure>;
 type Later = for<'a> fn(Exchange<'a>) -> Running<'a>;
 
 /// An exchange being served.
@@ -51,7 +54,18 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure
 pub(super) static ROUTES: &[Route] = &[
     open("/healthz", "health", open::health),
     open("/api/v1/openapi.json", "get_openapi", open::contract),
-    read("/api/v1/user/secrets", "list_secrets", Scope::List, |v, c, x| serve_now(v, c, x, secrets::list)),
+    Route {
+        method: Method::GET,
+        path: "/api/v1/user/secrets",
+        operation: "list_secrets",
+        action: Action::Guarded(
+            Some(Scope::List),
+            Run::NowOrLater(
+                |v, c, x| serve_if_now(v, c, x, secrets::rendered_list),
+                |x| serve(x, secrets::list),
+            ),
+        ),
+    },
     post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, secrets::create)),
     read("/api/v1/user/secrets/presets", "get_provider_presets", Scope::List, |v, c, x| {
         serve_now(v, c, x, secrets::presets)
@@ -70,9 +84,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
         serve(x, secrets::rollback)
     }),
-    read("/api/v1/user/secrets/trash", "list_trash", Scope::List, |v, c, x| {
-        serve_now(v, c, x, secrets::trash)
-    }),
+    get("/api/v1/user/secrets/trash", "list_trash", Some(Scope::List), |x| serve(x, secrets::trash)),
     post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
         serve(x, secrets::restore)
     }),

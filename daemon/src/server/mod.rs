@@ -76,7 +76,7 @@ impl End {
     pub(crate) const fn drain(self) -> Duration {
         match self {
             Self::Stop => Duration::from_secs(5),
-            Self::Relaunch => Duration::from_millis(500),
+            Self::Relaunch => Duration::from_millis(200),
         }
     }
 }
@@ -256,7 +256,7 @@ impl Accept for UnixListener {
 /// The largest head of a request.
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long a peer that has said nothing yet may still begin when the server stops.
-const FIRST_WORD: Duration = Duration::from_millis(250);
+const FIRST_WORD: Duration = Duration::from_millis(100);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// How many peers are told at once why they are turned away, and a third of the connections at most: they take descriptors

@@ -39,6 +39,13 @@ pub(super) struct Talk {
     pub(super) seen: Arc<Seen>,
 }
 
+/// What came of trying to serve a request at once.
+enum AtOnceOr {
+    Answer(Answer),
+    /// It takes longer, for this caller.
+    Caller(Caller),
+}
+
 /// An answer: there, as most are, or on its way.
 pub(super) enum Answering {
     Now(Ready<Response<Full<Bytes>>>),
@@ -50,10 +57,22 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Now(answer) => Pin::new(answer).poll(cx),
+            Self::Now(answer) => {
+                // Requests that arrive together on one connection are answered in a row; after some of them the others
+                // get their turn.
+                let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+                turn.made_progress();
+                Pin::new(answer).poll(cx)
+            }
             Self::Later(answer) => answer.as_mut().poll(cx),
         }
         .map(Ok)
+    }
+}
+
+impl Answering {
+    fn now(response: Response<Full<Bytes>>) -> Self {
+        Self::Now(ready(response))
     }
 }
 
@@ -70,12 +89,20 @@ impl Talk {
             let served = std::panic::catch_unwind(AssertUnwindSafe(|| {
                 self.serve_at_once(&head, target.path(), route)
             }));
-            let served = served.unwrap_or_else(|_| Err(panicked()));
-            return Answering::Now(ready(respond(served, id, head, pattern)));
+            return match served.unwrap_or_else(|_| Err(panicked())) {
+                Ok(AtOnceOr::Caller(caller)) => self.answering(head, body, Some(caller)),
+                Ok(AtOnceOr::Answer(answer)) => Answering::now(respond(Ok(answer), id, head, pattern)),
+                Err(failure) => Answering::now(respond(Err(failure), id, head, pattern)),
+            };
         }
+        self.answering(head, body, None)
+    }
+
+    /// Answers later. `caller` is who asks, if that is known already: nobody is counted twice.
+    fn answering(self: &Arc<Self>, head: Parts, body: Incoming, caller: Option<Caller>) -> Answering {
         let talk = Arc::clone(self);
         Answering::Later(Box::pin(async move {
-            let response = talk.answer_later(head, body).await;
+            let response = talk.answer_later(head, body, caller).await;
             if response.extensions().get::<AfterRelaunch>().is_some() {
                 return talk.link.part(response).await;
             }
@@ -83,12 +110,17 @@ impl Talk {
         }))
     }
 
-    async fn answer_later(&self, head: Parts, body: Incoming) -> Response<Full<Bytes>> {
+    async fn answer_later(
+        &self,
+        head: Parts,
+        body: Incoming,
+        caller: Option<Caller>,
+    ) -> Response<Full<Bytes>> {
         let Self { server, seen, .. } = self;
         let id = server.ids.next();
         let target = server.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
-        let served = guarded(self.serve(&head, target, body));
+        let served = guarded(self.serve(&head, target, body, caller));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
         let served = match within(server.limits.request, served, waits).await {
             Ok(Some(served)) => served,
@@ -102,14 +134,28 @@ impl Talk {
         respond(served, id, head, pattern)
     }
 
-    async fn serve(&self, head: &Parts, target: Target<'_>, body: Incoming) -> Result<Answer, Failure> {
+    async fn serve(
+        &self,
+        head: &Parts,
+        target: Target<'_>,
+        body: Incoming,
+        caller: Option<Caller>,
+    ) -> Result<Answer, Failure> {
         let Server { vault, limits, .. } = &*self.server;
-        let sender = self.sender(head, target.path())?;
-        let target = match target {
-            Target::Open(open) => return open.serve(head, body, limits).await,
-            Target::Guarded(target) => target,
+        let caller = match caller {
+            Some(caller) => Ok(caller),
+            None => {
+                let sender = self.sender(head, target.path())?;
+                if let Target::Open(open) = target {
+                    return open.serve(head, body, limits).await;
+                }
+                self.identify(&sender)
+            }
         };
-        match self.identify(&sender) {
+        let Target::Guarded(target) = target else {
+            return Err(Failure::internal("a route that needs no caller has one"));
+        };
+        match caller {
             Ok(caller) => {
                 target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
             }
@@ -126,9 +172,10 @@ impl Talk {
         head: &Parts,
         path: strict::Path<'_>,
         route: AtOnce<'_>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<AtOnceOr, Failure> {
         let caller = self.identify(&self.sender(head, path)?)?;
-        route.serve(&self.server.vault, &caller, head)
+        let answer = route.serve(&self.server.vault, &caller, head)?;
+        Ok(answer.map_or(AtOnceOr::Caller(caller), AtOnceOr::Answer))
     }
 
     /// What the head says of its sender, if it can be read in one way only and no browser sent it.

@@ -1,5 +1,7 @@
 //! How the facade asks the vault's thread, and waits for its answer.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
@@ -7,6 +9,7 @@ use crate::caller::Caller;
 use super::batch::Batch;
 use super::command::{Answer, Command, ReadTask, Reply, WholeTask, Work};
 use super::reading::Reading;
+use super::shared::Shared;
 use super::unlocked::Unlocked;
 use super::{DEADLINE, Error, Vault};
 
@@ -14,11 +17,24 @@ impl Vault {
     /// Asks the vault's thread, and waits for its answer up to the deadline.
     pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).map_err(|_| Error::Internal("the vault's thread has ended"))?;
-        tokio::time::timeout(DEADLINE, answer)
-            .await
-            .map_err(|_| Error::Timeout)?
-            .map_err(|_| Error::Internal("the vault's thread gave no answer"))?
+        self.commands.send(command(reply)).map_err(|_| GONE)?;
+        answered(answer).await
+    }
+
+    /// Like [`Vault::ask`], before everything else that waits. Work that takes long is given up for it.
+    pub(super) async fn ask_urgently<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send_urgent(command(reply))?;
+        answered(answer).await
+    }
+
+    /// Sends what the thread serves before everything else.
+    pub(super) fn send_urgent(&self, command: Command) -> Result<(), Error> {
+        self.shared.urgent.push(command);
+        self.commands.send(Command::Wake).map_err(|_| GONE)
     }
 
     /// Reads the file on the vault's thread.
@@ -68,14 +84,17 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let caller = caller.witnessed();
-        let mut work = Some(work);
-        self.submit(false, move |batch| {
-            let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
-            batch.admit(&caller)?;
-            work(batch, &caller)
-        })
-        .await
+        self.submit_once(caller, Kind::Write, work).await
+    }
+
+    /// Like [`Vault::write`], for what is of no use without its answer: when its caller has gone before its turn, it is
+    /// not done.
+    pub(super) async fn write_for_answer<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        self.submit_once(caller, Kind::ForAnswer, work).await
     }
 
     /// The same for a write that frees room, and so may run once more when the disk was found full.
@@ -84,40 +103,94 @@ impl Vault {
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let caller = caller.witnessed();
-        self.submit(true, move |batch| {
+        let (caller, is_owners) = (caller.witnessed(), caller.is_master());
+        self.submit(is_owners, Kind::FreesRoom, move |batch| {
             batch.admit(&caller)?;
             work(batch, &caller)
         })
         .await
     }
 
-    async fn submit<T, F>(&self, frees_room: bool, work: F) -> Result<T, Error>
+    async fn submit_once<T, F>(&self, caller: &Caller, kind: Kind, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        let (caller, is_owners) = (caller.witnessed(), caller.is_master());
+        let mut work = Some(work);
+        self.submit(is_owners, kind, move |batch| {
+            let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
+            batch.admit(&caller)?;
+            work(batch, &caller)
+        })
+        .await
+    }
+
+    async fn submit<T, F>(&self, is_owners: bool, kind: Kind, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send + 'static,
     {
         self.shared.read().view()?;
-        self.ask(|reply| Command::Write(Box::new(Job { frees_room, work, result: None, reply }))).await
+        let shared = Arc::clone(&self.shared);
+        self.ask(|reply| Command::Write(Box::new(Job { is_owners, kind, work, result: None, reply, shared })))
+            .await
     }
+}
+
+/// Waits for the thread's answer, up to the deadline.
+async fn answered<T>(answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(DEADLINE, answer)
+        .await
+        .map_err(|_| Error::Timeout)?
+        .map_err(|_| Error::Internal("the vault's thread gave no answer"))?
+}
+
+/// There is nobody to ask.
+const GONE: Error = Error::Internal("the vault's thread has ended");
+
+/// What kind of write it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Done whether or not its caller is still there.
+    Write,
+    /// Leaves more room on the disk than before.
+    FreesRoom,
+    /// Of no use without its answer.
+    ForAnswer,
 }
 
 /// A write on its way through a batch.
 struct Job<T, F> {
-    frees_room: bool,
+    is_owners: bool,
+    kind: Kind,
     work: F,
     result: Option<Result<T, Error>>,
     reply: Reply<T>,
+    shared: Arc<Shared>,
 }
 
 impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<T, F> {
     fn frees_room(&self) -> bool {
-        self.frees_room
+        self.kind == Kind::FreesRoom
+    }
+
+    fn is_owners(&self) -> bool {
+        self.is_owners
     }
 
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
-        match (self.work)(batch) {
-            Err(error) if error.is_fault() => Err(error),
+        let result = if self.shared.urgent.is_waiting() {
+            // The vault will be locked before the batch's end could be told from its beginning.
+            Err(Error::Locked)
+        } else if self.kind == Kind::ForAnswer && self.reply.is_closed() {
+            Err(Error::Timeout)
+        } else {
+            (self.work)(batch)
+        };
+        match result {
+            // Not done is nothing wrong with the vault.
+            Err(error) if error.is_fault() && !matches!(error, Error::Timeout) => Err(error),
             result => {
                 self.result = Some(result);
                 Ok(())

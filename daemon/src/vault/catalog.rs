@@ -1,33 +1,28 @@
-//! The index of all secrets, of what units may load, and of the access tokens, in memory: what listings and lookups are
-//! served from.
+//! What is known of an open vault in memory: all secrets, what units may load, and the access tokens. Listings and
+//! look-ups are served from it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
-use secrets_proto::{Glob, SecretName, UnitName, Uuid};
+use secrets_proto::{SecretName, UnitName, Uuid};
 
-use super::Rendered;
+use crate::caller::Caller;
+
 use super::grant::Grant;
+use super::index::Secrets;
 use super::record::Record;
 use super::tokens::{Token, Tokens};
 
-/// Every secret by id, and those outside the trash by name; and the access tokens.
+/// All secrets, what units may load, and the access tokens; and for each token that is bound to names, a view of its own.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
-    by_id: HashMap<Uuid, Entry>,
-    by_name: BTreeMap<SecretName, Arc<Record>>,
+    all: Secrets,
+    /// By token, made at its first question. What a bound token asks is looked up in its view alone, so that no answer of
+    /// it takes longer for a secret that it must not know of.
+    views: HashMap<Uuid, OnceLock<Secrets>>,
     grants: BTreeMap<UnitName, Arc<Grant>>,
     /// The access tokens.
     pub(super) tokens: Tokens,
-}
-
-/// One secret.
-#[derive(Debug, Clone)]
-struct Entry {
-    record: Arc<Record>,
-    /// As the router rendered it, if somebody has asked for it since it changed.
-    rendered: OnceLock<Box<Rendered>>,
 }
 
 /// One step from a catalog to the next.
@@ -52,30 +47,38 @@ impl Catalog {
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(record) => {
-                self.forget(record.id);
-                if !record.is_deleted() {
-                    self.by_name.insert(record.meta.name.clone(), Arc::clone(record));
+                let entry = self.all.put(Arc::clone(record));
+                for (token, view) in &mut self.views {
+                    let Some(view) = view.get_mut() else { continue };
+                    if self.tokens.by_id(*token).is_some_and(|token| token.grant.sees(&record.meta.name)) {
+                        view.insert(Arc::clone(&entry));
+                    } else {
+                        // It may have had a name before that the token sees.
+                        view.remove(record.id);
+                    }
                 }
-                let entry = Entry { record: Arc::clone(record), rendered: OnceLock::new() };
-                self.by_id.insert(record.id, entry);
             }
-            Change::Remove(id) => self.forget(*id),
+            Change::Remove(id) => {
+                self.all.remove(*id);
+                self.views.values_mut().filter_map(OnceLock::get_mut).for_each(|view| view.remove(*id));
+            }
             Change::Allow(grant) => {
                 self.grants.insert(grant.meta.unit.clone(), Arc::clone(grant));
             }
             Change::Revoke(unit) => {
                 self.grants.remove(unit);
             }
-            Change::PutToken(token) => self.tokens.put(Token::clone(token)),
-            Change::RemoveToken(id) => self.tokens.remove(*id),
-        }
-    }
-
-    fn forget(&mut self, id: Uuid) {
-        if let Some(Entry { record: old, .. }) = self.by_id.remove(&id)
-            && !old.is_deleted()
-        {
-            self.by_name.remove(&old.meta.name);
+            Change::PutToken(token) => {
+                // A token's names never change.
+                if token.grant.names.is_some() {
+                    self.views.entry(token.grant.id).or_default();
+                }
+                self.tokens.put(Token::clone(token));
+            }
+            Change::RemoveToken(id) => {
+                self.views.remove(id);
+                self.tokens.remove(*id);
+            }
         }
     }
 
@@ -83,47 +86,28 @@ impl Catalog {
     /// which no list shows that is kept written.
     pub(super) fn is_shown_by(&self, change: &Change) -> bool {
         match change {
-            Change::Put(record) => self.any(record.id).is_none_or(|old| old.version != record.version),
+            Change::Put(record) => self.all.any(record.id).is_none_or(|old| old.version != record.version),
             Change::Remove(_) => true,
             Change::Allow(_) | Change::Revoke(_) | Change::PutToken(_) | Change::RemoveToken(_) => false,
         }
     }
 
-    /// The secret with this id, in the trash or not.
-    pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
-        self.by_id.get(&id).map(|entry| &entry.record)
+    /// All secrets.
+    pub(super) const fn all(&self) -> &Secrets {
+        &self.all
     }
 
-    /// The secret with this id, unless it is in the trash.
-    pub(super) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
-        self.any(id).filter(|record| !record.is_deleted())
-    }
-
-    /// The same, with the place where it is kept rendered.
-    pub(super) fn rendered(&self, id: Uuid) -> Option<(&Record, &OnceLock<Box<Rendered>>)> {
-        let entry = self.by_id.get(&id).filter(|entry| !entry.record.is_deleted())?;
-        Some((&entry.record, &entry.rendered))
-    }
-
-    /// The secret with this name.
-    pub(super) fn by_name(&self, name: &SecretName) -> Option<&Arc<Record>> {
-        self.by_name.get(name)
-    }
-
-    /// All secrets outside the trash, by name.
-    pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
-        self.by_name.values()
-    }
-
-    /// Those of them whose names match. Only names that begin as the glob does are looked at: most commands ask for one
-    /// name.
-    pub(super) fn live_like<'a>(&'a self, glob: &'a Glob) -> impl Iterator<Item = &'a Arc<Record>> {
-        let beginning = glob.beginning();
-        let from = (Bound::Included(beginning), Bound::Unbounded);
-        let begun = self.by_name.range::<str, _>(from).map(|(_, record)| record);
-        begun
-            .take_while(move |record| record.meta.name.as_str().starts_with(beginning))
-            .filter(|record| glob.matches(&record.meta.name))
+    /// The secrets that this caller sees: what it asks for is looked up here and nowhere else.
+    pub(super) fn of(&self, caller: &Caller) -> &Secrets {
+        if caller.sees_all() {
+            return &self.all;
+        }
+        let view = caller.grant().and_then(|grant| Some((grant, self.views.get(&grant.id)?)));
+        match view {
+            Some((grant, view)) => view.get_or_init(|| self.all.seen_by(grant)),
+            // Its token was revoked meanwhile, or it is nobody.
+            None => Secrets::none(),
+        }
     }
 
     /// What this unit, or template, may load by a grant of its own.
@@ -140,10 +124,5 @@ impl Catalog {
     /// What units may load, by unit.
     pub(super) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
         self.grants.values()
-    }
-
-    /// All secrets, the trash included, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.by_id.values().map(|entry| &entry.record)
     }
 }

@@ -33,8 +33,8 @@ pub(super) enum Command {
     Whole(WholeTask),
     /// Nothing but the answer: that the thread is there.
     Ping(Reply<()>),
-    /// See when the next denial is to be written.
-    Denied,
+    /// Look at what is urgent, and when the next denial is to be written.
+    Wake,
     /// Write all denials that wait.
     WriteDenials,
     /// Wipe, close and end the thread.
@@ -58,6 +58,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) trait Work: Send {
     /// Whether it leaves more room on the disk than before. Such a write may be run a second time.
     fn frees_room(&self) -> bool;
+    /// Whether the owner asks: whatever the holders of tokens ask for at the same time, it comes first.
+    fn is_owners(&self) -> bool;
     /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
     /// Answers with the result, or with what kept the batch from becoming durable.

@@ -36,14 +36,7 @@ impl Vault {
                 Published::Unlocked(_) => VaultState::Unlocked,
             },
             format: FORMAT,
-            secrets: view.map(|view| {
-                let live = view.catalog.live();
-                if caller.sees_all() {
-                    live.len()
-                } else {
-                    live.filter(|record| caller.sees(&record.meta.name)).count()
-                }
-            }),
+            secrets: view.map(|view| view.catalog.of(caller).live_count()),
             keys: view.filter(|_| caller.sees_all()).map(|view| view.slots),
             auto_lock: self.auto_lock(view),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
@@ -109,7 +102,7 @@ impl Vault {
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
-        self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
+        self.ask_urgently(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.describe(caller))
     }
 
@@ -118,7 +111,7 @@ impl Vault {
     pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         let opening = self.derivations.are_under_way();
-        self.ask(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
+        self.ask_urgently(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
     }
 
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.

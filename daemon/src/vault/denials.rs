@@ -207,7 +207,7 @@ impl Vault {
         }
         if noted.is_next {
             // If the thread has ended, so has the daemon.
-            let _ = self.commands.send(Command::Denied);
+            let _ = self.commands.send(Command::Wake);
         }
     }
 

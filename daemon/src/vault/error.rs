@@ -116,6 +116,12 @@ pub(crate) enum Error {
         /// What this program knows.
         known: u32,
     },
+    /// A request's globs would have to be compared with more names than it may ask for.
+    #[error("too many globs for so many names")]
+    TooMuchWork,
+    /// A reveal would hand over more bytes than one answer may hold.
+    #[error("too many bytes for one answer")]
+    TooMuchToReveal,
     /// The vault did not answer within its deadline.
     #[error("the vault did not answer in time")]
     Timeout,
@@ -156,6 +162,8 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::TooMuchWork
+            | Self::TooMuchToReveal
             | Self::NotGranted
             | Self::NameTaken
             | Self::Stale

@@ -27,7 +27,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let reading = vault.reading()?;
     reading.key_slots()?;
     let mut secrets = Vec::new();
-    for record in reading.catalog.all() {
+    for record in reading.catalog.all().with_trash() {
         let row = reading.store.record(
             crate::store::RecordKind::Value,
             record.id.as_bytes(),

@@ -1,6 +1,7 @@
 //! The vault's thread: it alone touches the file and moves the vault from state to state. Requests reach it
 //! over a channel, in order; writes that wait together share one commit.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -30,6 +31,10 @@ use super::{Error, Settings};
 /// The most writes that share a commit.
 const BATCH: usize = 128;
 
+/// How long the writes of a batch may take together; the others wait for the next. So nobody's commit waits long for what
+/// others ask.
+const SHARE: Duration = Duration::from_millis(20);
+
 /// How soon after a commit its loose ends are tied up: removed content cut from the log, the anchor renewed.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -41,6 +46,8 @@ pub(super) struct Keeper {
     idle_lock: Duration,
     max_lock: Duration,
     state: State,
+    /// Writes that were received and not run, in their order.
+    waiting: VecDeque<Box<dyn Work>>,
     /// The time of the first commit with loose ends.
     unsettled: Option<Instant>,
     locks: u64,
@@ -76,6 +83,7 @@ impl Keeper {
             idle_lock,
             max_lock,
             state,
+            waiting: VecDeque::new(),
             unsettled: None,
             locks: 0,
             ballast,
@@ -88,14 +96,14 @@ impl Keeper {
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         let mut next = None;
         loop {
-            let command = match next.take().map_or_else(|| self.wait(commands), Some) {
-                Some(Command::Shutdown(done)) => {
-                    self.lock(&Caller::daemon("shutdown"));
-                    let _ = done.send(());
-                    return;
-                }
-                Some(command) => command,
-                None => return,
+            let command = if let Some(urgent) = self.shared.urgent.pop() {
+                urgent
+            } else if !self.waiting.is_empty() {
+                self.write(commands, &mut next);
+                continue;
+            } else {
+                let Some(command) = next.take().or_else(|| self.wait(commands)) else { return };
+                command
             };
             match command {
                 Command::Slots(reply) => send(reply, self.slots()),
@@ -110,14 +118,18 @@ impl Keeper {
                 Command::LockIfOpen { caller, opening, reply } => {
                     send(reply, Ok(self.lock_if_open(&caller, opening)));
                 }
-                Command::Write(work) => next = self.write(work, commands),
+                Command::Write(work) => self.waiting.push_back(work),
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
                 Command::Ping(reply) => send(reply, Ok(())),
                 // It has woken the thread, and that is all.
-                Command::Denied => {}
+                Command::Wake => {}
                 Command::WriteDenials => self.write_denials(|denials, now| denials.take_all(now)),
-                Command::Shutdown(done) => next = Some(Command::Shutdown(done)),
+                Command::Shutdown(done) => {
+                    self.lock(&Caller::daemon("shutdown"));
+                    let _ = done.send(());
+                    return;
+                }
             }
         }
     }
@@ -369,17 +381,18 @@ impl Keeper {
         tracing::info!("locked");
     }
 
-    /// Runs this write, and those that wait behind it, in one batch. Returns the command that ended the run of writes.
-    fn write(&mut self, first: Box<dyn Work>, commands: &Receiver<Command>) -> Option<Command> {
-        let mut works = vec![first];
-        let mut next = None;
-        while works.len() < BATCH && next.is_none() {
+    /// Runs the writes that wait, in one batch: the owner's first, the others in their order. What ended the run of writes
+    /// in the channel becomes `next`.
+    fn write(&mut self, commands: &Receiver<Command>, next: &mut Option<Command>) {
+        while self.waiting.len() < BATCH && next.is_none() {
             match commands.try_recv() {
-                Ok(Command::Write(work)) => works.push(work),
-                Ok(other) => next = Some(other),
+                Ok(Command::Write(work)) => self.waiting.push_back(work),
+                Ok(other) => *next = Some(other),
                 Err(_) => break,
             }
         }
+        let mut works: Vec<_> = self.waiting.drain(..).collect();
+        works.sort_by_key(|work| !work.is_owners());
         // Without the reserve only what frees room may go on: the rest would use up what deleting needs.
         let (admitted, refused): (Vec<_>, Vec<_>) = if self.ballast_is_aboard() {
             (works, Vec::new())
@@ -390,7 +403,6 @@ impl Keeper {
             work.answer(Err(Error::DiskFull));
         }
         self.commit(admitted);
-        next
     }
 
     /// Whether there is room in reserve; true as well while nobody can write.
@@ -398,7 +410,8 @@ impl Keeper {
         !matches!(self.state, State::Unlocked(_)) || self.ballast.take()
     }
 
-    /// Runs these writes in one batch and answers them. On a full disk, those that free room run once more.
+    /// Runs these writes in one batch and answers them; those that it has no time for wait for the next. On a full disk,
+    /// those that free room run once more.
     fn commit(&mut self, mut works: Vec<Box<dyn Work>>) {
         if works.is_empty() {
             return;
@@ -422,13 +435,25 @@ impl Keeper {
         }
     }
 
-    fn run_batch(&mut self, works: &mut [Box<dyn Work>]) -> Result<(), Error> {
+    /// Runs these writes, and commits. Those that it has no time for are taken out of `works`, and wait.
+    fn run_batch(&mut self, works: &mut Vec<Box<dyn Work>>) -> Result<(), Error> {
         let vault = match &mut self.state {
             State::Uninitialized => return Err(Error::Uninitialized),
             State::Locked(_) => return Err(Error::Locked),
             State::Unlocked(vault) => vault,
         };
-        let committed = vault.in_batch(|batch| works.iter_mut().try_for_each(|work| work.run(batch)))?;
+        let (start, mut ran) = (Instant::now(), 0);
+        let committed = vault.in_batch(|batch| {
+            for work in works.iter_mut() {
+                work.run(batch)?;
+                ran += 1;
+                if start.elapsed() >= SHARE {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        self.waiting.extend(works.drain(ran..));
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }

@@ -15,12 +15,15 @@ mod command;
 mod custody;
 mod denials;
 mod derivation;
+mod effort;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod grant;
 mod grants;
+mod index;
 mod keeper;
+mod listing;
 mod locked;
 mod logbook;
 mod manifest;
@@ -38,6 +41,7 @@ mod start;
 mod tests;
 mod tokens;
 mod unlocked;
+mod urgent;
 mod verified;
 
 use std::fs::File;
@@ -50,9 +54,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrets_proto::vault::MemoryLock;
 use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use crate::crypto::slot::KdfCost;
+use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
 pub(crate) use access::Unidentified;
 pub(crate) use error::{Error, KeyField};
@@ -136,12 +141,25 @@ pub(crate) struct Rendered {
     pub(crate) tag: Bytes,
 }
 
+/// A reply that may be large. Its caller gets no other while it is on its way: what waits to be read stays bounded.
+#[derive(Debug)]
+pub(crate) struct Held<T> {
+    /// The reply.
+    pub(crate) reply: T,
+    /// To be dropped when the reply was sent.
+    pub(crate) permit: Option<Permit>,
+}
+
 /// A handle on the vault; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Vault {
     commands: Sender<Command>,
     shared: Arc<Shared>,
     derivations: Arc<Derivations>,
+    /// For what looks at many secrets: one asker's questions take turns among themselves, and not with others'.
+    heavy: Arc<Permits>,
+    /// For what is too long for the runtime's thread.
+    readers: Arc<Semaphore>,
     settings: Arc<Settings>,
     /// The locked lock file.
     lock: Arc<File>,
@@ -189,7 +207,7 @@ impl Vault {
     /// Completes what is in flight, checkpoints and wipes; for the end of the process.
     pub(crate) async fn shutdown(&self) {
         let (done, closed) = oneshot::channel();
-        if self.commands.send(Command::Shutdown(done)).is_ok()
+        if self.send_urgent(Command::Shutdown(done)).is_ok()
             && tokio::time::timeout(CLOSE_DEADLINE, closed).await.is_err()
         {
             tracing::warn!("the vault did not close in time; it will be checked at the next unlock");

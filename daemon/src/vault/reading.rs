@@ -32,8 +32,7 @@ impl Reading<'_> {
 
     /// The kept versions of a secret's value, newest first.
     pub(super) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
-        let found = self.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
-        let current = found.ok_or(Error::NotFound)?.meta.value_version;
+        let current = self.catalog.of(caller).by_id(id).ok_or(Error::NotFound)?.meta.value_version;
         let rows = self.store.records_of(RecordKind::Value, id.as_bytes())?;
         rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
     }
@@ -63,7 +62,7 @@ impl Reading<'_> {
             }
             Ok(())
         })?;
-        counts.trashed = self.catalog.all().filter(|record| record.is_deleted()).count() as u64;
+        counts.trashed = self.catalog.all().with_trash().filter(|record| record.is_deleted()).count() as u64;
         counts.secrets -= counts.trashed;
         let mut walk = Forward::default();
         while self.check_audit(&mut walk)? {}

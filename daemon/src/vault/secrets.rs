@@ -3,36 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use secrets_proto::Uuid;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, TrashList, TrashedSecret, UpdateSecret, VersionList,
+    SecretList, UpdateSecret, VersionList,
 };
+use secrets_proto::{Selector, Uuid};
 
 use crate::caller::{Caller, Scope};
 
-use super::record::Record;
+use super::effort::Effort;
 use super::shared::Published;
-use super::{Error, ListFilter, Rendered, Vault, presets};
+use super::{Error, Held, Rendered, Vault, presets};
+
+/// A reveal of so many secrets by name or id is a small thing.
+const LIGHT: usize = 16;
 
 impl Vault {
-    /// The secrets that match, by name. Scope `list`.
-    pub(crate) fn list(&self, caller: &Caller, filter: &ListFilter) -> Result<Vec<SecretDetail>, Error> {
-        self.check(caller, Scope::List, AuditAction::List)?;
-        let published = self.shared.read();
-        let catalog = &published.view()?.catalog;
-        let shown = |record: &&Arc<Record>| {
-            let provider_fits = filter.provider.is_none() || filter.provider == record.meta.provider;
-            caller.sees(&record.meta.name) && provider_fits
-        };
-        Ok(match &filter.name {
-            Some(glob) => catalog.live_like(glob).filter(shown).map(|record| record.to_detail()).collect(),
-            None => catalog.live().filter(shown).map(|record| record.to_detail()).collect(),
-        })
-    }
-
     /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
     /// that see every name; others are refused, and ask for a filtered list.
     pub(crate) fn rendered_list(
@@ -48,7 +36,7 @@ impl Vault {
             return Ok(rendered.clone());
         }
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
-        let secrets: Vec<Secret> = view.catalog.live().map(|record| record.to_secret()).collect();
+        let secrets: Vec<Secret> = view.catalog.all().live().map(|record| record.to_secret()).collect();
         let total = secrets.len();
         let rendered = Rendered {
             body: render(&SecretList { secrets, total }),
@@ -66,10 +54,8 @@ impl Vault {
     ) -> Result<Rendered, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let published = self.shared.read();
-        let (record, rendered) = published.view()?.catalog.rendered(id).ok_or(Error::NotFound)?;
-        if !caller.sees(&record.meta.name) {
-            return Err(Error::NotFound);
-        }
+        let secrets = published.view()?.catalog.of(caller);
+        let (record, rendered) = secrets.rendered(id).ok_or(Error::NotFound)?;
         let render = || {
             let tag = Bytes::from(format!("\"{}\"", record.version));
             Box::new(Rendered { body: render(&record.to_secret()), tag })
@@ -81,7 +67,7 @@ impl Vault {
     pub(crate) fn secret(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let published = self.shared.read();
-        let found = published.view()?.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
+        let found = published.view()?.catalog.of(caller).by_id(id);
         found.map(|record| record.to_detail()).ok_or(Error::NotFound)
     }
 
@@ -89,12 +75,12 @@ impl Vault {
     pub(crate) fn presets(&self, caller: &Caller) -> Result<PresetList, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         let published = self.shared.read();
-        let catalog = &published.view()?.catalog;
+        let secrets = published.view()?.catalog.of(caller);
         let presets = presets::all().map_err(|_| Error::Internal("the table of presets is malformed"))?;
         let presets = presets
             .into_iter()
             .map(|(provider, env_var_name)| {
-                let configured = caller.sees(&env_var_name) && catalog.by_name(&env_var_name).is_some();
+                let configured = secrets.by_name(&env_var_name).is_some();
                 Preset { provider, env_var_name, configured }
             })
             .collect();
@@ -159,9 +145,19 @@ impl Vault {
     }
 
     /// Hands values over, after the audit entry is durable. Scope `reveal`.
-    pub(crate) async fn reveal(&self, caller: &Caller, request: RevealRequest) -> Result<RevealReply, Error> {
+    pub(crate) async fn reveal(
+        &self,
+        caller: &Caller,
+        request: RevealRequest,
+    ) -> Result<Held<RevealReply>, Error> {
+        let is_heavy = request.secrets.len() > LIGHT || request.secrets.iter().any(Selector::is_glob);
+        let permit = if is_heavy { Some(self.heavy_permit(caller).await?) } else { None };
         self.check(caller, Scope::Reveal, AuditAction::Reveal)?;
-        self.write(caller, move |batch, caller| batch.reveal(caller, request)).await
+        let shared = Arc::clone(&self.shared);
+        let reveal = self.write_for_answer(caller, move |batch, caller| {
+            batch.reveal(caller, request, Effort::new(&shared.urgent))
+        });
+        Ok(Held { reply: reveal.await?, permit })
     }
 
     /// The kept versions of a secret's value, masked. Scope `list`.
@@ -182,18 +178,6 @@ impl Vault {
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Rollback)?;
         self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
-    }
-
-    /// The deleted secrets, newest first. Scope `list`.
-    pub(crate) fn trash(&self, caller: &Caller) -> Result<TrashList, Error> {
-        self.check(caller, Scope::List, AuditAction::List)?;
-        let published = self.shared.read();
-        let all = published.view()?.catalog.all().filter(|record| caller.sees(&record.meta.name));
-        let mut secrets: Vec<TrashedSecret> = all.filter_map(|record| record.to_trashed()).collect();
-        secrets.sort_by(|a, b| {
-            (b.deleted_at, &b.secret.name, b.secret.id).cmp(&(a.deleted_at, &a.secret.name, a.secret.id))
-        });
-        Ok(TrashList { total: secrets.len(), secrets })
     }
 
     /// Takes a secret out of the trash. Scope `write`.

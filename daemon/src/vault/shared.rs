@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::catalog::Catalog;
 use super::denials::Denials;
 use super::unlocked::Committed;
+use super::urgent::Urgent;
 use super::{Error, Rendered};
 
 /// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     last_use: AtomicU64,
     /// What was refused and is not written yet.
     denials: Mutex<Denials>,
+    /// What the vault's thread serves before everything else.
+    pub(super) urgent: Urgent,
     /// Notified when the vault was locked.
     pub(super) wiped: Notify,
     /// Notified when the vault was opened.
@@ -65,6 +68,7 @@ impl Shared {
             started: Instant::now(),
             last_use: AtomicU64::new(0),
             denials: Mutex::new(denials),
+            urgent: Urgent::default(),
             wiped: Notify::new(),
             opened: Notify::new(),
         }

@@ -11,15 +11,23 @@ use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 use secrets_proto::vault::MemoryLock;
+use tokio::sync::Semaphore;
 
 use crate::files;
 use crate::memory::Pinned;
+use crate::permits::Permits;
 
 use super::denials::Denials;
 use super::derivation::Derivations;
 use super::keeper::Keeper;
 use super::shared::{Published, Shared};
 use super::{Settings, Vault};
+
+/// How many questions of one asker that look at many secrets are under way at once.
+const HEAVY: usize = 2;
+
+/// How many of those of all tokens run on threads of their own at once.
+const READERS: usize = 1;
 
 /// Why the vault could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +84,8 @@ pub(super) fn start(
         commands,
         shared,
         derivations: Arc::new(Derivations::default()),
+        heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
+        readers: Arc::new(Semaphore::new(READERS)),
         settings: Arc::new(settings),
         lock,
         memory_lock,

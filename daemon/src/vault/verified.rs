@@ -61,7 +61,7 @@ pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<V
         if values.binary_search(&(record.id, record.meta.value_version)).is_err() {
             return corrupt("a secret's value is missing");
         }
-        if !record.is_deleted() && catalog.by_name(&record.meta.name).is_some() {
+        if !record.is_deleted() && catalog.all().by_name(&record.meta.name).is_some() {
             return corrupt("two secrets have one name");
         }
         catalog.apply(&Change::Put(Arc::clone(record)));
@@ -79,7 +79,7 @@ pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<V
         if catalog.tokens.has_any_of(&token) {
             return corrupt("a token is there twice");
         }
-        catalog.tokens.put(token);
+        catalog.apply(&Change::PutToken(Box::new(token)));
     }
 
     let head = store.audit_entry(manifest.audit_count)?.map_or([0; 32], |row| row.mac);

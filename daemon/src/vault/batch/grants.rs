@@ -25,7 +25,8 @@ impl Batch<'_> {
         request: AllowCredentials,
     ) -> Result<CredentialGrant, Error> {
         let AllowCredentials { unit, mut secrets } = request;
-        let exists = |name: &SecretName| caller.sees(name) && self.catalog.by_name(name).is_some();
+        let seen = self.catalog.of(caller);
+        let exists = |name: &SecretName| seen.by_name(name).is_some();
         let missing: Vec<usize> =
             secrets.iter().enumerate().filter(|(_, name)| !exists(name)).map(|(at, _)| at).collect();
         if !missing.is_empty() {
@@ -87,7 +88,7 @@ impl Batch<'_> {
         if !self.catalog.allows(unit, name) {
             return Err(Error::NotGranted);
         }
-        let record = self.catalog.by_name(name).filter(|record| caller.sees(&record.meta.name)).cloned();
+        let record = caller.sees(name).then(|| self.catalog.all().by_name(name)).flatten().cloned();
         let record = record.ok_or(Error::NotFound)?;
         let value = self.open_value(&record)?;
         self.touch(&record)?;

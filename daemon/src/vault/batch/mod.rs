@@ -76,7 +76,7 @@ impl<'a> Batch<'a> {
             self.refuse_name(caller, AuditAction::Create, &new.name);
             return Err(Error::OutsideNames);
         }
-        if self.catalog.by_name(&new.name).is_some() {
+        if self.catalog.of(caller).by_name(&new.name).is_some() {
             return Err(Error::NameTaken);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
@@ -114,7 +114,7 @@ impl<'a> Batch<'a> {
                 self.refuse_name(caller, AuditAction::Edit, name);
                 return Err(Error::OutsideNames);
             }
-            if self.catalog.by_name(name).is_some_and(|other| other.id != id) {
+            if self.catalog.of(caller).by_name(name).is_some_and(|other| other.id != id) {
                 return Err(Error::NameTaken);
             }
         }
@@ -136,8 +136,7 @@ impl<'a> Batch<'a> {
 
     /// Destroys a secret with all its versions, in the trash or not.
     pub(super) fn purge(&mut self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<(), Error> {
-        let old = self.catalog.any(id).filter(|record| caller.sees(&record.meta.name)).cloned();
-        let old = old.ok_or(Error::NotFound)?;
+        let old = self.catalog.of(caller).any(id).cloned().ok_or(Error::NotFound)?;
         check_version(&old, expected)?;
         for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
             self.delete_row(&row)?;
@@ -150,9 +149,9 @@ impl<'a> Batch<'a> {
 
     /// Takes a secret out of the trash, unless its name was given to another meanwhile.
     pub(super) fn restore(&mut self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
-        let old = self.catalog.any(id).filter(|record| record.is_deleted() && caller.sees(&record.meta.name));
+        let old = self.catalog.of(caller).any(id).filter(|record| record.is_deleted());
         let old = old.cloned().ok_or(Error::NotFound)?;
-        if self.catalog.by_name(&old.meta.name).is_some() {
+        if self.catalog.of(caller).by_name(&old.meta.name).is_some() {
             return Err(Error::NameTaken);
         }
         let record = old.next(|meta| meta.deleted_at = None);
@@ -181,6 +180,7 @@ impl<'a> Batch<'a> {
         let due: Vec<Uuid> = self
             .catalog
             .all()
+            .with_trash()
             .filter(|record| record.purged_at().is_some_and(|time| time <= now))
             .map(|record| record.id)
             .collect();
@@ -218,8 +218,7 @@ impl<'a> Batch<'a> {
 
     /// The secret with this id, as far as the caller can tell, if it has the version that the caller expects.
     fn find(&self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<Arc<Record>, Error> {
-        let found = self.catalog.by_id(id).filter(|record| caller.sees(&record.meta.name));
-        let record = found.cloned().ok_or(Error::NotFound)?;
+        let record = self.catalog.of(caller).by_id(id).cloned().ok_or(Error::NotFound)?;
         check_version(&record, expected)?;
         Ok(record)
     }

@@ -10,6 +10,7 @@ use secrets_proto::{Selector, Timestamp};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::vault::Error;
+use crate::vault::effort::Effort;
 use crate::vault::record::Record;
 
 use super::Batch;
@@ -17,14 +18,19 @@ use super::Batch;
 /// `last_used_at` is kept to this many seconds, so that a busy secret is not written on each reveal.
 const LAST_USED_STEP: i64 = 60;
 
+/// The most bytes of values in one answer, 64 MiB: they are in memory at once, some of them several times.
+const ANSWER: u64 = 64 << 20;
+
 impl Batch<'_> {
     /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
+    /// What it refuses, also for its `effort`, it has not touched.
     pub(in crate::vault) fn reveal(
         &mut self,
         caller: &Caller,
         request: RevealRequest,
+        mut effort: Effort<'_>,
     ) -> Result<RevealReply, Error> {
-        let (records, missing) = self.select(caller, &request.secrets);
+        let (records, missing) = self.select(caller, &request.secrets, &mut effort)?;
         let mut event = Event {
             purpose: Some(request.purpose),
             command: request.command,
@@ -47,9 +53,13 @@ impl Batch<'_> {
             self.refuse(caller, event);
             return Err(Error::Missing(missing));
         }
+        if records.iter().map(|record| record.meta.size).sum::<u64>() > ANSWER {
+            return Err(Error::TooMuchToReveal);
+        }
         let secrets = records
             .iter()
             .map(|record| {
+                effort.pause()?;
                 let value = self.open_value(record)?;
                 Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
             })
@@ -62,28 +72,32 @@ impl Batch<'_> {
     }
 
     /// The secrets selected, in order of first appearance and each once, and the positions of selectors without any.
-    fn select(&self, caller: &Caller, selectors: &[Selector]) -> (Vec<Arc<Record>>, Vec<usize>) {
+    fn select(
+        &self,
+        caller: &Caller,
+        selectors: &[Selector],
+        effort: &mut Effort<'_>,
+    ) -> Result<(Vec<Arc<Record>>, Vec<usize>), Error> {
+        let secrets = self.catalog.of(caller);
         let mut selected: Vec<Arc<Record>> = Vec::new();
         let mut seen = HashSet::new();
         let mut missing = Vec::new();
         for (at, selector) in selectors.iter().enumerate() {
             let matches: Vec<&Arc<Record>> = match selector {
-                Selector::Id(id) => self.catalog.by_id(*id).into_iter().collect(),
-                Selector::Name(name) => self.catalog.by_name(name).into_iter().collect(),
-                Selector::Glob(glob) => self.catalog.live_like(glob).collect(),
+                Selector::Id(id) => secrets.by_id(*id).into_iter().collect(),
+                Selector::Name(name) => secrets.by_name(name).into_iter().collect(),
+                Selector::Glob(glob) => secrets.live_like(glob, effort)?,
             };
-            let mut any = false;
-            for record in matches.into_iter().filter(|record| caller.sees(&record.meta.name)) {
-                any = true;
+            if matches.is_empty() {
+                missing.push(at);
+            }
+            for record in matches {
                 if seen.insert(record.id) {
                     selected.push(Arc::clone(record));
                 }
             }
-            if !any {
-                missing.push(at);
-            }
         }
-        (selected, missing)
+        Ok((selected, missing))
     }
 
     /// Notes that a value was handed over. The version stays: nothing that `If-Match` guards has changed.

@@ -7,7 +7,7 @@ use std::path::Path;
 use secrets_proto::audit::{AuditAction, AuditOutcome, Refusal};
 use secrets_proto::reveal::{Purpose, RevealRequest};
 use secrets_proto::secret::{
-    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, UpdateSecret,
+    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, TrashList, UpdateSecret,
 };
 use secrets_proto::token::{CreateToken, Scope, TokenName};
 use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
@@ -75,14 +75,23 @@ impl Fixture {
         };
         let reply = self.vault.reveal(&self.owner, request).await?;
         Ok(reply
+            .reply
             .secrets
             .into_iter()
             .map(|secret| (secret.name.to_string(), secret.value.expose().to_owned()))
             .collect())
     }
 
-    fn names(&self) -> Vec<String> {
-        let listed = self.vault.list(&self.owner, &ListFilter::default()).unwrap();
+    async fn list(&self, caller: &Caller) -> Result<Vec<SecretDetail>, Error> {
+        self.vault.list(caller, ListFilter::default(), |secrets| secrets).await.map(|held| held.reply)
+    }
+
+    async fn trash(&self) -> TrashList {
+        self.vault.trash(&self.owner, |trash| trash).await.unwrap().reply
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let listed = self.list(&self.owner).await.unwrap();
         listed.into_iter().map(|detail| detail.secret.name.to_string()).collect()
     }
 }
@@ -119,7 +128,7 @@ async fn what_happens_to_the_file_after_a_wrong_key_is_noticed() {
     fixture.create("B", "b").await.unwrap();
     fixture.vault.lock(&fixture.owner).await.unwrap();
     unlock(PASSPHRASE).await.unwrap();
-    assert_eq!(fixture.names(), ["A", "B"]);
+    assert_eq!(fixture.names().await, ["A", "B"]);
 }
 
 #[tokio::test]
@@ -145,7 +154,7 @@ async fn what_is_stored_survives_lock_and_restart() {
         fixture.create(name, value).await.unwrap();
     }
     fixture.vault.lock(&fixture.owner).await.unwrap();
-    assert!(matches!(fixture.vault.list(&fixture.owner, &ListFilter::default()), Err(Error::Locked)));
+    assert!(matches!(fixture.list(&fixture.owner).await, Err(Error::Locked)));
     assert!(matches!(fixture.reveal(&["A"]).await, Err(Error::Locked)));
     assert!(matches!(fixture.create("C", "c").await, Err(Error::Locked)));
     fixture.restart().await;
@@ -155,7 +164,7 @@ async fn what_is_stored_survives_lock_and_restart() {
     assert!(matches!(wrong, Err(Error::WrongKey)));
     let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
     assert_eq!((status.state, status.secrets, status.keys), (VaultState::Unlocked, Some(3), Some(2)));
-    assert_eq!(fixture.names(), ["A", "B", "LONG"]);
+    assert_eq!(fixture.names().await, ["A", "B", "LONG"]);
     let revealed = fixture.reveal(&["b", "*"]).await.unwrap();
     let expected = [("B", "two\n"), ("A", "$2a$10$é🦀"), ("LONG", &long)];
     assert!(revealed.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected));
@@ -212,7 +221,7 @@ async fn versions_guard_changes_and_names_are_unique() {
     let taken = fixture.vault.edit(&fixture.owner, id, rename("B"), None).await;
     assert!(matches!(taken, Err(Error::NameTaken)));
     fixture.vault.edit(&fixture.owner, id, rename("C"), None).await.unwrap();
-    assert_eq!(fixture.names(), ["B", "C"]);
+    assert_eq!(fixture.names().await, ["B", "C"]);
     assert_eq!(fixture.reveal(&["C"]).await.unwrap(), [("C".to_owned(), "two".to_owned())]);
 
     fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
@@ -230,7 +239,7 @@ async fn a_right_that_is_lacking_is_in_the_audit_log() {
     let id = fixture.create("a", "one").await.unwrap().secret.id;
     let stranger = Caller::stranger(Peer { uid: 7, pid: 8 });
     let vault = &fixture.vault;
-    assert!(matches!(vault.list(&stranger, &ListFilter::default()), Err(Error::Forbidden(_))));
+    assert!(matches!(fixture.list(&stranger).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.secret(&stranger, id), Err(Error::Forbidden(_))));
     assert!(matches!(vault.delete(&stranger, id, None, true).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.delete(&stranger, id, None, false).await, Err(Error::Forbidden(_))));
@@ -291,11 +300,11 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     assert_eq!(fixture.vault.verify_audit(&fixture.owner).await.unwrap().entries, 4);
     let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
     assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().entries[0].sequence, 4);
-    assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture)).unwrap().last_used_at.is_some());
+    assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture).await).unwrap().last_used_at.is_some());
 }
 
-fn fixture_id(fixture: &Fixture) -> Uuid {
-    fixture.vault.list(&fixture.owner, &ListFilter::default()).unwrap()[0].secret.id
+async fn fixture_id(fixture: &Fixture) -> Uuid {
+    fixture.list(&fixture.owner).await.unwrap()[0].secret.id
 }
 
 #[tokio::test]
@@ -311,7 +320,7 @@ async fn writes_that_wait_together_are_each_answered_by_their_own_result() {
     }
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 20);
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::NameTaken))));
-    assert_eq!(fixture.names().len(), 20);
+    assert_eq!(fixture.names().await.len(), 20);
 }
 
 #[tokio::test]
@@ -374,7 +383,7 @@ async fn versions_roll_back_and_the_trash_gives_back() {
     fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
     fixture.restart().await;
     fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
-    let trash = fixture.vault.trash(&fixture.owner).unwrap();
+    let trash = fixture.trash().await;
     assert_eq!((trash.total, trash.secrets[0].secret.id), (1, id));
     assert!(matches!(fixture.vault.versions(&fixture.owner, id).await, Err(Error::NotFound)));
     fixture.vault.restore(&fixture.owner, id).await.unwrap();
@@ -446,7 +455,7 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
 
     let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
     assert!(status.rolled_back);
-    assert_eq!(fixture.names(), ["A"]);
+    assert_eq!(fixture.names().await, ["A"]);
     assert!(matches!(fixture.create("c", "three").await, Err(Error::RolledBack)));
     assert!(matches!(fixture.reveal(&["a"]).await, Err(Error::RolledBack)));
     assert!(matches!(fixture.vault.add_key(&fixture.owner, None, None).await, Err(Error::RolledBack)));
@@ -535,9 +544,9 @@ async fn the_trash_is_kept_for_thirty_days() {
         let emptied =
             fixture.vault.write(&fixture.owner, move |batch, caller| batch.empty_trash(caller, now));
         emptied.await.unwrap();
-        assert_eq!(fixture.vault.trash(&fixture.owner).unwrap().total, left, "after {days} days");
+        assert_eq!(fixture.trash().await.total, left, "after {days} days");
     }
-    assert_eq!(fixture.names(), ["B"]);
+    assert_eq!(fixture.names().await, ["B"]);
     fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
 }
 
@@ -583,7 +592,7 @@ async fn what_a_revoked_token_has_asked_is_refused_when_its_turn_comes() {
     assert!(matches!(write().await, Err(Error::UnknownToken)));
     assert!(matches!(freeing().await, Err(Error::UnknownToken)));
     assert!(matches!(whole().await, Err(Error::UnknownToken)));
-    assert!(matches!(vault.list(&agent, &ListFilter::default()), Err(Error::UnknownToken)));
+    assert!(matches!(fixture.list(&agent).await, Err(Error::UnknownToken)));
 }
 
 #[tokio::test]
@@ -637,7 +646,7 @@ async fn a_wrong_key_makes_nobody_else_wait() {
     fixture.create("a", "one").await.unwrap();
     fixture.reveal(&["a"]).await.unwrap();
     fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
-    assert_eq!(fixture.names(), ["A"]);
+    assert_eq!(fixture.names().await, ["A"]);
     assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
     assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
 }

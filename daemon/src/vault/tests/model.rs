@@ -173,7 +173,7 @@ impl Pair {
 
     async fn compare(&self) {
         let (vault, owner) = (&self.fixture.vault, &self.fixture.owner);
-        let listed = vault.list(owner, &ListFilter::default()).unwrap();
+        let listed = self.fixture.list(owner).await.unwrap();
         assert_eq!(listed.len(), self.model.live.len());
         for (detail, (name, (id, kept))) in listed.iter().zip(&self.model.live) {
             let shown = (detail.secret.name.as_str(), detail.secret.id, detail.version);
@@ -188,7 +188,7 @@ impl Pair {
             let expected = self.model.live.iter().map(|(name, (_, kept))| (name.as_str(), kept.present()));
             assert!(values.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected));
         }
-        assert_eq!(vault.trash(owner).unwrap().total, self.model.trash.len());
+        assert_eq!(self.fixture.trash().await.total, self.model.trash.len());
     }
 }
 

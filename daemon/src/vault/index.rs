@@ -1,0 +1,163 @@
+//! An index of secrets, by id and by name: of all of them, or of those that one access token sees. Indexes share their
+//! entries.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, OnceLock};
+
+use secrets_proto::{Glob, SecretName, Uuid};
+
+use crate::caller::Grant;
+
+use super::effort::Effort;
+use super::record::Record;
+use super::{Error, Rendered};
+
+/// Every secret by id, and those outside the trash by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Secrets {
+    by_id: HashMap<Uuid, Arc<Entry>>,
+    by_name: BTreeSet<ByName>,
+}
+
+/// One secret.
+#[derive(Debug)]
+pub(super) struct Entry {
+    record: Arc<Record>,
+    /// As the router rendered it, if somebody has asked for it since it changed.
+    rendered: OnceLock<Box<Rendered>>,
+}
+
+impl Secrets {
+    /// An index of nothing.
+    pub(super) fn none() -> &'static Self {
+        static NONE: OnceLock<Secrets> = OnceLock::new();
+        NONE.get_or_init(Self::default)
+    }
+
+    /// Those that the token sees.
+    pub(super) fn seen_by(&self, grant: &Grant) -> Self {
+        let mut seen = Self::default();
+        let entries = self.by_id.values().filter(|entry| grant.sees(&entry.record.meta.name));
+        entries.for_each(|entry| seen.insert(Arc::clone(entry)));
+        seen
+    }
+
+    /// Puts a record in the place of the one with its id, under whatever name that had.
+    pub(super) fn put(&mut self, record: Arc<Record>) -> Arc<Entry> {
+        let entry = Arc::new(Entry { record, rendered: OnceLock::new() });
+        self.insert(Arc::clone(&entry));
+        entry
+    }
+
+    /// Puts an entry of another index here.
+    pub(super) fn insert(&mut self, entry: Arc<Entry>) {
+        self.remove(entry.record.id);
+        if !entry.record.is_deleted() {
+            self.by_name.insert(ByName(Arc::clone(&entry)));
+        }
+        self.by_id.insert(entry.record.id, entry);
+    }
+
+    /// Removes the secret with this id, if it is here.
+    pub(super) fn remove(&mut self, id: Uuid) {
+        if let Some(old) = self.by_id.remove(&id)
+            && !old.record.is_deleted()
+        {
+            self.by_name.remove(old.record.meta.name.as_str());
+        }
+    }
+
+    /// The secret with this id, in the trash or not.
+    pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
+        self.by_id.get(&id).map(|entry| &entry.record)
+    }
+
+    /// The secret with this id, unless it is in the trash.
+    pub(super) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
+        self.any(id).filter(|record| !record.is_deleted())
+    }
+
+    /// The secret with this id, unless it is in the trash, and the place where it is kept rendered.
+    pub(super) fn rendered(&self, id: Uuid) -> Option<(&Record, &OnceLock<Box<Rendered>>)> {
+        let entry = self.by_id.get(&id).filter(|entry| !entry.record.is_deleted())?;
+        Some((&entry.record, &entry.rendered))
+    }
+
+    /// The secret with this name.
+    pub(super) fn by_name(&self, name: &SecretName) -> Option<&Arc<Record>> {
+        self.by_name.get(name.as_str()).map(|ByName(entry)| &entry.record)
+    }
+
+    /// How many are outside the trash.
+    pub(super) fn live_count(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// All outside the trash, by name.
+    pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
+        self.by_name.iter().map(|ByName(entry)| &entry.record)
+    }
+
+    /// Those of them whose names begin so, by name.
+    pub(super) fn live_from<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = &'a Arc<Record>> {
+        let range = (Bound::Included(beginning), Bound::Unbounded);
+        let from = self.by_name.range::<str, _>(range).map(|ByName(entry)| &entry.record);
+        from.take_while(move |record| record.meta.name.as_str().starts_with(beginning))
+    }
+
+    /// Those of them whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for
+    /// one name. Each one looked at is a step of `effort`, whose refusal ends the search.
+    pub(super) fn live_like<'a>(
+        &'a self,
+        glob: &'a Glob,
+        effort: &mut Effort<'_>,
+    ) -> Result<Vec<&'a Arc<Record>>, Error> {
+        let (beginning, matcher) = (glob.beginning(), glob.matcher());
+        let mut found = Vec::new();
+        for record in self.live_from(beginning) {
+            effort.step()?;
+            if matcher.matches(&record.meta.name) {
+                found.push(record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All of them, the trash included, in no order.
+    pub(super) fn with_trash(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.by_id.values().map(|entry| &entry.record)
+    }
+}
+
+/// An entry where its name puts it.
+#[derive(Debug, Clone)]
+struct ByName(Arc<Entry>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.record.meta.name.as_str()
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Borrow::<str>::borrow(self).cmp(other.borrow())
+    }
+}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ByName {}

@@ -1,0 +1,94 @@
+//! The facade's operations that look at many secrets. What they cost grows with the vault and is chosen by callers, so one
+//! caller's take turns, and long ones leave the runtime's thread to the others.
+
+use std::sync::Arc;
+
+use secrets_proto::Glob;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::secret::{SecretDetail, TrashList, TrashedSecret};
+
+use crate::caller::{Caller, Scope};
+use crate::permits::Permit;
+
+use super::record::Record;
+use super::{Error, Held, ListFilter, Vault};
+
+/// How many secrets are looked at without letting others go first.
+const SHORT: usize = 64;
+
+/// How many are looked at on the runtime's thread.
+const INLINE: usize = 512;
+
+impl Vault {
+    /// The secrets that match, by name, as `write` wrote them. Scope `list`.
+    pub(crate) async fn list<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        filter: ListFilter,
+        write: impl FnOnce(Vec<SecretDetail>) -> T + Send + 'static,
+    ) -> Result<Held<T>, Error> {
+        let permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::List, AuditAction::List)?;
+        let beginning = filter.name.as_ref().map_or("", Glob::beginning);
+        let begun: Vec<Arc<Record>> =
+            self.shared.read().view()?.catalog.of(caller).live_from(beginning).cloned().collect();
+        let reply = self.at_leisure(caller, begun.len(), move || {
+            let matcher = filter.name.as_ref().map(Glob::matcher);
+            let fits = |record: &&Arc<Record>| {
+                (filter.provider.is_none() || filter.provider == record.meta.provider)
+                    && matcher.as_ref().is_none_or(|matcher| matcher.matches(&record.meta.name))
+            };
+            write(begun.iter().filter(fits).map(|record| record.to_detail()).collect())
+        });
+        Ok(Held { reply: reply.await?, permit: Some(permit) })
+    }
+
+    /// The deleted secrets, newest first, as `write` wrote them. Scope `list`.
+    pub(crate) async fn trash<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        write: impl FnOnce(TrashList) -> T + Send + 'static,
+    ) -> Result<Held<T>, Error> {
+        let permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::List, AuditAction::List)?;
+        let all: Vec<Arc<Record>> =
+            self.shared.read().view()?.catalog.of(caller).with_trash().cloned().collect();
+        let reply = self.at_leisure(caller, all.len(), move || {
+            let mut secrets: Vec<TrashedSecret> =
+                all.iter().filter_map(|record| record.to_trashed()).collect();
+            secrets.sort_by(|a, b| {
+                (b.deleted_at, &b.secret.name, b.secret.id).cmp(&(a.deleted_at, &a.secret.name, a.secret.id))
+            });
+            write(TrashList { total: secrets.len(), secrets })
+        });
+        Ok(Held { reply: reply.await?, permit: Some(permit) })
+    }
+
+    /// A permit for what looks at many secrets, when what the same asker asked before has been answered.
+    pub(super) async fn heavy_permit(&self, caller: &Caller) -> Result<Permit, Error> {
+        self.heavy.take_of_share(caller.asker()).await.ok_or(Error::Internal("the permits are closed"))
+    }
+
+    /// Does `work`, which looks at so many secrets, where it holds up nobody.
+    async fn at_leisure<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        secrets: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        if secrets > SHORT {
+            tokio::task::yield_now().await;
+        }
+        if secrets <= INLINE {
+            return Ok(work());
+        }
+        // Those of tokens share the processors with the runtime's thread; the owner does not wait for them.
+        let reader = match caller.is_master() {
+            true => None,
+            false => self.readers.acquire().await.ok(),
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(reader);
+        done.map_err(|_| Error::Internal("a listing panicked"))
+    }
+}
