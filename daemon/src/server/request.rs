@@ -46,6 +46,12 @@ enum AtOnceOr {
     Caller(Caller),
 }
 
+/// Who asks, as far as that is known: nobody is identified twice, since each time counts.
+enum Asking {
+    Anybody,
+    Known(Caller),
+}
+
 /// An answer: there, as most are, or on its way.
 pub(super) enum Answering {
     Now(Ready<Response<Full<Bytes>>>),
@@ -90,19 +96,19 @@ impl Talk {
                 self.serve_at_once(&head, target.path(), route)
             }));
             return match served.unwrap_or_else(|_| Err(panicked())) {
-                Ok(AtOnceOr::Caller(caller)) => self.answering(head, body, Some(caller)),
+                Ok(AtOnceOr::Caller(caller)) => self.answering(head, body, Asking::Known(caller)),
                 Ok(AtOnceOr::Answer(answer)) => Answering::now(respond(Ok(answer), id, head, pattern)),
                 Err(failure) => Answering::now(respond(Err(failure), id, head, pattern)),
             };
         }
-        self.answering(head, body, None)
+        self.answering(head, body, Asking::Anybody)
     }
 
-    /// Answers later. `caller` is who asks, if that is known already: nobody is counted twice.
-    fn answering(self: &Arc<Self>, head: Parts, body: Incoming, caller: Option<Caller>) -> Answering {
+    /// Answers later.
+    fn answering(self: &Arc<Self>, head: Parts, body: Incoming, asking: Asking) -> Answering {
         let talk = Arc::clone(self);
         Answering::Later(Box::pin(async move {
-            let response = talk.answer_later(head, body, caller).await;
+            let response = talk.answer_later(head, body, asking).await;
             if response.extensions().get::<AfterRelaunch>().is_some() {
                 return talk.link.part(response).await;
             }
@@ -110,17 +116,12 @@ impl Talk {
         }))
     }
 
-    async fn answer_later(
-        &self,
-        head: Parts,
-        body: Incoming,
-        caller: Option<Caller>,
-    ) -> Response<Full<Bytes>> {
+    async fn answer_later(&self, head: Parts, body: Incoming, asking: Asking) -> Response<Full<Bytes>> {
         let Self { server, seen, .. } = self;
         let id = server.ids.next();
         let target = server.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
-        let served = guarded(self.serve(&head, target, body, caller));
+        let served = guarded(self.serve(&head, target, body, asking));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
         let served = match within(server.limits.request, served, waits).await {
             Ok(Some(served)) => served,
@@ -139,12 +140,12 @@ impl Talk {
         head: &Parts,
         target: Target<'_>,
         body: Incoming,
-        caller: Option<Caller>,
+        asking: Asking,
     ) -> Result<Answer, Failure> {
         let Server { vault, limits, .. } = &*self.server;
-        let caller = match caller {
-            Some(caller) => Ok(caller),
-            None => {
+        let caller = match asking {
+            Asking::Known(caller) => Ok(caller),
+            Asking::Anybody => {
                 let sender = self.sender(head, target.path())?;
                 if let Target::Open(open) = target {
                     return open.serve(head, body, limits).await;
