@@ -326,6 +326,9 @@ pub(crate) struct RunArgs {
     /// Take this off the beginning of the variables' names
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix_strip: Option<String>,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME")]
+    pub(crate) allow_names: Vec<String>,
     /// Show •••• in place of values in what the command writes
     #[arg(long)]
     pub(crate) mask: bool,
