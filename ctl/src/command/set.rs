@@ -45,6 +45,7 @@ pub(crate) fn run(
     if let Target::Named(name) = &wanted {
         variables::warn([name]);
     }
+    let by_id = matches!(wanted, Target::Existing(_));
     let value = input::value(&args.value)?;
     let (mut answer, is_new) = match wanted {
         Target::Existing(wanted) => (update(&session, &wanted, &value, provider)?, false),
@@ -52,6 +53,9 @@ pub(crate) fn run(
     };
     let secret: Secret = answer.parse()?;
     let name = &secret.name;
+    if by_id {
+        variables::warn([name]);
+    }
     output::say(&if is_new {
         format!("stored {name} (new)")
     } else {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a variable's name means to what reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "WarningType"))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// A shell evaluates what is assigned as arithmetic, which may hold commands.

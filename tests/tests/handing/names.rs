@@ -293,7 +293,7 @@ fn what_export_writes_is_kept_under_its_name_and_not_executed() {
         }
     }
     for name in &names {
-        assert!(!env.path(&format!("marker-{name}")).exists(), "{name}");
+        assert!(!env.path(format!("marker-{name}")).exists(), "{name}");
     }
 }
 
