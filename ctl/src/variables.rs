@@ -39,8 +39,7 @@ impl Allowed {
     /// Why a shell must not read an assignment to this variable, if so. That the secret was named is not enough: in a
     /// shell such a name executes the value or loses it.
     pub(crate) fn in_shell(&self, name: &str) -> Option<Reason> {
-        // Shells have some of theirs in lower case as well.
-        variable::in_shell(&name.to_ascii_uppercase()).filter(|_| !self.allows(name))
+        variable::in_shell(name).filter(|_| !self.allows(name))
     }
 
     fn allows(&self, name: &str) -> bool {

@@ -13,7 +13,7 @@ pub(super) const TABLE: &[(Reason, &str)] = &[
     // Integers.
     (Reason::Evaluated, "
         BASHPID EUID HISTCMD LINENO MAILCHECK OPTIND PPID RANDOM SECONDS SRANDOM UID
-        ARGC BAUD COLUMNS DIRSTACKSIZE EGID EPOCHSECONDS ERRNO FUNCNEST GID HISTSIZE KEYTIMEOUT LINES LISTMAX LOGCHECK PERIOD
+        ARGC BAUD COLUMNS DIRSTACKSIZE EGID ERRNO FUNCNEST GID HISTSIZE KEYTIMEOUT LINES LISTMAX LOGCHECK PERIOD
         REPORTMEMORY REPORTTIME SAVEHIST SHLVL TMOUT TRY_BLOCK_ERROR TRY_BLOCK_INTERRUPT TTYIDLE ZLE_RPROMPT_INDENT
         ZSH_SUBSHELL JOBMAX KSHEGID KSHGID KSHUID PGRP PIPESTATUS USER_ID
     "),
@@ -32,7 +32,7 @@ pub(super) const TABLE: &[(Reason, &str)] = &[
     (Reason::NotKept, "
         _ BASH BASHOPTS BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_EXECUTION_STRING
         BASH_LINENO BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMPREPLY COMP_CWORD COMP_KEY
-        COMP_LINE COMP_POINT COMP_TYPE COMP_WORDS COPROC DIRSTACK EPOCHREALTIME FUNCNAME GROUPS MAPFILE OLDPWD OPTARG PWD
+        COMP_LINE COMP_POINT COMP_TYPE COMP_WORDS COPROC DIRSTACK EPOCHREALTIME EPOCHSECONDS FUNCNAME GROUPS MAPFILE OLDPWD OPTARG PWD
         READLINE_ARGUMENT READLINE_LINE READLINE_MARK READLINE_POINT REPLY SHELLOPTS
         HISTCHARS KEYBOARD_HACK MATCH MBEGIN MEND TTY USERNAME ZSH_ARGZERO ZSH_EVAL_CONTEXT ZSH_EXECUTION_STRING ZSH_NAME
         ZSH_PATCHLEVEL ZSH_SCRIPT ZSH_VERSION
@@ -50,10 +50,22 @@ pub(super) const TABLE: &[(Reason, &str)] = &[
 /// How further settings of shells begin; those that come with the next version, too.
 pub(super) const PREFIXES: &str = "BASH_ ZSH_ ZLE_ YASH_ LC_";
 
+/// Those in lower case, which no secret has, but a template for a shell may: bash's and zsh's.
+#[rustfmt::skip]
+const LOWER: &str = "
+    aliases argv auto_resume builtins cdpath commands dirstack dis_aliases dis_builtins dis_functions dis_functions_source
+    dis_galiases dis_patchars dis_reswords dis_saliases epochtime errnos fignore fpath funcfiletrace funcsourcetrace
+    funcstack functions functions_source functrace galiases histchars history historywords jobdirs jobstates jobtexts keymaps
+    langinfo mailpath manpath mapfile match mbegin mend module_path modules nameddirs options parameters patchars path
+    pipestatus prompt psvar reswords saliases signals status sysparams termcap terminfo userdirs usergroups watch widgets
+    zle_bracketed_paste zsh_eval_context zsh_scheduled_events
+";
+
 /// What shells do with a variable of this name.
 pub(super) fn reason(name: &str) -> Option<Reason> {
     let named = TABLE.iter().find(|(_, names)| names.split_whitespace().any(|word| word == name));
     let begins =
         || PREFIXES.split_whitespace().any(|prefix| name.starts_with(prefix)).then_some(Reason::Setting);
-    named.map(|(reason, _)| *reason).or_else(begins)
+    let lower = || LOWER.split_whitespace().any(|word| word == name).then_some(Reason::Executed);
+    named.map(|(reason, _)| *reason).or_else(begins).or_else(lower)
 }
