@@ -2,6 +2,7 @@
 //! written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
@@ -29,6 +30,8 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
     let (places, mut malformed) = template::scan(&template);
     if args.shell {
         malformed.extend(check_for_shell(&template, &places, &args.allow_names)?);
+    } else if target.is_some_and(is_for_shell) {
+        output::say("a shell that reads this may execute what is in a value; --shell quotes values for it");
     }
     if places.is_empty() && malformed.is_empty() {
         warn_of_wide_text(&template);
@@ -56,6 +59,13 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
         Err(failure) => return Err(failure),
     };
     write(target, &fill(&template, &places, &reply, args.shell)?)
+}
+
+/// Whether a file is one that shells read, by its name.
+fn is_for_shell(path: &Path) -> bool {
+    const ENDINGS: [&str; 8] = [".sh", ".bash", ".zsh", ".ksh", ".envrc", "shrc", "profile", "zshenv"];
+    let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    ENDINGS.iter().any(|ending| name.ends_with(ending.as_bytes()))
 }
 
 /// What is wrong with a template for a shell. Names that a shell gives a meaning are refused.

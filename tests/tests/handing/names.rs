@@ -365,6 +365,16 @@ fn inject_for_a_shell_quotes_values_and_refuses_special_names() {
     assert!(!output.exists() && !marker.exists());
     inject("PS1={{ secret:A }}\n", &["--allow-name", "PS1"]).assert_code(0);
     assert!(output.exists());
+    // Not told, it can only say so.
+    let input = env.private_file("template", "export A='{{ secret:A }}'");
+    for (file, hint) in
+        [(".envrc", true), ("a.sh", true), (".bashrc", true), ("config.toml", false), (".npmrc", false)]
+    {
+        let file = env.path(file);
+        let run = env.ctl(["inject", "-i", input.to_str().unwrap(), "-o", file.to_str().unwrap()]).run();
+        run.assert_code(0);
+        assert_eq!(run.err().contains("--shell"), hint, "{}", run.err());
+    }
 }
 
 #[test]
