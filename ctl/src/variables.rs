@@ -63,7 +63,7 @@ pub(crate) fn warn<'a>(names: impl IntoIterator<Item = &'a SecretName>) {
     let found: Vec<(String, Reason)> = found.collect();
     if !found.is_empty() {
         output::say(&format!(
-            "{}; `secretctl run` and `export` set such a variable only if it is named exactly; better choose another name",
+            "{}; `secretctl run` and `export` refuse such a variable unless it is named or allowed; better choose another name",
             listed(&found)
         ));
     }

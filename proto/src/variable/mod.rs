@@ -67,13 +67,14 @@ mod tests {
 
     #[test]
     fn every_entry_can_be_a_secrets_name_and_stands_once() {
-        let lists = shells::TABLE.iter().map(|(_, names)| *names).chain([
-            shells::PREFIXES,
-            programs::NAMES,
-            programs::PREFIXES,
-        ]);
+        let lists: [Vec<&str>; 4] = [
+            shells::TABLE.iter().map(|(_, names)| *names).collect(),
+            vec![shells::PREFIXES],
+            programs::NAMES.to_vec(),
+            vec![programs::PREFIXES],
+        ];
         for names in lists {
-            let words: Vec<&str> = names.split_whitespace().collect();
+            let words: Vec<&str> = names.iter().flat_map(|names| names.split_whitespace()).collect();
             for (index, word) in words.iter().enumerate() {
                 assert_eq!(SecretName::parse(word).unwrap().as_str(), *word);
                 assert!(!words.iter().take(index).any(|other| other == word), "{word} stands twice");
@@ -137,6 +138,7 @@ mod tests {
             "V1",
             "A",
             "HISTORY_API_KEY",
+            "LC_API_KEY",
             "PROMPT_API_KEY",
             "RESTIC_PASSWORD",
             "VAULT_TOKEN",
