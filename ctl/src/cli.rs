@@ -157,6 +157,10 @@ among these, like a dump in columns (xxd, od -c), or piecemeal: of a value that 
 to come, what came before is shown. If stdin or stdout is no terminal, what it writes to /dev/tty itself
 is not masked either.
 
+A variable that shells or programs obey (PATH, LD_PRELOAD, PS1) is set only if -s or --file names its secret
+exactly and the name stays as it is, or if --allow-name allows it. Otherwise nothing starts, and the exit
+status is 2.
+
 Exit status: the command's own, 128 and the signal's number if a signal ended it; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
 
@@ -326,6 +330,9 @@ pub(crate) struct RunArgs {
     /// Take this off the beginning of the variables' names
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix_strip: Option<String>,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME")]
+    pub(crate) allow_names: Vec<String>,
     /// Show •••• in place of values in what the command writes
     #[arg(long)]
     pub(crate) mask: bool,

@@ -10,12 +10,13 @@
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
-//! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `private_file`: what commands share
-//! - `dotenv`, `template`: the formats that values come in and go out by
+//! - `input`, `lookup`, `handover`, `variables`, `providers`, `table`, `vault_file`, `private_file`: what commands share
+//! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
 //! - `output`: the only writer to stdout and stderr
 //! - `failure`: exit codes
 
+mod assignment;
 mod call;
 mod cli;
 mod client;
@@ -37,12 +38,14 @@ mod private_file;
 mod prompt;
 mod providers;
 mod session;
+mod shell;
 mod spawn;
 mod table;
 mod template;
 mod terminal;
 mod token;
 mod usage;
+mod variables;
 mod vault_file;
 
 use std::ffi::OsString;

@@ -16,6 +16,7 @@
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`token`]: access tokens, their form, and the operations on `/tokens`
+//! - [`variable`]: names of variables that shells and programs give a meaning of their own
 //!
 //! With the feature `openapi` each type has a JSON Schema, from which the tests write the API's description.
 
@@ -36,6 +37,7 @@ pub mod selector;
 pub mod sensitive;
 pub mod timestamp;
 pub mod token;
+pub mod variable;
 pub mod vault;
 
 pub use credential::UnitName;

@@ -1,9 +1,12 @@
 //! The operations on `/user/secrets`: metadata and masks, never values in an answer.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::reveal::Remark;
+use crate::variable::{self, Reason};
 use crate::{Provider, SecretName, SecretValue, Timestamp};
 
 /// What the API tells about a secret: exactly these six fields.
@@ -41,6 +44,38 @@ pub struct SecretDetail {
     pub note: Option<Remark>,
     /// How large the value is, roughly.
     pub size_class: SizeClass,
+}
+
+/// A secret that was written, as `?view=full` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct WrittenSecret {
+    /// The secret in full.
+    #[serde(flatten)]
+    pub detail: SecretDetail,
+    /// What its owner should know; absent if there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1)))]
+    pub warnings: Vec<Warning>,
+}
+
+impl From<SecretDetail> for WrittenSecret {
+    fn from(detail: SecretDetail) -> Self {
+        let reasons = variable::reasons(detail.secret.name.as_str());
+        let warnings = reasons.map(|kind| Warning { kind, msg: kind.text().into() }).collect();
+        Self { detail, warnings }
+    }
+}
+
+/// Why a secret's name is a bad one for the variable that it will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Warning {
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: Reason,
+    /// The same in words, a fixed text.
+    pub msg: Cow<'static, str>,
 }
 
 /// A rough size of a value: enough to tell a token from a certificate, too little to help a guess.

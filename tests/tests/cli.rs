@@ -430,7 +430,7 @@ fn messages_say_what_happened_and_what_to_do() {
         "provider openai, told by the prefix sk-proj-; change it with --provider",
     );
     says(&["set", "A", "word"], b"", 2, "it is in your shell's history now");
-    says(&["set", "LD_PRELOAD"], b"x", 0, "LD_PRELOAD steers how programs run");
+    says(&["set", "LD_PRELOAD"], b"x", 0, "LD_PRELOAD: it steers what programs run");
     says(&["run", "-s", "", "--", "true"], b"", 2, "an empty selector; say -s NAME");
     says(&["run", "-s", "PATH", "--", "true"], b"", 127, "came from the vault");
     says(&["unlock", "--recovery-key-file", "-"], b"AAAA", 7, "secretctl: a recovery key has 56 letters");

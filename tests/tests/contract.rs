@@ -181,6 +181,55 @@ fn etags_give_304_until_something_changes() {
 }
 
 #[test]
+fn a_write_in_full_warns_of_a_name_that_means_something() {
+    let env = Env::unlocked(programs!());
+    let kinds = |answer: &Value| -> Vec<String> {
+        let warnings = answer["warnings"].as_array().cloned().unwrap_or_default();
+        assert!(warnings.iter().all(|warning| warning["msg"].is_string()));
+        warnings.iter().map(|warning| warning["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let body = |name: &str| json!({ "name": name, "value": LONG });
+    let path = "/user/secrets?view=full";
+    let created = env.post(path, &body("PATH")).expect(201);
+    assert_eq!(kinds(&created), ["executed", "steering"]);
+    assert_eq!(created.as_object().unwrap().len(), 12);
+    assert!(!created.to_string().contains(LONG));
+    // Six fields without being asked, and nothing to warn of in a plain name.
+    assert_eq!(env.post("/user/secrets", &body("LD_PRELOAD")).expect(201).as_object().unwrap().len(), 6);
+    assert_eq!(env.post(path, &body("A")).expect(201).as_object().unwrap().len(), 11);
+    let preset = env.post("/user/secrets/preset?view=full", &json!({ "provider": "openai", "value": LONG }));
+    assert_eq!(preset.expect(201).as_object().unwrap().len(), 11);
+
+    let one = format!("/user/secrets/{}", id(&created));
+    let ask =
+        |method: &str, path: &str, body: &Value| env.request(method, path).json(body).send().expect(200);
+    for (method, path, body) in [
+        ("PUT", one.clone(), json!({ "value": "b" })),
+        ("PATCH", one.clone(), json!({ "name": "BASH_ENV" })),
+        ("POST", format!("{one}/rollback"), json!({ "version": 1 })),
+    ] {
+        let plain = ask(method, &path, &body);
+        assert!(plain.get("warnings").is_none(), "{plain}");
+        assert_eq!(plain.as_object().unwrap().len(), if method == "PATCH" { 11 } else { 6 }, "{plain}");
+        let full = ask(method, &format!("{path}?view=full"), &body);
+        assert_eq!(kinds(&full), ["executed", "steering"], "{method}");
+        assert_eq!(
+            ask(method, &format!("{path}?view=basic"), &body).as_object().unwrap().len(),
+            6,
+            "{method}"
+        );
+    }
+    for view in ["?view=full", ""] {
+        assert_eq!(env.request("DELETE", &one).send().status, 204);
+        let back = ask("POST", &format!("{one}/restore{view}"), &json!({}));
+        assert_eq!(kinds(&back).len(), if view.is_empty() { 0 } else { 2 }, "{back}");
+    }
+    // Reading warns of nothing.
+    assert!(env.get(&format!("{one}?view=full")).expect(200).get("warnings").is_none());
+    env.post("/user/secrets?view=all", &body("B")).expect_invalid(&json!(["query", "view"]), "enum");
+}
+
+#[test]
 fn a_reveal_leaves_the_list_as_the_caller_has_it() {
     let env = Env::unlocked(programs!());
     let created = env.store("A", LONG);

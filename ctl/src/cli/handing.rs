@@ -11,6 +11,8 @@ pub(crate) enum HandingCommand {
     #[command(after_help = "\
 dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
 values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
+Names that a shell evaluates, runs or does not keep (OPTIND, PS1, UID) are refused unless allowed; so are those
+that steer programs (PATH, LD_PRELOAD) unless named exactly by -s. Nothing is written then.
 To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
 
 Example:
@@ -20,12 +22,15 @@ Example:
     /// Fill in a template with secrets' values
     #[command(after_help = "\
 Each {{ secret:NAME }} becomes that secret's value.
-Everything else stays as it is, byte for byte; nothing is quoted or escaped. What is missing or malformed is
+Everything else stays as it is, byte for byte; nothing is quoted or escaped: a shell that reads the output may
+execute what is in a value. With --shell each value is quoted, has NAME= before it and the rest of its line empty, and
+names that a shell gives a meaning (OPTIND, PS1, UID) are refused unless allowed. What is missing or malformed is
 reported at once with its line, and then nothing is written. The output file has mode 0600 and is complete
 before it gets its name. To a terminal only with --show.
 
 Example:
   secretctl inject -i config.toml.in -o config.toml
+  secretctl inject --shell -i env.sh.in -o env.sh
   secretctl inject < nginx.conf.in | nginx-config-reader")]
     Inject(InjectArgs),
     /// Store what a file holds, check that it is stored, and delete the file if told to
@@ -84,6 +89,9 @@ pub(crate) struct ExportArgs {
     /// How to write them
     #[arg(long, value_name = "FORMAT", default_value = "dotenv")]
     pub(crate) format: ExportFormat,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME")]
+    pub(crate) allow_names: Vec<String>,
     /// Show the values although stdout is a terminal
     #[arg(long)]
     pub(crate) show: bool,
@@ -100,6 +108,12 @@ pub(crate) struct InjectArgs {
     /// Where to write; without it, or as `-`, stdout
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write for a shell to read: quote each value, which must be all that stands behind NAME= in its line
+    #[arg(long)]
+    pub(crate) shell: bool,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME", requires = "shell")]
+    pub(crate) allow_names: Vec<String>,
     /// Show the values although stdout is a terminal
     #[arg(long)]
     pub(crate) show: bool,

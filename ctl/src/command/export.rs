@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{dotenv, handover, output};
+use crate::variables::{self, Allowed};
+use crate::{dotenv, handover, output, shell};
 
 /// The most bytes that one byte of a value becomes: JSON's escape of a control character. Quotes in quotes are five.
 const GROWTH: usize = 6;
@@ -18,8 +19,10 @@ const AROUND: usize = 24;
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &ExportArgs) -> Result<(), Failure> {
     handover::refuse_terminal(args.show)?;
     let selectors = handover::selectors(&args.selectors, args.all)?;
+    let allowed = Allowed::parse(&selectors, &args.allow_names)?;
     let request = handover::request(selectors, "export", args.reason.as_deref())?;
     let reply = handover::reveal(&open()?, &request)?;
+    refuse(&reply.secrets, args.format, &allowed)?;
     if args.format == ExportFormat::Json {
         output::answer(b"{")?;
     }
@@ -44,18 +47,23 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Export
     if args.format == ExportFormat::Json { output::answer(b"\n}\n") } else { Ok(()) }
 }
 
-/// In single quotes nothing has a meaning but the closing one.
+/// Refuses names that must not be set, before anything is written.
+fn refuse(secrets: &[RevealedSecret], format: ExportFormat, allowed: &Allowed) -> Result<(), Failure> {
+    let reason = |secret: &RevealedSecret| {
+        let name = secret.name.as_str();
+        let in_shell = if format == ExportFormat::Json { None } else { allowed.in_shell(name) };
+        Some((name.to_owned(), in_shell.or_else(|| allowed.in_environment(&secret.name, name))?))
+    };
+    let refused: Vec<_> = secrets.iter().filter_map(reason).collect();
+    variables::settle(&refused, "nothing was written; leave them out, or allow each with --allow-name NAME")
+}
+
 fn write_shell(secret: &RevealedSecret, into: &mut String) {
     into.push_str("export ");
     into.push_str(secret.name.as_str());
-    into.push_str("='");
-    for c in secret.value.expose().chars() {
-        match c {
-            '\'' => into.push_str(r"'\''"),
-            c => into.push(c),
-        }
-    }
-    into.push_str("'\n");
+    into.push('=');
+    shell::quote(secret.value.expose(), |piece| into.push_str(piece));
+    into.push('\n');
 }
 
 fn json(secret: &RevealedSecret, room: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {

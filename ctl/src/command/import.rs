@@ -13,13 +13,12 @@ use secrets_proto::{Provider, SecretName, Selector, Uuid};
 
 use self::entries::{Fault, Item};
 use self::source::Source;
-use super::set;
 use crate::call::Call;
 use crate::cli::{ImportArgs, OnConflict};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
 use crate::session::Session;
-use crate::{handover, lookup, providers, table};
+use crate::{handover, lookup, providers, table, variables};
 
 /// How many values are read back at once.
 const AT_ONCE: usize = 100;
@@ -148,13 +147,7 @@ fn announce(items: &[Planned]) {
     if !renamed.is_empty() {
         output::say(&format!("names are stored in upper case: {}", names(&renamed)));
     }
-    let steering = of(|planned| set::steers(planned.item.name.as_str()));
-    if !steering.is_empty() {
-        output::say(&format!(
-            "{}: such variables steer how programs run, and `secretctl run` replaces them; better leave them out",
-            names(&steering)
-        ));
-    }
+    variables::warn(items.iter().map(|planned| &planned.item.name));
     let told = items.iter().filter_map(|planned| {
         let (prefix, provider) = planned.provider.as_ref()?;
         Some(format!("{} {provider} ({prefix})", shown(&planned.item.name)))

@@ -2,6 +2,7 @@
 //! written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +18,8 @@ use crate::cli::InjectArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
-use crate::{environment, handover, input, lookup, output, private_file};
+use crate::variables::{self, Allowed};
+use crate::{assignment, environment, handover, input, lookup, output, private_file, shell};
 
 /// The most bytes of a template.
 const LIMIT: u64 = 64 << 20;
@@ -25,7 +27,12 @@ const LIMIT: u64 = 64 << 20;
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &InjectArgs) -> Result<(), Failure> {
     let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let template = read(args.input.as_deref().filter(|path| *path != Path::new("-")), target)?;
-    let (places, malformed) = template::scan(&template);
+    let (places, mut malformed) = template::scan(&template);
+    if args.shell {
+        malformed.extend(check_for_shell(&template, &places, &args.allow_names)?);
+    } else if target.is_some_and(is_for_shell) {
+        output::say("a shell that reads this may execute what is in a value; --shell quotes values for it");
+    }
     if places.is_empty() && malformed.is_empty() {
         warn_of_wide_text(&template);
         return write(target, &template);
@@ -51,7 +58,34 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
         Err(failure) if failure.exit() == Exit::NotFound => return Err(not_found(failure, &lines)),
         Err(failure) => return Err(failure),
     };
-    write(target, &fill(&template, &places, &reply)?)
+    write(target, &fill(&template, &places, &reply, args.shell)?)
+}
+
+/// Whether a file is one that shells read, by its name.
+fn is_for_shell(path: &Path) -> bool {
+    const ENDINGS: [&str; 8] = [".sh", ".bash", ".zsh", ".ksh", ".envrc", "shrc", "profile", "zshenv"];
+    let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    ENDINGS.iter().any(|ending| name.ends_with(ending.as_bytes()))
+}
+
+/// What is wrong with a template for a shell. Names that a shell gives a meaning are refused.
+fn check_for_shell(
+    template: &[u8],
+    places: &[Placeholder],
+    allowed: &[String],
+) -> Result<Vec<Malformed>, Failure> {
+    let allowed = Allowed::parse(&[], allowed)?;
+    let names = match assignment::variables(template, places) {
+        Ok(names) => names,
+        Err(malformed) => return Ok(malformed),
+    };
+    let refused = names.iter().filter_map(|name| Some(((*name).to_owned(), allowed.in_shell(name)?)));
+    let refused: Vec<_> = refused.collect();
+    variables::settle(
+        &refused,
+        "nothing was written; use another name, or allow each with --allow-name NAME",
+    )?;
+    Ok(Vec::new())
 }
 
 /// Which names stand on which lines.
@@ -134,16 +168,25 @@ fn report(malformed: &[Malformed], missing: &[&SecretName], lines: &Lines<'_>) -
     Failure::new(exit, format!("{count} {noun} in the template; nothing was written"))
 }
 
-fn fill(template: &[u8], places: &[Placeholder], reply: &RevealReply) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn fill(
+    template: &[u8],
+    places: &[Placeholder],
+    reply: &RevealReply,
+    quoted: bool,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
     let values: HashMap<&SecretName, &SecretValue> =
         reply.secrets.iter().map(|secret| (&secret.name, &secret.value)).collect();
     let mut pieces: Vec<&[u8]> = Vec::new();
     let mut at = 0;
     for place in places {
-        let value = values.get(&place.name).ok_or_else(incomplete)?;
+        let value = values.get(&place.name).ok_or_else(incomplete)?.expose();
         pieces.push(template.get(at..place.range.start).unwrap_or_default());
-        pieces.push(value.expose().as_bytes());
+        if quoted {
+            shell::quote(value, |piece| pieces.push(piece.as_bytes()));
+        } else {
+            pieces.push(value.as_bytes());
+        }
         at = place.range.end;
     }
     pieces.push(template.get(at..).unwrap_or_default());

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::{self, Output};
 use crate::session::Session;
+use crate::variables;
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -25,6 +26,7 @@ pub(crate) fn run(
     let body = CreateFromPreset { provider, value: input::value(&args.value)? };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;
+    variables::warn([&secret.name]);
     output::say(&format!("stored {} (new)", secret.name));
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
 }

@@ -9,8 +9,8 @@ use crate::cli::RenameArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
-use crate::providers;
 use crate::session::Session;
+use crate::{providers, variables};
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -27,6 +27,7 @@ pub(crate) fn run(
     let call = Call::new(Method::PATCH, &format!("/user/secrets/{}", old.id)).json(&patch)?;
     let answer = session.call(&call)?;
     let new: secrets_proto::secret::Secret = answer.parse()?;
+    variables::warn([&new.name]);
     output::say(&format!("renamed {} to {}", old.name, new.name));
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
 }

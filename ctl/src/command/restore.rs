@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
+use crate::variables;
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -32,6 +33,7 @@ pub(crate) fn run(
         0 => String::new(),
         count => format!("; {count} older of that name stay in the trash, to be restored by id"),
     };
+    variables::warn([&newest.secret.name]);
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
     if output.json { output::answer_line(&answer.body) } else { Ok(()) }
 }

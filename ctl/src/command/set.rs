@@ -12,8 +12,8 @@ use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
-use crate::providers;
 use crate::session::Session;
+use crate::{providers, variables};
 
 /// What is expected to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,38 +25,6 @@ pub(crate) enum Mode {
     /// A secret of that name.
     Existing,
 }
-
-/// Variables that shells, linkers and interpreters obey.
-const STEERING: [&str; 25] = [
-    "PATH",
-    "HOME",
-    "SHELL",
-    "USER",
-    "IFS",
-    "ENV",
-    "BASH_ENV",
-    "PROMPT_COMMAND",
-    "PS4",
-    "TERM",
-    "TMPDIR",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PERL5LIB",
-    "PERL5OPT",
-    "RUBYLIB",
-    "RUBYOPT",
-    "JAVA_TOOL_OPTIONS",
-    "CLASSPATH",
-    "GIT_SSH_COMMAND",
-    "GCONV_PATH",
-    "ZDOTDIR",
-];
-
-/// The same, by how they begin.
-const STEERING_PREFIXES: [&str; 3] = ["LD_", "DYLD_", "SECRETSD_"];
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -74,7 +42,10 @@ pub(crate) fn run(
         session.open_vault()?;
     }
     expect_to_find(&session, &wanted, mode)?;
-    warn_of_steering(&wanted);
+    if let Target::Named(name) = &wanted {
+        variables::warn([name]);
+    }
+    let by_id = matches!(wanted, Target::Existing(_));
     let value = input::value(&args.value)?;
     let (mut answer, is_new) = match wanted {
         Target::Existing(wanted) => (update(&session, &wanted, &value, provider)?, false),
@@ -82,6 +53,9 @@ pub(crate) fn run(
     };
     let secret: Secret = answer.parse()?;
     let name = &secret.name;
+    if by_id {
+        variables::warn([name]);
+    }
     output::say(&if is_new {
         format!("stored {name} (new)")
     } else {
@@ -112,21 +86,6 @@ fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), 
         },
         (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
     }
-}
-
-fn warn_of_steering(target: &Target) {
-    let Target::Named(name) = target else { return };
-    let text = name.as_str();
-    if steers(text) {
-        output::say(&format!(
-            "{name} steers how programs run; `secretctl run` would replace it for its command. Better choose another name"
-        ));
-    }
-}
-
-/// Whether shells, linkers or interpreters obey a variable of this name.
-pub(super) fn steers(name: &str) -> bool {
-    STEERING.contains(&name) || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// What `--note` and `--expires` say.

@@ -19,6 +19,8 @@ pub(crate) enum View {
     Basic,
     /// All of them.
     Full,
+    /// All of them, and what there is to warn of.
+    Warned,
 }
 
 /// A listing asked for.
@@ -65,7 +67,7 @@ pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<L
     }
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
-        View::Full => render_full(&SecretList { total: secrets.len(), secrets }),
+        View::Full | View::Warned => render_full(&SecretList { total: secrets.len(), secrets }),
         View::Basic => {
             let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
             render(&SecretList { total: secrets.len(), secrets })
@@ -103,7 +105,7 @@ pub(crate) fn get(vault: &Vault, caller: &Caller, get: Get) -> Result<Shown, Err
     let Get { id, view, render } = get;
     match view {
         View::Basic => vault.rendered_secret(caller, id, render).map(Shown::Rendered),
-        View::Full => vault.secret(caller, id).map(|secret| Shown::Found(Found(secret, view))),
+        View::Full | View::Warned => vault.secret(caller, id).map(|secret| Shown::Found(Found(secret, view))),
     }
 }
 
@@ -114,20 +116,33 @@ pub(crate) fn presets(vault: &Vault, caller: &Caller, (): ()) -> Result<PresetLi
 
 /// A secret that was made.
 #[derive(Debug)]
-pub(crate) struct Created(pub(crate) SecretDetail);
+pub(crate) struct Created(pub(crate) SecretDetail, pub(crate) View);
+
+/// A secret to be made.
+#[derive(Debug)]
+pub(crate) struct Create<T> {
+    /// What it is.
+    pub(crate) new: T,
+    /// How much of it to show.
+    pub(crate) view: View,
+}
 
 /// `POST /user/secrets`
-pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateSecret) -> Result<Created, Error> {
-    vault.create(caller, new).await.map(Created)
+pub(crate) async fn create(
+    vault: &Vault,
+    caller: &Caller,
+    create: Create<CreateSecret>,
+) -> Result<Created, Error> {
+    vault.create(caller, create.new).await.map(|secret| Created(secret, create.view))
 }
 
 /// `POST /user/secrets/preset`
 pub(crate) async fn create_from_preset(
     vault: &Vault,
     caller: &Caller,
-    new: CreateFromPreset,
+    create: Create<CreateFromPreset>,
 ) -> Result<Created, Error> {
-    vault.create_from_preset(caller, new).await.map(Created)
+    vault.create_from_preset(caller, create.new).await.map(|secret| Created(secret, create.view))
 }
 
 /// A new value for a secret.
@@ -139,12 +154,14 @@ pub(crate) struct Update {
     pub(crate) new: UpdateSecret,
     /// The version that it must have.
     pub(crate) expected: Option<u64>,
+    /// How much of it to show.
+    pub(crate) view: View,
 }
 
 /// `PUT /user/secrets/{id}`
 pub(crate) async fn update(vault: &Vault, caller: &Caller, update: Update) -> Result<Found, Error> {
-    let Update { id, new, expected } = update;
-    vault.update(caller, id, new, expected).await.map(|secret| Found(secret, View::Basic))
+    let Update { id, new, expected, view } = update;
+    vault.update(caller, id, new, expected).await.map(|secret| Found(secret, view))
 }
 
 /// New metadata for a secret.
@@ -156,12 +173,14 @@ pub(crate) struct Edit {
     pub(crate) patch: PatchSecret,
     /// The version that it must have.
     pub(crate) expected: Option<u64>,
+    /// How much of it to show.
+    pub(crate) view: View,
 }
 
 /// `PATCH /user/secrets/{id}`
 pub(crate) async fn edit(vault: &Vault, caller: &Caller, edit: Edit) -> Result<Found, Error> {
-    let Edit { id, patch, expected } = edit;
-    vault.edit(caller, id, patch, expected).await.map(|secret| Found(secret, View::Full))
+    let Edit { id, patch, expected, view } = edit;
+    vault.edit(caller, id, patch, expected).await.map(|secret| Found(secret, view))
 }
 
 /// A secret to be removed.
@@ -211,12 +230,14 @@ pub(crate) struct Rollback {
     pub(crate) to: RollbackRequest,
     /// The version that it must have.
     pub(crate) expected: Option<u64>,
+    /// How much of it to show.
+    pub(crate) view: View,
 }
 
 /// `POST /user/secrets/{id}/rollback`
 pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback) -> Result<Found, Error> {
-    let Rollback { id, to, expected } = rollback;
-    vault.rollback(caller, id, to, expected).await.map(|secret| Found(secret, View::Basic))
+    let Rollback { id, to, expected, view } = rollback;
+    vault.rollback(caller, id, to, expected).await.map(|secret| Found(secret, view))
 }
 
 /// `GET /user/secrets/trash`
@@ -231,7 +252,16 @@ pub(crate) struct Trash {
     pub(crate) render: fn(&TrashList) -> Bytes,
 }
 
+/// A secret to be taken out of the trash.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    /// Which secret.
+    pub(crate) id: Uuid,
+    /// How much of it to show.
+    pub(crate) view: View,
+}
+
 /// `POST /user/secrets/{id}/restore`
-pub(crate) async fn restore(vault: &Vault, caller: &Caller, one: One) -> Result<Found, Error> {
-    vault.restore(caller, one.0).await.map(|secret| Found(secret, View::Basic))
+pub(crate) async fn restore(vault: &Vault, caller: &Caller, restore: Restore) -> Result<Found, Error> {
+    vault.restore(caller, restore.id).await.map(|secret| Found(secret, restore.view))
 }

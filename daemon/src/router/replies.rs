@@ -7,7 +7,7 @@ use secrets_proto::API_BASE;
 use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{CredentialGrant, CredentialList};
 use secrets_proto::reveal::RevealReply;
-use secrets_proto::secret::{PresetList, VersionList};
+use secrets_proto::secret::{PresetList, SecretDetail, VersionList, WrittenSecret};
 use secrets_proto::token::TokenList;
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
 use serde::Serialize;
@@ -72,16 +72,24 @@ impl IntoAnswer for Found {
         let Self(detail, view) = self;
         let tag = conditional::version_tag(detail.version);
         match view {
-            View::Basic => tagged(tag, asked, || Answer::metadata(StatusCode::OK, &detail.secret)),
+            View::Basic => tagged(tag, asked, || described(StatusCode::OK, detail, view)),
             // Never 304: when it was last used changes without a new version.
-            View::Full => {
-                let answer = Answer::metadata(StatusCode::OK, &detail)?;
+            View::Full | View::Warned => {
+                let answer = described(StatusCode::OK, detail, view)?;
                 Ok(match tag {
                     Some(tag) => answer.tagged(tag),
                     None => answer,
                 })
             }
         }
+    }
+}
+
+fn described(status: StatusCode, detail: SecretDetail, view: View) -> Result<Answer, Failure> {
+    match view {
+        View::Basic => Answer::metadata(status, &detail.secret),
+        View::Full => Answer::metadata(status, &detail),
+        View::Warned => Answer::metadata(status, &WrittenSecret::from(detail)),
     }
 }
 
@@ -96,12 +104,14 @@ impl IntoAnswer for Shown {
 
 impl IntoAnswer for Created {
     fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
-        let Self(detail) = self;
-        let mut answer = Answer::metadata(StatusCode::CREATED, &detail.secret)?;
-        if let Ok(location) = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id)) {
+        let Self(detail, view) = self;
+        let location = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id));
+        let tag = conditional::version_tag(detail.version);
+        let mut answer = described(StatusCode::CREATED, detail, view)?;
+        if let Ok(location) = location {
             answer = answer.with(LOCATION, location);
         }
-        Ok(match conditional::version_tag(detail.version) {
+        Ok(match tag {
             Some(tag) => answer.tagged(tag),
             None => answer,
         })
@@ -235,6 +245,9 @@ mod tests {
         assert_eq!(body(response).await.as_object().unwrap().len(), 6);
         let response = sent(Found(detail(), View::Full), &HeaderMap::new());
         assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+        // Nothing to warn of.
+        let response = sent(Found(detail(), View::Warned), &HeaderMap::new());
+        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
     }
 
     #[tokio::test]
@@ -285,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_new_secret_says_where_it_is() {
-        let response = sent(Created(detail()), &HeaderMap::new());
+        let response = sent(Created(detail(), View::Basic), &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()[LOCATION], "/api/v1/user/secrets/00000000-0000-0000-0000-000000000007");
     }

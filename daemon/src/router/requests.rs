@@ -16,7 +16,9 @@ use secrets_proto::{
 use super::input::Input;
 use super::replies;
 use crate::handler::credentials::Revoke;
-use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Trash, Update, View};
+use crate::handler::secrets::{
+    Create, Delete, Edit, Get, List, One, Restore, Rollback, Trash, Update, View,
+};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
 
@@ -63,6 +65,15 @@ impl FromRequest for Get {
     }
 }
 
+impl<T: FromRequest> FromRequest for Create<T> {
+    const BODY: bool = T::BODY;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (view, new) = (written_view(input), T::take(input));
+        Some(Self { new: new?, view: view?.unwrap_or_default() })
+    }
+}
+
 impl FromRequest for CreateSecret {
     const BODY: bool = true;
 
@@ -88,9 +99,10 @@ impl FromRequest for Update {
     const BODY: bool = true;
 
     fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, expected) = (input.id(), input.expected_version());
+        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
         let value = input.required("value", SecretValue::new);
-        Some(Self { id: id?, new: UpdateSecret { value: value? }, expected: expected? })
+        let new = UpdateSecret { value: value? };
+        Some(Self { id: id?, new, expected: expected?, view: view?.unwrap_or_default() })
     }
 }
 
@@ -98,13 +110,14 @@ impl FromRequest for Edit {
     const BODY: bool = true;
 
     fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, expected) = (input.id(), input.expected_version());
+        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
         let name = input.optional("name", SecretName::try_from);
         let provider = input.nullable("provider", Provider::try_from);
         let note = input.nullable("note", Remark::try_from);
         let expires_at = input.nullable("expires_at", |text| Timestamp::parse(&text));
         let patch = PatchSecret { name: name?, provider: provider?, note: note?, expires_at: expires_at? };
-        Some(Self { id: id?, patch, expected: expected? })
+        // Its answer was in full before it could be asked for.
+        Some(Self { id: id?, patch, expected: expected?, view: view?.unwrap_or(View::Full) })
     }
 }
 
@@ -163,13 +176,20 @@ impl FromRequest for One {
     }
 }
 
+impl FromRequest for Restore {
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        let (id, view) = (input.id(), written_view(input));
+        Some(Self { id: id?, view: view?.unwrap_or_default() })
+    }
+}
+
 impl FromRequest for Rollback {
     const BODY: bool = true;
 
     fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, expected) = (input.id(), input.expected_version());
-        let version = input.number("version");
-        Some(Self { id: id?, to: RollbackRequest { version: version? }, expected: expected? })
+        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
+        let to = RollbackRequest { version: input.number("version")? };
+        Some(Self { id: id?, to, expected: expected?, view: view?.unwrap_or_default() })
     }
 }
 
@@ -268,12 +288,20 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 fn view(input: &mut Input<'_>) -> Option<View> {
-    let view = input.parameter("view", |text| match text {
+    asked_view(input, View::Full).map(Option::unwrap_or_default)
+}
+
+/// The view of what a write leads to, if one is asked for: with warnings.
+fn written_view(input: &mut Input<'_>) -> Option<Option<View>> {
+    asked_view(input, View::Warned)
+}
+
+fn asked_view(input: &mut Input<'_>, full: View) -> Option<Option<View>> {
+    input.parameter("view", |text| match text {
         "basic" => Ok(View::Basic),
-        "full" => Ok(View::Full),
+        "full" => Ok(full),
         _ => Err(Invalid::new(FieldErrorType::Enum, "basic or full is expected")),
-    })?;
-    Some(view.unwrap_or_default())
+    })
 }
 
 /// Exactly one key; a recovery key only where there is a vault to recover.

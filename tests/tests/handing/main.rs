@@ -5,6 +5,7 @@ mod export;
 mod git;
 mod import;
 mod inject;
+mod names;
 mod properties;
 
 use std::process::Command;

@@ -6,7 +6,7 @@ use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialLis
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, TrashList, UpdateSecret, VersionList,
+    SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
 };
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
@@ -23,6 +23,8 @@ pub(super) fn operations() -> Vec<Documented> {
     let if_match = Parameter::header("If-Match", "Only if the secret is at this version, like `\"3\"`; otherwise 409.", json!({ "type": "string", "pattern": "^(\"[0-9]{1,19}\"|\\*)$" }));
     let if_none_match = Parameter::header("If-None-Match", "The `ETag` of what the caller has already.", json!({ "type": "string" }));
     let view = Parameter::query("view", "Whether more than the six fields are wanted.", json!({ "type": "string", "enum": ["basic", "full"] }));
+    let written = Parameter::query("view", "Whether more than the six fields are wanted, and warnings of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
+    let edited = Parameter::query("view", "`basic`: the six fields alone; `full`: warnings, too, of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
     vec![
         op("health", "Tells that the daemon answers")
             .fixed(200, "It does.", json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } })),
@@ -38,28 +40,32 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies_either::<SecretList<Secret>, SecretList<SecretDetail>>(200, "The secrets; with `view=full` in full.").may_have("ETag")
             .empty(304, "The list is as the caller has it.").with("ETag"),
         op("create_secret", "Stores a new secret")
+            .takes(&written)
             .body::<CreateSecret>(json!({ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }))
-            .replies::<Secret>(201, "It is stored.").with("ETag").with("Location")
+            .replies_either::<Secret, WrittenSecret>(201, "It is stored; with `view=full` in full.").with("ETag").with("Location")
             .fails(&[409]),
         op("get_provider_presets", "Lists well-known providers and which of their secrets are there")
             .replies::<PresetList>(200, "The presets."),
         op("create_secret_from_preset", "Stores a new secret under the name that a provider's tools read")
+            .takes(&written)
             .body::<CreateFromPreset>(json!({ "provider": "openai", "value": "sk-proj-0123456789abcdef0123" }))
-            .replies::<Secret>(201, "It is stored.").with("ETag").with("Location")
+            .replies_either::<Secret, WrittenSecret>(201, "It is stored; with `view=full` in full.").with("ETag").with("Location")
             .fails(&[409]),
         op("get_secret", "Describes one secret, never its value")
             .takes(&view).takes(&if_none_match)
             .replies_either::<Secret, SecretDetail>(200, "The secret; with `view=full` in full.").with("ETag")
             .empty(304, "The secret is as the caller has it.").with("ETag"),
         op("update_secret", "Gives a secret a new value")
+            .takes(&written)
             .takes(&if_match)
             .body::<UpdateSecret>(json!({ "value": "sk-proj-0123456789abcdef0123" }))
-            .replies::<Secret>(200, "It has the new value.").may_have("ETag")
+            .replies_either::<Secret, WrittenSecret>(200, "It has the new value; with `view=full` in full.").may_have("ETag")
             .fails(&[409]),
         op("edit_secret", "Changes a secret's metadata; what is absent stays, null clears")
+            .takes(&edited)
             .takes(&if_match)
             .body::<PatchSecret>(json!({ "note": "billing account", "expires_at": "2027-01-01T00:00:00Z" }))
-            .replies::<SecretDetail>(200, "It is changed; it is described in full.").may_have("ETag")
+            .replies_either::<Secret, WrittenSecret>(200, "It is changed; it is described in full unless `view=basic`.").may_have("ETag")
             .fails(&[409]),
         op("delete_secret", "Moves a secret to the trash, or destroys it")
             .takes(&Parameter::query("purge", "Whether to destroy it with all its versions, also out of the trash.", json!({ "type": "boolean" })))
@@ -73,14 +79,16 @@ pub(super) fn operations() -> Vec<Documented> {
         op("list_versions", "Lists the versions of a secret's value, masked")
             .replies::<VersionList>(200, "The versions, newest first."),
         op("rollback_secret", "Makes an earlier value the present one")
+            .takes(&written)
             .takes(&if_match)
             .body::<RollbackRequest>(json!({ "version": 3 }))
-            .replies::<Secret>(200, "It has the earlier value.").may_have("ETag")
+            .replies_either::<Secret, WrittenSecret>(200, "It has the earlier value; with `view=full` in full.").may_have("ETag")
             .fails(&[409]),
         op("list_trash", "Lists deleted secrets")
             .replies::<TrashList>(200, "The deleted secrets, newest first."),
         op("restore_secret", "Takes a secret out of the trash")
-            .replies::<Secret>(200, "It is back.").may_have("ETag")
+            .takes(&written)
+            .replies_either::<Secret, WrittenSecret>(200, "It is back; with `view=full` in full.").may_have("ETag")
             .fails(&[409]),
 
         op("get_vault", "Tells the vault's state")

@@ -78,3 +78,63 @@ fn the_environment_can_be_clean_whatever_else_is_asked_for() {
         assert!(!shown.contains("OTHER") && !shown.contains("SECRETSD"), "{shown}");
     }
 }
+
+/// Who may only write chooses names, within the globs of a token; they are refused as the variables that they become.
+#[test]
+fn a_variable_that_steers_programs_is_set_only_if_it_was_named() {
+    let env = Env::unlocked(programs!());
+    let writer = env.path("writer");
+    let token =
+        env.ctl(["token", "create", "--name", "w", "--scope", "write", "--secret", "PROD_*"]).expect(0);
+    std::fs::write(&writer, token).unwrap();
+    let evil = env.private_file("evil", format!(": > {}\n", env.path("ran").display()));
+    let steering = [
+        "BASH_ENV",
+        "LD_PRELOAD",
+        "PATH",
+        "HOME",
+        "SECRETSD_SOCKET",
+        "PS1",
+        "GIT_ASKPASS",
+        "HTTPS_PROXY",
+        "OPTIND",
+    ];
+    let token = std::fs::read_to_string(&writer).unwrap();
+    for name in steering {
+        let body = serde_json::json!({ "name": format!("PROD_{name}"), "value": evil });
+        let asked = env.anonymous("POST", "/user/secrets").bearer(token.trim());
+        asked.json(&body).send().expect(201);
+    }
+    env.store("PROD_KEY", "k");
+    let script = "echo $KEY$PROD_KEY$ONE";
+    let strip = ["--prefix-strip", "PROD_"];
+    let command = ["--", "/bin/bash", "-c", script];
+    for way in [&["-s", "PROD_*"][..], &["--all"], &["--file", "PROD_*"], &["-s", "PROD_*", "--mask"]] {
+        let output = env.ctl([&["run"], way, &strip, &command].concat()).run();
+        output.assert_code(2);
+        for name in steering {
+            assert!(output.err().contains(&format!("{name} (of PROD_{name})")), "{name}: {}", output.err());
+        }
+        assert!(output.stdout.is_empty() && !output.err().contains("KEY"), "{}", output.err());
+    }
+    // Named, but under another name.
+    env.ctl([&["run", "-s", "PROD_PATH"], &strip[..], &command].concat()).expect(2);
+    // As they are they mean nothing, and the others are set.
+    assert_eq!(env.ctl([&["run", "-s", "PROD_*"], &command[..]].concat()).expect(0), "k\n");
+    assert_eq!(env.ctl([&["run", "-s", "PROD_KEY"], &strip[..], &command].concat()).expect(0), "k\n");
+
+    let one = env.store("BASH_ENV", "/dev/null");
+    let id = one["id"].as_str().unwrap();
+    for selector in ["*", "BASH_*", id, "[B]ASH_ENV"] {
+        let output = env.ctl([&["run", "-s", selector], &command[..]].concat()).run();
+        output.assert_code(2);
+        assert!(output.err().contains("BASH_ENV"), "{}", output.err());
+        env.ctl(["export", "-s", selector, "--format", "json"]).expect(2);
+    }
+    let shown = ["--", "printenv", "BASH_ENV"];
+    for way in [&["-s", "BASH_ENV"][..], &["-s", "*,bash_env"], &["--all", "--allow-name", "BASH_ENV"]] {
+        assert_eq!(env.ctl([&["run"], way, &shown].concat()).expect(0), "/dev/null\n", "{way:?}");
+    }
+    env.ctl(["export", "-s", "BASH_ENV", "--format", "json"]).expect(0);
+    assert!(!env.path("ran").exists());
+}

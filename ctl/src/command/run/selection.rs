@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::cli::RunArgs;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::variables::{self, Allowed};
 use crate::{handover, lookup};
 
 /// A secret on its way to a program.
@@ -29,6 +30,7 @@ pub(super) struct Selection {
     all: Vec<Selector>,
     files: Vec<Selector>,
     prefix: Option<SecretName>,
+    allowed: Allowed,
     problems: Vec<String>,
 }
 
@@ -49,7 +51,8 @@ impl Selection {
                 problems.push(format!("prefix: {invalid}"));
                 None
             });
-        Ok(Self { all, files, prefix, problems })
+        let allowed = Allowed::parse(&all, &args.allow_names)?;
+        Ok(Self { all, files, prefix, allowed, problems })
     }
 
     /// Has the values handed over.
@@ -68,6 +71,7 @@ impl Selection {
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
+        self.refuse(&names, &variables)?;
         Ok(variables
             .into_iter()
             .zip(reply.secrets)
@@ -94,7 +98,7 @@ impl Selection {
         let selected =
             list.secrets.iter().filter(|secret| self.all.iter().any(|selector| is(selector, secret)));
         let names: Vec<&SecretName> = selected.map(|secret| &secret.name).collect();
-        self.variables(&names);
+        let variables = self.variables(&names);
         if self.problems.is_empty() && !missing.is_empty() {
             return Err(lookup::missing(&missing));
         }
@@ -102,7 +106,21 @@ impl Selection {
             let names: Vec<String> = missing.iter().map(lookup::shown).collect();
             self.problems.push(format!("no such secret: {}", names.join(", ")));
         }
-        self.settle()
+        self.settle()?;
+        self.refuse(&names, &variables)
+    }
+
+    /// Refuses the variables that a glob, an id or a prefix must not lead to.
+    fn refuse(&self, names: &[&SecretName], variables: &[String]) -> Result<(), Failure> {
+        let refused = names.iter().zip(variables).filter_map(|(secret, name)| {
+            let reason = self.allowed.in_environment(secret, name)?;
+            let renamed = secret.as_str() != name;
+            Some((if renamed { format!("{name} (of {secret})") } else { name.clone() }, reason))
+        });
+        let refused: Vec<_> = refused.collect();
+        let what_to_do = "nothing was started; name such a secret exactly by -s or --file and keep its name, leave it \
+                          out, or say --allow-name NAME";
+        variables::settle(&refused, what_to_do)
     }
 
     fn settle(&self) -> Result<(), Failure> {
@@ -156,6 +174,7 @@ mod tests {
             all: false,
             files: Vec::new(),
             prefix_strip: None,
+            allow_names: Vec::new(),
             mask: false,
             clean_env: false,
             reason: None,
