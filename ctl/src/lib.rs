@@ -9,8 +9,9 @@
 //! - `environment`: the only reader of environment variables and directories
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
+//! - `ending`: what is put in order before a signal ends us
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
-//! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `private_file`: what commands share
+//! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `new_file`: what commands share
 //! - `dotenv`, `template`: the formats that values come in and go out by
 //! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
 //! - `output`: the only writer to stdout and stderr
@@ -23,6 +24,7 @@ mod command;
 mod completion;
 mod doctor;
 mod dotenv;
+mod ending;
 mod environment;
 mod failure;
 #[cfg(fuzzing)]
@@ -32,8 +34,8 @@ mod hardening;
 mod input;
 mod job;
 mod lookup;
+mod new_file;
 mod output;
-mod private_file;
 mod prompt;
 mod providers;
 mod session;

@@ -17,7 +17,7 @@ use crate::cli::InjectArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
-use crate::{environment, handover, input, lookup, output, private_file};
+use crate::{environment, handover, input, lookup, new_file, output};
 
 /// The most bytes of a template.
 const LIMIT: u64 = 64 << 20;
@@ -157,7 +157,7 @@ fn write(target: Option<&Path>, content: &[u8]) -> Result<(), Failure> {
     let Some(path) = target else { return output::answer(content) };
     let path = environment::absolute(path)?;
     let name = input::shown(&path).unwrap_or_else(|| "the file that -o names".to_owned());
-    private_file::write(&path, content).map_err(|error| {
+    new_file::write(&path, content).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot write {name}: {error}; nothing was written"))
     })
 }
