@@ -14,12 +14,13 @@
 //! - `input`, `lookup`, `handover`, `providers`, `table`, `vault_file`, `new_file`: what commands share
 //! - `dotenv`, `template`: the formats that values come in and go out by
 //! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
-//! - `output`: the only writer to stdout and stderr
+//! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
 mod call;
 mod cli;
 mod client;
+mod closed;
 mod command;
 mod completion;
 mod doctor;

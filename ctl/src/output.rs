@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
+
 use crate::cli::{Colour, Globals};
-use crate::environment;
 use crate::failure::Failure;
+use crate::{closed, environment};
 
 mod waiting;
 
@@ -39,8 +41,14 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Fails if stdout was closed: for what is shown once, before it is made.
+pub(crate) fn check_stdout() -> Result<(), Failure> {
+    if closed::stdout_was_closed() { Err(Failure::stdout(&Errno::BADF.into())) } else { Ok(()) }
+}
+
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
+    check_stdout()?;
     write_all(io::stdout().as_fd(), bytes).map_err(|error| Failure::stdout(&error))
 }
 

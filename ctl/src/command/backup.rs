@@ -51,9 +51,8 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     let download = session.download(&Call::get("/vault/backup").noted("copying the vault…"), LIMIT)?;
     let waiting = Waiting::start("writing and checking the copy…");
     let length = fill(draft.file(), download)?;
-    draft.publish(args.force).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(),
-        _ => failed(error),
+    draft.publish(args.force).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists { exists() } else { failed(error) }
     })?;
     drop(waiting);
     output::say(&format!(

@@ -29,6 +29,7 @@ const LONG_ENOUGH: usize = 12;
 const SHORT: &str = "that is short: who has the file can guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
+    output::check_stdout()?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     if session.status()?.state != VaultState::Uninitialized {
         return Err(Failure::new(Exit::Conflict, "the vault exists already; open it with: secretctl unlock"));

@@ -2,7 +2,7 @@
 //! written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -69,6 +69,7 @@ fn lines_by_name(places: &[Placeholder]) -> Lines<'_> {
 }
 
 fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let name = from.and_then(input::shown).unwrap_or_else(|| "what was named".to_owned());
     let mut template = Vec::new();
     let read = match from {
         None => {
@@ -77,7 +78,7 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
             }
             io::stdin().lock().take(LIMIT + 1).read_to_end(&mut template)
         }
-        Some(path) => File::open(path).and_then(|file| {
+        Some(path) => input::open(path, &name).and_then(|file| {
             let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
             if let Some(there) = target.and_then(|target| fs::metadata(target).ok())
                 && same(&there, &file.metadata()?)
@@ -87,7 +88,6 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
             file.take(LIMIT + 1).read_to_end(&mut template)
         }),
     };
-    let name = from.and_then(input::shown).unwrap_or_else(|| "what was named".to_owned());
     read.map_err(|error| Failure::new(Exit::Other, format!("cannot read the template, {name}: {error}")))?;
     if template.len() as u64 > LIMIT {
         return Err(Failure::new(Exit::Invalid, format!("the template has more than {LIMIT} bytes")));

@@ -73,6 +73,9 @@ pub(super) const fn kind(kind: KeyKind) -> &'static str {
 }
 
 fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failure> {
+    if args.recovery || output.json {
+        output::check_stdout()?;
+    }
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(args)?;

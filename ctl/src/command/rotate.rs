@@ -16,6 +16,7 @@ use crate::{input, prompt};
 const NOTE: &str = "encrypting everything again…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
+    output::check_stdout()?;
     let answer = rotate(session, &key(args)?)?;
     let reply: RotateReply = answer.parse()?;
     let removed = match reply.keys_removed {

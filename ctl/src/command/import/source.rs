@@ -49,7 +49,7 @@ impl Source {
                 format!("{shown} is not a regular file, so it cannot be deleted; name the file itself");
             return Err(Failure::new(Exit::Invalid, text));
         }
-        let file = open(&path, delete).map_err(unreadable)?;
+        let file = if delete { open_file(&path) } else { input::open(&path, &shown) }.map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(Failure::new(Exit::Invalid, format!("{shown} is a directory")));
@@ -112,7 +112,7 @@ impl Source {
 
     /// Whether the name stands for the same file with the same content. Times tell too little: they step.
     fn is_the_same(&self, named: &Named) -> io::Result<bool> {
-        let file = open(&named.path, true)?;
+        let file = open_file(&named.path)?;
         let now = file.metadata()?;
         let then = &named.metadata;
         let is_it = (now.dev(), now.ino(), now.len()) == (then.dev(), then.ino(), then.len())
@@ -131,9 +131,12 @@ impl Source {
     }
 }
 
-fn open(path: &Path, no_link: bool) -> io::Result<File> {
-    let flags = if no_link { OFlags::NOFOLLOW.bits().cast_signed() } else { 0 };
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// Opens what was a regular file a moment ago: neither a link nor a FIFO that took its place leads anywhere.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::other("it is not a regular file any more")) }
 }
 
 #[cfg(test)]
@@ -146,7 +149,7 @@ mod tests {
         let path = dir.path().join("env");
         let time = || fs::metadata(&path).unwrap().modified().unwrap();
         type Change = fn(&Path);
-        let changes: [Change; 4] = [
+        let changes: [Change; 5] = [
             |path| fs::write(path, "A=y").unwrap(),
             |path| fs::write(path, "A=x\nB=y").unwrap(),
             |path| {
@@ -158,6 +161,17 @@ mod tests {
                 fs::rename(path, path.with_extension("old")).unwrap();
                 std::os::unix::fs::symlink(path.with_extension("old"), path).unwrap();
             },
+            |path| {
+                fs::remove_file(path).unwrap();
+                rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    path,
+                    rustix::fs::FileType::Fifo,
+                    rustix::fs::Mode::RWXU,
+                    0,
+                )
+                .unwrap();
+            },
         ];
         for change in changes {
             let _ = fs::remove_file(&path);
@@ -166,9 +180,11 @@ mod tests {
             let source = Source::read(&path, true).unwrap();
             change(&path);
             // Clocks step, and who writes can set the time.
-            File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
+            if path.is_file() {
+                File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
+            }
             assert!(source.delete().is_err());
-            assert!(path.exists());
+            assert!(fs::symlink_metadata(&path).is_ok());
         }
         fs::remove_file(&path).unwrap();
         fs::write(&path, "A=x").unwrap();
