@@ -105,10 +105,24 @@ impl Store {
     /// no lock on this file that closing it a second time would lose: those are on the main file.
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.checkpoint()?;
+        if self.is_padded()? {
+            tracing::warn!(
+                "the vault's file is longer than the vault in it; it is written again without the rest"
+            );
+            self.rebuild()?;
+        }
         if let Err(error) = lay_out(&self.log) {
             tracing::debug!(%error, "the log is not laid out");
         }
         Ok(())
+    }
+
+    /// Whether something was added behind the file's last page. SQLite keeps it, and takes no notice of it.
+    fn is_padded(&self) -> Result<bool, Error> {
+        let pages: u32 = self.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let length =
+            self.connection.path().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len());
+        Ok(length.is_some_and(|length| length > u64::from(pages) * u64::from(schema::PAGE)))
     }
 
     /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
