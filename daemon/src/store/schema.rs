@@ -15,7 +15,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// "SecD" in SQLite's application id.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"SecD");
 
-/// The size of a page; that of every vault.
+/// The size of a page, in every vault and backup that is made here. Another tool may have rebuilt a vault with others.
 pub(super) const PAGE: u32 = 4_096;
 
 /// So many pages of 4 KiB in the log are moved into the file by the commit that makes them full. What they may add to the
@@ -121,9 +121,6 @@ fn check_identity(connection: &Connection) -> Result<(), Error> {
     let application: u32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != APPLICATION_ID {
         return Err(Error::NotAVault);
-    }
-    if connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? != PAGE {
-        return Err(Error::Damaged("the vault's pages are not of the size of its format"));
     }
     match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
         FORMAT => Ok(()),

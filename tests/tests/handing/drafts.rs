@@ -191,8 +191,11 @@ fn a_key_file_that_is_seen_is_whole_whatever_ends_the_client() {
     }
 }
 
+/// What it is, and what puts it there.
+type Trap = (&'static str, Box<dyn Fn()>);
+
 /// What somebody may have put where a file is to be made, and must find as it was.
-fn traps(env: &Env, place: &Path) -> [(&'static str, Box<dyn Fn()>); 4] {
+fn traps(env: &Env, place: &Path) -> [Trap; 4] {
     let precious = env.private_file("precious", "precious");
     let at = || place.to_owned();
     let (link, dangling, fifo, directory) = (at(), at(), at(), at());
