@@ -5,10 +5,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use rustix::io::Errno;
-
 use crate::cli::{Colour, Globals};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::{closed, environment};
 
 mod waiting;
@@ -43,7 +41,10 @@ pub(crate) fn stdout_is_terminal() -> bool {
 
 /// Fails if stdout was closed: for what is shown once, before it is made.
 pub(crate) fn check_stdout() -> Result<(), Failure> {
-    if closed::stdout_was_closed() { Err(Failure::stdout(&Errno::BADF.into())) } else { Ok(()) }
+    if closed::stdout_was_closed() {
+        return Err(Failure::new(Exit::Other, "cannot write to stdout: it is closed; send it somewhere"));
+    }
+    Ok(())
 }
 
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
