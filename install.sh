@@ -8,6 +8,8 @@
 # With a PREFIX below the home directory and a running user manager it also enables and starts the socket, or stops it
 # and the daemon. With DESTDIR it only copies, or removes.
 set -eu
+# What is made here is for all to read and for nobody else to replace; what was there keeps its mode.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 home=${HOME:-/nonexistent}
@@ -51,7 +53,8 @@ files() {
 place() {
     mkdir -p "$destdir${2%/*}"
     install -m "$3" "$1" "$destdir$2.new"
-    mv -f "$destdir$2.new" "$destdir$2"
+    # Never into a directory that somebody has put there.
+    mv -fT "$destdir$2.new" "$destdir$2"
 }
 
 # What the client prints when called like this; a client that does not know how leaves nothing.

@@ -6,6 +6,7 @@
 #
 # DEB_VERSION replaces the version of Cargo.toml, and DEBFULLNAME and DEBEMAIL name who builds it.
 set -eu
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 source=${here%/*}
@@ -18,7 +19,6 @@ maintainer="${DEBFULLNAME:-The secretsd authors} <${DEBEMAIL:-secretsd@example.o
 # The same sources give the same package.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
-umask 022
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

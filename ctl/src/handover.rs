@@ -24,7 +24,7 @@ pub(crate) fn refuse_empty<'a>(texts: impl IntoIterator<Item = &'a String>) -> R
     if texts.into_iter().any(String::is_empty) {
         return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
     }
-    Ok(())
+    output::check_stdout()
 }
 
 /// The selectors among the texts; each other one is added to the problems by its position.
@@ -70,7 +70,7 @@ pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<Re
     Ok(session.call_as_is(&call)?.parse()?)
 }
 
-/// Refuses to show values on a terminal by accident.
+/// Refuses to show values on a terminal by accident, or to lose them where there is no stdout.
 pub(crate) fn refuse_terminal(show: bool) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !show {
         return Err(Failure::new(

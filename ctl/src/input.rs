@@ -1,9 +1,13 @@
 //! Values and keys from files, pipes and the terminal: bounded, wiped, byte for byte.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use secrets_proto::{FieldErrorType, Invalid, SecretValue, SensitiveString};
 use zeroize::Zeroizing;
 
@@ -78,6 +82,24 @@ pub(crate) fn shown(path: &Path) -> Option<String> {
     (is_path && !is_key).then(|| path.display().to_string())
 }
 
+/// Opens a file to read it. If it is a FIFO that nobody writes to for a moment, it is said what is waited for.
+pub(crate) fn open(path: &Path, what: &str) -> io::Result<File> {
+    // NONBLOCK: opening a FIFO would wait for somebody to write to it, without a word.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        let is_silent =
+            |timeout| poll(&mut [PollFd::new(&file, PollFlags::IN)], timeout).map(|ready| ready == 0);
+        let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+        if is_silent(Some(&moment)).unwrap_or(true) {
+            output::say(&format!("waiting for somebody to write to {what}, which is a FIFO; Ctrl-C ends it"));
+            while is_silent(None) == Err(Errno::INTR) {}
+        }
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
 /// Reads what a flag names.
 fn file(path: &Path, flag: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if path == Path::new("-") {
@@ -87,7 +109,7 @@ fn file(path: &Path, flag: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fai
         Some(path) => format!("{path} ({flag})"),
         None => format!("what {flag} names"),
     };
-    let opened = File::open(path).map_err(|error| unreadable(&name, &error))?;
+    let opened = open(path, &name).map_err(|error| unreadable(&name, &error))?;
     bounded(opened, &name, limit)
 }
 

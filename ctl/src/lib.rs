@@ -9,21 +9,24 @@
 //! - `environment`: the only reader of environment variables and directories
 //! - `command`: one file a command
 //! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
+//! - `ending`: what is put in order before a signal ends us
 //! - `client`, `call`, `token`: one request over one connection to a server of our own user
-//! - `input`, `lookup`, `handover`, `variables`, `providers`, `table`, `vault_file`, `private_file`: what commands share
+//! - `input`, `lookup`, `handover`, `variables`, `providers`, `table`, `vault_file`, `new_file`: what commands share
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
-//! - `output`: the only writer to stdout and stderr
+//! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
 mod assignment;
 mod call;
 mod cli;
 mod client;
+mod closed;
 mod command;
 mod completion;
 mod doctor;
 mod dotenv;
+mod ending;
 mod environment;
 mod failure;
 #[cfg(fuzzing)]
@@ -33,8 +36,8 @@ mod hardening;
 mod input;
 mod job;
 mod lookup;
+mod new_file;
 mod output;
-mod private_file;
 mod prompt;
 mod providers;
 mod session;

@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use crate::cli::{Colour, Globals};
-use crate::environment;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::{closed, environment};
 
 mod waiting;
 
@@ -39,8 +39,17 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Fails if stdout was closed: for what is shown once, before it is made.
+pub(crate) fn check_stdout() -> Result<(), Failure> {
+    if closed::stdout_was_closed() {
+        return Err(Failure::new(Exit::Other, "cannot write to stdout: it is closed; send it somewhere"));
+    }
+    Ok(())
+}
+
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
+    check_stdout()?;
     write_all(io::stdout().as_fd(), bytes).map_err(|error| Failure::stdout(&error))
 }
 

@@ -171,8 +171,11 @@ fn open_log(dir: &Path) -> Option<(Log, fs::File)> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
     let path = dir.join("secretsd.log");
     let open = || {
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&path).ok()
+        // A FIFO in its place is not waited for.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&path).ok()?;
+        file.metadata().ok()?.is_file().then_some(file)
     };
     let length = |file: &fs::File| file.metadata().map_or(0, |metadata| metadata.len());
     let mut file = open()?;

@@ -4,28 +4,24 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
 };
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::consts::{SIGCONT, SIGINT};
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::environment;
 use crate::job::Job;
+use crate::{ending, environment};
 
 /// Asks the terminal to mark what is pasted, and no longer.
 const MARK_PASTES: &[u8] = b"\x1b[?2004h";
 const MARK_NO_PASTES: &[u8] = b"\x1b[?2004l";
 
-/// The one terminal that is held, shared with the thread that watches for signals.
+/// The one terminal that is held, shared with the thread that watches for signals (`ending`).
 static HELD: Mutex<Option<Held>> = Mutex::new(None);
-
-/// The thread that watches for signals, if there is one.
-static WATCHED: OnceLock<Handle> = OnceLock::new();
 
 /// Whether the process was stopped and goes on since somebody asked.
 static CONTINUED: AtomicBool = AtomicBool::new(false);
@@ -60,7 +56,7 @@ impl Quiet {
 
     fn enter(tty: &File, question: Option<String>) -> io::Result<Self> {
         // First, so that no signal finds the terminal quiet and nobody to give it back.
-        watch()?;
+        ending::before(react)?;
         let mut held = held();
         let before = match held.as_ref() {
             Some(outer) => outer.before.clone(),
@@ -155,36 +151,15 @@ fn held() -> MutexGuard<'static, Option<Held>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Leaves signals to somebody else from here on: nothing will be asked any more.
-pub(crate) fn leave_signals() {
-    if let Some(handle) = WATCHED.get() {
-        handle.close();
-    }
-}
-
-/// Starts the thread that watches for signals, once.
-fn watch() -> io::Result<()> {
-    if WATCHED.get().is_some() {
-        return Ok(());
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])?;
-    let handle = signals.handle();
-    std::thread::Builder::new().spawn(move || signals.forever().for_each(react))?;
-    let _ = WATCHED.set(handle);
-    Ok(())
-}
-
-/// What a signal means, with the terminal given back before and taken again after.
+/// The terminal is given back before a signal ends or stops us, and taken again after.
 fn react(signal: i32) {
-    if signal == SIGCONT {
-        CONTINUED.store(true, Ordering::Relaxed);
-        if let Some(held) = held().as_ref() {
-            let _ = held.take();
-        }
-        return;
+    if signal != SIGCONT {
+        return give_back();
     }
-    give_back();
-    let _ = emulate_default_handler(signal);
+    CONTINUED.store(true, Ordering::Relaxed);
+    if let Some(held) = held().as_ref() {
+        let _ = held.take();
+    }
 }
 
 fn give_back() {

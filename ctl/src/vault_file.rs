@@ -1,6 +1,10 @@
-//! The vault as files, for the two commands that move it as a whole: how a vault's file is recognised, its
-//! directory and lock by the daemon's own rules, and how one vault takes the place of another so that a crash at
-//! any moment loses neither. It cannot look inside: that takes the daemon and a key.
+//! The vault as files, for the two commands that move it as a whole: its directory and lock by the daemon's own rules,
+//! and how one vault takes the place of another so that a crash at any moment loses neither. It cannot look inside: that
+//! takes the daemon and a key.
+//!
+//! - `copies`: how a vault's file is recognised, and which others lie beside it
+
+mod copies;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,67 +20,14 @@ use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
 
-/// What a vault's file begins with, and its application id further on.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-const APPLICATION: (usize, &[u8; 4]) = (68, b"SecD");
+use copies::KEPT;
+pub(crate) use copies::{Backup, has_log, is_vault, kept, open_backup};
 
 /// What SQLite keeps beside a database; with another database of the same name it would do harm.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// The length of the header of SQLite's log (<https://sqlite.org/fileformat2.html#walformat>).
-const LOG_HEADER: usize = 32;
-
 /// How long a daemon that was told to stop may take: it lets requests finish for 5 s and closes the vault.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
-
-/// Whether a file that begins like this is a vault.
-pub(crate) fn is_vault(beginning: &[u8]) -> bool {
-    let (at, id) = APPLICATION;
-    beginning.starts_with(MAGIC) && beginning.get(at..at + id.len()) == Some(id)
-}
-
-/// Opens a backup: a regular file that is a vault as a whole, with nothing beside it that belongs to it.
-pub(crate) fn open_backup(path: &Path) -> Result<File, Failure> {
-    let unreadable = |error: io::Error| {
-        let absent = error.kind() == io::ErrorKind::NotFound;
-        let exit = if absent { Exit::NotFound } else { Exit::Other };
-        Failure::new(exit, format!("cannot read the backup: {error}"))
-    };
-    let no_backup = |why: &str| Err(Failure::new(Exit::Invalid, format!("this is no backup: {why}")));
-    // NONBLOCK: a FIFO must be recognised, not waited for.
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return no_backup("not a regular file");
-    }
-    let mut beginning = Vec::new();
-    (&file).take(100).read_to_end(&mut beginning).map_err(unreadable)?;
-    if !is_vault(&beginning) {
-        return no_backup("not a vault of secretsd; name a file that `secretctl backup` has written");
-    }
-    if has_log(path) {
-        return no_backup(
-            "there is a -wal file beside it, so it is a copy of a vault in use, and not all of it",
-        );
-    }
-    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-    Ok(file)
-}
-
-/// Whether the log beside the vault at `path` holds writes that the vault itself does not. One that begins with zeros is
-/// only laid out for writes to come; one that cannot be read may hold some.
-pub(crate) fn has_log(path: &Path) -> bool {
-    let log = with_suffix(path, "-wal");
-    if !fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
-        return false;
-    }
-    let mut header = Vec::with_capacity(LOG_HEADER);
-    let read = File::open(&log).and_then(|file| file.take(LOG_HEADER as u64).read_to_end(&mut header));
-    read.is_err() || header.iter().any(|byte| *byte != 0)
-}
 
 /// The directory in which the daemon keeps the vault.
 #[derive(Debug)]
@@ -131,9 +82,9 @@ impl VaultDir {
     }
 
     /// Whether this file is the vault itself.
-    pub(crate) fn is_the_vault(&self, file: &File) -> bool {
+    pub(crate) fn is_the_vault(&self, backup: &Backup) -> bool {
         let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        file.metadata().ok().zip(fs::metadata(self.vault()).ok()).is_some_and(|(a, b)| same(a, b))
+        backup.file.metadata().ok().zip(fs::metadata(self.vault()).ok()).is_some_and(|(a, b)| same(a, b))
     }
 
     /// Takes the lock if no daemon has it. It does not wait.
@@ -158,13 +109,14 @@ impl VaultDir {
     }
 
     /// Copies a backup beside the vault, under a name of no meaning to the daemon. Durable when this returns.
-    pub(crate) fn bring_in(&self, _lock: &Lock, backup: &mut File) -> io::Result<PathBuf> {
+    pub(crate) fn bring_in(&self, _lock: &Lock, backup: &Backup) -> io::Result<PathBuf> {
         let path = with_suffix(&self.vault(), ".restore");
         remove_if_there(&path)?;
         let written = (|| {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            let length = io::copy(backup, &mut file)?;
-            if length != backup.metadata()?.len() {
+            // No more than what was looked at, however long it is by now.
+            let copied = io::copy(&mut (&backup.file).take(backup.length), &mut file)?;
+            if copied != backup.length || backup.file.metadata()?.len() != backup.length {
                 return Err(io::Error::other("the backup changes while it is read"));
             }
             file.sync_all()
@@ -187,7 +139,7 @@ impl VaultDir {
 
     fn free_name(&self, now: Timestamp) -> PathBuf {
         let time: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-        let plain = with_suffix(&self.vault(), &format!(".before-restore-{time}"));
+        let plain = with_suffix(&self.vault(), &format!("{KEPT}{time}"));
         let numbered = (2..).map(|n| with_suffix(&plain, &format!("-{n}")));
         let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
         std::iter::once(plain.clone()).chain(numbered).find(|path| !taken(path)).unwrap_or(plain)
@@ -314,7 +266,7 @@ impl Replaced {
 }
 
 /// Makes the names beside a path durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -363,15 +315,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::copies::tests::vault;
     use super::*;
-
-    fn vault(content: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 100];
-        bytes[..16].copy_from_slice(MAGIC);
-        bytes[68..72].copy_from_slice(b"SecD");
-        bytes.extend_from_slice(content);
-        bytes
-    }
 
     fn place() -> (tempfile::TempDir, VaultDir, Lock) {
         let base = tempfile::tempdir().unwrap();
@@ -390,30 +335,23 @@ mod tests {
     }
 
     const NOW: &str = "2026-04-15T12:00:00Z";
-    const KEPT: &str = "vault.db.before-restore-20260415T120000Z";
+    const ASIDE: &str = "vault.db.before-restore-20260415T120000Z";
 
     fn bring_in(base: &tempfile::TempDir, dir: &VaultDir, lock: &Lock) -> PathBuf {
         let path = base.path().join("backup");
         fs::write(&path, vault(b"new")).unwrap();
-        dir.bring_in(lock, &mut open_backup(&path).unwrap()).unwrap()
+        dir.bring_in(lock, &open_backup(&path).unwrap()).unwrap()
     }
 
     #[test]
-    fn only_a_whole_vault_is_a_backup() {
-        let base = tempfile::tempdir().unwrap();
+    fn what_is_added_to_a_backup_after_it_was_looked_at_is_not_copied() {
+        let (base, dir, lock) = place();
         let path = base.path().join("file");
-        assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::NotFound);
-        assert_eq!(open_backup(base.path()).unwrap_err().exit(), Exit::Invalid);
-        let mut other = vault(b"");
-        other[70] = b'x';
-        for bad in [&b""[..], MAGIC, &other, &vault(b"")[..71]] {
-            fs::write(&path, bad).unwrap();
-            assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::Invalid);
-        }
         fs::write(&path, vault(b"x")).unwrap();
-        open_backup(&path).unwrap();
-        fs::write(base.path().join("file-wal"), "frames").unwrap();
-        assert_eq!(open_backup(&path).unwrap_err().exit(), Exit::Invalid);
+        let backup = open_backup(&path).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(dir.bring_in(&lock, &backup).is_err());
+        assert_eq!(names(&dir), ["vault.lock"]);
     }
 
     #[test]
@@ -426,8 +364,8 @@ mod tests {
         let replaced = dir.replace(&lock, &new, Timestamp::parse(NOW).unwrap());
         assert!(replaced.outcome().is_ok());
         assert_eq!(fs::read(dir.vault()).unwrap(), vault(b"new"));
-        assert_eq!(names(&dir), ["vault.db", KEPT, &format!("{KEPT}-wal"), "vault.lock"]);
-        assert_eq!(replaced.kept(), Some(dir.0.join(KEPT).as_path()));
+        assert_eq!(names(&dir), ["vault.db", ASIDE, &format!("{ASIDE}-wal"), "vault.lock"]);
+        assert_eq!(replaced.kept(), Some(dir.0.join(ASIDE).as_path()));
 
         // What the restored vault left must not meet the old one.
         fs::write(dir.0.join("vault.db-wal"), "new frames").unwrap();
@@ -468,8 +406,8 @@ mod tests {
             let new = bring_in(&base, &dir, &lock);
             assert!(dir.replace(&lock, &new, Timestamp::parse(NOW).unwrap()).outcome().is_ok());
         }
-        assert_eq!(fs::read(dir.0.join(KEPT)).unwrap(), b"first");
-        assert_eq!(fs::read(dir.0.join(format!("{KEPT}-2"))).unwrap(), vault(b"new"));
+        assert_eq!(fs::read(dir.0.join(ASIDE)).unwrap(), b"first");
+        assert_eq!(fs::read(dir.0.join(format!("{ASIDE}-2"))).unwrap(), vault(b"new"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -78,9 +79,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
                 .mode(0o700)
                 .create(path)
                 .map_err(|error| Error::Io(path.to_owned(), error))?;
-            // The umask can only have narrowed the mode; a directory that its owner cannot enter is no use either.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-                .map_err(|error| Error::Io(path.to_owned(), error))?;
+            widen(path).map_err(|error| Error::Io(path.to_owned(), error))?;
         }
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
         Ok(_) => {}
@@ -94,6 +93,19 @@ pub(crate) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     }
     check_owner_and_mode(path, &metadata, 0o700)?;
     path.canonicalize().map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+/// Lets its owner into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
+/// path it could be another one by now. The descriptor is for the path alone, since reading may not be allowed yet.
+fn widen(path: &Path) -> io::Result<()> {
+    let flags = flag(OFlags::PATH | OFlags::DIRECTORY) | no_follow();
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = directory.metadata()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o7777 == 0o700 {
+        return Ok(());
+    }
+    let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    fs::set_permissions(by_descriptor, fs::Permissions::from_mode(0o700))
 }
 
 /// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.

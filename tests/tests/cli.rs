@@ -537,3 +537,58 @@ fn without_a_home_nobody_looks_for_the_vault_elsewhere() {
     assert!(env.path("named-data/secretsd/vault.lock").exists());
     env.stop_listener();
 }
+
+/// The standard library opens `/dev/null` in its place, which takes everything.
+#[test]
+fn a_closed_stdout_is_an_error_of_whatever_prints() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "canary-value");
+    let client = env.programs().client;
+    let run = |line: &str| {
+        let script = format!("exec \"$0\" {line}");
+        let mut command = env.command("setsid");
+        let (_, output) =
+            secretsd_tests::process::run(command.args(["sh", "-c", &script, client]), b"{{ secret:A }}");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for line in [
+        "get A",
+        "export -s A",
+        "inject",
+        "list",
+        "list --json",
+        "show A",
+        "status",
+        "history A",
+        "audit",
+        "presets",
+        "key list",
+        "verify",
+        "doctor --json",
+        "completions bash",
+        "man",
+        "--help",
+        "--version",
+        "list --help",
+        "token create --name t --scope list",
+        "token list",
+        "key add --recovery",
+    ] {
+        let (code, said) = run(&format!("{line} >&-"));
+        assert_eq!(code, Some(1), "{line}: {said}");
+        assert!(said.contains("cannot write to stdout"), "{line}: {said}");
+        // Thrown away on purpose, by those who open it for reading too.
+        assert!(
+            !matches!(run(&format!("{line} 1<>/dev/null")).0, Some(1)) || line.starts_with("doctor"),
+            "{line}"
+        );
+    }
+    // What is shown once was not made.
+    let key = env.private_file("key", "correct horse battery staple");
+    let before = env.ctl(["key", "list", "--json"]).expect(0);
+    assert_eq!(run(&format!("rotate --passphrase-file {} >&-", key.display())).0, Some(1));
+    assert_eq!(env.ctl(["key", "list", "--json"]).expect(0), before);
+    assert_eq!(env.ctl(["token", "list", "--json"]).run().json()["tokens"].as_array().unwrap().len(), 1);
+    // What prints nothing needs none.
+    assert_eq!(run("lock >&-").0, Some(0));
+}

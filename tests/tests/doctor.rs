@@ -609,3 +609,15 @@ fn the_doctor_does_not_knock_where_systemd_listens() {
     assert!(output.out().contains("systemd listens on "), "{}", output.out());
     assert!(listener.accept().is_err(), "the doctor connects, which starts the daemon");
 }
+
+#[test]
+fn a_vault_that_a_restore_has_put_aside_is_named() {
+    let env = healthy();
+    let name = "vault.db.before-restore-20260415T120000Z";
+    for suffix in ["", "-wal", "-2"] {
+        env.private_file(&format!("data/secretsd/{name}{suffix}"), "an old vault");
+    }
+    let found = only(&env, "warning", "kept-vault", name);
+    assert_eq!(found["fix"].as_str().unwrap().matches(name).count(), 3, "{found}");
+    found_and_mended(&env, "warning", "kept-vault", name);
+}

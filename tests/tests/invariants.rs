@@ -387,16 +387,15 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Finding
     findings
 }
 
-fn unsafe_code_has_two_places(sources: &[Source]) -> Findings {
-    let allowed =
-        |source: &Source| ["daemon/src/memory.rs", "daemon/src/process.rs"].contains(&source.path.as_str());
-    let mut findings = only_in(sources, "unsafe", allowed, "unsafe code has its place in memory and process");
-    findings.extend(only_in(
-        sources,
-        "allow(unsafe_code",
-        allowed,
-        "unsafe code has its place in memory and process",
-    ));
+fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
+    let places = ["daemon/src/memory.rs", "daemon/src/process.rs", "ctl/src/closed.rs"];
+    let allowed = |source: &Source| places.contains(&source.path.as_str());
+    let what = "unsafe code has its place in memory, process and closed";
+    let mut findings = only_in(sources, "unsafe", allowed, what);
+    findings.extend(only_in(sources, "allow(unsafe_code", allowed, what));
+    // The client asks for it once, without a block.
+    let block = |source: &Source| source.path != "ctl/src/closed.rs";
+    findings.extend(only_in(sources, "unsafe {", block, "the client has no unsafe block"));
     findings
 }
 
@@ -672,13 +671,15 @@ fn settings_are_read_once() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_modules() {
-    assert_none("unsafe code has its place", &unsafe_code_has_two_places(&everything()));
+fn unsafe_code_is_in_three_modules() {
+    assert_none("unsafe code has its place", &unsafe_code_has_its_places(&everything()));
 
-    assert_found(unsafe_code_has_two_places, "daemon/src/store/mod.rs", "unsafe { x() }");
-    assert_found(unsafe_code_has_two_places, "ctl/src/lib.rs", "#![allow(unsafe_code, reason = \"\")]");
-    assert_clean(unsafe_code_has_two_places, "daemon/src/memory.rs", "unsafe { x() }");
-    assert_clean(unsafe_code_has_two_places, "proto/src/lib.rs", "#![forbid(unsafe_code)]");
+    assert_found(unsafe_code_has_its_places, "daemon/src/store/mod.rs", "unsafe { x() }");
+    assert_found(unsafe_code_has_its_places, "ctl/src/lib.rs", "#![allow(unsafe_code, reason = \"\")]");
+    assert_found(unsafe_code_has_its_places, "ctl/src/closed.rs", "unsafe { x() }");
+    assert_clean(unsafe_code_has_its_places, "ctl/src/closed.rs", "#[unsafe(link_section = \"\")]");
+    assert_clean(unsafe_code_has_its_places, "daemon/src/memory.rs", "unsafe { x() }");
+    assert_clean(unsafe_code_has_its_places, "proto/src/lib.rs", "#![forbid(unsafe_code)]");
 }
 
 #[test]

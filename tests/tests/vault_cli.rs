@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::process::{self, DEADLINE};
@@ -461,6 +462,133 @@ fn restore_vault_refuses_before_it_changes_anything() {
 }
 
 #[test]
+fn a_backup_that_is_not_as_long_as_it_says_is_refused_and_takes_no_room() {
+    let (mut env, keys) = unlocked();
+    env.store("A", LONG);
+    let copy = backup(&env, "home/copy");
+    env.stop();
+    let before = data_files(&env);
+    let good = fs::read(&copy).unwrap();
+    let restore = |env: &Env| env.ctl(["restore-vault", &copy, "--passphrase-file", &keys.passphrase]).run();
+    let file = || fs::OpenOptions::new().write(true).open(&copy).unwrap();
+    for length in [3 << 30, good.len() as u64 + 1, good.len() as u64 + 4_096, good.len() as u64 - 4_096] {
+        file().set_len(length).unwrap();
+        let output = restore(&env);
+        output.assert_code(7);
+        let what = if length > good.len() as u64 { "longer" } else { "shorter" };
+        assert!(output.err().contains(what), "{}", output.err());
+        assert_eq!(data_files(&env), before);
+        fs::write(&copy, &good).unwrap();
+    }
+    // Another tool can give it pages of another size: then it is another file.
+    let database = rusqlite::Connection::open(&copy).unwrap();
+    database.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM;").unwrap();
+    drop(database);
+    assert_ne!(fs::read(&copy).unwrap()[16..18], good[16..18]);
+    restore(&env).assert_code(7);
+    // If it is the vault, its backup is as others are.
+    fs::copy(&copy, env.data_dir().join("vault.db")).unwrap();
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    env.post("/vault/verify", &json!({ "accept_restore": true })).expect(200);
+    fs::remove_file(&copy).unwrap();
+    backup(&env, "home/copy");
+    env.stop();
+    restore(&env).assert_code(0);
+    assert_eq!(env.value("A"), LONG);
+}
+
+#[test]
+fn what_was_added_behind_a_vault_is_gone_soon_after_it_is_open() {
+    let (mut env, _keys) = unlocked();
+    env.store("A", LONG);
+    env.stop();
+    let vault = env.data_dir().join("vault.db");
+    let length = fs::metadata(&vault).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&vault).unwrap().set_len(3 << 30).unwrap();
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let end = Instant::now() + DEADLINE;
+    while fs::metadata(&vault).unwrap().len() > 2 * length {
+        assert!(Instant::now() < end, "it is {} bytes long", fs::metadata(&vault).unwrap().len());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(env.value("A"), LONG);
+    env.post("/vault/verify", &json!({})).expect(200);
+}
+
+#[test]
+fn a_vault_that_a_restore_has_put_aside_is_named_where_it_undoes_what_is_done() {
+    let (mut env, keys) = unlocked();
+    env.store("LEAK", LONG);
+    let copy = backup(&env, "home/copy");
+    for name in ["OTHER", "MORE"] {
+        env.store(name, "x");
+    }
+    let purge = |env: &Env, name: &str| {
+        let output = env.ctl(["rm", "--purge", "--yes", name]).run();
+        output.assert_code(0);
+        output.err()
+    };
+    assert!(!purge(&env, "MORE").contains("restore"), "there is nothing to be named");
+    env.stop();
+    env.ctl(["restore-vault", &copy, "--passphrase-file", &keys.passphrase]).expect(0);
+    let kept: Vec<PathBuf> = data_files(&env)
+        .into_iter()
+        .filter(|name| name.contains("before-restore"))
+        .map(|name| env.data_dir().join(name))
+        .collect();
+    let kept = text(&kept[0]);
+    let named = |said: &str| {
+        let (_, command) = said.split_once("once you do not need that: ").unwrap_or_else(|| panic!("{said}"));
+        command.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(named(&purge(&env, "LEAK")), format!("rm {kept}"));
+    assert!(fs::read(&kept).unwrap().len() > 4_096, "it was removed, and nobody had said so");
+    let new = text(&env.private_file("new", "another passphrase"));
+    env.ctl(["key", "add", "--passphrase-file", &new]).expect(0);
+    let added = key_ids(&env, "passphrase").pop().unwrap();
+    let passwd = [
+        "passwd",
+        "--id",
+        &added,
+        "--old-passphrase-file",
+        &keys.passphrase,
+        "--new-passphrase-file",
+        &keys.passphrase,
+    ];
+    named(&env.ctl(passwd).run().err());
+    let last = key_ids(&env, "passphrase").pop().unwrap();
+    named(&env.ctl(["key", "remove", "--yes", &last]).run().err());
+    let rotated = env.ctl(["rotate", "--passphrase-file", &keys.passphrase]).run();
+    rotated.assert_code(0);
+    let command = named(&rotated.err());
+
+    // Run as it is printed, it ends that.
+    let (_, output) = process::run(env.command("sh").args(["-c", &command]), b"");
+    assert!(output.status.success());
+    assert!(!data_files(&env).iter().any(|name| name.contains("before-restore")));
+    env.store("LEAK", "x");
+    assert!(!purge(&env, "LEAK").contains("restore"));
+    env.stop_listener();
+}
+
+#[test]
+fn what_is_left_of_a_copy_goes_with_the_next_start() {
+    let (mut env, _keys) = unlocked();
+    env.kill();
+    for name in ["vault.db.copy", "vault.db.copy-wal", "vault.db.new", "vault.db.restore"] {
+        env.private_file(&format!("data/secretsd/{name}"), "a copy");
+    }
+    env.start();
+    let files = data_files(&env);
+    assert!(
+        files.iter().all(|name| ["vault.db", "vault.db-wal", "ballast"].contains(&name.as_str())),
+        "{files:?}"
+    );
+}
+
+#[test]
 fn a_daemon_without_a_vault_makes_way_for_a_restored_one() {
     let (source, keys) = unlocked();
     source.store("A", LONG);
@@ -638,7 +766,7 @@ fn the_trash_lists_and_gives_back_the_newest_of_a_name() {
         env.ctl(["set", "A"]).stdin(value).expect(0);
         env.ctl(["rm", "A"]).expect(0);
         // Times in the trash have whole seconds, and the newest is wanted.
-        thread::sleep(std::time::Duration::from_millis(1_100));
+        thread::sleep(Duration::from_millis(1_100));
     }
     let table = env.ctl(["trash"]).expect(0);
     assert_eq!(table.lines().count(), 3, "{table}");

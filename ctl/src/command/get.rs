@@ -17,6 +17,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
             "a value is not shown on a terminal by accident; pipe it on, or say --show",
         ));
     }
+    output::check_stdout()?;
     let request = RevealRequest {
         secrets: vec![Wanted::parse(&args.name)?.into_selector()],
         purpose: Purpose::parse("get")?,

@@ -1,8 +1,8 @@
 //! `init`: makes the vault. The recovery key is the answer; everything said around it goes to stderr.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use hyper::Method;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::call::Call;
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
+use crate::new_file::{self, NewFile};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{environment, input, prompt};
@@ -28,6 +29,7 @@ const LONG_ENOUGH: usize = 12;
 const SHORT: &str = "that is short: who has the file can guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
+    output::check_stdout()?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     if session.status()?.state != VaultState::Uninitialized {
         return Err(Failure::new(Exit::Conflict, "the vault exists already; open it with: secretctl unlock"));
@@ -113,26 +115,18 @@ fn is_short(passphrase: &SensitiveString) -> bool {
 
 /// Makes a key file if there is none; says whether it did. One that exists is the daemon's to judge.
 pub(super) fn make_key_file(path: &Path) -> io::Result<bool> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let written = fill(&mut file).and_then(|()| File::open(parent)?.sync_all());
-    if written.is_err() {
-        // Half a key file would be taken for a whole one the next time.
-        let _ = fs::remove_file(path);
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(false);
     }
-    written.map(|()| true)
-}
-
-fn fill(file: &mut File) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(Path::new("/")))?;
+    let mut new = NewFile::beside(path, new_file::PRIVATE)?;
     let mut key = Zeroizing::new([0; KEY_FILE_BYTES]);
     File::open("/dev/urandom")?.read_exact(&mut *key)?;
-    file.write_all(&*key)?;
-    file.sync_all()
+    new.file().write_all(&*key)?;
+    match new.publish(false) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
+    }
 }
 
 #[cfg(test)]

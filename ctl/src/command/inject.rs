@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
 use crate::variables::{self, Allowed};
-use crate::{assignment, environment, handover, input, lookup, output, private_file, shell};
+use crate::{assignment, environment, handover, input, lookup, new_file, output, shell};
 
 /// The most bytes of a template.
 const LIMIT: u64 = 64 << 20;
@@ -103,6 +103,7 @@ fn lines_by_name(places: &[Placeholder]) -> Lines<'_> {
 }
 
 fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let name = from.and_then(input::shown).unwrap_or_else(|| "what was named".to_owned());
     let mut template = Vec::new();
     let read = match from {
         None => {
@@ -111,7 +112,7 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
             }
             io::stdin().lock().take(LIMIT + 1).read_to_end(&mut template)
         }
-        Some(path) => File::open(path).and_then(|file| {
+        Some(path) => input::open(path, &name).and_then(|file| {
             let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
             if let Some(there) = target.and_then(|target| fs::metadata(target).ok())
                 && same(&there, &file.metadata()?)
@@ -121,7 +122,6 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
             file.take(LIMIT + 1).read_to_end(&mut template)
         }),
     };
-    let name = from.and_then(input::shown).unwrap_or_else(|| "what was named".to_owned());
     read.map_err(|error| Failure::new(Exit::Other, format!("cannot read the template, {name}: {error}")))?;
     if template.len() as u64 > LIMIT {
         return Err(Failure::new(Exit::Invalid, format!("the template has more than {LIMIT} bytes")));
@@ -200,7 +200,7 @@ fn write(target: Option<&Path>, content: &[u8]) -> Result<(), Failure> {
     let Some(path) = target else { return output::answer(content) };
     let path = environment::absolute(path)?;
     let name = input::shown(&path).unwrap_or_else(|| "the file that -o names".to_owned());
-    private_file::write(&path, content).map_err(|error| {
+    new_file::write(&path, content).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot write {name}: {error}; nothing was written"))
     })
 }

@@ -9,7 +9,7 @@ use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
 use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
 
-use super::init;
+use super::{init, kept};
 use crate::call::Call;
 use crate::cli::{KeyAddArgs, KeyCommand, KeyRemoveArgs};
 use crate::failure::{Exit, Failure};
@@ -73,6 +73,9 @@ pub(super) const fn kind(kind: KeyKind) -> &'static str {
 }
 
 fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failure> {
+    if args.recovery || output.json {
+        output::check_stdout()?;
+    }
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(args)?;
@@ -125,6 +128,7 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
     }
     session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
     output::say(&format!("removed the {}; backups made before still open with it", kind(key.kind)));
+    kept::remind("it may open");
     Ok(())
 }
 

@@ -1,14 +1,16 @@
 //! `man`: the manual pages, made from the same description of the command line that parses it.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::cli::{Cli, ManArgs};
 use crate::failure::{Exit, Failure};
+use crate::new_file::NewFile;
 use crate::output;
 
 /// The head of the examples in a command's help.
@@ -38,23 +40,24 @@ fn tree() -> Command {
 }
 
 fn write_all(root: &Command, dir: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(Exit::Other, format!("cannot write manual pages to {}: {error}", dir.display()))
+    let failed = |path: &Path, error: io::Error| {
+        Failure::new(Exit::Other, format!("cannot write manual pages to {}: {error}", path.display()))
     };
     // Readable by all, whatever our own umask: pages hold nothing but what the program says to everybody.
-    DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(failed)?;
+    let before = umask(Mode::WGRP | Mode::WOTH);
+    let made = fs::create_dir_all(dir);
+    umask(before);
+    made.map_err(|error| failed(dir, error))?;
     let mut commands = vec![(root, None)];
     while let Some((command, above)) = commands.pop() {
         let path = dir.join(format!("{}.1", name(command)));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&path)
-            .map_err(failed)?;
-        file.write_all(&page(command, above.as_deref())).map_err(failed)?;
-        file.set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
+        let page = page(command, above.as_deref());
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let written = NewFile::beside(&path, mode).and_then(|mut new| {
+            new.file().write_all(&page)?;
+            new.name_it(true)
+        });
+        written.map_err(|error| failed(&path, error))?;
         let below = command.get_subcommands().filter(|below| has_page(below));
         commands.extend(below.map(|below| (below, Some(name(command)))));
     }

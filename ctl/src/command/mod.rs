@@ -1,6 +1,7 @@
 //! The commands, one file each: from parsed arguments to calls and an answer.
 
 mod expiry;
+mod kept;
 
 pub(crate) mod audit;
 pub(crate) mod aws_credentials;

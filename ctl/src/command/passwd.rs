@@ -7,7 +7,7 @@ use hyper::Method;
 use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
 use secrets_proto::{SensitiveString, Uuid};
 
-use super::{init, key};
+use super::{init, kept, key};
 use crate::call::Call;
 use crate::cli::PasswdArgs;
 use crate::failure::{Exit, Failure};
@@ -32,6 +32,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     output::say(
         "the passphrase is changed; backups made before still open with the old one, see: secretctl rotate --help",
     );
+    kept::remind("the old passphrase opens");
     Ok(())
 }
 

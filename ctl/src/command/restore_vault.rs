@@ -27,7 +27,7 @@ pub(crate) fn run(
     output: Output,
     args: &RestoreVaultArgs,
 ) -> Result<(), Failure> {
-    let mut backup = vault_file::open_backup(&args.file)?;
+    let backup = vault_file::open_backup(&args.file)?;
     let path = environment::data_dir(args.data_dir.as_deref())?;
     let mut session = open()?;
     if args.data_dir.is_some() {
@@ -40,7 +40,7 @@ pub(crate) fn run(
     let lock = lock(&session, &dir)?;
     // Asked before anything is changed: whoever gives up here has lost nothing.
     let key = key(args)?;
-    let new = dir.bring_in(&lock, &mut backup).map_err(|error| {
+    let new = dir.bring_in(&lock, &backup).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot copy the backup, nothing was changed: {error}"))
     })?;
     let replaced = dir.replace(&lock, &new, Timestamp::now());

@@ -3,6 +3,7 @@
 use hyper::Method;
 use secrets_proto::secret::{Secret, TrashList};
 
+use super::kept;
 use crate::call::Call;
 use crate::cli::RmArgs;
 use crate::failure::{Exit, Failure};
@@ -30,6 +31,9 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &RmArgs
         } else {
             format!("{name} moved to the trash for 30 days; back with: secretctl restore {name}")
         });
+    }
+    if args.purge {
+        kept::remind("what was destroyed may still be in");
     }
     Ok(())
 }

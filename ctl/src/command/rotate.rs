@@ -4,7 +4,7 @@ use hyper::Method;
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
-use super::init;
+use super::{init, kept};
 use crate::call::{Answer, Call};
 use crate::cli::RotateArgs;
 use crate::failure::{Exit, Failure};
@@ -16,6 +16,7 @@ use crate::{input, prompt};
 const NOTE: &str = "encrypting everything again…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
+    output::check_stdout()?;
     let answer = rotate(session, &key(args)?)?;
     let reply: RotateReply = answer.parse()?;
     let removed = match reply.keys_removed {
@@ -24,6 +25,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
         count => format!("{count} other keys were removed"),
     };
     output::say(&format!("the vault has a new data key; {removed}; see: secretctl key list"));
+    kept::remind("the old data key and all old keys open");
     output::say("the old recovery key is void; write down the new one, it is shown this once:");
     let shown = if output.json {
         output::answer_line(&answer.body)

@@ -21,6 +21,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => {
+            output::check_stdout()?;
             let request = request(args)?;
             create(&open()?, output, &request)
         }

@@ -138,6 +138,17 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     Ok(report.0)
 }
 
+/// Whether a daemon that runs has the vault in this directory.
+pub(crate) fn is_in_use(data_dir: &Path) -> bool {
+    Daemon::holding(&data_dir.join("vault.lock")).is_some()
+}
+
+/// The command that removes these files.
+pub(crate) fn removing(paths: &[PathBuf]) -> String {
+    let words: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+    format!("rm {}", words.join(" "))
+}
+
 /// A path as a word for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();

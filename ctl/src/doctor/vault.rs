@@ -10,7 +10,7 @@ use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
 use super::service::Service;
-use super::{Report, Setup, quoted, system};
+use super::{Report, Setup, quoted, removing, system};
 use crate::command::status::hindered_by;
 use crate::vault_file;
 
@@ -48,6 +48,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     }
     if exists {
         anchor(report, setup);
+        kept(report, setup);
         file_system(report, setup);
         room(report, setup);
         clock(report, &vault);
@@ -102,6 +103,18 @@ fn anchor(report: &mut Report, setup: &Setup) {
     let what = format!("{} is damaged", path.display());
     let why = "the vault does not open: the damage may hide that it is an old copy. If it is your newest, move the guard away";
     report.fault("anchor", what, why, Some(format!("mv {word} {word}.damaged")));
+}
+
+/// Vaults that restores have put aside.
+fn kept(report: &mut Report, setup: &Setup) {
+    let kept = vault_file::kept(&setup.data_dir);
+    if kept.is_empty() {
+        return;
+    }
+    let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
+    let what = format!("the vault from before a restore is kept: {}", names.join(", "));
+    let why = "it opens with the keys of its time, and holds what was destroyed since; remove it once you do not need it";
+    report.warning("kept-vault", what, why, Some(removing(&kept)));
 }
 
 /// Whether the vault was written a moment ago: its guard follows within a second.

@@ -16,9 +16,7 @@ use secrets_proto::{
 use super::input::Input;
 use super::replies;
 use crate::handler::credentials::Revoke;
-use crate::handler::secrets::{
-    Create, Delete, Edit, Get, List, One, Restore, Rollback, Trash, Update, View,
-};
+use crate::handler::secrets::{Create, Delete, Edit, Get, List, One, Restore, Rollback, Trash, Update, View};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
 

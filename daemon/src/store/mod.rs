@@ -105,10 +105,24 @@ impl Store {
     /// no lock on this file that closing it a second time would lose: those are on the main file.
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.checkpoint()?;
+        if self.is_padded()? {
+            tracing::warn!(
+                "the vault's file is longer than the vault in it; it is written again without the rest"
+            );
+            self.rebuild()?;
+        }
         if let Err(error) = lay_out(&self.log) {
             tracing::debug!(%error, "the log is not laid out");
         }
         Ok(())
+    }
+
+    /// Whether something was added behind the file's last page. SQLite keeps it, and takes no notice of it.
+    fn is_padded(&self) -> Result<bool, Error> {
+        let number = |pragma| self.connection.query_row(pragma, [], |row| row.get::<_, u32>(0));
+        let expected = u64::from(number("PRAGMA page_count")?) * u64::from(number("PRAGMA page_size")?);
+        let metadata = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
+        Ok(metadata.is_some_and(|metadata| metadata.len() > expected))
     }
 
     /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
@@ -120,6 +134,8 @@ impl Store {
     /// Writes a copy of the vault to `path`, an empty file: one consistent state, without free space or log.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), Error> {
         let path = path.to_str().ok_or_else(|| Error::Io("the path is not UTF-8".to_owned()))?;
+        // A restore takes no other.
+        self.connection.pragma_update(None, "page_size", schema::PAGE)?;
         self.connection.execute("VACUUM INTO ?1", [path])?;
         Ok(())
     }

@@ -15,6 +15,9 @@ pub(crate) const FORMAT: u32 = 1;
 /// "SecD" in SQLite's application id.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"SecD");
 
+/// The size of a page, in every vault and backup that is made here. Another tool may have rebuilt a vault with others.
+pub(super) const PAGE: u32 = 4_096;
+
 /// So many pages of 4 KiB in the log are moved into the file by the commit that makes them full. What they may add to the
 /// file must be less than the room that is kept in reserve for a full disk.
 const LOG_PAGES: u32 = 384;
@@ -53,7 +56,7 @@ const TABLES: [(&str, &str); 5] = [
 pub(super) fn create(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
     connection.execute_batch(&format!(
-        "PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+        "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
     ))?;
     use_log(&connection)?;
     for (_, sql) in TABLES {

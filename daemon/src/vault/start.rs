@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::files;
 use crate::memory::Pinned;
 use crate::permits::Permits;
+use crate::store::{journal_of, log_of};
 
 use super::denials::Denials;
 use super::derivation::Derivations;
@@ -61,6 +62,7 @@ pub(super) fn start(
     let lock = Arc::new(lock);
 
     let path = data_dir.join("vault.db");
+    sweep(&path);
     let exists = files::check_private_file(&path)?;
     let state = if exists { Published::Locked } else { Published::Uninitialized };
     let shared = Arc::new(Shared::new(state, Denials::from_bytes(unwritten, Instant::now())));
@@ -90,6 +92,19 @@ pub(super) fn start(
         lock,
         memory_lock,
     })
+}
+
+/// Removes whole or half copies that a backup, a restore or the making of a vault was killed over. Who has the lock is
+/// alone with them.
+fn sweep(vault: &Path) {
+    for copy in ["db.copy", "db.new", "db.restore"] {
+        let copy = vault.with_extension(copy);
+        for left in [log_of(&copy), journal_of(&copy), copy] {
+            if let Err(error) = files::remove_if_there(&left) {
+                tracing::warn!(%error, "a copy of the vault is left");
+            }
+        }
+    }
 }
 
 /// Whether this open file is the one at the path.

@@ -1,11 +1,14 @@
 //! `import`: everything is checked first, nothing is half done without a word, and the file is deleted last.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, programs};
 use serde_json::json;
@@ -272,4 +275,40 @@ fn an_import_on_a_terminal_opens_the_vault_and_goes_on() {
     terminal.type_keys(&format!("{}\r", secretsd_tests::env::PASSPHRASE));
     terminal.expect(0, "imported 1 new");
     assert!(!terminal.shown().contains("canary"));
+}
+
+#[test]
+fn a_fifo_that_nobody_writes_to_is_named_and_one_that_somebody_does_is_read() {
+    let env = Env::unlocked(programs!());
+    let fifo = path(&env.path("fifo"));
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let out = path(&env.path("out"));
+    for (arguments, content) in [
+        (&["import", &fifo][..], "A=canary-value"),
+        (&["inject", "-i", &fifo, "-o", &out], "plain"),
+        (&["set", "B", "--value-file", &fifo], "canary-value"),
+    ] {
+        let mut command = env.command(env.programs().client);
+        let mut client = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(client.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains(&fifo) && line.contains("FIFO"), "{line}");
+        fs::write(&fifo, content).unwrap();
+        said.read_to_string(&mut line).unwrap();
+        assert!(process::wait(&mut client, DEADLINE).success(), "{line}");
+    }
+    assert_eq!((env.value("A"), env.value("B")), ("canary-value".to_owned(), "canary-value".to_owned()));
+    assert_eq!(fs::read(&out).unwrap(), b"plain");
+
+    // What a shell puts together is there at once, or comes while it is read.
+    for (index, program) in ["echo C=x", "echo C=x; sleep 0.1; echo D=y"].into_iter().enumerate() {
+        let script = format!("exec \"$0\" import --on-conflict skip <({program})");
+        let mut command = env.command("bash");
+        let (_, output) = process::run(command.args(["-c", &script, env.programs().client]), b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("waiting"), "{said}");
+        assert_eq!(total(&env), 3 + u64::try_from(index).unwrap(), "{said}");
+    }
 }

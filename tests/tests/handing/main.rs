@@ -1,6 +1,7 @@
 //! Values handed to files, shells and other programs, and taken over from files: byte for byte, all or nothing.
 
 mod aws;
+mod drafts;
 mod export;
 mod git;
 mod import;

@@ -73,6 +73,55 @@ fn with_destdir_everything_goes_there_and_comes_away() {
 }
 
 #[test]
+fn what_is_made_is_for_its_owner_to_replace_whatever_the_umask() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    for (umask, prefix) in [("0", "/home/me/.local"), ("002", "/home/me/.local"), ("077", "/usr")] {
+        let dir = tempfile::tempdir().unwrap();
+        let destdir = dir.path().join("package");
+        let bin = destdir.join(prefix.strip_prefix('/').unwrap()).join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let before: Vec<(PathBuf, u32)> = bin
+            .ancestors()
+            .take_while(|path| path.starts_with(&destdir))
+            .map(|path| (path.into(), 0o711))
+            .collect();
+        for (path, mode) in &before {
+            fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask $0; exec \"$@\"", umask]).arg(repository().join("install.sh"));
+        command
+            .args(["install", built()])
+            .env("DESTDIR", &destdir)
+            .env("PREFIX", prefix)
+            .env("HOME", "/home/me");
+        let (_, output) = process::run(&mut command, b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut made = 0;
+        let mut todo = vec![destdir];
+        while let Some(directory) = todo.pop() {
+            match before.iter().find(|(path, _)| *path == directory) {
+                Some((path, before)) => assert_eq!(mode(path), *before, "{} was there", path.display()),
+                None => {
+                    made += 1;
+                    assert_eq!(mode(&directory), 0o755, "umask {umask}: {}", directory.display());
+                }
+            }
+            for entry in fs::read_dir(&directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    todo.push(path);
+                } else {
+                    let wanted = if path.starts_with(&bin) { 0o755 } else { 0o644 };
+                    assert_eq!(mode(&path), wanted, "umask {umask}: {}", path.display());
+                }
+            }
+        }
+        assert!(made > 8, "{made}");
+    }
+}
+
+#[test]
 fn a_prefix_that_would_spoil_a_unit_is_refused() {
     for prefix in ["/usr local", "usr", "/usr\"", "/usr|x", "/usr\nX=1"] {
         let mut command = Command::new(repository().join("install.sh"));

@@ -1,16 +1,18 @@
 //! The file to import: read once, looked at for who else can read it, and deleted only if it is still the same.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, openat, unlinkat};
 use zeroize::Zeroizing;
 
 use super::git::{self, Tracked};
 use crate::failure::{Exit, Failure};
-use crate::{environment, input, vault_file};
+use crate::{environment, input};
 
 /// The most bytes of a file.
 const LIMIT: usize = 16 << 20;
@@ -49,7 +51,8 @@ impl Source {
                 format!("{shown} is not a regular file, so it cannot be deleted; name the file itself");
             return Err(Failure::new(Exit::Invalid, text));
         }
-        let file = open(&path, delete).map_err(unreadable)?;
+        let file = if delete { open_file(CWD, path.as_os_str()) } else { input::open(&path, &shown) }
+            .map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(Failure::new(Exit::Invalid, format!("{shown} is a directory")));
@@ -97,7 +100,13 @@ impl Source {
         let kept = |reason: &dyn std::fmt::Display| {
             Failure::new(Exit::Other, format!("all is stored, but {shown} is not deleted: {reason}"))
         };
-        match self.is_the_same(named) {
+        // By the directory's descriptor: by its path, another one could stand there a moment later.
+        let (Some(parent), Some(name)) = (named.path.parent(), named.path.file_name()) else {
+            return Err(kept(&"it has no name"));
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(parent, flags, Mode::empty()).map_err(|error| kept(&error))?;
+        match self.is_the_same(named, &dir, name) {
             Ok(true) => {}
             Ok(false) => {
                 let text =
@@ -106,13 +115,12 @@ impl Source {
             }
             Err(error) => return Err(kept(&error)),
         }
-        fs::remove_file(&named.path).map_err(|error| kept(&error))?;
-        vault_file::sync_parent(&named.path).map_err(|error| kept(&error))
+        unlinkat(&dir, name, AtFlags::empty()).and_then(|()| fsync(&dir)).map_err(|error| kept(&error))
     }
 
     /// Whether the name stands for the same file with the same content. Times tell too little: they step.
-    fn is_the_same(&self, named: &Named) -> io::Result<bool> {
-        let file = open(&named.path, true)?;
+    fn is_the_same(&self, named: &Named, dir: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+        let file = open_file(dir, name)?;
         let now = file.metadata()?;
         let then = &named.metadata;
         let is_it = (now.dev(), now.ino(), now.len()) == (then.dev(), then.ino(), then.len())
@@ -131,9 +139,12 @@ impl Source {
     }
 }
 
-fn open(path: &Path, no_link: bool) -> io::Result<File> {
-    let flags = if no_link { OFlags::NOFOLLOW.bits().cast_signed() } else { 0 };
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// Opens what was a regular file a moment ago: neither a link nor a FIFO that took its place leads anywhere.
+fn open_file(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, name, flags, Mode::empty())?);
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::other("it is not a regular file any more")) }
 }
 
 #[cfg(test)]
@@ -146,7 +157,7 @@ mod tests {
         let path = dir.path().join("env");
         let time = || fs::metadata(&path).unwrap().modified().unwrap();
         type Change = fn(&Path);
-        let changes: [Change; 4] = [
+        let changes: [Change; 5] = [
             |path| fs::write(path, "A=y").unwrap(),
             |path| fs::write(path, "A=x\nB=y").unwrap(),
             |path| {
@@ -158,6 +169,10 @@ mod tests {
                 fs::rename(path, path.with_extension("old")).unwrap();
                 std::os::unix::fs::symlink(path.with_extension("old"), path).unwrap();
             },
+            |path| {
+                fs::remove_file(path).unwrap();
+                rustix::fs::mknodat(CWD, path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+            },
         ];
         for change in changes {
             let _ = fs::remove_file(&path);
@@ -166,9 +181,11 @@ mod tests {
             let source = Source::read(&path, true).unwrap();
             change(&path);
             // Clocks step, and who writes can set the time.
-            File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
+            if path.is_file() {
+                File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
+            }
             assert!(source.delete().is_err());
-            assert!(path.exists());
+            assert!(fs::symlink_metadata(&path).is_ok());
         }
         fs::remove_file(&path).unwrap();
         fs::write(&path, "A=x").unwrap();

@@ -30,7 +30,7 @@ use rustix::fs::Mode;
 use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{environment, hardening, output, terminal};
+use crate::{ending, environment, hardening, output};
 
 use mask::Forms;
 use selection::{Selection, Variable};
@@ -59,7 +59,7 @@ pub(crate) fn run(
     let has_files = variables.iter().any(|variable| variable.as_file);
     // From here on a signal is for the command: what would end us could leave a file behind.
     let supervisor = if has_files || args.mask {
-        terminal::leave_signals();
+        ending::leave_signals();
         Some(Supervisor::new().map_err(|error| not_run(&error))?)
     } else {
         None

@@ -4,7 +4,6 @@
 //! A command in our own process group gets from the terminal what we get; so only what somebody sent to us alone is
 //! passed on to it, which the kernel tells apart (`si_code`, sigaction(2)).
 
-use std::fs;
 use std::io;
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -22,7 +21,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
-use crate::job::Job;
+use crate::job::{self, Job};
 
 /// What is passed on.
 const SIGNALS: [i32; 10] =
@@ -85,7 +84,7 @@ impl Supervisor {
     /// Catches signals from here on, so that none is lost.
     pub(super) fn new() -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
-        let ignored = ignored_signals();
+        let ignored = job::ignored_signals();
         // What was ignored stays so, for the command too: it would inherit our handler as the default.
         let caught = SIGNALS.iter().filter(|number| ignored >> (**number - 1) & 1 == 0);
         let mut signals = SignalsInfo::<WithOrigin>::new(caught)?;
@@ -283,11 +282,4 @@ fn watch(pid: Pid, to: &Sender<Event>) {
 fn exit_status(status: WaitStatus) -> u8 {
     let signal = status.terminating_signal().map(|signal| 128 + signal);
     status.exit_status().or(signal).and_then(|status| u8::try_from(status).ok()).unwrap_or(125)
-}
-
-/// The signals that were ignored when we were started, a bit each.
-fn ignored_signals() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

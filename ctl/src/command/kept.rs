@@ -1,0 +1,16 @@
+//! Says that a restore has put a vault aside, to which what was just done does not reach.
+
+use crate::{doctor, environment, output, vault_file};
+
+/// Names the files and how to remove them, after `what` of them. Where the daemon has its vault elsewhere, ours tell
+/// nothing about it.
+pub(super) fn remind(what: &str) {
+    let Ok(data_dir) = environment::data_dir(None) else { return };
+    let kept = vault_file::kept(&data_dir);
+    if !kept.is_empty() && doctor::is_in_use(&data_dir) {
+        output::say(&format!(
+            "{what} the vault that was kept at a restore; once you do not need that: {}",
+            doctor::removing(&kept)
+        ));
+    }
+}

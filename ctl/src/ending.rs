@@ -1,0 +1,58 @@
+//! What is put in order before a signal ends or stops the process: the terminal is given back, a draft is removed.
+
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGXCPU, SIGXFSZ,
+};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::job;
+
+/// All that can be caught, stops or ends a process that does nothing about it, and does not tell of a fault of its own.
+const SIGNALS: [i32; 13] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ,
+    SIGTSTP, SIGCONT,
+];
+
+/// Who has something to put in order.
+static FIRST: Mutex<Vec<fn(i32)>> = Mutex::new(Vec::new());
+
+/// The thread that watches for signals, if there is one.
+static WATCHED: OnceLock<Handle> = OnceLock::new();
+
+/// From now on `first` is called with each signal before that does what it means, and with SIGCONT. Starts the thread
+/// that does so, once. A signal that was ignored when we started stays ignored.
+pub(crate) fn before(first: fn(i32)) -> io::Result<()> {
+    let mut all = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    if !all.iter().any(|other| std::ptr::fn_addr_eq(*other, first)) {
+        all.push(first);
+    }
+    if WATCHED.get().is_some() {
+        return Ok(());
+    }
+    let ignored = job::ignored_signals();
+    let mut signals = Signals::new(SIGNALS.iter().filter(|number| ignored >> (**number - 1) & 1 == 0))?;
+    let handle = signals.handle();
+    std::thread::Builder::new().spawn(move || signals.forever().for_each(react))?;
+    let _ = WATCHED.set(handle);
+    Ok(())
+}
+
+/// Leaves signals to somebody else from here on.
+pub(crate) fn leave_signals() {
+    if let Some(handle) = WATCHED.get() {
+        handle.close();
+    }
+}
+
+fn react(signal: i32) {
+    let first = FIRST.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    first.iter().for_each(|first| first(signal));
+    if signal != SIGCONT {
+        let _ = emulate_default_handler(signal);
+    }
+}
