@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+
+use crate::env::Env;
+use crate::process::DEADLINE;
 
 /// As many globs as a request may hold.
 const GLOBS: usize = 1_000;
@@ -21,6 +24,16 @@ pub struct Flood {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Access tokens of eight holders who see these names alone.
+pub fn tokens(env: &Env, glob: &str) -> Vec<String> {
+    let made = (0..8).map(|number| {
+        let scopes = ["list", "write", "reveal"];
+        let request = json!({ "name": format!("hostile {number}"), "scopes": scopes, "secrets": [glob] });
+        env.post("/tokens", &request).expect(201)["token"].as_str().unwrap().to_owned()
+    });
+    made.collect()
 }
 
 impl Flood {
@@ -38,9 +51,22 @@ impl Flood {
         Self { stop, answered, threads }
     }
 
-    /// How many exchanges have ended with an answer so far, whatever it was.
-    pub fn answered(&self) -> usize {
+    fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Opens the vault with this key file, and waits until the flood is served again.
+    pub fn resumed(&self, env: &Env, key: &Path) {
+        let end = Instant::now() + DEADLINE;
+        // Until the image that was locked by a signal is replaced, it opens nothing.
+        while env.post("/vault/unlock", &json!({ "key_file": key })).status != 200 {
+            assert!(Instant::now() < end, "the vault does not open");
+        }
+        let before = self.answered();
+        while self.answered() < before + 16 {
+            assert!(Instant::now() < end, "the flood is not answered");
+            thread::yield_now();
+        }
     }
 }
 
@@ -80,18 +106,10 @@ fn ask(socket: &PathBuf, requests: &[u8], stop: &AtomicBool, answered: &AtomicUs
     }
 }
 
-/// A glob that no name of [`name`] matches, and that a matcher takes long to find out about.
+/// A glob that names do not match, and that a matcher takes long to find out about.
 fn glob(number: usize) -> String {
     format!("*{}X{number}", "[A-Z0-9_]*".repeat(22))
 }
-
-/// The name of the n-th secret in a vault that is flooded.
-pub fn name(number: usize) -> String {
-    format!("FLOODED_SECRET_{number:06}_API_KEY")
-}
-
-/// The glob that sees all of them.
-pub const NAMES: &str = "FLOODED_*";
 
 fn reveal(token: &str) -> Vec<u8> {
     let globs: Vec<String> = (0..GLOBS).map(glob).collect();

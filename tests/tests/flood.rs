@@ -1,6 +1,7 @@
 //! Eight holders of narrow tokens who ask for all the work that they may, and the owner, who must not notice. `SOAK=1`
 //! makes it 100,000 names.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use secretsd_tests::connection::Connection;
 use secretsd_tests::harness::soak;
 use secretsd_tests::hostile::{self, Flood};
 use secretsd_tests::http::Request;
-use secretsd_tests::process::{self, DEADLINE};
+use secretsd_tests::process;
 use secretsd_tests::{Env, programs};
 use serde_json::json;
 
@@ -21,18 +22,18 @@ const LOCKED: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 5;
 
 /// With so many names that the tokens see, and a key file to open the vault with.
-fn vault(names: usize) -> (Env, serde_json::Value) {
+fn vault(names: usize) -> (Env, PathBuf) {
     let mut env = Env::new(programs!());
     let command = env.command(env.programs().daemon);
     env.start_as(command);
-    let key = json!({ "key_file": env.private_file("key", [7; 32]) });
-    env.post("/vault/init", &key).expect(201);
+    let key = env.private_file("key", [7; 32]);
+    env.post("/vault/init", &json!({ "key_file": key })).expect(201);
     thread::scope(|scope| {
         for part in 0..PARTS {
             let mut connection = Connection::open(&env);
             scope.spawn(move || {
                 for number in (part..names).step_by(PARTS) {
-                    let body = json!({ "name": hostile::name(number), "value": "v" });
+                    let body = json!({ "name": format!("FLOODED_SECRET_{number:06}_API_KEY"), "value": "v" });
                     connection.ask("POST", "/user/secrets", Some(&body)).expect(201);
                 }
             });
@@ -45,42 +46,15 @@ fn vault(names: usize) -> (Env, serde_json::Value) {
 /// How many connections fill the vault.
 const PARTS: usize = 32;
 
-fn tokens(env: &Env) -> Vec<String> {
-    (0..8)
-        .map(|number| {
-            let request = json!({
-                "name": format!("hostile {number}"),
-                "scopes": ["list", "write", "reveal"],
-                "secrets": [hostile::NAMES],
-            });
-            env.post("/tokens", &request).expect(201)["token"].as_str().unwrap().to_owned()
-        })
-        .collect()
-}
-
 fn middle(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
 
-/// Opens the vault, and waits until the flood asks again.
-fn under_way(env: &Env, key: &serde_json::Value, flood: &Flood) {
-    let end = Instant::now() + DEADLINE;
-    // Until the image that was locked by a signal is replaced, it opens nothing.
-    while env.post("/vault/unlock", key).status != 200 {
-        assert!(Instant::now() < end, "the vault does not open");
-    }
-    let before = flood.answered();
-    while flood.answered() < before + 16 {
-        assert!(Instant::now() < end, "the flood is not answered");
-        thread::yield_now();
-    }
-}
-
 #[test]
 fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     let (env, key) = vault(if soak() { 100_000 } else { 3_000 });
-    let flood = Flood::start(&env.socket(), &tokens(&env), 12);
+    let flood = Flood::start(&env.socket(), &hostile::tokens(&env, "FLOODED_*"), 12);
     let timed = |work: &dyn Fn()| {
         let start = Instant::now();
         work();
@@ -88,13 +62,13 @@ fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     };
     let (mut lives, mut reveals, mut locks, mut signals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        under_way(&env, &key, &flood);
+        flood.resumed(&env, &key);
         lives.push(timed(&|| {
             assert_eq!(Request::new(&env.socket(), "GET", "/healthz").send().status, 200);
         }));
         reveals.push(timed(&|| assert_eq!(env.value("OWN"), "the owner's")));
         locks.push(timed(&|| assert_eq!(env.post("/vault/lock", &json!({})).expect(200)["state"], "locked")));
-        under_way(&env, &key, &flood);
+        flood.resumed(&env, &key);
         signals.push(timed(&|| {
             process::signal(env.pid(), Signal::USR1);
             while env.state() != "locked" {}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use secretsd_tests::hostile::{self, Flood};
 use secretsd_tests::http::Answer;
 use secretsd_tests::{Env, Programs};
 use serde_json::{Value, json};
@@ -146,6 +147,32 @@ impl Daemon {
         let asked = json!({ "name": "bound", "scopes": ["list"], "secrets": [glob] });
         let made = self.env.post("/tokens", &asked).expect(201);
         head(made["token"].as_str().unwrap(), "GET", "/user/secrets", "").into_bytes()
+    }
+
+    /// How long a lock takes while the holders of eight tokens, who see all the names, ask for all the work they may, and
+    /// how long it takes alone: the middle of some rounds.
+    pub fn lock_under_flood(&self) -> (Duration, Duration) {
+        let lock = || {
+            let start = Instant::now();
+            self.env.post("/vault/lock", &json!({})).expect(200);
+            start.elapsed()
+        };
+        let middle = |mut times: Vec<Duration>| {
+            times.sort();
+            times[times.len() / 2]
+        };
+        let alone = (0..5).map(|_| {
+            self.unlock();
+            lock()
+        });
+        let alone = middle(alone.collect());
+        self.env.post("/vault/unlock", &json!({ "key_file": self.key })).expect(200);
+        let flood = Flood::start(&self.socket(), &hostile::tokens(&self.env, "BENCH_*"), 12);
+        let flooded = (0..5).map(|_| {
+            flood.resumed(&self.env, &self.key);
+            lock()
+        });
+        (middle(flooded.collect()), alone)
     }
 
     /// A copy of the vault's file with everything in it; the daemon keeps its own to itself.

@@ -91,6 +91,7 @@ pub fn measure(programs: Programs, report: &mut Report) -> Growth {
             report.add(unlock(&daemon));
         }
     }
+    report.add(flooded(&daemon));
     let (small, large) = (growth.at(100), growth.at(10_000));
     for (what, small, large) in [
         ("list at 10,000 by list at 100, copying apart", small.list / small.copy, large.list / large.copy),
@@ -165,6 +166,20 @@ fn unlock(daemon: &Daemon) -> Row {
         ours: time(ours),
         ratio: Some(median(rounds.iter().map(|(floor, ours)| ours / floor).collect())),
         margin: Some(0.060 / ours),
+    }
+}
+
+/// Locking while others ask for all the work that they may, beside locking alone.
+fn flooded(daemon: &Daemon) -> Row {
+    let (ours, alone) = daemon.lock_under_flood();
+    let (ours, alone) = (ours.as_secs_f64(), alone.as_secs_f64());
+    Row {
+        what: "lock with 100,000 secrets, eight hostile tokens asking".to_owned(),
+        goal: "≤ 500 ms".to_owned(),
+        floor: time(alone),
+        ours: time(ours),
+        ratio: Some(ours / alone),
+        margin: Some(0.5 / ours),
     }
 }
 
