@@ -255,6 +255,10 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "A file of the vault is not a private regular file of yours; the daemon's log says which and what to do",
             ),
+            vault::Error::TooManyKeys => Self::new(
+                Type::ConflictError,
+                "A vault has at most 64 keys; remove one before adding another",
+            ),
             vault::Error::LastKey => Self::new(
                 Type::ConflictError,
                 "This is the last key that opens the vault; add another before removing it",
@@ -365,6 +369,7 @@ mod tests {
             (vault::Error::KeysChanged, Type::ConflictError),
             (vault::Error::VaultMissing, Type::ConflictError),
             (vault::Error::UnsafeFile(secret()), Type::StorageError),
+            (vault::Error::TooManyKeys, Type::ConflictError),
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::DiskFull, Type::StorageError),

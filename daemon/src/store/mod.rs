@@ -16,7 +16,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::files;
 
-pub(crate) use rows::{AuditRow, HeaderRow, ManifestRow, RecordKind, RecordRow, SlotRow, Writing};
+pub(crate) use rows::{
+    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
+};
 pub(crate) use schema::FORMAT;
 
 /// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.

@@ -12,6 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::SlotKind;
+use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
 use super::command::Command;
@@ -79,7 +80,7 @@ impl Vault {
         let cost = self.settings.kdf;
         let slots = self
             .derivations
-            .run(move || {
+            .run(move |_| {
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
@@ -96,8 +97,10 @@ impl Vault {
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
-        let opened =
-            self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
+        let opened = self
+            .derivations
+            .run(move |wanted| slots::open_one(&found.slots, found.identity, kind, &secret, wanted))
+            .await;
         // Before the delay, which whoever asks need not wait for.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
@@ -109,6 +112,7 @@ impl Vault {
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        self.derivations.give_up();
         self.ask(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.describe(caller))
     }
@@ -118,6 +122,7 @@ impl Vault {
     pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         let opening = self.derivations.are_under_way();
+        self.derivations.give_up();
         self.ask(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
     }
 
@@ -154,12 +159,15 @@ impl Vault {
         replaces: Option<Uuid>,
     ) -> Result<AddKeyReply, Error> {
         self.check_whole(caller, AuditAction::KeyAdd)?;
-        self.shared.read().view()?;
+        // Before a derivation; the vault's thread asks once more.
+        if self.shared.read().view()?.slots >= MOST_SLOTS && replaces.is_none() {
+            return Err(Error::TooManyKeys);
+        }
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
                 let (kind, secret) = self.settings.keys.secret_of(key).await?;
-                (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
+                (self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?, None)
             }
             None => {
                 let recovery = RecoveryKey::generate()?;
@@ -189,8 +197,8 @@ impl Vault {
         let cost = self.settings.kdf;
         let derived = self
             .derivations
-            .run(move || {
-                slots::open_one(&found.slots, found.identity, kind, &secret)?;
+            .run(move |wanted| {
+                slots::open_one(&found.slots, found.identity, kind, &secret, wanted)?;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,

@@ -84,6 +84,9 @@ pub(crate) enum Error {
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
     UnsafeFile(String),
+    /// There are as many key slots as there can be.
+    #[error("there are too many key slots")]
+    TooManyKeys,
     /// The key slot is the last one.
     #[error("the last key slot")]
     LastKey,
@@ -161,6 +164,7 @@ impl Error {
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
+            | Self::TooManyKeys
             | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,

@@ -168,6 +168,7 @@ fn no_users_manager_holds_up_the_package() {
     assert!(!lab.path("/usr/bin/secretsd").exists());
     signal(&stopped, "-CONT");
     lab.until("the manager goes on", || {
-        stopped.command("systemctl").args(["--user", "is-system-running"]).output().unwrap().stdout == b"running\n"
+        stopped.command("systemctl").args(["--user", "is-system-running"]).output().unwrap().stdout
+            == b"running\n"
     });
 }
