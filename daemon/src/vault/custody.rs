@@ -46,7 +46,8 @@ impl Vault {
                 }
             }),
             keys: view.filter(|_| caller.sees_all()).map(|view| view.slots),
-            auto_lock: self.auto_lock(view),
+            // When it locks moves with each use of any secret, also of those that the caller does not see.
+            auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
             version: env!("CARGO_PKG_VERSION").to_owned(),
