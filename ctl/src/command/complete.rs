@@ -57,7 +57,7 @@ fn lines(next: &Next, typed: &str) -> String {
     let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     let mut text = String::new();
     for (word, help) in next.words.iter().chain(candidates.iter().filter(|(word, _)| begins(word))) {
-        text.push_str(&format!("{}{word}\t{}\n", next.before, output::printable(help)));
+        text.push_str(&format!("{}{word}\t{}\n", next.before, output::in_one_line(help)));
     }
     source.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
     text

@@ -26,7 +26,7 @@ pub(crate) fn run(
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;
     output::say(&format!("stored {} (new)", secret.name));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }
 
 fn check(preset: Option<&Preset>) -> Result<(), Failure> {

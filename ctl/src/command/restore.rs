@@ -33,7 +33,7 @@ pub(crate) fn run(
         count => format!("; {count} older of that name stay in the trash, to be restored by id"),
     };
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }
 
 fn is(wanted: &Selector, trashed: &TrashedSecret) -> bool {
