@@ -124,7 +124,7 @@ fn told<T: DeserializeOwned>(session: Option<&Session>, route: &str) -> Option<T
     session?.glance(&Call::get(route), PATIENCE).ok()
 }
 
-/// Whether it is one word for every shell: bash puts what it gets on the line as it is.
+/// Whether it is one word for every shell, as bash puts what it gets on the line as it is, and no flag for us.
 fn is_plain(word: &str) -> bool {
-    word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
+    !word.starts_with('-') && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
 }

@@ -271,6 +271,10 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)",
             ),
+            vault::Error::NoDescriptors => Self::new(
+                Type::StorageError,
+                "The daemon has no file descriptor left and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
@@ -373,6 +377,7 @@ mod tests {
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::DiskFull, Type::StorageError),
+            (vault::Error::NoDescriptors, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
             (vault::Error::AuditBroken(3, "it is gone"), Type::VaultCorruptError),

@@ -96,6 +96,9 @@ pub(crate) enum Error {
     /// The disk is full. Nothing was reported done; reads, deleting and locking go on.
     #[error("the disk is full")]
     DiskFull,
+    /// No file can be opened, because there are too many open. Nothing was changed.
+    #[error("there are no file descriptors left")]
+    NoDescriptors,
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -132,6 +135,7 @@ impl Error {
     pub(super) const fn is_fault(&self) -> bool {
         match self {
             Self::DiskFull
+            | Self::NoDescriptors
             | Self::Storage(_)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
@@ -193,6 +197,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Full => Self::DiskFull,
+            store::Error::NoDescriptors => Self::NoDescriptors,
             store::Error::Io(_) => Self::Storage(error.to_string()),
             store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
             store::Error::Damaged(what) => Self::Corrupt(what),
@@ -207,6 +212,7 @@ impl From<files::Error> for Error {
             files::Error::Io(_, ref cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
                 Self::DiskFull
             }
+            files::Error::Io(_, ref cause) if files::lacks_descriptors(cause) => Self::NoDescriptors,
             files::Error::Io(..) => Self::Storage(error.to_string()),
             files::Error::Relative(_)
             | files::Error::Symlink(_)
