@@ -13,7 +13,7 @@ const MARKS: usize = 4;
 /// the usual one is that.
 ///
 /// Not shown are controls, format characters (of which some turn text around), line and paragraph separators, private and
-/// unassigned characters, those that are made to be ignored ([`is_ignored`]), and combining marks with nothing before
+/// unassigned characters, those that are made to be ignored, and combining marks with nothing before
 /// them or more than four in a row.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if each(text).all(|(character, shown)| character == shown) {
