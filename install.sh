@@ -66,8 +66,11 @@ generate() {
     fi
 }
 
+# The user's own manager, which may hang, or wait for a unit without end: what concerns files goes on then.
+manager() { timeout --kill-after=2 10 systemctl --user --quiet "$@"; }
+
 runs_manager() {
-    [ -n "$is_home" ] && [ -z "$destdir" ] && systemctl --user show-environment >/dev/null 2>&1
+    [ -n "$is_home" ] && [ -z "$destdir" ] && manager show-environment >/dev/null 2>&1
 }
 
 do_install() {
@@ -99,9 +102,12 @@ do_install() {
     fi
     runs_manager || return 0
 
-    systemctl --user daemon-reload
-    systemctl --user --quiet enable secretsd.socket
-    if systemctl --user --quiet is-active secretsd.service; then
+    if ! manager daemon-reload || ! manager enable secretsd.socket; then
+        echo 'the user manager does not do it in time; later: systemctl --user daemon-reload' \
+            '&& systemctl --user enable --now secretsd.socket'
+        return 0
+    fi
+    if manager is-active secretsd.service; then
         echo 'secretsd runs on as it was; the new version comes with: systemctl --user restart secretsd'
         return 0
     fi
@@ -112,16 +118,18 @@ do_install() {
             '&& systemctl --user start secretsd.socket'
         return 0
     fi
-    systemctl --user start secretsd.socket
+    manager start secretsd.socket ||
+        echo 'the socket is not started yet; see: systemctl --user status secretsd.socket'
 }
 
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
-        systemctl --user --quiet disable --now secretsd.socket
-        systemctl --user --quiet stop secretsd-credentials.socket secretsd.service
+        manager disable secretsd.socket &&
+            manager stop secretsd.socket secretsd-credentials.socket secretsd.service ||
+            echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done
-    ! runs_manager || systemctl --user daemon-reload
+    ! runs_manager || manager daemon-reload || true
 }
 
 case ${1:-}:$# in

@@ -77,7 +77,10 @@ Description: keep API keys in an encrypted vault and hand them out by name
  .
  The user manager of systemd starts the daemon on the first connection.
 END
-install -m 0755 "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN"
+for script in postinst prerm postrm; do
+    sed -e "/^#MANAGERS#\$/{r $here/managers.sh" -e 'd}' "$here/$script" >"$root/DEBIAN/$script"
+    chmod 0755 "$root/DEBIAN/$script"
+done
 (cd "$root" && find usr -type f -exec md5sum {} +) | LC_ALL=C sort -k2 >"$root/DEBIAN/md5sums"
 chmod 0644 "$root/DEBIAN/control" "$root/DEBIAN/md5sums"
 

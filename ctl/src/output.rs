@@ -1,16 +1,22 @@
 //! The only module that writes to stdout and stderr: answers to the one, one-line messages to the other.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+
+use secrets_proto::printable::each;
+use zeroize::Zeroizing;
 
 use crate::cli::{Colour, Globals};
 use crate::failure::{Exit, Failure};
 use crate::{closed, environment};
 
+mod text;
 mod waiting;
 
+pub(crate) use secrets_proto::printable::printable;
+pub(crate) use text::{cut, folded, in_one_line, width_of};
 pub(crate) use waiting::{Hidden, Waiting};
 
 /// How to show things.
@@ -47,6 +53,12 @@ pub(crate) fn check_stdout() -> Result<(), Failure> {
     Ok(())
 }
 
+/// How many cells a line of the terminal has that stdout is.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
     check_stdout()?;
@@ -71,17 +83,34 @@ pub(crate) fn show_help(text: &str) {
     let _ = write_all(io::stderr().as_fd(), text.as_bytes());
 }
 
-/// Text in which nothing moves the cursor, ends the line or turns it around.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let is_safe = |c: char| !c.is_control() && !is_format(c);
-    if text.chars().all(is_safe) {
-        return Cow::Borrowed(text);
+/// Writes JSON. What a person at a terminal would not see is written as `\u` escapes there, which mean the same.
+pub(crate) fn answer_json(json: &[u8]) -> Result<(), Failure> {
+    match std::str::from_utf8(json) {
+        Ok(text) if stdout_is_terminal() => answer(visible_json(text).as_bytes()),
+        _ => answer(json),
     }
-    text.chars().map(|c| if is_safe(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+/// The same, with its line's end.
+pub(crate) fn answer_json_line(json: &[u8]) -> Result<(), Failure> {
+    answer_json(json)?;
+    answer(b"\n")
+}
+
+/// Outside of ASCII there are only characters of strings in JSON, which may as well be escaped.
+fn visible_json(json: &str) -> Zeroizing<String> {
+    // Never grows, so that no copy is left behind: the least bytes of what is escaped are one for six.
+    let mut text = Zeroizing::new(String::with_capacity(json.len() * 6));
+    for (character, shown) in each(json) {
+        if character == shown || character == '\n' {
+            text.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(*text, "\\u{unit:04x}");
+        }
+    }
+    text
 }
 
 fn write_all(to: impl AsFd, bytes: &[u8]) -> io::Result<()> {
@@ -95,5 +124,18 @@ mod tests {
     #[test]
     fn printable_text_cannot_steer_a_terminal() {
         assert_eq!(printable("a\x1b[2Jb\r\n\u{202e}c•é"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c•é");
+    }
+
+    #[test]
+    fn json_says_the_same_where_all_of_it_is_seen() {
+        let value = "é\u{301}•日 \u{202e}\u{2066}\u{ad}\u{3164}\u{3000}\u{e0041}\u{7f}\u{301}";
+        let json = serde_json::json!({ "note": value }).to_string();
+        let shown = visible_json(&json);
+        assert_eq!(
+            *shown,
+            "{\"note\":\"é\u{301}•日 \\u202e\\u2066\\u00ad\\u3164\\u3000\\udb40\\udc41\\u007f\\u0301\"}"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["note"], value);
+        assert_eq!(*visible_json("{\"a\": 1}\n{}\n"), "{\"a\": 1}\n{}\n");
     }
 }

@@ -1,9 +1,8 @@
-//! Columns for eyes. Widths are counted in characters: every character that gets here, the mask's
-//! bullets included, is one cell wide.
+//! Columns for eyes. What stands in a cell is on one line and has no two blanks in a row, which part columns.
 
 use std::borrow::Cow;
 
-use crate::output::printable;
+use crate::output::{cut, in_one_line, width_of};
 
 /// What is shown, and how wide it is.
 type Cell<'a> = (Cow<'a, str>, usize);
@@ -14,17 +13,19 @@ pub(crate) fn render<const N: usize>(
     rows: &[[impl AsRef<str>; N]],
     colour: bool,
 ) -> String {
-    render_marked(header, rows, colour, |_| false)
+    render_marked(header, rows, colour, None, |_| false)
 }
 
-/// The same; with colour, the rows of which `is_marked` says so stand out.
+/// The same; with colour, the rows of which `is_marked` says so stand out. The last column is free text if the terminal's
+/// columns are given: it ends with the line of the terminal on which it begins, so that nothing of it can pass for a row.
 pub(crate) fn render_marked<const N: usize>(
     header: [&str; N],
     rows: &[[impl AsRef<str>; N]],
     colour: bool,
+    columns: Option<usize>,
     is_marked: impl Fn(usize) -> bool,
 ) -> String {
-    let rows: Vec<[Cell<'_>; N]> =
+    let mut rows: Vec<[Cell<'_>; N]> =
         rows.iter().map(|row| row.each_ref().map(|cell| shown(cell.as_ref()))).collect();
     let header = header.map(shown);
     let mut widths = [0; N];
@@ -33,7 +34,17 @@ pub(crate) fn render_marked<const N: usize>(
             *widest = (*widest).max(*width);
         }
     }
-    let width: usize = widths.iter().map(|width| width + 2).sum();
+    let start: usize = widths.iter().rev().skip(1).map(|width| width + 2).sum();
+    if let Some(columns) = columns {
+        let room = columns - start % columns;
+        for (cell, width) in
+            rows.iter_mut().filter_map(|row| row.last_mut()).filter(|(_, width)| *width > room)
+        {
+            *cell = Cow::Owned(cut(cell, room).into_owned());
+            *width = room;
+        }
+    }
+    let width = start + widths.last().map_or(0, |width| width + 2);
     let mut text = String::with_capacity((rows.len() + 1) * width * 2);
     line(&mut text, &header, &widths, colour.then_some("\x1b[1m"));
     for (at, row) in rows.iter().enumerate() {
@@ -43,7 +54,9 @@ pub(crate) fn render_marked<const N: usize>(
 }
 
 fn shown(cell: &str) -> Cell<'_> {
-    (printable(cell), cell.chars().count())
+    let cell = in_one_line(cell);
+    let width = width_of(&cell);
+    (cell, width)
 }
 
 fn line(text: &mut String, cells: &[Cell<'_>], widths: &[usize], mark: Option<&str>) {
@@ -69,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_align_by_characters_not_bytes() {
+    fn columns_align_by_cells_not_bytes() {
         let rows = [
             ["A", "sk-pro••••789", "x"],
             ["LONGER_NAME", "••••", "y"],
@@ -88,10 +101,20 @@ mod tests {
     }
 
     #[test]
+    fn free_text_ends_with_its_line_and_has_no_gaps() {
+        let rows = [["A", &format!("x{}2026-04-15  B", " ".repeat(60))], ["日本", &"y".repeat(50)]];
+        let lines = |columns| render_marked(["T", "FOR"], &rows, false, columns, |_| false);
+        assert_eq!(lines(None), format!("T     FOR\nA     x 2026-04-15 B\n日本  {}\n", "y".repeat(50)));
+        assert_eq!(lines(Some(20)), format!("T     FOR\nA     x 2026-04-15 B\n日本  {}…\n", "y".repeat(13)));
+        // It begins on the terminal's second line.
+        assert_eq!(lines(Some(5)), "T     FOR\nA     x 2…\n日本  yyy…\n");
+    }
+
+    #[test]
     fn colour_marks_the_header_and_what_is_to_stand_out() {
         let rows = [["x"], ["y"]];
         assert_eq!(render(["A"], &rows, true), "\x1b[1mA\x1b[0m\nx\ny\n");
-        let marked = |colour| render_marked(["A"], &rows, colour, |at| at == 1);
+        let marked = |colour| render_marked(["A"], &rows, colour, None, |at| at == 1);
         assert_eq!(marked(true), "\x1b[1mA\x1b[0m\nx\n\x1b[31my\x1b[0m\n");
         assert_eq!(marked(false), "A\nx\ny\n");
     }

@@ -18,7 +18,7 @@ use crate::config::{self, Config, Limits, StartKey};
 use crate::credentials::{Credentials, Policy};
 use crate::listener::{self, Bound, Handed, Listener};
 use crate::relaunch::{Answers, Handover, Socket, Unwritten};
-use crate::server::{self, End, Server};
+use crate::server::{End, Server};
 use crate::triggers::Triggers;
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, logind, process};
@@ -41,9 +41,6 @@ pub(crate) enum Error {
     /// There is no token.
     #[error(transparent)]
     Auth(#[from] auth::OwnerTokenError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Server(#[from] server::Error),
     /// The image could not be replaced after a lock.
     #[error("the vault is locked, but the daemon cannot start itself anew to empty its memory: {0}")]
     Relaunch(#[source] io::Error),
@@ -70,7 +67,6 @@ impl Error {
             | Self::Vault(StartError::Files(_) | StartError::Thread(_))
             | Self::Listener(_)
             | Self::Auth(_)
-            | Self::Server(_)
             | Self::Relaunch(_)
             | Self::System(_) => 1,
         }
@@ -124,7 +120,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     let config::Credentials { socket: on, system_manager } = config.credentials;
     let credentials =
         Credentials::new(vault.clone(), Policy { on, uid, system_manager }, limits.connections / UNITS);
-    let server = Server::new(auth, vault.clone(), limits, uid)?;
+    let server = Server::new(auth, vault.clone(), limits, uid);
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
     let kept = Kept { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
     let socket = UnixListener::from_std(api.socket)?;

@@ -44,12 +44,24 @@ pub(crate) enum Error {
     Io(PathBuf, #[source] io::Error),
 }
 
+/// Whether an error says that the process or the system has no descriptor left.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether there are fewer descriptors left than this, for errors that do not tell.
+pub(crate) fn has_fewer_descriptors_than(wanted: usize) -> bool {
+    let opened: io::Result<Vec<File>> = (0..wanted).map(|_| File::open("/")).collect();
+    opened.is_err_and(|error| lacks_descriptors(&error))
+}
+
 impl Error {
     /// Whether the system is short of something or failing, so that the path may be good all the same.
     pub(crate) fn is_shortage(&self) -> bool {
         let Self::Io(_, error) = self else { return false };
-        let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO];
-        error.raw_os_error().is_some_and(|code| short.iter().any(|errno| errno.raw_os_error() == code))
+        let short = [Errno::NOMEM, Errno::IO].map(Errno::raw_os_error);
+        lacks_descriptors(error) || error.raw_os_error().is_some_and(|code| short.contains(&code))
     }
 
     /// What is wrong, without the path.

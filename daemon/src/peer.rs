@@ -17,6 +17,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use secrets_proto::printable;
 
 use crate::process;
 
@@ -169,16 +170,11 @@ fn is_unit(group: &str) -> bool {
     name.is_some_and(|name| !name.is_empty()) && group.len() <= UNIT && group.bytes().all(allowed)
 }
 
-/// So much of a text's end, without anything that moves a terminal's cursor, reorders or hides. The line is drawn by the
-/// standard library's escaping, as for masks.
+/// So much of a text's end, without anything that moves a terminal's cursor, reorders or hides.
 fn printable(text: &str, most: usize) -> String {
     let skipped = text.chars().count().saturating_sub(most);
     let start = if skipped > 0 { "…" } else { "" };
-    let shown = text.chars().skip(skipped).map(|c| match c {
-        '\'' | '"' | '\\' => c,
-        c if c.escape_debug().len() == 1 => c,
-        _ => char::REPLACEMENT_CHARACTER,
-    });
+    let shown = printable::each(text).skip(skipped).map(|(_, shown)| shown);
     start.chars().chain(shown).collect()
 }
 

@@ -10,6 +10,7 @@
 //! - [`error`]: the error envelope, its types and their status codes
 //! - [`invalid`]: why a field was refused, in pydantic's vocabulary
 //! - [`name`], [`provider`], [`selector`], [`timestamp`], [`sensitive`]: the checked field types
+//! - [`printable`]: what of a text may be shown
 //! - [`secret`]: the operations on `/user/secrets`
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
@@ -28,6 +29,7 @@ pub mod error;
 pub mod invalid;
 mod matching;
 pub mod name;
+pub mod printable;
 pub mod provider;
 pub mod reveal;
 #[cfg(feature = "openapi")]

@@ -62,7 +62,7 @@ pub struct AutoLock {
     /// What is in the way, if one of the two is unavailable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<Obstacle>,
-    /// When that will be if nothing happens before; only while unlocked.
+    /// When that will be if nothing happens before; only while unlocked. A token that is bound to names is not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locks_at: Option<Timestamp>,
 }

@@ -171,3 +171,45 @@ fn a_question_stands_alone_while_something_takes_long() {
     assert!(!terminal.wait().success());
     assert!(!terminal.shown().contains("canary"));
 }
+
+/// What others have written, in a note or as the reason of a reveal, does not pass for something else.
+#[test]
+fn text_of_others_stays_where_it_belongs() {
+    let env = Env::unlocked(programs!());
+    let made = env.store("A", "v");
+    let forged = "2026-04-15 12:00:00  firefox[4242]  owner  reveal  B  ok";
+    let reason = format!("x{}{forged}{}y", " ".repeat(100), " \u{3000}".repeat(100));
+    let reveal = json!({ "secrets": ["A"], "purpose": "test", "reason": reason });
+    env.post("/user/secrets/reveal", &reveal).expect(200);
+    let note = format!("{}\u{202e}\u{ad}masked     gone\u{e0041}", "w".repeat(100));
+    let path = format!("/user/secrets/{}", made["id"].as_str().unwrap());
+    env.request("PATCH", &path).json(&json!({ "note": note })).send().expect(200);
+
+    let client = format!("client={}", env.programs().client);
+    let shown = |script: &str| {
+        let script = format!("stty cols 60 rows 40; {script}; echo end.");
+        let mut terminal = Terminal::run(&env, &["env", &client, "NO_COLOR=1", "sh", "-c", &script]);
+        terminal.wait_for("end.");
+        terminal.shown().split("\r\n").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let log = shown("\"$client\" audit");
+    let start = log[0].find("FOR").expect("there is a column for what callers say");
+    let line = log.iter().find(|line| line.contains("firefox")).expect("there is the reveal");
+    assert!(line.contains("test (x 2026-04-15 12:00:00 fire") && line.ends_with('…'), "{line}");
+    assert_eq!(line.chars().count(), start + 60 - start % 60, "{line}");
+    // With as much room as it takes, and where it is piped, it is one line without gaps.
+    assert!(
+        env.ctl(["audit"]).expect(0).contains("(x 2026-04-15 12:00:00 firefox[4242] owner reveal B ok y)\n")
+    );
+
+    let secret = shown("\"$client\" show A");
+    let note_at = secret.iter().position(|line| line.starts_with("note")).unwrap();
+    assert_eq!(secret[note_at], format!("note       {}", "w".repeat(49)));
+    assert_eq!(secret[note_at + 1], format!("{:11}{}", "", "w".repeat(49)));
+    assert_eq!(secret[note_at + 2], format!("{:11}ww\u{fffd}\u{fffd}masked gone\u{fffd}", ""));
+
+    let json = shown("\"$client\" list --json; \"$client\" show A --json").join("\n");
+    assert!(json.contains(r"\u202e\u00admasked     gone\udb40\udc41"), "{json}");
+    let piped = env.ctl(["show", "A", "--json"]).run();
+    assert!(piped.out().contains(&note), "what a program reads is as it was");
+}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
 use secretsd_tests::harness::{behind, no_strace, skip, soak, strace};
+use secretsd_tests::http::raw;
 use secretsd_tests::ledger::{Ledger, Outcome, World};
 use secretsd_tests::process::DEADLINE;
 use secretsd_tests::random::Random;
@@ -525,6 +526,56 @@ fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_f
     connection.ask("POST", "/vault/init", Some(&key)).expect_error(500, "storage_error");
     drop(idle);
     wait_until("the vault is made", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
+}
+
+/// However few there are, what is missing is said, and not blamed on the disk.
+#[test]
+fn too_few_descriptors_are_called_that() {
+    for operation in ["init", "unlock"] {
+        let answers: Vec<u16> =
+            (10..=30).filter_map(|most| answer_with_descriptors(most, operation)).collect();
+        let done = answers.iter().filter(|status| **status < 300).count();
+        assert!(done > 0 && done < answers.len(), "{operation}: {answers:?}");
+    }
+}
+
+/// What a daemon that may have so many descriptors answers to this operation, if it comes to answer.
+fn answer_with_descriptors(most: usize, operation: &str) -> Option<u16> {
+    let (mut env, key) = new();
+    if operation == "unlock" {
+        env.start();
+        env.post("/vault/init", &key).expect(201);
+        env.stop();
+    }
+    env.spawn(&mut behind(&env, &["prlimit", &format!("--nofile={most}:{most}")]));
+    let ask = || {
+        let body = key.to_string();
+        let request = format!(
+            "POST /api/v1/vault/{operation} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            env.token(),
+            body.len()
+        );
+        // One connection may be all that it can have.
+        let answer = Answer::parse(&raw(&env.socket(), request.as_bytes(), Duration::from_secs(2)));
+        answer.filter(|answer| answer.status != 429)
+    };
+    // One that has too few to start or to accept says so in its log.
+    let gives_up = || env.log().contains("Too many open files");
+    wait_until("it listens", || UnixStream::connect(env.socket()).is_ok() || gives_up());
+    let mut answer = None;
+    wait_until("it answers", || {
+        answer = if gives_up() { None } else { ask() };
+        answer.is_some() || gives_up()
+    });
+    assert_calm(&env);
+    env.kill();
+    let answer = answer?;
+    if answer.status >= 300 {
+        let refusal = answer.expect_error(500, "storage_error");
+        assert!(refusal["detail"].as_str().unwrap().contains("descriptor"), "{most}, {operation}: {refusal}");
+    }
+    Some(answer.status)
 }
 
 #[track_caller]

@@ -89,10 +89,16 @@ fn shells_complete_commands_flags_and_names() {
         env.store(name, "v");
     }
     env.ctl(["rm", "GONE"]).expect(0);
-    for name in ["agent", "b$(touch owned)"] {
+    for name in ["agent", "b$(touch owned)", "-rf"] {
         env.post("/tokens", &json!({ "name": name, "scopes": ["list"] })).expect(201);
     }
     env.ctl(["credential", "allow", "web.service", "ZULU"]).expect(0);
+    // What would be taken for a flag is offered by its id.
+    let dash = env.get("/tokens").expect(200)["tokens"][0].clone();
+    assert_eq!(dash["name"], "-rf");
+    let offered = env.ctl(["__complete"]).stdin(b"token\0revoke\0\0").expect(0);
+    assert!(offered.contains(&format!("{}\t-rf, list\n", dash["id"].as_str().unwrap())), "{offered}");
+    assert!(!offered.lines().any(|line| line.starts_with('-')), "{offered}");
     fs::write(env.path("a file"), "").unwrap();
     for choice in SHELLS {
         let Some(mut shell) = shell(&env, "shells_complete_commands_flags_and_names", choice) else {

@@ -1,12 +1,14 @@
 //! Access tokens through the socket: what they give, what they end in, and that names outside their globs do not exist
 //! for them, whatever is asked.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secretsd_tests::canary::{self, assert_absent};
 use secretsd_tests::connection::Connection;
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
+use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{Answer, Env, programs};
 use serde_json::{Value, json};
 
@@ -487,6 +489,49 @@ fn a_secret_that_leaves_the_globs_is_gone_for_the_token() {
     again.expect_error(404, "not_found_error");
     env.request("PATCH", &path).json(&json!({ "name": "AGENT_AGAIN" })).send().expect(200);
     get(&env, &agent, &path).expect(200);
+}
+
+/// What others do is seen in no answer to a token that does not see what they do it with.
+#[test]
+fn a_bound_token_is_not_told_what_others_do() {
+    let env = Env::unlocked(programs!());
+    env.store("AGENT_A", "x");
+    let hidden = env.store("HIDDEN_A", "x");
+    let agent = token(&env, "agent", &["list"], &["AGENT_*"]);
+    let all = || {
+        ["/vault", "/user/secrets", "/user/secrets?view=full", "/user/secrets/trash", "/user/secrets/presets"]
+            .map(|path| {
+                let mut answer = get(&env, &agent, path);
+                answer.headers.retain(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
+                (answer.status, answer.text().to_owned(), answer.headers)
+            })
+    };
+    let before = all();
+    assert!(
+        before.iter().all(|(status, body, _)| *status == 200 && !body.contains("locks_at")),
+        "{before:?}"
+    );
+    assert!(env.get("/vault").expect(200)["auto_lock"]["locks_at"].is_string(), "its owner is told");
+    // `locks_at` counts in seconds: the next has begun when this has moved for the owner.
+    let locks_at = || env.get("/vault").expect(200)["auto_lock"]["locks_at"].to_string();
+    let first = locks_at();
+    let end = Instant::now() + DEADLINE;
+    while locks_at() == first {
+        assert!(Instant::now() < end, "it does not move");
+        assert_eq!(env.value("HIDDEN_A"), "x");
+    }
+    let id = hidden["id"].as_str().unwrap();
+    env.request("PUT", &format!("/user/secrets/{id}")).json(&json!({ "value": "y" })).send().expect(200);
+    env.request("DELETE", &format!("/user/secrets/{id}")).send();
+    env.store("HIDDEN_B", "x");
+    assert_eq!(all(), before);
+
+    // Neither does an id count requests.
+    let id = || get(&env, &agent, "/vault").header("x-request-id").unwrap().to_owned();
+    let ids: Vec<u128> = (0..8).map(|_| u128::from_str_radix(&id(), 16).unwrap()).collect();
+    let steps: BTreeSet<u128> = ids.windows(2).map(|two| two[1].wrapping_sub(two[0])).collect();
+    assert_eq!(steps.len(), 7, "{ids:x?}");
+    assert!(steps.iter().all(|step| *step > 1_000_000), "{ids:x?}");
 }
 
 #[test]

@@ -105,6 +105,25 @@ impl Terminal {
 }
 
 #[test]
+fn a_vault_has_at_most_64_keys() {
+    let (env, _) = unlocked();
+    let fresh = json!({ "recovery": true });
+    let mut newest = json!(null);
+    for _ in 2..64 {
+        newest = env.post("/vault/keys", &fresh).expect(201);
+    }
+    env.post("/vault/keys", &fresh).expect_error(409, "conflict_error");
+    let refused = env.ctl(["key", "add", "--recovery"]).run();
+    refused.assert_code(6);
+    assert!(refused.err().contains("at most 64 keys"));
+    let replaced =
+        env.post("/vault/keys", &json!({ "recovery": true, "replaces": newest["id"] })).expect(201);
+    env.post("/vault/lock", &json!({})).expect(200);
+    let replaced_key = json!({ "recovery_key": replaced["recovery_key"] });
+    assert_eq!(env.post("/vault/unlock", &replaced_key).expect(200)["keys"], 64);
+}
+
+#[test]
 fn keys_are_listed_added_and_removed_but_never_the_last() {
     let (env, keys) = unlocked();
     let table = env.ctl(["key", "list"]).expect(0);

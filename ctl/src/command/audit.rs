@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
         output::say("older entries are not shown; narrow it down by --since or --name");
     }
     if output.json {
-        return output::answer(&lines(&entries)?);
+        return output::answer_json(&lines(&entries)?);
     }
     if entries.is_empty() {
         output::say("no entries");
@@ -44,15 +44,16 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     }
     let own = rustix::process::geteuid().as_raw();
     let rows: Vec<[String; 7]> = entries.iter().map(|entry| row(entry, own)).collect();
-    let header = ["TIME (UTC)", "CALLER", "TOKEN", "ACTION", "NAMES", "FOR", "OUTCOME"];
+    // What callers chose freely is last: whatever it says, it moves nothing else.
+    let header = ["TIME (UTC)", "CALLER", "TOKEN", "ACTION", "NAMES", "OUTCOME", "FOR"];
     let denied = |at: usize| entries.get(at).is_some_and(|entry| entry.outcome == AuditOutcome::Denied);
-    output::answer(table::render_marked(header, &rows, output.colour, denied).as_bytes())
+    output::answer(table::render_marked(header, &rows, output.colour, output::columns(), denied).as_bytes())
 }
 
 fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/audit/verify"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let AuditVerified { entries } = answer.parse()?;
     output::say(&format!("all {entries} entries are as they were written, and none is missing"));
@@ -83,8 +84,8 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
         token.to_owned(),
         entry.action.as_str().to_owned(),
         shortened(&entry.names),
-        what_for.join(" "),
         outcome(entry),
+        what_for.join(" "),
     ]
 }
 
@@ -194,7 +195,7 @@ mod tests {
         assert_eq!(lines(&[entry.clone(), entry.clone()]).unwrap(), format!("{json}\n{json}\n").into_bytes());
         let row = row(&entry, 1);
         let expected =
-            ["2026-04-15 12:00:00", "bad\nname[9]", "owner", "reveal", "A,B", "run npm (deploy)", "ok"];
+            ["2026-04-15 12:00:00", "bad\nname[9]", "owner", "reveal", "A,B", "ok", "run npm (deploy)"];
         assert_eq!(row, expected);
         assert_eq!(table::render([""; 7], &[row], false).lines().count(), 2);
         let unnamed = serde_json::from_str(&json.replace(r#""comm":"bad\nname","#, "")).unwrap();
@@ -210,7 +211,7 @@ mod tests {
             ("unknown process app-0123456789-0123456789-012345… uid 1", "-")
         );
         assert_eq!(
-            row[6],
+            row[5],
             "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 denials before it were too many to be listed"
         );
     }

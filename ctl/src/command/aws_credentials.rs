@@ -67,7 +67,7 @@ fn write(credentials: &Credentials<'_>) -> Result<(), Failure> {
     let mut text = Zeroizing::new(Vec::with_capacity(3 * SecretValue::MAX * 6 + 256));
     serde_json::to_writer(&mut *text, credentials)
         .map_err(|_| Failure::new(Exit::Other, "the credentials cannot be written as JSON"))?;
-    output::answer_line(&text)
+    output::answer_json_line(&text)
 }
 
 /// What the tools show: they run us where no terminal is ours.

@@ -57,7 +57,7 @@ fn lines(next: &Next, typed: &str) -> String {
     let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     let mut text = String::new();
     for (word, help) in next.words.iter().chain(candidates.iter().filter(|(word, _)| begins(word))) {
-        text.push_str(&format!("{}{word}\t{}\n", next.before, output::printable(help)));
+        text.push_str(&format!("{}{word}\t{}\n", next.before, output::in_one_line(help)));
     }
     source.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
     text
@@ -124,7 +124,7 @@ fn told<T: DeserializeOwned>(session: Option<&Session>, route: &str) -> Option<T
     session?.glance(&Call::get(route), PATIENCE).ok()
 }
 
-/// Whether it is one word for every shell: bash puts what it gets on the line as it is.
+/// Whether it is one word for every shell, as bash puts what it gets on the line as it is, and no flag for us.
 fn is_plain(word: &str) -> bool {
-    word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
+    !word.starts_with('-') && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte))
 }

@@ -35,7 +35,7 @@ fn allow(
     let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
     let answer = open()?.call(&call).map_err(|failure| lookup::name_the_missing(failure, &selectors))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let grant: CredentialGrant = answer.parse()?;
     output::say(&format!("{} may load {}", grant.unit, joined(&grant.secrets)));
@@ -45,7 +45,7 @@ fn allow(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/credentials"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let CredentialList { credentials, .. } = answer.parse()?;
     if credentials.is_empty() {

@@ -17,7 +17,7 @@ pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
     let (faults, warnings) = (count(Level::Fault), count(Level::Warning));
     if output.json {
         let object = json!({ "faults": faults, "warnings": warnings, "findings": findings });
-        output::answer_line(object.to_string().as_bytes())?;
+        output::answer_json_line(object.to_string().as_bytes())?;
     } else {
         let lines: String = findings.iter().map(|finding| shown(finding, output.colour)).collect();
         output::answer(lines.as_bytes())?;

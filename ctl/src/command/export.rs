@@ -38,7 +38,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Export
                 text.push_str(secret.name.as_str());
                 text.push_str("\": ");
                 output::answer(text.as_bytes())?;
-                output::answer(&json(secret, room)?)?;
+                output::answer_json(&json(secret, room)?)?;
                 continue;
             }
         }

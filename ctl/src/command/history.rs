@@ -14,7 +14,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Resu
     let secret = Wanted::parse(&args.name)?.get(session)?.secret;
     let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let VersionList { versions } = answer.parse()?;
     let rows: Vec<[String; 4]> = versions.iter().map(row).collect();

@@ -46,7 +46,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     let answer = outcome?;
     output::say("the vault is made and open; write down its recovery key, it is shown this once:");
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let reply: InitReply = answer.parse()?;
     show_recovery_key(&reply.recovery_key)

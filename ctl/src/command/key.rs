@@ -32,7 +32,7 @@ pub(crate) fn run(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/vault/keys"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let KeyList { keys } = answer.parse()?;
     let rows: Vec<[String; 3]> = keys.iter().map(row).collect();
@@ -90,10 +90,10 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     let AddKeyReply { key, recovery_key } = answer.parse()?;
     let Some(recovery_key) = recovery_key else {
         output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
-        return if output.json { output::answer_line(&answer.body) } else { Ok(()) };
+        return if output.json { output::answer_json_line(&answer.body) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown this once:", key.id));
-    if output.json { output::answer_line(&answer.body) } else { init::show_recovery_key(&recovery_key) }
+    if output.json { output::answer_json_line(&answer.body) } else { init::show_recovery_key(&recovery_key) }
 }
 
 /// The request, and the key file that had to be made for it.

@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
     if output.json && !args.names {
-        return output::answer_line(&session.call(&call)?.body);
+        return output::answer_json_line(&session.call(&call)?.body);
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;

@@ -28,7 +28,7 @@ pub(crate) fn run(
     let secret: Secret = answer.parse()?;
     variables::warn([&secret.name]);
     output::say(&format!("stored {} (new)", secret.name));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }
 
 fn check(preset: Option<&Preset>) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::table;
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/presets"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let list: PresetList = answer.parse()?;
     let rows: Vec<[String; 3]> = list

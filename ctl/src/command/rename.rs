@@ -29,5 +29,5 @@ pub(crate) fn run(
     let new: secrets_proto::secret::Secret = answer.parse()?;
     variables::warn([&new.name]);
     output::say(&format!("renamed {} to {}", old.name, new.name));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(
     };
     variables::warn([&newest.secret.name]);
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }
 
 fn is(wanted: &Selector, trashed: &TrashedSecret) -> bool {

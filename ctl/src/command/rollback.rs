@@ -30,5 +30,5 @@ pub(crate) fn run(
         Failure::new(Exit::NotFound, text)
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key is void; write down the new one, it is shown this once:");
     let shown = if output.json {
-        output::answer_line(&answer.body)
+        output::answer_json_line(&answer.body)
     } else {
         init::show_recovery_key(&reply.recovery_key)
     };

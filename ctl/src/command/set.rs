@@ -67,7 +67,7 @@ pub(crate) fn run(
             Failure::new(failure.exit(), text)
         })?;
     }
-    if output.json { output::answer_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
 }
 
 /// Whether what `add` and `update` expect is so.

@@ -25,12 +25,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &ShowArgs) -> Result<
     if output.json {
         let text = serde_json::to_vec(&Shown { detail, versions })
             .map_err(|_| Failure::new(Exit::Other, "the secret cannot be written as JSON"))?;
-        return output::answer_line(&text);
+        return output::answer_json_line(&text);
     }
-    output::answer(describe(&detail, &versions).as_bytes())
+    output::answer(describe(&detail, &versions, output::columns()).as_bytes())
 }
 
-fn describe(detail: &SecretDetail, versions: &[SecretVersion]) -> String {
+fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<usize>) -> String {
     let secret = &detail.secret;
     let size = match detail.size_class {
         SizeClass::Small => "up to 1 KiB",
@@ -54,5 +54,7 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion]) -> String {
         let stored = version.created_at;
         ("stored", format!("version {}: {} {stored}{mark}", version.version, version.masked_value))
     }));
-    lines.iter().map(|(title, text)| format!("{title:<10} {}\n", output::printable(text))).collect()
+    // The note of somebody else must not reach where a title stands.
+    let shown = |text| output::folded(&output::in_one_line(text), columns, 11);
+    lines.iter().map(|(title, text)| format!("{title:<10} {}\n", shown(text))).collect()
 }

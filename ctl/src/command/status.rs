@@ -21,7 +21,7 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
         let object = with_client(answer.parse()?, session.paths());
         let text = serde_json::to_vec(&object)
             .map_err(|_| Failure::new(Exit::Other, "the status cannot be written as JSON"))?;
-        return output::answer_line(&text);
+        return output::answer_json_line(&text);
     }
     let status: VaultStatus = answer.parse()?;
     if status.rolled_back {

@@ -71,7 +71,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         info.id
     ));
     if output.json {
-        output::answer_line(&answer.body)
+        output::answer_json_line(&answer.body)
     } else {
         output::answer_line(token.expose().as_bytes())
     }
@@ -80,7 +80,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/tokens"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let TokenList { tokens } = answer.parse()?;
     if tokens.is_empty() {
@@ -127,6 +127,7 @@ fn secrets(token: &TokenInfo) -> String {
 fn revoke(session: &Session, args: &TokenRevokeArgs) -> Result<(), Failure> {
     let (id, name) = find(session, &args.token)?;
     session.call(&Call::new(Method::DELETE, &format!("/tokens/{id}")))?;
+    let name = output::in_one_line(name.as_str());
     output::say(&format!("revoked the token {name} and what was made with it"));
     Ok(())
 }

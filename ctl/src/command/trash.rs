@@ -12,7 +12,7 @@ use crate::table;
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/trash"))?;
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let TrashList { secrets, .. } = answer.parse()?;
     if secrets.is_empty() {

@@ -30,7 +30,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Resul
 /// Writes what was read.
 pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
     if output.json {
-        return output::answer_line(&answer.body);
+        return output::answer_json_line(&answer.body);
     }
     let counts: VerifyReply = answer.parse()?;
     let lines = [

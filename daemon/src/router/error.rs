@@ -269,6 +269,10 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "A file of the vault is not a private regular file of yours; the daemon's log says which and what to do",
             ),
+            vault::Error::TooManyKeys => Self::new(
+                Type::ConflictError,
+                "A vault has at most 64 keys; remove one before adding another",
+            ),
             vault::Error::LastKey => Self::new(
                 Type::ConflictError,
                 "This is the last key that opens the vault; add another before removing it",
@@ -280,6 +284,10 @@ impl From<vault::Error> for Failure {
             vault::Error::DiskFull => Self::new(
                 Type::StorageError,
                 "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)",
+            ),
+            vault::Error::NoDescriptors => Self::new(
+                Type::StorageError,
+                "The daemon has no file descriptor left and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
             ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
@@ -381,9 +389,11 @@ mod tests {
             (vault::Error::KeysChanged, Type::ConflictError),
             (vault::Error::VaultMissing, Type::ConflictError),
             (vault::Error::UnsafeFile(secret()), Type::StorageError),
+            (vault::Error::TooManyKeys, Type::ConflictError),
             (vault::Error::LastKey, Type::ConflictError),
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::DiskFull, Type::StorageError),
+            (vault::Error::NoDescriptors, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
             (vault::Error::AuditBroken(3, "it is gone"), Type::VaultCorruptError),

@@ -53,7 +53,7 @@ impl HttpService {
         let uid = rustix::process::geteuid().as_raw();
         let limits = Limits::default();
         let auth = Auth::new(owner, vault.clone(), limits.wrong_tokens);
-        let server = Server::new(auth, vault, limits, uid).ok()?;
+        let server = Server::new(auth, vault, limits, uid);
         Some(Self { server: Arc::new(server), token, stopping: watch::channel(()).0 })
     }
 

@@ -4,61 +4,27 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 use crate::crypto;
 
-/// Gives each request an id of its own, also across restarts.
-#[derive(Debug)]
+/// Gives each request an id of its own, also across restarts. Ids are random: from the ids of two answers nobody learns
+/// what was asked between them, by others too.
+#[derive(Debug, Default)]
 pub(super) struct Ids {
-    written: Mutex<Written>,
-}
-
-/// Ids that are written already: many at once, so that most requests only take a part of what is there.
-#[derive(Debug)]
-struct Written {
-    ids: Bytes,
-    /// The next that is to be written.
-    next: [u8; RequestId::LENGTH],
+    /// Ids that are written already: many at once, so that most requests only take a part of what is there.
+    written: Mutex<Bytes>,
 }
 
 impl Ids {
-    pub(super) fn new() -> Result<Self, crypto::Error> {
-        Ok(Self::from(u32::from_ne_bytes(crypto::random::<4>()?), 1))
-    }
-
-    fn from(run: u32, count: u64) -> Self {
-        let mut next = [b'0'; RequestId::LENGTH];
-        next.iter_mut()
-            .zip(format!("{run:08x}{count:016x}").bytes())
-            .for_each(|(place, digit)| *place = digit);
-        Self { written: Mutex::new(Written { ids: Bytes::new(), next }) }
-    }
-
     pub(super) fn next(&self) -> RequestId {
-        let Written { ids, next } = &mut *self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if ids.is_empty() {
-            let mut many = Vec::with_capacity(AT_ONCE * RequestId::LENGTH);
-            for _ in 0..AT_ONCE {
-                many.extend_from_slice(next);
-                count_up(next);
-            }
-            *ids = many.into();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_empty() {
+            // Without randomness they are all the same, which says nothing either.
+            let random = crypto::random().unwrap_or([0; AT_ONCE * RequestId::LENGTH / 2]);
+            *written = HEXLOWER.encode(&random).into();
         }
-        RequestId(ids.split_to(RequestId::LENGTH.min(ids.len())))
-    }
-}
-
-/// In hexadecimal digits.
-fn count_up(digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = match *digit {
-            b'9' => b'a',
-            b'f' => b'0',
-            other => other + 1,
-        };
-        if *digit != b'0' {
-            break;
-        }
+        RequestId(written.split_to(RequestId::LENGTH))
     }
 }
 
@@ -89,14 +55,21 @@ impl fmt::Display for RequestId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn ids_count_up_behind_the_number_of_the_run() {
-        let ids = Ids::from(0xa1, 0x1f);
-        assert_eq!(ids.next().as_str(), "000000a1000000000000001f");
-        assert_eq!(ids.next().to_string(), "000000a10000000000000020");
-        let later = (0..2 * AT_ONCE).map(|_| ids.next().to_string()).last();
-        assert_eq!(later.as_deref(), Some("000000a100000000000000a0"));
+    fn an_id_tells_nothing_of_the_next() {
+        let ids = Ids::default();
+        let many: Vec<String> = (0..3 * AT_ONCE).map(|_| ids.next().to_string()).collect();
+        assert!(many.iter().all(|id| id.len() == 24 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));
+        for part in [0..12, 12..24] {
+            let parts: Vec<u64> =
+                many.iter().map(|id| u64::from_str_radix(&id[part.clone()], 16).unwrap()).collect();
+            assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len(), "a part stays the same");
+            let steps: BTreeSet<u64> = parts.windows(2).map(|two| two[1].wrapping_sub(two[0])).collect();
+            assert_eq!(steps.len(), parts.len() - 1, "a part is counted");
+        }
     }
 }

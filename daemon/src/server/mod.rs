@@ -39,7 +39,6 @@ use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
-use crate::crypto;
 use crate::peer::Process;
 use crate::relaunch::{Answers, Parting};
 use crate::router::Router;
@@ -81,28 +80,20 @@ impl End {
     }
 }
 
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// No randomness for ids.
-    #[error(transparent)]
-    Random(#[from] crypto::Error),
-}
-
 impl Server {
     /// A server for this user.
-    pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Result<Self, Error> {
-        Ok(Self {
+    pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Self {
+        Self {
             auth,
             router: Router::new(),
             vault,
             seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
             words: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, WORDS))),
             limits,
-            ids: Ids::new()?,
+            ids: Ids::default(),
             uid,
             partings: Mutex::default(),
-        })
+        }
     }
 
     /// Serves until `stop` is ready, then lets what is in flight finish for a while. Returns why it ended, and the

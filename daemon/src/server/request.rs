@@ -16,6 +16,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use secrets_proto::ErrorType;
 use secrets_proto::audit::AuditAction;
+use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
 use super::Server;
@@ -123,7 +124,8 @@ impl Talk {
         let pattern = target.pattern();
         let served = guarded(self.serve(&head, target, body, asking));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
-        let served = match within(server.limits.request, served, waits).await {
+        let goes_on = || seen.patient.store(true, Ordering::Relaxed);
+        let served = match within(server.limits.request, served, waits, goes_on).await {
             Ok(Some(served)) => served,
             Ok(None) => Err(panicked()),
             Err(_) => Err(Failure::new(
@@ -222,6 +224,9 @@ fn respond(
     answer.into_response(id.into_bytes(), std::mem::take(&mut head.headers))
 }
 
+/// How often it is looked whether somebody still waits for an answer.
+const STEP: Duration = Duration::from_secs(1);
+
 /// A method for the log: one that is not known is the caller's own text.
 struct Method<'a>(&'a Parts);
 
@@ -233,11 +238,13 @@ impl std::fmt::Display for Method<'_> {
     }
 }
 
-/// A deadline that costs nothing when the future is ready at once, as most are; otherwise `waits` is called.
+/// A deadline that costs nothing when the future is ready at once, as most are; otherwise `waits` is called, and
+/// `goes_on` now and then while it still is not.
 async fn within<F: Future>(
     deadline: Duration,
     future: F,
     waits: impl FnOnce(),
+    goes_on: impl Fn(),
 ) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
@@ -245,7 +252,14 @@ async fn within<F: Future>(
         Poll::Ready(output) => Ok(output),
         Poll::Pending => {
             waits();
-            tokio::time::timeout(deadline, future).await
+            let end = Instant::now() + deadline;
+            loop {
+                let step = end.min(Instant::now() + STEP);
+                match tokio::time::timeout_at(step, future.as_mut()).await {
+                    Err(_) if step < end => goes_on(),
+                    outcome => break outcome,
+                }
+            }
         }
     }
 }

@@ -5,12 +5,14 @@
 //! fires, not on each request.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -35,6 +37,8 @@ pub(super) struct Seen {
     pub(super) spoken: AtomicBool,
     /// A request was not answered at once.
     pub(super) waited: AtomicBool,
+    /// A request goes on being answered for so long that it is worth seeing whether its peer is still there.
+    pub(super) patient: AtomicBool,
 }
 
 /// A connection that is watched.
@@ -158,7 +162,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + AsFd + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         let result = Pin::new(&mut wire.stream).poll_write(cx, bytes);
@@ -181,13 +185,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper asks for this each time it is polled. It does not read while it answers, and to it a peer that has sent all
+    /// looks like one that has gone, so what it would go on with for nobody is found here.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let wire = self.get_mut();
+        if wire.answering && wire.seen.patient.swap(false, Ordering::Relaxed) && has_gone(&wire.stream) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut wire.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
+}
+
+/// Whether the peer has closed the connection, and not only its own direction of it.
+fn has_gone(stream: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&now)).is_ok() && asked.iter().any(|one| one.revents().contains(PollFlags::HUP))
 }
 
 impl<S> Wire<S> {

@@ -16,7 +16,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::files;
 
-pub(crate) use rows::{AuditRow, HeaderRow, ManifestRow, RecordKind, RecordRow, SlotRow, Writing};
+pub(crate) use rows::{
+    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
+};
 pub(crate) use schema::FORMAT;
 
 /// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.
@@ -28,6 +30,9 @@ pub(crate) enum Error {
     /// No room on the disk.
     #[error("the disk is full")]
     Full,
+    /// No descriptor left to open a file with.
+    #[error("there are no file descriptors left")]
+    NoDescriptors,
     /// Not a file of ours.
     #[error("the file is not a vault")]
     NotAVault,
@@ -46,6 +51,9 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // SQLite does not say why it cannot open a file. It opens three at most at a time: the vault's, its log, and the
+            // directory that they are in.
+            Some(ErrorCode::CannotOpen) if files::has_fewer_descriptors_than(3) => Self::NoDescriptors,
             Some(ErrorCode::NotADatabase) => Self::NotAVault,
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged("the database file is damaged"),
             // A column of another type than the schema promises, or a row that must be there and is not.

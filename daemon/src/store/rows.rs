@@ -19,6 +19,10 @@ pub(crate) struct HeaderRow {
     pub(crate) mac: [u8; 32],
 }
 
+/// The most key slots that a vault has. Trying a key takes as long as all of them together, which a forged file must
+/// not be able to choose.
+pub(crate) const MOST_SLOTS: usize = 64;
+
 /// One key slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SlotRow {
@@ -133,12 +137,12 @@ impl Store {
             .map_err(Error::from)
     }
 
-    /// All key slots, by id.
+    /// All key slots, by id. More than a vault can have are damage, and not read.
     pub(crate) fn slots(&self) -> Result<Vec<SlotRow>, Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, kind, memory_kib, passes, lanes, salt, wrapped, sealed FROM slot ORDER BY id",
         )?;
-        let slots = statement
+        let slots: Vec<_> = statement
             .query_map([], |row| {
                 Ok(SlotRow {
                     id: row.get(0)?,
@@ -151,7 +155,11 @@ impl Store {
                     sealed: row.get(7)?,
                 })
             })?
+            .take(MOST_SLOTS + 1)
             .collect::<Result<_, _>>()?;
+        if slots.len() > MOST_SLOTS {
+            return Err(Error::Damaged("it has more key slots than a vault can have"));
+        }
         Ok(slots)
     }
 

@@ -12,6 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::SlotKind;
+use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
 use super::command::Command;
@@ -38,7 +39,8 @@ impl Vault {
             format: FORMAT,
             secrets: view.map(|view| view.catalog.of(caller).live_count()),
             keys: view.filter(|_| caller.sees_all()).map(|view| view.slots),
-            auto_lock: self.auto_lock(view),
+            // When it locks moves with each use of any secret, also of those that the caller does not see.
+            auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -72,7 +74,7 @@ impl Vault {
         let cost = self.settings.kdf;
         let slots = self
             .derivations
-            .run(move || {
+            .run(move |_| {
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
@@ -89,8 +91,10 @@ impl Vault {
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
-        let opened =
-            self.derivations.run(move || slots::open_one(&found.slots, found.identity, kind, &secret)).await;
+        let opened = self
+            .derivations
+            .run(move |wanted| slots::open_one(&found.slots, found.identity, kind, &secret, wanted))
+            .await;
         // Before the delay, which whoever asks need not wait for.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
@@ -102,6 +106,7 @@ impl Vault {
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        self.derivations.give_up();
         self.ask_urgently(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.describe(caller))
     }
@@ -111,6 +116,7 @@ impl Vault {
     pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         let opening = self.derivations.are_under_way();
+        self.derivations.give_up();
         self.ask_urgently(|reply| Command::LockIfOpen { caller: caller.witnessed(), opening, reply }).await
     }
 
@@ -147,12 +153,15 @@ impl Vault {
         replaces: Option<Uuid>,
     ) -> Result<AddKeyReply, Error> {
         self.check_whole(caller, AuditAction::KeyAdd)?;
-        self.shared.read().view()?;
+        // Before a derivation; the vault's thread asks once more.
+        if self.shared.read().view()?.slots >= MOST_SLOTS && replaces.is_none() {
+            return Err(Error::TooManyKeys);
+        }
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
                 let (kind, secret) = self.settings.keys.secret_of(key).await?;
-                (self.derivations.run(move || NewSlot::derive(kind, cost, &secret)).await?, None)
+                (self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?, None)
             }
             None => {
                 let recovery = RecoveryKey::generate()?;
@@ -182,8 +191,8 @@ impl Vault {
         let cost = self.settings.kdf;
         let derived = self
             .derivations
-            .run(move || {
-                slots::open_one(&found.slots, found.identity, kind, &secret)?;
+            .run(move |wanted| {
+                slots::open_one(&found.slots, found.identity, kind, &secret, wanted)?;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,

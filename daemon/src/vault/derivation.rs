@@ -1,7 +1,7 @@
 //! Deriving keys off the request path: one at a time, few in the queue, and wrong ones answered late.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -22,6 +22,8 @@ pub(super) struct Derivations {
     waiting: Arc<AtomicUsize>,
     /// How many callers are about to open the vault, from before their derivation to after it.
     openings: Arc<AtomicUsize>,
+    /// Whether the one whose turn it is goes on.
+    running: Mutex<Wanted>,
     wrong_in_a_row: AtomicU32,
 }
 
@@ -31,27 +33,37 @@ impl Default for Derivations {
             turn: Arc::new(Semaphore::new(1)),
             waiting: Arc::default(),
             openings: Arc::default(),
+            running: Mutex::default(),
             wrong_in_a_row: AtomicU32::new(0),
         }
     }
 }
 
 impl Derivations {
-    /// Runs `work` on a thread of its own when its turn comes.
+    /// Runs `work` on a thread of its own when its turn comes. It is told whether it is still wanted, so that one who has
+    /// gone does not make the next wait.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Wanted) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let place = Place::take(Arc::clone(&self.waiting))?;
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let turn = turn.map_err(|_| Error::Internal("the derivation queue is closed"))?;
+        let asker = Asker(Wanted::default());
+        let wanted = asker.0.clone();
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = wanted.clone();
         let derivation = tokio::task::spawn_blocking(move || {
             // Both go with the work and not with its caller: one that hangs up does not make room for the next
             // while its derivation still runs.
             let (_place, _turn) = (place, turn);
-            work()
+            work(&wanted)
         });
         derivation.await.map_err(|_| Error::Internal("a derivation panicked"))?
+    }
+
+    /// Ends the derivation under way before its next slot: the vault is being locked.
+    pub(super) fn give_up(&self) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).end();
     }
 
     /// Counts a caller who is about to open the vault, until what is returned is dropped.
@@ -78,6 +90,32 @@ impl Derivations {
             Err(_) => {}
         }
         outcome
+    }
+}
+
+/// Whether somebody still waits for a derivation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    over: Arc<AtomicBool>,
+}
+
+impl Wanted {
+    /// Ends what asks, as a lock does, once nobody waits for it.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.over.load(Ordering::Relaxed) { Err(Error::Locked) } else { Ok(()) }
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who waits for a derivation, until dropped.
+struct Asker(Wanted);
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -113,7 +151,7 @@ mod tests {
         let first = tokio::spawn({
             let derivations = Arc::clone(&derivations);
             async move {
-                let work = move || {
+                let work = move |_: &Wanted| {
                     let _ = started.send(());
                     let _ = held.recv();
                     Ok(())
@@ -131,17 +169,46 @@ mod tests {
         let waiting: Vec<_> = (1..QUEUE)
             .map(|_| {
                 let derivations = Arc::clone(&derivations);
-                tokio::spawn(async move { derivations.run(|| Ok(())).await })
+                tokio::spawn(async move { derivations.run(|_| Ok(())).await })
             })
             .collect();
         while derivations.waiting.load(Ordering::Relaxed) < QUEUE {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(derivations.run(|| Ok(())).await, Err(Error::TooManyUnlocks)));
+        assert!(matches!(derivations.run(|_| Ok(())).await, Err(Error::TooManyUnlocks)));
         release.send(()).unwrap();
         for one in waiting {
             one.await.unwrap().unwrap();
         }
         assert_eq!(derivations.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn work_is_told_that_its_caller_has_gone_or_the_vault_is_being_locked() {
+        for locked in [true, false] {
+            let derivations = Arc::new(Derivations::default());
+            let (started, running) = tokio::sync::oneshot::channel();
+            let caller = tokio::spawn({
+                let derivations = Arc::clone(&derivations);
+                async move {
+                    let work = move |wanted: &Wanted| {
+                        let _ = started.send(());
+                        while wanted.check().is_ok() {
+                            std::thread::yield_now();
+                        }
+                        wanted.check()
+                    };
+                    derivations.run(work).await
+                }
+            });
+            running.await.unwrap();
+            if locked {
+                derivations.give_up();
+                assert!(matches!(caller.await.unwrap(), Err(Error::Locked)));
+            } else {
+                caller.abort();
+            }
+            derivations.run(|wanted| wanted.check()).await.unwrap();
+        }
     }
 }

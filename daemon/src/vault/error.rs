@@ -84,6 +84,9 @@ pub(crate) enum Error {
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
     UnsafeFile(String),
+    /// There are as many key slots as there can be.
+    #[error("there are too many key slots")]
+    TooManyKeys,
     /// The key slot is the last one.
     #[error("the last key slot")]
     LastKey,
@@ -93,6 +96,9 @@ pub(crate) enum Error {
     /// The disk is full. Nothing was reported done; reads, deleting and locking go on.
     #[error("the disk is full")]
     DiskFull,
+    /// No file can be opened, because there are too many open. Nothing was changed.
+    #[error("there are no file descriptors left")]
+    NoDescriptors,
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -135,6 +141,7 @@ impl Error {
     pub(super) const fn is_fault(&self) -> bool {
         match self {
             Self::DiskFull
+            | Self::NoDescriptors
             | Self::Storage(_)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
@@ -169,6 +176,7 @@ impl Error {
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
+            | Self::TooManyKeys
             | Self::LastKey
             | Self::RolledBack
             | Self::UnknownPreset => false,
@@ -197,6 +205,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Full => Self::DiskFull,
+            store::Error::NoDescriptors => Self::NoDescriptors,
             store::Error::Io(_) => Self::Storage(error.to_string()),
             store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
             store::Error::Damaged(what) => Self::Corrupt(what),
@@ -211,6 +220,7 @@ impl From<files::Error> for Error {
             files::Error::Io(_, ref cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
                 Self::DiskFull
             }
+            files::Error::Io(_, ref cause) if files::lacks_descriptors(cause) => Self::NoDescriptors,
             files::Error::Io(..) => Self::Storage(error.to_string()),
             files::Error::Relative(_)
             | files::Error::Symlink(_)

@@ -112,8 +112,8 @@ impl Reading<'_> {
             let sees_all = caller.sees_all();
             if !sees_all {
                 entry.names.retain(|name| caller.sees(name));
-                // What others wrote there may name any secret.
-                (entry.command, entry.reason) = (None, None);
+                // What others wrote there may name any secret, and what was dropped was about anything.
+                (entry.command, entry.reason, entry.dropped) = (None, None, 0);
             }
             let concerns = sees_all || !entry.names.is_empty();
             // Denials are written late, so that an old one says nothing of what stands before it.

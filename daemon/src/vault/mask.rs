@@ -1,6 +1,7 @@
 //! Masks: enough of a value to recognise it by, and safe to print on any terminal.
 
 use secrets_proto::SecretValue;
+use secrets_proto::printable::is_printable;
 
 /// What stands for the hidden part, however long it is.
 const HIDDEN: &str = "••••";
@@ -23,16 +24,9 @@ pub(super) fn mask(value: &SecretValue) -> String {
     mask
 }
 
-/// The character, or U+FFFD if printing it could move the cursor, reorder text or show nothing: controls, line
-/// and paragraph separators, format and bidi characters, lone combining marks, unassigned code points. The
-/// standard library's debug escaping draws just this line; of what it escapes, only quotes and the
-/// backslash are printable.
+/// The character, or U+FFFD if printing it could move the cursor, reorder text or show nothing.
 fn printable(character: char) -> char {
-    if matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1 {
-        character
-    } else {
-        '\u{fffd}'
-    }
+    if is_printable(character) { character } else { char::REPLACEMENT_CHARACTER }
 }
 
 #[cfg(test)]
@@ -60,6 +54,10 @@ mod tests {
         let value = "\u{1b}[2J\u{202e}\u{200b}0123456789abcdef\r\n\u{85}";
         assert_eq!(masked(value), "\u{fffd}[2J\u{fffd}\u{fffd}••••\u{fffd}\u{fffd}\u{fffd}");
         assert_eq!(masked("'\"\\ 0123456789\u{2028}\u{301}"), "'\"••••\u{fffd}\u{fffd}");
+        assert_eq!(
+            masked("\u{3164}\u{e0041}0123456789\u{ad}\u{115f}"),
+            "\u{fffd}\u{fffd}••••\u{fffd}\u{fffd}"
+        );
     }
 
     const REPLACEMENT: char = '\u{fffd}';

@@ -10,6 +10,7 @@ use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
 use crate::store::{HeaderRow, SlotRow};
 
 use super::Error;
+use super::derivation::Wanted;
 
 /// A slot whose key was derived, ready to wrap a data key.
 pub(super) struct NewSlot {
@@ -66,14 +67,17 @@ pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
     Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at })
 }
 
-/// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried.
+/// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried, which
+/// nothing can end, and none after the first that is no longer wanted.
 pub(super) fn open_one(
     slots: &[SlotRow],
     identity: Identity,
     kind: SlotKind,
     secret: &[u8],
+    wanted: &Wanted,
 ) -> Result<DataKey, Error> {
     for slot in slots.iter().filter(|slot| slot.kind == kind.number()) {
+        wanted.check()?;
         let params = SlotParams {
             id: slot.id,
             kind,
@@ -140,7 +144,7 @@ mod tests {
                 (slot.id, "2026-04-15T12:00:00Z")
             );
             let kind = SlotKind::from_number(slot.kind).unwrap();
-            open_one(&slots, identity(), kind, &bytes(&known["secret"])).unwrap();
+            open_one(&slots, identity(), kind, &bytes(&known["secret"]), &Wanted::default()).unwrap();
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Where keys come from: what a caller sends or names, as the bytes that a slot's key is derived from.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use secrets_proto::{FieldErrorType, Invalid, SensitiveString};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -119,9 +121,13 @@ async fn provided(command: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|_| failed("it cannot be started"))?;
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        .map_err(|error| match files::lacks_descriptors(&error) {
+            true => Error::NoDescriptors,
+            false => failed("it cannot be started"),
+        })?;
+    let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let stdout = child.stdout.take().ok_or(Error::Internal("a child has no stdout"))?;
+    let mut family = Family { leader, pipe: stdout.as_fd().try_clone_to_owned().ok() };
     let outcome = tokio::time::timeout(PROVIDER_DEADLINE, async {
         // Room for all that may come, so that no copy is left behind by growing.
         let mut key = Zeroizing::new(Vec::with_capacity(MATERIAL_MAX + 1));
@@ -133,6 +139,8 @@ async fn provided(command: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
         if key.len() > MATERIAL_MAX {
             return Err(failed("it printed more than 4096 bytes"));
         }
+        // All have closed it.
+        family.pipe = None;
         let status = child.wait().await.map_err(|_| failed("it cannot be waited for"))?;
         match key.len() {
             _ if !status.success() => Err(failed("it ended with another status than 0")),
@@ -159,20 +167,75 @@ const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_FDNAMES",
 ];
 
-/// A command's process group, ended when dropped: also what the command itself has started.
-struct Group(Option<Pid>);
+/// A command with what it has started, ended when dropped: its process group, and whoever else still holds its output,
+/// which may have a session of its own. What has let go of the output goes on, like an agent that stays.
+struct Family {
+    leader: Option<Pid>,
+    /// Our end of its output, unless that has ended.
+    pipe: Option<OwnedFd>,
+}
 
-impl Drop for Group {
+impl Drop for Family {
     fn drop(&mut self) {
-        if let Some(leader) = self.0 {
+        if let Some(leader) = self.leader {
             // None of it may be left, which is what is wanted.
             let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
+        if let Some(pipe) = self.pipe.take() {
+            // To look at every process takes some milliseconds, which nobody else should wait for.
+            let _ = thread::Builder::new().spawn(move || end_holders(&pipe));
         }
     }
 }
 
+/// Ends the processes that have this pipe open, as far as the system shows their descriptors: not those of another user,
+/// and none that hides itself.
+fn end_holders(pipe: &OwnedFd) {
+    let Ok(status) = rustix::fs::fstat(pipe) else { return };
+    let link = PathBuf::from(format!("pipe:[{}]", status.st_ino));
+    // One that is being ended still shows, and may have started another.
+    for _ in 0..ROUNDS {
+        let holders = holders_of(&link);
+        if holders.is_empty() {
+            return;
+        }
+        for holder in holders {
+            let _ = rustix::process::pidfd_send_signal(holder, Signal::KILL);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    tracing::warn!("something that a key provider command has started cannot be ended");
+}
+
+/// How often it is looked for those who still hold a command's output.
+const ROUNDS: usize = 100;
+
+/// The other processes that have a descriptor with this link.
+fn holders_of(link: &Path) -> Vec<OwnedFd> {
+    let own = Pid::from_raw(std::process::id().cast_signed());
+    let holds = |pid: Pid| {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
+        let mut descriptors = descriptors.into_iter().flatten().flatten();
+        descriptors.any(|entry| std::fs::read_link(entry.path()).is_ok_and(|found| found == link))
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| Some(*pid) != own && holds(*pid))
+        .filter_map(|pid| {
+            let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+            // Once more: the id may have become another's before it was held.
+            holds(pid).then_some(process)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
 
     async fn shell(script: &str) -> Result<usize, Error> {
@@ -195,5 +258,37 @@ mod tests {
     async fn a_provider_that_hangs_is_given_up() {
         // Time stands still while the child runs, and jumps to the deadline once nothing else is to be done.
         assert!(matches!(shell("exec tail -f /dev/null").await, Err(Error::ProviderTimeout)));
+    }
+
+    #[test]
+    fn what_holds_the_output_is_ended_in_whatever_session_it_is() {
+        // The first has let go of the output and goes on; the second has not, and has a session of its own.
+        let script = "sleep 600 >/dev/null & echo $!; exec setsid --fork sh -c 'echo $$; exec sleep 600'";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let pipe = stdout.as_fd().try_clone_to_owned().unwrap();
+        let lines = BufReader::new(stdout).lines().take(2);
+        let [agent, holder] = lines.map(|line| line.unwrap().parse().unwrap()).collect::<Vec<i32>>()[..]
+        else {
+            panic!("two are started");
+        };
+        child.wait().unwrap();
+        let handle = |pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+        let (agent, holder) = (handle(agent), handle(holder));
+        let ends_within = |process: &OwnedFd, tv_sec| {
+            poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&Timespec { tv_sec, tv_nsec: 0 })).unwrap()
+                > 0
+        };
+        drop(Family { leader: None, pipe: Some(pipe) });
+        let ended = (ends_within(&holder, 30), ends_within(&agent, 0));
+        for process in [agent, holder] {
+            let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+        }
+        assert_eq!(ended, (true, false));
     }
 }

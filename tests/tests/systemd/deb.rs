@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use secretsd_tests::harness::skip;
-use secretsd_tests::lab::Lab;
+use secretsd_tests::lab::{Lab, User};
+use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{process, programs};
 
 use crate::support::{init, main_pid, repository, settings, state};
@@ -61,7 +62,7 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
     let second = package(&newer, dir.path(), "9.9.9-1");
     lab.copy(&first, "/root/first.deb", 0o644);
     lab.copy(&second, "/root/second.deb", 0o644);
-    let version = |user: &secretsd_tests::lab::User<'_>| {
+    let version = |user: &User<'_>| {
         let status: serde_json::Value =
             serde_json::from_str(&user.run("secretctl", &["status", "--json"])).unwrap();
         status["version"].as_str().unwrap().to_owned()
@@ -108,4 +109,66 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
     for gone in ["/usr/bin/secretsd", "/usr/lib/systemd/user/secretsd.socket", "/usr/share/doc/secretsd"] {
         assert!(!lab.path(gone).exists(), "{gone}");
     }
+}
+
+/// A manager's user decides how long it takes, and a machine's upgrades must not wait for that.
+#[test]
+fn no_users_manager_holds_up_the_package() {
+    const TEST: &str = "no_users_manager_holds_up_the_package";
+    if let Some(reason) = no_package() {
+        return skip(TEST, &reason);
+    }
+    let lab = match Lab::boot() {
+        Ok(lab) => lab,
+        Err(reason) => return skip(TEST, &reason),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let built = package(Path::new(programs!().daemon).parent().unwrap(), dir.path(), "0.1.0-1");
+    lab.copy(&built, "/root/secretsd.deb", 0o644);
+    let dpkg = |argument: &str, operand: &str| {
+        let mut dpkg = lab.command("dpkg").args([argument, operand]).spawn().unwrap();
+        assert!(process::wait(&mut dpkg, 2 * DEADLINE).success(), "dpkg {argument}");
+        lab.run("dpkg-query", &["--show", "--showformat=${db:Status-Status}", "secretsd"])
+    };
+    let hang = |user: &User<'_>, unit: &str, text: &str| {
+        user.write(&format!(".config/systemd/user/{unit}.d/hang.conf"), 0o644, text);
+    };
+    let signal = |user: &User<'_>, signal: &str| {
+        let unit = format!("user@{}.service", user.uid());
+        let pid = lab.run("systemctl", &["show", "--value", "--property=MainPID", &unit]);
+        lab.run("kill", &[signal, pid.trim()]);
+    };
+
+    // The well-behaved ones are the first and the last that are asked.
+    let (first, starts, stops, stopped) =
+        (lab.user("first"), lab.user("starts"), lab.user("stops"), lab.user("stopped"));
+    let last = lab.user("last");
+    hang(&starts, "secretsd.socket", "[Socket]\nExecStartPre=/bin/sleep infinity\nTimeoutSec=infinity\n");
+    hang(&stops, "secretsd.socket", "[Socket]\nExecStopPre=/bin/sleep infinity\nTimeoutSec=infinity\n");
+    hang(
+        &stops,
+        "secretsd.service",
+        "[Service]\nExecStopPost=/bin/sleep infinity\nTimeoutStopSec=infinity\n",
+    );
+    signal(&stopped, "-STOP");
+
+    assert_eq!(dpkg("--install", "/root/secretsd.deb"), "installed");
+    for user in [&first, &stops, &last] {
+        lab.until("the socket is active", || user.property("secretsd.socket", "ActiveState") == "active");
+        settings(user, "");
+        init(user);
+    }
+    let daemons = [main_pid(&first), main_pid(&last)];
+
+    assert_eq!(dpkg("--install", "/root/secretsd.deb"), "installed");
+    assert_eq!(dpkg("--remove", "secretsd"), "config-files");
+    for pid in daemons {
+        assert!(!lab.path(format!("/proc/{pid}")).exists(), "a daemon without a program still runs");
+    }
+    assert!(!lab.path("/usr/bin/secretsd").exists());
+    signal(&stopped, "-CONT");
+    lab.until("the manager goes on", || {
+        stopped.command("systemctl").args(["--user", "is-system-running"]).output().unwrap().stdout
+            == b"running\n"
+    });
 }

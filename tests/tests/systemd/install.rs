@@ -173,3 +173,21 @@ fn a_user_installs_uses_upgrades_and_uninstalls() {
     assert!(fs::symlink_metadata(wants).is_err(), "it is still enabled");
     assert!(lab.path(user.home()).join(".local/share/secretsd/vault.db").exists(), "the vault is gone");
 }
+
+#[test]
+fn a_manager_that_hangs_does_not_hold_up_the_files() {
+    let Some(lab) = installed("a_manager_that_hangs_does_not_hold_up_the_files") else { return };
+    let user = lab.user("hanging");
+    let hang = "[Socket]\nExecStartPre=/bin/sleep infinity\nTimeoutSec=infinity\n";
+    user.write(".config/systemd/user/secretsd.socket.d/hang.conf", 0o644, hang);
+    let run = |arguments: &[&str]| user.run(&format!("{SOURCE}/install.sh"), arguments);
+    let said = run(&["install", &format!("{SOURCE}/programs")]);
+    assert!(said.contains("the socket is not started yet"), "{said}");
+
+    let hang = "[Socket]\nExecStopPost=/bin/sleep infinity\nTimeoutSec=infinity\n";
+    user.write(".config/systemd/user/secretsd.socket.d/hang.conf", 0o644, hang);
+    user.systemctl(&["daemon-reload"]);
+    let said = run(&["uninstall"]);
+    assert!(said.contains("has not stopped everything"), "{said}");
+    assert!(!lab.path(user.home()).join(".local/bin/secretsd").exists());
+}

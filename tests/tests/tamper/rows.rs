@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::http::raw;
 use serde_json::json;
 
 use crate::bench::{Bench, Verdict};
@@ -242,6 +244,52 @@ fn a_forged_cost_is_refused_before_it_is_paid() {
         answer.expect_error(500, "vault_corrupt_error");
         bench.lock();
     }
+}
+
+/// Makes copies of the passphrase's slot that open with nothing, each as expensive as this says.
+fn with_slots(bench: &Bench, other: &Bench, count: usize, cost: &str) -> Vec<u8> {
+    let sql = format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
+         INSERT INTO slot SELECT randomblob(16), kind, memory_kib, passes, lanes, salt, wrapped, sealed
+             FROM slot, n WHERE {PASSPHRASE_SLOT};
+         UPDATE slot SET {cost} WHERE {PASSPHRASE_SLOT}"
+    );
+    edited(bench, other, &sql)
+}
+
+/// Nobody waits for keys to be tried one after the other that a stranger has put there.
+#[test]
+fn more_slots_than_a_vault_can_have_are_refused_before_they_are_tried() {
+    let (mut bench, other) = (Bench::new(), Bench::new());
+    // With the three that are there already.
+    let vault = with_slots(&bench, &other, 62, "memory_kib = 262144, passes = 16");
+    bench.place(&vault, &bench.specimen.anchor);
+    let began = Instant::now();
+    let answer = bench.env.post("/vault/unlock", &json!({ "passphrase": "wrong" }));
+    answer.expect_error(500, "vault_corrupt_error");
+    bench.unlock().expect_error(500, "vault_corrupt_error");
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+}
+
+#[test]
+fn an_unlock_does_not_wait_for_one_whose_caller_has_gone() {
+    let (mut bench, other) = (Bench::new(), Bench::new());
+    let vault = with_slots(&bench, &other, 61, "memory_kib = 262144, passes = 16");
+    bench.place(&vault, &bench.specimen.anchor);
+    let body = json!({ "passphrase": "wrong" }).to_string();
+    let request = format!(
+        "POST /api/v1/vault/unlock HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        bench.env.token(),
+        body.len()
+    );
+    // Long enough to be at the first slots, and no longer there for an answer.
+    assert!(raw(&bench.env.socket(), request.as_bytes(), Duration::from_millis(500)).is_empty());
+    // A key of another kind, for which only its turn is waited.
+    bench.unlock().expect_error(500, "vault_corrupt_error");
+    bench.lock();
+    bench.place(&bench.specimen.vault, &bench.specimen.anchor);
+    bench.unlock().expect(200);
 }
 
 /// Part of an audit log is as good as all of it only if what is missing shows.

@@ -55,7 +55,7 @@ impl Running {
         };
         let vault = Vault::start(settings, None).unwrap();
         let auth = Auth::new(OwnerToken::fixed(TOKEN), vault.clone(), limits.wrong_tokens);
-        let server = Server::new(auth, vault, limits, uid).unwrap();
+        let server = Server::new(auth, vault, limits, uid);
         let (door, listener) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.run(Door(Mutex::new(listener)), async {

@@ -7,7 +7,7 @@ use secrets_proto::vault::KeyInfo;
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::store::HeaderRow;
+use crate::store::{HeaderRow, MOST_SLOTS};
 use crate::vault::Error;
 use crate::vault::slots::{self, NewSlot};
 
@@ -24,6 +24,8 @@ impl Batch<'_> {
         if let Some(id) = replaced {
             self.find_slot(id)?;
             self.writing.delete_slot(id.as_bytes())?;
+        } else if self.writing.slots()?.len() >= MOST_SLOTS {
+            return Err(Error::TooManyKeys);
         }
         let row = new.to_row(self.keys)?;
         self.writing.insert_slot(&row)?;

@@ -1,0 +1,98 @@
+//! Text from others among our own: it stays on its line and in its column, so that none of it can pass for more than it
+//! is.
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::printable;
+
+/// Printable text whose blanks are single ones: with many of them it could reach another column or line.
+pub(crate) fn in_one_line(text: &str) -> Cow<'_, str> {
+    let text = printable(text);
+    if !text.contains("  ") {
+        return text;
+    }
+    let mut single = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != ' ' || !single.ends_with(' ') {
+            single.push(character);
+        }
+    }
+    Cow::Owned(single)
+}
+
+/// How many cells printable text takes on a terminal.
+pub(crate) fn width_of(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
+}
+
+/// As much of printable text as goes into so many cells, with a mark if that is not all.
+pub(crate) fn cut(text: &str, room: usize) -> Cow<'_, str> {
+    if width_of(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let (start, _) = split(text, room.saturating_sub(1));
+    Cow::Owned(format!("{start}…"))
+}
+
+/// Printable text on as many lines of this width as it takes, those after the first indented. Without a width it is one
+/// line.
+pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(room) = width.and_then(|width| width.checked_sub(indent)).filter(|room| *room > 1) else {
+        return text.to_owned();
+    };
+    let (mut lines, mut rest) = (String::with_capacity(text.len()), text);
+    loop {
+        let (line, more) = split(rest, room);
+        lines.push_str(line);
+        // A character that is wider than the line.
+        if more.is_empty() || line.is_empty() {
+            return lines;
+        }
+        lines.push_str(&format!("\n{:indent$}", ""));
+        rest = more;
+    }
+}
+
+/// The text up to so many cells, and the rest.
+fn split(text: &str, room: usize) -> (&str, &str) {
+    let mut width = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        width += character.width().unwrap_or(0);
+        width > room
+    });
+    text.split_at(end.map_or(text.len(), |(at, _)| at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_are_single_whatever_they_are() {
+        assert_eq!(in_one_line("a   b\u{a0}\u{3000} c "), "a b c ");
+        assert_eq!(in_one_line("a\u{200b} \u{200b} b\nc"), "a\u{fffd} \u{fffd} b\u{fffd}c");
+    }
+
+    #[test]
+    fn text_is_cut_by_its_cells() {
+        assert_eq!(cut("abcd", 4), "abcd");
+        assert_eq!(cut("abcde", 4), "abc…");
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
+        assert_eq!((cut("ab", 1), cut("", 0)), ("…".into(), "".into()));
+    }
+
+    #[test]
+    fn lines_after_the_first_are_indented() {
+        assert_eq!(folded("abcdefgh", Some(6), 2), "abcd\n  efgh");
+        assert_eq!(folded("日本語x", Some(6), 2), "日本\n  語x");
+        assert_eq!(folded("abcdefgh", None, 2), "abcdefgh");
+        for width in 0..4 {
+            folded("日本語x", Some(width), 2);
+        }
+    }
+}
