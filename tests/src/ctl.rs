@@ -16,14 +16,17 @@ pub struct Ctl {
     input: Vec<u8>,
 }
 
-impl Ctl {
-    pub(crate) fn new<S: AsRef<OsStr>>(env: &Env, arguments: impl IntoIterator<Item = S>) -> Self {
+impl Env {
+    /// `secretctl` with these arguments, without a terminal.
+    pub fn ctl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ctl {
         // setsid takes the terminal away, and it execs, so that the process id is secretctl's.
-        let mut command = env.command("setsid");
-        command.arg(env.programs().client).args(arguments);
-        Self { command, input: Vec::new() }
+        let mut command = self.command("setsid");
+        command.arg(self.programs().client).args(arguments);
+        Ctl { command, input: Vec::new() }
     }
+}
 
+impl Ctl {
     /// What comes on its standard input.
     pub fn stdin(mut self, input: impl AsRef<[u8]>) -> Self {
         self.input = input.as_ref().to_vec();

@@ -13,7 +13,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::ctl::Ctl;
 use crate::http::{Answer, Request, raw};
 use crate::process::{self, DEADLINE};
 
@@ -255,11 +254,6 @@ impl Env {
         command.args(["--silent", "--show-error", "--max-time", "20", "--unix-socket"]);
         command.arg(self.socket()).args(arguments);
         process::run(&mut command, b"").1
-    }
-
-    /// `secretctl` with these arguments, without a terminal.
-    pub fn ctl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ctl {
-        Ctl::new(self, arguments)
     }
 
     /// Makes the vault with [`PASSPHRASE`] and gives the recovery key.

@@ -16,6 +16,7 @@
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
 //! - [`source`]: reading the project's sources, for the tests that check its structure
+//! - [`imports`]: which files name which, and their circles
 
 pub mod canary;
 pub mod connection;
@@ -24,6 +25,7 @@ pub mod env;
 pub mod harness;
 pub mod hostile;
 pub mod http;
+pub mod imports;
 pub mod lab;
 pub mod ledger;
 pub mod process;
