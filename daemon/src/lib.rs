@@ -20,7 +20,7 @@
 //! logind → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
+//! `daemon` puts the stages together; `process`, `relaunch`, `inherited`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
 //! `caller` are leaves.
 
 mod audit;
@@ -35,6 +35,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
+mod inherited;
 mod listener;
 mod logind;
 mod memory;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-use crate::relaunch;
+use crate::inherited;
 
 /// Why the process could not be made safe; the daemon must not go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub(crate) fn harden() -> Result<(), Error> {
         std::env::var("LISTEN_FDS").ok().as_deref(),
         own,
     );
-    let kept = relaunch::kept(std::env::var(relaunch::VARIABLE).ok().as_deref(), own);
+    let kept = inherited::kept(std::env::var(inherited::VARIABLE).ok().as_deref(), own);
     close_all_but(FIRST_FD.saturating_add(from_systemd), &kept).map_err(Error::Descriptors)?;
     quiet_panics();
     Ok(())

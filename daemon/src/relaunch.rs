@@ -5,10 +5,9 @@
 //! that the audit log does not have yet, the connections whose answer is to be sent by the new image, each with a pipe
 //! that holds the answer's bytes, and those of units that were not refused to the end.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -18,11 +17,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::inherited::{VARIABLE, named};
 use crate::process;
-
-/// Tells the new image what it was handed: its process id, and descriptors with what they are, as `name=number`, all
-/// apart by spaces. After each `pipe` comes its `stream`.
-pub(crate) const VARIABLE: &str = "SECRETSD_RELAUNCH";
 
 /// What passes from one image to the next.
 #[derive(Debug)]
@@ -194,55 +190,9 @@ impl Handover {
     }
 }
 
-/// The descriptors that `VARIABLE`'s text names for the process `own`, in ascending order: those that must stay open.
-pub(crate) fn kept(text: Option<&str>, own: u32) -> Vec<RawFd> {
-    let Some(named) = text.and_then(|text| named(text, own)) else { return Vec::new() };
-    let mut kept: Vec<RawFd> = named.into_iter().map(|(_, number)| number).collect();
-    kept.sort_unstable();
-    kept
-}
-
-/// The descriptors after the process id, if it is this process that is meant.
-fn named(text: &str, own: u32) -> Option<Vec<(String, RawFd)>> {
-    let (pid, rest) = text.split_once(' ')?;
-    if pid.parse::<u32>().ok()? != own {
-        return None;
-    }
-    let named: Vec<(String, RawFd)> = rest
-        .split(' ')
-        .map(|item| {
-            let (name, number) = item.split_once('=')?;
-            Some((name.to_owned(), number.parse().ok()?))
-        })
-        .collect::<Option<_>>()?;
-    let descriptors: HashSet<RawFd> = named.iter().map(|(_, number)| *number).collect();
-    // Each at most once, and none of the three that every process has: two owners of one would close it twice.
-    let sound = descriptors.len() == named.len() && descriptors.iter().all(|number| *number > 2);
-    sound.then_some(named)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn descriptors_are_kept_for_the_process_that_is_meant() {
-        assert_eq!(kept(Some("7 api-made=9 lock=4 unwritten=5 pipe=12 stream=11"), 7), [4, 5, 9, 11, 12]);
-        for foreign in [
-            None,
-            Some("8 api=9 lock=4"),
-            Some("7 api=9 lock"),
-            Some("7 api=9 lock=-4"),
-            Some("7 api=x lock=4"),
-            Some("7 api=9 lock=9"),
-            Some("7 api=2 lock=4"),
-            Some("7"),
-            Some("7 "),
-            Some(""),
-        ] {
-            assert!(kept(foreign, 7).is_empty(), "{foreign:?}");
-        }
-    }
 
     #[test]
     fn an_answer_reaches_its_peer_by_way_of_a_pipe() {

@@ -26,22 +26,6 @@ const STILL_IN_A_CIRCLE: &[&str] = &[
     "ctl/src/spawn.rs",
     "ctl/src/terminal.rs",
     "ctl/src/variables.rs",
-    "daemon/src/process.rs",
-    "daemon/src/relaunch.rs",
-    "daemon/src/router/answer.rs",
-    "daemon/src/router/error.rs",
-    "daemon/src/vault/batch/mod.rs",
-    "daemon/src/vault/catalog.rs",
-    "daemon/src/vault/command.rs",
-    "daemon/src/vault/effort.rs",
-    "daemon/src/vault/index.rs",
-    "daemon/src/vault/locked.rs",
-    "daemon/src/vault/logbook.rs",
-    "daemon/src/vault/reading.rs",
-    "daemon/src/vault/rotation.rs",
-    "daemon/src/vault/unlocked.rs",
-    "daemon/src/vault/urgent.rs",
-    "daemon/src/vault/verified.rs",
 ];
 
 /// The workspace's packages, by directory.

@@ -8,7 +8,6 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::error::Failure;
 use crate::permits::Permit;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,12 +51,12 @@ impl Answer {
     }
 
     /// Metadata.
-    pub(super) fn metadata<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Failure> {
+    pub(super) fn metadata<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
         serde_json::to_vec(body).map(|body| Self::json(status, body)).map_err(unwritable)
     }
 
     /// Secrets: written into one buffer of the right size, which is wiped when it was sent.
-    pub(super) fn sensitive<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Failure> {
+    pub(super) fn sensitive<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
         let mut length = Counter(0);
         serde_json::to_writer(&mut length, body).map_err(unwritable)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
@@ -119,8 +118,12 @@ impl Answer {
     }
 }
 
-fn unwritable(_: serde_json::Error) -> Failure {
-    Failure::internal("a reply cannot be written as JSON")
+/// A reply that cannot be written as JSON.
+#[derive(Debug)]
+pub(crate) struct Unwritable;
+
+fn unwritable(_: serde_json::Error) -> Unwritable {
+    Unwritable
 }
 
 struct Counter(usize);

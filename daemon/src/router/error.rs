@@ -8,7 +8,7 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AU
 use secrets_proto::audit::Refusal;
 use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
-use super::answer::Answer;
+use super::answer::{Answer, Unwritable};
 use crate::caller::{Grant, Scope};
 use crate::vault;
 
@@ -157,6 +157,12 @@ impl Failure {
             }
         };
         if close { answer.with(CONNECTION, HeaderValue::from_static("close")) } else { answer }
+    }
+}
+
+impl From<Unwritable> for Failure {
+    fn from(Unwritable: Unwritable) -> Self {
+        Self::internal("a reply cannot be written as JSON")
     }
 }
 

@@ -86,11 +86,11 @@ impl IntoAnswer for Found {
 }
 
 fn described(status: StatusCode, detail: SecretDetail, view: View) -> Result<Answer, Failure> {
-    match view {
-        View::Basic => Answer::metadata(status, &detail.secret),
-        View::Full => Answer::metadata(status, &detail),
-        View::Warned => Answer::metadata(status, &WrittenSecret::from(detail)),
-    }
+    Ok(match view {
+        View::Basic => Answer::metadata(status, &detail.secret)?,
+        View::Full => Answer::metadata(status, &detail)?,
+        View::Warned => Answer::metadata(status, &WrittenSecret::from(detail))?,
+    })
 }
 
 impl IntoAnswer for Shown {
@@ -140,7 +140,7 @@ macro_rules! json {
     ($($reply:ty => $write:ident($status:ident)),+ $(,)?) => {$(
         impl IntoAnswer for $reply {
             fn into_answer(self, _asked: &HeaderMap) -> Result<Answer, Failure> {
-                Answer::$write(StatusCode::$status, &self)
+                Ok(Answer::$write(StatusCode::$status, &self)?)
             }
         }
     )+};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use secrets_proto::audit::AuditAction;
-use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList};
+use secrets_proto::token::{CreateToken, CreatedToken, TokenInfo, TokenList};
 use secrets_proto::{Timestamp, Uuid};
 
 use crate::caller::{Caller, Grant, Peer};
@@ -70,38 +70,5 @@ impl Vault {
     pub(crate) async fn revoke_token(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::TokenRevoke)?;
         self.write_again(caller, move |batch, caller| batch.revoke_token(caller, id)).await
-    }
-
-    /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused
-    /// is noted for the audit log.
-    pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
-        let outcome = self.has(caller, scope);
-        self.note_refusal(caller, action, outcome)
-    }
-
-    /// The same for what concerns the vault as a whole: a token that is bound to names has no part in it.
-    pub(super) fn check_whole(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
-        let outcome = self
-            .has(caller, Scope::Admin)
-            .and_then(|()| if caller.sees_all() { Ok(()) } else { Err(Error::BoundToNames) });
-        self.note_refusal(caller, action, outcome)
-    }
-
-    /// The same for what takes no right: only whether the caller's token is still good.
-    pub(super) fn check_token(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
-        let outcome = self.is_good(caller);
-        self.note_refusal(caller, action, outcome)
-    }
-
-    fn is_good(&self, caller: &Caller) -> Result<(), Error> {
-        match caller.grant() {
-            Some(grant) => self.shared.read().view()?.catalog.tokens.check(grant),
-            None => Ok(()),
-        }
-    }
-
-    fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
-        self.is_good(caller)?;
-        if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
     }
 }

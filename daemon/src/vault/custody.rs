@@ -93,7 +93,9 @@ impl Vault {
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
-            .run(move |wanted| slots::open_one(&found.slots, found.identity, kind, &secret, wanted))
+            .run(move |wanted| {
+                slots::open_one(&found.slots, found.identity, kind, &secret, || wanted.check())
+            })
             .await;
         // Before the delay, which whoever asks need not wait for.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
@@ -192,7 +194,7 @@ impl Vault {
         let derived = self
             .derivations
             .run(move |wanted| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, wanted)?;
+                slots::open_one(&found.slots, found.identity, kind, &secret, || wanted.check())?;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,

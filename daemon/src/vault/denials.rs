@@ -7,14 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::token::TokenName;
 
-use crate::audit::{Denial, Event};
-use crate::caller::Caller;
-
-use super::command::Command;
-use super::{Error, Vault};
+use crate::audit::Denial;
 
 /// How soon a denial of a new kind is written.
 const SOON: Duration = Duration::from_secs(1);
@@ -190,47 +185,13 @@ impl Denials {
     }
 }
 
-impl Vault {
-    /// Notes for the audit log that this was refused. Any scope: it is told, not asked.
-    pub(crate) fn refused(&self, caller: &Caller, action: AuditAction, refusal: Refusal) {
-        self.note(caller, Event::refused(action, refusal), refusal);
-    }
-
-    /// Notes this event, which was refused.
-    pub(super) fn note(&self, caller: &Caller, event: Event, refusal: Refusal) {
-        let action = event.action;
-        let denial = Denial::now(caller, event);
-        let (uid, pid) = (denial.caller.uid, denial.caller.pid);
-        let noted = self.shared.denials().note(denial, Instant::now());
-        if noted.is_new {
-            tracing::info!(uid, pid, action = action.as_str(), why = refusal.in_words(), "refused");
-        }
-        if noted.is_next {
-            // If the thread has ended, so has the daemon.
-            let _ = self.commands.send(Command::Wake);
-        }
-    }
-
-    /// Notes an outcome that is a refusal although the caller had the right.
-    pub(super) fn note_refusal<T>(
-        &self,
-        caller: &Caller,
-        action: AuditAction,
-        outcome: Result<T, Error>,
-    ) -> Result<T, Error> {
-        if let Err(error) = &outcome
-            && let Some(refusal) = error.refusal()
-        {
-            self.refused(caller, action, refusal);
-        }
-        outcome
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use secrets_proto::audit::{AuditAction, Refusal};
+
     use super::*;
-    use crate::caller::Peer;
+    use crate::audit::Event;
+    use crate::caller::{Caller, Peer};
 
     fn denial(pid: i32) -> Denial {
         Denial::now(

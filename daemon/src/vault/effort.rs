@@ -1,10 +1,10 @@
 //! How much one request may have the vault do: names times globs is a product of two numbers that callers choose. What it
 //! comes to is counted, and given up when it is too much, when it takes too long, and when somebody wants to lock.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Error;
-use super::urgent::Urgent;
 
 /// The most names that a request may have compared with its globs: each takes up to a tenth of a microsecond.
 const STEPS: u32 = 500_000;
@@ -15,16 +15,37 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// How many steps are taken between two looks at the clock and at who waits.
 const STRIDE: u32 = 1_024;
 
+/// How many commands wait that go before everything else: a look at it costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    /// One more.
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// One less.
+    pub(super) fn remove(&self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether there is one.
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
 /// What one request has used up of what it may.
 pub(super) struct Effort<'a> {
-    urgent: &'a Urgent,
+    urgent: &'a Waiting,
     start: Instant,
     steps: u32,
 }
 
 impl<'a> Effort<'a> {
     /// Nothing yet.
-    pub(super) fn new(urgent: &'a Urgent) -> Self {
+    pub(super) fn new(urgent: &'a Waiting) -> Self {
         Self { urgent, start: Instant::now(), steps: 0 }
     }
 
@@ -49,27 +70,26 @@ impl<'a> Effort<'a> {
 
     /// Between two parts of what takes long: gives up if somebody wants to lock the vault.
     pub(super) fn pause(&self) -> Result<(), Error> {
-        if self.urgent.is_waiting() { Err(Error::Locked) } else { Ok(()) }
+        if self.urgent.any() { Err(Error::Locked) } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::command::Command;
 
     #[test]
     fn too_many_steps_are_refused_and_a_lock_comes_first() {
-        let urgent = Urgent::default();
+        let urgent = Waiting::default();
         let mut effort = Effort::new(&urgent);
         assert!((0..STEPS).all(|_| effort.step().is_ok()));
         assert!(matches!(effort.step(), Err(Error::TooMuchWork)));
         assert!(matches!(effort.step(), Err(Error::TooMuchWork)));
         let mut effort = Effort::new(&urgent);
-        urgent.push(Command::Wake);
+        urgent.add();
         let outcome = (0..STRIDE).try_for_each(|_| effort.step());
         assert!(matches!(outcome, Err(Error::Locked)));
-        assert!(urgent.pop().is_some() && urgent.pop().is_none());
+        urgent.remove();
         assert!(effort.pause().is_ok());
     }
 }

@@ -7,9 +7,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::files;
-use crate::store::{HeaderRow, Store, journal_of, log_of};
+use crate::store::{HeaderRow, Store, log_of};
 
 use super::Error;
+use super::file;
 use super::manifest::Manifest;
 use super::slots::{self, NewSlot};
 use super::unlocked::Unlocked;
@@ -30,7 +31,7 @@ impl Locked {
     }
 
     fn opened(&mut self, path: &Path) -> Result<&Store, Error> {
-        check_files(path)?;
+        file::check(path)?;
         if self.store.is_none() {
             self.store = Some(Store::open(path)?);
         }
@@ -49,19 +50,6 @@ impl Locked {
         let store = self.store.ok_or(Error::Internal("the store is not open"))?;
         Unlocked::open(path, store, data)
     }
-}
-
-/// The vault's file must be there, and it and the log beside it private.
-pub(super) fn check_files(path: &Path) -> Result<(), Error> {
-    if !files::check_private_file(path)? {
-        return Err(Error::Corrupt("the vault's file has disappeared"));
-    }
-    files::check_private_file(&log_of(path))?;
-    // SQLite would play it into the file before anything is verified; a vault never has one.
-    if files::check_private_file(&journal_of(path))? {
-        return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
-    }
-    Ok(())
 }
 
 /// Makes the vault's file with these slots and returns its data key. It is made under another name, whole and durable,

@@ -8,6 +8,10 @@
 mod access;
 mod anchor;
 mod asking;
+mod audit_chain;
+mod audit_log;
+mod audit_walk;
+mod authorization;
 mod ballast;
 mod batch;
 mod catalog;
@@ -17,6 +21,7 @@ mod denials;
 mod derivation;
 mod effort;
 mod error;
+mod file;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod grant;
@@ -25,7 +30,6 @@ mod index;
 mod keeper;
 mod listing;
 mod locked;
-mod logbook;
 mod manifest;
 mod mask;
 mod presets;

@@ -10,8 +10,8 @@ use crate::crypto::keys::Keys;
 use crate::store::{RecordKind, Store};
 
 use super::Error;
+use super::audit_walk::{AuditLog, Forward};
 use super::catalog::Catalog;
-use super::logbook::Forward;
 use super::manifest::Manifest;
 use super::record::StoredValue;
 use super::slots;
@@ -28,6 +28,11 @@ impl Reading<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
     pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
         caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
+    }
+
+    /// Its audit log.
+    pub(super) const fn audit_log(&self) -> AuditLog<'_> {
+        AuditLog { store: self.store, keys: self.keys, manifest: self.manifest }
     }
 
     /// The kept versions of a secret's value, newest first.
@@ -65,7 +70,7 @@ impl Reading<'_> {
         counts.trashed = self.catalog.all().with_trash().filter(|record| record.is_deleted()).count() as u64;
         counts.secrets -= counts.trashed;
         let mut walk = Forward::default();
-        while self.check_audit(&mut walk)? {}
+        while walk.step(&self.audit_log())? {}
         Ok(counts)
     }
 }

@@ -6,7 +6,7 @@ use crate::crypto::seal;
 use crate::store::{AuditRow, HeaderRow, RecordRow, Store, Writing};
 
 use super::Error;
-use super::batch::{audit_mac, audit_place};
+use super::audit_chain::{audit_mac, audit_place};
 use super::manifest::Manifest;
 use super::record::record_place;
 use super::slots::{self, NewSlot};

@@ -8,9 +8,9 @@ use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
+use super::batch::Committed;
 use super::catalog::Catalog;
 use super::denials::Denials;
-use super::unlocked::Committed;
 use super::urgent::Urgent;
 use super::{Error, Rendered};
 

@@ -10,7 +10,6 @@ use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
 use crate::store::{HeaderRow, SlotRow};
 
 use super::Error;
-use super::derivation::Wanted;
 
 /// A slot whose key was derived, ready to wrap a data key.
 pub(super) struct NewSlot {
@@ -68,16 +67,16 @@ pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
 }
 
 /// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried, which
-/// nothing can end, and none after the first that is no longer wanted.
+/// nothing can end, and none once `still_wanted` refuses.
 pub(super) fn open_one(
     slots: &[SlotRow],
     identity: Identity,
     kind: SlotKind,
     secret: &[u8],
-    wanted: &Wanted,
+    still_wanted: impl Fn() -> Result<(), Error>,
 ) -> Result<DataKey, Error> {
     for slot in slots.iter().filter(|slot| slot.kind == kind.number()) {
-        wanted.check()?;
+        still_wanted()?;
         let params = SlotParams {
             id: slot.id,
             kind,
@@ -144,7 +143,7 @@ mod tests {
                 (slot.id, "2026-04-15T12:00:00Z")
             );
             let kind = SlotKind::from_number(slot.kind).unwrap();
-            open_one(&slots, identity(), kind, &bytes(&known["secret"]), &Wanted::default()).unwrap();
+            open_one(&slots, identity(), kind, &bytes(&known["secret"]), || Ok(())).unwrap();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
-use crate::audit::{Denial, Event};
+use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::files;
@@ -14,9 +14,9 @@ use crate::store::Store;
 
 use super::Error;
 use super::anchor::Progress;
-use super::batch::Batch;
-use super::catalog::{Catalog, Change};
-use super::locked;
+use super::batch::{Batch, Committed};
+use super::catalog::Catalog;
+use super::file;
 use super::manifest::Manifest;
 use super::reading::Reading;
 use super::rotation;
@@ -40,21 +40,6 @@ pub(super) struct Unlocked {
     rolled_back: bool,
     /// The file was read anew since somebody was told so.
     renewed: bool,
-}
-
-/// What a batch did, once it is durable.
-#[derive(Debug, Default)]
-pub(super) struct Committed {
-    /// The steps for every other copy of the catalog.
-    pub(super) changes: Vec<Change>,
-    /// Whether anything was written, be it an entry of the audit log alone.
-    pub(super) written: bool,
-    /// Whether it must have left the disk before the answer.
-    pub(super) purged: bool,
-    /// The number of key slots, if it may have changed.
-    pub(super) slots: Option<usize>,
-    /// What was refused, for the audit log.
-    pub(super) denials: Vec<Denial>,
 }
 
 impl Unlocked {
@@ -106,7 +91,7 @@ impl Unlocked {
     /// The file, opened and verified again if an earlier storage error made that necessary.
     pub(super) fn store(&mut self) -> Result<&Store, Error> {
         if self.store.is_none() {
-            locked::check_files(&self.path)?;
+            file::check(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
             let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;

@@ -2,40 +2,39 @@
 //! parts, and gives up.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::command::Command;
+use super::effort::Waiting;
 
 /// The queue before the queue.
 #[derive(Default)]
 pub(super) struct Urgent {
     commands: Mutex<VecDeque<Command>>,
-    /// How many there are, for a look that costs nothing.
-    waiting: AtomicUsize,
+    waiting: Waiting,
 }
 
 impl Urgent {
     /// Adds a command.
     pub(super) fn push(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
-        self.waiting.fetch_add(1, Ordering::Release);
+        self.waiting.add();
     }
 
     /// The next command. The thread wipes and closes before it asks for another.
     pub(super) fn pop(&self) -> Option<Command> {
-        if !self.is_waiting() {
+        if !self.waiting.any() {
             return None;
         }
         let command = self.commands.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         if command.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Release);
+            self.waiting.remove();
         }
         command
     }
 
-    /// Whether there is one.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) > 0
+    /// How many there are, for work that takes long.
+    pub(super) const fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 }

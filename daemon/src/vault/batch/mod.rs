@@ -14,15 +14,15 @@ use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Denial, Event};
 use crate::caller::Caller;
-use crate::crypto::keys::{Keys, Purpose};
+use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
 
 use super::Error;
+use super::audit_chain::{audit_mac, audit_place};
 use super::catalog::{Catalog, Change};
 use super::manifest::Manifest;
 use super::record::{Record, StoredValue, record_place};
-use super::unlocked::Committed;
 
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
@@ -35,6 +35,21 @@ pub(super) struct Batch<'a> {
     lineage: [u8; 16],
     manifest: Manifest,
     done: Committed,
+}
+
+/// What a batch did, once it is durable.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// The steps for every other copy of the catalog.
+    pub(super) changes: Vec<Change>,
+    /// Whether anything was written, be it an entry of the audit log alone.
+    pub(super) written: bool,
+    /// Whether it must have left the disk before the answer.
+    pub(super) purged: bool,
+    /// The number of key slots, if it may have changed.
+    pub(super) slots: Option<usize>,
+    /// What was refused, for the audit log.
+    pub(super) denials: Vec<Denial>,
 }
 
 impl<'a> Batch<'a> {
@@ -300,17 +315,6 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Where an audit entry's sealed content belongs: the sequence is its row (u64, big-endian) and its version.
-pub(super) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
-    seal::Place { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
-}
-
-/// The MAC that chains an audit entry to the one before: (MAC before, or 32 zeros; sequence u64; sealed), each with its
-/// length before it.
-pub(super) fn audit_mac(keys: &Keys, before: &[u8; 32], sequence: u64, sealed: &[u8]) -> [u8; 32] {
-    keys.mac(Purpose::Audit, &[before, &sequence.to_be_bytes(), sealed])
-}
-
 fn check_version(record: &Record, expected: Option<u64>) -> Result<(), Error> {
     match expected {
         Some(version) if version != record.version => Err(Error::Stale),
@@ -323,25 +327,4 @@ fn names_of(old: Option<&Record>, new: &Record) -> Vec<SecretName> {
     let mut names = vec![new.meta.name.clone()];
     names.extend(old.map(|old| old.meta.name.clone()).filter(|name| *name != new.meta.name));
     names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
-
-    #[test]
-    fn the_audit_chain_is_the_known_one() {
-        let keys = keys();
-        let mut before = [0; 32];
-        for known in list(&vectors()["audit"]) {
-            let (sequence, sealed) = (number(&known["sequence"]), bytes(&known["sealed"]));
-            before = audit_mac(&keys, &before, sequence, &sealed);
-            assert_eq!(before, array(&known["mac"]));
-            let row = sequence.to_be_bytes();
-            let plaintext = seal::open(&keys, audit_place(&row, sequence), &sealed).unwrap();
-            assert_eq!(*plaintext, bytes(&known["plaintext"]));
-            assert_eq!(audit::decode(sequence, &plaintext).unwrap().sequence, sequence);
-        }
-    }
 }

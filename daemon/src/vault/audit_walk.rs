@@ -1,21 +1,20 @@
-//! Reading the audit log: back from its head for those who want the newest entries, and forward from its beginning to
-//! find the first that is not as it was written. A log may be long, and the vault's thread has other work: both go in
-//! steps, between which the thread is free.
+//! Reading the audit log in steps: back from its head for those who want the newest entries, and forward from its beginning
+//! to find the first that is not as it was written.
 
 use std::time::{Duration, Instant};
 
 use secrets_proto::SecretName;
-use secrets_proto::audit::{AuditAction, AuditEntry, AuditList, AuditOutcome, AuditVerified};
+use secrets_proto::audit::{AuditEntry, AuditList, AuditOutcome};
 
 use crate::audit;
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
+use crate::crypto::keys::Keys;
 use crate::crypto::seal;
-use crate::store::AuditRow;
+use crate::store::{AuditRow, Store};
 
-use super::batch::{audit_mac, audit_place};
-use super::command::Command;
-use super::reading::Reading;
-use super::{AuditQuery, Error, Vault};
+use super::audit_chain::{audit_mac, audit_place};
+use super::manifest::Manifest;
+use super::{AuditQuery, Error};
 
 /// How long a step may take. Unit tests go by single entries, lest going on be what they never do.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
@@ -23,49 +22,11 @@ const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_mi
 /// An answer ends with the entry that makes the sealed content it took longer than this.
 const ANSWER: usize = 8 << 20;
 
-impl Vault {
-    /// The newest entries that match, and those only that nobody has waited for yet are written first. Scope `admin`.
-    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Audit)?;
-        self.write_denials();
-        let mut walk = Back::default();
-        loop {
-            let (asker, query) = (caller.clone(), query.clone());
-            let step = move |reading: &Reading<'_>| {
-                let goes_on = reading.audit_entries(&asker, &mut walk, &query)?;
-                Ok((walk, goes_on))
-            };
-            let goes_on;
-            (walk, goes_on) = self.read(caller, step).await?;
-            if !goes_on {
-                walk.entries.reverse();
-                return Ok(AuditList { entries: walk.entries, more: walk.more });
-            }
-        }
-    }
-
-    /// Reads the whole log; the error names the first entry that is not as it was written. Scope `admin`.
-    pub(crate) async fn verify_audit(&self, caller: &Caller) -> Result<AuditVerified, Error> {
-        self.check_whole(caller, AuditAction::Audit)?;
-        self.write_denials();
-        let mut walk = Forward::default();
-        loop {
-            let step = move |reading: &Reading<'_>| {
-                let goes_on = reading.check_audit(&mut walk)?;
-                Ok((walk, goes_on))
-            };
-            let goes_on;
-            (walk, goes_on) = self.read(caller, step).await?;
-            if !goes_on {
-                return Ok(AuditVerified { entries: walk.sequence });
-            }
-        }
-    }
-
-    fn write_denials(&self) {
-        // If the thread has ended, what is asked next says so.
-        let _ = self.commands.send(Command::WriteDenials);
-    }
+/// The log of an open vault, for reading.
+pub(super) struct AuditLog<'a> {
+    pub(super) store: &'a Store,
+    pub(super) keys: &'a Keys,
+    pub(super) manifest: &'a Manifest,
 }
 
 /// How far a way back has come.
@@ -90,25 +51,30 @@ pub(super) struct Forward {
     mac: [u8; 32],
 }
 
-impl Reading<'_> {
+impl Back {
     /// Goes a step back and takes what matches, each entry once its link to the later one is checked. `false` at the
     /// end; the first entry's link to nothing is checked too. A caller that does not see all names is told of those that it
     /// sees, and nothing of what callers wrote in words of their own.
-    fn audit_entries(&self, caller: &Caller, walk: &mut Back, query: &AuditQuery) -> Result<bool, Error> {
-        let epoch = self.keys.identity().epoch;
-        if walk.epoch != epoch {
-            *walk = Back { epoch, ..Back::default() };
-            let before = query.before.filter(|before| *before <= self.manifest.audit_count);
+    pub(super) fn step(
+        &mut self,
+        log: &AuditLog<'_>,
+        caller: &Caller,
+        query: &AuditQuery,
+    ) -> Result<bool, Error> {
+        let epoch = log.keys.identity().epoch;
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
+            let before = query.before.filter(|before| *before <= log.manifest.audit_count);
             if let Some(before) = before {
-                walk.later = self.store.audit_entry(before)?;
+                self.later = log.store.audit_entry(before)?;
             }
         }
         let start = Instant::now();
         let (mut paused, mut enough) = (false, false);
-        let before = walk.later.as_ref().map(|row| row.sequence);
-        self.store.for_each_audit_entry_back(before, |row| -> Result<bool, Error> {
-            self.check_link_back(&row, walk.later.as_ref())?;
-            let mut entry = self.open_entry(&row)?;
+        let before = self.later.as_ref().map(|row| row.sequence);
+        log.store.for_each_audit_entry_back(before, |row| -> Result<bool, Error> {
+            log.check_link_back(&row, self.later.as_ref())?;
+            let mut entry = log.open_entry(&row)?;
             let sees_all = caller.sees_all();
             if !sees_all {
                 entry.names.retain(|name| caller.sees(name));
@@ -122,54 +88,67 @@ impl Reading<'_> {
             let over = is_older && entry.outcome == AuditOutcome::Ok;
             let fits = query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name));
             if !is_older && concerns && fits {
-                walk.size += row.sealed.len();
-                walk.entries.push(entry);
+                self.size += row.sealed.len();
+                self.entries.push(entry);
             }
-            let full = walk.size > ANSWER || query.limit.is_some_and(|limit| walk.entries.len() >= limit);
-            walk.more = full && row.sequence > 1;
+            let full = self.size > ANSWER || query.limit.is_some_and(|limit| self.entries.len() >= limit);
+            self.more = full && row.sequence > 1;
             enough = over || full;
-            walk.later = Some(row);
+            self.later = Some(row);
             paused = !enough && start.elapsed() >= STEP;
             Ok(!enough && !paused)
         })?;
         if enough || paused {
             return Ok(paused);
         }
-        match &walk.later {
-            Some(first) => self.check_link(&[0; 32], 0, first)?,
-            None if self.manifest.audit_count == 0 => {}
+        match &self.later {
+            Some(first) => log.check_link(&[0; 32], 0, first)?,
+            None if log.manifest.audit_count == 0 => {}
             None => return Err(broken(1, "it is gone")),
         }
         Ok(false)
     }
 
+    /// What was found, the oldest first.
+    pub(super) fn into_list(mut self) -> AuditList {
+        self.entries.reverse();
+        AuditList { entries: self.entries, more: self.more }
+    }
+}
+
+impl Forward {
     /// Goes a step forward and checks every entry: number, link, content. `false` at the end, which must be the head.
-    pub(super) fn check_audit(&self, walk: &mut Forward) -> Result<bool, Error> {
-        let epoch = self.keys.identity().epoch;
-        if walk.epoch != epoch {
-            *walk = Forward { epoch, ..Forward::default() };
+    pub(super) fn step(&mut self, log: &AuditLog<'_>) -> Result<bool, Error> {
+        let epoch = log.keys.identity().epoch;
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
         }
         let (start, mut paused) = (Instant::now(), false);
-        let after = (walk.sequence > 0).then_some(walk.sequence);
-        self.store.for_each_audit_entry_after(after, |row| -> Result<bool, Error> {
-            self.check_link(&walk.mac, walk.sequence, &row)?;
-            self.open_entry(&row)?;
-            (walk.sequence, walk.mac) = (row.sequence, row.mac);
+        let after = (self.sequence > 0).then_some(self.sequence);
+        log.store.for_each_audit_entry_after(after, |row| -> Result<bool, Error> {
+            log.check_link(&self.mac, self.sequence, &row)?;
+            log.open_entry(&row)?;
+            (self.sequence, self.mac) = (row.sequence, row.mac);
             paused = start.elapsed() >= STEP;
             Ok(!paused)
         })?;
         if paused {
             return Ok(true);
         }
-        match (walk.sequence, walk.mac) == (self.manifest.audit_count, self.manifest.audit_head) {
+        match (self.sequence, self.mac) == (log.manifest.audit_count, log.manifest.audit_head) {
             true => Ok(false),
-            false if walk.sequence < self.manifest.audit_count => {
-                Err(broken(walk.sequence + 1, "it is gone"))
-            }
-            false => Err(broken(walk.sequence, "it was added or put back")),
+            false if self.sequence < log.manifest.audit_count => Err(broken(self.sequence + 1, "it is gone")),
+            false => Err(broken(self.sequence, "it was added or put back")),
         }
     }
 
+    /// How many entries were checked.
+    pub(super) const fn checked(&self) -> u64 {
+        self.sequence
+    }
+}
+
+impl AuditLog<'_> {
     fn check_link_back(&self, row: &AuditRow, later: Option<&AuditRow>) -> Result<(), Error> {
         match later {
             Some(later) => self.check_link(&row.mac, row.sequence, later),

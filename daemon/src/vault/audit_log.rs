@@ -1,0 +1,55 @@
+//! The facade's operations on the audit log. A log may be long, and the vault's thread has other work: both read it in
+//! steps, between which the thread is free.
+
+use secrets_proto::audit::{AuditAction, AuditList, AuditVerified};
+
+use crate::caller::{Caller, Scope};
+
+use super::audit_walk::{Back, Forward};
+use super::command::Command;
+use super::reading::Reading;
+use super::{AuditQuery, Error, Vault};
+
+impl Vault {
+    /// The newest entries that match, and those only that nobody has waited for yet are written first. Scope `admin`.
+    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+        self.check(caller, Scope::Admin, AuditAction::Audit)?;
+        self.write_denials();
+        let mut walk = Back::default();
+        loop {
+            let (asker, query) = (caller.clone(), query.clone());
+            let step = move |reading: &Reading<'_>| {
+                let goes_on = walk.step(&reading.audit_log(), &asker, &query)?;
+                Ok((walk, goes_on))
+            };
+            let goes_on;
+            (walk, goes_on) = self.read(caller, step).await?;
+            if !goes_on {
+                return Ok(walk.into_list());
+            }
+        }
+    }
+
+    /// Reads the whole log; the error names the first entry that is not as it was written. Scope `admin`.
+    pub(crate) async fn verify_audit(&self, caller: &Caller) -> Result<AuditVerified, Error> {
+        self.check_whole(caller, AuditAction::Audit)?;
+        self.write_denials();
+        let mut walk = Forward::default();
+        loop {
+            let step = move |reading: &Reading<'_>| {
+                let goes_on = walk.step(&reading.audit_log())?;
+                Ok((walk, goes_on))
+            };
+            let goes_on;
+            (walk, goes_on) = self.read(caller, step).await?;
+            if !goes_on {
+                return Ok(AuditVerified { entries: walk.checked() });
+            }
+        }
+    }
+
+    fn write_denials(&self) {
+        // If the thread has ended, what is asked next says so.
+        let _ = self.commands.send(Command::WriteDenials);
+    }
+}

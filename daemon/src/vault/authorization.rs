@@ -1,0 +1,81 @@
+//! The first step of every operation: whether its caller may. What is refused, here or later, is noted for the audit log.
+
+use std::time::Instant;
+
+use secrets_proto::audit::{AuditAction, Refusal};
+
+use crate::audit::{Denial, Event};
+use crate::caller::{Caller, Scope};
+
+use super::command::Command;
+use super::{Error, Vault};
+
+impl Vault {
+    /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused
+    /// is noted for the audit log.
+    pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
+        let outcome = self.has(caller, scope);
+        self.note_refusal(caller, action, outcome)
+    }
+
+    /// The same for what concerns the vault as a whole: a token that is bound to names has no part in it.
+    pub(super) fn check_whole(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
+        let outcome = self
+            .has(caller, Scope::Admin)
+            .and_then(|()| if caller.sees_all() { Ok(()) } else { Err(Error::BoundToNames) });
+        self.note_refusal(caller, action, outcome)
+    }
+
+    /// The same for what takes no right: only whether the caller's token is still good.
+    pub(super) fn check_token(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
+        let outcome = self.is_good(caller);
+        self.note_refusal(caller, action, outcome)
+    }
+
+    fn is_good(&self, caller: &Caller) -> Result<(), Error> {
+        match caller.grant() {
+            Some(grant) => self.shared.read().view()?.catalog.tokens.check(grant),
+            None => Ok(()),
+        }
+    }
+
+    fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
+        self.is_good(caller)?;
+        if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
+    }
+
+    /// Notes for the audit log that this was refused. Any scope: it is told, not asked.
+    pub(crate) fn refused(&self, caller: &Caller, action: AuditAction, refusal: Refusal) {
+        self.note(caller, Event::refused(action, refusal), refusal);
+    }
+
+    /// Notes this event, which was refused.
+    pub(super) fn note(&self, caller: &Caller, event: Event, refusal: Refusal) {
+        let action = event.action;
+        let denial = Denial::now(caller, event);
+        let (uid, pid) = (denial.caller.uid, denial.caller.pid);
+        let noted = self.shared.denials().note(denial, Instant::now());
+        if noted.is_new {
+            tracing::info!(uid, pid, action = action.as_str(), why = refusal.in_words(), "refused");
+        }
+        if noted.is_next {
+            // If the thread has ended, so has the daemon.
+            let _ = self.commands.send(Command::Wake);
+        }
+    }
+
+    /// Notes an outcome that is a refusal although the caller had the right.
+    pub(super) fn note_refusal<T>(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Err(error) = &outcome
+            && let Some(refusal) = error.refusal()
+        {
+            self.refused(caller, action, refusal);
+        }
+        outcome
+    }
+}

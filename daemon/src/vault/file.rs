@@ -1,0 +1,21 @@
+//! The vault's file, before it is opened.
+
+use std::path::Path;
+
+use crate::files;
+use crate::store::{journal_of, log_of};
+
+use super::Error;
+
+/// The vault's file must be there, and it and the log beside it private.
+pub(super) fn check(path: &Path) -> Result<(), Error> {
+    if !files::check_private_file(path)? {
+        return Err(Error::Corrupt("the vault's file has disappeared"));
+    }
+    files::check_private_file(&log_of(path))?;
+    // SQLite would play it into the file before anything is verified; a vault never has one.
+    if files::check_private_file(&journal_of(path))? {
+        return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
+    }
+    Ok(())
+}
