@@ -19,8 +19,18 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 10] =
-    ["caller", "config", "files", "inherited", "memory", "peer", "permits", "process", "relaunch", "triggers"];
+const LEAVES: [&str; 10] = [
+    "caller",
+    "config",
+    "files",
+    "inherited",
+    "memory",
+    "peer",
+    "permits",
+    "process",
+    "relaunch",
+    "triggers",
+];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
 const LIFE_CYCLE: [&str; 8] =

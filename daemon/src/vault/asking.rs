@@ -180,7 +180,7 @@ impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<
     }
 
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
-        let result = if self.shared.urgent.waiting().any() {
+        let result = if self.shared.urgent.interrupts().any() {
             // The vault will be locked before the batch's end could be told from its beginning.
             Err(Error::Locked)
         } else if self.kind == Kind::ForAnswer && self.reply.is_closed() {

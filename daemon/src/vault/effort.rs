@@ -1,10 +1,10 @@
 //! How much one request may have the vault do: names times globs is a product of two numbers that callers choose. What it
 //! comes to is counted, and given up when it is too much, when it takes too long, and when somebody wants to lock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Error;
+use super::interrupts::Interrupts;
 
 /// The most names that a request may have compared with its globs: each takes up to a tenth of a microsecond.
 const STEPS: u32 = 500_000;
@@ -15,38 +15,17 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// How many steps are taken between two looks at the clock and at who waits.
 const STRIDE: u32 = 1_024;
 
-/// How many commands wait that go before everything else: a look at it costs nothing.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(AtomicUsize);
-
-impl Waiting {
-    /// One more.
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Release);
-    }
-
-    /// One less.
-    pub(super) fn remove(&self) {
-        self.0.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Whether there is one.
-    pub(super) fn any(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
-    }
-}
-
 /// What one request has used up of what it may.
 pub(super) struct Effort<'a> {
-    urgent: &'a Waiting,
+    interrupts: &'a Interrupts,
     start: Instant,
     steps: u32,
 }
 
 impl<'a> Effort<'a> {
     /// Nothing yet.
-    pub(super) fn new(urgent: &'a Waiting) -> Self {
-        Self { urgent, start: Instant::now(), steps: 0 }
+    pub(super) fn new(interrupts: &'a Interrupts) -> Self {
+        Self { interrupts, start: Instant::now(), steps: 0 }
     }
 
     /// Counts a step.
@@ -65,12 +44,12 @@ impl<'a> Effort<'a> {
         if self.start.elapsed() > DEADLINE {
             return Err(Error::TooMuchWork);
         }
-        self.pause()
+        self.give_way()
     }
 
-    /// Between two parts of what takes long: gives up if somebody wants to lock the vault.
-    pub(super) fn pause(&self) -> Result<(), Error> {
-        if self.urgent.any() { Err(Error::Locked) } else { Ok(()) }
+    /// Between two parts of what takes long: [`Error::Locked`] if somebody wants to lock the vault.
+    pub(super) fn give_way(&self) -> Result<(), Error> {
+        self.interrupts.give_way()
     }
 }
 
@@ -80,16 +59,16 @@ mod tests {
 
     #[test]
     fn too_many_steps_are_refused_and_a_lock_comes_first() {
-        let urgent = Waiting::default();
-        let mut effort = Effort::new(&urgent);
+        let interrupts = Interrupts::default();
+        let mut effort = Effort::new(&interrupts);
         assert!((0..STEPS).all(|_| effort.step().is_ok()));
         assert!(matches!(effort.step(), Err(Error::TooMuchWork)));
         assert!(matches!(effort.step(), Err(Error::TooMuchWork)));
-        let mut effort = Effort::new(&urgent);
-        urgent.add();
+        let mut effort = Effort::new(&interrupts);
+        interrupts.add();
         let outcome = (0..STRIDE).try_for_each(|_| effort.step());
         assert!(matches!(outcome, Err(Error::Locked)));
-        urgent.remove();
-        assert!(effort.pause().is_ok());
+        interrupts.remove();
+        assert!(effort.give_way().is_ok());
     }
 }

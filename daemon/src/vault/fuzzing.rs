@@ -7,6 +7,7 @@ use crate::crypto::slot::SlotKind;
 use crate::store::{SlotRow, Store};
 
 use super::Error;
+use super::interrupts::Interrupts;
 use super::record::StoredValue;
 use super::slots;
 use super::unlocked::Unlocked;
@@ -23,7 +24,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let identity = Identity { vault: header.vault, epoch: header.epoch };
     let data = slots::open_one(&store.slots()?, identity, SlotKind::KeyFile, key, || Ok(()))?;
     let mut vault = Unlocked::open(path.to_owned(), store, data)?;
-    vault.verify()?;
+    vault.verify(&Interrupts::default())?;
     let reading = vault.reading()?;
     reading.key_slots()?;
     let mut secrets = Vec::new();

@@ -27,6 +27,7 @@ pub(crate) mod fuzzing;
 mod grant;
 mod grants;
 mod index;
+mod interrupts;
 mod keeper;
 mod listing;
 mod locked;

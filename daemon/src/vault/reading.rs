@@ -12,6 +12,7 @@ use crate::store::{RecordKind, Store};
 use super::Error;
 use super::audit_walk::{AuditLog, Forward};
 use super::catalog::Catalog;
+use super::interrupts::Interrupts;
 use super::manifest::Manifest;
 use super::record::StoredValue;
 use super::slots;
@@ -52,10 +53,11 @@ impl Reading<'_> {
     }
 
     /// Opens every value and follows the audit log from its head to its first entry. What unlocking verifies (rows,
-    /// counts, metadata) is taken as verified.
-    pub(super) fn verify_contents(&self) -> Result<VerifyReply, Error> {
+    /// counts, metadata) is taken as verified. Given up for what is urgent.
+    pub(super) fn verify_contents(&self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
         let mut counts = VerifyReply { audit_entries: self.manifest.audit_count, ..VerifyReply::default() };
         self.store.for_each_record(|row| -> Result<(), Error> {
+            interrupts.give_way()?;
             match row.kind {
                 RecordKind::Secret => counts.secrets += 1,
                 RecordKind::Value => {
@@ -70,7 +72,9 @@ impl Reading<'_> {
         counts.trashed = self.catalog.all().with_trash().filter(|record| record.is_deleted()).count() as u64;
         counts.secrets -= counts.trashed;
         let mut walk = Forward::default();
-        while walk.step(&self.audit_log())? {}
+        while walk.step(&self.audit_log())? {
+            interrupts.give_way()?;
+        }
         Ok(counts)
     }
 }

@@ -155,7 +155,7 @@ impl Vault {
         self.check(caller, Scope::Reveal, AuditAction::Reveal)?;
         let shared = Arc::clone(&self.shared);
         let reveal = self.write_for_answer(caller, move |batch, caller| {
-            batch.reveal(caller, request, Effort::new(shared.urgent.waiting()))
+            batch.reveal(caller, request, Effort::new(shared.urgent.interrupts()))
         });
         Ok(Held { reply: reveal.await?, permit })
     }

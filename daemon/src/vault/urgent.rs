@@ -5,36 +5,36 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::command::Command;
-use super::effort::Waiting;
+use super::interrupts::Interrupts;
 
 /// The queue before the queue.
 #[derive(Default)]
 pub(super) struct Urgent {
     commands: Mutex<VecDeque<Command>>,
-    waiting: Waiting,
+    interrupts: Interrupts,
 }
 
 impl Urgent {
     /// Adds a command.
     pub(super) fn push(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
-        self.waiting.add();
+        self.interrupts.add();
     }
 
     /// The next command. The thread wipes and closes before it asks for another.
     pub(super) fn pop(&self) -> Option<Command> {
-        if !self.waiting.any() {
+        if !self.interrupts.any() {
             return None;
         }
         let command = self.commands.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         if command.is_some() {
-            self.waiting.remove();
+            self.interrupts.remove();
         }
         command
     }
 
     /// How many there are, for work that takes long.
-    pub(super) const fn waiting(&self) -> &Waiting {
-        &self.waiting
+    pub(super) const fn interrupts(&self) -> &Interrupts {
+        &self.interrupts
     }
 }

@@ -14,6 +14,8 @@ use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
 use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
+use super::command::FoundSlots;
+use super::interrupts::Interrupts;
 use super::slots::NewSlot;
 use super::*;
 use crate::audit::Event;
@@ -481,11 +483,34 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     let old = vault.keys(owner).await.unwrap().keys[0].id;
     vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
-    let rotated =
-        vault.whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac)).await;
+    let interrupts = Interrupts::default();
+    let rotated = vault
+        .whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac, &interrupts))
+        .await;
     assert!(matches!(rotated, Err(Error::KeysChanged)));
     vault.lock(owner).await.unwrap();
     vault.unlock(owner, passphrase("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_long_is_given_up_for_a_lock_and_leaves_the_vault_as_it_was() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    fixture.create("a", "one").await.unwrap();
+    let FoundSlots { identity, header_mac, .. } = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
+    let given_up = vault.whole(owner, move |vault, caller| {
+        let interrupts = Interrupts::default();
+        interrupts.add();
+        let rotated = vault.rotate(caller, &slots, &header_mac, &interrupts);
+        Ok([rotated, vault.verify(&interrupts).map(drop), vault.backup(caller, &interrupts).map(drop)])
+    });
+    for outcome in given_up.await.unwrap() {
+        assert!(matches!(outcome, Err(Error::Locked)), "{outcome:?}");
+    }
+    assert_eq!(vault.ask(Command::Slots).await.unwrap().identity, identity);
+    assert_eq!(fixture.reveal(&["a"]).await.unwrap(), [("A".to_owned(), "one".to_owned())]);
+    vault.verify(owner, VerifyRequest { accept_restore: false }).await.unwrap();
 }
 
 #[tokio::test]
@@ -584,7 +609,7 @@ async fn what_a_revoked_token_has_asked_is_refused_when_its_turn_comes() {
             batch.audit(caller, Event::done(AuditAction::Create, vec![]))
         })
     };
-    let whole = || vault.whole(&agent, |vault, _| vault.verify());
+    let whole = || vault.whole(&agent, |vault, _| vault.verify(&Interrupts::default()));
     write().await.unwrap();
     freeing().await.unwrap();
     whole().await.unwrap();
