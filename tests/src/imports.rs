@@ -24,7 +24,7 @@ struct File<'a> {
 
 /// The circles between these files of one crate (their paths begin with `…/src/`), each ordered by path.
 pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
-    let edges = edges(sources);
+    let edges = files_named_by(sources);
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         edges.keys().map(|from| (from.as_str(), reachable(&edges, from))).collect();
     let mut circles: Vec<Vec<String>> = Vec::new();
@@ -38,8 +38,8 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     circles
 }
 
-/// For each file the files that it names.
-fn edges(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+/// For each of these files of one crate the others that it names.
+pub fn files_named_by(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let files = sources.iter().filter_map(|source| Some((module_of(&source.path)?, read(source)))).collect();
     let all = Crate { files };
     let edges_of = |(module, file): (&Vec<String>, &File<'_>)| {

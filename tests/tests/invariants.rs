@@ -1,6 +1,7 @@
 //! The structure that ARCHITECTURE.md promises, checked in the sources. Each check is a function of sources, so that
 //! a seeded violation can show that it fails; the real sources must give no finding.
 
+use secretsd_tests::imports::files_named_by;
 use secretsd_tests::source::{Source, repository, sources};
 
 /// The pipeline, left to right; modules of one rank do not know each other.
@@ -128,6 +129,32 @@ fn imports_point_right(sources: &[Source]) -> Findings {
                     line,
                     &format!("`{own}` imports `{module}`, which is not to its right"),
                 ));
+            }
+        }
+    }
+    findings
+}
+
+/// The vault's rooms, and which of them each may name. What the facade itself passes around is in the file of the whole
+/// vault, which is no room.
+fn the_vault_has_three_rooms(sources: &[Source]) -> Findings {
+    let vault = "daemon/src/vault/";
+    let room = |path: &str| match path.strip_prefix(vault).and_then(|inside| inside.split_once('/')) {
+        Some(("format", _)) => "format",
+        Some(("writer", _)) => "writer",
+        _ if path.strip_prefix(vault) == Some("error.rs") => "errors",
+        _ => "facade",
+    };
+    let allowed = |from: &str| match from {
+        "format" => ["format", "errors", ""],
+        _ => ["format", "errors", "writer"],
+    };
+    let mut findings = Vec::new();
+    for (path, named) in files_named_by(sources) {
+        let from = room(&path);
+        for other in named.iter().filter(|other| path.starts_with(vault) && other.starts_with(vault)) {
+            if from != "facade" && !allowed(from).contains(&room(other)) {
+                findings.push(format!("{path} names {other}, which is no room after its own"));
             }
         }
     }
@@ -511,9 +538,26 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     assert_found(imports_point_right, "daemon/src/files.rs", "fn f() { crate::vault::x() }");
     assert_found(imports_point_right, "daemon/src/store.rs", "use super::vault;");
     assert_found(imports_point_right, "daemon/src/credentials/mod.rs", "use crate::server::End;");
-    assert_found(imports_point_right, "daemon/src/vault/grants.rs", "use crate::credentials::Policy;");
+    assert_found(imports_point_right, "daemon/src/vault/unit_grants.rs", "use crate::credentials::Policy;");
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
     assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
+}
+
+#[test]
+fn the_format_and_the_writer_know_nothing_to_their_left() {
+    assert_none("the vault has three rooms", &the_vault_has_three_rooms(&daemon()));
+
+    let with = |path: &str, code: &str| {
+        let mut sources = daemon();
+        let source = sources.iter_mut().find(|source| source.path == path).unwrap();
+        source.code.push_str(code);
+        the_vault_has_three_rooms(&sources)
+    };
+    let format = "daemon/src/vault/format/slots.rs";
+    assert!(!with(format, "use crate::vault::writer::command::Command;").is_empty());
+    assert!(!with(format, "fn f() { crate::vault::presets::all() }").is_empty());
+    assert!(!with("daemon/src/vault/writer/batch/keys.rs", "use crate::vault::KeySources;").is_empty());
+    assert_none("seeded good code", &with(format, "use crate::vault::Error as E;"));
 }
 
 #[test]
@@ -527,7 +571,7 @@ fn only_the_router_knows_http_and_json_bodies() {
     assert_found(check, "daemon/src/auth/mod.rs", "use http_body_util::Full;");
     assert_found(check, "daemon/src/auth.rs", "fn f(body: Incoming)");
     assert_clean(check, "daemon/src/auth.rs", "use hyper::header::HeaderMap;");
-    assert_clean(check, "daemon/src/vault/record.rs", "serde_json::to_vec(&record)");
+    assert_clean(check, "daemon/src/vault/format/record.rs", "serde_json::to_vec(&record)");
 }
 
 #[test]
@@ -550,7 +594,7 @@ fn sqlite_and_cryptography_have_one_module_each() {
 #[test]
 fn every_vault_operation_takes_a_caller() {
     assert_none("check, act and audit happen behind a Caller", &every_operation_takes_a_caller(&daemon()));
-    let operations: usize = ["daemon/src/vault/secrets.rs", "daemon/src/vault/custody.rs"]
+    let operations: usize = ["daemon/src/vault/secrets.rs", "daemon/src/vault/vault_ops.rs"]
         .iter()
         .flat_map(|path| {
             one(path)
@@ -620,7 +664,7 @@ fn rows_are_never_serialized() {
     assert_found(rows_are_not_wire_types, "daemon/src/router/reply.rs", "#[derive(Serialize)] struct Reply;");
     assert_clean(
         rows_are_not_wire_types,
-        "daemon/src/vault/record.rs",
+        "daemon/src/vault/format/record.rs",
         "#[derive(Serialize)] struct Record;",
     );
 }

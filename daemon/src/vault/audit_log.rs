@@ -5,9 +5,9 @@ use secrets_proto::audit::{AuditAction, AuditList, AuditVerified};
 
 use crate::caller::{Caller, Scope};
 
-use super::audit_walk::{Back, Forward};
-use super::command::Command;
-use super::reading::Reading;
+use super::writer::audit_walk::{Back, Forward};
+use super::writer::command::Command;
+use super::writer::reading::Reading;
 use super::{AuditQuery, Error, Vault};
 
 impl Vault {

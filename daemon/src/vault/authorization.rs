@@ -7,7 +7,7 @@ use secrets_proto::audit::{AuditAction, Refusal};
 use crate::audit::{Denial, Event};
 use crate::caller::{Caller, Scope};
 
-use super::command::Command;
+use super::writer::command::Command;
 use super::{Error, Vault};
 
 impl Vault {

@@ -7,10 +7,10 @@ use crate::crypto::slot::SlotKind;
 use crate::store::{SlotRow, Store};
 
 use super::Error;
-use super::interrupts::Interrupts;
-use super::record::StoredValue;
-use super::slots;
-use super::unlocked::Unlocked;
+use super::format::record::StoredValue;
+use super::format::slots;
+use super::writer::interrupts::Interrupts;
+use super::writer::unlocked::Unlocked;
 
 /// Opens the file at `path` with this key file's content, verifies all of it, and gives each secret (whatever is known
 /// of it, then its value, as text), or why that was refused.

@@ -10,7 +10,7 @@ use secrets_proto::secret::{SecretDetail, TrashList, TrashedSecret};
 use crate::caller::{Caller, Scope};
 use crate::permits::Permit;
 
-use super::record::Record;
+use super::format::record::Record;
 use super::{Error, Held, ListFilter, Vault};
 
 /// How many secrets are looked at without letting others go first.

@@ -6,11 +6,11 @@ use tokio::sync::oneshot;
 
 use crate::caller::Caller;
 
-use super::batch::Batch;
-use super::command::{Answer, Command, ReadTask, Reply, WholeTask, Work};
-use super::reading::Reading;
-use super::shared::Shared;
-use super::unlocked::Unlocked;
+use super::writer::batch::Batch;
+use super::writer::command::{Answer, Command, ReadTask, Reply, WholeTask, Work};
+use super::writer::reading::Reading;
+use super::writer::shared::Shared;
+use super::writer::unlocked::Unlocked;
 use super::{DEADLINE, Error, Vault};
 
 impl Vault {

@@ -1,53 +1,36 @@
-//! The vault's facade: every operation takes a [`Caller`](crate::caller::Caller), and checks, acts and audits in that
-//! order, so that no handler can forget one. It knows nothing of HTTP.
+//! The vault: check, act, audit, in that order, so that no handler can forget one. It knows nothing of HTTP.
 //!
-//! The operations are in [`secrets`], [`grants`], [`access`] and [`custody`]. Reads are served from what the vault's
-//! thread has published ([`shared`]); everything else is sent to that thread ([`keeper`]), which runs it as part of a
-//! [`batch`].
+//! # Layout
+//!
+//! Three rooms, of which each knows only those after it:
+//!
+//! - The facade, in this directory: [`Vault`], whose every operation takes a [`Caller`](crate::caller::Caller). They are
+//!   on [`secrets`], on [many of them](listing), on [what units may load](unit_grants), on [access tokens](token_ops), on
+//!   the [vault itself](vault_ops) and on its [audit log](audit_log). Each begins with [`authorization`]. Reads are served
+//!   from what the writer has published; everything else goes through its [`mailbox`]. [`start`] takes possession of a
+//!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key.
+//! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
+//! - The [`format`]: what is in the file, each kind of record in memory and sealed.
 
-mod access;
-mod anchor;
-mod asking;
-mod audit_chain;
 mod audit_log;
-mod audit_walk;
 mod authorization;
-mod ballast;
-mod batch;
-mod catalog;
-mod command;
-mod custody;
-mod denials;
 mod derivation;
-mod effort;
 mod error;
-mod file;
+mod format;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod grant;
-mod grants;
-mod index;
-mod interrupts;
-mod keeper;
 mod listing;
-mod locked;
-mod manifest;
-mod mask;
+mod mailbox;
 mod presets;
-mod reading;
-mod record;
-mod rotation;
 mod secrets;
-mod shared;
-mod slots;
 mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
-mod tokens;
-mod unlocked;
-mod urgent;
-mod verified;
+mod token_ops;
+mod unit_grants;
+mod vault_ops;
+mod writer;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -64,14 +47,14 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
-pub(crate) use access::Unidentified;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
+pub(crate) use token_ops::Unidentified;
 
-use command::Command;
 use derivation::Derivations;
-use shared::Shared;
+use writer::command::Command;
+use writer::shared::Shared;
 
 /// How long an operation may take before its caller is told that it did not answer.
 const DEADLINE: Duration = Duration::from_secs(30);

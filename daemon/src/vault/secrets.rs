@@ -13,8 +13,8 @@ use secrets_proto::{Selector, Uuid};
 
 use crate::caller::{Caller, Scope};
 
-use super::effort::Effort;
-use super::shared::Published;
+use super::writer::effort::Effort;
+use super::writer::shared::Published;
 use super::{Error, Held, Rendered, Vault, presets};
 
 /// A reveal of so many secrets by name or id is a small thing.

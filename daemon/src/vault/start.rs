@@ -18,10 +18,10 @@ use crate::memory::Pinned;
 use crate::permits::Permits;
 use crate::store::{journal_of, log_of};
 
-use super::denials::Denials;
 use super::derivation::Derivations;
-use super::keeper::Keeper;
-use super::shared::{Published, Shared};
+use super::writer::Writer;
+use super::writer::denials::Denials;
+use super::writer::shared::{Published, Shared};
 use super::{Settings, Vault};
 
 /// How many questions of one asker that look at many secrets are under way at once.
@@ -67,14 +67,14 @@ pub(super) fn start(
     let state = if exists { Published::Locked } else { Published::Uninitialized };
     let shared = Arc::new(Shared::new(state, Denials::from_bytes(unwritten, Instant::now())));
     let (commands, received) = mpsc::channel();
-    let keeper = Keeper::new(path, anchor, exists, Arc::clone(&shared), &settings);
+    let writer = Writer::new(path, anchor, exists, Arc::clone(&shared), &settings);
     thread::Builder::new()
         .name("vault".to_owned())
         .spawn({
             // The vault stays locked against other daemons for as long as the thread may touch it.
             let lock = Arc::clone(&lock);
             move || {
-                keeper.run(&received);
+                writer.run(&received);
                 drop(lock);
             }
         })

@@ -17,9 +17,9 @@ use crate::crypto::slot::SlotKind;
 use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
-use super::command::Command;
-use super::shared::{Published, View};
-use super::slots::{self, NewSlot};
+use super::format::slots::{self, NewSlot};
+use super::writer::command::Command;
+use super::writer::shared::{Published, View};
 use super::{Error, Key, Vault};
 
 impl Vault {

@@ -10,8 +10,7 @@ use std::path::Path;
 
 use crate::crypto::keys::{Keys, Purpose};
 use crate::files;
-
-use super::Error;
+use crate::vault::Error;
 
 const MAGIC: &[u8; 4] = b"SDA1";
 const MAC: usize = 32;
@@ -19,16 +18,16 @@ const LENGTH: usize = 4 + 16 + 16 + 4 + 8 + MAC;
 
 /// How far a vault has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(in crate::vault) struct Progress {
     /// Renewed when a backup is restored.
-    pub(super) lineage: [u8; 16],
+    pub(in crate::vault) lineage: [u8; 16],
     /// Counts commits.
-    pub(super) generation: u64,
+    pub(in crate::vault) generation: u64,
 }
 
 /// What comparing a vault with its anchor shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::vault) enum Verdict {
     /// There is no anchor yet, or the vault is as new as the anchor or newer.
     Current,
     /// The vault is older than the anchor, or of another history.
@@ -37,7 +36,7 @@ pub(super) enum Verdict {
 
 /// Compares the vault with the anchor at `path`. An anchor that is there and cannot be trusted is an error: it may
 /// have been changed to hide a rollback.
-pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict, Error> {
+pub(in crate::vault) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict, Error> {
     if !files::check_private_file(path)? {
         return Ok(Verdict::Current);
     }
@@ -59,7 +58,7 @@ pub(super) fn check(path: &Path, keys: &Keys, vault: Progress) -> Result<Verdict
 }
 
 /// Makes the anchor say that the vault has come this far; durable when this returns.
-pub(super) fn renew(path: &Path, keys: &Keys, vault: Progress) -> Result<(), Error> {
+pub(in crate::vault) fn renew(path: &Path, keys: &Keys, vault: Progress) -> Result<(), Error> {
     let identity = keys.identity();
     let mut content = Vec::with_capacity(LENGTH);
     content.extend_from_slice(MAGIC);

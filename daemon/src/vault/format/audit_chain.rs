@@ -4,13 +4,13 @@ use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::seal;
 
 /// Where an audit entry's sealed content belongs: the sequence is its row (u64, big-endian) and its version.
-pub(super) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
+pub(in crate::vault) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
     seal::Place { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
 }
 
 /// The MAC that chains an audit entry to the one before: (MAC before, or 32 zeros; sequence u64; sealed), each with its
 /// length before it.
-pub(super) fn audit_mac(keys: &Keys, before: &[u8; 32], sequence: u64, sealed: &[u8]) -> [u8; 32] {
+pub(in crate::vault) fn audit_mac(keys: &Keys, before: &[u8; 32], sequence: u64, sealed: &[u8]) -> [u8; 32] {
     keys.mac(Purpose::Audit, &[before, &sequence.to_be_bytes(), sealed])
 }
 

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use crate::files;
 use crate::store::{journal_of, log_of};
-
-use super::Error;
+use crate::vault::Error;
 
 /// The vault's file must be there, and it and the log beside it private.
-pub(super) fn check(path: &Path) -> Result<(), Error> {
+pub(in crate::vault) fn check(path: &Path) -> Result<(), Error> {
     if !files::check_private_file(path)? {
         return Err(Error::Corrupt("the vault's file has disappeared"));
     }

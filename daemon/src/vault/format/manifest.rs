@@ -5,30 +5,29 @@ use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::seal::{self, Place};
 use crate::crypto::tally::Tally;
 use crate::store::{ManifestRow, RecordKind, RecordRow};
-
-use super::Error;
+use crate::vault::Error;
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
 /// audit entries (u64) ‖ audit head (32)`, integers big-endian, sealed with the lineage as row and the generation as
 /// version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Manifest {
+pub(in crate::vault) struct Manifest {
     /// Counts commits.
-    pub(super) generation: u64,
+    pub(in crate::vault) generation: u64,
     counts: [u64; RecordKind::ALL.len()],
     tally: Tally,
     /// The header's MAC, so that header and slots cannot be rolled back by themselves.
-    pub(super) header_mac: [u8; 32],
+    pub(in crate::vault) header_mac: [u8; 32],
     /// The number of audit entries.
-    pub(super) audit_count: u64,
+    pub(in crate::vault) audit_count: u64,
     /// The MAC of the last audit entry.
-    pub(super) audit_head: [u8; 32],
+    pub(in crate::vault) audit_head: [u8; 32],
 }
 
 impl Manifest {
     /// The manifest of a vault without records.
-    pub(super) fn empty(header_mac: [u8; 32]) -> Self {
+    pub(in crate::vault) fn empty(header_mac: [u8; 32]) -> Self {
         Self {
             generation: 1,
             counts: [0; RecordKind::ALL.len()],
@@ -40,12 +39,12 @@ impl Manifest {
     }
 
     /// The same without its records, to count them again.
-    pub(super) fn without_records(&self) -> Self {
+    pub(in crate::vault) fn without_records(&self) -> Self {
         Self { counts: [0; RecordKind::ALL.len()], tally: Tally::default(), ..self.clone() }
     }
 
     /// Counts a record in.
-    pub(super) fn add(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
+    pub(in crate::vault) fn add(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
         let count = self.count_mut(row.kind)?;
         *count = count.checked_add(1).ok_or(Error::Internal("a count overflows"))?;
         self.tally.add(&tag(keys, row));
@@ -53,7 +52,7 @@ impl Manifest {
     }
 
     /// Counts in all that `other` has counted.
-    pub(super) fn add_all(&mut self, other: &Self) -> Result<(), Error> {
+    pub(in crate::vault) fn add_all(&mut self, other: &Self) -> Result<(), Error> {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count = count.checked_add(more).ok_or(Error::Internal("a count overflows"))?;
         }
@@ -62,7 +61,7 @@ impl Manifest {
     }
 
     /// Counts a record out.
-    pub(super) fn remove(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
+    pub(in crate::vault) fn remove(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
         let count = self.count_mut(row.kind)?;
         *count = count.checked_sub(1).ok_or(Error::Internal("a count underflows"))?;
         self.tally.remove(&tag(keys, row));
@@ -75,7 +74,7 @@ impl Manifest {
     }
 
     /// Seals it for the file.
-    pub(super) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
+    pub(in crate::vault) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
         let sealed = seal::seal(keys, place(lineage, self.generation), &self.encode())?;
         Ok(ManifestRow { generation: self.generation, sealed })
     }
@@ -94,7 +93,7 @@ impl Manifest {
     }
 
     /// Opens what the file holds.
-    pub(super) fn open(keys: &Keys, lineage: &[u8; 16], row: &ManifestRow) -> Result<Self, Error> {
+    pub(in crate::vault) fn open(keys: &Keys, lineage: &[u8; 16], row: &ManifestRow) -> Result<Self, Error> {
         let damaged = || Error::Corrupt("the manifest is not authentic");
         let plaintext =
             seal::open(keys, place(lineage, row.generation), &row.sealed).map_err(|_| damaged())?;

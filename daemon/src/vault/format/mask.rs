@@ -8,7 +8,7 @@ const HIDDEN: &str = "••••";
 
 /// The mask of a value: its first 6 and last 3 characters if it has 24 or more, 2 and 2 from 12 on, none
 /// below that. The hidden part always looks the same, so a mask has one of three widths and tells no length.
-pub(super) fn mask(value: &SecretValue) -> String {
+pub(in crate::vault) fn mask(value: &SecretValue) -> String {
     let text = value.expose();
     // Counting stops at the largest limit: the time taken does not depend on what lies beyond.
     let (first, last) = match text.chars().take(24).count() {

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use crate::crypto::keys::Keys;
 use crate::crypto::seal::{self, Place};
 use crate::store::{RecordKind, RecordRow};
+use crate::vault::Error;
 
-use super::Error;
 use super::mask::mask;
 
 /// How long a deleted secret stays in the trash: 30 days.
@@ -19,43 +19,48 @@ const TRASH_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Everything about a secret but its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(in crate::vault) struct Record {
     /// The id, which is also the row's.
-    pub(super) id: Uuid,
+    pub(in crate::vault) id: Uuid,
     /// Counts every change; the row's version.
-    pub(super) version: u64,
+    pub(in crate::vault) version: u64,
     /// What changes with the secret.
-    pub(super) meta: Meta,
+    pub(in crate::vault) meta: Meta,
 }
 
 /// The sealed part of a record, stored as JSON. Fields may be added if they have a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Meta {
-    pub(super) name: SecretName,
+pub(in crate::vault) struct Meta {
+    pub(in crate::vault) name: SecretName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) provider: Option<Provider>,
-    pub(super) mask: String,
-    pub(super) size: u64,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
+    pub(in crate::vault) provider: Option<Provider>,
+    pub(in crate::vault) mask: String,
+    pub(in crate::vault) size: u64,
+    pub(in crate::vault) created_at: Timestamp,
+    pub(in crate::vault) updated_at: Timestamp,
     /// The version in which the present value was stored; the value's row has this version.
-    pub(super) value_version: u64,
+    pub(in crate::vault) value_version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) note: Option<Remark>,
+    pub(in crate::vault) note: Option<Remark>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires_at: Option<Timestamp>,
+    pub(in crate::vault) expires_at: Option<Timestamp>,
     /// When a value was last handed over, to the minute: exact times are in the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_used_at: Option<Timestamp>,
+    pub(in crate::vault) last_used_at: Option<Timestamp>,
     /// When it was moved to the trash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) deleted_at: Option<Timestamp>,
+    pub(in crate::vault) deleted_at: Option<Timestamp>,
 }
 
 impl Record {
     /// A new secret's first version.
-    pub(super) fn new(id: Uuid, name: SecretName, provider: Option<Provider>, value: &SecretValue) -> Self {
+    pub(in crate::vault) fn new(
+        id: Uuid,
+        name: SecretName,
+        provider: Option<Provider>,
+        value: &SecretValue,
+    ) -> Self {
         let now = Timestamp::now();
         let meta = Meta {
             name,
@@ -74,7 +79,7 @@ impl Record {
     }
 
     /// The next version, changed by `change`.
-    pub(super) fn next(&self, change: impl FnOnce(&mut Meta)) -> Self {
+    pub(in crate::vault) fn next(&self, change: impl FnOnce(&mut Meta)) -> Self {
         let mut next = self.clone();
         next.version += 1;
         next.meta.updated_at = Timestamp::now();
@@ -83,7 +88,7 @@ impl Record {
     }
 
     /// The next version, with this value.
-    pub(super) fn next_with_value(&self, value: &SecretValue) -> Self {
+    pub(in crate::vault) fn next_with_value(&self, value: &SecretValue) -> Self {
         let version = self.version + 1;
         self.next(|meta| {
             meta.mask = mask(value);
@@ -93,31 +98,31 @@ impl Record {
     }
 
     /// Whether it is in the trash.
-    pub(super) const fn is_deleted(&self) -> bool {
+    pub(in crate::vault) const fn is_deleted(&self) -> bool {
         self.meta.deleted_at.is_some()
     }
 
     /// When it leaves the trash for good, if it is there.
-    pub(super) fn purged_at(&self) -> Option<Timestamp> {
+    pub(in crate::vault) fn purged_at(&self) -> Option<Timestamp> {
         self.meta.deleted_at.map(|time| time.saturating_add_seconds(TRASH_SECONDS))
     }
 
     /// The plaintext of the sealed form.
-    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(in crate::vault) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         serde_json::to_vec(&self.meta)
             .map(Zeroizing::new)
             .map_err(|_| Error::Internal("a record does not encode"))
     }
 
     /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
-    pub(super) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
+    pub(in crate::vault) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
         let meta = serde_json::from_slice(plaintext)
             .map_err(|_| Error::Corrupt("a secret's metadata is not of its form"))?;
         Ok(Self { id, version, meta })
     }
 
     /// The six fields of the wire.
-    pub(super) fn to_secret(&self) -> Secret {
+    pub(in crate::vault) fn to_secret(&self) -> Secret {
         Secret {
             id: self.id,
             name: self.meta.name.clone(),
@@ -129,13 +134,13 @@ impl Record {
     }
 
     /// What the wire shows of it in the trash.
-    pub(super) fn to_trashed(&self) -> Option<TrashedSecret> {
+    pub(in crate::vault) fn to_trashed(&self) -> Option<TrashedSecret> {
         let (deleted_at, purged_at) = (self.meta.deleted_at?, self.purged_at()?);
         Some(TrashedSecret { secret: self.to_secret(), deleted_at, purged_at })
     }
 
     /// All that the wire may show.
-    pub(super) fn to_detail(&self) -> SecretDetail {
+    pub(in crate::vault) fn to_detail(&self) -> SecretDetail {
         SecretDetail {
             secret: self.to_secret(),
             version: self.version,
@@ -153,11 +158,11 @@ impl Record {
 
 /// One version of a value in its row. The plaintext is the time it was stored (seconds since 1970, i64, big-endian) and then
 /// the value's bytes.
-pub(super) struct StoredValue;
+pub(in crate::vault) struct StoredValue;
 
 impl StoredValue {
     /// The row of this version.
-    pub(super) fn seal(
+    pub(in crate::vault) fn seal(
         keys: &Keys,
         id: Uuid,
         version: u64,
@@ -177,7 +182,7 @@ impl StoredValue {
     }
 
     /// When it was stored, and the value.
-    pub(super) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
+    pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
         let mut plaintext =
             seal::open(keys, record_place(RecordKind::Value, &row.id, row.version), &row.sealed)
                 .map_err(|_| Error::Corrupt("a secret's value is not authentic"))?;
@@ -190,7 +195,11 @@ impl StoredValue {
     }
 
     /// What the wire shows of a version.
-    pub(super) fn describe(keys: &Keys, row: &RecordRow, current: u64) -> Result<SecretVersion, Error> {
+    pub(in crate::vault) fn describe(
+        keys: &Keys,
+        row: &RecordRow,
+        current: u64,
+    ) -> Result<SecretVersion, Error> {
         let (created_at, value) = Self::open(keys, row)?;
         Ok(SecretVersion {
             version: row.version,
@@ -202,7 +211,7 @@ impl StoredValue {
 }
 
 /// Where a record's sealed content belongs.
-pub(super) fn record_place(kind: RecordKind, id: &[u8; 16], version: u64) -> Place<'_> {
+pub(in crate::vault) fn record_place(kind: RecordKind, id: &[u8; 16], version: u64) -> Place<'_> {
     Place { table: kind.name(), row: id, column: "sealed", version }
 }
 

@@ -8,11 +8,10 @@ use crate::crypto::keys::{DataKey, Identity, Keys, Purpose};
 use crate::crypto::seal::{self, Place};
 use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
 use crate::store::{HeaderRow, SlotRow};
-
-use super::Error;
+use crate::vault::Error;
 
 /// A slot whose key was derived, ready to wrap a data key.
-pub(super) struct NewSlot {
+pub(in crate::vault) struct NewSlot {
     params: SlotParams,
     key: SlotKey,
 }
@@ -26,7 +25,7 @@ struct Description {
 
 impl NewSlot {
     /// Derives the key of a new slot. Takes as long as `cost` says.
-    pub(super) fn derive(kind: SlotKind, cost: KdfCost, secret: &[u8]) -> Result<Self, Error> {
+    pub(in crate::vault) fn derive(kind: SlotKind, cost: KdfCost, secret: &[u8]) -> Result<Self, Error> {
         let cost = if kind == SlotKind::Passphrase { cost } else { KdfCost::NONE };
         let params = SlotParams::generate(kind, cost)?;
         let key = SlotKey::derive(&params, secret)?;
@@ -34,7 +33,7 @@ impl NewSlot {
     }
 
     /// The slot's row, with the data key of `keys` wrapped.
-    pub(super) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
+    pub(in crate::vault) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
         let SlotParams { id, kind, cost, salt } = &self.params;
         let description = serde_json::to_vec(&Description { created_at: Timestamp::now_precise() })
             .map_err(|_| Error::Internal("a slot's description does not encode"))?;
@@ -52,7 +51,7 @@ impl NewSlot {
 }
 
 /// What the owner may know about a slot.
-pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
+pub(in crate::vault) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
     let damaged = || Error::Corrupt("a key slot is not of its form");
     let kind = match SlotKind::from_number(slot.kind).ok_or_else(damaged)? {
         SlotKind::Passphrase => KeyKind::Passphrase,
@@ -68,7 +67,7 @@ pub(super) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
 
 /// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried, which
 /// nothing can end, and none once `still_wanted` refuses.
-pub(super) fn open_one(
+pub(in crate::vault) fn open_one(
     slots: &[SlotRow],
     identity: Identity,
     kind: SlotKind,
@@ -92,7 +91,7 @@ pub(super) fn open_one(
 
 /// The MAC over the header and all slots: (vault, lineage, epoch u32), then for each slot by id (id, kind u32, memory
 /// u32, passes u32, lanes u32, salt, wrapped, sealed), each part with its length before it.
-pub(super) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[SlotRow]) -> [u8; 32] {
+pub(in crate::vault) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[SlotRow]) -> [u8; 32] {
     let mut parts = vec![header.vault.to_vec(), header.lineage.to_vec(), header.epoch.to_be_bytes().to_vec()];
     let mut slots: Vec<&SlotRow> = slots.iter().collect();
     slots.sort_by_key(|slot| slot.id);

@@ -1,6 +1,5 @@
 //! Access tokens in memory and in their sealed form. Of a token itself there is only a digest.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +13,8 @@ use crate::caller::{Grant, Scopes};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
+use crate::vault::Error;
 
-use super::Error;
 use super::record::record_place;
 
 /// The version of every token's row: nothing but its last use ever changes, and the manifest refuses an older row.
@@ -29,42 +28,42 @@ const STEP: i64 = 60;
 
 /// One access token.
 #[derive(Debug, Clone)]
-pub(super) struct Token {
+pub(in crate::vault) struct Token {
     /// What it gives to who holds it.
-    pub(super) grant: Arc<Grant>,
+    pub(in crate::vault) grant: Arc<Grant>,
     meta: Meta,
-    hash: [u8; 32],
+    pub(in crate::vault) hash: [u8; 32],
     /// Shared by all copies: uses are noted where requests are answered and written where the file is.
-    usage: Arc<Usage>,
+    pub(in crate::vault) usage: Arc<Usage>,
 }
 
 /// The sealed part of a token, stored as JSON. Fields may be added if they have a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Meta {
-    pub(super) name: TokenName,
+pub(in crate::vault) struct Meta {
+    pub(in crate::vault) name: TokenName,
     /// The SHA-256 of the token's text, in hex.
-    pub(super) hash: String,
-    pub(super) scopes: Vec<Scope>,
+    pub(in crate::vault) hash: String,
+    pub(in crate::vault) scopes: Vec<Scope>,
     /// Absent: all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) secrets: Option<Vec<Glob>>,
-    pub(super) created_at: Timestamp,
+    pub(in crate::vault) secrets: Option<Vec<Glob>>,
+    pub(in crate::vault) created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires_at: Option<Timestamp>,
+    pub(in crate::vault) expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) rate_per_minute: Option<u64>,
+    pub(in crate::vault) rate_per_minute: Option<u64>,
     /// When it was last used, to the minute. It is written along with other changes, so that using a token costs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_used_at: Option<Timestamp>,
+    pub(in crate::vault) last_used_at: Option<Timestamp>,
     /// The token that it was made with, if that was not the owner's: it goes when that one goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) made_by: Option<Uuid>,
+    pub(in crate::vault) made_by: Option<Uuid>,
 }
 
 impl Token {
     /// A token from its sealed part.
-    pub(super) fn new(id: Uuid, meta: Meta) -> Result<Self, Error> {
+    pub(in crate::vault) fn new(id: Uuid, meta: Meta) -> Result<Self, Error> {
         let malformed = Error::Corrupt("a token is not of its form");
         let hash = HEXLOWER.decode(meta.hash.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
         let grant = Arc::new(Grant {
@@ -80,7 +79,7 @@ impl Token {
     }
 
     /// The token in its row.
-    pub(super) fn open(keys: &Keys, row: &RecordRow) -> Result<Self, Error> {
+    pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<Self, Error> {
         let plaintext = seal::open(keys, record_place(RecordKind::Token, &row.id, row.version), &row.sealed)
             .map_err(|_| Error::Corrupt("a token is not authentic"))?;
         let meta =
@@ -89,7 +88,7 @@ impl Token {
     }
 
     /// Its row.
-    pub(super) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
+    pub(in crate::vault) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
         let id = *self.grant.id.as_bytes();
         let plaintext =
             serde_json::to_vec(&self.meta).map_err(|_| Error::Internal("a token does not encode"))?;
@@ -98,22 +97,22 @@ impl Token {
     }
 
     /// Where its row is: id and version.
-    pub(super) fn place(&self) -> ([u8; 16], u64) {
+    pub(in crate::vault) fn place(&self) -> ([u8; 16], u64) {
         (*self.grant.id.as_bytes(), VERSION)
     }
 
     /// Its name.
-    pub(super) const fn name(&self) -> &TokenName {
+    pub(in crate::vault) const fn name(&self) -> &TokenName {
         &self.meta.name
     }
 
     /// The token that it was made with.
-    pub(super) const fn made_by(&self) -> Option<Uuid> {
+    pub(in crate::vault) const fn made_by(&self) -> Option<Uuid> {
         self.meta.made_by
     }
 
     /// Refuses a token whose time is over.
-    pub(super) fn check_time(&self, now: Timestamp) -> Result<(), Error> {
+    pub(in crate::vault) fn check_time(&self, now: Timestamp) -> Result<(), Error> {
         match self.meta.expires_at {
             Some(end) if end <= now => Err(Error::TokenExpired),
             _ => Ok(()),
@@ -121,19 +120,20 @@ impl Token {
     }
 
     /// Whether its time has been over for so long that nobody needs to be told.
-    pub(super) fn is_forgotten(&self, now: Timestamp) -> bool {
+    pub(in crate::vault) fn is_forgotten(&self, now: Timestamp) -> bool {
         self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(REMEMBERED) <= now)
     }
 
     /// Counts a request, or says how many seconds too early it comes.
-    pub(super) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
+    pub(in crate::vault) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
         self.pace(now)?;
         let minute = time.as_second() - time.as_second().rem_euclid(STEP);
         self.usage.last.fetch_max(minute, Ordering::Relaxed);
         Ok(())
     }
 
-    fn pace(&self, now: Instant) -> Result<(), Error> {
+    /// Counts a request of a token that it has made, or says how many seconds too early that comes.
+    pub(in crate::vault) fn pace(&self, now: Instant) -> Result<(), Error> {
         match self.meta.rate_per_minute {
             Some(rate) => self.usage.pace(rate, now).map_err(Error::TooManyRequests),
             None => Ok(()),
@@ -141,7 +141,7 @@ impl Token {
     }
 
     /// The same token with its last use in the sealed part, if that is not there yet.
-    pub(super) fn with_use(&self) -> Option<Self> {
+    pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
         if last <= self.meta.last_used_at {
             return None;
@@ -150,7 +150,7 @@ impl Token {
     }
 
     /// What the wire shows of it.
-    pub(super) fn to_info(&self) -> TokenInfo {
+    pub(in crate::vault) fn to_info(&self) -> TokenInfo {
         TokenInfo {
             id: self.grant.id,
             name: self.meta.name.clone(),
@@ -166,7 +166,7 @@ impl Token {
 
 /// How a token is being used.
 #[derive(Debug)]
-struct Usage {
+pub(in crate::vault) struct Usage {
     /// The last minute in which it was, in seconds since 1970; `i64::MIN` is never.
     last: AtomicI64,
     /// When everything asked so far would be done at an even pace.
@@ -203,96 +203,8 @@ impl Usage {
     }
 }
 
-/// All tokens.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
-    by_id: HashMap<Uuid, Token>,
-    by_hash: HashMap<[u8; 32], Uuid>,
-}
-
-impl Tokens {
-    /// Adds a token, or puts it in the place of the one with its id.
-    pub(super) fn put(&mut self, token: Token) {
-        self.by_hash.insert(token.hash, token.grant.id);
-        self.by_id.insert(token.grant.id, token);
-    }
-
-    /// Removes a token.
-    pub(super) fn remove(&mut self, id: Uuid) {
-        if let Some(token) = self.by_id.remove(&id) {
-            self.by_hash.remove(&token.hash);
-        }
-    }
-
-    /// The token with this digest.
-    pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Token> {
-        self.by_hash.get(hash).and_then(|id| self.by_id.get(id))
-    }
-
-    /// Counts a request of this token, and of those that it was made with, or says how many seconds too early it comes:
-    /// what a token has made uses up its maker's rate, lest it be a way around that.
-    pub(super) fn take(&self, token: &Token, now: Instant, time: Timestamp) -> Result<(), Error> {
-        token.take(now, time)?;
-        let mut maker = token.made_by();
-        while let Some(token) = maker.and_then(|id| self.by_id(id)) {
-            token.pace(now)?;
-            maker = token.made_by();
-        }
-        Ok(())
-    }
-
-    /// The token with this id.
-    pub(super) fn by_id(&self, id: Uuid) -> Option<&Token> {
-        self.by_id.get(&id)
-    }
-
-    /// All of them, in no order.
-    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &Token> {
-        self.by_id.values()
-    }
-
-    /// Whether one has this name, or the same but for case.
-    pub(super) fn has_name(&self, name: &TokenName) -> bool {
-        self.all().any(|token| token.name().is_same(name.as_str()))
-    }
-
-    /// Whether one has this token's id, digest or name.
-    pub(super) fn has_any_of(&self, token: &Token) -> bool {
-        self.by_id(token.grant.id).is_some()
-            || self.by_hash(&token.hash).is_some()
-            || self.has_name(token.name())
-    }
-
-    /// The tokens that a token has made, and those that they have made.
-    pub(super) fn descendants(&self, id: Uuid) -> Vec<Uuid> {
-        let mut found = vec![id];
-        let mut at = 0;
-        while let Some(parent) = found.get(at).copied() {
-            found.extend(
-                self.all().filter(|token| token.made_by() == Some(parent)).map(|token| token.grant.id),
-            );
-            at += 1;
-        }
-        found.split_off(1)
-    }
-
-    /// Whether the token is still there and good: it may have been revoked since its request began.
-    pub(super) fn check(&self, grant: &Grant) -> Result<(), Error> {
-        self.by_id(grant.id).ok_or(Error::UnknownToken)?.check_time(Timestamp::now())
-    }
-
-    /// Goes on counting uses where `before`, an earlier reading of the same file, was.
-    pub(super) fn keep_usage(&mut self, before: &Self) {
-        for token in self.by_id.values_mut() {
-            if let Some(known) = before.by_id(token.grant.id) {
-                token.usage = Arc::clone(&known.usage);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(in crate::vault) mod tests {
     use super::*;
 
     #[test]
@@ -315,7 +227,8 @@ mod tests {
         assert_eq!((once.pace(1, at(0)), once.pace(1, at(0))), (Ok(()), Err(60)));
     }
 
-    fn token(id: u128, made_by: Option<u128>, expires_at: Option<i64>) -> Token {
+    /// A token that may list.
+    pub(in crate::vault) fn token(id: u128, made_by: Option<u128>, expires_at: Option<i64>) -> Token {
         let meta = Meta {
             name: TokenName::parse(&format!("token {id}")).unwrap(),
             hash: HEXLOWER.encode(&[u8::try_from(id).unwrap(); 32]),
@@ -351,18 +264,5 @@ mod tests {
         assert_eq!(used.to_info().last_used_at, Some(time(60)));
         used.take(Instant::now(), time(80)).unwrap();
         assert!(used.with_use().is_none());
-    }
-
-    #[test]
-    fn what_a_token_has_made_is_found_however_deep() {
-        let mut tokens = Tokens::default();
-        for (id, made_by) in [(1, None), (2, Some(1)), (3, Some(2)), (4, None), (5, Some(1))] {
-            tokens.put(token(id, made_by, None));
-        }
-        let mut found: Vec<u128> =
-            tokens.descendants(Uuid::from_u128(1)).into_iter().map(|id| id.as_u128()).collect();
-        found.sort_unstable();
-        assert_eq!(found, [2, 3, 5]);
-        assert!(tokens.descendants(Uuid::from_u128(4)).is_empty());
     }
 }

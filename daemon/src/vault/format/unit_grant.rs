@@ -6,39 +6,39 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::Error;
+use crate::vault::Error;
 
 /// The secrets that a unit, or every instance of a template, may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Grant {
+pub(in crate::vault) struct Grant {
     /// The row's id.
-    pub(super) id: Uuid,
+    pub(in crate::vault) id: Uuid,
     /// Counts every change; the row's version.
-    pub(super) version: u64,
+    pub(in crate::vault) version: u64,
     /// What changes.
-    pub(super) meta: Meta,
+    pub(in crate::vault) meta: Meta,
 }
 
 /// The sealed part of a grant, stored as JSON. Fields may be added if they have a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Meta {
-    pub(super) unit: UnitName,
+pub(in crate::vault) struct Meta {
+    pub(in crate::vault) unit: UnitName,
     /// Sorted, each once.
-    pub(super) secrets: Vec<SecretName>,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
+    pub(in crate::vault) secrets: Vec<SecretName>,
+    pub(in crate::vault) created_at: Timestamp,
+    pub(in crate::vault) updated_at: Timestamp,
 }
 
 impl Grant {
     /// A unit's first grant: nothing yet.
-    pub(super) fn new(id: Uuid, unit: UnitName) -> Self {
+    pub(in crate::vault) fn new(id: Uuid, unit: UnitName) -> Self {
         let now = Timestamp::now();
         Self { id, version: 0, meta: Meta { unit, secrets: Vec::new(), created_at: now, updated_at: now } }
     }
 
     /// The next version, with these secrets too.
-    pub(super) fn with(&self, names: impl IntoIterator<Item = SecretName>) -> Self {
+    pub(in crate::vault) fn with(&self, names: impl IntoIterator<Item = SecretName>) -> Self {
         self.next(|secrets| {
             secrets.extend(names);
             secrets.sort_unstable();
@@ -47,12 +47,12 @@ impl Grant {
     }
 
     /// The next version, without this secret.
-    pub(super) fn without(&self, name: &SecretName) -> Self {
+    pub(in crate::vault) fn without(&self, name: &SecretName) -> Self {
         self.next(|secrets| secrets.retain(|kept| kept != name))
     }
 
     /// Whether it is for this secret.
-    pub(super) fn covers(&self, name: &SecretName) -> bool {
+    pub(in crate::vault) fn covers(&self, name: &SecretName) -> bool {
         self.meta.secrets.binary_search(name).is_ok()
     }
 
@@ -65,21 +65,21 @@ impl Grant {
     }
 
     /// The plaintext of the sealed form.
-    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(in crate::vault) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         serde_json::to_vec(&self.meta)
             .map(Zeroizing::new)
             .map_err(|_| Error::Internal("a grant does not encode"))
     }
 
     /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
-    pub(super) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
+    pub(in crate::vault) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
         let malformed = Error::Corrupt("a grant to a unit is not of its form");
         let Ok(meta) = serde_json::from_slice::<Meta>(plaintext) else { return Err(malformed) };
         if meta.secrets.is_sorted_by(|a, b| a < b) { Ok(Self { id, version, meta }) } else { Err(malformed) }
     }
 
     /// What the wire shows of it.
-    pub(super) fn to_wire(&self) -> CredentialGrant {
+    pub(in crate::vault) fn to_wire(&self) -> CredentialGrant {
         let Meta { unit, secrets, created_at, updated_at } = self.meta.clone();
         CredentialGrant { unit, secrets, created_at, updated_at }
     }

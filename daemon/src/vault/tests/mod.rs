@@ -14,9 +14,9 @@ use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
 use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
-use super::command::FoundSlots;
-use super::interrupts::Interrupts;
-use super::slots::NewSlot;
+use super::format::slots::{self, NewSlot};
+use super::writer::command::FoundSlots;
+use super::writer::interrupts::Interrupts;
 use super::*;
 use crate::audit::Event;
 use crate::caller::{Caller, Peer};

@@ -11,10 +11,9 @@ use crate::caller::Caller;
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{AuditRow, Store};
-
-use super::audit_chain::{audit_mac, audit_place};
-use super::manifest::Manifest;
-use super::{AuditQuery, Error};
+use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::manifest::Manifest;
+use crate::vault::{AuditQuery, Error};
 
 /// How long a step may take. Unit tests go by single entries, lest going on be what they never do.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
@@ -23,15 +22,15 @@ const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_mi
 const ANSWER: usize = 8 << 20;
 
 /// The log of an open vault, for reading.
-pub(super) struct AuditLog<'a> {
-    pub(super) store: &'a Store,
-    pub(super) keys: &'a Keys,
-    pub(super) manifest: &'a Manifest,
+pub(in crate::vault) struct AuditLog<'a> {
+    pub(in crate::vault) store: &'a Store,
+    pub(in crate::vault) keys: &'a Keys,
+    pub(in crate::vault) manifest: &'a Manifest,
 }
 
 /// How far a way back has come.
 #[derive(Debug, Default)]
-pub(super) struct Back {
+pub(in crate::vault) struct Back {
     /// The keys' epoch: a rotation chains everything anew, and the way begins again.
     epoch: u32,
     /// The entry that was looked at last.
@@ -45,7 +44,7 @@ pub(super) struct Back {
 
 /// How far a way forward has come.
 #[derive(Debug, Default)]
-pub(super) struct Forward {
+pub(in crate::vault) struct Forward {
     epoch: u32,
     sequence: u64,
     mac: [u8; 32],
@@ -55,7 +54,7 @@ impl Back {
     /// Goes a step back and takes what matches, each entry once its link to the later one is checked. `false` at the
     /// end; the first entry's link to nothing is checked too. A caller that does not see all names is told of those that it
     /// sees, and nothing of what callers wrote in words of their own.
-    pub(super) fn step(
+    pub(in crate::vault) fn step(
         &mut self,
         log: &AuditLog<'_>,
         caller: &Caller,
@@ -110,7 +109,7 @@ impl Back {
     }
 
     /// What was found, the oldest first.
-    pub(super) fn into_list(mut self) -> AuditList {
+    pub(in crate::vault) fn into_list(mut self) -> AuditList {
         self.entries.reverse();
         AuditList { entries: self.entries, more: self.more }
     }
@@ -118,7 +117,7 @@ impl Back {
 
 impl Forward {
     /// Goes a step forward and checks every entry: number, link, content. `false` at the end, which must be the head.
-    pub(super) fn step(&mut self, log: &AuditLog<'_>) -> Result<bool, Error> {
+    pub(in crate::vault) fn step(&mut self, log: &AuditLog<'_>) -> Result<bool, Error> {
         let epoch = log.keys.identity().epoch;
         if self.epoch != epoch {
             *self = Self { epoch, ..Self::default() };
@@ -143,7 +142,7 @@ impl Forward {
     }
 
     /// How many entries were checked.
-    pub(super) const fn checked(&self) -> u64 {
+    pub(in crate::vault) const fn checked(&self) -> u64 {
         self.sequence
     }
 }

@@ -11,19 +11,19 @@ const SIZE: u64 = 2 * 1024 * 1024;
 
 /// A file that takes up room until the room is needed.
 #[derive(Debug)]
-pub(super) struct Ballast {
+pub(in crate::vault) struct Ballast {
     path: PathBuf,
     aboard: bool,
 }
 
 impl Ballast {
     /// Ballast beside the vault at `vault`; not aboard yet.
-    pub(super) fn new(vault: &Path) -> Self {
+    pub(in crate::vault) fn new(vault: &Path) -> Self {
         Self { path: vault.with_file_name("ballast"), aboard: false }
     }
 
     /// Takes it aboard if there is room, and says whether it is.
-    pub(super) fn take(&mut self) -> bool {
+    pub(in crate::vault) fn take(&mut self) -> bool {
         if !self.aboard {
             let taken = files::open_private(&self.path)
                 .map_err(|error| error.to_string())
@@ -43,7 +43,7 @@ impl Ballast {
     }
 
     /// Gives its room to what comes next.
-    pub(super) fn release(&mut self) {
+    pub(in crate::vault) fn release(&mut self) {
         if std::mem::take(&mut self.aboard) {
             tracing::warn!(
                 "the disk is full: the reserve is given up, so that deleting and locking still work"

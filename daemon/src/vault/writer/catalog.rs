@@ -7,27 +7,28 @@ use std::sync::{Arc, OnceLock};
 use secrets_proto::{SecretName, UnitName, Uuid};
 
 use crate::caller::Caller;
+use crate::vault::format::record::Record;
+use crate::vault::format::token::Token;
+use crate::vault::format::unit_grant::Grant;
 
-use super::grant::Grant;
 use super::index::Secrets;
-use super::record::Record;
-use super::tokens::{Token, Tokens};
+use super::tokens::Tokens;
 
 /// All secrets, what units may load, and the access tokens; and for each token that is bound to names, a view of its own.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Catalog {
+pub(in crate::vault) struct Catalog {
     all: Secrets,
     /// By token, made at its first question. What a bound token asks is looked up in its view alone, so that no answer of
     /// it takes longer for a secret that it must not know of.
     views: HashMap<Uuid, OnceLock<Secrets>>,
     grants: BTreeMap<UnitName, Arc<Grant>>,
     /// The access tokens.
-    pub(super) tokens: Tokens,
+    pub(in crate::vault) tokens: Tokens,
 }
 
 /// One step from a catalog to the next.
 #[derive(Debug, Clone)]
-pub(super) enum Change {
+pub(in crate::vault) enum Change {
     /// This is now the secret with its id.
     Put(Arc<Record>),
     /// The secret with this id is gone.
@@ -44,7 +45,7 @@ pub(super) enum Change {
 
 impl Catalog {
     /// Takes a step. A record replaces the earlier one with its id, under whatever name that had.
-    pub(super) fn apply(&mut self, change: &Change) {
+    pub(in crate::vault) fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(record) => {
                 let entry = self.all.put(Arc::clone(record));
@@ -84,7 +85,7 @@ impl Catalog {
 
     /// Whether a list may show something else after this step. A version counts every change but when a secret was used,
     /// which no list shows that is kept written.
-    pub(super) fn is_shown_by(&self, change: &Change) -> bool {
+    pub(in crate::vault) fn is_shown_by(&self, change: &Change) -> bool {
         match change {
             Change::Put(record) => self.all.any(record.id).is_none_or(|old| old.version != record.version),
             Change::Remove(_) => true,
@@ -93,12 +94,12 @@ impl Catalog {
     }
 
     /// All secrets.
-    pub(super) const fn all(&self) -> &Secrets {
+    pub(in crate::vault) const fn all(&self) -> &Secrets {
         &self.all
     }
 
     /// The secrets that this caller sees: what it asks for is looked up here and nowhere else.
-    pub(super) fn of(&self, caller: &Caller) -> &Secrets {
+    pub(in crate::vault) fn of(&self, caller: &Caller) -> &Secrets {
         if caller.sees_all() {
             return &self.all;
         }
@@ -111,18 +112,18 @@ impl Catalog {
     }
 
     /// What this unit, or template, may load by a grant of its own.
-    pub(super) fn grant(&self, unit: &UnitName) -> Option<&Arc<Grant>> {
+    pub(in crate::vault) fn grant(&self, unit: &UnitName) -> Option<&Arc<Grant>> {
         self.grants.get(unit)
     }
 
     /// Whether this unit may load this secret, by its own name or as an instance of a template.
-    pub(super) fn allows(&self, unit: &UnitName, name: &SecretName) -> bool {
+    pub(in crate::vault) fn allows(&self, unit: &UnitName, name: &SecretName) -> bool {
         let covers = |unit: &UnitName| self.grants.get(unit).is_some_and(|grant| grant.covers(name));
         covers(unit) || unit.template().is_some_and(|template| covers(&template))
     }
 
     /// What units may load, by unit.
-    pub(super) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+    pub(in crate::vault) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
         self.grants.values()
     }
 }

@@ -5,15 +5,15 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity};
 use crate::store::SlotRow;
+use crate::vault::Error;
+use crate::vault::format::slots::NewSlot;
 
-use super::Error;
 use super::batch::Batch;
 use super::reading::Reading;
-use super::slots::NewSlot;
 use super::unlocked::Unlocked;
 
 /// What the thread can be asked.
-pub(super) enum Command {
+pub(in crate::vault) enum Command {
     /// The key slots, to derive a key for one of them.
     Slots(Reply<FoundSlots>),
     /// Make the vault with these slots and open it.
@@ -42,20 +42,20 @@ pub(super) enum Command {
 }
 
 /// The key slots, and what is needed to use one.
-pub(super) struct FoundSlots {
-    pub(super) identity: Identity,
-    pub(super) slots: Vec<SlotRow>,
+pub(in crate::vault) struct FoundSlots {
+    pub(in crate::vault) identity: Identity,
+    pub(in crate::vault) slots: Vec<SlotRow>,
     /// The MAC over header and slots, which tells whether they are still the same.
-    pub(super) header_mac: [u8; 32],
+    pub(in crate::vault) header_mac: [u8; 32],
     /// How often the vault was locked so far: a lock beats an unlock that began before it.
-    pub(super) locks: u64,
+    pub(in crate::vault) locks: u64,
 }
 
 /// Where an answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(in crate::vault) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// A write: run in a batch, answered once the batch is durable.
-pub(super) trait Work: Send {
+pub(in crate::vault) trait Work: Send {
     /// Whether it leaves more room on the disk than before. Such a write may be run a second time.
     fn frees_room(&self) -> bool;
     /// Whether the owner asks: whatever the holders of tokens ask for at the same time, it comes first.
@@ -68,12 +68,14 @@ pub(super) trait Work: Send {
 
 /// Reads an open vault, or learns why there is none, and answers.
 #[expect(clippy::type_complexity, reason = "this is the definition that names it")]
-pub(super) struct ReadTask(pub(super) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
+pub(in crate::vault) struct ReadTask(pub(in crate::vault) Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>);
 
 /// Works on an open vault, or learns why there is none. The result is the answer, to be sent once what was done is
 /// published.
 #[expect(clippy::type_complexity, reason = "this is the definition that names it")]
-pub(super) struct WholeTask(pub(super) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>);
+pub(in crate::vault) struct WholeTask(
+    pub(in crate::vault) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>,
+);
 
 /// An answer to be sent.
-pub(super) struct Answer(pub(super) Box<dyn FnOnce() + Send>);
+pub(in crate::vault) struct Answer(pub(in crate::vault) Box<dyn FnOnce() + Send>);

@@ -27,7 +27,7 @@ const WINDOW: Duration = Duration::from_mins(10);
 
 /// Denials that wait to be written.
 #[derive(Debug)]
-pub(super) struct Denials {
+pub(in crate::vault) struct Denials {
     slots: Vec<Slot>,
     /// When the first of them is due.
     next: Option<Instant>,
@@ -46,21 +46,21 @@ struct Slot {
 
 /// What became of a denial.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Noted {
+pub(in crate::vault) struct Noted {
     /// It is the first of its kind.
-    pub(super) is_new: bool,
+    pub(in crate::vault) is_new: bool,
     /// It must be written sooner than anything before.
-    pub(super) is_next: bool,
+    pub(in crate::vault) is_next: bool,
 }
 
 impl Denials {
     /// None, at this time.
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(in crate::vault) const fn new(now: Instant) -> Self {
         Self { slots: Vec::new(), next: None, dropped: 0, window: now, written: 0 }
     }
 
     /// Those that another image left, as [`to_bytes`](Self::to_bytes) wrote them.
-    pub(super) fn from_bytes(bytes: &[u8], now: Instant) -> Self {
+    pub(in crate::vault) fn from_bytes(bytes: &[u8], now: Instant) -> Self {
         let mut denials = Self::new(now);
         for denial in bytes.split(|byte| *byte == b'\n').filter_map(Denial::decode).take(MOST) {
             denials.slots.push(Slot { denial, due: now });
@@ -70,7 +70,7 @@ impl Denials {
     }
 
     /// Those that wait, one a line. Names of secrets are left out: they are for the vault alone.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(in crate::vault) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (at, slot) in self.slots.iter().filter(|slot| slot.denial.count > 0).enumerate() {
             let mut denial = slot.denial.clone();
@@ -83,7 +83,7 @@ impl Denials {
     }
 
     /// Takes a denial in.
-    pub(super) fn note(&mut self, mut denial: Denial, now: Instant) -> Noted {
+    pub(in crate::vault) fn note(&mut self, mut denial: Denial, now: Instant) -> Noted {
         if self.same(&denial).is_none() && self.is_beyond_share(&denial.caller.token) {
             denial = denial.in_general();
         }
@@ -131,7 +131,7 @@ impl Denials {
     }
 
     /// How long until something is to be written; `None` if nothing waits.
-    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+    pub(in crate::vault) fn due_in(&self, now: Instant) -> Option<Duration> {
         let next = self.next?;
         let open = self.window + WINDOW;
         let next = if self.written >= PER_WINDOW { next.max(open) } else { next };
@@ -139,7 +139,7 @@ impl Denials {
     }
 
     /// Those that are to be written now, the oldest first.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Denial> {
+    pub(in crate::vault) fn take_due(&mut self, now: Instant) -> Vec<Denial> {
         if now.duration_since(self.window) >= WINDOW {
             (self.window, self.written) = (now, 0);
         }
@@ -149,7 +149,7 @@ impl Denials {
     }
 
     /// All, when there is a reason that somebody without rights cannot repeat at will.
-    pub(super) fn take_all(&mut self, now: Instant) -> Vec<Denial> {
+    pub(in crate::vault) fn take_all(&mut self, now: Instant) -> Vec<Denial> {
         self.take(now, |_| true, MOST)
     }
 
@@ -171,7 +171,7 @@ impl Denials {
     }
 
     /// Takes back what could not be written, to be tried again after a while.
-    pub(super) fn put_back(&mut self, denials: Vec<Denial>, now: Instant) {
+    pub(in crate::vault) fn put_back(&mut self, denials: Vec<Denial>, now: Instant) {
         for denial in denials {
             self.dropped = self.dropped.saturating_add(denial.dropped);
             let denial = Denial { dropped: 0, ..denial };

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Error;
+use crate::vault::Error;
+
 use super::interrupts::Interrupts;
 
 /// The most names that a request may have compared with its globs: each takes up to a tenth of a microsecond.
@@ -16,7 +17,7 @@ const DEADLINE: Duration = Duration::from_millis(500);
 const STRIDE: u32 = 1_024;
 
 /// What one request has used up of what it may.
-pub(super) struct Effort<'a> {
+pub(in crate::vault) struct Effort<'a> {
     interrupts: &'a Interrupts,
     start: Instant,
     steps: u32,
@@ -24,7 +25,7 @@ pub(super) struct Effort<'a> {
 
 impl<'a> Effort<'a> {
     /// Nothing yet.
-    pub(super) fn new(interrupts: &'a Interrupts) -> Self {
+    pub(in crate::vault) fn new(interrupts: &'a Interrupts) -> Self {
         Self { interrupts, start: Instant::now(), steps: 0 }
     }
 
@@ -33,7 +34,7 @@ impl<'a> Effort<'a> {
     /// # Errors
     ///
     /// [`Error::TooMuchWork`] beyond the limits; [`Error::Locked`] when somebody wants to lock the vault: it will be.
-    pub(super) fn step(&mut self) -> Result<(), Error> {
+    pub(in crate::vault) fn step(&mut self) -> Result<(), Error> {
         if self.steps >= STEPS {
             return Err(Error::TooMuchWork);
         }
@@ -48,7 +49,7 @@ impl<'a> Effort<'a> {
     }
 
     /// Between two parts of what takes long: [`Error::Locked`] if somebody wants to lock the vault.
-    pub(super) fn give_way(&self) -> Result<(), Error> {
+    pub(in crate::vault) fn give_way(&self) -> Result<(), Error> {
         self.interrupts.give_way()
     }
 }

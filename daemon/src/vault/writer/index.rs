@@ -10,21 +10,21 @@ use std::sync::{Arc, OnceLock};
 use secrets_proto::{Glob, SecretName, Uuid};
 
 use crate::caller::Grant;
+use crate::vault::format::record::Record;
+use crate::vault::{Error, Rendered};
 
 use super::effort::Effort;
-use super::record::Record;
-use super::{Error, Rendered};
 
 /// Every secret by id, and those outside the trash by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Secrets {
+pub(in crate::vault) struct Secrets {
     by_id: HashMap<Uuid, Arc<Entry>>,
     by_name: BTreeSet<ByName>,
 }
 
 /// One secret.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::vault) struct Entry {
     record: Arc<Record>,
     /// As the router rendered it, if somebody has asked for it since it changed.
     rendered: OnceLock<Box<Rendered>>,
@@ -32,13 +32,13 @@ pub(super) struct Entry {
 
 impl Secrets {
     /// An index of nothing.
-    pub(super) fn none() -> &'static Self {
+    pub(in crate::vault) fn none() -> &'static Self {
         static NONE: OnceLock<Secrets> = OnceLock::new();
         NONE.get_or_init(Self::default)
     }
 
     /// Those that the token sees.
-    pub(super) fn seen_by(&self, grant: &Grant) -> Self {
+    pub(in crate::vault) fn seen_by(&self, grant: &Grant) -> Self {
         let mut seen = Self::default();
         let entries = self.by_id.values().filter(|entry| grant.sees(&entry.record.meta.name));
         entries.for_each(|entry| seen.insert(Arc::clone(entry)));
@@ -46,14 +46,14 @@ impl Secrets {
     }
 
     /// Puts a record in the place of the one with its id, under whatever name that had.
-    pub(super) fn put(&mut self, record: Arc<Record>) -> Arc<Entry> {
+    pub(in crate::vault) fn put(&mut self, record: Arc<Record>) -> Arc<Entry> {
         let entry = Arc::new(Entry { record, rendered: OnceLock::new() });
         self.insert(Arc::clone(&entry));
         entry
     }
 
     /// Puts an entry of another index here.
-    pub(super) fn insert(&mut self, entry: Arc<Entry>) {
+    pub(in crate::vault) fn insert(&mut self, entry: Arc<Entry>) {
         self.remove(entry.record.id);
         if !entry.record.is_deleted() {
             self.by_name.insert(ByName(Arc::clone(&entry)));
@@ -62,7 +62,7 @@ impl Secrets {
     }
 
     /// Removes the secret with this id, if it is here.
-    pub(super) fn remove(&mut self, id: Uuid) {
+    pub(in crate::vault) fn remove(&mut self, id: Uuid) {
         if let Some(old) = self.by_id.remove(&id)
             && !old.record.is_deleted()
         {
@@ -71,38 +71,41 @@ impl Secrets {
     }
 
     /// The secret with this id, in the trash or not.
-    pub(super) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
+    pub(in crate::vault) fn any(&self, id: Uuid) -> Option<&Arc<Record>> {
         self.by_id.get(&id).map(|entry| &entry.record)
     }
 
     /// The secret with this id, unless it is in the trash.
-    pub(super) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
+    pub(in crate::vault) fn by_id(&self, id: Uuid) -> Option<&Arc<Record>> {
         self.any(id).filter(|record| !record.is_deleted())
     }
 
     /// The secret with this id, unless it is in the trash, and the place where it is kept rendered.
-    pub(super) fn rendered(&self, id: Uuid) -> Option<(&Record, &OnceLock<Box<Rendered>>)> {
+    pub(in crate::vault) fn rendered(&self, id: Uuid) -> Option<(&Record, &OnceLock<Box<Rendered>>)> {
         let entry = self.by_id.get(&id).filter(|entry| !entry.record.is_deleted())?;
         Some((&entry.record, &entry.rendered))
     }
 
     /// The secret with this name.
-    pub(super) fn by_name(&self, name: &SecretName) -> Option<&Arc<Record>> {
+    pub(in crate::vault) fn by_name(&self, name: &SecretName) -> Option<&Arc<Record>> {
         self.by_name.get(name.as_str()).map(|ByName(entry)| &entry.record)
     }
 
     /// How many are outside the trash.
-    pub(super) fn live_count(&self) -> usize {
+    pub(in crate::vault) fn live_count(&self) -> usize {
         self.by_name.len()
     }
 
     /// All outside the trash, by name.
-    pub(super) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
+    pub(in crate::vault) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
         self.by_name.iter().map(|ByName(entry)| &entry.record)
     }
 
     /// Those of them whose names begin so, by name.
-    pub(super) fn live_from<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = &'a Arc<Record>> {
+    pub(in crate::vault) fn live_from<'a>(
+        &'a self,
+        beginning: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Record>> {
         let range = (Bound::Included(beginning), Bound::Unbounded);
         let from = self.by_name.range::<str, _>(range).map(|ByName(entry)| &entry.record);
         from.take_while(move |record| record.meta.name.as_str().starts_with(beginning))
@@ -110,7 +113,7 @@ impl Secrets {
 
     /// Those of them whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for
     /// one name. Each one looked at is a step of `effort`, whose refusal ends the search.
-    pub(super) fn live_like<'a>(
+    pub(in crate::vault) fn live_like<'a>(
         &'a self,
         glob: &'a Glob,
         effort: &mut Effort<'_>,
@@ -127,7 +130,7 @@ impl Secrets {
     }
 
     /// All of them, the trash included, in no order.
-    pub(super) fn with_trash(&self) -> impl Iterator<Item = &Arc<Record>> {
+    pub(in crate::vault) fn with_trash(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.by_id.values().map(|entry| &entry.record)
     }
 }

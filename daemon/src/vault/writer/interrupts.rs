@@ -2,25 +2,25 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Error;
+use crate::vault::Error;
 
 /// How many commands wait that go before everything else: a look at it costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Interrupts(AtomicUsize);
+pub(in crate::vault) struct Interrupts(AtomicUsize);
 
 impl Interrupts {
     /// One more.
-    pub(super) fn add(&self) {
+    pub(in crate::vault) fn add(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 
     /// One less.
-    pub(super) fn remove(&self) {
+    pub(in crate::vault) fn remove(&self) {
         self.0.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether there is one.
-    pub(super) fn any(&self) -> bool {
+    pub(in crate::vault) fn any(&self) -> bool {
         self.0.load(Ordering::Acquire) > 0
     }
 
@@ -29,7 +29,7 @@ impl Interrupts {
     /// # Errors
     ///
     /// [`Error::Locked`] if somebody wants to lock the vault: it will be.
-    pub(super) fn give_way(&self) -> Result<(), Error> {
+    pub(in crate::vault) fn give_way(&self) -> Result<(), Error> {
         if self.any() { Err(Error::Locked) } else { Ok(()) }
     }
 }

@@ -8,23 +8,23 @@ use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::files;
 use crate::store::{HeaderRow, Store, log_of};
+use crate::vault::Error;
+use crate::vault::format::file;
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::slots::{self, NewSlot};
 
-use super::Error;
-use super::file;
-use super::manifest::Manifest;
-use super::slots::{self, NewSlot};
 use super::unlocked::Unlocked;
 
 /// A vault without keys; the file may be open already, while a key is derived.
 #[derive(Default)]
-pub(super) struct Locked {
+pub(in crate::vault) struct Locked {
     store: Option<Store>,
 }
 
 impl Locked {
     /// The file, opened and checked as far as that goes without keys; anew each time, since what was found for a key that
     /// turned out wrong may have been changed or replaced since.
-    pub(super) fn open(&mut self, path: &Path) -> Result<&Store, Error> {
+    pub(in crate::vault) fn open(&mut self, path: &Path) -> Result<&Store, Error> {
         // Two handles would lock each other out.
         self.forget();
         self.opened(path)
@@ -39,12 +39,12 @@ impl Locked {
     }
 
     /// Forgets the file: at a lock nothing stays open.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::vault) fn forget(&mut self) {
         self.store = None;
     }
 
     /// Verifies the whole with this data key.
-    pub(super) fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
+    pub(in crate::vault) fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
         // As it was opened for the key that has turned out right.
         self.opened(&path)?;
         let store = self.store.ok_or(Error::Internal("the store is not open"))?;
@@ -54,7 +54,7 @@ impl Locked {
 
 /// Makes the vault's file with these slots and returns its data key. It is made under another name, whole and durable,
 /// and only then given its own: a crash leaves no half vault, and a file that has appeared meanwhile is not overwritten.
-pub(super) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, Error> {
+pub(in crate::vault) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, Error> {
     let identity = Identity { vault: crypto::random()?, epoch: 1 };
     let keys = Keys::derive(DataKey::generate()?, identity)?;
     let rows = slots.iter().map(|slot| slot.to_row(&keys)).collect::<Result<Vec<_>, _>>()?;

@@ -8,43 +8,43 @@ use secrets_proto::vault::{KeyInfo, VerifyReply};
 use crate::caller::Caller;
 use crate::crypto::keys::Keys;
 use crate::store::{RecordKind, Store};
+use crate::vault::Error;
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::record::StoredValue;
+use crate::vault::format::slots;
 
-use super::Error;
 use super::audit_walk::{AuditLog, Forward};
 use super::catalog::Catalog;
 use super::interrupts::Interrupts;
-use super::manifest::Manifest;
-use super::record::StoredValue;
-use super::slots;
 
 /// An open vault, for reading.
-pub(super) struct Reading<'a> {
-    pub(super) store: &'a Store,
-    pub(super) keys: &'a Keys,
-    pub(super) catalog: &'a Catalog,
-    pub(super) manifest: &'a Manifest,
+pub(in crate::vault) struct Reading<'a> {
+    pub(in crate::vault) store: &'a Store,
+    pub(in crate::vault) keys: &'a Keys,
+    pub(in crate::vault) catalog: &'a Catalog,
+    pub(in crate::vault) manifest: &'a Manifest,
 }
 
 impl Reading<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
-    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+    pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
         caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
     }
 
     /// Its audit log.
-    pub(super) const fn audit_log(&self) -> AuditLog<'_> {
+    pub(in crate::vault) const fn audit_log(&self) -> AuditLog<'_> {
         AuditLog { store: self.store, keys: self.keys, manifest: self.manifest }
     }
 
     /// The kept versions of a secret's value, newest first.
-    pub(super) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
+    pub(in crate::vault) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
         let current = self.catalog.of(caller).by_id(id).ok_or(Error::NotFound)?.meta.value_version;
         let rows = self.store.records_of(RecordKind::Value, id.as_bytes())?;
         rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
     }
 
     /// The key slots, oldest first.
-    pub(super) fn key_slots(&self) -> Result<Vec<KeyInfo>, Error> {
+    pub(in crate::vault) fn key_slots(&self) -> Result<Vec<KeyInfo>, Error> {
         let slots = self.store.slots()?;
         let mut keys =
             slots.iter().map(|slot| slots::describe(self.keys, slot)).collect::<Result<Vec<_>, _>>()?;
@@ -54,7 +54,7 @@ impl Reading<'_> {
 
     /// Opens every value and follows the audit log from its head to its first entry. What unlocking verifies (rows,
     /// counts, metadata) is taken as verified. Given up for what is urgent.
-    pub(super) fn verify_contents(&self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
+    pub(in crate::vault) fn verify_contents(&self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
         let mut counts = VerifyReply { audit_entries: self.manifest.audit_count, ..VerifyReply::default() };
         self.store.for_each_record(|row| -> Result<(), Error> {
             interrupts.give_way()?;

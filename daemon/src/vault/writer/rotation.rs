@@ -4,17 +4,17 @@
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal;
 use crate::store::{AuditRow, HeaderRow, RecordRow, Store, Writing};
+use crate::vault::Error;
+use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::record::record_place;
+use crate::vault::format::slots::{self, NewSlot};
 
-use super::Error;
-use super::audit_chain::{audit_mac, audit_place};
 use super::interrupts::Interrupts;
-use super::manifest::Manifest;
-use super::record::record_place;
-use super::slots::{self, NewSlot};
 
 /// Seals everything again under a fresh data key, which `new_slots` alone wrap. Durable when this returns; the result is the
 /// keys and the manifest of the new epoch. Given up, as if nothing had been asked, for what is urgent.
-pub(super) fn rotate(
+pub(in crate::vault) fn rotate(
     store: &Store,
     old: &Keys,
     manifest: &Manifest,

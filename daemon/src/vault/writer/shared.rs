@@ -8,14 +8,15 @@ use secrets_proto::Timestamp;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
+use crate::vault::{Error, Rendered};
+
 use super::batch::Committed;
 use super::catalog::Catalog;
 use super::denials::Denials;
 use super::urgent::Urgent;
-use super::{Error, Rendered};
 
 /// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
-pub(super) struct Shared {
+pub(in crate::vault) struct Shared {
     state: RwLock<Published>,
     started: Instant,
     /// Milliseconds from `started` to the last reveal or write.
@@ -23,15 +24,15 @@ pub(super) struct Shared {
     /// What was refused and is not written yet.
     denials: Mutex<Denials>,
     /// What the vault's thread serves before everything else.
-    pub(super) urgent: Urgent,
+    pub(in crate::vault) urgent: Urgent,
     /// Notified when the vault was locked.
-    pub(super) wiped: Notify,
+    pub(in crate::vault) wiped: Notify,
     /// Notified when the vault was opened.
-    pub(super) opened: Notify,
+    pub(in crate::vault) opened: Notify,
 }
 
 /// What can be known of the vault without its thread.
-pub(super) enum Published {
+pub(in crate::vault) enum Published {
     /// There is no vault.
     Uninitialized,
     /// There is one, locked.
@@ -41,28 +42,28 @@ pub(super) enum Published {
 }
 
 /// An open vault's readable part.
-pub(super) struct View {
+pub(in crate::vault) struct View {
     /// All secrets.
-    pub(super) catalog: Catalog,
+    pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
-    pub(super) rendered: Option<Rendered>,
+    pub(in crate::vault) rendered: Option<Rendered>,
     /// Changes with that list.
-    pub(super) tag: String,
+    pub(in crate::vault) tag: String,
     /// The number of key slots.
-    pub(super) slots: usize,
+    pub(in crate::vault) slots: usize,
     /// Whether the vault is older than its rollback guard.
-    pub(super) rolled_back: bool,
+    pub(in crate::vault) rolled_back: bool,
     /// Whether the keys are kept out of swap.
-    pub(super) memory_lock: MemoryLock,
+    pub(in crate::vault) memory_lock: MemoryLock,
     /// When the vault was opened.
-    pub(super) since: Instant,
+    pub(in crate::vault) since: Instant,
     /// The same on the wall clock.
-    pub(super) since_time: Timestamp,
+    pub(in crate::vault) since_time: Timestamp,
 }
 
 impl Shared {
     /// Starts with this state, and what was not written before.
-    pub(super) fn new(state: Published, denials: Denials) -> Self {
+    pub(in crate::vault) fn new(state: Published, denials: Denials) -> Self {
         Self {
             state: RwLock::new(state),
             started: Instant::now(),
@@ -75,23 +76,23 @@ impl Shared {
     }
 
     /// The present state.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Published> {
+    pub(in crate::vault) fn read(&self) -> RwLockReadGuard<'_, Published> {
         // A panic elsewhere cannot have left it half changed: every change is one assignment or `apply`.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present state, to be changed.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Published> {
+    pub(in crate::vault) fn write(&self) -> RwLockWriteGuard<'_, Published> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was refused and is not written yet. Its lock is held for moments.
-    pub(super) fn denials(&self) -> MutexGuard<'_, Denials> {
+    pub(in crate::vault) fn denials(&self) -> MutexGuard<'_, Denials> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the steps of a commit.
-    pub(super) fn apply(&self, committed: &Committed, tag: String) {
+    pub(in crate::vault) fn apply(&self, committed: &Committed, tag: String) {
         if committed.changes.is_empty() && committed.slots.is_none() {
             return;
         }
@@ -107,20 +108,20 @@ impl Shared {
     }
 
     /// Notes a reveal or write.
-    pub(super) fn touch(&self) {
+    pub(in crate::vault) fn touch(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_use.store(elapsed, Ordering::Relaxed);
     }
 
     /// How long ago the last reveal or write was.
-    pub(super) fn idle_for(&self) -> Duration {
+    pub(in crate::vault) fn idle_for(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.last_use.load(Ordering::Relaxed)))
     }
 }
 
 impl Published {
     /// The open vault, or why there is none.
-    pub(super) const fn view(&self) -> Result<&View, Error> {
+    pub(in crate::vault) const fn view(&self) -> Result<&View, Error> {
         match self {
             Self::Unlocked(view) => Ok(view),
             Self::Locked => Err(Error::Locked),

@@ -11,24 +11,24 @@ use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::files;
 use crate::memory::Pinned;
 use crate::store::Store;
+use crate::vault::Error;
+use crate::vault::format::anchor::Progress;
+use crate::vault::format::file;
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::slots::NewSlot;
 
-use super::Error;
-use super::anchor::Progress;
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
-use super::file;
 use super::interrupts::Interrupts;
-use super::manifest::Manifest;
 use super::reading::Reading;
 use super::rotation;
-use super::slots::NewSlot;
 use super::verified::{Verified, verify};
 
 /// The most bytes a backup may have: it is handed out in one answer.
 const BACKUP_MAX: u64 = 1 << 30;
 
 /// The vault with its keys in memory. To lock it is to drop it.
-pub(super) struct Unlocked {
+pub(in crate::vault) struct Unlocked {
     path: PathBuf,
     keys: Pinned<Keys>,
     lineage: [u8; 16],
@@ -45,7 +45,7 @@ pub(super) struct Unlocked {
 
 impl Unlocked {
     /// Verifies the whole file with this data key.
-    pub(super) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
+    pub(in crate::vault) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
         let keys = Pinned::new(Keys::derive(data, identity)?);
@@ -64,33 +64,33 @@ impl Unlocked {
     }
 
     /// All secrets.
-    pub(super) const fn catalog(&self) -> &Catalog {
+    pub(in crate::vault) const fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
     /// The keys.
-    pub(super) const fn keys(&self) -> &Pinned<Keys> {
+    pub(in crate::vault) const fn keys(&self) -> &Pinned<Keys> {
         &self.keys
     }
 
     /// The number of key slots.
-    pub(super) const fn slots(&self) -> usize {
+    pub(in crate::vault) const fn slots(&self) -> usize {
         self.slots
     }
 
     /// How far the vault has come.
-    pub(super) const fn progress(&self) -> Progress {
+    pub(in crate::vault) const fn progress(&self) -> Progress {
         Progress { lineage: self.lineage, generation: self.manifest.generation }
     }
 
     /// A text that is different for any two states of the vault's records.
-    pub(super) fn tag(&self) -> String {
+    pub(in crate::vault) fn tag(&self) -> String {
         let [a, b, c, d, ..] = self.lineage;
         format!("{a:02x}{b:02x}{c:02x}{d:02x}-{}", self.manifest.generation)
     }
 
     /// The file, opened and verified again if an earlier storage error made that necessary.
-    pub(super) fn store(&mut self) -> Result<&Store, Error> {
+    pub(in crate::vault) fn store(&mut self) -> Result<&Store, Error> {
         if self.store.is_none() {
             file::check(&self.path)?;
             let store = Store::open(&self.path)?;
@@ -108,30 +108,30 @@ impl Unlocked {
     }
 
     /// The open vault, for reading.
-    pub(super) fn reading(&mut self) -> Result<Reading<'_>, Error> {
+    pub(in crate::vault) fn reading(&mut self) -> Result<Reading<'_>, Error> {
         self.store()?;
         let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         Ok(Reading { store, keys: &self.keys, catalog: &self.catalog, manifest: &self.manifest })
     }
 
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
-    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+    pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
         caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
     }
 
     /// Forbids writing: the vault is older than its rollback guard.
-    pub(super) const fn set_rolled_back(&mut self) {
+    pub(in crate::vault) const fn set_rolled_back(&mut self) {
         self.rolled_back = true;
     }
 
     /// Whether writing is forbidden for that reason.
-    pub(super) const fn is_rolled_back(&self) -> bool {
+    pub(in crate::vault) const fn is_rolled_back(&self) -> bool {
         self.rolled_back
     }
 
     /// Runs `work` in one transaction and commits it. If anything but a refusal goes wrong, nothing of the batch counts, and
     /// the file is opened and verified anew before the next.
-    pub(super) fn in_batch(
+    pub(in crate::vault) fn in_batch(
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
@@ -142,7 +142,7 @@ impl Unlocked {
     }
 
     /// Accepts a vault that is older than its rollback guard: a new history begins, and writing is allowed again.
-    pub(super) fn accept_restore(&mut self, caller: &Caller) -> Result<(), Error> {
+    pub(in crate::vault) fn accept_restore(&mut self, caller: &Caller) -> Result<(), Error> {
         self.write(|batch| batch.renew_lineage(caller))?;
         self.rolled_back = false;
         Ok(())
@@ -178,7 +178,7 @@ impl Unlocked {
     }
 
     /// Empties the log, so that what was removed leaves the disk.
-    pub(super) fn renew_log(&mut self) -> Result<(), Error> {
+    pub(in crate::vault) fn renew_log(&mut self) -> Result<(), Error> {
         let outcome = self.store()?.renew_log();
         if outcome.is_err() {
             self.store = None;
@@ -187,17 +187,17 @@ impl Unlocked {
     }
 
     /// Whether the file was left in doubt by an error and was not verified since.
-    pub(super) const fn is_in_doubt(&self) -> bool {
+    pub(in crate::vault) const fn is_in_doubt(&self) -> bool {
         self.store.is_none()
     }
 
     /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
-    pub(super) const fn take_renewed(&mut self) -> bool {
+    pub(in crate::vault) const fn take_renewed(&mut self) -> bool {
         std::mem::replace(&mut self.renewed, false)
     }
 
     /// Opens the file again and verifies all of it, down to the last value and audit entry.
-    pub(super) fn verify(&mut self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
+    pub(in crate::vault) fn verify(&mut self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
         if let Some(store) = self.store.take() {
             store.close()?;
         }
@@ -205,7 +205,11 @@ impl Unlocked {
     }
 
     /// A verified copy of the vault: one consistent state, without log or free space.
-    pub(super) fn backup(&mut self, caller: &Caller, interrupts: &Interrupts) -> Result<Vec<u8>, Error> {
+    pub(in crate::vault) fn backup(
+        &mut self,
+        caller: &Caller,
+        interrupts: &Interrupts,
+    ) -> Result<Vec<u8>, Error> {
         let path = self.path.with_extension("db.copy");
         files::remove_if_there(&path)?;
         files::open_private(&path)?;
@@ -235,7 +239,7 @@ impl Unlocked {
     /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
     /// open the vault afterwards.
     /// `header_mac` tells the slots that the caller's key was checked against: if they have changed since, nothing is done.
-    pub(super) fn rotate(
+    pub(in crate::vault) fn rotate(
         &mut self,
         caller: &Caller,
         slots: &[NewSlot],
@@ -277,7 +281,7 @@ impl Unlocked {
     }
 
     /// Closes the file; the keys are wiped when this returns.
-    pub(super) fn close(mut self) -> Result<(), Error> {
+    pub(in crate::vault) fn close(mut self) -> Result<(), Error> {
         match self.store.take() {
             Some(store) => store.close().map_err(Error::from),
             None => Ok(()),

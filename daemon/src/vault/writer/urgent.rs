@@ -9,20 +9,20 @@ use super::interrupts::Interrupts;
 
 /// The queue before the queue.
 #[derive(Default)]
-pub(super) struct Urgent {
+pub(in crate::vault) struct Urgent {
     commands: Mutex<VecDeque<Command>>,
     interrupts: Interrupts,
 }
 
 impl Urgent {
     /// Adds a command.
-    pub(super) fn push(&self, command: Command) {
+    pub(in crate::vault) fn push(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
         self.interrupts.add();
     }
 
     /// The next command. The thread wipes and closes before it asks for another.
-    pub(super) fn pop(&self) -> Option<Command> {
+    pub(in crate::vault) fn pop(&self) -> Option<Command> {
         if !self.interrupts.any() {
             return None;
         }
@@ -34,7 +34,7 @@ impl Urgent {
     }
 
     /// How many there are, for work that takes long.
-    pub(super) const fn interrupts(&self) -> &Interrupts {
+    pub(in crate::vault) const fn interrupts(&self) -> &Interrupts {
         &self.interrupts
     }
 }

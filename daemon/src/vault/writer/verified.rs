@@ -10,14 +10,14 @@ use secrets_proto::Uuid;
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
+use crate::vault::Error;
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::record::{Record, record_place};
+use crate::vault::format::slots;
+use crate::vault::format::token::Token;
+use crate::vault::format::unit_grant::Grant;
 
-use super::Error;
 use super::catalog::{Catalog, Change};
-use super::grant::Grant;
-use super::manifest::Manifest;
-use super::record::{Record, record_place};
-use super::slots;
-use super::tokens::Token;
 
 /// How many rows are handed to a thread at a time.
 const PART: usize = 256;
@@ -25,16 +25,16 @@ const PART: usize = 256;
 const OPENERS: usize = 4;
 
 /// What a file that was verified holds.
-pub(super) struct Verified {
-    pub(super) manifest: Manifest,
-    pub(super) catalog: Catalog,
+pub(in crate::vault) struct Verified {
+    pub(in crate::vault) manifest: Manifest,
+    pub(in crate::vault) catalog: Catalog,
     /// The number of key slots.
-    pub(super) slots: usize,
+    pub(in crate::vault) slots: usize,
 }
 
 /// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
 /// record's metadata and grant, the audit log's head.
-pub(super) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
+pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
     let corrupt = |what| Err(Error::Corrupt(what));
     let slots = store.slots()?;
     let mac = slots::header_mac(keys, header, &slots);

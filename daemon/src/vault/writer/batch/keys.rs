@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::store::{HeaderRow, MOST_SLOTS};
 use crate::vault::Error;
-use crate::vault::slots::{self, NewSlot};
+use crate::vault::format::slots::{self, NewSlot};
 
 use super::Batch;
 

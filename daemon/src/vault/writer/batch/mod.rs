@@ -1,10 +1,10 @@
 //! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
 //! entry; what it refuses, it has not touched.
 
-mod grants;
 mod keys;
 mod reveal;
 mod tokens;
+mod unit_grants;
 
 use std::sync::Arc;
 
@@ -17,18 +17,17 @@ use crate::caller::Caller;
 use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
-
-use super::Error;
-use super::audit_chain::{audit_mac, audit_place};
-use super::catalog::{Catalog, Change};
-use super::manifest::Manifest;
-use super::record::{Record, StoredValue, record_place};
+use crate::vault::Error;
+use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::manifest::Manifest;
+use crate::vault::format::record::{Record, StoredValue, record_place};
+use crate::vault::writer::catalog::{Catalog, Change};
 
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
 
 /// One transaction on an open vault, shared by the writes that arrived together.
-pub(super) struct Batch<'a> {
+pub(in crate::vault) struct Batch<'a> {
     writing: Writing<'a>,
     keys: &'a Keys,
     catalog: &'a mut Catalog,
@@ -39,22 +38,22 @@ pub(super) struct Batch<'a> {
 
 /// What a batch did, once it is durable.
 #[derive(Debug, Default)]
-pub(super) struct Committed {
+pub(in crate::vault) struct Committed {
     /// The steps for every other copy of the catalog.
-    pub(super) changes: Vec<Change>,
+    pub(in crate::vault) changes: Vec<Change>,
     /// Whether anything was written, be it an entry of the audit log alone.
-    pub(super) written: bool,
+    pub(in crate::vault) written: bool,
     /// Whether it must have left the disk before the answer.
-    pub(super) purged: bool,
+    pub(in crate::vault) purged: bool,
     /// The number of key slots, if it may have changed.
-    pub(super) slots: Option<usize>,
+    pub(in crate::vault) slots: Option<usize>,
     /// What was refused, for the audit log.
-    pub(super) denials: Vec<Denial>,
+    pub(in crate::vault) denials: Vec<Denial>,
 }
 
 impl<'a> Batch<'a> {
     /// Starts a transaction. `catalog` is changed along with it; if the batch does not commit, it is stale.
-    pub(super) fn begin(
+    pub(in crate::vault) fn begin(
         store: &'a Store,
         keys: &'a Keys,
         catalog: &'a mut Catalog,
@@ -66,18 +65,18 @@ impl<'a> Batch<'a> {
     }
 
     /// Whether nothing was done since `before`.
-    pub(super) fn is_idle(&self, before: &Manifest) -> bool {
+    pub(in crate::vault) fn is_idle(&self, before: &Manifest) -> bool {
         self.manifest == *before
     }
 
     /// What became of it, if it is not to be committed.
-    pub(super) fn into_done(self) -> Committed {
+    pub(in crate::vault) fn into_done(self) -> Committed {
         self.done
     }
 
     /// Makes everything durable, with the manifest that accounts for it. Returns what was done, and the vault's lineage and
     /// manifest from now on.
-    pub(super) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
+    pub(in crate::vault) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
         self.manifest.generation += 1;
         self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
@@ -86,7 +85,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Stores a new secret.
-    pub(super) fn create(&mut self, caller: &Caller, new: CreateSecret) -> Result<SecretDetail, Error> {
+    pub(in crate::vault) fn create(
+        &mut self,
+        caller: &Caller,
+        new: CreateSecret,
+    ) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
             self.refuse_name(caller, AuditAction::Create, &new.name);
             return Err(Error::OutsideNames);
@@ -101,7 +104,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Gives a secret a new value.
-    pub(super) fn update(
+    pub(in crate::vault) fn update(
         &mut self,
         caller: &Caller,
         id: Uuid,
@@ -116,7 +119,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Changes a secret's metadata.
-    pub(super) fn edit(
+    pub(in crate::vault) fn edit(
         &mut self,
         caller: &Caller,
         id: Uuid,
@@ -143,14 +146,24 @@ impl<'a> Batch<'a> {
     }
 
     /// Moves a secret to the trash; its name is free at once.
-    pub(super) fn delete(&mut self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<(), Error> {
+    pub(in crate::vault) fn delete(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        expected: Option<u64>,
+    ) -> Result<(), Error> {
         let old = self.find(caller, id, expected)?;
         let record = old.next(|meta| meta.deleted_at = Some(meta.updated_at));
         self.put(Some(&old), record, caller, AuditAction::Delete).map(drop)
     }
 
     /// Destroys a secret with all its versions, in the trash or not.
-    pub(super) fn purge(&mut self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<(), Error> {
+    pub(in crate::vault) fn purge(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        expected: Option<u64>,
+    ) -> Result<(), Error> {
         let old = self.catalog.of(caller).any(id).cloned().ok_or(Error::NotFound)?;
         check_version(&old, expected)?;
         for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
@@ -163,7 +176,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes a secret out of the trash, unless its name was given to another meanwhile.
-    pub(super) fn restore(&mut self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
+    pub(in crate::vault) fn restore(&mut self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
         let old = self.catalog.of(caller).any(id).filter(|record| record.is_deleted());
         let old = old.cloned().ok_or(Error::NotFound)?;
         if self.catalog.of(caller).by_name(&old.meta.name).is_some() {
@@ -174,7 +187,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes an earlier value the present one again, as a new version.
-    pub(super) fn rollback(
+    pub(in crate::vault) fn rollback(
         &mut self,
         caller: &Caller,
         id: Uuid,
@@ -191,7 +204,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Destroys what has been in the trash for too long by `now`.
-    pub(super) fn empty_trash(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Error> {
+    pub(in crate::vault) fn empty_trash(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Error> {
         let due: Vec<Uuid> = self
             .catalog
             .all()
@@ -203,12 +216,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds an entry to the audit log: sealed, and chained to the one before.
-    pub(super) fn audit(&mut self, caller: &Caller, event: Event) -> Result<(), Error> {
+    pub(in crate::vault) fn audit(&mut self, caller: &Caller, event: Event) -> Result<(), Error> {
         self.append(audit::encode(caller, event))
     }
 
     /// Adds the entries of denials that have waited to be written.
-    pub(super) fn denials(&mut self, denials: &[Denial]) -> Result<(), Error> {
+    pub(in crate::vault) fn denials(&mut self, denials: &[Denial]) -> Result<(), Error> {
         denials.iter().try_for_each(|denial| self.append(denial.encode()))
     }
 

@@ -10,8 +10,8 @@ use secrets_proto::{Selector, Timestamp};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::vault::Error;
-use crate::vault::effort::Effort;
-use crate::vault::record::Record;
+use crate::vault::format::record::Record;
+use crate::vault::writer::effort::Effort;
 
 use super::Batch;
 

@@ -11,8 +11,8 @@ use crate::caller::{Caller, Grant, Scopes};
 use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
-use crate::vault::catalog::Change;
-use crate::vault::tokens::{Meta, Token};
+use crate::vault::format::token::{Meta, Token};
+use crate::vault::writer::catalog::Change;
 
 use super::Batch;
 

@@ -11,9 +11,9 @@ use crate::caller::Caller;
 use crate::crypto::{self, seal};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
-use crate::vault::catalog::Change;
-use crate::vault::grant::Grant;
-use crate::vault::record::record_place;
+use crate::vault::format::record::record_place;
+use crate::vault::format::unit_grant::Grant;
+use crate::vault::writer::catalog::Change;
 
 use super::Batch;
 

@@ -1,0 +1,18 @@
+//! What is in the vault's file: each kind of record as it is in memory and in its sealed form, and what holds them
+//! together. Nothing here reads or writes rows. A change of the format is described where it is made.
+//!
+//! - [`record`]: a secret's metadata and its values; [`mask`]: what is shown of a value
+//! - [`unit_grant`]: what a unit may load; [`token`]: an access token
+//! - [`slots`]: the keys that open the vault
+//! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
+//! - [`anchor`]: the guard beside the file against an older copy of it; [`file`]: how private all of it must be
+
+pub(super) mod anchor;
+pub(super) mod audit_chain;
+pub(super) mod file;
+pub(super) mod manifest;
+pub(super) mod mask;
+pub(super) mod record;
+pub(super) mod slots;
+pub(super) mod token;
+pub(super) mod unit_grant;

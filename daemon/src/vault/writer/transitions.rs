@@ -1,0 +1,166 @@
+//! From state to state: making, opening and locking the vault.
+
+use std::time::Instant;
+
+use secrets_proto::Timestamp;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::vault::MemoryLock;
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::crypto::keys::DataKey;
+use crate::files;
+use crate::store::log_of;
+use crate::vault::Error;
+use crate::vault::format::anchor::{self, Verdict};
+use crate::vault::format::slots::NewSlot;
+
+use super::locked::{self, Locked};
+use super::shared::{Published, View};
+use super::{State, Writer};
+
+impl Writer {
+    /// Makes the vault with these slots and opens it; what was made is removed when it cannot be opened.
+    pub(super) fn init(&mut self, caller: &Caller, slots: &[NewSlot]) -> Result<(), Error> {
+        if self.is_final {
+            return Err(Error::Locked);
+        }
+        let State::Uninitialized = self.state else { return Err(Error::AlreadyInitialized) };
+        // A new vault must not take the place of one that is only missing, on a disk that is not mounted perhaps.
+        if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
+            return Err(Error::VaultMissing);
+        }
+        let data = locked::make(&self.path, slots)?;
+        self.state = State::Locked(Locked::default());
+        *self.shared.write() = Published::Locked;
+        let durable = self.path.parent().map_or(Ok(()), files::sync_dir).map_err(Error::from);
+        let opened = durable.and_then(|()| self.open(caller, data, AuditAction::Init));
+        if opened.is_err() {
+            // Its caller is not told the recovery key and may throw the key away: a vault that nobody can open must
+            // not stay. It is the file made above: the lock keeps other daemons out, and NOREPLACE kept its name free.
+            self.state = State::Uninitialized;
+            *self.shared.write() = Published::Uninitialized;
+            files::remove_if_there(&self.path)?;
+            files::remove_if_there(&log_of(&self.path))?;
+        }
+        opened
+    }
+
+    /// Opens the vault, unless it was locked after `locks` was read.
+    pub(super) fn unlock(&mut self, caller: &Caller, data: DataKey, locks: u64) -> Result<(), Error> {
+        match self.state {
+            _ if locks != self.locks || self.is_final => Err(Error::Locked),
+            State::Uninitialized => Err(Error::Uninitialized),
+            // The key was right; there is nothing more to do.
+            State::Unlocked(_) => Ok(()),
+            State::Locked(_) => self.open(caller, data, AuditAction::Unlock),
+        }
+    }
+
+    fn open(&mut self, caller: &Caller, data: DataKey, action: AuditAction) -> Result<(), Error> {
+        let State::Locked(locked) = &mut self.state else {
+            return Err(Error::Internal("the vault is not locked"));
+        };
+        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data)?;
+        match anchor::check(&self.anchor, vault.keys(), vault.progress())? {
+            Verdict::Current => {}
+            Verdict::RolledBack => {
+                tracing::error!(
+                    "rollback detected: the vault is older than its rollback guard; it is read-only"
+                );
+                vault.set_rolled_back();
+            }
+        }
+        let waiting = self.shared.denials().take_all(Instant::now());
+        let opened = vault.in_batch(|batch| {
+            batch.denials(&waiting)?;
+            batch.audit(caller, Event::done(action, Vec::new()))?;
+            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
+            batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())
+        });
+        if let Err(error) = opened {
+            // A full disk must not keep its owner out; whatever needs the log will fail by itself.
+            tracing::warn!(%error, "the unlock is missing in the audit log");
+            self.shared.denials().put_back(waiting, Instant::now());
+        }
+        self.unsettled = Some(Instant::now());
+        self.shared.touch();
+        *self.shared.write() = Published::Unlocked(Box::new(View {
+            catalog: vault.catalog().clone(),
+            rendered: None,
+            tag: vault.tag(),
+            slots: vault.slots(),
+            rolled_back: vault.is_rolled_back(),
+            memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
+            since: Instant::now(),
+            since_time: Timestamp::now(),
+        }));
+        self.state = State::Unlocked(Box::new(vault));
+        self.shared.opened.notify_one();
+        tracing::info!("unlocked");
+        Ok(())
+    }
+
+    /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
+    pub(super) fn lock(&mut self, caller: &Caller) {
+        self.locks += 1;
+        self.is_final = self.lock_is_final;
+        self.close(caller);
+        self.shared.wiped.notify_one();
+    }
+
+    /// Locks if there is something to wipe, as [`Command::LockIfOpen`](super::command::Command::LockIfOpen) says.
+    pub(super) fn lock_if_open(&mut self, caller: &Caller, opening: bool) -> bool {
+        if self.is_final {
+            return true;
+        }
+        let is_open = matches!(self.state, State::Unlocked(_)) || opening;
+        if is_open {
+            self.lock(caller);
+        }
+        is_open
+    }
+
+    fn close(&mut self, caller: &Caller) {
+        if let State::Locked(locked) = &mut self.state {
+            locked.forget();
+        }
+        if !matches!(self.state, State::Unlocked(_)) {
+            return;
+        }
+        *self.shared.write() = Published::Locked;
+        let State::Unlocked(mut vault) = std::mem::replace(&mut self.state, State::Locked(Locked::default()))
+        else {
+            return;
+        };
+        if !vault.is_in_doubt() {
+            let waiting = self.shared.denials().take_all(Instant::now());
+            let mut note = || {
+                vault.in_batch(|batch| {
+                    batch.denials(&waiting)?;
+                    batch.audit(caller, Event::done(AuditAction::Lock, Vec::new()))
+                })
+            };
+            let mut noted = note();
+            if matches!(noted, Err(Error::DiskFull)) {
+                self.ballast.release();
+                noted = note();
+            }
+            if let Err(error) = noted {
+                tracing::warn!(%error, "the lock is missing in the audit log");
+                self.shared.denials().put_back(waiting, Instant::now());
+            }
+        }
+        if !vault.is_in_doubt()
+            && !vault.is_rolled_back()
+            && let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress())
+        {
+            tracing::warn!(%error, "the rollback guard could not be renewed");
+        }
+        self.unsettled = None;
+        if let Err(error) = vault.close() {
+            tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
+        }
+        tracing::info!("locked");
+    }
+}
