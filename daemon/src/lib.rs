@@ -20,9 +20,10 @@
 //! logind → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `inherited`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
+//! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
 //! `caller` are leaves.
 
+mod answering;
 mod audit;
 mod auth;
 mod caller;
@@ -35,6 +36,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
+mod http;
 mod inherited;
 mod listener;
 mod logind;

@@ -6,15 +6,15 @@ use std::net::Ipv4Addr;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::Refusal;
 
-use crate::router::error::Failure;
-use crate::router::strict::Sender;
+use crate::http::failure::Failure;
+use crate::http::head::HeadFields;
 
 /// Refuses what a browser sent, or what was sent to a name of the internet.
-pub(crate) fn refuse_browsers(sender: &Sender<'_>) -> Result<(), Failure> {
-    if sender.is_browser {
+pub(crate) fn refuse_browsers(fields: &HeadFields<'_>) -> Result<(), Failure> {
+    if fields.is_browser {
         return Err(refused("Web pages may not use this API; use a program"));
     }
-    if !is_local(sender.host) {
+    if !is_local(fields.host) {
         return Err(refused("This Host is not local; send Host: localhost"));
     }
     Ok(())

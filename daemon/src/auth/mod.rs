@@ -1,5 +1,5 @@
 //! Who asks: a request becomes a [`Caller`] here or is refused. The peer's uid was checked when it connected; this
-//! looks at what its head says of the sender, and never at a path or a body. Access tokens are in the vault, which is
+//! looks at what its head says of the fields, and never at a path or a body. Access tokens are in the vault, which is
 //! asked about them.
 
 mod browser;
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use self::throttle::Throttle;
 use crate::caller::{Caller, Peer};
-use crate::router::error::Failure;
-use crate::router::strict::Sender;
+use crate::http::failure::Failure;
+use crate::http::head::HeadFields;
 use crate::vault::{self, Unidentified, Vault};
 
 pub(crate) use self::browser::refuse_browsers;
@@ -37,8 +37,8 @@ impl Auth {
 
     /// The caller that a request's token names. Only what is wrong counts as a guess: a good token is served however
     /// many bad ones came before it.
-    pub(crate) fn identify(&self, sender: &Sender<'_>, peer: Peer) -> Result<Caller, Failure> {
-        let token = token(sender)?;
+    pub(crate) fn identify(&self, fields: &HeadFields<'_>, peer: Peer) -> Result<Caller, Failure> {
+        let token = token(fields)?;
         if self.owner.is(token) {
             return Ok(Caller::owner(peer));
         }
@@ -99,12 +99,12 @@ const UNCHECKED: &str = "The vault is locked, and until its owner unlocks it no 
 const ABSENT: &str = "Authentication failed; send the token as Authorization: Bearer or X-API-Key";
 
 /// The token that a request carries.
-fn token<'a>(sender: &Sender<'a>) -> Result<&'a [u8], Failure> {
-    let bearer = match sender.authorization {
+fn token<'a>(fields: &HeadFields<'a>) -> Result<&'a [u8], Failure> {
+    let bearer = match fields.authorization {
         Some(value) => Some(bearer(value).ok_or_else(absent)?),
         None => None,
     };
-    match (bearer, sender.api_key) {
+    match (bearer, fields.api_key) {
         (Some(bearer), Some(key)) if bearer != key => {
             Err(Failure::invalid_request("Authorization and X-API-Key carry different tokens; send one")
                 .closing())
@@ -154,21 +154,21 @@ mod tests {
         (Auth::new(owner, Vault::start(settings, None).unwrap(), 10), directory)
     }
 
-    fn sender<'a>(authorization: Option<&'a str>, api_key: Option<&'a str>) -> Sender<'a> {
-        Sender {
+    fn fields<'a>(authorization: Option<&'a str>, api_key: Option<&'a str>) -> HeadFields<'a> {
+        HeadFields {
             authorization: authorization.map(str::as_bytes),
             api_key: api_key.map(str::as_bytes),
-            ..Sender::default()
+            ..HeadFields::default()
         }
     }
 
-    fn status(auth: &Auth, sender: &Sender<'_>) -> StatusCode {
-        auth.identify(sender, PEER)
-            .map_or_else(|failure| failure.into_answer("x").status(), |_| StatusCode::OK)
+    fn status(auth: &Auth, fields: &HeadFields<'_>) -> StatusCode {
+        auth.identify(fields, PEER)
+            .map_or_else(|failure| failure.into_response("x").status(), |_| StatusCode::OK)
     }
 
     fn headers(failure: Failure) -> HeaderMap {
-        failure.into_answer("x").into_response("x".into(), HeaderMap::new()).into_parts().0.headers
+        failure.into_response("x").into_http("x".into(), HeaderMap::new()).into_parts().0.headers
     }
 
     #[tokio::test]
@@ -184,7 +184,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                status(&auth, &sender(authorization, api_key)),
+                status(&auth, &fields(authorization, api_key)),
                 StatusCode::OK,
                 "{authorization:?} {api_key:?}"
             );
@@ -208,14 +208,14 @@ mod tests {
                 Some("secret-token-012345678901234567890123456789"),
             ),
         ] {
-            let found = status(&auth, &sender(authorization, api_key));
+            let found = status(&auth, &fields(authorization, api_key));
             assert_eq!(found, StatusCode::UNAUTHORIZED, "{authorization:?} {api_key:?}");
         }
         assert_eq!(
-            status(&auth, &sender(Some("Bearer secret-token-012345678901234567890123456789"), Some("other"))),
+            status(&auth, &fields(Some("Bearer secret-token-012345678901234567890123456789"), Some("other"))),
             StatusCode::BAD_REQUEST
         );
-        let refused = headers(auth.identify(&Sender::default(), PEER).unwrap_err());
+        let refused = headers(auth.identify(&HeadFields::default(), PEER).unwrap_err());
         assert_eq!(refused[WWW_AUTHENTICATE], "Bearer");
     }
 
@@ -228,27 +228,27 @@ mod tests {
         let mistyped = format!("{start}{}", if end == "0" { "1" } else { "0" });
         // However often: it is no guess.
         for _ in 0..20 {
-            assert_eq!(status(&auth, &sender(None, Some(text))), StatusCode::FORBIDDEN);
+            assert_eq!(status(&auth, &fields(None, Some(text))), StatusCode::FORBIDDEN);
         }
         for wrong in [mistyped.as_str(), "ssd_", start, "SSD_0123"] {
-            assert_eq!(status(&auth, &sender(None, Some(wrong))), StatusCode::UNAUTHORIZED, "{wrong}");
+            assert_eq!(status(&auth, &fields(None, Some(wrong))), StatusCode::UNAUTHORIZED, "{wrong}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn guessing_is_slowed_down_and_a_good_token_is_not() {
         let (auth, _directory) = auth();
-        let guess = |token| auth.identify(&sender(None, Some(token)), PEER);
+        let guess = |token| auth.identify(&fields(None, Some(token)), PEER);
         for _ in 0..10 {
-            assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
         }
         let refused = headers(guess("wrong").unwrap_err());
         assert_eq!(refused[RETRY_AFTER], "10");
-        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::TOO_MANY_REQUESTS);
         assert!(guess("secret-token-012345678901234567890123456789").is_ok());
         // A request without a token is no guess.
-        assert_eq!(status(&auth, &Sender::default()), StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&auth, &HeadFields::default()), StatusCode::UNAUTHORIZED);
         tokio::time::advance(Duration::from_millis(10_001)).await;
-        assert_eq!(guess("wrong").unwrap_err().into_answer("x").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
     }
 }

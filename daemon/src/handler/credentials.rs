@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::vault::{Error, Vault};
 
 /// `GET /credentials`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<CredentialList, Error> {
+pub(crate) fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<CredentialList, Error> {
     vault.grants(caller)
 }
 

@@ -8,6 +8,7 @@ use secrets_proto::secret::{
     SecretList, TrashList, UpdateSecret, VersionList,
 };
 
+use crate::answering::Answering;
 use crate::caller::Caller;
 use crate::vault::{Error, Held, ListFilter, Rendered, Vault};
 
@@ -52,18 +53,14 @@ pub(crate) enum Listing {
     Selected(Held<Bytes>),
 }
 
-/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up.
-pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Result<Option<Rendered>, Error> {
-    if list.is_of_everything() && caller.sees_all() {
-        return vault.rendered_list(caller, list.render).map(Some);
-    }
-    Ok(None)
-}
-
 /// `GET /user/secrets`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
+pub(crate) fn list(
+    vault: &Vault,
+    caller: &Caller,
+    list: List,
+) -> Answering<Result<Listing, Error>, impl Future<Output = Result<Listing, Error>> + Send> {
     if list.is_of_everything() && caller.sees_all() {
-        return vault.rendered_list(caller, list.render).map(Listing::Rendered);
+        return Answering::now(vault.rendered_list(caller, list.render).map(Listing::Rendered));
     }
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
@@ -73,7 +70,7 @@ pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<L
             render(&SecretList { total: secrets.len(), secrets })
         }
     };
-    vault.list(caller, filter, write).await.map(Listing::Selected)
+    Answering::Later(async move { vault.list(caller, filter, write).await.map(Listing::Selected) })
 }
 
 /// One secret asked for.

@@ -16,7 +16,7 @@ pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateToken) -> 
 }
 
 /// `GET /tokens`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<TokenList, Error> {
+pub(crate) fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<TokenList, Error> {
     vault.tokens(caller)
 }
 

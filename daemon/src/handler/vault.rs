@@ -19,7 +19,7 @@ pub(crate) struct Init(pub(crate) Key);
 pub(crate) struct Unlock(pub(crate) Key);
 
 /// `GET /vault`
-pub(crate) async fn status(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStatus, Error> {
+pub(crate) fn status(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStatus, Error> {
     vault.status(caller)
 }
 

@@ -6,17 +6,17 @@ use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use secrets_proto::{FieldErrorType, Invalid};
 
 /// A tag that is in quotes already.
-pub(super) fn etag(quoted: Bytes) -> Option<HeaderValue> {
+pub(crate) fn etag(quoted: Bytes) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(quoted).ok()
 }
 
 /// The tag of one secret: its version, which `If-Match` compares.
-pub(super) fn version_tag(version: u64) -> Option<HeaderValue> {
+pub(crate) fn version_tag(version: u64) -> Option<HeaderValue> {
     etag(Bytes::from(format!("\"{version}\"")))
 }
 
 /// Whether the caller has what this tag stands for. What cannot be read matches nothing: the caller gets the whole.
-pub(super) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(crate) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().any(|line| {
         line.as_bytes().split(|byte| *byte == b',').any(|item| {
             let item = item.trim_ascii();
@@ -26,7 +26,7 @@ pub(super) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 }
 
 /// The version that `If-Match` demands; `None` without one, or for `*`.
-pub(super) fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Invalid> {
+pub(crate) fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Invalid> {
     let malformed =
         Invalid::new(FieldErrorType::ValueError, "one version in quotes is expected, like \"3\", or *");
     let mut lines = headers.get_all(IF_MATCH).iter();

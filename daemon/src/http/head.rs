@@ -6,7 +6,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use secrets_proto::API_VERSION;
 
-use super::error::Failure;
+use super::failure::Failure;
 
 /// The header that carries a token in the API's own client.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -18,7 +18,7 @@ const MOST_HEADERS: usize = 64;
 
 /// What a head says of its sender, found in one pass over the headers. Each is there at most once.
 #[derive(Debug, Default)]
-pub(crate) struct Sender<'a> {
+pub(crate) struct HeadFields<'a> {
     /// `Host`
     pub(crate) host: &'a [u8],
     /// `Authorization`
@@ -41,7 +41,7 @@ pub(crate) enum Path<'a> {
 }
 
 /// Checks a request's head, with what is known of its path.
-pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<Sender<'a>, Failure> {
+pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<HeadFields<'a>, Failure> {
     if head.version != Version::HTTP_11 {
         return Err(Failure::upgrade("HTTP/1.1", "This needs HTTP/1.1").closing());
     }
@@ -57,10 +57,10 @@ pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<Sender<'a>, F
         Path::KnownBut(segment) => check_segments(segment.as_bytes())?,
         Path::Unknown => check_path(head.uri.path().as_bytes())?,
     }
-    sender(head)
+    fields(head)
 }
 
-fn sender(head: &Parts) -> Result<Sender<'_>, Failure> {
+fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
     let (mut host, mut authorization, mut api_key) = (None, None, None);
     let mut is_browser = false;
     let once = |place: &mut Option<&HeaderValue>| match place {
@@ -88,7 +88,7 @@ fn sender(head: &Parts) -> Result<Sender<'_>, Failure> {
     let host = host.ok_or_else(|| refused("A Host header is expected; send Host: localhost"))?.as_bytes();
     let authorization = authorization.map(HeaderValue::as_bytes);
     let api_key = api_key.map(HeaderValue::as_bytes);
-    Ok(Sender { host, authorization, api_key, is_browser })
+    Ok(HeadFields { host, authorization, api_key, is_browser })
 }
 
 /// A path from the root, without anything that could be read as another path: no empty and no dot segments, and

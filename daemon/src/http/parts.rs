@@ -8,13 +8,13 @@ use secrets_proto::selector::parse_id;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc, Uuid};
 use serde_json::Value;
 
-use super::body::{Fields, wipe};
 use super::conditional;
-use super::error::Failure;
+use super::failure::Failure;
+use super::fields::{Fields, wipe};
 use super::query::Query;
 
 /// A request on its way to becoming the request of one operation.
-pub(super) struct Input<'a> {
+pub(crate) struct RequestParts<'a> {
     id: Option<&'a str>,
     query: Query<'a>,
     headers: &'a HeaderMap,
@@ -22,9 +22,9 @@ pub(super) struct Input<'a> {
     faults: Vec<FieldError>,
 }
 
-impl<'a> Input<'a> {
+impl<'a> RequestParts<'a> {
     /// Takes apart a request with this `{id}`, query, head and body.
-    pub(super) fn new(
+    pub(crate) fn new(
         id: Option<&'a str>,
         query: Option<&'a str>,
         headers: &'a HeaderMap,
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
     }
 
     /// Ends the taking: what nobody has asked for is a fault too.
-    pub(super) fn finish<T>(mut self, taken: Option<T>) -> Result<T, Failure> {
+    pub(crate) fn finish<T>(mut self, taken: Option<T>) -> Result<T, Failure> {
         if self.fields.has_more() {
             self.fault(vec![Loc::field("body")], EXTRA_FIELD);
         }
@@ -48,12 +48,12 @@ impl<'a> Input<'a> {
     }
 
     /// Notes a fault.
-    pub(super) fn fault(&mut self, loc: Vec<Loc>, invalid: Invalid) {
+    pub(crate) fn fault(&mut self, loc: Vec<Loc>, invalid: Invalid) {
         self.faults.push(FieldError::new(loc, invalid));
     }
 
     /// The id in the path.
-    pub(super) fn id(&mut self) -> Option<Uuid> {
+    pub(crate) fn id(&mut self) -> Option<Uuid> {
         let id = self.id.and_then(parse_id);
         if id.is_none() {
             let invalid = Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected");
@@ -63,13 +63,13 @@ impl<'a> Input<'a> {
     }
 
     /// The version that `If-Match` demands.
-    pub(super) fn expected_version(&mut self) -> Option<Option<u64>> {
+    pub(crate) fn expected_version(&mut self) -> Option<Option<u64>> {
         let result = conditional::expected_version(self.headers);
         self.noting(result, || vec![Loc::field("header"), Loc::field("If-Match")])
     }
 
     /// A query parameter.
-    pub(super) fn parameter<T>(
+    pub(crate) fn parameter<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
@@ -79,7 +79,7 @@ impl<'a> Input<'a> {
     }
 
     /// A query parameter that must be there.
-    pub(super) fn required_parameter<T>(
+    pub(crate) fn required_parameter<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
@@ -93,7 +93,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that must be there.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(String) -> Result<T, Invalid>,
@@ -106,7 +106,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that may be absent, but not null.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(String) -> Result<T, Invalid>,
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that may be absent (outer `None` of the inside) or null (inner `None`).
-    pub(super) fn nullable<T>(
+    pub(crate) fn nullable<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(String) -> Result<T, Invalid>,
@@ -130,7 +130,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is true or false, and false if it is absent.
-    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         let result = match self.fields.take(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
@@ -140,7 +140,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is a whole number from 1 on and must be there.
-    pub(super) fn number(&mut self, name: &'static str) -> Option<u64> {
+    pub(crate) fn number(&mut self, name: &'static str) -> Option<u64> {
         let result = match self.fields.take(name) {
             None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
             Some(Value::Number(number)) => whole(&number).filter(|number| *number > 0).ok_or(Invalid::new(
@@ -153,7 +153,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is a whole number in a range, and that may be absent (outer `None` of the inside) or null (inner `None`).
-    pub(super) fn nullable_number(
+    pub(crate) fn nullable_number(
         &mut self,
         name: &'static str,
         range: RangeInclusive<u64>,
@@ -177,7 +177,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is a list of strings and may be absent or null.
-    pub(super) fn nullable_list<T>(
+    pub(crate) fn nullable_list<T>(
         &mut self,
         name: &'static str,
         lengths: RangeInclusive<usize>,
@@ -190,7 +190,7 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is a list of strings and must be there.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         name: &'static str,
         lengths: RangeInclusive<usize>,

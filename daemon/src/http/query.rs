@@ -4,20 +4,20 @@ use secrets_proto::{FieldErrorType, Invalid};
 
 /// The parameters of one request that nobody has asked for yet.
 #[derive(Debug, Default)]
-pub(super) struct Query<'a> {
+pub(crate) struct Query<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Query<'a> {
     /// Splits the part of a target after `?`.
-    pub(super) fn new(text: Option<&'a str>) -> Self {
+    pub(crate) fn new(text: Option<&'a str>) -> Self {
         let Some(text) = text else { return Self::default() };
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         Self { pairs: pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect() }
     }
 
     /// Takes the value of a parameter.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Invalid> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, Invalid> {
         if self.pairs.is_empty() {
             return Ok(None);
         }
@@ -38,7 +38,7 @@ impl<'a> Query<'a> {
     }
 
     /// Whether anything is left that nobody has asked for.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         !self.pairs.is_empty()
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -14,7 +14,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What is answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
@@ -28,35 +28,35 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct AfterRelaunch;
 
-impl Answer {
+impl Response {
     /// A body that is JSON already.
-    pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let (content_type, body) = ("application/json", body.into());
         Self { status, content_type, body, tag: None, others: Vec::new(), after_relaunch: false }
     }
 
     /// A body of bytes.
-    pub(super) fn binary(body: Bytes) -> Self {
+    pub(crate) fn binary(body: Bytes) -> Self {
         Self { content_type: "application/octet-stream", ..Self::json(StatusCode::OK, body) }
     }
 
     /// The same, to be sent by the daemon's next image.
-    pub(super) fn after_relaunch(self) -> Self {
+    pub(crate) fn after_relaunch(self) -> Self {
         Self { after_relaunch: true, ..self }
     }
 
     /// No body.
-    pub(super) fn empty(status: StatusCode) -> Self {
+    pub(crate) fn empty(status: StatusCode) -> Self {
         Self::json(status, Bytes::new())
     }
 
     /// Metadata.
-    pub(super) fn metadata<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
+    pub(crate) fn metadata<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
         serde_json::to_vec(body).map(|body| Self::json(status, body)).map_err(unwritable)
     }
 
     /// Secrets: written into one buffer of the right size, which is wiped when it was sent.
-    pub(super) fn sensitive<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
+    pub(crate) fn sensitive<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Unwritable> {
         let mut length = Counter(0);
         serde_json::to_writer(&mut length, body).map_err(unwritable)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
@@ -65,7 +65,7 @@ impl Answer {
     }
 
     /// The same, with a permit that is free again when the body was sent or given up.
-    pub(super) fn holding(self, permit: Permit) -> Self {
+    pub(crate) fn holding(self, permit: Permit) -> Self {
         struct Body(Bytes, #[expect(dead_code, reason = "it is dropped with the body")] Permit);
         impl AsRef<[u8]> for Body {
             fn as_ref(&self) -> &[u8] {
@@ -76,12 +76,12 @@ impl Answer {
     }
 
     /// The same, with an `ETag`.
-    pub(super) fn tagged(self, tag: HeaderValue) -> Self {
+    pub(crate) fn tagged(self, tag: HeaderValue) -> Self {
         Self { tag: Some(tag), ..self }
     }
 
     /// The same, with one more header.
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.others.push((name, value));
         self
     }
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     /// Makes it HTTP's, with this request id; what `headers` held is thrown away.
-    pub(crate) fn into_response(self, request_id: Bytes, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    pub(crate) fn into_http(self, request_id: Bytes, mut headers: HeaderMap) -> hyper::Response<Full<Bytes>> {
         headers.clear();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -108,7 +108,7 @@ impl Answer {
         if !self.others.is_empty() {
             headers.extend(self.others);
         }
-        let mut response = Response::new(Full::new(self.body));
+        let mut response = hyper::Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
         if self.after_relaunch {

@@ -1,170 +1,11 @@
-//! Errors on their way out: what a caller is told, in fixed text, and what the log is told. Every error of the vault
-//! is mapped here, one by one, so that a new one does not compile until somebody has decided.
+//! What a caller is told of each error of the vault, one by one, so that a new one does not compile until somebody has
+//! decided.
 
-use std::sync::Arc;
+use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
-use hyper::StatusCode;
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use secrets_proto::audit::Refusal;
-use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc};
-
-use super::answer::{Answer, Unwritable};
-use crate::caller::{Grant, Scope};
+use crate::caller::Scope;
+use crate::http::failure::Failure;
 use crate::vault;
-
-/// An answer that is an error.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    body: Box<ErrorBody>,
-    header: Header,
-    close: bool,
-    /// For the log only.
-    cause: Option<String>,
-    /// For the audit log only.
-    refusal: Option<Refusal>,
-    /// The token that was shown, if it is known; for the audit log only.
-    holder: Option<Arc<Grant>>,
-}
-
-/// The header that goes with some errors.
-#[derive(Debug)]
-enum Header {
-    None,
-    Allow(HeaderValue),
-    Challenge,
-    RetryAfter(u32),
-    Upgrade(&'static str),
-}
-
-impl Failure {
-    /// An error of this type, with a text that says what to do.
-    pub(crate) fn new(kind: ErrorType, detail: &'static str) -> Self {
-        let body = Box::new(ErrorBody::new(kind, detail));
-        Self { body, header: Header::None, close: false, cause: None, refusal: None, holder: None }
-    }
-
-    /// 400: the request cannot be read.
-    pub(crate) fn invalid_request(detail: &'static str) -> Self {
-        Self::new(ErrorType::InvalidRequestError, detail)
-    }
-
-    /// 422: these fields are at fault.
-    pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
-        let failure =
-            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors");
-        failure.with_errors(errors)
-    }
-
-    /// 401: no caller.
-    pub(crate) fn unauthenticated(detail: &'static str) -> Self {
-        Self { header: Header::Challenge, ..Self::new(ErrorType::AuthenticationError, detail) }
-    }
-
-    /// 404: nothing is there, for this method or for any.
-    pub(crate) fn no_route(allow: Option<HeaderValue>) -> Self {
-        let Some(allow) = allow else {
-            return Self::new(
-                ErrorType::NotFoundError,
-                "There is no such route; the API's routes begin with /api/v1/user/secrets and /api/v1/vault",
-            );
-        };
-        let detail = "This route does not know this method; the Allow header says which it knows";
-        Self { header: Header::Allow(allow), ..Self::new(ErrorType::NotFoundError, detail) }
-    }
-
-    /// 426: another protocol is needed.
-    pub(crate) fn upgrade(protocol: &'static str, detail: &'static str) -> Self {
-        Self { header: Header::Upgrade(protocol), ..Self::new(ErrorType::UpgradeRequiredError, detail) }
-    }
-
-    /// 429: come back after this many seconds.
-    pub(crate) fn rate_limit(seconds: u32, detail: &'static str) -> Self {
-        Self { header: Header::RetryAfter(seconds), ..Self::new(ErrorType::RateLimitError, detail) }
-    }
-
-    /// 500: a bug.
-    pub(crate) fn internal(cause: &'static str) -> Self {
-        Self::new(ErrorType::InternalError, "The daemon has a bug; see its log for this X-Request-Id")
-            .with_cause(cause.to_owned())
-    }
-
-    /// The same, and the connection ends after it.
-    pub(crate) fn closing(mut self) -> Self {
-        self.close = true;
-        self
-    }
-
-    /// The same, and the audit log is told why. What the vault itself refuses, it tells.
-    pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
-        self.refusal = Some(refusal);
-        self
-    }
-
-    /// What the audit log is to be told.
-    pub(crate) const fn refusal(&self) -> Option<Refusal> {
-        self.refusal
-    }
-
-    /// The same, to somebody who has shown this token.
-    pub(crate) fn of(self, holder: Option<Arc<Grant>>) -> Self {
-        Self { holder, ..self }
-    }
-
-    /// The token that was shown, if it is known although it makes nobody a caller.
-    pub(crate) const fn holder(&self) -> Option<&Arc<Grant>> {
-        self.holder.as_ref()
-    }
-
-    /// 500: the vault is not as it was written. The text names what was found, never what was asked.
-    fn corrupt(detail: String) -> Self {
-        let mut failure = Self::new(ErrorType::VaultCorruptError, "");
-        failure.body.detail = detail.into();
-        failure
-    }
-
-    fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.body.errors = errors;
-        self
-    }
-
-    fn with_cause(mut self, cause: String) -> Self {
-        self.cause = Some(cause);
-        self
-    }
-
-    /// Tells the log the cause, and makes the answer.
-    pub(crate) fn into_answer(self, request_id: &str) -> Answer {
-        let Self { body, header, close, cause, refusal: _, holder: _ } = self;
-        let kind = body.kind;
-        let cause = cause.as_deref().unwrap_or(&body.detail);
-        match body.code {
-            500.. => tracing::error!(request = request_id, ?kind, cause, "request failed"),
-            _ => tracing::debug!(request = request_id, ?kind, cause, "request refused"),
-        }
-        let status = StatusCode::from_u16(body.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let answer = Answer::json(status, serde_json::to_vec(&body).unwrap_or_default());
-        let answer = match header {
-            Header::None => answer,
-            Header::Allow(methods) => answer.with(ALLOW, methods),
-            Header::Challenge => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Header::RetryAfter(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
-            Header::Upgrade(protocol) => {
-                // Two of a kind, one line: a connection that closes also names the header that is its own.
-                let connection = if close { "Upgrade, close" } else { "Upgrade" };
-                return answer
-                    .with(UPGRADE, HeaderValue::from_static(protocol))
-                    .with(CONNECTION, HeaderValue::from_static(connection));
-            }
-        };
-        if close { answer.with(CONNECTION, HeaderValue::from_static("close")) } else { answer }
-    }
-}
-
-impl From<Unwritable> for Failure {
-    fn from(Unwritable: Unwritable) -> Self {
-        Self::internal("a reply cannot be written as JSON")
-    }
-}
 
 impl From<vault::Error> for Failure {
     fn from(error: vault::Error) -> Self {
@@ -213,13 +54,10 @@ impl From<vault::Error> for Failure {
             vault::Error::UnknownToken => Self::unauthenticated(
                 "Authentication failed; this token is unknown here or was revoked, ask the vault's owner for another",
             ),
-            vault::Error::TokenExpired => Self {
-                header: Header::Challenge,
-                ..Self::new(
-                    Type::ExpiredTokenError,
-                    "This token has expired; ask the vault's owner for another (`secretctl token create`)",
-                )
-            },
+            vault::Error::TokenExpired => Self::challenge(
+                Type::ExpiredTokenError,
+                "This token has expired; ask the vault's owner for another (`secretctl token create`)",
+            ),
             vault::Error::TooManyRequests(seconds) => {
                 Self::rate_limit(seconds, "This token is used more often than it may; wait, then go on")
             }
@@ -350,14 +188,15 @@ const fn lacks(scope: Scope) -> &'static str {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use hyper::HeaderMap;
+    use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+    use hyper::{HeaderMap, StatusCode};
+    use secrets_proto::ErrorBody;
 
     use super::*;
     use crate::vault::KeyField;
 
     async fn body(failure: Failure) -> (StatusCode, HeaderMap, ErrorBody) {
-        let (parts, body) =
-            failure.into_answer("id").into_response("id".into(), HeaderMap::new()).into_parts();
+        let (parts, body) = failure.into_response("id").into_http("id".into(), HeaderMap::new()).into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
     }
@@ -431,21 +270,5 @@ mod tests {
             serde_json::to_string(&body.errors).unwrap(),
             r#"[{"loc":["body","secrets",4],"msg":"no secret has this name or id","type":"missing"}]"#
         );
-    }
-
-    #[tokio::test]
-    async fn the_headers_that_go_with_an_error_are_there() {
-        let (_, headers, _) = body(Failure::unauthenticated("x").closing()).await;
-        assert_eq!(headers[WWW_AUTHENTICATE], "Bearer");
-        assert_eq!(headers[CONNECTION], "close");
-        let (_, headers, _) = body(Failure::no_route(Some(HeaderValue::from_static("GET")))).await;
-        assert_eq!(headers[ALLOW], "GET");
-        let (_, headers, _) = body(Failure::upgrade("HTTP/1.1", "x").closing()).await;
-        assert_eq!(
-            (&headers[UPGRADE], &headers[CONNECTION]),
-            (&"HTTP/1.1".parse().unwrap(), &"Upgrade, close".parse().unwrap())
-        );
-        let (_, headers, _) = body(Failure::rate_limit(7, "x")).await;
-        assert_eq!(headers[RETRY_AFTER], "7");
     }
 }

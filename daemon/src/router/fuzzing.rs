@@ -7,12 +7,12 @@ use secrets_proto::secret::{CreateFromPreset, CreateSecret};
 use secrets_proto::token::CreateToken;
 use secrets_proto::vault::VerifyRequest;
 
-use super::body::Fields;
-use super::error::Failure;
-use super::input::Input;
-use super::requests::FromRequest;
+use super::codec::FromRequest;
 use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Update};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
+use crate::http::failure::Failure;
+use crate::http::fields::Fields;
+use crate::http::parts::RequestParts;
 use crate::vault::AuditQuery;
 
 /// Makes the request of each operation of this id, query, `If-Match` and body. None may panic, and what is refused is
@@ -54,15 +54,15 @@ struct Request<'a> {
 impl Request<'_> {
     fn take<I: FromRequest>(&self) {
         if let Err(failure) = self.try_take::<I>() {
-            let status = failure.into_answer("fuzz").status();
+            let status = failure.into_response("fuzz").status();
             assert!(status.is_client_error(), "a malformed request gives {status}");
         }
     }
 
     fn try_take<I: FromRequest>(&self) -> Result<I, Failure> {
         let fields = if I::BODY { Fields::parse(self.headers, self.body)? } else { Fields::default() };
-        let mut input = Input::new(self.id, self.query, self.headers, fields);
-        let taken = I::take(&mut input);
-        input.finish(taken)
+        let mut parts = RequestParts::new(self.id, self.query, self.headers, fields);
+        let taken = I::take(&mut parts);
+        parts.finish(taken)
     }
 }

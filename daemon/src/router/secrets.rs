@@ -1,73 +1,89 @@
-//! How the request of each operation is made from path, query, headers and body.
+//! `/user/secrets`: its routes, what their requests are made from, and how their replies are written.
 
-use std::path::PathBuf;
-
-use secrets_proto::credential::AllowCredentials;
-use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
-use secrets_proto::secret::{CreateFromPreset, CreateSecret, PatchSecret, RollbackRequest, UpdateSecret};
-use secrets_proto::selector::parse_id;
-use secrets_proto::token::{CreateToken, Scope, TokenName};
-use secrets_proto::vault::VerifyRequest;
+use hyper::header::{HeaderValue, LOCATION};
+use hyper::{HeaderMap, StatusCode};
+use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
+use secrets_proto::secret::{
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SecretDetail, UpdateSecret,
+    VersionList, WrittenSecret,
+};
 use secrets_proto::{
-    FieldErrorType, Glob, Invalid, Loc, Provider, SecretName, SecretValue, Selector, SensitiveString,
-    Timestamp, UnitName,
+    API_BASE, FieldErrorType, Glob, Invalid, Provider, SecretName, SecretValue, Selector, Timestamp,
 };
 
-use super::input::Input;
-use super::replies;
-use crate::handler::credentials::Revoke;
-use crate::handler::secrets::{Create, Delete, Edit, Get, List, One, Restore, Rollback, Trash, Update, View};
-use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
-use crate::vault::{AuditQuery, Key, ListFilter};
+use super::codec::{FromRequest, IntoResponse, json, render, rendered, tagged};
+use super::route::{Route, delete, get, patch, post, put, read};
+use super::serve::{serve, serve_either, serve_now};
+use crate::caller::Scope;
+use crate::handler::secrets::{
+    self as handler, Create, Created, Delete, Edit, Found, Get, List, Listing, Restore, Rollback, Shown,
+    Trash, Update, View,
+};
+use crate::http::conditional;
+use crate::http::failure::Failure;
+use crate::http::parts::RequestParts;
+use crate::http::response::Response;
+use crate::vault::ListFilter;
 
-/// A type that a request can become.
-pub(super) trait FromRequest: Sized {
-    /// Whether it has a body. One that is sent where none is wanted is received and ignored.
-    const BODY: bool = false;
-
-    /// Takes what it needs; `None` when a fault was noted. Everything is tried before giving up, so that one answer
-    /// tells all the faults.
-    fn take(input: &mut Input<'_>) -> Option<Self>;
-}
-
-impl FromRequest for () {
-    fn take(_input: &mut Input<'_>) -> Option<Self> {
-        Some(())
-    }
-}
+/// The routes.
+pub(super) static ROUTES: &[Route] = &[
+    read("/api/v1/user/secrets", "list_secrets", Some(Scope::List), |x| serve_either(x, handler::list)),
+    post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, handler::create)),
+    read("/api/v1/user/secrets/presets", "get_provider_presets", Some(Scope::List), |x| {
+        serve_now(x, handler::presets)
+    }),
+    post("/api/v1/user/secrets/preset", "create_secret_from_preset", Some(Scope::Write), |x| {
+        serve(x, handler::create_from_preset)
+    }),
+    read("/api/v1/user/secrets/{id}", "get_secret", Some(Scope::List), |x| serve_now(x, handler::get)),
+    put("/api/v1/user/secrets/{id}", "update_secret", Some(Scope::Write), |x| serve(x, handler::update)),
+    patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, handler::edit)),
+    delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, handler::delete)),
+    post("/api/v1/user/secrets/reveal", "reveal_secrets", Some(Scope::Reveal), |x| serve(x, handler::reveal)),
+    get("/api/v1/user/secrets/{id}/versions", "list_versions", Some(Scope::List), |x| {
+        serve(x, handler::versions)
+    }),
+    post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
+        serve(x, handler::rollback)
+    }),
+    get("/api/v1/user/secrets/trash", "list_trash", Some(Scope::List), |x| serve(x, handler::trash)),
+    post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
+        serve(x, handler::restore)
+    }),
+];
 
 impl FromRequest for List {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let provider = input.parameter("provider", Provider::parse);
-        let name = input.parameter("name", Glob::parse);
-        let view = view(input);
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let provider = parts.parameter("provider", Provider::parse);
+        let name = parts.parameter("name", Glob::parse);
+        let view = view(parts);
         Some(Self {
             filter: ListFilter { provider: provider?, name: name? },
             view: view?,
-            render: replies::render,
-            render_full: replies::render,
+            render,
+            render_full: render,
         })
     }
 }
 
 impl FromRequest for Trash {
-    fn take(_input: &mut Input<'_>) -> Option<Self> {
-        Some(Self { render: replies::render })
+    fn take(_input: &mut RequestParts<'_>) -> Option<Self> {
+        Some(Self { render })
     }
 }
 
 impl FromRequest for Get {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, view) = (input.id(), view(input));
-        Some(Self { id: id?, view: view?, render: replies::render })
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view) = (parts.id(), view(parts));
+        Some(Self { id: id?, view: view?, render: render })
     }
 }
 
 impl<T: FromRequest> FromRequest for Create<T> {
     const BODY: bool = T::BODY;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (view, new) = (written_view(input), T::take(input));
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (view, new) = (written_view(parts), T::take(parts));
         Some(Self { new: new?, view: view?.unwrap_or_default() })
     }
 }
@@ -75,10 +91,10 @@ impl<T: FromRequest> FromRequest for Create<T> {
 impl FromRequest for CreateSecret {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let name = input.required("name", SecretName::try_from);
-        let value = input.required("value", SecretValue::new);
-        let provider = input.nullable("provider", Provider::try_from);
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let name = parts.required("name", SecretName::try_from);
+        let value = parts.required("value", SecretValue::new);
+        let provider = parts.nullable("provider", Provider::try_from);
         Some(Self { name: name?, value: value?, provider: provider?.flatten() })
     }
 }
@@ -86,9 +102,9 @@ impl FromRequest for CreateSecret {
 impl FromRequest for CreateFromPreset {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let provider = input.required("provider", Provider::try_from);
-        let value = input.required("value", SecretValue::new);
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let provider = parts.required("provider", Provider::try_from);
+        let value = parts.required("value", SecretValue::new);
         Some(Self { provider: provider?, value: value? })
     }
 }
@@ -96,9 +112,9 @@ impl FromRequest for CreateFromPreset {
 impl FromRequest for Update {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
-        let value = input.required("value", SecretValue::new);
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let value = parts.required("value", SecretValue::new);
         let new = UpdateSecret { value: value? };
         Some(Self { id: id?, new, expected: expected?, view: view?.unwrap_or_default() })
     }
@@ -107,12 +123,12 @@ impl FromRequest for Update {
 impl FromRequest for Edit {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
-        let name = input.optional("name", SecretName::try_from);
-        let provider = input.nullable("provider", Provider::try_from);
-        let note = input.nullable("note", Remark::try_from);
-        let expires_at = input.nullable("expires_at", |text| Timestamp::parse(&text));
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let name = parts.optional("name", SecretName::try_from);
+        let provider = parts.nullable("provider", Provider::try_from);
+        let note = parts.nullable("note", Remark::try_from);
+        let expires_at = parts.nullable("expires_at", |text| Timestamp::parse(&text));
         let patch = PatchSecret { name: name?, provider: provider?, note: note?, expires_at: expires_at? };
         // Its answer was in full before it could be asked for.
         Some(Self { id: id?, patch, expected: expected?, view: view?.unwrap_or(View::Full) })
@@ -120,9 +136,9 @@ impl FromRequest for Edit {
 }
 
 impl FromRequest for Delete {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, expected) = (input.id(), input.expected_version());
-        let purge = input.parameter("purge", |text| match text {
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, expected) = (parts.id(), parts.expected_version());
+        let purge = parts.parameter("purge", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(Invalid::new(FieldErrorType::Enum, "true or false is expected")),
@@ -134,11 +150,11 @@ impl FromRequest for Delete {
 impl FromRequest for RevealRequest {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let secrets = input.list("secrets", 1..=Self::MAX_SELECTORS, Selector::try_from);
-        let purpose = input.required("purpose", Purpose::try_from);
-        let command = input.nullable("command", Remark::try_from);
-        let reason = input.nullable("reason", Remark::try_from);
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let secrets = parts.list("secrets", 1..=Self::MAX_SELECTORS, Selector::try_from);
+        let purpose = parts.required("purpose", Purpose::try_from);
+        let command = parts.nullable("command", Remark::try_from);
+        let reason = parts.nullable("reason", Remark::try_from);
         Some(Self {
             secrets: secrets?,
             purpose: purpose?,
@@ -148,35 +164,9 @@ impl FromRequest for RevealRequest {
     }
 }
 
-impl FromRequest for CreateToken {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let name = input.required("name", TokenName::try_from);
-        let scopes = input.list("scopes", 1..=Scope::ALL.len(), Scope::try_from);
-        // An empty list is refused: it could be taken for no limit, and a token that sees nothing is of no use.
-        let secrets = input.nullable_list("secrets", 1..=Self::MAX_GLOBS, Glob::try_from);
-        let ttl_seconds = input.nullable_number("ttl_seconds", 1..=Self::MAX_TTL);
-        let rate_per_minute = input.nullable_number("rate_per_minute", 1..=Self::MAX_RATE);
-        Some(Self {
-            name: name?,
-            scopes: scopes?,
-            secrets: secrets?,
-            ttl_seconds: ttl_seconds?,
-            rate_per_minute: rate_per_minute?.flatten(),
-        })
-    }
-}
-
-impl FromRequest for One {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        input.id().map(Self)
-    }
-}
-
 impl FromRequest for Restore {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, view) = (input.id(), written_view(input));
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view) = (parts.id(), written_view(parts));
         Some(Self { id: id?, view: view?.unwrap_or_default() })
     }
 }
@@ -184,149 +174,227 @@ impl FromRequest for Restore {
 impl FromRequest for Rollback {
     const BODY: bool = true;
 
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let (id, view, expected) = (input.id(), written_view(input), input.expected_version());
-        let to = RollbackRequest { version: input.number("version")? };
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let to = RollbackRequest { version: parts.number("version")? };
         Some(Self { id: id?, to, expected: expected?, view: view?.unwrap_or_default() })
     }
 }
 
-impl FromRequest for VerifyRequest {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        Some(Self { accept_restore: input.flag("accept_restore")? })
-    }
-}
-
-impl FromRequest for AddKey {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let replaces = input.nullable("replaces", |text| {
-            parse_id(&text)
-                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected"))
-        });
-        let key = if input.flag("recovery")? { None } else { Some(key(input, false)?) };
-        Some(Self { key, replaces: replaces?.flatten() })
-    }
-}
-
-impl FromRequest for Rotate {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        key(input, false).map(Self)
-    }
-}
-
-impl FromRequest for Init {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        key(input, false).map(Self)
-    }
-}
-
-impl FromRequest for Unlock {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        key(input, true).map(Self)
-    }
-}
-
-impl FromRequest for AllowCredentials {
-    const BODY: bool = true;
-
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let unit = input.required("unit", UnitName::try_from);
-        let secrets = input.list("secrets", 1..=Self::MAX_SECRETS, SecretName::try_from);
-        Some(Self { unit: unit?, secrets: secrets? })
-    }
-}
-
-impl FromRequest for Revoke {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let unit = input.required_parameter("unit", UnitName::parse);
-        let name = input.parameter("name", SecretName::parse);
-        Some(Self { unit: unit?, name: name? })
-    }
-}
-
-impl FromRequest for AuditQuery {
-    fn take(input: &mut Input<'_>) -> Option<Self> {
-        let since = input.parameter("since", Timestamp::parse);
-        let name = input.parameter("name", SecretName::parse);
-        let before = input.parameter("before", |text| {
-            whole(text)
-                .filter(|number| *number > 0)
-                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected"))
-        });
-        let limit = input.parameter("limit", limit);
-        let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
-        Some(Self { since: since?, name: name?, before: before?, limit })
-    }
-}
-
-/// How many audit entries an answer has unless asked.
-const DEFAULT_LIMIT: usize = 100;
-
-fn limit(text: &str) -> Result<usize, Invalid> {
-    whole(text)
-        .and_then(|number| usize::try_from(number).ok())
-        .filter(|number| (1..=1_000).contains(number))
-        .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 to 1000 is expected"))
-}
-
-/// A number of digits alone.
-fn whole(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
-}
-
-fn view(input: &mut Input<'_>) -> Option<View> {
-    asked_view(input, View::Full).map(Option::unwrap_or_default)
+fn view(parts: &mut RequestParts<'_>) -> Option<View> {
+    asked_view(parts, View::Full).map(Option::unwrap_or_default)
 }
 
 /// The view of what a write leads to, if one is asked for: with warnings.
-fn written_view(input: &mut Input<'_>) -> Option<Option<View>> {
-    asked_view(input, View::Warned)
+fn written_view(parts: &mut RequestParts<'_>) -> Option<Option<View>> {
+    asked_view(parts, View::Warned)
 }
 
-fn asked_view(input: &mut Input<'_>, full: View) -> Option<Option<View>> {
-    input.parameter("view", |text| match text {
+fn asked_view(parts: &mut RequestParts<'_>, full: View) -> Option<Option<View>> {
+    parts.parameter("view", |text| match text {
         "basic" => Ok(View::Basic),
         "full" => Ok(full),
         _ => Err(Invalid::new(FieldErrorType::Enum, "basic or full is expected")),
     })
 }
 
-/// Exactly one key; a recovery key only where there is a vault to recover.
-fn key(input: &mut Input<'_>, recovery: bool) -> Option<Key> {
-    let passphrase = input.nullable("passphrase", |text| Ok(Key::Passphrase(SensitiveString::new(text))));
-    let file = input.nullable("key_file", |text| Ok(Key::File(PathBuf::from(text))));
-    let recovery_key = if recovery {
-        input.nullable("recovery_key", |text| Ok(Key::Recovery(SensitiveString::new(text))))
-    } else {
-        Some(None)
-    };
-    let credential = input.flag("credential").map(|credential| credential.then_some(Key::Credential));
-    let provider = input.nullable("key_provider", |text| Ok(Key::Provider(text)));
-    let keys =
-        [passphrase?.flatten(), file?.flatten(), recovery_key?.flatten(), credential?, provider?.flatten()];
-    let mut keys = keys.into_iter().flatten();
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Some(key),
-        (Some(_), Some(_)) => {
-            let invalid = Invalid::new(FieldErrorType::ValueError, "exactly one key is expected");
-            input.fault(vec![Loc::field("body")], invalid);
-            None
+impl IntoResponse for Listing {
+    fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
+        match self {
+            Self::Rendered(list) => rendered(list, asked),
+            Self::Selected(list) => list.into_response(asked),
         }
-        (None, _) => {
-            let invalid = Invalid::new(FieldErrorType::Missing, "a passphrase or another key is required");
-            input.fault(vec![Loc::field("body"), Loc::field("passphrase")], invalid);
-            None
+    }
+}
+
+impl IntoResponse for Found {
+    fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
+        let Self(detail, view) = self;
+        let tag = conditional::version_tag(detail.version);
+        match view {
+            View::Basic => tagged(tag, asked, || described(StatusCode::OK, detail, view)),
+            // Never 304: when it was last used changes without a new version.
+            View::Full | View::Warned => {
+                let answer = described(StatusCode::OK, detail, view)?;
+                Ok(match tag {
+                    Some(tag) => answer.tagged(tag),
+                    None => answer,
+                })
+            }
         }
+    }
+}
+
+fn described(status: StatusCode, detail: SecretDetail, view: View) -> Result<Response, Failure> {
+    Ok(match view {
+        View::Basic => Response::metadata(status, &detail.secret)?,
+        View::Full => Response::metadata(status, &detail)?,
+        View::Warned => Response::metadata(status, &WrittenSecret::from(detail))?,
+    })
+}
+
+impl IntoResponse for Shown {
+    fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
+        match self {
+            Self::Rendered(secret) => rendered(secret, asked),
+            Self::Found(found) => found.into_response(asked),
+        }
+    }
+}
+
+impl IntoResponse for Created {
+    fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
+        let Self(detail, view) = self;
+        let location = HeaderValue::try_from(format!("{API_BASE}/user/secrets/{}", detail.secret.id));
+        let tag = conditional::version_tag(detail.version);
+        let mut answer = described(StatusCode::CREATED, detail, view)?;
+        if let Ok(location) = location {
+            answer = answer.with(LOCATION, location);
+        }
+        Ok(match tag {
+            Some(tag) => answer.tagged(tag),
+            None => answer,
+        })
+    }
+}
+
+json! {
+PresetList => metadata(OK),
+    VersionList => metadata(OK),
+    RevealReply => sensitive(OK),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+    use hyper::Response;
+    use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+    use secrets_proto::reveal::RevealedSecret;
+    use secrets_proto::secret::{Secret, SecretDetail, SecretList, SizeClass};
+    use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
+
+    use super::*;
+    use crate::caller::Asker;
+    use crate::handler::secrets::Gone;
+    use crate::permits::Permits;
+    use crate::vault::{Held, Rendered};
+
+    fn detail() -> SecretDetail {
+        SecretDetail {
+            secret: Secret {
+                id: Uuid::from_u128(7),
+                name: SecretName::parse("A").unwrap(),
+                provider: None,
+                masked_value: "••••".into(),
+                created_at: Timestamp::parse("2026-04-15T12:00:00Z").unwrap(),
+                updated_at: Timestamp::parse("2026-04-15T12:00:00Z").unwrap(),
+            },
+            version: 3,
+            last_used_at: None,
+            expires_at: None,
+            note: None,
+            size_class: SizeClass::Small,
+        }
+    }
+
+    fn sent<T: IntoResponse>(reply: T, asked: &HeaderMap) -> Response<Full<Bytes>> {
+        reply.into_response(asked).unwrap().into_http("id".into(), HeaderMap::new())
+    }
+
+    async fn body(response: Response<Full<Bytes>>) -> serde_json::Value {
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    }
+
+    fn having(tag: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static(tag))])
+    }
+
+    #[tokio::test]
+    async fn a_secret_has_six_fields_and_more_only_when_asked() {
+        let response = sent(Found(detail(), View::Basic), &HeaderMap::new());
+        assert_eq!(
+            (response.status(), &response.headers()[ETAG]),
+            (StatusCode::OK, &"\"3\"".parse().unwrap())
+        );
+        assert_eq!(body(response).await.as_object().unwrap().len(), 6);
+        let response = sent(Found(detail(), View::Full), &HeaderMap::new());
+        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+        // Nothing to warn of.
+        let response = sent(Found(detail(), View::Warned), &HeaderMap::new());
+        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+    }
+
+    #[tokio::test]
+    async fn what_the_caller_has_is_not_sent_again() {
+        let full = sent(Found(detail(), View::Full), &having("W/\"3\""));
+        assert_eq!((full.status(), &full.headers()[ETAG]), (StatusCode::OK, &"\"3\"".parse().unwrap()));
+        let response = sent(Found(detail(), View::Basic), &having("W/\"3\""));
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()[ETAG], "\"3\"");
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        let list = || {
+            Listing::Rendered(Rendered {
+                body: Bytes::from_static(b"[]"),
+                tag: Bytes::from_static(b"\"t1\""),
+            })
+        };
+        assert_eq!(sent(list(), &having("\"t1\"")).status(), StatusCode::NOT_MODIFIED);
+        let response = sent(list(), &having("\"t0\""));
+        assert_eq!(
+            (response.status(), &response.headers()[ETAG]),
+            (StatusCode::OK, &"\"t1\"".parse().unwrap())
+        );
+    }
+
+    #[tokio::test]
+    async fn lists_count_what_they_hold() {
+        let list = SecretList { secrets: vec![detail().secret], total: 1 };
+        assert_eq!(&render(&list)[..12], br#"{"secrets":["#);
+        let written = render(&list);
+        let permit = Permits::new(1, 1).take_of_share(Asker::Process(1)).await;
+        let response = sent(Listing::Selected(Held { reply: written, permit }), &HeaderMap::new());
+        assert_eq!(body(response).await["total"], 1);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_a_long_answer_gets_no_other() {
+        let permits = Permits::new(1, 1);
+        let permit = permits.take(Asker::Process(1)).await;
+        let response = sent(Held { reply: Bytes::from_static(b"[]"), permit }, &HeaderMap::new());
+        let mut next = pin!(permits.take(Asker::Process(2)));
+        let mut poll = || next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!poll());
+        let sent = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!poll());
+        drop(sent);
+        assert!(poll());
+    }
+
+    #[test]
+    fn a_new_secret_says_where_it_is() {
+        let response = sent(Created(detail(), View::Basic), &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()[LOCATION], "/api/v1/user/secrets/00000000-0000-0000-0000-000000000007");
+    }
+
+    #[tokio::test]
+    async fn values_are_not_to_be_kept() {
+        let secrets = vec![RevealedSecret {
+            id: Uuid::from_u128(7),
+            name: SecretName::parse("A").unwrap(),
+            value: SecretValue::new("a\n\"b".into()).unwrap(),
+        }];
+        let response = sent(RevealReply { secrets }, &HeaderMap::new());
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
+    }
+
+    #[test]
+    fn what_is_gone_has_no_body() {
+        assert_eq!(sent(Gone, &HeaderMap::new()).status(), StatusCode::NO_CONTENT);
     }
 }

@@ -39,10 +39,10 @@ use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
+use crate::http::failure::Failure;
 use crate::peer::Process;
 use crate::relaunch::{Answers, Parting};
 use crate::router::Router;
-use crate::router::error::Failure;
 use crate::vault::Vault;
 
 /// What every connection shares.
@@ -162,7 +162,7 @@ impl Server {
         let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
         let id = self.ids.next();
         let response =
-            failure.closing().into_answer(id.as_str()).into_response(id.into_bytes(), HeaderMap::new());
+            failure.closing().into_response(id.as_str()).into_http(id.into_bytes(), HeaderMap::new());
         tokio::spawn(async move {
             turn_away::turn_away(stream, response).await;
             drop(word);

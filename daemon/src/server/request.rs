@@ -1,7 +1,7 @@
 //! One request from its head to its answer: the order in which the stages see it.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
 use secrets_proto::ErrorType;
 use secrets_proto::audit::AuditAction;
 use tokio::time::Instant;
@@ -23,13 +23,15 @@ use super::Server;
 use super::ids::RequestId;
 use super::parting::Link;
 use super::wire::Seen;
+use crate::answering::{Answering, Boxed};
 use crate::auth::refuse_browsers;
 use crate::caller::{Caller, Peer};
+use crate::http::body::ignore;
+use crate::http::failure::Failure;
+use crate::http::head::{self, HeadFields};
+use crate::http::response::{AfterRelaunch, Response};
 use crate::peer::Process;
-use crate::router::answer::Answer;
-use crate::router::error::Failure;
-use crate::router::strict::Sender;
-use crate::router::{AfterRelaunch, AtOnce, Exchange, Target, ignore, strict};
+use crate::router::{Exchange, GuardedTarget, Target};
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
 pub(super) struct Talk {
@@ -40,76 +42,55 @@ pub(super) struct Talk {
     pub(super) seen: Arc<Seen>,
 }
 
-/// What came of trying to serve a request at once.
-enum AtOnceOr {
-    Answer(Answer),
-    /// It takes longer, for this caller.
-    Caller(Caller),
-}
-
 /// Who asks, as far as that is known: nobody is identified twice, since each time counts.
 enum Asking {
     Anybody,
     Known(Caller),
 }
 
-/// An answer: there, as most are, or on its way.
-pub(super) enum Answering {
-    Now(Ready<Response<Full<Bytes>>>),
-    Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
-}
+/// An answer as hyper waits for it.
+pub(super) struct Respond(Boxed<'static, hyper::Response<Full<Bytes>>>);
 
-impl Future for Answering {
-    type Output = Result<Response<Full<Bytes>>, Infallible>;
+impl Future for Respond {
+    type Output = Result<hyper::Response<Full<Bytes>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Now(answer) => {
-                // Requests that arrive together on one connection are answered in a row; after some of them the others
-                // get their turn.
-                let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
-                turn.made_progress();
-                Pin::new(answer).poll(cx)
-            }
-            Self::Later(answer) => answer.as_mut().poll(cx),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if matches!(self.0, Answering::Now(_)) {
+            // Requests that arrive together on one connection are answered in a row; after some of them the others get
+            // their turn.
+            let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            turn.made_progress();
         }
-        .map(Ok)
-    }
-}
-
-impl Answering {
-    fn now(response: Response<Full<Bytes>>) -> Self {
-        Self::Now(ready(response))
+        Pin::new(&mut self.0).poll(cx).map(Ok)
     }
 }
 
 impl Talk {
     /// Answers a request, whatever happens.
-    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answering {
+    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Respond {
         let (head, body) = request.into_parts();
-        let target = self.server.router.find(&head.method, head.uri.path());
+        let body = Some(body).filter(|body| !body.is_end_stream());
+        let (id, target) = (self.server.ids.next(), self.server.router.find(&head.method, head.uri.path()));
+        let mut asking = Asking::Anybody;
         // What is read from memory needs no future, which would be large and moved about.
-        if body.is_end_stream()
-            && let Some(route) = target.at_once()
+        if body.is_none()
+            && let Some(route) = target.from_memory()
         {
-            let (id, pattern) = (self.server.ids.next(), target.pattern());
-            let served = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                self.serve_at_once(&head, target.path(), route)
-            }));
-            return match served.unwrap_or_else(|_| Err(panicked())) {
-                Ok(AtOnceOr::Caller(caller)) => self.answering(head, body, Asking::Known(caller)),
-                Ok(AtOnceOr::Answer(answer)) => Answering::now(respond(Ok(answer), id, head, pattern)),
-                Err(failure) => Answering::now(respond(Err(failure), id, head, pattern)),
-            };
+            let served =
+                std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target, route)));
+            match served.unwrap_or_else(|_| Err(panicked())) {
+                Ok(ControlFlow::Continue(caller)) => asking = Asking::Known(caller),
+                Ok(ControlFlow::Break(response)) => {
+                    return Respond(Answering::now(respond(Ok(response), id, head, target.pattern())));
+                }
+                Err(failure) => {
+                    return Respond(Answering::now(respond(Err(failure), id, head, target.pattern())));
+                }
+            }
         }
-        self.answering(head, body, Asking::Anybody)
-    }
-
-    /// Answers later.
-    fn answering(self: &Arc<Self>, head: Parts, body: Incoming, asking: Asking) -> Answering {
         let talk = Arc::clone(self);
-        Answering::Later(Box::pin(async move {
-            let response = talk.answer_later(head, body, asking).await;
+        Respond(Answering::later(async move {
+            let response = talk.answer_later(head, target, body, asking, id).await;
             if response.extensions().get::<AfterRelaunch>().is_some() {
                 return talk.link.part(response).await;
             }
@@ -117,10 +98,30 @@ impl Talk {
         }))
     }
 
-    async fn answer_later(&self, head: Parts, body: Incoming, asking: Asking) -> Response<Full<Bytes>> {
+    /// The answer, if it is there, or else the caller, to whom it is given later.
+    fn serve_at_once(
+        &self,
+        head: &Parts,
+        target: &Target,
+        route: &GuardedTarget,
+    ) -> Result<ControlFlow<Response, Caller>, Failure> {
+        let caller = self.identify(&self.head_fields(head, target)?)?;
+        let answer = match route.serve(self.exchange(&caller, head, None)) {
+            Answering::Now(answer) => Some(answer.into_inner()?),
+            Answering::Later(_) => None,
+        };
+        Ok(answer.map_or(ControlFlow::Continue(caller), ControlFlow::Break))
+    }
+
+    async fn answer_later(
+        &self,
+        head: Parts,
+        target: Target,
+        body: Option<Incoming>,
+        asking: Asking,
+        id: RequestId,
+    ) -> hyper::Response<Full<Bytes>> {
         let Self { server, seen, .. } = self;
-        let id = server.ids.next();
-        let target = server.router.find(&head.method, head.uri.path());
         let pattern = target.pattern();
         let served = guarded(self.serve(&head, target, body, asking));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
@@ -140,28 +141,26 @@ impl Talk {
     async fn serve(
         &self,
         head: &Parts,
-        target: Target<'_>,
-        body: Incoming,
+        target: Target,
+        body: Option<Incoming>,
         asking: Asking,
-    ) -> Result<Answer, Failure> {
-        let Server { vault, limits, .. } = &*self.server;
+    ) -> Result<Response, Failure> {
+        let limits = &self.server.limits;
         let caller = match asking {
             Asking::Known(caller) => Ok(caller),
             Asking::Anybody => {
-                let sender = self.sender(head, target.path())?;
+                let fields = self.head_fields(head, &target)?;
                 if let Target::Open(open) = target {
                     return open.serve(head, body, limits).await;
                 }
-                self.identify(&sender)
+                self.identify(&fields)
             }
         };
         let Target::Guarded(target) = target else {
             return Err(Failure::internal("a route that needs no caller has one"));
         };
         match caller {
-            Ok(caller) => {
-                target.serve(Exchange { vault, caller: &caller, head, body, limits, id: None }).await
-            }
+            Ok(caller) => target.serve(self.exchange(&caller, head, body)).await,
             Err(failure) => {
                 // So that a caller that sends a body gets to read what is wrong.
                 ignore(body, limits).await?;
@@ -170,30 +169,24 @@ impl Talk {
         }
     }
 
-    fn serve_at_once(
-        &self,
-        head: &Parts,
-        path: strict::Path<'_>,
-        route: AtOnce<'_>,
-    ) -> Result<AtOnceOr, Failure> {
-        let caller = self.identify(&self.sender(head, path)?)?;
-        let answer = route.serve(&self.server.vault, &caller, head)?;
-        Ok(answer.map_or(AtOnceOr::Caller(caller), AtOnceOr::Answer))
+    fn exchange<'a>(&'a self, caller: &'a Caller, head: &'a Parts, body: Option<Incoming>) -> Exchange<'a> {
+        let Server { vault, limits, .. } = &*self.server;
+        Exchange { vault, caller, head, body, limits, id: None }
     }
 
     /// What the head says of its sender, if it can be read in one way only and no browser sent it.
-    fn sender<'a>(&self, head: &'a Parts, path: strict::Path<'_>) -> Result<Sender<'a>, Failure> {
+    fn head_fields<'a>(&self, head: &'a Parts, target: &Target) -> Result<HeadFields<'a>, Failure> {
         if self.seen.ambiguous.load(Ordering::Relaxed) {
             let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
             return Err(Failure::invalid_request(detail).closing());
         }
-        let sender = strict::check(head, path)?;
-        refuse_browsers(&sender).inspect_err(|failure| self.note(failure))?;
-        Ok(sender)
+        let fields = head::check(head, target.known_of(head.uri.path()))?;
+        refuse_browsers(&fields).inspect_err(|failure| self.note(failure))?;
+        Ok(fields)
     }
 
-    fn identify(&self, sender: &Sender<'_>) -> Result<Caller, Failure> {
-        let caller = self.server.auth.identify(sender, self.peer);
+    fn identify(&self, fields: &HeadFields<'_>) -> Result<Caller, Failure> {
+        let caller = self.server.auth.identify(fields, self.peer);
         Ok(caller.inspect_err(|failure| self.note(failure))?.being(&self.process))
     }
 
@@ -213,15 +206,15 @@ fn panicked() -> Failure {
 }
 
 fn respond(
-    served: Result<Answer, Failure>,
+    served: Result<Response, Failure>,
     id: RequestId,
     mut head: Parts,
     pattern: &'static str,
-) -> Response<Full<Bytes>> {
-    let answer = served.unwrap_or_else(|failure| failure.into_answer(id.as_str()));
-    let status = answer.status().as_u16();
+) -> hyper::Response<Full<Bytes>> {
+    let response = served.unwrap_or_else(|failure| failure.into_response(id.as_str()));
+    let status = response.status().as_u16();
     tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");
-    answer.into_response(id.into_bytes(), std::mem::take(&mut head.headers))
+    response.into_http(id.into_bytes(), std::mem::take(&mut head.headers))
 }
 
 /// How often it is looked whether somebody still waits for an answer.

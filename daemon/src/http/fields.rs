@@ -1,0 +1,141 @@
+//! A body as one JSON object, its fields taken one by one. The text that was sent is wiped, and no message of the JSON
+//! library is passed on, because those quote values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
+use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use zeroize::Zeroize;
+
+use super::failure::Failure;
+
+/// The fields of a JSON object that nobody has asked for yet.
+#[derive(Default)]
+pub(crate) struct Fields {
+    members: BTreeMap<String, Value>,
+}
+
+impl Fields {
+    /// Reads a body as a JSON object.
+    pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
+        if !says_json(headers) {
+            return Err(Failure::invalid_request(
+                "Content-Type: application/json is expected with this body",
+            ));
+        }
+        let malformed = |_| Failure::invalid_request("The body is not well-formed JSON in UTF-8");
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let document = json.deserialize_any(DocumentVisitor).map_err(malformed)?;
+        json.end().map_err(malformed)?;
+        match document {
+            Document::Object(fields) => Ok(fields),
+            Document::Twice => {
+                Err(Failure::invalid_request("The body has a field twice; send each field once"))
+            }
+            Document::Other => Err(Failure::validation(vec![FieldError::new(
+                vec![Loc::field("body")],
+                Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"),
+            )])),
+        }
+    }
+
+    /// Takes the value of a field.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
+    /// Whether anything is left that nobody has asked for.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.members.is_empty()
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        self.members.values_mut().for_each(wipe);
+    }
+}
+
+/// A caller that errs in the name of a field has still sent a secret. Nesting is bounded by the JSON reader.
+pub(crate) fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Whether the body is announced as JSON: `application/json`, with `charset=utf-8` or nothing after it.
+fn says_json(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let Ok(text) = line.to_str() else { return false };
+    let mut parts = text.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    json && parts.all(|parameter| {
+        parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
+    })
+}
+
+enum Document {
+    Object(Fields),
+    /// An object with a field twice. It was read to its end, so that malformed JSON is still told.
+    Twice,
+    Other,
+}
+
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut fields = Fields::default();
+        let mut twice = false;
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if let Some(mut first) = fields.members.insert(name, value) {
+                wipe(&mut first);
+                twice = true;
+            }
+        }
+        Ok(if twice { Document::Twice } else { Document::Object(fields) })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Document::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+}

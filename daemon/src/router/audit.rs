@@ -1,0 +1,57 @@
+//! `/audit`: its routes, what their requests are made from, and how their replies are written.
+
+use hyper::{HeaderMap, StatusCode};
+use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp};
+
+use super::codec::{FromRequest, IntoResponse, json};
+use super::route::{Route, get};
+use super::serve::serve;
+use crate::caller::Scope;
+use crate::handler::audit as handler;
+use crate::http::failure::Failure;
+use crate::http::parts::RequestParts;
+use crate::http::response::Response;
+use crate::vault::AuditQuery;
+
+/// The routes.
+pub(super) static ROUTES: &[Route] = &[
+    get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, handler::list)),
+    get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, handler::verify)),
+];
+
+impl FromRequest for AuditQuery {
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let since = parts.parameter("since", Timestamp::parse);
+        let name = parts.parameter("name", SecretName::parse);
+        let before = parts.parameter("before", |text| {
+            whole(text)
+                .filter(|number| *number > 0)
+                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected"))
+        });
+        let limit = parts.parameter("limit", limit);
+        let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
+        Some(Self { since: since?, name: name?, before: before?, limit })
+    }
+}
+
+/// How many audit entries an answer has unless asked.
+const DEFAULT_LIMIT: usize = 100;
+
+fn limit(text: &str) -> Result<usize, Invalid> {
+    whole(text)
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|number| (1..=1_000).contains(number))
+        .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 to 1000 is expected"))
+}
+
+/// A number of digits alone.
+fn whole(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+json! {
+    AuditList => metadata(OK),
+    AuditVerified => metadata(OK),
+}

@@ -1,0 +1,122 @@
+//! One route.
+
+use hyper::{HeaderMap, Method};
+
+use super::serve::{Exchange, Serving};
+use crate::caller::Scope;
+use crate::http::response::Response;
+
+/// One operation.
+pub(super) struct Route {
+    /// Its method.
+    pub(super) method: Method,
+    /// Its path, with `{id}` where an id stands.
+    pub(super) path: &'static str,
+    /// Its operationId.
+    pub(super) operation: &'static str,
+    /// Who may ask for it, and what is done.
+    pub(super) action: Action,
+}
+
+/// Who may ask for a route, and what is done.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// Anybody who may use the socket.
+    Open(fn(&HeaderMap) -> Response),
+    /// A caller with this right, or with any token. The vault checks the right; here it is told.
+    Guarded {
+        /// The right.
+        scope: Option<Scope>,
+        /// Whether it is read from memory, mostly, so that it is worth while to ask for it without a future.
+        from_memory: bool,
+        /// Serves an exchange.
+        run: Run,
+    },
+}
+
+/// Serves one exchange.
+pub(super) type Run = for<'a> fn(Exchange<'a>) -> Serving<'a>;
+
+/// A `GET` for anybody.
+pub(super) const fn open(
+    path: &'static str,
+    operation: &'static str,
+    answer: fn(&HeaderMap) -> Response,
+) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Open(answer) }
+}
+
+/// A `GET` that is read from memory.
+pub(super) const fn read(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, from_memory: true, run } }
+}
+
+/// A `GET`.
+pub(super) const fn get(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, from_memory: false, run } }
+}
+
+/// A `POST`.
+pub(super) const fn post(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route {
+        method: Method::POST,
+        path,
+        operation,
+        action: Action::Guarded { scope, from_memory: false, run },
+    }
+}
+
+/// A `PUT`.
+pub(super) const fn put(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route { method: Method::PUT, path, operation, action: Action::Guarded { scope, from_memory: false, run } }
+}
+
+/// A `PATCH`.
+pub(super) const fn patch(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route {
+        method: Method::PATCH,
+        path,
+        operation,
+        action: Action::Guarded { scope, from_memory: false, run },
+    }
+}
+
+/// A `DELETE`.
+pub(super) const fn delete(
+    path: &'static str,
+    operation: &'static str,
+    scope: Option<Scope>,
+    run: Run,
+) -> Route {
+    Route {
+        method: Method::DELETE,
+        path,
+        operation,
+        action: Action::Guarded { scope, from_memory: false, run },
+    }
+}

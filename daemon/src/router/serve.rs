@@ -1,0 +1,104 @@
+//! What every route does: makes the typed request, calls the handler, and writes its reply.
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+
+use super::codec::{FromRequest, IntoResponse};
+use crate::answering::{Answering, Boxed};
+use crate::caller::Caller;
+use crate::config::Limits;
+use crate::http::body;
+use crate::http::failure::Failure;
+use crate::http::fields::Fields;
+use crate::http::parts::RequestParts;
+use crate::http::response::Response;
+use crate::vault::{self, Vault};
+
+/// One request with all that serving it takes.
+pub(crate) struct Exchange<'a> {
+    /// The vault.
+    pub(crate) vault: &'a Vault,
+    /// Who asks.
+    pub(crate) caller: &'a Caller,
+    /// The request's head.
+    pub(crate) head: &'a Parts,
+    /// Its body, if it has one.
+    pub(crate) body: Option<Incoming>,
+    /// What a body may be.
+    pub(crate) limits: &'a Limits,
+    /// The `{id}` in its path.
+    pub(crate) id: Option<&'a str>,
+}
+
+/// An exchange being served.
+pub(crate) type Serving<'a> = Boxed<'a, Result<Response, Failure>>;
+
+/// Serves by a handler that says whether it answers at once. What is wrong with a request that has no body, and need not
+/// have one, is said at once too.
+pub(super) fn serve_either<'a, I, O, F>(
+    exchange: Exchange<'a>,
+    handler: impl FnOnce(&'a Vault, &'a Caller, I) -> Answering<Result<O, vault::Error>, F> + Send + 'a,
+) -> Serving<'a>
+where
+    I: FromRequest + Send + 'a,
+    O: IntoResponse + Send,
+    F: Future<Output = Result<O, vault::Error>> + Send + 'a,
+{
+    let Exchange { vault, caller, head, body, limits, id } = exchange;
+    let request = move |fields| {
+        let mut parts = RequestParts::new(id, head.uri.query(), &head.headers, fields);
+        let request = I::take(&mut parts);
+        parts.finish(request)
+    };
+    let write = move |reply: Result<O, vault::Error>| reply?.into_response(&head.headers);
+    if !I::BODY && body.is_none() {
+        let request = match request(Fields::default()) {
+            Ok(request) => request,
+            Err(failure) => return Answering::now(Err(failure)),
+        };
+        return match handler(vault, caller, request) {
+            Answering::Now(reply) => Answering::now(write(reply.into_inner())),
+            Answering::Later(reply) => Answering::later(async move { write(reply.await) }),
+        };
+    }
+    Answering::later(async move {
+        let request = if I::BODY {
+            let bytes = body::receive(body, limits, caller.asker()).await?;
+            body::in_turn(bytes.len(), || request(Fields::parse(&head.headers, &bytes)?)).await?
+        } else {
+            body::ignore(body, limits).await?;
+            request(Fields::default())?
+        };
+        write(match handler(vault, caller, request) {
+            Answering::Now(reply) => reply.into_inner(),
+            Answering::Later(reply) => reply.await,
+        })
+    })
+}
+
+/// Like [`serve_either`], by a handler that waits for something.
+pub(super) fn serve<'a, I, O, F>(
+    exchange: Exchange<'a>,
+    handler: impl FnOnce(&'a Vault, &'a Caller, I) -> F + Send + 'a,
+) -> Serving<'a>
+where
+    I: FromRequest + Send + 'a,
+    O: IntoResponse + Send,
+    F: Future<Output = Result<O, vault::Error>> + Send + 'a,
+{
+    serve_either(exchange, |vault, caller, request| Answering::Later(handler(vault, caller, request)))
+}
+
+/// Like [`serve_either`], by a handler that reads memory alone.
+pub(super) fn serve_now<'a, I, O>(
+    exchange: Exchange<'a>,
+    handler: impl FnOnce(&'a Vault, &'a Caller, I) -> Result<O, vault::Error> + Send + 'a,
+) -> Serving<'a>
+where
+    I: FromRequest + Send + 'a,
+    O: IntoResponse + Send + 'a,
+{
+    serve_either(exchange, |vault, caller, request| {
+        Answering::<_, std::future::Ready<_>>::now(handler(vault, caller, request))
+    })
+}
