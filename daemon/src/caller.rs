@@ -21,7 +21,7 @@ pub(crate) struct Peer {
 
 /// Among whom is divided what there is little of: a token's holders are one, however many processes they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Asker {
+pub(crate) enum QuotaKey {
     /// A process that has shown no access token.
     Process(i32),
     /// Whoever holds this access token.
@@ -61,7 +61,7 @@ const fn bit(scope: Scope) -> u8 {
 
 /// What an access token gives to who holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
+pub(crate) struct TokenRights {
     /// The token's id.
     pub(crate) id: Uuid,
     /// Its name.
@@ -76,7 +76,7 @@ pub(crate) struct Grant {
     pub(crate) rate_per_minute: Option<u64>,
 }
 
-impl Grant {
+impl TokenRights {
     /// Whether a secret of this name exists as far as who holds the token can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
         self.names.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(name)))
@@ -98,7 +98,7 @@ enum Holder {
     /// It is the owner or the daemon itself, under this name in the audit log: all rights, and no allocation.
     Master(&'static str),
     /// An access token.
-    Token(Arc<Grant>),
+    Token(Arc<TokenRights>),
     /// A service manager that starts a unit: it may receive the one value that the unit asks for.
     Unit(Option<SecretName>),
     /// Nothing that is known: no right.
@@ -112,8 +112,8 @@ impl Caller {
     }
 
     /// The holder of an access token.
-    pub(crate) const fn holding(peer: Peer, grant: Arc<Grant>) -> Self {
-        Self { peer, process: None, holder: Holder::Token(grant) }
+    pub(crate) const fn holding(peer: Peer, rights: Arc<TokenRights>) -> Self {
+        Self { peer, process: None, holder: Holder::Token(rights) }
     }
 
     /// A service manager that starts a unit: may have this one value, if the unit was granted it.
@@ -149,14 +149,14 @@ impl Caller {
     }
 
     /// Whose share of what there is little of it uses.
-    pub(crate) fn asker(&self) -> Asker {
-        self.grant().map_or(Asker::Process(self.peer.pid), |grant| Asker::Token(grant.id))
+    pub(crate) fn quota_key(&self) -> QuotaKey {
+        self.rights().map_or(QuotaKey::Process(self.peer.pid), |rights| QuotaKey::Token(rights.id))
     }
 
     /// The access token it holds, if any.
-    pub(crate) fn grant(&self) -> Option<&Grant> {
+    pub(crate) fn rights(&self) -> Option<&TokenRights> {
         match &self.holder {
-            Holder::Token(grant) => Some(grant),
+            Holder::Token(rights) => Some(rights),
             Holder::Master(_) | Holder::Unit(_) | Holder::Stranger => None,
         }
     }
@@ -170,7 +170,7 @@ impl Caller {
     pub(crate) fn may(&self, scope: Scope) -> bool {
         match &self.holder {
             Holder::Master(_) => true,
-            Holder::Token(grant) => grant.scopes.contains(scope),
+            Holder::Token(rights) => rights.scopes.contains(scope),
             Holder::Unit(_) => scope == Scope::Reveal,
             Holder::Stranger => false,
         }
@@ -180,7 +180,7 @@ impl Caller {
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
         match &self.holder {
             Holder::Master(_) => true,
-            Holder::Token(grant) => grant.sees(name),
+            Holder::Token(rights) => rights.sees(name),
             Holder::Unit(wanted) => wanted.as_ref() == Some(name),
             Holder::Stranger => false,
         }
@@ -190,7 +190,7 @@ impl Caller {
     pub(crate) fn sees_all(&self) -> bool {
         match &self.holder {
             Holder::Master(_) => true,
-            Holder::Token(grant) => grant.names.is_none(),
+            Holder::Token(rights) => rights.names.is_none(),
             Holder::Unit(_) | Holder::Stranger => false,
         }
     }
@@ -212,7 +212,7 @@ impl Caller {
     fn token_name(&self) -> &str {
         match &self.holder {
             Holder::Master(name) => name,
-            Holder::Token(grant) => &grant.name,
+            Holder::Token(rights) => &rights.name,
             Holder::Unit(_) => "credential",
             Holder::Stranger => "",
         }

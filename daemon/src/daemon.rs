@@ -15,10 +15,10 @@ use tracing_subscriber::EnvFilter;
 use crate::auth::{Auth, OwnerToken};
 use crate::caller::Caller;
 use crate::config::{self, Config, Limits, StartKey};
-use crate::credentials::{Credentials, Policy};
 use crate::listener::{self, Bound, Handed, Listener};
-use crate::relaunch::{Answers, Handover, Socket, Unwritten};
+use crate::relaunch::{HandoffReplies, Handover, Socket, Unwritten};
 use crate::server::{End, Server};
+use crate::systemd_credentials::{CredentialSocket, Policy};
 use crate::triggers::Triggers;
 use crate::vault::{KdfCost, Key, KeySources, Settings, StartError, Vault};
 use crate::{auth, logind, process};
@@ -100,7 +100,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
             let vault = Vault::resume(settings, lock, &unwritten.read())?;
             (Some((api, credentials)), vault, refused, answers)
         }
-        None => (None, Vault::start(settings, None)?, Vec::new(), Answers::default()),
+        None => (None, Vault::start(settings, None)?, Vec::new(), HandoffReplies::default()),
     };
     let resumed = before.is_some();
     // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
@@ -117,12 +117,12 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     let uid = rustix::process::geteuid().as_raw();
     let limits = affordable(config.limits);
     let auth = Auth::new(token, vault.clone(), limits.wrong_tokens);
-    let config::Credentials { socket: on, system_manager } = config.credentials;
+    let config::CredentialSettings { socket: on, system_manager } = config.credentials;
     let credentials =
-        Credentials::new(vault.clone(), Policy { on, uid, system_manager }, limits.connections / UNITS);
+        CredentialSocket::new(vault.clone(), Policy { on, uid, system_manager }, limits.connections / UNITS);
     let server = Server::new(auth, vault.clone(), limits, uid);
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
-    let kept = Kept { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
+    let inherited = InheritedSockets { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
     let socket = UnixListener::from_std(api.socket)?;
     let (unit_socket, unit_file) = match units {
         Some(Listener { socket, file }) => (Some(UnixListener::from_std(socket)?), Some(file)),
@@ -167,7 +167,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
             () = tokio::time::sleep(Duration::from_millis(1)) => false,
         };
         if !stop {
-            let Kept { api, credentials } = kept;
+            let InheritedSockets { api, credentials } = inherited;
             let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
             let handover = Handover { api, credentials, lock, unwritten, refused, answers };
             // What runs after a lock must not be this image: if it cannot be replaced, it ends.
@@ -205,7 +205,7 @@ fn bind(config: &Config, handed: Handed) -> Result<(Bound, Option<Bound>), Error
 }
 
 /// What the next image needs of the sockets.
-struct Kept {
+struct InheritedSockets {
     api: Socket,
     credentials: Option<Socket>,
 }

@@ -8,10 +8,10 @@
 //! listener → server → auth → router → handler → vault → { audit, crypto, store }
 //! ```
 //!
-//! Beside `server` stands `credentials`, which answers systemd's service managers on a socket of its own:
+//! Beside `server` stands `systemd_credentials`, which answers systemd's service managers on a socket of its own:
 //!
 //! ```text
-//! listener → credentials → vault
+//! listener → systemd_credentials → vault
 //! ```
 //!
 //! and `logind`, which hears from the system when the vault is to be locked:
@@ -28,7 +28,6 @@ mod audit;
 mod auth;
 mod caller;
 mod config;
-mod credentials;
 mod crypto;
 mod daemon;
 mod files;
@@ -48,6 +47,7 @@ mod relaunch;
 mod router;
 mod server;
 mod store;
+mod systemd_credentials;
 mod triggers;
 mod vault;
 

@@ -33,8 +33,8 @@ pub(crate) struct Handover {
     pub(crate) unwritten: Unwritten,
     /// Connections of units that are still to be refused.
     pub(crate) refused: Vec<OwnedFd>,
-    /// Answers to be sent once the new image is ready.
-    pub(crate) answers: Answers,
+    /// Replies to be sent once the new image is ready.
+    pub(crate) answers: HandoffReplies,
 }
 
 /// A listening socket.
@@ -46,12 +46,12 @@ pub(crate) struct Socket {
     pub(crate) made: bool,
 }
 
-/// Answers that are still to be sent. Whatever becomes of the image that has them, their callers get them when this is
+/// Replies that are still to be sent. Whatever becomes of the image that has them, their callers get them when this is
 /// dropped: what they tell has been done.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(pub(crate) Vec<Parting>);
+pub(crate) struct HandoffReplies(pub(crate) Vec<HandoffReply>);
 
-impl Drop for Answers {
+impl Drop for HandoffReplies {
     fn drop(&mut self) {
         for answer in self.0.drain(..) {
             if let Err(error) = answer.send() {
@@ -86,16 +86,16 @@ impl Unwritten {
 
 /// A connection whose last answer is sent by the next image.
 #[derive(Debug)]
-pub(crate) struct Parting {
+pub(crate) struct HandoffReply {
     pipe: OwnedFd,
     stream: OwnedFd,
 }
 
 /// An answer's bytes, kept where the next image finds them.
 #[derive(Debug)]
-pub(crate) struct Kept(OwnedFd);
+pub(crate) struct KeptReply(OwnedFd);
 
-impl Kept {
+impl KeptReply {
     /// Keeps these bytes; they must fit into a pipe, 64 KiB.
     pub(crate) fn new(answer: &[u8]) -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
@@ -104,9 +104,9 @@ impl Kept {
     }
 }
 
-impl Parting {
+impl HandoffReply {
     /// The answer that this connection is still to get.
-    pub(crate) fn new(stream: impl Into<OwnedFd>, Kept(pipe): Kept) -> Self {
+    pub(crate) fn new(stream: impl Into<OwnedFd>, KeptReply(pipe): KeptReply) -> Self {
         Self { pipe, stream: stream.into() }
     }
 
@@ -149,7 +149,7 @@ impl Handover {
     pub(crate) fn take() -> Option<Self> {
         let named = named(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
         let (mut api, mut credentials, mut lock, mut unwritten, mut pipe) = (None, None, None, None, None);
-        let (mut refused, mut answers) = (Vec::new(), Answers::default());
+        let (mut refused, mut answers) = (Vec::new(), HandoffReplies::default());
         for (name, number) in named {
             let fd = process::adopt(number)?;
             match name.as_str() {
@@ -161,7 +161,7 @@ impl Handover {
                 "unwritten" => unwritten = Some(Unwritten(fd)),
                 "refused" => refused.push(fd),
                 "pipe" => pipe = Some(fd),
-                "stream" => answers.0.push(Parting { pipe: pipe.take()?, stream: fd }),
+                "stream" => answers.0.push(HandoffReply { pipe: pipe.take()?, stream: fd }),
                 _ => return None,
             }
         }
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn an_answer_reaches_its_peer_by_way_of_a_pipe() {
         let (mut peer, stream) = UnixStream::pair().unwrap();
-        let kept = Kept::new(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-        Parting::new(stream, kept).send().unwrap();
+        let kept = KeptReply::new(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        HandoffReply::new(stream, kept).send().unwrap();
         let mut answer = String::new();
         peer.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "HTTP/1.1 200 OK\r\n\r\n");

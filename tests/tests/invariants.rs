@@ -8,7 +8,7 @@ use secretsd_tests::source::{Source, repository, sources};
 const STAGES: [(&str, u8); 11] = [
     ("listener", 0),
     ("server", 1),
-    ("credentials", 1),
+    ("systemd_credentials", 1),
     ("auth", 2),
     ("router", 3),
     ("handler", 4),
@@ -54,7 +54,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("daemon/src/crypto/", "derives keys from passphrases and recovery keys"),
     ("daemon/src/vault/", "seals values and computes masks"),
     ("daemon/src/auth/", "compares tokens"),
-    ("daemon/src/credentials/answer.rs", "sends a value to a unit's service manager"),
+    ("daemon/src/systemd_credentials/answer.rs", "sends a value to a unit's service manager"),
     ("daemon/src/listener.rs", "writes the owner token's file"),
     ("ctl/src/client.rs", "sends tokens in a header"),
     ("ctl/src/command/run/mod.rs", "puts values into a program's environment and files"),
@@ -272,7 +272,7 @@ fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
 /// Rights are given out where a peer has shown what it has: a token, or a unit's control group.
 fn callers_are_made_in_few_places(sources: &[Source]) -> Findings {
     let mut findings = Vec::new();
-    for (word, module) in [("Caller::owner", "auth"), ("Caller::unit", "credentials")] {
+    for (word, module) in [("Caller::owner", "auth"), ("Caller::unit", "systemd_credentials")] {
         findings.extend(only_in(
             sources,
             word,
@@ -549,8 +549,12 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     assert_found(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, router};");
     assert_found(imports_point_right, "daemon/src/files.rs", "fn f() { crate::vault::x() }");
     assert_found(imports_point_right, "daemon/src/store.rs", "use super::vault;");
-    assert_found(imports_point_right, "daemon/src/credentials/mod.rs", "use crate::server::End;");
-    assert_found(imports_point_right, "daemon/src/vault/unit_grants.rs", "use crate::credentials::Policy;");
+    assert_found(imports_point_right, "daemon/src/systemd_credentials/mod.rs", "use crate::server::End;");
+    assert_found(
+        imports_point_right,
+        "daemon/src/vault/unit_grants.rs",
+        "use crate::systemd_credentials::Policy;",
+    );
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
     assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
 }
@@ -648,7 +652,7 @@ fn only_auth_and_credentials_make_callers_of_peers() {
 
     assert_found(check, "daemon/src/router/mod.rs", "let caller = Caller::owner(peer);");
     assert_found(check, "daemon/src/server/mod.rs", "Caller::unit(peer, &process, None)");
-    assert_clean(check, "daemon/src/credentials/mod.rs", "Caller::unit(peer, &process, None)");
+    assert_clean(check, "daemon/src/systemd_credentials/mod.rs", "Caller::unit(peer, &process, None)");
 }
 
 #[test]

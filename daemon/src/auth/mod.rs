@@ -64,7 +64,7 @@ impl Auth {
         if !token::is_well_formed(token) {
             return Err(Wrong::Guess(Failure::unauthenticated(MISTYPED)));
         }
-        self.vault.identify(peer, token).map_err(|Unidentified { error, grant }| {
+        self.vault.identify(peer, token).map_err(|Unidentified { error, rights }| {
             if matches!(error, vault::Error::UnknownToken) {
                 return Wrong::Guess(error.into());
             }
@@ -76,7 +76,7 @@ impl Auth {
             let refusal = error.refusal();
             let failure = Failure::from(error);
             Wrong::Known(match refusal {
-                Some(refusal) => failure.refused(refusal).of(grant),
+                Some(refusal) => failure.refused(refusal).of(rights),
                 None => failure,
             })
         })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AutoLock, Credentials, Error, Kdf, Limits, LockOn, StartKey};
+use super::{AutoLock, CredentialSettings, Error, Kdf, Limits, LockOn, StartKey};
 
 /// No settings file is larger.
 pub(super) const LIMIT: u64 = 64 * 1024;
@@ -20,7 +20,7 @@ pub(super) struct Settings {
     pub(super) lock_on: LockOn,
     pub(super) kdf: Kdf,
     pub(super) limits: Limits,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: CredentialSettings,
     pub(super) key_providers: BTreeMap<String, Vec<String>>,
     pub(super) unlock_at_start: Option<StartKey>,
 }
@@ -145,7 +145,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     let usual = Limits::default();
     Ok(Settings {
         key_providers,
-        credentials: Credentials {
+        credentials: CredentialSettings {
             socket: tables.credentials.socket.unwrap_or(true),
             system_manager: tables.credentials.system_manager,
         },

@@ -39,7 +39,7 @@ pub(crate) struct Config {
     /// The key that systemd hands over as a credential, if it does.
     pub(crate) credential: Option<PathBuf>,
     /// Who may load credentials from a socket beside the API's.
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CredentialSettings,
     /// Commands that print a key, by name.
     pub(crate) key_providers: BTreeMap<String, Vec<String>>,
     /// The key that opens the vault when the daemon starts, if systemd hands over no credential.
@@ -82,7 +82,7 @@ pub(crate) struct LockOn {
 
 /// The socket that systemd's units load credentials from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Credentials {
+pub(crate) struct CredentialSettings {
     /// Whether there is one. One that systemd hands over all the same refuses everybody.
     pub(crate) socket: bool,
     /// Whether it serves the system's service manager, uid 0, beside the user's own.

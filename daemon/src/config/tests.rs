@@ -59,16 +59,16 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.auto_lock.max.as_secs(), 28_800);
     assert_eq!(config.kdf, Kdf { memory_kib: 65_536, passes: 3, lanes: 1 });
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.credentials, Credentials { socket: true, system_manager: false });
+    assert_eq!(config.credentials, CredentialSettings { socket: true, system_manager: false });
 }
 
 #[test]
 fn units_are_served_as_the_file_says() {
     let read = |text: &str| Machine::new().settings(text).read(&[]);
     let config = read("[credentials]\nsocket = false\nsystem_manager = true\n").unwrap();
-    assert_eq!(config.credentials, Credentials { socket: false, system_manager: true });
+    assert_eq!(config.credentials, CredentialSettings { socket: false, system_manager: true });
     let config = read("[credentials]\nsystem_manager = true\n").unwrap();
-    assert_eq!(config.credentials, Credentials { socket: true, system_manager: true });
+    assert_eq!(config.credentials, CredentialSettings { socket: true, system_manager: true });
     for bad in ["[credentials]\nsockets = true\n", "[credentials]\nsocket = 1\n"] {
         assert!(matches!(read(bad), Err(Error::Line { line: 2, .. })), "{bad}");
     }

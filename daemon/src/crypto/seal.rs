@@ -19,7 +19,7 @@ const PREFIX: usize = 1 + SALT + NONCE_LEN;
 
 /// Where a blob belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct AadContext<'a> {
     /// The kind of row.
     pub(crate) table: &'a str,
     /// The row's id.
@@ -31,16 +31,16 @@ pub(crate) struct Place<'a> {
 }
 
 /// Pads and seals `plaintext` for this place. The result tells only its padded size.
-pub(crate) fn seal(keys: &Keys, place: Place<'_>, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn seal(keys: &Keys, context: AadContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
     // Asked for together: each call of the system's generator costs as much as the encryption.
     let fresh: [u8; SALT + NONCE_LEN] = random()?;
     let (salt, nonce) = fresh.split_first_chunk().ok_or(Error::Malformed)?;
-    seal_with(keys, place, plaintext, *salt, nonce.try_into().map_err(|_| Error::Malformed)?)
+    seal_with(keys, context, plaintext, *salt, nonce.try_into().map_err(|_| Error::Malformed)?)
 }
 
 fn seal_with(
     keys: &Keys,
-    place: Place<'_>,
+    context: AadContext<'_>,
     plaintext: &[u8],
     salt: [u8; SALT],
     nonce: [u8; NONCE_LEN],
@@ -56,7 +56,7 @@ fn seal_with(
     blob.extend_from_slice(plaintext);
     blob.resize(PREFIX + padded_len, 0);
 
-    let aad = associated_data(keys.identity(), place);
+    let aad = associated_data(keys.identity(), context);
     let body = blob.get_mut(PREFIX..).ok_or(Error::Malformed)?;
     let tag = blob_key(keys, &salt, &aad)?
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&aad), body)
@@ -66,14 +66,14 @@ fn seal_with(
 }
 
 /// Opens a blob that was sealed for this place.
-pub(crate) fn open(keys: &Keys, place: Place<'_>, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn open(keys: &Keys, context: AadContext<'_>, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let (version, rest) = blob.split_first().ok_or(Error::Malformed)?;
     let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(Error::Malformed)?;
     let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(Error::Malformed)?;
     if *version != VERSION {
         return Err(Error::Malformed);
     }
-    let aad = associated_data(keys.identity(), place);
+    let aad = associated_data(keys.identity(), context);
     let mut plaintext = Zeroizing::new(body.to_vec());
     let opened_len = blob_key(keys, salt, &aad)?
         .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(&aad), &mut plaintext)
@@ -92,14 +92,14 @@ fn blob_key(keys: &Keys, salt: &[u8], aad: &[u8]) -> Result<LessSafeKey, Error> 
 }
 
 /// (format, vault id, table, row id, column, version u64, epoch u32), each with its length before it.
-fn associated_data(identity: Identity, place: Place<'_>) -> Vec<u8> {
+fn associated_data(identity: Identity, context: AadContext<'_>) -> Vec<u8> {
     let mut aad = Vec::with_capacity(128);
     push_framed(&mut aad, &FORMAT.to_be_bytes());
     push_framed(&mut aad, &identity.vault);
-    push_framed(&mut aad, place.table.as_bytes());
-    push_framed(&mut aad, place.row);
-    push_framed(&mut aad, place.column.as_bytes());
-    push_framed(&mut aad, &place.version.to_be_bytes());
+    push_framed(&mut aad, context.table.as_bytes());
+    push_framed(&mut aad, context.row);
+    push_framed(&mut aad, context.column.as_bytes());
+    push_framed(&mut aad, &context.version.to_be_bytes());
     push_framed(&mut aad, &identity.epoch.to_be_bytes());
     aad
 }
@@ -136,33 +136,34 @@ mod tests {
         Keys::derive(data, Identity { vault: [9; 16], epoch }).unwrap()
     }
 
-    const PLACE: Place<'static> = Place { table: "secret", row: &[1; 16], column: "sealed", version: 3 };
+    const CONTEXT: AadContext<'static> =
+        AadContext { table: "secret", row: &[1; 16], column: "sealed", version: 3 };
 
     #[test]
     fn opens_only_in_its_place() {
-        let blob = seal(&keys(1), PLACE, b"hunter2").unwrap();
-        assert_eq!(*open(&keys(1), PLACE, &blob).unwrap(), b"hunter2");
-        for place in [
-            Place { table: "value", ..PLACE },
-            Place { row: &[2; 16], ..PLACE },
-            Place { column: "other", ..PLACE },
-            Place { version: 4, ..PLACE },
+        let blob = seal(&keys(1), CONTEXT, b"hunter2").unwrap();
+        assert_eq!(*open(&keys(1), CONTEXT, &blob).unwrap(), b"hunter2");
+        for context in [
+            AadContext { table: "value", ..CONTEXT },
+            AadContext { row: &[2; 16], ..CONTEXT },
+            AadContext { column: "other", ..CONTEXT },
+            AadContext { version: 4, ..CONTEXT },
         ] {
-            assert_eq!(open(&keys(1), place, &blob), Err(Error::NotAuthentic));
+            assert_eq!(open(&keys(1), context, &blob), Err(Error::NotAuthentic));
         }
-        assert_eq!(open(&keys(2), PLACE, &blob), Err(Error::NotAuthentic));
+        assert_eq!(open(&keys(2), CONTEXT, &blob), Err(Error::NotAuthentic));
     }
 
     #[test]
     fn every_flipped_bit_and_every_truncation_is_refused() {
-        let blob = seal(&keys(1), PLACE, b"hunter2").unwrap();
+        let blob = seal(&keys(1), CONTEXT, b"hunter2").unwrap();
         for at in 0..blob.len() {
             for bit in 0..8 {
                 let mut changed = blob.clone();
                 changed[at] ^= 1 << bit;
-                assert!(open(&keys(1), PLACE, &changed).is_err(), "byte {at} bit {bit}");
+                assert!(open(&keys(1), CONTEXT, &changed).is_err(), "byte {at} bit {bit}");
             }
-            assert!(open(&keys(1), PLACE, &blob[..at]).is_err(), "cut at {at}");
+            assert!(open(&keys(1), CONTEXT, &blob[..at]).is_err(), "cut at {at}");
         }
     }
 
@@ -172,11 +173,11 @@ mod tests {
         for known in list(&known["blobs"]) {
             let (table, column) = (known["table"].as_str().unwrap(), known["column"].as_str().unwrap());
             let row = bytes(&known["row"]);
-            let place = Place { table, row: &row, column, version: number(&known["version"]) };
+            let context = AadContext { table, row: &row, column, version: number(&known["version"]) };
             let (plaintext, sealed) = (bytes(&known["plaintext"]), bytes(&known["sealed"]));
-            assert_eq!(*open(&keys, place, &sealed).unwrap(), plaintext);
+            assert_eq!(*open(&keys, context, &sealed).unwrap(), plaintext);
             let (salt, nonce) = (array(&known["salt"]), array(&known["nonce"]));
-            assert_eq!(seal_with(&keys, place, &plaintext, salt, nonce).unwrap(), sealed);
+            assert_eq!(seal_with(&keys, context, &plaintext, salt, nonce).unwrap(), sealed);
         }
         for pair in list(&known["padded"]) {
             assert_eq!(padded_len(number(&pair[0])), number::<usize>(&pair[1]), "{pair}");
@@ -199,14 +200,14 @@ mod tests {
         #[test]
         fn what_is_sealed_opens(plaintext in prop::collection::vec(any::<u8>(), 0..5_000)) {
             let keys = keys(1);
-            let blob = seal(&keys, PLACE, &plaintext).unwrap();
+            let blob = seal(&keys, CONTEXT, &plaintext).unwrap();
             prop_assert_eq!(blob.len(), PREFIX + padded_len(plaintext.len() + 4) + TAG);
-            prop_assert_eq!(&*open(&keys, PLACE, &blob).unwrap(), &plaintext);
+            prop_assert_eq!(&*open(&keys, CONTEXT, &blob).unwrap(), &plaintext);
         }
 
         #[test]
         fn arbitrary_bytes_never_open(blob in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(open(&keys(1), PLACE, &blob).is_err());
+            prop_assert!(open(&keys(1), CONTEXT, &blob).is_err());
         }
     }
 }

@@ -3,7 +3,7 @@
 use secrets_proto::SecretName;
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList, UnitName};
 
-use super::secrets::Gone;
+use super::secrets::Done;
 use crate::caller::Caller;
 use crate::vault::{Error, Vault};
 
@@ -31,6 +31,6 @@ pub(crate) struct Revoke {
 }
 
 /// `DELETE /credentials`
-pub(crate) async fn revoke(vault: &Vault, caller: &Caller, what: Revoke) -> Result<Gone, Error> {
-    vault.revoke(caller, what.unit, what.name).await.map(|()| Gone)
+pub(crate) async fn revoke(vault: &Vault, caller: &Caller, what: Revoke) -> Result<Done, Error> {
+    vault.revoke(caller, what.unit, what.name).await.map(|()| Done)
 }

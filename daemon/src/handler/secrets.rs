@@ -73,7 +73,7 @@ pub(crate) fn list(
     Answering::Later(async move { vault.list(caller, filter, write).await.map(Listing::Selected) })
 }
 
-/// One secret asked for.
+/// ById secret asked for.
 #[derive(Debug)]
 pub(crate) struct Get {
     /// Which.
@@ -193,11 +193,11 @@ pub(crate) struct Delete {
 
 /// It is done, and there is nothing to say.
 #[derive(Debug)]
-pub(crate) struct Gone;
+pub(crate) struct Done;
 
 /// `DELETE /user/secrets/{id}`
-pub(crate) async fn delete(vault: &Vault, caller: &Caller, delete: Delete) -> Result<Gone, Error> {
-    vault.delete(caller, delete.id, delete.expected, delete.purge).await.map(|()| Gone)
+pub(crate) async fn delete(vault: &Vault, caller: &Caller, delete: Delete) -> Result<Done, Error> {
+    vault.delete(caller, delete.id, delete.expected, delete.purge).await.map(|()| Done)
 }
 
 /// `POST /user/secrets/reveal`
@@ -209,13 +209,13 @@ pub(crate) async fn reveal(
     vault.reveal(caller, request).await
 }
 
-/// One secret meant by its id.
+/// ById secret meant by its id.
 #[derive(Debug)]
-pub(crate) struct One(pub(crate) Uuid);
+pub(crate) struct ById(pub(crate) Uuid);
 
 /// `GET /user/secrets/{id}/versions`
-pub(crate) async fn versions(vault: &Vault, caller: &Caller, one: One) -> Result<VersionList, Error> {
-    vault.versions(caller, one.0).await
+pub(crate) async fn versions(vault: &Vault, caller: &Caller, by: ById) -> Result<VersionList, Error> {
+    vault.versions(caller, by.0).await
 }
 
 /// A secret to get an earlier value again.

@@ -2,17 +2,17 @@
 
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 
-use super::secrets::{Gone, One};
+use super::secrets::{ById, Done};
 use crate::caller::Caller;
 use crate::vault::{Error, Vault};
 
 /// A token that was made.
 #[derive(Debug)]
-pub(crate) struct Made(pub(crate) CreatedToken);
+pub(crate) struct NewToken(pub(crate) CreatedToken);
 
 /// `POST /tokens`
-pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateToken) -> Result<Made, Error> {
-    vault.create_token(caller, new).await.map(Made)
+pub(crate) async fn create(vault: &Vault, caller: &Caller, new: CreateToken) -> Result<NewToken, Error> {
+    vault.create_token(caller, new).await.map(NewToken)
 }
 
 /// `GET /tokens`
@@ -21,6 +21,6 @@ pub(crate) fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<TokenList, 
 }
 
 /// `DELETE /tokens/{id}`
-pub(crate) async fn revoke(vault: &Vault, caller: &Caller, one: One) -> Result<Gone, Error> {
-    vault.revoke_token(caller, one.0).await.map(|()| Gone)
+pub(crate) async fn revoke(vault: &Vault, caller: &Caller, by: ById) -> Result<Done, Error> {
+    vault.revoke_token(caller, by.0).await.map(|()| Done)
 }

@@ -6,7 +6,7 @@ use secrets_proto::vault::{
     AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply, VerifyRequest,
 };
 
-use super::secrets::{Gone, One};
+use super::secrets::{ById, Done};
 use crate::caller::Caller;
 use crate::vault::{Error, Key, Vault};
 
@@ -84,8 +84,8 @@ pub(crate) async fn add_key(vault: &Vault, caller: &Caller, new: AddKey) -> Resu
 }
 
 /// `DELETE /vault/keys/{id}`
-pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, one: One) -> Result<Gone, Error> {
-    vault.remove_key(caller, one.0).await.map(|()| Gone)
+pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, by: ById) -> Result<Done, Error> {
+    vault.remove_key(caller, by.0).await.map(|()| Done)
 }
 
 /// The key of a vault whose data key is to be replaced.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use crate::caller::Asker;
+use crate::caller::QuotaKey;
 use crate::config::Limits;
 use crate::permits::{Permit, Permits};
 
@@ -19,28 +19,28 @@ const PATIENCE: usize = 4;
 /// Bodies that may be larger than this need a permit.
 const SMALL: usize = 16 * 1024;
 
-/// Permits for large bodies, 24 of which 8 may be one asker's: whoever keeps some half sent holds no more memory than these.
+/// Permits for large bodies, 24 of which 8 may be one caller's: whoever keeps some half sent holds no more memory than these.
 static LARGE: LazyLock<Permits> = LazyLock::new(|| Permits::new(24, 8));
 
 /// Receives a whole body, if there is one.
 pub(crate) async fn receive(
     body: Option<Incoming>,
     limits: &Limits,
-    asker: Asker,
+    key: QuotaKey,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let Some(body) = body else { return Ok(Zeroizing::default()) };
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // Never grown, so that no copy is left behind unwiped; without an announced length it is as large as is allowed.
     let capacity = announced.unwrap_or(limits.body_bytes).min(limits.body_bytes);
-    let _permit = if capacity > SMALL { Some(permit(limits, asker).await?) } else { None };
+    let _permit = if capacity > SMALL { Some(permit(limits, key).await?) } else { None };
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     read(body, limits, |data| bytes.extend_from_slice(data)).await?;
     Ok(bytes)
 }
 
 /// A permit for a large body, as soon as there is one.
-async fn permit(limits: &Limits, asker: Asker) -> Result<Permit, Failure> {
-    match tokio::time::timeout(limits.body, LARGE.take(asker)).await {
+async fn permit(limits: &Limits, key: QuotaKey) -> Result<Permit, Failure> {
+    match tokio::time::timeout(limits.body, LARGE.take(key)).await {
         Ok(Some(permit)) => Ok(permit),
         Ok(None) | Err(_) => {
             let detail = "Too many large bodies are on their way; wait until they are there";

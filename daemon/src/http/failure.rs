@@ -8,7 +8,7 @@ use secrets_proto::audit::Refusal;
 use secrets_proto::{ErrorBody, ErrorType, FieldError};
 
 use super::response::{Response, Unwritable};
-use crate::caller::Grant;
+use crate::caller::TokenRights;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Failure {
     /// For the audit log only.
     refusal: Option<Refusal>,
     /// The token that was shown, if it is known; for the audit log only.
-    holder: Option<Arc<Grant>>,
+    holder: Option<Arc<TokenRights>>,
 }
 
 /// The header that goes with some errors.
@@ -109,12 +109,12 @@ impl Failure {
     }
 
     /// The same, to somebody who has shown this token.
-    pub(crate) fn of(self, holder: Option<Arc<Grant>>) -> Self {
+    pub(crate) fn of(self, holder: Option<Arc<TokenRights>>) -> Self {
         Self { holder, ..self }
     }
 
     /// The token that was shown, if it is known although it makes nobody a caller.
-    pub(crate) const fn holder(&self) -> Option<&Arc<Grant>> {
+    pub(crate) const fn holder(&self) -> Option<&Arc<TokenRights>> {
         self.holder.as_ref()
     }
 

@@ -5,7 +5,7 @@ use hyper::header::HeaderValue;
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::handler::secrets::{Gone, One};
+use crate::handler::secrets::{ById, Done};
 use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
@@ -14,7 +14,7 @@ use crate::vault::{Held, Rendered};
 
 /// A type that a request can become.
 pub(super) trait FromRequest: Sized {
-    /// Whether it has a body. One that is sent where none is wanted is received and ignored.
+    /// Whether it has a body. ById that is sent where none is wanted is received and ignored.
     const BODY: bool = false;
 
     /// Takes what it needs; `None` when a fault was noted. Everything is tried before giving up, so that one answer
@@ -28,7 +28,7 @@ impl FromRequest for () {
     }
 }
 
-impl FromRequest for One {
+impl FromRequest for ById {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         parts.id().map(Self)
     }
@@ -73,7 +73,7 @@ impl<T: IntoResponse> IntoResponse for Held<T> {
     }
 }
 
-impl IntoResponse for Gone {
+impl IntoResponse for Done {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         Ok(Response::empty(StatusCode::NO_CONTENT))
     }

@@ -8,7 +8,7 @@ use secrets_proto::token::CreateToken;
 use secrets_proto::vault::VerifyRequest;
 
 use super::codec::FromRequest;
-use crate::handler::secrets::{Delete, Edit, Get, List, One, Rollback, Update};
+use crate::handler::secrets::{ById, Delete, Edit, Get, List, Rollback, Update};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::http::failure::Failure;
 use crate::http::fields::Fields;
@@ -33,7 +33,7 @@ pub fn json_body(id: Option<&str>, query: Option<&str>, if_match: &[u8], body: &
     request.take::<Edit>();
     request.take::<Delete>();
     request.take::<RevealRequest>();
-    request.take::<One>();
+    request.take::<ById>();
     request.take::<Rollback>();
     request.take::<VerifyRequest>();
     request.take::<AddKey>();

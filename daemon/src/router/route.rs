@@ -1,4 +1,4 @@
-//! One route.
+//! ById route.
 
 use hyper::{HeaderMap, Method};
 
@@ -6,7 +6,7 @@ use super::serve::{Exchange, Serving};
 use crate::caller::Scope;
 use crate::http::response::Response;
 
-/// One operation.
+/// ById operation.
 pub(super) struct Route {
     /// Its method.
     pub(super) method: Method,

@@ -278,8 +278,8 @@ mod tests {
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
     use super::*;
-    use crate::caller::Asker;
-    use crate::handler::secrets::Gone;
+    use crate::caller::QuotaKey;
+    use crate::handler::secrets::Done;
     use crate::permits::Permits;
     use crate::vault::{Held, Rendered};
 
@@ -355,7 +355,7 @@ mod tests {
         let list = SecretList { secrets: vec![detail().secret], total: 1 };
         assert_eq!(&render(&list)[..12], br#"{"secrets":["#);
         let written = render(&list);
-        let permit = Permits::new(1, 1).take_of_share(Asker::Process(1)).await;
+        let permit = Permits::new(1, 1).take_of_share(QuotaKey::Process(1)).await;
         let response = sent(Listing::Selected(Held { reply: written, permit }), &HeaderMap::new());
         assert_eq!(body(response).await["total"], 1);
     }
@@ -363,9 +363,9 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_read_a_long_answer_gets_no_other() {
         let permits = Permits::new(1, 1);
-        let permit = permits.take(Asker::Process(1)).await;
+        let permit = permits.take(QuotaKey::Process(1)).await;
         let response = sent(Held { reply: Bytes::from_static(b"[]"), permit }, &HeaderMap::new());
-        let mut next = pin!(permits.take(Asker::Process(2)));
+        let mut next = pin!(permits.take(QuotaKey::Process(2)));
         let mut poll = || next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(!poll());
         let sent = response.into_body().collect().await.unwrap().to_bytes();
@@ -395,6 +395,6 @@ mod tests {
 
     #[test]
     fn what_is_gone_has_no_body() {
-        assert_eq!(sent(Gone, &HeaderMap::new()).status(), StatusCode::NO_CONTENT);
+        assert_eq!(sent(Done, &HeaderMap::new()).status(), StatusCode::NO_CONTENT);
     }
 }

@@ -14,7 +14,7 @@ use crate::http::parts::RequestParts;
 use crate::http::response::Response;
 use crate::vault::{self, Vault};
 
-/// One request with all that serving it takes.
+/// ById request with all that serving it takes.
 pub(crate) struct Exchange<'a> {
     /// The vault.
     pub(crate) vault: &'a Vault,
@@ -63,7 +63,7 @@ where
     }
     Answering::later(async move {
         let request = if I::BODY {
-            let bytes = body::receive(body, limits, caller.asker()).await?;
+            let bytes = body::receive(body, limits, caller.quota_key()).await?;
             body::in_turn(bytes.len(), || request(Fields::parse(&head.headers, &bytes)?)).await?
         } else {
             body::ignore(body, limits).await?;

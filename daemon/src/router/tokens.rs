@@ -9,7 +9,7 @@ use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, post, read};
 use super::serve::{serve, serve_now};
 use crate::caller::Scope;
-use crate::handler::tokens::{self as handler, Made};
+use crate::handler::tokens::{self as handler, NewToken};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -41,7 +41,7 @@ impl FromRequest for CreateToken {
     }
 }
 
-impl IntoResponse for Made {
+impl IntoResponse for NewToken {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         let answer = Response::sensitive(StatusCode::CREATED, &self.0)?;
         let location = HeaderValue::try_from(format!("{API_BASE}/tokens/{}", self.0.info.id));

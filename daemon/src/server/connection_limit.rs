@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections there are.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(super) struct ConnectionLimit {
     most: usize,
     most_per_process: usize,
     taken: Mutex<Taken>,
@@ -18,21 +18,21 @@ struct Taken {
     by_process: HashMap<i32, usize>,
 }
 
-/// One connection's seat, free again when dropped.
+/// One connection's place in the limit, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+pub(super) struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
     pid: i32,
 }
 
-impl Seats {
+impl ConnectionLimit {
     /// So many in all, and from one process.
     pub(super) fn new(most: usize, most_per_process: usize) -> Self {
         Self { most, most_per_process, taken: Mutex::default() }
     }
 
-    /// A seat for this process, if there is one.
-    pub(super) fn take(self: &Arc<Self>, pid: i32) -> Option<Seat> {
+    /// A connection for this process, if there is one.
+    pub(super) fn take(self: &Arc<Self>, pid: i32) -> Option<ConnectionPermit> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let by_this = taken.by_process.get(&pid).copied().unwrap_or(0);
         if taken.all >= self.most || by_this >= self.most_per_process {
@@ -40,13 +40,13 @@ impl Seats {
         }
         taken.all += 1;
         taken.by_process.insert(pid, by_this + 1);
-        Some(Seat { seats: Arc::clone(self), pid })
+        Some(ConnectionPermit { limit: Arc::clone(self), pid })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(1);
         match taken.by_process.get_mut(&self.pid) {
             Some(count) if *count > 1 => *count -= 1,
@@ -62,16 +62,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_limited_and_freed() {
-        let seats = Arc::new(Seats::new(3, 2));
-        let (a, b) = (seats.take(1).unwrap(), seats.take(1).unwrap());
-        assert!(seats.take(1).is_none());
-        let c = seats.take(2).unwrap();
-        assert!(seats.take(3).is_none());
+    fn connections_are_limited_and_freed() {
+        let limit = Arc::new(ConnectionLimit::new(3, 2));
+        let (a, b) = (limit.take(1).unwrap(), limit.take(1).unwrap());
+        assert!(limit.take(1).is_none());
+        let c = limit.take(2).unwrap();
+        assert!(limit.take(3).is_none());
         drop(a);
-        assert!(seats.take(1).is_some());
+        assert!(limit.take(1).is_some());
         drop((b, c));
-        assert!(seats.taken.lock().unwrap().by_process.is_empty());
-        assert_eq!(seats.taken.lock().unwrap().all, 0);
+        assert!(limit.taken.lock().unwrap().by_process.is_empty());
+        assert_eq!(limit.taken.lock().unwrap().all, 0);
     }
 }

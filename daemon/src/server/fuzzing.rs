@@ -67,9 +67,10 @@ impl HttpService {
         let sent = replace(bytes, TOKEN, &self.token);
         let Ok((ours, theirs)) = UnixStream::pair() else { return };
         let peer = Peer { uid: self.server.uid, pid: 1 };
-        let Some(seat) = self.server.seats.take(1) else { return };
+        let Some(permit) = self.server.connection_limit.take(1) else { return };
         let process = Arc::new(Process::of(&theirs, peer.pid));
-        let serve = Arc::clone(&self.server).converse(theirs, peer, process, seat, self.stopping.subscribe());
+        let serve =
+            Arc::clone(&self.server).converse(theirs, peer, process, permit, self.stopping.subscribe());
         let (mut from, mut to) = ours.into_split();
         let send = async {
             for piece in sent.chunks(if piece == 0 { sent.len().max(1) } else { piece }) {

@@ -1,4 +1,4 @@
-//! Answers that the daemon's next image sends: their bytes, and the way from the request to the connection that must
+//! HandoffReplies that the daemon's next image sends: their bytes, and the way from the request to the connection that must
 //! let go of its stream.
 
 use std::sync::{Mutex, PoisonError};
@@ -8,28 +8,28 @@ use http_body_util::{BodyExt, Full};
 use hyper::Response;
 use tokio::sync::Notify;
 
-use crate::relaunch::Kept;
+use crate::relaunch::KeptReply;
 
 /// Between the requests of a connection and the connection itself.
 #[derive(Debug, Default)]
-pub(super) struct Link {
-    kept: Mutex<Option<Kept>>,
-    parted: Notify,
+pub(super) struct Handoff {
+    kept: Mutex<Option<KeptReply>>,
+    handed_off: Notify,
 }
 
-impl Link {
+impl Handoff {
     /// Keeps the answer for the next image, and does not come back: the connection ends without it. Comes back with the
     /// answer if it cannot be kept.
-    pub(super) async fn part(&self, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-        let Ok(kept) = Kept::new(&write(response.clone()).await) else { return response };
+    pub(super) async fn hand_off(&self, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let Ok(kept) = KeptReply::new(&write(response.clone()).await) else { return response };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        self.parted.notify_one();
+        self.handed_off.notify_one();
         std::future::pending().await
     }
 
     /// Ready with the answer that the next image is to send.
-    pub(super) async fn parted(&self) -> Option<Kept> {
-        self.parted.notified().await;
+    pub(super) async fn handed_off(&self) -> Option<KeptReply> {
+        self.handed_off.notified().await;
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,15 +1,15 @@
 //! Connections: accepts them, limits them, speaks HTTP/1.1 on them, and ends them in time. It knows no token and no
 //! operation.
 
-mod bell;
+mod connection_limit;
 mod framing;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod handoff;
 mod ids;
-mod parting;
+mod reject;
 mod request;
-mod seats;
-mod turn_away;
+mod wake_gated;
 mod wire;
 
 #[cfg(test)]
@@ -30,18 +30,18 @@ use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
-use self::bell::Belled;
+use self::connection_limit::{ConnectionLimit, ConnectionPermit};
+use self::handoff::Handoff;
 use self::ids::Ids;
-use self::parting::Link;
-use self::request::Talk;
-use self::seats::{Seat, Seats};
+use self::request::Connection;
+use self::wake_gated::WakeGated;
 use self::wire::{Deadlines, Seen, Wire};
 use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::http::failure::Failure;
 use crate::peer::Process;
-use crate::relaunch::{Answers, Parting};
+use crate::relaunch::{HandoffReplies, HandoffReply};
 use crate::router::Router;
 use crate::vault::Vault;
 
@@ -52,13 +52,13 @@ pub(crate) struct Server {
     vault: Vault,
     limits: Limits,
     ids: Ids,
-    seats: Arc<Seats>,
+    connection_limit: Arc<ConnectionLimit>,
     /// The user that is served.
     uid: u32,
-    /// How many peers are turned away with a word; more than that are just closed.
-    words: Arc<Semaphore>,
+    /// How many peers are told why they are rejected; more than that are just closed.
+    reject_permits: Arc<Semaphore>,
     /// Connections whose answer is for the next image to send.
-    partings: Mutex<Vec<Parting>>,
+    handoff_replies: Mutex<Vec<HandoffReply>>,
 }
 
 /// Why serving ends.
@@ -87,18 +87,25 @@ impl Server {
             auth,
             router: Router::new(),
             vault,
-            seats: Arc::new(Seats::new(limits.connections, limits.connections_per_process)),
-            words: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, WORDS))),
+            connection_limit: Arc::new(ConnectionLimit::new(
+                limits.connections,
+                limits.connections_per_process,
+            )),
+            reject_permits: Arc::new(Semaphore::new((limits.connections / 3).clamp(1, MOST_REJECTED))),
             limits,
             ids: Ids::default(),
             uid,
-            partings: Mutex::default(),
+            handoff_replies: Mutex::default(),
         }
     }
 
     /// Serves until `stop` is ready, then lets what is in flight finish for a while. Returns why it ended, and the
     /// connections whose answer is for the next image to send.
-    pub(crate) async fn run(self, listener: impl Accept, stop: impl Future<Output = End>) -> (End, Answers) {
+    pub(crate) async fn run(
+        self,
+        listener: impl Accept,
+        stop: impl Future<Output = End>,
+    ) -> (End, HandoffReplies) {
         let server = Arc::new(self);
         let (stopping, _) = watch::channel(());
         let mut stop = pin!(stop);
@@ -132,11 +139,12 @@ impl Server {
         if tokio::time::timeout(end.drain(), stopping.closed()).await.is_err() {
             tracing::warn!("some requests were not finished in time and are cut off");
         }
-        let partings = std::mem::take(&mut *server.partings.lock().unwrap_or_else(PoisonError::into_inner));
-        (end, Answers(partings))
+        let handoff_replies =
+            std::mem::take(&mut *server.handoff_replies.lock().unwrap_or_else(PoisonError::into_inner));
+        (end, HandoffReplies(handoff_replies))
     }
 
-    /// Starts to serve a peer, or turns it away.
+    /// Starts to serve a peer, or rejects it.
     fn receive(self: &Arc<Self>, stream: UnixStream, stopping: &watch::Sender<()>) {
         // A peer without credentials is gone already.
         let Ok(credentials) = stream.peer_cred() else { return };
@@ -145,27 +153,27 @@ impl Server {
         if peer.uid != self.uid {
             let stranger = Caller::stranger(peer).being(&process);
             self.vault.refused(&stranger, AuditAction::Access, Refusal::OtherUser);
-            tracing::warn!(uid = peer.uid, pid = peer.pid, "another user has connected and is turned away");
+            tracing::warn!(uid = peer.uid, pid = peer.pid, "another user has connected and is rejected");
             let detail = "This socket serves another user; use your own secretsd";
-            return self.turn_away(stream, Failure::new(ErrorType::ForbiddenError, detail));
+            return self.reject(stream, Failure::new(ErrorType::ForbiddenError, detail));
         }
-        let Some(seat) = self.seats.take(peer.pid) else {
+        let Some(permit) = self.connection_limit.take(peer.pid) else {
             tracing::debug!(pid = peer.pid, "too many connections");
             let detail = "Too many connections; close some, or use one for several requests";
-            return self.turn_away(stream, Failure::rate_limit(1, detail));
+            return self.reject(stream, Failure::rate_limit(1, detail));
         };
         let stopping = stopping.subscribe();
-        tokio::spawn(Arc::clone(self).converse(stream, peer, process, seat, stopping));
+        tokio::spawn(Arc::clone(self).converse(stream, peer, process, permit, stopping));
     }
 
-    fn turn_away(&self, stream: UnixStream, failure: Failure) {
-        let Ok(word) = Arc::clone(&self.words).try_acquire_owned() else { return };
+    fn reject(&self, stream: UnixStream, failure: Failure) {
+        let Ok(permit) = Arc::clone(&self.reject_permits).try_acquire_owned() else { return };
         let id = self.ids.next();
         let response =
             failure.closing().into_response(id.as_str()).into_http(id.into_bytes(), HeaderMap::new());
         tokio::spawn(async move {
-            turn_away::turn_away(stream, response).await;
-            drop(word);
+            reject::reject(stream, response).await;
+            drop(permit);
         });
     }
 
@@ -175,50 +183,52 @@ impl Server {
         stream: UnixStream,
         peer: Peer,
         process: Arc<Process>,
-        seat: Seat,
+        permit: ConnectionPermit,
         mut stopping: watch::Receiver<()>,
     ) {
         let seen = Arc::new(Seen::default());
         let deadlines = Deadlines { header: self.limits.header, idle: self.limits.idle };
         let wire = Wire::new(stream, deadlines, Arc::clone(&seen));
-        let talk = Arc::new(Talk { server: self, link: Link::default(), peer, process, seen });
+        let connection =
+            Arc::new(Connection { server: self, handoff: Handoff::default(), peer, process, seen });
         let service = service_fn({
-            let talk = Arc::clone(&talk);
-            move |request| talk.answer(request)
+            let connection = Arc::clone(&connection);
+            move |request| connection.answer(request)
         });
-        let mut connection = hyper::server::conn::http1::Builder::new()
+        let mut http = hyper::server::conn::http1::Builder::new()
             .max_header_size(HEADER_BYTES)
             .max_buf_size(HEADER_BYTES)
             .header_read_timeout(None)
             // Who has sent all (`socat`, `nc -N`) still waits for its answer.
             .half_close(true)
             .serve_connection(TokioIo::new(wire), service);
-        let (parted, over) = (pin!(talk.link.parted()), pin!(is_over(&mut stopping, &talk.seen.spoken)));
-        let (mut parted, mut over) = (Belled::new(parted), Belled::new(over));
+        let (handed_off, over) =
+            (pin!(connection.handoff.handed_off()), pin!(is_over(&mut stopping, &connection.seen.spoken)));
+        let (mut handed_off, mut over) = (WakeGated::new(handed_off), WakeGated::new(over));
         let mut told = false;
         let result = loop {
             tokio::select! {
                 biased;
-                result = &mut connection => break result,
-                kept = &mut parted => {
-                    let stream = connection.into_parts().io.into_inner().into_stream();
+                result = &mut http => break result,
+                kept = &mut handed_off => {
+                    let stream = http.into_parts().io.into_inner().into_stream();
                     if let (Some(kept), Ok(stream)) = (kept, stream.into_std()) {
-                        let partings = &talk.server.partings;
-                        let mut partings = partings.lock().unwrap_or_else(PoisonError::into_inner);
-                        partings.push(Parting::new(stream, kept));
+                        let handoff_replies = &connection.server.handoff_replies;
+                        let mut handoff_replies = handoff_replies.lock().unwrap_or_else(PoisonError::into_inner);
+                        handoff_replies.push(HandoffReply::new(stream, kept));
                     }
                     break Ok(());
                 }
                 () = &mut over, if !told => {
                     told = true;
-                    Pin::new(&mut connection).graceful_shutdown();
+                    Pin::new(&mut http).graceful_shutdown();
                 }
             }
         };
         if let Err(error) = result {
             tracing::debug!(pid = peer.pid, kind = fault(&error), "connection ended early");
         }
-        drop(seat);
+        drop(permit);
     }
 }
 
@@ -252,7 +262,7 @@ const FIRST_WORD: Duration = Duration::from_millis(100);
 const BACKOFF: Duration = Duration::from_millis(100);
 /// How many peers are told at once why they are turned away, and a third of the connections at most: they take descriptors
 /// too, which may be few.
-const WORDS: usize = 64;
+const MOST_REJECTED: usize = 64;
 
 /// What went wrong on a connection, without any of its bytes.
 fn fault(error: &hyper::Error) -> &'static str {

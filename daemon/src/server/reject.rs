@@ -15,7 +15,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 const MOST: u64 = 64 * 1024;
 
 /// Tells a peer why it is not served, and closes.
-pub(super) async fn turn_away(mut stream: UnixStream, response: Response<Full<Bytes>>) {
+pub(super) async fn reject(mut stream: UnixStream, response: Response<Full<Bytes>>) {
     let bytes = written(response).await;
     // Whether the peer reads it is the peer's affair.
     let _ = tokio::time::timeout(MOMENT, async {

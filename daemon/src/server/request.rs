@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
 use super::Server;
+use super::handoff::Handoff;
 use super::ids::RequestId;
-use super::parting::Link;
 use super::wire::Seen;
 use crate::answering::{Answering, Boxed};
 use crate::auth::refuse_browsers;
@@ -34,9 +34,9 @@ use crate::peer::Process;
 use crate::router::{Exchange, GuardedTarget, Target};
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
-pub(super) struct Talk {
+pub(super) struct Connection {
     pub(super) server: Arc<Server>,
-    pub(super) link: Link,
+    pub(super) handoff: Handoff,
     pub(super) peer: Peer,
     pub(super) process: Arc<Process>,
     pub(super) seen: Arc<Seen>,
@@ -49,9 +49,9 @@ enum Asking {
 }
 
 /// An answer as hyper waits for it.
-pub(super) struct Respond(Boxed<'static, hyper::Response<Full<Bytes>>>);
+pub(super) struct ResponseFuture(Boxed<'static, hyper::Response<Full<Bytes>>>);
 
-impl Future for Respond {
+impl Future for ResponseFuture {
     type Output = Result<hyper::Response<Full<Bytes>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -65,9 +65,9 @@ impl Future for Respond {
     }
 }
 
-impl Talk {
+impl Connection {
     /// Answers a request, whatever happens.
-    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Respond {
+    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
         let (head, body) = request.into_parts();
         let body = Some(body).filter(|body| !body.is_end_stream());
         let (id, target) = (self.server.ids.next(), self.server.router.find(&head.method, head.uri.path()));
@@ -78,21 +78,23 @@ impl Talk {
         {
             let served =
                 std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target, route)));
-            match served.unwrap_or_else(|_| Err(panicked())) {
-                Ok(ControlFlow::Continue(caller)) => asking = Asking::Known(caller),
-                Ok(ControlFlow::Break(response)) => {
-                    return Respond(Answering::now(respond(Ok(response), id, head, target.pattern())));
+            let served = match served.unwrap_or_else(|_| Err(panicked())) {
+                Ok(ControlFlow::Continue(caller)) => {
+                    asking = Asking::Known(caller);
+                    None
                 }
-                Err(failure) => {
-                    return Respond(Answering::now(respond(Err(failure), id, head, target.pattern())));
-                }
+                Ok(ControlFlow::Break(response)) => Some(Ok(response)),
+                Err(failure) => Some(Err(failure)),
+            };
+            if let Some(served) = served {
+                return ResponseFuture(Answering::now(respond(served, id, head, target.pattern())));
             }
         }
-        let talk = Arc::clone(self);
-        Respond(Answering::later(async move {
-            let response = talk.answer_later(head, target, body, asking, id).await;
+        let connection = Arc::clone(self);
+        ResponseFuture(Answering::later(async move {
+            let response = connection.answer_later(head, target, body, asking, id).await;
             if response.extensions().get::<AfterRelaunch>().is_some() {
-                return talk.link.part(response).await;
+                return connection.handoff.hand_off(response).await;
             }
             response
         }))
@@ -194,7 +196,7 @@ impl Talk {
     fn note(&self, failure: &Failure) {
         let Some(refusal) = failure.refusal() else { return };
         let caller = match failure.holder() {
-            Some(grant) => Caller::holding(self.peer, Arc::clone(grant)),
+            Some(rights) => Caller::holding(self.peer, Arc::clone(rights)),
             None => Caller::stranger(self.peer),
         };
         self.server.vault.refused(&caller.being(&self.process), AuditAction::Access, refusal);

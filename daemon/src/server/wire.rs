@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::bell::Belled;
 use super::framing::Framing;
+use super::wake_gated::WakeGated;
 
 /// How long what may take.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ pub(super) struct Wire<S> {
     moved: Instant,
     /// A head has come in and no byte has gone out since: the server's own deadline counts, not ours.
     answering: bool,
-    timer: Belled<Pin<Box<Sleep>>>,
+    timer: WakeGated<Pin<Box<Sleep>>>,
     /// When the timer fires.
     fires: Instant,
 }
@@ -64,7 +64,7 @@ impl<S> Wire<S> {
     pub(super) fn new(stream: S, deadlines: Deadlines, seen: Arc<Seen>) -> Self {
         let now = Instant::now();
         // A new peer has as long for its first byte as for the head, so that silent connections cost little.
-        let timer = Belled::new(Box::pin(sleep_until(now + deadlines.header)));
+        let timer = WakeGated::new(Box::pin(sleep_until(now + deadlines.header)));
         let head_since = Some(now);
         Self {
             stream,

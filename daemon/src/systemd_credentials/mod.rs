@@ -37,11 +37,11 @@ pub(crate) struct Policy {
 }
 
 /// What every connection shares.
-pub(crate) struct Credentials {
+pub(crate) struct CredentialSocket {
     vault: Vault,
     policy: Policy,
     /// Connections at once. More wait to be accepted.
-    seats: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
     most: u32,
     /// Those of them that are no service manager's at all and are refused all the same. More are just closed.
     strangers: Semaphore,
@@ -99,12 +99,19 @@ struct Asking {
     name: Option<SecretName>,
 }
 
-impl Credentials {
+impl CredentialSocket {
     /// Serves at most so many connections at once.
     pub(crate) fn new(vault: Vault, policy: Policy, most: usize) -> Self {
         let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(2, 256);
-        let seats = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1)));
-        Self { vault, policy, seats, most, strangers: Semaphore::new(STRANGERS), left: Mutex::default() }
+        let connections = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1)));
+        Self {
+            vault,
+            policy,
+            connections,
+            most,
+            strangers: Semaphore::new(STRANGERS),
+            left: Mutex::default(),
+        }
     }
 
     /// Serves until `stop` is ready, and lets what is in flight finish for as long as that says. First of all refuses
@@ -115,19 +122,19 @@ impl Credentials {
         refused: Vec<OwnedFd>,
         stop: impl Future<Output = Duration>,
     ) -> Vec<OwnedFd> {
-        let credentials = Arc::new(self);
+        let socket = Arc::new(self);
         let (stopping, _) = watch::channel(());
         for stream in refused {
-            credentials.resume(stream, &stopping);
+            socket.resume(stream, &stopping);
         }
         let mut stop = pin!(stop);
         let mut failing = false;
         let drain = loop {
             // Only then: who is not accepted yet is not cut off by our end.
-            let seat = tokio::select! {
+            let permit = tokio::select! {
                 biased;
                 drain = &mut stop => break drain,
-                Ok(seat) = Arc::clone(&credentials.seats).acquire_owned() => seat,
+                Ok(permit) = Arc::clone(&socket.connections).acquire_owned() => permit,
             };
             let accepted = tokio::select! {
                 biased;
@@ -137,7 +144,7 @@ impl Credentials {
             match accepted {
                 Ok(stream) => {
                     failing = false;
-                    tokio::spawn(Arc::clone(&credentials).serve(stream, seat, stopping.subscribe()));
+                    tokio::spawn(Arc::clone(&socket).serve(stream, permit, stopping.subscribe()));
                 }
                 Err(error) => {
                     if !failing {
@@ -152,16 +159,16 @@ impl Credentials {
             }
         };
         drop(listener);
-        let finished = credentials.seats.acquire_many(credentials.most);
+        let finished = socket.connections.acquire_many(socket.most);
         if tokio::time::timeout(drain, finished).await.is_err() {
             stopping.send_replace(());
             stopping.closed().await;
         }
-        std::mem::take(&mut *credentials.left.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *socket.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn resume(self: &Arc<Self>, stream: OwnedFd, stopping: &watch::Sender<()>) {
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else { return };
         let stream = std::os::unix::net::UnixStream::from(stream);
         let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) else {
             return;
@@ -169,7 +176,7 @@ impl Credentials {
         let (credentials, mut stopping) = (Arc::clone(self), stopping.subscribe());
         tokio::spawn(async move {
             credentials.unless(&mut stopping, stream, async |stream| answer::refuse(stream).await).await;
-            drop(seat);
+            drop(permit);
         });
     }
 
@@ -177,7 +184,7 @@ impl Credentials {
     async fn serve(
         self: Arc<Self>,
         stream: UnixStream,
-        seat: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         mut stopping: watch::Receiver<()>,
     ) {
         self.unless(&mut stopping, stream, async |stream| {
@@ -193,7 +200,7 @@ impl Credentials {
             }
         })
         .await;
-        drop(seat);
+        drop(permit);
     }
 
     /// Works on a connection, or leaves it to the next image.

@@ -33,8 +33,8 @@ impl Vault {
     }
 
     fn is_good(&self, caller: &Caller) -> Result<(), Error> {
-        match caller.grant() {
-            Some(grant) => self.shared.read().view()?.catalog.tokens.check(grant),
+        match caller.rights() {
+            Some(rights) => self.shared.read().view()?.catalog.tokens.check(rights),
             None => Ok(()),
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Derivations {
     /// How many callers are about to open the vault, from before their derivation to after it.
     openings: Arc<AtomicUsize>,
     /// Whether the one whose turn it is goes on.
-    running: Mutex<Wanted>,
+    running: Mutex<CancelToken>,
     wrong_in_a_row: AtomicU32,
 }
 
@@ -44,32 +44,32 @@ impl Derivations {
     /// gone does not make the next wait.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Wanted) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let place = Place::take(Arc::clone(&self.waiting))?;
+        let ticket = QueueTicket::take(Arc::clone(&self.waiting))?;
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let turn = turn.map_err(|_| Error::Internal("the derivation queue is closed"))?;
-        let asker = Asker(Wanted::default());
-        let wanted = asker.0.clone();
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = wanted.clone();
+        let waiter = Waiter(CancelToken::default());
+        let cancel = waiter.0.clone();
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
         let derivation = tokio::task::spawn_blocking(move || {
             // Both go with the work and not with its caller: one that hangs up does not make room for the next
             // while its derivation still runs.
-            let (_place, _turn) = (place, turn);
-            work(&wanted)
+            let (_ticket, _turn) = (ticket, turn);
+            work(&cancel)
         });
         derivation.await.map_err(|_| Error::Internal("a derivation panicked"))?
     }
 
     /// Ends the derivation under way before its next slot: the vault is being locked.
     pub(super) fn give_up(&self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).end();
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).cancel();
     }
 
     /// Counts a caller who is about to open the vault, until what is returned is dropped.
-    pub(super) fn opening(&self) -> Place {
+    pub(super) fn opening(&self) -> QueueTicket {
         self.openings.fetch_add(1, Ordering::Relaxed);
-        Place(Arc::clone(&self.openings))
+        QueueTicket(Arc::clone(&self.openings))
     }
 
     /// Whether somebody is about to open the vault, or was and is gone while the derivation still runs: then there is a key
@@ -95,43 +95,43 @@ impl Derivations {
 
 /// Whether somebody still waits for a derivation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
-    over: Arc<AtomicBool>,
+pub(super) struct CancelToken {
+    cancelled: Arc<AtomicBool>,
 }
 
-impl Wanted {
+impl CancelToken {
     /// Ends what asks, as a lock does, once nobody waits for it.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.over.load(Ordering::Relaxed) { Err(Error::Locked) } else { Ok(()) }
+        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Locked) } else { Ok(()) }
     }
 
-    fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
 /// Who waits for a derivation, until dropped.
-struct Asker(Wanted);
+struct Waiter(CancelToken);
 
-impl Drop for Asker {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.cancel();
     }
 }
 
 /// One that is counted, until it is dropped.
 #[must_use]
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct QueueTicket(Arc<AtomicUsize>);
 
-impl Place {
+impl QueueTicket {
     fn take(waiting: Arc<AtomicUsize>) -> Result<Self, Error> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        if before >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(place) }
+        let ticket = Self(waiting);
+        if before >= QUEUE { Err(Error::TooManyUnlocks) } else { Ok(ticket) }
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueTicket {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -151,7 +151,7 @@ mod tests {
         let first = tokio::spawn({
             let derivations = Arc::clone(&derivations);
             async move {
-                let work = move |_: &Wanted| {
+                let work = move |_: &CancelToken| {
                     let _ = started.send(());
                     let _ = held.recv();
                     Ok(())
@@ -191,12 +191,12 @@ mod tests {
             let caller = tokio::spawn({
                 let derivations = Arc::clone(&derivations);
                 async move {
-                    let work = move |wanted: &Wanted| {
+                    let work = move |cancel: &CancelToken| {
                         let _ = started.send(());
-                        while wanted.check().is_ok() {
+                        while cancel.check().is_ok() {
                             std::thread::yield_now();
                         }
-                        wanted.check()
+                        cancel.check()
                     };
                     derivations.run(work).await
                 }
@@ -208,7 +208,7 @@ mod tests {
             } else {
                 caller.abort();
             }
-            derivations.run(|wanted| wanted.check()).await.unwrap();
+            derivations.run(|cancel| cancel.check()).await.unwrap();
         }
     }
 }

@@ -66,7 +66,7 @@ impl Vault {
 
     /// A permit for what looks at many secrets, when what the same asker asked before has been answered.
     pub(super) async fn heavy_permit(&self, caller: &Caller) -> Result<Permit, Error> {
-        self.heavy.take_of_share(caller.asker()).await.ok_or(Error::Internal("the permits are closed"))
+        self.heavy.take_of_share(caller.quota_key()).await.ok_or(Error::Internal("the permits are closed"))
     }
 
     /// Does `work`, which looks at so many secrets, where it holds up nobody.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 
 use super::writer::batch::Batch;
-use super::writer::command::{Answer, Command, ReadTask, Reply, WholeTask, Work};
+use super::writer::command::{Command, ReadTask, Reply, Respond, WholeTask, Work};
 use super::writer::reading::Reading;
 use super::writer::shared::Shared;
 use super::writer::unlocked::Unlocked;
@@ -70,7 +70,7 @@ impl Vault {
                     vault.admit(&caller)?;
                     work(vault, &caller)
                 });
-                Answer(Box::new(move || {
+                Respond(Box::new(move || {
                     let _ = reply.send(answer);
                 }))
             })))

@@ -8,7 +8,7 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::token::{CreateToken, CreatedToken, TokenInfo, TokenList};
 use secrets_proto::{Timestamp, Uuid};
 
-use crate::caller::{Caller, Grant, Peer};
+use crate::caller::{Caller, Peer, TokenRights};
 use crate::crypto::token;
 
 use super::{Error, Vault};
@@ -19,12 +19,12 @@ pub(crate) struct Unidentified {
     /// What is wrong.
     pub(crate) error: Error,
     /// The token, if it is known and only its time is over or its rate used up.
-    pub(crate) grant: Option<Arc<Grant>>,
+    pub(crate) rights: Option<Arc<TokenRights>>,
 }
 
 impl From<Error> for Unidentified {
     fn from(error: Error) -> Self {
-        Self { error, grant: None }
+        Self { error, rights: None }
     }
 }
 
@@ -37,8 +37,8 @@ impl Vault {
         let token = tokens.by_hash(&token::hash(text)).ok_or(Error::UnknownToken)?;
         let now = Timestamp::now();
         let good = token.check_time(now).and_then(|()| tokens.take(token, Instant::now(), now));
-        good.map_err(|error| Unidentified { error, grant: Some(Arc::clone(&token.grant)) })?;
-        Ok(Caller::holding(peer, Arc::clone(&token.grant)))
+        good.map_err(|error| Unidentified { error, rights: Some(Arc::clone(&token.rights)) })?;
+        Ok(Caller::holding(peer, Arc::clone(&token.rights)))
     }
 
     /// Makes a token, which the answer alone holds; durable when this returns. It gives no more than its maker has.

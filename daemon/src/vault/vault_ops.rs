@@ -95,8 +95,8 @@ impl Vault {
         let (kind, secret) = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
-            .run(move |wanted| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || wanted.check())
+            .run(move |cancel| {
+                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())
             })
             .await;
         // Before the delay, which whoever asks need not wait for.
@@ -200,8 +200,8 @@ impl Vault {
         let cost = self.settings.kdf;
         let derived = self
             .derivations
-            .run(move |wanted| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || wanted.check())?;
+            .run(move |cancel| {
+                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())?;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?,
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,

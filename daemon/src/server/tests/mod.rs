@@ -21,7 +21,7 @@ const TOKEN: &str = "owner-token-of-the-tests-0123456789-abcdefg";
 struct Running {
     door: mpsc::UnboundedSender<io::Result<UnixStream>>,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<(End, Answers)>,
+    server: JoinHandle<(End, HandoffReplies)>,
     _dirs: tempfile::TempDir,
 }
 

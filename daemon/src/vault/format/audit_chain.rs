@@ -4,8 +4,8 @@ use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::seal;
 
 /// Where an audit entry's sealed content belongs: the sequence is its row (u64, big-endian) and its version.
-pub(in crate::vault) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
-    seal::Place { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
+pub(in crate::vault) fn audit_context(sequence_bytes: &[u8; 8], sequence: u64) -> seal::AadContext<'_> {
+    seal::AadContext { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
 }
 
 /// The MAC that chains an audit entry to the one before: (MAC before, or 32 zeros; sequence u64; sealed), each with its
@@ -29,7 +29,7 @@ mod tests {
             before = audit_mac(&keys, &before, sequence, &sealed);
             assert_eq!(before, array(&known["mac"]));
             let row = sequence.to_be_bytes();
-            let plaintext = seal::open(&keys, audit_place(&row, sequence), &sealed).unwrap();
+            let plaintext = seal::open(&keys, audit_context(&row, sequence), &sealed).unwrap();
             assert_eq!(*plaintext, bytes(&known["plaintext"]));
             assert_eq!(audit::decode(sequence, &plaintext).unwrap().sequence, sequence);
         }

@@ -2,7 +2,7 @@
 //! old row put back; the manifest refuses both.
 
 use crate::crypto::keys::{Keys, Purpose};
-use crate::crypto::seal::{self, Place};
+use crate::crypto::seal::{self, AadContext};
 use crate::crypto::tally::Tally;
 use crate::store::{ManifestRow, RecordKind, RecordRow};
 use crate::vault::Error;
@@ -75,7 +75,7 @@ impl Manifest {
 
     /// Seals it for the file.
     pub(in crate::vault) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
-        let sealed = seal::seal(keys, place(lineage, self.generation), &self.encode())?;
+        let sealed = seal::seal(keys, context(lineage, self.generation), &self.encode())?;
         Ok(ManifestRow { generation: self.generation, sealed })
     }
 
@@ -96,7 +96,7 @@ impl Manifest {
     pub(in crate::vault) fn open(keys: &Keys, lineage: &[u8; 16], row: &ManifestRow) -> Result<Self, Error> {
         let damaged = || Error::Corrupt("the manifest is not authentic");
         let plaintext =
-            seal::open(keys, place(lineage, row.generation), &row.sealed).map_err(|_| damaged())?;
+            seal::open(keys, context(lineage, row.generation), &row.sealed).map_err(|_| damaged())?;
         let mut reader = Reader(&plaintext);
         let manifest = (|| {
             Some(Self {
@@ -114,8 +114,8 @@ impl Manifest {
     }
 }
 
-fn place(lineage: &[u8; 16], generation: u64) -> Place<'_> {
-    Place { table: "manifest", row: lineage, column: "sealed", version: generation }
+fn context(lineage: &[u8; 16], generation: u64) -> AadContext<'_> {
+    AadContext { table: "manifest", row: lineage, column: "sealed", version: generation }
 }
 
 /// The row's pseudo-random tag: HMAC over (kind u32, id, version u64, sealed), each with its length before it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::crypto::keys::Keys;
-use crate::crypto::seal::{self, Place};
+use crate::crypto::seal::{self, AadContext};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 
@@ -169,8 +169,8 @@ impl StoredValue {
         stored_at: Timestamp,
         value: &SecretValue,
     ) -> Result<RecordRow, Error> {
-        let place = record_place(RecordKind::Value, id.as_bytes(), version);
-        let sealed = seal::seal(keys, place, &Self::encode(stored_at, value))?;
+        let context = record_context(RecordKind::Value, id.as_bytes(), version);
+        let sealed = seal::seal(keys, context, &Self::encode(stored_at, value))?;
         Ok(RecordRow { kind: RecordKind::Value, id: *id.as_bytes(), version, sealed })
     }
 
@@ -184,7 +184,7 @@ impl StoredValue {
     /// When it was stored, and the value.
     pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<(Timestamp, SecretValue), Error> {
         let mut plaintext =
-            seal::open(keys, record_place(RecordKind::Value, &row.id, row.version), &row.sealed)
+            seal::open(keys, record_context(RecordKind::Value, &row.id, row.version), &row.sealed)
                 .map_err(|_| Error::Corrupt("a secret's value is not authentic"))?;
         let malformed = || Error::Corrupt("a secret's value is not of its form");
         let (seconds, _) = plaintext.split_first_chunk::<8>().ok_or_else(malformed)?;
@@ -211,8 +211,8 @@ impl StoredValue {
 }
 
 /// Where a record's sealed content belongs.
-pub(in crate::vault) fn record_place(kind: RecordKind, id: &[u8; 16], version: u64) -> Place<'_> {
-    Place { table: kind.name(), row: id, column: "sealed", version }
+pub(in crate::vault) fn record_context(kind: RecordKind, id: &[u8; 16], version: u64) -> AadContext<'_> {
+    AadContext { table: kind.name(), row: id, column: "sealed", version }
 }
 
 #[cfg(test)]
@@ -228,7 +228,7 @@ mod tests {
             let (id, version, sealed) =
                 (array(&known["id"]), number(&known["version"]), bytes(&known["sealed"]));
             let expected = bytes(&known["plaintext"]);
-            let plaintext = seal::open(&keys, record_place(kind, &id, version), &sealed).unwrap();
+            let plaintext = seal::open(&keys, record_context(kind, &id, version), &sealed).unwrap();
             assert_eq!(*plaintext, expected);
             if kind == RecordKind::Secret {
                 let record = Record::decode(Uuid::from_bytes(id), version, &plaintext).unwrap();

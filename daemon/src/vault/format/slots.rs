@@ -5,7 +5,7 @@ use secrets_proto::{Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::keys::{DataKey, Identity, Keys, Purpose};
-use crate::crypto::seal::{self, Place};
+use crate::crypto::seal::{self, AadContext};
 use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
 use crate::store::{HeaderRow, SlotRow};
 use crate::vault::Error;
@@ -45,7 +45,7 @@ impl NewSlot {
             lanes: cost.lanes,
             salt: *salt,
             wrapped: self.key.wrap(&self.params, keys.identity(), keys.data())?,
-            sealed: seal::seal(keys, place(id), &description)?,
+            sealed: seal::seal(keys, context(id), &description)?,
         })
     }
 }
@@ -60,7 +60,7 @@ pub(in crate::vault) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo,
         SlotKind::Recovery => KeyKind::Recovery,
         SlotKind::Provider => KeyKind::KeyProvider,
     };
-    let description = seal::open(keys, place(&slot.id), &slot.sealed).map_err(|_| damaged())?;
+    let description = seal::open(keys, context(&slot.id), &slot.sealed).map_err(|_| damaged())?;
     let Description { created_at } = serde_json::from_slice(&description).map_err(|_| damaged())?;
     Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at })
 }
@@ -108,8 +108,8 @@ pub(in crate::vault) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[Slo
     keys.mac(Purpose::Header, &parts)
 }
 
-fn place(id: &[u8; 16]) -> Place<'_> {
-    Place { table: "slot", row: id, column: "sealed", version: 0 }
+fn context(id: &[u8; 16]) -> AadContext<'_> {
+    AadContext { table: "slot", row: id, column: "sealed", version: 0 }
 }
 
 #[cfg(test)]

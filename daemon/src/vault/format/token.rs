@@ -9,13 +9,13 @@ use secrets_proto::token::{Scope, TokenInfo, TokenName};
 use secrets_proto::{Glob, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Grant, Scopes};
+use crate::caller::{Scopes, TokenRights};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 
-use super::record::record_place;
+use super::record::record_context;
 
 /// The version of every token's row: nothing but its last use ever changes, and the manifest refuses an older row.
 const VERSION: u64 = 1;
@@ -30,7 +30,7 @@ const STEP: i64 = 60;
 #[derive(Debug, Clone)]
 pub(in crate::vault) struct Token {
     /// What it gives to who holds it.
-    pub(in crate::vault) grant: Arc<Grant>,
+    pub(in crate::vault) rights: Arc<TokenRights>,
     meta: Meta,
     pub(in crate::vault) hash: [u8; 32],
     /// Shared by all copies: uses are noted where requests are answered and written where the file is.
@@ -66,7 +66,7 @@ impl Token {
     pub(in crate::vault) fn new(id: Uuid, meta: Meta) -> Result<Self, Error> {
         let malformed = Error::Corrupt("a token is not of its form");
         let hash = HEXLOWER.decode(meta.hash.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
-        let grant = Arc::new(Grant {
+        let rights = Arc::new(TokenRights {
             id,
             name: meta.name.as_str().to_owned(),
             scopes: meta.scopes.iter().copied().collect::<Scopes>(),
@@ -75,13 +75,14 @@ impl Token {
             rate_per_minute: meta.rate_per_minute,
         });
         let usage = Arc::new(Usage::since(meta.last_used_at));
-        Ok(Self { grant, hash: hash.ok_or(malformed)?, meta, usage })
+        Ok(Self { rights, hash: hash.ok_or(malformed)?, meta, usage })
     }
 
     /// The token in its row.
     pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<Self, Error> {
-        let plaintext = seal::open(keys, record_place(RecordKind::Token, &row.id, row.version), &row.sealed)
-            .map_err(|_| Error::Corrupt("a token is not authentic"))?;
+        let plaintext =
+            seal::open(keys, record_context(RecordKind::Token, &row.id, row.version), &row.sealed)
+                .map_err(|_| Error::Corrupt("a token is not authentic"))?;
         let meta =
             serde_json::from_slice(&plaintext).map_err(|_| Error::Corrupt("a token is not of its form"))?;
         Self::new(Uuid::from_bytes(row.id), meta)
@@ -89,16 +90,16 @@ impl Token {
 
     /// Its row.
     pub(in crate::vault) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
-        let id = *self.grant.id.as_bytes();
+        let id = *self.rights.id.as_bytes();
         let plaintext =
             serde_json::to_vec(&self.meta).map_err(|_| Error::Internal("a token does not encode"))?;
-        let sealed = seal::seal(keys, record_place(RecordKind::Token, &id, VERSION), &plaintext)?;
+        let sealed = seal::seal(keys, record_context(RecordKind::Token, &id, VERSION), &plaintext)?;
         Ok(RecordRow { kind: RecordKind::Token, id, version: VERSION, sealed })
     }
 
     /// Where its row is: id and version.
-    pub(in crate::vault) fn place(&self) -> ([u8; 16], u64) {
-        (*self.grant.id.as_bytes(), VERSION)
+    pub(in crate::vault) fn row_key(&self) -> ([u8; 16], u64) {
+        (*self.rights.id.as_bytes(), VERSION)
     }
 
     /// Its name.
@@ -152,9 +153,9 @@ impl Token {
     /// What the wire shows of it.
     pub(in crate::vault) fn to_info(&self) -> TokenInfo {
         TokenInfo {
-            id: self.grant.id,
+            id: self.rights.id,
             name: self.meta.name.clone(),
-            scopes: self.grant.scopes.to_vec(),
+            scopes: self.rights.scopes.to_vec(),
             secrets: self.meta.secrets.clone(),
             created_at: self.meta.created_at,
             expires_at: self.meta.expires_at,

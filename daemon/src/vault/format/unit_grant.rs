@@ -10,7 +10,7 @@ use crate::vault::Error;
 
 /// The secrets that a unit, or every instance of a template, may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vault) struct Grant {
+pub(in crate::vault) struct UnitGrant {
     /// The row's id.
     pub(in crate::vault) id: Uuid,
     /// Counts every change; the row's version.
@@ -30,7 +30,7 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) updated_at: Timestamp,
 }
 
-impl Grant {
+impl UnitGrant {
     /// A unit's first grant: nothing yet.
     pub(in crate::vault) fn new(id: Uuid, unit: UnitName) -> Self {
         let now = Timestamp::now();

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{AuditRow, Store};
-use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::{AuditQuery, Error};
 
@@ -176,7 +176,7 @@ impl AuditLog<'_> {
 
     fn open_entry(&self, row: &AuditRow) -> Result<AuditEntry, Error> {
         let sequence = row.sequence.to_be_bytes();
-        seal::open(self.keys, audit_place(&sequence, row.sequence), &row.sealed)
+        seal::open(self.keys, audit_context(&sequence, row.sequence), &row.sealed)
             .ok()
             .and_then(|plaintext| audit::decode(row.sequence, &plaintext))
             .ok_or(broken(row.sequence, "its content cannot be read"))

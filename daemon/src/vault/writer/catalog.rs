@@ -9,7 +9,7 @@ use secrets_proto::{SecretName, UnitName, Uuid};
 use crate::caller::Caller;
 use crate::vault::format::record::Record;
 use crate::vault::format::token::Token;
-use crate::vault::format::unit_grant::Grant;
+use crate::vault::format::unit_grant::UnitGrant;
 
 use super::index::Secrets;
 use super::tokens::Tokens;
@@ -21,7 +21,7 @@ pub(in crate::vault) struct Catalog {
     /// By token, made at its first question. What a bound token asks is looked up in its view alone, so that no answer of
     /// it takes longer for a secret that it must not know of.
     views: HashMap<Uuid, OnceLock<Secrets>>,
-    grants: BTreeMap<UnitName, Arc<Grant>>,
+    grants: BTreeMap<UnitName, Arc<UnitGrant>>,
     /// The access tokens.
     pub(in crate::vault) tokens: Tokens,
 }
@@ -34,7 +34,7 @@ pub(in crate::vault) enum Change {
     /// The secret with this id is gone.
     Remove(Uuid),
     /// This is now what its unit may load.
-    Allow(Arc<Grant>),
+    Allow(Arc<UnitGrant>),
     /// This unit may load nothing any more.
     Revoke(UnitName),
     /// This is now the token with its id.
@@ -51,7 +51,7 @@ impl Catalog {
                 let entry = self.all.put(Arc::clone(record));
                 for (token, view) in &mut self.views {
                     let Some(view) = view.get_mut() else { continue };
-                    if self.tokens.by_id(*token).is_some_and(|token| token.grant.sees(&record.meta.name)) {
+                    if self.tokens.by_id(*token).is_some_and(|token| token.rights.sees(&record.meta.name)) {
                         view.insert(Arc::clone(&entry));
                     } else {
                         // It may have had a name before that the token sees.
@@ -71,8 +71,8 @@ impl Catalog {
             }
             Change::PutToken(token) => {
                 // A token's names never change.
-                if token.grant.names.is_some() {
-                    self.views.entry(token.grant.id).or_default();
+                if token.rights.names.is_some() {
+                    self.views.entry(token.rights.id).or_default();
                 }
                 self.tokens.put(Token::clone(token));
             }
@@ -103,16 +103,16 @@ impl Catalog {
         if caller.sees_all() {
             return &self.all;
         }
-        let view = caller.grant().and_then(|grant| Some((grant, self.views.get(&grant.id)?)));
+        let view = caller.rights().and_then(|rights| Some((rights, self.views.get(&rights.id)?)));
         match view {
-            Some((grant, view)) => view.get_or_init(|| self.all.seen_by(grant)),
+            Some((rights, view)) => view.get_or_init(|| self.all.seen_by(rights)),
             // Its token was revoked meanwhile, or it is nobody.
             None => Secrets::none(),
         }
     }
 
     /// What this unit, or template, may load by a grant of its own.
-    pub(in crate::vault) fn grant(&self, unit: &UnitName) -> Option<&Arc<Grant>> {
+    pub(in crate::vault) fn grant(&self, unit: &UnitName) -> Option<&Arc<UnitGrant>> {
         self.grants.get(unit)
     }
 
@@ -123,7 +123,7 @@ impl Catalog {
     }
 
     /// What units may load, by unit.
-    pub(in crate::vault) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+    pub(in crate::vault) fn grants(&self) -> impl Iterator<Item = &Arc<UnitGrant>> {
         self.grants.values()
     }
 }

@@ -74,8 +74,8 @@ pub(in crate::vault) struct ReadTask(pub(in crate::vault) Box<dyn FnOnce(Result<
 /// published.
 #[expect(clippy::type_complexity, reason = "this is the definition that names it")]
 pub(in crate::vault) struct WholeTask(
-    pub(in crate::vault) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Answer + Send>,
+    pub(in crate::vault) Box<dyn FnOnce(Result<&mut Unlocked, Error>) -> Respond + Send>,
 );
 
 /// An answer to be sent.
-pub(in crate::vault) struct Answer(pub(in crate::vault) Box<dyn FnOnce() + Send>);
+pub(in crate::vault) struct Respond(pub(in crate::vault) Box<dyn FnOnce() + Send>);

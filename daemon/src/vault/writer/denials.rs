@@ -257,7 +257,7 @@ mod tests {
     fn no_token_takes_the_places_of_others() {
         let start = Instant::now();
         let mut denials = Denials::new(start);
-        let grant = std::sync::Arc::new(crate::caller::Grant {
+        let rights = std::sync::Arc::new(crate::caller::TokenRights {
             id: secrets_proto::Uuid::nil(),
             name: "agent".into(),
             scopes: std::iter::empty().collect(),
@@ -267,7 +267,7 @@ mod tests {
         });
         let noisy = |number: i32| {
             // From ever another process, with ever another reason.
-            let caller = Caller::holding(Peer { uid: 1, pid: number }, std::sync::Arc::clone(&grant));
+            let caller = Caller::holding(Peer { uid: 1, pid: number }, std::sync::Arc::clone(&rights));
             let reason = secrets_proto::reveal::Remark::parse(&format!("reason {number}")).ok();
             Denial::now(&caller, Event { reason, ..Event::refused(AuditAction::Reveal, Refusal::Missing) })
         };

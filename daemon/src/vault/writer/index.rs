@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use secrets_proto::{Glob, SecretName, Uuid};
 
-use crate::caller::Grant;
+use crate::caller::TokenRights;
 use crate::vault::format::record::Record;
 use crate::vault::{Error, Rendered};
 
@@ -38,9 +38,9 @@ impl Secrets {
     }
 
     /// Those that the token sees.
-    pub(in crate::vault) fn seen_by(&self, grant: &Grant) -> Self {
+    pub(in crate::vault) fn seen_by(&self, rights: &TokenRights) -> Self {
         let mut seen = Self::default();
-        let entries = self.by_id.values().filter(|entry| grant.sees(&entry.record.meta.name));
+        let entries = self.by_id.values().filter(|entry| rights.sees(&entry.record.meta.name));
         entries.for_each(|entry| seen.insert(Arc::clone(entry)));
         seen
     }

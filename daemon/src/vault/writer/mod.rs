@@ -41,7 +41,7 @@ use crate::vault::format::anchor;
 use crate::vault::{Error, Settings};
 
 use ballast::Ballast;
-use command::{Answer, Command, FoundSlots, ReadTask, Reply, WholeTask, Work};
+use command::{Command, FoundSlots, ReadTask, Reply, Respond, WholeTask, Work};
 use denials::Denials;
 use locked::Locked;
 use reading::Reading;
@@ -350,8 +350,8 @@ impl Writer {
         Ok(())
     }
 
-    fn whole(&mut self, work: impl FnOnce(Result<&mut Unlocked, Error>) -> Answer) {
-        let Answer(send) = match &mut self.state {
+    fn whole(&mut self, work: impl FnOnce(Result<&mut Unlocked, Error>) -> Respond) {
+        let Respond(send) = match &mut self.state {
             State::Uninitialized => work(Err(Error::Uninitialized)),
             State::Locked(_) => work(Err(Error::Locked)),
             State::Unlocked(vault) => work(Ok(vault)),

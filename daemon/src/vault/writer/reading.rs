@@ -28,7 +28,7 @@ pub(in crate::vault) struct Reading<'a> {
 impl Reading<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
     pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
+        caller.rights().map_or(Ok(()), |rights| self.catalog.tokens.check(rights))
     }
 
     /// Its audit log.

@@ -5,9 +5,9 @@ use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal;
 use crate::store::{AuditRow, HeaderRow, RecordRow, Store, Writing};
 use crate::vault::Error;
-use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::record::record_place;
+use crate::vault::format::record::record_context;
 use crate::vault::format::slots::{self, NewSlot};
 
 use super::interrupts::Interrupts;
@@ -32,8 +32,8 @@ pub(in crate::vault) fn rotate(
         let row = writing.record(kind, &id, version)?;
         let row = row.ok_or(Error::Internal("a record has disappeared inside a transaction"))?;
         counted.add(old, &row)?;
-        let place = record_place(kind, &id, version);
-        let resealed = RecordRow { sealed: reseal(old, &new, place, &row.sealed)?, ..row };
+        let context = record_context(kind, &id, version);
+        let resealed = RecordRow { sealed: reseal(old, &new, context, &row.sealed)?, ..row };
         writing.update_record(&resealed)?;
         next.add(&new, &resealed)?;
     }
@@ -77,14 +77,14 @@ fn rechain(
             return Err(broken(sequence));
         }
         let bytes = sequence.to_be_bytes();
-        let sealed = reseal(old, new, audit_place(&bytes, sequence), &row.sealed)?;
+        let sealed = reseal(old, new, audit_context(&bytes, sequence), &row.sealed)?;
         head = audit_mac(new, &head, sequence, &sealed);
         writing.update_audit(&AuditRow { sequence, sealed, mac: head })?;
     }
     if old_head == manifest.audit_head { Ok(head) } else { Err(broken(manifest.audit_count)) }
 }
 
-fn reseal(old: &Keys, new: &Keys, place: seal::Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let plaintext = seal::open(old, place, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
-    Ok(seal::seal(new, place, &plaintext)?)
+fn reseal(old: &Keys, new: &Keys, context: seal::AadContext<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    let plaintext = seal::open(old, context, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
+    Ok(seal::seal(new, context, &plaintext)?)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use secrets_proto::token::TokenName;
 use secrets_proto::{Timestamp, Uuid};
 
-use crate::caller::Grant;
+use crate::caller::TokenRights;
 use crate::vault::Error;
 use crate::vault::format::token::Token;
 
@@ -21,8 +21,8 @@ pub(in crate::vault) struct Tokens {
 impl Tokens {
     /// Adds a token, or puts it in the place of the one with its id.
     pub(in crate::vault) fn put(&mut self, token: Token) {
-        self.by_hash.insert(token.hash, token.grant.id);
-        self.by_id.insert(token.grant.id, token);
+        self.by_hash.insert(token.hash, token.rights.id);
+        self.by_id.insert(token.rights.id, token);
     }
 
     /// Removes a token.
@@ -66,7 +66,7 @@ impl Tokens {
 
     /// Whether one has this token's id, digest or name.
     pub(in crate::vault) fn has_any_of(&self, token: &Token) -> bool {
-        self.by_id(token.grant.id).is_some()
+        self.by_id(token.rights.id).is_some()
             || self.by_hash(&token.hash).is_some()
             || self.has_name(token.name())
     }
@@ -77,7 +77,7 @@ impl Tokens {
         let mut at = 0;
         while let Some(parent) = found.get(at).copied() {
             found.extend(
-                self.all().filter(|token| token.made_by() == Some(parent)).map(|token| token.grant.id),
+                self.all().filter(|token| token.made_by() == Some(parent)).map(|token| token.rights.id),
             );
             at += 1;
         }
@@ -85,14 +85,14 @@ impl Tokens {
     }
 
     /// Whether the token is still there and good: it may have been revoked since its request began.
-    pub(in crate::vault) fn check(&self, grant: &Grant) -> Result<(), Error> {
-        self.by_id(grant.id).ok_or(Error::UnknownToken)?.check_time(Timestamp::now())
+    pub(in crate::vault) fn check(&self, rights: &TokenRights) -> Result<(), Error> {
+        self.by_id(rights.id).ok_or(Error::UnknownToken)?.check_time(Timestamp::now())
     }
 
     /// Goes on counting uses where `before`, an earlier reading of the same file, was.
     pub(in crate::vault) fn keep_usage(&mut self, before: &Self) {
         for token in self.by_id.values_mut() {
-            if let Some(known) = before.by_id(token.grant.id) {
+            if let Some(known) = before.by_id(token.rights.id) {
                 token.usage = Arc::clone(&known.usage);
             }
         }

@@ -116,7 +116,7 @@ impl Unlocked {
 
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
     pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
+        caller.rights().map_or(Ok(()), |rights| self.catalog.tokens.check(rights))
     }
 
     /// Forbids writing: the vault is older than its rollback guard.

@@ -12,10 +12,10 @@ use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 use crate::vault::Error;
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::record::{Record, record_place};
+use crate::vault::format::record::{Record, record_context};
 use crate::vault::format::slots;
 use crate::vault::format::token::Token;
-use crate::vault::format::unit_grant::Grant;
+use crate::vault::format::unit_grant::UnitGrant;
 
 use super::catalog::{Catalog, Change};
 
@@ -96,7 +96,7 @@ struct Opened {
     records: Vec<Arc<Record>>,
     /// The secret and the version of each value; what it is stays sealed.
     values: Vec<(Uuid, u64)>,
-    grants: Vec<Grant>,
+    grants: Vec<UnitGrant>,
     tokens: Vec<Token>,
 }
 
@@ -188,15 +188,15 @@ fn open_parts(
 }
 
 /// Opens what a unit may load.
-fn open_grant(keys: &Keys, row: &RecordRow) -> Result<Grant, Error> {
-    let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
+fn open_grant(keys: &Keys, row: &RecordRow) -> Result<UnitGrant, Error> {
+    let plaintext = seal::open(keys, record_context(row.kind, &row.id, row.version), &row.sealed)
         .map_err(|_| Error::Corrupt("a grant to a unit is not authentic"))?;
-    Grant::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
+    UnitGrant::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }
 
 /// Opens a secret's metadata.
 fn open_record(keys: &Keys, row: &RecordRow) -> Result<Record, Error> {
-    let plaintext = seal::open(keys, record_place(row.kind, &row.id, row.version), &row.sealed)
+    let plaintext = seal::open(keys, record_context(row.kind, &row.id, row.version), &row.sealed)
         .map_err(|_| Error::Corrupt("a secret's metadata is not authentic"))?;
     Record::decode(Uuid::from_bytes(row.id), row.version, &plaintext)
 }

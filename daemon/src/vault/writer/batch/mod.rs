@@ -18,9 +18,9 @@ use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
 use crate::vault::Error;
-use crate::vault::format::audit_chain::{audit_mac, audit_place};
+use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::record::{Record, StoredValue, record_place};
+use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::writer::catalog::{Catalog, Change};
 
 /// How many versions of a value are kept, the present one included.
@@ -237,7 +237,7 @@ impl<'a> Batch<'a> {
     fn append(&mut self, plaintext: Option<Vec<u8>>) -> Result<(), Error> {
         let plaintext = plaintext.ok_or(Error::Internal("an audit entry does not encode"))?;
         let sequence = self.manifest.audit_count + 1;
-        let sealed = seal::seal(self.keys, audit_place(&sequence.to_be_bytes(), sequence), &plaintext)?;
+        let sealed = seal::seal(self.keys, audit_context(&sequence.to_be_bytes(), sequence), &plaintext)?;
         let mac = audit_mac(self.keys, &self.manifest.audit_head, sequence, &sealed);
         self.writing.append_audit(&AuditRow { sequence, sealed, mac })?;
         (self.manifest.audit_count, self.manifest.audit_head) = (sequence, mac);
@@ -270,8 +270,8 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_record(&mut self, record: Record) -> Result<(), Error> {
-        let place = record_place(RecordKind::Secret, record.id.as_bytes(), record.version);
-        let sealed = seal::seal(self.keys, place, &record.encode()?)?;
+        let context = record_context(RecordKind::Secret, record.id.as_bytes(), record.version);
+        let sealed = seal::seal(self.keys, context, &record.encode()?)?;
         self.insert_row(&RecordRow {
             kind: RecordKind::Secret,
             id: *record.id.as_bytes(),

@@ -7,7 +7,7 @@ use secrets_proto::token::{CreateToken, TokenInfo};
 use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Event;
-use crate::caller::{Caller, Grant, Scopes};
+use crate::caller::{Caller, Scopes, TokenRights};
 use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
@@ -22,7 +22,7 @@ const MOST: usize = 256;
 impl Batch<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
     pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        caller.grant().map_or(Ok(()), |grant| self.catalog.tokens.check(grant))
+        caller.rights().map_or(Ok(()), |rights| self.catalog.tokens.check(rights))
     }
 
     /// Makes a token with this digest.
@@ -33,7 +33,7 @@ impl Batch<'_> {
         hash: [u8; 32],
     ) -> Result<TokenInfo, Error> {
         let now = Timestamp::now();
-        let (expires_at, rate_per_minute) = within(caller.grant(), &new, now)?;
+        let (expires_at, rate_per_minute) = within(caller.rights(), &new, now)?;
         if self.catalog.tokens.has_name(&new.name) {
             return Err(Error::TokenNameTaken);
         }
@@ -52,7 +52,7 @@ impl Batch<'_> {
                 expires_at,
                 rate_per_minute,
                 last_used_at: None,
-                made_by: caller.grant().map(|grant| grant.id),
+                made_by: caller.rights().map(|rights| rights.id),
             },
         )?;
         self.insert_row(&token.seal(self.keys)?)?;
@@ -75,7 +75,7 @@ impl Batch<'_> {
     pub(in crate::vault) fn forget_tokens(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Error> {
         let all = self.catalog.tokens.all();
         let due: Vec<Uuid> =
-            all.filter(|token| token.is_forgotten(now)).map(|token| token.grant.id).collect();
+            all.filter(|token| token.is_forgotten(now)).map(|token| token.rights.id).collect();
         due.into_iter().try_for_each(|id| self.remove_token(caller, id))
     }
 
@@ -98,7 +98,7 @@ impl Batch<'_> {
     }
 
     fn delete_token(&mut self, token: &Token) -> Result<(), Error> {
-        let (id, version) = token.place();
+        let (id, version) = token.row_key();
         let row = self.writing.record(RecordKind::Token, &id, version)?;
         self.delete_row(&row.ok_or(Error::Corrupt("a token's row is missing"))?)
     }
@@ -107,7 +107,7 @@ impl Batch<'_> {
 /// When a new token ends and how often it may ask, within what its maker has: what is not said follows the maker, what
 /// is said and goes beyond is refused.
 fn within(
-    maker: Option<&Grant>,
+    maker: Option<&TokenRights>,
     new: &CreateToken,
     now: Timestamp,
 ) -> Result<(Option<Timestamp>, Option<u64>), Error> {
@@ -138,7 +138,7 @@ fn within(
 
 /// What the audit log says about a token: which, and its scopes.
 fn about(action: AuditAction, token: &Token) -> Event {
-    let scopes: Vec<&str> = token.grant.scopes.to_vec().into_iter().map(|scope| scope.as_str()).collect();
+    let scopes: Vec<&str> = token.rights.scopes.to_vec().into_iter().map(|scope| scope.as_str()).collect();
     let text = format!("token {}: {}", token.name(), scopes.join(", "));
     Event { reason: Remark::parse(&text).ok(), ..Event::done(action, Vec::new()) }
 }
@@ -158,7 +158,7 @@ mod tests {
     fn a_token_gives_no_more_than_its_maker_has() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let after = |seconds| Some(now.saturating_add_seconds(seconds));
-        let maker = Grant {
+        let maker = TokenRights {
             id: Uuid::nil(),
             name: "maker".into(),
             scopes: [Scope::List, Scope::Admin].into_iter().collect(),
@@ -182,7 +182,7 @@ mod tests {
         let all = Scope::ALL;
         assert_eq!(owner(new(&all, None, None)), (after(30 * 86_400), None));
         assert_eq!(owner(new(&all, Some(None), Some(60_000))), (None, Some(60_000)));
-        let endless = Grant { expires_at: None, ..maker };
+        let endless = TokenRights { expires_at: None, ..maker };
         assert_eq!(within(Some(&endless), &new(&list, Some(None), None), now).unwrap().0, None);
         assert_eq!(within(Some(&endless), &new(&list, None, None), now).unwrap().0, after(30 * 86_400));
     }

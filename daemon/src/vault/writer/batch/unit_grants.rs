@@ -11,8 +11,8 @@ use crate::caller::Caller;
 use crate::crypto::{self, seal};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
-use crate::vault::format::record::record_place;
-use crate::vault::format::unit_grant::Grant;
+use crate::vault::format::record::record_context;
+use crate::vault::format::unit_grant::UnitGrant;
 use crate::vault::writer::catalog::Change;
 
 use super::Batch;
@@ -44,7 +44,7 @@ impl Batch<'_> {
             Some(old) => old.with(added.iter().cloned()),
             None => {
                 let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
-                Grant::new(id, unit.clone()).with(added.iter().cloned())
+                UnitGrant::new(id, unit.clone()).with(added.iter().cloned())
             }
         };
         let reply = grant.to_wire();
@@ -96,15 +96,15 @@ impl Batch<'_> {
         Ok(value)
     }
 
-    fn insert_grant(&mut self, grant: Grant) -> Result<(), Error> {
+    fn insert_grant(&mut self, grant: UnitGrant) -> Result<(), Error> {
         let (kind, id) = (RecordKind::Credential, *grant.id.as_bytes());
-        let sealed = seal::seal(self.keys, record_place(kind, &id, grant.version), &grant.encode()?)?;
+        let sealed = seal::seal(self.keys, record_context(kind, &id, grant.version), &grant.encode()?)?;
         self.insert_row(&RecordRow { kind, id, version: grant.version, sealed })?;
         self.apply(Change::Allow(Arc::new(grant)));
         Ok(())
     }
 
-    fn delete_grant(&mut self, grant: &Grant) -> Result<(), Error> {
+    fn delete_grant(&mut self, grant: &UnitGrant) -> Result<(), Error> {
         let row = self.writing.record(RecordKind::Credential, grant.id.as_bytes(), grant.version)?;
         self.delete_row(&row.ok_or(Error::Corrupt("a grant's row is missing"))?)
     }
