@@ -74,8 +74,8 @@ fn a_circle_that_is_put_in_is_found_in_the_real_sources() {
 #[test]
 fn a_listed_file_that_is_in_no_circle_is_found() {
     let file = |path, code| Source::new(path, code);
-    let one = vec![file("x/src/a.rs", "use crate::b::B;"), file("x/src/b.rs", "use crate::a::A;")];
-    assert!(findings(&[one.clone()], &["x/src/a.rs", "x/src/b.rs"]).is_empty());
-    assert_eq!(findings(&[one.clone()], &["x/src/a.rs"]).len(), 1);
-    assert_eq!(findings(&[one], &["x/src/a.rs", "x/src/b.rs", "x/src/c.rs"]).len(), 1);
+    let one = [vec![file("x/src/a.rs", "use crate::b::B;"), file("x/src/b.rs", "use crate::a::A;")]];
+    assert!(findings(&one, &["x/src/a.rs", "x/src/b.rs"]).is_empty());
+    assert_eq!(findings(&one, &["x/src/a.rs"]).len(), 1);
+    assert_eq!(findings(&one, &["x/src/a.rs", "x/src/b.rs", "x/src/c.rs"]).len(), 1);
 }

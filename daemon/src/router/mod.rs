@@ -67,7 +67,7 @@ pub(crate) struct OpenTarget {
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget {
     #[doc(hidden)]
-    Route { pattern: &'static str, id: Option<Range<usize>>, from_memory: bool, run: Run },
+    Route { pattern: &'static str, id: Option<Range<usize>>, in_memory: bool, run: Run },
     #[doc(hidden)]
     WrongMethod { pattern: &'static str, allow: HeaderValue },
     #[doc(hidden)]
@@ -105,8 +105,8 @@ impl Router {
         };
         match route.action {
             Action::Open(answer) => Target::Open(OpenTarget { pattern: route.path, answer }),
-            Action::Guarded { from_memory, run, .. } => {
-                Target::Guarded(GuardedTarget::Route { pattern: route.path, id, from_memory, run })
+            Action::Guarded { in_memory, run, .. } => {
+                Target::Guarded(GuardedTarget::Route { pattern: route.path, id, in_memory, run })
             }
         }
     }
@@ -137,9 +137,9 @@ impl Target {
     }
 
     /// The route, if it is mostly read from memory.
-    pub(crate) const fn from_memory(&self) -> Option<&GuardedTarget> {
+    pub(crate) const fn in_memory(&self) -> Option<&GuardedTarget> {
         match self {
-            Self::Guarded(route @ GuardedTarget::Route { from_memory: true, .. }) => Some(route),
+            Self::Guarded(route @ GuardedTarget::Route { in_memory: true, .. }) => Some(route),
             Self::Guarded(_) | Self::Open(_) => None,
         }
     }

@@ -28,7 +28,7 @@ pub(super) enum Action {
         /// The right.
         scope: Option<Scope>,
         /// Whether it is read from memory, mostly, so that it is worth while to ask for it without a future.
-        from_memory: bool,
+        in_memory: bool,
         /// Serves an exchange.
         run: Run,
     },
@@ -53,7 +53,7 @@ pub(super) const fn read(
     scope: Option<Scope>,
     run: Run,
 ) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, from_memory: true, run } }
+    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, in_memory: true, run } }
 }
 
 /// A `GET`.
@@ -63,7 +63,7 @@ pub(super) const fn get(
     scope: Option<Scope>,
     run: Run,
 ) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, from_memory: false, run } }
+    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
 }
 
 /// A `POST`.
@@ -73,12 +73,7 @@ pub(super) const fn post(
     scope: Option<Scope>,
     run: Run,
 ) -> Route {
-    Route {
-        method: Method::POST,
-        path,
-        operation,
-        action: Action::Guarded { scope, from_memory: false, run },
-    }
+    Route { method: Method::POST, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
 }
 
 /// A `PUT`.
@@ -88,7 +83,7 @@ pub(super) const fn put(
     scope: Option<Scope>,
     run: Run,
 ) -> Route {
-    Route { method: Method::PUT, path, operation, action: Action::Guarded { scope, from_memory: false, run } }
+    Route { method: Method::PUT, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
 }
 
 /// A `PATCH`.
@@ -98,12 +93,7 @@ pub(super) const fn patch(
     scope: Option<Scope>,
     run: Run,
 ) -> Route {
-    Route {
-        method: Method::PATCH,
-        path,
-        operation,
-        action: Action::Guarded { scope, from_memory: false, run },
-    }
+    Route { method: Method::PATCH, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
 }
 
 /// A `DELETE`.
@@ -117,6 +107,6 @@ pub(super) const fn delete(
         method: Method::DELETE,
         path,
         operation,
-        action: Action::Guarded { scope, from_memory: false, run },
+        action: Action::Guarded { scope, in_memory: false, run },
     }
 }

@@ -75,7 +75,7 @@ impl FromRequest for Trash {
 impl FromRequest for Get {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let (id, view) = (parts.id(), view(parts));
-        Some(Self { id: id?, view: view?, render: render })
+        Some(Self { id: id?, view: view?, render })
     }
 }
 

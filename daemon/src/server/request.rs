@@ -74,7 +74,7 @@ impl Connection {
         let mut asking = Asking::Anybody;
         // What is read from memory needs no future, which would be large and moved about.
         if body.is_none()
-            && let Some(route) = target.from_memory()
+            && let Some(route) = target.in_memory()
         {
             let served =
                 std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target, route)));

@@ -10,7 +10,7 @@
 //!   from what the writer has published; everything else goes through its [`mailbox`]. [`start`] takes possession of a
 //!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key.
 //! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
-//! - The [`format`]: what is in the file, each kind of record in memory and sealed.
+//! - The [`mod@format`]: what is in the file, each kind of record in memory and sealed.
 
 mod audit_log;
 mod authorization;

@@ -5,7 +5,7 @@
 //! - [`unit_grant`]: what a unit may load; [`token`]: an access token
 //! - [`slots`]: the keys that open the vault
 //! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
-//! - [`anchor`]: the guard beside the file against an older copy of it; [`file`]: how private all of it must be
+//! - [`anchor`]: the guard beside the file against an older copy of it; [`mod@file`]: how private all of it must be
 
 pub(super) mod anchor;
 pub(super) mod audit_chain;
