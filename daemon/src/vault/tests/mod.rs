@@ -74,7 +74,7 @@ impl Fixture {
             command: None,
             reason: None,
         };
-        let reply = self.vault.reveal(&self.owner, request).await?;
+        let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
             .reply
             .secrets
