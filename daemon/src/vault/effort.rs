@@ -49,7 +49,7 @@ impl<'a> Effort<'a> {
 
     /// Between two parts of what takes long: gives up if somebody wants to lock the vault.
     pub(super) fn pause(&self) -> Result<(), Error> {
-        if self.urgent.is_waiting() { Err(Error::Locked) } else { Ok(()) }
+        self.urgent.pause()
     }
 }
 

@@ -24,7 +24,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let identity = Identity { vault: header.vault, epoch: header.epoch };
     let data = slots::open_one(&store.slots()?, identity, SlotKind::KeyFile, key, &Wanted::default())?;
     let mut vault = Unlocked::open(path.to_owned(), store, data)?;
-    vault.verify()?;
+    vault.verify(&super::urgent::Urgent::default())?;
     let reading = vault.reading()?;
     reading.key_slots()?;
     let mut secrets = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::Error;
 use super::command::Command;
 
 /// The queue before the queue.
@@ -32,6 +33,11 @@ impl Urgent {
             self.waiting.fetch_sub(1, Ordering::Release);
         }
         command
+    }
+
+    /// Between two parts of what takes long: gives up if there is one, since the vault is about to be locked.
+    pub(super) fn pause(&self) -> Result<(), Error> {
+        if self.is_waiting() { Err(Error::Locked) } else { Ok(()) }
     }
 
     /// Whether there is one.
