@@ -207,7 +207,8 @@ impl Vault {
         let slots = self.derivations.delay_if_wrong(derived).await?;
         let kept = slots.len();
         let shared = Arc::clone(&self.shared);
-        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac, &shared.urgent)).await?;
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac, &shared.urgent))
+            .await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
     }
 }

@@ -76,7 +76,7 @@ impl Fixture {
             command: None,
             reason: None,
         };
-        let reply = self.vault.reveal(&self.owner, request).await?;
+        let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
             .reply
             .secrets
@@ -485,8 +485,9 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
     let urgent = Urgent::default();
-    let rotated =
-        vault.whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac, &urgent)).await;
+    let rotated = vault
+        .whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac, &urgent))
+        .await;
     assert!(matches!(rotated, Err(Error::KeysChanged)));
     vault.lock(owner).await.unwrap();
     vault.unlock(owner, passphrase("new")).await.unwrap();
@@ -681,4 +682,32 @@ async fn a_wrong_key_makes_nobody_else_wait() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
     assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
+}
+
+#[tokio::test]
+async fn what_takes_long_gives_up_for_a_lock_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, b"other").unwrap()];
+    let outcomes = vault
+        .whole(owner, move |vault, caller| {
+            let urgent = Urgent::default();
+            urgent.push(Command::Wake);
+            let outcomes = [
+                vault.verify(&urgent).map(drop),
+                vault.backup(caller, &urgent).map(drop),
+                vault.rotate(caller, &slots, &found.header_mac, &urgent),
+            ];
+            assert!(!vault.is_in_doubt());
+            Ok(outcomes)
+        })
+        .await
+        .unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Locked))), "{outcomes:?}");
+    vault.lock(owner).await.unwrap();
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "a".to_owned())]);
+    vault.verify(owner, VerifyRequest::default()).await.unwrap();
 }
