@@ -9,7 +9,7 @@ use crate::handler::secrets::{ById, Done};
 use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
-use crate::http::response::Response;
+use crate::http::response::{Response, sensitive};
 use crate::vault::{Held, Rendered};
 
 /// A type that a request can become.
@@ -44,6 +44,12 @@ pub(super) trait IntoResponse {
 pub(super) fn render<T: Serialize>(reply: &T) -> Bytes {
     // They have no maps and no foreign types, so that writing cannot fail. It is kept without room to grow.
     serde_json::to_vec(reply).unwrap_or_default().into_boxed_slice().into()
+}
+
+/// Writes values, into one buffer of the right size, which is wiped when it was sent.
+pub(super) fn render_sensitive<T: Serialize>(reply: &T) -> Bytes {
+    // As with `render`.
+    sensitive(reply).unwrap_or_default()
 }
 
 /// Writes what the vault keeps written, with its tag.

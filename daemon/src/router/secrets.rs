@@ -2,7 +2,7 @@
 
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
-use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
+use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SecretDetail, UpdateSecret,
     VersionList, WrittenSecret,
@@ -11,13 +11,13 @@ use secrets_proto::{
     API_BASE, FieldErrorType, Glob, Invalid, Provider, SecretName, SecretValue, Selector, Timestamp,
 };
 
-use super::codec::{FromRequest, IntoResponse, json, render, rendered, tagged};
+use super::codec::{FromRequest, IntoResponse, json, render, render_sensitive, rendered, tagged};
 use super::route::{Route, delete, get, patch, post, put, read};
 use super::serve::{serve, serve_either, serve_now};
 use crate::caller::Scope;
 use crate::handler::secrets::{
-    self as handler, Create, Created, Delete, Edit, Found, Get, List, Listing, Restore, Rollback, Shown,
-    Trash, Update, View,
+    self as handler, Create, Created, Delete, Edit, Found, Get, List, Listing, Restore, Reveal, Revealed,
+    Rollback, Shown, Trash, Update, View,
 };
 use crate::http::conditional;
 use crate::http::failure::Failure;
@@ -147,6 +147,14 @@ impl FromRequest for Delete {
     }
 }
 
+impl FromRequest for Reveal {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        RevealRequest::take(parts).map(|request| Self { request, render: render_sensitive })
+    }
+}
+
 impl FromRequest for RevealRequest {
     const BODY: bool = true;
 
@@ -207,6 +215,12 @@ impl IntoResponse for Listing {
     }
 }
 
+impl IntoResponse for Revealed {
+    fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
+        self.0.into_response(asked)
+    }
+}
+
 impl IntoResponse for Found {
     fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
         let Self(detail, view) = self;
@@ -261,7 +275,6 @@ impl IntoResponse for Created {
 json! {
 PresetList => metadata(OK),
     VersionList => metadata(OK),
-    RevealReply => sensitive(OK),
 }
 
 #[cfg(test)]
@@ -273,7 +286,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use hyper::Response;
     use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
-    use secrets_proto::reveal::RevealedSecret;
+    use secrets_proto::reveal::{RevealReply, RevealedSecret};
     use secrets_proto::secret::{Secret, SecretDetail, SecretList, SizeClass};
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
@@ -388,7 +401,7 @@ mod tests {
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
         }];
-        let response = sent(RevealReply { secrets }, &HeaderMap::new());
+        let response = sent(Revealed(render_sensitive(&RevealReply { secrets })), &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
     }

@@ -9,7 +9,7 @@ use secrets_proto::token::{Scope, TokenInfo, TokenName};
 use secrets_proto::{Glob, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Scopes, TokenRights};
+use crate::caller::{Names, Scopes, TokenRights};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
@@ -70,7 +70,7 @@ impl Token {
             id,
             name: meta.name.as_str().to_owned(),
             scopes: meta.scopes.iter().copied().collect::<Scopes>(),
-            names: meta.secrets.clone(),
+            names: meta.secrets.as_deref().map(Names::new),
             expires_at: meta.expires_at,
             rate_per_minute: meta.rate_per_minute,
         });

@@ -75,7 +75,7 @@ impl Fixture {
             command: None,
             reason: None,
         };
-        let reply = self.vault.reveal(&self.owner, request).await?;
+        let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
             .reply
             .secrets
@@ -675,4 +675,32 @@ async fn a_wrong_key_makes_nobody_else_wait() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
     assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
+}
+
+#[tokio::test]
+async fn what_takes_long_gives_up_for_a_lock_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, b"other").unwrap()];
+    let outcomes = vault
+        .whole(owner, move |vault, caller| {
+            let interrupts = Interrupts::default();
+            interrupts.add();
+            let outcomes = [
+                vault.verify(&interrupts).map(drop),
+                vault.backup(caller, &interrupts).map(drop),
+                vault.rotate(caller, &slots, &found.header_mac, &interrupts),
+            ];
+            assert!(!vault.is_in_doubt());
+            Ok(outcomes)
+        })
+        .await
+        .unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Locked))), "{outcomes:?}");
+    vault.lock(owner).await.unwrap();
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "a".to_owned())]);
+    vault.verify(owner, VerifyRequest::default()).await.unwrap();
 }
