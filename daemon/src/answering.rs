@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 /// An answer: there, as most are that are read from memory, or on its way. As a future it is the answer.
 pub(crate) enum Answering<T, F> {
-    /// It is there.
+    /// The answer is there.
     Now(Ready<T>),
-    /// It comes.
+    /// A future of the answer.
     Later(F),
 }
 

@@ -72,7 +72,7 @@ impl Denial {
         Self { caller: caller.for_audit(), event, time, until: time, count: 1, dropped: 0 }
     }
 
-    /// The same without what tells it from others of its token: which process asked, and the request's own words.
+    /// Drops what tells the denial from others of its token: which process asked, and the request's own words.
     pub(crate) fn in_general(self) -> Self {
         let Self { caller: AuditCaller { uid, token, .. }, event: Event { action, refusal, .. }, .. } = self;
         let caller = AuditCaller { uid, pid: 0, comm: None, exe: None, unit: None, token };

@@ -13,9 +13,9 @@ use crate::peer::{Facts, Process};
 /// The process at the other end of a connection, as the kernel named it when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
-    /// Its user: the gate.
+    /// The user that the process runs as: the gate.
     pub(crate) uid: u32,
-    /// Its process id: for the audit log only, since it can be reused after the peer died.
+    /// The process id: for the audit log only, since it can be reused after the peer died.
     pub(crate) pid: i32,
 }
 
@@ -64,7 +64,7 @@ const fn bit(scope: Scope) -> u8 {
 pub(crate) struct TokenRights {
     /// The token's id.
     pub(crate) id: Uuid,
-    /// Its name.
+    /// The token's name.
     pub(crate) name: String,
     /// What it may do.
     pub(crate) scopes: Scopes,
@@ -108,7 +108,7 @@ pub(crate) struct Caller {
 /// What a caller has shown.
 #[derive(Debug, Clone)]
 enum Holder {
-    /// It is the owner or the daemon itself, under this name in the audit log: all rights, and no allocation.
+    /// The owner or the daemon itself, under this name in the audit log: all rights, and no allocation.
     Master(&'static str),
     /// An access token.
     Token(Arc<TokenRights>),
@@ -148,12 +148,12 @@ impl Caller {
         Self { peer, process: None, holder: Holder::Stranger }
     }
 
-    /// The same caller, being this process.
+    /// Says which process the caller is, for the audit log, and returns the caller.
     pub(crate) fn being(self, process: &Arc<Process>) -> Self {
         Self { process: Some(Arc::clone(process)), ..self }
     }
 
-    /// The same caller, with what the audit log says of its process read by now: later it may have ended.
+    /// Reads the peer's `/proc` facts now, while the process is alive, and returns the caller.
     pub(crate) fn witnessed(&self) -> Self {
         if let Some(process) = &self.process {
             process.facts();

@@ -68,7 +68,7 @@ pub(crate) struct Bound {
 pub(crate) struct Listener {
     /// The socket, non-blocking.
     pub(crate) socket: UnixListener,
-    /// Its file, to be removed at the end.
+    /// The socket's file, to be removed at the end.
     pub(crate) file: SocketFile,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Permit {
 }
 
 impl Permits {
-    /// So many permits, and so many of them for one key.
+    /// Makes `all` permits, of which one key gets `share`.
     pub(crate) fn new(all: usize, share: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), share, shares: Mutex::default() }
     }

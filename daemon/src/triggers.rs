@@ -21,7 +21,7 @@ pub(crate) struct Seen {
 }
 
 impl Triggers {
-    /// Those that are wanted, not yet heard of.
+    /// Starts with the configured triggers, all pending.
     pub(crate) fn new(suspend: bool, session_lock: bool) -> Self {
         let of = |wanted| if wanted { Trigger::Unavailable } else { Trigger::Off };
         let obstacle = (suspend || session_lock).then_some(Obstacle::NoAnswer);
@@ -54,7 +54,7 @@ impl Triggers {
 }
 
 impl Default for Triggers {
-    /// None is wanted.
+    /// Starts without triggers.
     fn default() -> Self {
         Self::new(false, false)
     }

@@ -19,7 +19,7 @@ use crate::http::head::HeadFields;
 use crate::vault::{self, Unidentified, Vault};
 
 pub(crate) use self::browser::refuse_browsers;
-pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken};
+pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken, TokenFile};
 
 /// Knows the owner's token, and where to ask about others.
 #[derive(Debug)]
@@ -85,9 +85,9 @@ impl Auth {
 
 /// What is wrong with a token that is not the owner's.
 enum Wrong {
-    /// It may be somebody's guess.
+    /// The token may be somebody's guess.
     Guess(Failure),
-    /// It is known, or cannot be.
+    /// The token is known, or nobody can know it now.
     Known(Failure),
 }
 

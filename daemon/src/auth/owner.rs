@@ -22,7 +22,7 @@ pub(crate) enum Error {
     /// No randomness.
     #[error(transparent)]
     Random(#[from] crypto::Error),
-    /// Its file cannot be written.
+    /// The token's file cannot be written.
     #[error("the owner token cannot be written: {0}")]
     Files(#[from] files::Error),
 }

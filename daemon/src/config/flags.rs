@@ -43,13 +43,13 @@ pub(super) struct Flags {
 pub(super) enum Level {
     /// What went wrong in the daemon.
     Error,
-    /// And what looks wrong.
+    /// Errors, and what looks wrong.
     Warn,
-    /// And what changes its state.
+    /// Warnings, and what changes the daemon's state.
     Info,
-    /// And each request.
+    /// All that, and each request.
     Debug,
-    /// And everything else.
+    /// Everything.
     Trace,
 }
 

@@ -67,7 +67,7 @@ pub(crate) enum StartKey {
 pub(crate) struct AutoLock {
     /// After this long without a reveal or write.
     pub(crate) idle: Duration,
-    /// This long after unlock.
+    /// How long after unlock the vault locks.
     pub(crate) max: Duration,
 }
 
@@ -164,7 +164,7 @@ pub(crate) enum Error {
     /// `RUST_LOG` is not in its language.
     #[error("RUST_LOG is malformed; try RUST_LOG=info")]
     Log,
-    /// There is no directory to put something in.
+    /// No directory is known to put something in.
     #[error("{variable} is not set, so there is no place for {what}; set it, or use {flag}")]
     NoPlace {
         /// The variable that is missing.

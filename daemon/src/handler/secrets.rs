@@ -191,7 +191,7 @@ pub(crate) struct Delete {
     pub(crate) purge: bool,
 }
 
-/// It is done, and there is nothing to say.
+/// An operation is done, and there is nothing to say.
 #[derive(Debug)]
 pub(crate) struct Done;
 

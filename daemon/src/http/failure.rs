@@ -91,13 +91,13 @@ impl Failure {
             .with_cause(cause.to_owned())
     }
 
-    /// The same, and the connection ends after it.
+    /// Ends the connection after this failure.
     pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
 
-    /// The same, and the audit log is told why. What the vault itself refuses, it tells.
+    /// Sets what the audit log is told of this failure. What the vault itself refuses, it tells.
     pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
         self
@@ -108,7 +108,7 @@ impl Failure {
         self.refusal
     }
 
-    /// The same, to somebody who has shown this token.
+    /// Sets the token that was shown, if it is known.
     pub(crate) fn of(self, holder: Option<Arc<TokenRights>>) -> Self {
         Self { holder, ..self }
     }

@@ -32,9 +32,9 @@ pub(crate) struct HeadFields<'a> {
 /// What is known of a request's path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Path<'a> {
-    /// It is a route's, letter by letter, and so has nothing odd in it.
+    /// The path is a route's, letter by letter, and so has nothing odd in it.
     Known,
-    /// The same, but for this segment.
+    /// The path is a route's, but for this segment.
     KnownBut(&'a str),
     /// Nothing.
     Unknown,

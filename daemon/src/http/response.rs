@@ -49,7 +49,7 @@ impl Response {
         Self { content_type: "application/octet-stream", ..Self::json(StatusCode::OK, body) }
     }
 
-    /// The same, to be sent by the daemon's next image.
+    /// Leaves sending the response to the daemon's next image.
     pub(crate) fn after_relaunch(self) -> Self {
         Self { after_relaunch: true, ..self }
     }
@@ -69,7 +69,7 @@ impl Response {
         sensitive(body).map(|body| Self::json(status, body)).map_err(unwritable)
     }
 
-    /// The same, with a permit that is free again when the body was sent or given up.
+    /// Holds a permit with the response, which is free again when the body was sent or given up.
     pub(crate) fn holding(self, permit: Permit) -> Self {
         struct Body(Bytes, #[expect(dead_code, reason = "it is dropped with the body")] Permit);
         impl AsRef<[u8]> for Body {
@@ -80,18 +80,18 @@ impl Response {
         Self { body: Bytes::from_owner(Body(self.body, permit)), ..self }
     }
 
-    /// The same, with an `ETag`.
+    /// Adds an `ETag`.
     pub(crate) fn tagged(self, tag: HeaderValue) -> Self {
         Self { tag: Some(tag), ..self }
     }
 
-    /// The same, with one more header.
+    /// Adds a header.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.others.push((name, value));
         self
     }
 
-    /// Its status.
+    /// The response's status.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }

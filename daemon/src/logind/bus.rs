@@ -77,7 +77,7 @@ impl Bus {
         Ok(call.primary_header().serial_num())
     }
 
-    /// The same to the bus itself.
+    /// Calls a method of the bus itself.
     pub(super) async fn call_driver(
         &self,
         name: &str,

@@ -8,11 +8,11 @@ use crate::http::response::Response;
 
 /// ById operation.
 pub(super) struct Route {
-    /// Its method.
+    /// The method.
     pub(super) method: Method,
-    /// Its path, with `{id}` where an id stands.
+    /// The path, with `{id}` where an id stands.
     pub(super) path: &'static str,
-    /// Its operationId.
+    /// The operationId in the API's description.
     pub(super) operation: &'static str,
     /// Who may ask for it, and what is done.
     pub(super) action: Action,

@@ -22,7 +22,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) caller: &'a Caller,
     /// The request's head.
     pub(crate) head: &'a Parts,
-    /// Its body, if it has one.
+    /// The request's body, if there is one.
     pub(crate) body: Option<Incoming>,
     /// What a body may be.
     pub(crate) limits: &'a Limits,
@@ -76,7 +76,7 @@ where
     })
 }
 
-/// Like [`serve_either`], by a handler that waits for something.
+/// Serves by a handler that waits for something, as [`serve_either`] does.
 pub(super) fn serve<'a, I, O, F>(
     exchange: Exchange<'a>,
     handler: impl FnOnce(&'a Vault, &'a Caller, I) -> F + Send + 'a,
@@ -89,7 +89,7 @@ where
     serve_either(exchange, |vault, caller, request| Answering::Later(handler(vault, caller, request)))
 }
 
-/// Like [`serve_either`], by a handler that reads memory alone.
+/// Serves by a handler that reads memory alone, as [`serve_either`] does.
 pub(super) fn serve_now<'a, I, O>(
     exchange: Exchange<'a>,
     handler: impl FnOnce(&'a Vault, &'a Caller, I) -> Result<O, vault::Error> + Send + 'a,

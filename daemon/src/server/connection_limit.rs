@@ -26,7 +26,7 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionLimit {
-    /// So many in all, and from one process.
+    /// A limit of `most` connections in all, and `most_per_process` from one process.
     pub(super) fn new(most: usize, most_per_process: usize) -> Self {
         Self { most, most_per_process, taken: Mutex::default() }
     }

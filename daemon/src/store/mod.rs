@@ -105,7 +105,7 @@ impl Store {
         if busy == 0 { Ok(()) } else { Err(Error::Io("the log could not be truncated".to_owned())) }
     }
 
-    /// The same, for a log that is written to again soon: its first blocks are taken and written over with zeros, so that
+    /// Empties a log that is written to again soon: its first blocks are taken and written over with zeros, so that
     /// the next commits are written in place. A commit that makes the log longer waits for the file system to note the new
     /// length, which takes about as long again. That there is no room, or no log, is no error here.
     ///

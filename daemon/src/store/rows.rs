@@ -107,7 +107,7 @@ pub(crate) struct RecordRow {
     pub(crate) id: [u8; 16],
     /// Counts changes.
     pub(crate) version: u64,
-    /// Its content, sealed.
+    /// The entry's content, sealed.
     pub(crate) sealed: Vec<u8>,
 }
 

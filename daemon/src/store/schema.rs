@@ -18,7 +18,7 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"SecD");
 /// The size of a page, in every vault and backup that is made here. Another tool may have rebuilt a vault with others.
 pub(super) const PAGE: u32 = 4_096;
 
-/// So many pages of 4 KiB in the log are moved into the file by the commit that makes them full. What they may add to the
+/// The number of pages of 4 KiB in the log that are moved into the file by the commit that makes them full. What they may add to the
 /// file must be less than the room that is kept in reserve for a full disk.
 const LOG_PAGES: u32 = 384;
 

@@ -43,7 +43,7 @@ pub(crate) struct CredentialSocket {
     /// Connections at once. More wait to be accepted.
     connections: Arc<Semaphore>,
     most: u32,
-    /// Those of them that are no service manager's at all and are refused all the same. More are just closed.
+    /// Permits for connections that are no service manager's at all and are refused all the same. More are just closed.
     strangers: Semaphore,
     /// Connections that are to be refused by the next image.
     left: Mutex<Vec<OwnedFd>>,
@@ -66,7 +66,7 @@ enum Denial {
     Late,
     #[error("the socket cannot take the value as a whole")]
     Unsendable,
-    /// It has noted that itself.
+    /// The vault refused, and has noted that itself.
     #[error(transparent)]
     Vault(#[from] vault::Error),
 }

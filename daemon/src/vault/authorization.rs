@@ -18,7 +18,7 @@ impl Vault {
         self.note_refusal(caller, action, outcome)
     }
 
-    /// The same for what concerns the vault as a whole: a token that is bound to names has no part in it.
+    /// Checks the caller for what concerns the vault as a whole: scope `admin`, and a token that is not bound to names.
     pub(super) fn check_whole(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
         let outcome = self
             .has(caller, Scope::Admin)
@@ -26,7 +26,7 @@ impl Vault {
         self.note_refusal(caller, action, outcome)
     }
 
-    /// The same for what takes no right: only whether the caller's token is still good.
+    /// Checks only whether the caller's token is still good, for what takes no right.
     pub(super) fn check_token(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
         let outcome = self.is_good(caller);
         self.note_refusal(caller, action, outcome)

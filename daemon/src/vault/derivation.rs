@@ -93,14 +93,14 @@ impl Derivations {
     }
 }
 
-/// Whether somebody still waits for a derivation.
+/// Tells a derivation whether it is cancelled: nobody waits for it any more, or the vault is being locked.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CancelToken {
     cancelled: Arc<AtomicBool>,
 }
 
 impl CancelToken {
-    /// Ends what asks, as a lock does, once nobody waits for it.
+    /// [`Error::Locked`] once it is.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.cancelled.load(Ordering::Relaxed) { Err(Error::Locked) } else { Ok(()) }
     }
@@ -119,7 +119,7 @@ impl Drop for Waiter {
     }
 }
 
-/// One that is counted, until it is dropped.
+/// A place in a count, such as the queue's, until dropped.
 #[must_use]
 pub(super) struct QueueTicket(Arc<AtomicUsize>);
 

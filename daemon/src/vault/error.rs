@@ -9,10 +9,10 @@ use crate::{crypto, files, store};
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
-    /// There is no vault yet.
+    /// The vault was not made yet.
     #[error("the vault was not made yet")]
     Uninitialized,
-    /// Its keys are not in memory.
+    /// The vault is locked: no keys are in memory.
     #[error("the vault is locked")]
     Locked,
     /// `init` on a vault that exists.
@@ -57,13 +57,13 @@ pub(crate) enum Error {
     /// Another token has this name.
     #[error("the token's name is taken")]
     TokenNameTaken,
-    /// There are as many tokens as there can be.
+    /// The vault has as many tokens as it can.
     #[error("there are too many tokens")]
     TooManyTokens,
     /// No secret of this id, as far as the caller can tell.
     #[error("no such secret")]
     NotFound,
-    /// These positions of a reveal's selectors name nothing.
+    /// A reveal's selectors at these positions name nothing.
     #[error("{} selectors match nothing", .0.len())]
     Missing(Vec<usize>),
     /// The unit may not load this.
@@ -84,7 +84,7 @@ pub(crate) enum Error {
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
     UnsafeFile(String),
-    /// There are as many key slots as there can be.
+    /// The vault has as many key slots as it can.
     #[error("there are too many key slots")]
     TooManyKeys,
     /// The key slot is the last one.
@@ -184,19 +184,45 @@ impl Error {
     }
 
     /// What the audit log says of it, if it is about a right that the caller does not have.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        if matches!(self, Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker) {
-            Some(Refusal::Scope)
-        } else if matches!(self, Self::WrongKey) {
-            Some(Refusal::WrongKey)
-        } else if matches!(self, Self::UnknownToken) {
-            Some(Refusal::UnknownToken)
-        } else if matches!(self, Self::TokenExpired) {
-            Some(Refusal::ExpiredToken)
-        } else if matches!(self, Self::TooManyUnlocks | Self::TooManyRequests(_)) {
-            Some(Refusal::Throttled)
-        } else {
-            None
+    pub(crate) const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker => Some(Refusal::Scope),
+            Self::WrongKey => Some(Refusal::WrongKey),
+            Self::UnknownToken => Some(Refusal::UnknownToken),
+            Self::TokenExpired => Some(Refusal::ExpiredToken),
+            Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
+            Self::DiskFull
+            | Self::NoDescriptors
+            | Self::Storage(_)
+            | Self::UnsafeFile(_)
+            | Self::Corrupt(_)
+            | Self::AuditBroken(..)
+            | Self::AnchorDamaged
+            | Self::NewerFormat { .. }
+            | Self::Timeout
+            | Self::Internal(_)
+            | Self::Uninitialized
+            | Self::Locked
+            | Self::AlreadyInitialized
+            | Self::UnusableKey(..)
+            | Self::ProviderFailed
+            | Self::ProviderTimeout
+            | Self::OutsideNames
+            | Self::TokenNameTaken
+            | Self::TooManyTokens
+            | Self::NotFound
+            | Self::Missing(_)
+            | Self::TooMuchWork
+            | Self::TooMuchToReveal
+            | Self::NotGranted
+            | Self::NameTaken
+            | Self::Stale
+            | Self::KeysChanged
+            | Self::VaultMissing
+            | Self::TooManyKeys
+            | Self::LastKey
+            | Self::RolledBack
+            | Self::UnknownPreset => None,
         }
     }
 }

@@ -21,7 +21,7 @@ impl Vault {
         answered(answer).await
     }
 
-    /// Like [`Vault::ask`], before everything else that waits. Work that takes long is given up for it.
+    /// Asks the vault's thread before everything else that waits. Work that takes long is given up for it.
     pub(super) async fn ask_urgently<T>(
         &self,
         command: impl FnOnce(Reply<T>) -> Command,
@@ -87,7 +87,7 @@ impl Vault {
         self.submit_once(caller, Kind::Write, work).await
     }
 
-    /// Like [`Vault::write`], for what is of no use without its answer: when its caller has gone before its turn, it is
+    /// Sends a write that is of no use without its answer: when its caller has gone before its turn, it is
     /// not done.
     pub(super) async fn write_for_answer<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
     where
@@ -97,7 +97,7 @@ impl Vault {
         self.submit_once(caller, Kind::ForAnswer, work).await
     }
 
-    /// The same for a write that frees room, and so may run once more when the disk was found full.
+    /// Sends a write that frees room, and so may run once more when the disk was found full.
     pub(super) async fn write_again<T, F>(&self, caller: &Caller, mut work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -146,7 +146,7 @@ async fn answered<T>(answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, E
         .map_err(|_| Error::Internal("the vault's thread gave no answer"))?
 }
 
-/// There is nobody to ask.
+/// What is answered once nobody is there to ask.
 const GONE: Error = Error::Internal("the vault's thread has ended");
 
 /// What kind of write it is.

@@ -162,7 +162,8 @@ impl Vault {
         start::start(settings, lock, &[])
     }
 
-    /// The same for the image that goes on after a lock, with the denials that the one before could not write.
+    /// Starts the vault in the image that goes on after a lock, with the lock that was handed over and the denials that the
+    /// image before could not write.
     pub(crate) fn resume(settings: Settings, lock: OwnedFd, unwritten: &[u8]) -> Result<Self, StartError> {
         start::start(settings, Some(lock), unwritten)
     }

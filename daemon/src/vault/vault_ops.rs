@@ -115,7 +115,7 @@ impl Vault {
         Ok(self.describe(caller))
     }
 
-    /// The same if the vault is open or about to be opened, for what may happen often. Returns whether memory is not empty
+    /// Locks if the vault is open or about to be opened, for what may happen often. Returns whether memory is not empty
     /// yet, and will be with the next image. Scope `admin`.
     pub(crate) async fn lock_if_open(&self, caller: &Caller) -> Result<bool, Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;

@@ -28,7 +28,7 @@ pub(in crate::vault) struct Progress {
 /// What comparing a vault with its anchor shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::vault) enum Verdict {
-    /// There is no anchor yet, or the vault is as new as the anchor or newer.
+    /// No anchor is there yet, or the vault is as new as the anchor or newer.
     Current,
     /// The vault is older than the anchor, or of another history.
     RolledBack,

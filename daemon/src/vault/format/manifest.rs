@@ -38,7 +38,7 @@ impl Manifest {
         }
     }
 
-    /// The same without its records, to count them again.
+    /// This manifest without its records, to count them again.
     pub(in crate::vault) fn without_records(&self) -> Self {
         Self { counts: [0; RecordKind::ALL.len()], tally: Tally::default(), ..self.clone() }
     }

@@ -88,7 +88,7 @@ impl Token {
         Self::new(Uuid::from_bytes(row.id), meta)
     }
 
-    /// Its row.
+    /// The token's row, sealed.
     pub(in crate::vault) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
         let id = *self.rights.id.as_bytes();
         let plaintext =
@@ -102,7 +102,7 @@ impl Token {
         (*self.rights.id.as_bytes(), VERSION)
     }
 
-    /// Its name.
+    /// The token's name.
     pub(in crate::vault) const fn name(&self) -> &TokenName {
         &self.meta.name
     }
@@ -141,7 +141,7 @@ impl Token {
         }
     }
 
-    /// The same token with its last use in the sealed part, if that is not there yet.
+    /// This token with its last use in the sealed part; `None` if that is there already.
     pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
         if last <= self.meta.last_used_at {

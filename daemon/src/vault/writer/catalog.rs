@@ -29,17 +29,17 @@ pub(in crate::vault) struct Catalog {
 /// One step from a catalog to the next.
 #[derive(Debug, Clone)]
 pub(in crate::vault) enum Change {
-    /// This is now the secret with its id.
+    /// Put this secret in the place of the one with its id.
     Put(Arc<Record>),
-    /// The secret with this id is gone.
+    /// Remove the secret with this id.
     Remove(Uuid),
-    /// This is now what its unit may load.
+    /// Put this in the place of what its unit may load.
     Allow(Arc<UnitGrant>),
-    /// This unit may load nothing any more.
+    /// Let this unit load nothing any more.
     Revoke(UnitName),
-    /// This is now the token with its id.
+    /// Put this token in the place of the one with its id.
     PutToken(Box<Token>),
-    /// The token with this id is gone.
+    /// Remove the token with this id.
     RemoveToken(Uuid),
 }
 

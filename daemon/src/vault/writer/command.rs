@@ -22,7 +22,7 @@ pub(in crate::vault) enum Command {
     Unlock { caller: Caller, data: DataKey, locks: u64, reply: Reply<()> },
     /// Wipe and close.
     Lock(Caller, Reply<()>),
-    /// The same if there is something to wipe: an open vault, or, as the asker knows, keys that are being derived. Answered
+    /// Lock if there is something to wipe: an open vault, or, as the asker knows, keys that are being derived. Answered
     /// by whether it was so, or this image is about to end because of a lock before.
     LockIfOpen { caller: Caller, opening: bool, reply: Reply<bool> },
     /// A write or reveal.
@@ -31,7 +31,7 @@ pub(in crate::vault) enum Command {
     Read(ReadTask),
     /// Something that needs the open vault as a whole.
     Whole(WholeTask),
-    /// Nothing but the answer: that the thread is there.
+    /// Liveness probe.
     Ping(Reply<()>),
     /// Look at what is urgent, and when the next denial is to be written.
     Wake,

@@ -20,9 +20,9 @@ const MOST: usize = 1_000;
 /// The most of them that one access token is told apart in; further ones are counted by what was asked for alone, lest its
 /// holder hide among many what it does not want to be seen, or keep out what others are refused.
 const SHARE: usize = 64;
-/// So many entries may be written by themselves …
+/// The most entries that are written by themselves in [`WINDOW`].
 const PER_WINDOW: usize = 100;
-/// … in this time.
+/// The time in which [`PER_WINDOW`] entries may be written.
 const WINDOW: Duration = Duration::from_mins(10);
 
 /// Denials that wait to be written.
@@ -47,9 +47,9 @@ struct Slot {
 /// What became of a denial.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::vault) struct Noted {
-    /// It is the first of its kind.
+    /// Whether the denial is the first of its kind.
     pub(in crate::vault) is_new: bool,
-    /// It must be written sooner than anything before.
+    /// Whether the denial must be written sooner than anything before.
     pub(in crate::vault) is_next: bool,
 }
 
@@ -59,7 +59,7 @@ impl Denials {
         Self { slots: Vec::new(), next: None, dropped: 0, window: now, written: 0 }
     }
 
-    /// Those that another image left, as [`to_bytes`](Self::to_bytes) wrote them.
+    /// Denials that another image left, as [`to_bytes`](Self::to_bytes) wrote them.
     pub(in crate::vault) fn from_bytes(bytes: &[u8], now: Instant) -> Self {
         let mut denials = Self::new(now);
         for denial in bytes.split(|byte| *byte == b'\n').filter_map(Denial::decode).take(MOST) {
@@ -69,7 +69,7 @@ impl Denials {
         denials
     }
 
-    /// Those that wait, one a line. Names of secrets are left out: they are for the vault alone.
+    /// The denials that wait, one a line. Names of secrets are left out: they are for the vault alone.
     pub(in crate::vault) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (at, slot) in self.slots.iter().filter(|slot| slot.denial.count > 0).enumerate() {
@@ -138,7 +138,7 @@ impl Denials {
         Some(next.saturating_duration_since(now))
     }
 
-    /// Those that are to be written now, the oldest first.
+    /// Takes the denials that are to be written now, the oldest first.
     pub(in crate::vault) fn take_due(&mut self, now: Instant) -> Vec<Denial> {
         if now.duration_since(self.window) >= WINDOW {
             (self.window, self.written) = (now, 0);

@@ -26,7 +26,7 @@ pub(in crate::vault) struct Secrets {
 #[derive(Debug)]
 pub(in crate::vault) struct Entry {
     record: Arc<Record>,
-    /// As the router rendered it, if somebody has asked for it since it changed.
+    /// The secret as the router rendered it, if somebody has asked for it since it changed.
     rendered: OnceLock<Box<Rendered>>,
 }
 
@@ -37,7 +37,7 @@ impl Secrets {
         NONE.get_or_init(Self::default)
     }
 
-    /// Those that the token sees.
+    /// An index of the secrets that the token sees.
     pub(in crate::vault) fn seen_by(&self, rights: &TokenRights) -> Self {
         let mut seen = Self::default();
         let entries = self.by_id.values().filter(|entry| rights.sees(&entry.record.meta.name));
@@ -101,7 +101,7 @@ impl Secrets {
         self.by_name.iter().map(|ByName(entry)| &entry.record)
     }
 
-    /// Those of them whose names begin so, by name.
+    /// The secrets outside the trash whose names begin so, by name.
     pub(in crate::vault) fn live_from<'a>(
         &'a self,
         beginning: &'a str,
@@ -111,7 +111,7 @@ impl Secrets {
         from.take_while(move |record| record.meta.name.as_str().starts_with(beginning))
     }
 
-    /// Those of them whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for
+    /// The secrets outside the trash whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for
     /// one name. Each one looked at is a step of `effort`, whose refusal ends the search.
     pub(in crate::vault) fn live_like<'a>(
         &'a self,

@@ -31,7 +31,7 @@ impl Reading<'_> {
         caller.rights().map_or(Ok(()), |rights| self.catalog.tokens.check(rights))
     }
 
-    /// Its audit log.
+    /// The vault's audit log.
     pub(in crate::vault) const fn audit_log(&self) -> AuditLog<'_> {
         AuditLog { store: self.store, keys: self.keys, manifest: self.manifest }
     }

@@ -33,9 +33,9 @@ pub(in crate::vault) struct Shared {
 
 /// What can be known of the vault without its thread.
 pub(in crate::vault) enum Published {
-    /// There is no vault.
+    /// No vault was made yet.
     Uninitialized,
-    /// There is one, locked.
+    /// The vault is locked.
     Locked,
     /// Open for reading.
     Unlocked(Box<View>),
@@ -57,7 +57,7 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) memory_lock: MemoryLock,
     /// When the vault was opened.
     pub(in crate::vault) since: Instant,
-    /// The same on the wall clock.
+    /// When the vault was opened, on the wall clock.
     pub(in crate::vault) since_time: Timestamp,
 }
 

@@ -1,0 +1,230 @@
+//! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
+
+mod set_up;
+
+use std::future::poll_fn;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use self::set_up::{InheritedSockets, Stages, set_up};
+use crate::caller::Caller;
+use crate::config::{self, Config, StartKey};
+use crate::listener::{self, Bound, Handed};
+use crate::relaunch::{Handover, Unwritten};
+use crate::server::End;
+use crate::vault::{Key, StartError, Vault};
+use crate::{auth, logind, process};
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The process cannot be made safe.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The vault cannot be used.
+    #[error(transparent)]
+    Vault(#[from] StartError),
+    /// The socket cannot be made.
+    #[error(transparent)]
+    Listener(#[from] listener::Error),
+    /// The owner token cannot be made.
+    #[error(transparent)]
+    Auth(#[from] auth::OwnerTokenError),
+    /// The image could not be replaced after a lock.
+    #[error("the vault is locked, but the daemon cannot start itself anew to empty its memory: {0}")]
+    Relaunch(#[source] io::Error),
+    /// The runtime or a signal handler cannot be set up.
+    #[error("the system refuses what the daemon needs: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Error {
+    /// The exit code that says this.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(config::Error::Usage(_)) => 2,
+            Self::Vault(StartError::Running(_))
+            | Self::Listener(listener::Error::Busy(_) | listener::Error::Shared(_)) => 3,
+            Self::Config(
+                config::Error::Line { .. }
+                | config::Error::Absent(_)
+                | config::Error::Files(_)
+                | config::Error::Log,
+            ) => 7,
+            Self::Config(config::Error::Show(_) | config::Error::NoPlace { .. })
+            | Self::Process(_)
+            | Self::Vault(StartError::Files(_) | StartError::Thread(_))
+            | Self::Listener(_)
+            | Self::Auth(_)
+            | Self::Relaunch(_)
+            | Self::System(_) => 1,
+        }
+    }
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run() -> Result<(), Error> {
+    // First of all what was handed over: whatever keeps this image from starting, who waits for the answer to a lock
+    // gets it. It reads variables, so it comes before the first thread.
+    let handover = Handover::take();
+    let config = config::load()?;
+    log_to_stderr(&config);
+    // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
+    let handed = if handover.is_some() { Handed::default() } else { Bound::from_systemd()? };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(live(config, handed, handover));
+    // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Sets the stages up, serves, and ends.
+async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Result<(), Error> {
+    // First of all the handlers: a signal that comes early must not end the process half-way.
+    let mut stop = StopSignals::new()?;
+    let lock = signal(SignalKind::user_defined1())?;
+    let (stages, answers) = set_up(&config, handed, handover)?;
+    let vault = stages.vault.clone();
+    let watch = logind::Watch { bus: config.system_bus.clone(), wanted: config.lock_on, uid: stages.uid };
+    tokio::spawn(logind::watch(watch, vault.clone(), Arc::clone(&stages.triggers)));
+    // A relaunch was a lock, and must stay one.
+    if !stages.resumed {
+        unlock_at_start(&vault, &config).await;
+    }
+    tokio::spawn(lock_on_signal(lock, vault.clone()));
+    tokio::spawn(feed_watchdog(vault.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");
+    notify(NotifyState::Ready);
+    drop(answers);
+    serve(stages, &mut stop).await
+}
+
+/// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
+async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
+    let Stages { vault, server, credential_socket, refused, socket, unit_socket, inherited, files, .. } =
+        stages;
+    let (ending, mut ended) = watch::channel(None);
+    let api_served = server.run(socket, async {
+        let end = tokio::select! {
+            () = stop.received() => End::Stop,
+            () = vault.wiped() => End::Relaunch,
+        };
+        ending.send_replace(Some(end));
+        end
+    });
+    let units_served = credential_socket.run(unit_socket, refused, async {
+        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        end.unwrap_or(End::Stop).drain()
+    });
+    let ((end, answers), refused) = tokio::join!(api_served, units_served);
+    if end == End::Relaunch && !stop.came_meanwhile().await {
+        let InheritedSockets { api, credentials } = inherited;
+        let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
+        let handover = Handover { api, credentials, lock, unwritten, refused, answers };
+        // What runs after a lock must not be this image: if it cannot be replaced, it ends.
+        return Err(Error::Relaunch(handover.exec()));
+    }
+    tracing::info!("stopping");
+    notify(NotifyState::Stopping);
+    vault.shutdown().await;
+    drop(answers);
+    files.token.remove();
+    files.socket.remove();
+    if let Some(file) = files.unit_socket {
+        file.remove();
+    }
+    Ok(())
+}
+
+/// The signals that stop the daemon.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Ready when one of them comes.
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Whether one came while requests finished. One that comes from here on ends the process, which is locked already.
+    async fn came_meanwhile(&mut self) -> bool {
+        process::unhandle_stop_signals();
+        tokio::select! {
+            biased;
+            () = self.received() => true,
+            // Until the runtime has looked for signals that were caught before.
+            () = tokio::time::sleep(Duration::from_millis(1)) => false,
+        }
+    }
+}
+
+/// Opens the vault with the key that systemd hands over or the settings name, if there is one. What fails is logged, and
+/// the vault stays locked.
+async fn unlock_at_start(vault: &Vault, config: &Config) {
+    let (name, key) = match (&config.credential, &config.unlock_at_start) {
+        (Some(_), _) => ("credential", Key::Credential),
+        (None, Some(StartKey::File(path))) => ("key file", Key::File(path.clone())),
+        (None, Some(StartKey::Provider(name))) => ("key provider", Key::Provider(name.clone())),
+        (None, None) => return,
+    };
+    match vault.unlock(&Caller::daemon(name), key).await {
+        Ok(_) => tracing::info!(by = name, "unlocked at start"),
+        Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+    }
+}
+
+async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
+    while poll_fn(|cx| wanted.poll_recv(cx)).await.is_some() {
+        match vault.lock(&Caller::daemon("signal")).await {
+            Ok(_) => tracing::info!("locked by a signal"),
+            Err(error) => tracing::error!(%error, "cannot lock on a signal"),
+        }
+    }
+}
+
+/// Tells systemd that the daemon is alive, twice as often as it wants to know: this runtime, and the vault's thread,
+/// without which nothing is served.
+async fn feed_watchdog(vault: Vault) {
+    let Some(deadline) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval((deadline / 2).max(Duration::from_millis(1)));
+    loop {
+        beat.tick().await;
+        if vault.answers().await {
+            notify(NotifyState::Watchdog);
+        }
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+fn log_to_stderr(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_env_filter(filter);
+    if config.journal { log.without_time().init() } else { log.init() }
+}
