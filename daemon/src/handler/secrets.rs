@@ -47,14 +47,14 @@ impl List {
 #[derive(Debug)]
 pub(crate) enum Listing {
     /// All secrets, written already.
-    Rendered(Rendered),
+    Rendered(Held<Rendered>),
     /// Some secrets, or more of each, just written.
     Selected(Held<Bytes>),
 }
 
-/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up.
+/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up, or waited for.
 pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Result<Option<Rendered>, Error> {
-    if list.is_of_everything() && caller.sees_all() {
+    if list.is_of_everything() && caller.sees_all() && !vault.list_takes_turns(caller) {
         return vault.rendered_list(caller, list.render).map(Some);
     }
     Ok(None)
@@ -63,7 +63,7 @@ pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Resul
 /// `GET /user/secrets`
 pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
     if list.is_of_everything() && caller.sees_all() {
-        return vault.rendered_list(caller, list.render).map(Listing::Rendered);
+        return vault.rendered_list_in_turn(caller, list.render).await.map(Listing::Rendered);
     }
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {

@@ -50,7 +50,7 @@ impl IntoAnswer for Rendered {
 impl IntoAnswer for Listing {
     fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
         match self {
-            Self::Rendered(list) => rendered(list, asked),
+            Self::Rendered(list) => list.into_answer(asked),
             Self::Selected(list) => list.into_answer(asked),
         }
     }
@@ -269,10 +269,8 @@ mod tests {
         assert_eq!(response.headers()[ETAG], "\"3\"");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
         let list = || {
-            Listing::Rendered(Rendered {
-                body: Bytes::from_static(b"[]"),
-                tag: Bytes::from_static(b"\"t1\""),
-            })
+            let reply = Rendered { body: Bytes::from_static(b"[]"), tag: Bytes::from_static(b"\"t1\"") };
+            Listing::Rendered(Held { reply, permit: None })
         };
         assert_eq!(sent(list(), &having("\"t1\"")).status(), StatusCode::NOT_MODIFIED);
         let response = sent(list(), &having("\"t0\""));
