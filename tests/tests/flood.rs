@@ -79,7 +79,7 @@ fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     }
     let (live, reveal, lock, signal) = (middle(lives), middle(reveals), middle(locks), middle(signals));
     let line = format!("healthz {live:?}, reveal {reveal:?}, lock {lock:?}, SIGUSR1 {signal:?}\n");
-    Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
+    std::io::stderr().write_all(line.as_bytes()).ok();
     assert!(lock < LOCKED && signal < LOCKED, "{line}");
     assert!(live < LOCKED && reveal < 4 * LOCKED, "{line}");
 }
@@ -139,4 +139,25 @@ fn a_vault_locks_in_time_however_many_writes_come() {
     drop(flood);
     assert!(!open, "still open");
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn lists_that_nobody_reads_are_not_kept_in_every_version() {
+    let (env, _) = vault(3_000);
+    let made = env.post("/tokens", &json!({ "name": "both", "scopes": ["list", "write"] })).expect(201);
+    let head = |what: &str| {
+        let token = made["token"].as_str().unwrap();
+        format!("{what} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
+    };
+    let before = process::resident(env.pid());
+    let mut silent = Vec::new();
+    for number in 0..100 {
+        let mut stream = UnixStream::connect(env.socket()).unwrap();
+        stream.write_all(head("GET /api/v1/user/secrets").as_bytes()).unwrap();
+        silent.push(stream);
+        env.store(&format!("CHANGE_{number}"), "v");
+    }
+    let grown = process::resident(env.pid()).saturating_sub(before);
+    drop(silent);
+    assert!(grown < 32 << 20, "{grown} bytes more");
 }

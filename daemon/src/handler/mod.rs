@@ -1,4 +1,4 @@
-//! ById function an operation, from a typed request to a typed reply. They see no socket and no HTTP; checking the
+//! One function an operation, from a typed request to a typed reply. They see no socket and no HTTP; checking the
 //! caller and writing the audit log happen inside the vault's facade, so that none of them can forget to.
 
 pub(crate) mod audit;

@@ -48,7 +48,7 @@ impl List {
 #[derive(Debug)]
 pub(crate) enum Listing {
     /// All secrets, written already.
-    Rendered(Rendered),
+    Rendered(Held<Rendered>),
     /// Some secrets, or more of each, just written.
     Selected(Held<Bytes>),
 }
@@ -59,8 +59,10 @@ pub(crate) fn list(
     caller: &Caller,
     list: List,
 ) -> Answering<Result<Listing, Error>, impl Future<Output = Result<Listing, Error>> + Send> {
-    if list.is_of_everything() && caller.sees_all() {
-        return Answering::now(vault.rendered_list(caller, list.render).map(Listing::Rendered));
+    let is_kept = list.is_of_everything() && caller.sees_all();
+    if is_kept && !vault.list_takes_turns(caller) {
+        let list = vault.rendered_list(caller, list.render);
+        return Answering::now(list.map(|reply| Listing::Rendered(Held { reply, permit: None })));
     }
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
@@ -70,10 +72,15 @@ pub(crate) fn list(
             render(&SecretList { total: secrets.len(), secrets })
         }
     };
-    Answering::Later(async move { vault.list(caller, filter, write).await.map(Listing::Selected) })
+    Answering::Later(async move {
+        if is_kept {
+            return vault.rendered_list_in_turn(caller, render).await.map(Listing::Rendered);
+        }
+        vault.list(caller, filter, write).await.map(Listing::Selected)
+    })
 }
 
-/// ById secret asked for.
+/// One secret asked for.
 #[derive(Debug)]
 pub(crate) struct Get {
     /// Which.
@@ -219,7 +226,7 @@ pub(crate) async fn reveal(vault: &Vault, caller: &Caller, reveal: Reveal) -> Re
     vault.reveal(caller, request, move |reply| Revealed(render(&reply))).await
 }
 
-/// ById secret meant by its id.
+/// One secret meant by its id.
 #[derive(Debug)]
 pub(crate) struct ById(pub(crate) Uuid);
 

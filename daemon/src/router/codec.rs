@@ -14,7 +14,7 @@ use crate::vault::{Held, Rendered};
 
 /// A type that a request can become.
 pub(super) trait FromRequest: Sized {
-    /// Whether it has a body. ById that is sent where none is wanted is received and ignored.
+    /// Whether it has a body. One that is sent where none is wanted is received and ignored.
     const BODY: bool = false;
 
     /// Takes what it needs; `None` when a fault was noted. Everything is tried before giving up, so that one answer

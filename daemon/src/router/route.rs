@@ -1,4 +1,4 @@
-//! ById route.
+//! One route.
 
 use hyper::{HeaderMap, Method};
 
@@ -6,7 +6,7 @@ use super::serve::{Exchange, Serving};
 use crate::caller::Scope;
 use crate::http::response::Response;
 
-/// ById operation.
+/// One operation.
 pub(super) struct Route {
     /// The method.
     pub(super) method: Method,

@@ -209,7 +209,7 @@ fn asked_view(parts: &mut RequestParts<'_>, full: View) -> Option<Option<View>> 
 impl IntoResponse for Listing {
     fn into_response(self, asked: &HeaderMap) -> Result<Response, Failure> {
         match self {
-            Self::Rendered(list) => rendered(list, asked),
+            Self::Rendered(list) => list.into_response(asked),
             Self::Selected(list) => list.into_response(asked),
         }
     }
@@ -350,10 +350,8 @@ mod tests {
         assert_eq!(response.headers()[ETAG], "\"3\"");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
         let list = || {
-            Listing::Rendered(Rendered {
-                body: Bytes::from_static(b"[]"),
-                tag: Bytes::from_static(b"\"t1\""),
-            })
+            let reply = Rendered { body: Bytes::from_static(b"[]"), tag: Bytes::from_static(b"\"t1\"") };
+            Listing::Rendered(Held { reply, permit: None })
         };
         assert_eq!(sent(list(), &having("\"t1\"")).status(), StatusCode::NOT_MODIFIED);
         let response = sent(list(), &having("\"t0\""));

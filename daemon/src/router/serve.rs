@@ -14,7 +14,7 @@ use crate::http::parts::RequestParts;
 use crate::http::response::Response;
 use crate::vault::{self, Vault};
 
-/// ById request with all that serving it takes.
+/// One request with all that serving it takes.
 pub(crate) struct Exchange<'a> {
     /// The vault.
     pub(crate) vault: &'a Vault,

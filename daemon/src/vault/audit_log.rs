@@ -8,11 +8,12 @@ use crate::caller::{Caller, Scope};
 use super::writer::audit_walk::{Back, Forward};
 use super::writer::command::Command;
 use super::writer::reading::Reading;
-use super::{AuditQuery, Error, Vault};
+use super::{AuditQuery, Error, Held, Vault};
 
 impl Vault {
     /// The newest entries that match, and those only that nobody has waited for yet are written first. Scope `admin`.
-    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<Held<AuditList>, Error> {
+        let permit = Some(self.heavy_permit(caller).await?);
         self.check(caller, Scope::Admin, AuditAction::Audit)?;
         self.write_denials();
         let mut walk = Back::default();
@@ -25,7 +26,7 @@ impl Vault {
             let goes_on;
             (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
-                return Ok(walk.into_list());
+                return Ok(Held { reply: walk.into_list(), permit });
             }
         }
     }

@@ -187,6 +187,8 @@ impl Vault {
 
     /// The kept versions of a secret's value, masked. Scope `list`.
     pub(crate) async fn versions(&self, caller: &Caller, id: Uuid) -> Result<VersionList, Error> {
+        // Each kept value is opened, on the thread that reveals wait for.
+        let _permit = self.heavy_permit(caller).await?;
         self.check(caller, Scope::List, AuditAction::List)?;
         let asker = caller.clone();
         let versions = self.read(caller, move |reading| reading.versions(&asker, id)).await?;

@@ -92,6 +92,7 @@ mod tests {
             ("USERNAME", Some(NotKept), None),
             ("LC_ALL", Some(Setting), None),
             ("BASH_SOMETHING_NEW", Some(Setting), None),
+            ("fish_function_path", Some(Executed), Some(Executed)),
             ("LD_PRELOAD", None, Some(Steering)),
             ("PATH", Some(Executed), Some(Steering)),
             ("GIT_CONFIG_KEY_0", None, Some(Steering)),

@@ -15,7 +15,6 @@ use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
 use super::format::slots::{self, NewSlot};
-use super::writer::command::FoundSlots;
 use super::writer::interrupts::Interrupts;
 use super::*;
 use crate::audit::Event;
@@ -249,7 +248,7 @@ async fn a_right_that_is_lacking_is_in_the_audit_log() {
     assert!(matches!(vault.unlock(&stranger, passphrase("x")).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.audit(&stranger, AuditQuery::default()).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.verify_audit(&stranger).await, Err(Error::Forbidden(_))));
-    let entries = vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let entries = vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().reply.entries;
     let denied = entries.iter().filter(|entry| entry.refusal == Some(Refusal::Scope));
     let denied: Vec<_> = denied.map(|entry| (entry.action, entry.count, entry.caller.uid)).collect();
     let expected = [
@@ -284,7 +283,7 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     let missing = fixture.reveal(&["nope", "A", "Z*"]).await;
     assert!(matches!(missing, Err(Error::Missing(at)) if at == [0, 2]));
     fixture.reveal(&["a"]).await.unwrap();
-    let entries = fixture.vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let entries = fixture.vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().reply.entries;
     let seen: Vec<_> = entries.iter().map(|entry| (entry.sequence, entry.action, entry.outcome)).collect();
     assert_eq!(
         seen,
@@ -298,10 +297,10 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     );
     assert!(entries[3].time <= entries[2].time);
     let query = AuditQuery { name: Some(SecretName::parse("NOPE").unwrap()), ..AuditQuery::default() };
-    assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().entries.len(), 1);
+    assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().reply.entries.len(), 1);
     assert_eq!(fixture.vault.verify_audit(&fixture.owner).await.unwrap().entries, 4);
     let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
-    assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().entries[0].sequence, 4);
+    assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().reply.entries[0].sequence, 4);
     assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture).await).unwrap().last_used_at.is_some());
 }
 
@@ -490,27 +489,6 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     assert!(matches!(rotated, Err(Error::KeysChanged)));
     vault.lock(owner).await.unwrap();
     vault.unlock(owner, passphrase("new")).await.unwrap();
-}
-
-#[tokio::test]
-async fn what_takes_long_is_given_up_for_a_lock_and_leaves_the_vault_as_it_was() {
-    let fixture = Fixture::new().await;
-    let (vault, owner) = (&fixture.vault, &fixture.owner);
-    fixture.create("a", "one").await.unwrap();
-    let FoundSlots { identity, header_mac, .. } = vault.ask(Command::Slots).await.unwrap();
-    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
-    let given_up = vault.whole(owner, move |vault, caller| {
-        let interrupts = Interrupts::default();
-        interrupts.add();
-        let rotated = vault.rotate(caller, &slots, &header_mac, &interrupts);
-        Ok([rotated, vault.verify(&interrupts).map(drop), vault.backup(caller, &interrupts).map(drop)])
-    });
-    for outcome in given_up.await.unwrap() {
-        assert!(matches!(outcome, Err(Error::Locked)), "{outcome:?}");
-    }
-    assert_eq!(vault.ask(Command::Slots).await.unwrap().identity, identity);
-    assert_eq!(fixture.reveal(&["a"]).await.unwrap(), [("A".to_owned(), "one".to_owned())]);
-    vault.verify(owner, VerifyRequest { accept_restore: false }).await.unwrap();
 }
 
 #[tokio::test]

@@ -201,7 +201,8 @@ mod tests {
         let seen = |record: &&Arc<Record>| caller.sees(&record.meta.name);
         let mut expected: Vec<_> = catalog.all().with_trash().filter(seen).map(of).collect();
         let mut found: Vec<_> = view.with_trash().map(of).collect();
-        (expected.sort_unstable(), found.sort_unstable());
+        expected.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, expected);
         let expected: Vec<_> = catalog.all().live().filter(seen).map(of).collect();
         assert_eq!(view.live().map(of).collect::<Vec<_>>(), expected);
