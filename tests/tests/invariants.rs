@@ -44,8 +44,10 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("daemon/src/credentials/answer.rs", "sends a value to a unit's service manager"),
     ("daemon/src/listener.rs", "writes the owner token's file"),
     ("ctl/src/client.rs", "sends tokens in a header"),
-    ("ctl/src/command/run/mod.rs", "puts values into a program's environment and files"),
-    ("ctl/src/command/run/mask/", "looks for values in a program's output"),
+    (
+        "ctl/src/command/run/mod.rs",
+        "puts values into a program's environment and files, takes them from its output",
+    ),
     ("ctl/src/input.rs", "checks what was read as a value"),
     ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
     ("ctl/src/token.rs", "checks a token's form"),
@@ -479,7 +481,10 @@ fn client() -> Vec<Source> {
 }
 
 fn everything() -> Vec<Source> {
-    ["proto/src", "runfiles/src", "daemon/src", "ctl/src"].into_iter().flat_map(sources).collect()
+    ["proto/src", "runfiles/src", "scrub/src", "daemon/src", "ctl/src"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
 }
 
 fn one(path: &str) -> Source {

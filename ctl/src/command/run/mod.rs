@@ -9,9 +9,8 @@
 //! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
 //! - `pty`: terminals, ours and the one that we make
-//! - `pump`: output on its way through `mask`, which knows values in all their forms
+//! - `pump`: output on its way through the masker of `secrets-scrub`
 
-mod mask;
 mod pty;
 mod pump;
 mod selection;
@@ -26,13 +25,13 @@ use std::process::Command;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
+use secrets_scrub::{Forms, is_masked};
 
 use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{ending, environment, hardening, output};
 
-use mask::Forms;
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
 use supervise::{Place, Supervisor};
@@ -52,7 +51,7 @@ pub(crate) fn run(
     let session = open()?;
     let variables = selection.reveal(&session, start::remark(program), args.reason.as_deref())?;
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
-    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| &variable.value)));
+    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| variable.value.expose())));
     if args.mask {
         tell_what_is_not_masked(&variables);
     }
@@ -122,7 +121,7 @@ impl From<io::Error> for Error {
 fn tell_what_is_not_masked(variables: &[Variable]) {
     let short: Vec<&str> = variables
         .iter()
-        .filter(|variable| !mask::is_masked(&variable.value))
+        .filter(|variable| !is_masked(variable.value.expose()))
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {
