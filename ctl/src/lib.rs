@@ -32,7 +32,6 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handover;
-mod hardening;
 mod input;
 mod job;
 mod lookup;
@@ -54,6 +53,8 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use secrets_local::hardening;
+
 use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand, ShellCommand};
 use environment::Paths;
 use failure::{Exit, Failure};
@@ -63,7 +64,10 @@ use usage::Stop;
 
 /// Runs the client.
 pub fn main() -> ExitCode {
-    let inherited = hardening::harden();
+    // What the command of `run` inherits is given back to it. Core limits could not be, and are left alone.
+    let inherited = hardening::make_files_private();
+    // Fails only where the kernel does not know the call; then there is nothing to be done.
+    let _ = hardening::make_unreadable();
     let words: Vec<OsString> = std::env::args_os().collect();
     let exit = match usage::parse(&words) {
         Ok(cli) => ended(dispatch(cli, inherited)),

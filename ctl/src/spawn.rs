@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
+use secrets_local::places;
 
 use crate::environment::{self, Paths};
 use crate::failure::{Exit, Failure};
@@ -149,7 +150,7 @@ fn no_daemon(message: &str) -> Failure {
 /// Whether connecting to this socket could make systemd start a daemon that does not run.
 pub(crate) fn may_be_activated(paths: &Paths) -> bool {
     // The daemon's token is gone when the daemon is.
-    !paths.socket.with_file_name("token").exists() && systemd_has_it(&environment::systemd_user_dirs())
+    !paths.socket.with_file_name(places::TOKEN).exists() && systemd_has_it(&environment::systemd_user_dirs())
 }
 
 fn systemd_has_it(dirs: &[PathBuf]) -> bool {

@@ -20,8 +20,8 @@
 //! logind → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
-//! `caller` are leaves.
+//! `daemon` puts the stages together; `process`, `relaunch`, `memory`, `config`, `permits`, `triggers` and `caller` are
+//! leaves, and so are `files` and `peer` of `secrets-local`.
 
 mod audit;
 mod auth;
@@ -30,7 +30,6 @@ mod config;
 mod credentials;
 mod crypto;
 mod daemon;
-mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -38,7 +37,6 @@ mod handler;
 mod listener;
 mod logind;
 mod memory;
-mod peer;
 mod permits;
 mod process;
 mod relaunch;
@@ -51,9 +49,17 @@ mod vault;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+// Leaves that other programs share.
+use secrets_local::{files, peer};
+
 /// Every block is wiped when it is freed, whoever freed it.
+#[cfg(not(test))]
 #[global_allocator]
-static ALLOCATOR: memory::WipingAllocator = memory::WipingAllocator;
+static ALLOCATOR: secrets_local::memory::WipingAllocator = secrets_local::memory::WipingAllocator;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: memory::counted::CountedAllocator = memory::counted::CountedAllocator;
 
 pub use router::{Access, RouteInfo, routes};
 

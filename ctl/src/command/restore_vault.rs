@@ -6,6 +6,7 @@ use std::{io, thread};
 
 use hyper::Method;
 use rustix::process::Pid;
+use secrets_local::lock::{Holder, Lock, Locking};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
 use secrets_proto::{ErrorType, Timestamp};
 
@@ -15,7 +16,7 @@ use crate::cli::RestoreVaultArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::vault_file::{self, Holder, Lock, Locking, Replaced, VaultDir};
+use crate::vault_file::{self, Replaced, VaultDir};
 use crate::{environment, prompt};
 
 /// How long a daemon may take to end, and how long it may still answer then.
@@ -81,7 +82,7 @@ fn lock(session: &Session, dir: &VaultDir) -> Result<Lock, Failure> {
     if dir.has_vault() || !session.status_if_running().is_ok_and(has_none) {
         return ended(session, dir).map_err(failed)?.ok_or(running);
     }
-    let lock = holder.stop().map_err(|_| running)?;
+    let lock = vault_file::stop(holder).map_err(|_| running)?;
     output::say("secretsd ran without a vault; it was stopped and is started again");
     Ok(lock)
 }
@@ -157,7 +158,7 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
 fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
     let lock = dir.lock().and_then(|locking| match locking {
         Locking::Ours(lock) => Ok(lock),
-        Locking::Held(holder) => holder.stop(),
+        Locking::Held(holder) => vault_file::stop(holder),
     });
     taken_back(failure, lock.and_then(|lock| replaced.undo(&lock)), replaced)
 }

@@ -14,6 +14,7 @@ mod vault;
 
 use std::path::{Path, PathBuf};
 
+use secrets_local::places;
 use serde::Serialize;
 
 use crate::environment::{self, Paths};
@@ -123,7 +124,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
         state_dir: environment::state_dir().unwrap_or_default(),
         program: spawn::find(own.as_deref().and_then(Path::parent), &environment::program_dirs()),
         unit_dirs: environment::systemd_user_dirs(),
-        daemon: Daemon::holding(&data_dir.join("vault.lock")),
+        daemon: Daemon::holding(&data_dir.join(places::LOCK)),
         data_dir,
         paths,
     };
@@ -140,7 +141,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
 
 /// Whether a daemon that runs has the vault in this directory.
 pub(crate) fn is_in_use(data_dir: &Path) -> bool {
-    Daemon::holding(&data_dir.join("vault.lock")).is_some()
+    Daemon::holding(&data_dir.join(places::LOCK)).is_some()
 }
 
 /// The command that removes these files.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use secrets_local::places;
 use secrets_proto::ErrorType;
 use secrets_proto::vault::VaultState;
 
@@ -98,7 +99,7 @@ fn report_token_is_wrong(setup: &Setup) -> bool {
 
 /// The socket that units load secrets from. The settings, which only the daemon reads, may say that there is none.
 fn for_units(report: &mut Report, setup: &Setup, service: &Service) {
-    let (check, path) = ("credentials", setup.paths.socket.with_file_name("credentials.sock"));
+    let (check, path) = ("credentials", setup.paths.socket.with_file_name(places::CREDENTIALS));
     let before = report.len();
     let exists = private(report, check, &path, Kind::Socket);
     if report.len() > before {

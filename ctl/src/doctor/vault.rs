@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
+use secrets_local::places;
 use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
@@ -36,9 +37,9 @@ const UNFIT: [(u64, &str); 8] = [
 ];
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
-    let vault = setup.data_dir.join("vault.db");
+    let vault = setup.data_dir.join(places::VAULT);
     let before = report.len();
-    private(report, "lock", &setup.data_dir.join("vault.lock"), Kind::File);
+    private(report, "lock", &setup.data_dir.join(places::LOCK), Kind::File);
     let exists = private(report, "vault", &vault, Kind::File);
     for companion in ["vault.db-wal", "vault.db-shm"] {
         private(report, "vault", &setup.data_dir.join(companion), Kind::File);
@@ -76,7 +77,7 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
 }
 
 fn anchor(report: &mut Report, setup: &Setup) {
-    let path = setup.state_dir.join("anchor");
+    let path = setup.state_dir.join(places::ANCHOR);
     let before = report.len();
     let exists = private(report, "anchor", &path, Kind::File);
     if report.len() > before {

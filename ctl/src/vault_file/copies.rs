@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use secrets_local::places;
 
 use super::with_suffix;
 use crate::failure::{Exit, Failure};
@@ -104,7 +105,7 @@ pub(crate) fn has_log(path: &Path) -> bool {
 
 /// The files of vaults that restores have put aside in this directory, in their order.
 pub(crate) fn kept(data_dir: &Path) -> Vec<PathBuf> {
-    let begin = format!("vault.db{KEPT}");
+    let begin = format!("{}{KEPT}", places::VAULT);
     let is_kept = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(begin.as_bytes()))
     };

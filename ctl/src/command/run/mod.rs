@@ -30,7 +30,7 @@ use secrets_scrub::{Forms, is_masked};
 use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{ending, environment, hardening, output};
+use crate::{ending, environment, output};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
@@ -74,7 +74,7 @@ pub(crate) fn run(
     let Some(supervisor) = supervisor else {
         return Err(start::become_it(command, inherited_umask, path_is_secret));
     };
-    hardening::relax(inherited_umask);
+    rustix::process::umask(inherited_umask);
     let outcome = match forms {
         Some(forms) => masked(&supervisor, command, forms),
         None => beside(&supervisor, command),
