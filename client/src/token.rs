@@ -13,7 +13,7 @@ const LIMIT: u64 = 4096;
 
 /// Where the token comes from.
 #[derive(Debug, Clone)]
-pub(crate) enum TokenSource {
+pub enum TokenSource {
     /// A file, read again for each request: the owner's token is new at each start of the daemon, and an access token may
     /// be replaced.
     File(PathBuf),
@@ -23,7 +23,7 @@ pub(crate) enum TokenSource {
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The file does not exist (yet).
     #[error("there is no token file {}; start secretsd, or name the file with --token-file", shown(.0))]
     Absent(PathBuf),
@@ -43,7 +43,7 @@ pub(crate) enum Error {
 
 impl TokenSource {
     /// Whether it is meant as an access token, not the owner's.
-    pub(crate) fn is_access_token(&self) -> bool {
+    pub fn is_access_token(&self) -> bool {
         match self {
             Self::File(path) => read_file(path).is_ok_and(|token| is_meant(token.expose().as_bytes())),
             Self::Given(token) => is_meant(token.expose().as_bytes()),
@@ -51,7 +51,7 @@ impl TokenSource {
     }
 
     /// The token as it is now.
-    pub(crate) fn read(&self) -> Result<SensitiveString, Error> {
+    pub fn read(&self) -> Result<SensitiveString, Error> {
         let token = match self {
             Self::File(path) => read_file(path)?,
             Self::Given(token) => token.clone(),
@@ -66,7 +66,7 @@ impl TokenSource {
 }
 
 /// A token's file that may not exist, as it may be shown: what was named instead may be the token itself.
-pub(crate) fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let directory = path.parent().filter(|parent| parent.components().count() > 0);
     match directory {
         Some(directory) if directory.is_dir() => path.display().to_string(),

@@ -7,12 +7,11 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use secrets_client::{NoPaths, Paths};
 use secrets_local::places::{self, Base};
-use secrets_proto::SensitiveString;
 
-use crate::cli::Globals;
 use crate::failure::{Exit, Failure};
-use crate::token::TokenSource;
+use crate::globals::Globals;
 
 /// What a child of `run --clean-env` keeps.
 const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"];
@@ -24,49 +23,12 @@ const DAEMON: [&str; 5] = ["XDG_", "SECRETSD_", "LC_", "RUST_", "DBUS_SESSION_BU
 /// Variables of ours that begin like this hold a token or lead to one.
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
-/// Where the daemon is and what proves that we may ask it.
-#[derive(Debug, Clone)]
-pub(crate) struct Paths {
-    /// The socket, absolute.
-    pub(crate) socket: PathBuf,
-    /// Whether it is the one that is used when nobody says anything.
-    pub(crate) socket_is_default: bool,
-    /// The token.
-    pub(crate) token: TokenSource,
-}
-
-impl Paths {
-    /// From the flags and this process's environment.
-    pub(crate) fn resolve(globals: &Globals) -> Result<Self, Failure> {
-        Self::from(globals, variable, Base::Runtime.ours(variable))
-    }
-
-    fn from(
-        globals: &Globals,
-        variable: impl Fn(&str) -> Option<OsString>,
-        runtime: Option<PathBuf>,
-    ) -> Result<Self, Failure> {
-        let default = runtime.map(|dir| dir.join(places::SOCKET));
-        let chosen = globals.socket.clone().or_else(|| variable("SECRETSD_SOCKET").map(PathBuf::from));
-        let Some(socket) = chosen.or_else(|| default.clone()) else {
-            return Err(Failure::new(
-                Exit::NoDaemon,
-                "XDG_RUNTIME_DIR is not set; set it, or name the daemon's socket with --socket",
-            ));
-        };
-        let socket = absolute(&socket)?;
-        let socket_is_default = default.as_ref() == Some(&socket);
-        let file = globals.token_file.clone().or_else(|| variable("SECRETSD_TOKEN_FILE").map(PathBuf::from));
-        let token = match (file, variable("SECRETSD_TOKEN")) {
-            (Some(path), _) => TokenSource::File(path),
-            (None, Some(token)) => {
-                // What is no UTF-8 is no token either; it is refused as malformed when it is read.
-                TokenSource::Given(SensitiveString::new(token.into_string().unwrap_or_default()))
-            }
-            (None, None) => TokenSource::File(socket.with_file_name(places::TOKEN)),
-        };
-        Ok(Self { socket, socket_is_default, token })
-    }
+/// Where the daemon is and what proves that we may ask it, by the flags and this process's environment.
+pub(crate) fn paths(globals: &Globals) -> Result<Paths, Failure> {
+    Paths::find(globals.socket.clone(), globals.token_file.clone(), variable).map_err(|error| match error {
+        NoPaths::NoRuntimeDir => Failure::new(Exit::NoDaemon, format!("{error} with --socket")),
+        NoPaths::Unusable(_) => Failure::new(Exit::Invalid, error.to_string()),
+    })
 }
 
 /// Makes a path independent of the working directory.
@@ -171,53 +133,6 @@ fn variable(name: &str) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn resolve(globals: &Globals, variables: &[(&str, &str)]) -> Paths {
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        Paths::from(globals, find, Some("/run/user/1/secretsd".into())).unwrap()
-    }
-
-    fn file_of(paths: &Paths) -> &Path {
-        match &paths.token {
-            TokenSource::File(path) => path,
-            TokenSource::Given(_) => panic!("a file is expected"),
-        }
-    }
-
-    #[test]
-    fn a_flag_beats_its_variable_which_beats_the_default() {
-        let none = Globals::default();
-        let default = resolve(&none, &[]);
-        assert_eq!(default.socket, Path::new("/run/user/1/secretsd/secretsd.sock"));
-        assert!(default.socket_is_default);
-        assert_eq!(file_of(&default), Path::new("/run/user/1/secretsd/token"));
-
-        let variable = resolve(&none, &[("SECRETSD_SOCKET", "/a/b.sock")]);
-        assert_eq!(variable.socket, Path::new("/a/b.sock"));
-        assert!(!variable.socket_is_default);
-        assert_eq!(file_of(&variable), Path::new("/a/token"));
-
-        let flag = Globals { socket: Some("/c/d.sock".into()), ..Globals::default() };
-        assert_eq!(resolve(&flag, &[("SECRETSD_SOCKET", "/a/b.sock")]).socket, Path::new("/c/d.sock"));
-    }
-
-    #[test]
-    fn a_token_file_beats_a_token_and_the_flag_beats_both() {
-        let none = Globals::default();
-        let both = [("SECRETSD_TOKEN", "t0ken"), ("SECRETSD_TOKEN_FILE", "/t/file")];
-        assert_eq!(file_of(&resolve(&none, &both)), Path::new("/t/file"));
-        let given = resolve(&none, &both[..1]);
-        assert!(matches!(&given.token, TokenSource::Given(token) if token.expose() == "t0ken"));
-        assert!(!format!("{given:?}").contains("t0ken"));
-        let flag = Globals { token_file: Some("/f".into()), ..Globals::default() };
-        assert_eq!(file_of(&resolve(&flag, &both)), Path::new("/f"));
-    }
-
-    #[test]
-    fn no_runtime_directory_is_no_reason_to_guess() {
-        let failure = Paths::from(&Globals::default(), |_| None, None).unwrap_err();
-        assert_eq!(failure.exit(), Exit::NoDaemon);
-    }
 
     #[test]
     fn every_variable_that_leads_to_a_token_is_ours() {

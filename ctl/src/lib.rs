@@ -8,9 +8,9 @@
 //! - `usage` and `cli`: the command line, and what is wrong with it
 //! - `environment`: the only reader of environment variables and directories
 //! - `command`: one file a command
-//! - `session`: calls, starting the daemon (`spawn`), asking for the passphrase (`prompt`, `terminal`)
+//! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
+//!   `terminal`)
 //! - `ending`: what is put in order before a signal ends us
-//! - `client`, `call`, `token`: one request over one connection to a server of our own user
 //! - `input`, `lookup`, `handover`, `variables`, `providers`, `table`, `vault_file`, `new_file`: what commands share
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `completion`: what may come next on a command line; `doctor`: what is wrong with a setup
@@ -18,9 +18,7 @@
 //! - `failure`: exit codes
 
 mod assignment;
-mod call;
 mod cli;
-mod client;
 mod closed;
 mod command;
 mod completion;
@@ -31,6 +29,7 @@ mod environment;
 mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod globals;
 mod handover;
 mod input;
 mod job;
@@ -45,7 +44,6 @@ mod spawn;
 mod table;
 mod template;
 mod terminal;
-mod token;
 mod usage;
 mod variables;
 mod vault_file;
@@ -55,9 +53,9 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 
-use cli::{Cli, Command, Globals, HandingCommand, KeepingCommand, ShellCommand};
-use environment::Paths;
+use cli::{Cli, Command, HandingCommand, KeepingCommand, ShellCommand};
 use failure::{Exit, Failure};
+use globals::Globals;
 use output::Output;
 use session::Session;
 use usage::Stop;
@@ -92,7 +90,7 @@ fn ended(outcome: Result<(), Failure>) -> Exit {
 fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> {
     let Cli { globals, command } = cli;
     let output = Output::new(&globals);
-    let open = || Session::new(Paths::resolve(&globals)?, !globals.no_spawn);
+    let open = || Session::new(environment::paths(&globals)?, !globals.no_spawn);
     match command {
         Command::Init(args) => command::init::run(&open()?, output, &args),
         Command::Status => command::status::run(&open()?, output),
@@ -131,8 +129,8 @@ fn dispatch(cli: Cli, inherited_umask: rustix::fs::Mode) -> Result<(), Failure> 
 }
 
 fn hand_over(globals: &Globals, output: Output, command: &HandingCommand) -> Result<(), Failure> {
-    let open = || Session::new(Paths::resolve(globals)?, !globals.no_spawn);
-    let open_quietly = || Session::quick(Paths::resolve(globals)?);
+    let open = || Session::new(environment::paths(globals)?, !globals.no_spawn);
+    let open_quietly = || Session::quick(environment::paths(globals)?);
     match command {
         HandingCommand::Export(args) => command::export::run(open, args),
         HandingCommand::Inject(args) => command::inject::run(open, args),

@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 use secrets_proto::printable::each;
 use zeroize::Zeroizing;
 
-use crate::cli::{Colour, Globals};
 use crate::failure::{Exit, Failure};
+use crate::globals::{Colour, Globals};
 use crate::{closed, environment};
 
 mod text;

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
+use secrets_client::Paths;
 use secrets_local::places;
 
-use crate::environment::{self, Paths};
+use crate::environment;
 use crate::failure::{Exit, Failure};
 
 /// The hidden command that makes a process the nurse.

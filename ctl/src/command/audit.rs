@@ -1,10 +1,10 @@
 //! `audit`: who asked for what, and how it ended.
 
+use secrets_client::Call;
 use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
-use crate::call::Call;
 use crate::cli::AuditArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -53,7 +53,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
 fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/audit/verify"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let AuditVerified { entries } = answer.parse()?;
     output::say(&format!("all {entries} entries are as they were written, and none is missing"));

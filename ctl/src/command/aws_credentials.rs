@@ -1,12 +1,12 @@
 //! `aws-credentials`: what AWS's tools run as `credential_process` (docs.aws.amazon.com, SDKs and tools reference,
 //! "Process credential provider"). They wait for it in scripts too: nobody is asked, and a failure is quick.
 
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::{Glob, SecretName, SecretValue, Selector, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::call::Call;
 use crate::cli::AwsCredentialsArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -39,7 +39,7 @@ pub(crate) fn run(
     let (id, key, token) = (named("ACCESS_KEY_ID")?, named("SECRET_ACCESS_KEY")?, named("SESSION_TOKEN")?);
     let session = open()?;
     let glob = Glob::parse(&format!("{}AWS_*", args.prefix))?;
-    let call = Call::get("/user/secrets").query("name", glob.as_str()).query("view", "full");
+    let call = Call::list().query("name", glob.as_str()).query("view", "full");
     let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(plain)?.parse()?;
     // Without it the keys are long-term ones.
     let temporary = list.secrets.iter().find(|detail| detail.secret.name == token);

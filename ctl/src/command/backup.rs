@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Buf;
 use rustix::fs::{Advice, fadvise};
+use secrets_client::Call;
 
-use crate::call::Call;
 use crate::cli::BackupArgs;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
@@ -48,7 +48,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     new_file::check_replaceable(&path).map_err(failed)?;
     let session = open()?;
     let mut draft = NewFile::beside(&path, new_file::PRIVATE).map_err(failed)?;
-    let download = session.download(&Call::get("/vault/backup").noted("copying the vault…"), LIMIT)?;
+    let download = session.download(&Call::get("/vault/backup"), LIMIT, "copying the vault…")?;
     let waiting = Waiting::start("writing and checking the copy…");
     let length = fill(draft.file(), download)?;
     draft.publish(args.force).map_err(|error| {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use clap::CommandFactory;
+use secrets_client::Call;
 use secrets_proto::credential::CredentialList;
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
 use secrets_proto::token::{TokenInfo, TokenList};
@@ -13,12 +14,10 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{key, token};
-use crate::call::Call;
 use crate::cli::Cli;
 use crate::completion::{self, Next, Source};
-use crate::environment::Paths;
 use crate::session::Session;
-use crate::{output, providers, spawn};
+use crate::{environment, output, providers, spawn};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -65,7 +64,7 @@ fn lines(next: &Next, typed: &str) -> String {
 
 /// What the daemon knows, if it runs and its vault is open.
 fn asked(next: &Next) -> Vec<(String, String)> {
-    let session = Paths::resolve(&next.globals)
+    let session = environment::paths(&next.globals)
         .ok()
         .filter(|paths| !spawn::may_be_activated(paths))
         .and_then(|paths| Session::new(paths, false).ok());

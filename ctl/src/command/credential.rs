@@ -1,10 +1,9 @@
 //! `credential`: which systemd units may load which secrets, by `LoadCredential=` from the daemon's socket.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::{SecretName, Selector, UnitName};
 
-use crate::call::Call;
 use crate::cli::{CredentialAllowArgs, CredentialCommand, CredentialRevokeArgs};
 use crate::failure::{Exit, Failure};
 use crate::lookup;
@@ -35,7 +34,7 @@ fn allow(
     let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
     let answer = open()?.call(&call).map_err(|failure| lookup::name_the_missing(failure, &selectors))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let grant: CredentialGrant = answer.parse()?;
     output::say(&format!("{} may load {}", grant.unit, joined(&grant.secrets)));
@@ -45,7 +44,7 @@ fn allow(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/credentials"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let CredentialList { credentials, .. } = answer.parse()?;
     if credentials.is_empty() {

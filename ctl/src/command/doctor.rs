@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::cli::Globals;
 use crate::doctor::{self, Finding, Level};
-use crate::environment::Paths;
+use crate::environment;
 use crate::failure::{Exit, Failure};
+use crate::globals::Globals;
 use crate::output::{self, Output};
 
 pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
-    let findings = match Paths::resolve(globals) {
+    let findings = match environment::paths(globals) {
         Ok(paths) => doctor::examine(paths)?,
         Err(failure) => doctor::without_place(&failure),
     };

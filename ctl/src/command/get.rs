@@ -1,9 +1,8 @@
 //! `get`: one value to stdout, byte for byte.
 
-use hyper::Method;
+use secrets_client::Call;
 use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 
-use crate::call::Call;
 use crate::cli::GetArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
@@ -25,7 +24,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         reason: args.reason.as_deref().map(Remark::parse).transpose()?,
     };
     let reply: RevealReply = open()?
-        .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
+        .fetch(&Call::reveal(&request)?)
         .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
     let [secret] = reply.secrets.as_slice() else {
         return Err(Failure::new(Exit::DaemonFailed, "secretsd did not answer with exactly one secret"));

@@ -3,11 +3,11 @@
 
 use std::io;
 
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::{SecretName, Selector};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
 use crate::cli::GitCredentialArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -198,7 +198,7 @@ fn answer(
 
 /// The provider's token: its only one, or the one of the usual name.
 fn token_of(session: &Session, provider: &str) -> Result<Option<SecretName>, Failure> {
-    let call = Call::get("/user/secrets").query("provider", provider).query("view", "full");
+    let call = Call::list().query("provider", provider).query("view", "full");
     let list: SecretList<SecretDetail> = session.call_as_is(&call)?.parse()?;
     let usual = format!("{}_TOKEN", provider.to_ascii_uppercase().replace('-', "_"));
     let mut names = list.secrets.into_iter().map(|detail| detail.secret.name).collect::<Vec<_>>();

@@ -1,8 +1,8 @@
 //! `history`: the versions of a value that are kept, by their masks.
 
+use secrets_client::Call;
 use secrets_proto::secret::{SecretVersion, VersionList};
 
-use crate::call::Call;
 use crate::cli::HistoryArgs;
 use crate::failure::Failure;
 use crate::lookup::Wanted;
@@ -14,7 +14,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Resu
     let secret = Wanted::parse(&args.name)?.get(session)?.secret;
     let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let VersionList { versions } = answer.parse()?;
     let rows: Vec<[String; 4]> = versions.iter().map(row).collect();

@@ -7,13 +7,12 @@ mod source;
 
 use std::collections::HashMap;
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
 use secrets_proto::{Provider, SecretName, Selector, Uuid};
 
 use self::entries::{Fault, Item};
 use self::source::Source;
-use crate::call::Call;
 use crate::cli::{ImportArgs, OnConflict};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
@@ -96,7 +95,7 @@ impl Action {
 }
 
 fn present(session: &Session) -> Result<HashMap<SecretName, Uuid>, Failure> {
-    let list: SecretList<Secret> = session.fetch(&Call::get("/user/secrets"))?;
+    let list: SecretList<Secret> = session.fetch(&Call::list())?;
     Ok(list.secrets.into_iter().map(|secret| (secret.name, secret.id)).collect())
 }
 

@@ -5,12 +5,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::SensitiveString;
 use secrets_proto::vault::{InitReply, InitRequest, VaultState};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
@@ -46,7 +45,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     let answer = outcome?;
     output::say("the vault is made and open; write down its recovery key, it is shown this once:");
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let reply: InitReply = answer.parse()?;
     show_recovery_key(&reply.recovery_key)

@@ -8,12 +8,12 @@ use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use secrets_client::Call;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::SecretList;
 use secrets_proto::{SecretName, SecretValue, Selector};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
 use crate::cli::InjectArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -137,7 +137,7 @@ fn warn_of_wide_text(template: &[u8]) {
 
 /// Those that the list of secrets lacks.
 fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretName>, Failure> {
-    let list: SecretList = session.fetch(&Call::get("/user/secrets"))?;
+    let list: SecretList = session.fetch(&Call::list())?;
     let there: HashSet<&SecretName> = list.secrets.iter().map(|secret| &secret.name).collect();
     Ok(lines.keys().filter(|name| !there.contains(*name)).copied().collect())
 }

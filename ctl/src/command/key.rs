@@ -4,13 +4,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
 use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
 
 use super::{init, kept};
-use crate::call::Call;
 use crate::cli::{KeyAddArgs, KeyCommand, KeyRemoveArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -32,7 +31,7 @@ pub(crate) fn run(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/vault/keys"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let KeyList { keys } = answer.parse()?;
     let rows: Vec<[String; 3]> = keys.iter().map(row).collect();
@@ -90,10 +89,14 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     let AddKeyReply { key, recovery_key } = answer.parse()?;
     let Some(recovery_key) = recovery_key else {
         output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
-        return if output.json { output::answer_json_line(&answer.body) } else { Ok(()) };
+        return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown this once:", key.id));
-    if output.json { output::answer_json_line(&answer.body) } else { init::show_recovery_key(&recovery_key) }
+    if output.json {
+        output::answer_json_line(answer.bytes())
+    } else {
+        init::show_recovery_key(&recovery_key)
+    }
 }
 
 /// The request, and the key file that had to be made for it.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use secrets_client::Call;
 use secrets_proto::secret::SecretList;
 use secrets_proto::{Glob, Provider, Timestamp};
 use serde::Deserialize;
 
 use super::expiry;
-use crate::call::Call;
 use crate::cli::ListArgs;
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -33,7 +33,7 @@ struct Row<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<(), Failure> {
-    let mut call = Call::get("/user/secrets");
+    let mut call = Call::list();
     if let Some(glob) = &args.glob {
         call = call.query("name", Glob::parse(glob)?.as_str());
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
     if output.json && !args.names {
-        return output::answer_json_line(&session.call(&call)?.body);
+        return output::answer_json_line(session.call(&call)?.bytes());
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;

@@ -1,8 +1,7 @@
 //! `lock`: closes the vault.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 
-use crate::call::Call;
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;

@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
 use secrets_proto::{SensitiveString, Uuid};
 
 use super::{init, kept, key};
-use crate::call::Call;
 use crate::cli::PasswdArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;

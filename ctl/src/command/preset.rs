@@ -1,10 +1,9 @@
 //! `preset`: stores a well-known provider's key under the name that its tools read.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::Provider;
 use secrets_proto::secret::{CreateFromPreset, Preset, PresetList, Secret};
 
-use crate::call::Call;
 use crate::cli::PresetArgs;
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -28,7 +27,7 @@ pub(crate) fn run(
     let secret: Secret = answer.parse()?;
     variables::warn([&secret.name]);
     output::say(&format!("stored {} (new)", secret.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 fn check(preset: Option<&Preset>) -> Result<(), Failure> {

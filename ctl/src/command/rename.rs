@@ -1,10 +1,9 @@
 //! `rename`: another name for the same secret.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::SecretName;
 use secrets_proto::secret::PatchSecret;
 
-use crate::call::Call;
 use crate::cli::RenameArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
@@ -29,5 +28,5 @@ pub(crate) fn run(
     let new: secrets_proto::secret::Secret = answer.parse()?;
     variables::warn([&new.name]);
     output::say(&format!("renamed {} to {}", old.name, new.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }

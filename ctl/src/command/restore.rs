@@ -1,10 +1,9 @@
 //! `restore`: takes a secret out of the trash.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::Selector;
 use secrets_proto::secret::{TrashList, TrashedSecret};
 
-use crate::call::Call;
 use crate::cli::RestoreArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
@@ -35,7 +34,7 @@ pub(crate) fn run(
     };
     variables::warn([&newest.secret.name]);
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 fn is(wanted: &Selector, trashed: &TrashedSecret) -> bool {

@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use hyper::Method;
 use rustix::process::Pid;
+use secrets_client::{Answer, Call, Method};
 use secrets_local::lock::{Holder, Lock, Locking};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
 use secrets_proto::{ErrorType, Timestamp};
 
 use super::{unlock, verify};
-use crate::call::{Answer, Call};
 use crate::cli::RestoreVaultArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -145,10 +144,8 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
         return Err(Failure::new(Exit::Conflict, text).into());
     }
     session.unlock(key)?;
-    let call = Call::new(Method::POST, "/vault/verify")
-        .noted(verify::NOTE)
-        .json(&VerifyRequest { accept_restore: true });
-    session.call_as_is(&call.map_err(Failure::from)?).map_err(|failure| {
+    let call = Call::new(Method::POST, "/vault/verify").json(&VerifyRequest { accept_restore: true });
+    session.send(&call.map_err(Failure::from)?, verify::NOTE).map_err(|failure| {
         let unclear = matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError));
         NotAccepted { failure, unclear }
     })

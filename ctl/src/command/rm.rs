@@ -1,10 +1,9 @@
 //! `rm`: to the trash without a question, because there is a way back; destroying asks.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::secret::{Secret, TrashList};
 
 use super::kept;
-use crate::call::Call;
 use crate::cli::RmArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};

@@ -1,9 +1,8 @@
 //! `rollback`: an earlier value becomes the present one, without being shown to anybody.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::secret::RollbackRequest;
 
-use crate::call::Call;
 use crate::cli::RollbackArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
@@ -30,5 +29,5 @@ pub(crate) fn run(
         Failure::new(Exit::NotFound, text)
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }

@@ -1,11 +1,10 @@
 //! `rotate`: a new data key. The recovery key is the answer; everything said around it goes to stderr.
 
-use hyper::Method;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
 use super::{init, kept};
-use crate::call::{Answer, Call};
 use crate::cli::RotateArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -28,7 +27,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key is void; write down the new one, it is shown this once:");
     let shown = if output.json {
-        output::answer_json_line(&answer.body)
+        output::answer_json_line(answer.bytes())
     } else {
         init::show_recovery_key(&reply.recovery_key)
     };

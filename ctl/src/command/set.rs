@@ -1,12 +1,11 @@
 //! `set`, `add` and `update`: store a value under a name. They differ in what they expect to be there.
 
-use hyper::Method;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
 use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Timestamp, Uuid};
 
 use super::expiry;
-use crate::call::{Answer, Call};
 use crate::cli::SetArgs;
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -67,7 +66,7 @@ pub(crate) fn run(
             Failure::new(failure.exit(), text)
         })?;
     }
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 /// Whether what `add` and `update` expect is so.

@@ -1,9 +1,9 @@
 //! `show`: all that is known about a secret but its value.
 
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretVersion, SizeClass, VersionList};
 use serde::Serialize;
 
-use crate::call::Call;
 use crate::cli::ShowArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;

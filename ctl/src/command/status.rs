@@ -1,22 +1,20 @@
 //! `status`: the vault's state and what each program knows of the other.
 
+use secrets_client::{Call, Paths, TokenSource};
 use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::vault::{AutoLock, MemoryLock, Obstacle, Trigger, VaultState, VaultStatus};
 use serde_json::{Map, Value};
 
 use super::{expiry, verify};
-use crate::call::Call;
-use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::token::TokenSource;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
-    let answer = session.call_as_is(&Call::get("/vault"))?;
+    let answer = session.call_as_is(&Call::status())?;
     if output.json {
         let object = with_client(answer.parse()?, session.paths());
         let text = serde_json::to_vec(&object)
@@ -59,7 +57,7 @@ fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
     if status.state != VaultState::Unlocked {
         return None;
     }
-    let answer = session.call_as_is(&Call::get("/user/secrets").query("view", "full")).ok()?;
+    let answer = session.call_as_is(&Call::list().query("view", "full")).ok()?;
     let list: SecretList<SecretDetail> = answer.parse().ok()?;
     let times = list.secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
     expiry::notice(times, Timestamp::now())

@@ -1,13 +1,12 @@
 //! `token`: access tokens with less than all rights, for tools that should not have more. A fresh one goes to stdout,
 //! alone and once.
 
-use hyper::Method;
+use secrets_client::{Call, Method};
 use secrets_proto::selector::parse_id;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
 use secrets_proto::{Glob, Timestamp, Uuid};
 
 use super::audit::seconds;
-use crate::call::Call;
 use crate::cli::{TokenCommand, TokenCreateArgs, TokenRevokeArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -71,7 +70,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         info.id
     ));
     if output.json {
-        output::answer_json_line(&answer.body)
+        output::answer_json_line(answer.bytes())
     } else {
         output::answer_line(token.expose().as_bytes())
     }
@@ -80,7 +79,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/tokens"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let TokenList { tokens } = answer.parse()?;
     if tokens.is_empty() {

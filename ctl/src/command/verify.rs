@@ -1,9 +1,8 @@
 //! `verify`: has the daemon read everything, and says whether it is authentic and as new as it was.
 
-use hyper::Method;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::vault::{VerifyReply, VerifyRequest};
 
-use crate::call::{Answer, Call};
 use crate::cli::VerifyArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -17,9 +16,8 @@ pub(super) const NOTE: &str = "reading the whole vault…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Result<(), Failure> {
     let call = Call::new(Method::POST, "/vault/verify")
-        .noted(NOTE)
         .json(&VerifyRequest { accept_restore: args.accept_restore })?;
-    let answer = session.call(&call)?;
+    let answer = session.call_noted(&call, NOTE)?;
     if session.status()?.rolled_back {
         return Err(Failure::new(Exit::DaemonFailed, ROLLED_BACK));
     }
@@ -30,7 +28,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Resul
 /// Writes what was read.
 pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let counts: VerifyReply = answer.parse()?;
     let lines = [

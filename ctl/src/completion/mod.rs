@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command};
 use secrets_proto::token::Scope;
 
-use crate::cli::{Globals, Shell};
+use crate::cli::Shell;
+use crate::globals::Globals;
 
 /// The hidden command that the scripts call.
 pub(crate) const COMMAND: &str = "__complete";

@@ -14,10 +14,11 @@ mod vault;
 
 use std::path::{Path, PathBuf};
 
+use secrets_client::Paths;
 use secrets_local::places;
 use serde::Serialize;
 
-use crate::environment::{self, Paths};
+use crate::environment;
 use crate::failure::Failure;
 use crate::spawn;
 

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use secrets_client::{Call, Error};
 use secrets_proto::credential::CredentialList;
 use secrets_proto::vault::{VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
 
 use super::{Setup, units};
-use crate::call::Call;
-use crate::client::Error;
 use crate::session::Session;
 
 /// How long it may take to answer.
@@ -80,7 +79,7 @@ impl Service {
         let Ok(session) = Session::new(setup.paths.clone(), false) else {
             return Self::Unknown("the system has no room for a connection".to_owned());
         };
-        match session.glance::<VaultStatus>(&Call::get("/vault"), PATIENCE) {
+        match session.glance::<VaultStatus>(&Call::status(), PATIENCE) {
             Ok(status) => Self::Up(Box::new(status)),
             Err(Error::NotListening(_)) => Self::Stale,
             Err(Error::ForeignServer(_, uid)) => Self::Foreign(uid),

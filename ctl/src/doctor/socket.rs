@@ -10,7 +10,7 @@ use super::paths::{Kind, private};
 use super::service::Service;
 use super::{Report, Setup, quoted};
 use crate::environment;
-use crate::token::{self, TokenSource};
+use secrets_client::token::{self, TokenSource};
 
 /// The kernel's room for a socket's path.
 const LONGEST: usize = 107;
