@@ -6,7 +6,9 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use crate::cli::{self, Cli};
+use crate::cli::alone::alone;
+use crate::cli::{Cli, groups};
+use crate::input::NO_VALUES;
 
 /// A command line that leads to no command.
 #[derive(Debug)]
@@ -19,16 +21,12 @@ pub(crate) enum Stop {
     Wrong(String),
 }
 
-/// Why a value is never an argument.
-pub(crate) const NO_VALUES: &str = "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in; \
-     if it is real, it is in your shell's history now: remove it there and replace it at its provider";
-
 /// Commands that take a value from the user.
 const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    match cli::alone(words).map(|command| read(command, words)) {
+    match alone(words).map(|command| read(command, words)) {
         Some(Ok(cli)) => Ok(cli),
         Some(Err(_)) | None => parse_by_all(words),
     }
@@ -47,7 +45,7 @@ pub(crate) fn parse_by_all(words: &[OsString]) -> Result<Cli, Stop> {
         |kind| matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     // The help's groups are made of all commands, each of which must be described to its end for that.
     let read = read(Cli::command(), words)
-        .or_else(|error| if is_help(error.kind()) { read(cli::command(), words) } else { Err(error) });
+        .or_else(|error| if is_help(error.kind()) { read(groups::command(), words) } else { Err(error) });
     read.map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {

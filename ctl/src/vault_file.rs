@@ -6,7 +6,6 @@
 
 mod copies;
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -22,8 +21,8 @@ use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
 
-use copies::KEPT;
 pub(crate) use copies::{Backup, has_log, is_vault, kept, open_backup};
+use copies::{KEPT, with_suffix};
 
 /// What SQLite keeps beside a database; with another database of the same name it would do harm.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -244,12 +243,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

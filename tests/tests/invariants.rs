@@ -22,6 +22,9 @@ const STAGES: [(&str, u8); 11] = [
 const LEAVES: [&str; 9] =
     ["caller", "config", "files", "memory", "peer", "permits", "process", "relaunch", "triggers"];
 
+/// The client's order, left to right. Its other modules know none of these.
+const CLIENT: [&str; 4] = ["usage", "cli", "command", "context"];
+
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
 const LIFE_CYCLE: [&str; 8] =
     ["start", "resume", "shutdown", "lock_file", "unwritten", "wiped", "opened", "answers"];
@@ -120,6 +123,21 @@ fn imports_point_right(sources: &[Source]) -> Findings {
                     line,
                     &format!("`{own}` imports `{module}`, which is not to its right"),
                 ));
+            }
+        }
+    }
+    findings
+}
+
+fn the_client_points_right(sources: &[Source]) -> Findings {
+    let rank = |module: &str| CLIENT.iter().position(|other| *other == module);
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !["lib", "main", "fuzzing"].contains(&source.module())) {
+        let own = source.module();
+        for (line, module) in source.crate_modules().into_iter().filter(|(_, module)| module != own) {
+            let is_left = rank(&module).is_some_and(|other| rank(own).is_none_or(|own| other <= own));
+            if is_left {
+                findings.push(finding(source, line, &format!("`{own}` imports `{module}`, which is left of it")));
             }
         }
     }
@@ -526,6 +544,20 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     assert_found(imports_point_right, "daemon/src/vault/grants.rs", "use crate::credentials::Policy;");
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
     assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
+}
+
+#[test]
+fn the_client_imports_only_to_the_right() {
+    // The examples in the help are tried on the parser, which is a test.
+    let client: Vec<Source> =
+        client().into_iter().filter(|source| source.path != "ctl/src/cli/examples.rs").collect();
+    assert_none("the client has an order", &the_client_points_right(&client));
+
+    assert_found(the_client_points_right, "ctl/src/command/get.rs", "use crate::cli::Cli;");
+    assert_found(the_client_points_right, "ctl/src/session.rs", "use crate::context::Context;");
+    assert_found(the_client_points_right, "ctl/src/doctor/vault.rs", "crate::command::status::run()");
+    assert_clean(the_client_points_right, "ctl/src/command/get.rs", "use crate::{context, session};");
+    assert_clean(the_client_points_right, "ctl/src/cli/groups.rs", "use crate::command::GROUPS;");
 }
 
 #[test]

@@ -2,17 +2,35 @@
 
 use std::borrow::Cow;
 
+use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::SecretList;
 use secrets_proto::{Glob, Provider, Timestamp};
 use serde::Deserialize;
 
 use super::expiry;
-use crate::cli::ListArgs;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// List secrets: names, providers and masks, never values
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secretctl list
+  secretctl list 'AWS_*' --json")]
+pub(crate) struct ListArgs {
+    /// Only names that match, like 'AWS_*'
+    #[arg(value_name = "GLOB")]
+    pub(crate) glob: Option<String>,
+    /// Only this provider's secrets
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: Option<String>,
+    /// Only names, one a line
+    #[arg(long)]
+    pub(crate) names: bool,
+}
 
 /// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! `presets`: the well-known providers and the variables that their tools read.
 
+use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::PresetList;
 
@@ -7,6 +8,11 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// List the well-known providers and which of them have a secret
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl presets")]
+pub(crate) struct PresetsArgs {}
 
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/presets"))?;

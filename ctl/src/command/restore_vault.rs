@@ -1,22 +1,44 @@
 //! `restore-vault`: a backup takes the vault's place. Whether it opens and is whole shows only once the daemon has it;
 //! until then there is a way back, taken here or told.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use clap::Args;
 use rustix::process::Pid;
 use secrets_client::{Answer, Call, Method};
 use secrets_local::lock::{Holder, Lock, Locking};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
 use secrets_proto::{ErrorType, Timestamp};
 
-use super::{unlock, verify};
-use crate::cli::RestoreVaultArgs;
+use super::unlock::{self, UnlockArgs};
+use super::verify;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::vault_file::{self, Replaced, VaultDir};
 use crate::{environment, prompt};
+
+/// Put a backup in the vault's place
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The daemon must not run with a vault; stop it with: systemctl --user stop secretsd.service
+The vault that is there is kept beside the restored one, and put back if the backup does not open or is
+damaged.
+
+Example:
+  secretctl restore-vault ~/backups/vault-2026-04-15.db")]
+pub(crate) struct RestoreVaultArgs {
+    /// A file that `secretctl backup` has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The vault's directory [variable: SECRETSD_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: UnlockArgs,
+}
 
 /// How long a daemon may take to end, and how long it may still answer then.
 const ENDING: Duration = Duration::from_secs(3);

@@ -1,5 +1,6 @@
 //! `trash`: what was deleted and can still come back.
 
+use clap::Args;
 use secrets_client::Call;
 use secrets_proto::Provider;
 use secrets_proto::secret::{TrashList, TrashedSecret};
@@ -8,6 +9,11 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// List deleted secrets and when they will be destroyed
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl trash")]
+pub(crate) struct TrashArgs {}
 
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/trash"))?;

@@ -9,7 +9,7 @@ use secrets_proto::credential::CredentialList;
 use secrets_proto::vault::{VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
 
-use super::{Setup, units};
+use super::setup::{SOCKET, Setup, find_unit};
 use crate::session::Session;
 
 /// How long it may take to answer.
@@ -72,7 +72,7 @@ impl Service {
         if fs::symlink_metadata(socket).is_err() {
             return Self::Absent;
         }
-        let by_systemd = units::find(&setup.unit_dirs, units::SOCKET).is_some();
+        let by_systemd = find_unit(&setup.unit_dirs, SOCKET).is_some();
         if setup.daemon.is_none() && by_systemd && is_listened_on(socket) {
             return Self::Waiting;
         }

@@ -7,8 +7,9 @@ use secrets_proto::ErrorType;
 use secrets_proto::vault::VaultState;
 
 use super::paths::{Kind, private};
+use super::report::{Report, quoted};
 use super::service::Service;
-use super::{Report, Setup, quoted};
+use super::setup::Setup;
 use crate::environment;
 use secrets_client::token::{self, TokenSource};
 

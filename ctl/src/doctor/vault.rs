@@ -10,9 +10,11 @@ use secrets_local::places;
 use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
+use super::report::{Report, as_root, quoted, removing};
 use super::service::Service;
-use super::{Report, Setup, quoted, removing, system};
-use crate::command::status::hindered_by;
+use super::setup::Setup;
+use super::system;
+use crate::obstacle::hindered_by;
 use crate::vault_file;
 
 /// The anchor's first bytes and its length.
@@ -157,7 +159,7 @@ fn clock(report: &mut Report, vault: &Path) {
     }
     let what = format!("the vault was written {} s in the future, by this clock", ahead.as_secs());
     let why = "tokens, expiry and the audit log go by the clock";
-    report.warning("clock", what, why, Some(super::as_root("timedatectl set-ntp true")));
+    report.warning("clock", what, why, Some(as_root("timedatectl set-ntp true")));
 }
 
 fn said(report: &mut Report, service: &Service) {

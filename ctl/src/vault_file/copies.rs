@@ -1,5 +1,6 @@
 //! How a vault's file is recognised, whether it is whole, and which copies lie beside the vault.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,7 +9,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use secrets_local::places;
 
-use super::with_suffix;
 use crate::failure::{Exit, Failure};
 
 /// What a vault's file begins with, and its application id further on.
@@ -89,6 +89,13 @@ pub(crate) fn open_backup(path: &Path) -> Result<Backup, Failure> {
     }
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     Ok(Backup { file, length })
+}
+
+/// The file whose name is this one and that.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
 /// Whether the log beside the vault at `path` holds writes that the vault itself does not. One that begins with zeros is

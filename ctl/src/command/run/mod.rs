@@ -4,6 +4,7 @@
 //!
 //! # Layout
 //!
+//! - `args`: what the command line says
 //! - `selection`: which secrets, under which names
 //! - `start`: the command, and why it cannot be started
 //! - `supervise`: staying beside it: signals, stops, its end
@@ -11,6 +12,7 @@
 //! - `pty`: terminals, ours and the one that we make
 //! - `pump`: output on its way through the masker of `secrets-scrub`
 
+mod args;
 mod pty;
 mod pump;
 mod selection;
@@ -27,7 +29,6 @@ use run_files::RunFiles;
 use rustix::fs::Mode;
 use secrets_scrub::{Forms, is_masked};
 
-use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{ending, environment, output};
@@ -36,10 +37,26 @@ use selection::{Selection, Variable};
 use streams::{Streams, take_over};
 use supervise::{Place, Supervisor};
 
+pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
 
-/// Gives the command's exit status, if it did not take our place.
+/// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<(), Failure> {
+    let failure = match outcome(open, args, inherited_umask) {
+        Ok(status) => std::process::exit(status.into()),
+        Err(failure) => failure,
+    };
+    // A command line that is none has the same code for every command.
+    let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
+    Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
+}
+
+/// Gives the command's exit status, if it did not take our place.
+fn outcome(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,

@@ -7,7 +7,7 @@ use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{SecretName, SecretValue, Selector};
 use uuid::Uuid;
 
-use crate::cli::RunArgs;
+use super::args::RunArgs;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::variables::{self, Allowed};
