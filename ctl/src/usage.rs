@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
+use strsim::osa_distance;
 
 use crate::cli::alone::alone;
 use crate::cli::{Cli, groups};
@@ -110,7 +111,8 @@ fn missing(arguments: &str, in_run: bool) -> String {
     format!("{arguments} is missing; see --help")
 }
 
-/// The one command that differs from the word by a slip or two. None is better than a wild guess.
+/// The one command that differs from the word by a slip or two: a character that was left out, added, replaced, or swapped
+/// with its neighbour. None is better than a wild guess.
 fn near_command(error: &clap::Error) -> Option<String> {
     let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
     let cli = Cli::command();
@@ -120,38 +122,13 @@ fn near_command(error: &clap::Error) -> Option<String> {
             .map(move |name| (name, command))
     });
     let near = names
-        .map(|(name, command)| (distance(word, name), command.get_name()))
+        .map(|(name, command)| (osa_distance(word, name), command.get_name()))
         .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
     let near: Vec<(usize, &str)> = near.collect();
     let least = near.iter().map(|(slips, _)| *slips).min()?;
     let mut nearest = near.iter().filter(|(slips, _)| *slips == least);
     let (_, name) = nearest.next()?;
     nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
-}
-
-/// How many characters were left out, added, replaced, or swapped with their neighbour.
-fn distance(typed: &str, name: &str) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=name.chars().count()).collect();
-    let mut left = None;
-    for (row, c) in typed.chars().enumerate() {
-        let mut line = vec![row + 1];
-        let mut above = None;
-        for (column, d) in name.chars().enumerate() {
-            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or_default();
-            let mut least = (at(&last, column) + usize::from(c != d))
-                .min(at(&last, column + 1) + 1)
-                .min(at(&line, column) + 1);
-            if left == Some(d) && above == Some(c) {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            line.push(least);
-            above = Some(d);
-        }
-        left = Some(c);
-        before = std::mem::replace(&mut last, line);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 /// A piece of context that holds only names of ours.

@@ -137,7 +137,11 @@ fn the_client_points_right(sources: &[Source]) -> Findings {
         for (line, module) in source.crate_modules().into_iter().filter(|(_, module)| module != own) {
             let is_left = rank(&module).is_some_and(|other| rank(own).is_none_or(|own| other <= own));
             if is_left {
-                findings.push(finding(source, line, &format!("`{own}` imports `{module}`, which is left of it")));
+                findings.push(finding(
+                    source,
+                    line,
+                    &format!("`{own}` imports `{module}`, which is left of it"),
+                ));
             }
         }
     }
