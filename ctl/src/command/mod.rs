@@ -62,6 +62,13 @@ macro_rules! commands {
         /// The names of the commands in their groups.
         pub(crate) const GROUPS: &[(&str, &[&str])] = &[$(($title, &[$($name),*])),*];
 
+        /// A function that adds a command's arguments to its description.
+        type Describe = fn(clap::Command) -> clap::Command;
+
+        /// Each command's name and aliases, and its arguments.
+        const ALONE: &[(&[&str], Describe)] =
+            &[$($((&[$name $(, $alias)?], <$args>::augment_args)),*),*];
+
         impl Command {
             /// Does what the command line says.
             pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
@@ -75,11 +82,9 @@ macro_rules! commands {
 
             /// The one command of this name or alias, described for the parser.
             pub(crate) fn alone(word: &str) -> Option<clap::Command> {
-                $($(if word == $name $(|| word == $alias)? {
-                    let command = clap::Command::new($name)$(.alias($alias))?.disable_help_subcommand(true);
-                    return Some(<$args>::augment_args(command));
-                })*)*
-                None
+                let (names, describe) = ALONE.iter().find(|(names, _)| names.contains(&word))?;
+                let (name, aliases) = names.split_first()?;
+                Some(describe(clap::Command::new(*name).aliases(aliases.iter().copied()).disable_help_subcommand(true)))
             }
         }
     };
