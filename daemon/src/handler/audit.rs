@@ -3,10 +3,14 @@
 use secrets_proto::audit::{AuditList, AuditVerified};
 
 use crate::caller::Caller;
-use crate::vault::{AuditQuery, Error, Vault};
+use crate::vault::{AuditQuery, Error, Held, Vault};
 
 /// `GET /audit`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+pub(crate) async fn list(
+    vault: &Vault,
+    caller: &Caller,
+    query: AuditQuery,
+) -> Result<Held<AuditList>, Error> {
     vault.audit(caller, query).await
 }
 

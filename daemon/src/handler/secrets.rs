@@ -47,14 +47,14 @@ impl List {
 #[derive(Debug)]
 pub(crate) enum Listing {
     /// All secrets, written already.
-    Rendered(Rendered),
+    Rendered(Held<Rendered>),
     /// Some secrets, or more of each, just written.
     Selected(Held<Bytes>),
 }
 
-/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up.
+/// `GET /user/secrets`, if the answer is kept written; `None` if it has to be looked up, or waited for.
 pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Result<Option<Rendered>, Error> {
-    if list.is_of_everything() && caller.sees_all() {
+    if list.is_of_everything() && caller.sees_all() && !vault.list_takes_turns(caller) {
         return vault.rendered_list(caller, list.render).map(Some);
     }
     Ok(None)
@@ -63,7 +63,7 @@ pub(crate) fn rendered_list(vault: &Vault, caller: &Caller, list: List) -> Resul
 /// `GET /user/secrets`
 pub(crate) async fn list(vault: &Vault, caller: &Caller, list: List) -> Result<Listing, Error> {
     if list.is_of_everything() && caller.sees_all() {
-        return vault.rendered_list(caller, list.render).map(Listing::Rendered);
+        return vault.rendered_list_in_turn(caller, list.render).await.map(Listing::Rendered);
     }
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
@@ -203,13 +203,23 @@ pub(crate) async fn delete(vault: &Vault, caller: &Caller, delete: Delete) -> Re
     vault.delete(caller, delete.id, delete.expected, delete.purge).await.map(|()| Gone)
 }
 
+/// Values asked for.
+#[derive(Debug)]
+pub(crate) struct Reveal {
+    /// Which, and what for.
+    pub(crate) request: RevealRequest,
+    /// Writes them, into memory that is wiped.
+    pub(crate) render: fn(&RevealReply) -> Bytes,
+}
+
+/// Values, just written.
+#[derive(Debug)]
+pub(crate) struct Revealed(pub(crate) Bytes);
+
 /// `POST /user/secrets/reveal`
-pub(crate) async fn reveal(
-    vault: &Vault,
-    caller: &Caller,
-    request: RevealRequest,
-) -> Result<Held<RevealReply>, Error> {
-    vault.reveal(caller, request).await
+pub(crate) async fn reveal(vault: &Vault, caller: &Caller, reveal: Reveal) -> Result<Held<Revealed>, Error> {
+    let Reveal { request, render } = reveal;
+    vault.reveal(caller, request, move |reply| Revealed(render(&reply))).await
 }
 
 /// One secret meant by its id.

@@ -244,7 +244,7 @@ impl From<vault::Error> for Failure {
                 "secrets",
                 Invalid::new(
                     FieldErrorType::TooLong,
-                    "these values have more than 64 MiB together; ask for fewer at once",
+                    "these values are too large for one answer; ask for fewer at once",
                 ),
             )]),
             vault::Error::NotGranted => {

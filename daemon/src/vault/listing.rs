@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use secrets_proto::Glob;
 use secrets_proto::audit::AuditAction;
-use secrets_proto::secret::{SecretDetail, TrashList, TrashedSecret};
+use secrets_proto::secret::{Secret, SecretDetail, SecretList, TrashList, TrashedSecret};
 
 use crate::caller::{Caller, Scope};
 use crate::permits::Permit;
 
 use super::record::Record;
-use super::{Error, Held, ListFilter, Vault};
+use super::shared::View;
+use super::{Error, Held, ListFilter, Rendered, Vault};
 
 /// How many secrets are looked at without letting others go first.
 const SHORT: usize = 64;
@@ -43,6 +45,24 @@ impl Vault {
         Ok(Held { reply: reply.await?, permit: Some(permit) })
     }
 
+    /// Whether the list of all secrets is so long that a token's holder has no more than a few of them under way: each that
+    /// is not read, and was written before something changed, is memory of its own.
+    pub(crate) fn list_takes_turns(&self, caller: &Caller) -> bool {
+        let is_long = |view: &View| view.catalog.all().live_count() > SHORT;
+        !caller.is_master() && self.shared.read().view().is_ok_and(is_long)
+    }
+
+    /// Like [`Vault::rendered_list`], when it is the caller's turn.
+    pub(crate) async fn rendered_list_in_turn(
+        &self,
+        caller: &Caller,
+        render: fn(&SecretList<Secret>) -> Bytes,
+    ) -> Result<Held<Rendered>, Error> {
+        let permit =
+            if self.list_takes_turns(caller) { Some(self.heavy_permit(caller).await?) } else { None };
+        Ok(Held { reply: self.rendered_list(caller, render)?, permit })
+    }
+
     /// The deleted secrets, newest first, as `write` wrote them. Scope `list`.
     pub(crate) async fn trash<T: Send + 'static>(
         &self,
@@ -70,7 +90,7 @@ impl Vault {
     }
 
     /// Does `work`, which looks at so many secrets, where it holds up nobody.
-    async fn at_leisure<T: Send + 'static>(
+    pub(super) async fn at_leisure<T: Send + 'static>(
         &self,
         caller: &Caller,
         secrets: usize,

@@ -15,7 +15,7 @@ use crate::store::AuditRow;
 use super::batch::{audit_mac, audit_place};
 use super::command::Command;
 use super::reading::Reading;
-use super::{AuditQuery, Error, Vault};
+use super::{AuditQuery, Error, Held, Vault};
 
 /// How long a step may take. Unit tests go by single entries, lest going on be what they never do.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
@@ -25,7 +25,8 @@ const ANSWER: usize = 8 << 20;
 
 impl Vault {
     /// The newest entries that match, and those only that nobody has waited for yet are written first. Scope `admin`.
-    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<AuditList, Error> {
+    pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<Held<AuditList>, Error> {
+        let permit = Some(self.heavy_permit(caller).await?);
         self.check(caller, Scope::Admin, AuditAction::Audit)?;
         self.write_denials();
         let mut walk = Back::default();
@@ -39,7 +40,8 @@ impl Vault {
             (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
                 walk.entries.reverse();
-                return Ok(AuditList { entries: walk.entries, more: walk.more });
+                let reply = AuditList { entries: walk.entries, more: walk.more };
+                return Ok(Held { reply, permit });
             }
         }
     }

@@ -92,10 +92,15 @@ mod tests {
             ("USERNAME", Some(NotKept), None),
             ("LC_ALL", Some(Setting), None),
             ("BASH_SOMETHING_NEW", Some(Setting), None),
+            ("fish_function_path", Some(Executed), Some(Executed)),
             ("LD_PRELOAD", None, Some(Steering)),
             ("PATH", Some(Executed), Some(Steering)),
             ("GIT_CONFIG_KEY_0", None, Some(Steering)),
             ("SECRETSD_TOKEN", None, Some(Steering)),
+            ("CONFIG_SITE", None, Some(Steering)),
+            ("DJANGO_SETTINGS_MODULE", None, Some(Steering)),
+            ("OPENAI_BASE_URL", None, Some(Steering)),
+            ("VAULT_ADDR", None, Some(Steering)),
         ] {
             assert_eq!((in_shell(name), in_environment(name)), (shell, environment), "{name}");
         }

@@ -84,7 +84,7 @@ pub(super) const TABLE: &[(Reason, &str)] = &[
 /// How further settings of shells begin; those that come with the next version, too.
 pub(super) const PREFIXES: &str = "BASH_ ZSH_ ZLE_ YASH_";
 
-/// Those in lower case, which no secret has, but a template for a shell may: bash's and zsh's.
+/// Those in lower case, which no secret has, but a template for a shell may: bash's, zsh's and fish's.
 #[rustfmt::skip]
 const LOWER: &str = "
     aliases argv auto_resume builtins cdpath commands dirstack dis_aliases dis_builtins dis_functions
@@ -93,7 +93,7 @@ const LOWER: &str = "
     historywords jobdirs jobstates jobtexts keymaps langinfo mailpath manpath mapfile match mbegin mend module_path
     modules nameddirs options parameters patchars path pipestatus prompt psvar reswords saliases signals status
     sysparams termcap terminfo userdirs usergroups watch widgets zle_bracketed_paste zsh_eval_context
-    zsh_scheduled_events
+    zsh_scheduled_events fish_complete_path fish_function_path fish_history fish_key_bindings fish_trace fish_user_paths
 ";
 
 /// What shells do with a variable of this name.

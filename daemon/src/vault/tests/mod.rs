@@ -14,8 +14,10 @@ use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
 use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
+use super::command::FoundSlots;
 use super::derivation::Wanted;
 use super::slots::NewSlot;
+use super::urgent::Urgent;
 use super::*;
 use crate::audit::Event;
 use crate::caller::{Caller, Peer};
@@ -74,7 +76,7 @@ impl Fixture {
             command: None,
             reason: None,
         };
-        let reply = self.vault.reveal(&self.owner, request).await?;
+        let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
             .reply
             .secrets
@@ -248,7 +250,7 @@ async fn a_right_that_is_lacking_is_in_the_audit_log() {
     assert!(matches!(vault.unlock(&stranger, passphrase("x")).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.audit(&stranger, AuditQuery::default()).await, Err(Error::Forbidden(_))));
     assert!(matches!(vault.verify_audit(&stranger).await, Err(Error::Forbidden(_))));
-    let entries = vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let entries = vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().reply.entries;
     let denied = entries.iter().filter(|entry| entry.refusal == Some(Refusal::Scope));
     let denied: Vec<_> = denied.map(|entry| (entry.action, entry.count, entry.caller.uid)).collect();
     let expected = [
@@ -283,7 +285,7 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     let missing = fixture.reveal(&["nope", "A", "Z*"]).await;
     assert!(matches!(missing, Err(Error::Missing(at)) if at == [0, 2]));
     fixture.reveal(&["a"]).await.unwrap();
-    let entries = fixture.vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().entries;
+    let entries = fixture.vault.audit(&fixture.owner, AuditQuery::default()).await.unwrap().reply.entries;
     let seen: Vec<_> = entries.iter().map(|entry| (entry.sequence, entry.action, entry.outcome)).collect();
     assert_eq!(
         seen,
@@ -297,10 +299,10 @@ async fn a_reveal_is_all_or_nothing_and_audited_either_way() {
     );
     assert!(entries[3].time <= entries[2].time);
     let query = AuditQuery { name: Some(SecretName::parse("NOPE").unwrap()), ..AuditQuery::default() };
-    assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().entries.len(), 1);
+    assert_eq!(fixture.vault.audit(&fixture.owner, query).await.unwrap().reply.entries.len(), 1);
     assert_eq!(fixture.vault.verify_audit(&fixture.owner).await.unwrap().entries, 4);
     let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
-    assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().entries[0].sequence, 4);
+    assert_eq!(fixture.vault.audit(&fixture.owner, newest).await.unwrap().reply.entries[0].sequence, 4);
     assert!(fixture.vault.secret(&fixture.owner, fixture_id(&fixture).await).unwrap().last_used_at.is_some());
 }
 
@@ -482,8 +484,10 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     let old = vault.keys(owner).await.unwrap().keys[0].id;
     vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
-    let rotated =
-        vault.whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac)).await;
+    let urgent = Urgent::default();
+    let rotated = vault
+        .whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac, &urgent))
+        .await;
     assert!(matches!(rotated, Err(Error::KeysChanged)));
     vault.lock(owner).await.unwrap();
     vault.unlock(owner, passphrase("new")).await.unwrap();
@@ -585,7 +589,7 @@ async fn what_a_revoked_token_has_asked_is_refused_when_its_turn_comes() {
             batch.audit(caller, Event::done(AuditAction::Create, vec![]))
         })
     };
-    let whole = || vault.whole(&agent, |vault, _| vault.verify());
+    let whole = || vault.whole(&agent, |vault, _| vault.verify(&Urgent::default()));
     write().await.unwrap();
     freeing().await.unwrap();
     whole().await.unwrap();
@@ -657,4 +661,32 @@ async fn a_wrong_key_makes_nobody_else_wait() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
     assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
+}
+
+#[tokio::test]
+async fn what_takes_long_gives_up_for_a_lock_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, b"other").unwrap()];
+    let outcomes = vault
+        .whole(owner, move |vault, caller| {
+            let urgent = Urgent::default();
+            urgent.push(Command::Wake);
+            let outcomes = [
+                vault.verify(&urgent).map(drop),
+                vault.backup(caller, &urgent).map(drop),
+                vault.rotate(caller, &slots, &found.header_mac, &urgent),
+            ];
+            assert!(!vault.is_in_doubt());
+            Ok(outcomes)
+        })
+        .await
+        .unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Locked))), "{outcomes:?}");
+    vault.lock(owner).await.unwrap();
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "a".to_owned())]);
+    vault.verify(owner, VerifyRequest::default()).await.unwrap();
 }
