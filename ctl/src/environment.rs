@@ -1,19 +1,17 @@
 //! The only file that reads environment variables and knows directories. Each flag beats its
 //! variable, which beats the default; an empty variable counts as none.
 //!
-//! The directories are those of the XDG Base Directory Specification, found by variables alone: whose home it is when
-//! `HOME` is not set would be asked of the C library's name services, which a program that is linked statically must do
-//! without.
+//! Where directories are is a rule that the programs share (`secrets_local::places`).
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use secrets_proto::SensitiveString;
+use secrets_client::{NoPaths, Paths};
+use secrets_local::places::{self, Base};
 
-use crate::cli::Globals;
 use crate::failure::{Exit, Failure};
-use crate::token::TokenSource;
+use crate::globals::Globals;
 
 /// What a child of `run --clean-env` keeps.
 const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"];
@@ -22,55 +20,15 @@ const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"]
 /// gives it a key may need, as far as systemd would give it that too.
 const DAEMON: [&str; 5] = ["XDG_", "SECRETSD_", "LC_", "RUST_", "DBUS_SESSION_BUS_ADDRESS"];
 
-/// What our part of each of the user's directories is called.
-const NAME: &str = "secretsd";
-
 /// Variables of ours that begin like this hold a token or lead to one.
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
-/// Where the daemon is and what proves that we may ask it.
-#[derive(Debug, Clone)]
-pub(crate) struct Paths {
-    /// The socket, absolute.
-    pub(crate) socket: PathBuf,
-    /// Whether it is the one that is used when nobody says anything.
-    pub(crate) socket_is_default: bool,
-    /// The token.
-    pub(crate) token: TokenSource,
-}
-
-impl Paths {
-    /// From the flags and this process's environment.
-    pub(crate) fn resolve(globals: &Globals) -> Result<Self, Failure> {
-        Self::from(globals, variable, runtime_dir().map(|dir| dir.join(NAME)))
-    }
-
-    fn from(
-        globals: &Globals,
-        variable: impl Fn(&str) -> Option<OsString>,
-        runtime: Option<PathBuf>,
-    ) -> Result<Self, Failure> {
-        let default = runtime.map(|dir| dir.join("secretsd.sock"));
-        let chosen = globals.socket.clone().or_else(|| variable("SECRETSD_SOCKET").map(PathBuf::from));
-        let Some(socket) = chosen.or_else(|| default.clone()) else {
-            return Err(Failure::new(
-                Exit::NoDaemon,
-                "XDG_RUNTIME_DIR is not set; set it, or name the daemon's socket with --socket",
-            ));
-        };
-        let socket = absolute(&socket)?;
-        let socket_is_default = default.as_ref() == Some(&socket);
-        let file = globals.token_file.clone().or_else(|| variable("SECRETSD_TOKEN_FILE").map(PathBuf::from));
-        let token = match (file, variable("SECRETSD_TOKEN")) {
-            (Some(path), _) => TokenSource::File(path),
-            (None, Some(token)) => {
-                // What is no UTF-8 is no token either; it is refused as malformed when it is read.
-                TokenSource::Given(SensitiveString::new(token.into_string().unwrap_or_default()))
-            }
-            (None, None) => TokenSource::File(socket.with_file_name("token")),
-        };
-        Ok(Self { socket, socket_is_default, token })
-    }
+/// Where the daemon is and what proves that we may ask it, by the flags and this process's environment.
+pub(crate) fn paths(globals: &Globals) -> Result<Paths, Failure> {
+    Paths::find(globals.socket.clone(), globals.token_file.clone(), variable).map_err(|error| match error {
+        NoPaths::NoRuntimeDir => Failure::new(Exit::NoDaemon, format!("{error} with --socket")),
+        NoPaths::Unusable(_) => Failure::new(Exit::Invalid, error.to_string()),
+    })
 }
 
 /// Makes a path independent of the working directory.
@@ -98,15 +56,13 @@ pub(crate) fn program_dirs() -> Vec<PathBuf> {
 /// Where a daemon that we start keeps its log.
 pub(crate) fn state_dir() -> Option<PathBuf> {
     let given = variable("SECRETSD_STATE_DIR").map(PathBuf::from);
-    let default = || base_dir(variable, "XDG_STATE_HOME", ".local/state").map(|dir| dir.join(NAME));
-    given.or_else(default).filter(|dir| dir.is_absolute())
+    given.or_else(|| Base::State.ours(variable)).filter(|dir| dir.is_absolute())
 }
 
 /// Where the vault lies, by the daemon's own rule.
 pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     let given = flag.map(Path::to_owned).or_else(|| variable("SECRETSD_DATA_DIR").map(PathBuf::from));
-    let default = || data_home().map(|dir| dir.join(NAME));
-    match given.or_else(default) {
+    match given.or_else(|| Base::Data.ours(variable)) {
         Some(dir) => absolute(&dir),
         None => Err(Failure::new(Exit::Invalid, "HOME is not set; say where the vault lies by --data-dir")),
     }
@@ -115,7 +71,7 @@ pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
 /// Where the daemon's settings lie, by its own rule.
 pub(crate) fn settings_file() -> Option<PathBuf> {
     let given = variable("SECRETSD_CONFIG").map(PathBuf::from);
-    given.or_else(|| config_home().map(|dir| dir.join(NAME).join("config.toml")))
+    given.or_else(|| Base::Config.ours(variable).map(|dir| dir.join(places::SETTINGS)))
 }
 
 /// Whether the environment holds a token, which our children would have too.
@@ -135,16 +91,16 @@ pub(crate) fn home() -> Option<PathBuf> {
 
 /// Where a user's own units lie.
 pub(crate) fn user_units() -> Option<PathBuf> {
-    config_home().map(|dir| dir.join("systemd/user"))
+    Base::Config.dir(variable).map(|dir| dir.join("systemd/user"))
 }
 
 /// Where systemd looks for a user's units, if there is a systemd for this user.
 pub(crate) fn systemd_user_dirs() -> Vec<PathBuf> {
-    let Some(runtime) = runtime_dir().filter(|dir| dir.join("systemd/private").exists()) else {
+    let Some(runtime) = Base::Runtime.dir(variable).filter(|dir| dir.join("systemd/private").exists()) else {
         return Vec::new();
     };
     let system = ["/etc", "/run", "/usr/local/lib", "/usr/local/share", "/usr/lib", "/usr/share"];
-    let above = [config_home(), Some(runtime), data_home()].into_iter().flatten();
+    let above = [Base::Config.dir(variable), Some(runtime), Base::Data.dir(variable)].into_iter().flatten();
     above.chain(system.map(PathBuf::from)).map(|dir| dir.join("systemd/user")).collect()
 }
 
@@ -166,27 +122,6 @@ pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| !is_token(name) && is_kept(name)).collect()
 }
 
-fn runtime_dir() -> Option<PathBuf> {
-    absolute_in(variable, "XDG_RUNTIME_DIR")
-}
-
-fn config_home() -> Option<PathBuf> {
-    base_dir(variable, "XDG_CONFIG_HOME", ".config")
-}
-
-fn data_home() -> Option<PathBuf> {
-    base_dir(variable, "XDG_DATA_HOME", ".local/share")
-}
-
-fn base_dir(variable: impl Fn(&str) -> Option<OsString>, name: &str, below_home: &str) -> Option<PathBuf> {
-    absolute_in(&variable, name).or_else(|| Some(Path::new(&variable("HOME")?).join(below_home)))
-}
-
-/// The specification has a relative path be ignored.
-fn absolute_in(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
-    variable(name).map(PathBuf::from).filter(|dir| dir.is_absolute())
-}
-
 fn is_token(name: &OsString) -> bool {
     name.as_encoded_bytes().starts_with(TOKEN_PREFIX)
 }
@@ -198,67 +133,6 @@ fn variable(name: &str) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn resolve(globals: &Globals, variables: &[(&str, &str)]) -> Paths {
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        Paths::from(globals, find, Some("/run/user/1/secretsd".into())).unwrap()
-    }
-
-    fn file_of(paths: &Paths) -> &Path {
-        match &paths.token {
-            TokenSource::File(path) => path,
-            TokenSource::Given(_) => panic!("a file is expected"),
-        }
-    }
-
-    #[test]
-    fn a_flag_beats_its_variable_which_beats_the_default() {
-        let none = Globals::default();
-        let default = resolve(&none, &[]);
-        assert_eq!(default.socket, Path::new("/run/user/1/secretsd/secretsd.sock"));
-        assert!(default.socket_is_default);
-        assert_eq!(file_of(&default), Path::new("/run/user/1/secretsd/token"));
-
-        let variable = resolve(&none, &[("SECRETSD_SOCKET", "/a/b.sock")]);
-        assert_eq!(variable.socket, Path::new("/a/b.sock"));
-        assert!(!variable.socket_is_default);
-        assert_eq!(file_of(&variable), Path::new("/a/token"));
-
-        let flag = Globals { socket: Some("/c/d.sock".into()), ..Globals::default() };
-        assert_eq!(resolve(&flag, &[("SECRETSD_SOCKET", "/a/b.sock")]).socket, Path::new("/c/d.sock"));
-    }
-
-    #[test]
-    fn a_token_file_beats_a_token_and_the_flag_beats_both() {
-        let none = Globals::default();
-        let both = [("SECRETSD_TOKEN", "t0ken"), ("SECRETSD_TOKEN_FILE", "/t/file")];
-        assert_eq!(file_of(&resolve(&none, &both)), Path::new("/t/file"));
-        let given = resolve(&none, &both[..1]);
-        assert!(matches!(&given.token, TokenSource::Given(token) if token.expose() == "t0ken"));
-        assert!(!format!("{given:?}").contains("t0ken"));
-        let flag = Globals { token_file: Some("/f".into()), ..Globals::default() };
-        assert_eq!(file_of(&resolve(&flag, &both)), Path::new("/f"));
-    }
-
-    #[test]
-    fn no_runtime_directory_is_no_reason_to_guess() {
-        let failure = Paths::from(&Globals::default(), |_| None, None).unwrap_err();
-        assert_eq!(failure.exit(), Exit::NoDaemon);
-    }
-
-    #[test]
-    fn a_base_directory_is_below_home_unless_a_variable_says_where() {
-        let dir = |variables: &[(&str, &str)]| {
-            let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, dir)| dir.into());
-            base_dir(find, "XDG_DATA_HOME", ".local/share")
-        };
-        assert_eq!(dir(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d"));
-        assert_eq!(dir(&[("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d"));
-        for variables in [&[("HOME", "/h")][..], &[("HOME", "/h"), ("XDG_DATA_HOME", "d")]] {
-            assert_eq!(dir(variables).unwrap(), Path::new("/h/.local/share"));
-        }
-        assert_eq!(dir(&[]), None);
-    }
 
     #[test]
     fn every_variable_that_leads_to_a_token_is_ours() {

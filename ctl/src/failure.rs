@@ -4,9 +4,8 @@
 use std::fmt;
 use std::io;
 
+use secrets_client::Error;
 use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc};
-
-use crate::client;
 
 /// The exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,23 +129,19 @@ impl From<Invalid> for Failure {
     }
 }
 
-impl From<client::Error> for Failure {
-    fn from(error: client::Error) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         let exit = match &error {
-            client::Error::NotListening(_) => Exit::NoDaemon,
-            client::Error::Connect { source, .. } if source.kind() != io::ErrorKind::PermissionDenied => {
+            Error::NotListening(_) => Exit::NoDaemon,
+            Error::Connect { source, .. } if source.kind() != io::ErrorKind::PermissionDenied => {
                 Exit::NoDaemon
             }
-            client::Error::Connect { .. } | client::Error::ForeignServer(..) | client::Error::Token(_) => {
-                Exit::NotAllowed
-            }
-            client::Error::Timeout | client::Error::Broken | client::Error::NotUnderstood(_) => {
-                Exit::DaemonFailed
-            }
-            client::Error::Refused(body) => Exit::of(body.kind),
+            Error::Connect { .. } | Error::ForeignServer(..) | Error::Token(_) => Exit::NotAllowed,
+            Error::Timeout | Error::Broken | Error::NotUnderstood(_) => Exit::DaemonFailed,
+            Error::Refused(body) => Exit::of(body.kind),
         };
         let message = error.to_string();
-        let client::Error::Refused(body) = error else { return Self::new(exit, message) };
+        let Error::Refused(body) = error else { return Self::new(exit, message) };
         Self { exit, message: describe(&body), refusal: Some(body) }
     }
 }
@@ -201,7 +196,7 @@ mod tests {
             errors: vec![FieldError::new(loc, Invalid::new(FieldErrorType::Missing, "no such secret"))],
             ..ErrorBody::new(ErrorType::NotFoundError, "some secrets do not exist")
         };
-        let failure = Failure::from(client::Error::Refused(Box::new(body)));
+        let failure = Failure::from(Error::Refused(Box::new(body)));
         assert_eq!(failure.exit(), Exit::NotFound);
         assert_eq!(failure.message(), "secrets 3: no such secret");
         assert_eq!(failure.positions(), [2]);

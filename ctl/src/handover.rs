@@ -1,11 +1,10 @@
 //! Asking for values: from selectors that were typed to a reveal, with everything that is missing named at once.
 //! It does not know where the values go.
 
-use hyper::Method;
+use secrets_client::Call;
 use secrets_proto::Selector;
 use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 
-use crate::call::Call;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{lookup, output};
@@ -61,12 +60,12 @@ pub(crate) fn request(
 
 /// The values, or the daemon's own failure, which tells the positions of what is missing.
 pub(crate) fn ask(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
-    session.fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(request)?)
+    session.fetch(&Call::reveal(request)?)
 }
 
 /// The same, and a locked vault stays locked.
 pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
-    let call = Call::new(Method::POST, "/user/secrets/reveal").json(request)?;
+    let call = Call::reveal(request)?;
     Ok(session.call_as_is(&call)?.parse()?)
 }
 

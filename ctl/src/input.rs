@@ -1,19 +1,34 @@
 //! Values and keys from files, pipes and the terminal: bounded, wiped, byte for byte.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use secrets_proto::{FieldErrorType, Invalid, SecretValue, SensitiveString};
 use zeroize::Zeroizing;
 
-use crate::cli::ValueArgs;
 use crate::failure::{Exit, Failure};
-use crate::{output, prompt, providers, usage};
+use crate::{output, prompt, providers};
+
+/// Where a value comes from. The hidden words are taken so that they can be refused with the reason.
+#[derive(Debug, Args)]
+pub(crate) struct ValueArgs {
+    /// Read the value from this file, byte for byte; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) value_file: Option<PathBuf>,
+    #[arg(hide = true)]
+    pub(crate) refused: Vec<OsString>,
+}
+
+/// Why a value is never an argument.
+pub(crate) const NO_VALUES: &str = "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in; \
+     if it is real, it is in your shell's history now: remove it there and replace it at its provider";
 
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
@@ -26,7 +41,7 @@ pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
     if args.refused.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Usage, usage::NO_VALUES))
+    Err(Failure::new(Exit::Usage, NO_VALUES))
 }
 
 /// Whether [`value`] will ask a person.

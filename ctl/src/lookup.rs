@@ -3,10 +3,10 @@
 
 use std::fmt;
 
+use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretDetail, SecretList};
 use secrets_proto::{FieldErrorType, Invalid, Selector, UnitName};
 
-use crate::call::Call;
 use crate::failure::{Exit, Failure};
 use crate::providers;
 use crate::session::Session;
@@ -34,7 +34,7 @@ impl Wanted {
 
     /// The secret, if there is one.
     pub(crate) fn find(&self, session: &Session) -> Result<Option<SecretDetail>, Failure> {
-        let call = Call::get("/user/secrets").query("view", "full");
+        let call = Call::list().query("view", "full");
         let call = match &self.0 {
             Selector::Name(name) => call.query("name", name.as_str()),
             Selector::Id(_) | Selector::Glob(_) => call,

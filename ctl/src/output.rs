@@ -1,23 +1,25 @@
 //! The only module that writes to stdout and stderr: answers to the one, one-line messages to the other.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use secrets_proto::printable::each;
 use zeroize::Zeroizing;
 
-use crate::cli::{Colour, Globals};
 use crate::failure::{Exit, Failure};
+use crate::globals::{Colour, Globals};
 use crate::{closed, environment};
 
+mod stream;
 mod text;
 mod waiting;
 
+use stream::write_all;
+
 pub(crate) use secrets_proto::printable::printable;
 pub(crate) use text::{cut, folded, in_one_line, width_of};
-pub(crate) use waiting::{Hidden, Waiting};
+pub(crate) use waiting::{Hidden, Waiting, say};
 
 /// How to show things.
 #[derive(Debug, Clone, Copy)]
@@ -71,13 +73,6 @@ pub(crate) fn answer_line(bytes: &[u8]) -> Result<(), Failure> {
     answer(b"\n")
 }
 
-/// Tells the user something, in one line. Nobody is left to hear that this failed.
-pub(crate) fn say(message: &str) {
-    let line = format!("secretctl: {}\n", printable(message));
-    waiting::make_room();
-    let _ = write_all(io::stderr().as_fd(), line.as_bytes());
-}
-
 /// Shows help to somebody who did not ask for it.
 pub(crate) fn show_help(text: &str) {
     let _ = write_all(io::stderr().as_fd(), text.as_bytes());
@@ -111,10 +106,6 @@ fn visible_json(json: &str) -> Zeroizing<String> {
         }
     }
     text
-}
-
-fn write_all(to: impl AsFd, bytes: &[u8]) -> io::Result<()> {
-    File::from(to.as_fd().try_clone_to_owned()?).write_all(bytes)
 }
 
 #[cfg(test)]

@@ -7,20 +7,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
+use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::call::{Answer, Call};
-use crate::client::{self, Client, Limits};
-use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::token::TokenSource;
 use crate::{output, prompt, spawn};
+
+/// Said while an answer is awaited that usually comes at once.
+const WAITING: &str = "waiting for secretsd…";
 
 /// How long a daemon that we started may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(5);
@@ -92,13 +91,23 @@ impl Session {
 
     /// Sends a request. If the vault is locked and there is a terminal, opens it and sends it again.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
-        self.opening(|| self.call_as_is(call))
+        self.call_noted(call, WAITING)
+    }
+
+    /// The same for what may take a while; the note is what a person is told who waits.
+    pub(crate) fn call_noted(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
+        self.opening(|| self.send(call, note))
     }
 
     /// Does the same for an answer that is passed on in pieces, of at most `limit` bytes in all.
-    pub(crate) fn download(&self, call: &Call, limit: u64) -> Result<Download<'_>, Failure> {
+    pub(crate) fn download(
+        &self,
+        call: &Call,
+        limit: u64,
+        note: &'static str,
+    ) -> Result<Download<'_>, Failure> {
         let ask = || {
-            let _waiting = Waiting::start(call.note);
+            let _waiting = Waiting::start(note);
             self.runtime.block_on(self.client.download(call, limit))
         };
         let body = self.opening(|| self.starting(ask))?;
@@ -112,8 +121,13 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
+        self.send(call, WAITING)
+    }
+
+    /// The same with a note.
+    pub(crate) fn send(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         self.starting(|| {
-            let _waiting = Waiting::start(call.note);
+            let _waiting = Waiting::start(note);
             self.runtime.block_on(self.client.send(call))
         })
     }
@@ -121,27 +135,23 @@ impl Session {
     /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown.
     pub(crate) fn call_slowly(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         let _silence = prompt::silence();
-        self.call_as_is(&call.clone().noted(note))
+        self.send(call, note)
     }
 
     /// The vault's state.
     pub(crate) fn status(&self) -> Result<VaultStatus, Failure> {
-        Ok(self.call_as_is(&Call::get("/vault"))?.parse()?)
+        Ok(self.call_as_is(&Call::status())?.parse()?)
     }
 
     /// The same of a daemon that runs; none is started.
     pub(crate) fn status_if_running(&self) -> Result<VaultStatus, Failure> {
-        Ok(self.runtime.block_on(self.client.send(&Call::get("/vault")))?.parse()?)
+        Ok(self.runtime.block_on(self.client.send(&Call::status()))?.parse()?)
     }
 
     /// What a daemon that runs answers to this within that time; nothing is started, opened or asked for it.
-    pub(crate) fn glance<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-        within: Duration,
-    ) -> Result<T, client::Error> {
+    pub(crate) fn glance<T: DeserializeOwned>(&self, call: &Call, within: Duration) -> Result<T, Error> {
         let answer = async { timeout(within, self.client.send(call)).await };
-        self.runtime.block_on(answer).map_err(|_| client::Error::Timeout)??.parse()
+        self.runtime.block_on(answer).map_err(|_| Error::Timeout)??.parse()
     }
 
     /// Opens the vault if it is locked, by asking for the passphrase.
@@ -177,8 +187,8 @@ impl Session {
         self.call_slowly(&Call::new(Method::POST, "/vault/unlock").json(request)?, "checking…")
     }
 
-    fn explain(&self, error: client::Error) -> Failure {
-        if let client::Error::NotListening(path) = &error
+    fn explain(&self, error: Error) -> Failure {
+        if let Error::NotListening(path) = &error
             && !self.paths.socket_is_default
         {
             let path = path.display();
@@ -206,9 +216,9 @@ impl Session {
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.
-    fn starting<T>(&self, send: impl Fn() -> Result<T, client::Error>) -> Result<T, Failure> {
+    fn starting<T>(&self, send: impl Fn() -> Result<T, Error>) -> Result<T, Failure> {
         match send() {
-            Err(client::Error::NotListening(_)) if self.may_spawn => {
+            Err(Error::NotListening(_)) if self.may_spawn => {
                 self.start_daemon()?;
                 send()
             }
@@ -224,7 +234,7 @@ impl Session {
         self.runtime.block_on(async {
             loop {
                 match self.client.probe().await {
-                    Err(client::Error::NotListening(_)) => starting.check()?,
+                    Err(Error::NotListening(_)) => starting.check()?,
                     outcome => return Ok(outcome?),
                 }
                 if Instant::now() >= deadline {
@@ -239,7 +249,7 @@ impl Session {
 /// An answer that is passed on in pieces.
 pub(crate) struct Download<'a> {
     runtime: &'a Runtime,
-    body: client::Body,
+    body: secrets_client::Download,
 }
 
 impl Download<'_> {

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
+use secrets_client::Paths;
+use secrets_local::places;
 
-use crate::environment::{self, Paths};
+use crate::environment;
 use crate::failure::{Exit, Failure};
 
 /// The hidden command that makes a process the nurse.
@@ -149,7 +151,7 @@ fn no_daemon(message: &str) -> Failure {
 /// Whether connecting to this socket could make systemd start a daemon that does not run.
 pub(crate) fn may_be_activated(paths: &Paths) -> bool {
     // The daemon's token is gone when the daemon is.
-    !paths.socket.with_file_name("token").exists() && systemd_has_it(&environment::systemd_user_dirs())
+    !paths.socket.with_file_name(places::TOKEN).exists() && systemd_has_it(&environment::systemd_user_dirs())
 }
 
 fn systemd_has_it(dirs: &[PathBuf]) -> bool {

@@ -5,8 +5,11 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
+use strsim::osa_distance;
 
-use crate::cli::{self, Cli};
+use crate::cli::alone::alone;
+use crate::cli::{Cli, groups};
+use crate::input::NO_VALUES;
 
 /// A command line that leads to no command.
 #[derive(Debug)]
@@ -19,16 +22,12 @@ pub(crate) enum Stop {
     Wrong(String),
 }
 
-/// Why a value is never an argument.
-pub(crate) const NO_VALUES: &str = "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in; \
-     if it is real, it is in your shell's history now: remove it there and replace it at its provider";
-
 /// Commands that take a value from the user.
 const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
-    match cli::alone(words).map(|command| read(command, words)) {
+    match alone(words).map(|command| read(command, words)) {
         Some(Ok(cli)) => Ok(cli),
         Some(Err(_)) | None => parse_by_all(words),
     }
@@ -47,7 +46,7 @@ pub(crate) fn parse_by_all(words: &[OsString]) -> Result<Cli, Stop> {
         |kind| matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     // The help's groups are made of all commands, each of which must be described to its end for that.
     let read = read(Cli::command(), words)
-        .or_else(|error| if is_help(error.kind()) { read(cli::command(), words) } else { Err(error) });
+        .or_else(|error| if is_help(error.kind()) { read(groups::command(), words) } else { Err(error) });
     read.map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
@@ -112,7 +111,8 @@ fn missing(arguments: &str, in_run: bool) -> String {
     format!("{arguments} is missing; see --help")
 }
 
-/// The one command that differs from the word by a slip or two. None is better than a wild guess.
+/// The one command that differs from the word by a slip or two: a character that was left out, added, replaced, or swapped
+/// with its neighbour. None is better than a wild guess.
 fn near_command(error: &clap::Error) -> Option<String> {
     let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
     let cli = Cli::command();
@@ -122,38 +122,13 @@ fn near_command(error: &clap::Error) -> Option<String> {
             .map(move |name| (name, command))
     });
     let near = names
-        .map(|(name, command)| (distance(word, name), command.get_name()))
+        .map(|(name, command)| (osa_distance(word, name), command.get_name()))
         .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
     let near: Vec<(usize, &str)> = near.collect();
     let least = near.iter().map(|(slips, _)| *slips).min()?;
     let mut nearest = near.iter().filter(|(slips, _)| *slips == least);
     let (_, name) = nearest.next()?;
     nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
-}
-
-/// How many characters were left out, added, replaced, or swapped with their neighbour.
-fn distance(typed: &str, name: &str) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=name.chars().count()).collect();
-    let mut left = None;
-    for (row, c) in typed.chars().enumerate() {
-        let mut line = vec![row + 1];
-        let mut above = None;
-        for (column, d) in name.chars().enumerate() {
-            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or_default();
-            let mut least = (at(&last, column) + usize::from(c != d))
-                .min(at(&last, column + 1) + 1)
-                .min(at(&line, column) + 1);
-            if left == Some(d) && above == Some(c) {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            line.push(least);
-            above = Some(d);
-        }
-        left = Some(c);
-        before = std::mem::replace(&mut last, line);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 /// A piece of context that holds only names of ours.

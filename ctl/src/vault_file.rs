@@ -6,22 +6,23 @@
 
 mod copies;
 
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use secrets_local::lock::{self, Holder, Lock, Locking};
+use secrets_local::{files, places};
 use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
 
-use copies::KEPT;
 pub(crate) use copies::{Backup, has_log, is_vault, kept, open_backup};
+use copies::{KEPT, with_suffix};
 
 /// What SQLite keeps beside a database; with another database of the same name it would do harm.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -33,47 +34,19 @@ const STOP_DEADLINE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct VaultDir(PathBuf);
 
-/// The vault's lock, held until dropped: meanwhile no daemon starts.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-/// What came of trying to lock the vault.
-#[derive(Debug)]
-pub(crate) enum Locking {
-    /// It is ours.
-    Ours(Lock),
-    /// A daemon has it.
-    Held(Holder),
-}
-
-/// A daemon that has the vault.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    file: File,
-    pid: Option<Pid>,
-}
-
 impl VaultDir {
     /// The directory at `path`, which must be as the daemon wants it; made if absent.
     pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::new(Exit::Other, format!("cannot use the vault's directory {}: {error}", path.display()))
-        };
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-        let metadata = fs::symlink_metadata(&path).map_err(failed)?;
-        let ours = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
-        if !ours || metadata.mode() & 0o077 != 0 {
-            let text = format!("{} must be a directory of yours with mode 0700; change it", path.display());
-            return Err(Failure::new(Exit::NotAllowed, text));
-        }
+        files::private_dir(&path).map_err(|error| {
+            let exit = if matches!(error, files::Error::Io(..)) { Exit::Other } else { Exit::NotAllowed };
+            Failure::new(exit, format!("cannot use the vault's directory: {error}"))
+        })?;
         Ok(Self(path))
     }
 
     /// The vault's file.
     pub(crate) fn vault(&self) -> PathBuf {
-        self.0.join("vault.db")
+        self.0.join(places::VAULT)
     }
 
     /// Whether there is a vault.
@@ -87,25 +60,9 @@ impl VaultDir {
         backup.file.metadata().ok().zip(fs::metadata(self.vault()).ok()).is_some_and(|(a, b)| same(a, b))
     }
 
-    /// Takes the lock if no daemon has it. It does not wait.
+    /// Takes the lock if no daemon has it, and so keeps one from starting. It does not wait.
     pub(crate) fn lock(&self) -> io::Result<Locking> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(self.0.join("vault.lock"))?;
-        if !try_lock(&file)? {
-            let pid = read_pid(&mut file)?;
-            return Ok(Locking::Held(Holder { file, pid }));
-        }
-        // For a daemon that is started meanwhile and says who was first.
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(Locking::Ours(Lock { _file: file }))
+        lock::take(&self.0.join(places::LOCK)).map_err(io::Error::other)
     }
 
     /// Copies a backup beside the vault, under a name of no meaning to the daemon. Durable when this returns.
@@ -146,38 +103,36 @@ impl VaultDir {
     }
 }
 
-impl Holder {
-    /// Which process it is, if it says so.
-    pub(crate) const fn pid(&self) -> Option<Pid> {
-        self.pid
-    }
-
-    /// Tells it to stop, and takes its lock when it has.
-    pub(crate) fn stop(mut self) -> io::Result<Lock> {
-        let unknown = || io::Error::other("it does not say which process it is");
-        let pid = self.pid.ok_or_else(unknown)?;
-        let process = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(process) => Some(process),
-            Err(Errno::SRCH) => None,
-            Err(error) => return Err(error.into()),
-        };
+/// Tells a daemon that has the vault to stop, and takes its lock when it has.
+pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
+    let unknown = || io::Error::other("it does not say which process it is");
+    let pid = holder.pid().ok_or_else(unknown)?;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => Some(process),
+        Err(Errno::SRCH) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let mut holder = match holder.retry()? {
+        Locking::Ours(lock) => return Ok(lock),
+        Locking::Held(holder) => holder,
+    };
+    if let Some(process) = process {
         // The descriptor is the holder's only if the holder is still there now that it is open.
-        if let Some(process) = process
-            && !try_lock(&self.file)?
-        {
-            if read_pid(&mut self.file)? != Some(pid) {
-                return Err(unknown());
-            }
-            pidfd_send_signal(process, Signal::TERM)?;
+        if holder.pid() != Some(pid) {
+            return Err(unknown());
         }
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while !try_lock(&self.file)? {
-            if Instant::now() >= deadline {
+        pidfd_send_signal(process, Signal::TERM)?;
+    }
+    let deadline = Instant::now() + STOP_DEADLINE;
+    loop {
+        holder = match holder.retry()? {
+            Locking::Ours(lock) => return Ok(lock),
+            Locking::Held(_) if Instant::now() >= deadline => {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop"));
             }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(Lock { _file: self.file })
+            Locking::Held(holder) => holder,
+        };
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -271,21 +226,6 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn try_lock(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn read_pid(file: &mut File) -> io::Result<Option<Pid>> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(32).read_to_string(&mut text)?;
-    Ok(text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw))
-}
-
 /// Gives a file another name, which must be free.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
@@ -303,12 +243,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

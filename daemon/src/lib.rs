@@ -20,8 +20,8 @@
 //! logind → vault
 //! ```
 //!
-//! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`, `files`, `peer`, `permits`, `triggers` and
-//! `caller` are leaves.
+//! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`,
+//! `permits`, `triggers` and `caller` are leaves, and so are `files` and `peer` of `secrets-local`.
 
 mod answering;
 mod audit;
@@ -30,7 +30,6 @@ mod caller;
 mod config;
 mod crypto;
 mod daemon;
-mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -40,7 +39,6 @@ mod inherited;
 mod listener;
 mod logind;
 mod memory;
-mod peer;
 mod permits;
 mod process;
 mod relaunch;
@@ -54,9 +52,17 @@ mod vault;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+// Leaves that other programs share.
+use secrets_local::{files, peer};
+
 /// Every block is wiped when it is freed, whoever freed it.
+#[cfg(not(test))]
 #[global_allocator]
-static ALLOCATOR: memory::WipingAllocator = memory::WipingAllocator;
+static ALLOCATOR: secrets_local::memory::WipingAllocator = secrets_local::memory::WipingAllocator;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: memory::counted::CountedAllocator = memory::counted::CountedAllocator;
 
 pub use router::{Access, RouteInfo, routes};
 

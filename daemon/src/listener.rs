@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use secrets_local::places::CREDENTIALS;
 
 use crate::files;
 use crate::relaunch::Socket;
@@ -202,9 +203,6 @@ impl Bound {
         Ok(Listener { socket, file: SocketFile { path: self.path, made: self.made } })
     }
 }
-
-/// The name of the socket that units load credentials from.
-const CREDENTIALS: &str = "credentials.sock";
 
 /// How many peers may wait to be accepted.
 const BACKLOG: i32 = 512;

@@ -2,19 +2,18 @@
 //! have it dumped, and it holds no descriptor that it was not meant to have.
 //!
 //! Beside `memory` the one module of this crate with `unsafe` code: closing and adopting inherited descriptors has no
-//! safe form, and is sound only at the start, before anything in the process owns them. Asking a socket for its peer's
-//! pidfd has no safe form yet, and the one for the time since boot does not work under valgrind.
+//! safe form, and is sound only at the start, before anything in the process owns them.
 #![allow(
     unsafe_code,
-    reason = "descriptors from before this image or from the kernel, and a signal's disposition; each block says why"
+    reason = "descriptors from before this image, and a signal's disposition; each block says why"
 )]
 
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit};
+use secrets_local::hardening;
 
 use crate::inherited;
 
@@ -34,10 +33,9 @@ pub(crate) enum Error {
 
 /// The first thing in `main`, again after every exec. Must run before any thread, file or socket exists.
 pub(crate) fn harden() -> Result<(), Error> {
-    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Error::Dumpable)?;
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(Error::CoreLimit)?;
+    hardening::make_files_private();
+    hardening::make_unreadable().map_err(Error::Dumpable)?;
+    hardening::forbid_cores().map_err(Error::CoreLimit)?;
     // After a relaunch the file that was executed is called "exe".
     let _ = rustix::thread::set_name(c"secretsd");
     let own = std::process::id();
@@ -107,38 +105,6 @@ pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
     }
     // SAFETY: it is open, and `harden` has left it open because the image before named it; nothing here owns it yet.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// A handle on the process that connected this socket, which no later process with its id can be mistaken for. Fails with
-/// `NOPROTOOPT` on kernels before 6.5.
-pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let mut fd: libc::c_int = -1;
-    let mut length: libc::socklen_t = libc::c_uint::BITS / 8;
-    // SAFETY: the kernel writes at most `length` bytes, which is the size of `fd`; both live through the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERPIDFD,
-            (&raw mut fd).cast(),
-            &raw mut length,
-        )
-    };
-    if result != 0 || fd < 0 {
-        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::BADF));
-    }
-    // SAFETY: the kernel has just made this descriptor, close-on-exec, for this call alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// How long ago the system was started, its sleep included; zero if it does not tell. By the C library, since rustix finds
-/// the kernel's own clock in a way that valgrind does not know.
-pub(crate) fn since_boot() -> Duration {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one `timespec`, which lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    let (seconds, rest) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), rest.unwrap_or(0))
 }
 
 /// Ignores the signal that asks to lock, also in the image that comes next, until that handles it.

@@ -71,7 +71,7 @@ fn is_missing_test(word: &str, everything: &[String]) -> bool {
 #[test]
 fn every_test_that_is_named_exists() {
     let root = repository();
-    let everything: Vec<String> = ["proto", "runfiles", "daemon", "ctl", "tests"]
+    let everything: Vec<String> = ["proto", "local", "runfiles", "scrub", "client", "daemon", "ctl", "tests"]
         .iter()
         .flat_map(|package| rust_files(&root.join(package)))
         .collect();

@@ -19,7 +19,7 @@ const STAGES: [(&str, u8); 11] = [
     ("store", 6),
 ];
 
-/// What every stage may import. Leaf modules import only each other.
+/// What every stage may import. Leaf modules import only each other. `files` and `peer` are those of `secrets-local`.
 const LEAVES: [&str; 12] = [
     "answering",
     "caller",
@@ -34,6 +34,9 @@ const LEAVES: [&str; 12] = [
     "relaunch",
     "triggers",
 ];
+
+/// The client's order, left to right. Its other modules know none of these.
+const CLIENT: [&str; 4] = ["usage", "cli", "command", "context"];
 
 /// What the program that holds the vault may do without a caller: none of it reaches a secret.
 const LIFE_CYCLE: [&str; 8] =
@@ -56,12 +59,14 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("daemon/src/auth/", "compares tokens"),
     ("daemon/src/systemd_credentials/answer.rs", "sends a value to a unit's service manager"),
     ("daemon/src/listener.rs", "writes the owner token's file"),
-    ("ctl/src/client.rs", "sends tokens in a header"),
-    ("ctl/src/command/run/mod.rs", "puts values into a program's environment and files"),
-    ("ctl/src/command/run/mask/", "looks for values in a program's output"),
+    ("client/src/client.rs", "sends tokens in a header"),
+    ("client/src/token.rs", "checks a token's form"),
+    (
+        "ctl/src/command/run/mod.rs",
+        "puts values into a program's environment and files, takes them from its output",
+    ),
     ("ctl/src/input.rs", "checks what was read as a value"),
     ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
-    ("ctl/src/token.rs", "checks a token's form"),
     ("ctl/src/command/get.rs", "prints a value that was asked for"),
     ("ctl/src/command/export.rs", "writes values that were asked for"),
     ("ctl/src/command/git_credential.rs", "answers git"),
@@ -157,6 +162,25 @@ fn the_vault_has_three_rooms(sources: &[Source]) -> Findings {
         for other in named.iter().filter(|other| path.starts_with(vault) && other.starts_with(vault)) {
             if from != "facade" && !allowed(from).contains(&room(other)) {
                 findings.push(format!("{path} names {other}, which is no room after its own"));
+            }
+        }
+    }
+    findings
+}
+
+fn the_client_points_right(sources: &[Source]) -> Findings {
+    let rank = |module: &str| CLIENT.iter().position(|other| *other == module);
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !["lib", "main", "fuzzing"].contains(&source.module())) {
+        let own = source.module();
+        for (line, module) in source.crate_modules().into_iter().filter(|(_, module)| module != own) {
+            let is_left = rank(&module).is_some_and(|other| rank(own).is_none_or(|own| other <= own));
+            if is_left {
+                findings.push(finding(
+                    source,
+                    line,
+                    &format!("`{own}` imports `{module}`, which is left of it"),
+                ));
             }
         }
     }
@@ -403,7 +427,7 @@ fn secrets_do_not_print_themselves(sources: &[Source]) -> Findings {
     findings
 }
 
-fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Findings {
+fn the_environment_is_read_once(daemon: &[Source], client: &[Source], shared: &[Source]) -> Findings {
     let words = [
         "env::var",
         "env::var_os",
@@ -432,14 +456,26 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source]) -> Finding
             in_module(&["environment"]),
             "only environment reads the environment",
         ));
+        findings.extend(only_in(
+            shared,
+            word,
+            |_| false,
+            "the programs read the environment, and say what is in it",
+        ));
     }
     findings
 }
 
 fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
-    let places = ["daemon/src/memory.rs", "daemon/src/process.rs", "ctl/src/closed.rs"];
+    let places = [
+        "local/src/memory.rs",
+        "local/src/peer/calls.rs",
+        "daemon/src/memory.rs",
+        "daemon/src/process.rs",
+        "ctl/src/closed.rs",
+    ];
     let allowed = |source: &Source| places.contains(&source.path.as_str());
-    let what = "unsafe code has its place in memory, process and closed";
+    let what = "unsafe code has its place in memory, calls, process and closed";
     let mut findings = only_in(sources, "unsafe", allowed, what);
     findings.extend(only_in(sources, "allow(unsafe_code", allowed, what));
     // The client asks for it once, without a block.
@@ -527,8 +563,16 @@ fn client() -> Vec<Source> {
     sources("ctl/src")
 }
 
+/// What programs share, other than by talking to each other.
+fn shared() -> Vec<Source> {
+    ["local/src", "runfiles/src", "scrub/src", "client/src"].into_iter().flat_map(sources).collect()
+}
+
 fn everything() -> Vec<Source> {
-    ["proto/src", "runfiles/src", "daemon/src", "ctl/src"].into_iter().flat_map(sources).collect()
+    ["proto/src", "local/src", "runfiles/src", "scrub/src", "client/src", "daemon/src", "ctl/src"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
 }
 
 fn one(path: &str) -> Source {
@@ -557,6 +601,20 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     );
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
     assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
+}
+
+#[test]
+fn the_client_imports_only_to_the_right() {
+    // The examples in the help are tried on the parser, which is a test.
+    let client: Vec<Source> =
+        client().into_iter().filter(|source| source.path != "ctl/src/cli/examples.rs").collect();
+    assert_none("the client has an order", &the_client_points_right(&client));
+
+    assert_found(the_client_points_right, "ctl/src/command/get.rs", "use crate::cli::Cli;");
+    assert_found(the_client_points_right, "ctl/src/session.rs", "use crate::context::Context;");
+    assert_found(the_client_points_right, "ctl/src/doctor/vault.rs", "crate::command::status::run()");
+    assert_clean(the_client_points_right, "ctl/src/command/get.rs", "use crate::{context, session};");
+    assert_clean(the_client_points_right, "ctl/src/cli/groups.rs", "use crate::command::GROUPS;");
 }
 
 #[test]
@@ -732,29 +790,36 @@ fn secrets_stay_inside_their_types() {
 fn settings_are_read_once() {
     assert_none(
         "the environment is read in one place a program",
-        &the_environment_is_read_once(&daemon(), &client()),
+        &the_environment_is_read_once(&daemon(), &client(), &shared()),
     );
 
-    let check = |sources: &[Source]| the_environment_is_read_once(sources, sources);
+    let check = |sources: &[Source]| the_environment_is_read_once(sources, sources, &[]);
     assert_found(check, "daemon/src/listener.rs", "std::env::var(name)");
-    assert_found(check, "ctl/src/client.rs", "use directories::BaseDirs;");
+    assert_found(check, "ctl/src/session.rs", "use directories::BaseDirs;");
     assert_clean(
-        |sources| the_environment_is_read_once(sources, &[]),
+        |sources| the_environment_is_read_once(sources, &[], &[]),
         "daemon/src/config.rs",
         "env::var_os(name)",
     );
     assert_clean(check, "daemon/src/listener.rs", "let environment = vars;");
+    assert_found(
+        |sources| the_environment_is_read_once(&[], &[], sources),
+        "local/src/places.rs",
+        "std::env::var_os(name)",
+    );
 }
 
 #[test]
-fn unsafe_code_is_in_three_modules() {
+fn unsafe_code_is_in_few_modules() {
     assert_none("unsafe code has its place", &unsafe_code_has_its_places(&everything()));
 
     assert_found(unsafe_code_has_its_places, "daemon/src/store/mod.rs", "unsafe { x() }");
     assert_found(unsafe_code_has_its_places, "ctl/src/lib.rs", "#![allow(unsafe_code, reason = \"\")]");
     assert_found(unsafe_code_has_its_places, "ctl/src/closed.rs", "unsafe { x() }");
     assert_clean(unsafe_code_has_its_places, "ctl/src/closed.rs", "#[unsafe(link_section = \"\")]");
+    assert_found(unsafe_code_has_its_places, "local/src/files.rs", "unsafe { x() }");
     assert_clean(unsafe_code_has_its_places, "daemon/src/memory.rs", "unsafe { x() }");
+    assert_clean(unsafe_code_has_its_places, "local/src/memory.rs", "unsafe { x() }");
     assert_clean(unsafe_code_has_its_places, "proto/src/lib.rs", "#![forbid(unsafe_code)]");
 }
 

@@ -4,71 +4,17 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Command, Subcommand};
+use clap::{Args, Command};
 
-use super::*;
+use crate::command;
+use crate::globals::Globals;
 
 /// The command line with the one command that these words seem to name. It need not be the right one: then the parser
 /// stumbles over the words.
 pub(crate) fn alone(words: &[OsString]) -> Option<Command> {
-    let below = words.iter().skip(1).find_map(|word| named(word.to_str()?))?;
+    let below = words.iter().skip(1).find_map(|word| command::Command::alone(word.to_str()?))?;
     let root = Command::new("secretctl").disable_help_subcommand(true).subcommand_required(true);
     Some(Globals::augment_args(root).subcommand(below))
-}
-
-fn named(word: &str) -> Option<Command> {
-    let (name, describe): (&'static str, fn(Command) -> Command) = match word {
-        "init" => ("init", InitArgs::augment_args),
-        "status" => ("status", nothing),
-        "unlock" => ("unlock", UnlockArgs::augment_args),
-        "lock" => ("lock", nothing),
-        "list" | "ls" => ("list", |list| ListArgs::augment_args(list).alias("ls")),
-        "set" => ("set", SetArgs::augment_args),
-        "add" => ("add", SetArgs::augment_args),
-        "update" => ("update", SetArgs::augment_args),
-        "preset" => ("preset", PresetArgs::augment_args),
-        "presets" => ("presets", nothing),
-        "show" => ("show", ShowArgs::augment_args),
-        "get" => ("get", GetArgs::augment_args),
-        "rm" => ("rm", RmArgs::augment_args),
-        "run" => ("run", RunArgs::augment_args),
-        "audit" => ("audit", AuditArgs::augment_args),
-        "export" => ("export", ExportArgs::augment_args),
-        "inject" => ("inject", InjectArgs::augment_args),
-        "import" => ("import", ImportArgs::augment_args),
-        "git-credential" => ("git-credential", GitCredentialArgs::augment_args),
-        "aws-credentials" => ("aws-credentials", AwsCredentialsArgs::augment_args),
-        "history" => ("history", HistoryArgs::augment_args),
-        "rollback" => ("rollback", RollbackArgs::augment_args),
-        "rename" => ("rename", RenameArgs::augment_args),
-        "trash" => ("trash", nothing),
-        "restore" => ("restore", RestoreArgs::augment_args),
-        "key" => ("key", below::<KeyCommand>),
-        "credential" => ("credential", below::<CredentialCommand>),
-        "token" => ("token", below::<TokenCommand>),
-        "passwd" => ("passwd", PasswdArgs::augment_args),
-        "rotate" => ("rotate", RotateArgs::augment_args),
-        "backup" => ("backup", BackupArgs::augment_args),
-        "restore-vault" => ("restore-vault", RestoreVaultArgs::augment_args),
-        "verify" => ("verify", VerifyArgs::augment_args),
-        "doctor" => ("doctor", nothing),
-        "completions" => ("completions", CompletionsArgs::augment_args),
-        "man" => ("man", ManArgs::augment_args),
-        crate::completion::COMMAND => (crate::completion::COMMAND, nothing),
-        crate::spawn::NURSE => (crate::spawn::NURSE, NurseArgs::augment_args),
-        crate::command::run::ON_TERMINAL => (crate::command::run::ON_TERMINAL, NurseArgs::augment_args),
-        crate::command::run::IN_FOREGROUND => (crate::command::run::IN_FOREGROUND, NurseArgs::augment_args),
-        _ => return None,
-    };
-    Some(describe(Command::new(name)))
-}
-
-fn nothing(command: Command) -> Command {
-    command
-}
-
-fn below<T: Subcommand>(command: Command) -> Command {
-    T::augment_subcommands(command.disable_help_subcommand(true).subcommand_required(true))
 }
 
 #[cfg(test)]
@@ -76,6 +22,7 @@ mod tests {
     use clap::{ArgAction, CommandFactory, FromArgMatches};
 
     use super::*;
+    use crate::cli::Cli;
     use crate::usage;
 
     /// As built, down to the commands below: what decides how words are read.

@@ -1,15 +1,32 @@
 //! `audit`: who asked for what, and how it ended.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
-use crate::call::Call;
-use crate::cli::AuditArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// Show who asked for what, and when
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
+)]
+pub(crate) struct AuditArgs {
+    /// Only what concerns this secret
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only from this time on: RFC 3339, or so long ago, like 45m, 2h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Have the daemon read all of it, and name the first entry that is not as it was written
+    #[arg(long, conflicts_with_all = ["name", "since"])]
+    pub(crate) verify: bool,
+}
 
 /// The most characters of names in the table, unless the first one alone has more.
 const NAMES_WIDTH: usize = 48;
@@ -53,7 +70,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
 fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/audit/verify"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let AuditVerified { entries } = answer.parse()?;
     output::say(&format!("all {entries} entries are as they were written, and none is missing"));

@@ -1,16 +1,32 @@
 //! `aws-credentials`: what AWS's tools run as `credential_process` (docs.aws.amazon.com, SDKs and tools reference,
 //! "Process credential provider"). They wait for it in scripts too: nobody is asked, and a failure is quick.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::{Glob, SecretName, SecretValue, Selector, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::call::Call;
-use crate::cli::AwsCredentialsArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, lookup, output};
+
+/// Answer AWS's tools, which run this as credential_process
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The answer is made of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN with its
+--expires. In ~/.aws/config:
+  [profile production]
+  credential_process = secretctl aws-credentials --prefix PROD_
+
+Example:
+  secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]
+pub(crate) struct AwsCredentialsArgs {
+    /// What stands before AWS_ in the names of the secrets
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+}
 
 /// The form that the tools expect, in its version 1.
 #[derive(Serialize)]
@@ -39,7 +55,7 @@ pub(crate) fn run(
     let (id, key, token) = (named("ACCESS_KEY_ID")?, named("SECRET_ACCESS_KEY")?, named("SESSION_TOKEN")?);
     let session = open()?;
     let glob = Glob::parse(&format!("{}AWS_*", args.prefix))?;
-    let call = Call::get("/user/secrets").query("name", glob.as_str()).query("view", "full");
+    let call = Call::list().query("name", glob.as_str()).query("view", "full");
     let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(plain)?.parse()?;
     // Without it the keys are long-term ones.
     let temporary = list.secrets.iter().find(|detail| detail.secret.name == token);

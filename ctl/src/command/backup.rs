@@ -7,15 +7,31 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Buf;
+use clap::Args;
 use rustix::fs::{Advice, fadvise};
+use secrets_client::Call;
 
-use crate::call::Call;
-use crate::cli::BackupArgs;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
 use crate::output::Waiting;
 use crate::session::{Download, Session};
 use crate::{environment, output, vault_file};
+
+/// Write a verified, encrypted copy of the vault to a file
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The copy opens with the keys that the vault has now. It is complete before it gets its name.
+
+Example:
+  secretctl backup ~/backups/vault-2026-04-15.db")]
+pub(crate) struct BackupArgs {
+    /// Where to write the copy
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
 
 /// The most bytes that the daemon hands out.
 const LIMIT: u64 = 1 << 30;
@@ -48,7 +64,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     new_file::check_replaceable(&path).map_err(failed)?;
     let session = open()?;
     let mut draft = NewFile::beside(&path, new_file::PRIVATE).map_err(failed)?;
-    let download = session.download(&Call::get("/vault/backup").noted("copying the vault…"), LIMIT)?;
+    let download = session.download(&Call::get("/vault/backup"), LIMIT, "copying the vault…")?;
     let waiting = Waiting::start("writing and checking the copy…");
     let length = fill(draft.file(), download)?;
     draft.publish(args.force).map_err(|error| {

@@ -4,7 +4,8 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use clap::CommandFactory;
+use clap::{Args, Command};
+use secrets_client::Call;
 use secrets_proto::credential::CredentialList;
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
 use secrets_proto::token::{TokenInfo, TokenList};
@@ -13,12 +14,13 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{key, token};
-use crate::call::Call;
-use crate::cli::Cli;
 use crate::completion::{self, Next, Source};
-use crate::environment::Paths;
 use crate::session::Session;
-use crate::{output, providers, spawn};
+use crate::{environment, output, providers, spawn};
+
+/// Answers the completion scripts: words on stdin, candidates on stdout
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArgs {}
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -26,7 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// More than a command line can be.
 const LIMIT: u64 = 4 << 20;
 
-pub(crate) fn run() {
+/// `root` describes the whole command line.
+pub(crate) fn run(mut root: Command) {
     // A value may be among the words, in the wrong place.
     let mut line = Zeroizing::new(Vec::new());
     if io::stdin().lock().take(LIMIT).read_to_end(&mut line).is_err() {
@@ -36,7 +39,6 @@ pub(crate) fn run() {
     let line = line.strip_suffix(b"\0").unwrap_or(&line);
     let words: Vec<String> =
         line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    let mut root = Cli::command();
     root.build();
     let next = completion::next(&root, &words);
     let typed = words.last().and_then(|word| word.strip_prefix(&next.before)).unwrap_or_default();
@@ -65,7 +67,7 @@ fn lines(next: &Next, typed: &str) -> String {
 
 /// What the daemon knows, if it runs and its vault is open.
 fn asked(next: &Next) -> Vec<(String, String)> {
-    let session = Paths::resolve(&next.globals)
+    let session = environment::paths(&next.globals)
         .ok()
         .filter(|paths| !spawn::may_be_activated(paths))
         .and_then(|paths| Session::new(paths, false).ok());

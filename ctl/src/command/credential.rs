@@ -1,23 +1,81 @@
 //! `credential`: which systemd units may load which secrets, by `LoadCredential=` from the daemon's socket.
 
-use hyper::Method;
+use clap::{Args, Subcommand};
+use secrets_client::{Call, Method};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::{SecretName, Selector, UnitName};
 
-use crate::call::Call;
-use crate::cli::{CredentialAllowArgs, CredentialCommand, CredentialRevokeArgs};
 use crate::failure::{Exit, Failure};
 use crate::lookup;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// Say which systemd units may load which secrets
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A unit loads a secret by a line of its own, where %t is the user's runtime directory:
+  [Service]
+  LoadCredential=OPENAI_API_KEY:%t/secretsd/credentials.sock
+
+Example:
+  secretctl credential allow web.service OPENAI_API_KEY
+  secretctl credential list")]
+pub(crate) struct CredentialArgs {
+    #[command(subcommand)]
+    command: CredentialCommand,
+}
+
+/// The commands on what units may load.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Allow a unit to load secrets, beside those it may load already
+    #[command(after_help = "\
+A template, like worker@.service, stands for all its instances. The secrets must exist.
+
+Example:
+  secretctl credential allow web.service OPENAI_API_KEY GITHUB_TOKEN
+  secretctl credential allow worker@.service OPENAI_API_KEY")]
+    Allow(CredentialAllowArgs),
+    /// List the units that may load secrets
+    #[command(after_help = "Example:\n  secretctl credential list")]
+    List,
+    /// Take secrets from what a unit may load, or all of them
+    #[command(after_help = "\
+What a running unit has loaded it keeps until it stops.
+
+Example:
+  secretctl credential revoke web.service GITHUB_TOKEN
+  secretctl credential revoke web.service")]
+    Revoke(CredentialRevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CredentialAllowArgs {
+    /// The unit, or the template of all its instances
+    #[arg(value_name = "UNIT")]
+    pub(crate) unit: String,
+    /// The secrets' names
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CredentialRevokeArgs {
+    /// The unit, or the template of all its instances
+    #[arg(value_name = "UNIT")]
+    pub(crate) unit: String,
+    /// The secrets' names; without any, all of the unit's
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
-    command: &CredentialCommand,
+    args: &CredentialArgs,
 ) -> Result<(), Failure> {
-    match command {
+    match &args.command {
         CredentialCommand::Allow(args) => allow(open, output, args),
         CredentialCommand::List => list(&open()?, output),
         CredentialCommand::Revoke(args) => revoke(open, args),
@@ -35,7 +93,7 @@ fn allow(
     let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
     let answer = open()?.call(&call).map_err(|failure| lookup::name_the_missing(failure, &selectors))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let grant: CredentialGrant = answer.parse()?;
     output::say(&format!("{} may load {}", grant.unit, joined(&grant.secrets)));
@@ -45,7 +103,7 @@ fn allow(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/credentials"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let CredentialList { credentials, .. } = answer.parse()?;
     if credentials.is_empty() {

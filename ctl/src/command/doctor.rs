@@ -1,15 +1,30 @@
 //! `doctor`: what was found, worst of all the number of faults, which is also the exit code.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::Globals;
 use crate::doctor::{self, Finding, Level};
-use crate::environment::Paths;
+use crate::environment;
 use crate::failure::{Exit, Failure};
+use crate::globals::Globals;
 use crate::output::{self, Output};
 
+/// Find what is wrong with this setup, and say how to mend it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks at directories, socket, token, vault files, both programs, systemd's units and the system. It needs
+no open vault, asks nothing, starts no daemon and changes nothing. Each finding comes with the command that
+mends it.
+
+Exit status: 0 without faults, 1 with at least one. Warnings do not count.
+
+Example:
+  secretctl doctor
+  secretctl doctor --json")]
+pub(crate) struct DoctorArgs {}
+
 pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
-    let findings = match Paths::resolve(globals) {
+    let findings = match environment::paths(globals) {
         Ok(paths) => doctor::examine(paths)?,
         Err(failure) => doctor::without_place(&failure),
     };

@@ -1,14 +1,57 @@
 //! `export`: secrets with their names on stdout, for programs and shells to read.
 
+use clap::{Args, ValueEnum};
 use secrets_proto::reveal::RevealedSecret;
 use serde_json::Serializer;
 use zeroize::Zeroizing;
 
-use crate::cli::{ExportArgs, ExportFormat};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
 use crate::{dotenv, handover, output, shell};
+
+/// How secrets are written with their names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    #[default]
+    Dotenv,
+    Json,
+    Shell,
+}
+
+/// Write secrets with their names, for a shell or a program that reads a file
+#[derive(Debug, Args)]
+#[command(after_help = "\
+dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
+values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
+Names that a shell evaluates, runs or does not keep (OPTIND, PS1, UID) are refused unless allowed; so are those
+that steer programs (PATH, LD_PRELOAD) unless named exactly by -s. Nothing is written then.
+To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
+
+Example:
+  secretctl export -s DATABASE_URL,API_KEY > .env
+  eval \"$(secretctl export -s 'AWS_*' --format shell)\"")]
+pub(crate) struct ExportArgs {
+    /// Secrets by name, id or glob; repeated or separated by commas
+    #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
+    #[arg(required_unless_present = "all")]
+    pub(crate) selectors: Vec<String>,
+    /// All secrets
+    #[arg(long, conflicts_with = "selectors")]
+    pub(crate) all: bool,
+    /// How to write them
+    #[arg(long, value_name = "FORMAT", default_value = "dotenv")]
+    pub(crate) format: ExportFormat,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME")]
+    pub(crate) allow_names: Vec<String>,
+    /// Show the values although stdout is a terminal
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Why; goes to the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
 
 /// The most bytes that one byte of a value becomes: JSON's escape of a control character. Quotes in quotes are five.
 const GROWTH: usize = 6;

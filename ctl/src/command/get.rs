@@ -1,14 +1,32 @@
 //! `get`: one value to stdout, byte for byte.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 
-use crate::call::Call;
-use crate::cli::GetArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
 use crate::output;
 use crate::session::Session;
+
+/// Write a secret's value to stdout, byte for byte
+#[derive(Debug, Args)]
+#[command(after_help = "\
+To a terminal only with --show. Prefer `secretctl run`, which shows the value to one program only.
+
+Example:
+  secretctl get OPENAI_API_KEY | some-tool --key-from-stdin")]
+pub(crate) struct GetArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Show the value although stdout is a terminal
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Why; goes to the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArgs) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !args.show {
@@ -25,7 +43,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         reason: args.reason.as_deref().map(Remark::parse).transpose()?,
     };
     let reply: RevealReply = open()?
-        .fetch(&Call::new(Method::POST, "/user/secrets/reveal").json(&request)?)
+        .fetch(&Call::reveal(&request)?)
         .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
     let [secret] = reply.secrets.as_slice() else {
         return Err(Failure::new(Exit::DaemonFailed, "secretsd did not answer with exactly one secret"));

@@ -3,15 +3,35 @@
 
 use std::io;
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::{SecretName, Selector};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
-use crate::cli::GitCredentialArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, input, output};
+
+/// Answer git's questions for a password; git runs this
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com, huggingface.co and dev.azure.com the
+answer is the secret of that provider, or of several the one named like GITHUB_TOKEN. Other hosts are mapped
+with --host. Only https, but for this machine itself: --host http://localhost:3000=NAME. When the vault is
+locked or has nothing, nothing is said, and git asks elsewhere.
+
+Example:
+  secretctl set GITHUB_TOKEN --provider github
+  git config --global credential.helper '!secretctl git-credential --host git.example.com=WORK_TOKEN'")]
+pub(crate) struct GitCredentialArgs {
+    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; may be repeated
+    #[arg(long = "host", value_name = "HOST=NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// What git wants: get; it ignores store, erase and others
+    #[arg(value_name = "OPERATION")]
+    pub(crate) operation: String,
+}
 
 /// The most bytes of a question.
 const LIMIT: usize = 64 << 10;
@@ -198,7 +218,7 @@ fn answer(
 
 /// The provider's token: its only one, or the one of the usual name.
 fn token_of(session: &Session, provider: &str) -> Result<Option<SecretName>, Failure> {
-    let call = Call::get("/user/secrets").query("provider", provider).query("view", "full");
+    let call = Call::list().query("provider", provider).query("view", "full");
     let list: SecretList<SecretDetail> = session.call_as_is(&call)?.parse()?;
     let usual = format!("{}_TOKEN", provider.to_ascii_uppercase().replace('-', "_"));
     let mut names = list.secrets.into_iter().map(|detail| detail.secret.name).collect::<Vec<_>>();

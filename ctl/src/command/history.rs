@@ -1,20 +1,29 @@
 //! `history`: the versions of a value that are kept, by their masks.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::{SecretVersion, VersionList};
 
-use crate::call::Call;
-use crate::cli::HistoryArgs;
 use crate::failure::Failure;
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// Show the versions of a secret's value that are kept, masked
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl history OPENAI_API_KEY")]
+pub(crate) struct HistoryArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
 pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {
     let secret = Wanted::parse(&args.name)?.get(session)?.secret;
     let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let VersionList { versions } = answer.parse()?;
     let rows: Vec<[String; 4]> = versions.iter().map(row).collect();

@@ -6,19 +6,61 @@ mod git;
 mod source;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
-use hyper::Method;
+use clap::{Args, ValueEnum};
+use secrets_client::{Call, Method};
 use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
 use secrets_proto::{Provider, SecretName, Selector, Uuid};
 
-use self::entries::{Fault, Item};
+use self::entries::{Fault, ImportFormat, Item};
 use self::source::Source;
-use crate::call::Call;
-use crate::cli::{ImportArgs, OnConflict};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
 use crate::session::Session;
 use crate::{handover, lookup, providers, table, variables};
+
+/// What to do with a name that is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnConflict {
+    /// Store nothing
+    #[default]
+    Fail,
+    /// Keep what is there
+    Skip,
+    /// Replace the value; the present one goes to the history
+    Replace,
+}
+
+/// Store what a file holds, check that it is stored, and delete the file if told to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything is read first. If a line cannot be taken over as it is written, or a name is taken, all such lines
+are listed and nothing is stored. Afterwards each value is read back and compared. dotenv is read as dotenvy
+does, but no variable is put in: a $ outside single quotes is refused. JSON is one object of strings.
+Deleting removes the name: disks, backups and the history of git may keep what was in the file.
+
+Example:
+  secretctl import .env --dry-run
+  secretctl import .env --delete-source
+  vault-export | secretctl import - --format json")]
+pub(crate) struct ImportArgs {
+    /// The file; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How it is written; json if its name ends with that or it begins with {, else dotenv
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<ImportFormat>,
+    /// Say what would happen, and store nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What to do with a name that is taken
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    pub(crate) on_conflict: OnConflict,
+    /// Delete the file once every value is read back the same
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) delete_source: bool,
+}
 
 /// How many values are read back at once.
 const AT_ONCE: usize = 100;
@@ -30,7 +72,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let format = args.format.or(by_name.then_some(crate::cli::ImportFormat::Json));
+    let format = args.format.or(by_name.then_some(ImportFormat::Json));
     let (items, mut faults) = entries::read(source.bytes(), format);
     source.warnings().iter().for_each(|warning| output::say(warning));
     if items.is_empty() && faults.is_empty() {
@@ -96,7 +138,7 @@ impl Action {
 }
 
 fn present(session: &Session) -> Result<HashMap<SecretName, Uuid>, Failure> {
-    let list: SecretList<Secret> = session.fetch(&Call::get("/user/secrets"))?;
+    let list: SecretList<Secret> = session.fetch(&Call::list())?;
     Ok(list.secrets.into_iter().map(|secret| (secret.name, secret.id)).collect())
 }
 

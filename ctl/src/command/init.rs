@@ -5,18 +5,35 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::SensitiveString;
 use secrets_proto::vault::{InitReply, InitRequest, VaultState};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
-use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{environment, input, prompt};
+
+/// Make the vault and print its recovery key, once
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The passphrase is asked for twice, unless a file is named.
+
+Example:
+  secretctl init
+  secretctl init --key-file ~/.config/secretsd/key")]
+#[group(multiple = false)]
+pub(crate) struct InitArgs {
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Use this key file instead of a passphrase; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
 
 const KEY_FILE_BYTES: usize = 32;
 
@@ -46,7 +63,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     let answer = outcome?;
     output::say("the vault is made and open; write down its recovery key, it is shown this once:");
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let reply: InitReply = answer.parse()?;
     show_recovery_key(&reply.recovery_key)

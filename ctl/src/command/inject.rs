@@ -6,20 +6,55 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::SecretList;
 use secrets_proto::{SecretName, SecretValue, Selector};
 use zeroize::Zeroizing;
 
-use crate::call::Call;
-use crate::cli::InjectArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
 use crate::variables::{self, Allowed};
 use crate::{assignment, environment, handover, input, lookup, new_file, output, shell};
+
+/// Fill in a template with secrets' values
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each {{ secret:NAME }} becomes that secret's value.
+Everything else stays as it is, byte for byte; nothing is quoted or escaped: a shell that reads the output may
+execute what is in a value. With --shell each value is quoted, has NAME= before it and the rest of its line empty, and
+names that a shell gives a meaning (OPTIND, PS1, UID) are refused unless allowed. What is missing or malformed is
+reported at once with its line, and then nothing is written. The output file has mode 0600 and is complete
+before it gets its name. To a terminal only with --show.
+
+Example:
+  secretctl inject -i config.toml.in -o config.toml
+  secretctl inject --shell -i env.sh.in -o env.sh
+  secretctl inject < nginx.conf.in | nginx-config-reader")]
+pub(crate) struct InjectArgs {
+    /// The template; without it, or as `-`, stdin
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where to write; without it, or as `-`, stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write for a shell to read: quote each value, which must be all that stands behind NAME= in its line
+    #[arg(long)]
+    pub(crate) shell: bool,
+    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    #[arg(long = "allow-name", value_name = "NAME", requires = "shell")]
+    pub(crate) allow_names: Vec<String>,
+    /// Show the values although stdout is a terminal
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Why; goes to the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
 
 /// The most bytes of a template.
 const LIMIT: u64 = 64 << 20;
@@ -137,7 +172,7 @@ fn warn_of_wide_text(template: &[u8]) {
 
 /// Those that the list of secrets lacks.
 fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretName>, Failure> {
-    let list: SecretList = session.fetch(&Call::get("/user/secrets"))?;
+    let list: SecretList = session.fetch(&Call::list())?;
     let there: HashSet<&SecretName> = list.secrets.iter().map(|secret| &secret.name).collect();
     Ok(lines.keys().filter(|name| !there.contains(*name)).copied().collect())
 }

@@ -4,25 +4,89 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hyper::Method;
+use clap::{Args, Subcommand};
+use secrets_client::{Call, Method};
 use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
 use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
 
 use super::{init, kept};
-use crate::call::Call;
-use crate::cli::{KeyAddArgs, KeyCommand, KeyRemoveArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{input, prompt, table};
 
+/// List, add and remove the keys that open the vault
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secretctl key list
+  secretctl key add --recovery")]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+/// The commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the keys that open the vault, oldest first
+    #[command(after_help = "Example:\n  secretctl key list")]
+    List,
+    /// Add a key that opens the vault
+    #[command(after_help = "\
+Example:
+  secretctl key add --passphrase
+  secretctl key add --key-file ~/.config/secretsd/key
+  secretctl key add --recovery")]
+    Add(KeyAddArgs),
+    /// Remove a key; the last one stays
+    #[command(after_help = "\
+Example:
+  secretctl key list
+  secretctl key remove 2489e9ad-2ee2-4e00-8ec9-32d5f69181c0")]
+    Remove(KeyRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(id = "key", required = true, multiple = true)]
+pub(crate) struct KeyAddArgs {
+    /// Add a passphrase, asked for twice unless a file is named
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Add this key file; made if it does not exist
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase", "passphrase_file"])]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Add a recovery key, which is printed once
+    #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file"])]
+    pub(crate) recovery: bool,
+    /// Add the output of this key provider of the daemon's settings
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery"])]
+    pub(crate) key_provider: Option<String>,
+    /// Add the credential that systemd hands to the daemon
+    #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery", "key_provider"])]
+    pub(crate) credential: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRemoveArgs {
+    /// The key's id; `secretctl key list` lists them
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Do not ask before removing
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
-    command: &KeyCommand,
+    args: &KeyArgs,
 ) -> Result<(), Failure> {
-    match command {
+    match &args.command {
         KeyCommand::List => list(&open()?, output),
         KeyCommand::Add(args) => add(&open()?, output, args),
         KeyCommand::Remove(args) => remove(open, args),
@@ -32,7 +96,7 @@ pub(crate) fn run(
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/vault/keys"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let KeyList { keys } = answer.parse()?;
     let rows: Vec<[String; 3]> = keys.iter().map(row).collect();
@@ -90,10 +154,14 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     let AddKeyReply { key, recovery_key } = answer.parse()?;
     let Some(recovery_key) = recovery_key else {
         output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
-        return if output.json { output::answer_json_line(&answer.body) } else { Ok(()) };
+        return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown this once:", key.id));
-    if output.json { output::answer_json_line(&answer.body) } else { init::show_recovery_key(&recovery_key) }
+    if output.json {
+        output::answer_json_line(answer.bytes())
+    } else {
+        init::show_recovery_key(&recovery_key)
+    }
 }
 
 /// The request, and the key file that had to be made for it.

@@ -2,17 +2,35 @@
 
 use std::borrow::Cow;
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::SecretList;
 use secrets_proto::{Glob, Provider, Timestamp};
 use serde::Deserialize;
 
 use super::expiry;
-use crate::call::Call;
-use crate::cli::ListArgs;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
+
+/// List secrets: names, providers and masks, never values
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secretctl list
+  secretctl list 'AWS_*' --json")]
+pub(crate) struct ListArgs {
+    /// Only names that match, like 'AWS_*'
+    #[arg(value_name = "GLOB")]
+    pub(crate) glob: Option<String>,
+    /// Only this provider's secrets
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: Option<String>,
+    /// Only names, one a line
+    #[arg(long)]
+    pub(crate) names: bool,
+}
 
 /// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
 #[derive(Deserialize)]
@@ -33,7 +51,7 @@ struct Row<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<(), Failure> {
-    let mut call = Call::get("/user/secrets");
+    let mut call = Call::list();
     if let Some(glob) = &args.glob {
         call = call.query("name", Glob::parse(glob)?.as_str());
     }
@@ -41,7 +59,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
     if output.json && !args.names {
-        return output::answer_json_line(&session.call(&call)?.body);
+        return output::answer_json_line(session.call(&call)?.bytes());
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;

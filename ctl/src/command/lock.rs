@@ -1,11 +1,16 @@
 //! `lock`: closes the vault.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 
-use crate::call::Call;
 use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
+
+/// Close the vault: keys and values leave the daemon's memory
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl lock")]
+pub(crate) struct LockArgs {}
 
 pub(crate) fn run(session: &Session) -> Result<(), Failure> {
     session.call_as_is(&Call::new(Method::POST, "/vault/lock"))?;

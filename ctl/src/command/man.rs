@@ -2,22 +2,39 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Args, Command};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use crate::cli::{Cli, ManArgs};
 use crate::failure::{Exit, Failure};
 use crate::new_file::NewFile;
 use crate::output;
 
+/// Print a manual page, or write all of them to a directory
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secretctl man run | man -l -
+  secretctl man key add > secretctl-key-add.1
+  secretctl man --dir ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// The command whose page to print; without one, the page of secretctl itself
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands to this directory, which is made if it is absent
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
 /// The head of the examples in a command's help.
 pub(crate) const EXAMPLES: &str = "Example:\n";
 
-pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
-    let root = tree();
+/// `root` describes the whole command line.
+pub(crate) fn run(args: &ManArgs, mut root: Command) -> Result<(), Failure> {
+    // Built, each command has the full name that its page has.
+    root.build();
     if let Some(dir) = &args.dir {
         return write_all(&root, dir);
     }
@@ -30,13 +47,6 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
         command = below;
     }
     output::answer(&page(command, above.as_deref()))
-}
-
-/// All commands, each with the full name that its page has.
-fn tree() -> Command {
-    let mut root = Cli::command();
-    root.build();
-    root
 }
 
 fn write_all(root: &Command, dir: &Path) -> Result<(), Failure> {

@@ -1,39 +1,180 @@
-//! The commands, one file each: from parsed arguments to calls and an answer.
+//! The commands: a file each, which holds what the command is told on its command line, what help says of it, and what
+//! it does; and the table of all of them. A new command is a file, its `mod` line and its row here.
 
 mod expiry;
 mod kept;
 
-pub(crate) mod audit;
-pub(crate) mod aws_credentials;
-pub(crate) mod backup;
-pub(crate) mod complete;
-pub(crate) mod credential;
-pub(crate) mod doctor;
-pub(crate) mod export;
-pub(crate) mod get;
-pub(crate) mod git_credential;
-pub(crate) mod history;
+mod audit;
+mod aws_credentials;
+mod backup;
+mod complete;
+mod completions;
+mod credential;
+mod doctor;
+mod export;
+mod get;
+mod git_credential;
+mod hidden;
+mod history;
 pub(crate) mod import;
-pub(crate) mod init;
-pub(crate) mod inject;
-pub(crate) mod key;
-pub(crate) mod list;
-pub(crate) mod lock;
-pub(crate) mod man;
-pub(crate) mod passwd;
-pub(crate) mod preset;
-pub(crate) mod presets;
-pub(crate) mod rename;
-pub(crate) mod restore;
-pub(crate) mod restore_vault;
-pub(crate) mod rm;
-pub(crate) mod rollback;
-pub(crate) mod rotate;
-pub(crate) mod run;
-pub(crate) mod set;
-pub(crate) mod show;
-pub(crate) mod status;
-pub(crate) mod token;
-pub(crate) mod trash;
-pub(crate) mod unlock;
-pub(crate) mod verify;
+mod init;
+mod inject;
+mod key;
+mod list;
+mod lock;
+mod man;
+mod passwd;
+mod preset;
+mod presets;
+mod rename;
+mod restore;
+mod restore_vault;
+mod rm;
+mod rollback;
+mod rotate;
+mod run;
+mod set;
+mod show;
+mod status;
+mod token;
+mod trash;
+mod unlock;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::{completion, spawn};
+
+/// From rows `Variant("name", "alias"): arguments => what it does`, in the groups in which help shows them; a group
+/// without a title is not shown. A row says what help shows only where several commands have the same arguments.
+macro_rules! commands {
+    ($($title:literal {
+        $($(#[$attribute:meta])* $variant:ident($name:expr $(, $alias:literal)?): $args:ty => $run:expr;)*
+    })*) => {
+        /// A command with its arguments.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            $($($(#[$attribute])* #[command(name = $name $(, visible_alias = $alias)?)] $variant($args),)*)*
+        }
+
+        /// The names of the commands in their groups.
+        pub(crate) const GROUPS: &[(&str, &[&str])] = &[$(($title, &[$($name),*])),*];
+
+        /// A function that adds a command's arguments to its description.
+        type Describe = fn(clap::Command) -> clap::Command;
+
+        /// Each command's name and aliases, and its arguments.
+        const ALONE: &[(&[&str], Describe)] =
+            &[$($((&[$name $(, $alias)?], <$args>::augment_args)),*),*];
+
+        impl Command {
+            /// Does what the command line says.
+            pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+                match self {
+                    $($(Self::$variant(args) => {
+                        let run: fn(&Context, &$args) -> Result<(), Failure> = $run;
+                        run(context, args)
+                    })*)*
+                }
+            }
+
+            /// The one command of this name or alias, described for the parser.
+            pub(crate) fn alone(word: &str) -> Option<clap::Command> {
+                let (names, describe) = ALONE.iter().find(|(names, _)| names.contains(&word))?;
+                let (name, aliases) = names.split_first()?;
+                Some(describe(clap::Command::new(*name).aliases(aliases.iter().copied()).disable_help_subcommand(true)))
+            }
+        }
+    };
+}
+
+commands! {
+    "The vault" {
+        Init("init"): init::InitArgs => |context, args| init::run(&context.session()?, context.output, args);
+        Status("status"): status::StatusArgs => |context, _| status::run(&context.session()?, context.output);
+        Unlock("unlock"): unlock::UnlockArgs => |context, args| unlock::run(&context.session()?, args);
+        Lock("lock"): lock::LockArgs => |context, _| lock::run(&context.session()?);
+    }
+    "Secrets" {
+        /// Store a secret, whether it exists or not
+        Set("set"): set::SetArgs =>
+            |context, args| set::run(|| context.session(), context.output, args, set::Mode::Either);
+        /// Store a new secret; fails if the name is taken
+        Add("add"): set::SetArgs =>
+            |context, args| set::run(|| context.session(), context.output, args, set::Mode::New);
+        /// Give an existing secret a new value; fails if there is none
+        Update("update"): set::SetArgs =>
+            |context, args| set::run(|| context.session(), context.output, args, set::Mode::Existing);
+        Preset("preset"): preset::PresetArgs =>
+            |context, args| preset::run(|| context.session(), context.output, args);
+        Presets("presets"): presets::PresetsArgs =>
+            |context, _| presets::run(&context.session()?, context.output);
+        Import("import"): import::ImportArgs =>
+            |context, args| import::run(|| context.session(), context.output, args);
+        List("list", "ls"): list::ListArgs =>
+            |context, args| list::run(&context.session()?, context.output, args);
+        Show("show"): show::ShowArgs => |context, args| show::run(&context.session()?, context.output, args);
+        Rename("rename"): rename::RenameArgs =>
+            |context, args| rename::run(|| context.session(), context.output, args);
+        History("history"): history::HistoryArgs =>
+            |context, args| history::run(&context.session()?, context.output, args);
+        Rollback("rollback"): rollback::RollbackArgs =>
+            |context, args| rollback::run(|| context.session(), context.output, args);
+        Rm("rm"): rm::RmArgs => |context, args| rm::run(|| context.session(), args);
+        Trash("trash"): trash::TrashArgs => |context, _| trash::run(&context.session()?, context.output);
+        Restore("restore"): restore::RestoreArgs =>
+            |context, args| restore::run(|| context.session(), context.output, args);
+    }
+    "Handing them out" {
+        Run("run"): run::RunArgs =>
+            |context, args| run::run(|| context.session(), args, context.inherited_umask);
+        Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
+        Inject("inject"): inject::InjectArgs => |context, args| inject::run(|| context.session(), args);
+        Export("export"): export::ExportArgs => |context, args| export::run(|| context.session(), args);
+        GitCredential("git-credential"): git_credential::GitCredentialArgs =>
+            |context, args| git_credential::run(|| context.quick_session(), args);
+        AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
+            |context, args| aws_credentials::run(|| context.quick_session(), args);
+    }
+    "Who may have what" {
+        Token("token"): token::TokenArgs =>
+            |context, args| token::run(|| context.session(), context.output, args);
+        Credential("credential"): credential::CredentialArgs =>
+            |context, args| credential::run(|| context.session(), context.output, args);
+        Audit("audit"): audit::AuditArgs =>
+            |context, args| audit::run(&context.session()?, context.output, args);
+    }
+    "Keys and copies of the vault" {
+        Key("key"): key::KeyArgs => |context, args| key::run(|| context.session(), context.output, args);
+        Passwd("passwd"): passwd::PasswdArgs => |context, args| passwd::run(|| context.session(), args);
+        Rotate("rotate"): rotate::RotateArgs =>
+            |context, args| rotate::run(&context.session()?, context.output, args);
+        Backup("backup"): backup::BackupArgs => |context, args| backup::run(|| context.session(), args);
+        RestoreVault("restore-vault"): restore_vault::RestoreVaultArgs =>
+            |context, args| restore_vault::run(|| context.session(), context.output, args);
+        Verify("verify"): verify::VerifyArgs =>
+            |context, args| verify::run(&context.session()?, context.output, args);
+    }
+    "This machine" {
+        Doctor("doctor"): doctor::DoctorArgs => |context, _| doctor::run(&context.globals, context.output);
+        Completions("completions"): completions::CompletionsArgs => |_, args| completions::run(args);
+        Man("man"): man::ManArgs => |context, args| man::run(args, (context.describe)());
+    }
+    "" {
+        #[command(hide = true)]
+        Complete(completion::COMMAND): complete::CompleteArgs => |context, _| {
+            complete::run((context.describe)());
+            Ok(())
+        };
+        #[command(hide = true)]
+        Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
+        #[command(hide = true)]
+        OnTerminal(run::ON_TERMINAL): hidden::ProgramArgs =>
+            |context, args| hidden::on_terminal(args, context.inherited_umask);
+        #[command(hide = true)]
+        InForeground(run::IN_FOREGROUND): hidden::ProgramArgs =>
+            |context, args| Err(hidden::in_foreground(args, context.inherited_umask));
+    }
+}

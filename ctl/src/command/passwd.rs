@@ -3,16 +3,34 @@
 
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
 use secrets_proto::{SensitiveString, Uuid};
 
 use super::{init, kept, key};
-use crate::call::Call;
-use crate::cli::PasswdArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{input, output, prompt};
+
+/// Change the passphrase
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Other keys of the vault stay. A backup made before still opens with the old passphrase.
+
+Example:
+  secretctl passwd")]
+pub(crate) struct PasswdArgs {
+    /// Read the present passphrase from this file, `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) old_passphrase_file: Option<PathBuf>,
+    /// Read the new passphrase from this file, `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Which passphrase to replace, if there are several; `secretctl key list` lists them
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &PasswdArgs) -> Result<(), Failure> {
     let wanted = args.id.as_deref().map(key::id).transpose()?;

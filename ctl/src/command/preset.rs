@@ -1,16 +1,30 @@
 //! `preset`: stores a well-known provider's key under the name that its tools read.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::Provider;
 use secrets_proto::secret::{CreateFromPreset, Preset, PresetList, Secret};
 
-use crate::call::Call;
-use crate::cli::PresetArgs;
 use crate::failure::{Exit, Failure};
-use crate::input;
+use crate::input::{self, ValueArgs};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::variables;
+
+/// Store a well-known provider's key under the name that its tools read
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The value is read from the terminal without echo, or from stdin, never from the command line.
+
+Example:
+  secretctl preset openai")]
+pub(crate) struct PresetArgs {
+    /// The provider; `secretctl presets` lists them
+    #[arg(value_name = "PROVIDER")]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) value: ValueArgs,
+}
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -28,7 +42,7 @@ pub(crate) fn run(
     let secret: Secret = answer.parse()?;
     variables::warn([&secret.name]);
     output::say(&format!("stored {} (new)", secret.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 fn check(preset: Option<&Preset>) -> Result<(), Failure> {

@@ -1,17 +1,23 @@
 //! `presets`: the well-known providers and the variables that their tools read.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::PresetList;
 
-use crate::call::Call;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// List the well-known providers and which of them have a secret
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl presets")]
+pub(crate) struct PresetsArgs {}
+
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/presets"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let list: PresetList = answer.parse()?;
     let rows: Vec<[String; 3]> = list

@@ -1,16 +1,27 @@
 //! `rename`: another name for the same secret.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::SecretName;
 use secrets_proto::secret::PatchSecret;
 
-use crate::call::Call;
-use crate::cli::RenameArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{providers, variables};
+
+/// Rename a secret; its value, history and metadata stay
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl rename OPENAI_KEY OPENAI_API_KEY")]
+pub(crate) struct RenameArgs {
+    /// The secret's name or id
+    #[arg(value_name = "OLD")]
+    pub(crate) old: String,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) new: String,
+}
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -29,5 +40,5 @@ pub(crate) fn run(
     let new: secrets_proto::secret::Secret = answer.parse()?;
     variables::warn([&new.name]);
     output::say(&format!("renamed {} to {}", old.name, new.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }

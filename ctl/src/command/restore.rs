@@ -1,16 +1,28 @@
 //! `restore`: takes a secret out of the trash.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::Selector;
 use secrets_proto::secret::{TrashList, TrashedSecret};
 
-use crate::call::Call;
-use crate::cli::RestoreArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::variables;
+
+/// Take a secret out of the trash
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of several deleted secrets of one name the newest comes back; name the id to choose another.
+
+Example:
+  secretctl restore OLD_KEY")]
+pub(crate) struct RestoreArgs {
+    /// The deleted secret's name or id; `secretctl trash` lists them
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -35,7 +47,7 @@ pub(crate) fn run(
     };
     variables::warn([&newest.secret.name]);
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 fn is(wanted: &Selector, trashed: &TrashedSecret) -> bool {

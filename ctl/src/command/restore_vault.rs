@@ -1,22 +1,44 @@
 //! `restore-vault`: a backup takes the vault's place. Whether it opens and is whole shows only once the daemon has it;
 //! until then there is a way back, taken here or told.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use hyper::Method;
+use clap::Args;
 use rustix::process::Pid;
+use secrets_client::{Answer, Call, Method};
+use secrets_local::lock::{Holder, Lock, Locking};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
 use secrets_proto::{ErrorType, Timestamp};
 
-use super::{unlock, verify};
-use crate::call::{Answer, Call};
-use crate::cli::RestoreVaultArgs;
+use super::unlock::{self, UnlockArgs};
+use super::verify;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::vault_file::{self, Holder, Lock, Locking, Replaced, VaultDir};
+use crate::vault_file::{self, Replaced, VaultDir};
 use crate::{environment, prompt};
+
+/// Put a backup in the vault's place
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The daemon must not run with a vault; stop it with: systemctl --user stop secretsd.service
+The vault that is there is kept beside the restored one, and put back if the backup does not open or is
+damaged.
+
+Example:
+  secretctl restore-vault ~/backups/vault-2026-04-15.db")]
+pub(crate) struct RestoreVaultArgs {
+    /// A file that `secretctl backup` has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The vault's directory [variable: SECRETSD_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: UnlockArgs,
+}
 
 /// How long a daemon may take to end, and how long it may still answer then.
 const ENDING: Duration = Duration::from_secs(3);
@@ -81,7 +103,7 @@ fn lock(session: &Session, dir: &VaultDir) -> Result<Lock, Failure> {
     if dir.has_vault() || !session.status_if_running().is_ok_and(has_none) {
         return ended(session, dir).map_err(failed)?.ok_or(running);
     }
-    let lock = holder.stop().map_err(|_| running)?;
+    let lock = vault_file::stop(holder).map_err(|_| running)?;
     output::say("secretsd ran without a vault; it was stopped and is started again");
     Ok(lock)
 }
@@ -144,10 +166,8 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
         return Err(Failure::new(Exit::Conflict, text).into());
     }
     session.unlock(key)?;
-    let call = Call::new(Method::POST, "/vault/verify")
-        .noted(verify::NOTE)
-        .json(&VerifyRequest { accept_restore: true });
-    session.call_as_is(&call.map_err(Failure::from)?).map_err(|failure| {
+    let call = Call::new(Method::POST, "/vault/verify").json(&VerifyRequest { accept_restore: true });
+    session.send(&call.map_err(Failure::from)?, verify::NOTE).map_err(|failure| {
         let unclear = matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError));
         NotAccepted { failure, unclear }
     })
@@ -157,7 +177,7 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
 fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
     let lock = dir.lock().and_then(|locking| match locking {
         Locking::Ours(lock) => Ok(lock),
-        Locking::Held(holder) => holder.stop(),
+        Locking::Held(holder) => vault_file::stop(holder),
     });
     taken_back(failure, lock.and_then(|lock| replaced.undo(&lock)), replaced)
 }

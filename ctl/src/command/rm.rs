@@ -1,16 +1,30 @@
 //! `rm`: to the trash without a question, because there is a way back; destroying asks.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::secret::{Secret, TrashList};
 
 use super::kept;
-use crate::call::Call;
-use crate::cli::RmArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
 use crate::output;
 use crate::prompt;
 use crate::session::Session;
+
+/// Move secrets to the trash, where they stay 30 days
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl rm OLD_KEY\n  secretctl rm --purge OLD_KEY")]
+pub(crate) struct RmArgs {
+    /// Names or ids
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Destroy them with all their versions instead
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// Do not ask before destroying
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &RmArgs) -> Result<(), Failure> {
     let wanted = args.names.iter().map(|name| Wanted::parse(name)).collect::<Result<Vec<Wanted>, _>>()?;

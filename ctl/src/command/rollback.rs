@@ -1,14 +1,30 @@
 //! `rollback`: an earlier value becomes the present one, without being shown to anybody.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Call, Method};
 use secrets_proto::secret::RollbackRequest;
 
-use crate::call::Call;
-use crate::cli::RollbackArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
+
+/// Make an earlier version of a secret's value the present one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The present value stays in the history. No value is shown.
+
+Example:
+  secretctl history OPENAI_API_KEY
+  secretctl rollback OPENAI_API_KEY 3")]
+pub(crate) struct RollbackArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The version; `secretctl history` lists them
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: String,
+}
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -30,5 +46,5 @@ pub(crate) fn run(
         Failure::new(Exit::NotFound, text)
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }

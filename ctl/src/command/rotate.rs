@@ -1,16 +1,36 @@
 //! `rotate`: a new data key. The recovery key is the answer; everything said around it goes to stderr.
 
-use hyper::Method;
+use std::path::PathBuf;
+
+use clap::Args;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
 use super::{init, kept};
-use crate::call::{Answer, Call};
-use crate::cli::RotateArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{input, prompt};
+
+/// Give the vault a new data key and recovery key
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every row is encrypted again. Afterwards only the given key and the new recovery key, which is printed
+once, open the vault: other keys are removed. Do this after a key got into wrong hands, and replace the
+secrets themselves, too: who had the key may have read them.
+
+Example:
+  secretctl rotate")]
+#[group(multiple = false)]
+pub(crate) struct RotateArgs {
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Use this key file, which opens the vault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
 
 /// Said to a person who waits.
 const NOTE: &str = "encrypting everything again…";
@@ -28,7 +48,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key is void; write down the new one, it is shown this once:");
     let shown = if output.json {
-        output::answer_json_line(&answer.body)
+        output::answer_json_line(answer.bytes())
     } else {
         init::show_recovery_key(&reply.recovery_key)
     };

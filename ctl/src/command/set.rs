@@ -1,19 +1,47 @@
 //! `set`, `add` and `update`: store a value under a name. They differ in what they expect to be there.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
 use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Timestamp, Uuid};
 
 use super::expiry;
-use crate::call::{Answer, Call};
-use crate::cli::SetArgs;
 use crate::failure::{Exit, Failure};
-use crate::input;
+use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{providers, variables};
+
+const STORE_HELP: &str = "\
+The value is read from the terminal without echo (one line), else it is all of stdin, byte for byte.
+It is never an argument: those show in the process list and stay in the shell's history.
+A value is UTF-8 text without NUL, at most 64 KiB; encode other bytes first: base64 < FILE | secretctl set NAME
+
+Example:
+  secretctl set OPENAI_API_KEY
+  secretctl set TLS_KEY --value-file key.pem
+  printf %s \"$KEY\" | secretctl set OPENAI_API_KEY --provider openai";
+
+#[derive(Debug, Args)]
+#[command(after_help = STORE_HELP)]
+pub(crate) struct SetArgs {
+    /// The secret's name, which is also its environment variable
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Who issued the secret; a well-known prefix of the value says it, too
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: Option<String>,
+    /// A note, shown by `secretctl show`; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// When the secret stops working: a time, a date, a duration like 90d, or never
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    #[command(flatten)]
+    pub(crate) value: ValueArgs,
+}
 
 /// What is expected to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +95,7 @@ pub(crate) fn run(
             Failure::new(failure.exit(), text)
         })?;
     }
-    if output.json { output::answer_json_line(&answer.body) } else { Ok(()) }
+    if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
 /// Whether what `add` and `update` expect is so.
@@ -114,7 +142,7 @@ enum Target {
 impl Target {
     fn parse(text: &str, mode: Mode) -> Result<Self, Failure> {
         if text.contains('=') {
-            return Err(Failure::new(Exit::Usage, crate::usage::NO_VALUES));
+            return Err(Failure::new(Exit::Usage, input::NO_VALUES));
         }
         if providers::looks_like_key(text) {
             return Err(Failure::new(

@@ -1,14 +1,23 @@
 //! `show`: all that is known about a secret but its value.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretVersion, SizeClass, VersionList};
 use serde::Serialize;
 
-use crate::call::Call;
-use crate::cli::ShowArgs;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
+
+/// Show what is known about a secret, without its value
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl show OPENAI_API_KEY")]
+pub(crate) struct ShowArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
 
 /// A secret as `show --json` writes it: the API's object, and the kept versions of its value.
 #[derive(Serialize)]

@@ -1,22 +1,27 @@
 //! `status`: the vault's state and what each program knows of the other.
 
+use clap::Args;
+use secrets_client::{Call, Paths, TokenSource};
 use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::vault::{AutoLock, MemoryLock, Obstacle, Trigger, VaultState, VaultStatus};
+use secrets_proto::vault::{AutoLock, MemoryLock, Trigger, VaultState, VaultStatus};
 use serde_json::{Map, Value};
 
 use super::{expiry, verify};
-use crate::call::Call;
-use crate::environment::Paths;
 use crate::failure::{Exit, Failure};
+use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::token::TokenSource;
+
+/// Show whether the vault is open, and what both programs know of each other
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl status --json")]
+pub(crate) struct StatusArgs {}
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
-    let answer = session.call_as_is(&Call::get("/vault"))?;
+    let answer = session.call_as_is(&Call::status())?;
     if output.json {
         let object = with_client(answer.parse()?, session.paths());
         let text = serde_json::to_vec(&object)
@@ -59,7 +64,7 @@ fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
     if status.state != VaultState::Unlocked {
         return None;
     }
-    let answer = session.call_as_is(&Call::get("/user/secrets").query("view", "full")).ok()?;
+    let answer = session.call_as_is(&Call::list().query("view", "full")).ok()?;
     let list: SecretList<SecretDetail> = answer.parse().ok()?;
     let times = list.secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
     expiry::notice(times, Timestamp::now())
@@ -139,17 +144,6 @@ fn spans(auto_lock: &AutoLock) -> String {
     text
 }
 
-/// What keeps the daemon from hearing of it.
-pub(crate) const fn hindered_by(obstacle: Obstacle) -> &'static str {
-    match obstacle {
-        Obstacle::NoSystemBus => "no system bus",
-        Obstacle::NoLogind => "no logind on the system bus",
-        Obstacle::NoAnswer => "no answer from logind",
-        Obstacle::Refused => "refused by logind",
-        Obstacle::Suspending => "the machine is about to suspend",
-    }
-}
-
 /// A length of time in at most two units.
 fn span(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
@@ -166,6 +160,8 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secrets_proto::vault::Obstacle;
+
     use super::*;
 
     const LOCK: AutoLock = AutoLock {

@@ -1,25 +1,86 @@
 //! `token`: access tokens with less than all rights, for tools that should not have more. A fresh one goes to stdout,
 //! alone and once.
 
-use hyper::Method;
+use clap::{Args, Subcommand};
+use secrets_client::{Call, Method};
 use secrets_proto::selector::parse_id;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
 use secrets_proto::{Glob, Timestamp, Uuid};
 
 use super::audit::seconds;
-use crate::call::Call;
-use crate::cli::{TokenCommand, TokenCreateArgs, TokenRevokeArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// Make, list and revoke access tokens, for tools that should not have all rights
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  secretctl token create --name agent --scope list,reveal --secret 'OPENAI_*' --ttl 12h
+  secretctl token list")]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+/// The commands on access tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and write it to stdout, once
+    #[command(after_help = "\
+Scopes: list (names and masks), write (store, change, delete), reveal (receive values), admin (keys,
+tokens, backups and the audit log). With --secret, only secrets whose names match exist for the token.
+A program finds it in the file that SECRETSD_TOKEN_FILE names, which must be 0600, or in SECRETSD_TOKEN.
+
+Example:
+  secretctl token create --name backup --scope admin --ttl 12h
+  (umask 077; secretctl token create --name agent --scope reveal --secret 'OPENAI_*' > agent.token)
+  SECRETSD_TOKEN_FILE=agent.token secretctl run -s OPENAI_API_KEY -- agent")]
+    Create(TokenCreateArgs),
+    /// List the tokens, by name; never the tokens themselves
+    #[command(after_help = "Example:\n  secretctl token list")]
+    List,
+    /// Revoke a token, with those that were made with it; it is refused from then on
+    #[command(after_help = "Example:\n  secretctl token revoke agent")]
+    Revoke(TokenRevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreateArgs {
+    /// What to call it, in the list and in the audit log
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it may do: list, write, reveal, admin; repeated or separated by commas
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
+    pub(crate) scopes: Vec<String>,
+    /// Only these secrets, by name or pattern; repeated or separated by commas
+    #[arg(long = "secret", value_name = "GLOB", value_delimiter = ',')]
+    pub(crate) secrets: Vec<String>,
+    /// How long it is good, like 12h; 30 days unless said
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_expiry")]
+    pub(crate) ttl: Option<String>,
+    /// Make it good for ever
+    #[arg(long)]
+    pub(crate) no_expiry: bool,
+    /// At most so many requests a minute
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenRevokeArgs {
+    /// The token's id or name; `secretctl token list` shows them
+    #[arg(value_name = "ID")]
+    pub(crate) token: String,
+}
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
-    command: &TokenCommand,
+    args: &TokenArgs,
 ) -> Result<(), Failure> {
-    match command {
+    match &args.command {
         TokenCommand::Create(args) => {
             output::check_stdout()?;
             let request = request(args)?;
@@ -71,7 +132,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         info.id
     ));
     if output.json {
-        output::answer_json_line(&answer.body)
+        output::answer_json_line(answer.bytes())
     } else {
         output::answer_line(token.expose().as_bytes())
     }
@@ -80,7 +141,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/tokens"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let TokenList { tokens } = answer.parse()?;
     if tokens.is_empty() {

@@ -1,18 +1,24 @@
 //! `trash`: what was deleted and can still come back.
 
+use clap::Args;
+use secrets_client::Call;
 use secrets_proto::Provider;
 use secrets_proto::secret::{TrashList, TrashedSecret};
 
-use crate::call::Call;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
+/// List deleted secrets and when they will be destroyed
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl trash")]
+pub(crate) struct TrashArgs {}
+
 pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     let answer = session.call(&Call::get("/user/secrets/trash"))?;
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let TrashList { secrets, .. } = answer.parse()?;
     if secrets.is_empty() {

@@ -1,13 +1,37 @@
 //! `unlock`: opens the vault with a passphrase, a key file or the recovery key.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use secrets_proto::vault::UnlockRequest;
 
 use super::init::key_path;
-use crate::cli::UnlockArgs;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output;
 use crate::session::Session;
+
+/// Open the vault
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  secretctl unlock\n  secretctl unlock --key-file ~/.config/secretsd/key")]
+#[group(multiple = false)]
+pub(crate) struct UnlockArgs {
+    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Unlock with this key file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Read the recovery key from this file, `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recovery_key_file: Option<PathBuf>,
+    /// Unlock with the output of this key provider of the daemon's settings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_provider: Option<String>,
+    /// Unlock with the credential that systemd hands to the daemon
+    #[arg(long)]
+    pub(crate) credential: bool,
+}
 
 pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
     match request(args)? {

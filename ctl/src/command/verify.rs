@@ -1,13 +1,26 @@
 //! `verify`: has the daemon read everything, and says whether it is authentic and as new as it was.
 
-use hyper::Method;
+use clap::Args;
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::vault::{VerifyReply, VerifyRequest};
 
-use crate::call::{Answer, Call};
-use crate::cli::VerifyArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
+
+/// Read the whole vault and check that all of it is authentic
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status 9 if it is not, or if the vault is older than it was. After a backup was put back by hand,
+--accept-restore says that this is meant.
+
+Example:
+  secretctl verify")]
+pub(crate) struct VerifyArgs {
+    /// Keep the vault as it is, although it is older than it was
+    #[arg(long)]
+    pub(crate) accept_restore: bool,
+}
 
 /// What to do about a vault that is older than it was.
 pub(super) const ROLLED_BACK: &str = "the vault is older than it was, so it is read-only; put the newer vault back, or keep this one by: secretctl verify --accept-restore";
@@ -17,9 +30,8 @@ pub(super) const NOTE: &str = "reading the whole vault…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Result<(), Failure> {
     let call = Call::new(Method::POST, "/vault/verify")
-        .noted(NOTE)
         .json(&VerifyRequest { accept_restore: args.accept_restore })?;
-    let answer = session.call(&call)?;
+    let answer = session.call_noted(&call, NOTE)?;
     if session.status()?.rolled_back {
         return Err(Failure::new(Exit::DaemonFailed, ROLLED_BACK));
     }
@@ -30,7 +42,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Resul
 /// Writes what was read.
 pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
     if output.json {
-        return output::answer_json_line(&answer.body);
+        return output::answer_json_line(answer.bytes());
     }
     let counts: VerifyReply = answer.parse()?;
     let lines = [

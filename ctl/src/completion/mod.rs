@@ -5,13 +5,21 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, ValueEnum};
 use secrets_proto::token::Scope;
 
-use crate::cli::{Globals, Shell};
+use crate::globals::Globals;
 
 /// The hidden command that the scripts call.
 pub(crate) const COMMAND: &str = "__complete";
+
+/// A shell that can be told how to complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
 
 /// The script for a shell.
 pub(crate) const fn script(shell: Shell) -> &'static str {

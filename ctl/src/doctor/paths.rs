@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use super::{Report, Setup, as_root, quoted};
+use super::report::{Report, as_root, quoted};
+use super::setup::Setup;
 
 /// What a path should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

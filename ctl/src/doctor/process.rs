@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use secrets_local::lock;
+
 use crate::environment;
 
 /// How long another program may take to say something.
@@ -22,8 +24,8 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// The one that has written itself into the vault's lock.
-    pub(super) fn holding(lock: &Path) -> Option<Self> {
-        let pid: u32 = fs::read_to_string(lock).ok()?.trim().parse().ok()?;
+    pub(super) fn holding(path: &Path) -> Option<Self> {
+        let pid: u32 = lock::last_holder(path)?.as_raw_nonzero().get().try_into().ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name, and the state: one that has ended may still be listed until its parent asks.
         let (name, state) = stat.rsplit_once(") ")?;

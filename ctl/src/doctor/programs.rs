@@ -6,8 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::process;
+use super::report::{Fix, Report, quoted};
 use super::service::Service;
-use super::{Fix, Report, Setup, process, quoted};
+use super::setup::Setup;
 use crate::environment;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");

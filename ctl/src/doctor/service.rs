@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use secrets_client::{Call, Error};
 use secrets_proto::credential::CredentialList;
 use secrets_proto::vault::{VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
 
-use super::{Setup, units};
-use crate::call::Call;
-use crate::client::Error;
+use super::setup::{SOCKET, Setup, find_unit};
 use crate::session::Session;
 
 /// How long it may take to answer.
@@ -73,14 +72,14 @@ impl Service {
         if fs::symlink_metadata(socket).is_err() {
             return Self::Absent;
         }
-        let by_systemd = units::find(&setup.unit_dirs, units::SOCKET).is_some();
+        let by_systemd = find_unit(&setup.unit_dirs, SOCKET).is_some();
         if setup.daemon.is_none() && by_systemd && is_listened_on(socket) {
             return Self::Waiting;
         }
         let Ok(session) = Session::new(setup.paths.clone(), false) else {
             return Self::Unknown("the system has no room for a connection".to_owned());
         };
-        match session.glance::<VaultStatus>(&Call::get("/vault"), PATIENCE) {
+        match session.glance::<VaultStatus>(&Call::status(), PATIENCE) {
             Ok(status) => Self::Up(Box::new(status)),
             Err(Error::NotListening(_)) => Self::Stale,
             Err(Error::ForeignServer(_, uid)) => Self::Foreign(uid),

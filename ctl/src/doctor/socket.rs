@@ -2,14 +2,16 @@
 
 use std::fs;
 
+use secrets_local::places;
 use secrets_proto::ErrorType;
 use secrets_proto::vault::VaultState;
 
 use super::paths::{Kind, private};
+use super::report::{Report, quoted};
 use super::service::Service;
-use super::{Report, Setup, quoted};
+use super::setup::Setup;
 use crate::environment;
-use crate::token::{self, TokenSource};
+use secrets_client::token::{self, TokenSource};
 
 /// The kernel's room for a socket's path.
 const LONGEST: usize = 107;
@@ -98,7 +100,7 @@ fn report_token_is_wrong(setup: &Setup) -> bool {
 
 /// The socket that units load secrets from. The settings, which only the daemon reads, may say that there is none.
 fn for_units(report: &mut Report, setup: &Setup, service: &Service) {
-    let (check, path) = ("credentials", setup.paths.socket.with_file_name("credentials.sock"));
+    let (check, path) = ("credentials", setup.paths.socket.with_file_name(places::CREDENTIALS));
     let before = report.len();
     let exists = private(report, check, &path, Kind::Socket);
     if report.len() > before {

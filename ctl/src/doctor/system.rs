@@ -8,8 +8,9 @@ use rustix::process::{Resource, getrlimit};
 use rustix::system::uname;
 use secrets_proto::vault::MemoryLock;
 
+use super::report::{Report, as_root};
 use super::service::Service;
-use super::{Report, Setup, as_root, units};
+use super::setup::{SOCKET, Setup, find_unit};
 
 /// Enough for the keys, a page each.
 const ENOUGH: u64 = 64 << 10;
@@ -72,8 +73,8 @@ fn swap(report: &mut Report, setup: &Setup) {
     }
     let what = format!("swap on {} is not known to be encrypted", open.join(", "));
     let why = "keys stay out of it, values that are just handed out may not; systemd's unit keeps the daemon out as a whole";
-    let fix = match units::find(&setup.unit_dirs, units::SOCKET) {
-        Some(_) => format!("systemctl --user enable --now {}", units::SOCKET),
+    let fix = match find_unit(&setup.unit_dirs, SOCKET) {
+        Some(_) => format!("systemctl --user enable --now {SOCKET}"),
         None => as_root("swapoff --all"),
     };
     report.warning("swap", what, why, Some(fix));

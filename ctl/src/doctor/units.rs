@@ -8,17 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::{Report, Setup, process, quoted};
+use super::process;
+use super::report::{Report, quoted};
+use super::setup::{SERVICE, SOCKET, Setup, find_unit};
 use crate::environment;
 
-pub(super) const SOCKET: &str = "secretsd.socket";
-pub(super) const SERVICE: &str = "secretsd.service";
 const CREDENTIALS: &str = "secretsd-credentials.socket";
-
-/// The first file of this name, which is the one that counts.
-pub(super) fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
-    dirs.iter().map(|dir| dir.join(name)).find(|path| path.exists())
-}
 
 pub(super) fn check(report: &mut Report, setup: &Setup) {
     capabilities(report);
@@ -26,7 +21,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
     if dirs.is_empty() {
         return report.ok("units", "no systemd would read units; secretctl starts the daemon itself");
     }
-    let (service, socket) = (find(dirs, SERVICE), find(dirs, SOCKET));
+    let (service, socket) = (find_unit(dirs, SERVICE), find_unit(dirs, SOCKET));
     if service.is_none() && socket.is_none() {
         return report.ok("units", "no units are installed; secretctl starts the daemon itself");
     }
@@ -41,7 +36,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
         );
     }
     let before = report.len();
-    if find(dirs, CREDENTIALS).is_none() {
+    if find_unit(dirs, CREDENTIALS).is_none() {
         let why = "a unit that loads a secret fails to start while the daemon does not run";
         report.warning("units", format!("{CREDENTIALS} is missing"), why, Some("make install".to_owned()));
     }

@@ -6,12 +6,15 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
+use secrets_local::places;
 use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
+use super::report::{Report, as_root, quoted, removing};
 use super::service::Service;
-use super::{Report, Setup, quoted, removing, system};
-use crate::command::status::hindered_by;
+use super::setup::Setup;
+use super::system;
+use crate::obstacle::hindered_by;
 use crate::vault_file;
 
 /// The anchor's first bytes and its length.
@@ -36,9 +39,9 @@ const UNFIT: [(u64, &str); 8] = [
 ];
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
-    let vault = setup.data_dir.join("vault.db");
+    let vault = setup.data_dir.join(places::VAULT);
     let before = report.len();
-    private(report, "lock", &setup.data_dir.join("vault.lock"), Kind::File);
+    private(report, "lock", &setup.data_dir.join(places::LOCK), Kind::File);
     let exists = private(report, "vault", &vault, Kind::File);
     for companion in ["vault.db-wal", "vault.db-shm"] {
         private(report, "vault", &setup.data_dir.join(companion), Kind::File);
@@ -76,7 +79,7 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
 }
 
 fn anchor(report: &mut Report, setup: &Setup) {
-    let path = setup.state_dir.join("anchor");
+    let path = setup.state_dir.join(places::ANCHOR);
     let before = report.len();
     let exists = private(report, "anchor", &path, Kind::File);
     if report.len() > before {
@@ -156,7 +159,7 @@ fn clock(report: &mut Report, vault: &Path) {
     }
     let what = format!("the vault was written {} s in the future, by this clock", ahead.as_secs());
     let why = "tokens, expiry and the audit log go by the clock";
-    report.warning("clock", what, why, Some(super::as_root("timedatectl set-ntp true")));
+    report.warning("clock", what, why, Some(as_root("timedatectl set-ntp true")));
 }
 
 fn said(report: &mut Report, service: &Service) {

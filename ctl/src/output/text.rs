@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
+use secrets_proto::printable::printable;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use super::printable;
 
 /// Printable text whose blanks are single ones: with many of them it could reach another column or line.
 pub(crate) fn in_one_line(text: &str) -> Cow<'_, str> {

@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{say, write_all};
+use secrets_proto::printable::printable;
+
+use super::stream::write_all;
 use crate::environment;
 
 /// How long a person is left without a word.
@@ -102,9 +104,11 @@ impl Drop for Hidden {
     }
 }
 
-/// Takes the line away before something else is written.
-pub(super) fn make_room() {
+/// Tells the user something, in one line of its own. Nobody is left to hear that this failed.
+pub(crate) fn say(message: &str) {
+    let message = format!("secretctl: {}\n", printable(message));
     Line::lock().erase();
+    show(&message);
 }
 
 fn watch(note: &str, is_plain: bool, ended: &Receiver<()>) {

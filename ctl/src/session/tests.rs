@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 
+use secrets_client::TokenSource;
 use secrets_proto::ErrorBody;
 use tempfile::TempDir;
 
 use super::*;
-use crate::token::TokenSource;
 
 /// A daemon with one vault, which "right" opens, and a log of what it was asked.
 struct Daemon {
@@ -109,7 +109,7 @@ fn wrong(_: &str) -> Result<SensitiveString, prompt::Error> {
 #[test]
 fn a_locked_vault_is_opened_by_asking_and_the_call_goes_on() {
     let daemon = Daemon::start(VaultState::Locked);
-    assert_eq!(*daemon.session(right).call(&Call::get("/x")).unwrap().body, b"{}");
+    assert_eq!(daemon.session(right).call(&Call::get("/x")).unwrap().bytes(), b"{}");
     let expected = ["GET /api/v1/x", "GET /api/v1/vault", "POST /api/v1/vault/unlock", "GET /api/v1/x"];
     assert_eq!(daemon.asked(), expected);
 }

@@ -1,13 +1,14 @@
 //! How a vault's file is recognised, whether it is whole, and which copies lie beside the vault.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use secrets_local::places;
 
-use super::with_suffix;
 use crate::failure::{Exit, Failure};
 
 /// What a vault's file begins with, and its application id further on.
@@ -90,6 +91,13 @@ pub(crate) fn open_backup(path: &Path) -> Result<Backup, Failure> {
     Ok(Backup { file, length })
 }
 
+/// The file whose name is this one and that.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
 /// Whether the log beside the vault at `path` holds writes that the vault itself does not. One that begins with zeros is
 /// only laid out for writes to come; one that cannot be read may hold some.
 pub(crate) fn has_log(path: &Path) -> bool {
@@ -104,7 +112,7 @@ pub(crate) fn has_log(path: &Path) -> bool {
 
 /// The files of vaults that restores have put aside in this directory, in their order.
 pub(crate) fn kept(data_dir: &Path) -> Vec<PathBuf> {
-    let begin = format!("vault.db{KEPT}");
+    let begin = format!("{}{KEPT}", places::VAULT);
     let is_kept = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(begin.as_bytes()))
     };

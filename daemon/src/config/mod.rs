@@ -1,5 +1,5 @@
-//! The daemon's settings, read once into one typed value. Nothing else reads flags, the environment, `directories`
-//! or the settings file. Each flag beats its variable, which beats the file, which beats the default.
+//! The daemon's settings, read once into one typed value. Nothing else reads flags, the environment or the
+//! settings file. Each flag beats its variable, which beats the file, which beats the default.
 //!
 //! It knows no stage of the pipeline; `lib.rs` hands each stage what concerns it.
 
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use secrets_local::files;
+use secrets_local::places::{self, Base};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(crate) struct Config {
 impl Config {
     /// Where the owner token lies: beside the socket unless set.
     pub(crate) fn token_path(&self, socket: &Path) -> PathBuf {
-        self.token_file.clone().unwrap_or_else(|| socket.with_file_name("token"))
+        self.token_file.clone().unwrap_or_else(|| socket.with_file_name(places::TOKEN))
     }
 }
 
@@ -160,7 +163,7 @@ pub(crate) enum Error {
     Absent(PathBuf),
     /// The settings file cannot be used.
     #[error(transparent)]
-    Files(#[from] crate::files::Error),
+    Files(#[from] files::Error),
     /// `RUST_LOG` is not in its language.
     #[error("RUST_LOG is malformed; try RUST_LOG=info")]
     Log,
@@ -176,66 +179,30 @@ pub(crate) enum Error {
     },
 }
 
-/// What the process was started with, apart from its arguments.
-pub(crate) struct Surroundings<'a> {
-    /// Looks up an environment variable.
-    pub(crate) variable: &'a dyn Fn(&str) -> Option<OsString>,
-    /// `$XDG_DATA_HOME`.
-    pub(crate) data_home: Option<PathBuf>,
-    /// `$XDG_STATE_HOME`.
-    pub(crate) state_home: Option<PathBuf>,
-    /// `$XDG_CONFIG_HOME`.
-    pub(crate) config_home: Option<PathBuf>,
-    /// `$XDG_RUNTIME_DIR`.
-    pub(crate) runtime_dir: Option<PathBuf>,
-}
-
 /// Reads the settings of this process.
 pub(crate) fn load() -> Result<Config, Error> {
-    let base = directories::BaseDirs::new();
-    let base = base.as_ref();
-    let variable = |name: &str| std::env::var_os(name);
-    // Without HOME the home would be asked of the system's users, which the client does not do: they must agree on where
-    // the vault lies.
-    let has_home = variable("HOME").is_some_and(|home| !home.is_empty());
-    let place = |name, dir: Option<&Path>| {
-        let is_named = variable(name).is_some_and(|dir| Path::new(&dir).is_absolute());
-        dir.filter(|_| has_home || is_named).map(Path::to_owned)
-    };
-    read(
-        std::env::args_os(),
-        &Surroundings {
-            variable: &variable,
-            data_home: place("XDG_DATA_HOME", base.map(|base| base.data_dir())),
-            state_home: place("XDG_STATE_HOME", base.and_then(|base| base.state_dir())),
-            config_home: place("XDG_CONFIG_HOME", base.map(|base| base.config_dir())),
-            runtime_dir: base.and_then(|base| base.runtime_dir()).map(Path::to_owned),
-        },
-    )
+    read(std::env::args_os(), |name| std::env::var_os(name))
 }
 
 /// Reads the settings of a process started like this.
-fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> Result<Config, Error> {
+fn read(
+    args: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Config, Error> {
     let flags = flags::parse(args)?;
     // An empty variable is an unset one, as everywhere.
-    let variable = |name: &str| (around.variable)(name).filter(|value| !value.is_empty());
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let path = |flag: Option<PathBuf>, name: &str| {
         flag.or_else(|| variable(name).map(PathBuf::from))
             .map(|path| std::path::absolute(&path).unwrap_or(path))
     };
-    let under =
-        |base: &Option<PathBuf>, rest: &str| base.as_ref().map(|base| base.join("secretsd").join(rest));
-
     let (settings, settings_path) = match path(flags.config, "SECRETSD_CONFIG") {
         Some(named) => (
-            Some(
-                crate::files::read_settings(&named, file::LIMIT)?
-                    .ok_or_else(|| Error::Absent(named.clone()))?,
-            ),
+            Some(files::read_settings(&named, file::LIMIT)?.ok_or_else(|| Error::Absent(named.clone()))?),
             named,
         ),
-        None => match under(&around.config_home, "config.toml") {
-            Some(usual) => (crate::files::read_settings(&usual, file::LIMIT)?, usual),
+        None => match Base::Config.ours(variable).map(|dir| dir.join(places::SETTINGS)) {
+            Some(usual) => (files::read_settings(&usual, file::LIMIT)?, usual),
             None => (None, PathBuf::new()),
         },
     };
@@ -244,13 +211,13 @@ fn read(args: impl IntoIterator<Item = OsString>, around: &Surroundings<'_>) -> 
     let no_home = |what, flag| Error::NoPlace { variable: "HOME", what, flag };
     let config = Config {
         data_dir: path(flags.data_dir, "SECRETSD_DATA_DIR")
-            .or_else(|| around.data_home.as_ref().map(|base| base.join("secretsd")))
+            .or_else(|| Base::Data.ours(variable))
             .ok_or_else(|| no_home("the vault", "--data-dir"))?,
         state_dir: path(flags.state_dir, "SECRETSD_STATE_DIR")
-            .or_else(|| around.state_home.as_ref().map(|base| base.join("secretsd")))
+            .or_else(|| Base::State.ours(variable))
             .ok_or_else(|| no_home("the vault's anchor", "--state-dir"))?,
         socket: path(flags.socket, "SECRETSD_SOCKET")
-            .or_else(|| under(&around.runtime_dir, "secretsd.sock"))
+            .or_else(|| Base::Runtime.ours(variable).map(|dir| dir.join(places::SOCKET)))
             .ok_or(Error::NoPlace { variable: "XDG_RUNTIME_DIR", what: "the socket", flag: "--socket" })?,
         token_file: path(flags.token_file, "SECRETSD_TOKEN_FILE"),
         log: log(flags.log_level, variable("RUST_LOG"))?,

@@ -33,16 +33,17 @@ impl Machine {
     }
 
     fn read(&self, args: &[&str]) -> Result<Config, Error> {
-        read(
-            std::iter::once("secretsd").chain(args.iter().copied()).map(OsString::from),
-            &Surroundings {
-                variable: &|name| self.variables.get(name).cloned(),
-                data_home: Some(self.home.path().join("data")),
-                state_home: Some(self.home.path().join("state")),
-                config_home: Some(self.home.path().join("config")),
-                runtime_dir: self.runtime_dir.clone(),
-            },
-        )
+        read(std::iter::once("secretsd").chain(args.iter().copied()).map(OsString::from), |name| {
+            let home = |below: &str| Some(self.home.path().join(below).into_os_string());
+            let set = self.variables.get(name).cloned();
+            set.or_else(|| match name {
+                "XDG_DATA_HOME" => home("data"),
+                "XDG_STATE_HOME" => home("state"),
+                "XDG_CONFIG_HOME" => home("config"),
+                "XDG_RUNTIME_DIR" => self.runtime_dir.clone().map(PathBuf::into_os_string),
+                _ => None,
+            })
+        })
     }
 }
 
@@ -197,7 +198,7 @@ fn a_file_that_others_can_write_is_refused() {
     let machine = Machine::new().settings("");
     let file = machine.home.path().join("config/secretsd/config.toml");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(machine.read(&[]), Err(Error::Files(crate::files::Error::TooOpen { .. }))));
+    assert!(matches!(machine.read(&[]), Err(Error::Files(files::Error::TooOpen { .. }))));
 }
 
 #[test]

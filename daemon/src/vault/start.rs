@@ -1,7 +1,6 @@
 //! Taking possession of a vault: its directories, its lock, its thread.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,7 +8,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::process::Pid;
+use secrets_local::lock::{self, Locking};
+use secrets_local::places;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Semaphore;
 
@@ -34,8 +35,8 @@ const READERS: usize = 1;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// Another daemon has it; its pid if it could be read.
-    #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
-    Running(Option<u32>),
+    #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default())]
+    Running(Option<Pid>),
     /// A file or directory cannot be used.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -51,8 +52,8 @@ pub(super) fn start(
     unwritten: &[u8],
 ) -> Result<Vault, StartError> {
     let data_dir = files::private_dir(&settings.data_dir)?;
-    let anchor = files::private_dir(&settings.state_dir)?.join("anchor");
-    let lock_path = data_dir.join("vault.lock");
+    let anchor = files::private_dir(&settings.state_dir)?.join(places::ANCHOR);
+    let lock_path = data_dir.join(places::LOCK);
     let handed = lock.map(File::from).filter(|lock| is_at(lock, &lock_path));
     let lock = match handed {
         Some(lock) => lock,
@@ -61,7 +62,7 @@ pub(super) fn start(
     };
     let lock = Arc::new(lock);
 
-    let path = data_dir.join("vault.db");
+    let path = data_dir.join(places::VAULT);
     sweep(&path);
     let exists = files::check_private_file(&path)?;
     let state = if exists { Published::Locked } else { Published::Uninitialized };
@@ -114,20 +115,9 @@ fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().map(identity).is_ok_and(|open| there.is_ok_and(|there| there == open))
 }
 
-/// Locks the file for this process and writes its pid there, for whoever comes second.
 fn take_lock(path: &Path) -> Result<File, StartError> {
-    let mut file = files::open_private(path)?;
-    let io = |error: std::io::Error| StartError::Files(files::Error::Io(path.to_owned(), error));
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            (&file).take(32).read_to_string(&mut holder).map_err(io)?;
-            return Err(StartError::Running(holder.trim().parse().ok()));
-        }
-        Err(error) => return Err(io(error.into())),
+    match lock::take(path)? {
+        Locking::Ours(lock) => Ok(lock.into_file()),
+        Locking::Held(holder) => Err(StartError::Running(holder.pid())),
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
-    Ok(file)
 }

@@ -3,13 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use clap::ValueEnum;
 use secrets_proto::{SecretName, SecretValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use crate::cli::ImportFormat;
 use crate::dotenv;
+
+/// How the file to import is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    Dotenv,
+    Json,
+}
 
 /// Where in the file something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

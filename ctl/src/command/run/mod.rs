@@ -4,14 +4,15 @@
 //!
 //! # Layout
 //!
+//! - `args`: what the command line says
 //! - `selection`: which secrets, under which names
 //! - `start`: the command, and why it cannot be started
 //! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
 //! - `pty`: terminals, ours and the one that we make
-//! - `pump`: output on its way through `mask`, which knows values in all their forms
+//! - `pump`: output on its way through the masker of `secrets-scrub`
 
-mod mask;
+mod args;
 mod pty;
 mod pump;
 mod selection;
@@ -26,21 +27,36 @@ use std::process::Command;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
+use secrets_scrub::{Forms, is_masked};
 
-use crate::cli::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{ending, environment, hardening, output};
+use crate::{ending, environment, output};
 
-use mask::Forms;
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
 use supervise::{Place, Supervisor};
 
+pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
 
-/// Gives the command's exit status, if it did not take our place.
+/// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<(), Failure> {
+    let failure = match outcome(open, args, inherited_umask) {
+        Ok(status) => std::process::exit(status.into()),
+        Err(failure) => failure,
+    };
+    // A command line that is none has the same code for every command.
+    let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
+    Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
+}
+
+/// Gives the command's exit status, if it did not take our place.
+fn outcome(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
@@ -52,7 +68,7 @@ pub(crate) fn run(
     let session = open()?;
     let variables = selection.reveal(&session, start::remark(program), args.reason.as_deref())?;
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
-    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| &variable.value)));
+    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| variable.value.expose())));
     if args.mask {
         tell_what_is_not_masked(&variables);
     }
@@ -75,7 +91,7 @@ pub(crate) fn run(
     let Some(supervisor) = supervisor else {
         return Err(start::become_it(command, inherited_umask, path_is_secret));
     };
-    hardening::relax(inherited_umask);
+    rustix::process::umask(inherited_umask);
     let outcome = match forms {
         Some(forms) => masked(&supervisor, command, forms),
         None => beside(&supervisor, command),
@@ -122,7 +138,7 @@ impl From<io::Error> for Error {
 fn tell_what_is_not_masked(variables: &[Variable]) {
     let short: Vec<&str> = variables
         .iter()
-        .filter(|variable| !mask::is_masked(&variable.value))
+        .filter(|variable| !is_masked(variable.value.expose()))
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {

@@ -24,7 +24,6 @@ use zeroize::Zeroizing;
 
 use super::supervise::{Place, Supervisor, Terminal};
 use crate::failure::{Exit, Failure};
-use crate::hardening;
 use crate::job::Job;
 
 /// The hidden command that leads the session of a terminal of ours.
@@ -79,7 +78,7 @@ pub(crate) fn on_terminal(command: &[OsString], inherited_umask: Mode) -> Result
     let supervisor = Supervisor::new().map_err(failed)?;
     let mut own = Command::new(OWN_PROGRAM);
     own.arg0("secretctl").args([IN_FOREGROUND, "--"]).args(command).process_group(0);
-    hardening::relax(inherited_umask);
+    rustix::process::umask(inherited_umask);
     let watched = supervisor.start(&mut own, Place::Below).map_err(failed)?;
     tcsetpgrp(&tty, watched.pid()).map_err(|errno| failed(errno.into()))?;
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))

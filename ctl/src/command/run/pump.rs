@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use secrets_scrub::{Forms, Masker};
 use zeroize::Zeroizing;
 
-use super::mask::{Forms, Masker};
 use super::supervise::Event;
 
 /// How long a possible beginning of a value is held back: 50 ms are promised, and waking up takes some.

@@ -1,13 +1,13 @@
 //! Which secrets a run gets, and under which names: settled before anything starts, and all that is wrong with it is
 //! said at once. It knows no process.
 
+use secrets_client::Call;
 use secrets_proto::reveal::{Remark, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{SecretName, SecretValue, Selector};
 use uuid::Uuid;
 
-use crate::call::Call;
-use crate::cli::RunArgs;
+use super::args::RunArgs;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::variables::{self, Allowed};
@@ -86,7 +86,7 @@ impl Selection {
 
     /// Finds all that is wrong by the list of names. Who may not see that is told what is known without it.
     fn look_ahead(&mut self, session: &Session) -> Result<(), Failure> {
-        let list: Result<SecretList<Secret>, Failure> = session.fetch(&Call::get("/user/secrets"));
+        let list: Result<SecretList<Secret>, Failure> = session.fetch(&Call::list());
         let Ok(list) = list else { return self.settle() };
         let is = |selector: &Selector, secret: &Secret| selects(selector, secret.id, &secret.name);
         let missing: Vec<Selector> = self

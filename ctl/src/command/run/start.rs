@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use secrets_proto::reveal::Remark;
 
 use crate::failure::{Exit, Failure};
-use crate::{hardening, output, providers};
+use crate::{output, providers};
 
 /// Becomes the command. Returns only if that fails.
 pub(super) fn become_it(mut command: Command, inherited_umask: Mode, path_is_secret: bool) -> Failure {
-    hardening::relax(inherited_umask);
+    rustix::process::umask(inherited_umask);
     // The standard library gives SIGPIPE its default back here; our descriptors close by themselves.
     let error = command.exec();
     not_started(command.get_program(), &error, path_is_secret)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use secrets_scrub::Forms;
 
-use super::mask::Forms;
 use super::pty::{Beside, Pty, Takeover};
 use super::pump::Pump;
 use super::supervise::{Event, Terminal};

@@ -345,7 +345,7 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
 async fn a_second_daemon_is_told_the_first_ones_pid() {
     let fixture = Fixture::new().await;
     let second = Vault::start(settings(fixture.directory.path()), None);
-    assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == std::process::id()));
+    assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == rustix::process::getpid()));
 }
 
 #[tokio::test]

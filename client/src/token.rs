@@ -1,23 +1,19 @@
 //! The bearer token: where it comes from, and reading it only from a file that nobody else can write
 //! or read. It is never printed.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use secrets_local::files;
 use secrets_proto::SensitiveString;
 use secrets_proto::token::{is_meant, is_well_formed};
-use zeroize::Zeroizing;
 
 /// Longer than any token.
-const LIMIT: usize = 4096;
+const LIMIT: u64 = 4096;
 
 /// Where the token comes from.
 #[derive(Debug, Clone)]
-pub(crate) enum TokenSource {
+pub enum TokenSource {
     /// A file, read again for each request: the owner's token is new at each start of the daemon, and an access token may
     /// be replaced.
     File(PathBuf),
@@ -27,7 +23,7 @@ pub(crate) enum TokenSource {
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The file does not exist (yet).
     #[error("there is no token file {}; start secretsd, or name the file with --token-file", shown(.0))]
     Absent(PathBuf),
@@ -47,7 +43,7 @@ pub(crate) enum Error {
 
 impl TokenSource {
     /// Whether it is meant as an access token, not the owner's.
-    pub(crate) fn is_access_token(&self) -> bool {
+    pub fn is_access_token(&self) -> bool {
         match self {
             Self::File(path) => read_file(path).is_ok_and(|token| is_meant(token.expose().as_bytes())),
             Self::Given(token) => is_meant(token.expose().as_bytes()),
@@ -55,7 +51,7 @@ impl TokenSource {
     }
 
     /// The token as it is now.
-    pub(crate) fn read(&self) -> Result<SensitiveString, Error> {
+    pub fn read(&self) -> Result<SensitiveString, Error> {
         let token = match self {
             Self::File(path) => read_file(path)?,
             Self::Given(token) => token.clone(),
@@ -70,7 +66,7 @@ impl TokenSource {
 }
 
 /// A token's file that may not exist, as it may be shown: what was named instead may be the token itself.
-pub(crate) fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let directory = path.parent().filter(|parent| parent.components().count() > 0);
     match directory {
         Some(directory) if directory.is_dir() => path.display().to_string(),
@@ -80,34 +76,25 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 fn read_file(path: &Path) -> Result<SensitiveString, Error> {
-    let failed = |error: io::Error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            return Error::Absent(path.to_owned());
-        }
-        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
-            return Error::NotPrivate(path.to_owned(), "is a symbolic link");
-        }
-        Error::Io(path.to_owned(), error)
-    };
-    // NONBLOCK: a FIFO must be recognised, not waited for.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    let refuse = |why| Err(Error::NotPrivate(path.to_owned(), why));
-    if !metadata.is_file() {
-        return refuse("is not a regular file");
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return refuse("belongs to another user");
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return refuse("is open to others");
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT));
-    file.take(LIMIT as u64).read_to_end(&mut bytes).map_err(failed)?;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = files::read_private(&whole, LIMIT).map_err(|error| not_read(path, error))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Error::Malformed)?;
     Ok(SensitiveString::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn not_read(path: &Path, error: files::Error) -> Error {
+    let why = match error {
+        files::Error::Io(_, error) if error.kind() != io::ErrorKind::NotFound => {
+            return Error::Io(path.to_owned(), error);
+        }
+        files::Error::Io(..) | files::Error::Relative(_) => return Error::Absent(path.to_owned()),
+        files::Error::TooLarge(..) => return Error::Malformed,
+        files::Error::Symlink(_) => "is a symbolic link",
+        files::Error::WrongKind(..) => "is not a regular file",
+        files::Error::ForeignOwner(..) => "belongs to another user",
+        files::Error::TooOpen { .. } => "is open to others",
+    };
+    Error::NotPrivate(path.to_owned(), why)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The process at the other end of a connection, as the audit log describes it: its name, program and systemd unit. No
+//! The process at the other end of a connection, as an audit log describes it: its name, program and systemd unit. No
 //! right rests on them: any process of the user can choose its name and, within its own service manager, its unit. For
 //! a unit that loads credentials the last is compared with what it claims, which stops mistakes and leaves a trail.
 //!
@@ -8,6 +8,8 @@
 //!
 //! Most connections are never written about, and a pidfd costs ten times a descriptor. So only the socket is kept at first,
 //! as a second descriptor of it, until somebody wants to know.
+
+mod calls;
 
 use std::fs::File;
 use std::io::Read;
@@ -19,11 +21,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use secrets_proto::printable;
 
-use crate::process;
-
-/// A peer; what it is gets read when somebody wants to know, once.
+/// A peer, of which more is read when somebody wants to know, once.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     /// 0 if it is not in our pid namespace.
     pid: i32,
     /// The socket that it connected, until its facts are read.
@@ -43,13 +43,13 @@ enum Hold {
 
 /// What is known of a process, safe to print.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// Its name for itself.
-    pub(crate) comm: Option<String>,
+pub struct Facts {
+    /// The name that it has given itself (`comm` of proc(5)).
+    pub comm: Option<String>,
     /// Its program file.
-    pub(crate) exe: Option<String>,
+    pub exe: Option<String>,
     /// Its systemd unit.
-    pub(crate) unit: Option<String>,
+    pub unit: Option<String>,
 }
 
 /// The most characters of each fact. The kernel's own limit for a name is 15 bytes, for a unit 255.
@@ -67,15 +67,16 @@ const FILE: u64 = 64 * 1024;
 const TICKS_PER_SECOND: u64 = 100;
 
 impl Process {
-    /// The process that connected this socket, by the id that the kernel gives for it.
-    pub(crate) fn of(socket: impl AsFd, pid: i32) -> Self {
+    /// The process that connected this socket, by the id that the kernel gives for it in `SO_PEERCRED`; 0 is none of ours.
+    pub fn of(socket: impl AsFd, pid: i32) -> Self {
         // Without a descriptor to spare it stays unknown.
         let socket = (pid > 0).then(|| socket.as_fd().try_clone_to_owned().ok()).flatten();
         Self { pid, socket: Mutex::new(socket), accepted: now(), facts: OnceLock::new() }
     }
 
-    /// What is known of it. The first call reads it, in some 50 µs, and lets go of the socket.
-    pub(crate) fn facts(&self) -> &Facts {
+    /// What is known of it, or nothing once it has ended. The first call reads it, in some 50 µs, and lets go of the
+    /// socket.
+    pub fn facts(&self) -> &Facts {
         self.facts.get_or_init(|| {
             let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
             socket.and_then(|socket| self.hold(&socket)?.facts_of(self.pid)).unwrap_or_default()
@@ -83,7 +84,7 @@ impl Process {
     }
 
     fn hold(&self, socket: &OwnedFd) -> Option<Hold> {
-        match process::peer_pidfd(socket.as_fd()) {
+        match calls::peer_pidfd(socket.as_fd()) {
             Ok(pidfd) => Some(Hold::Pidfd(pidfd)),
             Err(rustix::io::Errno::NOPROTOOPT) => Some(Hold::Before(self.accepted)),
             // The peer is gone, or there is no descriptor to spare.
@@ -129,7 +130,7 @@ fn is_alive(pidfd: &OwnedFd) -> bool {
 
 /// The time since boot, in the units of a process's start.
 fn now() -> u64 {
-    let now = process::since_boot();
+    let now = calls::since_boot();
     now.as_secs() * TICKS_PER_SECOND + u64::from(now.subsec_nanos()) / (1_000_000_000 / TICKS_PER_SECOND)
 }
 

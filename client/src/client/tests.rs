@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use secrets_proto::ErrorBody;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
@@ -86,7 +87,7 @@ async fn sends_the_token_and_returns_the_bytes() {
     let place = Place::new();
     serve(place.listen(), |path, token| (200, format!("{path} {}", token.unwrap())));
     let answer = get(&place.client()).await.unwrap();
-    assert_eq!(*answer.body, b"/api/v1/vault Bearer first");
+    assert_eq!(answer.bytes(), b"/api/v1/vault Bearer first");
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn an_answer_has_a_size() {
         _ => (200, "x".repeat(1_001)),
     });
     let fits = place.client().send(&Call::get("/fits")).await.unwrap();
-    assert_eq!(fits.body.len(), 1_000);
+    assert_eq!(fits.bytes().len(), 1_000);
     assert!(matches!(get(&place.client()).await, Err(Error::NotUnderstood(_))));
 }
 
@@ -196,7 +197,7 @@ async fn a_token_that_changed_with_the_daemon_is_read_again() {
         fs::write(&token, "second").unwrap();
         refusal(ErrorType::AuthenticationError)
     });
-    assert_eq!(*get(&place.client()).await.unwrap().body, b"done");
+    assert_eq!(get(&place.client()).await.unwrap().bytes(), b"done");
 }
 
 #[tokio::test]
@@ -226,7 +227,7 @@ async fn a_daemon_that_is_still_starting_is_waited_for_without_a_token() {
         }
         (200, header.unwrap().to_owned())
     });
-    assert_eq!(*get(&place.client()).await.unwrap().body, b"Bearer late");
+    assert_eq!(get(&place.client()).await.unwrap().bytes(), b"Bearer late");
 }
 
 #[tokio::test]

@@ -1,36 +1,51 @@
-//! Takes values out of a stream of output. It holds back what may be the beginning of a value until it knows, or is
-//! told that it may wait no longer. It knows no clock and no descriptor.
+//! Takes known values out of a stream of output. Bytes go in and bytes come out; it knows no clock, no descriptor and
+//! nothing of where the values come from.
 //!
-//! Every occurrence of every form is covered as a whole, those that overlap together; a covered stretch becomes one
-//! [`MARK`]. Colours and line ends inside of it are kept, so that a screen stays in order. What was shown because
+//! Every occurrence of every spelling is covered as a whole, those that overlap together; a covered stretch becomes one
+//! [`MARK`]. Colours and line ends inside of it are kept, so that a screen stays in order. What may be the beginning of
+//! a value is held back until more comes, or until the caller says that it may wait no longer. What was shown because
 //! waiting ended is still looked at: the rest of a value that began there is masked.
+//!
+//! ```
+//! use secrets_scrub::{Forms, Masker};
+//!
+//! let forms = Forms::new(["canary-value"]);
+//! let (mut masker, mut out) = (Masker::new(&forms), Vec::new());
+//! masker.push(b"password=canary-", &mut out);
+//! assert_eq!(out, b"password=");
+//! masker.push(b"value\n", &mut out);
+//! // In base64 it is the same value.
+//! masker.push(b"Y2FuYXJ5LXZhbHVl", &mut out);
+//! masker.finish(&mut out);
+//! assert_eq!(String::from_utf8(out)?, "password=••••\n••••");
+//! # Ok::<(), std::string::FromUtf8Error>(())
+//! ```
 
 mod form;
 #[cfg(test)]
 mod tests;
 
-use secrets_proto::SecretValue;
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use form::{Form, Found};
 
-/// What stands in a value's place.
-pub(super) const MARK: &str = "••••";
+/// What stands in a value's place, whatever the value's length.
+pub const MARK: &str = "••••";
 
-/// A shorter value is not masked: it would be found where nobody wrote it.
-const SHORTEST: usize = 8;
+/// How many characters a value has at least that is masked: a shorter one would be found where nobody wrote it.
+pub const SHORTEST: usize = 8;
 
-/// Whether a value is long enough.
-pub(super) fn is_masked(value: &SecretValue) -> bool {
-    is_long(value.expose())
+/// Whether a value is long enough to be masked: it has [`SHORTEST`] characters or more.
+pub fn is_masked(value: &str) -> bool {
+    value.chars().nth(SHORTEST - 1).is_some()
 }
 
-fn is_long(text: &str) -> bool {
-    text.chars().nth(SHORTEST - 1).is_some()
-}
-
-/// The values to look for, in all their forms.
-pub(super) struct Forms {
+/// The values to look for, in every spelling that is known: as they are, in base64 (RFC 4648, both alphabets, at any
+/// alignment), in hexadecimal, percent-encoded (RFC 3986), as an HTML form's field and inside a JSON string (RFC 8259).
+/// Its copies of the values are wiped when it is dropped, and `Debug` shows none.
+pub struct Forms {
     forms: Vec<Form>,
     /// Whether a form can begin with this byte.
     firsts: [bool; 256],
@@ -40,14 +55,15 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Of these values. A value of several lines is also looked for line by line.
-    pub(super) fn new<'a>(values: impl Iterator<Item = &'a SecretValue>) -> Self {
+    /// Prepares to look for these values. One of several lines is also looked for line by line; what
+    /// [`is_masked`] denies, value or line, is left out. It takes about a millisecond for a few values.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut texts: Vec<&str> = Vec::new();
-        for value in values.map(SecretValue::expose) {
+        for value in values {
             texts.push(value);
             texts.extend(value.lines());
         }
-        texts.retain(|text| is_long(text));
+        texts.retain(|text| is_masked(text));
         texts.sort_unstable();
         texts.dedup();
         let forms: Vec<Form> = texts.into_iter().flat_map(Form::all).collect();
@@ -91,10 +107,17 @@ impl Forms {
     }
 }
 
+impl fmt::Debug for Forms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 fn ignore(_start: usize, _end: usize) {}
 
-/// One stream on its way.
-pub(super) struct Masker<'a> {
+/// One stream of output, from which the values of its [`Forms`] are taken out. What it holds back is bounded by the
+/// longest spelling of the longest value, and wiped when it is dropped; `Debug` shows only how much that is.
+pub struct Masker<'a> {
     forms: &'a Forms,
     /// What is not yet decided.
     held: Zeroizing<Vec<u8>>,
@@ -109,32 +132,33 @@ pub(super) struct Masker<'a> {
 }
 
 impl<'a> Masker<'a> {
-    /// A stream that begins.
-    pub(super) fn new(forms: &'a Forms) -> Self {
+    /// Begins a stream that is to show none of these values.
+    pub fn new(forms: &'a Forms) -> Self {
         Self { forms, held: Zeroizing::default(), covered: Vec::new(), at: 0, shown: 0, masked: 0 }
     }
 
-    /// Takes output, and adds to `out` what can be shown.
-    pub(super) fn push(&mut self, output: &[u8], out: &mut Vec<u8>) {
+    /// Takes the next output of the stream, cut anywhere, and adds to `out` what of it can be shown already.
+    pub fn push(&mut self, output: &[u8], out: &mut Vec<u8>) {
         self.make_room(output.len());
         self.held.extend_from_slice(output);
         self.covered.resize(self.held.len(), false);
         self.decide(false, out);
     }
 
-    /// How many bytes wait for more.
-    pub(super) fn holds(&self) -> usize {
+    /// How many bytes are held back, because with what comes next they could be a value.
+    pub fn holds(&self) -> usize {
         self.held.len() - self.at.max(self.shown)
     }
 
-    /// Shows what waits for more, because it has waited long enough.
-    pub(super) fn release(&mut self, out: &mut Vec<u8>) {
+    /// Adds to `out` what is held back, because it has waited long enough. If it was the beginning of a value, the rest
+    /// of that is masked when it comes.
+    pub fn release(&mut self, out: &mut Vec<u8>) {
         self.show(self.at, self.held.len(), out);
         self.shown = self.held.len();
     }
 
-    /// Shows the rest: there is no more.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    /// Ends the stream: adds to `out` what is held back, masked where it is a value after all.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.decide(true, out);
     }
 
@@ -224,5 +248,11 @@ impl<'a> Masker<'a> {
         }
         let covered = self.covered.get(from..to).unwrap_or_default();
         out.extend(bytes.iter().zip(covered).filter(|(_, covered)| !**covered).map(|(byte, _)| *byte));
+    }
+}
+
+impl fmt::Debug for Masker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker").field("holds", &self.holds()).finish_non_exhaustive()
     }
 }

@@ -12,24 +12,32 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use secrets_proto::{API_VERSION, ErrorBody, ErrorType, SensitiveString};
+use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::secret::SecretList;
+use secrets_proto::vault::VaultStatus;
+use secrets_proto::{API_VERSION, ErrorType, SensitiveString};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::call::{Answer, Call};
+use crate::error::Error;
 use crate::token::{self, TokenSource};
 
 /// How long things may take, and how large an answer may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) connect: Duration,
-    pub(crate) answer: Duration,
-    pub(crate) body: usize,
+pub struct Limits {
+    /// Until the socket is connected.
+    pub connect: Duration,
+    /// Until an answer begins, and then once more until it is there; of a [`Download`], until the next piece.
+    pub answer: Duration,
+    /// The most bytes of an answer that is held as a whole.
+    pub body: usize,
 }
 
 impl Default for Limits {
+    /// 2 seconds, 35 seconds and 64 MiB.
     fn default() -> Self {
         // The daemon gives a request 30 s; an answer that the client cuts off would be lost for nothing.
         Self { connect: Duration::from_secs(2), answer: Duration::from_secs(35), body: 64 << 20 }
@@ -39,42 +47,9 @@ impl Default for Limits {
 /// How much is read at once: most lists.
 const PIECE: usize = 64 << 10;
 
-/// Why there is no answer to use.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// No socket, or one that nobody serves.
-    #[error("nothing listens on {0}; start it with: secretsd")]
-    NotListening(PathBuf),
-    /// Another reason not to be connected.
-    #[error("cannot connect to {path}: {source}")]
-    Connect {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody else listens there. Nothing was sent.
-    #[error("{0} is served by uid {1}, not by you; nothing was sent, check the socket's path")]
-    ForeignServer(PathBuf, u32),
-    /// No token to send.
-    #[error(transparent)]
-    Token(#[from] token::Error),
-    /// No answer within the deadline.
-    #[error("secretsd did not answer in time; see: secretctl status")]
-    Timeout,
-    /// The connection ended in the middle.
-    #[error("secretsd ended the connection before its answer; it may have stopped, try again")]
-    Broken,
-    /// It speaks, but not our language.
-    #[error("{0} is not as this secretctl expects; install secretctl and secretsd of the same version")]
-    NotUnderstood(&'static str),
-    /// The daemon said no.
-    #[error("{}", .0.detail)]
-    Refused(Box<ErrorBody>),
-}
-
-/// How to reach the daemon.
+/// Asks the daemon at one socket. It holds no connection: each request makes one.
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub struct Client {
     socket: PathBuf,
     token: TokenSource,
     limits: Limits,
@@ -82,30 +57,47 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client for the daemon at `socket`, which must run as our own user.
-    pub(crate) fn new(socket: PathBuf, token: TokenSource, limits: Limits) -> Self {
+    /// Asks the daemon at this socket, which must run as the user that this process runs as now. It connects when there is
+    /// something to ask.
+    pub fn new(socket: PathBuf, token: TokenSource, limits: Limits) -> Self {
         Self { socket, token, limits, server_uid: rustix::process::geteuid().as_raw() }
     }
 
-    /// Whether somebody of ours listens.
-    pub(crate) async fn probe(&self) -> Result<(), Error> {
+    /// All secrets that the token may see, by name, without their values.
+    pub async fn list(&self) -> Result<SecretList, Error> {
+        self.send(&Call::list()).await?.parse()
+    }
+
+    /// The values of all that is asked for, or none: one exact name that does not exist fails the whole, with
+    /// [`ErrorType::NotFoundError`]. The daemon has written the reveal to its audit log before the values leave it.
+    pub async fn reveal(&self, request: &RevealRequest) -> Result<RevealReply, Error> {
+        self.send(&Call::reveal(request)?).await?.parse()
+    }
+
+    /// The state of the vault.
+    pub async fn status(&self) -> Result<VaultStatus, Error> {
+        self.send(&Call::status()).await?.parse()
+    }
+
+    /// Connects and looks whose the server is; nothing is sent.
+    pub async fn probe(&self) -> Result<(), Error> {
         self.stream().await.map(drop)
     }
 
-    /// Sends a request with the token and returns the answer if it is a success.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+    /// Sends a request with the token and returns the answer if it is a success. A token that the daemon does not know is
+    /// read from its file again, and if another is there by then, the request is sent once more.
+    pub async fn send(&self, call: &Call) -> Result<Answer, Error> {
         let (_connection, response) = self.respond(call).await?;
         self.collect(response).await
     }
 
-    /// The same for an answer that is too large to be held: its body comes in pieces, of at most `limit` bytes
-    /// in all.
-    pub(crate) async fn download(&self, call: &Call, limit: u64) -> Result<Body, Error> {
+    /// Sends a request whose answer is too large to be held: its body, of at most `limit` bytes, comes in pieces.
+    pub async fn download(&self, call: &Call, limit: u64) -> Result<Download, Error> {
         let (connection, response) = self.respond(call).await?;
         let incoming = response.into_body();
         let length = incoming.size_hint().exact().filter(|length| *length <= limit);
         let length = length.ok_or(Error::NotUnderstood("the size of an answer"))?;
-        Ok(Body { _connection: connection, incoming, length, received: 0, patience: self.limits.answer })
+        Ok(Download { _connection: connection, incoming, length, received: 0, patience: self.limits.answer })
     }
 
     /// Sends a request with the token and returns the head of the answer if it is a success.
@@ -220,8 +212,9 @@ impl Client {
     }
 }
 
-/// The body of an answer that is passed on in pieces.
-pub(crate) struct Body {
+/// The body of an answer that comes in pieces.
+#[derive(Debug)]
+pub struct Download {
     _connection: Connection,
     incoming: Incoming,
     length: u64,
@@ -229,9 +222,9 @@ pub(crate) struct Body {
     patience: Duration,
 }
 
-impl Body {
-    /// The next piece, until all that was announced is there.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+impl Download {
+    /// The next piece; `None` when all that was announced is there. What ends before that is [`Error::Broken`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let frame = timeout(self.patience, self.incoming.frame()).await.map_err(|_| Error::Timeout)?;
         let Some(frame) = frame else {
             return if self.received == self.length { Ok(None) } else { Err(Error::Broken) };
@@ -242,6 +235,7 @@ impl Body {
     }
 }
 
+#[derive(Debug)]
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,

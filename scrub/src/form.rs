@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A value in one way of writing it.
-pub(super) struct Form {
+pub(crate) struct Form {
     value: Arc<Zeroizing<String>>,
     spelling: Spelling,
 }
@@ -43,7 +43,7 @@ const GAP_MAX: usize = 32;
 
 /// Whether a text begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     No,
     /// It may; the text ends too early to tell.
     Perhaps,
@@ -61,13 +61,13 @@ enum Piece {
 
 impl Form {
     /// All forms of a value.
-    pub(super) fn all(value: &str) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(value: &str) -> impl Iterator<Item = Self> {
         let value = Arc::new(Zeroizing::new(value.to_owned()));
         SPELLINGS.into_iter().map(move |spelling| Self { value: Arc::clone(&value), spelling })
     }
 
     /// Whether the text begins with it. `gap` gets the range of each gap inside that matters to a screen.
-    pub(super) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Found {
+    pub(crate) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Found {
         let units = self.units();
         let (mut at, mut unit, mut gap_start) = (0, 0, 0);
         while unit < units {

@@ -1,47 +1,60 @@
 //! One request and its answer as bytes, without a socket. Bodies may hold values, so they live in
 //! buffers that are allocated once and wiped.
 
-use std::io;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use hyper::Method;
 use secrets_proto::API_BASE;
+use secrets_proto::reveal::RevealRequest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::client::Error;
+use crate::error::Error;
 
-/// A request to the daemon; can be sent again, because a locked vault or a new token asks for that.
+/// A request to the daemon, which can be sent again: a locked vault or a new token may ask for that. Its body may hold
+/// values, and `Debug` shows none of it.
 #[derive(Clone)]
-pub(crate) struct Call {
+pub struct Call {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) body: Option<Bytes>,
-    /// What a person is told who waits for the answer.
-    pub(crate) note: &'static str,
 }
 
-/// Said while an answer is awaited that usually comes at once.
-const WAITING: &str = "waiting for secretsd…";
-
 impl Call {
-    /// A request without a body for a route below the API's base.
-    pub(crate) fn new(method: Method, route: &str) -> Self {
-        Self { method, target: format!("{API_BASE}{route}"), body: None, note: WAITING }
+    /// A request without a body for a route below [`API_BASE`], like `/vault/lock`.
+    pub fn new(method: Method, route: &str) -> Self {
+        Self { method, target: format!("{API_BASE}{route}"), body: None }
     }
 
-    /// `GET` of such a route.
-    pub(crate) fn get(route: &str) -> Self {
+    /// A `GET` of a route below [`API_BASE`].
+    pub fn get(route: &str) -> Self {
         Self::new(Method::GET, route)
+    }
+
+    /// The list of secrets, answered by a [`SecretList`](secrets_proto::secret::SecretList), of which more can be asked
+    /// by [`Call::query`].
+    pub fn list() -> Self {
+        Self::get("/user/secrets")
+    }
+
+    /// A reveal, answered by a [`RevealReply`](secrets_proto::reveal::RevealReply).
+    pub fn reveal(request: &RevealRequest) -> Result<Self, Error> {
+        Self::new(Method::POST, "/user/secrets/reveal").json(request)
+    }
+
+    /// The vault's state, answered by a [`VaultStatus`](secrets_proto::vault::VaultStatus).
+    pub fn status() -> Self {
+        Self::get("/vault")
     }
 
     /// The one question that needs no token: whether the daemon is up.
     pub(crate) fn health() -> Self {
-        Self { method: Method::GET, target: "/healthz".to_owned(), body: None, note: WAITING }
+        Self { method: Method::GET, target: "/healthz".to_owned(), body: None }
     }
 
-    /// Adds a query parameter.
-    pub(crate) fn query(mut self, key: &str, value: &str) -> Self {
+    /// Adds a query parameter; its value is percent-encoded (RFC 3986).
+    pub fn query(mut self, key: &str, value: &str) -> Self {
         self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(key);
         self.target.push('=');
@@ -49,13 +62,8 @@ impl Call {
         self
     }
 
-    /// Says what takes so long, if it does.
-    pub(crate) fn noted(self, note: &'static str) -> Self {
-        Self { note, ..self }
-    }
-
-    /// Adds a JSON body.
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
+    /// Gives it a JSON body, in a buffer that is allocated once and wiped.
+    pub fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
         let mut length = Length(0);
         serde_json::to_writer(&mut length, body).map_err(|_| Error::NotUnderstood("a request"))?;
         let mut buffer = Zeroizing::new(Vec::with_capacity(length.0));
@@ -65,12 +73,24 @@ impl Call {
     }
 }
 
-/// What the daemon answered.
-pub(crate) struct Answer {
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// What the daemon answered: a success. Its bytes may hold values; they are wiped when it is dropped, and `Debug` shows
+/// none.
+pub struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
+    /// The body, JSON as a rule.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The error that the body of an answer tells which is no success.
     pub(crate) fn refusal(&self) -> Error {
         match serde_json::from_slice(&self.body) {
@@ -80,12 +100,18 @@ impl Answer {
     }
 
     /// The body as `T`, which may borrow from it.
-    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         // The cause is dropped on purpose: serde's messages quote what they stumble over.
         let not_understood = || Error::NotUnderstood("an answer");
         // Checked as a whole, text is checked faster than string by string.
         let text = str::from_utf8(&self.body).map_err(|_| not_understood())?;
         serde_json::from_str(text).map_err(|_| not_understood())
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} bytes)", self.body.len())
     }
 }
 
@@ -133,5 +159,12 @@ mod tests {
     fn an_answer_that_is_no_envelope_is_not_quoted() {
         let error = Answer { body: Zeroizing::new(b"canary-canary".to_vec()) }.refusal();
         assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn debug_shows_no_body() {
+        let call = Call::get("/x").json(&"canary").unwrap();
+        let answer = Answer { body: Zeroizing::new(b"canary".to_vec()) };
+        assert_eq!(format!("{call:?} {answer:?}"), "Call { method: GET, .. } Answer(6 bytes)");
     }
 }

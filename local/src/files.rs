@@ -1,5 +1,5 @@
 //! Private directories and files: made with the owner's modes whatever the umask, and refused by name
-//! when somebody else could read or replace them. Everything the daemon keeps on disk goes through here.
+//! when somebody else could read or replace them. Everything the programs keep on disk goes through here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,9 +11,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-/// Why a path cannot be used. Paths are the user's own settings, never a request's content.
+/// Why a path cannot be used. It names the path, so that this must be a setting of the user and no content of a request.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// Not absolute.
     #[error("{0} is not an absolute path")]
     Relative(PathBuf),
@@ -45,27 +45,27 @@ pub(crate) enum Error {
 }
 
 /// Whether an error says that the process or the system has no descriptor left.
-pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+pub fn lacks_descriptors(error: &io::Error) -> bool {
     let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether there are fewer descriptors left than this, for errors that do not tell.
-pub(crate) fn has_fewer_descriptors_than(wanted: usize) -> bool {
+pub fn has_fewer_descriptors_than(wanted: usize) -> bool {
     let opened: io::Result<Vec<File>> = (0..wanted).map(|_| File::open("/")).collect();
     opened.is_err_and(|error| lacks_descriptors(&error))
 }
 
 impl Error {
     /// Whether the system is short of something or failing, so that the path may be good all the same.
-    pub(crate) fn is_shortage(&self) -> bool {
+    pub fn is_shortage(&self) -> bool {
         let Self::Io(_, error) = self else { return false };
         let short = [Errno::NOMEM, Errno::IO].map(Errno::raw_os_error);
         lacks_descriptors(error) || error.raw_os_error().is_some_and(|code| short.contains(&code))
     }
 
     /// What is wrong, without the path.
-    pub(crate) const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::Relative(_) => "not an absolute path",
             Self::Symlink(_) => "a symbolic link",
@@ -80,7 +80,7 @@ impl Error {
 
 /// Makes sure that `path` is a directory of ours with mode 0700, and returns its canonical form. Parents that are
 /// missing are made 0700 too. One that exists is checked, never changed.
-pub(crate) fn private_dir(path: &Path) -> Result<PathBuf, Error> {
+pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     if !path.is_absolute() {
         return Err(Error::Relative(path.to_owned()));
     }
@@ -121,7 +121,7 @@ fn widen(path: &Path) -> io::Result<()> {
 }
 
 /// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.
-pub(crate) fn check_private_file(path: &Path) -> Result<bool, Error> {
+pub fn check_private_file(path: &Path) -> Result<bool, Error> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::Io(path.to_owned(), error)),
@@ -130,7 +130,7 @@ pub(crate) fn check_private_file(path: &Path) -> Result<bool, Error> {
 }
 
 /// Opens a private file for reading and writing, making it 0600 if it is absent.
-pub(crate) fn open_private(path: &Path) -> Result<File, Error> {
+pub fn open_private(path: &Path) -> Result<File, Error> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -146,7 +146,7 @@ pub(crate) fn open_private(path: &Path) -> Result<File, Error> {
 }
 
 /// Reads a whole private file of at most `limit` bytes; the buffer is wiped when dropped.
-pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
     if !path.is_absolute() {
         return Err(Error::Relative(path.to_owned()));
     }
@@ -171,7 +171,7 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
 
 /// Reads a settings file, which others may read but not write; `None` if there is none. Links are followed: people
 /// keep their settings in a repository.
-pub(crate) fn read_settings(path: &Path, limit: u64) -> Result<Option<String>, Error> {
+pub fn read_settings(path: &Path, limit: u64) -> Result<Option<String>, Error> {
     let at = |error| Error::Io(path.to_owned(), error);
     let file = match OpenOptions::new().read(true).custom_flags(flag(OFlags::NONBLOCK)).open(path) {
         Ok(file) => file,
@@ -198,7 +198,7 @@ pub(crate) fn read_settings(path: &Path, limit: u64) -> Result<Option<String>, E
 }
 
 /// Checks that a socket at `path` is ours and closed to others.
-pub(crate) fn check_private_socket(path: &Path) -> Result<(), Error> {
+pub fn check_private_socket(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::FileTypeExt;
     let metadata = fs::symlink_metadata(path).map_err(|error| Error::Io(path.to_owned(), error))?;
     if metadata.is_symlink() {
@@ -212,7 +212,7 @@ pub(crate) fn check_private_socket(path: &Path) -> Result<(), Error> {
 
 /// Replaces a private file in one step: a reader sees the old content or the new, and after a crash one of them is
 /// there. The file is durable when this returns.
-pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+pub fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     let at = |error| Error::Io(path.to_owned(), error);
     let parent = path.parent().ok_or_else(|| Error::Relative(path.to_owned()))?;
     let mut temporary = path.as_os_str().to_owned();
@@ -232,7 +232,7 @@ pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> 
 }
 
 /// Removes a file; one that is not there is as good.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
+pub fn remove_if_there(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io(path.to_owned(), error)),
         _ => Ok(()),
@@ -240,7 +240,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
 }
 
 /// Makes the names in a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
+pub fn sync_dir(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| Error::Io(path.to_owned(), error))

@@ -1,0 +1,33 @@
+//! The commands that `secretctl` calls itself by. They ask nobody, and no help shows them.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use rustix::fs::Mode;
+
+use super::run;
+use crate::failure::Failure;
+use crate::spawn;
+
+/// Used by secretctl itself
+#[derive(Debug, Args)]
+pub(crate) struct ProgramArgs {
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Starts the daemon apart from this terminal.
+pub(crate) fn launch(args: &ProgramArgs) -> Failure {
+    spawn::nurse(&args.command)
+}
+
+/// Runs a command on a terminal of its own, and ends as it does.
+pub(crate) fn on_terminal(args: &ProgramArgs, inherited_umask: Mode) -> Result<(), Failure> {
+    let status = run::on_terminal(&args.command, inherited_umask)?;
+    std::process::exit(status.into())
+}
+
+/// Becomes a command once it has its terminal's foreground.
+pub(crate) fn in_foreground(args: &ProgramArgs, inherited_umask: Mode) -> Failure {
+    run::in_foreground(&args.command, inherited_umask)
+}

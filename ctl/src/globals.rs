@@ -1,0 +1,34 @@
+//! The flags of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Flags of every command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Globals {
+    /// The daemon's socket [variable: SECRETSD_SOCKET]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) socket: Option<PathBuf>,
+    /// A file that holds the token [variable: SECRETSD_TOKEN_FILE; SECRETSD_TOKEN holds a token itself]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Fail instead of starting secretsd when it does not run
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_spawn: bool,
+    /// Answer in JSON, where a command has an answer
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// When to use colour; NO_COLOR turns it off, too
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    pub(crate) color: Colour,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
