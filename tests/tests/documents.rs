@@ -11,7 +11,7 @@ use secretsd_tests::source::repository;
 use secretsd_tests::{Env, programs};
 
 /// Where documents are; those of the tests' data and vectors speak of nothing else.
-const DIRECTORIES: [&str; 3] = ["", "docs", "systemd"];
+const DIRECTORIES: [&str; 4] = ["", "docs", "findings", "systemd"];
 
 /// Every document, by its path.
 fn documents() -> Vec<String> {
