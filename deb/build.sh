@@ -71,11 +71,11 @@ Depends: ${depends#shlibs:Depends=}
 Recommends: systemd, libpam-systemd
 Section: utils
 Priority: optional
-Description: keep API keys in an encrypted vault and hand them out by name
- secretsd keeps a user's API keys in an encrypted vault and serves their
- names, providers and masks as JSON over a Unix socket, as ssh-agent does for
- keys. secretctl stores secrets and hands a value to a program when asked for
- it by name, so that keys leave .env files, shell profiles and history.
+Description: keep API keys in an encrypted vault and give them to chosen programs
+ secretsd keeps a user's API keys in an encrypted vault. Run a program with
+ "secretctl run -s NAME -- program": the program gets the key, and no file
+ holds it. Other programs can ask for names, providers and masks as JSON over a
+ Unix socket, as ssh-agent does for keys.
  .
  The user manager of systemd starts the daemon on the first connection.
 END
