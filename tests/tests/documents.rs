@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use secretsd_tests::harness::skip;
@@ -11,7 +11,7 @@ use secretsd_tests::source::repository;
 use secretsd_tests::{Env, programs};
 
 /// Where documents are; those of the tests' data and vectors speak of nothing else.
-const DIRECTORIES: [&str; 4] = ["", "docs", "findings", "systemd"];
+const DIRECTORIES: [&str; 5] = ["", "docs", "docs/design", "findings", "systemd"];
 
 /// Every document, by its path.
 fn documents() -> Vec<String> {
@@ -24,15 +24,13 @@ fn documents() -> Vec<String> {
             }
         }
     }
-    assert!(found.len() > 10, "{found:?}");
+    assert!(found.len() > 20, "{found:?}");
     found
 }
 
-/// `ARCHITECTURE.md` and the pages that it leads to, as one text.
-fn architecture() -> String {
-    let pages = documents();
-    let of_it = pages.iter().filter(|page| *page == "ARCHITECTURE.md" || page.starts_with("docs/design/"));
-    of_it.map(|page| read(page)).collect()
+/// The pages that `ARCHITECTURE.md` leads to, as one text.
+fn design() -> String {
+    documents().iter().filter(|page| page.starts_with("docs/design/")).map(|page| read(page)).collect()
 }
 
 fn read(path: &str) -> String {
@@ -145,8 +143,8 @@ fn entries(directory: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn architectures_tables_leave_nothing_out() {
-    let document = architecture();
+fn the_designs_tables_leave_nothing_out() {
+    let document = design();
     // The words in the first column, whatever the table.
     let first_cells: String = document
         .lines()
@@ -166,11 +164,52 @@ fn architectures_tables_leave_nothing_out() {
             .into_iter()
             .filter(|name| !cells.contains(name) && !elsewhere.contains(&name.as_str()))
             .collect();
-        assert!(
-            missing.is_empty(),
-            "ARCHITECTURE.md and docs/design have no line for these of {directory}: {missing:?}"
-        );
+        assert!(missing.is_empty(), "docs/design has no line for these of {directory}: {missing:?}");
     }
+}
+
+/// A file or directory that a document names: by its path, or by that below one of the programs' sources.
+fn named(word: &str) -> Option<PathBuf> {
+    ["", "daemon/src", "ctl/src"]
+        .iter()
+        .map(|base| repository().join(base).join(word))
+        .find(|path| path.exists())
+}
+
+/// What the first hour and the guide say where: each source file, and each function or type right behind a file's name.
+#[test]
+fn files_and_functions_that_are_named_exist() {
+    let mut functions = 0;
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(document);
+        let prose: String = text.split("\n```").step_by(2).collect();
+        let pieces: Vec<&str> = prose.split('`').collect();
+        for (index, word) in pieces.iter().enumerate().skip(1).step_by(2) {
+            let is_path = word.contains('/') || document == "ARCHITECTURE.md";
+            if !is_path || !word.ends_with(".rs") || word.contains(['{', ' ']) || word.contains("NAME") {
+                continue;
+            }
+            let path = named(word).unwrap_or_else(|| panic!("{document} names {word}, which is not there"));
+            let (Some(between), Some(name)) = (pieces.get(index + 1), pieces.get(index + 2)) else {
+                continue;
+            };
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+            if !is_name || ![" ", ": ", ", ", " ("].contains(between) {
+                continue;
+            }
+            let name = name.rsplit("::").next().unwrap();
+            let source = fs::read_to_string(path).unwrap();
+            let there = ["fn", "struct", "enum"].iter().any(|kind| {
+                let start = format!("{kind} {name}");
+                source.match_indices(&start).any(|(at, _)| {
+                    !source[at + start.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                })
+            });
+            assert!(there, "{document}: {name} is not in {word}");
+            functions += 1;
+        }
+    }
+    assert!(functions > 20, "{functions}");
 }
 
 /// What GitHub makes of a heading.
