@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use secrets_proto::audit::AuditCaller;
-use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
+use secrets_proto::{Glob, Matcher, SecretName, Timestamp, Uuid};
 
 pub(crate) use secrets_proto::token::Scope;
 
@@ -60,7 +60,7 @@ const fn bit(scope: Scope) -> u8 {
 }
 
 /// What an access token gives to who holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Grant {
     /// The token's id.
     pub(crate) id: Uuid,
@@ -69,7 +69,7 @@ pub(crate) struct Grant {
     /// What it may do.
     pub(crate) scopes: Scopes,
     /// The names it may see; `None` is all of them.
-    pub(crate) names: Option<Vec<Glob>>,
+    pub(crate) names: Option<Names>,
     /// When it ends; `None` is never.
     pub(crate) expires_at: Option<Timestamp>,
     /// How many requests a minute it may make; `None` is any number.
@@ -79,7 +79,20 @@ pub(crate) struct Grant {
 impl Grant {
     /// Whether a secret of this name exists as far as who holds the token can tell.
     pub(crate) fn sees(&self, name: &SecretName) -> bool {
-        self.names.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(name)))
+        self.names.as_ref().is_none_or(|names| names.matchers.iter().any(|matcher| matcher.matches(name)))
+    }
+}
+
+/// The names that a token sees. They are held against every name there is, so what that takes is made once.
+#[derive(Debug)]
+pub(crate) struct Names {
+    matchers: Vec<Matcher>,
+}
+
+impl Names {
+    /// Those that one of the globs matches.
+    pub(crate) fn new(globs: &[Glob]) -> Self {
+        Self { matchers: globs.iter().map(Glob::matcher).collect() }
     }
 }
 

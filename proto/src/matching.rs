@@ -15,7 +15,7 @@ impl Glob {
     }
 
     /// The glob, made ready to be held against many names.
-    pub fn matcher(&self) -> Matcher<'_> {
+    pub fn matcher(&self) -> Matcher {
         let beginning = self.beginning();
         let rest = self.as_str().get(beginning.len()..).unwrap_or_default().as_bytes();
         let rest = match rest {
@@ -24,7 +24,7 @@ impl Glob {
             _ if rest.len() < 64 => Rest::Short(Box::new(Pattern::new(rest))),
             _ => Rest::Long(Box::new(Pattern::new(rest))),
         };
-        Matcher { beginning, rest }
+        Matcher { beginning: beginning.into(), rest }
     }
 
     /// What every name begins with that it matches.
@@ -35,8 +35,8 @@ impl Glob {
 
 /// A [`Glob`] made ready to be held against many names; each takes a few instructions a character.
 #[derive(Debug)]
-pub struct Matcher<'a> {
-    beginning: &'a str,
+pub struct Matcher {
+    beginning: Box<str>,
     rest: Rest,
 }
 
@@ -49,10 +49,10 @@ enum Rest {
     Long(Box<Pattern<4>>),
 }
 
-impl Matcher<'_> {
+impl Matcher {
     /// Whether the glob matches this name.
     pub fn matches(&self, name: &SecretName) -> bool {
-        let Some(text) = name.as_str().strip_prefix(self.beginning) else { return false };
+        let Some(text) = name.as_str().strip_prefix(&*self.beginning) else { return false };
         match &self.rest {
             Rest::Nothing => text.is_empty(),
             Rest::Anything => true,

@@ -51,6 +51,18 @@ impl Flood {
         Self { stop, answered, threads }
     }
 
+    /// A connection of one token for each of these secrets, which gives it new values.
+    pub fn of_writes(socket: &Path, token: &str, ids: &[String]) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let start = |id: &String| {
+            let requests = updates(token, id);
+            let (socket, stop, answered) = (socket.to_owned(), Arc::clone(&stop), Arc::clone(&answered));
+            thread::spawn(move || ask(&socket, &requests, &stop, &answered))
+        };
+        let threads = ids.iter().map(start).collect();
+        Self { stop, answered, threads }
+    }
+
     fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }
@@ -117,6 +129,15 @@ fn reveal(token: &str) -> Vec<u8> {
     let head = head(token, "POST /api/v1/user/secrets/reveal", "close");
     format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         .into_bytes()
+}
+
+fn updates(token: &str, id: &str) -> Vec<u8> {
+    let body = json!({ "value": "v".repeat(30_000) }).to_string();
+    let update = |connection| {
+        let head = head(token, &format!("PUT /api/v1/user/secrets/{id}"), connection);
+        format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    (update("keep-alive").repeat(PIPELINED - 1) + &update("close")).into_bytes()
 }
 
 fn lists(token: &str) -> Vec<u8> {

@@ -41,6 +41,13 @@ pub fn wait(child: &mut Child, deadline: Duration) -> ExitStatus {
     child.wait().unwrap()
 }
 
+/// How many bytes of memory the process takes up.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
 /// Sends a signal to one process.
 pub fn signal(pid: u32, signal: Signal) {
     kill_process(as_pid(pid), signal).unwrap();

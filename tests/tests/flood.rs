@@ -1,11 +1,14 @@
 //! Eight holders of narrow tokens who ask for all the work that they may, and the owner, who must not notice. `SOAK=1`
 //! makes it 100,000 names.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
+use secretsd_tests::env::CHEAP_KDF;
 use secretsd_tests::harness::soak;
 use secretsd_tests::hostile::{self, Flood};
 use secretsd_tests::http::Request;
@@ -76,7 +79,64 @@ fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     }
     let (live, reveal, lock, signal) = (middle(lives), middle(reveals), middle(locks), middle(signals));
     let line = format!("healthz {live:?}, reveal {reveal:?}, lock {lock:?}, SIGUSR1 {signal:?}\n");
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
+    Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
     assert!(lock < LOCKED && signal < LOCKED, "{line}");
     assert!(live < LOCKED && reveal < 4 * LOCKED, "{line}");
+}
+
+#[test]
+fn large_values_that_nobody_reads_are_not_all_made() {
+    let env = Env::unlocked(programs!());
+    let names: Vec<String> = (0..16).map(|number| format!("LARGE_{number}")).collect();
+    for name in &names {
+        env.store(name, &"v".repeat(65_000));
+    }
+    let made = env
+        .post("/tokens", &json!({ "name": "reveal", "scopes": ["reveal"], "secrets": ["LARGE_*"] }))
+        .expect(201);
+    let before = process::resident(env.pid());
+    let body = json!({ "secrets": names, "purpose": "test" }).to_string();
+    let request = format!(
+        "POST /api/v1/user/secrets/reveal HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        made["token"].as_str().unwrap(),
+        body.len()
+    );
+    let silent: Vec<UnixStream> = (0..100)
+        .map(|_| {
+            let mut stream = UnixStream::connect(env.socket()).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // Whoever comes later has its answer.
+    for _ in 0..50 {
+        assert_eq!(env.value("LARGE_0").len(), 65_000);
+    }
+    let grown = process::resident(env.pid()).saturating_sub(before);
+    drop(silent);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn a_vault_locks_in_time_however_many_writes_come() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!("{CHEAP_KDF}[auto_lock]\nmax_seconds = 3\n"));
+    env.start();
+    env.init();
+    let made =
+        env.post("/tokens", &json!({ "name": "write", "scopes": ["write"], "secrets": ["W_*"] })).expect(201);
+    let token = made["token"].as_str().unwrap();
+    let ids: Vec<String> =
+        (0..100).map(|at| env.store(&format!("W_{at}"), "v")["id"].as_str().unwrap().to_owned()).collect();
+    let flood = Flood::of_writes(&env.socket(), token, &ids);
+    let (start, mut open) = (Instant::now(), true);
+    while open && start.elapsed() < Duration::from_secs(15) {
+        open = env.state() != "locked";
+        thread::sleep(Duration::from_millis(20));
+    }
+    let took = start.elapsed();
+    drop(flood);
+    assert!(!open, "still open");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -203,13 +203,23 @@ pub(crate) async fn delete(vault: &Vault, caller: &Caller, delete: Delete) -> Re
     vault.delete(caller, delete.id, delete.expected, delete.purge).await.map(|()| Gone)
 }
 
+/// Values asked for.
+#[derive(Debug)]
+pub(crate) struct Reveal {
+    /// Which, and what for.
+    pub(crate) request: RevealRequest,
+    /// Writes them, into memory that is wiped.
+    pub(crate) render: fn(&RevealReply) -> Bytes,
+}
+
+/// Values, just written.
+#[derive(Debug)]
+pub(crate) struct Revealed(pub(crate) Bytes);
+
 /// `POST /user/secrets/reveal`
-pub(crate) async fn reveal(
-    vault: &Vault,
-    caller: &Caller,
-    request: RevealRequest,
-) -> Result<Held<RevealReply>, Error> {
-    vault.reveal(caller, request).await
+pub(crate) async fn reveal(vault: &Vault, caller: &Caller, reveal: Reveal) -> Result<Held<Revealed>, Error> {
+    let Reveal { request, render } = reveal;
+    vault.reveal(caller, request, move |reply| Revealed(render(&reply))).await
 }
 
 /// One secret meant by its id.

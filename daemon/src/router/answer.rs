@@ -25,6 +25,15 @@ pub(crate) struct Answer {
     after_relaunch: bool,
 }
 
+/// Secrets as JSON, in one buffer of the right size, which is wiped when it is dropped.
+pub(super) fn sensitive<T: Serialize>(body: &T) -> serde_json::Result<Bytes> {
+    let mut length = Counter(0);
+    serde_json::to_writer(&mut length, body)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, body)?;
+    Ok(Bytes::from_owner(bytes))
+}
+
 /// Marks an answer that the daemon's next image is to send: when it arrives, this one's memory is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct AfterRelaunch;
@@ -58,11 +67,7 @@ impl Answer {
 
     /// Secrets: written into one buffer of the right size, which is wiped when it was sent.
     pub(super) fn sensitive<T: Serialize>(status: StatusCode, body: &T) -> Result<Self, Failure> {
-        let mut length = Counter(0);
-        serde_json::to_writer(&mut length, body).map_err(unwritable)?;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-        serde_json::to_writer(&mut *bytes, body).map_err(unwritable)?;
-        Ok(Self::json(status, Bytes::from_owner(bytes)))
+        sensitive(body).map(|body| Self::json(status, body)).map_err(unwritable)
     }
 
     /// The same, with a permit that is free again when the body was sent or given up.

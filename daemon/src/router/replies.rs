@@ -6,7 +6,6 @@ use hyper::{HeaderMap, StatusCode};
 use secrets_proto::API_BASE;
 use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{CredentialGrant, CredentialList};
-use secrets_proto::reveal::RevealReply;
 use secrets_proto::secret::{PresetList, SecretDetail, VersionList, WrittenSecret};
 use secrets_proto::token::TokenList;
 use secrets_proto::vault::{AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply};
@@ -15,7 +14,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::conditional;
 use super::error::Failure;
-use crate::handler::secrets::{Created, Found, Gone, Listing, Shown, View};
+use crate::handler::secrets::{Created, Found, Gone, Listing, Revealed, Shown, View};
 use crate::handler::tokens::Made;
 use crate::handler::vault::{Copy, Locked};
 use crate::vault::{Held, Rendered};
@@ -30,6 +29,12 @@ pub(super) trait IntoAnswer {
 pub(super) fn render<T: Serialize>(reply: &T) -> Bytes {
     // They have no maps and no foreign types, so that writing cannot fail. It is kept without room to grow.
     serde_json::to_vec(reply).unwrap_or_default().into_boxed_slice().into()
+}
+
+/// Writes values, into one buffer of the right size, which is wiped when it was sent.
+pub(super) fn render_sensitive<T: Serialize>(reply: &T) -> Bytes {
+    // As above.
+    super::answer::sensitive(reply).unwrap_or_default()
 }
 
 fn rendered(reply: Rendered, asked: &HeaderMap) -> Result<Answer, Failure> {
@@ -48,6 +53,12 @@ impl IntoAnswer for Listing {
             Self::Rendered(list) => rendered(list, asked),
             Self::Selected(list) => list.into_answer(asked),
         }
+    }
+}
+
+impl IntoAnswer for Revealed {
+    fn into_answer(self, asked: &HeaderMap) -> Result<Answer, Failure> {
+        self.0.into_answer(asked)
     }
 }
 
@@ -149,7 +160,6 @@ macro_rules! json {
 json! {
     PresetList => metadata(OK),
     VersionList => metadata(OK),
-    RevealReply => sensitive(OK),
     VaultStatus => metadata(OK),
     InitReply => sensitive(CREATED),
     VerifyReply => metadata(OK),
@@ -197,7 +207,7 @@ mod tests {
     use http_body_util::Full;
     use hyper::Response;
     use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
-    use secrets_proto::reveal::RevealedSecret;
+    use secrets_proto::reveal::{RevealReply, RevealedSecret};
     use secrets_proto::secret::{Secret, SecretDetail, SecretList, SizeClass};
     use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
@@ -310,7 +320,7 @@ mod tests {
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
         }];
-        let response = sent(RevealReply { secrets }, &HeaderMap::new());
+        let response = sent(Revealed(render_sensitive(&RevealReply { secrets })), &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(body(response).await["secrets"][0]["value"], "a\n\"b");
     }

@@ -16,7 +16,9 @@ use secrets_proto::{
 use super::input::Input;
 use super::replies;
 use crate::handler::credentials::Revoke;
-use crate::handler::secrets::{Create, Delete, Edit, Get, List, One, Restore, Rollback, Trash, Update, View};
+use crate::handler::secrets::{
+    Create, Delete, Edit, Get, List, One, Restore, Reveal, Rollback, Trash, Update, View,
+};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::vault::{AuditQuery, Key, ListFilter};
 
@@ -128,6 +130,14 @@ impl FromRequest for Delete {
             _ => Err(Invalid::new(FieldErrorType::Enum, "true or false is expected")),
         });
         Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
+    }
+}
+
+impl FromRequest for Reveal {
+    const BODY: bool = true;
+
+    fn take(input: &mut Input<'_>) -> Option<Self> {
+        RevealRequest::take(input).map(|request| Self { request, render: replies::render_sensitive })
     }
 }
 

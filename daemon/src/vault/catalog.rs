@@ -126,3 +126,143 @@ impl Catalog {
         self.grants.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use proptest::prelude::*;
+    use secrets_proto::token::TokenName;
+    use secrets_proto::{Glob, SecretValue, Timestamp};
+
+    use super::*;
+    use crate::caller::{Peer, Scope};
+    use crate::vault::effort::Effort;
+    use crate::vault::tokens::Meta;
+    use crate::vault::urgent::Urgent;
+
+    const NAMES: [&str; 6] = ["A", "AB", "A_B", "B", "BA", "C"];
+    const GLOBS: [&str; 5] = ["A*", "*B*", "?", "AB", "[!A]*"];
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// A secret of this number under this name, in the trash or not.
+        Put(u128, usize, bool),
+        Remove(u128),
+        /// A token of this number, with these globs if there was none of it.
+        Token(u128, Vec<usize>),
+        Revoke(u128),
+        /// A question of the token, which makes its view.
+        Ask(u128),
+        /// A copy goes on in its place, as at a renewal of what is published.
+        Copy,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (secret, token) = (0..6_u128, 0..3_u128);
+        let globs = prop::collection::vec(0..GLOBS.len(), 1..3);
+        prop_oneof![
+            8 => (secret.clone(), 0..NAMES.len(), any::<bool>()).prop_map(|(id, name, deleted)| Step::Put(id, name, deleted)),
+            2 => secret.prop_map(Step::Remove),
+            2 => (token.clone(), globs).prop_map(|(id, globs)| Step::Token(id, globs)),
+            1 => token.clone().prop_map(Step::Revoke),
+            3 => token.prop_map(Step::Ask),
+            1 => Just(Step::Copy),
+        ]
+    }
+
+    fn token(id: u128, globs: &[usize]) -> Token {
+        let meta = Meta {
+            name: TokenName::parse(&format!("token {id}")).unwrap(),
+            hash: HEXLOWER.encode(&[u8::try_from(id).unwrap(); 32]),
+            scopes: vec![Scope::List],
+            secrets: Some(globs.iter().map(|at| Glob::parse(GLOBS[*at]).unwrap()).collect()),
+            created_at: Timestamp::now(),
+            expires_at: None,
+            rate_per_minute: None,
+            last_used_at: None,
+            made_by: None,
+        };
+        Token::new(Uuid::from_u128(id), meta).unwrap()
+    }
+
+    fn put(id: u128, name: &str, version: u64, deleted: bool) -> Change {
+        let value = SecretValue::new("v".to_owned()).unwrap();
+        let mut record = Record::new(Uuid::from_u128(id), SecretName::parse(name).unwrap(), None, &value);
+        record.version = version;
+        record.meta.deleted_at = deleted.then(Timestamp::now);
+        Change::Put(Arc::new(record))
+    }
+
+    /// What a caller finds, by every way there is, against asking of each secret whether it sees its name.
+    fn compare(catalog: &Catalog, caller: &Caller) {
+        let (view, urgent) = (catalog.of(caller), Urgent::default());
+        let of = |record: &Arc<Record>| (record.id, record.version);
+        let seen = |record: &&Arc<Record>| caller.sees(&record.meta.name);
+        let mut expected: Vec<_> = catalog.all().with_trash().filter(seen).map(of).collect();
+        let mut found: Vec<_> = view.with_trash().map(of).collect();
+        (expected.sort_unstable(), found.sort_unstable());
+        assert_eq!(found, expected);
+        let expected: Vec<_> = catalog.all().live().filter(seen).map(of).collect();
+        assert_eq!(view.live().map(of).collect::<Vec<_>>(), expected);
+        let any = Glob::parse("*").unwrap();
+        let all = view.live_like(&any, &mut Effort::new(&urgent)).unwrap();
+        assert_eq!(all.into_iter().map(of).collect::<Vec<_>>(), expected);
+        assert_eq!(view.live_count(), expected.len());
+        for record in catalog.all().with_trash() {
+            let sees = seen(&record);
+            assert_eq!(view.any(record.id).map(of), sees.then(|| of(record)));
+            let live = sees && !record.is_deleted();
+            assert_eq!(view.by_id(record.id).map(of), live.then(|| of(record)));
+            assert_eq!(
+                view.rendered(record.id).map(|(record, _)| record.version),
+                live.then_some(record.version)
+            );
+        }
+        for name in NAMES {
+            let name = SecretName::parse(name).unwrap();
+            let there = catalog.all().by_name(&name).filter(seen).map(of);
+            assert_eq!(view.by_name(&name).map(of), there);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_view_holds_what_its_token_sees_after_any_steps(steps in prop::collection::vec(step(), 1..60)) {
+            let mut catalog = Catalog::default();
+            let mut callers: HashMap<u128, Caller> = HashMap::new();
+            let gone = Caller::holding(Peer { uid: 0, pid: 1 }, Arc::clone(&token(9, &[0]).grant));
+            for (at, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Put(id, name, deleted) => {
+                        // No two live ones have a name, as the vault sees to.
+                        let name = SecretName::parse(NAMES[name]).unwrap();
+                        let taken = catalog.all().by_name(&name).is_some_and(|other| other.id.as_u128() != id);
+                        catalog.apply(&put(id, name.as_str(), at as u64 + 1, deleted || taken));
+                    }
+                    Step::Remove(id) => catalog.apply(&Change::Remove(Uuid::from_u128(id))),
+                    Step::Token(id, globs) => {
+                        // Put again, as when its use is noted, it has the names that it had.
+                        let there = catalog.tokens.by_id(Uuid::from_u128(id)).cloned();
+                        let token = there.unwrap_or_else(|| token(id, &globs));
+                        callers.insert(id, Caller::holding(Peer { uid: 0, pid: 1 }, Arc::clone(&token.grant)));
+                        catalog.apply(&Change::PutToken(Box::new(token)));
+                    }
+                    Step::Revoke(id) => {
+                        catalog.apply(&Change::RemoveToken(Uuid::from_u128(id)));
+                        if let Some(caller) = callers.remove(&id) {
+                            assert_eq!(catalog.of(&caller).with_trash().count(), 0);
+                        }
+                    }
+                    Step::Ask(id) => {
+                        if let Some(caller) = callers.get(&id) {
+                            compare(&catalog, caller);
+                        }
+                    }
+                    Step::Copy => catalog = catalog.clone(),
+                }
+                assert_eq!(catalog.of(&gone).with_trash().count(), 0);
+            }
+            callers.values().for_each(|caller| compare(&catalog, caller));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The facade's operations on the vault itself: making, opening and closing it, its keys and copies.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::{
@@ -123,8 +125,9 @@ impl Vault {
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
     pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
         self.check_whole(caller, AuditAction::Verify)?;
+        let shared = Arc::clone(&self.shared);
         self.whole(caller, move |vault, caller| {
-            let counts = vault.verify()?;
+            let counts = vault.verify(&shared.urgent)?;
             if request.accept_restore {
                 vault.accept_restore(caller)?;
             }
@@ -136,7 +139,8 @@ impl Vault {
     /// A verified copy of the vault, still sealed. Scope `admin`.
     pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
         self.check_whole(caller, AuditAction::Backup)?;
-        self.whole(caller, |vault, caller| vault.backup(caller).map(Bytes::from)).await
+        let shared = Arc::clone(&self.shared);
+        self.whole(caller, move |vault, caller| vault.backup(caller, &shared.urgent).map(Bytes::from)).await
     }
 
     /// The key slots. Scope `admin`.
@@ -202,7 +206,9 @@ impl Vault {
         let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
         let slots = self.derivations.delay_if_wrong(derived).await?;
         let kept = slots.len();
-        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac)).await?;
+        let shared = Arc::clone(&self.shared);
+        self.whole(caller, move |vault, caller| vault.rotate(caller, &slots, &header_mac, &shared.urgent))
+            .await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
     }
 }

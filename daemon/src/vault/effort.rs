@@ -44,12 +44,12 @@ impl<'a> Effort<'a> {
         if self.start.elapsed() > DEADLINE {
             return Err(Error::TooMuchWork);
         }
-        self.pause()
+        self.give_way()
     }
 
-    /// Between two parts of what takes long: gives up if somebody wants to lock the vault.
-    pub(super) fn pause(&self) -> Result<(), Error> {
-        if self.urgent.is_waiting() { Err(Error::Locked) } else { Ok(()) }
+    /// Between two parts of what takes long: [`Error::Locked`] if somebody wants to lock the vault.
+    pub(super) fn give_way(&self) -> Result<(), Error> {
+        self.urgent.give_way()
     }
 }
 
@@ -70,6 +70,6 @@ mod tests {
         let outcome = (0..STRIDE).try_for_each(|_| effort.step());
         assert!(matches!(outcome, Err(Error::Locked)));
         assert!(urgent.pop().is_some() && urgent.pop().is_none());
-        assert!(effort.pause().is_ok());
+        assert!(effort.give_way().is_ok());
     }
 }

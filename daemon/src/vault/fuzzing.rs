@@ -11,6 +11,7 @@ use super::derivation::Wanted;
 use super::record::StoredValue;
 use super::slots;
 use super::unlocked::Unlocked;
+use super::urgent::Urgent;
 
 /// Opens the file at `path` with this key file's content, verifies all of it, and gives each secret (whatever is known
 /// of it, then its value, as text), or why that was refused.
@@ -24,7 +25,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let identity = Identity { vault: header.vault, epoch: header.epoch };
     let data = slots::open_one(&store.slots()?, identity, SlotKind::KeyFile, key, &Wanted::default())?;
     let mut vault = Unlocked::open(path.to_owned(), store, data)?;
-    vault.verify()?;
+    vault.verify(&Urgent::default())?;
     let reading = vault.reading()?;
     reading.key_slots()?;
     let mut secrets = Vec::new();

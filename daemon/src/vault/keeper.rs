@@ -99,6 +99,8 @@ impl Keeper {
             let command = if let Some(urgent) = self.shared.urgent.pop() {
                 urgent
             } else if !self.waiting.is_empty() {
+                // However many writes come, what is due by time comes between them.
+                while self.tend() {}
                 self.write(commands, &mut next);
                 continue;
             } else {
@@ -134,25 +136,29 @@ impl Keeper {
         }
     }
 
-    /// The next command; meanwhile removes residue and locks when it is time. Without either, it sleeps.
+    /// Locks, removes residue or writes denials, if it is time for it. Returns whether it was.
+    fn tend(&mut self) -> bool {
+        let is_due = |left| left == Some(Duration::ZERO);
+        if is_due(self.locks_in()) {
+            self.lock(&Caller::daemon("auto-lock"));
+        } else if is_due(self.settles_in()) {
+            self.settle();
+        } else if is_due(self.denials_in()) {
+            self.write_denials(|denials, now| denials.take_due(now));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The next command; meanwhile does what is due by time. Without either, it sleeps.
     fn wait(&mut self, commands: &Receiver<Command>) -> Option<Command> {
         loop {
-            let locks_in = self.locks_in();
-            if locks_in == Some(Duration::ZERO) {
-                self.lock(&Caller::daemon("auto-lock"));
+            if self.tend() {
                 continue;
             }
-            let settles_in = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
-            if settles_in == Some(Duration::ZERO) {
-                self.settle();
-                continue;
-            }
-            let denials_in = self.denials_in();
-            if denials_in == Some(Duration::ZERO) {
-                self.write_denials(|denials, now| denials.take_due(now));
-                continue;
-            }
-            let deadline = [locks_in, settles_in, denials_in].into_iter().flatten().min();
+            let deadline =
+                [self.locks_in(), self.settles_in(), self.denials_in()].into_iter().flatten().min();
             let received = match deadline {
                 Some(deadline) => commands.recv_timeout(deadline),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -171,6 +177,11 @@ impl Keeper {
         let idle = (!self.idle_lock.is_zero()).then(|| self.idle_lock.saturating_sub(self.shared.idle_for()));
         let max = (!self.max_lock.is_zero()).then(|| self.max_lock.saturating_sub(since.elapsed()));
         [idle, max].into_iter().flatten().min()
+    }
+
+    /// How long until the loose ends of commits are to be tied up; `None` if there are none.
+    fn settles_in(&self) -> Option<Duration> {
+        self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()))
     }
 
     /// How long until a denial is to be written; `None` if none waits, or none can be written.

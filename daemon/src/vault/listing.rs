@@ -70,7 +70,7 @@ impl Vault {
     }
 
     /// Does `work`, which looks at so many secrets, where it holds up nobody.
-    async fn at_leisure<T: Send + 'static>(
+    pub(super) async fn at_leisure<T: Send + 'static>(
         &self,
         caller: &Caller,
         secrets: usize,

@@ -15,6 +15,7 @@ use super::logbook::Forward;
 use super::manifest::Manifest;
 use super::record::StoredValue;
 use super::slots;
+use super::urgent::Urgent;
 
 /// An open vault, for reading.
 pub(super) struct Reading<'a> {
@@ -47,10 +48,11 @@ impl Reading<'_> {
     }
 
     /// Opens every value and follows the audit log from its head to its first entry. What unlocking verifies (rows,
-    /// counts, metadata) is taken as verified.
-    pub(super) fn verify_contents(&self) -> Result<VerifyReply, Error> {
+    /// counts, metadata) is taken as verified. Given up for what is urgent.
+    pub(super) fn verify_contents(&self, urgent: &Urgent) -> Result<VerifyReply, Error> {
         let mut counts = VerifyReply { audit_entries: self.manifest.audit_count, ..VerifyReply::default() };
         self.store.for_each_record(|row| -> Result<(), Error> {
+            urgent.give_way()?;
             match row.kind {
                 RecordKind::Secret => counts.secrets += 1,
                 RecordKind::Value => {
@@ -65,7 +67,9 @@ impl Reading<'_> {
         counts.trashed = self.catalog.all().with_trash().filter(|record| record.is_deleted()).count() as u64;
         counts.secrets -= counts.trashed;
         let mut walk = Forward::default();
-        while self.check_audit(&mut walk)? {}
+        while self.check_audit(&mut walk)? {
+            urgent.give_way()?;
+        }
         Ok(counts)
     }
 }

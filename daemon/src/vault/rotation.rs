@@ -10,14 +10,16 @@ use super::batch::{audit_mac, audit_place};
 use super::manifest::Manifest;
 use super::record::record_place;
 use super::slots::{self, NewSlot};
+use super::urgent::Urgent;
 
 /// Seals everything again under a fresh data key, which `new_slots` alone wrap. Durable when this returns; the result is the
-/// keys and the manifest of the new epoch.
+/// keys and the manifest of the new epoch. Given up, as if nothing had been asked, for what is urgent.
 pub(super) fn rotate(
     store: &Store,
     old: &Keys,
     manifest: &Manifest,
     new_slots: &[NewSlot],
+    urgent: &Urgent,
 ) -> Result<(Keys, Manifest), Error> {
     let identity = old.identity();
     let epoch = identity.epoch.checked_add(1).ok_or(Error::Internal("the epochs are used up"))?;
@@ -26,6 +28,7 @@ pub(super) fn rotate(
     let writing = store.begin()?;
     let (mut counted, mut next) = (manifest.without_records(), manifest.without_records());
     for (kind, id, version) in writing.record_keys()? {
+        urgent.give_way()?;
         let row = writing.record(kind, &id, version)?;
         let row = row.ok_or(Error::Internal("a record has disappeared inside a transaction"))?;
         counted.add(old, &row)?;
@@ -38,7 +41,7 @@ pub(super) fn rotate(
     if counted != *manifest {
         return Err(Error::Corrupt("rows were added, removed, changed or put back"));
     }
-    next.audit_head = rechain(&writing, old, &new, manifest)?;
+    next.audit_head = rechain(&writing, old, &new, manifest, urgent)?;
 
     let mut header = HeaderRow { epoch, ..writing.header()? };
     for slot in writing.slots()? {
@@ -57,10 +60,17 @@ pub(super) fn rotate(
 }
 
 /// Follows the audit log's chain, seals and chains it again; returns its new head.
-fn rechain(writing: &Writing<'_>, old: &Keys, new: &Keys, manifest: &Manifest) -> Result<[u8; 32], Error> {
+fn rechain(
+    writing: &Writing<'_>,
+    old: &Keys,
+    new: &Keys,
+    manifest: &Manifest,
+    urgent: &Urgent,
+) -> Result<[u8; 32], Error> {
     let broken = |sequence| Error::AuditBroken(sequence, "it is gone or was changed");
     let (mut old_head, mut head) = ([0; 32], [0; 32]);
     for sequence in 1..=manifest.audit_count {
+        urgent.give_way()?;
         let row = writing.audit_entry(sequence)?.ok_or_else(|| broken(sequence))?;
         old_head = audit_mac(old, &old_head, sequence, &row.sealed);
         if row.mac != old_head {

@@ -17,8 +17,14 @@ use super::effort::Effort;
 use super::shared::Published;
 use super::{Error, Held, Rendered, Vault, presets};
 
-/// A reveal of so many secrets by name or id is a small thing.
+/// A reveal of so many secrets by name or id is a small thing,
 const LIGHT: usize = 16;
+
+/// if they have no more bytes than this together: as many connections as there may be ask at once, and need not read.
+const LIGHT_BYTES: u64 = 16 << 10;
+
+/// Writing so many bytes of values takes as long as looking at a secret.
+const BYTES_A_STEP: usize = 256;
 
 impl Vault {
     /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
@@ -144,20 +150,39 @@ impl Vault {
         .await
     }
 
-    /// Hands values over, after the audit entry is durable. Scope `reveal`.
-    pub(crate) async fn reveal(
+    /// Hands values over, as `write` wrote them, after the audit entry is durable. Scope `reveal`.
+    pub(crate) async fn reveal<T: Send + 'static>(
         &self,
         caller: &Caller,
         request: RevealRequest,
-    ) -> Result<Held<RevealReply>, Error> {
-        let is_heavy = request.secrets.len() > LIGHT || request.secrets.iter().any(Selector::is_glob);
+        write: impl FnOnce(RevealReply) -> T + Send + 'static,
+    ) -> Result<Held<T>, Error> {
+        let is_heavy = request.secrets.len() > LIGHT
+            || request.secrets.iter().any(Selector::is_glob)
+            || self.size_of(caller, &request.secrets) > LIGHT_BYTES;
         let permit = if is_heavy { Some(self.heavy_permit(caller).await?) } else { None };
         self.check(caller, Scope::Reveal, AuditAction::Reveal)?;
         let shared = Arc::clone(&self.shared);
         let reveal = self.write_for_answer(caller, move |batch, caller| {
             batch.reveal(caller, request, Effort::new(&shared.urgent))
         });
-        Ok(Held { reply: reveal.await?, permit })
+        let reply = reveal.await?;
+        let size: usize = reply.secrets.iter().map(|secret| secret.value.expose().len()).sum();
+        let reply = self.at_leisure(caller, size / BYTES_A_STEP, move || write(reply)).await?;
+        Ok(Held { reply, permit })
+    }
+
+    /// How many bytes the values have together that are named, as far as the caller sees them.
+    fn size_of(&self, caller: &Caller, selectors: &[Selector]) -> u64 {
+        let published = self.shared.read();
+        let Ok(view) = published.view() else { return 0 };
+        let secrets = view.catalog.of(caller);
+        let found = selectors.iter().filter_map(|selector| match selector {
+            Selector::Id(id) => secrets.by_id(*id),
+            Selector::Name(name) => secrets.by_name(name),
+            Selector::Glob(_) => None,
+        });
+        found.map(|record| record.meta.size).sum()
     }
 
     /// The kept versions of a secret's value, masked. Scope `list`.

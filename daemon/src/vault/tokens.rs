@@ -10,7 +10,7 @@ use secrets_proto::token::{Scope, TokenInfo, TokenName};
 use secrets_proto::{Glob, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Grant, Scopes};
+use crate::caller::{Grant, Names, Scopes};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
@@ -71,7 +71,7 @@ impl Token {
             id,
             name: meta.name.as_str().to_owned(),
             scopes: meta.scopes.iter().copied().collect::<Scopes>(),
-            names: meta.secrets.clone(),
+            names: meta.secrets.as_deref().map(Names::new),
             expires_at: meta.expires_at,
             rate_per_minute: meta.rate_per_minute,
         });

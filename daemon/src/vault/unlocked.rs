@@ -21,6 +21,7 @@ use super::manifest::Manifest;
 use super::reading::Reading;
 use super::rotation;
 use super::slots::NewSlot;
+use super::urgent::Urgent;
 use super::verified::{Verified, verify};
 
 /// The most bytes a backup may have: it is handed out in one answer.
@@ -211,19 +212,19 @@ impl Unlocked {
     }
 
     /// Opens the file again and verifies all of it, down to the last value and audit entry.
-    pub(super) fn verify(&mut self) -> Result<VerifyReply, Error> {
+    pub(super) fn verify(&mut self, urgent: &Urgent) -> Result<VerifyReply, Error> {
         if let Some(store) = self.store.take() {
             store.close()?;
         }
-        self.reading()?.verify_contents()
+        self.reading()?.verify_contents(urgent)
     }
 
     /// A verified copy of the vault: one consistent state, without log or free space.
-    pub(super) fn backup(&mut self, caller: &Caller) -> Result<Vec<u8>, Error> {
+    pub(super) fn backup(&mut self, caller: &Caller, urgent: &Urgent) -> Result<Vec<u8>, Error> {
         let path = self.path.with_extension("db.copy");
         files::remove_if_there(&path)?;
         files::open_private(&path)?;
-        let copied = self.copy_to(&path).and_then(|()| {
+        let copied = self.copy_to(&path, urgent).and_then(|()| {
             let mut copy = files::read_private(&path, BACKUP_MAX)?;
             Ok(std::mem::take(&mut *copy))
         });
@@ -234,12 +235,12 @@ impl Unlocked {
     }
 
     /// Writes a copy to `path`, an empty file, and verifies it as if it were to be unlocked.
-    fn copy_to(&mut self, path: &Path) -> Result<(), Error> {
+    fn copy_to(&mut self, path: &Path, urgent: &Urgent) -> Result<(), Error> {
         self.store()?.copy_to(path)?;
         let copy = Store::open(path)?;
         let Verified { manifest, catalog, .. } = verify(&copy, &self.keys, &copy.header()?)?;
         Reading { store: &copy, keys: &self.keys, catalog: &catalog, manifest: &manifest }
-            .verify_contents()?;
+            .verify_contents(urgent)?;
         if manifest != self.manifest {
             return Err(Error::Corrupt("the copy is not the vault"));
         }
@@ -254,6 +255,7 @@ impl Unlocked {
         caller: &Caller,
         slots: &[NewSlot],
         header_mac: &[u8; 32],
+        urgent: &Urgent,
     ) -> Result<(), Error> {
         if self.rolled_back {
             return Err(Error::RolledBack);
@@ -263,7 +265,13 @@ impl Unlocked {
             return Err(Error::KeysChanged);
         }
         let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
-        let (keys, manifest) = rotation::rotate(&store, &self.keys, &self.manifest, slots)?;
+        let rotated = rotation::rotate(&store, &self.keys, &self.manifest, slots, urgent);
+        if matches!(rotated, Err(Error::Locked)) {
+            // Taken back whole: the file is as it was.
+            self.store = Some(store);
+            return Err(Error::Locked);
+        }
+        let (keys, manifest) = rotated?;
         (self.keys, self.manifest, self.slots) = (Pinned::new(keys), manifest, slots.len());
         // From here on the rotation is a fact, and its caller must get the new recovery key: what fails is logged.
         // Old ciphertext, and slots that wrap the old key, must not stay in free space.

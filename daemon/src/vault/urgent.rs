@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::Error;
 use super::command::Command;
 
 /// The queue before the queue.
@@ -32,6 +33,15 @@ impl Urgent {
             self.waiting.fetch_sub(1, Ordering::Release);
         }
         command
+    }
+
+    /// Between two parts of what takes long.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if somebody wants to lock the vault: it will be.
+    pub(super) fn give_way(&self) -> Result<(), Error> {
+        if self.is_waiting() { Err(Error::Locked) } else { Ok(()) }
     }
 
     /// Whether there is one.

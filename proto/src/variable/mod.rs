@@ -96,6 +96,10 @@ mod tests {
             ("PATH", Some(Executed), Some(Steering)),
             ("GIT_CONFIG_KEY_0", None, Some(Steering)),
             ("SECRETSD_TOKEN", None, Some(Steering)),
+            ("CONFIG_SITE", None, Some(Steering)),
+            ("DJANGO_SETTINGS_MODULE", None, Some(Steering)),
+            ("OPENAI_BASE_URL", None, Some(Steering)),
+            ("VAULT_ADDR", None, Some(Steering)),
         ] {
             assert_eq!((in_shell(name), in_environment(name)), (shell, environment), "{name}");
         }

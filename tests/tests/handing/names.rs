@@ -298,6 +298,31 @@ fn what_export_writes_is_kept_under_its_name_and_not_executed() {
 }
 
 #[test]
+fn every_shell_reads_the_same_values_and_executes_none() {
+    let test = "every_shell_reads_the_same_values_and_executes_none";
+    let env = Env::unlocked(programs!());
+    let marker = env.path("marker");
+    let run = format!("; : >{} #", marker.display());
+    let values = [r"\", &run, r"a\\b\n'x\''", r"\'", &run, r#""$(: >marker)`: >marker`!"#, r"\\\"];
+    let names: Vec<String> = (0..values.len()).map(|at| format!("VALUE_{at}")).collect();
+    names.iter().zip(values).for_each(|(name, value)| drop(env.store(name, value)));
+    let template: String =
+        names.iter().map(|name| format!("export {name}={{{{ secret:{name} }}}}\n")).collect();
+    fs::write(env.path("template"), template).unwrap();
+    let exported = env.ctl(["export", "--format", "shell", "-s", &names.join(",")]).expect(0);
+    let injected = env.ctl(["inject", "--shell", "-i", "template"]).expect(0);
+    let expected: String = values.iter().map(|value| format!("{value}\n")).collect();
+    let dump: String = names.iter().map(|name| format!("printf '%s\\n' \"${name}\"\n")).collect();
+    for text in [exported, injected] {
+        for shell in shells(test) {
+            let seen = output_in(env.path("home").as_path(), shell, &format!("{text}\n{dump}"));
+            assert!(!marker.exists(), "{shell:?}");
+            assert_eq!(seen, expected, "{shell:?}");
+        }
+    }
+}
+
+#[test]
 fn direnv_gets_what_the_manual_says_and_no_special_name() {
     let env = Env::unlocked(programs!());
     if !has("direnv_gets_what_the_manual_says_and_no_special_name", "direnv") {

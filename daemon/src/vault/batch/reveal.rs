@@ -59,7 +59,7 @@ impl Batch<'_> {
         let secrets = records
             .iter()
             .map(|record| {
-                effort.pause()?;
+                effort.give_way()?;
                 let value = self.open_value(record)?;
                 Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
             })

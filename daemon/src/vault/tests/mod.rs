@@ -14,8 +14,10 @@ use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
 use secrets_proto::{SecretValue, Selector, Uuid};
 use tempfile::TempDir;
 
+use super::command::FoundSlots;
 use super::derivation::Wanted;
 use super::slots::NewSlot;
+use super::urgent::Urgent;
 use super::*;
 use crate::audit::Event;
 use crate::caller::{Caller, Peer};
@@ -74,7 +76,7 @@ impl Fixture {
             command: None,
             reason: None,
         };
-        let reply = self.vault.reveal(&self.owner, request).await?;
+        let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
             .reply
             .secrets
@@ -482,11 +484,34 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     let old = vault.keys(owner).await.unwrap().keys[0].id;
     vault.add_key(owner, Some(passphrase("new")), Some(old)).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
-    let rotated =
-        vault.whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac)).await;
+    let urgent = Urgent::default();
+    let rotated = vault
+        .whole(owner, move |vault, caller| vault.rotate(caller, &slots, &found.header_mac, &urgent))
+        .await;
     assert!(matches!(rotated, Err(Error::KeysChanged)));
     vault.lock(owner).await.unwrap();
     vault.unlock(owner, passphrase("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_long_is_given_up_for_a_lock_and_leaves_the_vault_as_it_was() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    fixture.create("a", "one").await.unwrap();
+    let FoundSlots { identity, header_mac, .. } = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
+    let given_up = vault.whole(owner, move |vault, caller| {
+        let urgent = Urgent::default();
+        urgent.push(Command::Wake);
+        let rotated = vault.rotate(caller, &slots, &header_mac, &urgent);
+        Ok([rotated, vault.verify(&urgent).map(drop), vault.backup(caller, &urgent).map(drop)])
+    });
+    for outcome in given_up.await.unwrap() {
+        assert!(matches!(outcome, Err(Error::Locked)), "{outcome:?}");
+    }
+    assert_eq!(vault.ask(Command::Slots).await.unwrap().identity, identity);
+    assert_eq!(fixture.reveal(&["a"]).await.unwrap(), [("A".to_owned(), "one".to_owned())]);
+    vault.verify(owner, VerifyRequest { accept_restore: false }).await.unwrap();
 }
 
 #[tokio::test]
@@ -585,7 +610,7 @@ async fn what_a_revoked_token_has_asked_is_refused_when_its_turn_comes() {
             batch.audit(caller, Event::done(AuditAction::Create, vec![]))
         })
     };
-    let whole = || vault.whole(&agent, |vault, _| vault.verify());
+    let whole = || vault.whole(&agent, |vault, _| vault.verify(&Urgent::default()));
     write().await.unwrap();
     freeing().await.unwrap();
     whole().await.unwrap();
@@ -657,4 +682,32 @@ async fn a_wrong_key_makes_nobody_else_wait() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(!delayed.is_finished(), "the wrong key was answered at once, or everybody waited for it");
     assert!(matches!(delayed.await.unwrap(), Err(Error::WrongKey)));
+}
+
+#[tokio::test]
+async fn what_takes_long_gives_up_for_a_lock_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let found = vault.ask(Command::Slots).await.unwrap();
+    let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, b"other").unwrap()];
+    let outcomes = vault
+        .whole(owner, move |vault, caller| {
+            let urgent = Urgent::default();
+            urgent.push(Command::Wake);
+            let outcomes = [
+                vault.verify(&urgent).map(drop),
+                vault.backup(caller, &urgent).map(drop),
+                vault.rotate(caller, &slots, &found.header_mac, &urgent),
+            ];
+            assert!(!vault.is_in_doubt());
+            Ok(outcomes)
+        })
+        .await
+        .unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Locked))), "{outcomes:?}");
+    vault.lock(owner).await.unwrap();
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "a".to_owned())]);
+    vault.verify(owner, VerifyRequest::default()).await.unwrap();
 }
