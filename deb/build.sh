@@ -4,7 +4,8 @@
 #
 #   deb/build.sh PROGRAMS OUTPUT    directories; the package's path is the answer
 #
-# DEB_VERSION replaces the version of Cargo.toml, and DEBFULLNAME and DEBEMAIL name who builds it.
+# DEB_VERSION replaces the version of Cargo.toml. DEBFULLNAME and DEBEMAIL name who answers for the package; without
+# them its address is one that no mail can ever reach (RFC 2606).
 set -eu
 umask 022
 
@@ -15,7 +16,7 @@ mkdir -p "$2"
 output=$(cd "$2" && pwd)
 version=${DEB_VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' "$source/Cargo.toml" | head -1)-1}
 architecture=$(dpkg --print-architecture)
-maintainer="${DEBFULLNAME:-The secretsd authors} <${DEBEMAIL:-secretsd@example.org}>"
+maintainer="${DEBFULLNAME:-secretsd maintainers} <${DEBEMAIL:-secretsd@secretsd.invalid}>"
 # The same sources give the same package.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
@@ -39,7 +40,8 @@ install -D -m 0644 "$here/secretsd.preset" "$root/usr/lib/systemd/user-preset/80
 doc=$root/usr/share/doc/secretsd
 mkdir -p "$doc"
 install -m 0644 "$source/README.md" "$source/SECURITY.md" "$doc"
-install -m 0644 "$source/systemd/README.md" "$doc/README.systemd.md"
+install -D -m 0644 -t "$doc/systemd" "$source/systemd/README.md"
+install -D -m 0644 -t "$doc/docs" "$source"/docs/*.md
 gzip -9nc "$source/CHANGELOG.md" >"$doc/changelog.gz"
 cat <<END | gzip -9n >"$doc/changelog.Debian.gz"
 secretsd ($version) unstable; urgency=medium
@@ -69,11 +71,11 @@ Depends: ${depends#shlibs:Depends=}
 Recommends: systemd, libpam-systemd
 Section: utils
 Priority: optional
-Description: keep API keys in an encrypted vault and hand them out by name
- secretsd keeps a user's API keys in an encrypted vault and serves their
- names, providers and masks as JSON over a Unix socket, as ssh-agent does for
- keys. secretctl stores secrets and hands a value to a program when asked for
- it by name, so that keys leave .env files, shell profiles and history.
+Description: keep API keys in an encrypted vault and give them to chosen programs
+ secretsd keeps a user's API keys in an encrypted vault. Run a program with
+ "secretctl run -s NAME -- program": the program gets the key, and no file
+ holds it. Other programs can ask for names, providers and masks as JSON over a
+ Unix socket, as ssh-agent does for keys.
  .
  The user manager of systemd starts the daemon on the first connection.
 END

@@ -3,13 +3,35 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use secretsd_tests::harness::skip;
 use secretsd_tests::source::repository;
 use secretsd_tests::{Env, programs};
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CHANGELOG.md", "systemd/README.md"];
+/// Where documents are; those of the tests' data and vectors speak of nothing else.
+const DIRECTORIES: [&str; 5] = ["", "docs", "docs/design", "findings", "systemd"];
+
+/// Every document, by its path.
+fn documents() -> Vec<String> {
+    let mut found = Vec::new();
+    for directory in DIRECTORIES {
+        for entry in fs::read_dir(repository().join(directory)).unwrap() {
+            let path = Path::new(directory).join(entry.unwrap().file_name());
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.into_os_string().into_string().unwrap());
+            }
+        }
+    }
+    assert!(found.len() > 20, "{found:?}");
+    found
+}
+
+/// The pages that `ARCHITECTURE.md` leads to, as one text.
+fn design() -> String {
+    documents().iter().filter(|page| page.starts_with("docs/design/")).map(|page| read(page)).collect()
+}
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -29,6 +51,12 @@ fn code_lines(document: &str) -> Vec<&str> {
         .filter(|block| block.starts_with("console") || block.starts_with("sh"))
         .flat_map(|block| block.lines().skip(1))
         .collect()
+}
+
+/// The first block of this language.
+fn block<'a>(document: &'a str, language: &str) -> &'a str {
+    let (_, block) = document.split_once(&format!("\n```{language}\n")).unwrap();
+    block.split_once("\n```").unwrap().0
 }
 
 /// Every Rust file of the packages, but what cargo built.
@@ -75,8 +103,8 @@ fn every_test_that_is_named_exists() {
         .iter()
         .flat_map(|package| rust_files(&root.join(package)))
         .collect();
-    for document in ["SECURITY.md", "ARCHITECTURE.md", "README.md"] {
-        let words = code_words(&read(document));
+    for document in documents() {
+        let words = code_words(&read(&document));
         let missing: Vec<&String> = words.iter().filter(|word| is_missing_test(word, &everything)).collect();
         assert!(missing.is_empty(), "{document} names tests that do not exist: {missing:?}");
     }
@@ -115,8 +143,8 @@ fn entries(directory: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn architectures_tables_leave_nothing_out() {
-    let document = read("ARCHITECTURE.md");
+fn the_designs_tables_leave_nothing_out() {
+    let document = design();
     // The words in the first column, whatever the table.
     let first_cells: String = document
         .lines()
@@ -138,8 +166,52 @@ fn architectures_tables_leave_nothing_out() {
             .into_iter()
             .filter(|name| !cells.contains(name) && !elsewhere.contains(&name.as_str()))
             .collect();
-        assert!(missing.is_empty(), "ARCHITECTURE.md has no line for these of {directory}: {missing:?}");
+        assert!(missing.is_empty(), "docs/design has no line for these of {directory}: {missing:?}");
     }
+}
+
+/// A file or directory that a document names: by its path, or by that below one of the programs' sources.
+fn named(word: &str) -> Option<PathBuf> {
+    ["", "daemon/src", "ctl/src"]
+        .iter()
+        .map(|base| repository().join(base).join(word))
+        .find(|path| path.exists())
+}
+
+/// What the first hour and the guide say where: each source file, and each function or type right behind a file's name.
+#[test]
+fn files_and_functions_that_are_named_exist() {
+    let mut functions = 0;
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(document);
+        let prose: String = text.split("\n```").step_by(2).collect();
+        let pieces: Vec<&str> = prose.split('`').collect();
+        for (index, word) in pieces.iter().enumerate().skip(1).step_by(2) {
+            let is_path = word.contains('/') || document == "ARCHITECTURE.md";
+            if !is_path || !word.ends_with(".rs") || word.contains(['{', ' ']) || word.contains("NAME") {
+                continue;
+            }
+            let path = named(word).unwrap_or_else(|| panic!("{document} names {word}, which is not there"));
+            let (Some(between), Some(name)) = (pieces.get(index + 1), pieces.get(index + 2)) else {
+                continue;
+            };
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+            if !is_name || ![" ", ": ", ", ", " ("].contains(between) {
+                continue;
+            }
+            let name = name.rsplit("::").next().unwrap();
+            let source = fs::read_to_string(path).unwrap();
+            let there = ["fn", "struct", "enum"].iter().any(|kind| {
+                let start = format!("{kind} {name}");
+                source.match_indices(&start).any(|(at, _)| {
+                    !source[at + start.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                })
+            });
+            assert!(there, "{document}: {name} is not in {word}");
+            functions += 1;
+        }
+    }
+    assert!(functions > 20, "{functions}");
 }
 
 /// What GitHub makes of a heading.
@@ -153,15 +225,15 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn links_lead_somewhere() {
-    for document in DOCUMENTS {
-        let text = read(document);
-        let beside = Path::new(document).parent().unwrap();
+    for document in documents() {
+        let text = read(&document);
+        let beside = Path::new(&document).parent().unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.contains("://") {
                 continue;
             }
             let (file, section) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { Path::new(document).to_owned() } else { beside.join(file) };
+            let target = if file.is_empty() { Path::new(&document).to_owned() } else { beside.join(file) };
             let content = fs::read_to_string(repository().join(&target));
             let content = content.unwrap_or_else(|error| panic!("{document}: {link}: {error}"));
             let mut headings = content.lines().filter(|line| line.starts_with('#')).map(anchor);
@@ -172,9 +244,9 @@ fn links_lead_somewhere() {
 
 #[test]
 fn prose_is_wrapped() {
-    for document in DOCUMENTS {
+    for document in documents() {
         let mut fenced = false;
-        for (number, line) in (1..).zip(read(document).lines()) {
+        for (number, line) in (1..).zip(read(&document).lines()) {
             if line.starts_with("```") {
                 fenced = !fenced;
             }
@@ -189,8 +261,8 @@ fn prose_is_wrapped() {
 fn commands_and_flags_of_the_documents_exist() {
     let env = Env::new(programs!());
     let mut helps: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
-    for document in DOCUMENTS {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         let lines: Vec<String> =
             code_words(&text).into_iter().chain(code_lines(&text).into_iter().map(str::to_owned)).collect();
         // What follows the name up to the end of a command, of which a pipe, a comment or `--` is one.
@@ -221,9 +293,8 @@ fn commands_and_flags_of_the_documents_exist() {
 
 #[test]
 fn the_settings_that_are_shown_are_settings() {
-    let text = read("README.md");
-    let (_, settings) = text.split_once("\n```toml\n").unwrap();
-    let (settings, _) = settings.split_once("\n```").unwrap();
+    let text = read("docs/settings.md");
+    let settings = block(&text, "toml");
     let env = Env::new(programs!());
     let check = |settings: &str| {
         let file = env.private_file("settings.toml", settings);
@@ -235,4 +306,43 @@ fn the_settings_that_are_shown_are_settings() {
     let (code, said) = check(settings);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(check(&settings.replace("idle_seconds", "idel_seconds")).0, Some(7));
+}
+
+/// The programs that the page on the API shows, with the token that it creates.
+#[test]
+fn the_programs_that_are_shown_reveal_a_value() {
+    let env = Env::unlocked(programs!());
+    env.store("OPENAI_API_KEY", "sk-proj-0123456789");
+    env.store("DATABASE_URL", "postgres://u");
+    let page = read("docs/api.md");
+    let creation = block(&page, "console").lines().find(|line| line.contains("token create")).unwrap();
+    let client = Path::new(env.programs().client).parent().unwrap();
+    let path = format!("{}:{}", client.display(), std::env::var("PATH").unwrap());
+    let run = |program: &str, code: &str| {
+        let mut command = env.command(program);
+        command.args(["-c", code]).current_dir(env.path("")).env("PATH", &path);
+        command.env("SECRETSD_TOKEN_FILE", "report.token");
+        let (_, output) = secretsd_tests::process::run(&mut command, b"");
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let creation =
+        creation.trim_start_matches("$ ").replace("secretctl", "env -u SECRETSD_TOKEN_FILE secretctl");
+    run("sh", &creation);
+
+    let said = run("sh", block(&page, "sh"));
+    assert!(
+        said.contains(r#""masked_value":"#) && said.contains(r#""value":"sk-proj-0123456789""#),
+        "{said}"
+    );
+    assert!(!said.contains("DATABASE_URL"), "{said}");
+    assert!(!env.path("header").exists());
+
+    if Command::new("python3").arg("--version").output().is_err() {
+        skip("the_programs_that_are_shown_reveal_a_value", "python3 is not installed");
+        return;
+    }
+    let said = run("python3", block(&page, "python"));
+    assert!(said.ends_with("OPENAI_API_KEY has 18 characters\n"), "{said}");
+    assert!(said.starts_with("OPENAI_API_KEY ") && !said.contains("DATABASE_URL"), "{said}");
 }

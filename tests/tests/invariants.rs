@@ -1,4 +1,4 @@
-//! The structure that ARCHITECTURE.md promises, checked in the sources. Each check is a function of sources, so that
+//! The structure that docs/design/daemon.md promises, checked in the sources. Each check is a function of sources, so that
 //! a seeded violation can show that it fails; the real sources must give no finding.
 
 use secretsd_tests::imports::files_named_by;
@@ -112,7 +112,7 @@ fn every_module_has_a_place(sources: &[Source]) -> Findings {
                 && !ROOTS.contains(&module)
         })
         .map(|source| {
-            finding(source, 1, "a module without a place in the pipeline: add it to STAGES or LEAVES, and to ARCHITECTURE.md")
+            finding(source, 1, "a module without a place in the pipeline: add it to STAGES or LEAVES, and to docs/design/daemon.md")
         })
         .collect()
 }

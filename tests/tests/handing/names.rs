@@ -323,17 +323,17 @@ fn every_shell_reads_the_same_values_and_executes_none() {
 }
 
 #[test]
-fn direnv_gets_what_the_readme_says_and_no_special_name() {
+fn direnv_gets_what_the_manual_says_and_no_special_name() {
     let env = Env::unlocked(programs!());
-    if !has("direnv_gets_what_the_readme_says_and_no_special_name", "direnv") {
+    if !has("direnv_gets_what_the_manual_says_and_no_special_name", "direnv") {
         return;
     }
     env.store("OPENAI_API_KEY", "it's");
     env.store("DATABASE_URL", "u");
     let marker = env.path("marker");
     env.store("OPTIND", &format!("path[$(: >{})0]", marker.display()));
-    let readme = fs::read_to_string(secretsd_tests::source::repository().join("README.md")).unwrap();
-    let recipe = readme.split('`').find(|code| code.starts_with("eval \"$(secretctl export")).unwrap();
+    let manual = fs::read_to_string(secretsd_tests::source::repository().join("docs/using.md")).unwrap();
+    let recipe = manual.split('`').find(|code| code.starts_with("eval \"$(secretctl export")).unwrap();
     let project = env.path("project");
     fs::create_dir(&project).unwrap();
     let client = Path::new(env.programs().client).parent().unwrap();
