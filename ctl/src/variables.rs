@@ -26,7 +26,11 @@ impl Allowed {
             Selector::Name(name) => Some(name.clone()),
             Selector::Id(_) | Selector::Glob(_) => None,
         });
-        let variables = allowed.iter().map(|text| SecretName::parse(text)).collect::<Result<_, _>>()?;
+        let names = allowed.iter().flat_map(|names| names.split(','));
+        let variables = names.map(SecretName::parse).collect::<Result<_, _>>().map_err(|_| {
+            let wrong = "--allow-name takes exact names, repeated or separated by commas";
+            Failure::new(Exit::Usage, wrong)
+        })?;
         Ok(Self { named: named.collect(), variables })
     }
 
@@ -63,7 +67,7 @@ pub(crate) fn warn<'a>(names: impl IntoIterator<Item = &'a SecretName>) {
     let found: Vec<(String, Reason)> = found.collect();
     if !found.is_empty() {
         output::say(&format!(
-            "{}; `secretctl run` and `export` refuse such a variable unless it is named or allowed; better choose another name",
+            "{}; `secretctl run` and `export` refuse such a variable unless its name is given exactly (by -s, or by --allow-name for a shell); choose another name if you can",
             listed(&found)
         ));
     }
@@ -132,5 +136,6 @@ mod tests {
     #[test]
     fn what_is_allowed_is_a_name() {
         assert!(Allowed::parse(&[], &["P*".to_owned()]).is_err());
+        assert!(allowed(&[], &["A,OPTIND"]).in_shell("OPTIND").is_none());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum ExportFormat {
 dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
 values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
 Names that a shell evaluates, runs or does not keep (OPTIND, PS1, UID) are refused unless allowed; so are those
-that steer programs (PATH, LD_PRELOAD) unless named exactly by -s. Nothing is written then.
+that steer programs (LD_PRELOAD, NODE_OPTIONS) unless named exactly by -s. Nothing is written then.
 To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
 
 Example:

@@ -1,10 +1,11 @@
 //! Deriving keys off the request path: one at a time, few in the queue, and wrong ones answered late.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::Error;
 
@@ -24,6 +25,8 @@ pub(super) struct Derivations {
     openings: Arc<AtomicUsize>,
     /// Whether the one whose turn it is goes on.
     running: Mutex<CancelToken>,
+    /// Notified when the vault is being locked.
+    given_up: Notify,
     wrong_in_a_row: AtomicU32,
 }
 
@@ -34,6 +37,7 @@ impl Default for Derivations {
             waiting: Arc::default(),
             openings: Arc::default(),
             running: Mutex::default(),
+            given_up: Notify::new(),
             wrong_in_a_row: AtomicU32::new(0),
         }
     }
@@ -41,8 +45,21 @@ impl Default for Derivations {
 
 impl Derivations {
     /// Runs `work` on a thread of its own when its turn comes. It is told whether it is still wanted, so that one who has
-    /// gone does not make the next wait.
+    /// gone does not make the next wait. A lock is not waited for: who asked learns at once that the vault is locked.
     pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CancelToken) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut given_up = pin!(self.given_up.notified());
+        given_up.as_mut().enable();
+        tokio::select! {
+            biased;
+            outcome = self.derive(work) => outcome,
+            () = given_up => Err(Error::Locked),
+        }
+    }
+
+    async fn derive<T: Send + 'static>(
         &self,
         work: impl FnOnce(&CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -64,6 +81,7 @@ impl Derivations {
     /// Ends the derivation under way before its next slot: the vault is being locked.
     pub(super) fn give_up(&self) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        self.given_up.notify_waiters();
     }
 
     /// Counts a caller who is about to open the vault, until what is returned is dropped.
@@ -181,6 +199,29 @@ mod tests {
             one.await.unwrap().unwrap();
         }
         assert_eq!(derivations.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_asked_learns_of_a_lock_before_the_derivation_has_ended() {
+        let derivations = Arc::new(Derivations::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let caller = tokio::spawn({
+            let derivations = Arc::clone(&derivations);
+            async move {
+                let work = move |_: &CancelToken| {
+                    let _ = started.send(());
+                    let _ = held.recv();
+                    Ok(())
+                };
+                derivations.run(work).await
+            }
+        });
+        running.await.unwrap();
+        derivations.give_up();
+        assert!(matches!(caller.await.unwrap(), Err(Error::Locked)));
+        assert!(derivations.are_under_way());
+        release.send(()).unwrap();
     }
 
     #[tokio::test]

@@ -96,7 +96,7 @@ fn a_variable_that_steers_programs_is_set_only_if_it_was_named() {
         "SECRETSD_SOCKET",
         "PS1",
         "GIT_ASKPASS",
-        "HTTPS_PROXY",
+        "SSL_CERT_FILE",
         "OPTIND",
     ];
     let token = std::fs::read_to_string(&writer).unwrap();
