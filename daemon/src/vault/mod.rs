@@ -31,6 +31,7 @@ mod mask;
 mod presets;
 mod reading;
 mod record;
+mod rest;
 mod rotation;
 mod secrets;
 mod shared;

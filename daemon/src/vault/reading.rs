@@ -7,13 +7,14 @@ use secrets_proto::vault::{KeyInfo, VerifyReply};
 
 use crate::caller::Caller;
 use crate::crypto::keys::Keys;
+use crate::crypto::seal;
 use crate::store::{RecordKind, Store};
 
 use super::Error;
 use super::catalog::Catalog;
 use super::logbook::Forward;
 use super::manifest::Manifest;
-use super::record::StoredValue;
+use super::record::{StoredValue, record_place};
 use super::slots;
 
 /// An open vault, for reading.
@@ -59,6 +60,10 @@ impl Reading<'_> {
                 }
                 RecordKind::Token => counts.tokens += 1,
                 RecordKind::Credential => counts.credentials += 1,
+                RecordKind::Unknown(_) => {
+                    seal::open(self.keys, record_place(row.kind, &row.id, row.version), &row.sealed)
+                        .map_err(|_| Error::Corrupt("a record of an unknown kind is not authentic"))?;
+                }
             }
             Ok(())
         })?;

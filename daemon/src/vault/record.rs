@@ -13,6 +13,7 @@ use crate::store::{RecordKind, RecordRow};
 
 use super::Error;
 use super::mask::mask;
+use super::rest::{self, Rest};
 
 /// How long a deleted secret stays in the trash: 30 days.
 const TRASH_SECONDS: i64 = 30 * 24 * 60 * 60;
@@ -26,11 +27,12 @@ pub(super) struct Record {
     pub(super) version: u64,
     /// What changes with the secret.
     pub(super) meta: Meta,
+    /// What a newer program has added to that.
+    pub(super) rest: Rest,
 }
 
-/// The sealed part of a record, stored as JSON. Fields may be added if they have a default.
+/// The sealed part of a record, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Meta {
     pub(super) name: SecretName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +72,7 @@ impl Record {
             last_used_at: None,
             deleted_at: None,
         };
-        Self { id, version: 1, meta }
+        Self { id, version: 1, meta, rest: Rest::default() }
     }
 
     /// The next version, changed by `change`.
@@ -104,16 +106,14 @@ impl Record {
 
     /// The plaintext of the sealed form.
     pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        serde_json::to_vec(&self.meta)
-            .map(Zeroizing::new)
-            .map_err(|_| Error::Internal("a record does not encode"))
+        rest::encode(&self.meta, &self.rest).ok_or(Error::Internal("a record does not encode"))
     }
 
-    /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
+    /// Reads the plaintext of the sealed form of this row.
     pub(super) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
-        let meta = serde_json::from_slice(plaintext)
-            .map_err(|_| Error::Corrupt("a secret's metadata is not of its form"))?;
-        Ok(Self { id, version, meta })
+        let (meta, rest) =
+            rest::decode(plaintext).ok_or(Error::Corrupt("a secret's metadata is not of its form"))?;
+        Ok(Self { id, version, meta, rest })
     }
 
     /// The six fields of the wire.

@@ -75,6 +75,7 @@ fn rechain(writing: &Writing<'_>, old: &Keys, new: &Keys, manifest: &Manifest) -
 }
 
 fn reseal(old: &Keys, new: &Keys, place: seal::Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let plaintext = seal::open(old, place, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
+    let plaintext =
+        seal::open(old, place.clone(), sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
     Ok(seal::seal(new, place, &plaintext)?)
 }

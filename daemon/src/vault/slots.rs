@@ -18,9 +18,9 @@ pub(super) struct NewSlot {
     key: SlotKey,
 }
 
-/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version.
+/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version. It is written once:
+/// what a newer program has put there stays for as long as the slot does. A new kind of slot raises a mark in the manifest.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Description {
     created_at: Timestamp,
 }
@@ -111,7 +111,7 @@ pub(super) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[SlotRow]) -> 
 }
 
 fn place(id: &[u8; 16]) -> Place<'_> {
-    Place { table: "slot", row: id, column: "sealed", version: 0 }
+    Place { table: "slot".into(), row: id, column: "sealed", version: 0 }
 }
 
 #[cfg(test)]

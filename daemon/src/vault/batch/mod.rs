@@ -302,7 +302,7 @@ impl<'a> Batch<'a> {
 
 /// Where an audit entry's sealed content belongs: the sequence is its row (u64, big-endian) and its version.
 pub(super) fn audit_place(sequence_bytes: &[u8; 8], sequence: u64) -> seal::Place<'_> {
-    seal::Place { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
+    seal::Place { table: "audit".into(), row: sequence_bytes, column: "sealed", version: sequence }
 }
 
 /// The MAC that chains an audit entry to the one before: (MAC before, or 32 zeros; sequence u64; sealed), each with its

@@ -12,7 +12,7 @@ use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
 use crate::vault::catalog::Change;
-use crate::vault::tokens::{Meta, Token};
+use crate::vault::tokens::{Meta, Right, Token};
 
 use super::Batch;
 
@@ -41,12 +41,13 @@ impl Batch<'_> {
             return Err(Error::TooManyTokens);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+        let scopes: Scopes = new.scopes.into_iter().collect();
         let token = Token::new(
             id,
             Meta {
                 name: new.name,
                 hash: HEXLOWER.encode(&hash),
-                scopes: new.scopes.into_iter().collect::<Scopes>().to_vec(),
+                scopes: scopes.to_vec().into_iter().map(Right::Known).collect(),
                 secrets: new.secrets,
                 created_at: now,
                 expires_at,
