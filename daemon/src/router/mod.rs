@@ -12,6 +12,7 @@ mod open;
 mod query;
 mod replies;
 mod requests;
+mod rights;
 mod routes;
 pub(crate) mod strict;
 
@@ -67,7 +68,7 @@ pub(crate) struct OpenTarget {
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget<'a> {
     #[doc(hidden)]
-    Route { pattern: &'static str, id: Option<&'a str>, run: Run },
+    Route { route: &'static Route, id: Option<&'a str>, run: Run },
     #[doc(hidden)]
     WrongMethod { pattern: &'static str, allow: HeaderValue },
     #[doc(hidden)]
@@ -76,6 +77,7 @@ pub(crate) enum GuardedTarget<'a> {
 
 /// A route that is served from memory, and so without waiting.
 pub(crate) struct AtOnce<'a> {
+    route: &'static Route,
     id: Option<&'a str>,
     run: Now,
 }
@@ -133,7 +135,7 @@ impl Router {
         };
         match route.action {
             Action::Open(answer) => Target::Open(OpenTarget { pattern: route.path, answer }),
-            Action::Guarded(_, run) => Target::Guarded(GuardedTarget::Route { pattern: route.path, id, run }),
+            Action::Guarded(_, run) => Target::Guarded(GuardedTarget::Route { route, id, run }),
         }
     }
 }
@@ -163,8 +165,10 @@ impl<'a> Target<'a> {
     pub(crate) const fn at_once(&self) -> Option<AtOnce<'a>> {
         match self {
             Self::Guarded(GuardedTarget::Route {
-                id, run: Run::Now(run) | Run::NowOrLater(run, _), ..
-            }) => Some(AtOnce { id: *id, run: *run }),
+                route,
+                id,
+                run: Run::Now(run) | Run::NowOrLater(run, _),
+            }) => Some(AtOnce { route, id: *id, run: *run }),
             Self::Guarded(_) | Self::Open(_) => None,
         }
     }
@@ -172,10 +176,9 @@ impl<'a> Target<'a> {
     /// The route's pattern, for the log: a path itself holds what a caller sent.
     pub(crate) const fn pattern(&self) -> &'static str {
         match self {
+            Self::Guarded(GuardedTarget::Route { route, .. }) => route.path,
             Self::Open(OpenTarget { pattern, .. })
-            | Self::Guarded(
-                GuardedTarget::Route { pattern, .. } | GuardedTarget::WrongMethod { pattern, .. },
-            ) => pattern,
+            | Self::Guarded(GuardedTarget::WrongMethod { pattern, .. }) => pattern,
             Self::Guarded(GuardedTarget::Nothing) => "(none)",
         }
     }
@@ -189,6 +192,7 @@ impl AtOnce<'_> {
         caller: &Caller,
         head: &Parts,
     ) -> Result<Option<Answer>, Failure> {
+        authorize(self.route, vault, caller, head)?;
         (self.run)(vault, caller, &Asked { head, id: self.id })
     }
 }
@@ -209,6 +213,13 @@ impl OpenTarget {
 impl<'a> GuardedTarget<'a> {
     /// Serves a caller.
     pub(crate) async fn serve(self, exchange: Exchange<'a>) -> Result<Answer, Failure> {
+        if let Self::Route { route, .. } = self
+            && let Err(failure) = authorize(route, exchange.vault, exchange.caller, exchange.head)
+        {
+            // So that a caller that sends a body gets to read what is wrong.
+            ignore(exchange.body, exchange.limits).await?;
+            return Err(failure);
+        }
         match self {
             Self::Route { id, run: Run::Later(run) | Run::NowOrLater(_, run), .. } => {
                 run(Exchange { id, ..exchange }).await
@@ -229,6 +240,12 @@ impl<'a> GuardedTarget<'a> {
             }
         }
     }
+}
+
+/// Refuses a caller that may not ask for this at all.
+fn authorize(route: &Route, vault: &Vault, caller: &Caller, head: &Parts) -> Result<(), Failure> {
+    let right = route.right(head.uri.query());
+    right.map_or(Ok(()), |right| vault.authorize(caller, right)).map_err(Failure::from)
 }
 
 /// Receives a body that nobody wants, within the limits, so that the connection can go on.

@@ -13,7 +13,7 @@ use crate::handler::{audit, credentials, secrets, tokens, vault};
 use crate::vault::Vault;
 
 /// One operation.
-pub(super) struct Route {
+pub(crate) struct Route {
     /// Its method.
     pub(super) method: Method,
     /// Its path, with `{id}` where an id stands.
@@ -28,7 +28,7 @@ pub(super) struct Route {
 pub(super) enum Action {
     /// Anybody who may use the socket.
     Open(fn(&HeaderMap) -> Answer),
-    /// A caller with this right, or with any token. The vault checks the right; here it is told.
+    /// A caller with this right, or with any token.
     Guarded(Option<Scope>, Run),
 }
 

@@ -28,6 +28,17 @@ impl From<Error> for Unidentified {
     }
 }
 
+/// What an operation takes of its caller, and what it is written down as if that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// A token that is still good.
+    Token(AuditAction),
+    /// A token with this scope.
+    Scope(Scope, AuditAction),
+    /// A token with the scope `admin`, on all names.
+    Whole(AuditAction),
+}
+
 impl Vault {
     /// Who holds this token, which is well-formed: a caller with the token's rights. Counts the request. While the
     /// vault is locked nobody can tell, because the digests are sealed.
@@ -70,6 +81,15 @@ impl Vault {
     pub(crate) async fn revoke_token(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::TokenRevoke)?;
         self.write_again(caller, move |batch, caller| batch.revoke_token(caller, id)).await
+    }
+
+    /// What an operation checks first, for who has to know it before the request is read. The operation checks it again.
+    pub(crate) fn authorize(&self, caller: &Caller, right: Right) -> Result<(), Error> {
+        match right {
+            Right::Token(action) => self.check_token(caller, action),
+            Right::Scope(scope, action) => self.check(caller, scope, action),
+            Right::Whole(action) => self.check_whole(caller, action),
+        }
     }
 
     /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused

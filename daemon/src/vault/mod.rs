@@ -60,7 +60,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
-pub(crate) use access::Unidentified;
+pub(crate) use access::{Right, Unidentified};
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
