@@ -19,18 +19,22 @@ pub fn sealed_blob(data: &[u8]) {
     let Some(keys) = keys else { return };
     let Some((&[version, row_length, at_high, at_low, bit], rest)) = data.split_first_chunk() else { return };
     let (row, plaintext) = rest.split_at(usize::from(row_length).min(rest.len()));
-    let place = Place { table: "secret", row, column: "sealed", version: u64::from(version) };
+    let at_version = |version| Place { table: "secret".into(), row, column: "sealed", version };
+    let place = || at_version(u64::from(version));
 
-    assert!(seal::open(keys, place, plaintext).is_err(), "arbitrary bytes open");
-    let mut blob = seal::seal(keys, place, plaintext).unwrap_or_default();
-    assert!(seal::open(keys, place, &blob).is_ok_and(|opened| *opened == plaintext), "other bytes come back");
-    let elsewhere = Place { version: place.version + 1, ..place };
+    assert!(seal::open(keys, place(), plaintext).is_err(), "arbitrary bytes open");
+    let mut blob = seal::seal(keys, place(), plaintext).unwrap_or_default();
+    assert!(
+        seal::open(keys, place(), &blob).is_ok_and(|opened| *opened == plaintext),
+        "other bytes come back"
+    );
+    let elsewhere = at_version(u64::from(version) + 1);
     assert!(seal::open(keys, elsewhere, &blob).is_err(), "a blob opens elsewhere");
 
     let at = usize::from(u16::from_be_bytes([at_high, at_low])) % blob.len();
-    assert!(seal::open(keys, place, blob.get(..at).unwrap_or_default()).is_err(), "a cut blob opens");
+    assert!(seal::open(keys, place(), blob.get(..at).unwrap_or_default()).is_err(), "a cut blob opens");
     if let Some(byte) = blob.get_mut(at) {
         *byte ^= 1 << (bit % 8);
     }
-    assert!(seal::open(keys, place, &blob).is_err(), "a changed blob opens");
+    assert!(seal::open(keys, place(), &blob).is_err(), "a changed blob opens");
 }

@@ -24,6 +24,7 @@ pub(super) struct Grant {
 
 /// The sealed part of a grant, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Meta {
     pub(super) unit: UnitName,
     /// Sorted, each once.

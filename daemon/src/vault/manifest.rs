@@ -49,6 +49,7 @@ pub(super) struct Manifest {
 
 /// The last part of the sealed form.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct More {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requires: Vec<String>,

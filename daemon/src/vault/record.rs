@@ -33,6 +33,7 @@ pub(super) struct Record {
 
 /// The sealed part of a record, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Meta {
     pub(super) name: SecretName,
     #[serde(default, skip_serializing_if = "Option::is_none")]

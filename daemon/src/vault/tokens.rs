@@ -43,6 +43,7 @@ pub(super) struct Token {
 
 /// The sealed part of a token, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Meta {
     pub(super) name: TokenName,
     /// The SHA-256 of the token's text, in hex.
