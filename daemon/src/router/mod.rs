@@ -1,5 +1,5 @@
 //! From HTTP to a handler and back: finds the route, makes the typed request, and writes the typed reply or the
-//! error. The only stage that knows HTTP and JSON bodies; it knows no connection and no token.
+//! error. Of HTTP it knows what is in `http`; it knows no connection and no token.
 
 mod audit;
 mod codec;

@@ -1,4 +1,4 @@
-//! HandoffReplies that the daemon's next image sends: their bytes, and the way from the request to the connection that must
+//! Responses that the daemon's next image sends: their bytes, and the way from the request to the connection that must
 //! let go of its stream.
 
 use std::sync::{Mutex, PoisonError};

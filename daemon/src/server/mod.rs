@@ -153,7 +153,7 @@ impl Server {
         if peer.uid != self.uid {
             let stranger = Caller::stranger(peer).being(&process);
             self.vault.refused(&stranger, AuditAction::Access, Refusal::OtherUser);
-            tracing::warn!(uid = peer.uid, pid = peer.pid, "another user has connected and is rejected");
+            tracing::warn!(uid = peer.uid, pid = peer.pid, "another user connected and was rejected");
             let detail = "This socket serves another user; use your own secretsd";
             return self.reject(stream, Failure::new(ErrorType::ForbiddenError, detail));
         }
