@@ -29,7 +29,7 @@ impl Allowed {
         let names = allowed.iter().flat_map(|names| names.split(','));
         let variables = names.map(SecretName::parse).collect::<Result<_, _>>().map_err(|_| {
             let wrong = "--allow-name takes exact names, repeated or separated by commas";
-            Failure::new(Exit::Usage, wrong)
+            Failure::new(Exit::Invalid, wrong)
         })?;
         Ok(Self { named: named.collect(), variables })
     }
