@@ -161,23 +161,29 @@ mod tests {
 
     use super::*;
 
+    /// A derivation that runs until it is released.
+    async fn held(
+        derivations: &Arc<Derivations>,
+    ) -> (tokio::task::JoinHandle<Result<(), Error>>, mpsc::Sender<()>) {
+        let (release, held) = mpsc::channel();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let derivations = Arc::clone(derivations);
+        let caller = tokio::spawn(async move {
+            let work = move |_: &CancelToken| {
+                let _ = started.send(());
+                let _ = held.recv();
+                Ok(())
+            };
+            derivations.run(work).await
+        });
+        running.await.unwrap();
+        (caller, release)
+    }
+
     #[tokio::test]
     async fn a_caller_that_hangs_up_keeps_its_place_until_its_derivation_ends() {
         let derivations = Arc::new(Derivations::default());
-        let (release, held) = mpsc::channel::<()>();
-        let (started, running) = tokio::sync::oneshot::channel();
-        let first = tokio::spawn({
-            let derivations = Arc::clone(&derivations);
-            async move {
-                let work = move |_: &CancelToken| {
-                    let _ = started.send(());
-                    let _ = held.recv();
-                    Ok(())
-                };
-                derivations.run(work).await
-            }
-        });
-        running.await.unwrap();
+        let (first, release) = held(&derivations).await;
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
         assert_eq!(derivations.turn.available_permits(), 0);
@@ -204,24 +210,12 @@ mod tests {
     #[tokio::test]
     async fn who_asked_learns_of_a_lock_before_the_derivation_has_ended() {
         let derivations = Arc::new(Derivations::default());
-        let (release, held) = mpsc::channel::<()>();
-        let (started, running) = tokio::sync::oneshot::channel();
-        let caller = tokio::spawn({
-            let derivations = Arc::clone(&derivations);
-            async move {
-                let work = move |_: &CancelToken| {
-                    let _ = started.send(());
-                    let _ = held.recv();
-                    Ok(())
-                };
-                derivations.run(work).await
-            }
-        });
-        running.await.unwrap();
+        let (caller, release) = held(&derivations).await;
         derivations.give_up();
-        assert!(matches!(caller.await.unwrap(), Err(Error::Locked)));
+        let told = tokio::time::timeout(Duration::from_secs(20), caller).await;
         assert!(derivations.are_under_way());
         release.send(()).unwrap();
+        assert!(matches!(told.expect("the derivation is waited for").unwrap(), Err(Error::Locked)));
     }
 
     #[tokio::test]
