@@ -108,9 +108,10 @@ impl Denial {
     }
 }
 
-/// An entry as it is sealed: the wire's fields, in a type of its own so that the wire can change without the file.
+/// An entry as it is sealed: the wire's fields, in a type of its own so that the wire can change without the file. An entry
+/// is written once. What a newer program has put there is not read, and stays; what it calls an action, outcome or refusal
+/// that is not known here is read as `other`.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Stored {
     time: Timestamp,
     action: AuditAction,

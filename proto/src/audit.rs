@@ -165,6 +165,9 @@ pub enum AuditAction {
     TokenCreate,
     /// An access token was revoked.
     TokenRevoke,
+    /// Something that a newer program does.
+    #[serde(other)]
+    Other,
 }
 
 impl AuditAction {
@@ -200,6 +203,7 @@ impl AuditAction {
             Self::Verify => "verify",
             Self::TokenCreate => "token_create",
             Self::TokenRevoke => "token_revoke",
+            Self::Other => "other",
         }
     }
 }
@@ -213,6 +217,9 @@ pub enum AuditOutcome {
     Ok,
     /// Refused: not allowed, or not there.
     Denied,
+    /// As a newer program says.
+    #[serde(other)]
+    Other,
 }
 
 /// Why something was refused.
@@ -252,6 +259,9 @@ pub enum Refusal {
     Off,
     /// The daemon could not do it.
     Failed,
+    /// As a newer program says.
+    #[serde(other)]
+    Other,
 }
 
 impl Refusal {
@@ -274,6 +284,7 @@ impl Refusal {
             Self::Locked => "the vault is locked",
             Self::Off => "turned off",
             Self::Failed => "a failure",
+            Self::Other => "a reason unknown to this version",
         }
     }
 }

@@ -148,6 +148,7 @@ fn outcome(entry: &AuditEntry) -> String {
     let mut text = match entry.outcome {
         AuditOutcome::Ok => "ok".to_owned(),
         AuditOutcome::Denied => "denied".to_owned(),
+        AuditOutcome::Other => "other".to_owned(),
     };
     text.extend(entry.refusal.map(Refusal::in_words).into_iter().flat_map(|why| [": ", why]));
     if entry.count > 1 {

@@ -151,7 +151,7 @@ impl From<vault::Error> for Failure {
                 Type::VaultCorruptError,
                 "Rollback detected: the vault is older than it was; put the newer one back, or run `secretctl verify --accept-restore` to keep this one",
             ),
-            vault::Error::NewerFormat { .. } => {
+            vault::Error::NewerFormat { .. } | vault::Error::NewerVault => {
                 Self::new(Type::StorageError, "The vault was written by a newer secretsd; upgrade this one")
             }
             vault::Error::Timeout => Self::new(
@@ -245,6 +245,7 @@ mod tests {
             (vault::Error::AnchorDamaged, Type::VaultCorruptError),
             (vault::Error::RolledBack, Type::VaultCorruptError),
             (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),
+            (vault::Error::NewerVault, Type::StorageError),
             (vault::Error::Timeout, Type::GatewayTimeoutError),
             (vault::Error::Internal("canary"), Type::InternalError),
         ] {

@@ -72,6 +72,8 @@ fn reason(error: &rusqlite::Error) -> String {
 pub(crate) struct Store {
     connection: Connection,
     log: PathBuf,
+    /// Whether the log was not there before.
+    made_log: bool,
 }
 
 impl Store {
@@ -83,7 +85,7 @@ impl Store {
         slots: &[SlotRow],
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
-        let store = Self { connection: schema::create(path)?, log: log_of(path) };
+        let store = Self { connection: schema::create(path)?, log: log_of(path), made_log: true };
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -94,9 +96,28 @@ impl Store {
         store.close()
     }
 
-    /// Opens a file, provided that it is a sound database with exactly our tables.
+    /// Opens a file for reading, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { connection: schema::open(path)?, log: log_of(path) })
+        let log = log_of(path);
+        let made_log = !log.exists();
+        Ok(Self { connection: schema::open(path)?, log, made_log })
+    }
+
+    /// Lets it be written to as well, once it is known that this may be done.
+    pub(crate) fn allow_writing(&self) -> Result<(), Error> {
+        schema::use_log(&self.connection)
+    }
+
+    /// Closes a file that was only read, and leaves no trace: SQLite has made an empty log beside it.
+    pub(crate) fn leave(self) {
+        let Self { connection, log, made_log } = self;
+        drop(connection);
+        if made_log
+            && std::fs::symlink_metadata(&log).is_ok_and(|log| log.is_file() && log.len() == 0)
+            && let Err(error) = files::remove_if_there(&log)
+        {
+            tracing::warn!(%error, "an empty log is left beside the vault");
+        }
     }
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
@@ -197,7 +218,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
         files::open_private(&path).unwrap();
-        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path) };
+        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path), made_log: true };
         store.renew_log().unwrap();
         assert_eq!(fs::read(&store.log).unwrap(), [0; LOG_LAID_OUT]);
 

@@ -65,11 +65,11 @@ pub(super) fn create(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness.
+/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness. Nothing is
+/// written into it.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
     check_identity(&connection)?;
-    use_log(&connection)?;
     check_schema(&connection)?;
     check_integrity(&connection)?;
     Ok(connection)
@@ -129,14 +129,14 @@ fn check_identity(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// Write-ahead logging, demanded only once the file is known to be ours: it is written into the file.
-fn use_log(connection: &Connection) -> Result<(), Error> {
+/// Write-ahead logging, demanded only once the file is known to be ours to write: it is written into the file.
+pub(super) fn use_log(connection: &Connection) -> Result<(), Error> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode == "wal" {
-        Ok(())
-    } else {
-        Err(Error::Io("the file system does not support a write-ahead log".to_owned()))
+    if mode != "wal" {
+        return Err(Error::Io("the file system does not support a write-ahead log".to_owned()));
     }
+    // A log that was begun just now is open for a checkpoint only after the next statement.
+    check_identity(connection)
 }
 
 fn check_schema(connection: &Connection) -> Result<(), Error> {

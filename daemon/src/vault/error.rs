@@ -122,6 +122,9 @@ pub(crate) enum Error {
         /// What this program knows.
         known: u32,
     },
+    /// The vault requires something that only a newer program knows. Nothing was touched.
+    #[error("the vault was made by a newer program")]
+    NewerVault,
     /// A request's globs would have to be compared with more names than it may ask for.
     #[error("too many globs for so many names")]
     TooMuchWork,
@@ -148,6 +151,7 @@ impl Error {
             | Self::AuditBroken(..)
             | Self::AnchorDamaged
             | Self::NewerFormat { .. }
+            | Self::NewerVault
             | Self::Timeout
             | Self::Internal(_) => true,
             Self::Uninitialized
@@ -199,6 +203,7 @@ impl Error {
             | Self::AuditBroken(..)
             | Self::AnchorDamaged
             | Self::NewerFormat { .. }
+            | Self::NewerVault
             | Self::Timeout
             | Self::Internal(_)
             | Self::Uninitialized

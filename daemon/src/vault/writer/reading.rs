@@ -7,10 +7,11 @@ use secrets_proto::vault::{KeyInfo, VerifyReply};
 
 use crate::caller::Caller;
 use crate::crypto::keys::Keys;
+use crate::crypto::seal;
 use crate::store::{RecordKind, Store};
 use crate::vault::Error;
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::record::StoredValue;
+use crate::vault::format::record::{StoredValue, record_context};
 use crate::vault::format::slots;
 
 use super::audit_walk::{AuditLog, Forward};
@@ -66,6 +67,10 @@ impl Reading<'_> {
                 }
                 RecordKind::Token => counts.tokens += 1,
                 RecordKind::Credential => counts.credentials += 1,
+                RecordKind::Unknown(_) => {
+                    seal::open(self.keys, record_context(row.kind, &row.id, row.version), &row.sealed)
+                        .map_err(|_| Error::Corrupt("a record of an unknown kind is not authentic"))?;
+                }
             }
             Ok(())
         })?;

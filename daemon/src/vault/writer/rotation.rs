@@ -85,6 +85,7 @@ fn rechain(
 }
 
 fn reseal(old: &Keys, new: &Keys, context: seal::AadContext<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let plaintext = seal::open(old, context, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
+    let plaintext =
+        seal::open(old, context.clone(), sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
     Ok(seal::seal(new, context, &plaintext)?)
 }

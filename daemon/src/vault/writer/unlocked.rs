@@ -49,7 +49,14 @@ impl Unlocked {
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
         let keys = Pinned::new(Keys::derive(data, identity)?);
-        let Verified { manifest, catalog, slots } = verify(&store, &keys, &header)?;
+        let Verified { manifest, catalog, slots } = match verify(&store, &keys, &header) {
+            Ok(verified) => verified,
+            Err(error) => {
+                store.leave();
+                return Err(error);
+            }
+        };
+        store.allow_writing()?;
         Ok(Self {
             path,
             keys,
@@ -96,6 +103,7 @@ impl Unlocked {
             let store = Store::open(&self.path)?;
             let header = store.header()?;
             let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
+            store.allow_writing()?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
                 return Err(Error::Corrupt("the vault was replaced while it was in use"));
@@ -233,6 +241,7 @@ impl Unlocked {
         if manifest != self.manifest {
             return Err(Error::Corrupt("the copy is not the vault"));
         }
+        copy.allow_writing()?;
         Ok(copy.close()?)
     }
 

@@ -11,7 +11,7 @@ use crate::caller::{Caller, Scopes, TokenRights};
 use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
-use crate::vault::format::token::{Meta, Token};
+use crate::vault::format::token::{Meta, SealedScope, Token};
 use crate::vault::writer::catalog::Change;
 
 use super::Batch;
@@ -41,12 +41,13 @@ impl Batch<'_> {
             return Err(Error::TooManyTokens);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+        let scopes: Scopes = new.scopes.into_iter().collect();
         let token = Token::new(
             id,
             Meta {
                 name: new.name,
                 hash: HEXLOWER.encode(&hash),
-                scopes: new.scopes.into_iter().collect::<Scopes>().to_vec(),
+                scopes: scopes.to_vec().into_iter().map(SealedScope::Known).collect(),
                 secrets: new.secrets,
                 created_at: now,
                 expires_at,
