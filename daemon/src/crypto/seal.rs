@@ -175,7 +175,8 @@ mod tests {
         for known in list(&known["blobs"]) {
             let (table, column) = (known["table"].as_str().unwrap(), known["column"].as_str().unwrap());
             let row = bytes(&known["row"]);
-            let context = AadContext { table: table.into(), row: &row, column, version: number(&known["version"]) };
+            let context =
+                AadContext { table: table.into(), row: &row, column, version: number(&known["version"]) };
             let (plaintext, sealed) = (bytes(&known["plaintext"]), bytes(&known["sealed"]));
             assert_eq!(*open(&keys, context.clone(), &sealed).unwrap(), plaintext);
             let (salt, nonce) = (array(&known["salt"]), array(&known["nonce"]));

@@ -17,8 +17,8 @@ use crate::crypto::seal::{self, AadContext};
 use crate::crypto::tally::Tally;
 use crate::store::{ManifestRow, RecordKind, RecordRow};
 
-use crate::vault::Error;
 use super::rest::{self, Rest};
+use crate::vault::Error;
 
 /// The marks that this program knows.
 const KNOWN: [&str; 0] = [];
@@ -49,6 +49,7 @@ pub(in crate::vault) struct Manifest {
 
 /// The last part of the sealed form.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct More {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requires: Vec<String>,

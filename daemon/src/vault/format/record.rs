@@ -33,6 +33,7 @@ pub(in crate::vault) struct Record {
 
 /// The sealed part of a record, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
     pub(in crate::vault) name: SecretName,
     #[serde(default, skip_serializing_if = "Option::is_none")]

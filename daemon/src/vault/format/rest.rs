@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
-use serde_ignored::Path;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -23,23 +22,54 @@ pub(in crate::vault) struct Rest(Option<Arc<Fields>>);
 
 type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// Reads an object, and apart from it what `T` has no fields for. The parser's message would quote the content.
+/// Reads an object, and apart from it what `T` has no fields for; `T` denies unknown fields, so that nothing is overlooked.
+/// The parser's message would quote the content.
 pub(in crate::vault) fn decode<T: DeserializeOwned>(plaintext: &[u8]) -> Option<(T, Rest)> {
-    let mut unknown = Vec::new();
-    let mut reader = serde_json::Deserializer::from_slice(plaintext);
-    let known = serde_ignored::deserialize(&mut reader, |path| {
-        if let Path::Map { parent: Path::Root, key } = path {
-            unknown.push(key);
-        }
-    });
-    let known = known.ok()?;
-    reader.end().ok()?;
-    if unknown.is_empty() {
+    // Nearly every record has nothing unknown, and is read once.
+    if let Ok(known) = serde_json::from_slice(plaintext) {
         return Some((known, Rest::default()));
     }
     let mut fields: Fields = serde_json::from_slice(plaintext).ok()?;
-    fields.retain(|name, _| unknown.contains(name));
-    Some((known, Rest(Some(Arc::new(fields)))))
+    let names = field_names::<T>();
+    let rest: Fields = fields.extract_if(.., |name, _| !names.contains(&name.as_str())).collect();
+    if rest.is_empty() {
+        return None;
+    }
+    let known = Zeroizing::new(serde_json::to_vec(&fields).ok()?);
+    Some((serde_json::from_slice(&known).ok()?, Rest(Some(Arc::new(rest)))))
+}
+
+/// The names of a struct's fields, as the code that serde derives asks for them.
+fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Asked<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Asked<'_> {
+        type Error = de::value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            self.deserialize_any(visitor)
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("there is nothing to read"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut names: &'static [&'static str] = &[];
+    // It fails, as there is nothing to read.
+    let _ = T::deserialize(Asked(&mut names));
+    names
 }
 
 /// Writes the object again: what is known, then the rest.
@@ -89,6 +119,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Known {
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -42,6 +42,7 @@ pub(in crate::vault) struct Token {
 
 /// The sealed part of a token, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
     pub(in crate::vault) name: TokenName,
     /// The SHA-256 of the token's text, in hex.
@@ -105,8 +106,9 @@ impl Token {
 
     /// The token in its row.
     pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<Self, Error> {
-        let plaintext = seal::open(keys, record_context(RecordKind::Token, &row.id, row.version), &row.sealed)
-            .map_err(|_| Error::Corrupt("a token is not authentic"))?;
+        let plaintext =
+            seal::open(keys, record_context(RecordKind::Token, &row.id, row.version), &row.sealed)
+                .map_err(|_| Error::Corrupt("a token is not authentic"))?;
         let (meta, rest) = rest::decode(&plaintext).ok_or(Error::Corrupt("a token is not of its form"))?;
         Self::with_rest(Uuid::from_bytes(row.id), meta, rest)
     }

@@ -25,6 +25,7 @@ pub(in crate::vault) struct UnitGrant {
 
 /// The sealed part of a grant, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
     pub(in crate::vault) unit: UnitName,
     /// Sorted, each once.

@@ -97,7 +97,8 @@ impl File {
         }
         let mut header = writing.header().unwrap();
         for mut slot in writing.slots().unwrap() {
-            let place = AadContext { table: "slot".into(), row: &slot.id.clone(), column: "sealed", version: 0 };
+            let place =
+                AadContext { table: "slot".into(), row: &slot.id.clone(), column: "sealed", version: 0 };
             let plaintext = seal::open(keys, place.clone(), &slot.sealed).unwrap();
             slot.sealed = seal::seal(keys, place, &with_future(&plaintext, RecordKind::Secret)).unwrap();
             writing.delete_slot(&slot.id).unwrap();
