@@ -710,3 +710,100 @@ fn every_route_answers_every_caller_as_the_model_says() {
         become_uid(0);
     }
 }
+
+/// Requests that are in no order: the type and the text of a body, if there is one, and what is put behind the path.
+const DISORDER: [(&str, &str, &str); 9] = [
+    ("application/json", "{", ""),
+    ("application/json", "", ""),
+    ("application/json", "[1]", ""),
+    ("application/json", r#"{"surplus":1}"#, ""),
+    ("application/json", r#"{"name":1,"value":{},"secrets":"x","passphrase":[],"version":"x"}"#, ""),
+    ("text/plain", "x", ""),
+    ("", "", "?surplus=1"),
+    ("application/json", "{}", "?purge=perhaps&limit=x&view=none&unit=..%2f"),
+    ("application/json", "{}", "?%ff"),
+];
+
+#[test]
+fn a_caller_that_may_not_ask_is_told_so_whatever_it_sends() {
+    let mut world = World::new(None);
+    world.make_vault();
+    let mut cases = 0;
+    let mut deviations = Vec::new();
+    for (method, path, entry) in everything_asked() {
+        let Needs::Scope(_) = entry.needs else { continue };
+        for shown in everything_shown() {
+            let Shown::Scoped(..) = shown else { continue };
+            if expected(entry, Peer::Own, State::Unlocked, &shown) != FORBIDDEN
+                || entry.about == About::NewName
+            {
+                continue;
+            }
+            let (header, token) = world.header(&shown).unwrap();
+            for (content_type, body, query) in DISORDER {
+                cases += 1;
+                let path = format!("{}{query}", path.replace("{id}", "no-id"));
+                let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
+                let request =
+                    if content_type.is_empty() { request } else { request.text(content_type, body) };
+                let answer = request.header("If-Match", "no version").send();
+                if (answer.status, kind(&answer).as_str()) != FORBIDDEN {
+                    deviations.push(format!("{method} {path} {shown:?} {body:?}: {}", answer.status));
+                }
+            }
+        }
+    }
+    assert!(cases > 2_000, "{cases} cases");
+    assert!(deviations.is_empty(), "{} of {cases}:\n{}", deviations.len(), deviations.join("\n"));
+    world.env.stop();
+}
+
+#[test]
+fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
+    let mut world = World::new(None);
+    world.make_vault();
+    let asked: Vec<_> =
+        everything_asked().into_iter().filter(|(_, _, entry)| entry.needs != Needs::Nothing).collect();
+    for (number, (method, path, entry)) in asked.into_iter().enumerate() {
+        let Needs::Scope(scope) = entry.needs else { continue };
+        // Each route is asked by a token of its own, once in order and once not; the log must say the same of both.
+        let others: Vec<&&str> = ALL.iter().filter(|other| **other != scope).collect();
+        let name = format!("asks {number}");
+        let made = world.owner("POST", "/tokens", &json!({ "name": name, "scopes": others })).expect(201);
+        let token = made["token"].as_str().unwrap().to_owned();
+        let (argument, body) = (entry.request)(&mut world);
+        let ask = |path: &str| Request::new(&world.env.socket(), method, path).bearer(&token);
+        let in_order = match argument.strip_prefix('?') {
+            Some(query) => format!("{path}?{query}"),
+            None => path.replace("{id}", &argument),
+        };
+        let request = ask(&in_order);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        request.send().expect_error(403, "forbidden_error");
+        let disorder = path.replace("{id}", "no-id");
+        ask(&disorder).text("application/json", "{").send().expect_error(403, "forbidden_error");
+        let log = world.owner("GET", "/audit", &Value::Null).expect(200);
+        let entries = log["entries"].as_array().unwrap();
+        let of_token: Vec<&Value> =
+            entries.iter().filter(|written| written["caller"]["token"] == name).collect();
+        let count: u64 = of_token.iter().map(|written| written["count"].as_u64().unwrap_or(1)).sum();
+        assert_eq!(count, 2, "{}: {of_token:?}", entry.operation);
+        let told: BTreeSet<String> = of_token
+            .iter()
+            .map(|written| format!("{} {} {}", written["action"], written["outcome"], written["refusal"]))
+            .collect();
+        assert_eq!(told.len(), 1, "{}: {told:?}", entry.operation);
+        assert!(told.iter().all(|told| told.ends_with(r#""denied" "scope""#)), "{told:?}");
+    }
+    // And as what, where the request alone tells.
+    let (_, token) =
+        world.tokens.iter().find(|(shown, _)| *shown == Shown::Scoped(&ALL[..1], Bound::No)).unwrap();
+    let path = format!("/api/v1/user/secrets/{NOBODY}?purge=true");
+    Request::new(&world.env.socket(), "DELETE", &path)
+        .bearer(token)
+        .send()
+        .expect_error(403, "forbidden_error");
+    let log = world.owner("GET", "/audit", &Value::Null).expect(200);
+    assert_eq!(log["entries"].as_array().unwrap().last().unwrap()["action"], "purge");
+    world.env.stop();
+}

@@ -1,7 +1,7 @@
 //! `/audit`: its routes, what their requests are made from, and how their replies are written.
 
 use hyper::{HeaderMap, StatusCode};
-use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::audit::{AuditAction, AuditList, AuditVerified};
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp};
 
 use super::codec::{FromRequest, IntoResponse, json};
@@ -12,12 +12,16 @@ use crate::handler::audit as handler;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
-use crate::vault::AuditQuery;
+use crate::vault::{AuditQuery, Right};
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
-    get("/api/v1/audit", "list_audit", Some(Scope::Admin), |x| serve(x, handler::list)),
-    get("/api/v1/audit/verify", "verify_audit", Some(Scope::Admin), |x| serve(x, handler::verify)),
+    get("/api/v1/audit", "list_audit", Right::Scope(Scope::Admin, AuditAction::Audit), |x| {
+        serve(x, handler::list)
+    }),
+    get("/api/v1/audit/verify", "verify_audit", Right::Whole(AuditAction::Audit), |x| {
+        serve(x, handler::verify)
+    }),
 ];
 
 impl FromRequest for AuditQuery {

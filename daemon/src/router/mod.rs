@@ -67,7 +67,7 @@ pub(crate) struct OpenTarget {
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget {
     #[doc(hidden)]
-    Route { pattern: &'static str, id: Option<Range<usize>>, in_memory: bool, run: Run },
+    Route { route: &'static Route, id: Option<Range<usize>>, in_memory: bool, run: Run },
     #[doc(hidden)]
     WrongMethod { pattern: &'static str, allow: HeaderValue },
     #[doc(hidden)]
@@ -106,7 +106,7 @@ impl Router {
         match route.action {
             Action::Open(answer) => Target::Open(OpenTarget { pattern: route.path, answer }),
             Action::Guarded { in_memory, run, .. } => {
-                Target::Guarded(GuardedTarget::Route { pattern: route.path, id, in_memory, run })
+                Target::Guarded(GuardedTarget::Route { route, id, in_memory, run })
             }
         }
     }
@@ -147,10 +147,9 @@ impl Target {
     /// The route's pattern, for the log: a path itself holds what a caller sent.
     pub(crate) const fn pattern(&self) -> &'static str {
         match self {
+            Self::Guarded(GuardedTarget::Route { route, .. }) => route.path,
             Self::Open(OpenTarget { pattern, .. })
-            | Self::Guarded(
-                GuardedTarget::Route { pattern, .. } | GuardedTarget::WrongMethod { pattern, .. },
-            ) => pattern,
+            | Self::Guarded(GuardedTarget::WrongMethod { pattern, .. }) => pattern,
             Self::Guarded(GuardedTarget::Nothing) => "(none)",
         }
     }
@@ -170,19 +169,30 @@ impl OpenTarget {
 }
 
 impl GuardedTarget {
-    /// Serves a caller.
+    /// Serves a caller, or refuses one that may not ask for this at all.
     pub(crate) fn serve<'a>(&self, exchange: Exchange<'a>) -> Serving<'a> {
-        let allow = match self {
-            Self::Route { id, run, .. } => {
-                let id = id.clone().and_then(|id| exchange.head.uri.path().get(id));
-                return run(Exchange { id, ..exchange });
+        let failure = match self {
+            Self::Route { route, id, run, .. } => {
+                let right = route.right(exchange.head.uri.query());
+                match right.map_or(Ok(()), |right| exchange.vault.authorize(exchange.caller, right)) {
+                    Ok(()) => {
+                        let id = id.clone().and_then(|id| exchange.head.uri.path().get(id));
+                        return run(Exchange { id, ..exchange });
+                    }
+                    Err(error) => Failure::from(error),
+                }
             }
-            Self::WrongMethod { allow, .. } => Some(allow.clone()),
-            Self::Nothing => None,
+            Self::WrongMethod { allow, .. } => Failure::no_route(Some(allow.clone())),
+            Self::Nothing => Failure::no_route(None),
         };
+        let Exchange { body, limits, .. } = exchange;
+        if body.is_none() {
+            return Answering::now(Err(failure));
+        }
         Answering::later(async move {
-            ignore(exchange.body, exchange.limits).await?;
-            Err(Failure::no_route(allow))
+            // A caller that is still sending would not read what is wrong.
+            ignore(body, limits).await?;
+            Err(failure)
         })
     }
 }

@@ -3,6 +3,8 @@
 
 use super::route::{Action, Route};
 use super::{audit, credentials, open, secrets, tokens, vault};
+use crate::caller::Scope;
+use crate::vault::Right;
 
 /// Every route of the API.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
@@ -43,8 +45,9 @@ pub fn routes() -> impl Iterator<Item = RouteInfo> {
         operation: route.operation,
         access: match route.action {
             Action::Open(_) => Access::Open,
-            Action::Guarded { scope: None, .. } => Access::Token,
-            Action::Guarded { scope: Some(scope), .. } => Access::Scope(scope.as_str()),
+            Action::Guarded { right: Right::Token(_), .. } => Access::Token,
+            Action::Guarded { right: Right::Scope(scope, _), .. } => Access::Scope(scope.as_str()),
+            Action::Guarded { right: Right::Whole(_), .. } => Access::Scope(Scope::Admin.as_str()),
         },
     })
 }

@@ -47,6 +47,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
+pub(crate) use authorization::Right;
 pub(crate) use error::{Error, KeyField};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
