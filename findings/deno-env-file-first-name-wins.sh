@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Of two lines with the same name, Deno takes the first.
 #
-# A shell that reads the file takes the last, and so do node, docker, systemd, python-dotenv and others: people append a
-# line to change a value. Of two files given by --env-file Deno takes the last, too. So a key that was renewed by an appended line stays the old one, without a word. Seen with Deno 2.9.8 from PyPI.
+# A shell that reads the file takes the last, and so do node, docker, systemd, python-dotenv and others: people
+# append a line to change a value. Of two files given by --env-file Deno takes the last, too. So a key that was
+# renewed by an appended line stays the old one, without a word. Seen with Deno 2.9.8 from PyPI.
 #
 # What follows for us: `import` refuses a name that is there twice, instead of choosing; ctl/src/command/import.
 set -euo pipefail

@@ -2,12 +2,12 @@
 # git uses the answer of a credential helper that has failed.
 #
 # The exit status of a helper makes no difference: what it printed before it failed is taken as its answer.
-# gitcredentials(7) does not speak of the status. Other programs that ask helpers do look at it: docker, cargo, the AWS
-# SDKs. So a helper that prints as it goes, and finds out too late that it may not, has handed over what it printed.
-# Seen with git 2.47.3.
+# gitcredentials(7) does not speak of the status. Other programs that ask helpers do look at it: docker, cargo, the
+# AWS SDKs. So a helper that prints as it goes, and finds out too late that it may not, has handed over what it
+# printed. Seen with git 2.47.3.
 #
-# What follows for us: `secretctl git-credential` prints nothing until it has all of the answer, and after an error it
-# prints nothing at all; ctl/src/command/git_credential.rs.
+# What follows for us: `secretctl git-credential` prints nothing until it has all of the answer, and after an error
+# it prints nothing at all; ctl/src/command/git_credential.rs.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,8 +19,8 @@ HELPER
 chmod +x "$work/helper"
 status=0
 answer=$(printf '%s\n' protocol=https host=git.example '' |
-    env -i PATH="$PATH" HOME="$work" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 git -c credential.helper="$work/helper" \
-        credential fill) || status=$?
+    env -i PATH="$PATH" HOME="$work" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 \
+        git -c credential.helper="$work/helper" credential fill) || status=$?
 
 git --version
 echo 'expected: no user name from a helper that ended with 1'

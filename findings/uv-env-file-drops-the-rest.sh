@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # uv runs the command although it has read only the beginning of its --env-file.
 #
-# One line that its parser does not take (here a name without "=", which node, docker and python-dotenv skip) ends the
-# reading: this line and all after it are missing. It is a warning, not an error, and the command starts with status 0
-# to come. uv's manual says of --env-file only that variables are loaded from the file. Seen with uv 0.13.9 from PyPI.
+# One line that its parser does not take (here a name without "=", which node, docker and python-dotenv skip) ends
+# the reading: this line and all after it are missing. It is a warning, not an error, and the command starts with
+# status 0 to come. uv's manual says of --env-file only that variables are loaded from the file. Seen with uv 0.13.9
+# from PyPI.
 #
 # What follows for us: `import` refuses such a line with its number, so that no file is taken over in part;
 # ctl/src/dotenv/read.rs. A file for uv is better written by `export --format dotenv`, which has no such lines.
