@@ -2,7 +2,7 @@
 # direnv's dotenv cuts a value at an escaped dollar sign.
 #
 # In double quotes a backslash takes its meaning from a dollar sign: in a shell (POSIX.1-2024, XCU 2.2.3), docker
-# compose, dotenvy and python's environ. In a file that direnv loads with its function `dotenv`, "pa\$word" becomes
+# compose, dotenvy and systemd. In a file that direnv loads with its function `dotenv`, "pa\$word" becomes
 # `pa\`: the dollar sign and what looks like a name behind it are replaced by nothing, although it was escaped, and
 # the backslash stays. In single quotes the value is kept. Seen with direnv 2.32.1 of Debian 12.
 #
