@@ -111,7 +111,7 @@ impl NewFile {
         if is_there(there, fstat(&self.file)?) {
             return Ok(());
         }
-        Err(io::Error::other("somebody else puts files into this directory; choose another"))
+        Err(io::Error::other("somebody else is writing files to this directory; choose another"))
     }
 
     fn name_nameless(&self, replace: bool) -> io::Result<()> {
@@ -221,7 +221,7 @@ fn check(dir: impl AsFd, name: &OsStr) -> io::Result<()> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|there| FileType::from_raw_mode(there.st_mode)) {
         Ok(FileType::RegularFile) | Err(Errno::NOENT) => Ok(()),
         Ok(FileType::Symlink) => refused("there is a symbolic link; name the file itself"),
-        Ok(_) => refused("there is something else than a file"),
+        Ok(_) => refused("not a regular file"),
         Err(error) => Err(error.into()),
     }
 }

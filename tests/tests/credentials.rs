@@ -277,7 +277,7 @@ fn no_lock_and_no_stop_hands_out_nothing_or_a_part() {
             thread::sleep(Duration::from_millis(60));
         }
         process::signal(env.pid(), rustix::process::Signal::TERM);
-        assert!(process::wait_gone(env.pid(), process::DEADLINE), "it does not stop");
+        assert!(process::wait_gone(env.pid(), process::DEADLINE), "it did not stop");
         done.store(true, Ordering::Relaxed);
         hammers.into_iter().flat_map(|hammer| hammer.join().unwrap()).collect::<HashSet<_>>()
     });

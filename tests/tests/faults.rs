@@ -525,7 +525,7 @@ fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_f
     // Before there is a vault, the key's file is the first that cannot be opened.
     connection.ask("POST", "/vault/init", Some(&key)).expect_error(500, "storage_error");
     drop(idle);
-    wait_until("the vault is made", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
+    wait_until("vault created", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
 }
 
 /// However few there are, what is missing is said, and not blamed on the disk.

@@ -88,7 +88,7 @@ fn what_is_typed_while_a_passphrase_is_checked_is_not_shown_and_not_taken() {
     assert!(!terminal.echoes());
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
     terminal.wait_for("checking…");
-    terminal.expect(0, "the vault is open");
+    terminal.expect(0, "vault unlocked");
     assert!(terminal.echoes());
     assert!(!terminal.shown().contains("canary"), "{}", terminal.shown());
     assert_eq!(terminal.shown().matches("passphrase of the vault").count(), 2);
@@ -221,13 +221,13 @@ fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
     let mut terminal = Terminal::ctl(&env, &["init"]);
     for (question, answer) in [
         ("new passphrase: ", PASSPHRASE),
-        ("the same again: ", "another"),
-        ("the two differ; once more", ""),
+        ("repeat it: ", "another"),
+        ("they differ; try again", ""),
         ("new passphrase: ", "short"),
-        ("that is short: who has the file can guess it; use it anyway? [y/N] ", "n\r"),
+        ("that is short: anyone with the vault file could guess it; use it anyway? [y/N] ", "n\r"),
         ("new passphrase: ", "sh0rt"),
         ("use it anyway? [y/N] ", "y\r"),
-        ("the same again: ", "sh0rt"),
+        ("repeat it: ", "sh0rt"),
     ] {
         terminal.wait_for(question);
         let answer = answer.trim_end();
@@ -247,10 +247,10 @@ fn three_passphrases_that_differ_make_no_vault() {
     for _ in 0..3 {
         terminal.wait_for("new passphrase: ");
         terminal.type_keys(&format!("{PASSPHRASE}\r"));
-        terminal.wait_for("the same again: ");
+        terminal.wait_for("repeat it: ");
         terminal.type_keys("another\r");
     }
-    terminal.expect(7, "nothing was made");
+    terminal.expect(7, "nothing was created");
     assert_eq!(env.state(), "uninitialized");
 }
 

@@ -792,7 +792,7 @@ fn secretctl_makes_lists_and_revokes_tokens() {
     env.ctl(["list", "--token-file", file.to_str().unwrap()]).expect(0);
 
     for (token, words) in
-        [(&agent[..50], "cut off or mistyped"), ("t0ken", "SECRETSD_TOKEN is not this daemon's")]
+        [(&agent[..50], "incomplete or mistyped"), ("t0ken", "SECRETSD_TOKEN is not this daemon's")]
     {
         let refused = env.ctl(["list"]).env("SECRETSD_TOKEN", token).run();
         refused.assert_code(5);
@@ -826,12 +826,12 @@ fn secretctl_makes_lists_and_revokes_tokens() {
     env.ctl(["lock"]).expect(0);
     let locked = as_agent(&["list"]).run();
     locked.assert_code(3);
-    assert!(locked.err().contains("until its owner unlocks it"), "{}", locked.err());
+    assert!(locked.err().contains("its owner must unlock it"), "{}", locked.err());
     env.ctl(["unlock", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
     assert!(env.ctl(["token", "revoke", "AGENT"]).run().err().contains("revoked the token agent"));
     let revoked = as_agent(&["list"]).run();
     revoked.assert_code(5);
-    assert!(revoked.err().contains("unknown here or was revoked"), "{}", revoked.err());
+    assert!(revoked.err().contains("unknown or revoked"), "{}", revoked.err());
 }
 
 #[test]

@@ -43,7 +43,7 @@ async fn permit(limits: &Limits, key: QuotaKey) -> Result<Permit, Failure> {
     match tokio::time::timeout(limits.body, LARGE.take(key)).await {
         Ok(Some(permit)) => Ok(permit),
         Ok(None) | Err(_) => {
-            let detail = "Too many large bodies are on their way; wait until they are there";
+            let detail = "Too many large requests at once; wait, then repeat";
             Err(Failure::rate_limit(1, detail).closing())
         }
     }
@@ -102,7 +102,7 @@ where
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            return Err(Failure::invalid_request("The body was cut off or is malformed"));
+            return Err(Failure::invalid_request("The body is incomplete or malformed"));
         };
         let Ok(mut data) = frame.into_data() else { continue };
         total = total.saturating_add(data.remaining());

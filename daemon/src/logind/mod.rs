@@ -48,7 +48,7 @@ pub(crate) async fn watch(watch: Watch, vault: Vault, triggers: Arc<Triggers>) {
             Ok(bus) => {
                 (pauses, said) = (PAUSES.iter(), false);
                 Conversation::new(&bus, &watch, &vault, &triggers, &mut inhibitor).run().await;
-                tracing::info!("the system bus is gone: nothing tells when to lock");
+                tracing::info!("lost the system bus: nothing reports when to lock");
             }
             Err(error) => {
                 if !said {

@@ -114,9 +114,7 @@ impl Store {
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.checkpoint()?;
         if self.is_padded()? {
-            tracing::warn!(
-                "the vault's file is longer than the vault in it; it is written again without the rest"
-            );
+            tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
         if let Err(error) = lay_out(&self.log) {

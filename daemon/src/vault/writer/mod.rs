@@ -233,7 +233,7 @@ impl Writer {
                 self.unsettled.get_or_insert_with(Instant::now);
             }
             Err(error) => {
-                tracing::warn!(%error, "denials are missing in the audit log for the moment");
+                tracing::warn!(%error, "some denials are not in the audit log yet");
                 self.shared.denials().put_back(denials, Instant::now());
             }
         }
