@@ -157,7 +157,8 @@ fn ctrl_c_interrupts_and_ctrl_d_cancels() {
     terminal.wait_for("value: ");
     // Nobody could continue it: it leads its session.
     terminal.type_keys("a\x1a\tb\r");
-    terminal.expect(1, "a tab or another control character was typed; nothing was stored; use --value-file");
+    terminal
+        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
     assert_nothing_stored(&env);
 
     env.post("/vault/lock", &json!({})).expect(200);
@@ -183,7 +184,8 @@ fn a_terminal_of_an_outer_pid_namespace_is_one_like_any_other() {
     terminal.wait_for("value: ");
     assert!(!terminal.echoes());
     terminal.type_keys("a\x1a\tb\r");
-    terminal.expect(1, "a tab or another control character was typed; nothing was stored; use --value-file");
+    terminal
+        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
     assert!(terminal.echoes());
     assert_nothing_stored(&env);
 }
@@ -262,7 +264,7 @@ fn what_cannot_be_done_is_said_before_a_value_is_asked_for() {
     let mut terminal = Terminal::ctl(&env, &["add", "openai_api_key"]);
     terminal.wait_for("passphrase of the vault: ");
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
-    let taken = "OPENAI_API_KEY exists already; replace its value with: secretctl set OPENAI_API_KEY";
+    let taken = "OPENAI_API_KEY already exists; replace its value with: secretctl set OPENAI_API_KEY";
     terminal.expect(6, taken);
     assert!(!terminal.shown().contains("value: "));
     for (arguments, code, message) in [
