@@ -101,7 +101,7 @@ pub(crate) fn naming_key_file(path: Option<&str>) -> impl FnOnce(Failure) -> Fai
     move |failure| failure.naming("key_file", path.and_then(|path| shown(Path::new(path))))
 }
 
-/// Opens a file to read it. If it is a FIFO that nobody writes to for a moment, it is said what is waited for.
+/// Opens a file to read it. If it is a FIFO that nobody writes to for a moment, it prints what it waits for.
 pub(crate) fn open(path: &Path, what: &str) -> io::Result<File> {
     // NONBLOCK: opening a FIFO would wait for somebody to write to it, without a word.
     let flags = OFlags::NONBLOCK.bits().cast_signed();

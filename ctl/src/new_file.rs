@@ -3,8 +3,8 @@
 //! It has no name until it is written (`O_TMPFILE`, open(2)), so that nothing is left of it whatever ends the process. A
 //! name that is free is then given to it at once. To replace a file it needs a name of its own for the moment between
 //! two system calls; where the file system knows no files without a name, it has one all along. Such a draft is removed
-//! before a signal ends us. SIGKILL can leave one, which the next file that is made in that directory removes: whoever
-//! writes a draft holds a lock on it.
+//! before a signal ends us. SIGKILL can leave one, which the next file that is created in that directory removes: the
+//! writer of a draft holds a lock on it.
 //!
 //! Only the directory is looked up by its path, once; all else goes by its descriptor.
 

@@ -1,4 +1,4 @@
-//! Variables made of secrets: which names are set only if the command line says so. Names come from whoever may write to
+//! Variables made of secrets: which names are set only if the command line says so. Names come from anyone with write access to
 //! the vault; so a glob, `--all`, an id or a prefix that is taken off must not end in a name that means something to
 //! shells or programs.
 

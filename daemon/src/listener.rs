@@ -109,7 +109,7 @@ impl Bound {
         Self::bind(path)
     }
 
-    /// Binds the socket that units load credentials from, in the directory of this one: whoever may use it has been
+    /// Binds the socket that units load credentials from, in the directory of this one: who may use it has been
     /// found out for that.
     pub(crate) fn credentials_beside(&self) -> Result<Self, Error> {
         Self::bind(self.path.with_file_name(CREDENTIALS))

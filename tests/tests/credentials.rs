@@ -15,7 +15,7 @@ use secretsd_tests::unit::{self, REFUSAL, Unit, assert_refused};
 use secretsd_tests::{process, programs};
 use serde_json::{Value, json};
 
-/// A group of this unit's name, unless this machine has none, which is said aloud.
+/// A group of this unit's name, unless this machine has none; then it prints that.
 macro_rules! unit {
     ($($name:expr),+) => {
         match Unit::new($($name),+) {

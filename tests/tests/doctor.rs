@@ -596,7 +596,7 @@ fn a_daemon_whose_cores_would_be_written() {
     found_and_mended(&env, "fault", "cores", "the limit on core dumps of the daemon was raised");
 }
 
-/// systemd would start the daemon for whoever connects.
+/// systemd would start the daemon at any connection.
 #[test]
 fn the_doctor_does_not_knock_where_systemd_listens() {
     let env = Env::new(programs!());

@@ -72,7 +72,7 @@ fn a_token_is_shown_once_and_described_ever_after() {
     assert_eq!(info["scopes"], json!(["list", "reveal"]));
     assert_eq!(info["secrets"], json!(["OPEN*"]));
     assert_eq!((&info["last_used_at"], &info["rate_per_minute"]), (&Value::Null, &json!(60)));
-    // Thirty days unless something else is said.
+    // Thirty days by default.
     assert_ne!(info["expires_at"], Value::Null);
     // A whole number may be written like this, too.
     make(&env, json!({ "name": "whole", "scopes": ["list"], "ttl_seconds": 60.0 }));

@@ -131,7 +131,7 @@ fn revoke(
         output::say(&format!("{unit} may no longer load any secret"));
         return Ok(());
     }
-    // All that is wrong is said before anything is done.
+    // Report everything that is wrong before changing anything.
     let CredentialList { credentials, .. } = session.fetch(&Call::get("/credentials"))?;
     let granted = credentials.into_iter().find(|grant| grant.unit == unit).map(|grant| grant.secrets);
     let granted = granted.unwrap_or_default();

@@ -216,7 +216,7 @@ fn describe(items: &[Planned], output: Output) -> String {
     table::render(["NAME", "WOULD BE", "PROVIDER", "FROM"], &rows, output.colour)
 }
 
-/// Stores one after the other. If that ends before all are stored, it is said which are.
+/// Stores one after the other. If that ends before all are stored, it prints which are.
 fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
     let _waiting = Waiting::start("storing secrets…");

@@ -61,7 +61,7 @@ pub(crate) fn run(
         return Err(Failure::new(Exit::Invalid, format!("{name} is the vault itself; name a backup of it")));
     }
     let lock = lock(&session, &dir)?;
-    // Asked before anything is changed: whoever gives up here has lost nothing.
+    // Asked before anything is changed, so that giving up here loses nothing.
     let key = key(args)?;
     let new = dir.bring_in(&lock, &backup).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot copy {name}, nothing was changed: {error}"))

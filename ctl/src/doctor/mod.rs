@@ -1,4 +1,4 @@
-//! What is wrong with a setup, and the command that mends it. Everything here looks and changes nothing: no
+//! What is wrong with a setup, and the command that fixes it. Everything here looks and changes nothing: no
 //! daemon is started, not by a connection to systemd's socket either, nobody is asked, and the vault may be
 //! locked. A finding is a fault when something does not work or is open to others, a warning when it works
 //! and could be better.

@@ -87,7 +87,7 @@ fn settings(report: &mut Report, program: &Path) {
     }
 }
 
-/// The daemon's words hold the line that is wrong, or the command that mends the file.
+/// The daemon's words hold the line that is wrong, or the command that fixes the file.
 fn mend(message: &str) -> Fix {
     if let Some((_, command)) = message.split_once("; run: ") {
         return Some(command.to_owned());

@@ -115,7 +115,7 @@ fn for_units(report: &mut Report, setup: &Setup, service: &Service) {
     }
 }
 
-/// A token with less than all rights, which the daemon does not make for itself: a new start of it mends nothing.
+/// A token with less than all rights, which the daemon does not make for itself: restarting it fixes nothing.
 fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
     let check = "token";
     let (from, other) = match &setup.paths.token {

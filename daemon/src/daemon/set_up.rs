@@ -42,7 +42,7 @@ pub(super) struct Files {
     pub(super) unit_socket: Option<SocketFile>,
 }
 
-/// Takes possession of the vault, the sockets and the owner token, anew or from the image before. Returns the stages and
+/// Takes possession of the vault, the sockets and the owner token, newly or from the image before. Returns the stages and
 /// the answers that are to be sent once they are ready.
 pub(super) fn set_up(
     config: &Config,

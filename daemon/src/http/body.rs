@@ -19,7 +19,7 @@ const PATIENCE: usize = 4;
 /// Bodies that may be larger than this need a permit.
 const SMALL: usize = 16 * 1024;
 
-/// Permits for large bodies, 24 of which 8 may be one caller's: whoever keeps some half sent holds no more memory than these.
+/// Permits for large bodies, 24 of which 8 may be one caller's: a caller that leaves some half sent holds no more memory than these.
 static LARGE: LazyLock<Permits> = LazyLock::new(|| Permits::new(24, 8));
 
 /// Receives a whole body, if there is one.

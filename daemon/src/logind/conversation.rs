@@ -1,4 +1,4 @@
-//! What is said with logind over one connection to the bus. It takes messages in the order in which they arrive and waits
+//! The conversation with logind over one connection to the bus. It takes messages in the order in which they arrive and waits
 //! for none in particular, so that whatever the bus is flooded with, it goes on.
 //!
 //! Only logind's own messages count: those whose sender, which the bus attests, owns its name at that moment. Anybody else
@@ -34,7 +34,7 @@ const UNDER_WAY: &str = "org.freedesktop.login1.OperationInProgress";
 /// How many sessions are asked about at once. What is beyond locks without being asked about.
 const QUESTIONS: usize = 64;
 
-/// The state of what is said.
+/// The state of the conversation.
 pub(super) struct Conversation<'a> {
     bus: &'a Bus,
     messages: Messages,
@@ -256,7 +256,7 @@ impl<'a> Conversation<'a> {
                 self.sleep(starts).await
             }
             (SESSION, "Lock") if self.watch.wanted.session_lock => self.session_locked(path).await,
-            // Set by whoever locks the screen without asking logind.
+            // Set by desktops that lock the screen without asking logind.
             (PROPERTIES, "PropertiesChanged") if self.watch.wanted.session_lock => {
                 let (of, changed, _): (&str, HashMap<&str, OwnedVariant>, Vec<&str>) = body.deserialize()?;
                 let locked = changed.get("LockedHint").is_some_and(|hint| bool::try_from(hint) == Ok(true));

@@ -21,7 +21,7 @@ pub(crate) use rows::{
 };
 pub(crate) use schema::FORMAT;
 
-/// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.
+/// How much of the log is filled with zeros again: some commits of a single write each, of about 20 KiB.
 const LOG_LAID_OUT: usize = 64 * 1024;
 
 /// Why the file could not be read or written.
@@ -170,7 +170,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Only if it is there and empty, as the log is that was just cut. A path is no handle: whoever has put another vault in
+/// Only if it is there and empty, as the log is that was just cut. A path is no handle: somebody who has put another vault in
 /// this one's place while the daemon runs has the newest writes of that one here.
 fn lay_out(log: &Path) -> Result<(), files::Error> {
     let at = |error: io::Error| files::Error::Io(log.to_owned(), error);

@@ -167,7 +167,7 @@ const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_FDNAMES",
 ];
 
-/// A command with what it has started, ended when dropped: its process group, and whoever else still holds its output,
+/// A command with what it has started, ended when dropped: its process group, and every process that still holds its output,
 /// which may have a session of its own. What has let go of the output goes on, like an agent that stays.
 struct Family {
     leader: Option<Pid>,

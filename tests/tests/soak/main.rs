@@ -90,7 +90,7 @@ impl World<'_> {
     }
 }
 
-/// Ends the load when a thread fails, lest the others go on for minutes.
+/// Ends the load when a thread fails, so that the others do not go on for minutes.
 struct EndOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for EndOnPanic<'_> {
