@@ -21,7 +21,7 @@ pub(crate) fn selectors(texts: &[String], all: bool) -> Result<Vec<Selector>, Fa
 /// An empty one is what a variable becomes in a script that is not set.
 pub(crate) fn refuse_empty<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Failure> {
     if texts.into_iter().any(String::is_empty) {
-        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+        return Err(Failure::new(Exit::Usage, "empty selector; use -s NAME"));
     }
     output::check_stdout()
 }
@@ -72,10 +72,7 @@ pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<Re
 /// Refuses to show values on a terminal by accident, or to lose them where there is no stdout.
 pub(crate) fn refuse_terminal(show: bool) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !show {
-        return Err(Failure::new(
-            Exit::Usage,
-            "values are not shown on a terminal by accident; pipe them on, or say --show",
-        ));
+        return Err(Failure::new(Exit::Usage, "not printing values to a terminal; pipe them, or use --show"));
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ use std::process::ExitCode;
 // Leaves that other programs share.
 use secrets_local::{files, peer};
 
-/// Every block is wiped when it is freed, whoever freed it.
+/// Every block is wiped when it is freed, no matter by which code.
 #[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: secrets_local::memory::WipingAllocator = secrets_local::memory::WipingAllocator;

@@ -25,18 +25,18 @@ pub(crate) enum Error {
     #[error("{0} does not name a socket")]
     Nameless(PathBuf),
     /// Somebody answers there already.
-    #[error("something else listens on {0}; stop it, or choose another path with --socket")]
+    #[error("another program listens on {0}; stop it, or choose another path with --socket")]
     Busy(PathBuf),
     /// Another daemon serves from the same directory, where its token lies.
     #[error(
-        "another daemon answers on {0}, and two in one directory would share a token file; choose a socket in a directory of its own"
+        "another daemon answers on {0}, and both would use the same token file; choose a socket in a directory of its own"
     )]
     Shared(PathBuf),
     /// Something that is not a socket has the name.
-    #[error("{0} exists and is not a socket; it was left alone, move it away or choose another path")]
+    #[error("{0} exists and is not a socket; move it away or choose another path")]
     NotASocket(PathBuf),
     /// What systemd hands over is not what the socket unit should give.
-    #[error("the socket that systemd handed over {0}")]
+    #[error("the socket from systemd {0}")]
     Handed(&'static str),
     /// A path is not private.
     #[error(transparent)]
@@ -109,7 +109,7 @@ impl Bound {
         Self::bind(path)
     }
 
-    /// Binds the socket that units load credentials from, in the directory of this one: whoever may use it has been
+    /// Binds the socket that units load credentials from, in the directory of this one: who may use it has been
     /// found out for that.
     pub(crate) fn credentials_beside(&self) -> Result<Self, Error> {
         Self::bind(self.path.with_file_name(CREDENTIALS))
@@ -135,7 +135,7 @@ impl Bound {
     /// The sockets that systemd handed over, if it did. Reads variables that must be read before there are threads.
     pub(crate) fn from_systemd() -> Result<Handed, Error> {
         let Ok(named) = sd_notify::listen_fds_with_names() else {
-            return Err(Error::Handed("cannot be told by its name; check FileDescriptorName="));
+            return Err(Error::Handed("has an unknown name; check FileDescriptorName="));
         };
         let names: Vec<String> = named.map(|(_, name)| name).collect();
         let mut found = Handed::default();
@@ -154,7 +154,7 @@ impl Bound {
             } else if name == "api" || names.len() == 1 {
                 found.api = Some(Self::adopt(socket)?);
             } else {
-                tracing::warn!("systemd handed over a socket that this version does not serve");
+                tracing::warn!("systemd passed a socket that this version does not know");
             }
         }
         Ok(found)

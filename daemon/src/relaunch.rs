@@ -55,7 +55,7 @@ impl Drop for HandoffReplies {
     fn drop(&mut self) {
         for answer in self.0.drain(..) {
             if let Err(error) = answer.send() {
-                tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
+                tracing::debug!(%error, "a caller closed its connection before the answer to its lock");
             }
         }
     }

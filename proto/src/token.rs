@@ -202,7 +202,7 @@ pub struct CreateToken {
 impl CreateToken {
     /// The most globs that a token may have.
     pub const MAX_GLOBS: usize = 64;
-    /// For how long a token is good unless something else is said: 30 days.
+    /// For how long a token is valid by default: 30 days.
     pub const DEFAULT_TTL: u64 = 30 * 86_400;
     /// The longest time that can be asked for, ten years; beyond is only for ever.
     pub const MAX_TTL: u64 = 3_650 * 86_400;

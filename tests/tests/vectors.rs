@@ -119,7 +119,7 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     let by_recovery = check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).unwrap();
     assert_eq!(by_recovery, report);
 
-    // After a rotation too, whose rows were all written anew.
+    // After a rotation too, whose rows were all written again.
     env.start();
     env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
     env.post("/vault/rotate", &json!({ "key_file": key })).expect(200);

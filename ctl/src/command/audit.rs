@@ -11,19 +11,19 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Show who asked for what, and when
+/// Show who accessed what, and when
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
 )]
 pub(crate) struct AuditArgs {
-    /// Only what concerns this secret
+    /// Only entries about this secret
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Only from this time on: RFC 3339, or so long ago, like 45m, 2h, 7d
+    /// Only since this time: RFC 3339, or a duration back like 45m, 2h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Have the daemon read all of it, and name the first entry that is not as it was written
+    /// Check the whole log and name the first entry that was changed
     #[arg(long, conflicts_with_all = ["name", "since"])]
     pub(crate) verify: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     }
     let AuditList { entries, more } = session.fetch(&call)?;
     if more {
-        output::say("older entries are not shown; narrow it down by --since or --name");
+        output::say("older entries are not shown; use --since or --name to see them");
     }
     if output.json {
         return output::answer_json(&lines(&entries)?);
@@ -73,7 +73,7 @@ fn verify(session: &Session, output: Output) -> Result<(), Failure> {
         return output::answer_json_line(answer.bytes());
     }
     let AuditVerified { entries } = answer.parse()?;
-    output::say(&format!("all {entries} entries are as they were written, and none is missing"));
+    output::say(&format!("verified: none of the {entries} entries was changed or is missing"));
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn outcome(entry: &AuditEntry) -> String {
     }
     text.extend(entry.until.map(|until| format!(" until {}", to_the_second(until))));
     if entry.dropped > 0 {
-        text.push_str(&format!("; {} denials before it were too many to be listed", entry.dropped));
+        text.push_str(&format!("; {} earlier denials are not listed one by one", entry.dropped));
     }
     text
 }
@@ -167,7 +167,10 @@ fn point_in_time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         return Ok(now.saturating_add_seconds(-seconds));
     }
     Timestamp::parse(text).map_err(|_| {
-        Failure::new(Exit::Invalid, "--since takes a time like 2026-04-15T12:00:00Z, or 45m, 2h, 7d")
+        Failure::new(
+            Exit::Invalid,
+            "--since must be a time like 2026-04-15T12:00:00Z, or a duration like 45m, 2h, 7d",
+        )
     })
 }
 
@@ -230,7 +233,7 @@ mod tests {
         );
         assert_eq!(
             row[5],
-            "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 denials before it were too many to be listed"
+            "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 earlier denials are not listed one by one"
         );
     }
 

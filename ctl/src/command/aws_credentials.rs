@@ -12,18 +12,18 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, lookup, output};
 
-/// Answer AWS's tools, which run this as credential_process
+/// AWS credential_process; AWS tools run this
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The answer is made of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN with its
---expires. In ~/.aws/config:
+Answers with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it exists,
+AWS_SESSION_TOKEN with its --expires. In ~/.aws/config:
   [profile production]
   credential_process = secretctl aws-credentials --prefix PROD_
 
 Example:
   secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]
 pub(crate) struct AwsCredentialsArgs {
-    /// What stands before AWS_ in the names of the secrets
+    /// The prefix before AWS_ in the secrets' names
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
 }
@@ -48,7 +48,7 @@ pub(crate) fn run(
     if output::stdout_is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
-            "AWS's tools ask this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
+            "AWS tools run this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
         ));
     }
     let named = |suffix: &str| SecretName::parse(&format!("{}AWS_{suffix}", args.prefix));
@@ -67,7 +67,7 @@ pub(crate) fn run(
     let value = |name: &SecretName| {
         reply.secrets.iter().find(|secret| secret.name == *name).map(|secret| &secret.value)
     };
-    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
+    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not return all secrets");
     let credentials = Credentials {
         version: 1,
         access_key_id: value(&id).ok_or_else(incomplete)?,

@@ -19,36 +19,39 @@ pub(crate) enum ExportFormat {
     Shell,
 }
 
-/// Write secrets with their names, for a shell or a program that reads a file
+/// Write names and values, for a shell or as a file
 #[derive(Debug, Args)]
 #[command(after_help = "\
-dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
-values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
-Names that a shell evaluates, runs or does not keep (OPTIND, PS1, UID) are refused unless allowed; so are those
-that steer programs (LD_PRELOAD, NODE_OPTIONS) unless named exactly by -s. Nothing is written then.
-To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
+dotenv output is read correctly by dotenvy and by a shell's `.`; `docker
+--env-file` supports neither quotes nor values with several lines. json is one
+object of strings. shell is for eval in sh, bash, zsh and dash.
+
+Names with a meaning for shells (OPTIND, PS1, UID) are refused unless allowed;
+so are those that control programs (LD_PRELOAD, NODE_OPTIONS) unless -s names
+them exactly. Then nothing is written. Prints to a terminal only with --show.
+Prefer `secretctl run`, which writes nothing anywhere.
 
 Example:
   secretctl export -s DATABASE_URL,API_KEY > .env
   eval \"$(secretctl export -s 'AWS_*' --format shell)\"")]
 pub(crate) struct ExportArgs {
-    /// Secrets by name, id or glob; repeated or separated by commas
+    /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
     #[arg(required_unless_present = "all")]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
     pub(crate) all: bool,
-    /// How to write them
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "dotenv")]
     pub(crate) format: ExportFormat,
-    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    /// Allow this variable although it has a meaning for shells or programs; repeatable
     #[arg(long = "allow-name", value_name = "NAME")]
     pub(crate) allow_names: Vec<String>,
-    /// Show the values although stdout is a terminal
+    /// Print the values even to a terminal
     #[arg(long)]
     pub(crate) show: bool,
-    /// Why; goes to the audit log
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }

@@ -13,22 +13,24 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, input, output};
 
-/// Answer git's questions for a password; git runs this
+/// Git credential helper; git runs this
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com, huggingface.co and dev.azure.com the
-answer is the secret of that provider, or of several the one named like GITHUB_TOKEN. Other hosts are mapped
-with --host. Only https, but for this machine itself: --host http://localhost:3000=NAME. When the vault is
-locked or has nothing, nothing is said, and git asks elsewhere.
+For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com,
+huggingface.co and dev.azure.com the answer is the secret of that provider; if
+there are several, the one named like GITHUB_TOKEN. Map other hosts with --host.
+Only https, except on this machine:
+--host http://localhost:3000=NAME. If the vault is locked or has no match, it
+prints nothing and git asks elsewhere.
 
 Example:
   secretctl set GITHUB_TOKEN --provider github
   git config --global credential.helper '!secretctl git-credential --host git.example.com=WORK_TOKEN'")]
 pub(crate) struct GitCredentialArgs {
-    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; may be repeated
+    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; repeatable
     #[arg(long = "host", value_name = "HOST=NAME")]
     pub(crate) hosts: Vec<String>,
-    /// What git wants: get; it ignores store, erase and others
+    /// git's operation: only get; store, erase and others are ignored
     #[arg(value_name = "OPERATION")]
     pub(crate) operation: String,
 }
@@ -69,7 +71,7 @@ pub(crate) fn run(
     if output::stdout_is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
-            "git asks this; set it up with: git config --global credential.helper '!secretctl git-credential'",
+            "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
         ));
     }
     let question = input::bounded(io::stdin().lock(), "stdin", LIMIT)?;
@@ -135,7 +137,7 @@ impl Mapped {
     fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |text: &str| Failure::new(Exit::Usage, text.to_owned());
         let (address, name) =
-            text.rsplit_once('=').ok_or_else(|| wrong("--host takes HOST=NAME; see --help"))?;
+            text.rsplit_once('=').ok_or_else(|| wrong("--host must be HOST=NAME; see --help"))?;
         let (encrypted, address) = match address.strip_prefix("http://") {
             Some(address) => (false, address),
             None => (true, address.strip_prefix("https://").unwrap_or(address)),
@@ -146,12 +148,10 @@ impl Mapped {
         };
         let known = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
         if host.is_empty() || !host.chars().all(known) || user.is_some_and(|user| !is_word(user)) {
-            return Err(wrong("--host takes HOST=NAME, with a host's name or address; see --help"));
+            return Err(wrong("--host must be HOST=NAME, with a host name or address; see --help"));
         }
         if !encrypted && !is_loopback(host) {
-            return Err(wrong(
-                "over http a password can be read on its way; only this machine itself may be mapped",
-            ));
+            return Err(wrong("http would send the password unencrypted; use https, or localhost"));
         }
         let user = user.map(str::to_owned);
         Ok(Self { encrypted, host: canonical(host, encrypted), user, name: SecretName::parse(name)? })

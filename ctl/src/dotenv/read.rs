@@ -24,9 +24,9 @@ pub(crate) struct Fault {
     pub(crate) reason: &'static str,
 }
 
-const NO_NAME: &str = "a line begins with a name (letters, digits, underscores), or with # as a comment";
-const NO_EQUALS: &str = "after the name an equals sign is missing";
-const OPEN_QUOTE: &str = "a quote is not closed";
+const NO_NAME: &str = "a line must begin with a name (letters, digits, underscores), or # for a comment";
+const NO_EQUALS: &str = "no = after the name";
+const OPEN_QUOTE: &str = "unclosed quote";
 const AFTER_VALUE: &str = "something follows the value; if it has spaces, put it in quotes";
 const ESCAPE: &str = r#"a backslash stands before another character than \ ' " $ n and a space; put the value in single quotes to keep it"#;
 const DOLLAR: &str =

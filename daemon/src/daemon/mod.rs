@@ -40,10 +40,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Auth(#[from] auth::OwnerTokenError),
     /// The image could not be replaced after a lock.
-    #[error("the vault is locked, but the daemon cannot start itself anew to empty its memory: {0}")]
+    #[error("the vault is locked, but the daemon cannot restart itself to wipe its memory: {0}")]
     Relaunch(#[source] io::Error),
     /// The runtime or a signal handler cannot be set up.
-    #[error("the system refuses what the daemon needs: {0}")]
+    #[error("the system refused a call that the daemon needs: {0}")]
     System(#[from] io::Error),
 }
 
@@ -187,7 +187,9 @@ async fn unlock_at_start(vault: &Vault, config: &Config) {
     };
     match vault.unlock(&Caller::daemon(name), key).await {
         Ok(_) => tracing::info!(by = name, "unlocked at start"),
-        Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+        Err(error) => {
+            tracing::warn!(%error, by = name, "the key for unlocking at start does not open the vault")
+        }
     }
 }
 
@@ -215,7 +217,7 @@ async fn feed_watchdog(vault: Vault) {
 
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(%error, "systemd cannot be told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }
 

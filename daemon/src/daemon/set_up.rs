@@ -42,7 +42,7 @@ pub(super) struct Files {
     pub(super) unit_socket: Option<SocketFile>,
 }
 
-/// Takes possession of the vault, the sockets and the owner token, anew or from the image before. Returns the stages and
+/// Takes possession of the vault, the sockets and the owner token, newly or from the image before. Returns the stages and
 /// the answers that are to be sent once they are ready.
 pub(super) fn set_up(
     config: &Config,
@@ -133,8 +133,8 @@ fn keep(listener: &Listener) -> io::Result<Socket> {
 fn sweep(socket: &Path) {
     match socket.parent().map(run_files::sweep) {
         Some(Ok(0)) | None => {}
-        Some(Ok(runs)) => tracing::info!(runs, "removed files with values that killed runs have left"),
-        Some(Err(error)) => tracing::warn!(%error, "cannot remove the files that killed runs may have left"),
+        Some(Ok(runs)) => tracing::info!(runs, "removed files with values left over from killed runs"),
+        Some(Err(error)) => tracing::warn!(%error, "cannot remove files left over from killed runs"),
     }
 }
 
@@ -161,7 +161,7 @@ fn affordable(limits: Limits) -> Limits {
     // Each takes two while nothing is written about its peer.
     let most = (files.saturating_sub(OWN_FILES) / 8).saturating_mul(3).max(1);
     if most < limits.connections {
-        tracing::warn!(most, "the limit of open files allows only so many connections");
+        tracing::warn!(most, "the limit on open files reduces the number of connections");
     }
     Limits { connections: limits.connections.min(most), ..limits }
 }

@@ -23,9 +23,7 @@ impl Fields {
     /// Reads a body as a JSON object.
     pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
         if !says_json(headers) {
-            return Err(Failure::invalid_request(
-                "Content-Type: application/json is expected with this body",
-            ));
+            return Err(Failure::invalid_request("Send this body with Content-Type: application/json"));
         }
         let malformed = |_| Failure::invalid_request("The body is not well-formed JSON in UTF-8");
         let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -38,7 +36,7 @@ impl Fields {
             }
             Document::Other => Err(Failure::validation(vec![FieldError::new(
                 vec![Loc::field("body")],
-                Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"),
+                Invalid::new(FieldErrorType::ModelType, "expected a JSON object"),
             )])),
         }
     }

@@ -56,7 +56,7 @@ impl<'a> RequestParts<'a> {
     pub(crate) fn id(&mut self) -> Option<Uuid> {
         let id = self.id.and_then(parse_id);
         if id.is_none() {
-            let invalid = Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected");
+            let invalid = Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters");
             self.fault(vec![Loc::field("path"), Loc::field("id")], invalid);
         }
         id
@@ -134,7 +134,7 @@ impl<'a> RequestParts<'a> {
         let result = match self.fields.take(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "true or false is expected")),
+            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "expected true or false")),
         };
         self.noting(result, || in_body(name))
     }
@@ -145,9 +145,9 @@ impl<'a> RequestParts<'a> {
             None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
             Some(Value::Number(number)) => whole(&number).filter(|number| *number > 0).ok_or(Invalid::new(
                 FieldErrorType::IntParsing,
-                "a whole number from 1 to 2^53 - 1 is expected",
+                "expected a whole number from 1 to 2^53 - 1",
             )),
-            Some(_) => Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected")),
+            Some(_) => Err(Invalid::new(FieldErrorType::IntType, "expected a whole number")),
         };
         self.noting(result, || in_body(name))
     }
@@ -163,14 +163,11 @@ impl<'a> RequestParts<'a> {
             Some(Value::Null) => Ok(Some(None)),
             Some(Value::Number(number)) => match whole(&number).filter(|number| range.contains(number)) {
                 Some(number) => Ok(Some(Some(number))),
-                None => Err(Invalid::new(
-                    FieldErrorType::IntParsing,
-                    "this is no whole number, or it is out of the field's range",
-                )),
+                None => Err(Invalid::new(FieldErrorType::IntParsing, "not a whole number, or out of range")),
             },
             Some(mut other) => {
                 wipe(&mut other);
-                Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected"))
+                Err(Invalid::new(FieldErrorType::IntType, "expected a whole number"))
             }
         };
         self.noting(result, || in_body(name))
@@ -217,7 +214,7 @@ impl<'a> RequestParts<'a> {
             }
             Value::Array(items) => Ok(items),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                Err(Invalid::new(FieldErrorType::ListType, "a list is expected"))
+                Err(Invalid::new(FieldErrorType::ListType, "expected a list"))
             }
         });
         let items = self.noting(result, || in_body(name))?;
@@ -245,12 +242,8 @@ impl<'a> RequestParts<'a> {
     }
 }
 
-const EXTRA_FIELD: Invalid =
-    Invalid::new(FieldErrorType::ExtraForbidden, "there is a field that this operation does not have");
-const EXTRA_PARAMETER: Invalid = Invalid::new(
-    FieldErrorType::ExtraForbidden,
-    "there is a query parameter that this operation does not have",
-);
+const EXTRA_FIELD: Invalid = Invalid::new(FieldErrorType::ExtraForbidden, "unknown field");
+const EXTRA_PARAMETER: Invalid = Invalid::new(FieldErrorType::ExtraForbidden, "unknown query parameter");
 
 fn in_body(name: &'static str) -> Vec<Loc> {
     vec![Loc::field("body"), Loc::field(name)]
@@ -274,5 +267,5 @@ fn string(value: Value) -> Result<String, Invalid> {
         return Ok(std::mem::take(text));
     }
     wipe(&mut value);
-    Err(Invalid::new(FieldErrorType::StringType, "a string is expected"))
+    Err(Invalid::new(FieldErrorType::StringType, "expected a string"))
 }

@@ -31,7 +31,7 @@ impl FromRequest for AuditQuery {
         let before = parts.parameter("before", |text| {
             whole(text)
                 .filter(|number| *number > 0)
-                .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 on is expected"))
+                .ok_or(Invalid::new(FieldErrorType::IntParsing, "expected a whole number of at least 1"))
         });
         let limit = parts.parameter("limit", limit);
         let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
@@ -46,7 +46,7 @@ fn limit(text: &str) -> Result<usize, Invalid> {
     whole(text)
         .and_then(|number| usize::try_from(number).ok())
         .filter(|number| (1..=1_000).contains(number))
-        .ok_or(Invalid::new(FieldErrorType::IntParsing, "a whole number from 1 to 1000 is expected"))
+        .ok_or(Invalid::new(FieldErrorType::IntParsing, "expected a whole number from 1 to 1000"))
 }
 
 /// A number of digits alone.

@@ -179,7 +179,7 @@ impl FromRequest for Delete {
         let purge = parts.parameter("purge", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Invalid::new(FieldErrorType::Enum, "true or false is expected")),
+            _ => Err(Invalid::new(FieldErrorType::Enum, "expected true or false")),
         });
         Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
     }
@@ -240,7 +240,7 @@ fn asked_view(parts: &mut RequestParts<'_>, full: View) -> Option<Option<View>> 
     parts.parameter("view", |text| match text {
         "basic" => Ok(View::Basic),
         "full" => Ok(full),
-        _ => Err(Invalid::new(FieldErrorType::Enum, "basic or full is expected")),
+        _ => Err(Invalid::new(FieldErrorType::Enum, "expected basic or full")),
     })
 }
 

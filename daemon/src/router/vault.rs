@@ -60,7 +60,7 @@ impl FromRequest for AddKey {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let replaces = parts.nullable("replaces", |text| {
             parse_id(&text)
-                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected"))
+                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters"))
         });
         let key = if parts.flag("recovery")? { None } else { Some(key(parts, false)?) };
         Some(Self { key, replaces: replaces?.flatten() })
@@ -108,7 +108,7 @@ fn key(parts: &mut RequestParts<'_>, recovery: bool) -> Option<Key> {
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some(key),
         (Some(_), Some(_)) => {
-            let invalid = Invalid::new(FieldErrorType::ValueError, "exactly one key is expected");
+            let invalid = Invalid::new(FieldErrorType::ValueError, "expected exactly one key");
             parts.fault(vec![Loc::field("body")], invalid);
             None
         }

@@ -124,7 +124,7 @@ impl Server {
                 Err(error) => {
                     // Out of descriptors or memory: connections that end will free some.
                     if !failing {
-                        tracing::warn!(%error, "cannot accept connections for the moment");
+                        tracing::warn!(%error, "cannot accept connections at the moment");
                     }
                     failing = true;
                     tokio::select! {
@@ -137,7 +137,7 @@ impl Server {
         drop(listener);
         stopping.send_replace(());
         if tokio::time::timeout(end.drain(), stopping.closed()).await.is_err() {
-            tracing::warn!("some requests were not finished in time and are cut off");
+            tracing::warn!("some requests did not finish in time and were cut off");
         }
         let handoff_replies =
             std::mem::take(&mut *server.handoff_replies.lock().unwrap_or_else(PoisonError::into_inner));

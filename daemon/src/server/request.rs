@@ -133,7 +133,7 @@ impl Connection {
             Ok(None) => Err(panicked()),
             Err(_) => Err(Failure::new(
                 ErrorType::GatewayTimeoutError,
-                "The request was not answered in time; check whether it was done, then repeat",
+                "The request was not answered in time; check whether the change was made, then repeat",
             )
             .closing()),
         };

@@ -21,7 +21,7 @@ pub(crate) use rows::{
 };
 pub(crate) use schema::FORMAT;
 
-/// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.
+/// How much of the log is filled with zeros again: some commits of a single write each, of about 20 KiB.
 const LOG_LAID_OUT: usize = 64 * 1024;
 
 /// Why the file could not be read or written.
@@ -135,9 +135,7 @@ impl Store {
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.checkpoint()?;
         if self.is_padded()? {
-            tracing::warn!(
-                "the vault's file is longer than the vault in it; it is written again without the rest"
-            );
+            tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
         if let Err(error) = lay_out(&self.log) {
@@ -193,7 +191,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Only if it is there and empty, as the log is that was just cut. A path is no handle: whoever has put another vault in
+/// Only if it is there and empty, as the log is that was just cut. A path is no handle: somebody who has put another vault in
 /// this one's place while the daemon runs has the newest writes of that one here.
 fn lay_out(log: &Path) -> Result<(), files::Error> {
     let at = |error: io::Error| files::Error::Io(log.to_owned(), error);

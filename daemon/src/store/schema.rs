@@ -112,7 +112,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA cell_size_check = ON;",
     )?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    // All that a busy vault asks for, without making any of it anew.
+    // All that a busy vault asks for, without creating any of it again.
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }

@@ -10,13 +10,13 @@ use crate::{crypto, files, store};
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     /// The vault was not made yet.
-    #[error("the vault was not made yet")]
+    #[error("there is no vault yet")]
     Uninitialized,
     /// The vault is locked: no keys are in memory.
     #[error("the vault is locked")]
     Locked,
     /// `init` on a vault that exists.
-    #[error("the vault exists already")]
+    #[error("the vault already exists")]
     AlreadyInitialized,
     /// No key slot opens with this key.
     #[error("the key does not open the vault")]
@@ -37,13 +37,13 @@ pub(crate) enum Error {
     #[error("the token lacks the scope {0}")]
     Forbidden(Scope),
     /// The caller's token is bound to names, and this concerns the whole vault.
-    #[error("the token is bound to names")]
+    #[error("the token is limited to names")]
     BoundToNames,
     /// The secret would have a name that the caller's token does not cover.
     #[error("the name is outside the token's names")]
     OutsideNames,
     /// A token would give more than the one it is made with.
-    #[error("a token would give more than its maker has")]
+    #[error("a token cannot have more rights than its creator")]
     BeyondMaker,
     /// The caller's token was never made here, or was revoked.
     #[error("the token is unknown")]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
     #[error("the token has expired")]
     TokenExpired,
     /// The caller's token is used more often than it may; so many seconds to wait.
-    #[error("the token is used too often")]
+    #[error("too many requests with the token")]
     TooManyRequests(u32),
     /// Another token has this name.
     #[error("the token's name is taken")]
@@ -73,13 +73,13 @@ pub(crate) enum Error {
     #[error("the name is taken")]
     NameTaken,
     /// `If-Match` names a version that is not the present one.
-    #[error("the secret has changed meanwhile")]
+    #[error("the secret has changed in the meantime")]
     Stale,
     /// The key slots are not what they were when the operation began.
-    #[error("the key slots have changed meanwhile")]
+    #[error("the key slots have changed in the meantime")]
     KeysChanged,
     /// `init` where the rollback guard or log of a vault lies, but no vault.
-    #[error("there was a vault, and its file is gone")]
+    #[error("the vault's file is gone")]
     VaultMissing,
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
@@ -266,8 +266,8 @@ impl From<files::Error> for Error {
 impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         match error {
-            crypto::Error::Random => Self::Internal("the system gives no random numbers"),
-            crypto::Error::Derivation => Self::Internal("key derivation got no memory"),
+            crypto::Error::Random => Self::Internal("the system has no random numbers"),
+            crypto::Error::Derivation => Self::Internal("no memory for key derivation"),
             crypto::Error::NotAuthentic | crypto::Error::Malformed => {
                 Self::Corrupt("something is not authentic")
             }

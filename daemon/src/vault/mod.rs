@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Three rooms, of which each knows only those after it:
+//! Three parts, each of which knows only those after it:
 //!
 //! - The facade, in this directory: [`Vault`], whose every operation takes a [`Caller`](crate::caller::Caller). They are
 //!   on [`secrets`], on [many of them](listing), on [what units may load](unit_grants), on [access tokens](token_ops), on

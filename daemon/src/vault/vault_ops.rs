@@ -99,7 +99,7 @@ impl Vault {
                 slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())
             })
             .await;
-        // Before the delay, which whoever asks need not wait for.
+        // Before the delay, for which the caller need not wait.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })

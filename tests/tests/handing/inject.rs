@@ -50,7 +50,7 @@ fn all_problems_are_told_at_once_with_their_lines_and_nothing_is_written() {
     let run = env.ctl(arguments).run();
     run.assert_code(7);
     let told: Vec<String> = run.err().lines().map(str::to_owned).collect();
-    for (line, text) in [(2, "NONE"), (3, "no name"), (5, "}}"), (6, "NONE")] {
+    for (line, text) in [(2, "NONE"), (3, "the name in a placeholder"), (5, "}}"), (6, "NONE")] {
         let begin = format!("secretctl: line {line}: ");
         assert!(told.iter().any(|told| told.starts_with(&begin) && told.contains(text)), "{told:?}");
     }

@@ -35,7 +35,7 @@ fn all_problems_are_named_at_once_before_a_value_leaves() {
             &["P_ without", "P_9 without", "P_A would both become A", "NOPE, NEITHER"][..],
         ),
         (&["-s", "A,NOPE,a-b"], &["selector 3: ", "no such secret: NOPE"]),
-        (&["-s", "A", "--prefix-strip", "Q_"], &["no selected secret begins with the prefix"]),
+        (&["-s", "A", "--prefix-strip", "Q_"], &["no selected secret has the prefix"]),
         (&["-s", "A", "--file", "NOPE"], &["no such secret: NOPE"]),
     ] {
         let output = env.ctl([&["run"], line, &touch].concat()).run();

@@ -67,7 +67,7 @@ pub(crate) fn read(bytes: &[u8], format: Option<ImportFormat>) -> (Vec<Item>, Ve
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-            return (Vec::new(), vec![fault(Place::Line(line), "this is not UTF-8 text")]);
+            return (Vec::new(), vec![fault(Place::Line(line), "not UTF-8 text")]);
         }
     };
     // No dotenv file begins like this.
@@ -106,9 +106,9 @@ fn from_json(text: &str) -> (Vec<Pair>, Vec<Fault>) {
         Ok(Members(pairs)) => (pairs, Vec::new()),
         Err(error) => {
             let reason = if error.is_data() {
-                "one JSON object is expected, of names with strings"
+                "expected one JSON object with string values"
             } else {
-                "this is not JSON"
+                "not valid JSON"
             };
             (Vec::new(), vec![fault(Place::Line(error.line().max(1)), reason)])
         }
@@ -145,7 +145,7 @@ struct Text(Result<Zeroizing<String>, &'static str>);
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
-        const NUMBER: &str = "this is a number, not a string; put it in quotes";
+        const NUMBER: &str = "a number, not a string; put it in quotes";
         impl<'de> Visitor<'de> for Any {
             type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(Ok(Zeroizing::new(text))))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
-                Ok(Text(Err("this is true or false, not a string; put it in quotes")))
+                Ok(Text(Err("true or false, not a string; put it in quotes")))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
                 Ok(Text(Err(NUMBER)))
@@ -170,15 +170,15 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(Err(NUMBER)))
             }
             fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text(Err("this is null, not a string; remove it")))
+                Ok(Text(Err("null, not a string; remove it")))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(Err("this is a list, not a string")))
+                Ok(Text(Err("a list, not a string")))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(Err("this is an object, not a string")))
+                Ok(Text(Err("an object, not a string")))
             }
         }
         deserializer.deserialize_any(Any)
@@ -200,8 +200,7 @@ fn check(pairs: Vec<Pair>, mut faults: Vec<Fault>) -> (Vec<Item>, Vec<Fault>) {
         };
         if let Some(first) = places.get(&name) {
             // Readers of such files take the first one or the last one.
-            let text =
-                format!("the name of {first} again (names are stored in upper case); remove one of them");
+            let text = format!("same name as {first} (names are converted to upper case); remove one");
             faults.push(fault(place, text));
             continue;
         }
@@ -260,12 +259,12 @@ mod tests {
     fn what_is_no_object_is_told_by_its_line() {
         for text in ["{", "{\"A\":\"canary\"\n,,}", "{\"A\":\"canary\"} x", "{canary}"] {
             let told = told(text);
-            assert!(told.len() == 1 && told[0].ends_with("this is not JSON"), "{told:?}");
+            assert!(told.len() == 1 && told[0].ends_with("not valid JSON"), "{told:?}");
         }
         let (_, faults) = read(b"[\"canary\"]", Some(ImportFormat::Json));
-        assert_eq!(faults[0].reason, "one JSON object is expected, of names with strings");
+        assert_eq!(faults[0].reason, "expected one JSON object with string values");
         let (_, faults) = read(b"A=x\nB=\xff", None);
-        assert_eq!(faults, [fault(Place::Line(2), "this is not UTF-8 text")]);
+        assert_eq!(faults, [fault(Place::Line(2), "not UTF-8 text")]);
     }
 
     #[test]
@@ -282,7 +281,7 @@ mod tests {
     fn a_name_comes_once_whatever_its_case() {
         assert_eq!(
             told("a=x\nB=y\nA=canary\n"),
-            ["line 3: the name of line 1 again (names are stored in upper case); remove one of them"]
+            ["line 3: same name as line 1 (names are converted to upper case); remove one"]
         );
         assert_eq!(told("{\"A\":\"x\",\"A\":\"x\"}").len(), 1);
     }

@@ -62,7 +62,7 @@ fn outcome(
     inherited_umask: Mode,
 ) -> Result<u8, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::new(Exit::Usage, "which command? it stands after --"));
+        return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
     let selection = Selection::parse(args)?;
     let session = open()?;
@@ -111,7 +111,7 @@ fn not_run(error: &io::Error) -> Failure {
 /// Becomes the command when the terminal's foreground is ours. Returns only if that fails.
 pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Failure {
     let Some((program, arguments)) = command.split_first() else {
-        return Failure::new(Exit::Usage, "a program is missing");
+        return Failure::new(Exit::Usage, "no program given");
     };
     if let Err(failure) = pty::wait_for_foreground() {
         return failure;
@@ -142,7 +142,7 @@ fn tell_what_is_not_masked(variables: &[Variable]) {
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {
-        output::say(&format!("not masked, because shorter than 8 characters: {}", short.join(", ")));
+        output::say(&format!("not masked, shorter than 8 characters: {}", short.join(", ")));
     }
 }
 
@@ -151,9 +151,7 @@ fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
     let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
     let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
     if !files.is_in_memory() {
-        output::say(
-            "the runtime directory is not in memory; until the command ends, the values are on a disk",
-        );
+        output::say("the runtime directory is on a disk; the values are stored there until the command ends");
     }
     Ok(files)
 }

@@ -15,7 +15,7 @@ use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::{AuditQuery, Error};
 
-/// How long a step may take. Unit tests go by single entries, lest going on be what they never do.
+/// How long a step may take. Unit tests go by single entries, so that they also cover going on.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
 
 /// An answer ends with the entry that makes the sealed content it took longer than this.
@@ -31,7 +31,7 @@ pub(in crate::vault) struct AuditLog<'a> {
 /// How far a way back has come.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Back {
-    /// The keys' epoch: a rotation chains everything anew, and the way begins again.
+    /// The keys' epoch: a rotation chains everything again, and the way restarts.
     epoch: u32,
     /// The entry that was looked at last.
     later: Option<AuditRow>,

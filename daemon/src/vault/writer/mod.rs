@@ -233,7 +233,7 @@ impl Writer {
                 self.unsettled.get_or_insert_with(Instant::now);
             }
             Err(error) => {
-                tracing::warn!(%error, "denials are missing in the audit log for the moment");
+                tracing::warn!(%error, "some denials are not in the audit log yet");
                 self.shared.denials().put_back(denials, Instant::now());
             }
         }
@@ -316,7 +316,7 @@ impl Writer {
             if works.is_empty() {
                 return;
             }
-            // Only now: whoever fills the disk would take the room as soon as it is free.
+            // Only now: a program that fills the disk would take the space as soon as it is free.
             self.ballast.release();
             outcome = self.run_batch(&mut works);
         }
@@ -392,7 +392,7 @@ impl Writer {
     }
 }
 
-/// If the file was read anew, tells everybody what is in it: after an error at commit it may be a step ahead of what they
+/// If the file was read again, publishes what is in it: after an error at commit it may be a step ahead of what they
 /// were told.
 fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
     if vault.take_renewed()

@@ -39,7 +39,7 @@ pub(in crate::vault) struct Unlocked {
     store: Option<Store>,
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
-    /// The file was read anew since somebody was told so.
+    /// The file was read again since the last report of it.
     renewed: bool,
 }
 
@@ -138,7 +138,7 @@ impl Unlocked {
     }
 
     /// Runs `work` in one transaction and commits it. If anything but a refusal goes wrong, nothing of the batch counts, and
-    /// the file is opened and verified anew before the next.
+    /// the file is opened and verified again before the next.
     pub(in crate::vault) fn in_batch(
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
@@ -199,7 +199,7 @@ impl Unlocked {
         self.store.is_none()
     }
 
-    /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
+    /// Whether the file was read again since the last call: what is published may then lack its last step.
     pub(in crate::vault) const fn take_renewed(&mut self) -> bool {
         std::mem::replace(&mut self.renewed, false)
     }

@@ -105,8 +105,8 @@ impl Batch<'_> {
     }
 }
 
-/// When a new token ends and how often it may ask, within what its maker has: what is not said follows the maker, what
-/// is said and goes beyond is refused.
+/// When a new token ends and how often it may ask, within what its creator has: what is not given follows its creator, what
+/// is given and goes beyond is refused.
 fn within(
     maker: Option<&TokenRights>,
     new: &CreateToken,
