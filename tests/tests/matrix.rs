@@ -298,7 +298,7 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     }
 }
 
-const ALL: &[&str] = &["list", "write", "reveal", "admin"];
+const ALL: &[&str] = &["list", "write", "reveal", "admin", "use"];
 
 fn everything_shown() -> Vec<Shown> {
     let mut all = vec![
@@ -312,7 +312,7 @@ fn everything_shown() -> Vec<Shown> {
         Shown::Owner("Authorization"),
         Shown::Owner("X-API-Key"),
     ];
-    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..], ALL] {
+    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..], ALL] {
         all.extend([Bound::No, Bound::Right, Bound::Wrong].map(|bound| Shown::Scoped(scopes, bound)));
     }
     all
@@ -709,6 +709,36 @@ fn every_route_answers_every_caller_as_the_model_says() {
     if world.own.is_some() {
         become_uid(0);
     }
+}
+
+#[test]
+fn a_token_that_may_only_use_values_gets_none_by_any_route() {
+    const VALUE: &str = "value-to-be-used-0123456789abcdef";
+    let mut world = World::new(None);
+    world.make_vault();
+    world.secret = Some(world.made("/user/secrets", &json!({ "name": "T_VALUE", "value": VALUE })));
+    let mut cases = 0;
+    for (method, path, entry) in everything_asked() {
+        for bound in [Bound::No, Bound::Right] {
+            let (argument, body) = (entry.request)(&mut world);
+            let path = match argument.strip_prefix('?') {
+                Some(query) => format!("{path}?{query}"),
+                None => path.replace("{id}", &argument),
+            };
+            let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
+            let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
+            let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
+            assert!(!answer.text().contains(VALUE), "{method} {path}");
+            if let Needs::Scope(scope) = entry.needs
+                && scope != "use"
+            {
+                assert_eq!(answer.status, 403, "{method} {path} takes {scope}");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 50, "{cases} cases");
+    world.env.stop();
 }
 
 /// Requests that are in no order: the type and the text of a body, if there is one, and what is put behind the path.

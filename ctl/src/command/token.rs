@@ -30,7 +30,7 @@ pub(crate) enum TokenCommand {
     /// Make a token and write it to stdout, once
     #[command(after_help = "\
 Scopes: list (names and masks), write (store, change, delete), reveal (receive values), admin (keys,
-tokens, backups and the audit log). With --secret, only secrets whose names match exist for the token.
+tokens, backups and the audit log), use (have values used, never see them). With --secret, only secrets whose names match exist for the token.
 A program finds it in the file that SECRETSD_TOKEN_FILE names, which must be 0600, or in SECRETSD_TOKEN.
 
 Example:
@@ -51,7 +51,7 @@ pub(crate) struct TokenCreateArgs {
     /// What to call it, in the list and in the audit log
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
-    /// What it may do: list, write, reveal, admin; repeated or separated by commas
+    /// What it may do: list, write, reveal, admin, use; repeated or separated by commas
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<String>,
     /// Only these secrets, by name or pattern; repeated or separated by commas

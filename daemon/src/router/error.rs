@@ -182,6 +182,7 @@ const fn lacks(scope: Scope) -> &'static str {
         Scope::Write => "The token lacks the scope `write`; use one that has it",
         Scope::Reveal => "The token lacks the scope `reveal`; use one that has it",
         Scope::Admin => "The token lacks the scope `admin`; use one that has it",
+        Scope::Use => "The token lacks the scope `use`; use one that has it",
     }
 }
 
