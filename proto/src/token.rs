@@ -80,7 +80,8 @@ impl Scope {
     /// Reads a scope's name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or(Invalid::new(FieldErrorType::Enum, "a scope is one of list, write, reveal, admin and use"))
+        found
+            .ok_or(Invalid::new(FieldErrorType::Enum, "a scope is one of list, write, reveal, admin and use"))
     }
 
     /// The scope's name on the wire.
