@@ -165,6 +165,8 @@ pub enum AuditAction {
     TokenCreate,
     /// An access token was revoked.
     TokenRevoke,
+    /// Where a secret's value may be used was set.
+    RuleSet,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -203,6 +205,7 @@ impl AuditAction {
             Self::Verify => "verify",
             Self::TokenCreate => "token_create",
             Self::TokenRevoke => "token_revoke",
+            Self::RuleSet => "rule_set",
             Self::Other => "other",
         }
     }

@@ -167,6 +167,10 @@ const TABLE: &[Entry] = &[
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
     }),
+    open_only("get_rules", "list", About::Secret, 200, |world| at(&world.secret())),
+    open_only("set_rules", "admin", About::Secret, 200, |world| {
+        (world.secret(), json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] }))
+    }),
     open_only("list_trash", "list", About::Sight, 200, |_| at("")),
     open_only("restore_secret", "write", About::Secret, 200, |world| at(&world.trashed())),
     Entry {

@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod credentials;
+pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod tokens;
 pub(crate) mod vault;

@@ -10,6 +10,7 @@ pub(crate) mod fuzzing;
 mod open;
 mod route;
 mod routes;
+mod rules;
 mod secrets;
 mod serve;
 mod tokens;

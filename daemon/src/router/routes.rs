@@ -2,14 +2,21 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{audit, credentials, open, secrets, tokens, vault};
+use super::{audit, credentials, open, rules, secrets, tokens, vault};
 use crate::caller::Scope;
 use crate::vault::Right;
 
 /// Every route of the API.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    let nouns =
-        [open::ROUTES, secrets::ROUTES, vault::ROUTES, credentials::ROUTES, tokens::ROUTES, audit::ROUTES];
+    let nouns = [
+        open::ROUTES,
+        secrets::ROUTES,
+        rules::ROUTES,
+        vault::ROUTES,
+        credentials::ROUTES,
+        tokens::ROUTES,
+        audit::ROUTES,
+    ];
     nouns.into_iter().flatten()
 }
 

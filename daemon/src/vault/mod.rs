@@ -22,6 +22,8 @@ pub(crate) mod fuzzing;
 mod listing;
 mod mailbox;
 mod presets;
+mod rule_presets;
+mod rules;
 mod secrets;
 mod sources;
 mod start;

@@ -4,6 +4,7 @@
 use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
@@ -89,6 +90,14 @@ pub(super) fn operations() -> Vec<Documented> {
         op("restore_secret", "Takes a secret out of the trash")
             .takes(&written)
             .replies_either::<Secret, WrittenSecret>(200, "It is back; with `view=full` in full.").may_have("ETag")
+            .fails(&[409]),
+
+        op("get_rules", "Tells where a secret's value may be used without being seen")
+            .replies::<RuleList>(200, "The rules that hold.").with("ETag"),
+        op("set_rules", "Sets where a secret's value may be used without being seen")
+            .takes(&if_match)
+            .body::<SetRules>(json!({ "rules": [{ "host": "api.example.com", "methods": ["GET", "POST"], "paths": ["/v1/**"], "except": ["/v1/keys/**"], "site": "bearer" }] }))
+            .replies::<RuleList>(200, "The rules that hold now.").with("ETag")
             .fails(&[409]),
 
         op("get_vault", "Tells the vault's state")

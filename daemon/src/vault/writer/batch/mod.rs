@@ -3,6 +3,7 @@
 
 mod keys;
 mod reveal;
+mod rules;
 mod tokens;
 mod unit_grants;
 
