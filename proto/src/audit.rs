@@ -167,6 +167,10 @@ pub enum AuditAction {
     TokenRevoke,
     /// Where a secret's value may be used was set.
     RuleSet,
+    /// A session was begun that uses values without seeing them.
+    UseBegin,
+    /// Such a session was ended.
+    UseEnd,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -206,6 +210,8 @@ impl AuditAction {
             Self::TokenCreate => "token_create",
             Self::TokenRevoke => "token_revoke",
             Self::RuleSet => "rule_set",
+            Self::UseBegin => "use_begin",
+            Self::UseEnd => "use_end",
             Self::Other => "other",
         }
     }

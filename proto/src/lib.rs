@@ -17,6 +17,7 @@
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`rule`]: to which requests a value may be put without being seen
+//! - [`session`]: the operations on `/use/sessions`
 //! - [`token`]: access tokens, their form, and the operations on `/tokens`
 //! - [`variable`]: names of variables that shells and programs give a meaning of their own
 //!
@@ -39,6 +40,7 @@ mod schema;
 pub mod secret;
 pub mod selector;
 pub mod sensitive;
+pub mod session;
 pub mod timestamp;
 pub mod token;
 pub mod variable;

@@ -77,6 +77,8 @@ enum About {
     Secret,
     /// A name that is to be taken.
     NewName,
+    /// Something of the owner's alone: to a token it is not there.
+    Owners,
     /// All of the vault.
     Whole,
 }
@@ -220,6 +222,10 @@ const TABLE: &[Entry] = &[
         (String::new(), json!({ "name": world.fresh_name(), "scopes": ["admin"] }))
     }),
     open_only("revoke_token", "admin", About::Whole, 204, |world| at(&world.token_to_lose())),
+    open_only("begin_session", "use", About::Secret, 201, |world| {
+        (String::new(), json!({ "secrets": [world.usable()], "purpose": "test" }))
+    }),
+    open_only("end_session", "use", About::Owners, 204, |world| at(&world.session_to_lose())),
     open_only("list_credentials", "admin", About::Whole, 200, |_| at("")),
     open_only("allow_credentials", "admin", About::Whole, 200, |world| {
         (String::new(), json!({ "unit": "web.service", "secrets": [world.name_for_units()] }))
@@ -297,7 +303,7 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     }
     match (entry.about, bound) {
         (About::Whole, Bound::Right | Bound::Wrong) | (About::NewName, Bound::Wrong) => FORBIDDEN,
-        (About::Secret, Bound::Wrong) => ABSENT,
+        (About::Secret, Bound::Wrong) | (About::Owners, _) => ABSENT,
         _ => granted,
     }
 }
@@ -336,6 +342,8 @@ struct World {
     key_to_lose: Option<String>,
     token_to_lose: Option<String>,
     has_name_for_units: bool,
+    has_usable: bool,
+    session_to_lose: Option<String>,
     /// Names that were refused, and so must not exist.
     refused: BTreeSet<String>,
 }
@@ -366,6 +374,8 @@ impl World {
             key_to_lose: None,
             token_to_lose: None,
             has_name_for_units: false,
+            has_usable: false,
+            session_to_lose: None,
             refused: BTreeSet::new(),
         };
         world.start();
@@ -462,6 +472,30 @@ impl World {
         id
     }
 
+    /// The name of a secret with a rule, that no other operation touches.
+    fn usable(&mut self) -> &'static str {
+        const NAME: &str = "T_USABLE";
+        if self.state == State::Unlocked && !self.has_usable {
+            let id = self.made("/user/secrets", &json!({ "name": NAME, "value": "x" }));
+            let rules = json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] });
+            self.owner("PUT", &format!("/user/secrets/{id}/rules"), &rules).expect(200);
+            self.has_usable = true;
+        }
+        NAME
+    }
+
+    /// A session of the owner's; to a token it is one that it has not begun.
+    fn session_to_lose(&mut self) -> String {
+        if self.state != State::Unlocked {
+            return NOBODY.to_owned();
+        }
+        let body = json!({ "secrets": [self.usable()], "purpose": "test" });
+        let known = self.session_to_lose.clone();
+        let id = known.unwrap_or_else(|| self.made("/use/sessions", &body));
+        self.session_to_lose = Some(id.clone());
+        id
+    }
+
     /// A secret that no other operation touches, made when it is wanted for the first time.
     fn name_for_units(&mut self) -> &'static str {
         const NAME: &str = "T_UNITS";
@@ -499,6 +533,7 @@ impl World {
             "restore_secret" => self.trashed = None,
             "remove_key" | "rotate_vault" => self.key_to_lose = None,
             "revoke_token" => self.token_to_lose = None,
+            "end_session" => self.session_to_lose = None,
             "init_vault" | "unlock_vault" | "lock_vault" => self.bring_back(),
             _ => {}
         }

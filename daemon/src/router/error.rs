@@ -77,6 +77,9 @@ impl From<vault::Error> for Failure {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
             }
+            vault::Error::Unusable(places) => {
+                Self::validation(places.into_iter().map(|(index, why)| unusable(index, why)).collect())
+            }
             vault::Error::TooMuchWork => Self::validation(vec![in_body(
                 "secrets",
                 Invalid::new(
@@ -167,6 +170,22 @@ impl From<vault::Error> for Failure {
 /// A fault in this field of the body.
 fn in_body(field: &'static str, invalid: Invalid) -> FieldError {
     FieldError::new(vec![Loc::field("body"), Loc::field(field)], invalid)
+}
+
+/// Why the value of the secret at this place cannot be used, and what to do.
+fn unusable(index: usize, why: vault::Unusable) -> FieldError {
+    let message = match why {
+        vault::Unusable::NoRule => {
+            "no rule says where the value of this secret may be used; set one with: secretctl proxy rule set"
+        }
+        vault::Unusable::Value => {
+            "the value of this secret has characters that cannot stand where its rules put it; see: secretctl proxy rule show"
+        }
+    };
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::ValueError, message),
+    )
 }
 
 fn missing(index: usize) -> FieldError {

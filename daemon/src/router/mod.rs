@@ -13,6 +13,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod serve;
+mod sessions;
 mod tokens;
 mod vault;
 

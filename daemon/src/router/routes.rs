@@ -2,7 +2,7 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{audit, credentials, open, rules, secrets, tokens, vault};
+use super::{audit, credentials, open, rules, secrets, sessions, tokens, vault};
 use crate::caller::Scope;
 use crate::vault::Right;
 
@@ -15,6 +15,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         vault::ROUTES,
         credentials::ROUTES,
         tokens::ROUTES,
+        sessions::ROUTES,
         audit::ROUTES,
     ];
     nouns.into_iter().flatten()

@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// A reveal's selectors at these positions name nothing.
     #[error("{} selectors match nothing", .0.len())]
     Missing(Vec<usize>),
+    /// The values of the secrets at these positions cannot be used.
+    #[error("{} secrets cannot be used", .0.len())]
+    Unusable(Vec<(usize, Unusable)>),
     /// The unit may not load this.
     #[error("not granted")]
     NotGranted,
@@ -173,6 +176,7 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -217,6 +221,7 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -274,6 +279,15 @@ impl From<crypto::Error> for Error {
             crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
+}
+
+/// Why a value cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The secret has no rule.
+    NoRule,
+    /// The value cannot stand at any site of its rules.
+    Value,
 }
 
 /// Which field of an init or unlock request held the key.

@@ -34,6 +34,11 @@ impl Vault {
     }
 }
 
+/// The rules that hold for a secret: its own, or those of its provider.
+pub(super) fn that_hold(record: &Record) -> Vec<Rule> {
+    list(record).0.rules
+}
+
 fn list(record: &Record) -> (RuleList, u64) {
     let preset = record.meta.provider.as_ref().map(rule_presets::of).unwrap_or_default();
     let own = &record.meta.rules;

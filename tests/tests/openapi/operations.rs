@@ -9,6 +9,7 @@ use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
 };
+use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
     AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
@@ -139,6 +140,14 @@ pub(super) fn operations() -> Vec<Documented> {
             .fails(&[409]),
         op("revoke_token", "Revokes an access token")
             .empty(204, "It is gone."),
+
+        op("begin_session", "Begins a session in which the values of some secrets are used and never seen")
+            .body::<BeginSession>(json!({ "secrets": ["OPENAI_API_KEY"], "ttl_seconds": 3_600, "purpose": "run", "command": "agent" }))
+            .replies::<Session>(201, "It is begun; its token is shown this once.").with("Location")
+            .fails(&[404, 409]),
+        op("end_session", "Ends a session")
+            .empty(204, "It is over.")
+            .fails(&[404]),
 
         op("list_credentials", "Lists which systemd units may load which secrets")
             .replies::<CredentialList>(200, "The units."),

@@ -4,8 +4,11 @@
 mod keys;
 mod reveal;
 mod rules;
+mod sessions;
 mod tokens;
 mod unit_grants;
+
+pub(in crate::vault) use sessions::{Begun, Means};
 
 use std::sync::Arc;
 
