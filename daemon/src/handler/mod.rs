@@ -7,4 +7,5 @@ pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
+pub(crate) mod uses;
 pub(crate) mod vault;

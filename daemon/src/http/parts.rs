@@ -152,6 +152,13 @@ impl<'a> RequestParts<'a> {
         self.noting(result, || in_body(name))
     }
 
+    /// A field that is a port and must be there.
+    pub(crate) fn port(&mut self, name: &'static str) -> Option<u16> {
+        let port = u16::try_from(self.number(name)?);
+        let invalid = Invalid::new(FieldErrorType::IntParsing, "a port from 1 to 65535 is expected");
+        self.noting(port.map_err(|_| invalid), || in_body(name))
+    }
+
     /// A field that is a whole number in a range, and that may be absent (outer `None` of the inside) or null (inner `None`).
     pub(crate) fn nullable_number(
         &mut self,

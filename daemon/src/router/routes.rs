@@ -2,7 +2,7 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{audit, credentials, open, rules, secrets, sessions, tokens, vault};
+use super::{audit, credentials, open, rules, secrets, sessions, tokens, uses, vault};
 use crate::caller::Scope;
 use crate::vault::Right;
 
@@ -19,6 +19,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         audit::ROUTES,
     ];
     nouns.into_iter().flatten()
+}
+
+/// Every route of the socket over which values are taken.
+pub(super) fn of_use() -> impl Iterator<Item = &'static Route> {
+    uses::ROUTES.iter()
 }
 
 /// What the table says about a route, for tests and documents.

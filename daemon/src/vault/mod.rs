@@ -33,6 +33,7 @@ mod start;
 mod tests;
 mod token_ops;
 mod unit_grants;
+mod uses;
 mod vault_ops;
 mod writer;
 

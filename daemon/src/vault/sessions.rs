@@ -33,6 +33,7 @@ impl Vault {
     /// Ends a session that the caller has begun, or that it is. Scope `use`.
     pub(crate) async fn end_session(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check(caller, Scope::Use, AuditAction::UseEnd)?;
+        self.write_denials();
         self.write_again(caller, move |batch, caller| batch.end_session(caller, id)).await
     }
 }

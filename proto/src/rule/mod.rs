@@ -19,7 +19,7 @@ use crate::SecretName;
 use crate::invalid::{FieldErrorType, Invalid};
 
 pub use host::{Host, HostPattern};
-pub use path::PathPattern;
+pub use path::{PathPattern, RequestPath};
 pub use site::Site;
 
 /// One rule: requests to this host, by these methods, for these paths may carry the value, at this one place.

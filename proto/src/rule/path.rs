@@ -89,7 +89,46 @@ impl PathPattern {
     }
 }
 
+/// The path of a request as it is sent, without query: 1–8,192 visible ASCII characters, of which the first is `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^/[!-~]*$", "maxLength" = 8192)))]
+#[serde(try_from = "String", into = "String")]
+pub struct RequestPath(String);
+
+impl RequestPath {
+    /// The most characters of a path.
+    pub const MAX: usize = 8_192;
+
+    /// Checks a path.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        use FieldErrorType::{StringPatternMismatch, StringTooLong};
+        if text.len() > Self::MAX {
+            return Err(Invalid::new(StringTooLong, "a request's path has at most 8192 characters"));
+        }
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+        if !text.starts_with('/') || !visible {
+            return Err(Invalid::new(
+                StringPatternMismatch,
+                "a request's path begins with / and is visible ASCII without query and fragment",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 checked_text!(PathPattern);
+checked_text!(RequestPath);
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
