@@ -31,15 +31,15 @@ pub struct Rule {
     pub host: HostPattern,
     /// The methods, 1–16; absent is any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 16)))]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Vec<Method>>", length(min = 1, max = 16)))]
     pub methods: Vec<Method>,
     /// The paths, 1–16; absent is any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 16)))]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Vec<PathPattern>>", length(min = 1, max = 16)))]
     pub paths: Vec<PathPattern>,
     /// Of those the paths that are refused all the same, 1–16; absent is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 16)))]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Vec<PathPattern>>", length(min = 1, max = 16)))]
     pub except: Vec<PathPattern>,
     /// Where in the request the value stands.
     pub site: Site,
