@@ -50,7 +50,7 @@ pub struct AuditEntry {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Remark>,
-    /// The requests that the value was put into, or was not.
+    /// The requests that the value was put into, or was not. A token that is bound to names is not told this either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<AuditUse>,
     /// How it ended.

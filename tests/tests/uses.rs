@@ -405,6 +405,15 @@ fn what_got_no_value_is_told_and_counted() {
         (&json!("request"), &json!("placeholder_misplaced"))
     );
     assert_eq!(denied[1]["names"], Value::Null);
+
+    // Who sees the name is told that it was used; where, are words of the one who used it.
+    let request = json!({ "name": "bound", "scopes": ["admin"], "secrets": ["KEY"] });
+    let bound = env.post("/tokens", &request).expect(201);
+    let log = env.anonymous("GET", "/audit").bearer(text(&bound, "token")).send();
+    let entries = log.expect(200)["entries"].clone();
+    let of_use = entries.as_array().unwrap().iter().filter(|entry| entry["action"] == "use");
+    assert_eq!(of_use.filter(|entry| entry["names"] == json!(["KEY"])).count(), 1);
+    assert!(!log.text().contains("steal"), "{}", log.text());
 }
 
 #[test]
