@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use secrets_local::places::CREDENTIALS;
+use secrets_local::places::{CREDENTIALS, USE};
 
 use crate::files;
 use crate::relaunch::Socket;
@@ -115,6 +115,11 @@ impl Bound {
         Self::bind(self.path.with_file_name(CREDENTIALS))
     }
 
+    /// Binds the socket over which values are taken, in the directory of this one, where the owner's token lies too.
+    pub(crate) fn use_beside(&self) -> Result<Self, Error> {
+        Self::bind(self.path.with_file_name(USE))
+    }
+
     fn bind(path: PathBuf) -> Result<Self, Error> {
         let address = SocketAddrUnix::new(&path).map_err(|_| Error::TooLong(path.clone()))?;
         let at = |errno: Errno| Error::Io(path.clone(), errno.into());
@@ -212,7 +217,8 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// Makes sure that nobody answers on another socket in the directory; the credentials socket is one of ours.
+/// Makes sure that nobody answers on another socket in the directory; the credentials socket and the one for
+/// uses are ours.
 fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
     let at = |error| Error::Io(directory.to_owned(), error);
     for entry in fs::read_dir(directory).map_err(at)? {
@@ -220,7 +226,8 @@ fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
         let path = entry.path();
         let other = entry.file_type().is_ok_and(|kind| kind.is_socket())
             && path != own
-            && entry.file_name() != CREDENTIALS;
+            && entry.file_name() != CREDENTIALS
+            && entry.file_name() != USE;
         if other && std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(Error::Shared(path));
         }

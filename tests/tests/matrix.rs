@@ -77,6 +77,8 @@ enum About {
     Secret,
     /// A name that is to be taken.
     NewName,
+    /// Something of the owner's alone: to a token it is not there.
+    Owners,
     /// All of the vault.
     Whole,
 }
@@ -167,6 +169,10 @@ const TABLE: &[Entry] = &[
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
     }),
+    open_only("get_rules", "list", About::Secret, 200, |world| at(&world.secret())),
+    open_only("set_rules", "admin", About::Secret, 200, |world| {
+        (world.secret(), json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] }))
+    }),
     open_only("list_trash", "list", About::Sight, 200, |_| at("")),
     open_only("restore_secret", "write", About::Secret, 200, |world| at(&world.trashed())),
     Entry {
@@ -216,6 +222,10 @@ const TABLE: &[Entry] = &[
         (String::new(), json!({ "name": world.fresh_name(), "scopes": ["admin"] }))
     }),
     open_only("revoke_token", "admin", About::Whole, 204, |world| at(&world.token_to_lose())),
+    open_only("begin_session", "use", About::Secret, 201, |world| {
+        (String::new(), json!({ "secrets": [world.usable()], "purpose": "test" }))
+    }),
+    open_only("end_session", "use", About::Owners, 204, |world| at(&world.session_to_lose())),
     open_only("list_credentials", "admin", About::Whole, 200, |_| at("")),
     open_only("allow_credentials", "admin", About::Whole, 200, |world| {
         (String::new(), json!({ "unit": "web.service", "secrets": [world.name_for_units()] }))
@@ -293,12 +303,12 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     }
     match (entry.about, bound) {
         (About::Whole, Bound::Right | Bound::Wrong) | (About::NewName, Bound::Wrong) => FORBIDDEN,
-        (About::Secret, Bound::Wrong) => ABSENT,
+        (About::Secret, Bound::Wrong) | (About::Owners, _) => ABSENT,
         _ => granted,
     }
 }
 
-const ALL: &[&str] = &["list", "write", "reveal", "admin"];
+const ALL: &[&str] = &["list", "write", "reveal", "admin", "use"];
 
 fn everything_shown() -> Vec<Shown> {
     let mut all = vec![
@@ -312,7 +322,7 @@ fn everything_shown() -> Vec<Shown> {
         Shown::Owner("Authorization"),
         Shown::Owner("X-API-Key"),
     ];
-    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..], ALL] {
+    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..], ALL] {
         all.extend([Bound::No, Bound::Right, Bound::Wrong].map(|bound| Shown::Scoped(scopes, bound)));
     }
     all
@@ -332,6 +342,8 @@ struct World {
     key_to_lose: Option<String>,
     token_to_lose: Option<String>,
     has_name_for_units: bool,
+    has_usable: bool,
+    session_to_lose: Option<String>,
     /// Names that were refused, and so must not exist.
     refused: BTreeSet<String>,
 }
@@ -342,10 +354,12 @@ impl World {
         // Every wrong token is answered by what is wrong with it, however many there are.
         env.settings(&format!("{CHEAP_KDF}[limits]\nwrong_tokens = 65536\n"));
         let key = env.private_file("key", [0x5a; 48]);
-        // Where the other user can reach it.
-        let program = env.path("secretsd");
-        fs::copy(env.programs().daemon, &program).unwrap();
+        let mut program = PathBuf::from(env.programs().daemon);
         if let Some(uid) = own {
+            // Where the other user can reach it. A file that is still being written to, also by what another test has
+            // just begun to start, cannot be executed; so there is no more than one copy.
+            program = env.path("secretsd");
+            fs::copy(env.programs().daemon, &program).unwrap();
             give(&env.path(""), uid);
             become_uid(uid);
         }
@@ -362,6 +376,8 @@ impl World {
             key_to_lose: None,
             token_to_lose: None,
             has_name_for_units: false,
+            has_usable: false,
+            session_to_lose: None,
             refused: BTreeSet::new(),
         };
         world.start();
@@ -458,6 +474,30 @@ impl World {
         id
     }
 
+    /// The name of a secret with a rule, that no other operation touches.
+    fn usable(&mut self) -> &'static str {
+        const NAME: &str = "T_USABLE";
+        if self.state == State::Unlocked && !self.has_usable {
+            let id = self.made("/user/secrets", &json!({ "name": NAME, "value": "x" }));
+            let rules = json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] });
+            self.owner("PUT", &format!("/user/secrets/{id}/rules"), &rules).expect(200);
+            self.has_usable = true;
+        }
+        NAME
+    }
+
+    /// A session of the owner's; to a token it is one that it has not begun.
+    fn session_to_lose(&mut self) -> String {
+        if self.state != State::Unlocked {
+            return NOBODY.to_owned();
+        }
+        let body = json!({ "secrets": [self.usable()], "purpose": "test" });
+        let known = self.session_to_lose.clone();
+        let id = known.unwrap_or_else(|| self.made("/use/sessions", &body));
+        self.session_to_lose = Some(id.clone());
+        id
+    }
+
     /// A secret that no other operation touches, made when it is wanted for the first time.
     fn name_for_units(&mut self) -> &'static str {
         const NAME: &str = "T_UNITS";
@@ -495,6 +535,7 @@ impl World {
             "restore_secret" => self.trashed = None,
             "remove_key" | "rotate_vault" => self.key_to_lose = None,
             "revoke_token" => self.token_to_lose = None,
+            "end_session" => self.session_to_lose = None,
             "init_vault" | "unlock_vault" | "lock_vault" => self.bring_back(),
             _ => {}
         }
@@ -709,6 +750,36 @@ fn every_route_answers_every_caller_as_the_model_says() {
     if world.own.is_some() {
         become_uid(0);
     }
+}
+
+#[test]
+fn a_token_that_may_only_use_values_gets_none_by_any_route() {
+    const VALUE: &str = "value-to-be-used-0123456789abcdef";
+    let mut world = World::new(None);
+    world.make_vault();
+    world.secret = Some(world.made("/user/secrets", &json!({ "name": "T_VALUE", "value": VALUE })));
+    let mut cases = 0;
+    for (method, path, entry) in everything_asked() {
+        for bound in [Bound::No, Bound::Right] {
+            let (argument, body) = (entry.request)(&mut world);
+            let path = match argument.strip_prefix('?') {
+                Some(query) => format!("{path}?{query}"),
+                None => path.replace("{id}", &argument),
+            };
+            let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
+            let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
+            let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
+            assert!(!answer.text().contains(VALUE), "{method} {path}");
+            if let Needs::Scope(scope) = entry.needs
+                && scope != "use"
+            {
+                assert_eq!(answer.status, 403, "{method} {path} takes {scope}");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 50, "{cases} cases");
+    world.env.stop();
 }
 
 /// Requests that are in no order: the type and the text of a body, if there is one, and what is put behind the path.

@@ -92,7 +92,7 @@ fn what_a_token_may_be_is_checked_field_by_field() {
         ("name", json!("owner"), json!(["body", "name"]), "string_pattern_mismatch"),
         ("scopes", json!("list"), json!(["body", "scopes"]), "list_type"),
         ("scopes", json!([]), json!(["body", "scopes"]), "too_short"),
-        ("scopes", json!(vec!["list"; 5]), json!(["body", "scopes"]), "too_long"),
+        ("scopes", json!(vec!["list"; 6]), json!(["body", "scopes"]), "too_long"),
         ("scopes", json!(["list", "all"]), json!(["body", "scopes", 1]), "enum"),
         ("scopes", json!([1]), json!(["body", "scopes", 0]), "string_type"),
         ("secrets", json!([]), json!(["body", "secrets"]), "too_short"),
@@ -149,7 +149,7 @@ fn each_scope_gives_its_own_and_no_more() {
     let secret = id(&env.store("KEY", "x"));
     let path = format!("/user/secrets/{secret}");
     let reveal = json!({ "secrets": ["KEY"], "purpose": "test" });
-    for scope in ["list", "write", "reveal", "admin"] {
+    for scope in ["list", "write", "reveal", "admin", "use"] {
         let token = token(&env, scope, &[scope], &[]);
         let allowed = |wanted: &str, answer: Answer| {
             if wanted == scope {
@@ -322,6 +322,7 @@ fn a_token_gives_no_more_than_its_maker_has_and_goes_with_it() {
     let create = |token: &str, request: Value| send(&env, token, "POST", "/tokens", &request);
     for beyond in [
         json!({ "name": "x", "scopes": ["reveal"] }),
+        json!({ "name": "x", "scopes": ["use"] }),
         json!({ "name": "x", "scopes": ["list", "write"] }),
         json!({ "name": "x", "scopes": ["list"], "ttl_seconds": null }),
         json!({ "name": "x", "scopes": ["list"], "ttl_seconds": 7_200 }),

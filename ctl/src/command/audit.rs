@@ -2,7 +2,9 @@
 
 use clap::Args;
 use secrets_client::Call;
-use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
+use secrets_proto::audit::{
+    AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditUse, AuditVerified, Refusal,
+};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
@@ -93,7 +95,9 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
     let command = entry.command.as_ref().map(Remark::as_str);
     let purpose = entry.purpose.as_ref().map(|purpose| purpose.as_str());
     let reason = entry.reason.as_ref().map(|reason| format!("({})", reason.as_str()));
-    let what_for: Vec<&str> = [purpose, command, reason.as_deref()].into_iter().flatten().collect();
+    let used = entry.used.as_ref().map(used);
+    let what_for = [used.as_deref(), purpose, command, reason.as_deref()];
+    let what_for: Vec<&str> = what_for.into_iter().flatten().collect();
     let token = if entry.caller.token.is_empty() { "-" } else { &entry.caller.token };
     [
         to_the_second(entry.time),
@@ -104,6 +108,14 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
         outcome(entry),
         what_for.join(" "),
     ]
+}
+
+/// `rule 1: GET api.example.com/v1/models`; of several requests the first path, and that there are more.
+fn used(used: &AuditUse) -> String {
+    let rule = used.rule.map(|rule| format!("rule {rule}: ")).unwrap_or_default();
+    let more = if used.paths.len() > 1 { " …" } else { "" };
+    let path = used.paths.first().map_or("", String::as_str);
+    format!("{rule}{} {}{path}{more}", used.methods.join(","), used.host)
 }
 
 /// `2026-04-15 12:00:00`

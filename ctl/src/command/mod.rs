@@ -26,6 +26,7 @@ mod man;
 mod passwd;
 mod preset;
 mod presets;
+mod proxy;
 mod rename;
 mod restore;
 mod restore_vault;
@@ -143,6 +144,8 @@ commands! {
             |context, args| token::run(|| context.session(), context.output, args);
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
+        Proxy("proxy"): proxy::ProxyArgs =>
+            |context, args| proxy::run(|| context.session(), context.output, args);
         Audit("audit"): audit::AuditArgs =>
             |context, args| audit::run(&context.session()?, context.output, args);
     }

@@ -110,8 +110,8 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
 
 /// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
 async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
-    let Stages { vault, server, credential_socket, refused, socket, unit_socket, inherited, files, .. } =
-        stages;
+    let Stages { vault, server, credential_socket, refused, socket, unit_socket, .. } = stages;
+    let Stages { use_server, use_socket, inherited, files, .. } = stages;
     let (ending, mut ended) = watch::channel(None);
     let api_served = server.run(socket, async {
         let end = tokio::select! {
@@ -125,11 +125,20 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
         end.unwrap_or(End::Stop).drain()
     });
-    let ((end, answers), refused) = tokio::join!(api_served, units_served);
+    let mut over = ending.subscribe();
+    let uses_served = async {
+        let Some(socket) = use_socket else { return };
+        let end = use_server.run(socket, async {
+            over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
+        });
+        // No answer of this socket is for the next image to send.
+        drop(end.await);
+    };
+    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
     if end == End::Relaunch && !stop.came_meanwhile().await {
-        let InheritedSockets { api, credentials } = inherited;
+        let InheritedSockets { api, credentials, uses } = inherited;
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
-        let handover = Handover { api, credentials, lock, unwritten, refused, answers };
+        let handover = Handover { api, credentials, uses, lock, unwritten, refused, answers };
         // What runs after a lock must not be this image: if it cannot be replaced, it ends.
         return Err(Error::Relaunch(handover.exec()));
     }
@@ -139,7 +148,7 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     drop(answers);
     files.token.remove();
     files.socket.remove();
-    if let Some(file) = files.unit_socket {
+    for file in [files.unit_socket, files.use_socket].into_iter().flatten() {
         file.remove();
     }
     Ok(())

@@ -152,6 +152,13 @@ impl<'a> RequestParts<'a> {
         self.noting(result, || in_body(name))
     }
 
+    /// A field that is a port and must be there.
+    pub(crate) fn port(&mut self, name: &'static str) -> Option<u16> {
+        let port = u16::try_from(self.number(name)?);
+        let invalid = Invalid::new(FieldErrorType::IntParsing, "a port from 1 to 65535 is expected");
+        self.noting(port.map_err(|_| invalid), || in_body(name))
+    }
+
     /// A field that is a whole number in a range, and that may be absent (outer `None` of the inside) or null (inner `None`).
     pub(crate) fn nullable_number(
         &mut self,
@@ -198,6 +205,41 @@ impl<'a> RequestParts<'a> {
         self.items(name, value, lengths, parse)
     }
 
+    /// A field that is a list of objects and must be there. What is wrong with one is noted with its place in the list.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        lengths: RangeInclusive<usize>,
+        take: impl Fn(&mut RequestParts<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let required = Invalid::new(FieldErrorType::Missing, "this field is required");
+        let value = self.fields.take(name).ok_or(required);
+        let items = self.values(name, value, lengths)?;
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = || vec![Loc::field("body"), Loc::field(name), Loc::Index(index)];
+            let mut item = item;
+            let Value::Object(object) = &mut item else {
+                wipe(&mut item);
+                self.fault(place(), Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"));
+                continue;
+            };
+            let fields = Fields::of(std::mem::take(object));
+            let mut parts = RequestParts::new(None, None, self.headers, fields);
+            let one = take(&mut parts);
+            if parts.fields.has_more() {
+                self.fault(place(), EXTRA_FIELD);
+            }
+            for mut fault in std::mem::take(&mut parts.faults) {
+                let inside = fault.loc.split_off(1);
+                fault.loc = place().into_iter().chain(inside).collect();
+                self.faults.push(fault);
+            }
+            taken.extend(one);
+        }
+        Some(taken)
+    }
+
     fn items<T>(
         &mut self,
         name: &'static str,
@@ -205,6 +247,26 @@ impl<'a> RequestParts<'a> {
         lengths: RangeInclusive<usize>,
         parse: impl Fn(String) -> Result<T, Invalid>,
     ) -> Option<Vec<T>> {
+        let items = self.values(name, value, lengths)?;
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match string(item).and_then(&parse) {
+                Ok(item) => taken.push(item),
+                Err(invalid) => {
+                    self.fault(vec![Loc::field("body"), Loc::field(name), Loc::Index(index)], invalid);
+                }
+            }
+        }
+        // A fault in an item is noted, so that the whole fails in `finish`.
+        Some(taken)
+    }
+
+    fn values(
+        &mut self,
+        name: &'static str,
+        value: Result<Value, Invalid>,
+        lengths: RangeInclusive<usize>,
+    ) -> Option<Vec<Value>> {
         let result = value.and_then(|value| match value {
             Value::Array(items) if items.len() < *lengths.start() => {
                 Err(Invalid::new(FieldErrorType::TooShort, "this list needs at least one item"))
@@ -217,18 +279,7 @@ impl<'a> RequestParts<'a> {
                 Err(Invalid::new(FieldErrorType::ListType, "expected a list"))
             }
         });
-        let items = self.noting(result, || in_body(name))?;
-        let mut taken = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            match string(item).and_then(&parse) {
-                Ok(item) => taken.push(item),
-                Err(invalid) => {
-                    self.fault(vec![Loc::field("body"), Loc::field(name), Loc::Index(index)], invalid);
-                }
-            }
-        }
-        // A fault in an item is noted, so that the whole fails in `finish`.
-        Some(taken)
+        self.noting(result, || in_body(name))
     }
 
     fn noting<T>(&mut self, result: Result<T, Invalid>, loc: impl FnOnce() -> Vec<Loc>) -> Option<T> {

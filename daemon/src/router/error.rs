@@ -1,6 +1,7 @@
 //! What a caller is told of each error of the vault, one by one, so that a new one does not compile until somebody has
 //! decided.
 
+use secrets_proto::rule::decide::Refused;
 use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use crate::caller::Scope;
@@ -76,6 +77,14 @@ impl From<vault::Error> for Failure {
             vault::Error::Missing(indexes) => {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
+            }
+            vault::Error::NoRule(refused) => Self::new(Type::ForbiddenError, no_rule(refused)),
+            vault::Error::NoSession => Self::new(
+                Type::ForbiddenError,
+                "Values are used in sessions alone; begin one with POST /use/sessions and send its token",
+            ),
+            vault::Error::Unusable(places) => {
+                Self::validation(places.into_iter().map(|(index, why)| unusable(index, why)).collect())
             }
             vault::Error::TooMuchWork => Self::validation(vec![in_body(
                 "secrets",
@@ -174,6 +183,47 @@ fn in_body(field: &'static str, invalid: Invalid) -> FieldError {
     FieldError::new(vec![Loc::field("body"), Loc::field(field)], invalid)
 }
 
+/// Why no rule allows it, and what to do.
+const fn no_rule(refused: Refused) -> &'static str {
+    match refused {
+        Refused::NoRules => "This secret has no rule any more; set one with `secretctl proxy rule set`",
+        Refused::Host => {
+            "No rule of this secret is for this host and port; `secretctl proxy rule show` lists them"
+        }
+        Refused::Site => {
+            "No rule of this secret for this host puts its value there, or there it cannot stand; `secretctl proxy rule show` lists them"
+        }
+        Refused::Method => {
+            "No rule of this secret for this host is for this method; `secretctl proxy rule show` lists them"
+        }
+        Refused::Path => {
+            "No rule of this secret for this host is for this path; `secretctl proxy rule show` lists them"
+        }
+        Refused::Excepted(_) => {
+            "The rule of this secret for this host excepts this path; `secretctl proxy rule show` lists them"
+        }
+        Refused::AmbiguousPath(_) => {
+            "This path can be read in two ways, and a rule asks about it; send it without dot segments, doubled slashes and needless percent-encoding"
+        }
+    }
+}
+
+/// Why the value of the secret at this place cannot be used, and what to do.
+fn unusable(index: usize, why: vault::Unusable) -> FieldError {
+    let message = match why {
+        vault::Unusable::NoRule => {
+            "no rule says where the value of this secret may be used; set one with: secretctl proxy rule set"
+        }
+        vault::Unusable::Value => {
+            "the value of this secret has characters that cannot stand where its rules put it; see: secretctl proxy rule show"
+        }
+    };
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::ValueError, message),
+    )
+}
+
 fn missing(index: usize) -> FieldError {
     FieldError::new(
         vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
@@ -187,6 +237,7 @@ const fn lacks(scope: Scope) -> &'static str {
         Scope::Write => "The token lacks the scope `write`; use one that has it",
         Scope::Reveal => "The token lacks the scope `reveal`; use one that has it",
         Scope::Admin => "The token lacks the scope `admin`; use one that has it",
+        Scope::Use => "The token lacks the scope `use`; use one that has it",
     }
 }
 

@@ -10,9 +10,12 @@ pub(crate) mod fuzzing;
 mod open;
 mod route;
 mod routes;
+mod rules;
 mod secrets;
 mod serve;
+mod sessions;
 mod tokens;
+mod uses;
 mod vault;
 
 use std::ops::Range;
@@ -75,14 +78,24 @@ pub(crate) enum GuardedTarget {
 }
 
 impl Router {
-    /// Builds the router from the table.
+    /// Builds the API's router from its table.
     pub(crate) fn new() -> Self {
+        Self::of(&routes::all().collect::<Vec<_>>())
+    }
+
+    /// Builds the router of the socket over which values are taken.
+    pub(crate) fn of_use() -> Self {
+        Self::of(&routes::of_use().collect::<Vec<_>>())
+    }
+
+    fn of(routes: &[&'static Route]) -> Self {
         let mut endpoints = Vec::new();
-        for (index, route) in routes::all().enumerate() {
-            if routes::all().take(index).any(|earlier| earlier.path == route.path) {
+        for (index, route) in routes.iter().enumerate() {
+            if routes.iter().take(index).any(|earlier| earlier.path == route.path) {
                 continue;
             }
-            let methods: Vec<&Route> = routes::all().filter(|other| other.path == route.path).collect();
+            let methods: Vec<&Route> =
+                routes.iter().copied().filter(|other| other.path == route.path).collect();
             let names: Vec<&str> = methods.iter().map(|route| route.method.as_str()).collect();
             let allow = HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""));
             let (before, after) = match route.path.split_once("{id}") {

@@ -47,7 +47,7 @@ use crate::vault::Vault;
 
 /// What every connection shares.
 pub(crate) struct Server {
-    auth: Auth,
+    auth: Arc<Auth>,
     router: Router,
     vault: Vault,
     limits: Limits,
@@ -83,9 +83,23 @@ impl End {
 impl Server {
     /// A server for this user.
     pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Self {
+        Self::serving(Router::new(), Arc::new(auth), vault, limits, uid)
+    }
+
+    /// The server of the socket over which values are taken: for the same callers, with routes of its own.
+    pub(crate) fn of_use(&self) -> Self {
+        let limits = Limits {
+            connections: self.limits.connections.div_ceil(USE_SHARE),
+            connections_per_process: self.limits.connections_per_process.min(USES),
+            ..self.limits
+        };
+        Self::serving(Router::of_use(), Arc::clone(&self.auth), self.vault.clone(), limits, self.uid)
+    }
+
+    fn serving(router: Router, auth: Arc<Auth>, vault: Vault, limits: Limits, uid: u32) -> Self {
         Self {
             auth,
-            router: Router::new(),
+            router,
             vault,
             connection_limit: Arc::new(ConnectionLimit::new(
                 limits.connections,
@@ -254,6 +268,10 @@ impl Accept for UnixListener {
     }
 }
 
+/// The most connections over which one process takes values.
+const USES: usize = 16;
+/// For each so many connections to the API there may be one over which values are taken.
+const USE_SHARE: usize = 8;
 /// The largest head of a request.
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long a peer that has said nothing yet may still begin when the server stops.

@@ -49,7 +49,8 @@ impl Vault {
         }
     }
 
-    fn write_denials(&self) {
+    /// Has what is counted and not written yet, refusals and uses, written before what is asked next.
+    pub(super) fn write_denials(&self) {
         // If the thread has ended, what is asked next says so.
         let _ = self.commands.send(Command::WriteDenials);
     }

@@ -2,6 +2,7 @@
 
 use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
+use secrets_proto::rule::decide::Refused;
 
 use crate::caller::Scope;
 use crate::{crypto, files, store};
@@ -66,6 +67,15 @@ pub(crate) enum Error {
     /// A reveal's selectors at these positions name nothing.
     #[error("{} selectors match nothing", .0.len())]
     Missing(Vec<usize>),
+    /// No rule allows the value to be used in this request.
+    #[error("no rule allows it")]
+    NoRule(Refused),
+    /// Values are used in sessions alone.
+    #[error("the token is of no session")]
+    NoSession,
+    /// The values of the secrets at these positions cannot be used.
+    #[error("{} secrets cannot be used", .0.len())]
+    Unusable(Vec<(usize, Unusable)>),
     /// The unit may not load this.
     #[error("not granted")]
     NotGranted,
@@ -173,6 +183,9 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
+            | Self::NoRule(_)
+            | Self::NoSession
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -190,7 +203,9 @@ impl Error {
     /// What the audit log says of it, if it is about a right that the caller does not have.
     pub(crate) const fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker => Some(Refusal::Scope),
+            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker | Self::NoSession => {
+                Some(Refusal::Scope)
+            }
             Self::WrongKey => Some(Refusal::WrongKey),
             Self::UnknownToken => Some(Refusal::UnknownToken),
             Self::TokenExpired => Some(Refusal::ExpiredToken),
@@ -217,6 +232,8 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
+            | Self::NoRule(_)
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -274,6 +291,15 @@ impl From<crypto::Error> for Error {
             crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
+}
+
+/// Why a value cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The secret has no rule.
+    NoRule,
+    /// The value cannot stand at any site of its rules.
+    Value,
 }
 
 /// Which field of an init or unlock request held the key.

@@ -21,14 +21,19 @@ mod format;
 pub(crate) mod fuzzing;
 mod listing;
 mod mailbox;
+mod placeholder;
 mod presets;
+mod rule_presets;
+mod rules;
 mod secrets;
+mod sessions;
 mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
 mod token_ops;
 mod unit_grants;
+mod uses;
 mod vault_ops;
 mod writer;
 
@@ -48,7 +53,7 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
 pub(crate) use authorization::Right;
-pub(crate) use error::{Error, KeyField};
+pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;

@@ -4,10 +4,12 @@
 use secrets_proto::audit::{AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
 };
+use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
     AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
@@ -91,6 +93,14 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies_either::<Secret, WrittenSecret>(200, "It is back; with `view=full` in full.").may_have("ETag")
             .fails(&[409]),
 
+        op("get_rules", "Tells where a secret's value may be used without being seen")
+            .replies::<RuleList>(200, "The rules that hold.").with("ETag"),
+        op("set_rules", "Sets where a secret's value may be used without being seen")
+            .takes(&if_match)
+            .body::<SetRules>(json!({ "rules": [{ "host": "api.example.com", "methods": ["GET", "POST"], "paths": ["/v1/**"], "except": ["/v1/keys/**"], "site": "bearer" }] }))
+            .replies::<RuleList>(200, "The rules that hold now.").with("ETag")
+            .fails(&[409]),
+
         op("get_vault", "Tells the vault's state")
             .replies::<VaultStatus>(200, "The state."),
         op("init_vault", "Makes the vault and opens it")
@@ -130,6 +140,14 @@ pub(super) fn operations() -> Vec<Documented> {
             .fails(&[409]),
         op("revoke_token", "Revokes an access token")
             .empty(204, "It is gone."),
+
+        op("begin_session", "Begins a session in which the values of some secrets are used and never seen")
+            .body::<BeginSession>(json!({ "secrets": ["OPENAI_API_KEY"], "ttl_seconds": 3_600, "purpose": "run", "command": "agent" }))
+            .replies::<Session>(201, "It is begun; its token is shown this once.").with("Location")
+            .fails(&[404, 409]),
+        op("end_session", "Ends a session")
+            .empty(204, "It is over.")
+            .fails(&[404]),
 
         op("list_credentials", "Lists which systemd units may load which secrets")
             .replies::<CredentialList>(200, "The units."),

@@ -2,6 +2,7 @@
 //! wire can change without the file.
 
 use secrets_proto::reveal::Remark;
+use secrets_proto::rule::Rule;
 use secrets_proto::secret::{Secret, SecretDetail, SecretVersion, SizeClass, TrashedSecret};
 use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,10 @@ pub(in crate::vault) struct Meta {
     /// When it was moved to the trash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) deleted_at: Option<Timestamp>,
+    /// Where its value may be used without being seen. A program that does not know of rules has no use, and keeps them.
+    /// Anything new inside a rule raises a mark.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::vault) rules: Vec<Rule>,
 }
 
 impl Record {
@@ -77,6 +82,7 @@ impl Record {
             expires_at: None,
             last_used_at: None,
             deleted_at: None,
+            rules: Vec::new(),
         };
         Self { id, version: 1, meta, rest: Rest::default() }
     }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
+use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::token::{Scope, TokenInfo, TokenName};
-use secrets_proto::{Glob, Timestamp, Uuid};
+use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Names, Scopes, TokenRights};
@@ -23,6 +24,9 @@ const VERSION: u64 = 1;
 
 /// An expired token is told from an unknown one for this long, 30 days; then it is forgotten.
 const REMEMBERED: i64 = 30 * 86_400;
+
+/// A session, of which there are many, for an hour.
+const SESSION_REMEMBERED: i64 = 3_600;
 
 /// `last_used_at` is kept to this many seconds.
 const STEP: i64 = 60;
@@ -62,6 +66,18 @@ pub(in crate::vault) struct Meta {
     /// The token that it was made with, if that was not the owner's: it goes when that one goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) made_by: Option<Uuid>,
+    /// What it is for, if it is a session that uses values without seeing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) session: Option<Session>,
+}
+
+/// What the audit log says of a session's uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::vault) struct Session {
+    pub(in crate::vault) purpose: Purpose,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) command: Option<Remark>,
 }
 
 /// A scope of a token, as it is sealed.
@@ -137,6 +153,17 @@ impl Token {
         self.meta.made_by
     }
 
+    /// What it is for, if it is a session.
+    pub(in crate::vault) const fn session(&self) -> Option<&Session> {
+        self.meta.session.as_ref()
+    }
+
+    /// The names that a session is bound to.
+    pub(in crate::vault) fn session_names(&self) -> Vec<SecretName> {
+        let globs = self.meta.secrets.iter().flatten();
+        globs.filter_map(|glob| SecretName::parse(glob.as_str()).ok()).collect()
+    }
+
     /// Refuses a token whose time is over.
     pub(in crate::vault) fn check_time(&self, now: Timestamp) -> Result<(), Error> {
         match self.meta.expires_at {
@@ -147,7 +174,8 @@ impl Token {
 
     /// Whether its time has been over for so long that nobody needs to be told.
     pub(in crate::vault) fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(REMEMBERED) <= now)
+        let remembered = if self.meta.session.is_some() { SESSION_REMEMBERED } else { REMEMBERED };
+        self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(remembered) <= now)
     }
 
     /// Counts a request, or says how many seconds too early it comes.
@@ -265,6 +293,7 @@ pub(in crate::vault) mod tests {
             rate_per_minute: None,
             last_used_at: None,
             made_by: made_by.map(Uuid::from_u128),
+            session: None,
         };
         Token::new(Uuid::from_u128(id), meta).unwrap()
     }

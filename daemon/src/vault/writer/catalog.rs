@@ -182,6 +182,7 @@ mod tests {
             rate_per_minute: None,
             last_used_at: None,
             made_by: None,
+            session: None,
         };
         Token::new(Uuid::from_u128(id), meta).unwrap()
     }

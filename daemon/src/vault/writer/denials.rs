@@ -74,7 +74,7 @@ impl Denials {
         let mut bytes = Vec::new();
         for (at, slot) in self.slots.iter().filter(|slot| slot.denial.count > 0).enumerate() {
             let mut denial = slot.denial.clone();
-            denial.event.names = Vec::new();
+            (denial.event.names, denial.event.used) = (Vec::new(), None);
             denial.dropped += if at == 0 { self.dropped } else { 0 };
             bytes.extend(denial.encode().unwrap_or_default());
             bytes.push(b'\n');

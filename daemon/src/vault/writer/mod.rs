@@ -26,6 +26,7 @@ mod tokens;
 mod transitions;
 pub(super) mod unlocked;
 mod urgent;
+pub(in crate::vault) mod uses;
 mod verified;
 
 use std::collections::VecDeque;
@@ -47,6 +48,7 @@ use locked::Locked;
 use reading::Reading;
 use shared::{Published, Shared, View};
 use unlocked::Unlocked;
+use uses::Uses;
 
 /// The most writes that share a commit.
 const BATCH: usize = 128;
@@ -146,7 +148,10 @@ impl Writer {
                 Command::Ping(reply) => send(reply, Ok(())),
                 // It has woken the thread, and that is all.
                 Command::Wake => {}
-                Command::WriteDenials => self.write_denials(|denials, now| denials.take_all(now)),
+                Command::WriteDenials => {
+                    self.write_uses(|uses, now| uses.take_all(now));
+                    self.write_denials(|denials, now| denials.take_all(now));
+                }
                 Command::Shutdown(done) => {
                     self.lock(&Caller::daemon("shutdown"));
                     let _ = done.send(());
@@ -165,6 +170,8 @@ impl Writer {
             self.settle();
         } else if is_due(self.denials_in()) {
             self.write_denials(|denials, now| denials.take_due(now));
+        } else if is_due(self.uses_in()) {
+            self.write_uses(|uses, now| uses.take_due(now));
         } else {
             return false;
         }
@@ -177,8 +184,10 @@ impl Writer {
             if self.tend() {
                 continue;
             }
-            let deadline =
-                [self.locks_in(), self.settles_in(), self.denials_in()].into_iter().flatten().min();
+            let deadline = [self.locks_in(), self.settles_in(), self.denials_in(), self.uses_in()]
+                .into_iter()
+                .flatten()
+                .min();
             let received = match deadline {
                 Some(deadline) => commands.recv_timeout(deadline),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -235,6 +244,34 @@ impl Writer {
             Err(error) => {
                 tracing::warn!(%error, "some denials are not in the audit log yet");
                 self.shared.denials().put_back(denials, Instant::now());
+            }
+        }
+    }
+
+    /// How long until uses that were counted are to be written; `None` if there are none.
+    fn uses_in(&self) -> Option<Duration> {
+        match &self.state {
+            State::Unlocked(_) => self.shared.uses().due_in(Instant::now()),
+            State::Locked(_) | State::Uninitialized => None,
+        }
+    }
+
+    /// Appends uses that were counted to the audit log. What cannot be written is tried again a minute later.
+    fn write_uses(&mut self, take: impl FnOnce(&mut Uses, Instant) -> Vec<Denial>) {
+        let State::Unlocked(vault) = &mut self.state else { return };
+        let counted = take(&mut self.shared.uses(), Instant::now());
+        if counted.is_empty() {
+            return;
+        }
+        match vault.in_batch(|batch| batch.denials(&counted)) {
+            Ok(committed) => {
+                publish_renewed(vault, &self.shared);
+                self.shared.apply(&committed, vault.tag());
+                self.unsettled.get_or_insert_with(Instant::now);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "uses are missing in the audit log for the moment");
+                self.shared.uses().put_back(counted, Instant::now());
             }
         }
     }
@@ -347,6 +384,7 @@ impl Writer {
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }
+        committed.uses.iter().for_each(|taken| self.shared.uses().note(taken, Instant::now()));
         publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
         if !committed.written {

@@ -17,7 +17,7 @@ use crate::vault::writer::catalog::Change;
 use super::Batch;
 
 /// The most tokens that there can be.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 impl Batch<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
@@ -54,6 +54,7 @@ impl Batch<'_> {
                 rate_per_minute,
                 last_used_at: None,
                 made_by: caller.rights().map(|rights| rights.id),
+                session: None,
             },
         )?;
         self.insert_row(&token.seal(self.keys)?)?;
@@ -95,6 +96,9 @@ impl Batch<'_> {
         let token = self.catalog.tokens.by_id(id).cloned().ok_or(Error::NotFound)?;
         self.delete_token(&token)?;
         self.apply(Change::RemoveToken(id));
+        if token.session().is_some() {
+            return self.audit(caller, of_session(AuditAction::UseEnd, &token));
+        }
         self.audit(caller, about(AuditAction::TokenRevoke, &token))
     }
 
@@ -142,6 +146,17 @@ fn about(action: AuditAction, token: &Token) -> Event {
     let scopes: Vec<&str> = token.rights.scopes.to_vec().into_iter().map(|scope| scope.as_str()).collect();
     let text = format!("token {}: {}", token.name(), scopes.join(", "));
     Event { reason: Remark::parse(&text).ok(), ..Event::done(action, Vec::new()) }
+}
+
+/// What the audit log says about a session: which, for what, and for which secrets.
+pub(super) fn of_session(action: AuditAction, token: &Token) -> Event {
+    let session = token.session();
+    Event {
+        purpose: session.map(|session| session.purpose.clone()),
+        command: session.and_then(|session| session.command.clone()),
+        reason: Remark::parse(token.name().as_str()).ok(),
+        ..Event::done(action, token.session_names())
+    }
 }
 
 #[cfg(test)]
