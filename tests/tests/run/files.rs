@@ -68,6 +68,7 @@ fn a_file_has_the_value_and_is_the_owners_to_read() {
 #[test]
 fn it_is_gone_whatever_ends_the_command() {
     let env = stored();
+    env.ctl(["run", "--file", "KEY", "--", "sh", "-c", "kill -SEGV $$"]).run();
     assert_empty(&env);
     env.ctl(["run", "--file", "KEY", "--", "no-such-program-anywhere"]).run().assert_code(127);
     assert_empty(&env);
@@ -99,8 +100,8 @@ fn what_dies_of_a_signal_is_seen_to_die_of_it() {
             let script = format!("ulimit -c 0; kill -{signal} $$; sleep 600");
             let mut command = env.command("env");
             command.args(["--default-signal", env.programs().client, "run"]).args(way);
-            let mut child = command.args(["--", "bash", "-c", &script]).spawn().unwrap();
-            assert_eq!(process::wait(&mut child, DEADLINE).signal(), Some(signal), "{way:?}");
+            let mut child = command.args(["--", "sh", "-c", &script]).spawn().unwrap();
+            assert_eq!(process::wait(&mut child, DEADLINE).signal(), Some(signal), "{way:?} {signal}");
         }
         let line =
             format!("'{}' run {} -- sh -c 'kill -TERM $$'; echo $?", env.programs().client, way.join(" "));

@@ -27,6 +27,7 @@ use std::process::Command;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
+use rustix::process::{Signal, kill_current_process_group};
 use secrets_scrub::{Forms, is_masked};
 
 use crate::failure::{Exit, Failure};
@@ -202,5 +203,14 @@ fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result
     drop(command);
     terminal.take();
     let mut end = Some(end);
-    Ok(supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take())))
+    let end = supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take()));
+    drop(terminal);
+    if place == Place::Elsewhere
+        && let End::Signal(number) = end
+        && let Some(key @ (Signal::INT | Signal::QUIT)) = Signal::from_named_raw(number)
+    {
+        // A script around us, and the rest of our pipeline: our terminal would have told them, too.
+        let _ = kill_current_process_group(key);
+    }
+    Ok(end)
 }
