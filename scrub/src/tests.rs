@@ -257,9 +257,9 @@ proptest! {
 
     #[test]
     fn no_complete_form_is_shown_when_waiting_ends(
-        values in prop::collection::vec("[ab\n]{8,12}", 1..4),
-        text in "[ab\n]{0,60}",
-        cuts in prop::collection::vec(any::<usize>(), 0..8),
+        values in prop::collection::vec("a{8,10}[ab\n]{0,3}", 1..4),
+        text in "(a{8,12}[ab\n]{0,3}){0,4}",
+        cuts in prop::collection::vec(any::<usize>(), 0..4),
     ) {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let forms = forms(&values);
