@@ -61,8 +61,7 @@ fn the_codes_are_the_same_whether_it_stays_or_not() {
         assert_eq!(run(&["sh", "-c", "exit 3"]), Some(3), "{way:?}");
         assert_eq!(run(&["no-such-program-anywhere"]), Some(127), "{way:?}");
         assert_eq!(run(&[script.to_str().unwrap()]), Some(126), "{way:?}");
-        let killed = if way.len() == 2 && way[0] == "-s" { None } else { Some(128 + 9) };
-        assert_eq!(run(&["sh", "-c", "kill -9 $$"]), killed, "{way:?}");
+        assert_eq!(run(&["sh", "-c", "kill -9 $$"]), None, "{way:?}");
     }
     assert_eq!(env.ctl(["run", "--mask", "--", "true"]).run().code, Some(2));
 }

@@ -27,6 +27,7 @@ use std::process::Command;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
+use rustix::process::{Signal, kill_current_process_group};
 use secrets_scrub::{Forms, is_masked};
 
 use crate::failure::{Exit, Failure};
@@ -35,7 +36,7 @@ use crate::{ending, environment, output};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
-use supervise::{Place, Supervisor};
+use supervise::{End, Place, Supervisor};
 
 pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
@@ -47,7 +48,7 @@ pub(crate) fn run(
     inherited_umask: Mode,
 ) -> Result<(), Failure> {
     let failure = match outcome(open, args, inherited_umask) {
-        Ok(status) => std::process::exit(status.into()),
+        Ok(end) => end.follow(),
         Err(failure) => failure,
     };
     // A command line that is none has the same code for every command.
@@ -55,12 +56,12 @@ pub(crate) fn run(
     Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
 }
 
-/// Gives the command's exit status, if it did not take our place.
+/// Gives how the command ended, if it did not take our place.
 fn outcome(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
-) -> Result<u8, Failure> {
+) -> Result<End, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
@@ -179,7 +180,7 @@ fn hand_over(
 }
 
 /// Runs the command beside us, with our terminal and our streams.
-fn beside(supervisor: &Supervisor, mut command: Command) -> Result<u8, Error> {
+fn beside(supervisor: &Supervisor, mut command: Command) -> Result<End, Error> {
     let watched = start(supervisor, &mut command, Place::Beside)?;
     drop(command);
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
@@ -190,7 +191,7 @@ fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result
 }
 
 /// Runs the command with its output through the masker.
-fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<u8, Error> {
+fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<End, Error> {
     let mut streams = Streams::connect(&mut command)?;
     let mut terminal = streams.terminal()?;
     let (count, end) = streams.flow(forms, &supervisor.reporter())?;
@@ -200,5 +201,14 @@ fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result
     drop(command);
     terminal.take();
     let mut end = Some(end);
-    Ok(supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take())))
+    let end = supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take()));
+    drop(terminal);
+    if place == Place::Elsewhere
+        && let End::Signal(number) = end
+        && let Some(key @ (Signal::INT | Signal::QUIT)) = Signal::from_named_raw(number)
+    {
+        // A script around us, and the rest of our pipeline: our terminal would have told them, too.
+        let _ = kill_current_process_group(key);
+    }
+    Ok(end)
 }
