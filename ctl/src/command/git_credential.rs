@@ -76,7 +76,7 @@ pub(crate) fn run(
         ));
     }
     let question = input::bounded(io::stdin().lock(), "stdin", LIMIT)?;
-    let Some(question) = std::str::from_utf8(&question).ok().and_then(Question::parse) else { return Ok(()) };
+    let Some(question) = Question::parse(&question) else { return Ok(()) };
     let Ok(Some(answer)) = answer(open, &question, &hosts) else { return Ok(()) };
     output::answer(answer.as_bytes())
 }
@@ -91,23 +91,23 @@ struct Question {
 }
 
 impl Question {
-    /// Reads attributes, one a line, up to an empty line. One that comes twice could be smuggled in by an address.
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads attributes, one a line, up to an empty line. Those that we do not need may hold any bytes: git passes on
+    /// the server's headers as they came. One that we need and that comes twice could be smuggled in by an address.
+    fn parse(text: &[u8]) -> Option<Self> {
         let (mut protocol, mut host, mut user) = (None, None, None);
-        for line in text.split('\n').take_while(|line| !line.is_empty()) {
-            let (key, value) = line.split_once('=')?;
-            if value.contains(|c: char| c.is_control()) {
-                return None;
-            }
+        for line in text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()) {
+            let at = line.iter().position(|byte| *byte == b'=')?;
+            let (key, value) = line.split_at_checked(at)?;
             let place = match key {
-                "protocol" => &mut protocol,
-                "host" => &mut host,
-                "username" => &mut user,
+                b"protocol" => &mut protocol,
+                b"host" => &mut host,
+                b"username" => &mut user,
                 // Stands for all of them, for git alone, which never passes it on.
-                "url" => return None,
+                b"url" => return None,
                 _ => continue,
             };
-            if place.replace(value).is_some() {
+            let value = std::str::from_utf8(value.get(1..)?).ok()?;
+            if value.contains(|c: char| c.is_control()) || place.replace(value).is_some() {
                 return None;
             }
         }
@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     fn question(text: &str) -> Option<(bool, String)> {
-        Question::parse(text).map(|question| (question.encrypted, question.host))
+        Question::parse(text.as_bytes()).map(|question| (question.encrypted, question.host))
     }
 
     #[test]
@@ -292,7 +292,9 @@ mod tests {
             question("protocol=http\nhost=localhost:8080\n"),
             Some((false, "localhost:8080".to_owned()))
         );
-        let asked = Question::parse("protocol=https\nhost=h\nusername=me\n").unwrap();
+        let bytes = b"protocol=https\nwwwauth[]=Basic realm=\"gesch\xfctzt\",\tcharset=\"UTF-8\"\npath=caf\xe9\0\nhost=h\n";
+        assert_eq!(Question::parse(bytes).map(|question| question.host), Some("h".to_owned()));
+        let asked = Question::parse(b"protocol=https\nhost=h\nusername=me\n").unwrap();
         assert_eq!(asked.user.as_deref(), Some("me"));
     }
 
@@ -308,6 +310,7 @@ mod tests {
             "protocol=https\nhost=github.com\r\n",
             "protocol=https\nhost=git\0hub.com\n",
             "protocol=https\ngithub.com\n",
+            "protocol=https\nhost=h\nusername=a\tb\n",
             "url=https://evil.example\nprotocol=https\nhost=github.com\n",
         ] {
             assert_eq!(question(text), None, "{text:?}");
@@ -316,8 +319,9 @@ mod tests {
 
     #[test]
     fn a_mapping_fits_its_own_host_alone() {
-        let fits =
-            |mapping: &str, text: &str| Mapped::parse(mapping).unwrap().fits(&Question::parse(text).unwrap());
+        let fits = |mapping: &str, text: &str| {
+            Mapped::parse(mapping).unwrap().fits(&Question::parse(text.as_bytes()).unwrap())
+        };
         assert!(fits("git.example.com=A", "protocol=https\nhost=git.example.com\n"));
         assert!(fits("https://Git.Example.com:443=a", "protocol=https\nhost=git.example.com\nusername=x\n"));
         assert!(fits("me@h=A", "protocol=https\nhost=h\nusername=me\n"));
@@ -340,7 +344,7 @@ mod tests {
         let name = |text: &str| SecretName::parse(text).unwrap();
         let chosen = |mappings: &[&str], user: &str, own: &[&str]| {
             let asked = format!("protocol=https\nhost=github.com\n{user}");
-            let question = Question::parse(&asked).unwrap();
+            let question = Question::parse(asked.as_bytes()).unwrap();
             let own: Vec<SecretName> = own.iter().map(|text| name(text)).collect();
             let found = |mappings: Vec<&str>| {
                 let hosts: Vec<Mapped> = mappings.iter().map(|text| Mapped::parse(text).unwrap()).collect();

@@ -105,6 +105,28 @@ fn the_most_exact_token_is_given_whatever_the_order() {
 }
 
 #[test]
+fn what_else_git_passes_on_may_hold_any_bytes() {
+    let env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    let ask = |more: &[u8]| {
+        let question = [b"protocol=https\nhost=github.com\n", more, b"\n"].concat();
+        env.ctl(["git-credential", "get"]).stdin(question).expect(0)
+    };
+    let answer = format!("username=x-access-token\npassword={TOKEN}\n");
+    for more in [
+        &b"wwwauth[]=Basic realm=\"r\",\tcharset=\"UTF-8\"\n"[..],
+        b"wwwauth[]=Basic realm=\"gesch\xfctzt\"\n",
+        b"path=caf\xe9\n",
+        b"key\xe9\x01=\x7f\n",
+    ] {
+        assert_eq!(ask(more), answer, "{}", more.escape_ascii());
+    }
+    for more in [&b"username=caf\xe9\n"[..], b"username=a\tb\n"] {
+        assert_eq!(ask(more), "", "{}", more.escape_ascii());
+    }
+}
+
+#[test]
 fn whatever_keeps_us_from_answering_is_quick_and_quiet() {
     let mut env = Env::unlocked(programs!());
     set(&env, "HUB", "github", TOKEN);
