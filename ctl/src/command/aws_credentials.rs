@@ -33,10 +33,10 @@ pub(crate) struct AwsCredentialsArgs {
 #[serde(rename_all = "PascalCase")]
 struct Credentials<'a> {
     version: u8,
-    access_key_id: &'a SecretValue,
-    secret_access_key: &'a SecretValue,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_token: Option<&'a SecretValue>,
+    session_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration: Option<Timestamp>,
 }
@@ -71,14 +71,15 @@ pub(crate) fn run(
     let reply = handover::ask_as_is(&session, &request)
         .map_err(|failure| plain(lookup::name_the_missing(failure, &request.secrets)))?;
     let value = |name: &SecretName| {
-        reply.secrets.iter().find(|secret| secret.name == *name).map(|secret| &secret.value)
+        let secret = reply.secrets.iter().find(|secret| secret.name == *name);
+        secret.map(|secret| handover::in_one_line(name, &secret.value)).transpose()
     };
     let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
     let credentials = Credentials {
         version: 1,
-        access_key_id: value(&id).ok_or_else(incomplete)?,
-        secret_access_key: value(&key).ok_or_else(incomplete)?,
-        session_token: value(&token),
+        access_key_id: value(&id)?.ok_or_else(incomplete)?,
+        secret_access_key: value(&key)?.ok_or_else(incomplete)?,
+        session_token: value(&token)?,
         expiration: soonest.map(|(_, time)| time),
     };
     write(&credentials)

@@ -201,13 +201,8 @@ fn answer(
         handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
     let reply = handover::ask_as_is(&session, &request)?;
     let [secret] = reply.secrets.as_slice() else { return Ok(None) };
-    let value = secret.value.expose();
-    let value = value.strip_suffix('\n').unwrap_or(value);
-    let value = value.strip_suffix('\r').unwrap_or(value);
     // A line break would be another attribute.
-    if value.is_empty() || value.contains(|c: char| c.is_control()) {
-        return Ok(None);
-    }
+    let value = handover::in_one_line(name, &secret.value)?;
     let user = match (&question.user, mapped, forge) {
         (Some(asked), _, _) => asked,
         (None, Some(mapped), _) => mapped.user.as_deref().unwrap_or(ANY_USER),

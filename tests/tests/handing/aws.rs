@@ -110,3 +110,24 @@ fn what_has_expired_is_not_handed_over() {
     output.assert_code(1);
     assert!(output.err().contains("P_AWS_SECRET_ACCESS_KEY expired"), "{}", output.err());
 }
+
+#[test]
+fn a_line_end_behind_a_key_is_no_part_of_it_and_one_inside_is_refused() {
+    let env = Env::unlocked(programs!());
+    for (name, end) in [("ACCESS_KEY_ID", "\n"), ("SECRET_ACCESS_KEY", "\r\n"), ("SESSION_TOKEN", "")] {
+        env.store(&format!("AWS_{name}"), &format!("{name}{end}"));
+    }
+    let answer = env.ctl(["aws-credentials"]).run().json();
+    assert_eq!(
+        answer,
+        json!({"Version": 1, "AccessKeyId": "ACCESS_KEY_ID", "SecretAccessKey": "SECRET_ACCESS_KEY",
+               "SessionToken": "SESSION_TOKEN"})
+    );
+    for bad in ["canary\n\n", "can\tary", "canary\nx", "\n", "\r\n", "canary\u{85}"] {
+        env.ctl(["set", "AWS_SECRET_ACCESS_KEY"]).stdin(bad).expect(0);
+        let output = env.ctl(["aws-credentials"]).run();
+        output.assert_code(7);
+        let told = output.err();
+        assert!(told.contains("AWS_SECRET_ACCESS_KEY") && !told.contains("canary"), "{told}");
+    }
+}
