@@ -5,5 +5,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Entry, read};
+pub(crate) use read::{Entry, Fault, read};
 pub(crate) use write::write;

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use secrets_client::{Call, Method};
 use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
-use secrets_proto::{Provider, SecretName, Selector, Uuid};
+use secrets_proto::{Glob, Provider, SecretName, Selector, Uuid};
 
-use self::entries::{Fault, ImportFormat, Item};
+use self::entries::{Fault, Found, ImportFormat, Item, Reading};
 use self::source::Source;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
@@ -43,6 +43,7 @@ Deleting removes the name: disks, backups and the history of git may keep what w
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
+  secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
   vault-export | secretctl import - --format json")]
 pub(crate) struct ImportArgs {
     /// The file; `-` is stdin
@@ -51,6 +52,12 @@ pub(crate) struct ImportArgs {
     /// How it is written; json if its name ends with that or it begins with {, else dotenv
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
+    /// Only the names that this glob matches; repeated or separated by commas
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
+    pub(crate) only: Vec<String>,
+    /// Leave out empty values, and say which, instead of refusing them
+    #[arg(long)]
+    pub(crate) skip_empty: bool,
     /// Say what would happen, and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -73,10 +80,19 @@ pub(crate) fn run(
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
-    let (items, mut faults) = entries::read(source.bytes(), format);
+    let only = args.only.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<Glob>, _>>()?;
+    let reading = Reading { format, only, skip_empty: args.skip_empty };
+    let Found { items, mut faults, empty } = reading.read(source.bytes());
     source.warnings().iter().for_each(|warning| output::say(warning));
+    if !empty.is_empty() {
+        output::say(&format!(
+            "left out, because they are empty: {}",
+            names(&empty.iter().collect::<Vec<_>>())
+        ));
+    }
     if items.is_empty() && faults.is_empty() {
-        return Err(Failure::new(Exit::Invalid, "there is nothing in it to import"));
+        let which = if args.only.is_empty() { "to import" } else { "that --only selects" };
+        return Err(Failure::new(Exit::Invalid, format!("there is nothing in it {which}")));
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {

@@ -20,6 +20,8 @@ pub(crate) struct Entry {
 pub(crate) struct Fault {
     /// The line, from 1.
     pub(crate) line: usize,
+    /// The name that stands there, if that much is clear.
+    pub(crate) name: Option<String>,
     /// What is wrong with it.
     pub(crate) reason: &'static str,
 }
@@ -41,7 +43,10 @@ pub(crate) fn read(text: &str) -> (Vec<Entry>, Vec<Fault>) {
     let mut rest = text;
     while !rest.is_empty() {
         let (logical, after) = split_logical(rest);
-        match logical.ok_or(Fault { line, reason: OPEN_QUOTE }).and_then(|logical| read_line(logical, line)) {
+        match logical
+            .ok_or(Fault { line, name: None, reason: OPEN_QUOTE })
+            .and_then(|logical| read_line(logical, line))
+        {
             Ok(entry) => entries.extend(entry),
             Err(fault) => faults.push(fault),
         }
@@ -114,7 +119,7 @@ fn cut(text: &str, end: usize, next: usize) -> (Option<&str>, &str) {
 
 /// The entry, if there is one.
 fn read_line(logical: &str, line: usize) -> Result<Option<Entry>, Fault> {
-    let fault = |reason| Fault { line, reason };
+    let fault = |reason| Fault { line, name: None, reason };
     let rest = logical.trim();
     if rest.is_empty() || rest.starts_with('#') {
         return Ok(None);
@@ -131,7 +136,7 @@ fn read_line(logical: &str, line: usize) -> Result<Option<Entry>, Fault> {
     } else {
         // White space before the value may hold line breaks that an escape left there.
         let before = logical.matches('\n').count() - rest.matches('\n').count();
-        read_value(rest, line + before)?
+        read_value(rest, line + before).map_err(|fault| Fault { name: Some(name.to_owned()), ..fault })?
     };
     Ok(Some(Entry { line, name: name.to_owned(), value }))
 }
@@ -149,7 +154,7 @@ fn read_value(text: &str, mut line: usize) -> Result<Zeroizing<String>, Fault> {
     let mut quote = None;
     let mut characters = text.chars();
     while let Some(c) = characters.next() {
-        let fault = |reason| Err(Fault { line, reason });
+        let fault = |reason| Err(Fault { line, name: None, reason });
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (Some('\''), c) => value.push(c),
@@ -171,7 +176,7 @@ fn read_value(text: &str, mut line: usize) -> Result<Zeroizing<String>, Fault> {
         }
         line += usize::from(c == '\n');
     }
-    if quote.is_some() { Err(Fault { line, reason: OPEN_QUOTE }) } else { Ok(value) }
+    if quote.is_some() { Err(Fault { line, name: None, reason: OPEN_QUOTE }) } else { Ok(value) }
 }
 
 #[cfg(test)]
@@ -236,7 +241,9 @@ mod tests {
             ("A=x\\", 1, ESCAPE),
             ("A='x\\'", 1, OPEN_QUOTE),
         ] {
-            assert_eq!(pairs(text), Err(vec![Fault { line, reason }]), "{text}");
+            let faults = pairs(text).unwrap_err();
+            let told: Vec<_> = faults.iter().map(|fault| (fault.line, fault.reason)).collect();
+            assert_eq!(told, [(line, reason)], "{text}");
         }
         let (entries, faults) = read("A=$x\nB=y\nC\nD='\n$'\n");
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3]);

@@ -158,6 +158,44 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
 }
 
 #[test]
+fn empty_values_are_left_out_when_told_and_named() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "A=x\nOPTIONAL=\nQUOTED=\"\"\nCOMMENT= # later\n");
+    let output = env.ctl(["import", &source]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("line 2: the value is empty"), "{}", output.err());
+    assert!(output.err().contains("--skip-empty") && output.err().contains("3 problems"), "{}", output.err());
+    let output = env.ctl(["import", &source, "--skip-empty", "--delete-source"]).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: OPTIONAL, QUOTED, COMMENT\n"), "{}", output.err());
+    assert_eq!((total(&env), env.value("A")), (1, "x".to_owned()));
+    assert!(!Path::new(&source).exists());
+    let json = "{\"B\": \"y\", \"C\": \"\"}";
+    let output = env.ctl(["import", "-", "--skip-empty"]).stdin(json).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: C\n"), "{}", output.err());
+    env.ctl(["import", "-", "--skip-empty"]).stdin("A=\n").expect(7);
+}
+
+#[test]
+fn a_selection_is_imported_whatever_stands_beside_it() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "API_KEY=x\nGREETING=$USER is here\nEMPTY=\na.b=c\ndb_token=y\n");
+    env.ctl(["import", &source]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN", "--delete-source"]).expect(2);
+    env.ctl(["import", &source, "--only", "NONE*"]).expect(7);
+    env.ctl(["import", &source, "--only", "A-B"]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN"]).expect(0);
+    assert_eq!(
+        (total(&env), env.value("API_KEY"), env.value("DB_TOKEN")),
+        (2, "x".to_owned(), "y".to_owned())
+    );
+    let json = "{\"SET_A\": \"1\", \"PORT\": 8080}";
+    env.ctl(["import", "-", "--only", "set_*"]).stdin(json).expect(0);
+    assert_eq!(env.value("SET_A"), "1");
+}
+
+#[test]
 fn stdin_is_a_source_too() {
     let env = Env::unlocked(programs!());
     env.ctl(["import", "-"]).stdin("A='x\ny'\n").expect(0);
