@@ -15,6 +15,7 @@ use secrets_proto::{Glob, Provider, SecretName, Selector, Uuid};
 
 use self::entries::{Fault, Found, ImportFormat, Item, Reading};
 use self::source::Source;
+use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
 use crate::session::Session;
@@ -37,7 +38,9 @@ pub(crate) enum OnConflict {
 #[command(after_help = "\
 Everything is read first. If a line cannot be taken over as it is written, or a name is taken, all such lines
 are listed and nothing is stored. Afterwards each value is read back and compared. dotenv is read as dotenvy
-does, but no variable is put in: a $ outside single quotes is refused. JSON is one object of strings.
+does, but no variable is put in: a $ outside single quotes is refused. So is what most readers take otherwise: a
+backslash or a quote inside a value without quotes, and anything behind a closing quote. --dialect names another
+reader; without it, lines that a common reader takes otherwise are told. JSON is one object of strings.
 Deleting removes the name: disks, backups and the history of git may keep what was in the file.
 
 Example:
@@ -52,6 +55,9 @@ pub(crate) struct ImportArgs {
     /// How it is written; json if its name ends with that or it begins with {, else dotenv
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
+    /// The reader whose values the dotenv file holds
+    #[arg(long, value_name = "READER")]
+    pub(crate) dialect: Option<Dialect>,
     /// Only the names that this glob matches; repeated or separated by commas
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
     pub(crate) only: Vec<String>,
@@ -81,9 +87,15 @@ pub(crate) fn run(
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
     let only = args.only.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<Glob>, _>>()?;
-    let reading = Reading { format, only, skip_empty: args.skip_empty };
-    let Found { items, mut faults, empty } = reading.read(source.bytes());
+    let reading = Reading { format, dialect: args.dialect, only, skip_empty: args.skip_empty };
+    let Found { items, mut faults, differing, empty } = reading.read(source.bytes());
     source.warnings().iter().for_each(|warning| output::say(warning));
+    for (place, readers) in differing {
+        let readers = readers.join(", ");
+        output::say(&format!(
+            "{place}: another value for {readers}; if that is the file's reader, say --dialect"
+        ));
+    }
     if !empty.is_empty() {
         output::say(&format!(
             "left out, because they are empty: {}",

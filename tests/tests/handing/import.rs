@@ -350,3 +350,144 @@ fn a_fifo_that_nobody_writes_to_is_named_and_one_that_somebody_does_is_read() {
         assert_eq!(total(&env), 3 + u64::try_from(index).unwrap(), "{said}");
     }
 }
+
+#[test]
+fn what_readers_take_otherwise_is_refused_or_told() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "P0=x\nP1=Canary\\nQ7zz\nP2=pa\"ss\"wd\nP3='a'#c\nP4=\"a\"b\n");
+    for more in [&[][..], &["--delete-source"]] {
+        let output = env.ctl([&["import", &source], more].concat()).run();
+        output.assert_code(7);
+        let told = output.err();
+        for line in
+            ["line 2: a backslash", "line 3: a quote inside", "line 4: something", "line 5: something"]
+        {
+            assert!(told.contains(line) && told.contains("4 problems") && !told.contains("anary"), "{told}");
+        }
+    }
+    assert_eq!(total(&env), 0);
+    let source = file(&env, "A=x#y\nB=`z`\nC=\"q\\\"q\"\nD='$same'\nE=same # comment\n");
+    let output = env.ctl(["import", &source, "--dry-run"]).run();
+    output.assert_code(0);
+    let told: Vec<String> = output
+        .err()
+        .lines()
+        .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(';').next().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1: another value for node, dotenv",
+            "2: another value for node, dotenv",
+            "3: another value for dotenv",
+        ]
+    );
+    let output = env.ctl(["import", &source, "--dialect", "dotenv"]).run();
+    output.assert_code(0);
+    assert!(!output.err().contains("another value"), "{}", output.err());
+    assert_eq!([env.value("A"), env.value("B"), env.value("C")], ["x", "z", "q\\\"q"]);
+}
+
+#[test]
+fn a_file_is_read_as_the_named_reader_reads_it() {
+    let test = "a_file_is_read_as_the_named_reader_reads_it";
+    let values = [
+        "x",
+        "a#b",
+        "a #b",
+        "a  # b",
+        "\"a\" # c",
+        "a\\nb",
+        "a\\ b",
+        "a\\\\b",
+        "a\\$b",
+        "'a\\nb'",
+        "\"a\\nb\"",
+        "\"a\\\"b\"",
+        "\"a\\\\nb\"",
+        "\"C:\\\\new\"",
+        "\"a\\$b\"",
+        "'a$b'",
+        "'a\\'b'",
+        "\"a\\tb\"",
+        "`x`",
+        "`a'b`",
+        "pa\"ss\"wd",
+        "a'b'c",
+        "a'b",
+        "'it''s'",
+        "'it'\\''s'",
+        "\"a\"b",
+        "$a",
+        "pa$$word",
+        "'${A}'",
+        "a b",
+        "\"a\nb\"",
+        "'a\nb'",
+        "'a\r\nb'",
+        "{\"k\": \"v w\"}",
+        "a;b",
+        "a&b",
+        "a=b==",
+        "~/x",
+        "x:~/y",
+        "é\u{a0}é",
+        "a*",
+        "\"a!b\"",
+        "'a' 'b'",
+        "a,b@c%d+e^f",
+        "\"\\u00e9\"",
+        "\"a",
+        "'a\\\\b'",
+        "=x",
+        "-",
+    ];
+    let python = crate::python(test, "dotenv");
+    let node = has(test, "node").then_some("node");
+    let shell = "printf '{'; . \"$1\"; for n in $(seq 0 99); do eval \"v=\\${A$n-unset}\"; \
+                 test \"$v\" = unset || printf '%s' \"$v\" | python3 -c 'import json,sys; print(json.dumps(sys.argv[1]), \":\", \
+                 json.dumps(sys.stdin.buffer.read().decode()), \",\")' \"A$n\"; done; printf '\"end\": \"\"}'";
+    let python_script = "import dotenv,json,sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1])))";
+    for (dialect, program) in [("shell", Some("sh")), ("node", node), ("python", python)] {
+        let Some(program) = program else { continue };
+        let env = Env::unlocked(programs!());
+        // First all lines, then those that are not refused.
+        let all: Vec<String> =
+            values.iter().enumerate().map(|(index, value)| format!("A{index}={value}\n")).collect();
+        let import = |lines: &[String]| {
+            env.ctl(["import", &file(&env, lines.concat()), "--dialect", dialect, "--skip-empty"]).run()
+        };
+        let told = import(&all).err();
+        let at_fault: Vec<usize> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(':').next()?.parse().ok())
+            .collect();
+        let mut line = 1;
+        let mut good = Vec::new();
+        for text in all {
+            let lines = text.matches('\n').count();
+            if !at_fault.iter().any(|fault| (line..line + lines).contains(fault)) {
+                good.push(text.clone());
+            }
+            line += lines;
+        }
+        import(&good).assert_code(0);
+        let source = file(&env, good.concat());
+        let read = match dialect {
+            "node" => output_of(
+                &env,
+                &[program, &format!("--env-file={source}"), "-p", "JSON.stringify(process.env)"],
+                b"",
+            ),
+            "python" => output_of(&env, &[program, "-c", python_script, &source], b""),
+            _ => output_of(&env, &[program, "-c", shell, "sh", &source], b""),
+        };
+        let read: serde_json::Value = serde_json::from_slice(&read).unwrap();
+        let names = env.ctl(["list", "--names"]).expect(0);
+        for name in names.lines() {
+            assert_eq!(env.value(name), read[name], "{dialect}: {name}");
+        }
+        // Not many are refused.
+        assert!(names.lines().count() >= 20, "{dialect}: {told}");
+    }
+}

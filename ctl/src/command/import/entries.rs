@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use crate::dotenv;
+use crate::dotenv::{self, Dialect};
 
 /// How the file to import is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,8 @@ pub(crate) enum ImportFormat {
 pub(crate) struct Reading {
     /// How it is written; nothing for what it looks like.
     pub(crate) format: Option<ImportFormat>,
+    /// Which reader a dotenv file is written for.
+    pub(crate) dialect: Option<Dialect>,
     /// Which names are wanted; all if there is none. What is wrong with another name's line does not matter.
     pub(crate) only: Vec<Glob>,
     /// Whether empty values are left out instead of refused.
@@ -34,6 +36,8 @@ pub(crate) struct Reading {
 pub(crate) struct Found {
     pub(crate) items: Vec<Item>,
     pub(crate) faults: Vec<Fault>,
+    /// Where other readers take another value, and which.
+    pub(crate) differing: Vec<(Place, Vec<&'static str>)>,
     /// The names that were left out because their values are empty.
     pub(crate) empty: Vec<SecretName>,
 }
@@ -106,16 +110,29 @@ impl Reading {
             let reason = "the lines end with a carriage return alone; convert them first: tr '\\r' '\\n'";
             return Found::fault(Place::Line(1), reason);
         }
-        let (entries, faults) = dotenv::read(text);
+        let (entries, faults) = dotenv::read(text, self.dialect);
         let pair = |entry: dotenv::Entry| Pair {
             place: Place::Line(entry.line),
             name: entry.name,
             value: Ok(entry.value),
         };
+        let differing = self.differing(text, &entries);
         let matters = |found: &dotenv::Fault| found.name.as_deref().is_none_or(|name| self.wants(name));
         let faults = faults.into_iter().filter(matters);
         let faults = faults.map(|found| fault(Place::Line(found.line), found.reason)).collect();
-        self.check(entries.into_iter().map(pair).collect(), faults)
+        let found = self.check(entries.into_iter().map(pair).collect(), faults);
+        Found { differing, ..found }
+    }
+
+    /// What other readers take from a file that names none.
+    fn differing(&self, text: &str, entries: &[dotenv::Entry]) -> Vec<(Place, Vec<&'static str>)> {
+        if self.dialect.is_some() {
+            return Vec::new();
+        }
+        let others = dotenv::Others::read(text);
+        let wanted = entries.iter().filter(|entry| self.wants(&entry.name));
+        let told = wanted.map(|entry| (Place::Line(entry.line), others.differing_from(entry)));
+        told.filter(|(_, readers)| !readers.is_empty()).collect()
     }
 
     fn from_json(&self, text: &str) -> Found {
