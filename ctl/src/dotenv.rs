@@ -33,4 +33,36 @@ impl Others {
         };
         self.0.iter().filter(|(_, values)| differs(values)).map(|(name, _)| *name).collect()
     }
+
+    /// The readers that take another value, or none.
+    pub(crate) fn without_the_value_of(&self, entry: &Entry) -> Vec<&'static str> {
+        let same = |values: &HashMap<usize, Zeroizing<String>>| values.get(&entry.line) == Some(&entry.value);
+        self.0.iter().filter(|(_, values)| !same(values)).map(|(name, _)| *name).collect()
+    }
+}
+
+/// Appends `NAME=VALUE` in the first spelling that this reader reads back the same, if there is one.
+pub(crate) fn write_for(dialect: Dialect, name: &str, value: &str, into: &mut String) -> bool {
+    // Never grows: quotes in quotes are five bytes.
+    let mut line = Zeroizing::new(String::with_capacity(name.len() + 5 * value.len() + 8));
+    let around = |quote: &str, line: &mut String| {
+        [name, "=", quote, value, quote, "\n"].iter().for_each(|piece| line.push_str(piece));
+    };
+    for spelling in ["'", "\"", "`", ""] {
+        line.clear();
+        if spelling.is_empty() {
+            write(name, value, &mut line)
+        } else {
+            around(spelling, &mut line)
+        }
+        // A backslash before a quote is where these readers look for the end elsewhere, by what stands on later lines.
+        let is_sure = !value.ends_with('\\')
+            || !matches!(dialect, Dialect::Dotenv | Dialect::Python | Dialect::Compose);
+        let (entries, faults) = read(&line, Some(dialect));
+        if is_sure && faults.is_empty() && matches!(entries.as_slice(), [entry] if *entry.value == value) {
+            into.push_str(&line);
+            return true;
+        }
+    }
+    false
 }
