@@ -11,8 +11,18 @@ mod read;
 mod write;
 
 pub(crate) use dialect::Dialect;
-pub(crate) use read::{Entry, Fault, read};
+pub(crate) use read::{Entry, Fault};
 pub(crate) use write::write;
+
+/// All entries in their order, and all lines that are none, as this reader reads them; without one as dotenvy does, but
+/// what most readers take otherwise is a fault.
+pub(crate) fn read(text: &str, dialect: Option<Dialect>) -> (Vec<Entry>, Vec<Fault>) {
+    match dialect {
+        None => read::read_lines(text, true),
+        Some(Dialect::Dotenvy) => read::read_lines(text, false),
+        Some(dialect) => dialect.read(text),
+    }
+}
 
 /// What other readers take from a file.
 pub(crate) struct Others(Vec<(&'static str, HashMap<usize, Zeroizing<String>>)>);

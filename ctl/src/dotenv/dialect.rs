@@ -69,7 +69,7 @@ impl Dialect {
         let mut normalized = Zeroizing::new(match self {
             Self::Node => text.replace('\r', ""),
             Self::Shell => text.to_owned(),
-            _ => without_mark.replace("\r\n", "\n"),
+            Self::Dotenvy | Self::Dotenv | Self::Python | Self::Compose => without_mark.replace("\r\n", "\n"),
         });
         if matches!(self, Self::Dotenv | Self::Python) {
             normalized = Zeroizing::new(normalized.replace('\r', "\n"));
@@ -108,32 +108,33 @@ impl Dialect {
         let (line, after) = text.split_once('\n').unwrap_or((text, ""));
         let value = match self {
             Self::Node | Self::Dotenv => line.split('#').next().unwrap_or_default(),
-            _ => match line.find(" #").or_else(|| line.find("\t#")) {
-                Some(at) => line.get(..at).unwrap_or_default(),
-                None => line,
-            },
+            Self::Compose => line.split(" #").next().unwrap_or_default(),
+            Self::Dotenvy | Self::Python | Self::Shell => {
+                let blank_before = |(at, _): &(usize, &str)| {
+                    line.get(..*at).unwrap_or_default().ends_with(char::is_whitespace)
+                };
+                let comment = line.match_indices('#').find(blank_before);
+                comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+            }
         };
         let value = value.trim_end_matches([' ', '\t']);
         if value.trim() != value {
             return Err(ODD_BLANK);
         }
-        match self {
-            Self::Compose if value.contains('$') => return Err(VARIABLE),
-            Self::Compose if value.contains("\\\\") => return Err(ODD_ESCAPE),
-            Self::Python if value.contains("${") => return Err(VARIABLE),
-            _ => {}
+        if (self == Self::Compose && value.contains('$')) || (self == Self::Python && value.contains("${")) {
+            return Err(VARIABLE);
+        }
+        if self == Self::Compose && value.contains("\\\\") {
+            return Err(ODD_ESCAPE);
         }
         Ok((Zeroizing::new(value.to_owned()), after))
     }
 
     /// A value up to its closing quote, and what follows that.
     fn read_quoted(self, text: &str, quote: char) -> Result<(Zeroizing<String>, &str), &'static str> {
-        let escapes = match self {
-            // The quote is taken along, and both stay.
-            Self::Dotenv | Self::Python => Some(quote),
-            _ => None,
-        };
-        let end = closing(text, quote, escapes, self == Self::Compose && quote == '"').ok_or(OPEN_QUOTE)?;
+        // The quote is taken along, and both stay.
+        let escaped = matches!(self, Self::Dotenv | Self::Python).then_some(quote);
+        let end = closing(text, quote, escaped, self == Self::Compose && quote == '"').ok_or(OPEN_QUOTE)?;
         let (raw, after) = text.split_at_checked(end).ok_or(OPEN_QUOTE)?;
         let value = match (self, quote) {
             (Self::Node, '"') => Zeroizing::new(raw.replace("\\n", "\n")),

@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Dialect, write};
+use super::write::write;
 
 /// A name with its value.
 #[derive(PartialEq, Eq)]
@@ -46,17 +46,9 @@ const GLUED: &str = "something follows the closing quote, and readers differ on 
 const ODD_BLANK: &str =
     "the value ends with an unusual space, which some readers keep; remove it, or use quotes";
 
-/// All entries in their order, and all lines that are none. Without a dialect, lines on which most readers disagree with
-/// dotenvy are faults; what `write` writes is none.
-pub(crate) fn read(text: &str, dialect: Option<Dialect>) -> (Vec<Entry>, Vec<Fault>) {
-    match dialect {
-        None => read_lines(text, true),
-        Some(Dialect::Dotenvy) => read_lines(text, false),
-        Some(dialect) => dialect.read(text),
-    }
-}
-
-fn read_lines(text: &str, strict: bool) -> (Vec<Entry>, Vec<Fault>) {
+/// All entries in their order, and all lines that are none. If this is to be strict, lines on which most readers disagree
+/// with dotenvy are faults; what `write` writes is none.
+pub(super) fn read_lines(text: &str, strict: bool) -> (Vec<Entry>, Vec<Fault>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut entries = Vec::new();
     let mut faults = Vec::new();
@@ -307,12 +299,12 @@ mod tests {
             ("''x", GLUED),
             ("a\u{a0}", ODD_BLANK),
         ] {
-            let (entries, faults) = read(&format!("X=1\nA={value}\n"), None);
+            let (entries, faults) = read_lines(&format!("X=1\nA={value}\n"), true);
             assert_eq!(entries.len(), 1, "{value}");
             assert_eq!(faults, [Fault { line: 2, name: Some("A".to_owned()), reason }], "{value}");
         }
         for value in [r"'a\nb'", r#""a\nb""#, "'a' # b", "a#b", "''", "\"it's\"", "a b"] {
-            let (entries, faults) = read(&format!("A={value}\n"), None);
+            let (entries, faults) = read_lines(&format!("A={value}\n"), true);
             assert_eq!(entries.len() + faults.len(), 1);
             assert_eq!(faults.is_empty(), value != "a b", "{value}");
         }
@@ -346,7 +338,7 @@ mod tests {
             let expected = vec![("A".to_owned(), value.clone()), ("B".to_owned(), value)];
             prop_assert_eq!(dotenvy(&text).ok(), Some(expected.clone()));
             prop_assert_eq!(pairs(&text), Ok(expected.clone()));
-            let (entries, faults) = read(&text, None);
+            let (entries, faults) = read_lines(&text, true);
             let read = entries.into_iter().map(|entry| (entry.name, entry.value.to_string())).collect::<Vec<_>>();
             prop_assert_eq!((read, faults), (expected, vec![]));
         }

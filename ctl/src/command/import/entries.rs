@@ -98,13 +98,13 @@ impl Reading {
         // No dotenv file begins like this.
         let is_object = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
         match self.format {
-            Some(ImportFormat::Json) => self.from_json(text),
-            None if is_object => self.from_json(text),
-            Some(ImportFormat::Dotenv) | None => self.from_dotenv(text),
+            Some(ImportFormat::Json) => self.read_json(text),
+            None if is_object => self.read_json(text),
+            Some(ImportFormat::Dotenv) | None => self.read_dotenv(text),
         }
     }
 
-    fn from_dotenv(&self, text: &str) -> Found {
+    fn read_dotenv(&self, text: &str) -> Found {
         // All of it would be one line, and what follows the first name its value.
         if !text.contains('\n') && text.trim_end().contains('\r') {
             let reason = "the lines end with a carriage return alone; convert them first: tr '\\r' '\\n'";
@@ -135,7 +135,7 @@ impl Reading {
         told.filter(|(_, readers)| !readers.is_empty()).collect()
     }
 
-    fn from_json(&self, text: &str) -> Found {
+    fn read_json(&self, text: &str) -> Found {
         // serde's own words quote what they stumble over; only the place is taken from them.
         match serde_json::from_str::<Members>(text.trim_start_matches('\u{feff}')) {
             Ok(Members(pairs)) => self.check(pairs, Vec::new()),
