@@ -1,5 +1,6 @@
 //! `import`: everything is checked first, nothing is half done without a word, and the file is deleted last.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -444,9 +445,7 @@ fn a_file_is_read_as_the_named_reader_reads_it() {
     ];
     let python = crate::python(test, "dotenv");
     let node = has(test, "node").then_some("node");
-    let shell = "printf '{'; . \"$1\"; for n in $(seq 0 99); do eval \"v=\\${A$n-unset}\"; \
-                 test \"$v\" = unset || printf '%s' \"$v\" | python3 -c 'import json,sys; print(json.dumps(sys.argv[1]), \":\", \
-                 json.dumps(sys.stdin.buffer.read().decode()), \",\")' \"A$n\"; done; printf '\"end\": \"\"}'";
+    let shell = r#". "$1"; for n in $(seq 0 99); do eval "v=\$A$n"; printf '%s=%s\0' "A$n" "$v"; done"#;
     let python_script = "import dotenv,json,sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1])))";
     for (dialect, program) in [("shell", Some("sh")), ("node", node), ("python", python)] {
         let Some(program) = program else { continue };
@@ -473,16 +472,21 @@ fn a_file_is_read_as_the_named_reader_reads_it() {
         }
         import(&good).assert_code(0);
         let source = file(&env, good.concat());
+        let json = |bytes: Vec<u8>| -> BTreeMap<String, String> { serde_json::from_slice(&bytes).unwrap() };
         let read = match dialect {
-            "node" => output_of(
+            "node" => json(output_of(
                 &env,
                 &[program, &format!("--env-file={source}"), "-p", "JSON.stringify(process.env)"],
                 b"",
-            ),
-            "python" => output_of(&env, &[program, "-c", python_script, &source], b""),
-            _ => output_of(&env, &[program, "-c", shell, "sh", &source], b""),
+            )),
+            "python" => json(output_of(&env, &[program, "-c", python_script, &source], b"")),
+            _ => String::from_utf8(output_of(&env, &[program, "-c", shell, "sh", &source], b""))
+                .unwrap()
+                .split_terminator('\0')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
-        let read: serde_json::Value = serde_json::from_slice(&read).unwrap();
         let names = env.ctl(["list", "--names"]).expect(0);
         for name in names.lines() {
             assert_eq!(env.value(name), read[name], "{dialect}: {name}");
