@@ -65,11 +65,8 @@ pub(crate) fn write_for(dialect: Dialect, name: &str, value: &str, into: &mut St
         } else {
             around(spelling, &mut line)
         }
-        // A backslash before a quote is where these readers look for the end elsewhere, by what stands on later lines.
-        let is_sure = !value.ends_with('\\')
-            || !matches!(dialect, Dialect::Dotenv | Dialect::Python | Dialect::Compose);
         let (entries, faults) = read(&line, Some(dialect));
-        if is_sure && faults.is_empty() && matches!(entries.as_slice(), [entry] if *entry.value == value) {
+        if faults.is_empty() && matches!(entries.as_slice(), [entry] if *entry.value == value) {
             into.push_str(&line);
             return true;
         }
