@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use secrets_client::{Call, Method};
 use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
-use secrets_proto::{Provider, SecretName, Selector, Uuid};
+use secrets_proto::{Glob, Provider, SecretName, Selector, Uuid};
 
-use self::entries::{Fault, ImportFormat, Item};
+use self::entries::{Fault, Found, ImportFormat, Item, Reading};
 use self::source::Source;
+use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
 use crate::session::Session;
@@ -38,12 +39,16 @@ pub(crate) enum OnConflict {
 If a line cannot be imported unchanged, or a name exists, all such lines are
 listed and nothing is stored. Each stored value is read back and compared.
 dotenv is read as dotenvy does, but without variables: a $ outside single quotes
-is refused. json is one object of strings. Deleting the file does not remove it
-from disks, backups or git's history.
+is refused. So is what most readers take differently: a backslash or a quote
+inside an unquoted value, and anything behind a closing quote. --dialect names
+another reader; without it, a note names lines that a common reader changes.
+json is one object of strings. Deleting the file does not remove it from disks,
+backups or git's history.
 
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
+  secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
   vault-export | secretctl import - --format json")]
 pub(crate) struct ImportArgs {
     /// The file; `-` is stdin
@@ -52,6 +57,15 @@ pub(crate) struct ImportArgs {
     /// The format [default: json if the name ends in json or the file begins with {, else dotenv]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
+    /// The reader whose values the dotenv file holds
+    #[arg(long, value_name = "READER")]
+    pub(crate) dialect: Option<Dialect>,
+    /// Only the names that this glob matches; repeatable, or separated by commas
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
+    pub(crate) only: Vec<String>,
+    /// Leave out empty values and print their names, instead of refusing them
+    #[arg(long)]
+    pub(crate) skip_empty: bool,
     /// Print what would happen, store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -74,10 +88,27 @@ pub(crate) fn run(
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
-    let (items, mut faults) = entries::read(source.bytes(), format);
+    let only = args.only.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<Glob>, _>>()?;
+    let reading = Reading { format, dialect: args.dialect, only, skip_empty: args.skip_empty };
+    let Found { items, mut faults, differing, empty } = reading.read(source.bytes());
     source.warnings().iter().for_each(|warning| output::say(warning));
+    for (place, readers) in differing {
+        let readers = readers.join(", ");
+        output::say(&format!(
+            "{place}: another value for {readers}; if that is the file's reader, say --dialect"
+        ));
+    }
+    if !empty.is_empty() {
+        output::say(&format!(
+            "left out, because they are empty: {}",
+            names(&empty.iter().collect::<Vec<_>>())
+        ));
+    }
     if items.is_empty() && faults.is_empty() {
-        return Err(Failure::new(Exit::Invalid, "nothing to import"));
+        return Err(Failure::new(
+            Exit::Invalid,
+            if args.only.is_empty() { "nothing to import" } else { "nothing to import that --only selects" },
+        ));
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {

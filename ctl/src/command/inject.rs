@@ -95,7 +95,26 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
         Err(failure) if failure.exit() == Exit::NotFound => return Err(not_found(failure, &lines)),
         Err(failure) => return Err(failure),
     };
+    if !args.shell {
+        warn_of_line_ends(&template, &places, &reply);
+    }
     write(target, &fill(&template, &places, &reply, args.shell)?)
+}
+
+/// Says which values bring a line end into a line that goes on: a header would end there.
+fn warn_of_line_ends(template: &[u8], places: &[Placeholder], reply: &RevealReply) {
+    let is_alone = |place: &Placeholder| {
+        let before = template.get(..place.range.start).unwrap_or_default();
+        let after = template.get(place.range.end..).unwrap_or_default();
+        matches!(before.last(), None | Some(b'\n')) && matches!(after.first(), None | Some(b'\r' | b'\n'))
+    };
+    let ends = |name: &SecretName| {
+        reply.secrets.iter().any(|secret| secret.name == *name && secret.value.expose().ends_with('\n'))
+    };
+    for place in places.iter().filter(|place| ends(&place.name) && !is_alone(place)) {
+        let (line, name) = (place.line, &place.name);
+        output::say(&format!("line {line}: {name} ends with a line break, which breaks this line too"));
+    }
 }
 
 /// Whether a file is one that shells read, by its name.

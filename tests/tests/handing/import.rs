@@ -1,5 +1,6 @@
 //! `import`: everything is checked first, nothing is half done without a word, and the file is deleted last.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -158,6 +159,44 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
 }
 
 #[test]
+fn empty_values_are_left_out_when_told_and_named() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "A=x\nOPTIONAL=\nQUOTED=\"\"\nCOMMENT= # later\n");
+    let output = env.ctl(["import", &source]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("line 2: the value is empty"), "{}", output.err());
+    assert!(output.err().contains("--skip-empty") && output.err().contains("3 problems"), "{}", output.err());
+    let output = env.ctl(["import", &source, "--skip-empty", "--delete-source"]).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: OPTIONAL, QUOTED, COMMENT\n"), "{}", output.err());
+    assert_eq!((total(&env), env.value("A")), (1, "x".to_owned()));
+    assert!(!Path::new(&source).exists());
+    let json = "{\"B\": \"y\", \"C\": \"\"}";
+    let output = env.ctl(["import", "-", "--skip-empty"]).stdin(json).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: C\n"), "{}", output.err());
+    env.ctl(["import", "-", "--skip-empty"]).stdin("A=\n").expect(7);
+}
+
+#[test]
+fn a_selection_is_imported_whatever_stands_beside_it() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "API_KEY=x\nGREETING=$USER is here\nEMPTY=\na.b=c\ndb_token=y\n");
+    env.ctl(["import", &source]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN", "--delete-source"]).expect(2);
+    env.ctl(["import", &source, "--only", "NONE*"]).expect(7);
+    env.ctl(["import", &source, "--only", "A-B"]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN"]).expect(0);
+    assert_eq!(
+        (total(&env), env.value("API_KEY"), env.value("DB_TOKEN")),
+        (2, "x".to_owned(), "y".to_owned())
+    );
+    let json = "{\"SET_A\": \"1\", \"PORT\": 8080}";
+    env.ctl(["import", "-", "--only", "set_*"]).stdin(json).expect(0);
+    assert_eq!(env.value("SET_A"), "1");
+}
+
+#[test]
 fn stdin_is_a_source_too() {
     let env = Env::unlocked(programs!());
     env.ctl(["import", "-"]).stdin("A='x\ny'\n").expect(0);
@@ -310,5 +349,149 @@ fn a_fifo_that_nobody_writes_to_is_named_and_one_that_somebody_does_is_read() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("waiting"), "{said}");
         assert_eq!(total(&env), 3 + u64::try_from(index).unwrap(), "{said}");
+    }
+}
+
+#[test]
+fn what_readers_take_otherwise_is_refused_or_told() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "P0=x\nP1=Canary\\nQ7zz\nP2=pa\"ss\"wd\nP3='a'#c\nP4=\"a\"b\n");
+    for more in [&[][..], &["--delete-source"]] {
+        let output = env.ctl([&["import", &source], more].concat()).run();
+        output.assert_code(7);
+        let told = output.err();
+        for line in
+            ["line 2: a backslash", "line 3: a quote inside", "line 4: something", "line 5: something"]
+        {
+            assert!(told.contains(line) && told.contains("4 problems") && !told.contains("anary"), "{told}");
+        }
+    }
+    assert_eq!(total(&env), 0);
+    let source = file(&env, "A=x#y\nB=`z`\nC=\"q\\\"q\"\nD='$same'\nE=same # comment\n");
+    let output = env.ctl(["import", &source, "--dry-run"]).run();
+    output.assert_code(0);
+    let told: Vec<String> = output
+        .err()
+        .lines()
+        .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(';').next().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1: another value for node, dotenv",
+            "2: another value for node, dotenv",
+            "3: another value for dotenv",
+        ]
+    );
+    let output = env.ctl(["import", &source, "--dialect", "dotenv"]).run();
+    output.assert_code(0);
+    assert!(!output.err().contains("another value"), "{}", output.err());
+    assert_eq!([env.value("A"), env.value("B"), env.value("C")], ["x", "z", "q\\\"q"]);
+}
+
+#[test]
+fn a_file_is_read_as_the_named_reader_reads_it() {
+    let test = "a_file_is_read_as_the_named_reader_reads_it";
+    let values = [
+        "x",
+        "a#b",
+        "a #b",
+        "a  # b",
+        "\"a\" # c",
+        "a\\nb",
+        "a\\ b",
+        "a\\\\b",
+        "a\\$b",
+        "'a\\nb'",
+        "\"a\\nb\"",
+        "\"a\\\"b\"",
+        "\"a\\\\nb\"",
+        "\"C:\\\\new\"",
+        "\"a\\$b\"",
+        "'a$b'",
+        "'a\\'b'",
+        "\"a\\tb\"",
+        "`x`",
+        "`a'b`",
+        "pa\"ss\"wd",
+        "a'b'c",
+        "a'b",
+        "'it''s'",
+        "'it'\\''s'",
+        "\"a\"b",
+        "$a",
+        "pa$$word",
+        "'${A}'",
+        "a b",
+        "\"a\nb\"",
+        "'a\nb'",
+        "'a\r\nb'",
+        "{\"k\": \"v w\"}",
+        "a;b",
+        "a&b",
+        "a=b==",
+        "~/x",
+        "x:~/y",
+        "é\u{a0}é",
+        "a*",
+        "\"a!b\"",
+        "'a' 'b'",
+        "a,b@c%d+e^f",
+        "\"\\u00e9\"",
+        "\"a",
+        "'a\\\\b'",
+        "=x",
+        "-",
+    ];
+    let python = crate::python(test, "dotenv");
+    let node = has(test, "node").then_some("node");
+    let shell = r#". "$1"; for n in $(seq 0 99); do eval "v=\$A$n"; printf '%s=%s\0' "A$n" "$v"; done"#;
+    let python_script = "import dotenv,json,sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1])))";
+    for (dialect, program) in [("shell", Some("sh")), ("node", node), ("python", python)] {
+        let Some(program) = program else { continue };
+        let env = Env::unlocked(programs!());
+        // First all lines, then those that are not refused.
+        let all: Vec<String> =
+            values.iter().enumerate().map(|(index, value)| format!("A{index}={value}\n")).collect();
+        let import = |lines: &[String]| {
+            env.ctl(["import", &file(&env, lines.concat()), "--dialect", dialect, "--skip-empty"]).run()
+        };
+        let told = import(&all).err();
+        let at_fault: Vec<usize> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(':').next()?.parse().ok())
+            .collect();
+        let mut line = 1;
+        let mut good = Vec::new();
+        for text in all {
+            let lines = text.matches('\n').count();
+            if !at_fault.iter().any(|fault| (line..line + lines).contains(fault)) {
+                good.push(text.clone());
+            }
+            line += lines;
+        }
+        import(&good).assert_code(0);
+        let source = file(&env, good.concat());
+        let json = |bytes: Vec<u8>| -> BTreeMap<String, String> { serde_json::from_slice(&bytes).unwrap() };
+        let read = match dialect {
+            "node" => json(output_of(
+                &env,
+                &[program, &format!("--env-file={source}"), "-p", "JSON.stringify(process.env)"],
+                b"",
+            )),
+            "python" => json(output_of(&env, &[program, "-c", python_script, &source], b"")),
+            _ => String::from_utf8(output_of(&env, &[program, "-c", shell, "sh", &source], b""))
+                .unwrap()
+                .split_terminator('\0')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let names = env.ctl(["list", "--names"]).expect(0);
+        for name in names.lines() {
+            assert_eq!(env.value(name), read[name], "{dialect}: {name}");
+        }
+        // Not many are refused.
+        assert!(names.lines().count() >= 20, "{dialect}: {told}");
     }
 }

@@ -101,3 +101,23 @@ fn the_output_replaces_neither_the_template_nor_what_is_no_file() {
     assert!(output.err().contains("symbolic link"), "{}", output.err());
     assert!(link.is_symlink());
 }
+
+#[test]
+fn a_line_end_that_a_value_brings_into_a_line_is_told() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "canary\n");
+    env.store("B", "canary");
+    let said = |template: &str, more: &[&str]| {
+        let output = env.ctl([&["inject"], more].concat()).stdin(template).run();
+        output.assert_code(0);
+        assert!(!output.err().contains("canary"), "{}", output.err());
+        output.err()
+    };
+    let header = "X: 1\nAuthorization: Bearer {{ secret:A }}\r\n";
+    assert_eq!(
+        said(header, &[]),
+        "secretctl: line 2: A ends with a line break, which breaks this line too\n"
+    );
+    assert_eq!(said("x={{ secret:B }}\n{{ secret:A }}\n{{ secret:A }}", &[]), "");
+    assert_eq!(said("A={{ secret:A }}\n", &["--shell"]), "");
+}
