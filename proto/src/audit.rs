@@ -22,6 +22,25 @@ pub struct AuditList {
 pub struct AuditVerified {
     /// How many entries there are.
     pub entries: u64,
+    /// The number of the first; those before it were archived.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub first: u64,
+}
+
+/// Body of `POST /audit/archive`, from a caller that has these entries in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ArchiveAudit {
+    /// The number of the last entry that is to leave the vault.
+    pub through: u64,
+}
+
+/// Answer of `POST /audit/archive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AuditArchived {
+    /// How many entries have left the vault.
+    pub removed: u64,
 }
 
 /// What happened, by whom, to which secrets. Never a value.
@@ -165,6 +184,8 @@ pub enum AuditAction {
     TokenCreate,
     /// An access token was revoked.
     TokenRevoke,
+    /// Old entries were taken out of the audit log.
+    AuditArchive,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -203,6 +224,7 @@ impl AuditAction {
             Self::Verify => "verify",
             Self::TokenCreate => "token_create",
             Self::TokenRevoke => "token_revoke",
+            Self::AuditArchive => "audit_archive",
             Self::Other => "other",
         }
     }

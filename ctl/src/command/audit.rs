@@ -1,6 +1,8 @@
 //! `audit`: who asked for what, and how it ended.
 
-use clap::Args;
+mod archive;
+
+use clap::{Args, Subcommand};
 use secrets_client::Call;
 use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
 use secrets_proto::reveal::Remark;
@@ -14,7 +16,8 @@ use crate::table;
 /// Show who asked for what, and when
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
+    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify\n  secretctl audit archive ~/audit-2026.jsonl",
+    args_conflicts_with_subcommands = true
 )]
 pub(crate) struct AuditArgs {
     /// Only what concerns this secret
@@ -26,6 +29,21 @@ pub(crate) struct AuditArgs {
     /// Have the daemon read all of it, and name the first entry that is not as it was written
     #[arg(long, conflicts_with_all = ["name", "since"])]
     pub(crate) verify: bool,
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+}
+
+/// The commands on the audit log.
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Move all entries from the vault to a new file
+    #[command(after_help = "\
+The file has one JSON object a line, in the clear: no values, but names. The entries leave the vault once the file is on
+the disk; later ones stay chained on them. A version of secretsd that cannot archive does not open the vault afterwards.
+
+Example:
+  secretctl audit archive ~/audit-2026.jsonl")]
+    Archive(archive::ArchiveArgs),
 }
 
 /// The most characters of names in the table, unless the first one alone has more.
@@ -38,6 +56,9 @@ const UNIT_WIDTH: usize = 32;
 const MOST: &str = "1000";
 
 pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result<(), Failure> {
+    if let Some(AuditCommand::Archive(args)) = &args.command {
+        return archive::run(session, args);
+    }
     if args.verify {
         return verify(session, output);
     }
@@ -72,13 +93,14 @@ fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
-    let AuditVerified { entries } = answer.parse()?;
-    output::say(&format!("all {entries} entries are as they were written, and none is missing"));
+    let AuditVerified { entries, first } = answer.parse()?;
+    let from = if first > 1 { format!(" from number {first} on") } else { String::new() };
+    output::say(&format!("all {entries} entries{from} are as they were written, and none is missing"));
     Ok(())
 }
 
 /// One JSON object a line.
-fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
+pub(super) fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut text, entry)

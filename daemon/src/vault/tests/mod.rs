@@ -198,6 +198,38 @@ async fn reveals_are_answered_while_the_vault_is_verified_and_copied() {
 }
 
 #[tokio::test]
+async fn what_was_archived_leaves_the_log_and_the_rest_stays_chained_on_it() {
+    use secrets_proto::audit::ArchiveAudit;
+    let mut fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    lengthen_log(&fixture, 5_000).await;
+    let owner = fixture.owner.clone();
+    let verified = fixture.vault.verify_audit(&owner).await.unwrap();
+    let (through, beyond) = (verified.entries, verified.entries + 1);
+    let beyond = fixture.vault.archive_audit(&owner, ArchiveAudit { through: beyond }).await;
+    assert!(matches!(beyond, Err(Error::NotFound)));
+    let removed = fixture.vault.archive_audit(&owner, ArchiveAudit { through }).await.unwrap().removed;
+    assert_eq!(removed, through);
+    fixture.reveal(&["A"]).await.unwrap();
+    for _ in 0..2 {
+        let verified = fixture.vault.verify_audit(&owner).await.unwrap();
+        assert_eq!(verified.first, through + 1);
+        let counts = fixture.vault.verify(&owner, VerifyRequest::default()).await.unwrap();
+        assert_eq!(counts.audit_entries, verified.entries);
+        let listed = fixture.vault.audit(&owner, AuditQuery::default()).await.unwrap().reply;
+        assert_eq!(listed.entries.first().unwrap().sequence, through + 1);
+        assert!(!listed.more);
+        let before = AuditQuery { before: Some(through), ..AuditQuery::default() };
+        assert!(fixture.vault.audit(&owner, before).await.unwrap().reply.entries.is_empty());
+        // Once more, with all of it under another key and read again.
+        fixture.vault.rotate(&owner, passphrase(PASSPHRASE)).await.unwrap();
+        fixture.vault.lock(&owner).await.unwrap();
+        fixture.restart().await;
+        fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_lock_ends_what_reads_a_snapshot() {
     let fixture = Fixture::new().await;
     lengthen_log(&fixture, 20_000).await;
