@@ -22,6 +22,25 @@ pub struct AuditList {
 pub struct AuditVerified {
     /// How many entries there are.
     pub entries: u64,
+    /// The number of the first; those before it were archived.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub first: u64,
+}
+
+/// Body of `POST /audit/archive`, from a caller that has these entries in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ArchiveAudit {
+    /// The number of the last entry that is to leave the vault.
+    pub through: u64,
+}
+
+/// Answer of `POST /audit/archive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AuditArchived {
+    /// How many entries have left the vault.
+    pub removed: u64,
 }
 
 /// What happened, by whom, to which secrets. Never a value.
@@ -198,6 +217,8 @@ pub enum AuditAction {
     Use,
     /// Such a session was ended.
     UseEnd,
+    /// Old entries were taken out of the audit log.
+    AuditArchive,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -240,6 +261,7 @@ impl AuditAction {
             Self::UseBegin => "use_begin",
             Self::Use => "use",
             Self::UseEnd => "use_end",
+            Self::AuditArchive => "audit_archive",
             Self::Other => "other",
         }
     }

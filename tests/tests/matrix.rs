@@ -236,6 +236,7 @@ const TABLE: &[Entry] = &[
     }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
+    open_only("archive_audit", "admin", About::Whole, 200, |_| (String::new(), json!({ "through": 1 }))),
 ];
 
 /// What is no route is told to who has a token, and to nobody else.

@@ -1,6 +1,8 @@
 //! `audit`: who asked for what, and how it ended.
 
-use clap::Args;
+mod archive;
+
+use clap::{Args, Subcommand};
 use secrets_client::Call;
 use secrets_proto::audit::{
     AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditUse, AuditVerified, Refusal,
@@ -16,7 +18,8 @@ use crate::table;
 /// Show who accessed what, and when
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
+    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify\n  secretctl audit archive ~/audit-2026.jsonl",
+    args_conflicts_with_subcommands = true
 )]
 pub(crate) struct AuditArgs {
     /// Only entries about this secret
@@ -28,6 +31,22 @@ pub(crate) struct AuditArgs {
     /// Check the whole log and name the first entry that was changed
     #[arg(long, conflicts_with_all = ["name", "since"])]
     pub(crate) verify: bool,
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+}
+
+/// The commands on the audit log.
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Move all entries from the vault to a new file
+    #[command(after_help = "\
+The file has one JSON object per line, in the clear: names, but no values. The
+entries leave the vault once the file is on the disk; later ones stay chained on
+them. Versions of secretsd that cannot archive do not open the vault afterwards.
+
+Example:
+  secretctl audit archive ~/audit-2026.jsonl")]
+    Archive(archive::ArchiveArgs),
 }
 
 /// The most characters of names in the table, unless the first one alone has more.
@@ -40,6 +59,9 @@ const UNIT_WIDTH: usize = 32;
 const MOST: &str = "1000";
 
 pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result<(), Failure> {
+    if let Some(AuditCommand::Archive(args)) = &args.command {
+        return archive::run(session, args);
+    }
     if args.verify {
         return verify(session, output);
     }
@@ -74,13 +96,14 @@ fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
-    let AuditVerified { entries } = answer.parse()?;
-    output::say(&format!("verified: none of the {entries} entries was changed or is missing"));
+    let AuditVerified { entries, first } = answer.parse()?;
+    let from = if first > 1 { format!(" from number {first} on") } else { String::new() };
+    output::say(&format!("verified: none of the {entries} entries{from} was changed or is missing"));
     Ok(())
 }
 
 /// One JSON object a line.
-fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
+pub(super) fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut text, entry)

@@ -1,11 +1,11 @@
 //! `/audit`: its routes, what their requests are made from, and how their replies are written.
 
 use hyper::{HeaderMap, StatusCode};
-use secrets_proto::audit::{AuditAction, AuditList, AuditVerified};
+use secrets_proto::audit::{ArchiveAudit, AuditAction, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp};
 
 use super::codec::{FromRequest, IntoResponse, json};
-use super::route::{Route, get};
+use super::route::{Route, get, post};
 use super::serve::serve;
 use crate::caller::Scope;
 use crate::handler::audit as handler;
@@ -22,6 +22,9 @@ pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/audit/verify", "verify_audit", Right::Whole(AuditAction::Audit), |x| {
         serve(x, handler::verify)
     }),
+    post("/api/v1/audit/archive", "archive_audit", Right::Whole(AuditAction::AuditArchive), |x| {
+        serve(x, handler::archive)
+    }),
 ];
 
 impl FromRequest for AuditQuery {
@@ -36,6 +39,14 @@ impl FromRequest for AuditQuery {
         let limit = parts.parameter("limit", limit);
         let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
         Some(Self { since: since?, name: name?, before: before?, limit })
+    }
+}
+
+impl FromRequest for ArchiveAudit {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        Some(Self { through: parts.number("through")? })
     }
 }
 
@@ -58,4 +69,5 @@ fn whole(text: &str) -> Option<u64> {
 json! {
     AuditList => metadata(OK),
     AuditVerified => metadata(OK),
+    AuditArchived => metadata(OK),
 }

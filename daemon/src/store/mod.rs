@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
+pub(crate) use rusqlite::InterruptHandle;
+
 use crate::files;
 
 pub(crate) use rows::{
@@ -101,6 +103,37 @@ impl Store {
         let log = log_of(path);
         let made_log = !log.exists();
         Ok(Self { connection: schema::open(path)?, log, made_log })
+    }
+
+    /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.
+    /// Nothing is looked at before [`check`](Self::check). That one must [hold its log](Self::hold_log) until this one is gone.
+    pub(crate) fn beside(path: &Path) -> Result<Self, Error> {
+        Ok(Self { connection: schema::open_beside(path)?, log: log_of(path), made_log: false })
+    }
+
+    /// Refuses a file that is not a sound database with exactly our tables, and one with pages of another size than ours: from
+    /// a connection that only reads, SQLite gives them to a copy too.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        schema::check(&self.connection)?;
+        match self.connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? {
+            schema::PAGE => Ok(()),
+            _ => Err(Error::Io("its pages have another size".to_owned())),
+        }
+    }
+
+    /// Whether commits stay in the log, so that the main file does not change.
+    pub(crate) fn hold_log(&self, hold: bool) -> Result<(), Error> {
+        schema::hold_log(&self.connection, hold)
+    }
+
+    /// The length of the log in bytes.
+    pub(crate) fn log_length(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+    }
+
+    /// What ends a statement that runs, from another thread.
+    pub(crate) fn interrupter(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
     }
 
     /// Lets it be written to as well, once it is known that this may be done.

@@ -403,6 +403,11 @@ impl Writing<'_> {
         )
     }
 
+    /// Removes an audit entry.
+    pub(crate) fn delete_audit(&self, sequence: u64) -> Result<(), Error> {
+        self.change_one("DELETE FROM audit WHERE sequence = ?1", params![signed(sequence)?])
+    }
+
     /// Replaces a record's content.
     pub(crate) fn update_record(&self, record: &RecordRow) -> Result<(), Error> {
         self.change_one(

@@ -154,6 +154,8 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
+    /// For reading a snapshot of the file.
+    snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,
     /// The locked lock file.
     lock: Arc<File>,

@@ -1,7 +1,7 @@
 //! What the API's description says of each route. The table of routes knows method, path, operationId and scope; this
 //! adds what only people know, and which wire types go in and out.
 
-use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::rule::{RuleList, SetRules};
@@ -169,5 +169,9 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<AuditList>(200, "The entries, newest last."),
         op("verify_audit", "Follows the audit log's chain from its first entry to its head")
             .replies::<AuditVerified>(200, "It is as it was written."),
+        op("archive_audit", "Takes the audit log's oldest entries out of the vault, for a caller that has them in a file")
+            .body::<ArchiveAudit>(json!({ "through": 1000 }))
+            .replies::<AuditArchived>(200, "They are gone; later entries stay chained on them.")
+            .fails(&[404]),
     ]
 }

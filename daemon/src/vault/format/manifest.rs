@@ -21,13 +21,17 @@ use super::rest::{self, Rest};
 use crate::vault::Error;
 
 /// The marks that this program knows.
-const KNOWN: [&str; 0] = [];
+const KNOWN: [&str; 1] = [ARCHIVED];
+
+/// The mark of a vault whose audit log does not begin with the first entry any more.
+const ARCHIVED: &str = "audit-archived";
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
 /// audit entries (u64) ‖ audit head (32) ‖ more`, integers big-endian, sealed with the lineage as row and the generation
-/// as version. `more` is nothing, or a JSON object of `requires`, the list of marks, and `kinds`, how many records there are
-/// of each other kind by its number; what would be empty is left out.
+/// as version. `more` is nothing, or a JSON object of `requires`, the list of marks, `kinds`, how many records there are
+/// of each other kind by its number, and `archived`, how many entries were taken out at the audit log's beginning and the MAC
+/// of the last of them, as an array of 32 numbers; what would be empty is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vault) struct Manifest {
     /// Counts commits.
@@ -41,10 +45,27 @@ pub(in crate::vault) struct Manifest {
     pub(in crate::vault) audit_count: u64,
     /// The MAC of the last audit entry.
     pub(in crate::vault) audit_head: [u8; 32],
+    /// What was archived of the audit log, and is not in the file any more.
+    pub(in crate::vault) archived: Archived,
     /// Marks that are all known.
     requires: Vec<String>,
     /// What a newer program has added.
     rest: Rest,
+}
+
+/// Where the audit log begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Archived {
+    /// How many entries were taken out at its beginning.
+    pub(in crate::vault) entries: u64,
+    /// The MAC of the last of them, on which the first that is left is chained; it is not made anew by a rotation.
+    pub(in crate::vault) head: [u8; 32],
+}
+
+impl Archived {
+    fn is_nothing(&self) -> bool {
+        self.entries == 0
+    }
 }
 
 /// The last part of the sealed form.
@@ -55,6 +76,8 @@ struct More {
     requires: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     kinds: BTreeMap<u32, u64>,
+    #[serde(default, skip_serializing_if = "Archived::is_nothing")]
+    archived: Archived,
 }
 
 impl Manifest {
@@ -67,6 +90,7 @@ impl Manifest {
             header_mac,
             audit_count: 0,
             audit_head: [0; 32],
+            archived: Archived::default(),
             requires: Vec::new(),
             rest: Rest::default(),
         }
@@ -108,6 +132,15 @@ impl Manifest {
         Ok(())
     }
 
+    /// Takes the first entry that is left out of the audit log. From then on only a program that knows of it opens the
+    /// vault: another would find entries missing.
+    pub(in crate::vault) fn archive_entry(&mut self, mac: [u8; 32]) {
+        self.archived = Archived { entries: self.archived.entries + 1, head: mac };
+        if !self.requires.iter().any(|mark| mark == ARCHIVED) {
+            self.requires.push(ARCHIVED.to_owned());
+        }
+    }
+
     /// Seals it for the file.
     pub(in crate::vault) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
         let sealed = seal::seal(keys, context(lineage, self.generation), &self.encode()?)?;
@@ -126,8 +159,11 @@ impl Manifest {
         plaintext.extend_from_slice(&self.audit_head);
         let others = self.counts.iter().filter(|(kind, _)| !RecordKind::FIRST.contains(kind));
         let kinds = others.map(|(kind, count)| (kind.number(), *count)).collect();
-        let more = rest::encode(&More { requires: self.requires.clone(), kinds }, &self.rest)
-            .ok_or(Error::Internal("the manifest does not encode"))?;
+        let more = rest::encode(
+            &More { requires: self.requires.clone(), kinds, archived: self.archived },
+            &self.rest,
+        )
+        .ok_or(Error::Internal("the manifest does not encode"))?;
         if *more != *b"{}" {
             plaintext.extend_from_slice(&more);
         }
@@ -149,6 +185,7 @@ impl Manifest {
                 header_mac: reader.take()?,
                 audit_count: reader.number()?,
                 audit_head: reader.take()?,
+                archived: Archived::default(),
                 requires: Vec::new(),
                 rest: Rest::default(),
             })
@@ -163,7 +200,7 @@ impl Manifest {
         if more.is_empty() {
             return Ok(self);
         }
-        let (More { requires, kinds }, rest) = rest::decode(more).ok_or(Error::NewerVault)?;
+        let (More { requires, kinds, archived }, rest) = rest::decode(more).ok_or(Error::NewerVault)?;
         if requires.iter().any(|mark| !KNOWN.contains(&mark.as_str())) {
             tracing::error!(?requires, "the vault requires what this program does not know");
             return Err(Error::NewerVault);
@@ -171,7 +208,7 @@ impl Manifest {
         for (number, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
             self.count(RecordKind::from_number(number), count)?;
         }
-        Ok(Self { requires, rest, ..self })
+        Ok(Self { requires, archived, rest, ..self })
     }
 }
 
@@ -258,6 +295,18 @@ mod tests {
         assert_eq!(opened.encode().unwrap(), bytes(&grown["plaintext"]));
         manifest.add(&keys, &tagged).unwrap();
         assert_eq!((&opened.counts, &opened.tally), (&manifest.counts, &manifest.tally));
+    }
+
+    #[test]
+    fn an_archived_log_is_marked_so_that_an_older_program_calls_it_newer() {
+        let mut manifest = Manifest::empty([0; 32]);
+        let plain = manifest.encode().unwrap();
+        manifest.archive_entry([0; 32]);
+        manifest.archive_entry([7; 32]);
+        let encoded = manifest.encode().unwrap();
+        let more = encoded.strip_prefix(&*plain).unwrap();
+        assert!(more.starts_with(br#"{"requires":["audit-archived"],"archived":{"entries":2,"#));
+        assert_eq!(Manifest::empty([0; 32]).with_more(more).unwrap(), manifest);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! - [`shared`]: what it publishes, the [`catalog`] with its [`index`] and the [`tokens`] above all; [`denials`]: what was
 //!   refused and is still to be written
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
-//! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`] and [`audit_walk`]:
-//!   what changes nothing
+//! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`], [`snapshot`] and
+//!   [`audit_walk`]: what changes nothing
 //! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk
 
 pub(super) mod audit_walk;
@@ -22,6 +22,7 @@ mod locked;
 pub(super) mod reading;
 mod rotation;
 pub(super) mod shared;
+pub(super) mod snapshot;
 mod tokens;
 mod transitions;
 pub(super) mod unlocked;
@@ -285,7 +286,9 @@ impl Writer {
         }
         // Always, not only for what was removed: a log that has grown could not be moved into the file once the disk
         // is full, whatever is in reserve.
-        if let Err(error) = vault.renew_log() {
+        if vault.is_being_read() {
+            self.unsettled = Some(Instant::now());
+        } else if let Err(error) = vault.renew_log() {
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
         }
         if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {
@@ -409,8 +412,8 @@ impl Writer {
         if let State::Unlocked(vault) = &mut self.state
             && !vault.is_in_doubt()
             && let Published::Unlocked(view) = &mut *self.shared.write()
+            && (vault.take_renewed() || view.tag != vault.tag() || view.rolled_back != vault.is_rolled_back())
         {
-            vault.take_renewed();
             publish(view, vault);
         }
         self.settle();

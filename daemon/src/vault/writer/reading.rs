@@ -56,7 +56,8 @@ impl Reading<'_> {
     /// Opens every value and follows the audit log from its head to its first entry. What unlocking verifies (rows,
     /// counts, metadata) is taken as verified. Given up for what is urgent.
     pub(in crate::vault) fn verify_contents(&self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
-        let mut counts = VerifyReply { audit_entries: self.manifest.audit_count, ..VerifyReply::default() };
+        let audit_entries = self.manifest.audit_count.saturating_sub(self.manifest.archived.entries);
+        let mut counts = VerifyReply { audit_entries, ..VerifyReply::default() };
         self.store.for_each_record(|row| -> Result<(), Error> {
             interrupts.give_way()?;
             match row.kind {

@@ -87,8 +87,9 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         catalog.apply(&Change::PutToken(Box::new(token)));
     }
 
-    let head = store.audit_entry(manifest.audit_count)?.map_or([0; 32], |row| row.mac);
-    if head != manifest.audit_head || store.audit_count()? != manifest.audit_count {
+    let head = store.audit_entry(manifest.audit_count)?.map_or(manifest.archived.head, |row| row.mac);
+    let left = manifest.audit_count.checked_sub(manifest.archived.entries);
+    if head != manifest.audit_head || Some(store.audit_count()?) != left {
         return corrupt("audit entries were added, removed or changed");
     }
     Ok(Verified { manifest, catalog, slots: slots.len() })

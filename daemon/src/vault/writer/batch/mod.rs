@@ -1,6 +1,7 @@
 //! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
 //! entry; what it refuses, it has not touched.
 
+mod archive;
 mod keys;
 mod reveal;
 mod rules;
