@@ -13,6 +13,7 @@ use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound, Handed, Listener, SocketFile};
 use crate::process;
 use crate::relaunch::{HandoffReplies, Handover, Socket};
+use crate::router::Api;
 use crate::server::Server;
 use crate::systemd_credentials::{CredentialSocket, Policy};
 use crate::triggers::Triggers;
@@ -25,7 +26,7 @@ pub(super) struct Stages {
     pub(super) uid: u32,
     /// Whether this image goes on after a lock.
     pub(super) resumed: bool,
-    pub(super) server: Server,
+    pub(super) server: Server<Api>,
     pub(super) credential_socket: CredentialSocket,
     /// Units that the image before had no time to refuse.
     pub(super) refused: Vec<OwnedFd>,
@@ -76,7 +77,7 @@ pub(super) fn set_up(
     let config::CredentialSettings { socket: on, system_manager } = config.credentials;
     let policy = Policy { on, uid, system_manager };
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
-    let server = Server::new(auth, vault.clone(), limits, uid);
+    let server = Server::new(auth, Api::new(vault.clone()), vault.clone(), limits, uid);
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
     let inherited = InheritedSockets { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
     let socket = UnixListener::from_std(api.socket)?;

@@ -40,15 +40,16 @@ use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::http::failure::Failure;
+use crate::http::service::Service;
 use crate::peer::Process;
 use crate::relaunch::{HandoffReplies, HandoffReply};
-use crate::router::Router;
 use crate::vault::Vault;
 
 /// What every connection shares.
-pub(crate) struct Server {
+pub(crate) struct Server<S> {
     auth: Auth,
-    router: Router,
+    service: S,
+    /// Its audit log keeps who was rejected.
     vault: Vault,
     limits: Limits,
     ids: Ids,
@@ -80,12 +81,12 @@ impl End {
     }
 }
 
-impl Server {
-    /// A server for this user.
-    pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Self {
+impl<S: Service> Server<S> {
+    /// A server of this service, for this user.
+    pub(crate) fn new(auth: Auth, service: S, vault: Vault, limits: Limits, uid: u32) -> Self {
         Self {
             auth,
-            router: Router::new(),
+            service,
             vault,
             connection_limit: Arc::new(ConnectionLimit::new(
                 limits.connections,
