@@ -19,16 +19,14 @@ const STAGES: [(&str, u8); 11] = [
     ("store", 6),
 ];
 
-/// What every stage may import. Leaf modules import only each other. `files` and `peer` are those of `secrets-local`.
-const LEAVES: [&str; 12] = [
+/// What every stage may import. Leaf modules import only each other.
+const LEAVES: [&str; 10] = [
     "answering",
     "caller",
     "config",
-    "files",
     "http",
     "inherited",
     "memory",
-    "peer",
     "permits",
     "process",
     "relaunch",
@@ -591,7 +589,7 @@ fn modules_have_a_place_and_import_only_to_the_right() {
     assert_found(imports_point_right, "daemon/src/store/mod.rs", "use crate::vault::Error;");
     assert_found(imports_point_right, "daemon/src/crypto/mod.rs", "use crate::store::Row;");
     assert_found(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, router};");
-    assert_found(imports_point_right, "daemon/src/files.rs", "fn f() { crate::vault::x() }");
+    assert_found(imports_point_right, "daemon/src/permits.rs", "fn f() { crate::vault::x() }");
     assert_found(imports_point_right, "daemon/src/store.rs", "use super::vault;");
     assert_found(imports_point_right, "daemon/src/systemd_credentials/mod.rs", "use crate::server::End;");
     assert_found(
@@ -600,7 +598,7 @@ fn modules_have_a_place_and_import_only_to_the_right() {
         "use crate::systemd_credentials::Policy;",
     );
     assert_clean(imports_point_right, "daemon/src/vault/mod.rs", "use crate::{caller::Caller, store::Row};");
-    assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::files;");
+    assert_clean(imports_point_right, "daemon/src/store/mod.rs", "// crate::vault\nuse crate::permits;");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use secrets_local::peer::Process;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
@@ -41,7 +42,6 @@ use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::http::failure::Failure;
 use crate::http::service::Service;
-use crate::peer::Process;
 use crate::relaunch::{HandoffReplies, HandoffReply};
 use crate::vault::Vault;
 

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
+use secrets_local::peer::Process;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::AuditAction;
 use tokio::time::Instant;
@@ -31,7 +32,6 @@ use crate::http::failure::Failure;
 use crate::http::head::{self, HeadFields};
 use crate::http::response::{AfterRelaunch, Response};
 use crate::http::service::{self, Service, Target};
-use crate::peer::Process;
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
 pub(super) struct Connection<S> {

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
-
-use crate::files;
+use secrets_local::files;
 
 pub(crate) use rows::{
     AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::process::Pid;
+use secrets_local::files;
 use secrets_local::lock::{self, Locking};
 use secrets_local::places;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Semaphore;
 
-use crate::files;
 use crate::memory::Pinned;
 use crate::permits::Permits;
 use crate::store::{journal_of, log_of};

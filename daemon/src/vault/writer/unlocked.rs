@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use secrets_local::files;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
-use crate::files;
 use crate::memory::Pinned;
 use crate::store::Store;
 use crate::vault::Error;
