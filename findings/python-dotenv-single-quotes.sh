@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # python-dotenv puts variables into values that stand in single quotes.
 #
-# In a shell, single quotes keep every character (POSIX.1-2024, XCU 2.2.2), and other readers of dotenv files follow it
-# there. python-dotenv 1.1.1 replaces ${NAME}, and ${NAME:-default}, in every value, however it is quoted: with what an
-# earlier line or the environment of the reader holds, or with nothing. A password that holds such text comes out as
-# another one, without a word.
+# In a shell, single quotes keep every character (POSIX.1-2024, XCU 2.2.2), and other readers of dotenv files follow
+# it there. python-dotenv 1.1.1 replaces ${NAME}, and ${NAME:-default}, in every value, however it is quoted: with
+# what an earlier line or the environment of the reader holds, or with nothing. A password that holds such text comes
+# out as another one, without a word.
 #
 # What follows for us: no spelling of a dotenv line keeps ${…} for this reader; docs/using.md says so.
 set -euo pipefail

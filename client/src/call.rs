@@ -19,12 +19,13 @@ pub struct Call {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) body: Option<Bytes>,
+    pub(crate) if_match: Option<u64>,
 }
 
 impl Call {
     /// A request without a body for a route below [`API_BASE`], like `/vault/lock`.
     pub fn new(method: Method, route: &str) -> Self {
-        Self { method, target: format!("{API_BASE}{route}"), body: None }
+        Self { method, target: format!("{API_BASE}{route}"), body: None, if_match: None }
     }
 
     /// A `GET` of a route below [`API_BASE`].
@@ -50,7 +51,7 @@ impl Call {
 
     /// The one question that needs no token: whether the daemon is up.
     pub(crate) fn health() -> Self {
-        Self { method: Method::GET, target: "/healthz".to_owned(), body: None }
+        Self { method: Method::GET, target: "/healthz".to_owned(), body: None, if_match: None }
     }
 
     /// Adds a query parameter; its value is percent-encoded (RFC 3986).
@@ -59,6 +60,12 @@ impl Call {
         self.target.push_str(key);
         self.target.push('=');
         percent_encode(value, &mut self.target);
+        self
+    }
+
+    /// Has it done only if the secret is at this version; otherwise it is refused with a conflict.
+    pub const fn if_version(mut self, version: u64) -> Self {
+        self.if_match = Some(version);
         self
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, IF_MATCH};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
@@ -258,6 +258,9 @@ fn request(call: &Call, token: Option<&SensitiveString>) -> Result<Request<Full<
         let mut value = HeaderValue::from_str(&text).map_err(|_| token::Error::Malformed)?;
         value.set_sensitive(true);
         builder = builder.header(AUTHORIZATION, value);
+    }
+    if let Some(version) = call.if_match {
+        builder = builder.header(IF_MATCH, format!("\"{version}\""));
     }
     if call.body.is_some() {
         builder = builder.header(CONTENT_TYPE, "application/json");

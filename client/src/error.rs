@@ -33,10 +33,10 @@ pub enum Error {
     #[error("secretsd did not answer in time; see: secretctl status")]
     Timeout,
     /// The connection ended in the middle. What was asked for may be done all the same.
-    #[error("secretsd ended the connection before its answer; it may have stopped, try again")]
+    #[error("secretsd closed the connection before its answer; it may have stopped, try again")]
     Broken,
     /// Something, which this names, is not as the API has it.
-    #[error("{0} is not as this program expects; install it and secretsd in the same version")]
+    #[error("{0} is not what this program expects; install the same version of both programs")]
     NotUnderstood(&'static str),
     /// The daemon refused, and says why.
     #[error("{}", .0.detail)]

@@ -34,10 +34,10 @@ pub enum Error {
     #[error("cannot read the token file {}: {}", shown(.0), .1)]
     Io(PathBuf, #[source] io::Error),
     /// What it holds cannot be a token.
-    #[error("what should be a token is not one; check the token file or SECRETSD_TOKEN")]
+    #[error("not a token; check the token file or SECRETSD_TOKEN")]
     Malformed,
     /// It is meant as an access token, and its checksum is wrong.
-    #[error("this access token was cut off or mistyped, as its checksum says; copy it again")]
+    #[error("this access token is incomplete or mistyped (wrong checksum); copy it again")]
     Mistyped,
 }
 
@@ -71,7 +71,7 @@ pub fn shown(path: &Path) -> String {
     match directory {
         Some(directory) if directory.is_dir() => path.display().to_string(),
         _ if path.exists() => path.display().to_string(),
-        _ => "of the name that was given".to_owned(),
+        _ => "with the given name".to_owned(),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::template::{Malformed, Placeholder};
 
-const FORM: &str = "for a shell a placeholder is all that stands behind NAME= in its line, outside of quotes and behind at most export";
-const OPAQUE: &str = "for a shell a template with values has no here-document (<<) and no $'…'";
+const FORM: &str = "with --shell a placeholder must be all that follows NAME= on its line, without quotes, and only export may come before";
+const OPAQUE: &str = "with --shell a template with values cannot have a here-document (<<) or $'…'";
 
 /// The variable of each placeholder, in their order; or every line that is not of that form.
 pub(crate) fn variables<'a>(

@@ -11,24 +11,24 @@ pub(crate) mod alone;
 mod examples;
 pub(crate) mod groups;
 
-/// Queries secretsd, stores secrets, and hands values to programs when asked by name.
+/// Stores secrets in secretsd and passes their values to programs by name.
 #[derive(Debug, Parser)]
 #[command(name = "secretctl", version, max_term_width = 100, subcommand_required = true)]
 #[command(
     arg_required_else_help = true,
     after_help = "\
 Exit status:
-  0    done; also when whoever reads the output went away
-  1    anything else
-  2    the command line is wrong
-  3    locked, and nobody to ask
+  0    success; also if the reader of the output closes it early
+  1    any other failure
+  2    wrong command line
+  3    locked, and no terminal to ask on
   4    not found
   5    not allowed
-  6    exists already, or conflict
+  6    already exists, or conflict
   7    invalid input
   8    no daemon
-  9    the daemon failed: storage, damage, rollback, time ran out
-  125  run only: it failed itself; 126: the command cannot be executed, 127: it is not found
+  9    daemon failure: storage, damage, rollback, timeout
+  125  run: secretctl failed; 126: cannot execute the command; 127: not found
 
 Example:
   secretctl init

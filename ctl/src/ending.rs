@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use rustix::process::getpid;
 use signal_hook::consts::{
     SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
     SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::{Handle, Signals};
-use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::{emulate_default_handler, raise};
 
 use crate::job;
 
@@ -47,6 +48,17 @@ pub(crate) fn leave_signals() {
     if let Some(handle) = WATCHED.get() {
         handle.close();
     }
+}
+
+/// Ends the process by this signal, so that its parent sees that. What is to be put in order was before.
+pub(crate) fn die_of(signal: i32) -> ! {
+    // The first process of a container cannot die of a signal of its own, and trying would be a crash.
+    if !getpid().is_init() {
+        let _ = emulate_default_handler(signal);
+        // What that function does not know, such as a real-time signal, was never caught.
+        let _ = raise(signal);
+    }
+    std::process::exit(128 + signal)
 }
 
 fn react(signal: i32) {

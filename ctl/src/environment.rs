@@ -64,7 +64,9 @@ pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     let given = flag.map(Path::to_owned).or_else(|| variable("SECRETSD_DATA_DIR").map(PathBuf::from));
     match given.or_else(|| Base::Data.ours(variable)) {
         Some(dir) => absolute(&dir),
-        None => Err(Failure::new(Exit::Invalid, "HOME is not set; say where the vault lies by --data-dir")),
+        None => {
+            Err(Failure::new(Exit::Invalid, "HOME is not set; name the vault's directory with --data-dir"))
+        }
     }
 }
 

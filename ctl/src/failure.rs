@@ -103,6 +103,16 @@ impl Failure {
         errors.iter().filter_map(last_index).collect()
     }
 
+    /// The failure; if the daemon refused this field, what the field names stands before the message.
+    pub(crate) fn naming(self, field: &str, name: Option<String>) -> Self {
+        let is_it = |error: &FieldError| matches!(error.loc.last(), Some(Loc::Field(name)) if name == field);
+        let refused = self.refusal.as_ref().is_some_and(|body| body.errors.iter().any(is_it));
+        match name.filter(|_| refused) {
+            Some(name) => Self { message: format!("{name}: {}", self.message), ..self },
+            None => self,
+        }
+    }
+
     /// The same message under another exit code.
     pub(crate) fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }

@@ -2,9 +2,9 @@
 
 /// What `import` takes from a file of these bytes, as names and values; nothing if a line of it is at fault.
 pub fn import(data: &[u8]) -> Option<Vec<(String, String)>> {
-    let (items, faults) = crate::command::import::entries::read(data, None);
-    let pairs = items.iter().map(|item| (item.name.to_string(), item.value.expose().to_owned()));
-    faults.is_empty().then(|| pairs.collect())
+    let found = crate::command::import::entries::Reading::default().read(data);
+    let pairs = found.items.iter().map(|item| (item.name.to_string(), item.value.expose().to_owned()));
+    found.faults.is_empty().then(|| pairs.collect())
 }
 
 /// The line that `export` writes.

@@ -10,16 +10,16 @@ pub(crate) struct Globals {
     /// The daemon's socket [variable: SECRETSD_SOCKET]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(crate) socket: Option<PathBuf>,
-    /// A file that holds the token [variable: SECRETSD_TOKEN_FILE; SECRETSD_TOKEN holds a token itself]
+    /// The token's file [variable: SECRETSD_TOKEN_FILE; SECRETSD_TOKEN is a token itself]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Fail instead of starting secretsd when it does not run
+    /// Do not start secretsd if it is not running
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_spawn: bool,
-    /// Answer in JSON, where a command has an answer
+    /// Print JSON, where a command has output
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// When to use colour; NO_COLOR turns it off, too
+    /// When to use colour; NO_COLOR turns it off
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub(crate) color: Colour,
 }

@@ -2,8 +2,8 @@
 //! It does not know where the values go.
 
 use secrets_client::Call;
-use secrets_proto::Selector;
 use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
+use secrets_proto::{SecretName, SecretValue, Selector};
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -21,7 +21,7 @@ pub(crate) fn selectors(texts: &[String], all: bool) -> Result<Vec<Selector>, Fa
 /// An empty one is what a variable becomes in a script that is not set.
 pub(crate) fn refuse_empty<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Failure> {
     if texts.into_iter().any(String::is_empty) {
-        return Err(Failure::new(Exit::Usage, "an empty selector; say -s NAME"));
+        return Err(Failure::new(Exit::Usage, "empty selector; use -s NAME"));
     }
     output::check_stdout()
 }
@@ -69,13 +69,26 @@ pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<Re
     Ok(session.call_as_is(&call)?.parse()?)
 }
 
+/// The value as protocols of lines and headers can hold it: without the line end that tools leave behind a key. One that
+/// is empty then, or has control characters, is no such value; the failure names it.
+pub(crate) fn in_one_line<'a>(name: &SecretName, value: &'a SecretValue) -> Result<&'a str, Failure> {
+    let value = value.expose();
+    let value = value.strip_suffix('\n').unwrap_or(value);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    let wrong = |what| Failure::new(Exit::Invalid, format!("{name} {what}; set it again"));
+    if value.is_empty() {
+        return Err(wrong("holds nothing but a line end"));
+    }
+    if value.contains(|c: char| c.is_control()) {
+        return Err(wrong("has line breaks or other control characters, which cannot be part of this"));
+    }
+    Ok(value)
+}
+
 /// Refuses to show values on a terminal by accident, or to lose them where there is no stdout.
 pub(crate) fn refuse_terminal(show: bool) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !show {
-        return Err(Failure::new(
-            Exit::Usage,
-            "values are not shown on a terminal by accident; pipe them on, or say --show",
-        ));
+        return Err(Failure::new(Exit::Usage, "not printing values to a terminal; pipe them, or use --show"));
     }
     Ok(())
 }

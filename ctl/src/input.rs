@@ -27,8 +27,7 @@ pub(crate) struct ValueArgs {
 }
 
 /// Why a value is never an argument.
-pub(crate) const NO_VALUES: &str = "a value is never an argument, others would see it; leave it out and type it when asked, or pipe it in; \
-     if it is real, it is in your shell's history now: remove it there and replace it at its provider";
+pub(crate) const NO_VALUES: &str = "a value cannot be an argument, others could see it; type it when asked, or pipe it in; if this was a real one, it is in your shell's history: remove it there and replace it at its provider";
 
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
@@ -63,7 +62,7 @@ pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
     let value = SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)?;
     let text = value.expose();
     if text.ends_with('\n') && text.matches('\n').count() == 1 {
-        output::say("the value ends with a newline, which is kept; `printf %s` writes none");
+        output::say("the value ends with a newline, which is stored too; use printf %s to avoid it");
     }
     Ok(value)
 }
@@ -97,7 +96,12 @@ pub(crate) fn shown(path: &Path) -> Option<String> {
     (is_path && !is_key).then(|| path.display().to_string())
 }
 
-/// Opens a file to read it. If it is a FIFO that nobody writes to for a moment, it is said what is waited for.
+/// Has a failure of a request with this key file name the file, if it is the file that was refused.
+pub(crate) fn naming_key_file(path: Option<&str>) -> impl FnOnce(Failure) -> Failure {
+    move |failure| failure.naming("key_file", path.and_then(|path| shown(Path::new(path))))
+}
+
+/// Opens a file to read it. If it is a FIFO that nobody writes to for a moment, it prints what it waits for.
 pub(crate) fn open(path: &Path, what: &str) -> io::Result<File> {
     // NONBLOCK: opening a FIFO would wait for somebody to write to it, without a word.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -107,7 +111,7 @@ pub(crate) fn open(path: &Path, what: &str) -> io::Result<File> {
             |timeout| poll(&mut [PollFd::new(&file, PollFlags::IN)], timeout).map(|ready| ready == 0);
         let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
         if is_silent(Some(&moment)).unwrap_or(true) {
-            output::say(&format!("waiting for somebody to write to {what}, which is a FIFO; Ctrl-C ends it"));
+            output::say(&format!("{what} is a FIFO; waiting for a writer, Ctrl-C to stop"));
             while is_silent(None) == Err(Errno::INTR) {}
         }
     }

@@ -21,7 +21,7 @@ impl Wanted {
         match Selector::parse(text)? {
             Selector::Glob(_) => Err(Invalid::new(
                 FieldErrorType::StringPatternMismatch,
-                "one secret is expected here, by name or id, not a pattern",
+                "expected one secret by name or id, not a glob",
             )),
             exact @ (Selector::Id(_) | Selector::Name(_)) => Ok(Self(exact)),
         }
@@ -76,7 +76,7 @@ pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
     let names = names.join(", ");
     Failure::new(
         Exit::NotFound,
-        format!("{unit} may not load {names} anyway; see: secretctl credential list"),
+        format!("{unit} is not allowed to load {names}; see: secretctl credential list"),
     )
 }
 

@@ -3,8 +3,8 @@
 //! It has no name until it is written (`O_TMPFILE`, open(2)), so that nothing is left of it whatever ends the process. A
 //! name that is free is then given to it at once. To replace a file it needs a name of its own for the moment between
 //! two system calls; where the file system knows no files without a name, it has one all along. Such a draft is removed
-//! before a signal ends us. SIGKILL can leave one, which the next file that is made in that directory removes: whoever
-//! writes a draft holds a lock on it.
+//! before a signal ends us. SIGKILL can leave one, which the next file that is created in that directory removes: the
+//! writer of a draft holds a lock on it.
 //!
 //! Only the directory is looked up by its path, once; all else goes by its descriptor.
 
@@ -111,7 +111,7 @@ impl NewFile {
         if is_there(there, fstat(&self.file)?) {
             return Ok(());
         }
-        Err(io::Error::other("somebody else puts files into this directory; choose another"))
+        Err(io::Error::other("somebody else is writing files to this directory; choose another"))
     }
 
     fn name_nameless(&self, replace: bool) -> io::Result<()> {
@@ -221,7 +221,7 @@ fn check(dir: impl AsFd, name: &OsStr) -> io::Result<()> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|there| FileType::from_raw_mode(there.st_mode)) {
         Ok(FileType::RegularFile) | Err(Errno::NOENT) => Ok(()),
         Ok(FileType::Symlink) => refused("there is a symbolic link; name the file itself"),
-        Ok(_) => refused("there is something else than a file"),
+        Ok(_) => refused("not a regular file"),
         Err(error) => Err(error.into()),
     }
 }

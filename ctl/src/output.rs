@@ -50,7 +50,7 @@ pub(crate) fn stdout_is_terminal() -> bool {
 /// Fails if stdout was closed: for what is shown once, before it is made.
 pub(crate) fn check_stdout() -> Result<(), Failure> {
     if closed::stdout_was_closed() {
-        return Err(Failure::new(Exit::Other, "cannot write to stdout: it is closed; send it somewhere"));
+        return Err(Failure::new(Exit::Other, "cannot write to stdout: it is closed; redirect it"));
     }
     Ok(())
 }

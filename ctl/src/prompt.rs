@@ -25,7 +25,7 @@ pub(crate) enum Error {
     #[error("cancelled")]
     Cancelled,
     /// Typed keys that a line of text cannot hold, such as a tab.
-    #[error("a tab or another control character was typed")]
+    #[error("the input has a tab or another control character")]
     Unprintable,
     /// More than one line came at once.
     #[error("more than one line was pasted")]

@@ -1,4 +1,4 @@
-//! Who issues what kind of key, told by how it begins. Serves two purposes: naming a provider that the user did not
+//! Who issues what kind of key, recognised from its prefix. Serves two purposes: naming a provider that the user did not
 //! name, and noticing a key where a name belongs, so that it is not shown.
 
 use std::collections::BTreeSet;
@@ -164,7 +164,7 @@ enum Rest {
     Dotted(usize),
 }
 
-/// Beginnings that several issuers share: no provider is told by them, but a word like this is no name.
+/// Beginnings that several issuers share: they name no provider, but a word like this is no name.
 const SHARED: [&str; 1] = ["sk-"];
 
 /// The fewest characters after a prefix that make a key: `npm_token` is a name, not a key.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::{output, prompt, spawn};
+use crate::{input, output, prompt, spawn};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
@@ -31,7 +31,7 @@ const QUICK: Duration = Duration::from_secs(2);
 const TRIES: usize = 3;
 
 /// Said when there is no vault to open.
-pub(crate) const NO_VAULT: &str = "there is no vault yet; make it with: secretctl init";
+pub(crate) const NO_VAULT: &str = "there is no vault yet; create it with: secretctl init";
 
 /// The other way to a passphrase.
 const UNLOCK_FROM_FILE: &str = "or read it from a file: secretctl unlock --passphrase-file FILE";
@@ -170,7 +170,7 @@ impl Session {
             match self.unlock(&request) {
                 Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
                     if attempt < TRIES {
-                        output::say("that is not the passphrase, try again");
+                        output::say("wrong passphrase, try again");
                     }
                 }
                 outcome => return outcome.map(drop),
@@ -184,7 +184,8 @@ impl Session {
 
     /// Opens the vault with a given key.
     pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
-        self.call_slowly(&Call::new(Method::POST, "/vault/unlock").json(request)?, "checking…")
+        let call = Call::new(Method::POST, "/vault/unlock").json(request)?;
+        self.call_slowly(&call, "checking…").map_err(input::naming_key_file(request.key_file.as_deref()))
     }
 
     fn explain(&self, error: Error) -> Failure {

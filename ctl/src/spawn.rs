@@ -55,9 +55,7 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
     }
     let own = std::env::current_exe().map_err(|_| no_daemon("cannot find secretsd; start it yourself"))?;
     let Some(program) = find(own.parent(), &environment::program_dirs()) else {
-        return Err(no_daemon(
-            "nothing listens and secretsd is not in PATH; install it, or start it yourself",
-        ));
+        return Err(no_daemon("secretsd is not running and not in PATH; install it, or start it yourself"));
     };
     let log = environment::state_dir().and_then(|dir| open_log(&dir));
     let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
@@ -86,24 +84,24 @@ impl Starting {
         if status.code() == Some(ALREADY_RUNNING) {
             return Ok(());
         }
-        Err(self.describe(&format!("it ended at once with {}", outcome(status))))
+        Err(self.describe(&format!("it exited at once with {}", outcome(status))))
     }
 
     /// What to say when it neither ended nor listens.
     pub(crate) fn too_slow(&self) -> Failure {
-        self.describe("it runs but does not listen")
+        self.describe("it is running but does not listen")
     }
 
     /// The daemon's own last word if it had one, else `what` we know.
     fn describe(&self, what: &str) -> Failure {
         let Some(log) = &self.log else {
             return no_daemon(&format!(
-                "secretsd could not be started: {what}; run it in a terminal to see the reason: secretsd"
+                "cannot start secretsd: {what}; run it in a terminal to see the reason: secretsd"
             ));
         };
         let reason = log.last_word();
         let reason = reason.as_deref().unwrap_or(what);
-        no_daemon(&format!("secretsd could not be started: {reason}; its log: {}", log.path.display()))
+        no_daemon(&format!("cannot start secretsd: {reason}; see its log: {}", log.path.display()))
     }
 }
 
@@ -119,7 +117,7 @@ impl Drop for Starting {
 /// Returns only if it could not be started.
 pub(crate) fn nurse(command: &[OsString]) -> Failure {
     let Some((program, arguments)) = command.split_first() else {
-        return Failure::new(Exit::Usage, "a program is missing");
+        return Failure::new(Exit::Usage, "no program given");
     };
     if let Err(error) = rustix::process::setsid() {
         return Failure::new(Exit::Other, format!("cannot leave the terminal: {error}"));

@@ -25,10 +25,10 @@ pub(crate) struct Malformed {
     pub(crate) reason: &'static str,
 }
 
-const FORM: &str = "a placeholder is written {{ secret:NAME }}";
-const OPEN_END: &str = "a placeholder that does not end on its line with }}";
+const FORM: &str = "a placeholder must look like {{ secret:NAME }}";
+const OPEN_END: &str = "a placeholder must end with }} on the same line";
 const NO_NAME: &str =
-    "in a placeholder stands no name: letters, digits and underscores that do not start with a digit";
+    "the name in a placeholder must be letters, digits and underscores, not starting with a digit";
 
 /// All placeholders in their order, and what was perhaps meant as one. Other uses of `{{` are left alone.
 pub(crate) fn scan(template: &[u8]) -> (Vec<Placeholder>, Vec<Malformed>) {

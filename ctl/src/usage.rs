@@ -63,18 +63,18 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     let has = |command: &str| words.iter().any(|word| word == command);
     if kind == ErrorKind::UnknownArgument {
         // The unknown word itself is the context's InvalidArg; the suggestion is one of our flags.
-        let hint = ours(error, ContextKind::SuggestedArg).map(|flag| format!(", perhaps {flag} is meant"));
+        let hint = ours(error, ContextKind::SuggestedArg).map(|flag| format!("; did you mean {flag}?"));
         let reason = match hint {
             Some(hint) => hint,
-            None if STORING.iter().any(|command| has(command)) => format!("; {NO_VALUES}"),
-            None if has("run") => "; the command to run stands after --".to_owned(),
-            None => String::new(),
+            None if STORING.iter().any(|command| has(command)) => format!("; {NO_VALUES};"),
+            None if has("run") => "; put the command after --;".to_owned(),
+            None => ";".to_owned(),
         };
-        return format!("an argument is not known{reason}; see --help");
+        return format!("unknown argument{reason} see --help");
     }
     if kind == ErrorKind::InvalidSubcommand {
         let hint = near_command(error).map(|command| format!("did you mean {command}? ")).unwrap_or_default();
-        return format!("there is no such command; {hint}see: secretctl --help");
+        return format!("no such command; {hint}see: secretctl --help");
     }
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
@@ -83,30 +83,30 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     }
     let what = if kind == ErrorKind::InvalidValue {
         match ours(error, ContextKind::ValidValue) {
-            Some(valid) => format!("{argument} takes one of: {valid}"),
-            None => format!("{argument} lacks its value"),
+            Some(valid) => format!("{argument} must be one of: {valid}"),
+            None => format!("{argument} needs a value"),
         }
     } else if kind == ErrorKind::ArgumentConflict {
         match ours(error, ContextKind::PriorArg) {
-            Some(prior) if prior != argument => format!("{argument} does not go with {prior}"),
+            Some(prior) if prior != argument => format!("{argument} cannot be used with {prior}"),
             Some(_) | None => format!("{argument} is given twice"),
         }
     } else if kind == ErrorKind::MissingSubcommand {
-        "a command is missing".to_owned()
+        "no command given".to_owned()
     } else if kind == ErrorKind::InvalidUtf8 {
         "an argument is not UTF-8 text".to_owned()
     } else {
-        format!("{argument} is not used as it should be")
+        format!("{argument} is used wrongly")
     };
     format!("{what}; see --help")
 }
 
 fn missing(arguments: &str, in_run: bool) -> String {
     if arguments.contains("<SELECTOR>") {
-        return "which secrets? name them with -s, or say --all; see --help".to_owned();
+        return "no secrets selected; use -s NAME or --all; see --help".to_owned();
     }
     if in_run {
-        return "which command? it stands after --; see --help".to_owned();
+        return "no command; put it after --; see --help".to_owned();
     }
     format!("{arguments} is missing; see --help")
 }
@@ -186,23 +186,17 @@ mod tests {
     #[test]
     fn says_what_to_do() {
         for (line, expected) in [
-            (vec!["lits"], "there is no such command; did you mean list? see: secretctl --help"),
-            (vec!["lst"], "there is no such command; did you mean list? see: secretctl --help"),
-            (vec!["delete"], "there is no such command; see: secretctl --help"),
-            (vec!["x"], "there is no such command; see: secretctl --help"),
-            (vec!["run", "--", "x"], "which secrets? name them with -s, or say --all; see --help"),
-            (vec!["run", "-s", "A"], "which command? it stands after --; see --help"),
-            (
-                vec!["run", "-s", "A", "x"],
-                "an argument is not known; the command to run stands after --; see --help",
-            ),
+            (vec!["lits"], "no such command; did you mean list? see: secretctl --help"),
+            (vec!["lst"], "no such command; did you mean list? see: secretctl --help"),
+            (vec!["delete"], "no such command; see: secretctl --help"),
+            (vec!["x"], "no such command; see: secretctl --help"),
+            (vec!["run", "--", "x"], "no secrets selected; use -s NAME or --all; see --help"),
+            (vec!["run", "-s", "A"], "no command; put it after --; see --help"),
+            (vec!["run", "-s", "A", "x"], "unknown argument; put the command after --; see --help"),
             (vec!["show"], "<NAME> is missing; see --help"),
-            (vec!["list", "--color", "x"], "--color <WHEN> takes one of: auto, always, never; see --help"),
-            (vec!["list", "--provider"], "--provider <PROVIDER> lacks its value; see --help"),
-            (
-                vec!["list", "--prvider", "x"],
-                "an argument is not known, perhaps --provider is meant; see --help",
-            ),
+            (vec!["list", "--color", "x"], "--color <WHEN> must be one of: auto, always, never; see --help"),
+            (vec!["list", "--provider"], "--provider <PROVIDER> needs a value; see --help"),
+            (vec!["list", "--prvider", "x"], "unknown argument; did you mean --provider? see --help"),
         ] {
             assert_eq!(wrong(&line), expected, "{line:?}");
         }

@@ -1,4 +1,4 @@
-//! Variables made of secrets: which names are set only if the command line says so. Names come from whoever may write to
+//! Variables made of secrets: which names are set only if the command line says so. Names come from anyone with write access to
 //! the vault; so a glob, `--all`, an id or a prefix that is taken off must not end in a name that means something to
 //! shells or programs.
 
@@ -28,7 +28,7 @@ impl Allowed {
         });
         let names = allowed.iter().flat_map(|names| names.split(','));
         let variables = names.map(SecretName::parse).collect::<Result<_, _>>().map_err(|_| {
-            let wrong = "--allow-name takes exact names, repeated or separated by commas";
+            let wrong = "--allow-name must be exact names, repeatable or separated by commas";
             Failure::new(Exit::Invalid, wrong)
         })?;
         Ok(Self { named: named.collect(), variables })
@@ -67,7 +67,7 @@ pub(crate) fn warn<'a>(names: impl IntoIterator<Item = &'a SecretName>) {
     let found: Vec<(String, Reason)> = found.collect();
     if !found.is_empty() {
         output::say(&format!(
-            "{}; `secretctl run` and `export` refuse such a variable unless its name is given exactly (by -s, or by --allow-name for a shell); choose another name if you can",
+            "{}; `secretctl run` and `export` refuse such a variable unless it is named exactly (with -s, or --allow-name for a shell); choose another name if you can",
             listed(&found)
         ));
     }

@@ -105,7 +105,7 @@ impl VaultDir {
 
 /// Tells a daemon that has the vault to stop, and takes its lock when it has.
 pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
-    let unknown = || io::Error::other("it does not say which process it is");
+    let unknown = || io::Error::other("its process is unknown");
     let pid = holder.pid().ok_or_else(unknown)?;
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => Some(process),
@@ -128,7 +128,7 @@ pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
         holder = match holder.retry()? {
             Locking::Ours(lock) => return Ok(lock),
             Locking::Held(_) if Instant::now() >= deadline => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not stop"));
             }
             Locking::Held(holder) => holder,
         };
@@ -182,7 +182,7 @@ impl Replaced {
                 move_to(&self.vault, &self.kept)?;
                 self.sync()?;
             }
-            Ok(_) => return Err(io::Error::other("what is in the vault's place is not a regular file")),
+            Ok(_) => return Err(io::Error::other("the vault is not a regular file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

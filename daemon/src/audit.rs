@@ -1,6 +1,6 @@
 //! The audit log's entries in their stored form. Chaining and sealing them is the vault's business.
 
-use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome, Refusal};
+use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome, AuditUse, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::{SecretName, Timestamp, UnitName};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub(crate) struct Event {
     pub(crate) command: Option<Remark>,
     /// Why.
     pub(crate) reason: Option<Remark>,
+    /// The request that a value was to be put into.
+    pub(crate) used: Option<AuditUse>,
     /// Why it was refused, if it was.
     pub(crate) refusal: Option<Refusal>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Event {
 impl Event {
     /// Something that was done.
     pub(crate) const fn done(action: AuditAction, names: Vec<SecretName>) -> Self {
-        Self { action, names, purpose: None, command: None, reason: None, refusal: None }
+        Self { action, names, purpose: None, command: None, reason: None, used: None, refusal: None }
     }
 
     /// Something about what a unit may load. It stands where other entries have the program that gets the values.
@@ -38,8 +40,8 @@ impl Event {
 
     /// Something that was refused.
     pub(crate) const fn refused(action: AuditAction, refusal: Refusal) -> Self {
-        let (purpose, command, reason) = (None, None, None);
-        Self { action, names: Vec::new(), purpose, command, reason, refusal: Some(refusal) }
+        let (purpose, command, reason, used) = (None, None, None, None);
+        Self { action, names: Vec::new(), purpose, command, reason, used, refusal: Some(refusal) }
     }
 }
 
@@ -97,20 +99,22 @@ impl Denial {
             purpose,
             command,
             reason,
+            used,
             refusal,
             until,
             count,
             dropped,
             ..
         } = decode(0, plaintext)?;
-        let event = Event { action, names, purpose, command, reason, refusal };
+        let event = Event { action, names, purpose, command, reason, used, refusal };
         Some(Self { caller, event, time, until: until.unwrap_or(time), count, dropped })
     }
 }
 
-/// An entry as it is sealed: the wire's fields, in a type of its own so that the wire can change without the file.
+/// An entry as it is sealed: the wire's fields, in a type of its own so that the wire can change without the file. An entry
+/// is written once. What a newer program has put there is not read, and stays; what it calls an action, outcome or refusal
+/// that is not known here is read as `other`.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Stored {
     time: Timestamp,
     action: AuditAction,
@@ -131,6 +135,8 @@ struct Stored {
     command: Option<Remark>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Remark>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used: Option<AuditUse>,
     outcome: AuditOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refusal: Option<Refusal>,
@@ -145,7 +151,7 @@ struct Stored {
 impl Stored {
     fn new(caller: AuditCaller, event: Event, time: Timestamp) -> Self {
         let AuditCaller { uid, pid, comm, exe, unit, token } = caller;
-        let Event { action, names, purpose, command, reason, refusal } = event;
+        let Event { action, names, purpose, command, reason, used, refusal } = event;
         let outcome = if refusal.is_some() { AuditOutcome::Denied } else { AuditOutcome::Ok };
         Self {
             time,
@@ -160,6 +166,7 @@ impl Stored {
             purpose,
             command,
             reason,
+            used,
             outcome,
             refusal,
             count: 1,
@@ -203,6 +210,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         purpose,
         command,
         reason,
+        used,
         outcome,
         refusal,
         count,
@@ -219,6 +227,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         purpose,
         command,
         reason,
+        used,
         outcome,
         refusal,
         count,

@@ -55,6 +55,7 @@ const fn bit(scope: Scope) -> u8 {
         Scope::Write => 2,
         Scope::Reveal => 4,
         Scope::Admin => 8,
+        Scope::Use => 16,
     }
 }
 

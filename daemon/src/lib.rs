@@ -52,7 +52,7 @@ mod vault;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Every block is wiped when it is freed, whoever freed it.
+/// Every block is wiped when it is freed, no matter by which code.
 #[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: secrets_local::memory::WipingAllocator = secrets_local::memory::WipingAllocator;

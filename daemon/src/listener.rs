@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use secrets_local::files;
-use secrets_local::places::CREDENTIALS;
+use secrets_local::places::{CREDENTIALS, USE};
 
 use crate::relaunch::Socket;
 
@@ -25,18 +25,18 @@ pub(crate) enum Error {
     #[error("{0} does not name a socket")]
     Nameless(PathBuf),
     /// Somebody answers there already.
-    #[error("something else listens on {0}; stop it, or choose another path with --socket")]
+    #[error("another program listens on {0}; stop it, or choose another path with --socket")]
     Busy(PathBuf),
     /// Another daemon serves from the same directory, where its token lies.
     #[error(
-        "another daemon answers on {0}, and two in one directory would share a token file; choose a socket in a directory of its own"
+        "another daemon answers on {0}, and both would use the same token file; choose a socket in a directory of its own"
     )]
     Shared(PathBuf),
     /// Something that is not a socket has the name.
-    #[error("{0} exists and is not a socket; it was left alone, move it away or choose another path")]
+    #[error("{0} exists and is not a socket; move it away or choose another path")]
     NotASocket(PathBuf),
     /// What systemd hands over is not what the socket unit should give.
-    #[error("the socket that systemd handed over {0}")]
+    #[error("the socket from systemd {0}")]
     Handed(&'static str),
     /// A path is not private.
     #[error(transparent)]
@@ -109,10 +109,15 @@ impl Bound {
         Self::bind(path)
     }
 
-    /// Binds the socket that units load credentials from, in the directory of this one: whoever may use it has been
+    /// Binds the socket that units load credentials from, in the directory of this one: who may use it has been
     /// found out for that.
     pub(crate) fn credentials_beside(&self) -> Result<Self, Error> {
         Self::bind(self.path.with_file_name(CREDENTIALS))
+    }
+
+    /// Binds the socket over which values are taken, in the directory of this one, where the owner's token lies too.
+    pub(crate) fn use_beside(&self) -> Result<Self, Error> {
+        Self::bind(self.path.with_file_name(USE))
     }
 
     fn bind(path: PathBuf) -> Result<Self, Error> {
@@ -135,7 +140,7 @@ impl Bound {
     /// The sockets that systemd handed over, if it did. Reads variables that must be read before there are threads.
     pub(crate) fn from_systemd() -> Result<Handed, Error> {
         let Ok(named) = sd_notify::listen_fds_with_names() else {
-            return Err(Error::Handed("cannot be told by its name; check FileDescriptorName="));
+            return Err(Error::Handed("has an unknown name; check FileDescriptorName="));
         };
         let names: Vec<String> = named.map(|(_, name)| name).collect();
         let mut found = Handed::default();
@@ -154,7 +159,7 @@ impl Bound {
             } else if name == "api" || names.len() == 1 {
                 found.api = Some(Self::adopt(socket)?);
             } else {
-                tracing::warn!("systemd handed over a socket that this version does not serve");
+                tracing::warn!("systemd passed a socket that this version does not know");
             }
         }
         Ok(found)
@@ -212,7 +217,8 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// Makes sure that nobody answers on another socket in the directory; the credentials socket is one of ours.
+/// Makes sure that nobody answers on another socket in the directory; the credentials socket and the one for
+/// uses are ours.
 fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
     let at = |error| Error::Io(directory.to_owned(), error);
     for entry in fs::read_dir(directory).map_err(at)? {
@@ -220,7 +226,8 @@ fn check_alone(directory: &Path, own: &Path) -> Result<(), Error> {
         let path = entry.path();
         let other = entry.file_type().is_ok_and(|kind| kind.is_socket())
             && path != own
-            && entry.file_name() != CREDENTIALS;
+            && entry.file_name() != CREDENTIALS
+            && entry.file_name() != USE;
         if other && std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(Error::Shared(path));
         }

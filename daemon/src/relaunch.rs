@@ -27,6 +27,8 @@ pub(crate) struct Handover {
     pub(crate) api: Socket,
     /// The listening socket that units load credentials from, if there is one.
     pub(crate) credentials: Option<Socket>,
+    /// The listening socket over which values are taken, if there is one.
+    pub(crate) uses: Option<Socket>,
     /// The locked lock file.
     pub(crate) lock: OwnedFd,
     /// Denials that are not in the audit log yet.
@@ -55,7 +57,7 @@ impl Drop for HandoffReplies {
     fn drop(&mut self) {
         for answer in self.0.drain(..) {
             if let Err(error) = answer.send() {
-                tracing::debug!(%error, "a caller did not wait to hear that the vault is locked");
+                tracing::debug!(%error, "a caller closed its connection before the answer to its lock");
             }
         }
     }
@@ -148,7 +150,8 @@ impl Handover {
     /// What the image before handed over, if it did. Must be called before there are threads, once.
     pub(crate) fn take() -> Option<Self> {
         let named = named(std::env::var(VARIABLE).ok()?.as_str(), std::process::id())?;
-        let (mut api, mut credentials, mut lock, mut unwritten, mut pipe) = (None, None, None, None, None);
+        let (mut api, mut credentials, mut uses) = (None, None, None);
+        let (mut lock, mut unwritten, mut pipe) = (None, None, None);
         let (mut refused, mut answers) = (Vec::new(), HandoffReplies::default());
         for (name, number) in named {
             let fd = process::adopt(number)?;
@@ -157,6 +160,7 @@ impl Handover {
                 "api-made" => api = Some(Socket { listener: fd, made: true }),
                 "credentials" => credentials = Some(Socket { listener: fd, made: false }),
                 "credentials-made" => credentials = Some(Socket { listener: fd, made: true }),
+                "use-made" => uses = Some(Socket { listener: fd, made: true }),
                 "lock" => lock = Some(fd),
                 "unwritten" => unwritten = Some(Unwritten(fd)),
                 "refused" => refused.push(fd),
@@ -165,7 +169,8 @@ impl Handover {
                 _ => return None,
             }
         }
-        Some(Self { api: api?, credentials, lock: lock?, unwritten: unwritten?, refused, answers })
+        let (api, lock, unwritten) = (api?, lock?, unwritten?);
+        Some(Self { api, credentials, uses, lock, unwritten, refused, answers })
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
@@ -174,11 +179,12 @@ impl Handover {
         let credentials = self.credentials.as_ref().map(|credentials| {
             (socket(credentials, "credentials-made", "credentials"), &credentials.listener)
         });
+        let uses = self.uses.as_ref().map(|uses| ("use-made", &uses.listener));
         let refused = self.refused.iter().map(|stream| ("refused", stream));
         let answers = &self.answers.0;
         let answers = answers.iter().flat_map(|answer| [("pipe", &answer.pipe), ("stream", &answer.stream)]);
         let own = [api, ("lock", &self.lock), ("unwritten", &self.unwritten.0)];
-        own.into_iter().chain(credentials).chain(refused).chain(answers)
+        own.into_iter().chain(credentials).chain(uses).chain(refused).chain(answers)
     }
 
     fn describe(&self) -> String {

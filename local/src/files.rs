@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{0} is not an absolute path")]
     Relative(PathBuf),
     /// A symbolic link where a real directory or file is expected.
-    #[error("{0} is a symbolic link; replace it by what it points to, or name the target itself")]
+    #[error("{0} is a symbolic link; replace it by its target, or name the target itself")]
     Symlink(PathBuf),
     /// Something else of that name.
     #[error("{0} is not a {1}")]

@@ -26,6 +26,9 @@ pub const SOCKET: &str = "secretsd.sock";
 /// The socket from which systemd's units load credentials, beside the daemon's.
 pub const CREDENTIALS: &str = "credentials.sock";
 
+/// The socket over which values are taken to be used, beside the daemon's.
+pub const USE: &str = "use.sock";
+
 /// The owner's token, beside the daemon's socket.
 pub const TOKEN: &str = "token";
 

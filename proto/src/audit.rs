@@ -22,6 +22,25 @@ pub struct AuditList {
 pub struct AuditVerified {
     /// How many entries there are.
     pub entries: u64,
+    /// The number of the first; those before it were archived.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub first: u64,
+}
+
+/// Body of `POST /audit/archive`, from a caller that has these entries in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ArchiveAudit {
+    /// The number of the last entry that is to leave the vault.
+    pub through: u64,
+}
+
+/// Answer of `POST /audit/archive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AuditArchived {
+    /// How many entries have left the vault.
+    pub removed: u64,
 }
 
 /// What happened, by whom, to which secrets. Never a value.
@@ -50,6 +69,9 @@ pub struct AuditEntry {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Remark>,
+    /// The requests that the value was put into, or was not. A token that is bound to names is not told this either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<AuditUse>,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Why it was refused, if it was.
@@ -64,6 +86,28 @@ pub struct AuditEntry {
     /// How many denials before it have no entry: there were too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
+}
+
+/// Requests that a value was put into, or was not: those of one secret, session, rule and host within a minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AuditUse {
+    /// The rule that allowed it, by its number from 1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// The host, with its port unless that is 443.
+    pub host: String,
+    /// The methods, each once, 32 at most.
+    pub methods: Vec<String>,
+    /// The paths without query, each once, 32 at most, of each the first 200 bytes.
+    pub paths: Vec<String>,
+}
+
+impl AuditUse {
+    /// The most methods and paths that are told.
+    pub const MAX: usize = 32;
+    /// The most bytes of a path that are told.
+    pub const MAX_PATH: usize = 200;
 }
 
 const fn one() -> u64 {
@@ -165,6 +209,19 @@ pub enum AuditAction {
     TokenCreate,
     /// An access token was revoked.
     TokenRevoke,
+    /// Where a secret's value may be used was set.
+    RuleSet,
+    /// A session was begun that uses values without seeing them.
+    UseBegin,
+    /// A value was put into a request.
+    Use,
+    /// Such a session was ended.
+    UseEnd,
+    /// Old entries were taken out of the audit log.
+    AuditArchive,
+    /// Something that a newer program does.
+    #[serde(other)]
+    Other,
 }
 
 impl AuditAction {
@@ -200,6 +257,12 @@ impl AuditAction {
             Self::Verify => "verify",
             Self::TokenCreate => "token_create",
             Self::TokenRevoke => "token_revoke",
+            Self::RuleSet => "rule_set",
+            Self::UseBegin => "use_begin",
+            Self::Use => "use",
+            Self::UseEnd => "use_end",
+            Self::AuditArchive => "audit_archive",
+            Self::Other => "other",
         }
     }
 }
@@ -213,6 +276,9 @@ pub enum AuditOutcome {
     Ok,
     /// Refused: not allowed, or not there.
     Denied,
+    /// As a newer program says.
+    #[serde(other)]
+    Other,
 }
 
 /// Why something was refused.
@@ -250,8 +316,15 @@ pub enum Refusal {
     Locked,
     /// It is turned off.
     Off,
+    /// No rule allows the value to be used there.
+    Rule,
+    /// The request is none that a value is put into.
+    Request,
     /// The daemon could not do it.
     Failed,
+    /// As a newer program says.
+    #[serde(other)]
+    Other,
 }
 
 impl Refusal {
@@ -273,7 +346,10 @@ impl Refusal {
             Self::NotGranted => "not granted",
             Self::Locked => "the vault is locked",
             Self::Off => "turned off",
+            Self::Rule => "no rule allows it",
+            Self::Request => "not a request for a value",
             Self::Failed => "a failure",
+            Self::Other => "a reason unknown to this version",
         }
     }
 }

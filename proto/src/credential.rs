@@ -88,7 +88,7 @@ impl fmt::Display for UnitName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct AllowCredentials {
-    /// The unit, or the template of all its instances.
+    /// The unit, or a template for all its instances.
     pub unit: UnitName,
     /// The secrets, by name: 1–1,000.
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 1000)))]
@@ -104,7 +104,7 @@ impl AllowCredentials {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct CredentialGrant {
-    /// The unit, or the template of all its instances.
+    /// The unit, or a template for all its instances.
     pub unit: UnitName,
     /// The names of the secrets, sorted.
     pub secrets: Vec<SecretName>,

@@ -158,13 +158,13 @@ mod tests {
         let body = ErrorBody {
             errors: vec![FieldError::new(
                 vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(2)],
-                Invalid::new(FieldErrorType::StringType, "a string is expected"),
+                Invalid::new(FieldErrorType::StringType, "expected a string"),
             )],
             ..ErrorBody::new(ErrorType::ValidationError, "some fields are invalid")
         };
         assert_eq!(
             serde_json::to_string(&body).unwrap(),
-            r#"{"code":422,"detail":"some fields are invalid","type":"validation_error","errors":[{"loc":["body","secrets",2],"msg":"a string is expected","type":"string_type"}]}"#
+            r#"{"code":422,"detail":"some fields are invalid","type":"validation_error","errors":[{"loc":["body","secrets",2],"msg":"expected a string","type":"string_type"}]}"#
         );
         let plain = ErrorBody::new(ErrorType::AuthenticationError, "no token");
         assert_eq!(

@@ -16,6 +16,8 @@
 //! - [`vault`]: the operations on `/vault`
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
+//! - [`rule`]: to which requests a value may be put without being seen
+//! - [`session`]: the operations on `/use/sessions`
 //! - [`token`]: access tokens, their form, and the operations on `/tokens`
 //! - [`variable`]: names of variables that shells and programs give a meaning of their own
 //!
@@ -32,11 +34,13 @@ pub mod name;
 pub mod printable;
 pub mod provider;
 pub mod reveal;
+pub mod rule;
 #[cfg(feature = "openapi")]
 mod schema;
 pub mod secret;
 pub mod selector;
 pub mod sensitive;
+pub mod session;
 pub mod timestamp;
 pub mod token;
 pub mod variable;

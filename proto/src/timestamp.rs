@@ -27,7 +27,7 @@ impl Timestamp {
         text.parse().map(Self).map_err(|_| {
             Invalid::new(
                 FieldErrorType::DatetimeParsing,
-                "an RFC 3339 time is expected, like 2026-04-15T12:00:00Z",
+                "expected an RFC 3339 time like 2026-04-15T12:00:00Z",
             )
         })
     }

@@ -69,16 +69,19 @@ pub enum Scope {
     Reveal,
     /// Manage the vault, its keys and tokens.
     Admin,
+    /// Have values used where their rules allow it, without ever seeing them. No other scope includes it.
+    Use,
 }
 
 impl Scope {
     /// Every right.
-    pub const ALL: [Self; 4] = [Self::List, Self::Write, Self::Reveal, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::List, Self::Write, Self::Reveal, Self::Admin, Self::Use];
 
     /// Reads a scope's name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or(Invalid::new(FieldErrorType::Enum, "a scope is one of list, write, reveal and admin"))
+        found
+            .ok_or(Invalid::new(FieldErrorType::Enum, "a scope is one of list, write, reveal, admin and use"))
     }
 
     /// The scope's name on the wire.
@@ -88,6 +91,7 @@ impl Scope {
             Self::Write => "write",
             Self::Reveal => "reveal",
             Self::Admin => "admin",
+            Self::Use => "use",
         }
     }
 }
@@ -182,8 +186,8 @@ impl fmt::Display for TokenName {
 pub struct CreateToken {
     /// Its name, unlike any other token's.
     pub name: TokenName,
-    /// What it may do: 1–4 scopes.
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 4)))]
+    /// What it may do: 1–5 scopes.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 5)))]
     pub scopes: Vec<Scope>,
     /// The names of secrets that exist for it: 1–64 globs; absent or null is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,7 +206,7 @@ pub struct CreateToken {
 impl CreateToken {
     /// The most globs that a token may have.
     pub const MAX_GLOBS: usize = 64;
-    /// For how long a token is good unless something else is said: 30 days.
+    /// For how long a token is valid by default: 30 days.
     pub const DEFAULT_TTL: u64 = 30 * 86_400;
     /// The longest time that can be asked for, ten years; beyond is only for ever.
     pub const MAX_TTL: u64 = 3_650 * 86_400;

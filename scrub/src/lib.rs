@@ -150,10 +150,13 @@ impl<'a> Masker<'a> {
         self.held.len() - self.at.max(self.shown)
     }
 
-    /// Adds to `out` what is held back, because it has waited long enough. If it was the beginning of a value, the rest
-    /// of that is masked when it comes.
+    /// Adds to `out` what is held back, because it has waited long enough: masked where it is a value already. If the
+    /// rest was the beginning of one, what is missing of that is masked when it comes.
     pub fn release(&mut self, out: &mut Vec<u8>) {
-        self.show(self.at, self.held.len(), out);
+        for at in self.at..self.held.len() {
+            let _ = self.cover(at, true, out);
+            self.show(at, at + 1, out);
+        }
         self.shown = self.held.len();
     }
 
@@ -180,19 +183,24 @@ impl<'a> Masker<'a> {
     fn decide(&mut self, is_all: bool, out: &mut Vec<u8>) {
         while self.at < self.held.len() {
             self.pass_by(out);
-            match self.longest(is_all) {
-                Found::Perhaps => return,
-                Found::No => {}
-                Found::To(end) => {
-                    if self.at >= self.masked {
-                        out.extend_from_slice(MARK.as_bytes());
-                    }
-                    self.masked = self.masked.max(end);
-                }
+            if self.cover(self.at, is_all, out) == Found::Perhaps {
+                return;
             }
             self.show(self.at, self.at + 1, out);
             self.at += 1;
         }
+    }
+
+    /// Puts a mark in place of the longest form that begins there, unless it lies in what has one.
+    fn cover(&mut self, at: usize, is_all: bool, out: &mut Vec<u8>) -> Found {
+        let found = self.longest(at, is_all);
+        if let Found::To(end) = found {
+            if at >= self.masked {
+                out.extend_from_slice(MARK.as_bytes());
+            }
+            self.masked = self.masked.max(end);
+        }
+        found
     }
 
     /// Goes on to where a form could begin, or to the last byte.
@@ -208,9 +216,9 @@ impl<'a> Masker<'a> {
         self.at = to;
     }
 
-    /// The longest form that begins here, covered; or whether more is needed to know it.
-    fn longest(&mut self, is_all: bool) -> Found {
-        let text = self.held.get(self.at..).unwrap_or_default();
+    /// The longest form that begins there, covered; or whether more is needed to know it.
+    fn longest(&mut self, at: usize, is_all: bool) -> Found {
+        let text = self.held.get(at..).unwrap_or_default();
         let candidates = match text {
             [] => return Found::No,
             [first] if is_all || !self.forms.may_begin(*first) => return Found::No,
@@ -230,12 +238,12 @@ impl<'a> Masker<'a> {
         form.find(text, |start, stop| gaps.push((start, stop)));
         let mut from = 0;
         for (start, stop) in gaps.into_iter().chain([(end, end)]) {
-            if let Some(part) = self.covered.get_mut(self.at + from..self.at + start) {
+            if let Some(part) = self.covered.get_mut(at + from..at + start) {
                 part.fill(true);
             }
             from = stop;
         }
-        Found::To(self.at + end)
+        Found::To(at + end)
     }
 
     /// Shows this part, without what belongs to a value and what was shown before.

@@ -173,6 +173,24 @@ fn what_was_shown_for_want_of_time_does_not_give_the_rest_away() {
 }
 
 #[test]
+fn a_complete_value_is_not_shown_though_it_may_begin_a_longer_one() {
+    for (values, text, shown) in [
+        (&["hunter2hu", "hunter2huNEW!"][..], "old: hunter2hu\n", "old: ••••\n"),
+        (&["first-line\nsecond-line"], "first-line\n", "••••\n"),
+        (&["db://me:password1@host", "password1"], "db://me:password1", "db://me:••••"),
+        (&["hunter2hu", "hunter2huNEW!"], "68756e7465723268752e", "••••2e"),
+    ] {
+        let forms = forms(values);
+        let (mut masker, mut out) = (Masker::new(&forms), Vec::new());
+        masker.push(text.as_bytes(), &mut out);
+        masker.release(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), shown, "{text:?}");
+        masker.finish(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), shown, "{text:?}");
+    }
+}
+
+#[test]
 fn debug_shows_no_value() {
     let forms = forms(&["canary-value"]);
     let mut masker = Masker::new(&forms);
@@ -235,6 +253,25 @@ proptest! {
         let forms = forms(&values);
         let expected = slowly(&forms, text.as_bytes());
         prop_assert_eq!(in_pieces(&forms, pieces(text.as_bytes(), &cuts)), expected);
+    }
+
+    #[test]
+    fn no_complete_form_is_shown_when_waiting_ends(
+        values in prop::collection::vec("a{8,10}[ab\n]{0,3}", 1..4),
+        text in "(a{8,12}[ab\n]{0,3}){0,4}",
+        cuts in prop::collection::vec(any::<usize>(), 0..4),
+    ) {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let forms = forms(&values);
+        let (mut masker, mut out) = (Masker::new(&forms), Vec::new());
+        for piece in pieces(text.as_bytes(), &cuts) {
+            masker.push(piece, &mut out);
+            masker.release(&mut out);
+        }
+        masker.finish(&mut out);
+        for part in String::from_utf8(out).unwrap().split(MARK) {
+            prop_assert_eq!(String::from_utf8(slowly(&forms, part.as_bytes())).unwrap(), part);
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let noctty = OFlags::NOCTTY.bits().cast_signed();
         let slave = || OpenOptions::new().read(true).write(true).custom_flags(noctty).open(&path).unwrap();
-        // Ctrl-C means something, even if whoever started the tests ignores it, as a shell does for what it puts in the
+        // Ctrl-C means something, even if the program that started the tests ignores it, as a shell does for what it puts in the
         // background.
         let mut command: Command = env.command("env");
         command.args(["--default-signal", "setsid", "--ctty", "--wait"]).args(words).env("TERM", "xterm");

@@ -41,7 +41,7 @@ fn a_wait_is_shown_on_a_terminal_and_gone_after_it() {
     let mut terminal = Terminal::ctl(&env, &["verify"]);
     terminal.wait_for(&format!("{ERASE}reading the whole vault… 1 s"));
     process::signal(env.pid(), Signal::CONT);
-    terminal.expect(0, "all of it is authentic");
+    terminal.expect(0, "verified: all data is authentic");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn colour_is_for_terminals_that_want_it() {
 fn status_begins_with_the_state_and_what_to_do_about_it() {
     let env = Env::started(programs!());
     let first = || env.ctl(["status"]).expect(0).lines().next().unwrap().to_owned();
-    assert_eq!(first(), "vault      not made yet; make it: secretctl init");
+    assert_eq!(first(), "vault      not created yet; create it with: secretctl init");
     env.init();
     let open = first();
     // The time may pass from 15 minutes to less of it.
@@ -143,13 +143,13 @@ fn status_begins_with_the_state_and_what_to_do_about_it() {
         assert_eq!(&json[key], value, "{key}");
     }
     env.post("/vault/lock", &json!({})).expect(200);
-    assert!(first().ends_with("open it: secretctl unlock"), "{}", first());
+    assert!(first().ends_with("unlock it with: secretctl unlock"), "{}", first());
     env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
     let keys = env.get("/vault/keys").expect(200);
     let recovery = keys["keys"].as_array().unwrap().iter().find(|key| key["kind"] == "recovery").unwrap();
     env.request("DELETE", &format!("/vault/keys/{}", recovery["id"].as_str().unwrap())).send();
     let output = env.ctl(["status"]).run();
-    assert!(output.err().contains("add another: secretctl key add --recovery"), "{}", output.err());
+    assert!(output.err().contains("add another with: secretctl key add --recovery"), "{}", output.err());
 }
 
 /// The vault may be locked in the middle of something that takes long.
@@ -159,7 +159,7 @@ fn a_question_stands_alone_while_something_takes_long() {
     let lines: String = (0..5_000).map(|number| format!("KEY_{number}='canary {number}'\n")).collect();
     let file = env.private_file("home/many.env", lines);
     let mut terminal = Terminal::ctl(&env, &["import", file.to_str().unwrap()]);
-    terminal.wait_for("storing what was read…");
+    terminal.wait_for("storing secrets…");
     env.post("/vault/lock", &json!({})).expect(200);
     terminal.wait_for("passphrase of the vault: ");
     // Longer than the line stays as it is.

@@ -333,6 +333,40 @@ fn a_flood_of_refusals_is_counted_and_does_not_fill_the_log() {
 }
 
 #[test]
+fn the_log_is_archived_into_a_file_and_goes_on() {
+    let mut env = Env::unlocked(programs!());
+    env.store("A", "x");
+    for _ in 0..1_100 {
+        env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" })).expect(200);
+    }
+    let file = env.path("archive.jsonl");
+    let archive = |env: &Env| env.ctl(["audit", "archive", file.to_str().unwrap()]).run();
+    // Without a place for the file nothing leaves the vault.
+    fs::write(&file, "mine").unwrap();
+    archive(&env).assert_code(6);
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+    assert_eq!(env.get("/audit/verify").expect(200), json!({ "entries": 1_102 }));
+    fs::remove_file(&file).unwrap();
+    archive(&env).assert_code(0);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let lines = fs::read_to_string(&file).unwrap();
+    let archived: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(archived.iter().map(|entry| entry["sequence"].as_u64().unwrap()).eq(1..=1_102));
+    assert_eq!(env.get("/audit/verify").expect(200), json!({ "entries": 1, "first": 1_103 }));
+    assert_eq!(last(&env)["action"], "audit_archive");
+    let output = env.ctl(["audit", "--verify"]).run();
+    assert!(output.err().contains("from number 1103 on"), "{}", output.err());
+    // The oldest that is left is chained on what was archived.
+    env.stop();
+    let vault = rusqlite::Connection::open(env.data_dir().join("vault.db")).unwrap();
+    vault.execute("UPDATE audit SET mac = zeroblob(32) WHERE sequence = 1103", []).unwrap();
+    drop(vault);
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE }));
+    assert_eq!(env.get("/audit/verify").status, 500);
+}
+
+#[test]
 fn verification_names_the_first_entry_that_was_edited() {
     let mut env = Env::unlocked(programs!());
     for index in 0..10 {

@@ -399,7 +399,7 @@ fn what_is_in_the_trash_can_be_destroyed() {
     env.store("B", "x");
     let output = env.ctl(["rm", "a"]).run();
     output.assert_code(0);
-    let expected = "A moved to the trash for 30 days; back with: secretctl restore A";
+    let expected = "moved A to the trash for 30 days; undo with: secretctl restore A";
     assert!(output.err().contains(expected), "{}", output.err());
     env.ctl(["rm", "--purge", "A"]).expect(2);
     assert_eq!(env.get("/user/secrets/trash").expect(200)["total"], 1);
@@ -427,12 +427,12 @@ fn messages_say_what_happened_and_what_to_do() {
         &["set", "B"],
         b"sk-proj-0123456789abcdef",
         0,
-        "provider openai, told by the prefix sk-proj-; change it with --provider",
+        "recognised provider openai from the prefix sk-proj-; change it with --provider",
     );
-    says(&["set", "A", "word"], b"", 2, "it is in your shell's history now");
+    says(&["set", "A", "word"], b"", 2, "it is in your shell's history");
     says(&["set", "LD_PRELOAD"], b"x", 0, "LD_PRELOAD: it steers what programs run");
-    says(&["run", "-s", "", "--", "true"], b"", 2, "an empty selector; say -s NAME");
-    says(&["run", "-s", "PATH", "--", "true"], b"", 127, "came from the vault");
+    says(&["run", "-s", "", "--", "true"], b"", 2, "empty selector; use -s NAME");
+    says(&["run", "-s", "PATH", "--", "true"], b"", 127, "PATH comes from the vault");
     says(&["unlock", "--recovery-key-file", "-"], b"AAAA", 7, "secretctl: a recovery key has 56 letters");
     says(&["lsit"], b"", 2, "did you mean list?");
     let missing = env.path("home/missing");
@@ -455,7 +455,7 @@ fn a_short_passphrase_from_a_file_is_noted() {
     let env = Env::started(programs!());
     let output = env.ctl(["init", "--passphrase-file", "-"]).stdin("short").run();
     output.assert_code(0);
-    assert!(output.err().contains("who has the file can guess it"), "{}", output.err());
+    assert!(output.err().contains("anyone with the vault file could guess it"), "{}", output.err());
 }
 
 #[test]
@@ -526,7 +526,7 @@ fn without_a_home_nobody_looks_for_the_vault_elsewhere() {
     let env = Env::new(programs!());
     let elsewhere = || env.ctl(["status"]).env("HOME", "").env("XDG_DATA_HOME", "").env("XDG_STATE_HOME", "");
     let said = elsewhere().run();
-    assert!(said.code == Some(8) && said.err().contains("could not be started"), "{}", said.err());
+    assert!(said.code == Some(8) && said.err().contains("cannot start secretsd"), "{}", said.err());
     let mut command = env.command(env.programs().daemon);
     command.env_remove("HOME").env_remove("XDG_DATA_HOME").env_remove("XDG_STATE_HOME");
     assert!(env.fail_to_start(command).1.contains("HOME"));

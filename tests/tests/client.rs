@@ -38,7 +38,7 @@ fn the_example_lists_reveals_and_tells_errors_apart() {
     let token = env.runtime_dir().join("token");
     let kept = std::fs::read(&token).unwrap();
     std::fs::write(&token, "two words").unwrap();
-    asked(&env, "API_KEY", 5, "what should be a token is not one");
+    asked(&env, "API_KEY", 5, "not a token; check the token file");
     std::fs::write(&token, kept).unwrap();
 
     env.ctl(["lock"]).expect(0);

@@ -339,7 +339,7 @@ fn presets_name_a_variable_and_whether_it_is_configured() {
     assert_eq!(normalised(created.clone()), secret("GITHUB_TOKEN", json!("github"), "sk-pro••••789"));
     let location = format!("/api/v1/user/secrets/{}", id(&created));
     assert_eq!(answer.header("location"), Some(location.as_str()));
-    // A secret counts by its name, whoever made it.
+    // A secret counts by its name, no matter who created it.
     env.store("TINKER_API_KEY", "x");
     for (provider, _, configured) in presets() {
         assert_eq!(configured, ["github", "tinker"].contains(&provider.as_str()), "{provider}");

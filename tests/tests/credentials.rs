@@ -15,7 +15,7 @@ use secretsd_tests::unit::{self, REFUSAL, Unit, assert_refused};
 use secretsd_tests::{process, programs};
 use serde_json::{Value, json};
 
-/// A group of this unit's name, unless this machine has none, which is said aloud.
+/// A group of this unit's name, unless this machine has none; then it prints that.
 macro_rules! unit {
     ($($name:expr),+) => {
         match Unit::new($($name),+) {
@@ -277,7 +277,7 @@ fn no_lock_and_no_stop_hands_out_nothing_or_a_part() {
             thread::sleep(Duration::from_millis(60));
         }
         process::signal(env.pid(), rustix::process::Signal::TERM);
-        assert!(process::wait_gone(env.pid(), process::DEADLINE), "it does not stop");
+        assert!(process::wait_gone(env.pid(), process::DEADLINE), "it did not stop");
         done.store(true, Ordering::Relaxed);
         hammers.into_iter().flat_map(|hammer| hammer.join().unwrap()).collect::<HashSet<_>>()
     });

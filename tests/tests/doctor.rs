@@ -224,7 +224,10 @@ fn what_a_killed_daemon_leaves() {
     let expected: &[&str] = if wal { &["socket", "token", "vault"] } else { &["socket", "token"] };
     assert_eq!(checks, expected, "{found:?}");
     for finding in found.iter().filter(|finding| finding["check"] != "vault") {
-        assert!(finding["what"].as_str().unwrap().contains("left from a daemon that is gone"), "{finding}");
+        assert!(
+            finding["what"].as_str().unwrap().contains("left over from a daemon that has ended"),
+            "{finding}"
+        );
         run_fix(&env, finding);
     }
     assert!(findings(&env).iter().all(|finding| finding["check"] == "vault"));
@@ -288,7 +291,7 @@ fn a_token_that_is_not_the_daemons() {
             env.stop();
             // What the daemon did not write it does not remove.
             if token.exists() {
-                let left = only(&env, "warning", "token", "left from a daemon that is gone");
+                let left = only(&env, "warning", "token", "left over from a daemon that has ended");
                 run_fix(&env, &left);
             }
             wait_until_healthy(&env);
@@ -366,8 +369,8 @@ fn an_access_token_that_is_not_served() {
         let (found, said) = doctor(token);
         assert!(found == faults && said.contains(what), "{found} {said}");
     };
-    told(&good, 0, "with the rights it was made with");
-    told(&revoked, 1, "unknown here or was revoked");
+    told(&good, 0, "with its limited rights");
+    told(&revoked, 1, "unknown or revoked");
     told(&good.replace("ssd_", "ssd_x"), 1, "mistyped");
     let end = Instant::now() + DEADLINE;
     while env.ctl(["list"]).env("SECRETSD_TOKEN", &short).run().code == Some(0) {
@@ -449,7 +452,7 @@ fn a_daemon_of_another_version_or_from_before_an_update() {
     let command = env.command(&program);
     env.start_as(command);
     env.init();
-    let finding = only(&env, "fault", "daemon", "the daemon that runs is of version 0.0.9");
+    let finding = only(&env, "fault", "daemon", "the running daemon has version 0.0.9");
     run_fix(&env, &finding);
     env.stop();
     wait_until_healthy(&env);
@@ -485,11 +488,11 @@ fn programs_that_do_not_belong_together() {
         assert_eq!(finding["level"], "fault");
         assert!(finding["what"].as_str().unwrap().contains(text), "{finding}");
     };
-    named(&doctor(), "secretsd is neither beside secretctl nor in PATH");
+    named(&doctor(), "secretsd is neither next to secretctl nor in PATH");
     old_program(&env, &bin.join("secretsd"));
-    named(&doctor(), "is of version 0.0.9");
+    named(&doctor(), "has version 0.0.9");
     fs::write(bin.join("secretsd"), "#!/bin/sh\nexit 1\n").unwrap();
-    named(&doctor(), "does not say its version");
+    named(&doctor(), "does not print its version");
     fs::remove_file(bin.join("secretsd")).unwrap();
     fs::copy(env.programs().daemon, bin.join("secretsd")).unwrap();
     assert_eq!(doctor()["level"], "ok");
@@ -593,7 +596,7 @@ fn a_daemon_whose_cores_would_be_written() {
     found_and_mended(&env, "fault", "cores", "the limit on core dumps of the daemon was raised");
 }
 
-/// systemd would start the daemon for whoever connects.
+/// systemd would start the daemon at any connection.
 #[test]
 fn the_doctor_does_not_knock_where_systemd_listens() {
     let env = Env::new(programs!());

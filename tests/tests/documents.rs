@@ -272,10 +272,11 @@ fn commands_and_flags_of_the_documents_exist() {
             let own = own.split(" -- ").next().unwrap_or_default();
             let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
             let mut command = vec![words.next().unwrap_or_default()];
-            if ["key", "token", "credential"].contains(&command[0]) {
-                command.extend(
-                    words.clone().next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())),
-                );
+            let mut below = words.clone();
+            while ["key", "token", "credential", "proxy", "rule"].contains(&command[command.len() - 1]) {
+                let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+                let Some(word) = word else { break };
+                command.push(word);
             }
             let help = helps.entry(command.join(" ")).or_insert_with(|| {
                 let mut line = command.clone();

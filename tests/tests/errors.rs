@@ -455,9 +455,11 @@ fn presets_and_keys_are_checked() {
     assert_eq!(env.state(), "uninitialized");
     env.init();
     env.request("POST", "/vault/lock").send().expect(200);
-    for body in
-        [json!({}), json!({ "passphrase": "a", "recovery_key": "b" }), json!({ "recovery_key": "not one" })]
-    {
+    for body in [
+        json!({}),
+        json!({ "passphrase": "a", "recovery_key": "b" }),
+        json!({ "recovery_key": "not a token" }),
+    ] {
         env.post("/vault/unlock", &body).expect_error(422, "validation_error");
     }
     env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);

@@ -152,7 +152,7 @@ fn fail(calls: &str, error: &str, when: &str) -> usize {
         }
     }
     connection.ask("POST", "/vault/lock", None).expect(200);
-    // Locking starts the program anew: its threads are others, and the fault comes once more.
+    // Locking restarts the program: its threads are others, and the fault comes once more.
     let mut connection = Connection::open(&env);
     soon("unlock again", || connection.ask("POST", "/vault/unlock", Some(&key)));
     let injected = injected(&env);
@@ -525,10 +525,10 @@ fn a_key_file_that_cannot_be_opened_for_want_of_descriptors_is_not_the_callers_f
     // Before there is a vault, the key's file is the first that cannot be opened.
     connection.ask("POST", "/vault/init", Some(&key)).expect_error(500, "storage_error");
     drop(idle);
-    wait_until("the vault is made", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
+    wait_until("vault created", || connection.ask("POST", "/vault/init", Some(&key)).status == 201);
 }
 
-/// However few there are, what is missing is said, and not blamed on the disk.
+/// However few there are, the message names what is missing and does not blame the disk.
 #[test]
 fn too_few_descriptors_are_called_that() {
     for operation in ["init", "unlock"] {

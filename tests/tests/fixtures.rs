@@ -1,7 +1,9 @@
 //! Vaults of every released format, which must stay readable for ever. A format that comes gets a directory of its own
 //! in `tests/fixtures`, and this test runs over it too.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::source::repository;
@@ -13,13 +15,19 @@ const RECOVERY_KEY: &str = "M0P6-S66A-AVSW-FN5K-2Q2Z-ZFV7-9WNB-34JB-HJ8H-K1SX-W8
 
 /// A daemon on a copy of the vault, and the path of its key file.
 fn started() -> (Env, String) {
-    let fixture = repository().join("tests/fixtures/format-1");
+    started_on("format-1/vault.db")
+}
+
+/// The same on another vault with its keys.
+fn started_on(vault: &str) -> (Env, String) {
+    let fixtures = repository().join("tests/fixtures");
+    let fixture = fixtures.join("format-1");
     let read = |name: &str| fs::read(fixture.join(name)).unwrap();
     let mut env = Env::new(programs!());
     for directory in ["data/secretsd", "state/secretsd"] {
         env.private_dir(directory);
     }
-    env.private_file("data/secretsd/vault.db", read("vault.db"));
+    env.private_file("data/secretsd/vault.db", fs::read(fixtures.join(vault)).unwrap());
     env.private_file("state/secretsd/anchor", read("anchor"));
     let key = env.private_file("key", read("key"));
     env.start();
@@ -55,6 +63,72 @@ fn a_vault_of_format_1_can_be_written_and_rotated() {
     let id = env.get("/user/secrets?name=NEW").expect(200)["secrets"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(env.request("DELETE", &format!("/user/secrets/{id}")).send().status, 204);
     check_content(&env);
+}
+
+#[test]
+fn a_vault_with_additions_of_a_newer_program_is_used_like_any_other() {
+    let (mut env, key) = started_on("future/vault.db");
+    for _ in 0..2 {
+        env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+        check_content(&env);
+        env.stop();
+        env.start();
+    }
+    env.ctl(["unlock", "--key-file", &key]).expect(0);
+    assert!(env.ctl(["audit"]).expect(0).contains("other"), "the log does not show what is new");
+    env.ctl(["audit", "--verify"]).expect(0);
+    let backup = env.path("backup").to_str().unwrap().to_owned();
+    env.ctl(["backup", &backup]).expect(0);
+    env.store("NEW", "new");
+    env.stop();
+    env.ctl(["restore-vault", &backup, "--key-file", &key]).expect(0);
+    check_content(&env);
+    env.stop_listener();
+}
+
+#[test]
+fn a_vault_that_requires_what_is_not_known_is_refused_and_left_as_it_is() {
+    let (mut env, key) = started_on("future/requires.db");
+    let before = files(&env);
+    let newer = "The vault was written by a newer secretsd; upgrade this one";
+    for key in [json!({ "key_file": key }), json!({ "recovery_key": RECOVERY_KEY })] {
+        let refused = env.post("/vault/unlock", &key).expect_error(500, "storage_error");
+        assert_eq!(refused["detail"], newer);
+    }
+    let output = env.ctl(["unlock", "--key-file", &key]).run();
+    output.assert_code(9);
+    assert!(output.err().contains("newer secretsd"), "{}", output.err());
+    assert_eq!(env.state(), "locked");
+    env.stop();
+    assert_eq!(changed(&before, &files(&env)), [""; 0]);
+
+    // It does not come in place of another either.
+    let (mut env, key) = started();
+    env.stop();
+    let before = files(&env);
+    let requires = repository().join("tests/fixtures/future/requires.db");
+    let output = env.ctl(["restore-vault", requires.to_str().unwrap(), "--key-file", &key]).run();
+    output.assert_code(9);
+    assert!(output.err().contains("newer secretsd") && output.err().contains("back in its place"));
+    // Who had the lock last is written there.
+    let mut changed = changed(&before, &files(&env));
+    changed.retain(|path| !path.ends_with("vault.lock"));
+    assert_eq!(changed, [""; 0]);
+}
+
+/// Every file of the vault; a daemon that the client has started logs beside the anchor.
+fn files(env: &Env) -> BTreeMap<String, Vec<u8>> {
+    let directories = [env.data_dir(), env.state_dir()];
+    let entries = directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap());
+    let read = |path: PathBuf| (path.display().to_string(), fs::read(&path).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_none_or(|extension| extension != "log")).map(read).collect()
+}
+
+/// Which of them are not what they were.
+fn changed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let all = before.keys().chain(after.keys());
+    all.filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
 }
 
 #[track_caller]

@@ -5,6 +5,7 @@ use std::fs;
 
 use secretsd_tests::connection::Connection;
 use secretsd_tests::harness::{behind, no_strace, skip, soak, strace};
+use secretsd_tests::http::Request;
 use secretsd_tests::ledger::{Ledger, Outcome};
 use secretsd_tests::random::Random;
 use secretsd_tests::{Env, programs};
@@ -44,6 +45,35 @@ fn every_answer_to_a_write_comes_after_the_log_is_on_the_disk() {
     let trace = fs::read_to_string(&trace).unwrap();
     let answers = Order::follow(&trace).unwrap_or_else(|error| panic!("{error}"));
     assert!(answers >= writes, "the trace shows {answers} answers to {writes} writes");
+}
+
+#[test]
+fn a_value_leaves_to_be_used_after_its_entry_is_on_the_disk() {
+    if let Some(reason) = no_strace() {
+        return skip("fsync order of uses", reason);
+    }
+    let mut env = Env::new(programs!());
+    let trace = env.path("trace");
+    let words = strace(trace.to_str().unwrap(), &["-y", "-s", "48", "-e", CALLS]);
+    env.start_as(behind(&env, &words));
+    env.post("/vault/init", &json!({ "key_file": env.private_file("key", [0x4b; 32]) })).expect(201);
+    let id = env.store("KEY", "x")["id"].as_str().unwrap().to_owned();
+    let rules = json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] });
+    env.request("PUT", &format!("/user/secrets/{id}/rules")).json(&rules).send().expect(200);
+    let sessions = if soak() { 100 } else { 10 };
+    let wanted =
+        json!({ "secret": "KEY", "method": "GET", "host": "api.example.com", "port": 443, "path": "/" });
+    for _ in 0..sessions {
+        // Each is the first use of a session.
+        let session =
+            env.post("/use/sessions", &json!({ "secrets": ["KEY"], "purpose": "test" })).expect(201);
+        let take = Request::new(&env.runtime_dir().join("use.sock"), "POST", "/api/v1/use/take");
+        take.bearer(session["token"].as_str().unwrap()).json(&wanted).send().expect(200);
+    }
+    assert!(env.stop().success());
+    let trace = fs::read_to_string(&trace).unwrap();
+    let answers = Order::follow(&trace).unwrap_or_else(|error| panic!("{error}"));
+    assert!(answers >= 2 * sessions, "the trace shows {answers} answers");
 }
 
 /// Where the daemon is between a request and its answer.
@@ -121,7 +151,7 @@ fn calls(trace: &str) -> Vec<(usize, String)> {
 
 /// Whether the call read a request to write, from its first byte on.
 fn is_write(call: &str) -> bool {
-    ["\"POST /api/v1/user", "\"PUT ", "\"DELETE "].iter().any(|method| call.contains(method))
+    ["\"POST /api/v1/use", "\"PUT ", "\"DELETE "].iter().any(|method| call.contains(method))
 }
 
 fn succeeded(call: &str) -> bool {

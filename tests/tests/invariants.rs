@@ -67,7 +67,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
     ("ctl/src/command/get.rs", "prints a value that was asked for"),
     ("ctl/src/command/export.rs", "writes values that were asked for"),
-    ("ctl/src/command/git_credential.rs", "answers git"),
+    ("ctl/src/handover.rs", "takes line ends off, for git and AWS"),
     ("ctl/src/command/inject.rs", "puts values into a template"),
     ("ctl/src/command/import", "compares what was stored with what was read"),
     ("ctl/src/fuzzing.rs", "gives a fuzz target what was read, for comparison"),

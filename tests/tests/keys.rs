@@ -133,5 +133,5 @@ fn a_key_file_from_the_settings_unlocks_at_start_but_not_after_a_lock() {
     fs::remove_file(&key).unwrap();
     env.start();
     assert_eq!(env.state(), "locked");
-    assert!(env.log().contains("the key for the start does not unlock"));
+    assert!(env.log().contains("the key for unlocking at start does not open the vault"));
 }

@@ -77,6 +77,8 @@ enum About {
     Secret,
     /// A name that is to be taken.
     NewName,
+    /// Something of the owner's alone: to a token it is not there.
+    Owners,
     /// All of the vault.
     Whole,
 }
@@ -167,6 +169,10 @@ const TABLE: &[Entry] = &[
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
     }),
+    open_only("get_rules", "list", About::Secret, 200, |world| at(&world.secret())),
+    open_only("set_rules", "admin", About::Secret, 200, |world| {
+        (world.secret(), json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] }))
+    }),
     open_only("list_trash", "list", About::Sight, 200, |_| at("")),
     open_only("restore_secret", "write", About::Secret, 200, |world| at(&world.trashed())),
     Entry {
@@ -216,6 +222,10 @@ const TABLE: &[Entry] = &[
         (String::new(), json!({ "name": world.fresh_name(), "scopes": ["admin"] }))
     }),
     open_only("revoke_token", "admin", About::Whole, 204, |world| at(&world.token_to_lose())),
+    open_only("begin_session", "use", About::Secret, 201, |world| {
+        (String::new(), json!({ "secrets": [world.usable()], "purpose": "test" }))
+    }),
+    open_only("end_session", "use", About::Owners, 204, |world| at(&world.session_to_lose())),
     open_only("list_credentials", "admin", About::Whole, 200, |_| at("")),
     open_only("allow_credentials", "admin", About::Whole, 200, |world| {
         (String::new(), json!({ "unit": "web.service", "secrets": [world.name_for_units()] }))
@@ -226,6 +236,7 @@ const TABLE: &[Entry] = &[
     }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
+    open_only("archive_audit", "admin", About::Whole, 200, |_| (String::new(), json!({ "through": 1 }))),
 ];
 
 /// What is no route is told to who has a token, and to nobody else.
@@ -293,12 +304,12 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     }
     match (entry.about, bound) {
         (About::Whole, Bound::Right | Bound::Wrong) | (About::NewName, Bound::Wrong) => FORBIDDEN,
-        (About::Secret, Bound::Wrong) => ABSENT,
+        (About::Secret, Bound::Wrong) | (About::Owners, _) => ABSENT,
         _ => granted,
     }
 }
 
-const ALL: &[&str] = &["list", "write", "reveal", "admin"];
+const ALL: &[&str] = &["list", "write", "reveal", "admin", "use"];
 
 fn everything_shown() -> Vec<Shown> {
     let mut all = vec![
@@ -312,7 +323,7 @@ fn everything_shown() -> Vec<Shown> {
         Shown::Owner("Authorization"),
         Shown::Owner("X-API-Key"),
     ];
-    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..], ALL] {
+    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..], ALL] {
         all.extend([Bound::No, Bound::Right, Bound::Wrong].map(|bound| Shown::Scoped(scopes, bound)));
     }
     all
@@ -332,6 +343,8 @@ struct World {
     key_to_lose: Option<String>,
     token_to_lose: Option<String>,
     has_name_for_units: bool,
+    has_usable: bool,
+    session_to_lose: Option<String>,
     /// Names that were refused, and so must not exist.
     refused: BTreeSet<String>,
 }
@@ -342,10 +355,12 @@ impl World {
         // Every wrong token is answered by what is wrong with it, however many there are.
         env.settings(&format!("{CHEAP_KDF}[limits]\nwrong_tokens = 65536\n"));
         let key = env.private_file("key", [0x5a; 48]);
-        // Where the other user can reach it.
-        let program = env.path("secretsd");
-        fs::copy(env.programs().daemon, &program).unwrap();
+        let mut program = PathBuf::from(env.programs().daemon);
         if let Some(uid) = own {
+            // Where the other user can reach it. A file that is still being written to, also by what another test has
+            // just begun to start, cannot be executed; so there is no more than one copy.
+            program = env.path("secretsd");
+            fs::copy(env.programs().daemon, &program).unwrap();
             give(&env.path(""), uid);
             become_uid(uid);
         }
@@ -362,6 +377,8 @@ impl World {
             key_to_lose: None,
             token_to_lose: None,
             has_name_for_units: false,
+            has_usable: false,
+            session_to_lose: None,
             refused: BTreeSet::new(),
         };
         world.start();
@@ -458,6 +475,30 @@ impl World {
         id
     }
 
+    /// The name of a secret with a rule, that no other operation touches.
+    fn usable(&mut self) -> &'static str {
+        const NAME: &str = "T_USABLE";
+        if self.state == State::Unlocked && !self.has_usable {
+            let id = self.made("/user/secrets", &json!({ "name": NAME, "value": "x" }));
+            let rules = json!({ "rules": [{ "host": "api.example.com", "site": "bearer" }] });
+            self.owner("PUT", &format!("/user/secrets/{id}/rules"), &rules).expect(200);
+            self.has_usable = true;
+        }
+        NAME
+    }
+
+    /// A session of the owner's; to a token it is one that it has not begun.
+    fn session_to_lose(&mut self) -> String {
+        if self.state != State::Unlocked {
+            return NOBODY.to_owned();
+        }
+        let body = json!({ "secrets": [self.usable()], "purpose": "test" });
+        let known = self.session_to_lose.clone();
+        let id = known.unwrap_or_else(|| self.made("/use/sessions", &body));
+        self.session_to_lose = Some(id.clone());
+        id
+    }
+
     /// A secret that no other operation touches, made when it is wanted for the first time.
     fn name_for_units(&mut self) -> &'static str {
         const NAME: &str = "T_UNITS";
@@ -495,6 +536,7 @@ impl World {
             "restore_secret" => self.trashed = None,
             "remove_key" | "rotate_vault" => self.key_to_lose = None,
             "revoke_token" => self.token_to_lose = None,
+            "end_session" => self.session_to_lose = None,
             "init_vault" | "unlock_vault" | "lock_vault" => self.bring_back(),
             _ => {}
         }
@@ -709,4 +751,131 @@ fn every_route_answers_every_caller_as_the_model_says() {
     if world.own.is_some() {
         become_uid(0);
     }
+}
+
+#[test]
+fn a_token_that_may_only_use_values_gets_none_by_any_route() {
+    const VALUE: &str = "value-to-be-used-0123456789abcdef";
+    let mut world = World::new(None);
+    world.make_vault();
+    world.secret = Some(world.made("/user/secrets", &json!({ "name": "T_VALUE", "value": VALUE })));
+    let mut cases = 0;
+    for (method, path, entry) in everything_asked() {
+        for bound in [Bound::No, Bound::Right] {
+            let (argument, body) = (entry.request)(&mut world);
+            let path = match argument.strip_prefix('?') {
+                Some(query) => format!("{path}?{query}"),
+                None => path.replace("{id}", &argument),
+            };
+            let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
+            let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
+            let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
+            assert!(!answer.text().contains(VALUE), "{method} {path}");
+            if let Needs::Scope(scope) = entry.needs
+                && scope != "use"
+            {
+                assert_eq!(answer.status, 403, "{method} {path} takes {scope}");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 50, "{cases} cases");
+    world.env.stop();
+}
+
+/// Requests that are in no order: the type and the text of a body, if there is one, and what is put behind the path.
+const DISORDER: [(&str, &str, &str); 9] = [
+    ("application/json", "{", ""),
+    ("application/json", "", ""),
+    ("application/json", "[1]", ""),
+    ("application/json", r#"{"surplus":1}"#, ""),
+    ("application/json", r#"{"name":1,"value":{},"secrets":"x","passphrase":[],"version":"x"}"#, ""),
+    ("text/plain", "x", ""),
+    ("", "", "?surplus=1"),
+    ("application/json", "{}", "?purge=perhaps&limit=x&view=none&unit=..%2f"),
+    ("application/json", "{}", "?%ff"),
+];
+
+#[test]
+fn a_caller_that_may_not_ask_is_told_so_whatever_it_sends() {
+    let mut world = World::new(None);
+    world.make_vault();
+    let mut cases = 0;
+    let mut deviations = Vec::new();
+    for (method, path, entry) in everything_asked() {
+        let Needs::Scope(_) = entry.needs else { continue };
+        for shown in everything_shown() {
+            let Shown::Scoped(..) = shown else { continue };
+            if expected(entry, Peer::Own, State::Unlocked, &shown) != FORBIDDEN
+                || entry.about == About::NewName
+            {
+                continue;
+            }
+            let (header, token) = world.header(&shown).unwrap();
+            for (content_type, body, query) in DISORDER {
+                cases += 1;
+                let path = format!("{}{query}", path.replace("{id}", "no-id"));
+                let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
+                let request =
+                    if content_type.is_empty() { request } else { request.text(content_type, body) };
+                let answer = request.header("If-Match", "no version").send();
+                if (answer.status, kind(&answer).as_str()) != FORBIDDEN {
+                    deviations.push(format!("{method} {path} {shown:?} {body:?}: {}", answer.status));
+                }
+            }
+        }
+    }
+    assert!(cases > 2_000, "{cases} cases");
+    assert!(deviations.is_empty(), "{} of {cases}:\n{}", deviations.len(), deviations.join("\n"));
+    world.env.stop();
+}
+
+#[test]
+fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
+    let mut world = World::new(None);
+    world.make_vault();
+    let asked: Vec<_> =
+        everything_asked().into_iter().filter(|(_, _, entry)| entry.needs != Needs::Nothing).collect();
+    for (number, (method, path, entry)) in asked.into_iter().enumerate() {
+        let Needs::Scope(scope) = entry.needs else { continue };
+        // Each route is asked by a token of its own, once in order and once not; the log must say the same of both.
+        let others: Vec<&&str> = ALL.iter().filter(|other| **other != scope).collect();
+        let name = format!("asks {number}");
+        let made = world.owner("POST", "/tokens", &json!({ "name": name, "scopes": others })).expect(201);
+        let token = made["token"].as_str().unwrap().to_owned();
+        let (argument, body) = (entry.request)(&mut world);
+        let ask = |path: &str| Request::new(&world.env.socket(), method, path).bearer(&token);
+        let in_order = match argument.strip_prefix('?') {
+            Some(query) => format!("{path}?{query}"),
+            None => path.replace("{id}", &argument),
+        };
+        let request = ask(&in_order);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        request.send().expect_error(403, "forbidden_error");
+        let disorder = path.replace("{id}", "no-id");
+        ask(&disorder).text("application/json", "{").send().expect_error(403, "forbidden_error");
+        let log = world.owner("GET", "/audit", &Value::Null).expect(200);
+        let entries = log["entries"].as_array().unwrap();
+        let of_token: Vec<&Value> =
+            entries.iter().filter(|written| written["caller"]["token"] == name).collect();
+        let count: u64 = of_token.iter().map(|written| written["count"].as_u64().unwrap_or(1)).sum();
+        assert_eq!(count, 2, "{}: {of_token:?}", entry.operation);
+        let told: BTreeSet<String> = of_token
+            .iter()
+            .map(|written| format!("{} {} {}", written["action"], written["outcome"], written["refusal"]))
+            .collect();
+        assert_eq!(told.len(), 1, "{}: {told:?}", entry.operation);
+        assert!(told.iter().all(|told| told.ends_with(r#""denied" "scope""#)), "{told:?}");
+    }
+    // And as what, where the request alone tells.
+    let (_, token) =
+        world.tokens.iter().find(|(shown, _)| *shown == Shown::Scoped(&ALL[..1], Bound::No)).unwrap();
+    let path = format!("/api/v1/user/secrets/{NOBODY}?purge=true");
+    Request::new(&world.env.socket(), "DELETE", &path)
+        .bearer(token)
+        .send()
+        .expect_error(403, "forbidden_error");
+    let log = world.owner("GET", "/audit", &Value::Null).expect(200);
+    assert_eq!(log["entries"].as_array().unwrap().last().unwrap()["action"], "purge");
+    world.env.stop();
 }

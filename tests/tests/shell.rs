@@ -154,7 +154,7 @@ fn completing_is_silent_when_there_is_nobody_to_ask_and_starts_nobody() {
     assert!(env.listener().is_none());
 }
 
-/// systemd would start the daemon for whoever connects.
+/// systemd would start the daemon at any connection.
 #[test]
 fn completing_does_not_knock_at_a_socket_whose_daemon_does_not_run() {
     let env = Env::new(programs!());

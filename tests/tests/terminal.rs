@@ -88,7 +88,7 @@ fn what_is_typed_while_a_passphrase_is_checked_is_not_shown_and_not_taken() {
     assert!(!terminal.echoes());
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
     terminal.wait_for("checking…");
-    terminal.expect(0, "the vault is open");
+    terminal.expect(0, "vault unlocked");
     assert!(terminal.echoes());
     assert!(!terminal.shown().contains("canary"), "{}", terminal.shown());
     assert_eq!(terminal.shown().matches("passphrase of the vault").count(), 2);
@@ -157,7 +157,8 @@ fn ctrl_c_interrupts_and_ctrl_d_cancels() {
     terminal.wait_for("value: ");
     // Nobody could continue it: it leads its session.
     terminal.type_keys("a\x1a\tb\r");
-    terminal.expect(1, "a tab or another control character was typed; nothing was stored; use --value-file");
+    terminal
+        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
     assert_nothing_stored(&env);
 
     env.post("/vault/lock", &json!({})).expect(200);
@@ -183,7 +184,8 @@ fn a_terminal_of_an_outer_pid_namespace_is_one_like_any_other() {
     terminal.wait_for("value: ");
     assert!(!terminal.echoes());
     terminal.type_keys("a\x1a\tb\r");
-    terminal.expect(1, "a tab or another control character was typed; nothing was stored; use --value-file");
+    terminal
+        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
     assert!(terminal.echoes());
     assert_nothing_stored(&env);
 }
@@ -221,13 +223,13 @@ fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
     let mut terminal = Terminal::ctl(&env, &["init"]);
     for (question, answer) in [
         ("new passphrase: ", PASSPHRASE),
-        ("the same again: ", "another"),
-        ("the two differ; once more", ""),
+        ("repeat it: ", "another"),
+        ("they differ; try again", ""),
         ("new passphrase: ", "short"),
-        ("that is short: who has the file can guess it; use it anyway? [y/N] ", "n\r"),
+        ("that is short: anyone with the vault file could guess it; use it anyway? [y/N] ", "n\r"),
         ("new passphrase: ", "sh0rt"),
         ("use it anyway? [y/N] ", "y\r"),
-        ("the same again: ", "sh0rt"),
+        ("repeat it: ", "sh0rt"),
     ] {
         terminal.wait_for(question);
         let answer = answer.trim_end();
@@ -247,10 +249,10 @@ fn three_passphrases_that_differ_make_no_vault() {
     for _ in 0..3 {
         terminal.wait_for("new passphrase: ");
         terminal.type_keys(&format!("{PASSPHRASE}\r"));
-        terminal.wait_for("the same again: ");
+        terminal.wait_for("repeat it: ");
         terminal.type_keys("another\r");
     }
-    terminal.expect(7, "nothing was made");
+    terminal.expect(7, "nothing was created");
     assert_eq!(env.state(), "uninitialized");
 }
 
@@ -262,7 +264,7 @@ fn what_cannot_be_done_is_said_before_a_value_is_asked_for() {
     let mut terminal = Terminal::ctl(&env, &["add", "openai_api_key"]);
     terminal.wait_for("passphrase of the vault: ");
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
-    let taken = "OPENAI_API_KEY exists already; replace its value with: secretctl set OPENAI_API_KEY";
+    let taken = "OPENAI_API_KEY already exists; replace its value with: secretctl set OPENAI_API_KEY";
     terminal.expect(6, taken);
     assert!(!terminal.shown().contains("value: "));
     for (arguments, code, message) in [

@@ -72,7 +72,7 @@ fn a_token_is_shown_once_and_described_ever_after() {
     assert_eq!(info["scopes"], json!(["list", "reveal"]));
     assert_eq!(info["secrets"], json!(["OPEN*"]));
     assert_eq!((&info["last_used_at"], &info["rate_per_minute"]), (&Value::Null, &json!(60)));
-    // Thirty days unless something else is said.
+    // Thirty days by default.
     assert_ne!(info["expires_at"], Value::Null);
     // A whole number may be written like this, too.
     make(&env, json!({ "name": "whole", "scopes": ["list"], "ttl_seconds": 60.0 }));
@@ -92,7 +92,7 @@ fn what_a_token_may_be_is_checked_field_by_field() {
         ("name", json!("owner"), json!(["body", "name"]), "string_pattern_mismatch"),
         ("scopes", json!("list"), json!(["body", "scopes"]), "list_type"),
         ("scopes", json!([]), json!(["body", "scopes"]), "too_short"),
-        ("scopes", json!(vec!["list"; 5]), json!(["body", "scopes"]), "too_long"),
+        ("scopes", json!(vec!["list"; 6]), json!(["body", "scopes"]), "too_long"),
         ("scopes", json!(["list", "all"]), json!(["body", "scopes", 1]), "enum"),
         ("scopes", json!([1]), json!(["body", "scopes", 0]), "string_type"),
         ("secrets", json!([]), json!(["body", "secrets"]), "too_short"),
@@ -149,7 +149,7 @@ fn each_scope_gives_its_own_and_no_more() {
     let secret = id(&env.store("KEY", "x"));
     let path = format!("/user/secrets/{secret}");
     let reveal = json!({ "secrets": ["KEY"], "purpose": "test" });
-    for scope in ["list", "write", "reveal", "admin"] {
+    for scope in ["list", "write", "reveal", "admin", "use"] {
         let token = token(&env, scope, &[scope], &[]);
         let allowed = |wanted: &str, answer: Answer| {
             if wanted == scope {
@@ -180,7 +180,8 @@ fn a_wrong_token_is_told_by_what_is_wrong_with_it() {
         mistyped[10] = if mistyped[10] == b'a' { b'b' } else { b'a' };
     }
     let mistyped = String::from_utf8(mistyped).unwrap();
-    for (bad, word) in [(mistyped.as_str(), "mistyped"), (&good[..52], "cut off"), ("ssd_", "cut off")] {
+    for (bad, word) in [(mistyped.as_str(), "mistyped"), (&good[..52], "incomplete"), ("ssd_", "incomplete")]
+    {
         let error = get(&env, bad, "/user/secrets").expect_error(401, "authentication_error");
         assert!(error["detail"].as_str().unwrap().contains(word), "{error}");
     }
@@ -321,6 +322,7 @@ fn a_token_gives_no_more_than_its_maker_has_and_goes_with_it() {
     let create = |token: &str, request: Value| send(&env, token, "POST", "/tokens", &request);
     for beyond in [
         json!({ "name": "x", "scopes": ["reveal"] }),
+        json!({ "name": "x", "scopes": ["use"] }),
         json!({ "name": "x", "scopes": ["list", "write"] }),
         json!({ "name": "x", "scopes": ["list"], "ttl_seconds": null }),
         json!({ "name": "x", "scopes": ["list"], "ttl_seconds": 7_200 }),
@@ -772,11 +774,7 @@ fn secretctl_makes_lists_and_revokes_tokens() {
     assert_eq!(output.out(), format!("{agent}\n"));
     assert!(agent.starts_with("ssd_") && agent.len() == 53);
     assert!(!output.err().contains(&agent[4..]), "the token is on stderr");
-    assert!(
-        output.err().contains("made the token agent: list,reveal, OPENAI_*, until 2"),
-        "{}",
-        output.err()
-    );
+    assert!(output.err().contains("created token agent: list,reveal, OPENAI_*, until 2"), "{}", output.err());
     assert_eq!(output.err().lines().count(), 1);
 
     let as_agent = |words: &[&str]| env.ctl(words).env("SECRETSD_TOKEN", &agent);
@@ -792,7 +790,7 @@ fn secretctl_makes_lists_and_revokes_tokens() {
     env.ctl(["list", "--token-file", file.to_str().unwrap()]).expect(0);
 
     for (token, words) in
-        [(&agent[..50], "cut off or mistyped"), ("t0ken", "SECRETSD_TOKEN is not this daemon's")]
+        [(&agent[..50], "incomplete or mistyped"), ("t0ken", "SECRETSD_TOKEN is not this daemon's")]
     {
         let refused = env.ctl(["list"]).env("SECRETSD_TOKEN", token).run();
         refused.assert_code(5);
@@ -826,12 +824,12 @@ fn secretctl_makes_lists_and_revokes_tokens() {
     env.ctl(["lock"]).expect(0);
     let locked = as_agent(&["list"]).run();
     locked.assert_code(3);
-    assert!(locked.err().contains("until its owner unlocks it"), "{}", locked.err());
+    assert!(locked.err().contains("its owner must unlock it"), "{}", locked.err());
     env.ctl(["unlock", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
-    assert!(env.ctl(["token", "revoke", "AGENT"]).run().err().contains("revoked the token agent"));
+    assert!(env.ctl(["token", "revoke", "AGENT"]).run().err().contains("revoked token agent"));
     let revoked = as_agent(&["list"]).run();
     revoked.assert_code(5);
-    assert!(revoked.err().contains("unknown here or was revoked"), "{}", revoked.err());
+    assert!(revoked.err().contains("unknown or revoked"), "{}", revoked.err());
 }
 
 #[test]

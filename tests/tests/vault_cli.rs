@@ -246,7 +246,7 @@ fn passwd_asks_on_a_terminal_and_shows_nothing_typed() {
     terminal.answer("present passphrase: ", PASSPHRASE);
     for _ in 0..3 {
         terminal.answer("new passphrase: ", "typed by hand");
-        terminal.answer("the same again: ", "typed otherwise");
+        terminal.answer("repeat it: ", "typed otherwise");
     }
     assert_eq!(terminal.end().0, Some(7));
     env.ctl(["unlock", "--passphrase-file", &keys.passphrase]).expect(0);
@@ -256,7 +256,7 @@ fn passwd_asks_on_a_terminal_and_shows_nothing_typed() {
     terminal.answer("present passphrase: ", PASSPHRASE);
     terminal.answer("Z: ", "1");
     terminal.answer("new passphrase: ", "typed by hand");
-    terminal.answer("the same again: ", "typed by hand");
+    terminal.answer("repeat it: ", "typed by hand");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(!shown.contains("typed") && !shown.contains(PASSPHRASE), "{shown}");
@@ -442,7 +442,7 @@ fn a_restore_that_fails_leaves_the_old_vault_in_place() {
     for (backup, key, code) in [(&copy, &wrong, 5), (&damaged, &keys.passphrase, 9)] {
         let output = env.ctl(["restore-vault", backup, "--passphrase-file", key]).run();
         output.assert_code(code);
-        assert!(output.err().contains("back in its place"), "{}", output.err());
+        assert!(output.err().contains("back in place"), "{}", output.err());
         assert!(env.listener().is_none(), "the daemon that was started still runs");
         assert_eq!(data_files(&env), before);
         assert_eq!(fs::read(env.data_dir().join("vault.db")).unwrap(), vault);
@@ -559,7 +559,7 @@ fn a_vault_that_a_restore_has_put_aside_is_named_where_it_undoes_what_is_done() 
         .collect();
     let kept = text(&kept[0]);
     let named = |said: &str| {
-        let (_, command) = said.split_once("once you do not need that: ").unwrap_or_else(|| panic!("{said}"));
+        let (_, command) = said.split_once("if you no longer need it: ").unwrap_or_else(|| panic!("{said}"));
         command.lines().next().unwrap().to_owned()
     };
     assert_eq!(named(&purge(&env, "LEAK")), format!("rm {kept}"));

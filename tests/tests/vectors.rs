@@ -119,7 +119,7 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
     let by_recovery = check(&env, python, &[&vault, "--recovery".as_ref(), recovery.as_ref()]).unwrap();
     assert_eq!(by_recovery, report);
 
-    // After a rotation too, whose rows were all written anew.
+    // After a rotation too, whose rows were all written again.
     env.start();
     env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
     env.post("/vault/rotate", &json!({ "key_file": key })).expect(200);
@@ -144,6 +144,49 @@ fn a_second_implementation_reads_the_fixture() {
     assert_eq!(report["secrets"][0]["deleted"], true);
     assert_eq!(report["secrets"][2]["sha256"], sha256("first line\nzweite Zeile: ä€🔑\n"));
     assert_eq!(report["slots"], json!([1, 2, 4]));
+}
+
+#[test]
+fn a_second_implementation_finds_all_that_a_newer_program_has_added() {
+    let Some(python) = python("cryptography") else { return };
+    let mut env = Env::new(programs!());
+    let fixtures = repository().join("tests/fixtures");
+    let read = |name: &str| fs::read(fixtures.join(name)).unwrap();
+    for directory in ["data/secretsd", "state/secretsd"] {
+        env.private_dir(directory);
+    }
+    let vault = env.private_file("data/secretsd/vault.db", read("future/vault.db"));
+    let key = env.private_file("key", read("format-1/key"));
+    let before = check(&env, python, &[&vault, &key]).unwrap();
+
+    env.start();
+    env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+    for secret in env.get("/user/secrets").json()["secrets"].as_array().unwrap() {
+        let path = format!("/user/secrets/{}", secret["id"].as_str().unwrap());
+        env.value(secret["name"].as_str().unwrap());
+        env.request("PATCH", &path).json(&json!({ "note": "new" })).send().expect(200);
+        env.request("PUT", &path).json(&json!({ "value": "new" })).send().expect(200);
+    }
+    env.post("/vault/rotate", &json!({ "key_file": key })).expect(200);
+    assert!(env.stop().success());
+    let after = check(&env, python, &[&vault, &key]).unwrap();
+    let unknown = |report: &Value| report["unknown"].as_object().unwrap().clone();
+    let count = |report: &Value| report["secrets"].as_array().unwrap().len();
+    let (mut expected, found) = (unknown(&before), unknown(&after));
+    // The secret in the trash is gone once it was there for too long.
+    let left = expected.len() - (count(&before) - count(&after));
+    expected.retain(|place, _| found.contains_key(place));
+    assert!(expected == found && found.len() == left, "{expected:?} became {found:?}");
+}
+
+#[test]
+fn the_second_implementation_refuses_what_it_must_know_and_does_not() {
+    let Some(python) = python("cryptography") else { return };
+    let env = Env::new(programs!());
+    let fixtures = repository().join("tests/fixtures");
+    let [vault, key] = ["future/requires.db", "format-1/key"].map(|name| fixtures.join(name));
+    let error = check(&env, python, &[&vault, &key]).unwrap_err();
+    assert!(error.contains("newer program"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Opens a vault of format 1 without the daemon, verifies all that the format promises, and prints as JSON what is in
 it: names, versions and the SHA-256 of values, never a value; and access tokens, of which the vault has digests alone.
+What a newer program has added is printed as it is, fields by the record that they are in.
 
     check.py VAULT KEYFILE [--anchor ANCHOR]
     check.py VAULT --recovery KEY
@@ -9,6 +10,7 @@ The vault must not be in use, and its log must be empty, as after a clean stop.
 """
 
 import argparse
+import collections
 import hashlib
 import json
 import pathlib
@@ -16,9 +18,21 @@ import sqlite3
 import sys
 
 import format1
-from format1 import RECORD_KINDS, SLOT_KINDS, NotAuthentic
+from format1 import RECORD_KINDS, SLOT_KINDS, NewerVault, NotAuthentic
 
-# What an audit entry may hold, and what of it only one about a denial may.
+# The fields of each kind of record that holds an object.
+FIELDS = {
+    "secret": {
+        *("name", "provider", "mask", "size", "created_at", "updated_at", "value_version"),
+        *("note", "expires_at", "last_used_at", "deleted_at"),
+    },
+    "token": {
+        *("name", "hash", "scopes", "secrets", "created_at", "expires_at", "rate_per_minute"),
+        *("last_used_at", "made_by"),
+    },
+    "credential": {"unit", "secrets", "created_at", "updated_at"},
+}
+# What an audit entry holds, and what of it only one about a denial may.
 DENIAL_FIELDS = {"refusal", "count", "until", "dropped"}
 AUDIT_FIELDS = DENIAL_FIELDS | {
     *("time", "action", "uid", "pid", "comm", "exe", "unit", "token"),
@@ -55,29 +69,42 @@ def check(vault, kind, secret, anchor=None):
     data = next((data for data in tried if data), None)
     demand(data, "the key opens no slot")
     keys = format1.Keys(data, header["vault"], header["epoch"])
+    (row,) = rows(database, "manifest", ["generation", "sealed"])
+    # Before all else: in a newer program's vault the rest may look otherwise.
+    try:
+        plaintext = keys.open("manifest", header["lineage"], row["generation"], row["sealed"])
+        manifest = format1.parse_manifest(plaintext)
+    except NotAuthentic:
+        manifest = None
     demand(keys.header_mac(header["lineage"], slots) == header["mac"], "the header or a slot was changed")
     for slot in slots:
         json.loads(keys.open("slot", slot["id"], 0, slot["sealed"]))
 
-    (row,) = rows(database, "manifest", ["generation", "sealed"])
-    manifest = format1.parse_manifest(
-        keys.open("manifest", header["lineage"], row["generation"], row["sealed"])
-    )
+    demand(manifest, "the manifest is not authentic")
     demand(manifest["generation"] == row["generation"], "the manifest is of another generation")
     demand(manifest["header_mac"] == header["mac"], "the manifest is of another header")
 
     records = rows(database, "record", ["kind", "id", "version", "sealed"])
     counts = {name: sum(row["kind"] == kind for row in records) for name, kind in RECORD_KINDS.items()}
     demand(counts == manifest["counts"], "rows were added or removed")
+    others = collections.Counter(str(row["kind"]) for row in records if row["kind"] not in RECORD_KINDS.values())
+    demand(others == manifest["more"].get("kinds", {}), "rows of other kinds were added or removed")
     tags = (keys.row_tag(row["kind"], row["id"], row["version"], row["sealed"]) for row in records)
     demand(format1.tally(tags) == manifest["tally"], "rows were changed or put back")
 
+    unknown = {}
+
+    def note_unknown(where, entry, known):
+        if added := {name: entry[name] for name in entry if name not in known}:
+            unknown[where] = added
+
+    note_unknown("manifest", manifest["more"], {"kinds", "requires"})
     before, actions = bytes(32), []
     for sequence, row in enumerate(rows(database, "audit", ["sequence", "sealed", "mac"]), 1):
         before = keys.audit_mac(before, sequence, row["sealed"])
         demand((row["sequence"], row["mac"]) == (sequence, before), f"the audit log is broken at {sequence}")
         entry = json.loads(keys.open("audit", format1.u64(sequence), sequence, row["sealed"]))
-        demand(set(entry) <= AUDIT_FIELDS, f"audit entry {sequence} has other fields")
+        note_unknown(f"audit {sequence}", entry, AUDIT_FIELDS)
         denied = entry["outcome"] == "denied"
         demand(denied or not set(entry) & DENIAL_FIELDS, f"audit entry {sequence} is no denial and says why")
         actions.append(entry["action"])
@@ -87,11 +114,12 @@ def check(vault, kind, secret, anchor=None):
         expected = keys.anchor(header["lineage"], manifest["generation"])
         demand(pathlib.Path(anchor).read_bytes() == expected, "the anchor is of another state")
 
-    names = {kind: name for name, kind in RECORD_KINDS.items()}
     secrets, values, tokens, grants = {}, {}, {}, []
     for row in records:
-        kind = names[row["kind"]]
+        kind = format1.kind_name(row["kind"])
         plaintext = keys.open(kind, row["id"], row["version"], row["sealed"])
+        if kind in FIELDS:
+            note_unknown(f"{kind} {row['id'].hex()}", json.loads(plaintext), FIELDS[kind])
         if kind == "secret":
             secrets[row["id"]] = (row["version"], json.loads(plaintext))
         elif kind == "value":
@@ -103,11 +131,14 @@ def check(vault, kind, secret, anchor=None):
         elif kind == "credential":
             grant = json.loads(plaintext)
             grants.append({"unit": grant["unit"], "secrets": grant["secrets"], "version": row["version"]})
+        else:
+            unknown[f"{kind} {row['id'].hex()} {row['version']}"] = plaintext.hex()
     return {
         "epoch": header["epoch"],
         "slots": sorted(slot["kind"] for slot in slots),
         "audit": actions,
         "tokens": tokens,
+        "unknown": unknown,
         "credentials": sorted(grants, key=lambda grant: grant["unit"]),
         "secrets": [
             {
@@ -137,7 +168,7 @@ def main():
         kind, secret = SLOT_KINDS["key_file"], pathlib.Path(given.key_file).read_bytes()
     try:
         found = check(given.vault, kind, secret, given.anchor)
-    except NotAuthentic as reason:
+    except (NewerVault, NotAuthentic) as reason:
         sys.exit(f"check.py: {reason}")
     print(json.dumps(found, indent=1, ensure_ascii=False))
 

@@ -17,12 +17,24 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 FORMAT = 1
 APPLICATION_ID = int.from_bytes(b"SecD", "big")
 SLOT_KINDS = {"passphrase": 1, "key_file": 2, "credential": 3, "recovery": 4, "provider": 5}
+# The kinds that the manifest always counts. Others are named by their number.
 RECORD_KINDS = {"secret": 1, "value": 2, "token": 3, "credential": 4}
+# What a program must know to open a vault that requires it: nothing yet.
+MARKS = set()
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class NotAuthentic(Exception):
     """Something is not as its MAC or tag says."""
+
+
+class NewerVault(Exception):
+    """The vault requires something that is not known here."""
+
+
+def kind_name(number):
+    """As a record's content is authenticated with it."""
+    return next((name for name, known in RECORD_KINDS.items() if known == number), f"record-{number}")
 
 
 def u32(number):
@@ -175,12 +187,17 @@ def manifest_plaintext(manifest):
             manifest["header_mac"],
             u64(manifest["audit_count"]),
             manifest["audit_head"],
+            compact_json(more) if (more := manifest.get("more")) else b"",
         ]
     )
 
 
 def parse_manifest(plaintext):
-    generation, *counts, sums, header, audits, head = struct.unpack(">Q4Q32s32sQ32s", plaintext)
+    fixed = struct.Struct(">Q4Q32s32sQ32s")
+    generation, *counts, sums, header, audits, head = fixed.unpack(plaintext[: fixed.size])
+    more = json.loads(plaintext[fixed.size :] or "{}")
+    if set(more.get("requires", [])) - MARKS:
+        raise NewerVault("the vault was made by a newer program")
     return {
         "generation": generation,
         "counts": dict(zip(RECORD_KINDS, counts)),
@@ -188,6 +205,7 @@ def parse_manifest(plaintext):
         "header_mac": header,
         "audit_count": audits,
         "audit_head": head,
+        "more": more,
     }
 
 

@@ -58,7 +58,7 @@ def slot(name, secret, cost=(0, 0, 0)):
 
 def record(kind, label, row, version, plaintext):
     sealed = blob(label, kind, row, version, plaintext)["sealed"]
-    number = RECORD_KINDS[kind]
+    number = RECORD_KINDS.get(kind) or int(kind.removeprefix("record-"))
     tag = KEYS.row_tag(number, row, version, sealed)
     return {"kind": number, "id": row, "version": version, "plaintext": plaintext, "sealed": sealed, "tag": tag}
 
@@ -158,6 +158,13 @@ def vectors():
         "audit_head": entries[-1]["mac"],
     }
     plaintext = format1.manifest_plaintext(manifest)
+    # With a record of another kind, and as a newer program may write it.
+    other = record("record-5", "other", fixed("other record", 16), 2, b"anything")
+    grown = manifest | {
+        "generation": 13,
+        "tally": format1.tally([other["tag"], *(row["tag"] for row in records)]),
+        "more": {"kinds": {"5": 1}, "future": {"text": "ä"}},
+    }
     parts = [b"", b"one", bytes(300)]
     lengths = [0, 1, 7, 60, 61, 1020, 1021, 2044, 2045]
     return {
@@ -177,6 +184,10 @@ def vectors():
         "records": records,
         "audit": entries,
         "manifest": manifest | {"blob": blob("manifest", "manifest", LINEAGE, manifest["generation"], plaintext)},
+        "grown": {
+            "record": other,
+            "manifest": grown | {"blob": blob("grown", "manifest", LINEAGE, 13, format1.manifest_plaintext(grown))},
+        },
         "anchor": {"generation": 12, "content": KEYS.anchor(LINEAGE, 12)},
     }
 

@@ -1,8 +1,12 @@
 //! `audit`: who asked for what, and how it ended.
 
-use clap::Args;
+mod archive;
+
+use clap::{Args, Subcommand};
 use secrets_client::Call;
-use secrets_proto::audit::{AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditVerified, Refusal};
+use secrets_proto::audit::{
+    AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditUse, AuditVerified, Refusal,
+};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{SecretName, Timestamp};
 
@@ -11,21 +15,38 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Show who asked for what, and when
+/// Show who accessed what, and when
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify"
+    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify\n  secretctl audit archive ~/audit-2026.jsonl",
+    args_conflicts_with_subcommands = true
 )]
 pub(crate) struct AuditArgs {
-    /// Only what concerns this secret
+    /// Only entries about this secret
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Only from this time on: RFC 3339, or so long ago, like 45m, 2h, 7d
+    /// Only since this time: RFC 3339, or a duration back like 45m, 2h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Have the daemon read all of it, and name the first entry that is not as it was written
+    /// Check the whole log and name the first entry that was changed
     #[arg(long, conflicts_with_all = ["name", "since"])]
     pub(crate) verify: bool,
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
+}
+
+/// The commands on the audit log.
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Move all entries from the vault to a new file
+    #[command(after_help = "\
+The file has one JSON object per line, in the clear: names, but no values. The
+entries leave the vault once the file is on the disk; later ones stay chained on
+them. Versions of secretsd that cannot archive do not open the vault afterwards.
+
+Example:
+  secretctl audit archive ~/audit-2026.jsonl")]
+    Archive(archive::ArchiveArgs),
 }
 
 /// The most characters of names in the table, unless the first one alone has more.
@@ -38,6 +59,9 @@ const UNIT_WIDTH: usize = 32;
 const MOST: &str = "1000";
 
 pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result<(), Failure> {
+    if let Some(AuditCommand::Archive(args)) = &args.command {
+        return archive::run(session, args);
+    }
     if args.verify {
         return verify(session, output);
     }
@@ -50,7 +74,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     }
     let AuditList { entries, more } = session.fetch(&call)?;
     if more {
-        output::say("older entries are not shown; narrow it down by --since or --name");
+        output::say("older entries are not shown; use --since or --name to see them");
     }
     if output.json {
         return output::answer_json(&lines(&entries)?);
@@ -72,13 +96,14 @@ fn verify(session: &Session, output: Output) -> Result<(), Failure> {
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
-    let AuditVerified { entries } = answer.parse()?;
-    output::say(&format!("all {entries} entries are as they were written, and none is missing"));
+    let AuditVerified { entries, first } = answer.parse()?;
+    let from = if first > 1 { format!(" from number {first} on") } else { String::new() };
+    output::say(&format!("verified: none of the {entries} entries{from} was changed or is missing"));
     Ok(())
 }
 
 /// One JSON object a line.
-fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
+pub(super) fn lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut text, entry)
@@ -93,7 +118,9 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
     let command = entry.command.as_ref().map(Remark::as_str);
     let purpose = entry.purpose.as_ref().map(|purpose| purpose.as_str());
     let reason = entry.reason.as_ref().map(|reason| format!("({})", reason.as_str()));
-    let what_for: Vec<&str> = [purpose, command, reason.as_deref()].into_iter().flatten().collect();
+    let used = entry.used.as_ref().map(used);
+    let what_for = [used.as_deref(), purpose, command, reason.as_deref()];
+    let what_for: Vec<&str> = what_for.into_iter().flatten().collect();
     let token = if entry.caller.token.is_empty() { "-" } else { &entry.caller.token };
     [
         to_the_second(entry.time),
@@ -104,6 +131,14 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
         outcome(entry),
         what_for.join(" "),
     ]
+}
+
+/// `rule 1: GET api.example.com/v1/models`; of several requests the first path, and that there are more.
+fn used(used: &AuditUse) -> String {
+    let rule = used.rule.map(|rule| format!("rule {rule}: ")).unwrap_or_default();
+    let more = if used.paths.len() > 1 { " …" } else { "" };
+    let path = used.paths.first().map_or("", String::as_str);
+    format!("{rule}{} {}{path}{more}", used.methods.join(","), used.host)
 }
 
 /// `2026-04-15 12:00:00`
@@ -148,6 +183,7 @@ fn outcome(entry: &AuditEntry) -> String {
     let mut text = match entry.outcome {
         AuditOutcome::Ok => "ok".to_owned(),
         AuditOutcome::Denied => "denied".to_owned(),
+        AuditOutcome::Other => "other".to_owned(),
     };
     text.extend(entry.refusal.map(Refusal::in_words).into_iter().flat_map(|why| [": ", why]));
     if entry.count > 1 {
@@ -155,7 +191,7 @@ fn outcome(entry: &AuditEntry) -> String {
     }
     text.extend(entry.until.map(|until| format!(" until {}", to_the_second(until))));
     if entry.dropped > 0 {
-        text.push_str(&format!("; {} denials before it were too many to be listed", entry.dropped));
+        text.push_str(&format!("; {} earlier denials are not listed one by one", entry.dropped));
     }
     text
 }
@@ -166,7 +202,10 @@ fn point_in_time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         return Ok(now.saturating_add_seconds(-seconds));
     }
     Timestamp::parse(text).map_err(|_| {
-        Failure::new(Exit::Invalid, "--since takes a time like 2026-04-15T12:00:00Z, or 45m, 2h, 7d")
+        Failure::new(
+            Exit::Invalid,
+            "--since must be a time like 2026-04-15T12:00:00Z, or a duration like 45m, 2h, 7d",
+        )
     })
 }
 
@@ -229,7 +268,7 @@ mod tests {
         );
         assert_eq!(
             row[5],
-            "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 denials before it were too many to be listed"
+            "denied: unknown token, 12 times until 2026-04-15 12:00:59; 3 earlier denials are not listed one by one"
         );
     }
 

@@ -12,18 +12,18 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, lookup, output};
 
-/// Answer AWS's tools, which run this as credential_process
+/// AWS credential_process; AWS tools run this
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The answer is made of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN with its
---expires. In ~/.aws/config:
+Answers with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it exists,
+AWS_SESSION_TOKEN with its --expires. In ~/.aws/config:
   [profile production]
   credential_process = secretctl aws-credentials --prefix PROD_
 
 Example:
   secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]
 pub(crate) struct AwsCredentialsArgs {
-    /// What stands before AWS_ in the names of the secrets
+    /// The prefix before AWS_ in the secrets' names
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
 }
@@ -33,10 +33,10 @@ pub(crate) struct AwsCredentialsArgs {
 #[serde(rename_all = "PascalCase")]
 struct Credentials<'a> {
     version: u8,
-    access_key_id: &'a SecretValue,
-    secret_access_key: &'a SecretValue,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_token: Option<&'a SecretValue>,
+    session_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration: Option<Timestamp>,
 }
@@ -48,7 +48,7 @@ pub(crate) fn run(
     if output::stdout_is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
-            "AWS's tools ask this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
+            "AWS tools run this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
         ));
     }
     let named = |suffix: &str| SecretName::parse(&format!("{}AWS_{suffix}", args.prefix));
@@ -59,23 +59,39 @@ pub(crate) fn run(
     let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(plain)?.parse()?;
     // Without it the keys are long-term ones.
     let temporary = list.secrets.iter().find(|detail| detail.secret.name == token);
+    let soonest = temporary.and_then(|_| soonest(&list.secrets, &[&token, &id, &key]));
+    if let Some((name, time)) = soonest.filter(|(_, time)| *time <= Timestamp::now()) {
+        // Some of the tools would use it all the same, others go on to another identity.
+        let text = format!("{name} expired at {time}; put in a new one: secretctl set {name} --expires TIME");
+        return Err(Failure::new(Exit::Other, text));
+    }
     let mut selectors = vec![Selector::Name(id.clone()), Selector::Name(key.clone())];
     selectors.extend(temporary.map(|_| Selector::Name(token.clone())));
     let request = handover::request(selectors, "aws-credentials", None)?;
     let reply = handover::ask_as_is(&session, &request)
         .map_err(|failure| plain(lookup::name_the_missing(failure, &request.secrets)))?;
     let value = |name: &SecretName| {
-        reply.secrets.iter().find(|secret| secret.name == *name).map(|secret| &secret.value)
+        let secret = reply.secrets.iter().find(|secret| secret.name == *name);
+        secret.map(|secret| handover::in_one_line(name, &secret.value)).transpose()
     };
-    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
+    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not return all secrets");
     let credentials = Credentials {
         version: 1,
-        access_key_id: value(&id).ok_or_else(incomplete)?,
-        secret_access_key: value(&key).ok_or_else(incomplete)?,
-        session_token: value(&token),
-        expiration: temporary.and_then(|detail| detail.expires_at),
+        access_key_id: value(&id)?.ok_or_else(incomplete)?,
+        secret_access_key: value(&key)?.ok_or_else(incomplete)?,
+        session_token: value(&token)?,
+        expiration: soonest.map(|(_, time)| time),
     };
     write(&credentials)
+}
+
+/// Which of these ends first, and when: temporary credentials work together or not at all.
+fn soonest<'a>(secrets: &[SecretDetail], names: &[&'a SecretName]) -> Option<(&'a SecretName, Timestamp)> {
+    let end = |name: &'a SecretName| {
+        let detail = secrets.iter().find(|detail| detail.secret.name == *name)?;
+        detail.expires_at.map(|time| (name, time))
+    };
+    names.iter().filter_map(|name| end(name)).min_by_key(|(_, time)| *time)
 }
 
 fn write(credentials: &Credentials<'_>) -> Result<(), Failure> {

@@ -15,12 +15,13 @@ use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
 use crate::output::Waiting;
 use crate::session::{Download, Session};
-use crate::{environment, output, vault_file};
+use crate::{environment, input, output, vault_file};
 
 /// Write a verified, encrypted copy of the vault to a file
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The copy opens with the keys that the vault has now. It is complete before it gets its name.
+The vault's present keys open the copy. The file appears only when it is
+complete.
 
 Example:
   secretctl backup ~/backups/vault-2026-04-15.db")]
@@ -41,7 +42,10 @@ const BLOCK: usize = 64 << 10;
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &BackupArgs) -> Result<(), Failure> {
     if args.file == Path::new("-") {
-        return Err(Failure::new(Exit::Usage, "a backup is checked after it is written; name a file"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "a backup cannot go to stdout, as it is read again to check it; name a file",
+        ));
     }
     let path = environment::absolute(&args.file)?;
     // The daemon has files of its own there: renaming over one would cut it off from it.
@@ -54,39 +58,46 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     if own.into_iter().flatten().any(is_own) {
         return Err(Failure::new(
             Exit::Invalid,
-            "this is a directory of the vault's own files; put the backup elsewhere",
+            "this directory is for the vault's own files; put the backup elsewhere",
         ));
     }
     // Before a copy is made for nothing; what counts is the check at the end.
     if !args.force && fs::symlink_metadata(&path).is_ok() {
-        return Err(exists());
+        return Err(exists(&path));
     }
-    new_file::check_replaceable(&path).map_err(failed)?;
+    new_file::check_replaceable(&path).map_err(failed(&path))?;
     let session = open()?;
-    let mut draft = NewFile::beside(&path, new_file::PRIVATE).map_err(failed)?;
+    let mut draft = NewFile::beside(&path, new_file::PRIVATE).map_err(failed(&path))?;
     let download = session.download(&Call::get("/vault/backup"), LIMIT, "copying the vault…")?;
     let waiting = Waiting::start("writing and checking the copy…");
-    let length = fill(draft.file(), download)?;
+    let length = fill(draft.file(), download, &path)?;
     draft.publish(args.force).map_err(|error| {
-        if error.kind() == io::ErrorKind::AlreadyExists { exists() } else { failed(error) }
+        if error.kind() == io::ErrorKind::AlreadyExists { exists(&path) } else { failed(&path)(error) }
     })?;
     drop(waiting);
     output::say(&format!(
-        "the backup is written and checked, {length} bytes; the vault's present keys open it"
+        "backup written to {} and verified, {length} bytes; the vault's present keys open it",
+        name(&path)
     ));
     Ok(())
 }
 
-fn exists() -> Failure {
-    Failure::new(Exit::Conflict, "the file exists already; choose another name, or say --force to replace it")
+fn exists(path: &Path) -> Failure {
+    let text = format!("{} already exists; choose another name, or use --force to replace it", name(path));
+    Failure::new(Exit::Conflict, text)
 }
 
-fn failed(error: io::Error) -> Failure {
-    Failure::new(Exit::Other, format!("cannot write the backup: {error}"))
+fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::new(Exit::Other, format!("cannot write the backup, {}: {error}", name(path)))
+}
+
+/// The backup's path, if it may be shown.
+fn name(path: &Path) -> String {
+    input::shown(path).unwrap_or_else(|| "the file".to_owned())
 }
 
 /// Writes all of it, makes it durable, reads it again from the disk and compares. Returns its length.
-fn fill(file: &mut File, mut from: Download<'_>) -> Result<u64, Failure> {
+fn fill(file: &mut File, mut from: Download<'_>, path: &Path) -> Result<u64, Failure> {
     let digests = RandomState::new();
     let mut written = Blocks::new(digests.build_hasher());
     while let Some(mut piece) = from.next()? {
@@ -94,17 +105,17 @@ fn fill(file: &mut File, mut from: Download<'_>) -> Result<u64, Failure> {
             let taken = written.take(&piece);
             piece.advance(taken);
             if written.is_full() {
-                written.end_block(|block| file.write_all(block)).map_err(failed)?;
+                written.end_block(|block| file.write_all(block)).map_err(failed(path))?;
             }
         }
     }
-    written.end_block(|block| file.write_all(block)).map_err(failed)?;
+    written.end_block(|block| file.write_all(block)).map_err(failed(path))?;
     if !vault_file::is_vault(&written.beginning) {
-        return Err(Failure::new(Exit::DaemonFailed, "what secretsd sent is no vault; nothing was kept"));
+        return Err(Failure::new(Exit::DaemonFailed, "secretsd did not send a vault; nothing was kept"));
     }
-    file.sync_all().map_err(failed)?;
-    if read_again(file, digests.build_hasher()).map_err(failed)? != written.sum() {
-        let text = "the file does not hold what was written to it; check the disk, nothing was kept";
+    file.sync_all().map_err(failed(path))?;
+    if read_again(file, digests.build_hasher()).map_err(failed(path))? != written.sum() {
+        let text = "the file differs from what was written to it; check the disk, nothing was kept";
         return Err(Failure::new(Exit::Other, text));
     }
     Ok(written.length)

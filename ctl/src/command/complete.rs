@@ -1,5 +1,5 @@
 //! `__complete`: what may come next, for the completion scripts. Whatever goes wrong, a person is typing a
-//! command: nothing is said, asked, started or waited for.
+//! command: it prints, asks, starts and waits for nothing.
 
 use std::io::{self, Read};
 use std::time::Duration;

@@ -11,10 +11,10 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Say which systemd units may load which secrets
+/// Allow systemd units to load secrets
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A unit loads a secret by a line of its own, where %t is the user's runtime directory:
+The unit needs a line like this; %t is the user's runtime directory:
   [Service]
   LoadCredential=OPENAI_API_KEY:%t/secretsd/credentials.sock
 
@@ -31,7 +31,8 @@ pub(crate) struct CredentialArgs {
 pub(crate) enum CredentialCommand {
     /// Allow a unit to load secrets, beside those it may load already
     #[command(after_help = "\
-A template, like worker@.service, stands for all its instances. The secrets must exist.
+A template like worker@.service covers all its instances. The secrets must
+exist.
 
 Example:
   secretctl credential allow web.service OPENAI_API_KEY GITHUB_TOKEN
@@ -42,7 +43,7 @@ Example:
     List,
     /// Take secrets from what a unit may load, or all of them
     #[command(after_help = "\
-What a running unit has loaded it keeps until it stops.
+A running unit keeps what it has loaded until it stops.
 
 Example:
   secretctl credential revoke web.service GITHUB_TOKEN
@@ -52,7 +53,7 @@ Example:
 
 #[derive(Debug, Args)]
 pub(crate) struct CredentialAllowArgs {
-    /// The unit, or the template of all its instances
+    /// The unit, or a template for all its instances
     #[arg(value_name = "UNIT")]
     pub(crate) unit: String,
     /// The secrets' names
@@ -62,10 +63,10 @@ pub(crate) struct CredentialAllowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CredentialRevokeArgs {
-    /// The unit, or the template of all its instances
+    /// The unit, or a template for all its instances
     #[arg(value_name = "UNIT")]
     pub(crate) unit: String,
-    /// The secrets' names; without any, all of the unit's
+    /// The secrets' names; none: all secrets of the unit
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 }
@@ -107,7 +108,7 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
     }
     let CredentialList { credentials, .. } = answer.parse()?;
     if credentials.is_empty() {
-        output::say("no unit may load anything; see: secretctl credential allow --help");
+        output::say("no unit may load secrets; see: secretctl credential allow --help");
         return Ok(());
     }
     let row = |grant: &CredentialGrant| {
@@ -127,10 +128,10 @@ fn revoke(
     let call = || Call::new(Method::DELETE, "/credentials").query("unit", unit.as_str());
     if names.is_empty() {
         session.call(&call()).map_err(|failure| nothing(failure, &unit))?;
-        output::say(&format!("{unit} may load nothing any more"));
+        output::say(&format!("{unit} may no longer load any secret"));
         return Ok(());
     }
-    // All that is wrong is said before anything is done.
+    // Report everything that is wrong before changing anything.
     let CredentialList { credentials, .. } = session.fetch(&Call::get("/credentials"))?;
     let granted = credentials.into_iter().find(|grant| grant.unit == unit).map(|grant| grant.secrets);
     let granted = granted.unwrap_or_default();
@@ -142,7 +143,7 @@ fn revoke(
     for name in &names {
         session.call(&call().query("name", name.as_str())).map_err(|failure| nothing(failure, &unit))?;
     }
-    output::say(&format!("{unit} may not load {} any more", joined(&names)));
+    output::say(&format!("{unit} may no longer load {}", joined(&names)));
     Ok(())
 }
 
@@ -161,7 +162,7 @@ fn nothing(failure: Failure, unit: &UnitName) -> Failure {
     if failure.exit() != Exit::NotFound {
         return failure;
     }
-    Failure::new(Exit::NotFound, format!("{unit} may load nothing; see: secretctl credential list"))
+    Failure::new(Exit::NotFound, format!("{unit} may not load any secret; see: secretctl credential list"))
 }
 
 fn joined(names: &[SecretName]) -> String {

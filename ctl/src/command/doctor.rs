@@ -9,14 +9,14 @@ use crate::failure::{Exit, Failure};
 use crate::globals::Globals;
 use crate::output::{self, Output};
 
-/// Find what is wrong with this setup, and say how to mend it
+/// Find problems in this setup and print the fix
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at directories, socket, token, vault files, both programs, systemd's units and the system. It needs
-no open vault, asks nothing, starts no daemon and changes nothing. Each finding comes with the command that
-mends it.
+Checks directories, socket, token, vault files, both programs, systemd units and
+the system. It works with a locked vault, asks nothing, starts no daemon and
+changes nothing. Each problem is printed with the command that fixes it.
 
-Exit status: 0 without faults, 1 with at least one. Warnings do not count.
+Exit status: 1 if there is a fault, else 0. Warnings do not count.
 
 Example:
   secretctl doctor

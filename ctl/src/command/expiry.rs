@@ -22,10 +22,10 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Fai
     };
     match time {
         Ok(time) if time > now => Ok(Some(time)),
-        Ok(_) => Err(Failure::new(Exit::Invalid, "--expires takes a time to come; this one is past")),
+        Ok(_) => Err(Failure::new(Exit::Invalid, "--expires must be in the future")),
         Err(_) => Err(Failure::new(
             Exit::Invalid,
-            "--expires takes a time like 2026-04-15T12:00:00Z, a date like 2026-04-15, 90d, or never",
+            "--expires must be a time like 2026-04-15T12:00:00Z, a date like 2026-04-15, a duration like 90d, or never",
         )),
     }
 }
@@ -48,7 +48,8 @@ pub(super) fn notice<'a>(
     if due.len() > NAMED {
         parts.push(format!("{} more expire soon", due.len() - NAMED));
     }
-    (!parts.is_empty()).then(|| format!("{}; replace by: secretctl set NAME --expires 90d", parts.join(", ")))
+    (!parts.is_empty())
+        .then(|| format!("{}; replace with: secretctl set NAME --expires 90d", parts.join(", ")))
 }
 
 #[cfg(test)]

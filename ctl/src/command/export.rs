@@ -1,14 +1,17 @@
 //! `export`: secrets with their names on stdout, for programs and shells to read.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, ValueEnum};
 use secrets_proto::reveal::RevealedSecret;
 use serde_json::Serializer;
 use zeroize::Zeroizing;
 
+use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
-use crate::{dotenv, handover, output, shell};
+use crate::{dotenv, environment, handover, input, new_file, output, shell};
 
 /// How secrets are written with their names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -16,39 +19,57 @@ pub(crate) enum ExportFormat {
     #[default]
     Dotenv,
     Json,
+    /// For sh, bash, zsh and dash
     Shell,
+    /// For fish's `source`
+    Fish,
+    /// For `docker --env-file`, which takes everything behind the = as it is
+    Docker,
 }
 
-/// Write secrets with their names, for a shell or a program that reads a file
+/// Write names and values, for a shell or as a file
 #[derive(Debug, Args)]
 #[command(after_help = "\
-dotenv is read back the same by dotenvy and by a shell's `.`; `docker --env-file` knows neither quotes nor
-values of several lines. JSON is one object of strings. shell is for eval in sh, bash, zsh and dash.
-Names that a shell evaluates, runs or does not keep (OPTIND, PS1, UID) are refused unless allowed; so are those
-that steer programs (LD_PRELOAD, NODE_OPTIONS) unless named exactly by -s. Nothing is written then.
-To a terminal only with --show. Prefer `secretctl run`, which writes nothing anywhere.
+dotenv is read back unchanged by dotenvy and by a shell's `.`; a note names
+values that another common reader changes, and --for writes for that reader.
+json is one object of strings. shell is for eval in sh, bash, zsh and dash, fish
+for fish. docker is for `docker --env-file` and kubectl, which support neither
+quotes nor values with several lines: such values are refused. With -o the file
+has mode 0600 and is complete before it gets its name.
+
+Names with a meaning for shells (OPTIND, PS1, UID) are refused unless allowed;
+so are those that control programs (LD_PRELOAD, NODE_OPTIONS) unless -s names
+them exactly. Then nothing is written. Prints to a terminal only with --show.
+Prefer `secretctl run`, which writes nothing anywhere.
 
 Example:
-  secretctl export -s DATABASE_URL,API_KEY > .env
+  secretctl export -s DATABASE_URL,API_KEY -o .env
+  secretctl export -s API_KEY --format fish | source
   eval \"$(secretctl export -s 'AWS_*' --format shell)\"")]
 pub(crate) struct ExportArgs {
-    /// Secrets by name, id or glob; repeated or separated by commas
+    /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
     #[arg(required_unless_present = "all")]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
     pub(crate) all: bool,
-    /// How to write them
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "dotenv")]
     pub(crate) format: ExportFormat,
-    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    /// The reader of the dotenv file: values are written as it reads them, or refused
+    #[arg(long = "for", value_name = "READER")]
+    pub(crate) reader: Option<Dialect>,
+    /// Where to write; without it, or as `-`, stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Allow this variable although it has a meaning for shells or programs; repeatable
     #[arg(long = "allow-name", value_name = "NAME")]
     pub(crate) allow_names: Vec<String>,
-    /// Show the values although stdout is a terminal
+    /// Print the values even to a terminal
     #[arg(long)]
     pub(crate) show: bool,
-    /// Why; goes to the audit log
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
@@ -60,34 +81,103 @@ const GROWTH: usize = 6;
 const AROUND: usize = 24;
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &ExportArgs) -> Result<(), Failure> {
-    handover::refuse_terminal(args.show)?;
+    if args.reader.is_some() && args.format != ExportFormat::Dotenv {
+        return Err(Failure::new(Exit::Usage, "--for names a reader of dotenv files; leave out --format"));
+    }
+    let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if target.is_none() {
+        handover::refuse_terminal(args.show)?;
+    }
     let selectors = handover::selectors(&args.selectors, args.all)?;
     let allowed = Allowed::parse(&selectors, &args.allow_names)?;
     let request = handover::request(selectors, "export", args.reason.as_deref())?;
     let reply = handover::reveal(&open()?, &request)?;
     refuse(&reply.secrets, args.format, &allowed)?;
-    if args.format == ExportFormat::Json {
-        output::answer(b"{")?;
+    let text = written(&reply.secrets, args)?;
+    if args.format == ExportFormat::Dotenv && args.reader.is_none() {
+        tell_of_readers(&reply.secrets, &text);
     }
-    for (index, secret) in reply.secrets.iter().enumerate() {
+    match target {
+        Some(path) => write(path, text.as_bytes()),
+        None if args.format == ExportFormat::Json => output::answer_json(text.as_bytes()),
+        None => output::answer(text.as_bytes()),
+    }
+}
+
+/// All secrets in the format that is asked for, or the failure that names those that it cannot hold.
+fn written(secrets: &[RevealedSecret], args: &ExportArgs) -> Result<Zeroizing<String>, Failure> {
+    let mut lines: Vec<Zeroizing<String>> = Vec::with_capacity(secrets.len());
+    let mut unfit = Vec::new();
+    for (index, secret) in secrets.iter().enumerate() {
+        let (name, value) = (secret.name.as_str(), secret.value.expose());
         // Large enough never to grow, so that no copy is left behind.
-        let room = secret.name.as_str().len() + secret.value.expose().len() * GROWTH + AROUND;
+        let room = name.len() + value.len() * GROWTH + AROUND;
         let mut text = Zeroizing::new(String::with_capacity(room));
         match args.format {
-            ExportFormat::Dotenv => dotenv::write(secret.name.as_str(), secret.value.expose(), &mut text),
-            ExportFormat::Shell => write_shell(secret, &mut text),
+            ExportFormat::Dotenv => match args.reader {
+                None => dotenv::write(name, value, &mut text),
+                Some(reader) if dotenv::write_for(reader, name, value, &mut text) => {}
+                Some(_) => unfit.push(name),
+            },
+            ExportFormat::Docker if is_for_docker(name, value) => {
+                [name, "=", value, "\n"].iter().for_each(|piece| text.push_str(piece));
+            }
+            ExportFormat::Docker => unfit.push(name),
+            ExportFormat::Shell => {
+                ["export ", name, "="].iter().for_each(|piece| text.push_str(piece));
+                shell::quote(value, |piece| text.push_str(piece));
+                text.push('\n');
+            }
+            ExportFormat::Fish => {
+                ["set -gx ", name, " "].iter().for_each(|piece| text.push_str(piece));
+                shell::quote(value, |piece| text.push_str(piece));
+                text.push('\n');
+            }
             ExportFormat::Json => {
-                text.push_str(if index == 0 { "\n  \"" } else { ",\n  \"" });
-                text.push_str(secret.name.as_str());
-                text.push_str("\": ");
-                output::answer(text.as_bytes())?;
-                output::answer_json(&json(secret, room)?)?;
-                continue;
+                let begin = if index == 0 { "{\n  \"" } else { ",\n  \"" };
+                [begin, name, "\": ", &json(secret, room)?].iter().for_each(|piece| text.push_str(piece));
             }
         }
-        output::answer(text.as_bytes())?;
+        lines.push(Zeroizing::new(text.as_str().to_owned()));
     }
-    if args.format == ExportFormat::Json { output::answer(b"\n}\n") } else { Ok(()) }
+    if !unfit.is_empty() {
+        let what = "cannot be written so that this reader gets the same value; nothing was written; leave it out, or \
+                    use: secretctl run";
+        return Err(Failure::new(Exit::Invalid, format!("{}: {what}", unfit.join(", "))));
+    }
+    if args.format == ExportFormat::Json {
+        lines.push(Zeroizing::new("\n}\n".to_owned()));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(lines.iter().map(|line| line.len()).sum()));
+    lines.iter().for_each(|line| text.push_str(line));
+    Ok(text)
+}
+
+/// Whether a line of an env file holds it: docker/cli, `opts/file.go`, reads lines of less than 64 KiB with Go's scanner,
+/// which takes carriage returns off their ends.
+fn is_for_docker(name: &str, value: &str) -> bool {
+    !value.contains(['\n', '\r']) && name.len() + value.len() + 2 < 64 << 10
+}
+
+/// Says which values a common reader of dotenv files would take for something else, or not read at all.
+fn tell_of_readers(secrets: &[RevealedSecret], text: &str) {
+    let (entries, _) = dotenv::read(text, None);
+    let others = dotenv::Others::read(text);
+    for (secret, entry) in secrets.iter().zip(&entries) {
+        let readers = others.without_the_value_of(entry);
+        if !readers.is_empty() {
+            let (name, readers) = (&secret.name, readers.join(", "));
+            output::say(&format!("{name}: not the same value for {readers}; for one of these say --for"));
+        }
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let path = environment::absolute(path)?;
+    let name = input::shown(&path).unwrap_or_else(|| "the file that -o names".to_owned());
+    new_file::write(&path, content).map_err(|error| {
+        Failure::new(Exit::Other, format!("cannot write {name}: {error}; nothing was written"))
+    })
 }
 
 /// Refuses names that must not be set, before anything is written.
@@ -101,17 +191,9 @@ fn refuse(secrets: &[RevealedSecret], format: ExportFormat, allowed: &Allowed) -
     variables::settle(&refused, "nothing was written; leave them out, or allow each with --allow-name NAME")
 }
 
-fn write_shell(secret: &RevealedSecret, into: &mut String) {
-    into.push_str("export ");
-    into.push_str(secret.name.as_str());
-    into.push('=');
-    shell::quote(secret.value.expose(), |piece| into.push_str(piece));
-    into.push('\n');
-}
-
-fn json(secret: &RevealedSecret, room: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn json(secret: &RevealedSecret, room: usize) -> Result<Zeroizing<String>, Failure> {
+    let wrong = || Failure::new(Exit::Other, "a value cannot be written as JSON");
     let mut text = Zeroizing::new(Vec::with_capacity(room));
-    serde::Serialize::serialize(&secret.value, &mut Serializer::new(&mut *text))
-        .map_err(|_| Failure::new(Exit::Other, "a value cannot be written as JSON"))?;
-    Ok(text)
+    serde::Serialize::serialize(&secret.value, &mut Serializer::new(&mut *text)).map_err(|_| wrong())?;
+    String::from_utf8(std::mem::take(&mut *text)).map(Zeroizing::new).map_err(|_| wrong())
 }

@@ -12,7 +12,8 @@ use crate::session::Session;
 /// Write a secret's value to stdout, byte for byte
 #[derive(Debug, Args)]
 #[command(after_help = "\
-To a terminal only with --show. Prefer `secretctl run`, which shows the value to one program only.
+Prints to a terminal only with --show. Prefer `secretctl run`, which passes the
+value to one program only.
 
 Example:
   secretctl get OPENAI_API_KEY | some-tool --key-from-stdin")]
@@ -20,20 +21,17 @@ pub(crate) struct GetArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Show the value although stdout is a terminal
+    /// Print the value even to a terminal
     #[arg(long)]
     pub(crate) show: bool,
-    /// Why; goes to the audit log
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArgs) -> Result<(), Failure> {
     if output::stdout_is_terminal() && !args.show {
-        return Err(Failure::new(
-            Exit::Usage,
-            "a value is not shown on a terminal by accident; pipe it on, or say --show",
-        ));
+        return Err(Failure::new(Exit::Usage, "not printing a value to a terminal; pipe it, or use --show"));
     }
     output::check_stdout()?;
     let request = RevealRequest {
@@ -46,7 +44,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         .fetch(&Call::reveal(&request)?)
         .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
     let [secret] = reply.secrets.as_slice() else {
-        return Err(Failure::new(Exit::DaemonFailed, "secretsd did not answer with exactly one secret"));
+        return Err(Failure::new(Exit::DaemonFailed, "secretsd did not return exactly one secret"));
     };
     output::answer(secret.value.expose().as_bytes())?;
     if args.show { output::answer(b"\n") } else { Ok(()) }

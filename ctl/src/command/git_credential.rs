@@ -1,6 +1,7 @@
 //! `git-credential`: git's credential helper protocol (gitcredentials(7), git-credential(1)). git asks on every fetch,
 //! in scripts and editors too: whatever keeps us from answering, we say nothing, and git goes on to ask elsewhere.
 
+use std::collections::HashMap;
 use std::io;
 
 use clap::Args;
@@ -13,22 +14,25 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{handover, input, output};
 
-/// Answer git's questions for a password; git runs this
+/// Git credential helper; git runs this
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com, huggingface.co and dev.azure.com the
-answer is the secret of that provider, or of several the one named like GITHUB_TOKEN. Other hosts are mapped
-with --host. Only https, but for this machine itself: --host http://localhost:3000=NAME. When the vault is
-locked or has nothing, nothing is said, and git asks elsewhere.
+For github.com, gitlab.com, bitbucket.org, codeberg.org, gitea.com,
+huggingface.co and dev.azure.com the answer is the secret of that provider; if
+there are several, the one named like GITHUB_TOKEN. Map other hosts with --host.
+The mapping of the user that git asks for comes first, then one without a user,
+then the provider's secret, then another user's mapping if the host has nothing
+else. Only https, except on this machine: --host http://localhost:3000=NAME.
+If the vault is locked or has no match, it prints nothing and git asks elsewhere.
 
 Example:
   secretctl set GITHUB_TOKEN --provider github
   git config --global credential.helper '!secretctl git-credential --host git.example.com=WORK_TOKEN'")]
 pub(crate) struct GitCredentialArgs {
-    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; may be repeated
+    /// The secret for a host: HOST=NAME, HOST:PORT=NAME or USER@HOST=NAME; repeatable
     #[arg(long = "host", value_name = "HOST=NAME")]
     pub(crate) hosts: Vec<String>,
-    /// What git wants: get; it ignores store, erase and others
+    /// git's operation: only get; store, erase and others are ignored
     #[arg(value_name = "OPERATION")]
     pub(crate) operation: String,
 }
@@ -62,6 +66,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let hosts =
         args.hosts.iter().map(|text| Mapped::parse(text)).collect::<Result<Vec<Mapped>, Failure>>()?;
+    check_unambiguous(&hosts)?;
     if args.operation != "get" {
         // Of what git offers to keep or wants forgotten, nothing is ours; helpers ignore operations they do not know.
         return Ok(());
@@ -69,11 +74,11 @@ pub(crate) fn run(
     if output::stdout_is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
-            "git asks this; set it up with: git config --global credential.helper '!secretctl git-credential'",
+            "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
         ));
     }
     let question = input::bounded(io::stdin().lock(), "stdin", LIMIT)?;
-    let Some(question) = std::str::from_utf8(&question).ok().and_then(Question::parse) else { return Ok(()) };
+    let Some(question) = Question::parse(&question) else { return Ok(()) };
     let Ok(Some(answer)) = answer(open, &question, &hosts) else { return Ok(()) };
     output::answer(answer.as_bytes())
 }
@@ -88,23 +93,23 @@ struct Question {
 }
 
 impl Question {
-    /// Reads attributes, one a line, up to an empty line. One that comes twice could be smuggled in by an address.
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads attributes, one a line, up to an empty line. Those that we do not need may hold any bytes: git passes on
+    /// the server's headers as they came. One that we need and that comes twice could be smuggled in by an address.
+    fn parse(text: &[u8]) -> Option<Self> {
         let (mut protocol, mut host, mut user) = (None, None, None);
-        for line in text.split('\n').take_while(|line| !line.is_empty()) {
-            let (key, value) = line.split_once('=')?;
-            if value.contains(|c: char| c.is_control()) {
-                return None;
-            }
+        for line in text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()) {
+            let at = line.iter().position(|byte| *byte == b'=')?;
+            let (key, value) = line.split_at_checked(at)?;
             let place = match key {
-                "protocol" => &mut protocol,
-                "host" => &mut host,
-                "username" => &mut user,
+                b"protocol" => &mut protocol,
+                b"host" => &mut host,
+                b"username" => &mut user,
                 // Stands for all of them, for git alone, which never passes it on.
-                "url" => return None,
+                b"url" => return None,
                 _ => continue,
             };
-            if place.replace(value).is_some() {
+            let value = std::str::from_utf8(value.get(1..)?).ok()?;
+            if value.contains(|c: char| c.is_control()) || place.replace(value).is_some() {
                 return None;
             }
         }
@@ -124,6 +129,7 @@ fn canonical(host: &str, encrypted: bool) -> String {
 }
 
 /// A host that the user maps to a secret: `[http://][USER@]HOST[:PORT]=NAME`.
+#[derive(Debug, PartialEq, Eq)]
 struct Mapped {
     encrypted: bool,
     host: String,
@@ -135,7 +141,7 @@ impl Mapped {
     fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |text: &str| Failure::new(Exit::Usage, text.to_owned());
         let (address, name) =
-            text.rsplit_once('=').ok_or_else(|| wrong("--host takes HOST=NAME; see --help"))?;
+            text.rsplit_once('=').ok_or_else(|| wrong("--host must be HOST=NAME; see --help"))?;
         let (encrypted, address) = match address.strip_prefix("http://") {
             Some(address) => (false, address),
             None => (true, address.strip_prefix("https://").unwrap_or(address)),
@@ -146,12 +152,10 @@ impl Mapped {
         };
         let known = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
         if host.is_empty() || !host.chars().all(known) || user.is_some_and(|user| !is_word(user)) {
-            return Err(wrong("--host takes HOST=NAME, with a host's name or address; see --help"));
+            return Err(wrong("--host must be HOST=NAME, with a host name or address; see --help"));
         }
         if !encrypted && !is_loopback(host) {
-            return Err(wrong(
-                "over http a password can be read on its way; only this machine itself may be mapped",
-            ));
+            return Err(wrong("http would send the password unencrypted; use https, or localhost"));
         }
         let user = user.map(str::to_owned);
         Ok(Self { encrypted, host: canonical(host, encrypted), user, name: SecretName::parse(name)? })
@@ -176,38 +180,35 @@ fn is_loopback(host: &str) -> bool {
     matches!(name, Some("localhost" | "127.0.0.1" | "::1"))
 }
 
-/// The lines that git gets, if we have something for it. What the user mapped comes before what we know.
+/// The lines that git gets, if we have something for it.
 fn answer(
     open: impl FnOnce() -> Result<Session, Failure>,
     question: &Question,
     hosts: &[Mapped],
 ) -> Result<Option<Zeroizing<String>>, Failure> {
-    let mapped = hosts.iter().find(|mapped| mapped.fits(question));
     let forge = FORGES.iter().find(|(_, hosts, _)| hosts.contains(&question.host.as_str()));
-    let (session, name, user) = match (mapped, forge) {
-        (Some(mapped), _) => (open()?, mapped.name.clone(), mapped.user.as_deref().unwrap_or(ANY_USER)),
-        (None, Some((provider, _, user))) if question.encrypted => {
-            let session = open()?;
-            let Some(name) = token_of(&session, provider)? else { return Ok(None) };
-            (session, name, *user)
-        }
-        _ => return Ok(None),
-    };
-    let request = handover::request(vec![Selector::Name(name)], "git-credential", Some(&question.host))?;
-    let reply = handover::ask_as_is(&session, &request)?;
-    let [secret] = reply.secrets.as_slice() else { return Ok(None) };
-    let value = secret.value.expose();
-    let value = value.strip_suffix('\n').unwrap_or(value);
-    let value = value.strip_suffix('\r').unwrap_or(value);
-    // A line break would be another attribute.
-    if value.is_empty() || value.contains(|c: char| c.is_control()) {
+    let forge = forge.filter(|_| question.encrypted);
+    if forge.is_none() && !hosts.iter().any(|mapped| mapped.fits(question)) {
         return Ok(None);
     }
-    let user = match (&question.user, mapped) {
-        (Some(asked), _) => asked,
+    let session = open()?;
+    let own = match forge {
+        Some((provider, _, _)) if mapped_for(hosts, question).is_none() => tokens_of(&session, provider)?,
+        _ => Vec::new(),
+    };
+    let Some((name, mapped)) = choose(hosts, question, &own) else { return Ok(None) };
+    let request =
+        handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
+    let reply = handover::ask_as_is(&session, &request)?;
+    let [secret] = reply.secrets.as_slice() else { return Ok(None) };
+    // A line break would be another attribute.
+    let value = handover::in_one_line(name, &secret.value)?;
+    let user = match (&question.user, mapped, forge) {
+        (Some(asked), _, _) => asked,
+        (None, Some(mapped), _) => mapped.user.as_deref().unwrap_or(ANY_USER),
         // support.atlassian.com, "Using API tokens"
-        (None, None) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
-        (None, _) => user,
+        (None, None, _) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
+        (None, None, forge) => forge.map_or(ANY_USER, |(_, _, user)| user),
     };
     let mut text = Zeroizing::new(String::with_capacity(user.len() + value.len() + 32));
     for part in ["username=", user, "\npassword=", value, "\n"] {
@@ -216,16 +217,58 @@ fn answer(
     Ok(Some(text))
 }
 
-/// The provider's token: its only one, or the one of the usual name.
-fn token_of(session: &Session, provider: &str) -> Result<Option<SecretName>, Failure> {
+/// The mapping that is meant for this question whatever else there is: that of the user who is asked for, or else the
+/// host's own.
+fn mapped_for<'a>(hosts: &'a [Mapped], question: &Question) -> Option<&'a Mapped> {
+    let fitting = || hosts.iter().filter(|mapped| mapped.fits(question));
+    let of_the_user = || fitting().find(|mapped| mapped.user.is_some() && mapped.user == question.user);
+    of_the_user().or_else(|| fitting().find(|mapped| mapped.user.is_none()))
+}
+
+/// The secret for a question, whatever the order of the mappings, and the mapping that it comes from: a forge takes any
+/// user beside a token, so that nobody would notice that it is another person's. A question that says no user is
+/// answered for a mapped user only if there is nothing else for the host: no second user, and no secret of the
+/// provider's own.
+fn choose<'a>(
+    hosts: &'a [Mapped],
+    question: &Question,
+    own: &'a [SecretName],
+) -> Option<(&'a SecretName, Option<&'a Mapped>)> {
+    let of = |mapped: &'a Mapped| (&mapped.name, Some(mapped));
+    if let Some(mapped) = mapped_for(hosts, question) {
+        return Some(of(mapped));
+    }
+    let mut fitting = hosts.iter().filter(|mapped| mapped.fits(question));
+    let sole = fitting.next().filter(|first| fitting.all(|other| *other == **first));
+    match own {
+        [] => sole.map(of),
+        [name] => Some(sole.filter(|mapped| mapped.name == *name).map_or((name, None), of)),
+        _ => None,
+    }
+}
+
+/// Refuses two mappings of which neither is more exact than the other.
+fn check_unambiguous(hosts: &[Mapped]) -> Result<(), Failure> {
+    let place = |mapped: &Mapped| (mapped.encrypted, mapped.host.clone(), mapped.user.clone());
+    let mut names = HashMap::new();
+    let contradicts = |mapped: &Mapped| {
+        let first = names.entry(place(mapped)).or_insert_with(|| mapped.name.clone());
+        *first != mapped.name
+    };
+    if hosts.iter().any(contradicts) {
+        let text = "two --host map the same host to different secrets; put USER@ before one of them";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    Ok(())
+}
+
+/// The provider's token: its only one, or the one of the usual name; if there are several, all of them.
+fn tokens_of(session: &Session, provider: &str) -> Result<Vec<SecretName>, Failure> {
     let call = Call::list().query("provider", provider).query("view", "full");
     let list: SecretList<SecretDetail> = session.call_as_is(&call)?.parse()?;
     let usual = format!("{}_TOKEN", provider.to_ascii_uppercase().replace('-', "_"));
-    let mut names = list.secrets.into_iter().map(|detail| detail.secret.name).collect::<Vec<_>>();
-    if names.len() == 1 {
-        return Ok(names.pop());
-    }
-    Ok(names.into_iter().find(|name| name.as_str() == usual))
+    let names: Vec<SecretName> = list.secrets.into_iter().map(|detail| detail.secret.name).collect();
+    Ok(names.iter().find(|name| name.as_str() == usual).cloned().map_or(names, |usual| vec![usual]))
 }
 
 #[cfg(test)]
@@ -233,7 +276,7 @@ mod tests {
     use super::*;
 
     fn question(text: &str) -> Option<(bool, String)> {
-        Question::parse(text).map(|question| (question.encrypted, question.host))
+        Question::parse(text.as_bytes()).map(|question| (question.encrypted, question.host))
     }
 
     #[test]
@@ -244,7 +287,9 @@ mod tests {
             question("protocol=http\nhost=localhost:8080\n"),
             Some((false, "localhost:8080".to_owned()))
         );
-        let asked = Question::parse("protocol=https\nhost=h\nusername=me\n").unwrap();
+        let bytes = b"protocol=https\nwwwauth[]=Basic realm=\"gesch\xfctzt\",\tcharset=\"UTF-8\"\npath=caf\xe9\0\nhost=h\n";
+        assert_eq!(Question::parse(bytes).map(|question| question.host), Some("h".to_owned()));
+        let asked = Question::parse(b"protocol=https\nhost=h\nusername=me\n").unwrap();
         assert_eq!(asked.user.as_deref(), Some("me"));
     }
 
@@ -260,6 +305,7 @@ mod tests {
             "protocol=https\nhost=github.com\r\n",
             "protocol=https\nhost=git\0hub.com\n",
             "protocol=https\ngithub.com\n",
+            "protocol=https\nhost=h\nusername=a\tb\n",
             "url=https://evil.example\nprotocol=https\nhost=github.com\n",
         ] {
             assert_eq!(question(text), None, "{text:?}");
@@ -268,8 +314,9 @@ mod tests {
 
     #[test]
     fn a_mapping_fits_its_own_host_alone() {
-        let fits =
-            |mapping: &str, text: &str| Mapped::parse(mapping).unwrap().fits(&Question::parse(text).unwrap());
+        let fits = |mapping: &str, text: &str| {
+            Mapped::parse(mapping).unwrap().fits(&Question::parse(text.as_bytes()).unwrap())
+        };
         assert!(fits("git.example.com=A", "protocol=https\nhost=git.example.com\n"));
         assert!(fits("https://Git.Example.com:443=a", "protocol=https\nhost=git.example.com\nusername=x\n"));
         assert!(fits("me@h=A", "protocol=https\nhost=h\nusername=me\n"));
@@ -284,6 +331,40 @@ mod tests {
             ("me@h=A", "protocol=https\nhost=h\nusername=you\n"),
         ] {
             assert!(!fits(mapping, text), "{mapping} {text}");
+        }
+    }
+
+    #[test]
+    fn the_most_exact_answer_is_given_whatever_the_order() {
+        let name = |text: &str| SecretName::parse(text).unwrap();
+        let chosen = |mappings: &[&str], user: &str, own: &[&str]| {
+            let asked = format!("protocol=https\nhost=github.com\n{user}");
+            let question = Question::parse(asked.as_bytes()).unwrap();
+            let own: Vec<SecretName> = own.iter().map(|text| name(text)).collect();
+            let found = |mappings: Vec<&str>| {
+                let hosts: Vec<Mapped> = mappings.iter().map(|text| Mapped::parse(text).unwrap()).collect();
+                choose(&hosts, &question, &own)
+                    .map(|(name, mapped)| (name.to_string(), mapped.and_then(|mapped| mapped.user.clone())))
+            };
+            let one = found(mappings.to_vec());
+            assert_eq!(one, found(mappings.iter().rev().copied().collect()), "{mappings:?}");
+            one.map(|(name, user)| format!("{} {name}", user.unwrap_or_default()))
+        };
+        let (work, me, any) = ("work@github.com=W", "me@github.com=M", "github.com=A");
+        for (mappings, user, own, expected) in [
+            (&[work][..], "", &["GITHUB_TOKEN"][..], Some(" GITHUB_TOKEN")),
+            (&[work, me], "", &["GITHUB_TOKEN"], Some(" GITHUB_TOKEN")),
+            (&[work, me, any], "", &["GITHUB_TOKEN"], Some(" A")),
+            (&[work, me, any], "username=me\n", &["GITHUB_TOKEN"], Some("me M")),
+            (&[work, me, any], "username=you\n", &[], Some(" A")),
+            (&[work, me], "username=you\n", &["GITHUB_TOKEN"], Some(" GITHUB_TOKEN")),
+            (&[work, me], "username=you\n", &[], None),
+            (&[work, me], "", &[], None),
+            (&[work], "", &[], Some("work W")),
+            (&[work], "", &["W"], Some("work W")),
+            (&[work], "", &["W", "M"], None),
+        ] {
+            assert_eq!(chosen(mappings, user, own).as_deref(), expected, "{mappings:?} {user:?} {own:?}");
         }
     }
 

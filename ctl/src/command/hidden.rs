@@ -23,8 +23,7 @@ pub(crate) fn launch(args: &ProgramArgs) -> Failure {
 
 /// Runs a command on a terminal of its own, and ends as it does.
 pub(crate) fn on_terminal(args: &ProgramArgs, inherited_umask: Mode) -> Result<(), Failure> {
-    let status = run::on_terminal(&args.command, inherited_umask)?;
-    std::process::exit(status.into())
+    run::on_terminal(&args.command, inherited_umask)?.follow()
 }
 
 /// Becomes a command once it has its terminal's foreground.

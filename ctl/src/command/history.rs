@@ -10,7 +10,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Show the versions of a secret's value that are kept, masked
+/// Show the kept versions of a secret, masked
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl history OPENAI_API_KEY")]
 pub(crate) struct HistoryArgs {

@@ -11,16 +11,17 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use secrets_client::{Call, Method};
 use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
-use secrets_proto::{Provider, SecretName, Selector, Uuid};
+use secrets_proto::{Glob, Provider, SecretName, Selector, Uuid};
 
-use self::entries::{Fault, ImportFormat, Item};
+use self::entries::{Fault, Found, ImportFormat, Item, Reading};
 use self::source::Source;
+use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output, Waiting};
 use crate::session::Session;
 use crate::{handover, lookup, providers, table, variables};
 
-/// What to do with a name that is taken.
+/// What to do with a name that exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnConflict {
     /// Store nothing
@@ -32,32 +33,46 @@ pub(crate) enum OnConflict {
     Replace,
 }
 
-/// Store what a file holds, check that it is stored, and delete the file if told to
+/// Import secrets from a file, and optionally delete it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Everything is read first. If a line cannot be taken over as it is written, or a name is taken, all such lines
-are listed and nothing is stored. Afterwards each value is read back and compared. dotenv is read as dotenvy
-does, but no variable is put in: a $ outside single quotes is refused. JSON is one object of strings.
-Deleting removes the name: disks, backups and the history of git may keep what was in the file.
+If a line cannot be imported unchanged, or a name exists, all such lines are
+listed and nothing is stored. Each stored value is read back and compared.
+dotenv is read as dotenvy does, but without variables: a $ outside single quotes
+is refused. So is what most readers take differently: a backslash or a quote
+inside an unquoted value, and anything behind a closing quote. --dialect names
+another reader; without it, a note names lines that a common reader changes.
+json is one object of strings. Deleting the file does not remove it from disks,
+backups or git's history.
 
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
+  secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
   vault-export | secretctl import - --format json")]
 pub(crate) struct ImportArgs {
     /// The file; `-` is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// How it is written; json if its name ends with that or it begins with {, else dotenv
+    /// The format [default: json if the name ends in json or the file begins with {, else dotenv]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
-    /// Say what would happen, and store nothing
+    /// The reader whose values the dotenv file holds
+    #[arg(long, value_name = "READER")]
+    pub(crate) dialect: Option<Dialect>,
+    /// Only the names that this glob matches; repeatable, or separated by commas
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
+    pub(crate) only: Vec<String>,
+    /// Leave out empty values and print their names, instead of refusing them
+    #[arg(long)]
+    pub(crate) skip_empty: bool,
+    /// Print what would happen, store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What to do with a name that is taken
+    /// What to do with a name that exists
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     pub(crate) on_conflict: OnConflict,
-    /// Delete the file once every value is read back the same
+    /// Delete the file after every value was stored and read back
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) delete_source: bool,
 }
@@ -73,10 +88,27 @@ pub(crate) fn run(
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
-    let (items, mut faults) = entries::read(source.bytes(), format);
+    let only = args.only.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<Glob>, _>>()?;
+    let reading = Reading { format, dialect: args.dialect, only, skip_empty: args.skip_empty };
+    let Found { items, mut faults, differing, empty } = reading.read(source.bytes());
     source.warnings().iter().for_each(|warning| output::say(warning));
+    for (place, readers) in differing {
+        let readers = readers.join(", ");
+        output::say(&format!(
+            "{place}: another value for {readers}; if that is the file's reader, say --dialect"
+        ));
+    }
+    if !empty.is_empty() {
+        output::say(&format!(
+            "left out, because they are empty: {}",
+            names(&empty.iter().collect::<Vec<_>>())
+        ));
+    }
     if items.is_empty() && faults.is_empty() {
-        return Err(Failure::new(Exit::Invalid, "there is nothing in it to import"));
+        return Err(Failure::new(
+            Exit::Invalid,
+            if args.only.is_empty() { "nothing to import" } else { "nothing to import that --only selects" },
+        ));
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {
@@ -99,12 +131,13 @@ pub(crate) fn run(
     output::say(&summary(&items));
     if !args.delete_source {
         if let Some(file) = source.shown() {
-            output::say(&format!("{file} still holds the values; delete it once nothing reads it any more"));
+            output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
         return Ok(());
     }
     if !differing.is_empty() {
-        let text = format!("the vault has another value of {}; the file is not deleted", names(&differing));
+        let text =
+            format!("the vault has a different value for {}; the file is not deleted", names(&differing));
         return Err(Failure::new(Exit::Conflict, text));
     }
     source.delete()?;
@@ -156,7 +189,7 @@ fn plan(
             (Some(id), OnConflict::Replace) => Action::Replace(*id),
             (Some(_), OnConflict::Skip) => Action::Skip,
             (Some(_), OnConflict::Fail) => {
-                let reason = format!("{} exists already; see: --on-conflict", shown(&item.name));
+                let reason = format!("{} already exists; see: --on-conflict", shown(&item.name));
                 conflicts.push(Fault { place: item.place, reason });
                 continue;
             }
@@ -187,7 +220,7 @@ fn announce(items: &[Planned]) {
     };
     let renamed = of(|planned| planned.item.renamed);
     if !renamed.is_empty() {
-        output::say(&format!("names are stored in upper case: {}", names(&renamed)));
+        output::say(&format!("names are converted to upper case: {}", names(&renamed)));
     }
     variables::warn(items.iter().map(|planned| &planned.item.name));
     let told = items.iter().filter_map(|planned| {
@@ -196,7 +229,7 @@ fn announce(items: &[Planned]) {
     });
     let told: Vec<String> = told.collect();
     if !told.is_empty() {
-        output::say(&format!("providers, told by the values' prefixes: {}", told.join(", ")));
+        output::say(&format!("recognised providers from the values' prefixes: {}", told.join(", ")));
     }
 }
 
@@ -214,10 +247,10 @@ fn describe(items: &[Planned], output: Output) -> String {
     table::render(["NAME", "WOULD BE", "PROVIDER", "FROM"], &rows, output.colour)
 }
 
-/// Stores one after the other. If that ends before all are stored, it is said which are.
+/// Stores one after the other. If that ends before all are stored, it prints which are.
 fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
-    let _waiting = Waiting::start("storing what was read…");
+    let _waiting = Waiting::start("storing secrets…");
     for (index, planned) in todo.iter().enumerate() {
         let Err(failure) = store_one(session, planned) else { continue };
         let (stored, rest) = todo.split_at(index);
@@ -230,13 +263,13 @@ fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
         let rest = if failure.is_refusal() {
             rest
         } else {
-            output::say(&format!("perhaps stored, see `secretctl list`: {}", shown(&planned.item.name)));
+            output::say(&format!("perhaps stored, check with secretctl list: {}", shown(&planned.item.name)));
             rest.get(1..).unwrap_or_default()
         };
         if !rest.is_empty() {
             output::say(&format!("not stored: {}", names_of(rest)));
         }
-        let text = format!("{} failed: {failure}; the file is as it was", planned.item.place);
+        let text = format!("{} failed: {failure}; the file is unchanged", planned.item.place);
         return Err(Failure::new(failure.exit(), text));
     }
     Ok(())
@@ -272,7 +305,7 @@ fn read_back<'a>(
         let selectors = some.iter().map(|planned| Selector::Name(planned.item.name.clone())).collect();
         let request = handover::request(selectors, "import", None)?;
         let reply = handover::reveal(session, &request).map_err(|failure| {
-            let text = format!("stored, but not read back: {failure}; the file is as it was");
+            let text = format!("stored, but cannot be read back: {failure}; the file is unchanged");
             Failure::new(failure.exit(), text)
         })?;
         let values: HashMap<_, _> =
@@ -286,7 +319,7 @@ fn read_back<'a>(
         return Ok(skipped.iter().map(|planned| &planned.item.name).collect());
     }
     let wrong: Vec<&SecretName> = wrong.iter().map(|planned| &planned.item.name).collect();
-    let text = format!("read back otherwise than stored: {}; the file is as it was", names(&wrong));
+    let text = format!("read back differently than stored: {}; the file is unchanged", names(&wrong));
     Err(Failure::new(Exit::DaemonFailed, text))
 }
 
@@ -302,18 +335,17 @@ fn summary(items: &[Planned]) -> String {
     if skipped > 0 {
         parts.push(format!("{skipped} skipped"));
     }
-    format!("imported {}; what was stored reads back the same", parts.join(", "))
+    format!("imported {}; each value was read back and checked", parts.join(", "))
 }
 
 fn deleted(source: &Source) -> String {
     let file = source.shown().unwrap_or("the file");
     let others = match source.other_names() {
         0 => String::new(),
-        count => format!(" it has {count} more names (hard links), by which it stays;"),
+        count => format!(" it still exists under {count} other names (hard links);"),
     };
     format!(
-        "deleted {file};{others} disks, backups and git's history may keep it: \
-         only new values from their providers are safe from that"
+        "deleted {file};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
     )
 }
 

@@ -17,20 +17,20 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{environment, input, prompt};
 
-/// Make the vault and print its recovery key, once
+/// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The passphrase is asked for twice, unless a file is named.
+Asks for a passphrase twice, unless a file is given.
 
 Example:
   secretctl init
   secretctl init --key-file ~/.config/secretsd/key")]
 #[group(multiple = false)]
 pub(crate) struct InitArgs {
-    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// Use this key file instead of a passphrase; made if it does not exist
+    /// Use this key file instead of a passphrase; created if it does not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
@@ -43,17 +43,22 @@ const TRIES: usize = 3;
 /// The fewest characters of a passphrase that nobody is warned of.
 const LONG_ENOUGH: usize = 12;
 
-const SHORT: &str = "that is short: who has the file can guess it";
+const SHORT: &str = "that is short: anyone with the vault file could guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
     output::check_stdout()?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     if session.status()?.state != VaultState::Uninitialized {
-        return Err(Failure::new(Exit::Conflict, "the vault exists already; open it with: secretctl unlock"));
+        return Err(Failure::new(
+            Exit::Conflict,
+            "the vault already exists; unlock it with: secretctl unlock",
+        ));
     }
     let (request, made) = request(args)?;
     let call = Call::new(Method::POST, "/vault/init").json(&request)?;
-    let outcome = session.call_slowly(&call, "making the vault…");
+    let outcome = session
+        .call_slowly(&call, "creating the vault…")
+        .map_err(input::naming_key_file(request.key_file.as_deref()));
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may have been made with this key.
         if failure.is_refusal() {
@@ -61,7 +66,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
         }
     }
     let answer = outcome?;
-    output::say("the vault is made and open; write down its recovery key, it is shown this once:");
+    output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
@@ -81,7 +86,7 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
             Some(path) => {
                 let passphrase = input::key(path, "--passphrase-file")?;
                 if is_short(&passphrase) {
-                    output::say(&format!("{SHORT}; {LONG_ENOUGH} characters or more are better"));
+                    output::say(&format!("{SHORT}; use {LONG_ENOUGH} characters or more"));
                 }
                 passphrase
             }
@@ -92,7 +97,7 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
     let (path, text) = key_path(path)?;
     let made = make_key_file(&path).map_err(|error| {
         let name = input::shown(&path).unwrap_or_else(|| "the key file".to_owned());
-        Failure::new(Exit::Other, format!("cannot make {name}: {error}"))
+        Failure::new(Exit::Other, format!("cannot create {name}: {error}"))
     })?;
     Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
 }
@@ -108,22 +113,22 @@ pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
 
 /// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
 pub(super) fn ask_new(instead: &str) -> Result<SensitiveString, Failure> {
-    let unasked = |error: prompt::Error| error.into_failure("nothing was made", instead);
+    let unasked = |error: prompt::Error| error.into_failure("nothing was created", instead);
     for _ in 0..TRIES {
         let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
         if first.expose().is_empty() {
-            output::say("a passphrase has at least 1 character; once more");
+            output::say("the passphrase is empty; try again");
         } else if is_short(&first)
             && !prompt::confirm(&format!("{SHORT}; use it anyway?")).map_err(unasked)?
         {
-            output::say(&format!("then a longer one; {LONG_ENOUGH} characters or more are better"));
-        } else if prompt::hidden("the same again: ").map_err(unasked)? == first {
+            output::say(&format!("type a longer one; {LONG_ENOUGH} characters or more"));
+        } else if prompt::hidden("repeat it: ").map_err(unasked)? == first {
             return Ok(first);
         } else {
-            output::say("the two differ; once more");
+            output::say("they differ; try again");
         }
     }
-    Err(Failure::new(Exit::Invalid, "no passphrase was typed twice; nothing was made"))
+    Err(Failure::new(Exit::Invalid, "no passphrase was entered twice; nothing was created"))
 }
 
 fn is_short(passphrase: &SensitiveString) -> bool {

@@ -24,34 +24,36 @@ use crate::{assignment, environment, handover, input, lookup, new_file, output, 
 /// Fill in a template with secrets' values
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each {{ secret:NAME }} becomes that secret's value.
-Everything else stays as it is, byte for byte; nothing is quoted or escaped: a shell that reads the output may
-execute what is in a value. With --shell each value is quoted, has NAME= before it and the rest of its line empty, and
-names that a shell gives a meaning (OPTIND, PS1, UID) are refused unless allowed. What is missing or malformed is
-reported at once with its line, and then nothing is written. The output file has mode 0600 and is complete
-before it gets its name. To a terminal only with --show.
+Replaces each {{ secret:NAME }} by that secret's value; everything else stays as
+it is, byte for byte. Nothing is quoted or escaped: a shell that reads the
+output may execute what is in a value. With --shell each value is quoted and
+must be all that follows NAME= on its line, and names with a meaning for shells
+(OPTIND, PS1, UID) are refused unless allowed. Missing secrets and malformed
+placeholders are listed with their lines, and nothing is written. The output
+file has mode 0600 and appears only when it is complete. Prints to a terminal
+only with --show.
 
 Example:
   secretctl inject -i config.toml.in -o config.toml
   secretctl inject --shell -i env.sh.in -o env.sh
   secretctl inject < nginx.conf.in | nginx-config-reader")]
 pub(crate) struct InjectArgs {
-    /// The template; without it, or as `-`, stdin
+    /// The template; `-` or none: stdin
     #[arg(short = 'i', long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
-    /// Where to write; without it, or as `-`, stdout
+    /// The output file; `-` or none: stdout
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Write for a shell to read: quote each value, which must be all that stands behind NAME= in its line
+    /// Write for a shell: quote each value, which must be all that follows NAME= on its line
     #[arg(long)]
     pub(crate) shell: bool,
-    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    /// Allow this variable although it has a meaning for shells or programs; repeatable
     #[arg(long = "allow-name", value_name = "NAME", requires = "shell")]
     pub(crate) allow_names: Vec<String>,
-    /// Show the values although stdout is a terminal
+    /// Print the values even to a terminal
     #[arg(long)]
     pub(crate) show: bool,
-    /// Why; goes to the audit log
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
@@ -66,7 +68,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
     if args.shell {
         malformed.extend(check_for_shell(&template, &places, &args.allow_names)?);
     } else if target.is_some_and(is_for_shell) {
-        output::say("a shell that reads this may execute what is in a value; --shell quotes values for it");
+        output::say("a shell that reads this may execute a value; use --shell to quote values");
     }
     if places.is_empty() && malformed.is_empty() {
         warn_of_wide_text(&template);
@@ -93,7 +95,26 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
         Err(failure) if failure.exit() == Exit::NotFound => return Err(not_found(failure, &lines)),
         Err(failure) => return Err(failure),
     };
+    if !args.shell {
+        warn_of_line_ends(&template, &places, &reply);
+    }
     write(target, &fill(&template, &places, &reply, args.shell)?)
+}
+
+/// Says which values bring a line end into a line that goes on: a header would end there.
+fn warn_of_line_ends(template: &[u8], places: &[Placeholder], reply: &RevealReply) {
+    let is_alone = |place: &Placeholder| {
+        let before = template.get(..place.range.start).unwrap_or_default();
+        let after = template.get(place.range.end..).unwrap_or_default();
+        matches!(before.last(), None | Some(b'\n')) && matches!(after.first(), None | Some(b'\r' | b'\n'))
+    };
+    let ends = |name: &SecretName| {
+        reply.secrets.iter().any(|secret| secret.name == *name && secret.value.expose().ends_with('\n'))
+    };
+    for place in places.iter().filter(|place| ends(&place.name) && !is_alone(place)) {
+        let (line, name) = (place.line, &place.name);
+        output::say(&format!("line {line}: {name} ends with a line break, which breaks this line too"));
+    }
 }
 
 /// Whether a file is one that shells read, by its name.
@@ -152,7 +173,9 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
             if let Some(there) = target.and_then(|target| fs::metadata(target).ok())
                 && same(&there, &file.metadata()?)
             {
-                return Err(io::Error::other("the output would replace it; name another file with -o"));
+                return Err(io::Error::other(
+                    "the output would replace the template; name another file with -o",
+                ));
             }
             file.take(LIMIT + 1).read_to_end(&mut template)
         }),
@@ -166,7 +189,7 @@ fn read(from: Option<&Path>, target: Option<&Path>) -> Result<Vec<u8>, Failure> 
 
 fn warn_of_wide_text(template: &[u8]) {
     if template.starts_with(b"\xff\xfe") || template.starts_with(b"\xfe\xff") {
-        output::say("the template is UTF-16, in which placeholders are not found; convert it to UTF-8");
+        output::say("the template is UTF-16; convert it to UTF-8");
     }
 }
 
@@ -209,7 +232,7 @@ fn fill(
     reply: &RevealReply,
     quoted: bool,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not answer with all secrets");
+    let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not return all secrets");
     let values: HashMap<&SecretName, &SecretValue> =
         reply.secrets.iter().map(|secret| (&secret.name, &secret.value)).collect();
     let mut pieces: Vec<&[u8]> = Vec::new();

@@ -9,7 +9,7 @@ pub(super) fn remind(what: &str) {
     let kept = vault_file::kept(&data_dir);
     if !kept.is_empty() && doctor::is_in_use(&data_dir) {
         output::say(&format!(
-            "{what} the vault that was kept at a restore; once you do not need that: {}",
+            "{what} the vault kept at a restore; if you no longer need it: {}",
             doctor::removing(&kept)
         ));
     }

@@ -16,7 +16,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{input, prompt, table};
 
-/// List, add and remove the keys that open the vault
+/// List, add and remove the keys of the vault
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -51,22 +51,22 @@ Example:
 #[derive(Debug, Args)]
 #[group(id = "key", required = true, multiple = true)]
 pub(crate) struct KeyAddArgs {
-    /// Add a passphrase, asked for twice unless a file is named
+    /// Add a passphrase; asks for it twice unless a file is given
     #[arg(long)]
     pub(crate) passphrase: bool,
-    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// Add this key file; made if it does not exist
+    /// Add this key file; created if it does not exist
     #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase", "passphrase_file"])]
     pub(crate) key_file: Option<PathBuf>,
     /// Add a recovery key, which is printed once
     #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file"])]
     pub(crate) recovery: bool,
-    /// Add the output of this key provider of the daemon's settings
+    /// Add this key provider from the daemon's settings
     #[arg(long, value_name = "NAME", conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery"])]
     pub(crate) key_provider: Option<String>,
-    /// Add the credential that systemd hands to the daemon
+    /// Add the credential that systemd passes to the daemon
     #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery", "key_provider"])]
     pub(crate) credential: bool,
 }
@@ -112,7 +112,7 @@ pub(super) fn slots(session: &Session) -> Result<Vec<KeyInfo>, Failure> {
 /// Reads a slot's id.
 pub(super) fn id(text: &str) -> Result<Uuid, Failure> {
     parse_id(text).ok_or_else(|| {
-        Failure::new(Exit::Invalid, "a key is named by its id of 36 characters; see: secretctl key list")
+        Failure::new(Exit::Invalid, "not a key id, which has 36 characters; see: secretctl key list")
     })
 }
 
@@ -143,7 +143,9 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(args)?;
-    let outcome = session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?);
+    let outcome = session
+        .call(&Call::new(Method::POST, "/vault/keys").json(&request)?)
+        .map_err(input::naming_key_file(request.key_file.as_deref()));
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may open with this key.
         if failure.is_refusal() {
@@ -156,7 +158,7 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
-    output::say(&format!("added a recovery key, id {}; write it down, it is shown this once:", key.id));
+    output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
     if output.json {
         output::answer_json_line(answer.bytes())
     } else {
@@ -183,7 +185,7 @@ fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failur
     };
     let (path, text) = init::key_path(path)?;
     let made = init::make_key_file(&path)
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot make the key file: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot create the key file: {error}")))?;
     Ok((AddKeyRequest { key_file: Some(text), ..none }, made.then_some(path)))
 }
 
@@ -195,7 +197,7 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
         return Err(Failure::new(Exit::Other, "nothing was removed"));
     }
     session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
-    output::say(&format!("removed the {}; backups made before still open with it", kind(key.kind)));
+    output::say(&format!("removed the {}; earlier backups still open with it", kind(key.kind)));
     kept::remind("it may open");
     Ok(())
 }
@@ -205,7 +207,7 @@ fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
     prompt::confirm(&question).map_err(|error| match error {
         prompt::Error::NoTerminal => Failure::new(
             Exit::Usage,
-            "removing a key cannot be undone and there is no terminal to ask on; say --yes",
+            "removing a key cannot be undone and there is no terminal to ask on; use --yes",
         ),
         prompt::Error::Interrupted
         | prompt::Error::Cancelled

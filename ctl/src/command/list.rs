@@ -14,20 +14,20 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// List secrets: names, providers and masks, never values
+/// List names, providers and masks, never values
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   secretctl list
   secretctl list 'AWS_*' --json")]
 pub(crate) struct ListArgs {
-    /// Only names that match, like 'AWS_*'
+    /// Only matching names, like 'AWS_*'
     #[arg(value_name = "GLOB")]
     pub(crate) glob: Option<String>,
     /// Only this provider's secrets
     #[arg(long, value_name = "PROVIDER")]
     pub(crate) provider: Option<String>,
-    /// Only names, one a line
+    /// Print only names, one per line
     #[arg(long)]
     pub(crate) names: bool,
 }

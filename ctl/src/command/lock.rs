@@ -7,13 +7,13 @@ use crate::failure::Failure;
 use crate::output;
 use crate::session::Session;
 
-/// Close the vault: keys and values leave the daemon's memory
+/// Lock the vault and wipe its keys from memory
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl lock")]
 pub(crate) struct LockArgs {}
 
 pub(crate) fn run(session: &Session) -> Result<(), Failure> {
     session.call_as_is(&Call::new(Method::POST, "/vault/lock"))?;
-    output::say("the vault is locked");
+    output::say("vault locked");
     Ok(())
 }

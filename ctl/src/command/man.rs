@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::new_file::NewFile;
 use crate::output;
 
-/// Print a manual page, or write all of them to a directory
+/// Print a manual page, or write all to a directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -23,7 +23,7 @@ pub(crate) struct ManArgs {
     /// The command whose page to print; without one, the page of secretctl itself
     #[arg(value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
-    /// Write the pages of all commands to this directory, which is made if it is absent
+    /// Write the pages of all commands to this directory; created if it does not exist
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -41,8 +41,8 @@ pub(crate) fn run(args: &ManArgs, mut root: Command) -> Result<(), Failure> {
     let (mut command, mut above) = (&root, None);
     for word in &args.command {
         let below = command.find_subcommand(word).filter(|below| has_page(below));
-        let below = below
-            .ok_or_else(|| Failure::new(Exit::NotFound, "there is no such command; see: secretctl --help"))?;
+        let below =
+            below.ok_or_else(|| Failure::new(Exit::NotFound, "no such command; see: secretctl --help"))?;
         above = Some(name(command));
         command = below;
     }

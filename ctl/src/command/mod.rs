@@ -26,6 +26,7 @@ mod man;
 mod passwd;
 mod preset;
 mod presets;
+mod proxy;
 mod rename;
 mod restore;
 mod restore_vault;
@@ -91,20 +92,20 @@ macro_rules! commands {
 }
 
 commands! {
-    "The vault" {
+    "Vault" {
         Init("init"): init::InitArgs => |context, args| init::run(&context.session()?, context.output, args);
         Status("status"): status::StatusArgs => |context, _| status::run(&context.session()?, context.output);
         Unlock("unlock"): unlock::UnlockArgs => |context, args| unlock::run(&context.session()?, args);
         Lock("lock"): lock::LockArgs => |context, _| lock::run(&context.session()?);
     }
     "Secrets" {
-        /// Store a secret, whether it exists or not
+        /// Store a secret, new or existing
         Set("set"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::Either);
-        /// Store a new secret; fails if the name is taken
+        /// Store a new secret; fails if the name exists
         Add("add"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::New);
-        /// Give an existing secret a new value; fails if there is none
+        /// Change an existing secret's value; fails if there is none
         Update("update"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::Existing);
         Preset("preset"): preset::PresetArgs =>
@@ -127,7 +128,7 @@ commands! {
         Restore("restore"): restore::RestoreArgs =>
             |context, args| restore::run(|| context.session(), context.output, args);
     }
-    "Handing them out" {
+    "Use secrets" {
         Run("run"): run::RunArgs =>
             |context, args| run::run(|| context.session(), args, context.inherited_umask);
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
@@ -138,15 +139,17 @@ commands! {
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
             |context, args| aws_credentials::run(|| context.quick_session(), args);
     }
-    "Who may have what" {
+    "Access" {
         Token("token"): token::TokenArgs =>
             |context, args| token::run(|| context.session(), context.output, args);
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
+        Proxy("proxy"): proxy::ProxyArgs =>
+            |context, args| proxy::run(|| context.session(), context.output, args);
         Audit("audit"): audit::AuditArgs =>
             |context, args| audit::run(&context.session()?, context.output, args);
     }
-    "Keys and copies of the vault" {
+    "Keys and backups" {
         Key("key"): key::KeyArgs => |context, args| key::run(|| context.session(), context.output, args);
         Passwd("passwd"): passwd::PasswdArgs => |context, args| passwd::run(|| context.session(), args);
         Rotate("rotate"): rotate::RotateArgs =>
@@ -157,7 +160,7 @@ commands! {
         Verify("verify"): verify::VerifyArgs =>
             |context, args| verify::run(&context.session()?, context.output, args);
     }
-    "This machine" {
+    "Setup" {
         Doctor("doctor"): doctor::DoctorArgs => |context, _| doctor::run(&context.globals, context.output);
         Completions("completions"): completions::CompletionsArgs => |_, args| completions::run(args);
         Man("man"): man::ManArgs => |context, args| man::run(args, (context.describe)());

@@ -16,18 +16,18 @@ use crate::{input, output, prompt};
 /// Change the passphrase
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Other keys of the vault stay. A backup made before still opens with the old passphrase.
+The vault's other keys stay. Earlier backups still open with the old passphrase.
 
 Example:
   secretctl passwd")]
 pub(crate) struct PasswdArgs {
-    /// Read the present passphrase from this file, `-` is stdin
+    /// Read the present passphrase from this file (`-`: stdin)
     #[arg(long, value_name = "FILE")]
     pub(crate) old_passphrase_file: Option<PathBuf>,
-    /// Read the new passphrase from this file, `-` is stdin
+    /// Read the new passphrase from this file (`-`: stdin)
     #[arg(long, value_name = "FILE")]
     pub(crate) new_passphrase_file: Option<PathBuf>,
-    /// Which passphrase to replace, if there are several; `secretctl key list` lists them
+    /// Which passphrase to replace, if there are several; see `secretctl key list`
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
 }
@@ -36,7 +36,10 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     let wanted = args.id.as_deref().map(key::id).transpose()?;
     let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if is_stdin(&args.old_passphrase_file) && is_stdin(&args.new_passphrase_file) {
-        return Err(Failure::new(Exit::Usage, "stdin holds one passphrase; name a file for the other"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "stdin can hold only one passphrase; name a file for the other",
+        ));
     }
     let session = open()?;
     session.unlock(&UnlockRequest { passphrase: Some(old(args)?), ..UnlockRequest::default() })?;
@@ -48,7 +51,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     let request = AddKeyRequest { passphrase: Some(new), replaces: Some(slot), ..AddKeyRequest::default() };
     session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?)?;
     output::say(
-        "the passphrase is changed; backups made before still open with the old one, see: secretctl rotate --help",
+        "passphrase changed; earlier backups still open with the old one, see: secretctl rotate --help",
     );
     kept::remind("the old passphrase opens");
     Ok(())
@@ -69,7 +72,7 @@ fn choose(mut slots: Vec<KeyInfo>, wanted: Option<Uuid>) -> Result<Uuid, Failure
     if let Some(wanted) = wanted {
         let found = slots.iter().find(|slot| slot.id == wanted);
         return found.map(|slot| slot.id).ok_or_else(|| {
-            Failure::new(Exit::NotFound, "no passphrase has this id; see: secretctl key list")
+            Failure::new(Exit::NotFound, "no passphrase with this id; see: secretctl key list")
         });
     }
     if let [only] = slots.as_slice() {
@@ -80,7 +83,7 @@ fn choose(mut slots: Vec<KeyInfo>, wanted: Option<Uuid>) -> Result<Uuid, Failure
         return Err(Failure::new(Exit::NotFound, text));
     }
     let several = || {
-        let text = "the vault has several passphrases; say which by --id, secretctl key list shows them";
+        let text = "the vault has several passphrases; choose one with --id, see: secretctl key list";
         Failure::new(Exit::Usage, text)
     };
     let shown: Vec<String> =

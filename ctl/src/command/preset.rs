@@ -11,10 +11,11 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::variables;
 
-/// Store a well-known provider's key under the name that its tools read
+/// Store a well-known provider's key under its usual name
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The value is read from the terminal without echo, or from stdin, never from the command line.
+Reads the value from the terminal without echo, or from stdin; it is never an
+argument.
 
 Example:
   secretctl preset openai")]
@@ -53,7 +54,7 @@ fn check(preset: Option<&Preset>) -> Result<(), Failure> {
         let name = &preset.env_var_name;
         return Err(Failure::new(
             Exit::Conflict,
-            format!("{name} exists already; replace its value with: secretctl set {name}"),
+            format!("{name} already exists; replace its value with: secretctl set {name}"),
         ));
     }
     Ok(())

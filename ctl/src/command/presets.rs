@@ -9,7 +9,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// List the well-known providers and which of them have a secret
+/// List the well-known providers and their secrets
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl presets")]
 pub(crate) struct PresetsArgs {}

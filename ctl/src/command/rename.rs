@@ -11,7 +11,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::{providers, variables};
 
-/// Rename a secret; its value, history and metadata stay
+/// Rename a secret; value, history and details stay
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl rename OPENAI_KEY OPENAI_API_KEY")]
 pub(crate) struct RenameArgs {

@@ -11,10 +11,11 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::variables;
 
-/// Take a secret out of the trash
+/// Restore a secret from the trash
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of several deleted secrets of one name the newest comes back; name the id to choose another.
+Restores the newest of several deleted secrets with this name; give an id for
+another.
 
 Example:
   secretctl restore OLD_KEY")]
@@ -43,7 +44,7 @@ pub(crate) fn run(
     let answer = session.call(&call)?;
     let older = match found.count() {
         0 => String::new(),
-        count => format!("; {count} older of that name stay in the trash, to be restored by id"),
+        count => format!("; {count} older with this name stay in the trash, restore them by id"),
     };
     variables::warn([&newest.secret.name]);
     output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));

@@ -18,19 +18,19 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::vault_file::{self, Replaced, VaultDir};
-use crate::{environment, prompt};
+use crate::{environment, input, prompt};
 
-/// Put a backup in the vault's place
+/// Replace the vault with a backup
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The daemon must not run with a vault; stop it with: systemctl --user stop secretsd.service
-The vault that is there is kept beside the restored one, and put back if the backup does not open or is
-damaged.
+Stop the daemon first: systemctl --user stop secretsd.service The present vault
+is kept next to the restored one. It is put back if the backup does not open or
+is damaged.
 
 Example:
   secretctl restore-vault ~/backups/vault-2026-04-15.db")]
 pub(crate) struct RestoreVaultArgs {
-    /// A file that `secretctl backup` has written
+    /// The backup, written by `secretctl backup`
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The vault's directory [variable: SECRETSD_DATA_DIR]
@@ -56,34 +56,35 @@ pub(crate) fn run(
         session = session.with_data_dir(&path);
     }
     let dir = VaultDir::open(path)?;
+    let name = input::shown(&args.file).unwrap_or_else(|| "the file".to_owned());
     if dir.is_the_vault(&backup) {
-        return Err(Failure::new(Exit::Invalid, "this is the vault itself; name a backup of it"));
+        return Err(Failure::new(Exit::Invalid, format!("{name} is the vault itself; name a backup of it")));
     }
     let lock = lock(&session, &dir)?;
-    // Asked before anything is changed: whoever gives up here has lost nothing.
+    // Asked before anything is changed, so that giving up here loses nothing.
     let key = key(args)?;
     let new = dir.bring_in(&lock, &backup).map_err(|error| {
-        Failure::new(Exit::Other, format!("cannot copy the backup, nothing was changed: {error}"))
+        Failure::new(Exit::Other, format!("cannot copy {name}, nothing was changed: {error}"))
     })?;
     let replaced = dir.replace(&lock, &new, Timestamp::now());
     if let Err(error) = replaced.outcome() {
-        let failure = Failure::new(Exit::Other, format!("cannot replace the vault: {error}"));
+        let failure = Failure::new(Exit::Other, format!("cannot replace {}: {error}", dir.vault().display()));
         let _ = std::fs::remove_file(new);
         return Err(taken_back(&failure, replaced.undo(&lock), &replaced));
     }
     if let Some(kept) = replaced.kept() {
-        output::say(&format!("the vault that was there is kept as {}", kept.display()));
+        output::say(&format!("the old vault is kept as {}", kept.display()));
     }
     drop(lock);
     match accept(&session, &dir, &key) {
         Ok(answer) => {
-            output::say("the backup is the vault now, and open");
+            output::say("vault restored and unlocked");
             verify::show(output, &answer)
         }
         Err(NotAccepted { failure, unclear: false }) => Err(way_back(&failure, &dir, &replaced)),
         Err(NotAccepted { failure, unclear: true }) => {
             let text = format!(
-                "{failure}; the backup is in place, finish by: secretctl verify --accept-restore; or stop secretsd and go back by: {}",
+                "{failure}; the backup is in place, finish with: secretctl verify --accept-restore; or stop secretsd and go back with: {}",
                 replaced.by_hand()
             );
             Err(Failure::new(failure.exit(), text))
@@ -104,7 +105,7 @@ fn lock(session: &Session, dir: &VaultDir) -> Result<Lock, Failure> {
         return ended(session, dir).map_err(failed)?.ok_or(running);
     }
     let lock = vault_file::stop(holder).map_err(|_| running)?;
-    output::say("secretsd ran without a vault; it was stopped and is started again");
+    output::say("secretsd was running without a vault; restarting it");
     Ok(lock)
 }
 
@@ -162,7 +163,7 @@ fn accept(session: &Session, dir: &VaultDir, key: &UnlockRequest) -> Result<Answ
     session.status()?;
     // The daemon that answers must be one that has this vault.
     if let Ok(Locking::Ours(_)) = dir.lock() {
-        let text = "the daemon that answers has another vault; stop it, or name its directory by --data-dir";
+        let text = "the running daemon has another vault; stop it, or name its directory with --data-dir";
         return Err(Failure::new(Exit::Conflict, text).into());
     }
     session.unlock(key)?;
@@ -186,9 +187,9 @@ fn way_back(failure: &Failure, dir: &VaultDir, replaced: &Replaced) -> Failure {
 fn taken_back(failure: &Failure, undone: io::Result<()>, replaced: &Replaced) -> Failure {
     let text = match undone {
         Ok(()) if replaced.kept().is_some() => {
-            format!("{failure}; the backup was not restored, the vault that was there is back in its place")
+            format!("{failure}; the backup was not restored, the old vault is back in place")
         }
-        Ok(()) => format!("{failure}; the backup was not restored, there is no vault as before"),
+        Ok(()) => format!("{failure}; the backup was not restored, there is still no vault"),
         Err(error) => format!(
             "{failure}; the backup was not restored, and going back failed: {error}; stop secretsd, then: {}",
             replaced.by_hand()

@@ -11,14 +11,14 @@ use crate::output;
 use crate::prompt;
 use crate::session::Session;
 
-/// Move secrets to the trash, where they stay 30 days
+/// Move secrets to the trash for 30 days
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl rm OLD_KEY\n  secretctl rm --purge OLD_KEY")]
 pub(crate) struct RmArgs {
     /// Names or ids
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
-    /// Destroy them with all their versions instead
+    /// Destroy them with all versions instead
     #[arg(long)]
     pub(crate) purge: bool,
     /// Do not ask before destroying
@@ -43,11 +43,11 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &RmArgs
         output::say(&if args.purge {
             format!("destroyed {name}")
         } else {
-            format!("{name} moved to the trash for 30 days; back with: secretctl restore {name}")
+            format!("moved {name} to the trash for 30 days; undo with: secretctl restore {name}")
         });
     }
     if args.purge {
-        kept::remind("what was destroyed may still be in");
+        kept::remind("the destroyed secrets may still be in");
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn confirmed(found: &[Secret]) -> Result<bool, Failure> {
         if matches!(error, prompt::Error::NoTerminal) {
             return Failure::new(
                 Exit::Usage,
-                "--purge cannot be undone and there is no terminal to ask on; say --yes",
+                "--purge cannot be undone and there is no terminal to ask on; use --yes",
             );
         }
         Failure::new(Exit::Other, error.told("nothing was destroyed", ""))

@@ -9,10 +9,10 @@ use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 
-/// Make an earlier version of a secret's value the present one
+/// Go back to an earlier version of a secret's value
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The present value stays in the history. No value is shown.
+The present value stays in the history. Prints no value.
 
 Example:
   secretctl history OPENAI_API_KEY
@@ -32,9 +32,10 @@ pub(crate) fn run(
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
     let wanted = Wanted::parse(&args.name)?;
-    let version = args.version.parse().map_err(|_| {
-        Failure::new(Exit::Invalid, "a version is a whole number; secretctl history lists them")
-    })?;
+    let version = args
+        .version
+        .parse()
+        .map_err(|_| Failure::new(Exit::Invalid, "not a version number; see: secretctl history"))?;
     let session = open()?;
     let secret = wanted.get(&session)?.secret;
     let call = Call::new(Method::POST, &format!("/user/secrets/{}/rollback", secret.id));
@@ -42,7 +43,7 @@ pub(crate) fn run(
         if failure.exit() != Exit::NotFound {
             return failure;
         }
-        let text = format!("no version {version} of {0} is kept; see: secretctl history {0}", secret.name);
+        let text = format!("no version {version} of {0}; see: secretctl history {0}", secret.name);
         Failure::new(Exit::NotFound, text)
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));

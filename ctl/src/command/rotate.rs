@@ -16,18 +16,19 @@ use crate::{input, prompt};
 /// Give the vault a new data key and recovery key
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every row is encrypted again. Afterwards only the given key and the new recovery key, which is printed
-once, open the vault: other keys are removed. Do this after a key got into wrong hands, and replace the
-secrets themselves, too: who had the key may have read them.
+Encrypts everything again. Afterwards only the given key and the new recovery
+key open the vault; the recovery key is printed once, and all other keys are
+removed. Do this if somebody else got a key, and replace the secrets too: they
+may have been read.
 
 Example:
   secretctl rotate")]
 #[group(multiple = false)]
 pub(crate) struct RotateArgs {
-    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// Use this key file, which opens the vault
+    /// Use this key file; it must open the vault
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
@@ -44,16 +45,16 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
         1 => "1 other key was removed".to_owned(),
         count => format!("{count} other keys were removed"),
     };
-    output::say(&format!("the vault has a new data key; {removed}; see: secretctl key list"));
+    output::say(&format!("vault rotated: it has a new data key; {removed}; see: secretctl key list"));
     kept::remind("the old data key and all old keys open");
-    output::say("the old recovery key is void; write down the new one, it is shown this once:");
+    output::say("the old recovery key no longer works; write down the new one, it is shown only once:");
     let shown = if output.json {
         output::answer_json_line(answer.bytes())
     } else {
         init::show_recovery_key(&reply.recovery_key)
     };
     shown.map_err(|_| {
-        let text = "the vault is rotated, but its recovery key could not be written; get another by: secretctl key add --recovery";
+        let text = "vault rotated, but its recovery key could not be printed; create another with: secretctl key add --recovery";
         Failure::new(Exit::Other, text)
     })
 }
@@ -66,7 +67,7 @@ fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
         Some(path) => input::key(path, "--passphrase-file")?,
         None => {
             output::say(
-                "this encrypts the whole vault under a new key; only your passphrase and a new recovery key will open it",
+                "this encrypts the whole vault with a new key; only your passphrase and a new recovery key will open it",
             );
             prompt::hidden("passphrase of the vault: ").map_err(|error| {
                 error.into_failure("nothing was rotated", "name a file with --passphrase-file or --key-file")
@@ -79,11 +80,12 @@ fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
 /// Rotates; a locked vault is opened with the same key before.
 fn rotate(session: &Session, key: &InitRequest) -> Result<Answer, Failure> {
     let call = Call::new(Method::POST, "/vault/rotate").json(key)?;
-    match session.call_slowly(&call, NOTE) {
+    let send = || session.call_slowly(&call, NOTE).map_err(input::naming_key_file(key.key_file.as_deref()));
+    match send() {
         Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
             let InitRequest { passphrase, key_file, .. } = key.clone();
             session.unlock(&UnlockRequest { passphrase, key_file, ..UnlockRequest::default() })?;
-            session.call_slowly(&call, NOTE).map_err(unclear)
+            send().map_err(unclear)
         }
         outcome => outcome.map_err(unclear),
     }
@@ -95,7 +97,7 @@ fn unclear(failure: Failure) -> Failure {
         return failure;
     }
     let text = format!(
-        "{failure}; if secretctl key list shows new keys, get a recovery key by: secretctl key add --recovery"
+        "{failure}; if secretctl key list shows new keys, create a recovery key with: secretctl key add --recovery"
     );
     Failure::new(failure.exit(), text)
 }

@@ -15,9 +15,11 @@ use crate::session::Session;
 use crate::{providers, variables};
 
 const STORE_HELP: &str = "\
-The value is read from the terminal without echo (one line), else it is all of stdin, byte for byte.
-It is never an argument: those show in the process list and stay in the shell's history.
-A value is UTF-8 text without NUL, at most 64 KiB; encode other bytes first: base64 < FILE | secretctl set NAME
+Reads the value from the terminal without echo (one line), or all of stdin, byte
+for byte. It is never an argument: arguments show in the process list and in the
+shell's history. A value is UTF-8 text without NUL, at most 64 KiB. Encode other
+data first:
+base64 < FILE | secretctl set NAME
 
 Example:
   secretctl set OPENAI_API_KEY
@@ -27,16 +29,16 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = STORE_HELP)]
 pub(crate) struct SetArgs {
-    /// The secret's name, which is also its environment variable
+    /// The secret's name, also the name of its environment variable
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Who issued the secret; a well-known prefix of the value says it, too
+    /// Who issued the secret [default: recognised from the value's prefix]
     #[arg(long, value_name = "PROVIDER")]
     pub(crate) provider: Option<String>,
-    /// A note, shown by `secretctl show`; an empty one removes it
+    /// A note for `secretctl show`; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
-    /// When the secret stops working: a time, a date, a duration like 90d, or never
+    /// When the secret expires: a time, a date, a duration like 90d, or never
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
@@ -91,7 +93,7 @@ pub(crate) fn run(
     });
     if remarks != PatchSecret::default() {
         answer = patch(&session, secret.id, &remarks).map_err(|failure| {
-            let text = format!("the value is stored, but not its note and expiry: {failure}");
+            let text = format!("stored the value, but not its note and expiry: {failure}");
             Failure::new(failure.exit(), text)
         })?;
     }
@@ -106,7 +108,7 @@ fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), 
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err(Failure::new(
                 Exit::Conflict,
-                format!("{name} exists already; replace its value with: secretctl set {name}"),
+                format!("{name} already exists; replace its value with: secretctl set {name}"),
             )),
             // Who may store need not be allowed to look; the daemon tells when it comes to it.
             Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(()),
@@ -147,7 +149,7 @@ impl Target {
         if providers::looks_like_key(text) {
             return Err(Failure::new(
                 Exit::Usage,
-                "this looks like a value where the name belongs; if it is one, replace it at its provider",
+                "this name looks like a value; if it is one, replace it at its provider",
             ));
         }
         // `update` takes an id as well; a new secret needs a name.
@@ -200,7 +202,9 @@ fn create(
     let body = CreateSecret { name: name.clone(), value: value.clone(), provider };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets").json(&body)?)?;
     if let Some((prefix, provider)) = said {
-        output::say(&format!("provider {provider}, told by the prefix {prefix}; change it with --provider"));
+        output::say(&format!(
+            "recognised provider {provider} from the prefix {prefix}; change it with --provider"
+        ));
     }
     Ok(answer)
 }

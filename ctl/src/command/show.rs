@@ -10,7 +10,7 @@ use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 
-/// Show what is known about a secret, without its value
+/// Show a secret's details, without its value
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl show OPENAI_API_KEY")]
 pub(crate) struct ShowArgs {

@@ -13,7 +13,7 @@ use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
 use crate::session::Session;
 
-/// Show whether the vault is open, and what both programs know of each other
+/// Show the state of the vault and the daemon
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl status --json")]
 pub(crate) struct StatusArgs {}
@@ -46,7 +46,7 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
     let mut warnings = Vec::new();
     if status.version != VERSION {
         warnings.push(format!(
-            "secretsd is of version {}, secretctl of {VERSION}; see: secretctl doctor",
+            "secretsd has version {}, secretctl {VERSION}; see: secretctl doctor",
             status.version
         ));
     }
@@ -54,7 +54,8 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
         warnings.push("keys may be written to swap; see: secretctl doctor".to_owned());
     }
     if status.keys == Some(1) {
-        warnings.push("one key alone opens the vault; add another: secretctl key add --recovery".to_owned());
+        warnings
+            .push("the vault has only one key; add another with: secretctl key add --recovery".to_owned());
     }
     warnings
 }
@@ -82,12 +83,12 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
 }
 
 /// It does not remember which of them it was.
-const WHY_LOCKED: &str = ", as after each start, by command or by time; open it: secretctl unlock";
+const WHY_LOCKED: &str = " (after a start, by command or by timeout); unlock it with: secretctl unlock";
 
 /// The state first, with what to do about it; then the numbers, then where things are.
 fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -> String {
     let (state, then, code) = match status.state {
-        VaultState::Uninitialized => ("not made yet", "; make it: secretctl init".to_owned(), "33"),
+        VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
         VaultState::Locked => ("locked", WHY_LOCKED.to_owned(), "33"),
         VaultState::Unlocked if status.rolled_back => {
             ("unlocked, READ-ONLY: ROLLBACK DETECTED", left(&status.auto_lock, now), "31")
@@ -97,7 +98,7 @@ fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -
     let state = if colour { format!("\x1b[1;{code}m{state}\x1b[0m") } else { state.to_owned() };
     let memory = match status.memory_lock {
         MemoryLock::Ok => "keys are kept out of swap",
-        MemoryLock::Unavailable => "keys may be swapped out; raise the limit on locked memory",
+        MemoryLock::Unavailable => "keys may be written to swap; raise the limit on locked memory",
     };
     let token = match &paths.token {
         TokenSource::File(path) => path.display().to_string(),

@@ -13,7 +13,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Make, list and revoke access tokens, for tools that should not have all rights
+/// Create, list and revoke access tokens with limited rights
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -29,9 +29,11 @@ pub(crate) struct TokenArgs {
 pub(crate) enum TokenCommand {
     /// Make a token and write it to stdout, once
     #[command(after_help = "\
-Scopes: list (names and masks), write (store, change, delete), reveal (receive values), admin (keys,
-tokens, backups and the audit log). With --secret, only secrets whose names match exist for the token.
-A program finds it in the file that SECRETSD_TOKEN_FILE names, which must be 0600, or in SECRETSD_TOKEN.
+Scopes: list (names and masks), write (store, change, delete), reveal (receive
+values), admin (keys, tokens, backups and the audit log), use (have values used
+without seeing them). With --secret the token sees only secrets with matching
+names. Pass it to a program in a file with mode 0600 named by
+SECRETSD_TOKEN_FILE, or in SECRETSD_TOKEN.
 
 Example:
   secretctl token create --name backup --scope admin --ttl 12h
@@ -41,29 +43,29 @@ Example:
     /// List the tokens, by name; never the tokens themselves
     #[command(after_help = "Example:\n  secretctl token list")]
     List,
-    /// Revoke a token, with those that were made with it; it is refused from then on
+    /// Revoke a token and the tokens created with it
     #[command(after_help = "Example:\n  secretctl token revoke agent")]
     Revoke(TokenRevokeArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenCreateArgs {
-    /// What to call it, in the list and in the audit log
+    /// The token's name in the list and in the audit log
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
-    /// What it may do: list, write, reveal, admin; repeated or separated by commas
+    /// What it may do: list, write, reveal, admin, use; repeatable, or separated by commas
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<String>,
-    /// Only these secrets, by name or pattern; repeated or separated by commas
+    /// Only these secrets, by name or glob; repeatable, or separated by commas
     #[arg(long = "secret", value_name = "GLOB", value_delimiter = ',')]
     pub(crate) secrets: Vec<String>,
-    /// How long it is good, like 12h; 30 days unless said
+    /// How long it is valid, like 12h [default: 30d]
     #[arg(long, value_name = "DURATION", conflicts_with = "no_expiry")]
     pub(crate) ttl: Option<String>,
-    /// Make it good for ever
+    /// Make it valid for ever
     #[arg(long)]
     pub(crate) no_expiry: bool,
-    /// At most so many requests a minute
+    /// Maximum requests per minute
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<String>,
 }
@@ -107,13 +109,13 @@ fn request(args: &TokenCreateArgs) -> Result<CreateToken, Failure> {
 fn duration(text: &str) -> Result<u64, Failure> {
     let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
     seconds.filter(|seconds| (1..=CreateToken::MAX_TTL).contains(seconds)).ok_or_else(|| {
-        Failure::new(Exit::Invalid, "--ttl takes a duration like 45m, 12h or 90d, of ten years at most")
+        Failure::new(Exit::Invalid, "--ttl must be a duration like 45m, 12h or 90d, at most ten years")
     })
 }
 
 fn rate(text: &str) -> Result<u64, Failure> {
     text.parse().ok().filter(|rate| (1..=CreateToken::MAX_RATE).contains(rate)).ok_or_else(|| {
-        Failure::new(Exit::Invalid, "--rate takes a number of requests a minute, from 1 to 60000")
+        Failure::new(Exit::Invalid, "--rate must be a number of requests per minute, from 1 to 60000")
     })
 }
 
@@ -121,7 +123,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
     let answer = session.call(&Call::new(Method::POST, "/tokens").json(request)?)?;
     let CreatedToken { info, token } = answer.parse()?;
     output::say(&format!(
-        "made the token {}: {}, {}, {}; it is shown this once, its id is {}",
+        "created token {}: {}, {}, {}; it is shown only once, its id is {}",
         info.name,
         scopes(&info),
         secrets(&info),
@@ -145,7 +147,7 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
     }
     let TokenList { tokens } = answer.parse()?;
     if tokens.is_empty() {
-        output::say("there are no tokens; make one with: secretctl token create --name NAME --scope list");
+        output::say("no tokens; create one with: secretctl token create --name NAME --scope list");
         return Ok(());
     }
     let now = Timestamp::now();
@@ -189,7 +191,7 @@ fn revoke(session: &Session, args: &TokenRevokeArgs) -> Result<(), Failure> {
     let (id, name) = find(session, &args.token)?;
     session.call(&Call::new(Method::DELETE, &format!("/tokens/{id}")))?;
     let name = output::in_one_line(name.as_str());
-    output::say(&format!("revoked the token {name} and what was made with it"));
+    output::say(&format!("revoked token {name} and the tokens created with it"));
     Ok(())
 }
 
@@ -200,7 +202,7 @@ fn find(session: &Session, text: &str) -> Result<(Uuid, TokenName), Failure> {
     let is_meant = |token: &TokenInfo| id == Some(token.id) || token.name.is_same(text);
     let found = tokens.into_iter().find(is_meant).map(|token| (token.id, token.name));
     found.ok_or_else(|| {
-        Failure::new(Exit::NotFound, "no token has this id or name; see: secretctl token list")
+        Failure::new(Exit::NotFound, "no token with this id or name; see: secretctl token list")
     })
 }
 

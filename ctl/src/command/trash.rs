@@ -10,7 +10,7 @@ use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// List deleted secrets and when they will be destroyed
+/// List deleted secrets and when they are destroyed
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl trash")]
 pub(crate) struct TrashArgs {}

@@ -11,24 +11,24 @@ use crate::input;
 use crate::output;
 use crate::session::Session;
 
-/// Open the vault
+/// Unlock the vault
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  secretctl unlock\n  secretctl unlock --key-file ~/.config/secretsd/key")]
 #[group(multiple = false)]
 pub(crate) struct UnlockArgs {
-    /// Read the passphrase from this file, `-` is stdin; a newline at its end does not count
+    /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Unlock with this key file
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Read the recovery key from this file, `-` is stdin
+    /// Read the recovery key from this file (`-`: stdin)
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_key_file: Option<PathBuf>,
-    /// Unlock with the output of this key provider of the daemon's settings
+    /// Unlock with this key provider from the daemon's settings
     #[arg(long, value_name = "NAME")]
     pub(crate) key_provider: Option<String>,
-    /// Unlock with the credential that systemd hands to the daemon
+    /// Unlock with the credential that systemd passes to the daemon
     #[arg(long)]
     pub(crate) credential: bool,
 }
@@ -41,10 +41,10 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
     if session.status()?.rolled_back {
         return Err(Failure::new(
             Exit::DaemonFailed,
-            "the vault is open, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",
+            "vault unlocked, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",
         ));
     }
-    output::say("the vault is open");
+    output::say("vault unlocked");
     Ok(())
 }
 

@@ -8,22 +8,22 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 
-/// Read the whole vault and check that all of it is authentic
+/// Read and check the whole vault
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status 9 if it is not, or if the vault is older than it was. After a backup was put back by hand,
---accept-restore says that this is meant.
+Exit status 9 if the vault is damaged or older than it was. Use --accept-restore
+if you put back a backup by hand.
 
 Example:
   secretctl verify")]
 pub(crate) struct VerifyArgs {
-    /// Keep the vault as it is, although it is older than it was
+    /// Accept the vault although it is older than it was
     #[arg(long)]
     pub(crate) accept_restore: bool,
 }
 
 /// What to do about a vault that is older than it was.
-pub(super) const ROLLED_BACK: &str = "the vault is older than it was, so it is read-only; put the newer vault back, or keep this one by: secretctl verify --accept-restore";
+pub(super) const ROLLED_BACK: &str = "the vault is older than it was, so it is read-only; put the newer vault back, or keep this one with: secretctl verify --accept-restore";
 
 /// Said to a person who waits.
 pub(super) const NOTE: &str = "reading the whole vault…";
@@ -35,7 +35,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Resul
     if session.status()?.rolled_back {
         return Err(Failure::new(Exit::DaemonFailed, ROLLED_BACK));
     }
-    output::say("all of it is authentic");
+    output::say("verified: all data is authentic");
     show(output, &answer)
 }
 

@@ -361,7 +361,10 @@ mod tests {
             assert_eq!((next.source, next.before.as_str()), (source, before), "{line:?}");
         }
         assert_eq!(words(&["completions", ""]), ["bash", "zsh", "fish"]);
-        assert_eq!(words(&["token", "create", "--scope", "list,"]), ["list", "write", "reveal", "admin"]);
+        assert_eq!(
+            words(&["token", "create", "--scope", "list,"]),
+            ["list", "write", "reveal", "admin", "use"]
+        );
         assert_eq!(words(&["man", "compl"]), ["completions"]);
         assert_eq!(words(&["man", "key", "re"]), ["remove"]);
         assert_eq!(words(&["--color", "a"]), ["auto", "always"]);

@@ -1,4 +1,4 @@
-//! What is wrong with a setup, and the command that mends it. Everything here looks and changes nothing: no
+//! What is wrong with a setup, and the command that fixes it. Everything here looks and changes nothing: no
 //! daemon is started, not by a connection to systemd's socket either, nobody is asked, and the vault may be
 //! locked. A finding is a fault when something does not work or is open to others, a warning when it works
 //! and could be better.
@@ -35,7 +35,7 @@ pub(crate) fn without_place(failure: &Failure) -> Vec<Finding> {
     let usual = PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
     let fix = usual.is_dir().then(|| format!("export XDG_RUNTIME_DIR={}", quoted(&usual)));
     let mut report = Report::default();
-    let why = "no command finds the daemon, and no daemon has a place for its socket; log in so that systemd or elogind sets it";
+    let why = "commands cannot find the daemon, and the daemon has no directory for its socket; log in so that systemd or elogind sets it";
     report.fault("runtime-dir", failure.message(), why, fix);
     report.findings()
 }

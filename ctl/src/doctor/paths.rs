@@ -50,7 +50,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
         let exists = private(report, check, path, Kind::Directory);
         above(report, check, path);
         if report.len() == before {
-            let state = if exists { "is yours alone" } else { "is not there yet; the daemon makes it" };
+            let state = if exists { "is yours alone" } else { "does not exist yet; the daemon creates it" };
             report.ok(check, format!("{} {state}", path.display()));
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
         Err(error) => {
-            report.fault(check, format!("{shown} cannot be looked at: {error}"), "the daemon needs it", None);
+            report.fault(check, format!("cannot inspect {shown}: {error}"), "the daemon needs it", None);
             return true;
         }
     };
@@ -74,8 +74,7 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
             (Ok(target), _) => format!("mv {} {word}", quoted(&target)),
             (Err(_), _) => format!("rm {word}"),
         };
-        let why =
-            "whoever can change what it points to replaces what the daemon trusts; it does not start with it";
+        let why = "someone who can change its target could replace what the daemon trusts; the daemon does not start";
         report.fault(check, format!("{shown} is a symbolic link"), why, Some(fix));
         return true;
     }
@@ -85,7 +84,7 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
         report.fault(
             check,
             what,
-            "the daemon needs that name and leaves alone what it did not make",
+            "the daemon needs that name and does not touch what it did not create",
             Some(fix),
         );
         return true;
@@ -97,14 +96,14 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
         report.fault(
             check,
             what,
-            "its owner could read or replace what is in it; a daemon does not start with it",
+            "its owner could read or replace its content; the daemon does not start",
             Some(fix),
         );
     }
     if metadata.mode() & 0o077 != 0 {
         let what = format!("{shown} has mode {:04o}", metadata.mode() & 0o7777);
         let fix = format!("chmod {:04o} {word}", kind.mode());
-        report.fault(check, what, "others could get in; a daemon does not start with it", Some(fix));
+        report.fault(check, what, "others could access it; the daemon does not start", Some(fix));
     }
     true
 }
@@ -120,7 +119,7 @@ fn above(report: &mut Report, check: &'static str, path: &Path) {
         let mine = metadata.uid() == rustix::process::geteuid().as_raw();
         let command = format!("chmod o-w {}", quoted(parent));
         let what = format!("anybody can write to {}", parent.display());
-        let why = "so that anybody can put another directory in the place of yours";
+        let why = "so anybody can replace your directory by another";
         report.fault(check, what, why, Some(if mine { command } else { as_root(&command) }));
     }
 }

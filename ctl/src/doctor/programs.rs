@@ -20,8 +20,8 @@ const SLACK: Duration = Duration::from_millis(20);
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     let install = || Some("make install".to_owned());
     let Some(program) = &setup.program else {
-        let what = "secretsd is neither beside secretctl nor in PATH";
-        report.fault("program", what, "no command can start it", install());
+        let what = "secretsd is neither next to secretctl nor in PATH";
+        report.fault("program", what, "commands cannot start it", install());
         return running(report, setup, service, None);
     };
     let version = process::says(program, &["--version"])
@@ -30,12 +30,12 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     let shown = program.display();
     match version.as_deref() {
         None => {
-            let what = format!("{shown} does not say its version");
+            let what = format!("{shown} does not print its version");
             report.fault("program", what, "it is broken, or something else", install());
         }
-        Some(OWN) => report.ok("program", format!("{shown} and secretctl are both of version {OWN}")),
+        Some(OWN) => report.ok("program", format!("{shown} and secretctl both have version {OWN}")),
         Some(other) => {
-            let what = format!("{shown} is of version {other}, secretctl of {OWN}");
+            let what = format!("{shown} has version {other}, secretctl {OWN}");
             report.fault("program", what, "they may not understand each other", install());
         }
     }
@@ -49,16 +49,16 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
 fn running(report: &mut Report, setup: &Setup, service: &Service, installed: Option<&str>) {
     let Some(status) = service.status() else { return };
     if status.version != OWN {
-        let what = format!("the daemon that runs is of version {}, secretctl of {OWN}", status.version);
+        let what = format!("the running daemon has version {}, secretctl {OWN}", status.version);
         let fix = if installed == Some(OWN) { setup.restart() } else { None };
         return report.fault("daemon", what, "they may not understand each other", fix);
     }
     if let Some(program) = replaced(setup) {
         let what = format!("{program} was replaced since the daemon started");
-        let why = "what the new one mends is not in effect yet";
+        let why = "fixes in the new one are not in effect yet";
         return report.warning("daemon", what, why, setup.restart());
     }
-    report.ok("daemon", format!("the daemon that runs is of version {}", status.version));
+    report.ok("daemon", format!("the running daemon has version {}", status.version));
 }
 
 /// The program that the daemon runs, if its file is newer than the daemon.
@@ -74,20 +74,20 @@ fn replaced(setup: &Setup) -> Option<String> {
 
 fn settings(report: &mut Report, program: &Path) {
     match process::says(program, &["--check-config"]) {
-        Some((true, _)) => report.ok("settings", "the daemon's settings are fine"),
+        Some((true, _)) => report.ok("settings", "the daemon's settings are correct"),
         Some((false, message)) => {
             let message = message.trim_start_matches("secretsd: ").to_owned();
             let fix = mend(&message);
             report.fault("settings", message, "the daemon does not start with them", fix);
         }
         None => {
-            let what = "whether the daemon's settings are fine could not be found out";
+            let what = "cannot check the daemon's settings";
             report.warning("settings", what, "a daemon with wrong settings does not start", None);
         }
     }
 }
 
-/// The daemon's words hold the line that is wrong, or the command that mends the file.
+/// The daemon's words hold the line that is wrong, or the command that fixes the file.
 fn mend(message: &str) -> Fix {
     if let Some((_, command)) = message.split_once("; run: ") {
         return Some(command.to_owned());

@@ -25,7 +25,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     token(report, setup, service);
     if environment::has_token() {
         let what = "SECRETSD_TOKEN is set in this shell";
-        let why = "every program that is started from here can read it and ask in your name";
+        let why = "every program started here can read it and act in your name";
         report.warning("token-variable", what, why, Some("unset SECRETSD_TOKEN".to_owned()));
     }
 }
@@ -56,13 +56,13 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             let why = "it listens elsewhere, or its socket was removed; nobody reaches it";
             report.fault(check, what, why, setup.restart());
         }
-        Service::Absent => report.ok(check, "secretsd does not run; the first command starts it"),
+        Service::Absent => report.ok(check, "secretsd is not running; the first command starts it"),
         Service::Waiting => {
             report.ok(check, format!("systemd listens on {shown} and starts secretsd when asked"))
         }
         Service::Stale => {
-            let what = format!("{shown} is left from a daemon that is gone");
-            let why = "nobody listens there; the next daemon removes it, other programs stumble over it";
+            let what = format!("{shown} is left over from a daemon that has ended");
+            let why = "nobody listens there; the next daemon removes it, but other programs may fail";
             report.warning(check, what, why, Some(format!("rm {word}")));
         }
         Service::Foreign(uid) => {
@@ -85,7 +85,7 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
         Service::Unknown(error) => {
             report.fault(
                 check,
-                format!("secretsd cannot be asked: {error}"),
+                format!("cannot talk to secretsd: {error}"),
                 "no command works",
                 setup.restart(),
             );
@@ -115,7 +115,7 @@ fn for_units(report: &mut Report, setup: &Setup, service: &Service) {
     }
 }
 
-/// A token with less than all rights, which the daemon does not make for itself: a new start of it mends nothing.
+/// A token with less than all rights, which the daemon does not make for itself: restarting it fixes nothing.
 fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
     let check = "token";
     let (from, other) = match &setup.paths.token {
@@ -128,7 +128,7 @@ fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
     if let Err(error) = setup.paths.token.read() {
         return report.fault(check, error.to_string(), "no command works with it", other);
     }
-    let why = "every command is refused; the vault's owner makes another: secretctl token create";
+    let why = "every command is refused; the vault's owner can create another: secretctl token create";
     let refused = match service {
         Service::Stranger => ErrorType::AuthenticationError,
         Service::Declined(body) => body.kind,
@@ -139,12 +139,12 @@ fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
         | Service::Foreign(_)
         | Service::Silent
         | Service::Unknown(_) => {
-            let what = format!("there is an access token in {from}, with the rights it was made with");
+            let what = format!("using the access token in {from}, with its limited rights");
             return report.ok(check, what);
         }
     };
     if refused == ErrorType::AuthenticationError {
-        let what = format!("the access token in {from} is unknown here or was revoked");
+        let what = format!("the access token in {from} is unknown or revoked");
         report.fault(check, what, why, other);
     } else if refused == ErrorType::ExpiredTokenError {
         report.fault(check, format!("the access token in {from} has expired"), why, other);
@@ -159,7 +159,7 @@ fn access_token(report: &mut Report, setup: &Setup, service: &Service) {
 }
 
 fn declined(report: &mut Report, detail: &str) {
-    report.warning("token", detail, "commands are refused until that has changed", None);
+    report.warning("token", detail, "commands are refused until this is fixed", None);
 }
 
 fn token(report: &mut Report, setup: &Setup, service: &Service) {
@@ -185,22 +185,17 @@ fn token(report: &mut Report, setup: &Setup, service: &Service) {
     }
     if !exists && runs && !matches!(service, Service::Foreign(_)) {
         let what = format!("secretsd runs, and there is no token file {}", token::shown(path));
-        report.fault(check, what, "no command can prove that it may ask", setup.restart());
+        report.fault(check, what, "commands cannot authenticate", setup.restart());
     } else if exists && !runs && setup.daemon.is_none() {
-        let what = format!("{shown} is left from a daemon that is gone");
-        let why = "it opens nothing any more; other programs would send it in vain";
+        let what = format!("{shown} is left over from a daemon that has ended");
+        let why = "it is no longer valid; programs that use it are refused";
         report.warning(check, what, why, Some(format!("rm {word}")));
     } else if matches!(service, Service::Stranger) {
         let what = format!("{shown} is not this daemon's token");
         let why = "somebody changed it; every command is refused";
         report.fault(check, what, why, setup.restart());
     } else if exists && fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
-        report.fault(
-            check,
-            format!("{shown} is empty"),
-            "no command can prove that it may ask",
-            setup.restart(),
-        );
+        report.fault(check, format!("{shown} is empty"), "commands cannot authenticate", setup.restart());
     } else if exists {
         report.ok(check, format!("{shown} is yours alone"));
     }

@@ -44,17 +44,17 @@ fn memory(report: &mut Report, service: &Service) {
 fn cores(report: &mut Report, setup: &Setup) {
     let Some(daemon) = &setup.daemon else { return };
     if daemon.may_dump() == Some(true) {
-        let why = "a crash would write what the daemon holds to a file";
+        let why = "a crash would write the daemon's memory to a file";
         let fix = Some(format!("prlimit --pid {} --core=0", daemon.pid));
         return report.fault("cores", "the limit on core dumps of the daemon was raised", why, fix);
     }
     if daemon.is_dumpable() == Some(true) {
         let why = "other programs of yours can read the daemon's memory";
-        return report.fault("cores", "the daemon can be looked into", why, setup.restart());
+        return report.fault("cores", "the daemon's memory is readable", why, setup.restart());
     }
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     let pattern = pattern.split_whitespace().next().unwrap_or("nobody");
-    report.ok("cores", format!("the daemon leaves no core, whatever {pattern} does with those of others"));
+    report.ok("cores", format!("the daemon writes no core dump, whatever {pattern} is set to"));
 }
 
 fn swap(report: &mut Report, setup: &Setup) {
@@ -72,7 +72,7 @@ fn swap(report: &mut Report, setup: &Setup) {
         return report.ok("swap", "systemd keeps the daemon out of swap");
     }
     let what = format!("swap on {} is not known to be encrypted", open.join(", "));
-    let why = "keys stay out of it, values that are just handed out may not; systemd's unit keeps the daemon out as a whole";
+    let why = "keys stay out of it, but values in use may not; the systemd unit keeps the whole daemon out";
     let fix = match find_unit(&setup.unit_dirs, SOCKET) {
         Some(_) => format!("systemctl --user enable --now {SOCKET}"),
         None => as_root("swapoff --all"),
@@ -103,7 +103,7 @@ fn runtime(report: &mut Report, setup: &Setup) {
         return report.ok("runtime-in-memory", format!("{shown} is in memory and gone at logout"));
     }
     let what = format!("{shown} is on a disk");
-    let why = "the token, and files that `run` hands over, would outlive the machine's start; log in so that XDG_RUNTIME_DIR is /run/user/UID";
+    let why = "the token, and files from `run --file`, would survive a reboot; log in so that XDG_RUNTIME_DIR is /run/user/UID";
     report.warning("runtime-in-memory", what, why, None);
 }
 
@@ -120,11 +120,11 @@ fn kernel(report: &mut Report) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|word| word.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let what = if version >= (6, 5) {
-        "tells who is at the other end of a connection, without a race"
+        "identifies the peer of a connection without a race"
     } else if version >= (5, 3) {
-        "tells who is at the other end of a connection by a number that may be reused (6.5 has SO_PEERPIDFD)"
+        "identifies the peer of a connection by a number that may be reused (6.5 has SO_PEERPIDFD)"
     } else {
-        let why = "the daemon uses calls that came with 5.9, close_range among them";
+        let why = "the daemon needs system calls from 5.9, such as close_range";
         return report.fault("kernel", format!("Linux {release} is too old"), why, None);
     };
     report.ok("kernel", format!("Linux {release} {what}"));

@@ -19,7 +19,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
     capabilities(report);
     let dirs = &setup.unit_dirs;
     if dirs.is_empty() {
-        return report.ok("units", "no systemd would read units; secretctl starts the daemon itself");
+        return report.ok("units", "there is no systemd; secretctl starts the daemon itself");
     }
     let (service, socket) = (find_unit(dirs, SERVICE), find_unit(dirs, SOCKET));
     if service.is_none() && socket.is_none() {
@@ -27,7 +27,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
     }
     if service.is_none() || socket.is_none() {
         let missing = if service.is_none() { SERVICE } else { SOCKET };
-        let what = format!("of the daemon's two units {missing} is missing");
+        let what = format!("unit {missing} is missing");
         return report.fault(
             "units",
             what,
@@ -45,15 +45,15 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
     }
     let wanted = Path::new("sockets.target.wants").join(SOCKET);
     if !dirs.iter().any(|dir| fs::symlink_metadata(dir.join(&wanted)).is_ok()) {
-        let why = "nobody listens after the next login, and secretctl leaves starting to systemd";
+        let why = "the daemon will not start after the next login, as secretctl leaves that to systemd";
         let fix = Some(format!("systemctl --user enable --now {SOCKET}"));
         report.warning("units", format!("{SOCKET} is installed and not enabled"), why, fix);
     }
     let reload = ["--user", "show", "--property=NeedDaemonReload", "--value", SERVICE];
     if process::says(Path::new("systemctl"), &reload).is_some_and(|(fine, text)| fine && text == "yes") {
-        let what = "the units on disk are not those that systemd has loaded";
+        let what = "the units on disk differ from those that systemd has loaded";
         let fix = Some("systemctl --user daemon-reload".to_owned());
-        report.warning("units", what, "what was changed is not in effect", fix);
+        report.warning("units", what, "the changes are not in effect", fix);
     }
     if report.len() == before {
         report.ok("units", format!("the units are installed and enabled{}", drop_ins_shown(dirs)));
@@ -77,7 +77,7 @@ fn program(report: &mut Report, setup: &Setup, service: &Path) {
     } else if let Some(own) = setup.program.as_ref().filter(|own| !same(own, &program)) {
         let what =
             format!("systemd starts {}, and secretctl would start {}", program.display(), own.display());
-        report.warning("units", what, "one of them is not the one that you installed last", mend(setup));
+        report.warning("units", what, "one of them is not the one you installed last", mend(setup));
     }
 }
 

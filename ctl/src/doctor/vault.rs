@@ -56,7 +56,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         room(report, setup);
         clock(report, &vault);
     } else {
-        report.ok("vault", "there is no vault yet; make it with: secretctl init");
+        report.ok("vault", "there is no vault yet; create it with: secretctl init");
     }
     said(report, service);
 }
@@ -66,11 +66,11 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
     let read = File::open(vault).and_then(|file| file.take(100).read_to_end(&mut beginning));
     if read.is_err() || !vault_file::is_vault(&beginning) {
         let what = format!("{} is not a vault of secretsd", vault.display());
-        let why = "the daemon opens none of it and replaces none of it; put a backup in its place";
+        let why = "the daemon neither opens nor replaces it; put a backup in its place";
         return report.fault("vault", what, why, Some("secretctl restore-vault BACKUP".to_owned()));
     }
     if vault_file::has_log(vault) && setup.daemon.is_none() {
-        let what = "the newest writes are in vault.db-wal, left from a daemon that is gone";
+        let what = "the newest writes are in vault.db-wal, left over from a daemon that has ended";
         let why =
             "vault.db alone is an older vault: do not copy it; the next unlock moves the writes into it";
         return report.warning("vault", what, why, Some("secretctl unlock".to_owned()));
@@ -86,12 +86,12 @@ fn anchor(report: &mut Report, setup: &Setup) {
         return;
     }
     if !exists && is_fresh(&setup.data_dir) {
-        return report.ok("anchor", "the guard against an older copy of the vault is about to be made");
+        return report.ok("anchor", "the guard against an older copy of the vault will be created");
     }
     if !exists {
         let what =
             format!("there is no guard against an older copy of the vault in {}", setup.state_dir.display());
-        let why = "a vault that was put back would not be noticed; the next write makes it again";
+        let why = "an older vault would not be noticed; the next write creates the guard again";
         let fix = "secretctl unlock && secretctl lock";
         return report.warning("anchor", what, why, Some(fix.to_owned()));
     }
@@ -104,7 +104,7 @@ fn anchor(report: &mut Report, setup: &Setup) {
     }
     let word = quoted(&path);
     let what = format!("{} is damaged", path.display());
-    let why = "the vault does not open: the damage may hide that it is an old copy. If it is your newest, move the guard away";
+    let why = "the vault does not open: it may be an old copy. If it is your newest, move the guard away";
     report.fault("anchor", what, why, Some(format!("mv {word} {word}.damaged")));
 }
 
@@ -116,7 +116,7 @@ fn kept(report: &mut Report, setup: &Setup) {
     }
     let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
     let what = format!("the vault from before a restore is kept: {}", names.join(", "));
-    let why = "it opens with the keys of its time, and holds what was destroyed since; remove it once you do not need it";
+    let why = "it opens with the keys it had then, and holds secrets destroyed since; delete it when you no longer need it";
     report.warning("kept-vault", what, why, Some(removing(&kept)));
 }
 
@@ -132,9 +132,9 @@ fn file_system(report: &mut Report, setup: &Setup) {
     let Some((_, name)) = UNFIT.iter().find(|(number, _)| *number == kind) else { return };
     let what = format!("{} is on {name}", setup.data_dir.display());
     let why = match *name {
-        "tmpfs" => "it is gone with the next start of the machine; put it elsewhere with SECRETSD_DATA_DIR",
-        "an overlay" => "it may be gone with the container; put it on a volume with SECRETSD_DATA_DIR",
-        _ => "locks and durable writes cannot be relied on there; put it elsewhere with SECRETSD_DATA_DIR",
+        "tmpfs" => "it is lost at the next reboot; move it with SECRETSD_DATA_DIR",
+        "an overlay" => "it may be lost with the container; put it on a volume with SECRETSD_DATA_DIR",
+        _ => "locks and durable writes are not reliable there; move it with SECRETSD_DATA_DIR",
     };
     report.warning("file-system", what, why, None);
 }
@@ -144,20 +144,20 @@ fn room(report: &mut Report, setup: &Setup) {
     let free = system.f_bavail.saturating_mul(system.f_frsize);
     let find = format!("du -xh --max-depth=1 {} | sort -h | tail", quoted(&setup.data_dir));
     if free < LITTLE_ROOM {
-        let what = format!("{} MiB are free where the vault lies", free >> 20);
-        let why = "on a full disk only deleting and locking go on; make room";
+        let what = format!("{} MiB free on the vault's disk", free >> 20);
+        let why = "on a full disk only deleting and locking work; free some space";
         return report.fault("disk", what, why, Some(find));
     }
-    report.ok("disk", format!("{} MiB are free where the vault lies", free >> 20));
+    report.ok("disk", format!("{} MiB free on the vault's disk", free >> 20));
 }
 
 fn clock(report: &mut Report, vault: &Path) {
     let Ok(written) = fs::metadata(vault).and_then(|metadata| metadata.modified()) else { return };
     let ahead = written.duration_since(SystemTime::now()).unwrap_or_default();
     if ahead < Duration::from_secs(300) {
-        return report.ok("clock", "the clock does not run behind the vault");
+        return report.ok("clock", "the clock is not behind the vault");
     }
-    let what = format!("the vault was written {} s in the future, by this clock", ahead.as_secs());
+    let what = format!("the clock is behind: the vault was written {} s in the future", ahead.as_secs());
     let why = "tokens, expiry and the audit log go by the clock";
     report.warning("clock", what, why, Some(as_root("timedatectl set-ntp true")));
 }
@@ -165,7 +165,7 @@ fn clock(report: &mut Report, vault: &Path) {
 fn said(report: &mut Report, service: &Service) {
     let Some(status) = service.status() else { return };
     if status.rolled_back {
-        let why = "it is read-only: put the newer one back, or, if this is the one you want, accept it";
+        let why = "it is read-only: put the newer one back, or accept this one";
         let fix = Some("secretctl verify --accept-restore".to_owned());
         report.fault("rollback", "ROLLBACK DETECTED: the vault is older than it was", why, fix);
     }
@@ -178,7 +178,7 @@ fn said(report: &mut Report, service: &Service) {
         }
         Some(count) => report.ok("keys", format!("{count} keys open the vault")),
         None if status.state == VaultState::Locked => {
-            report.ok("keys", "how many keys the vault has shows when it is open");
+            report.ok("keys", "the number of keys is shown when the vault is unlocked");
         }
         None => {}
     }
@@ -187,12 +187,12 @@ fn said(report: &mut Report, service: &Service) {
 /// Not a warning: a machine without logind is none that is suspended or whose screen is locked.
 fn triggers(report: &mut Report, auto_lock: &AutoLock) {
     let Some(obstacle) = auto_lock.obstacle else {
-        return report.ok("logind", "the vault locks at suspend and session lock as it is set");
+        return report.ok("logind", "the vault locks at suspend and session lock as configured");
     };
     let what = format!("the vault does not lock at suspend or session lock: {}", hindered_by(obstacle));
     match obstacle {
         Obstacle::Refused => {
-            let why = "it may stay open while nobody is there; loginctl shows what logind knows";
+            let why = "it may stay unlocked while you are away; loginctl shows what logind knows";
             report.warning("logind", what, why, None);
         }
         Obstacle::NoSystemBus | Obstacle::NoLogind | Obstacle::NoAnswer | Obstacle::Suspending => {

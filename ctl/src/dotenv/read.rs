@@ -4,6 +4,8 @@
 
 use zeroize::Zeroizing;
 
+use super::write::write;
+
 /// A name with its value.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -20,20 +22,33 @@ pub(crate) struct Entry {
 pub(crate) struct Fault {
     /// The line, from 1.
     pub(crate) line: usize,
+    /// The name that stands there, if that much is clear.
+    pub(crate) name: Option<String>,
     /// What is wrong with it.
     pub(crate) reason: &'static str,
 }
 
-const NO_NAME: &str = "a line begins with a name (letters, digits, underscores), or with # as a comment";
-const NO_EQUALS: &str = "after the name an equals sign is missing";
-const OPEN_QUOTE: &str = "a quote is not closed";
+pub(super) const NO_NAME: &str =
+    "a line must begin with a name (letters, digits, underscores), or # for a comment";
+pub(super) const NO_EQUALS: &str = "no = after the name";
+pub(super) const OPEN_QUOTE: &str = "unclosed quote";
 const AFTER_VALUE: &str = "something follows the value; if it has spaces, put it in quotes";
 const ESCAPE: &str = r#"a backslash stands before another character than \ ' " $ n and a space; put the value in single quotes to keep it"#;
 const DOLLAR: &str =
     r"a $ stands for a variable here; put the value in single quotes to keep it as it is, or write \$";
 
-/// All entries in their order, and all lines that are none.
-pub(crate) fn read(text: &str) -> (Vec<Entry>, Vec<Fault>) {
+const BACKSLASH: &str = "a backslash outside quotes, which readers take for different things; put the value in single \
+                         quotes to keep it, or name the file's reader with --dialect";
+const QUOTE_INSIDE: &str = "a quote inside a value without quotes, which most readers keep and some take away; put all of \
+                            the value in quotes, or name the file's reader with --dialect";
+const GLUED: &str = "something follows the closing quote, and readers differ on what the value is; put all of it in \
+                     quotes, or name the file's reader with --dialect";
+const ODD_BLANK: &str =
+    "the value ends with an unusual space, which some readers keep; remove it, or use quotes";
+
+/// All entries in their order, and all lines that are none. If this is to be strict, lines on which most readers disagree
+/// with dotenvy are faults; what `write` writes is none.
+pub(super) fn read_lines(text: &str, strict: bool) -> (Vec<Entry>, Vec<Fault>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut entries = Vec::new();
     let mut faults = Vec::new();
@@ -41,7 +56,10 @@ pub(crate) fn read(text: &str) -> (Vec<Entry>, Vec<Fault>) {
     let mut rest = text;
     while !rest.is_empty() {
         let (logical, after) = split_logical(rest);
-        match logical.ok_or(Fault { line, reason: OPEN_QUOTE }).and_then(|logical| read_line(logical, line)) {
+        match logical
+            .ok_or(Fault { line, name: None, reason: OPEN_QUOTE })
+            .and_then(|logical| read_line(logical, line, strict))
+        {
             Ok(entry) => entries.extend(entry),
             Err(fault) => faults.push(fault),
         }
@@ -113,8 +131,8 @@ fn cut(text: &str, end: usize, next: usize) -> (Option<&str>, &str) {
 }
 
 /// The entry, if there is one.
-fn read_line(logical: &str, line: usize) -> Result<Option<Entry>, Fault> {
-    let fault = |reason| Fault { line, reason };
+fn read_line(logical: &str, line: usize, strict: bool) -> Result<Option<Entry>, Fault> {
+    let fault = |reason| Fault { line, name: None, reason };
     let rest = logical.trim();
     if rest.is_empty() || rest.starts_with('#') {
         return Ok(None);
@@ -131,27 +149,45 @@ fn read_line(logical: &str, line: usize) -> Result<Option<Entry>, Fault> {
     } else {
         // White space before the value may hold line breaks that an escape left there.
         let before = logical.matches('\n').count() - rest.matches('\n').count();
-        read_value(rest, line + before)?
+        read_value(rest, line + before, strict)
+            .or_else(|fault| if strict { as_we_write(rest).ok_or(fault) } else { Err(fault) })
+            .map_err(|fault| Fault { name: Some(name.to_owned()), ..fault })?
     };
+    if strict && logical.trim_end() != logical.trim_end_matches([' ', '\t', '\r']) {
+        return Err(Fault { name: Some(name.to_owned()), ..fault(ODD_BLANK) });
+    }
     Ok(Some(Entry { line, name: name.to_owned(), value }))
 }
 
-fn split_name(text: &str) -> Option<(&str, &str)> {
+/// The value of what `write` puts together of pieces.
+fn as_we_write(text: &str) -> Option<Zeroizing<String>> {
+    let value = read_value(text, 0, false).ok()?;
+    // Never grows: a character becomes five at most.
+    let mut again = Zeroizing::new(String::with_capacity(5 * value.len() + 8));
+    write("", &value, &mut again);
+    (again.strip_prefix('=')?.strip_suffix('\n')? == text).then_some(value)
+}
+
+pub(super) fn split_name(text: &str) -> Option<(&str, &str)> {
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.')).unwrap_or(text.len());
     begins.then(|| text.split_at_checked(end)).flatten()
 }
 
 /// The value, from which quotes and escapes are taken.
-fn read_value(text: &str, mut line: usize) -> Result<Zeroizing<String>, Fault> {
+fn read_value(text: &str, mut line: usize, strict: bool) -> Result<Zeroizing<String>, Fault> {
     // Never grows, so that no copy is left behind.
     let mut value = Zeroizing::new(String::with_capacity(text.len()));
     let mut quote = None;
+    let mut closed = false;
     let mut characters = text.chars();
     while let Some(c) = characters.next() {
-        let fault = |reason| Err(Fault { line, reason });
+        let fault = |reason| Err(Fault { line, name: None, reason });
         match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
+            (None, c) if strict && closed && !matches!(c, ' ' | '\t') => return fault(GLUED),
+            (None, '\\') if strict => return fault(BACKSLASH),
+            (None, '\'' | '"') if strict && !value.is_empty() => return fault(QUOTE_INSIDE),
+            (Some(open), c) if c == open => (quote, closed) = (None, true),
             (Some('\''), c) => value.push(c),
             (_, '$') => return fault(DOLLAR),
             (_, '\\') => match characters.next() {
@@ -171,18 +207,17 @@ fn read_value(text: &str, mut line: usize) -> Result<Zeroizing<String>, Fault> {
         }
         line += usize::from(c == '\n');
     }
-    if quote.is_some() { Err(Fault { line, reason: OPEN_QUOTE }) } else { Ok(value) }
+    if quote.is_some() { Err(Fault { line, name: None, reason: OPEN_QUOTE }) } else { Ok(value) }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::write;
     use super::*;
 
     fn pairs(text: &str) -> Result<Vec<(String, String)>, Vec<Fault>> {
-        let (entries, faults) = read(text);
+        let (entries, faults) = read_lines(text, false);
         let pairs = entries.into_iter().map(|entry| (entry.name, entry.value.to_string())).collect();
         if faults.is_empty() { Ok(pairs) } else { Err(faults) }
     }
@@ -214,7 +249,7 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pairs(text).unwrap(), expected);
         assert_eq!(dotenvy(text).unwrap(), expected);
-        let lines: Vec<usize> = read(text).0.iter().map(|entry| entry.line).collect();
+        let lines: Vec<usize> = read_lines(text, false).0.iter().map(|entry| entry.line).collect();
         assert_eq!(lines, [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16]);
     }
 
@@ -236,11 +271,43 @@ mod tests {
             ("A=x\\", 1, ESCAPE),
             ("A='x\\'", 1, OPEN_QUOTE),
         ] {
-            assert_eq!(pairs(text), Err(vec![Fault { line, reason }]), "{text}");
+            let faults = pairs(text).unwrap_err();
+            let told: Vec<_> = faults.iter().map(|fault| (fault.line, fault.reason)).collect();
+            assert_eq!(told, [(line, reason)], "{text}");
         }
-        let (entries, faults) = read("A=$x\nB=y\nC\nD='\n$'\n");
+        let (entries, faults) = read_lines("A=$x\nB=y\nC\nD='\n$'\n", true);
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(entries.iter().map(|entry| entry.line).collect::<Vec<_>>(), [2, 4]);
+    }
+
+    #[test]
+    fn what_readers_take_for_different_things_is_refused_unless_the_reader_is_named() {
+        for (value, reason) in [
+            (r"CORP\nancy", BACKSLASH),
+            (r"a\ b", BACKSLASH),
+            (r"\x", BACKSLASH),
+            (r"ab\\cd", BACKSLASH),
+            (r"pa\$word", BACKSLASH),
+            (r#"pa"ss"wd"#, QUOTE_INSIDE),
+            ("a'b'c", QUOTE_INSIDE),
+            ("'a'b", GLUED),
+            ("'a'#c", GLUED),
+            ("'it''s'", GLUED),
+            (r"'it'\''s'", GLUED),
+            (r#"'it'"'"'s'"#, GLUED),
+            (r#""a"b"c""#, GLUED),
+            ("''x", GLUED),
+            ("a\u{a0}", ODD_BLANK),
+        ] {
+            let (entries, faults) = read_lines(&format!("X=1\nA={value}\n"), true);
+            assert_eq!(entries.len(), 1, "{value}");
+            assert_eq!(faults, [Fault { line: 2, name: Some("A".to_owned()), reason }], "{value}");
+        }
+        for value in [r"'a\nb'", r#""a\nb""#, "'a' # b", "a#b", "''", "\"it's\"", "a b"] {
+            let (entries, faults) = read_lines(&format!("A={value}\n"), true);
+            assert_eq!(entries.len() + faults.len(), 1);
+            assert_eq!(faults.is_empty(), value != "a b", "{value}");
+        }
     }
 
     proptest! {
@@ -270,7 +337,10 @@ mod tests {
             write("B", &value, &mut text);
             let expected = vec![("A".to_owned(), value.clone()), ("B".to_owned(), value)];
             prop_assert_eq!(dotenvy(&text).ok(), Some(expected.clone()));
-            prop_assert_eq!(pairs(&text), Ok(expected));
+            prop_assert_eq!(pairs(&text), Ok(expected.clone()));
+            let (entries, faults) = read_lines(&text, true);
+            let read = entries.into_iter().map(|entry| (entry.name, entry.value.to_string())).collect::<Vec<_>>();
+            prop_assert_eq!((read, faults), (expected, vec![]));
         }
     }
 }

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use secrets_local::places;
 
 use crate::failure::{Exit, Failure};
+use crate::input;
 
 /// What a vault's file begins with, and its application id further on.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -52,12 +53,13 @@ pub(crate) struct Backup {
 
 /// Opens a backup: a regular file that is a vault as a whole and no more, with nothing beside it that belongs to it.
 pub(crate) fn open_backup(path: &Path) -> Result<Backup, Failure> {
+    let name = input::shown(path).unwrap_or_else(|| "the file".to_owned());
     let unreadable = |error: io::Error| {
         let absent = error.kind() == io::ErrorKind::NotFound;
         let exit = if absent { Exit::NotFound } else { Exit::Other };
-        Failure::new(exit, format!("cannot read the backup: {error}"))
+        Failure::new(exit, format!("cannot read the backup, {name}: {error}"))
     };
-    let no_backup = |why: &str| Err(Failure::new(Exit::Invalid, format!("this is no backup: {why}")));
+    let no_backup = |why: &str| Err(Failure::new(Exit::Invalid, format!("{name} is not a backup: {why}")));
     // NONBLOCK: a FIFO must be recognised, not waited for.
     let mut file = OpenOptions::new()
         .read(true)
@@ -70,22 +72,20 @@ pub(crate) fn open_backup(path: &Path) -> Result<Backup, Failure> {
     let mut beginning = Vec::new();
     (&file).take(100).read_to_end(&mut beginning).map_err(unreadable)?;
     if !is_vault(&beginning) {
-        return no_backup("not a vault of secretsd; name a file that `secretctl backup` has written");
+        return no_backup("not a vault of secretsd; name a file written by `secretctl backup`");
     }
     let Some(length) = length(&beginning) else {
-        return no_backup("its pages are not those of a vault; another program has written to it");
+        return no_backup("its pages are not those of a vault; another program wrote to it");
     };
     let there = file.metadata().map_err(unreadable)?.len();
     if there != length {
         let what = if there > length { "longer" } else { "shorter" };
         return no_backup(&format!(
-            "it is {what} than it says, {there} bytes instead of {length}; take another copy"
+            "it is {what} than it should be, {there} bytes instead of {length}; use another copy"
         ));
     }
     if has_log(path) {
-        return no_backup(
-            "there is a -wal file beside it, so it is a copy of a vault in use, and not all of it",
-        );
+        return no_backup("there is a -wal file next to it: it is an incomplete copy of a vault in use");
     }
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     Ok(Backup { file, length })

@@ -51,7 +51,7 @@ impl Auth {
         match throttle.bad_token(Instant::now()) {
             Ok(()) => Err(failure.refused(Refusal::UnknownToken)),
             Err(seconds) => {
-                let detail = "Too many wrong tokens; wait, and check where the token comes from";
+                let detail = "Too many wrong tokens; wait, and check which token you send";
                 Err(Failure::rate_limit(seconds, detail).refused(Refusal::Throttled))
             }
         }
@@ -94,8 +94,8 @@ enum Wrong {
 const WRONG: &str =
     "Authentication failed; read the token file again, the owner token is new at each daemon start";
 const MISTYPED: &str =
-    "Authentication failed; this access token was cut off or mistyped, as its checksum says: copy it again";
-const UNCHECKED: &str = "The vault is locked, and until its owner unlocks it no access token can be checked";
+    "Authentication failed; this access token is incomplete or mistyped (wrong checksum): copy it again";
+const UNCHECKED: &str = "The vault is locked, so access tokens cannot be checked; its owner must unlock it";
 const ABSENT: &str = "Authentication failed; send the token as Authorization: Bearer or X-API-Key";
 
 /// The token that a request carries.

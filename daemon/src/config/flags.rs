@@ -24,13 +24,13 @@ pub(super) struct Flags {
     /// The socket [variable: SECRETSD_SOCKET] [default: $XDG_RUNTIME_DIR/secretsd/secretsd.sock]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-    /// The owner token's file [variable: SECRETSD_TOKEN_FILE] [default: "token" beside the socket]
+    /// The owner token's file [variable: SECRETSD_TOKEN_FILE] [default: "token" next to the socket]
     #[arg(long, value_name = "PATH")]
     pub(super) token_file: Option<PathBuf>,
     /// The settings file [variable: SECRETSD_CONFIG] [default: $XDG_CONFIG_HOME/secretsd/config.toml]
     #[arg(long, value_name = "PATH")]
     pub(super) config: Option<PathBuf>,
-    /// Say what is wrong with the settings, if anything is, and end
+    /// Check the settings and exit
     #[arg(long)]
     pub(super) check_config: bool,
     /// How much to log [variable: RUST_LOG] [default: info]
@@ -47,7 +47,7 @@ pub(super) enum Level {
     Warn,
     /// Warnings, and what changes the daemon's state.
     Info,
-    /// All that, and each request.
+    /// The above, and each request.
     Debug,
     /// Everything.
     Trace,
@@ -79,16 +79,14 @@ fn own_words(error: &clap::Error) -> Error {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
             return Error::Show(error.render().to_string());
         }
-        (ErrorKind::UnknownArgument, _) => {
-            "there is an argument that secretsd does not know; it takes flags only".to_owned()
-        }
+        (ErrorKind::UnknownArgument, _) => "unknown argument; secretsd takes flags only".to_owned(),
         (ErrorKind::InvalidValue, Some("--log-level")) => {
-            "--log-level is one of error, warn, info, debug, trace".to_owned()
+            "--log-level must be one of error, warn, info, debug, trace".to_owned()
         }
         (ErrorKind::InvalidValue, Some(flag)) => format!("{flag} needs a value"),
         (ErrorKind::ArgumentConflict, Some(flag)) => format!("{flag} is given twice"),
         (_, Some(flag)) => format!("{flag} is used wrongly"),
-        (_, None) => "the command line cannot be read".to_owned(),
+        (_, None) => "wrong command line".to_owned(),
     };
     Error::Usage(message)
 }

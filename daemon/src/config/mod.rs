@@ -168,7 +168,7 @@ pub(crate) enum Error {
     #[error("RUST_LOG is malformed; try RUST_LOG=info")]
     Log,
     /// No directory is known to put something in.
-    #[error("{variable} is not set, so there is no place for {what}; set it, or use {flag}")]
+    #[error("{variable} is not set, so there is no directory for {what}; set it, or use {flag}")]
     NoPlace {
         /// The variable that is missing.
         variable: &'static str,
@@ -236,7 +236,7 @@ fn read(
         unlock_at_start: settings.unlock_at_start,
     };
     if flags.check_config {
-        return Err(Error::Show("the settings are fine\n".to_owned()));
+        return Err(Error::Show("the settings are correct\n".to_owned()));
     }
     Ok(config)
 }

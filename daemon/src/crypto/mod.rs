@@ -20,7 +20,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// The system gave no random numbers.
-    #[error("the system gives no random numbers")]
+    #[error("the system has no random numbers")]
     Random,
     /// Not authentic: the wrong key, the wrong place, or changed bytes.
     #[error("not authentic")]

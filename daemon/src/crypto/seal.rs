@@ -5,6 +5,8 @@
 //! or vault does not open. What is encrypted is `length (u32, big-endian) ‖ plaintext ‖ zeros`, as long in all as
 //! `padded_len` says, and nothing else opens.
 
+use std::borrow::Cow;
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf;
 use zeroize::Zeroizing;
@@ -18,10 +20,10 @@ const TAG: usize = 16;
 const PREFIX: usize = 1 + SALT + NONCE_LEN;
 
 /// Where a blob belongs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct AadContext<'a> {
     /// The kind of row.
-    pub(crate) table: &'a str,
+    pub(crate) table: Cow<'a, str>,
     /// The row's id.
     pub(crate) row: &'a [u8],
     /// The column.
@@ -56,7 +58,7 @@ fn seal_with(
     blob.extend_from_slice(plaintext);
     blob.resize(PREFIX + padded_len, 0);
 
-    let aad = associated_data(keys.identity(), context);
+    let aad = associated_data(keys.identity(), &context);
     let body = blob.get_mut(PREFIX..).ok_or(Error::Malformed)?;
     let tag = blob_key(keys, &salt, &aad)?
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&aad), body)
@@ -73,7 +75,7 @@ pub(crate) fn open(keys: &Keys, context: AadContext<'_>, blob: &[u8]) -> Result<
     if *version != VERSION {
         return Err(Error::Malformed);
     }
-    let aad = associated_data(keys.identity(), context);
+    let aad = associated_data(keys.identity(), &context);
     let mut plaintext = Zeroizing::new(body.to_vec());
     let opened_len = blob_key(keys, salt, &aad)?
         .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(&aad), &mut plaintext)
@@ -92,7 +94,7 @@ fn blob_key(keys: &Keys, salt: &[u8], aad: &[u8]) -> Result<LessSafeKey, Error> 
 }
 
 /// (format, vault id, table, row id, column, version u64, epoch u32), each with its length before it.
-fn associated_data(identity: Identity, context: AadContext<'_>) -> Vec<u8> {
+fn associated_data(identity: Identity, context: &AadContext<'_>) -> Vec<u8> {
     let mut aad = Vec::with_capacity(128);
     push_framed(&mut aad, &FORMAT.to_be_bytes());
     push_framed(&mut aad, &identity.vault);
@@ -137,14 +139,14 @@ mod tests {
     }
 
     const CONTEXT: AadContext<'static> =
-        AadContext { table: "secret", row: &[1; 16], column: "sealed", version: 3 };
+        AadContext { table: Cow::Borrowed("secret"), row: &[1; 16], column: "sealed", version: 3 };
 
     #[test]
     fn opens_only_in_its_place() {
         let blob = seal(&keys(1), CONTEXT, b"hunter2").unwrap();
         assert_eq!(*open(&keys(1), CONTEXT, &blob).unwrap(), b"hunter2");
         for context in [
-            AadContext { table: "value", ..CONTEXT },
+            AadContext { table: "value".into(), ..CONTEXT },
             AadContext { row: &[2; 16], ..CONTEXT },
             AadContext { column: "other", ..CONTEXT },
             AadContext { version: 4, ..CONTEXT },
@@ -173,9 +175,10 @@ mod tests {
         for known in list(&known["blobs"]) {
             let (table, column) = (known["table"].as_str().unwrap(), known["column"].as_str().unwrap());
             let row = bytes(&known["row"]);
-            let context = AadContext { table, row: &row, column, version: number(&known["version"]) };
+            let context =
+                AadContext { table: table.into(), row: &row, column, version: number(&known["version"]) };
             let (plaintext, sealed) = (bytes(&known["plaintext"]), bytes(&known["sealed"]));
-            assert_eq!(*open(&keys, context, &sealed).unwrap(), plaintext);
+            assert_eq!(*open(&keys, context.clone(), &sealed).unwrap(), plaintext);
             let (salt, nonce) = (array(&known["salt"]), array(&known["nonce"]));
             assert_eq!(seal_with(&keys, context, &plaintext, salt, nonce).unwrap(), sealed);
         }

@@ -78,7 +78,7 @@ impl KdfCost {
     }
 }
 
-/// Everything about a slot but its wrapped key; all of it is authenticated.
+/// Everything about a slot but its wrapped key; verified: all data is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SlotParams {
     /// The slot's random id.

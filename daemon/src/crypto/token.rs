@@ -11,18 +11,25 @@ use super::{Error, random};
 pub(crate) fn generate() -> Result<SensitiveString, Error> {
     let mut text = Zeroizing::new(String::with_capacity(LENGTH));
     text.push_str(PREFIX);
-    while text.len() < PREFIX.len() + RANDOM {
-        let bytes = Zeroizing::new(random::<64>()?);
-        // 248 is the largest multiple of 62 in a byte: what is above would make some characters likelier.
-        let fair = bytes.iter().filter(|byte| **byte < 248);
-        let room = PREFIX.len() + RANDOM - text.len();
-        text.extend(
-            fair.take(room).filter_map(|byte| ALPHABET.get(usize::from(byte % 62))).map(|b| char::from(*b)),
-        );
-    }
+    extend(&mut text, PREFIX.len() + RANDOM, ALPHABET)?;
     let sum = checksum(text.as_bytes());
     text.extend(sum.map(char::from));
     Ok(SensitiveString::new(std::mem::take(&mut *text)))
+}
+
+/// Makes a text this long, by random characters of this alphabet that are each equally likely.
+pub(crate) fn extend(text: &mut String, length: usize, alphabet: &[u8]) -> Result<(), Error> {
+    // What is above the largest multiple in a byte would make some characters likelier.
+    let multiple = 256 / alphabet.len().max(1) * alphabet.len();
+    while text.len() < length {
+        let bytes = Zeroizing::new(random::<64>()?);
+        let fair = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < multiple);
+        let room = length - text.len();
+        text.extend(
+            fair.take(room).filter_map(|byte| alphabet.get(byte % alphabet.len())).map(|b| char::from(*b)),
+        );
+    }
+    Ok(())
 }
 
 /// The SHA-256 of a token's text. A token is random enough to need no more: there is nothing to guess. It is also what

@@ -40,10 +40,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Auth(#[from] auth::OwnerTokenError),
     /// The image could not be replaced after a lock.
-    #[error("the vault is locked, but the daemon cannot start itself anew to empty its memory: {0}")]
+    #[error("the vault is locked, but the daemon cannot restart itself to wipe its memory: {0}")]
     Relaunch(#[source] io::Error),
     /// The runtime or a signal handler cannot be set up.
-    #[error("the system refuses what the daemon needs: {0}")]
+    #[error("the system refused a call that the daemon needs: {0}")]
     System(#[from] io::Error),
 }
 
@@ -110,8 +110,8 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
 
 /// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
 async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
-    let Stages { vault, server, credential_socket, refused, socket, unit_socket, inherited, files, .. } =
-        stages;
+    let Stages { vault, server, credential_socket, refused, socket, unit_socket, .. } = stages;
+    let Stages { use_server, use_socket, inherited, files, .. } = stages;
     let (ending, mut ended) = watch::channel(None);
     let api_served = server.run(socket, async {
         let end = tokio::select! {
@@ -125,11 +125,20 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
         end.unwrap_or(End::Stop).drain()
     });
-    let ((end, answers), refused) = tokio::join!(api_served, units_served);
+    let mut over = ending.subscribe();
+    let uses_served = async {
+        let Some(socket) = use_socket else { return };
+        let end = use_server.run(socket, async {
+            over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
+        });
+        // No answer of this socket is for the next image to send.
+        drop(end.await);
+    };
+    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
     if end == End::Relaunch && !stop.came_meanwhile().await {
-        let InheritedSockets { api, credentials } = inherited;
+        let InheritedSockets { api, credentials, uses } = inherited;
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
-        let handover = Handover { api, credentials, lock, unwritten, refused, answers };
+        let handover = Handover { api, credentials, uses, lock, unwritten, refused, answers };
         // What runs after a lock must not be this image: if it cannot be replaced, it ends.
         return Err(Error::Relaunch(handover.exec()));
     }
@@ -139,7 +148,7 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     drop(answers);
     files.token.remove();
     files.socket.remove();
-    if let Some(file) = files.unit_socket {
+    for file in [files.unit_socket, files.use_socket].into_iter().flatten() {
         file.remove();
     }
     Ok(())
@@ -187,7 +196,9 @@ async fn unlock_at_start(vault: &Vault, config: &Config) {
     };
     match vault.unlock(&Caller::daemon(name), key).await {
         Ok(_) => tracing::info!(by = name, "unlocked at start"),
-        Err(error) => tracing::warn!(%error, by = name, "the key for the start does not unlock"),
+        Err(error) => {
+            tracing::warn!(%error, by = name, "the key for unlocking at start does not open the vault")
+        }
     }
 }
 
@@ -215,7 +226,7 @@ async fn feed_watchdog(vault: Vault) {
 
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(%error, "systemd cannot be told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Stages {
     pub(super) refused: Vec<OwnedFd>,
     pub(super) socket: UnixListener,
     pub(super) unit_socket: Option<UnixListener>,
+    pub(super) use_server: Server<Api>,
+    pub(super) use_socket: Option<UnixListener>,
     pub(super) inherited: InheritedSockets,
     pub(super) files: Files,
 }
@@ -41,9 +43,10 @@ pub(super) struct Files {
     pub(super) token: TokenFile,
     pub(super) socket: SocketFile,
     pub(super) unit_socket: Option<SocketFile>,
+    pub(super) use_socket: Option<SocketFile>,
 }
 
-/// Takes possession of the vault, the sockets and the owner token, anew or from the image before. Returns the stages and
+/// Takes possession of the vault, the sockets and the owner token, newly or from the image before. Returns the stages and
 /// the answers that are to be sent once they are ready.
 pub(super) fn set_up(
     config: &Config,
@@ -53,16 +56,19 @@ pub(super) fn set_up(
     let settings = vault_settings(config);
     let triggers = Arc::clone(&settings.triggers);
     let (before, vault, refused, answers) = match handover {
-        Some(Handover { api, credentials, lock, unwritten, refused, answers }) => {
+        Some(Handover { api, credentials, uses, lock, unwritten, refused, answers }) => {
             let vault = Vault::resume(settings, lock, &unwritten.read())?;
-            (Some((api, credentials)), vault, refused, answers)
+            (Some((api, credentials, uses)), vault, refused, answers)
         }
         None => (None, Vault::start(settings, None)?, Vec::new(), HandoffReplies::default()),
     };
     let resumed = before.is_some();
     // Only now: the vault's lock says that a socket which nobody answers on belongs to nobody.
-    let (bound, units) = match before {
-        Some((api, units)) => (Bound::from_relaunch(api)?, units.map(Bound::from_relaunch).transpose()?),
+    let (bound, units, uses) = match before {
+        Some((api, units, uses)) => {
+            let resumed = |socket: Option<Socket>| socket.map(Bound::from_relaunch).transpose();
+            (Bound::from_relaunch(api)?, resumed(units)?, resumed(uses)?)
+        }
         None => bind(config, handed)?,
     };
     if !resumed {
@@ -78,14 +84,24 @@ pub(super) fn set_up(
     let policy = Policy { on, uid, system_manager };
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
     let server = Server::new(auth, Api::new(vault.clone()), vault.clone(), limits, uid);
+    let use_server = server.of_use(Api::of_use(vault.clone()));
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
-    let inherited = InheritedSockets { api: keep(&api)?, credentials: units.as_ref().map(keep).transpose()? };
-    let socket = UnixListener::from_std(api.socket)?;
-    let (unit_socket, unit_file) = match units {
-        Some(Listener { socket, file }) => (Some(UnixListener::from_std(socket)?), Some(file)),
-        None => (None, None),
+    let uses = uses.map(Bound::listen).transpose()?;
+    let inherited = InheritedSockets {
+        api: keep(&api)?,
+        credentials: units.as_ref().map(keep).transpose()?,
+        uses: uses.as_ref().map(keep).transpose()?,
     };
-    let files = Files { token: token_file, socket: api.file, unit_socket: unit_file };
+    let socket = UnixListener::from_std(api.socket)?;
+    let served = |listener: Option<Listener>| -> io::Result<_> {
+        Ok(match listener {
+            Some(Listener { socket, file }) => (Some(UnixListener::from_std(socket)?), Some(file)),
+            None => (None, None),
+        })
+    };
+    let (unit_socket, unit_file) = served(units)?;
+    let (use_socket, use_file) = served(uses)?;
+    let files = Files { token: token_file, socket: api.file, unit_socket: unit_file, use_socket: use_file };
     let stages = Stages {
         vault,
         triggers,
@@ -96,34 +112,45 @@ pub(super) fn set_up(
         refused,
         socket,
         unit_socket,
+        use_server,
+        use_socket,
         inherited,
         files,
     };
     Ok((stages, answers))
 }
 
-/// The API's socket, and the one that units load credentials from: those that systemd handed over, or our own.
-fn bind(config: &Config, handed: Handed) -> Result<(Bound, Option<Bound>), Error> {
+/// The API's socket, and the ones that units load credentials from and over which values are taken: those that systemd
+/// handed over, or our own.
+fn bind(config: &Config, handed: Handed) -> Result<(Bound, Option<Bound>, Option<Bound>), Error> {
     let api = handed.api.map_or_else(|| Bound::new(&config.socket), Ok)?;
     let units = match handed.credentials {
         Some(units) => Some(units),
-        None if config.credentials.socket => match api.credentials_beside() {
-            // Its name is longer than that of the API's, which is what was chosen.
-            Err(error @ listener::Error::TooLong(_)) => {
-                tracing::warn!(%error, "units cannot load credentials");
-                None
-            }
-            bound => Some(bound?),
-        },
+        None if config.credentials.socket => {
+            unless_too_long(api.credentials_beside(), "units cannot load credentials")?
+        }
         None => None,
     };
-    Ok((api, units))
+    let uses = unless_too_long(api.use_beside(), "values cannot be used without being seen")?;
+    Ok((api, units, uses))
+}
+
+/// The socket beside the API's; none if only its name is too long, since what was chosen is that of the API's.
+fn unless_too_long(bound: Result<Bound, listener::Error>, lacking: &str) -> Result<Option<Bound>, Error> {
+    match bound {
+        Err(error @ listener::Error::TooLong(_)) => {
+            tracing::warn!(%error, "{lacking}");
+            Ok(None)
+        }
+        bound => Ok(Some(bound?)),
+    }
 }
 
 /// What the next image needs of the sockets.
 pub(super) struct InheritedSockets {
     pub(super) api: Socket,
     pub(super) credentials: Option<Socket>,
+    pub(super) uses: Option<Socket>,
 }
 
 fn keep(listener: &Listener) -> io::Result<Socket> {
@@ -134,8 +161,8 @@ fn keep(listener: &Listener) -> io::Result<Socket> {
 fn sweep(socket: &Path) {
     match socket.parent().map(run_files::sweep) {
         Some(Ok(0)) | None => {}
-        Some(Ok(runs)) => tracing::info!(runs, "removed files with values that killed runs have left"),
-        Some(Err(error)) => tracing::warn!(%error, "cannot remove the files that killed runs may have left"),
+        Some(Ok(runs)) => tracing::info!(runs, "removed files with values left over from killed runs"),
+        Some(Err(error)) => tracing::warn!(%error, "cannot remove files left over from killed runs"),
     }
 }
 
@@ -162,7 +189,7 @@ fn affordable(limits: Limits) -> Limits {
     // Each takes two while nothing is written about its peer.
     let most = (files.saturating_sub(OWN_FILES) / 8).saturating_mul(3).max(1);
     if most < limits.connections {
-        tracing::warn!(most, "the limit of open files allows only so many connections");
+        tracing::warn!(most, "the limit on open files reduces the number of connections");
     }
     Limits { connections: limits.connections.min(most), ..limits }
 }

@@ -1,6 +1,6 @@
 //! The operations on `/audit`.
 
-use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 
 use crate::caller::Caller;
 use crate::vault::{AuditQuery, Error, Held, Vault};
@@ -17,4 +17,13 @@ pub(crate) async fn list(
 /// `GET /audit/verify`
 pub(crate) async fn verify(vault: &Vault, caller: &Caller, (): ()) -> Result<AuditVerified, Error> {
     vault.verify_audit(caller).await
+}
+
+/// `POST /audit/archive`
+pub(crate) async fn archive(
+    vault: &Vault,
+    caller: &Caller,
+    request: ArchiveAudit,
+) -> Result<AuditArchived, Error> {
+    vault.archive_audit(caller, request).await
 }

@@ -3,6 +3,9 @@
 
 pub(crate) mod audit;
 pub(crate) mod credentials;
+pub(crate) mod rules;
 pub(crate) mod secrets;
+pub(crate) mod sessions;
 pub(crate) mod tokens;
+pub(crate) mod uses;
 pub(crate) mod vault;

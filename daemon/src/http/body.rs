@@ -19,7 +19,7 @@ const PATIENCE: usize = 4;
 /// Bodies that may be larger than this need a permit.
 const SMALL: usize = 16 * 1024;
 
-/// Permits for large bodies, 24 of which 8 may be one caller's: whoever keeps some half sent holds no more memory than these.
+/// Permits for large bodies, 24 of which 8 may be one caller's: a caller that leaves some half sent holds no more memory than these.
 static LARGE: LazyLock<Permits> = LazyLock::new(|| Permits::new(24, 8));
 
 /// Receives a whole body, if there is one.
@@ -43,7 +43,7 @@ async fn permit(limits: &Limits, key: QuotaKey) -> Result<Permit, Failure> {
     match tokio::time::timeout(limits.body, LARGE.take(key)).await {
         Ok(Some(permit)) => Ok(permit),
         Ok(None) | Err(_) => {
-            let detail = "Too many large bodies are on their way; wait until they are there";
+            let detail = "Too many large requests at once; wait, then repeat";
             Err(Failure::rate_limit(1, detail).closing())
         }
     }
@@ -102,7 +102,7 @@ where
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            return Err(Failure::invalid_request("The body was cut off or is malformed"));
+            return Err(Failure::invalid_request("The body is incomplete or malformed"));
         };
         let Ok(mut data) = frame.into_data() else { continue };
         total = total.saturating_add(data.remaining());

@@ -28,7 +28,7 @@ pub(crate) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 /// The version that `If-Match` demands; `None` without one, or for `*`.
 pub(crate) fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Invalid> {
     let malformed =
-        Invalid::new(FieldErrorType::ValueError, "one version in quotes is expected, like \"3\", or *");
+        Invalid::new(FieldErrorType::ValueError, "expected one version in quotes, like \"3\", or *");
     let mut lines = headers.get_all(IF_MATCH).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {

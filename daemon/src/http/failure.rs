@@ -68,10 +68,10 @@ impl Failure {
         let Some(allow) = allow else {
             return Self::new(
                 ErrorType::NotFoundError,
-                "There is no such route; the API's routes begin with /api/v1/user/secrets and /api/v1/vault",
+                "No such route; the API's routes begin with /api/v1/user/secrets and /api/v1/vault",
             );
         };
-        let detail = "This route does not know this method; the Allow header says which it knows";
+        let detail = "This route does not support this method; see the Allow header";
         Self { header: Header::Allow(allow), ..Self::new(ErrorType::NotFoundError, detail) }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
@@ -23,9 +23,7 @@ impl Fields {
     /// Reads a body as a JSON object.
     pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
         if !says_json(headers) {
-            return Err(Failure::invalid_request(
-                "Content-Type: application/json is expected with this body",
-            ));
+            return Err(Failure::invalid_request("Send this body with Content-Type: application/json"));
         }
         let malformed = |_| Failure::invalid_request("The body is not well-formed JSON in UTF-8");
         let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -38,7 +36,7 @@ impl Fields {
             }
             Document::Other => Err(Failure::validation(vec![FieldError::new(
                 vec![Loc::field("body")],
-                Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"),
+                Invalid::new(FieldErrorType::ModelType, "expected a JSON object"),
             )])),
         }
     }
@@ -46,6 +44,11 @@ impl Fields {
     /// Takes the value of a field.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name)
+    }
+
+    /// The fields of an object inside another.
+    pub(crate) fn of(object: serde_json::Map<String, Value>) -> Self {
+        Self { members: object.into_iter().collect() }
     }
 
     /// Whether anything is left that nobody has asked for.
@@ -89,6 +92,73 @@ enum Document {
     Other,
 }
 
+/// Reads what is inside a field, and notes whether an object in it has a field twice: of two, readers take either.
+struct Nested<'a>(&'a mut bool);
+
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nested<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Nested(self.0))?;
+            if let Some(mut first) = object.insert(name, value) {
+                wipe(&mut first);
+                *self.0 = true;
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(Nested(self.0))? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}
+
 struct DocumentVisitor;
 
 impl<'de> Visitor<'de> for DocumentVisitor {
@@ -101,7 +171,8 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
         let mut fields = Fields::default();
         let mut twice = false;
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Nested(&mut twice))?;
             if let Some(mut first) = fields.members.insert(name, value) {
                 wipe(&mut first);
                 twice = true;

@@ -46,11 +46,11 @@ pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<HeadFields<'a
         return Err(Failure::upgrade("HTTP/1.1", "This needs HTTP/1.1").closing());
     }
     if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-        return Err(refused("A path is expected as the request's target, not a whole URL"));
+        return Err(refused("The request's target must be a path, not a whole URL"));
     }
     // hyper could count too, but takes less time when it need not.
     if head.headers.len() > MOST_HEADERS {
-        return Err(refused("At most 64 headers are expected"));
+        return Err(refused("At most 64 headers are allowed"));
     }
     match path {
         Path::Known => {}
@@ -85,7 +85,7 @@ fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
         once(place)?;
         *place = Some(value);
     }
-    let host = host.ok_or_else(|| refused("A Host header is expected; send Host: localhost"))?.as_bytes();
+    let host = host.ok_or_else(|| refused("The Host header is missing; send Host: localhost"))?.as_bytes();
     let authorization = authorization.map(HeaderValue::as_bytes);
     let api_key = api_key.map(HeaderValue::as_bytes);
     Ok(HeadFields { host, authorization, api_key, is_browser })
@@ -95,7 +95,7 @@ fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
 /// nothing encoded, since nothing in our paths needs to be.
 fn check_path(path: &[u8]) -> Result<(), Failure> {
     let Some((b'/', path)) = path.split_first() else {
-        return Err(refused("A path is expected as the request's target"));
+        return Err(refused("The request's target must be a path"));
     };
     check_segments(path)
 }
@@ -109,7 +109,7 @@ fn check_segments(path: &[u8]) -> Result<(), Failure> {
     if path.iter().fold(true, |all, byte| all & plain(*byte)) && !twice && path.first() != Some(&b'/') {
         return Ok(());
     }
-    let odd = || refused("A path without empty and dot segments is expected");
+    let odd = || refused("The path must not have empty or dot segments");
     // How long the present segment is, and whether it is all dots.
     let (mut length, mut dots) = (0_usize, true);
     for byte in path {
@@ -117,7 +117,7 @@ fn check_segments(path: &[u8]) -> Result<(), Failure> {
             b'/' if length == 0 || (dots && length <= 2) => return Err(odd()),
             b'/' => (length, dots) = (0, true),
             b'%' | b'\\' | 0..=b' ' | 0x7f.. => {
-                return Err(refused("A path without encoded characters is expected"));
+                return Err(refused("The path must not have encoded characters"));
             }
             _ => {
                 length += 1;

@@ -56,7 +56,7 @@ impl<'a> RequestParts<'a> {
     pub(crate) fn id(&mut self) -> Option<Uuid> {
         let id = self.id.and_then(parse_id);
         if id.is_none() {
-            let invalid = Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected");
+            let invalid = Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters");
             self.fault(vec![Loc::field("path"), Loc::field("id")], invalid);
         }
         id
@@ -134,7 +134,7 @@ impl<'a> RequestParts<'a> {
         let result = match self.fields.take(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "true or false is expected")),
+            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "expected true or false")),
         };
         self.noting(result, || in_body(name))
     }
@@ -145,11 +145,18 @@ impl<'a> RequestParts<'a> {
             None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
             Some(Value::Number(number)) => whole(&number).filter(|number| *number > 0).ok_or(Invalid::new(
                 FieldErrorType::IntParsing,
-                "a whole number from 1 to 2^53 - 1 is expected",
+                "expected a whole number from 1 to 2^53 - 1",
             )),
-            Some(_) => Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected")),
+            Some(_) => Err(Invalid::new(FieldErrorType::IntType, "expected a whole number")),
         };
         self.noting(result, || in_body(name))
+    }
+
+    /// A field that is a port and must be there.
+    pub(crate) fn port(&mut self, name: &'static str) -> Option<u16> {
+        let port = u16::try_from(self.number(name)?);
+        let invalid = Invalid::new(FieldErrorType::IntParsing, "a port from 1 to 65535 is expected");
+        self.noting(port.map_err(|_| invalid), || in_body(name))
     }
 
     /// A field that is a whole number in a range, and that may be absent (outer `None` of the inside) or null (inner `None`).
@@ -163,14 +170,11 @@ impl<'a> RequestParts<'a> {
             Some(Value::Null) => Ok(Some(None)),
             Some(Value::Number(number)) => match whole(&number).filter(|number| range.contains(number)) {
                 Some(number) => Ok(Some(Some(number))),
-                None => Err(Invalid::new(
-                    FieldErrorType::IntParsing,
-                    "this is no whole number, or it is out of the field's range",
-                )),
+                None => Err(Invalid::new(FieldErrorType::IntParsing, "not a whole number, or out of range")),
             },
             Some(mut other) => {
                 wipe(&mut other);
-                Err(Invalid::new(FieldErrorType::IntType, "a whole number is expected"))
+                Err(Invalid::new(FieldErrorType::IntType, "expected a whole number"))
             }
         };
         self.noting(result, || in_body(name))
@@ -201,6 +205,41 @@ impl<'a> RequestParts<'a> {
         self.items(name, value, lengths, parse)
     }
 
+    /// A field that is a list of objects and must be there. What is wrong with one is noted with its place in the list.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        lengths: RangeInclusive<usize>,
+        take: impl Fn(&mut RequestParts<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let required = Invalid::new(FieldErrorType::Missing, "this field is required");
+        let value = self.fields.take(name).ok_or(required);
+        let items = self.values(name, value, lengths)?;
+        let mut taken = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = || vec![Loc::field("body"), Loc::field(name), Loc::Index(index)];
+            let mut item = item;
+            let Value::Object(object) = &mut item else {
+                wipe(&mut item);
+                self.fault(place(), Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"));
+                continue;
+            };
+            let fields = Fields::of(std::mem::take(object));
+            let mut parts = RequestParts::new(None, None, self.headers, fields);
+            let one = take(&mut parts);
+            if parts.fields.has_more() {
+                self.fault(place(), EXTRA_FIELD);
+            }
+            for mut fault in std::mem::take(&mut parts.faults) {
+                let inside = fault.loc.split_off(1);
+                fault.loc = place().into_iter().chain(inside).collect();
+                self.faults.push(fault);
+            }
+            taken.extend(one);
+        }
+        Some(taken)
+    }
+
     fn items<T>(
         &mut self,
         name: &'static str,
@@ -208,19 +247,7 @@ impl<'a> RequestParts<'a> {
         lengths: RangeInclusive<usize>,
         parse: impl Fn(String) -> Result<T, Invalid>,
     ) -> Option<Vec<T>> {
-        let result = value.and_then(|value| match value {
-            Value::Array(items) if items.len() < *lengths.start() => {
-                Err(Invalid::new(FieldErrorType::TooShort, "this list needs at least one item"))
-            }
-            Value::Array(items) if items.len() > *lengths.end() => {
-                Err(Invalid::new(FieldErrorType::TooLong, "this list has too many items"))
-            }
-            Value::Array(items) => Ok(items),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                Err(Invalid::new(FieldErrorType::ListType, "a list is expected"))
-            }
-        });
-        let items = self.noting(result, || in_body(name))?;
+        let items = self.values(name, value, lengths)?;
         let mut taken = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             match string(item).and_then(&parse) {
@@ -234,6 +261,27 @@ impl<'a> RequestParts<'a> {
         Some(taken)
     }
 
+    fn values(
+        &mut self,
+        name: &'static str,
+        value: Result<Value, Invalid>,
+        lengths: RangeInclusive<usize>,
+    ) -> Option<Vec<Value>> {
+        let result = value.and_then(|value| match value {
+            Value::Array(items) if items.len() < *lengths.start() => {
+                Err(Invalid::new(FieldErrorType::TooShort, "this list needs at least one item"))
+            }
+            Value::Array(items) if items.len() > *lengths.end() => {
+                Err(Invalid::new(FieldErrorType::TooLong, "this list has too many items"))
+            }
+            Value::Array(items) => Ok(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Err(Invalid::new(FieldErrorType::ListType, "expected a list"))
+            }
+        });
+        self.noting(result, || in_body(name))
+    }
+
     fn noting<T>(&mut self, result: Result<T, Invalid>, loc: impl FnOnce() -> Vec<Loc>) -> Option<T> {
         match result {
             Ok(taken) => Some(taken),
@@ -245,12 +293,8 @@ impl<'a> RequestParts<'a> {
     }
 }
 
-const EXTRA_FIELD: Invalid =
-    Invalid::new(FieldErrorType::ExtraForbidden, "there is a field that this operation does not have");
-const EXTRA_PARAMETER: Invalid = Invalid::new(
-    FieldErrorType::ExtraForbidden,
-    "there is a query parameter that this operation does not have",
-);
+const EXTRA_FIELD: Invalid = Invalid::new(FieldErrorType::ExtraForbidden, "unknown field");
+const EXTRA_PARAMETER: Invalid = Invalid::new(FieldErrorType::ExtraForbidden, "unknown query parameter");
 
 fn in_body(name: &'static str) -> Vec<Loc> {
     vec![Loc::field("body"), Loc::field(name)]
@@ -274,5 +318,5 @@ fn string(value: Value) -> Result<String, Invalid> {
         return Ok(std::mem::take(text));
     }
     wipe(&mut value);
-    Err(Invalid::new(FieldErrorType::StringType, "a string is expected"))
+    Err(Invalid::new(FieldErrorType::StringType, "expected a string"))
 }

@@ -32,8 +32,8 @@ impl<'a> Query<'a> {
             [] => Ok(None),
             [value] => decode(value)
                 .map(Some)
-                .ok_or(Invalid::new(FieldErrorType::ValueError, "percent-encoded UTF-8 is expected")),
-            _ => Err(Invalid::new(FieldErrorType::ValueError, "this parameter is expected once")),
+                .ok_or(Invalid::new(FieldErrorType::ValueError, "expected percent-encoded UTF-8")),
+            _ => Err(Invalid::new(FieldErrorType::ValueError, "this parameter is given twice")),
         }
     }
 

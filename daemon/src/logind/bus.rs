@@ -24,7 +24,7 @@ pub(super) enum Error {
     Address,
     #[error("there is no system bus: {0}")]
     Socket(#[from] io::Error),
-    #[error("the system bus lets nobody in: {0}")]
+    #[error("the system bus refused the connection: {0}")]
     Bus(#[from] zbus::Error),
     #[error("the system bus does not answer")]
     Silent,

@@ -1,4 +1,4 @@
-//! What is said with logind over one connection to the bus. It takes messages in the order in which they arrive and waits
+//! The conversation with logind over one connection to the bus. It takes messages in the order in which they arrive and waits
 //! for none in particular, so that whatever the bus is flooded with, it goes on.
 //!
 //! Only logind's own messages count: those whose sender, which the bus attests, owns its name at that moment. Anybody else
@@ -34,7 +34,7 @@ const UNDER_WAY: &str = "org.freedesktop.login1.OperationInProgress";
 /// How many sessions are asked about at once. What is beyond locks without being asked about.
 const QUESTIONS: usize = 64;
 
-/// The state of what is said.
+/// The state of the conversation.
 pub(super) struct Conversation<'a> {
     bus: &'a Bus,
     messages: Messages,
@@ -97,7 +97,7 @@ impl<'a> Conversation<'a> {
         while let Some(message) = self.messages.next().await {
             if let Err(error) = self.hear(&message).await {
                 // Of the message nothing is told: it may be anybody's.
-                tracing::debug!(%error, "a message from the system bus is of no use");
+                tracing::debug!(%error, "unexpected message from the system bus");
             }
             self.triggers.note(self.suspend, self.session_lock, self.obstacle);
         }
@@ -168,7 +168,7 @@ impl<'a> Conversation<'a> {
         match (question, refused) {
             (Question::Signals, None) => Ok(()),
             (Question::Signals, Some(_)) => {
-                tracing::info!("the system bus refuses to tell when to lock");
+                tracing::info!("the system bus does not report when to lock");
                 (self.logind, self.obstacle) = (None, Obstacle::Refused);
                 Ok(())
             }
@@ -181,7 +181,7 @@ impl<'a> Conversation<'a> {
                 let held: zbus::OwnedFd = message.body().deserialize()?;
                 *self.inhibitor = Some(held.into());
                 self.suspend = true;
-                tracing::debug!("a suspend waits until the vault is locked");
+                tracing::debug!("a suspend now waits until the vault is locked");
                 Ok(())
             }
             (Question::Inhibit, Some(error)) => {
@@ -189,7 +189,7 @@ impl<'a> Conversation<'a> {
                 let suspending = error == UNDER_WAY;
                 self.obstacle = if suspending { Obstacle::Suspending } else { Obstacle::Refused };
                 if !suspending {
-                    tracing::info!(error, "logind does not let a suspend wait for the vault to be locked");
+                    tracing::info!(error, "logind does not delay a suspend until the vault is locked");
                 }
                 Ok(())
             }
@@ -225,7 +225,7 @@ impl<'a> Conversation<'a> {
         self.asked.retain(|_, question| matches!(question, Question::Signals | Question::Owner));
         if owner.is_empty() {
             // The inhibitor stays: a logind that is started again still waits for it.
-            tracing::info!("there is no logind: the vault locks neither at suspend nor with the session");
+            tracing::info!("no logind: the vault locks neither at suspend nor with the session");
             (self.logind, self.obstacle) = (None, Obstacle::NoLogind);
             return Ok(());
         }
@@ -256,7 +256,7 @@ impl<'a> Conversation<'a> {
                 self.sleep(starts).await
             }
             (SESSION, "Lock") if self.watch.wanted.session_lock => self.session_locked(path).await,
-            // Set by whoever locks the screen without asking logind.
+            // Set by desktops that lock the screen without asking logind.
             (PROPERTIES, "PropertiesChanged") if self.watch.wanted.session_lock => {
                 let (of, changed, _): (&str, HashMap<&str, OwnedVariant>, Vec<&str>) = body.deserialize()?;
                 let locked = changed.get("LockedHint").is_some_and(|hint| bool::try_from(hint) == Ok(true));

@@ -1,7 +1,7 @@
 //! Locks the vault when the machine suspends and when a session of the user is locked, as logind tells on the system bus.
 //! It knows no HTTP and no socket but the bus's, and nothing that arrives there can do more than lock.
 //!
-//! Before a suspend logind waits for whoever holds a delay inhibitor, a descriptor, 5 seconds at most unless it is
+//! Before a suspend logind waits for every process that holds a delay inhibitor, a descriptor, 5 seconds at most unless it is
 //! configured otherwise. Ours is closed by the execution of the next image, when the memory of this one is gone: it is
 //! close-on-exec and not handed over. If there was nothing to wipe it is closed at once. Where logind goes to sleep without
 //! waiting for us, what is still open at the resume is locked then.
@@ -48,7 +48,7 @@ pub(crate) async fn watch(watch: Watch, vault: Vault, triggers: Arc<Triggers>) {
             Ok(bus) => {
                 (pauses, said) = (PAUSES.iter(), false);
                 Conversation::new(&bus, &watch, &vault, &triggers, &mut inhibitor).run().await;
-                tracing::info!("the system bus is gone: nothing tells when to lock");
+                tracing::info!("lost the system bus: nothing reports when to lock");
             }
             Err(error) => {
                 if !said {

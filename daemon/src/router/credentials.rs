@@ -1,23 +1,30 @@
 //! `/credentials`: its routes, what their requests are made from, and how their replies are written.
 
 use hyper::{HeaderMap, StatusCode};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::{SecretName, UnitName};
 
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, post, read};
 use super::serve::{serve, serve_now};
-use crate::caller::Scope;
 use crate::handler::credentials::{self as handler, Revoke};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
+use crate::vault::Right;
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
-    read("/api/v1/credentials", "list_credentials", Some(Scope::Admin), |x| serve_now(x, handler::list)),
-    post("/api/v1/credentials", "allow_credentials", Some(Scope::Admin), |x| serve(x, handler::allow)),
-    delete("/api/v1/credentials", "revoke_credentials", Some(Scope::Admin), |x| serve(x, handler::revoke)),
+    read("/api/v1/credentials", "list_credentials", Right::Whole(AuditAction::CredentialList), |x| {
+        serve_now(x, handler::list)
+    }),
+    post("/api/v1/credentials", "allow_credentials", Right::Whole(AuditAction::CredentialAllow), |x| {
+        serve(x, handler::allow)
+    }),
+    delete("/api/v1/credentials", "revoke_credentials", Right::Whole(AuditAction::CredentialRevoke), |x| {
+        serve(x, handler::revoke)
+    }),
 ];
 
 impl FromRequest for AllowCredentials {

@@ -1,6 +1,7 @@
 //! What a caller is told of each error of the vault, one by one, so that a new one does not compile until somebody has
 //! decided.
 
+use secrets_proto::rule::decide::Refused;
 use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use crate::caller::Scope;
@@ -19,7 +20,7 @@ impl From<vault::Error> for Failure {
                 Self::new(Type::VaultLockedError, "The vault is locked; run `secretctl unlock`")
             }
             vault::Error::AlreadyInitialized => {
-                Self::new(Type::AlreadyExistsError, "The vault exists already; run `secretctl unlock`")
+                Self::new(Type::AlreadyExistsError, "The vault already exists; run `secretctl unlock`")
             }
             vault::Error::WrongKey => {
                 Self::new(Type::WrongKeyError, "This key does not open the vault; check it and try again")
@@ -29,7 +30,7 @@ impl From<vault::Error> for Failure {
             }
             vault::Error::ProviderFailed => Self::new(
                 Type::BadGatewayError,
-                "The key provider command gave no key; run it by hand, and see the daemon's log",
+                "The key provider command printed no key; run it by hand, and see the daemon's log",
             ),
             vault::Error::ProviderTimeout => Self::new(
                 Type::GatewayTimeoutError,
@@ -41,41 +42,49 @@ impl From<vault::Error> for Failure {
             vault::Error::Forbidden(scope) => Self::new(Type::ForbiddenError, lacks(scope)),
             vault::Error::BoundToNames => Self::new(
                 Type::ForbiddenError,
-                "This concerns the whole vault, and the token is bound to some names; use one that is not",
+                "This needs a token for the whole vault, and this one is limited to some names; use another",
             ),
             vault::Error::OutsideNames => Self::new(
                 Type::ForbiddenError,
-                "The token does not cover this name; choose a name that its globs match, or use another token",
+                "The token is not valid for this name; choose a name that its globs match, or use another token",
             ),
             vault::Error::BeyondMaker => Self::new(
                 Type::ForbiddenError,
-                "A token gives no more than the one it is made with: ask for its scopes, its end and its rate at most",
+                "A token cannot have more rights than the one that creates it: ask at most for its scopes, expiry and rate",
             ),
             vault::Error::UnknownToken => Self::unauthenticated(
-                "Authentication failed; this token is unknown here or was revoked, ask the vault's owner for another",
+                "Authentication failed; this token is unknown or revoked, ask the vault's owner for another",
             ),
             vault::Error::TokenExpired => Self::challenge(
                 Type::ExpiredTokenError,
                 "This token has expired; ask the vault's owner for another (`secretctl token create`)",
             ),
             vault::Error::TooManyRequests(seconds) => {
-                Self::rate_limit(seconds, "This token is used more often than it may; wait, then go on")
+                Self::rate_limit(seconds, "Too many requests with this token; wait, then continue")
             }
             vault::Error::TokenNameTaken => Self::new(
                 Type::AlreadyExistsError,
-                "A token has this name already; revoke it or choose another name",
+                "A token with this name already exists; revoke it or choose another name",
             ),
             vault::Error::TooManyTokens => Self::new(
                 Type::ConflictError,
-                "There are 256 tokens, the most there can be; revoke those that are not in use",
+                "There are already 256 tokens, the maximum; revoke unused ones",
             ),
             vault::Error::NotFound => Self::new(
                 Type::NotFoundError,
-                "There is no such secret, version, key or token; list them to see which there are",
+                "No such secret, version, key or token; list them to see which there are",
             ),
             vault::Error::Missing(indexes) => {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
+            }
+            vault::Error::NoRule(refused) => Self::new(Type::ForbiddenError, no_rule(refused)),
+            vault::Error::NoSession => Self::new(
+                Type::ForbiddenError,
+                "Values are used in sessions alone; begin one with POST /use/sessions and send its token",
+            ),
+            vault::Error::Unusable(places) => {
+                Self::validation(places.into_iter().map(|(index, why)| unusable(index, why)).collect())
             }
             vault::Error::TooMuchWork => Self::validation(vec![in_body(
                 "secrets",
@@ -91,27 +100,29 @@ impl From<vault::Error> for Failure {
                     "these values are too large for one answer; ask for fewer at once",
                 ),
             )]),
-            vault::Error::NotGranted => {
-                Self::new(Type::NotFoundError, "The unit has no such grant; list them to see which there are")
-            }
+            vault::Error::NotGranted => Self::new(
+                Type::NotFoundError,
+                "No such grant for this unit; list them to see which there are",
+            ),
             vault::Error::NameTaken => Self::new(
                 Type::AlreadyExistsError,
-                "A secret has this name already; update it or choose another name",
+                "A secret with this name already exists; update it or choose another name",
             ),
-            vault::Error::Stale => {
-                Self::new(Type::ConflictError, "The secret has changed meanwhile; read it again and repeat")
-            }
+            vault::Error::Stale => Self::new(
+                Type::ConflictError,
+                "The secret has changed in the meantime; read it again and repeat",
+            ),
             vault::Error::KeysChanged => Self::new(
                 Type::ConflictError,
-                "The vault's keys have changed meanwhile; list them and repeat what is still wanted",
+                "The vault's keys have changed in the meantime; list them, then repeat if needed",
             ),
             vault::Error::VaultMissing => Self::new(
                 Type::ConflictError,
-                "There was a vault here and its file is gone: put it back (a restore that was cut off has left it as vault.db.before-restore-…, with its log, in the data directory); or, to start anew without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
+                "The vault's file is gone: put it back (an interrupted restore leaves it as vault.db.before-restore-…, with its log, in the data directory); or, to start over without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
             ),
             vault::Error::UnsafeFile(_) => Self::new(
                 Type::StorageError,
-                "A file of the vault is not a private regular file of yours; the daemon's log says which and what to do",
+                "A file of the vault is not a private regular file of yours; see the daemon's log for which one and what to do",
             ),
             vault::Error::TooManyKeys => Self::new(
                 Type::ConflictError,
@@ -123,40 +134,43 @@ impl From<vault::Error> for Failure {
             ),
             vault::Error::UnknownPreset => Self::validation(vec![in_body(
                 "provider",
-                Invalid::new(FieldErrorType::Enum, "a provider that the presets list is expected"),
+                Invalid::new(
+                    FieldErrorType::Enum,
+                    "unknown provider; list the presets to see which there are",
+                ),
             )]),
             vault::Error::DiskFull => Self::new(
                 Type::StorageError,
-                "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)",
+                "The vault's disk is full and nothing was changed; free some space and repeat (deleting secrets still works)",
             ),
             vault::Error::NoDescriptors => Self::new(
                 Type::StorageError,
-                "The daemon has no file descriptor left and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
+                "The daemon is out of file descriptors and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
             ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
-                "The disk is full or failing; nothing that was stored is lost. Make room or check the disk, then repeat",
+                "The disk is full or failing; no stored data is lost. Free some space or check the disk, then repeat",
             ),
             vault::Error::Corrupt(what) => Self::corrupt(format!(
                 "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
             )),
             vault::Error::AuditBroken(entry, what) => Self::corrupt(format!(
-                "The audit log is broken at entry {entry}: {what}, by something else than secretsd; `secretctl audit --verify` names the first such entry"
+                "The audit log is broken at entry {entry}: {what}, by another program than secretsd; `secretctl audit --verify` names the first such entry"
             )),
             vault::Error::AnchorDamaged => Self::new(
                 Type::VaultCorruptError,
-                "The guard against rollback was changed by something else; if the vault is the newest you have, remove the file `anchor` in the state directory and unlock again",
+                "The guard against rollback was changed by another program; if the vault is the newest you have, remove the file `anchor` in the state directory and unlock again",
             ),
             vault::Error::RolledBack => Self::new(
                 Type::VaultCorruptError,
                 "Rollback detected: the vault is older than it was; put the newer one back, or run `secretctl verify --accept-restore` to keep this one",
             ),
-            vault::Error::NewerFormat { .. } => {
+            vault::Error::NewerFormat { .. } | vault::Error::NewerVault => {
                 Self::new(Type::StorageError, "The vault was written by a newer secretsd; upgrade this one")
             }
             vault::Error::Timeout => Self::new(
                 Type::GatewayTimeoutError,
-                "The vault did not answer in time; check whether it was done, then repeat",
+                "The vault did not answer in time; check whether the change was made, then repeat",
             ),
             vault::Error::Internal(_) => Self::internal(""),
         };
@@ -169,10 +183,51 @@ fn in_body(field: &'static str, invalid: Invalid) -> FieldError {
     FieldError::new(vec![Loc::field("body"), Loc::field(field)], invalid)
 }
 
+/// Why no rule allows it, and what to do.
+const fn no_rule(refused: Refused) -> &'static str {
+    match refused {
+        Refused::NoRules => "This secret has no rule any more; set one with `secretctl proxy rule set`",
+        Refused::Host => {
+            "No rule of this secret is for this host and port; `secretctl proxy rule show` lists them"
+        }
+        Refused::Site => {
+            "No rule of this secret for this host puts its value there, or there it cannot stand; `secretctl proxy rule show` lists them"
+        }
+        Refused::Method => {
+            "No rule of this secret for this host is for this method; `secretctl proxy rule show` lists them"
+        }
+        Refused::Path => {
+            "No rule of this secret for this host is for this path; `secretctl proxy rule show` lists them"
+        }
+        Refused::Excepted(_) => {
+            "The rule of this secret for this host excepts this path; `secretctl proxy rule show` lists them"
+        }
+        Refused::AmbiguousPath(_) => {
+            "This path can be read in two ways, and a rule asks about it; send it without dot segments, doubled slashes and needless percent-encoding"
+        }
+    }
+}
+
+/// Why the value of the secret at this place cannot be used, and what to do.
+fn unusable(index: usize, why: vault::Unusable) -> FieldError {
+    let message = match why {
+        vault::Unusable::NoRule => {
+            "no rule says where the value of this secret may be used; set one with: secretctl proxy rule set"
+        }
+        vault::Unusable::Value => {
+            "the value of this secret has characters that cannot stand where its rules put it; see: secretctl proxy rule show"
+        }
+    };
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::ValueError, message),
+    )
+}
+
 fn missing(index: usize) -> FieldError {
     FieldError::new(
         vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
-        Invalid::new(FieldErrorType::Missing, "no secret has this name or id"),
+        Invalid::new(FieldErrorType::Missing, "no secret with this name or id"),
     )
 }
 
@@ -182,6 +237,7 @@ const fn lacks(scope: Scope) -> &'static str {
         Scope::Write => "The token lacks the scope `write`; use one that has it",
         Scope::Reveal => "The token lacks the scope `reveal`; use one that has it",
         Scope::Admin => "The token lacks the scope `admin`; use one that has it",
+        Scope::Use => "The token lacks the scope `use`; use one that has it",
     }
 }
 
@@ -245,6 +301,7 @@ mod tests {
             (vault::Error::AnchorDamaged, Type::VaultCorruptError),
             (vault::Error::RolledBack, Type::VaultCorruptError),
             (vault::Error::NewerFormat { found: 2, known: 1 }, Type::StorageError),
+            (vault::Error::NewerVault, Type::StorageError),
             (vault::Error::Timeout, Type::GatewayTimeoutError),
             (vault::Error::Internal("canary"), Type::InternalError),
         ] {
@@ -268,7 +325,7 @@ mod tests {
         let (_, _, body) = body(vault::Error::Missing(vec![4]).into()).await;
         assert_eq!(
             serde_json::to_string(&body.errors).unwrap(),
-            r#"[{"loc":["body","secrets",4],"msg":"no secret has this name or id","type":"missing"}]"#
+            r#"[{"loc":["body","secrets",4],"msg":"no secret with this name or id","type":"missing"}]"#
         );
     }
 }

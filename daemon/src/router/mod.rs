@@ -10,10 +10,13 @@ pub(crate) mod fuzzing;
 mod open;
 mod route;
 mod routes;
+mod rules;
 mod secrets;
 mod serve;
 mod service;
+mod sessions;
 mod tokens;
+mod uses;
 mod vault;
 
 use std::ops::Range;
@@ -68,7 +71,7 @@ pub(crate) struct OpenTarget {
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget {
     #[doc(hidden)]
-    Route { pattern: &'static str, id: Option<Range<usize>>, in_memory: bool, run: Run },
+    Route { route: &'static Route, id: Option<Range<usize>>, in_memory: bool, run: Run },
     #[doc(hidden)]
     WrongMethod { pattern: &'static str, allow: HeaderValue },
     #[doc(hidden)]
@@ -76,14 +79,24 @@ pub(crate) enum GuardedTarget {
 }
 
 impl Router {
-    /// Builds the router from the table.
+    /// Builds the API's router from its table.
     pub(crate) fn new() -> Self {
+        Self::of(&routes::all().collect::<Vec<_>>())
+    }
+
+    /// Builds the router of the socket over which values are taken.
+    pub(crate) fn of_use() -> Self {
+        Self::of(&routes::of_use().collect::<Vec<_>>())
+    }
+
+    fn of(routes: &[&'static Route]) -> Self {
         let mut endpoints = Vec::new();
-        for (index, route) in routes::all().enumerate() {
-            if routes::all().take(index).any(|earlier| earlier.path == route.path) {
+        for (index, route) in routes.iter().enumerate() {
+            if routes.iter().take(index).any(|earlier| earlier.path == route.path) {
                 continue;
             }
-            let methods: Vec<&Route> = routes::all().filter(|other| other.path == route.path).collect();
+            let methods: Vec<&Route> =
+                routes.iter().copied().filter(|other| other.path == route.path).collect();
             let names: Vec<&str> = methods.iter().map(|route| route.method.as_str()).collect();
             let allow = HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""));
             let (before, after) = match route.path.split_once("{id}") {
@@ -107,7 +120,7 @@ impl Router {
         match route.action {
             Action::Open(answer) => Target::Open(OpenTarget { pattern: route.path, answer }),
             Action::Guarded { in_memory, run, .. } => {
-                Target::Guarded(GuardedTarget::Route { pattern: route.path, id, in_memory, run })
+                Target::Guarded(GuardedTarget::Route { route, id, in_memory, run })
             }
         }
     }
@@ -148,10 +161,9 @@ impl Target {
     /// The route's pattern, for the log: a path itself holds what a caller sent.
     pub(crate) const fn pattern(&self) -> &'static str {
         match self {
+            Self::Guarded(GuardedTarget::Route { route, .. }) => route.path,
             Self::Open(OpenTarget { pattern, .. })
-            | Self::Guarded(
-                GuardedTarget::Route { pattern, .. } | GuardedTarget::WrongMethod { pattern, .. },
-            ) => pattern,
+            | Self::Guarded(GuardedTarget::WrongMethod { pattern, .. }) => pattern,
             Self::Guarded(GuardedTarget::Nothing) => "(none)",
         }
     }
@@ -171,19 +183,30 @@ impl OpenTarget {
 }
 
 impl GuardedTarget {
-    /// Serves a caller.
+    /// Serves a caller, or refuses one that may not ask for this at all.
     pub(crate) fn serve<'a>(&self, exchange: Exchange<'a>) -> Serving<'a> {
-        let allow = match self {
-            Self::Route { id, run, .. } => {
-                let id = id.clone().and_then(|id| exchange.head.uri.path().get(id));
-                return run(Exchange { id, ..exchange });
+        let failure = match self {
+            Self::Route { route, id, run, .. } => {
+                let right = route.right(exchange.head.uri.query());
+                match right.map_or(Ok(()), |right| exchange.vault.authorize(exchange.caller, right)) {
+                    Ok(()) => {
+                        let id = id.clone().and_then(|id| exchange.head.uri.path().get(id));
+                        return run(Exchange { id, ..exchange });
+                    }
+                    Err(error) => Failure::from(error),
+                }
             }
-            Self::WrongMethod { allow, .. } => Some(allow.clone()),
-            Self::Nothing => None,
+            Self::WrongMethod { allow, .. } => Failure::no_route(Some(allow.clone())),
+            Self::Nothing => Failure::no_route(None),
         };
+        let Exchange { body, limits, .. } = exchange;
+        if body.is_none() {
+            return Answering::now(Err(failure));
+        }
         Answering::later(async move {
-            ignore(exchange.body, exchange.limits).await?;
-            Err(Failure::no_route(allow))
+            // A caller that is still sending would not read what is wrong.
+            ignore(body, limits).await?;
+            Err(failure)
         })
     }
 }

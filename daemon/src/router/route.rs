@@ -1,13 +1,14 @@
 //! One route.
 
 use hyper::{HeaderMap, Method};
+use secrets_proto::audit::AuditAction;
 
 use super::serve::{Exchange, Serving};
-use crate::caller::Scope;
 use crate::http::response::Response;
+use crate::vault::Right;
 
 /// One operation.
-pub(super) struct Route {
+pub(crate) struct Route {
     /// The method.
     pub(super) method: Method,
     /// The path, with `{id}` where an id stands.
@@ -18,15 +19,29 @@ pub(super) struct Route {
     pub(super) action: Action,
 }
 
+impl Route {
+    /// What this request takes of its caller; `None` if anybody may ask.
+    pub(super) fn right(&self, query: Option<&str>) -> Option<Right> {
+        let Action::Guarded { right, .. } = self.action else { return None };
+        let purges = || query.is_some_and(|query| query.split('&').any(|pair| pair == "purge=true"));
+        Some(match right {
+            // It is refused as what it would have done.
+            Right::Scope(scope, AuditAction::Delete) if purges() => Right::Scope(scope, AuditAction::Purge),
+            right @ (Right::Token(_) | Right::Scope(..) | Right::Whole(_)) => right,
+        })
+    }
+}
+
 /// Who may ask for a route, and what is done.
 #[derive(Clone, Copy)]
 pub(super) enum Action {
     /// Anybody who may use the socket.
     Open(fn(&HeaderMap) -> Response),
-    /// A caller with this right, or with any token. The vault checks the right; here it is told.
+    /// A caller with this right.
     Guarded {
-        /// The right.
-        scope: Option<Scope>,
+        /// What is asked for before anything of the request is read: a caller that may not ask is told just that, whatever
+        /// it has sent. The vault asks again, as the first step of the operation.
+        right: Right,
         /// Whether it is read from memory, mostly, so that it is worth while to ask for it without a future.
         in_memory: bool,
         /// Serves an exchange.
@@ -47,66 +62,36 @@ pub(super) const fn open(
 }
 
 /// A `GET` that is read from memory.
-pub(super) const fn read(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, in_memory: true, run } }
+pub(super) const fn read(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded { right, in_memory: true, run } }
 }
 
 /// A `GET`.
-pub(super) const fn get(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
+pub(super) const fn get(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    Route { method: Method::GET, path, operation, action: Action::Guarded { right, in_memory: false, run } }
 }
 
 /// A `POST`.
-pub(super) const fn post(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
-    Route { method: Method::POST, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
+pub(super) const fn post(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    Route { method: Method::POST, path, operation, action: Action::Guarded { right, in_memory: false, run } }
 }
 
 /// A `PUT`.
-pub(super) const fn put(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
-    Route { method: Method::PUT, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
+pub(super) const fn put(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    Route { method: Method::PUT, path, operation, action: Action::Guarded { right, in_memory: false, run } }
 }
 
 /// A `PATCH`.
-pub(super) const fn patch(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
-    Route { method: Method::PATCH, path, operation, action: Action::Guarded { scope, in_memory: false, run } }
+pub(super) const fn patch(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    Route { method: Method::PATCH, path, operation, action: Action::Guarded { right, in_memory: false, run } }
 }
 
 /// A `DELETE`.
-pub(super) const fn delete(
-    path: &'static str,
-    operation: &'static str,
-    scope: Option<Scope>,
-    run: Run,
-) -> Route {
+pub(super) const fn delete(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
     Route {
         method: Method::DELETE,
         path,
         operation,
-        action: Action::Guarded { scope, in_memory: false, run },
+        action: Action::Guarded { right, in_memory: false, run },
     }
 }

@@ -2,13 +2,28 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{audit, credentials, open, secrets, tokens, vault};
+use super::{audit, credentials, open, rules, secrets, sessions, tokens, uses, vault};
+use crate::caller::Scope;
+use crate::vault::Right;
 
 /// Every route of the API.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    let nouns =
-        [open::ROUTES, secrets::ROUTES, vault::ROUTES, credentials::ROUTES, tokens::ROUTES, audit::ROUTES];
+    let nouns = [
+        open::ROUTES,
+        secrets::ROUTES,
+        rules::ROUTES,
+        vault::ROUTES,
+        credentials::ROUTES,
+        tokens::ROUTES,
+        sessions::ROUTES,
+        audit::ROUTES,
+    ];
     nouns.into_iter().flatten()
+}
+
+/// Every route of the socket over which values are taken.
+pub(super) fn of_use() -> impl Iterator<Item = &'static Route> {
+    uses::ROUTES.iter()
 }
 
 /// What the table says about a route, for tests and documents.
@@ -43,8 +58,9 @@ pub fn routes() -> impl Iterator<Item = RouteInfo> {
         operation: route.operation,
         access: match route.action {
             Action::Open(_) => Access::Open,
-            Action::Guarded { scope: None, .. } => Access::Token,
-            Action::Guarded { scope: Some(scope), .. } => Access::Scope(scope.as_str()),
+            Action::Guarded { right: Right::Token(_), .. } => Access::Token,
+            Action::Guarded { right: Right::Scope(scope, _), .. } => Access::Scope(scope.as_str()),
+            Action::Guarded { right: Right::Whole(_), .. } => Access::Scope(Scope::Admin.as_str()),
         },
     })
 }

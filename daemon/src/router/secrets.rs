@@ -2,6 +2,7 @@
 
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SecretDetail, UpdateSecret,
@@ -23,33 +24,70 @@ use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
-use crate::vault::ListFilter;
+use crate::vault::{ListFilter, Right};
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
-    read("/api/v1/user/secrets", "list_secrets", Some(Scope::List), |x| serve_either(x, handler::list)),
-    post("/api/v1/user/secrets", "create_secret", Some(Scope::Write), |x| serve(x, handler::create)),
-    read("/api/v1/user/secrets/presets", "get_provider_presets", Some(Scope::List), |x| {
-        serve_now(x, handler::presets)
+    read("/api/v1/user/secrets", "list_secrets", Right::Scope(Scope::List, AuditAction::List), |x| {
+        serve_either(x, handler::list)
     }),
-    post("/api/v1/user/secrets/preset", "create_secret_from_preset", Some(Scope::Write), |x| {
-        serve(x, handler::create_from_preset)
+    post("/api/v1/user/secrets", "create_secret", Right::Scope(Scope::Write, AuditAction::Create), |x| {
+        serve(x, handler::create)
     }),
-    read("/api/v1/user/secrets/{id}", "get_secret", Some(Scope::List), |x| serve_now(x, handler::get)),
-    put("/api/v1/user/secrets/{id}", "update_secret", Some(Scope::Write), |x| serve(x, handler::update)),
-    patch("/api/v1/user/secrets/{id}", "edit_secret", Some(Scope::Write), |x| serve(x, handler::edit)),
-    delete("/api/v1/user/secrets/{id}", "delete_secret", Some(Scope::Write), |x| serve(x, handler::delete)),
-    post("/api/v1/user/secrets/reveal", "reveal_secrets", Some(Scope::Reveal), |x| serve(x, handler::reveal)),
-    get("/api/v1/user/secrets/{id}/versions", "list_versions", Some(Scope::List), |x| {
-        serve(x, handler::versions)
+    read(
+        "/api/v1/user/secrets/presets",
+        "get_provider_presets",
+        Right::Scope(Scope::List, AuditAction::List),
+        |x| serve_now(x, handler::presets),
+    ),
+    post(
+        "/api/v1/user/secrets/preset",
+        "create_secret_from_preset",
+        Right::Scope(Scope::Write, AuditAction::Create),
+        |x| serve(x, handler::create_from_preset),
+    ),
+    read("/api/v1/user/secrets/{id}", "get_secret", Right::Scope(Scope::List, AuditAction::List), |x| {
+        serve_now(x, handler::get)
     }),
-    post("/api/v1/user/secrets/{id}/rollback", "rollback_secret", Some(Scope::Write), |x| {
-        serve(x, handler::rollback)
+    put("/api/v1/user/secrets/{id}", "update_secret", Right::Scope(Scope::Write, AuditAction::Update), |x| {
+        serve(x, handler::update)
     }),
-    get("/api/v1/user/secrets/trash", "list_trash", Some(Scope::List), |x| serve(x, handler::trash)),
-    post("/api/v1/user/secrets/{id}/restore", "restore_secret", Some(Scope::Write), |x| {
-        serve(x, handler::restore)
+    patch("/api/v1/user/secrets/{id}", "edit_secret", Right::Scope(Scope::Write, AuditAction::Edit), |x| {
+        serve(x, handler::edit)
     }),
+    delete(
+        "/api/v1/user/secrets/{id}",
+        "delete_secret",
+        Right::Scope(Scope::Write, AuditAction::Delete),
+        |x| serve(x, handler::delete),
+    ),
+    post(
+        "/api/v1/user/secrets/reveal",
+        "reveal_secrets",
+        Right::Scope(Scope::Reveal, AuditAction::Reveal),
+        |x| serve(x, handler::reveal),
+    ),
+    get(
+        "/api/v1/user/secrets/{id}/versions",
+        "list_versions",
+        Right::Scope(Scope::List, AuditAction::List),
+        |x| serve(x, handler::versions),
+    ),
+    post(
+        "/api/v1/user/secrets/{id}/rollback",
+        "rollback_secret",
+        Right::Scope(Scope::Write, AuditAction::Rollback),
+        |x| serve(x, handler::rollback),
+    ),
+    get("/api/v1/user/secrets/trash", "list_trash", Right::Scope(Scope::List, AuditAction::List), |x| {
+        serve(x, handler::trash)
+    }),
+    post(
+        "/api/v1/user/secrets/{id}/restore",
+        "restore_secret",
+        Right::Scope(Scope::Write, AuditAction::Restore),
+        |x| serve(x, handler::restore),
+    ),
 ];
 
 impl FromRequest for List {
@@ -141,7 +179,7 @@ impl FromRequest for Delete {
         let purge = parts.parameter("purge", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Invalid::new(FieldErrorType::Enum, "true or false is expected")),
+            _ => Err(Invalid::new(FieldErrorType::Enum, "expected true or false")),
         });
         Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
     }
@@ -202,7 +240,7 @@ fn asked_view(parts: &mut RequestParts<'_>, full: View) -> Option<Option<View>> 
     parts.parameter("view", |text| match text {
         "basic" => Ok(View::Basic),
         "full" => Ok(full),
-        _ => Err(Invalid::new(FieldErrorType::Enum, "basic or full is expected")),
+        _ => Err(Invalid::new(FieldErrorType::Enum, "expected basic or full")),
     })
 }
 

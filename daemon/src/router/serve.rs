@@ -33,8 +33,8 @@ pub(crate) struct Exchange<'a> {
 /// An exchange being served.
 pub(crate) type Serving<'a> = Boxed<'a, Result<Response, Failure>>;
 
-/// Serves by a handler that says whether it answers at once. What is wrong with a request that has no body, and need not
-/// have one, is said at once too.
+/// Serves by a handler that decides whether it answers at once. What is wrong with a request that has no body, and need not
+/// have one, is answered at once too.
 pub(super) fn serve_either<'a, I, O, F>(
     exchange: Exchange<'a>,
     handler: impl FnOnce(&'a Vault, &'a Caller, I) -> Answering<Result<O, vault::Error>, F> + Send + 'a,

@@ -25,6 +25,11 @@ impl Api {
     pub(crate) fn new(vault: Vault) -> Self {
         Self { router: Router::new(), vault }
     }
+
+    /// What the socket over which values are taken serves of a vault.
+    pub(crate) fn of_use(vault: Vault) -> Self {
+        Self { router: Router::of_use(), vault }
+    }
 }
 
 impl Service for Api {

@@ -2,6 +2,7 @@
 
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::token::{CreateToken, TokenList, TokenName};
 use secrets_proto::{API_BASE, Glob};
 
@@ -13,12 +14,19 @@ use crate::handler::tokens::{self as handler, NewToken};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
+use crate::vault::Right;
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
-    read("/api/v1/tokens", "list_tokens", Some(Scope::Admin), |x| serve_now(x, handler::list)),
-    post("/api/v1/tokens", "create_token", Some(Scope::Admin), |x| serve(x, handler::create)),
-    delete("/api/v1/tokens/{id}", "revoke_token", Some(Scope::Admin), |x| serve(x, handler::revoke)),
+    read("/api/v1/tokens", "list_tokens", Right::Whole(AuditAction::TokenList), |x| {
+        serve_now(x, handler::list)
+    }),
+    post("/api/v1/tokens", "create_token", Right::Whole(AuditAction::TokenCreate), |x| {
+        serve(x, handler::create)
+    }),
+    delete("/api/v1/tokens/{id}", "revoke_token", Right::Whole(AuditAction::TokenRevoke), |x| {
+        serve(x, handler::revoke)
+    }),
 ];
 
 impl FromRequest for CreateToken {

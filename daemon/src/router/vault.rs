@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hyper::{HeaderMap, StatusCode};
+use secrets_proto::audit::AuditAction;
 use secrets_proto::selector::parse_id;
 use secrets_proto::vault::{
     AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply, VerifyRequest,
@@ -17,20 +18,32 @@ use crate::handler::vault::{self as handler, AddKey, Copy, Init, Locked, Rotate,
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
-use crate::vault::Key;
+use crate::vault::{Key, Right};
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
-    read("/api/v1/vault", "get_vault", None, |x| serve_now(x, handler::status)),
-    post("/api/v1/vault/init", "init_vault", Some(Scope::Admin), |x| serve(x, handler::init)),
-    post("/api/v1/vault/unlock", "unlock_vault", Some(Scope::Admin), |x| serve(x, handler::unlock)),
-    post("/api/v1/vault/lock", "lock_vault", Some(Scope::Admin), |x| serve(x, handler::lock)),
-    post("/api/v1/vault/verify", "verify_vault", Some(Scope::Admin), |x| serve(x, handler::verify)),
-    get("/api/v1/vault/backup", "backup_vault", Some(Scope::Admin), |x| serve(x, handler::backup)),
-    post("/api/v1/vault/rotate", "rotate_vault", Some(Scope::Admin), |x| serve(x, handler::rotate)),
-    get("/api/v1/vault/keys", "list_keys", Some(Scope::Admin), |x| serve(x, handler::keys)),
-    post("/api/v1/vault/keys", "add_key", Some(Scope::Admin), |x| serve(x, handler::add_key)),
-    delete("/api/v1/vault/keys/{id}", "remove_key", Some(Scope::Admin), |x| serve(x, handler::remove_key)),
+    read("/api/v1/vault", "get_vault", Right::Token(AuditAction::Access), |x| serve_now(x, handler::status)),
+    post("/api/v1/vault/init", "init_vault", Right::Whole(AuditAction::Init), |x| serve(x, handler::init)),
+    post("/api/v1/vault/unlock", "unlock_vault", Right::Scope(Scope::Admin, AuditAction::Unlock), |x| {
+        serve(x, handler::unlock)
+    }),
+    post("/api/v1/vault/lock", "lock_vault", Right::Scope(Scope::Admin, AuditAction::Lock), |x| {
+        serve(x, handler::lock)
+    }),
+    post("/api/v1/vault/verify", "verify_vault", Right::Whole(AuditAction::Verify), |x| {
+        serve(x, handler::verify)
+    }),
+    get("/api/v1/vault/backup", "backup_vault", Right::Whole(AuditAction::Backup), |x| {
+        serve(x, handler::backup)
+    }),
+    post("/api/v1/vault/rotate", "rotate_vault", Right::Whole(AuditAction::Rotate), |x| {
+        serve(x, handler::rotate)
+    }),
+    get("/api/v1/vault/keys", "list_keys", Right::Whole(AuditAction::KeyList), |x| serve(x, handler::keys)),
+    post("/api/v1/vault/keys", "add_key", Right::Whole(AuditAction::KeyAdd), |x| serve(x, handler::add_key)),
+    delete("/api/v1/vault/keys/{id}", "remove_key", Right::Whole(AuditAction::KeyRemove), |x| {
+        serve(x, handler::remove_key)
+    }),
 ];
 
 impl FromRequest for VerifyRequest {
@@ -47,7 +60,7 @@ impl FromRequest for AddKey {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let replaces = parts.nullable("replaces", |text| {
             parse_id(&text)
-                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "a UUID of 36 characters is expected"))
+                .ok_or(Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters"))
         });
         let key = if parts.flag("recovery")? { None } else { Some(key(parts, false)?) };
         Some(Self { key, replaces: replaces?.flatten() })
@@ -95,7 +108,7 @@ fn key(parts: &mut RequestParts<'_>, recovery: bool) -> Option<Key> {
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some(key),
         (Some(_), Some(_)) => {
-            let invalid = Invalid::new(FieldErrorType::ValueError, "exactly one key is expected");
+            let invalid = Invalid::new(FieldErrorType::ValueError, "expected exactly one key");
             parts.fault(vec![Loc::field("body")], invalid);
             None
         }

@@ -47,7 +47,7 @@ use crate::vault::Vault;
 
 /// What every connection shares.
 pub(crate) struct Server<S> {
-    auth: Auth,
+    auth: Arc<Auth>,
     service: S,
     /// Its audit log keeps who was rejected.
     vault: Vault,
@@ -84,6 +84,20 @@ impl End {
 impl<S: Service> Server<S> {
     /// A server of this service, for this user.
     pub(crate) fn new(auth: Auth, service: S, vault: Vault, limits: Limits, uid: u32) -> Self {
+        Self::serving(service, Arc::new(auth), vault, limits, uid)
+    }
+
+    /// The server of the socket over which values are taken: for the same callers, with a service of its own.
+    pub(crate) fn of_use(&self, service: S) -> Self {
+        let limits = Limits {
+            connections: self.limits.connections.div_ceil(USE_SHARE),
+            connections_per_process: self.limits.connections_per_process.min(USES),
+            ..self.limits
+        };
+        Self::serving(service, Arc::clone(&self.auth), self.vault.clone(), limits, self.uid)
+    }
+
+    fn serving(service: S, auth: Arc<Auth>, vault: Vault, limits: Limits, uid: u32) -> Self {
         Self {
             auth,
             service,
@@ -125,7 +139,7 @@ impl<S: Service> Server<S> {
                 Err(error) => {
                     // Out of descriptors or memory: connections that end will free some.
                     if !failing {
-                        tracing::warn!(%error, "cannot accept connections for the moment");
+                        tracing::warn!(%error, "cannot accept connections at the moment");
                     }
                     failing = true;
                     tokio::select! {
@@ -138,7 +152,7 @@ impl<S: Service> Server<S> {
         drop(listener);
         stopping.send_replace(());
         if tokio::time::timeout(end.drain(), stopping.closed()).await.is_err() {
-            tracing::warn!("some requests were not finished in time and are cut off");
+            tracing::warn!("some requests did not finish in time and were cut off");
         }
         let handoff_replies =
             std::mem::take(&mut *server.handoff_replies.lock().unwrap_or_else(PoisonError::into_inner));
@@ -255,6 +269,10 @@ impl Accept for UnixListener {
     }
 }
 
+/// The most connections over which one process takes values.
+const USES: usize = 16;
+/// For each so many connections to the API there may be one over which values are taken.
+const USE_SHARE: usize = 8;
 /// The largest head of a request.
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long a peer that has said nothing yet may still begin when the server stops.

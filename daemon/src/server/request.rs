@@ -129,7 +129,7 @@ impl<S: Service> Connection<S> {
             Ok(None) => Err(panicked()),
             Err(_) => Err(Failure::new(
                 ErrorType::GatewayTimeoutError,
-                "The request was not answered in time; check whether it was done, then repeat",
+                "The request was not answered in time; check whether the change was made, then repeat",
             )
             .closing()),
         };

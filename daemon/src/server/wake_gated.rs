@@ -29,7 +29,7 @@ impl Wake for Gate {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Before the task is looked up: whoever has just changed it looks at the gate afterwards.
+        // Before the task is looked up: a thread that has just changed it looks at the gate afterwards.
         self.woken.store(true, Ordering::Release);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = &*task {

@@ -15,12 +15,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use secrets_local::files;
 
+pub(crate) use rusqlite::InterruptHandle;
+
 pub(crate) use rows::{
     AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
 };
 pub(crate) use schema::FORMAT;
 
-/// How much of the log is laid out anew: some commits of a single write each, of about 20 KiB.
+/// How much of the log is filled with zeros again: some commits of a single write each, of about 20 KiB.
 const LOG_LAID_OUT: usize = 64 * 1024;
 
 /// Why the file could not be read or written.
@@ -71,6 +73,8 @@ fn reason(error: &rusqlite::Error) -> String {
 pub(crate) struct Store {
     connection: Connection,
     log: PathBuf,
+    /// Whether the log was not there before.
+    made_log: bool,
 }
 
 impl Store {
@@ -82,7 +86,7 @@ impl Store {
         slots: &[SlotRow],
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
-        let store = Self { connection: schema::create(path)?, log: log_of(path) };
+        let store = Self { connection: schema::create(path)?, log: log_of(path), made_log: true };
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -93,9 +97,59 @@ impl Store {
         store.close()
     }
 
-    /// Opens a file, provided that it is a sound database with exactly our tables.
+    /// Opens a file for reading, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { connection: schema::open(path)?, log: log_of(path) })
+        let log = log_of(path);
+        let made_log = !log.exists();
+        Ok(Self { connection: schema::open(path)?, log, made_log })
+    }
+
+    /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.
+    /// Nothing is looked at before [`check`](Self::check). That one must [hold its log](Self::hold_log) until this one is gone.
+    pub(crate) fn beside(path: &Path) -> Result<Self, Error> {
+        Ok(Self { connection: schema::open_beside(path)?, log: log_of(path), made_log: false })
+    }
+
+    /// Refuses a file that is not a sound database with exactly our tables, and one with pages of another size than ours: from
+    /// a connection that only reads, SQLite gives them to a copy too.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        schema::check(&self.connection)?;
+        match self.connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))? {
+            schema::PAGE => Ok(()),
+            _ => Err(Error::Io("its pages have another size".to_owned())),
+        }
+    }
+
+    /// Whether commits stay in the log, so that the main file does not change.
+    pub(crate) fn hold_log(&self, hold: bool) -> Result<(), Error> {
+        schema::hold_log(&self.connection, hold)
+    }
+
+    /// The length of the log in bytes.
+    pub(crate) fn log_length(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+    }
+
+    /// What ends a statement that runs, from another thread.
+    pub(crate) fn interrupter(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
+    /// Lets it be written to as well, once it is known that this may be done.
+    pub(crate) fn allow_writing(&self) -> Result<(), Error> {
+        schema::use_log(&self.connection)
+    }
+
+    /// Closes a file that was only read, and leaves no trace: SQLite has made an empty log beside it.
+    pub(crate) fn leave(self) {
+        let Self { connection, log, made_log } = self;
+        drop(connection);
+        if made_log
+            && std::fs::symlink_metadata(&log).is_ok_and(|log| log.is_file() && log.len() == 0)
+            && let Err(error) = files::remove_if_there(&log)
+        {
+            tracing::warn!(%error, "an empty log is left beside the vault");
+        }
     }
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
@@ -113,9 +167,7 @@ impl Store {
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.checkpoint()?;
         if self.is_padded()? {
-            tracing::warn!(
-                "the vault's file is longer than the vault in it; it is written again without the rest"
-            );
+            tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
         if let Err(error) = lay_out(&self.log) {
@@ -171,7 +223,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Only if it is there and empty, as the log is that was just cut. A path is no handle: whoever has put another vault in
+/// Only if it is there and empty, as the log is that was just cut. A path is no handle: somebody who has put another vault in
 /// this one's place while the daemon runs has the newest writes of that one here.
 fn lay_out(log: &Path) -> Result<(), files::Error> {
     let at = |error: io::Error| files::Error::Io(log.to_owned(), error);
@@ -196,7 +248,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
         files::open_private(&path).unwrap();
-        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path) };
+        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path), made_log: true };
         store.renew_log().unwrap();
         assert_eq!(fs::read(&store.log).unwrap(), [0; LOG_LAID_OUT]);
 

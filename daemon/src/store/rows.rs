@@ -1,5 +1,6 @@
 //! Reading and writing rows. A statement that changes another number of rows than it must is an error.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use rusqlite::{OptionalExtension, Params, Row, params};
@@ -53,7 +54,8 @@ pub(crate) struct ManifestRow {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// What a record is about.
+/// What a record is about. New kinds need no new format: a program keeps the records of a kind that it does not know as
+/// they are, counted and sealed like any other, and does nothing else with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RecordKind {
     /// A secret's metadata.
@@ -64,11 +66,13 @@ pub(crate) enum RecordKind {
     Token,
     /// A grant of a credential to a unit.
     Credential,
+    /// Something that a newer program keeps, by its number.
+    Unknown(u32),
 }
 
 impl RecordKind {
-    /// The kinds, in the order of their numbers.
-    pub(crate) const ALL: [Self; 4] = [Self::Secret, Self::Value, Self::Token, Self::Credential];
+    /// The kinds that the manifest has a place for, in the order of their numbers.
+    pub(crate) const FIRST: [Self; 4] = [Self::Secret, Self::Value, Self::Token, Self::Credential];
 
     /// The kind's number in the file.
     pub(crate) const fn number(self) -> u32 {
@@ -77,24 +81,25 @@ impl RecordKind {
             Self::Value => 2,
             Self::Token => 3,
             Self::Credential => 4,
+            Self::Unknown(number) => number,
         }
     }
 
-    /// The kind's name, as it is authenticated with the content.
-    pub(crate) const fn name(self) -> &'static str {
+    /// The kind's name, as it is authenticated with the content: of any but the first four, `record-` and its number, so
+    /// that every program can open and seal it.
+    pub(crate) fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Secret => "secret",
-            Self::Value => "value",
-            Self::Token => "token",
-            Self::Credential => "credential",
+            Self::Secret => "secret".into(),
+            Self::Value => "value".into(),
+            Self::Token => "token".into(),
+            Self::Credential => "credential".into(),
+            Self::Unknown(number) => format!("record-{number}").into(),
         }
     }
 
-    fn from_number(number: u32) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.number() == number)
-            .ok_or(Error::Damaged("a record is of an unknown kind"))
+    /// The kind with this number.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self::FIRST.into_iter().find(|kind| kind.number() == number).unwrap_or(Self::Unknown(number))
     }
 }
 
@@ -196,7 +201,7 @@ impl Store {
         let mut rows = statement.query([])?;
         let mut keys = Vec::new();
         while let Some(row) = rows.next()? {
-            keys.push((RecordKind::from_number(row.get(0)?)?, row.get(1)?, unsigned(row, 2)?));
+            keys.push((RecordKind::from_number(row.get(0)?), row.get(1)?, unsigned(row, 2)?));
         }
         Ok(keys)
     }
@@ -398,6 +403,11 @@ impl Writing<'_> {
         )
     }
 
+    /// Removes an audit entry.
+    pub(crate) fn delete_audit(&self, sequence: u64) -> Result<(), Error> {
+        self.change_one("DELETE FROM audit WHERE sequence = ?1", params![signed(sequence)?])
+    }
+
     /// Replaces a record's content.
     pub(crate) fn update_record(&self, record: &RecordRow) -> Result<(), Error> {
         self.change_one(
@@ -433,7 +443,7 @@ impl Drop for Writing<'_> {
 
 fn record(row: &Row<'_>) -> Result<RecordRow, Error> {
     Ok(RecordRow {
-        kind: RecordKind::from_number(row.get(0)?)?,
+        kind: RecordKind::from_number(row.get(0)?),
         id: row.get(1)?,
         version: unsigned(row, 2)?,
         sealed: row.get(3)?,

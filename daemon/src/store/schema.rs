@@ -1,6 +1,7 @@
 //! The tables of format 1, the settings every connection gets, and the checks before a file is trusted to
 //! be one of ours.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -65,18 +66,44 @@ pub(super) fn create(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness.
+/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness. Nothing is
+/// written into it.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
-    check_identity(&connection)?;
-    use_log(&connection)?;
-    check_schema(&connection)?;
-    check_integrity(&connection)?;
+    check(&connection)?;
     Ok(connection)
 }
 
+/// A second connection to the main file of a vault that this process has open, for reading alone: without its log, and
+/// without locks (<https://sqlite.org/uri.html#uriimmutable>). The file must not be written to meanwhile. SQLite knows that
+/// the process has the file open twice, so that closing this one loses no lock of the other's. Nothing is checked yet.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, Error> {
+    let mut uri = "file://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    connect_as(Path::new(&uri), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+}
+
+/// Whether it is ours, its format, its schema, its soundness, in this order.
+pub(super) fn check(connection: &Connection) -> Result<(), Error> {
+    check_identity(connection)?;
+    check_schema(connection)?;
+    check_integrity(connection)
+}
+
 fn connect(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    connect_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn connect_as(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let flags = flags
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE
@@ -111,10 +138,15 @@ fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;",
     )?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    // All that a busy vault asks for, without making any of it anew.
+    hold_log(&connection, false)?;
+    // All that a busy vault asks for, without creating any of it again.
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// Whether what is committed stays in the log, however long that gets.
+pub(super) fn hold_log(connection: &Connection, hold: bool) -> Result<(), Error> {
+    Ok(connection.pragma_update(None, "wal_autocheckpoint", if hold { 0 } else { LOG_PAGES })?)
 }
 
 fn check_identity(connection: &Connection) -> Result<(), Error> {
@@ -129,14 +161,14 @@ fn check_identity(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// Write-ahead logging, demanded only once the file is known to be ours: it is written into the file.
-fn use_log(connection: &Connection) -> Result<(), Error> {
+/// Write-ahead logging, demanded only once the file is known to be ours to write: it is written into the file.
+pub(super) fn use_log(connection: &Connection) -> Result<(), Error> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode == "wal" {
-        Ok(())
-    } else {
-        Err(Error::Io("the file system does not support a write-ahead log".to_owned()))
+    if mode != "wal" {
+        return Err(Error::Io("the file system does not support a write-ahead log".to_owned()));
     }
+    // A log that was begun just now is open for a checkpoint only after the next statement.
+    check_identity(connection)
 }
 
 fn check_schema(connection: &Connection) -> Result<(), Error> {

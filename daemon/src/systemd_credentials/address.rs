@@ -1,5 +1,5 @@
 //! The address that a service manager connects from: `\\0<hex>/unit/<unit>/<credential>`, in the abstract namespace,
-//! where the number is random (systemd.exec(5), "LoadCredential="). It is a claim: whoever runs as the user can bind it.
+//! where the number is random (systemd.exec(5), "LoadCredential="). It is a claim: any process of the user can bind it.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;

@@ -13,7 +13,7 @@ use super::Denial;
 /// The most that systemd takes as one credential (`CREDENTIAL_SIZE_MAX`): one byte more fails the unit.
 const CREDENTIAL: usize = 1 << 20;
 
-/// How long a peer may take to read a refusal. It is read at once by whoever really starts a unit.
+/// How long a peer may take to read a refusal. A real service manager reads it at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the kernel adds to a message of any size in its queue, several times over.

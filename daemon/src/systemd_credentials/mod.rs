@@ -148,7 +148,7 @@ impl CredentialSocket {
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "cannot accept units for the moment");
+                        tracing::warn!(%error, "cannot accept units at the moment");
                     }
                     failing = true;
                     tokio::select! {

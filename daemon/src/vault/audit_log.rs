@@ -1,11 +1,12 @@
 //! The facade's operations on the audit log. A log may be long, and the vault's thread has other work: both read it in
 //! steps, between which the thread is free.
 
-use secrets_proto::audit::{AuditAction, AuditList, AuditVerified};
+use secrets_proto::audit::{ArchiveAudit, AuditAction, AuditArchived, AuditList, AuditVerified};
 
 use crate::caller::{Caller, Scope};
 
 use super::writer::audit_walk::{Back, Forward};
+use super::writer::batch::Batch;
 use super::writer::command::Command;
 use super::writer::reading::Reading;
 use super::{AuditQuery, Error, Held, Vault};
@@ -44,12 +45,33 @@ impl Vault {
             let goes_on;
             (walk, goes_on) = self.read(caller, step).await?;
             if !goes_on {
-                return Ok(AuditVerified { entries: walk.checked() });
+                let (entries, first) = walk.checked();
+                return Ok(AuditVerified { entries, first });
             }
         }
     }
 
-    fn write_denials(&self) {
+    /// Takes the entries up to this number out of the vault, each once its link is checked, for whoever has them elsewhere.
+    /// Later entries stay chained on them. In steps; what ended on the way goes on from there. Scope `admin`.
+    pub(crate) async fn archive_audit(
+        &self,
+        caller: &Caller,
+        request: ArchiveAudit,
+    ) -> Result<AuditArchived, Error> {
+        self.check_whole(caller, AuditAction::AuditArchive)?;
+        let mut removed = 0;
+        loop {
+            let step = move |batch: &mut Batch<'_>, caller: &Caller| batch.archive(caller, request.through);
+            let (taken, goes_on) = self.write(caller, step).await?;
+            removed += taken;
+            if !goes_on {
+                return Ok(AuditArchived { removed });
+            }
+        }
+    }
+
+    /// Has what is counted and not written yet, refusals and uses, written before what is asked next.
+    pub(super) fn write_denials(&self) {
         // If the thread has ended, what is asked next says so.
         let _ = self.commands.send(Command::WriteDenials);
     }

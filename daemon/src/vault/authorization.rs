@@ -10,7 +10,28 @@ use crate::caller::{Caller, Scope};
 use super::writer::command::Command;
 use super::{Error, Vault};
 
+/// What an operation takes of its caller, and as what a refusal is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// A token that is still good.
+    Token(AuditAction),
+    /// A token with this scope.
+    Scope(Scope, AuditAction),
+    /// A token with the scope `admin` that is not bound to names: it concerns the vault as a whole.
+    Whole(AuditAction),
+}
+
 impl Vault {
+    /// Checks a right before an operation is asked for. Errors: what the operation itself would answer first. What is
+    /// refused is noted for the audit log.
+    pub(crate) fn authorize(&self, caller: &Caller, right: Right) -> Result<(), Error> {
+        match right {
+            Right::Token(action) => self.check_token(caller, action),
+            Right::Scope(scope, action) => self.check(caller, scope, action),
+            Right::Whole(action) => self.check_whole(caller, action),
+        }
+    }
+
     /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused
     /// is noted for the audit log.
     pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use secrets_local::files;
 use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
+use secrets_proto::rule::decide::Refused;
 
 use crate::caller::Scope;
 use crate::{crypto, store};
@@ -11,13 +12,13 @@ use crate::{crypto, store};
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     /// The vault was not made yet.
-    #[error("the vault was not made yet")]
+    #[error("there is no vault yet")]
     Uninitialized,
     /// The vault is locked: no keys are in memory.
     #[error("the vault is locked")]
     Locked,
     /// `init` on a vault that exists.
-    #[error("the vault exists already")]
+    #[error("the vault already exists")]
     AlreadyInitialized,
     /// No key slot opens with this key.
     #[error("the key does not open the vault")]
@@ -38,13 +39,13 @@ pub(crate) enum Error {
     #[error("the token lacks the scope {0}")]
     Forbidden(Scope),
     /// The caller's token is bound to names, and this concerns the whole vault.
-    #[error("the token is bound to names")]
+    #[error("the token is limited to names")]
     BoundToNames,
     /// The secret would have a name that the caller's token does not cover.
     #[error("the name is outside the token's names")]
     OutsideNames,
     /// A token would give more than the one it is made with.
-    #[error("a token would give more than its maker has")]
+    #[error("a token cannot have more rights than its creator")]
     BeyondMaker,
     /// The caller's token was never made here, or was revoked.
     #[error("the token is unknown")]
@@ -53,7 +54,7 @@ pub(crate) enum Error {
     #[error("the token has expired")]
     TokenExpired,
     /// The caller's token is used more often than it may; so many seconds to wait.
-    #[error("the token is used too often")]
+    #[error("too many requests with the token")]
     TooManyRequests(u32),
     /// Another token has this name.
     #[error("the token's name is taken")]
@@ -67,6 +68,15 @@ pub(crate) enum Error {
     /// A reveal's selectors at these positions name nothing.
     #[error("{} selectors match nothing", .0.len())]
     Missing(Vec<usize>),
+    /// No rule allows the value to be used in this request.
+    #[error("no rule allows it")]
+    NoRule(Refused),
+    /// Values are used in sessions alone.
+    #[error("the token is of no session")]
+    NoSession,
+    /// The values of the secrets at these positions cannot be used.
+    #[error("{} secrets cannot be used", .0.len())]
+    Unusable(Vec<(usize, Unusable)>),
     /// The unit may not load this.
     #[error("not granted")]
     NotGranted,
@@ -74,13 +84,13 @@ pub(crate) enum Error {
     #[error("the name is taken")]
     NameTaken,
     /// `If-Match` names a version that is not the present one.
-    #[error("the secret has changed meanwhile")]
+    #[error("the secret has changed in the meantime")]
     Stale,
     /// The key slots are not what they were when the operation began.
-    #[error("the key slots have changed meanwhile")]
+    #[error("the key slots have changed in the meantime")]
     KeysChanged,
     /// `init` where the rollback guard or log of a vault lies, but no vault.
-    #[error("there was a vault, and its file is gone")]
+    #[error("the vault's file is gone")]
     VaultMissing,
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
@@ -123,6 +133,9 @@ pub(crate) enum Error {
         /// What this program knows.
         known: u32,
     },
+    /// The vault requires something that only a newer program knows. Nothing was touched.
+    #[error("the vault was made by a newer program")]
+    NewerVault,
     /// A request's globs would have to be compared with more names than it may ask for.
     #[error("too many globs for so many names")]
     TooMuchWork,
@@ -149,6 +162,7 @@ impl Error {
             | Self::AuditBroken(..)
             | Self::AnchorDamaged
             | Self::NewerFormat { .. }
+            | Self::NewerVault
             | Self::Timeout
             | Self::Internal(_) => true,
             Self::Uninitialized
@@ -170,6 +184,9 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
+            | Self::NoRule(_)
+            | Self::NoSession
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -187,7 +204,9 @@ impl Error {
     /// What the audit log says of it, if it is about a right that the caller does not have.
     pub(crate) const fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker => Some(Refusal::Scope),
+            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker | Self::NoSession => {
+                Some(Refusal::Scope)
+            }
             Self::WrongKey => Some(Refusal::WrongKey),
             Self::UnknownToken => Some(Refusal::UnknownToken),
             Self::TokenExpired => Some(Refusal::ExpiredToken),
@@ -200,6 +219,7 @@ impl Error {
             | Self::AuditBroken(..)
             | Self::AnchorDamaged
             | Self::NewerFormat { .. }
+            | Self::NewerVault
             | Self::Timeout
             | Self::Internal(_)
             | Self::Uninitialized
@@ -213,6 +233,8 @@ impl Error {
             | Self::TooManyTokens
             | Self::NotFound
             | Self::Missing(_)
+            | Self::Unusable(_)
+            | Self::NoRule(_)
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::NotGranted
@@ -262,14 +284,23 @@ impl From<files::Error> for Error {
 impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         match error {
-            crypto::Error::Random => Self::Internal("the system gives no random numbers"),
-            crypto::Error::Derivation => Self::Internal("key derivation got no memory"),
+            crypto::Error::Random => Self::Internal("the system has no random numbers"),
+            crypto::Error::Derivation => Self::Internal("no memory for key derivation"),
             crypto::Error::NotAuthentic | crypto::Error::Malformed => {
                 Self::Corrupt("something is not authentic")
             }
             crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
+}
+
+/// Why a value cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The secret has no rule.
+    NoRule,
+    /// The value cannot stand at any site of its rules.
+    Value,
 }
 
 /// Which field of an init or unlock request held the key.

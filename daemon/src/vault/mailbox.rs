@@ -139,7 +139,7 @@ impl Vault {
 }
 
 /// Waits for the thread's answer, up to the deadline.
-async fn answered<T>(answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn answered<T>(answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(DEADLINE, answer)
         .await
         .map_err(|_| Error::Timeout)?

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Three rooms, of which each knows only those after it:
+//! Three parts, each of which knows only those after it:
 //!
 //! - The facade, in this directory: [`Vault`], whose every operation takes a [`Caller`](crate::caller::Caller). They are
 //!   on [`secrets`], on [many of them](listing), on [what units may load](unit_grants), on [access tokens](token_ops), on
@@ -21,14 +21,19 @@ mod format;
 pub(crate) mod fuzzing;
 mod listing;
 mod mailbox;
+mod placeholder;
 mod presets;
+mod rule_presets;
+mod rules;
 mod secrets;
+mod sessions;
 mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
 mod token_ops;
 mod unit_grants;
+mod uses;
 mod vault_ops;
 mod writer;
 
@@ -47,7 +52,8 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
-pub(crate) use error::{Error, KeyField};
+pub(crate) use authorization::Right;
+pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
@@ -148,6 +154,8 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
+    /// For reading a snapshot of the file.
+    snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,
     /// The locked lock file.
     lock: Arc<File>,

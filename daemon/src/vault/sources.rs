@@ -50,7 +50,7 @@ impl KeySources {
             Key::Credential => {
                 let path = self.credential.as_ref().ok_or(unusable(
                     KeyField::Credential,
-                    "systemd has handed no credential named secretsd.key to the daemon",
+                    "systemd passed no credential named secretsd.key to the daemon",
                 ))?;
                 Ok((SlotKind::Credential, file_bytes(path, KeyField::Credential)?))
             }
@@ -59,7 +59,7 @@ impl KeySources {
                     KeyField::KeyProvider,
                     Invalid::new(
                         FieldErrorType::Enum,
-                        "a key provider that the daemon's settings name is expected",
+                        "unknown key provider; it must be in the daemon's settings",
                     ),
                 ))?;
                 Ok((SlotKind::Provider, provided(command).await?))
@@ -167,7 +167,7 @@ const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_FDNAMES",
 ];
 
-/// A command with what it has started, ended when dropped: its process group, and whoever else still holds its output,
+/// A command with what it has started, ended when dropped: its process group, and every process that still holds its output,
 /// which may have a session of its own. What has let go of the output goes on, like an agent that stays.
 struct Family {
     leader: Option<Pid>,
@@ -204,7 +204,7 @@ fn end_holders(pipe: &OwnedFd) {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    tracing::warn!("something that a key provider command has started cannot be ended");
+    tracing::warn!("cannot end a process that a key provider command started");
 }
 
 /// How often it is looked for those who still hold a command's output.

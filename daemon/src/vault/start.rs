@@ -89,6 +89,7 @@ pub(super) fn start(
         derivations: Arc::new(Derivations::default()),
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
+        snapshots: Arc::new(Semaphore::new(1)),
         settings: Arc::new(settings),
         lock,
         memory_lock,

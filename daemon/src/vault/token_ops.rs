@@ -69,6 +69,7 @@ impl Vault {
     /// Revokes a token, with all that it has made; it is refused from then on. Scope `admin`, on all names.
     pub(crate) async fn revoke_token(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::TokenRevoke)?;
+        self.write_denials();
         self.write_again(caller, move |batch, caller| batch.revoke_token(caller, id)).await
     }
 }

@@ -9,7 +9,9 @@ use secrets_proto::vault::{
     VerifyRequest,
 };
 use secrets_proto::{Timestamp, Uuid};
+use tokio::sync::oneshot;
 
+use crate::audit::Event;
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
@@ -18,8 +20,11 @@ use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
 use super::format::slots::{self, NewSlot};
+use super::mailbox::answered;
 use super::writer::command::Command;
+use super::writer::interrupts::Interrupts;
 use super::writer::shared::{Published, View};
+use super::writer::snapshot::Snapshot;
 use super::{Error, Key, Vault};
 
 impl Vault {
@@ -99,7 +104,7 @@ impl Vault {
                 slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())
             })
             .await;
-        // Before the delay, which whoever asks need not wait for.
+        // Before the delay, for which the caller need not wait.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
         let data = self.derivations.delay_if_wrong(opened).await?;
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
@@ -127,6 +132,11 @@ impl Vault {
     /// Reads and checks everything; accepts a vault older than its rollback guard if asked to. Scope `admin`.
     pub(crate) async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<VerifyReply, Error> {
         self.check_whole(caller, AuditAction::Verify)?;
+        if !request.accept_restore
+            && let Some(counts) = self.on_snapshot(caller, Snapshot::verify).await?
+        {
+            return Ok(counts);
+        }
         let shared = Arc::clone(&self.shared);
         self.whole(caller, move |vault, caller| {
             let counts = vault.verify(shared.urgent.interrupts())?;
@@ -141,11 +151,46 @@ impl Vault {
     /// A verified copy of the vault, still sealed. Scope `admin`.
     pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
         self.check_whole(caller, AuditAction::Backup)?;
+        if let Some(copy) = self.on_snapshot(caller, Snapshot::copy).await? {
+            let event = Event::done(AuditAction::Backup, Vec::new());
+            self.write(caller, move |batch, caller| batch.audit(caller, event)).await?;
+            return Ok(Bytes::from(copy));
+        }
         let shared = Arc::clone(&self.shared);
         self.whole(caller, move |vault, caller| {
             vault.backup(caller, shared.urgent.interrupts()).map(Bytes::from)
         })
         .await
+    }
+
+    /// Reads a snapshot of the file on a thread of its own, so that nobody waits for it but its caller, and one snapshot at a
+    /// time. `None` if that came to nothing, for whatever reason: the vault's thread then does the same by itself, and judges.
+    async fn on_snapshot<T, F>(&self, caller: &Caller, work: F) -> Result<Option<T>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Snapshot) -> Result<T, Error> + Send + 'static,
+    {
+        let Ok(_turn) = self.snapshots.acquire().await else { return Ok(None) };
+        let (reply, answer) = oneshot::channel();
+        let gone = Gone(Arc::default());
+        let interrupts = Arc::clone(&gone.0);
+        let begun = self.whole(caller, move |vault, _| {
+            vault.begin_snapshot(interrupts, move |snapshot| {
+                let _ = reply.send(work(snapshot));
+            })
+        });
+        if let Err(error) = begun.await {
+            tracing::debug!(%error, "there is no snapshot");
+            return Ok(None);
+        }
+        match answered(answer).await {
+            Ok(done) => Ok(Some(done)),
+            Err(Error::Timeout) => Err(Error::Timeout),
+            Err(error) => {
+                tracing::debug!(%error, "a snapshot could not be read");
+                Ok(None)
+            }
+        }
     }
 
     /// The key slots. Scope `admin`.
@@ -217,5 +262,14 @@ impl Vault {
         })
         .await?;
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
+    }
+}
+
+/// Ends the reading of a snapshot once nobody waits for it.
+struct Gone(Arc<Interrupts>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.add();
     }
 }

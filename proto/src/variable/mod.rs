@@ -1,6 +1,6 @@
 //! Names of variables that mean something to what reads them: shells evaluate some, refuse or replace others, and programs
 //! let some say which program, library or file is next. Who may choose a secret's name, by a token with `write` and no
-//! more, would choose that too; so whoever makes a variable of a secret asks here first. It knows names alone: values
+//! more, would choose that too; so all code that makes a variable of a secret asks here first. It knows names alone: values
 //! have no part in it.
 
 mod programs;

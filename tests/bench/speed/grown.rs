@@ -23,7 +23,7 @@ pub struct Step {
     pub list: f64,
     /// Bare hyper, sending as many bytes.
     pub copy: f64,
-    /// Listing them after a change, when the list has to be written anew.
+    /// Listing them after a change, when the list has to be written again.
     pub anew: f64,
     /// Listing ten of them through a token that is bound to these.
     pub bound: f64,

@@ -14,6 +14,13 @@ frozen = found.get_frozen_credentials()
 print(json.dumps([frozen.access_key, frozen.secret_key, frozen.token, found.method]))
 ";
 
+/// Makes a secret one that has expired.
+fn expire(env: &Env, name: &str) {
+    let id = env.ctl(["show", name, "--json"]).run().json()["id"].as_str().unwrap().to_owned();
+    let body = json!({"expires_at": "2020-01-01T00:00:00Z"});
+    env.request("PATCH", &format!("/user/secrets/{id}")).json(&body).send().expect(200);
+}
+
 #[test]
 fn the_sdk_gets_its_credentials() {
     let Some(python) = python("the_sdk_gets_its_credentials", "botocore") else { return };
@@ -48,6 +55,9 @@ fn the_sdk_gets_its_credentials() {
     // The library compares the time itself, and asks again when it has passed.
     env.ctl(["set", "PROD_AWS_SESSION_TOKEN", "--expires", "2h"]).stdin("token2").expect(0);
     assert_eq!(ask("--prefix prod_").unwrap(), json!(["id", "key", "token2", method]));
+    expire(&env, "PROD_AWS_SESSION_TOKEN");
+    let error = ask("--prefix PROD_").unwrap_err();
+    assert!(error.contains("PROD_AWS_SESSION_TOKEN expired at"), "{error}");
     env.post("/vault/lock", &json!({})).expect(200);
     let begin = Instant::now();
     let error = ask("").unwrap_err();
@@ -74,4 +84,50 @@ fn the_answer_is_the_protocols_and_failures_are_quick() {
     env.stop();
     env.ctl(["aws-credentials"]).expect(8);
     assert!(env.listener().is_none(), "a daemon was started");
+}
+
+#[test]
+fn what_has_expired_is_not_handed_over() {
+    let env = Env::unlocked(programs!());
+    let set = |name: &str, expires: &str| {
+        env.ctl(["set", name, "--expires", expires]).stdin("canary").expect(0);
+    };
+    for name in ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"] {
+        env.store(&format!("P_AWS_{name}"), "canary");
+    }
+    expire(&env, "P_AWS_SESSION_TOKEN");
+    let output = env.ctl(["aws-credentials", "--prefix", "P_"]).run();
+    output.assert_code(1);
+    assert!(output.err().contains("P_AWS_SESSION_TOKEN expired at 2020-01-01T00:00:00Z"), "{}", output.err());
+    assert!(!env.ctl(["audit", "--json"]).expect(0).contains("\"aws-credentials\""), "a value was revealed");
+    // What goes with it ends with it, and the tools are told of the first end.
+    set("P_AWS_SESSION_TOKEN", "2099-02-01");
+    set("P_AWS_ACCESS_KEY_ID", "2099-01-01");
+    let answer = env.ctl(["aws-credentials", "--prefix", "P_"]).run().json();
+    assert_eq!(answer["Expiration"], "2099-01-01T00:00:00Z");
+    expire(&env, "P_AWS_SECRET_ACCESS_KEY");
+    let output = env.ctl(["aws-credentials", "--prefix", "P_"]).run();
+    output.assert_code(1);
+    assert!(output.err().contains("P_AWS_SECRET_ACCESS_KEY expired"), "{}", output.err());
+}
+
+#[test]
+fn a_line_end_behind_a_key_is_no_part_of_it_and_one_inside_is_refused() {
+    let env = Env::unlocked(programs!());
+    for (name, end) in [("ACCESS_KEY_ID", "\n"), ("SECRET_ACCESS_KEY", "\r\n"), ("SESSION_TOKEN", "")] {
+        env.store(&format!("AWS_{name}"), &format!("{name}{end}"));
+    }
+    let answer = env.ctl(["aws-credentials"]).run().json();
+    assert_eq!(
+        answer,
+        json!({"Version": 1, "AccessKeyId": "ACCESS_KEY_ID", "SecretAccessKey": "SECRET_ACCESS_KEY",
+               "SessionToken": "SESSION_TOKEN"})
+    );
+    for bad in ["canary\n\n", "can\tary", "canary\nx", "\n", "\r\n", "canary\u{85}"] {
+        env.ctl(["set", "AWS_SECRET_ACCESS_KEY"]).stdin(bad).expect(0);
+        let output = env.ctl(["aws-credentials"]).run();
+        output.assert_code(7);
+        let told = output.err();
+        assert!(told.contains("AWS_SECRET_ACCESS_KEY") && !told.contains("canary"), "{told}");
+    }
 }

@@ -72,6 +72,61 @@ fn git_is_answered_for_the_providers_own_hosts_and_no_other() {
 }
 
 #[test]
+fn the_most_exact_token_is_given_whatever_the_order() {
+    if !has("the_most_exact_token_is_given_whatever_the_order", "git") {
+        return;
+    }
+    let env = Env::unlocked(programs!());
+    set(&env, "GITHUB_TOKEN", "github", TOKEN);
+    for name in ["WORK", "OTHER", "ANY"] {
+        env.store(name, name);
+    }
+    let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+    let (plain, asked) = ("url=https://github.com/me/dot.git\n", "url=https://work@github.com/me/dot.git\n");
+    let (work, other, any) = ("work@github.com=WORK", "other@github.com=OTHER", "github.com=ANY");
+    let (without, with) = (pair("x-access-token", TOKEN), pair("work", "WORK"));
+    for (mappings, question, expected) in [
+        (&[work][..], plain, &without),
+        (&[work], asked, &with),
+        (&[work, other], plain, &without),
+        (&[work, other], asked, &with),
+        (&[work, any], plain, &pair("git", "ANY")),
+        (&[work, any], asked, &with),
+        (&["a@h.example=WORK", "b@h.example=OTHER"], "url=https://h.example/x\n", &None),
+    ] {
+        for mappings in [mappings.to_vec(), mappings.iter().rev().copied().collect()] {
+            let helper = format!("git-credential --host {}", mappings.join(" --host "));
+            assert_eq!(fill(&env, &helper, question), *expected, "{helper}: {question}");
+        }
+    }
+    // Neither of two is the more exact one.
+    env.ctl(["git-credential", "--host", "h=WORK", "--host", "H:443=ANY", "get"]).expect(2);
+    env.ctl(["git-credential", "--host", "h=WORK", "--host", "h=WORK", "get"]).expect(0);
+}
+
+#[test]
+fn what_else_git_passes_on_may_hold_any_bytes() {
+    let env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    let ask = |more: &[u8]| {
+        let question = [b"protocol=https\nhost=github.com\n", more, b"\n"].concat();
+        env.ctl(["git-credential", "get"]).stdin(question).expect(0)
+    };
+    let answer = format!("username=x-access-token\npassword={TOKEN}\n");
+    for more in [
+        &b"wwwauth[]=Basic realm=\"r\",\tcharset=\"UTF-8\"\n"[..],
+        b"wwwauth[]=Basic realm=\"gesch\xfctzt\"\n",
+        b"path=caf\xe9\n",
+        b"key\xe9\x01=\x7f\n",
+    ] {
+        assert_eq!(ask(more), answer, "{}", more.escape_ascii());
+    }
+    for more in [&b"username=caf\xe9\n"[..], b"username=a\tb\n"] {
+        assert_eq!(ask(more), "", "{}", more.escape_ascii());
+    }
+}
+
+#[test]
 fn whatever_keeps_us_from_answering_is_quick_and_quiet() {
     let mut env = Env::unlocked(programs!());
     set(&env, "HUB", "github", TOKEN);

@@ -16,7 +16,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         if self.headers.get("Authorization") != EXPECTED:
             self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="test"')
+            self.send_header("WWW-Authenticate", 'Basic realm="gesch\xfctzt",\tcharset="UTF-8"')
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -1,5 +1,6 @@
 //! `import`: everything is checked first, nothing is half done without a word, and the file is deleted last.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -61,7 +62,7 @@ fn every_fault_and_conflict_is_listed_by_its_line_and_nothing_is_stored() {
             .collect();
         assert_eq!(lines, ["2", "3", "5", "6", "7", "8", "9"], "{told}");
         assert!(
-            told.contains("TAKEN exists already") && told.ends_with("7 problems; nothing was stored\n"),
+            told.contains("TAKEN already exists") && told.ends_with("7 problems; nothing was stored\n"),
             "{told}"
         );
         assert_eq!(total(&env), 1);
@@ -132,7 +133,7 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
     let source = file(&env, "A=other\nC=z\n");
     let output = env.ctl(["import", &source, "--on-conflict", "skip", "--delete-source"]).run();
     output.assert_code(6);
-    assert!(output.err().contains("another value of A;"), "{}", output.err());
+    assert!(output.err().contains("a different value for A;"), "{}", output.err());
     assert_eq!((env.value("A"), env.value("C")), ("x".to_owned(), "z".to_owned()));
     assert!(Path::new(&source).exists());
     // The same value skipped is in the vault, too.
@@ -146,7 +147,7 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
     let source = file(&env, "D=w\n");
     let output = env.ctl(["import", &source, "--delete-source"]).env("SECRETSD_TOKEN", token).run();
     output.assert_code(5);
-    assert!(output.err().contains("not read back"), "{}", output.err());
+    assert!(output.err().contains("cannot be read back"), "{}", output.err());
     assert!(Path::new(&source).exists());
 
     let source = file(&env, "E=v\n");
@@ -155,6 +156,44 @@ fn the_source_is_deleted_only_when_all_of_it_reads_back() {
     env.ctl(["import", &path(&link), "--delete-source"]).expect(7);
     env.ctl(["import", "-", "--delete-source"]).stdin("E=v").expect(2);
     assert!(Path::new(&source).exists() && link.exists());
+}
+
+#[test]
+fn empty_values_are_left_out_when_told_and_named() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "A=x\nOPTIONAL=\nQUOTED=\"\"\nCOMMENT= # later\n");
+    let output = env.ctl(["import", &source]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("line 2: the value is empty"), "{}", output.err());
+    assert!(output.err().contains("--skip-empty") && output.err().contains("3 problems"), "{}", output.err());
+    let output = env.ctl(["import", &source, "--skip-empty", "--delete-source"]).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: OPTIONAL, QUOTED, COMMENT\n"), "{}", output.err());
+    assert_eq!((total(&env), env.value("A")), (1, "x".to_owned()));
+    assert!(!Path::new(&source).exists());
+    let json = "{\"B\": \"y\", \"C\": \"\"}";
+    let output = env.ctl(["import", "-", "--skip-empty"]).stdin(json).run();
+    output.assert_code(0);
+    assert!(output.err().contains("empty: C\n"), "{}", output.err());
+    env.ctl(["import", "-", "--skip-empty"]).stdin("A=\n").expect(7);
+}
+
+#[test]
+fn a_selection_is_imported_whatever_stands_beside_it() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "API_KEY=x\nGREETING=$USER is here\nEMPTY=\na.b=c\ndb_token=y\n");
+    env.ctl(["import", &source]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN", "--delete-source"]).expect(2);
+    env.ctl(["import", &source, "--only", "NONE*"]).expect(7);
+    env.ctl(["import", &source, "--only", "A-B"]).expect(7);
+    env.ctl(["import", &source, "--only", "*_KEY,*_TOKEN"]).expect(0);
+    assert_eq!(
+        (total(&env), env.value("API_KEY"), env.value("DB_TOKEN")),
+        (2, "x".to_owned(), "y".to_owned())
+    );
+    let json = "{\"SET_A\": \"1\", \"PORT\": 8080}";
+    env.ctl(["import", "-", "--only", "set_*"]).stdin(json).expect(0);
+    assert_eq!(env.value("SET_A"), "1");
 }
 
 #[test]
@@ -204,7 +243,7 @@ fn a_write_that_fails_in_the_middle_tells_what_is_stored_and_keeps_the_file() {
         line.map(|line| line.split(", ").map(str::to_owned).collect()).unwrap_or_default()
     };
     let (done, perhaps, open) =
-        (named("stored"), named("perhaps stored, see `secretctl list`"), named("not stored"));
+        (named("stored"), named("perhaps stored, check with secretctl list"), named("not stored"));
     assert_eq!(done.len() + perhaps.len() + open.len(), 400, "{told}");
     env.ctl(["unlock", "--passphrase-file", "-"]).stdin(secretsd_tests::env::PASSPHRASE).expect(0);
     let there: Vec<String> = env.ctl(["list", "--names"]).expect(0).lines().map(str::to_owned).collect();
@@ -227,7 +266,7 @@ fn a_file_that_others_see_is_told() {
     let warned = |source: &str, expected: &[&str]| {
         let output = env.ctl(["import", source, "--dry-run", "--on-conflict", "replace"]).run();
         output.assert_code(0);
-        for word in ["others could read it", "git tracks", "is not known"] {
+        for word in ["others could read it", "git tracks", "cannot find out whether git tracks"] {
             assert_eq!(output.err().contains(word), expected.contains(&word), "{word}: {}", output.err());
         }
     };
@@ -262,7 +301,7 @@ fn a_file_that_others_see_is_told() {
     let output =
         env.ctl(["import", &path(&repository.join("env")), "--dry-run"]).env("PATH", path(&bin)).run();
     output.assert_code(0);
-    assert!(output.err().contains("git is not found"), "{}", output.err());
+    assert!(output.err().contains("git not found"), "{}", output.err());
 }
 
 #[test]
@@ -310,5 +349,149 @@ fn a_fifo_that_nobody_writes_to_is_named_and_one_that_somebody_does_is_read() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("waiting"), "{said}");
         assert_eq!(total(&env), 3 + u64::try_from(index).unwrap(), "{said}");
+    }
+}
+
+#[test]
+fn what_readers_take_otherwise_is_refused_or_told() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "P0=x\nP1=Canary\\nQ7zz\nP2=pa\"ss\"wd\nP3='a'#c\nP4=\"a\"b\n");
+    for more in [&[][..], &["--delete-source"]] {
+        let output = env.ctl([&["import", &source], more].concat()).run();
+        output.assert_code(7);
+        let told = output.err();
+        for line in
+            ["line 2: a backslash", "line 3: a quote inside", "line 4: something", "line 5: something"]
+        {
+            assert!(told.contains(line) && told.contains("4 problems") && !told.contains("anary"), "{told}");
+        }
+    }
+    assert_eq!(total(&env), 0);
+    let source = file(&env, "A=x#y\nB=`z`\nC=\"q\\\"q\"\nD='$same'\nE=same # comment\n");
+    let output = env.ctl(["import", &source, "--dry-run"]).run();
+    output.assert_code(0);
+    let told: Vec<String> = output
+        .err()
+        .lines()
+        .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(';').next().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1: another value for node, dotenv",
+            "2: another value for node, dotenv",
+            "3: another value for dotenv",
+        ]
+    );
+    let output = env.ctl(["import", &source, "--dialect", "dotenv"]).run();
+    output.assert_code(0);
+    assert!(!output.err().contains("another value"), "{}", output.err());
+    assert_eq!([env.value("A"), env.value("B"), env.value("C")], ["x", "z", "q\\\"q"]);
+}
+
+#[test]
+fn a_file_is_read_as_the_named_reader_reads_it() {
+    let test = "a_file_is_read_as_the_named_reader_reads_it";
+    let values = [
+        "x",
+        "a#b",
+        "a #b",
+        "a  # b",
+        "\"a\" # c",
+        "a\\nb",
+        "a\\ b",
+        "a\\\\b",
+        "a\\$b",
+        "'a\\nb'",
+        "\"a\\nb\"",
+        "\"a\\\"b\"",
+        "\"a\\\\nb\"",
+        "\"C:\\\\new\"",
+        "\"a\\$b\"",
+        "'a$b'",
+        "'a\\'b'",
+        "\"a\\tb\"",
+        "`x`",
+        "`a'b`",
+        "pa\"ss\"wd",
+        "a'b'c",
+        "a'b",
+        "'it''s'",
+        "'it'\\''s'",
+        "\"a\"b",
+        "$a",
+        "pa$$word",
+        "'${A}'",
+        "a b",
+        "\"a\nb\"",
+        "'a\nb'",
+        "'a\r\nb'",
+        "{\"k\": \"v w\"}",
+        "a;b",
+        "a&b",
+        "a=b==",
+        "~/x",
+        "x:~/y",
+        "é\u{a0}é",
+        "a*",
+        "\"a!b\"",
+        "'a' 'b'",
+        "a,b@c%d+e^f",
+        "\"\\u00e9\"",
+        "\"a",
+        "'a\\\\b'",
+        "=x",
+        "-",
+    ];
+    let python = crate::python(test, "dotenv");
+    let node = has(test, "node").then_some("node");
+    let shell = r#". "$1"; for n in $(seq 0 99); do eval "v=\$A$n"; printf '%s=%s\0' "A$n" "$v"; done"#;
+    let python_script = "import dotenv,json,sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1])))";
+    for (dialect, program) in [("shell", Some("sh")), ("node", node), ("python", python)] {
+        let Some(program) = program else { continue };
+        let env = Env::unlocked(programs!());
+        // First all lines, then those that are not refused.
+        let all: Vec<String> =
+            values.iter().enumerate().map(|(index, value)| format!("A{index}={value}\n")).collect();
+        let import = |lines: &[String]| {
+            env.ctl(["import", &file(&env, lines.concat()), "--dialect", dialect, "--skip-empty"]).run()
+        };
+        let told = import(&all).err();
+        let at_fault: Vec<usize> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("secretctl: line ")?.split(':').next()?.parse().ok())
+            .collect();
+        let mut line = 1;
+        let mut good = Vec::new();
+        for text in all {
+            let lines = text.matches('\n').count();
+            if !at_fault.iter().any(|fault| (line..line + lines).contains(fault)) {
+                good.push(text.clone());
+            }
+            line += lines;
+        }
+        import(&good).assert_code(0);
+        let source = file(&env, good.concat());
+        let json = |bytes: Vec<u8>| -> BTreeMap<String, String> { serde_json::from_slice(&bytes).unwrap() };
+        let read = match dialect {
+            "node" => json(output_of(
+                &env,
+                &[program, &format!("--env-file={source}"), "-p", "JSON.stringify(process.env)"],
+                b"",
+            )),
+            "python" => json(output_of(&env, &[program, "-c", python_script, &source], b"")),
+            _ => String::from_utf8(output_of(&env, &[program, "-c", shell, "sh", &source], b""))
+                .unwrap()
+                .split_terminator('\0')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let names = env.ctl(["list", "--names"]).expect(0);
+        for name in names.lines() {
+            assert_eq!(env.value(name), read[name], "{dialect}: {name}");
+        }
+        // Not many are refused.
+        assert!(names.lines().count() >= 20, "{dialect}: {told}");
     }
 }

@@ -50,7 +50,7 @@ fn all_problems_are_told_at_once_with_their_lines_and_nothing_is_written() {
     let run = env.ctl(arguments).run();
     run.assert_code(7);
     let told: Vec<String> = run.err().lines().map(str::to_owned).collect();
-    for (line, text) in [(2, "NONE"), (3, "no name"), (5, "}}"), (6, "NONE")] {
+    for (line, text) in [(2, "NONE"), (3, "the name in a placeholder"), (5, "}}"), (6, "NONE")] {
         let begin = format!("secretctl: line {line}: ");
         assert!(told.iter().any(|told| told.starts_with(&begin) && told.contains(text)), "{told:?}");
     }
@@ -100,4 +100,24 @@ fn the_output_replaces_neither_the_template_nor_what_is_no_file() {
     output.assert_code(1);
     assert!(output.err().contains("symbolic link"), "{}", output.err());
     assert!(link.is_symlink());
+}
+
+#[test]
+fn a_line_end_that_a_value_brings_into_a_line_is_told() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "canary\n");
+    env.store("B", "canary");
+    let said = |template: &str, more: &[&str]| {
+        let output = env.ctl([&["inject"], more].concat()).stdin(template).run();
+        output.assert_code(0);
+        assert!(!output.err().contains("canary"), "{}", output.err());
+        output.err()
+    };
+    let header = "X: 1\nAuthorization: Bearer {{ secret:A }}\r\n";
+    assert_eq!(
+        said(header, &[]),
+        "secretctl: line 2: A ends with a line break, which breaks this line too\n"
+    );
+    assert_eq!(said("x={{ secret:B }}\n{{ secret:A }}\n{{ secret:A }}", &[]), "");
+    assert_eq!(said("A={{ secret:A }}\n", &["--shell"]), "");
 }

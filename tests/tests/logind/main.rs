@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use stand_in::{Bus, FOREIGN, MANAGER, OBJECT, OWN, PROPERTIES, Peer, SESSION, hint, until};
 
-/// Whether there can be a bus; if not, that is said aloud for this test.
+/// Whether there can be a bus; if not, the test prints that.
 fn can_be_tested(test: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join("dbus-daemon").exists()) {
@@ -52,7 +52,7 @@ fn is_locked(env: &Env) -> bool {
     env.state() == "locked"
 }
 
-/// How often the daemon has started itself anew.
+/// How often the daemon has restarted itself.
 fn relaunches(env: &Env) -> usize {
     env.log().matches("resumed=true").count()
 }
@@ -152,7 +152,7 @@ fn a_suspend_waits_until_memory_is_empty() {
     until("held again", || logind.inhibitors() == 2 && told(&env) == ["live", "live", "none"]);
     assert!(logind.is_inhibited());
 
-    // A locked vault has nothing to wipe: nothing is held up, and nothing started anew.
+    // A locked vault has nothing to wipe: nothing is held up, and nothing restarts.
     let before = relaunches(&env);
     logind.sleep(true);
     logind.wait_for_inhibitors();

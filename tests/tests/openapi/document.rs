@@ -1,4 +1,4 @@
-//! Puts the API's description together: routes, what is said of each, the wire types' schemas, and the errors that all
+//! Puts the API's description together: routes, the text for each, the wire types' schemas, and the errors that all
 //! of them share.
 
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors;
 
-/// What is said of one route.
+/// The description of one route.
 pub(super) struct Documented {
     pub(super) operation: &'static str,
     summary: &'static str,

@@ -55,23 +55,25 @@ fn example(kind: ErrorType) -> ErrorBody {
         ErrorType::NotFoundError => {
             "There is no such secret, version or key; list them to see which there are"
         }
-        ErrorType::AlreadyExistsError => "A secret has this name already; update it or choose another name",
-        ErrorType::ConflictError => "The secret has changed meanwhile; read it again and repeat",
+        ErrorType::AlreadyExistsError => {
+            "A secret with this name already exists; update it or choose another name"
+        }
+        ErrorType::ConflictError => "The secret has changed in the meantime; read it again and repeat",
         ErrorType::ValidationError => "Some fields are missing or malformed; see errors",
         ErrorType::UpgradeRequiredError => "This daemon speaks version 1 of the API; upgrade one of the two",
         ErrorType::RateLimitError => "Too many wrong tokens; wait, and read the token file again",
         ErrorType::InternalError => "The daemon has a bug; see its log for this X-Request-Id",
         ErrorType::StorageError => {
-            "The vault's disk is full and nothing was changed; free some room and repeat (deleting secrets still works)"
+            "The vault's disk is full and nothing was changed; free some space and repeat (deleting secrets still works)"
         }
         ErrorType::VaultCorruptError => {
             "Rollback detected: the vault is older than it was; put the newer one back, or run `secretctl verify --accept-restore` to keep this one"
         }
         ErrorType::BadGatewayError => {
-            "The key provider command gave no key; run it by hand, and see the daemon's log"
+            "The key provider command printed no key; run it by hand, and see the daemon's log"
         }
         ErrorType::GatewayTimeoutError => {
-            "The vault did not answer in time; check whether it was done, then repeat"
+            "The vault did not answer in time; check whether the change was made, then repeat"
         }
     };
     let mut body = ErrorBody::new(kind, detail);

@@ -76,6 +76,21 @@ def fresh_key():
     return [json.loads(key)["id"]]
 
 
+def usable():
+    """The name of a secret whose value can be used."""
+    ask("POST", "/user/secrets", {"name": "USABLE", "value": "x"})
+    listed = json.loads(ask("GET", "/user/secrets?name=USABLE")[1])["secrets"]
+    for secret in listed:
+        ask("PUT", f"/user/secrets/{secret['id']}/rules", {"rules": [{"host": "api.example.com", "site": "bearer"}]})
+    return "USABLE"
+
+
+def fresh_session():
+    """A session that nobody else needs."""
+    _, session = ask("POST", "/use/sessions", {"secrets": [usable()], "purpose": "test"})
+    return [json.loads(session)["id"]]
+
+
 def free_preset(otherwise):
     """A provider whose secret is not there yet."""
     presets = json.loads(ask("GET", "/user/secrets/presets")[1])["presets"]
@@ -106,7 +121,7 @@ def before_call(context, case, kwargs):
     operation, body = operation_of(case), case.body
     # Steps that follow from one another have their ids already.
     if "id" in (case.path_parameters or {}) and case.meta.phase.name != TestPhase.STATEFUL:
-        known = {"remove_key": fresh_key, "restore_secret": trashed}.get(operation, lambda: secrets)()
+        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed}.get(operation, lambda: secrets)()
         if known:
             case.path_parameters["id"] = chance.choice(known)
     if "If-Match" in (case.headers or {}):
@@ -117,6 +132,8 @@ def before_call(context, case, kwargs):
         body["secrets"] = [chance.choice(names), "*"]
     if operation == "create_secret_from_preset":
         body["provider"] = free_preset(body["provider"])
+    if operation == "begin_session":
+        body["secrets"] = [usable()]
     if operation == "rollback_secret":
         body["version"] = 1
     if operation in ("unlock_vault", "rotate_vault"):

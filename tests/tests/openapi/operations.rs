@@ -1,13 +1,15 @@
 //! What the API's description says of each route. The table of routes knows method, path, operationId and scope; this
 //! adds what only people know, and which wire types go in and out.
 
-use secrets_proto::audit::{AuditList, AuditVerified};
+use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
 };
+use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
     AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
@@ -91,6 +93,14 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies_either::<Secret, WrittenSecret>(200, "It is back; with `view=full` in full.").may_have("ETag")
             .fails(&[409]),
 
+        op("get_rules", "Tells where a secret's value may be used without being seen")
+            .replies::<RuleList>(200, "The rules that hold.").with("ETag"),
+        op("set_rules", "Sets where a secret's value may be used without being seen")
+            .takes(&if_match)
+            .body::<SetRules>(json!({ "rules": [{ "host": "api.example.com", "methods": ["GET", "POST"], "paths": ["/v1/**"], "except": ["/v1/keys/**"], "site": "bearer" }] }))
+            .replies::<RuleList>(200, "The rules that hold now.").with("ETag")
+            .fails(&[409]),
+
         op("get_vault", "Tells the vault's state")
             .replies::<VaultStatus>(200, "The state."),
         op("init_vault", "Makes the vault and opens it")
@@ -131,6 +141,14 @@ pub(super) fn operations() -> Vec<Documented> {
         op("revoke_token", "Revokes an access token")
             .empty(204, "It is gone."),
 
+        op("begin_session", "Begins a session in which the values of some secrets are used and never seen")
+            .body::<BeginSession>(json!({ "secrets": ["OPENAI_API_KEY"], "ttl_seconds": 3_600, "purpose": "run", "command": "agent" }))
+            .replies::<Session>(201, "It is begun; its token is shown this once.").with("Location")
+            .fails(&[404, 409]),
+        op("end_session", "Ends a session")
+            .empty(204, "It is over.")
+            .fails(&[404]),
+
         op("list_credentials", "Lists which systemd units may load which secrets")
             .replies::<CredentialList>(200, "The units."),
         op("allow_credentials", "Adds to what a systemd unit may load")
@@ -151,5 +169,9 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<AuditList>(200, "The entries, newest last."),
         op("verify_audit", "Follows the audit log's chain from its first entry to its head")
             .replies::<AuditVerified>(200, "It is as it was written."),
+        op("archive_audit", "Takes the audit log's oldest entries out of the vault, for a caller that has them in a file")
+            .body::<ArchiveAudit>(json!({ "through": 1000 }))
+            .replies::<AuditArchived>(200, "They are gone; later entries stay chained on them.")
+            .fails(&[404]),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread;
@@ -67,7 +68,7 @@ fn a_file_has_the_value_and_is_the_owners_to_read() {
 #[test]
 fn it_is_gone_whatever_ends_the_command() {
     let env = stored();
-    env.ctl(["run", "--file", "KEY", "--", "sh", "-c", "kill -SEGV $$"]).run().assert_code(128 + 11);
+    env.ctl(["run", "--file", "KEY", "--", "sh", "-c", "kill -SEGV $$"]).run();
     assert_empty(&env);
     env.ctl(["run", "--file", "KEY", "--", "no-such-program-anywhere"]).run().assert_code(127);
     assert_empty(&env);
@@ -82,8 +83,30 @@ fn it_is_gone_whatever_ends_the_command() {
         assert!(!path.exists(), "{signal:?}");
         let (mut child, path, ..) = started(&env, "exec sleep 600");
         process::signal(child.id(), signal);
-        assert_eq!(process::wait(&mut child, DEADLINE).code(), Some(128 + signal.as_raw()));
+        assert_eq!(process::wait(&mut child, DEADLINE).signal(), Some(signal.as_raw()));
         assert!(!path.exists(), "{signal:?}");
+    }
+    assert_empty(&env);
+}
+
+/// What waits for us must see what ended the command: else a shell goes on with its loop or script after Ctrl-C, and a
+/// service manager takes the end that it asked for as a failure.
+#[test]
+fn what_dies_of_a_signal_is_seen_to_die_of_it() {
+    let env = stored();
+    for way in [&["--file", "KEY"][..], &["-s", "A", "--mask"], &["--file", "KEY", "--mask"]] {
+        // Of the last ones, our library for signals knows nothing.
+        for signal in (1..=15).chain([24, 25, 26, 27, 29, 30, 31, 34, 64]) {
+            let script = format!("ulimit -c 0; kill -{signal} $$; sleep 600");
+            let mut command = env.command("env");
+            command.args(["--default-signal", env.programs().client, "run"]).args(way);
+            let mut child = command.args(["--", "sh", "-c", &script]).spawn().unwrap();
+            assert_eq!(process::wait(&mut child, DEADLINE).signal(), Some(signal), "{way:?} {signal}");
+        }
+        let line =
+            format!("'{}' run {} -- sh -c 'kill -TERM $$'; echo $?", env.programs().client, way.join(" "));
+        let (_, output) = process::run(env.command("bash").args(["-c", &line]), b"");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "143\n", "{way:?}");
     }
     assert_empty(&env);
 }
@@ -113,7 +136,7 @@ fn a_signal_before_the_command_starts_leaves_no_file() {
             thread::sleep(Duration::from_millis(5));
         }
         process::signal(child.id(), signal);
-        assert_eq!(process::wait(&mut child, DEADLINE).code(), Some(128 + signal.as_raw()));
+        assert_eq!(process::wait(&mut child, DEADLINE).signal(), Some(signal.as_raw()));
         assert_empty(&env);
     }
 }

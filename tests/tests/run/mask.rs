@@ -56,11 +56,7 @@ fn files_are_masked_too_and_short_values_are_named() {
     let output = env.ctl(["run", "--file", "KEY", "-s", "SHORT", "--mask", "--", "sh", "-c", script]).run();
     output.assert_code(0);
     assert_eq!(output.out(), "••••1234567\n");
-    assert!(
-        output.err().contains("not masked, because shorter than 8 characters: SHORT\n"),
-        "{}",
-        output.err()
-    );
+    assert!(output.err().contains("not masked, shorter than 8 characters: SHORT\n"), "{}", output.err());
 }
 
 #[test]

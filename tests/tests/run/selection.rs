@@ -35,7 +35,7 @@ fn all_problems_are_named_at_once_before_a_value_leaves() {
             &["P_ without", "P_9 without", "P_A would both become A", "NOPE, NEITHER"][..],
         ),
         (&["-s", "A,NOPE,a-b"], &["selector 3: ", "no such secret: NOPE"]),
-        (&["-s", "A", "--prefix-strip", "Q_"], &["no selected secret begins with the prefix"]),
+        (&["-s", "A", "--prefix-strip", "Q_"], &["no selected secret has the prefix"]),
         (&["-s", "A", "--file", "NOPE"], &["no such secret: NOPE"]),
     ] {
         let output = env.ctl([&["run"], line, &touch].concat()).run();
@@ -61,8 +61,7 @@ fn the_codes_are_the_same_whether_it_stays_or_not() {
         assert_eq!(run(&["sh", "-c", "exit 3"]), Some(3), "{way:?}");
         assert_eq!(run(&["no-such-program-anywhere"]), Some(127), "{way:?}");
         assert_eq!(run(&[script.to_str().unwrap()]), Some(126), "{way:?}");
-        let killed = if way.len() == 2 && way[0] == "-s" { None } else { Some(128 + 9) };
-        assert_eq!(run(&["sh", "-c", "kill -9 $$"]), killed, "{way:?}");
+        assert_eq!(run(&["sh", "-c", "kill -9 $$"]), None, "{way:?}");
     }
     assert_eq!(env.ctl(["run", "--mask", "--", "true"]).run().code, Some(2));
 }

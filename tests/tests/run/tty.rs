@@ -91,12 +91,35 @@ fn a_program_is_stopped_continued_and_interrupted_by_keys() {
         let mut shell = self::shell(&env, &format!("{way} -- sh -c 'echo re''ady; exec sleep 600'"));
         shell.wait_for("ready");
         shell.type_keys("\x03");
-        if way == "-s A" {
-            // Ended by the signal itself; the shell gives the rest of its line up.
-            shell.wait_for("outer> ");
-            shell.type_keys("echo en''ded:$?\r");
-        }
+        // Ended by the signal itself; the shell gives the rest of its line up.
+        shell.wait_for("outer> ");
+        shell.type_keys("echo en''ded:$?\r");
         shell.wait_for("ended:130");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_loop_or_script_around_a_command() {
+    let env = stored();
+    let client = env.programs().client;
+    for way in ["-s A --mask", "--file A", "--file A --mask", "-s A"] {
+        let run = format!("'{client}' run {way} -- sh -c 'echo re\"\"ady; exec sleep 600'");
+        for line in [
+            format!("for i in 1 2 3; do {run}; echo ne''xt; done"),
+            format!("bash -c \"{}; echo ne''xt\"", run.replace('"', "\\\"")),
+            format!("{run}; echo ne''xt"),
+        ] {
+            let mut shell = Terminal::run(&env, &["bash", "--norc", "--noprofile", "-i"]);
+            shell.type_keys("PS1='go''> '\r");
+            shell.wait_for("go> ");
+            shell.type_keys(&format!("{line}\r"));
+            shell.wait_for("ready");
+            shell.type_keys("\x03");
+            shell.wait_for("go> ");
+            shell.type_keys("echo st:$?\r");
+            shell.wait_for("st:130");
+            assert!(!shell.shown().contains("next"), "{line}: {}", shell.shown());
+        }
     }
 }
 
@@ -175,6 +198,11 @@ fn a_terminal_is_given_back_however_it_ends() {
         shell.wait_for("ready");
         shell.wait_for_echo(false);
         process::signal(shell.last_child(), signal);
+        if signal == Signal::INT {
+            // The shell gives the rest of its line up.
+            shell.wait_for_echo(true);
+            shell.type_keys("echo en''ded:$?\r");
+        }
         shell.wait_for(&format!("ended:{code}"));
         assert!(shell.echoes(), "{signal:?}");
     }

@@ -90,7 +90,7 @@ impl World<'_> {
     }
 }
 
-/// Ends the load when a thread fails, lest the others go on for minutes.
+/// Ends the load when a thread fails, so that the others do not go on for minutes.
 struct EndOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for EndOnPanic<'_> {
@@ -167,7 +167,7 @@ fn mixed_load_is_answered_rightly_and_leaves_nothing_behind() {
     for word in ["panicked", "ERROR"] {
         assert!(!log.contains(word), "{log}");
     }
-    let cut_off = log.contains("some requests were not finished in time");
+    let cut_off = log.contains("some requests did not finish in time");
     assert!(cut_off || record.silently_done == 0, "{} writes were done without a word", record.silently_done);
 }
 

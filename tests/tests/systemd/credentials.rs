@@ -76,7 +76,7 @@ fn a_unit_loads_what_it_was_granted_and_nothing_else() {
     assert_eq!(copied(&user, "web.service", "EXACT"), exact.as_bytes());
     assert_eq!(copied(&user, "web.service", "LARGEST"), largest.as_bytes());
     let loads = loads(&user);
-    // How many of the lines ask anew is systemd's affair.
+    // systemd decides how many of the lines ask again.
     assert!(loads.len() >= 2 && loads.len().is_multiple_of(2), "{loads:?}");
     for load in &loads {
         assert_eq!(
@@ -152,7 +152,7 @@ fn the_daemon_goes_on_without_the_socket_that_units_load_from() {
     user.run("secretctl", &["credential", "allow", "web.service", "A"]);
     unit(&user, "web.service", &["A"], "");
     assert_fails(&user, "web.service");
-    // From the next start on there is one again, whoever makes it.
+    // From the next start on there is one again.
     user.systemctl(&["restart", "secretsd.service"]);
     user.run("secretctl", &["unlock", "--key-file", "key"]);
     user.systemctl(&["start", "web.service"]);

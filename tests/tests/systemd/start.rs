@@ -20,7 +20,7 @@ fn with_key(test: &str, name: &str) -> Option<User<'static>> {
 fn opens_at_start_only(user: &User<'_>, kind: &[&str], by: &str) {
     user.systemctl(&["restart", SERVICE]);
     assert_eq!(state(user), "locked", "the key is not one of the vault's yet");
-    assert!(user.journal(SERVICE).contains("the key for the start does not unlock"));
+    assert!(user.journal(SERVICE).contains("the key for unlocking at start does not open the vault"));
     user.run("secretctl", &["unlock", "--key-file", "key"]);
     user.run("secretctl", &[&["key", "add"], kind].concat());
     user.systemctl(&["restart", SERVICE]);

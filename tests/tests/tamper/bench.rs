@@ -174,7 +174,7 @@ impl Bench {
     /// Closes the vault.
     pub fn lock(&mut self) {
         self.connection.ask("POST", "/vault/lock", None).expect(200);
-        // Locking starts the program anew, with another token.
+        // Locking restarts the program, with another token.
         self.connection = Connection::open(&self.env);
     }
 

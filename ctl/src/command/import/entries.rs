@@ -4,18 +4,42 @@ use std::collections::HashMap;
 use std::fmt;
 
 use clap::ValueEnum;
-use secrets_proto::{SecretName, SecretValue};
+use secrets_proto::{Glob, SecretName, SecretValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use crate::dotenv;
+use crate::dotenv::{self, Dialect};
 
 /// How the file to import is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImportFormat {
     Dotenv,
     Json,
+}
+
+/// What is taken from a file, and how it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// How it is written; nothing for what it looks like.
+    pub(crate) format: Option<ImportFormat>,
+    /// Which reader a dotenv file is written for.
+    pub(crate) dialect: Option<Dialect>,
+    /// Which names are wanted; all if there is none. What is wrong with another name's line does not matter.
+    pub(crate) only: Vec<Glob>,
+    /// Whether empty values are left out instead of refused.
+    pub(crate) skip_empty: bool,
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) items: Vec<Item>,
+    pub(crate) faults: Vec<Fault>,
+    /// Where other readers take another value, and which.
+    pub(crate) differing: Vec<(Place, Vec<&'static str>)>,
+    /// The names that were left out because their values are empty.
+    pub(crate) empty: Vec<SecretName>,
 }
 
 /// Where in the file something is.
@@ -60,59 +84,128 @@ struct Pair {
     value: Result<Zeroizing<String>, &'static str>,
 }
 
-/// Reads a file's bytes.
-pub(crate) fn read(bytes: &[u8], format: Option<ImportFormat>) -> (Vec<Item>, Vec<Fault>) {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-            return (Vec::new(), vec![fault(Place::Line(line), "this is not UTF-8 text")]);
+impl Reading {
+    /// Reads a file's bytes.
+    pub(crate) fn read(&self, bytes: &[u8]) -> Found {
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+                return Found::fault(Place::Line(line), "not UTF-8 text");
+            }
+        };
+        // No dotenv file begins like this.
+        let is_object = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
+        match self.format {
+            Some(ImportFormat::Json) => self.read_json(text),
+            None if is_object => self.read_json(text),
+            Some(ImportFormat::Dotenv) | None => self.read_dotenv(text),
         }
-    };
-    // No dotenv file begins like this.
-    let is_object = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
-    let (pairs, faults) = match format {
-        Some(ImportFormat::Json) => from_json(text),
-        None if is_object => from_json(text),
-        Some(ImportFormat::Dotenv) | None => from_dotenv(text),
-    };
-    check(pairs, faults)
+    }
+
+    fn read_dotenv(&self, text: &str) -> Found {
+        // All of it would be one line, and what follows the first name its value.
+        if !text.contains('\n') && text.trim_end().contains('\r') {
+            let reason = "the lines end with a carriage return alone; convert them first: tr '\\r' '\\n'";
+            return Found::fault(Place::Line(1), reason);
+        }
+        let (entries, faults) = dotenv::read(text, self.dialect);
+        let pair = |entry: dotenv::Entry| Pair {
+            place: Place::Line(entry.line),
+            name: entry.name,
+            value: Ok(entry.value),
+        };
+        let differing = self.differing(text, &entries);
+        let matters = |found: &dotenv::Fault| found.name.as_deref().is_none_or(|name| self.wants(name));
+        let faults = faults.into_iter().filter(matters);
+        let faults = faults.map(|found| fault(Place::Line(found.line), found.reason)).collect();
+        let found = self.check(entries.into_iter().map(pair).collect(), faults);
+        Found { differing, ..found }
+    }
+
+    /// What other readers take from a file that names none.
+    fn differing(&self, text: &str, entries: &[dotenv::Entry]) -> Vec<(Place, Vec<&'static str>)> {
+        if self.dialect.is_some() {
+            return Vec::new();
+        }
+        let others = dotenv::Others::read(text);
+        let wanted = entries.iter().filter(|entry| self.wants(&entry.name));
+        let told = wanted.map(|entry| (Place::Line(entry.line), others.differing_from(entry)));
+        told.filter(|(_, readers)| !readers.is_empty()).collect()
+    }
+
+    fn read_json(&self, text: &str) -> Found {
+        // serde's own words quote what they stumble over; only the place is taken from them.
+        match serde_json::from_str::<Members>(text.trim_start_matches('\u{feff}')) {
+            Ok(Members(pairs)) => self.check(pairs, Vec::new()),
+            Err(error) => {
+                let reason = if error.is_data() {
+                    "expected one JSON object with string values"
+                } else {
+                    "not valid JSON"
+                };
+                Found::fault(Place::Line(error.line().max(1)), reason)
+            }
+        }
+    }
+
+    /// Whether a name is one of those that are wanted. What is no name is one only if everything is.
+    fn wants(&self, name: &str) -> bool {
+        let matches = |name: SecretName| self.only.iter().any(|glob| glob.matches(&name));
+        self.only.is_empty() || SecretName::parse(name).is_ok_and(matches)
+    }
+
+    /// Names and values that the vault takes, each name once.
+    fn check(&self, pairs: Vec<Pair>, faults: Vec<Fault>) -> Found {
+        let mut found = Found { faults, ..Found::default() };
+        let mut places: HashMap<SecretName, Place> = HashMap::new();
+        for pair in pairs.into_iter().filter(|pair| self.wants(&pair.name)) {
+            let place = pair.place;
+            let name = match SecretName::parse(&pair.name) {
+                Ok(name) => name,
+                Err(invalid) => {
+                    found.faults.push(fault(place, invalid.message));
+                    continue;
+                }
+            };
+            if let Some(first) = places.get(&name) {
+                // Readers of such files take the first one or the last one.
+                let text = format!("same name as {first} (names are converted to upper case); remove one");
+                found.faults.push(fault(place, text));
+                continue;
+            }
+            places.insert(name.clone(), place);
+            if pair.value.as_ref().is_ok_and(|value| value.is_empty()) {
+                if self.skip_empty {
+                    found.empty.push(name);
+                } else {
+                    let text =
+                        "the value is empty, and a secret has at least 1 byte; --skip-empty leaves it out";
+                    found.faults.push(fault(place, text));
+                }
+                continue;
+            }
+            let renamed = name.as_str() != pair.name;
+            match pair.value.map(|mut text| SecretValue::new(std::mem::take(&mut *text))) {
+                Ok(Ok(value)) => found.items.push(Item { place, name, value, renamed }),
+                Ok(Err(invalid)) => found.faults.push(fault(place, invalid.message)),
+                Err(reason) => found.faults.push(fault(place, reason)),
+            }
+        }
+        found.faults.sort_by_key(|fault| fault.place);
+        found
+    }
+}
+
+impl Found {
+    fn fault(place: Place, reason: &str) -> Self {
+        Self { faults: vec![fault(place, reason)], ..Self::default() }
+    }
 }
 
 fn fault(place: Place, reason: impl Into<String>) -> Fault {
     Fault { place, reason: reason.into() }
-}
-
-fn from_dotenv(text: &str) -> (Vec<Pair>, Vec<Fault>) {
-    // All of it would be one line, and what follows the first name its value.
-    if !text.contains('\n') && text.trim_end().contains('\r') {
-        let reason = "the lines end with a carriage return alone; convert them first: tr '\\r' '\\n'";
-        return (Vec::new(), vec![fault(Place::Line(1), reason)]);
-    }
-    let (entries, faults) = dotenv::read(text);
-    let pair = |entry: dotenv::Entry| Pair {
-        place: Place::Line(entry.line),
-        name: entry.name,
-        value: Ok(entry.value),
-    };
-    let faults = faults.into_iter().map(|found| fault(Place::Line(found.line), found.reason));
-    (entries.into_iter().map(pair).collect(), faults.collect())
-}
-
-fn from_json(text: &str) -> (Vec<Pair>, Vec<Fault>) {
-    // serde's own words quote what they stumble over; only the place is taken from them.
-    match serde_json::from_str::<Members>(text.trim_start_matches('\u{feff}')) {
-        Ok(Members(pairs)) => (pairs, Vec::new()),
-        Err(error) => {
-            let reason = if error.is_data() {
-                "one JSON object is expected, of names with strings"
-            } else {
-                "this is not JSON"
-            };
-            (Vec::new(), vec![fault(Place::Line(error.line().max(1)), reason)])
-        }
-    }
 }
 
 /// The members of an object in their order, of which none is lost if its name comes twice.
@@ -145,7 +238,7 @@ struct Text(Result<Zeroizing<String>, &'static str>);
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
-        const NUMBER: &str = "this is a number, not a string; put it in quotes";
+        const NUMBER: &str = "a number, not a string; put it in quotes";
         impl<'de> Visitor<'de> for Any {
             type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,7 +251,7 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(Ok(Zeroizing::new(text))))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
-                Ok(Text(Err("this is true or false, not a string; put it in quotes")))
+                Ok(Text(Err("true or false, not a string; put it in quotes")))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
                 Ok(Text(Err(NUMBER)))
@@ -170,56 +263,29 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(Err(NUMBER)))
             }
             fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text(Err("this is null, not a string; remove it")))
+                Ok(Text(Err("null, not a string; remove it")))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(Err("this is a list, not a string")))
+                Ok(Text(Err("a list, not a string")))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(Err("this is an object, not a string")))
+                Ok(Text(Err("an object, not a string")))
             }
         }
         deserializer.deserialize_any(Any)
     }
 }
 
-/// Names and values that the vault takes, each name once.
-fn check(pairs: Vec<Pair>, mut faults: Vec<Fault>) -> (Vec<Item>, Vec<Fault>) {
-    let mut items: Vec<Item> = Vec::with_capacity(pairs.len());
-    let mut places: HashMap<SecretName, Place> = HashMap::new();
-    for pair in pairs {
-        let place = pair.place;
-        let name = match SecretName::parse(&pair.name) {
-            Ok(name) => name,
-            Err(invalid) => {
-                faults.push(fault(place, invalid.message));
-                continue;
-            }
-        };
-        if let Some(first) = places.get(&name) {
-            // Readers of such files take the first one or the last one.
-            let text =
-                format!("the name of {first} again (names are stored in upper case); remove one of them");
-            faults.push(fault(place, text));
-            continue;
-        }
-        places.insert(name.clone(), place);
-        let renamed = name.as_str() != pair.name;
-        match pair.value.map(|mut text| SecretValue::new(std::mem::take(&mut *text))) {
-            Ok(Ok(value)) => items.push(Item { place, name, value, renamed }),
-            Ok(Err(invalid)) => faults.push(fault(place, invalid.message)),
-            Err(reason) => faults.push(fault(place, reason)),
-        }
-    }
-    faults.sort_by_key(|fault| fault.place);
-    (items, faults)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(bytes: &[u8], format: Option<ImportFormat>) -> (Vec<Item>, Vec<Fault>) {
+        let found = Reading { format, ..Reading::default() }.read(bytes);
+        (found.items, found.faults)
+    }
 
     fn told(text: &str) -> Vec<String> {
         let (_, faults) = read(text.as_bytes(), None);
@@ -247,7 +313,7 @@ mod tests {
             (4, "null"),
             (5, "list"),
             (6, "object"),
-            (7, "byte"),
+            (7, "empty"),
             (8, "name"),
         ] {
             let told = &told[number - 1];
@@ -260,12 +326,12 @@ mod tests {
     fn what_is_no_object_is_told_by_its_line() {
         for text in ["{", "{\"A\":\"canary\"\n,,}", "{\"A\":\"canary\"} x", "{canary}"] {
             let told = told(text);
-            assert!(told.len() == 1 && told[0].ends_with("this is not JSON"), "{told:?}");
+            assert!(told.len() == 1 && told[0].ends_with("not valid JSON"), "{told:?}");
         }
         let (_, faults) = read(b"[\"canary\"]", Some(ImportFormat::Json));
-        assert_eq!(faults[0].reason, "one JSON object is expected, of names with strings");
+        assert_eq!(faults[0].reason, "expected one JSON object with string values");
         let (_, faults) = read(b"A=x\nB=\xff", None);
-        assert_eq!(faults, [fault(Place::Line(2), "this is not UTF-8 text")]);
+        assert_eq!(faults, [fault(Place::Line(2), "not UTF-8 text")]);
     }
 
     #[test]
@@ -282,9 +348,20 @@ mod tests {
     fn a_name_comes_once_whatever_its_case() {
         assert_eq!(
             told("a=x\nB=y\nA=canary\n"),
-            ["line 3: the name of line 1 again (names are stored in upper case); remove one of them"]
+            ["line 3: same name as line 1 (names are converted to upper case); remove one"]
         );
         assert_eq!(told("{\"A\":\"x\",\"A\":\"x\"}").len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_looked_at() {
+        let only = vec![Glob::parse("API_*").unwrap(), Glob::parse("DB").unwrap()];
+        let text = b"API_A=x\nPLAIN=$x\nX.Y=z\nplain=\ndb=y\nAPI_B=\nAPI_C=$x\nOTHER=1\nother=2\n";
+        let found = Reading { only, skip_empty: true, ..Reading::default() }.read(text);
+        let names: Vec<_> = found.items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["API_A", "DB"]);
+        assert_eq!(found.empty, [SecretName::parse("API_B").unwrap()]);
+        assert_eq!(found.faults.iter().map(|fault| fault.place).collect::<Vec<_>>(), [Place::Line(7)]);
     }
 
     #[test]

@@ -38,11 +38,11 @@ pub(super) fn tracked(path: &Path) -> Tracked {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let Ok(mut git) = spawned else { return Tracked::Unknown("git is not found") };
+    let Ok(mut git) = spawned else { return Tracked::Unknown("git not found") };
     match wait(&mut git).and_then(|status| status.code()) {
         Some(0) => Tracked::Yes,
         Some(1) => Tracked::No,
-        Some(_) => Tracked::Unknown("git cannot tell; see: git status"),
+        Some(_) => Tracked::Unknown("git failed; see: git status"),
         None => Tracked::Unknown("git does not answer"),
     }
 }

@@ -78,7 +78,7 @@ impl Source {
         let mode = metadata.mode() & 0o7777;
         if metadata.is_file() && mode & 0o044 != 0 {
             warnings.push(format!(
-                "{shown} has mode {mode:04o}: others could read it; better replace these values at their providers"
+                "{shown} has mode {mode:04o}: others could read it; replace these values at their providers"
             ));
         }
         match git::tracked(path) {
@@ -87,7 +87,7 @@ impl Source {
                 "git tracks {shown}: its history keeps these values; replace them at their providers"
             )),
             Tracked::Unknown(reason) => {
-                warnings.push(format!("whether git tracks {shown} is not known: {reason}"));
+                warnings.push(format!("cannot find out whether git tracks {shown}: {reason}"));
             }
         }
         warnings

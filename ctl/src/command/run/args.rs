@@ -7,23 +7,24 @@ use clap::Args;
 /// Run a command with secrets in its environment
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command replaces secretctl: same process, terminal, signals and exit status. With --file or --mask
-secretctl stays, passes signals on and ends as the command does.
+The command replaces secretctl: same process, terminal, signals and exit status.
+With --file or --mask secretctl keeps running, passes signals on and exits as
+the command does.
 
-With --file the variable holds the path of a file, which only you can read and which is gone when the
-command has ended.
+With --file the variable holds the path of a file that only you can read. It is
+deleted when the command ends.
 
-With --mask values of 8 characters or more are shown as ••••: as they are, and in base64, hex, URL or
-JSON encoding. That is a seat belt, not a wall. A program can show its environment in a way that is not
-among these, like a dump in columns (xxd, od -c), or piecemeal: of a value that takes longer than 40 ms
-to come, what came before is shown. If stdin or stdout is no terminal, what it writes to /dev/tty itself
-is not masked either.
+With --mask values of 8 characters or more are printed as ••••: plain, or in
+base64, hex, URL or JSON encoding. This protects against accidents only. Not
+masked: other forms, like a dump in columns (xxd, od -c); a value printed in
+pieces more than 40 ms apart; output to /dev/tty if stdin or stdout is not a
+terminal.
 
-A variable that shells or programs obey (PATH, LD_PRELOAD, PS1) is set only if -s or --file names its secret
-exactly and the name stays as it is, or if --allow-name allows it. Otherwise nothing starts, and the exit
-status is 2.
+Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
+if -s or --file names the secret exactly and the name is not changed, or with
+--allow-name. Otherwise nothing starts and the exit status is 2.
 
-Exit status: the command's own, 128 and the signal's number if a signal ended it; 125 if secretctl
+Exit status: the command's own, or 128 + the signal's number; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
 
 Example:
@@ -31,29 +32,29 @@ Example:
   secretctl run --file TLS_KEY -- sh -c 'curl --key \"$TLS_KEY\" https://example.com'
   secretctl run -s DATABASE_URL --mask -- bash")]
 pub(crate) struct RunArgs {
-    /// Secrets by name, id or glob; repeated or separated by commas
+    /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
     #[arg(required_unless_present_any = ["all", "files"])]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
     pub(crate) all: bool,
-    /// Secrets to hand over as files, whose paths the variables hold; selects them, too
+    /// Secrets to pass as files; the variables hold their paths
     #[arg(long = "file", value_name = "NAME", value_delimiter = ',')]
     pub(crate) files: Vec<String>,
-    /// Take this off the beginning of the variables' names
+    /// Remove this prefix from the variables' names
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix_strip: Option<String>,
-    /// Set the variable of this name although shells or programs give it a meaning; may be repeated
+    /// Allow this variable although it has a meaning for shells or programs; repeatable
     #[arg(long = "allow-name", value_name = "NAME")]
     pub(crate) allow_names: Vec<String>,
-    /// Show •••• in place of values in what the command writes
+    /// Replace values by •••• in the command's output
     #[arg(long)]
     pub(crate) mask: bool,
     /// Pass only PATH, HOME, USER, LANG, TERM, TZ, SHELL and the secrets
     #[arg(long)]
     pub(crate) clean_env: bool,
-    /// Why; goes to the audit log
+    /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// The command and its arguments, after `--`

@@ -27,6 +27,7 @@ use std::process::Command;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
+use rustix::process::{Signal, kill_current_process_group};
 use secrets_scrub::{Forms, is_masked};
 
 use crate::failure::{Exit, Failure};
@@ -35,7 +36,7 @@ use crate::{ending, environment, output};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
-use supervise::{Place, Supervisor};
+use supervise::{End, Place, Supervisor};
 
 pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
@@ -47,7 +48,7 @@ pub(crate) fn run(
     inherited_umask: Mode,
 ) -> Result<(), Failure> {
     let failure = match outcome(open, args, inherited_umask) {
-        Ok(status) => std::process::exit(status.into()),
+        Ok(end) => end.follow(),
         Err(failure) => failure,
     };
     // A command line that is none has the same code for every command.
@@ -55,14 +56,14 @@ pub(crate) fn run(
     Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
 }
 
-/// Gives the command's exit status, if it did not take our place.
+/// Gives how the command ended, if it did not take our place.
 fn outcome(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
-) -> Result<u8, Failure> {
+) -> Result<End, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::new(Exit::Usage, "which command? it stands after --"));
+        return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
     let selection = Selection::parse(args)?;
     let session = open()?;
@@ -111,7 +112,7 @@ fn not_run(error: &io::Error) -> Failure {
 /// Becomes the command when the terminal's foreground is ours. Returns only if that fails.
 pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Failure {
     let Some((program, arguments)) = command.split_first() else {
-        return Failure::new(Exit::Usage, "a program is missing");
+        return Failure::new(Exit::Usage, "no program given");
     };
     if let Err(failure) = pty::wait_for_foreground() {
         return failure;
@@ -142,7 +143,7 @@ fn tell_what_is_not_masked(variables: &[Variable]) {
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {
-        output::say(&format!("not masked, because shorter than 8 characters: {}", short.join(", ")));
+        output::say(&format!("not masked, shorter than 8 characters: {}", short.join(", ")));
     }
 }
 
@@ -151,9 +152,7 @@ fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
     let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
     let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
     if !files.is_in_memory() {
-        output::say(
-            "the runtime directory is not in memory; until the command ends, the values are on a disk",
-        );
+        output::say("the runtime directory is on a disk; the values are stored there until the command ends");
     }
     Ok(files)
 }
@@ -181,7 +180,7 @@ fn hand_over(
 }
 
 /// Runs the command beside us, with our terminal and our streams.
-fn beside(supervisor: &Supervisor, mut command: Command) -> Result<u8, Error> {
+fn beside(supervisor: &Supervisor, mut command: Command) -> Result<End, Error> {
     let watched = start(supervisor, &mut command, Place::Beside)?;
     drop(command);
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
@@ -192,7 +191,7 @@ fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result
 }
 
 /// Runs the command with its output through the masker.
-fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<u8, Error> {
+fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<End, Error> {
     let mut streams = Streams::connect(&mut command)?;
     let mut terminal = streams.terminal()?;
     let (count, end) = streams.flow(forms, &supervisor.reporter())?;
@@ -202,5 +201,14 @@ fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result
     drop(command);
     terminal.take();
     let mut end = Some(end);
-    Ok(supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take())))
+    let end = supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take()));
+    drop(terminal);
+    if place == Place::Elsewhere
+        && let End::Signal(number) = end
+        && let Some(key @ (Signal::INT | Signal::QUIT)) = Signal::from_named_raw(number)
+    {
+        // A script around us, and the rest of our pipeline: our terminal would have told them, too.
+        let _ = kill_current_process_group(key);
+    }
+    Ok(end)
 }

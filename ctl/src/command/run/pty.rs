@@ -22,7 +22,7 @@ use rustix::termios::{
 };
 use zeroize::Zeroizing;
 
-use super::supervise::{Place, Supervisor, Terminal};
+use super::supervise::{End, Place, Supervisor, Terminal};
 use crate::failure::{Exit, Failure};
 use crate::job::Job;
 
@@ -70,7 +70,7 @@ pub(super) fn on_its_terminal(program: &OsStr) -> Command {
 }
 
 /// The helper's life: leads the session, has the command in the foreground, and ends as it does.
-pub(crate) fn on_terminal(command: &[OsString], inherited_umask: Mode) -> Result<u8, Failure> {
+pub(crate) fn on_terminal(command: &[OsString], inherited_umask: Mode) -> Result<End, Failure> {
     let failed = |error: io::Error| Failure::new(Exit::RunFailed, format!("cannot use a terminal: {error}"));
     let tty = io::stdout();
     setsid().map_err(|errno| failed(errno.into()))?;

@@ -118,8 +118,7 @@ impl Selection {
             Some((if renamed { format!("{name} (of {secret})") } else { name.clone() }, reason))
         });
         let refused: Vec<_> = refused.collect();
-        let what_to_do = "nothing was started; name such a secret exactly by -s or --file and keep its name, leave it \
-                          out, or say --allow-name NAME";
+        let what_to_do = "nothing was started; name such a secret exactly with -s or --file and keep its name, leave it out, or use --allow-name NAME";
         variables::settle(&refused, what_to_do)
     }
 
@@ -138,11 +137,11 @@ impl Selection {
         let variables: Vec<String> = names.iter().map(|name| stripped(name)).collect();
         let mut problems = Vec::new();
         if !names.is_empty() && !names.iter().any(|name| name.as_str().starts_with(prefix.as_str())) {
-            problems.push("no selected secret begins with the prefix to strip".to_owned());
+            problems.push("no selected secret has the prefix to strip".to_owned());
         }
         for (index, (name, variable)) in names.iter().zip(&variables).enumerate() {
             if SecretName::parse(variable).is_err() {
-                problems.push(format!("{name} without the prefix is no name for a variable"));
+                problems.push(format!("{name} without the prefix is not a variable name"));
             }
             let earlier = variables.iter().zip(names).take(index);
             for (_, other) in earlier.filter(|(earlier, _)| *earlier == variable) {
@@ -217,7 +216,7 @@ mod tests {
         for part in ["P_ without", "P_9 without", "P_A and A would both become A"] {
             assert!(faults.contains(part), "{faults}");
         }
-        assert!(variables("P_", &["A"]).unwrap_err().contains("no selected secret begins"));
+        assert!(variables("P_", &["A"]).unwrap_err().contains("no selected secret has the prefix"));
         assert!(variables("sk-canary", &["A"]).unwrap_err().starts_with("prefix: "));
     }
 }

@@ -43,11 +43,11 @@ pub(super) fn not_started(program: &OsStr, error: &io::Error, path_is_secret: bo
     let errno = error.raw_os_error();
     if error.kind() == io::ErrorKind::NotFound {
         let check = if path_is_secret {
-            "the PATH that was searched came from the vault: select the secrets without it, or rename it"
+            "PATH comes from the vault: do not select it, or rename it"
         } else {
             "check its name and PATH"
         };
-        return Failure::new(Exit::CommandNotFound, format!("{name} is not found; {check}"));
+        return Failure::new(Exit::CommandNotFound, format!("{name} not found; {check}"));
     }
     if errno == Some(Errno::TOOBIG.raw_os_error()) {
         return Failure::new(

@@ -21,6 +21,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
+use crate::ending;
 use crate::job::{self, Job};
 
 /// What is passed on.
@@ -44,6 +45,29 @@ pub(super) enum Place {
     Below,
 }
 
+/// How a command has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End {
+    /// With this exit status.
+    Exit(u8),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl End {
+    /// It could not be watched to its end.
+    const UNKNOWN: Self = Self::Exit(125);
+
+    /// Ends us in the same way: a shell ends a loop, a list or a script after Ctrl-C only if what it waits for died of
+    /// the signal.
+    pub(crate) fn follow(self) -> ! {
+        match self {
+            Self::Exit(status) => std::process::exit(status.into()),
+            Self::Signal(number) => ending::die_of(number),
+        }
+    }
+}
+
 /// What happens.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -51,8 +75,8 @@ pub(super) enum Event {
     Signal { number: i32, is_from_kernel: bool },
     /// The command was stopped.
     Stopped,
-    /// The command has ended with this exit status.
-    Ended(u8),
+    /// The command has ended.
+    Ended(End),
     /// A stream has ended, or nobody reads it any more.
     StreamEnded,
 }
@@ -130,14 +154,14 @@ impl Supervisor {
         Ok(Watched { pid, handle, place })
     }
 
-    /// Waits for the command's end and then for that many streams. Gives the exit status.
+    /// Waits for the command's end and then for that many streams. Gives how the command ended.
     pub(super) fn wait(
         &self,
         command: &Watched,
         terminal: &mut dyn Terminal,
         mut streams: usize,
         mut ended: impl FnMut(),
-    ) -> u8 {
+    ) -> End {
         let mut status = None;
         loop {
             if let (Some(status), 0) = (status, streams) {
@@ -149,7 +173,7 @@ impl Supervisor {
                     terminal.take();
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return status.unwrap_or(125),
+                Err(RecvTimeoutError::Disconnected) => return status.unwrap_or(End::UNKNOWN),
             };
             match event {
                 Event::Ended(how) => {
@@ -266,20 +290,22 @@ fn watch(pid: Pid, to: &Sender<Event>) {
                 let _ = to.send(Event::Stopped);
             }
             Ok(Some((_, status))) => {
-                let _ = to.send(Event::Ended(exit_status(status)));
+                let _ = to.send(Event::Ended(end(status)));
                 return;
             }
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => {
-                let _ = to.send(Event::Ended(125));
+                let _ = to.send(Event::Ended(End::UNKNOWN));
                 return;
             }
         }
     }
 }
 
-/// As a shell gives it: the command's own, or 128 and the signal that ended it.
-fn exit_status(status: WaitStatus) -> u8 {
-    let signal = status.terminating_signal().map(|signal| 128 + signal);
-    status.exit_status().or(signal).and_then(|status| u8::try_from(status).ok()).unwrap_or(125)
+fn end(status: WaitStatus) -> End {
+    match (status.terminating_signal(), status.exit_status().map(u8::try_from)) {
+        (Some(signal), _) => End::Signal(signal),
+        (None, Some(Ok(status))) => End::Exit(status),
+        (None, _) => End::UNKNOWN,
+    }
 }

@@ -5,7 +5,7 @@ use crate::crypto::seal;
 
 /// Where an audit entry's sealed content belongs: the sequence is its row (u64, big-endian) and its version.
 pub(in crate::vault) fn audit_context(sequence_bytes: &[u8; 8], sequence: u64) -> seal::AadContext<'_> {
-    seal::AadContext { table: "audit", row: sequence_bytes, column: "sealed", version: sequence }
+    seal::AadContext { table: "audit".into(), row: sequence_bytes, column: "sealed", version: sequence }
 }
 
 /// The MAC that chains an audit entry to the one before: (MAC before, or 32 zeros; sequence u64; sealed), each with its

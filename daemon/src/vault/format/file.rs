@@ -15,7 +15,7 @@ pub(in crate::vault) fn check(path: &Path) -> Result<(), Error> {
     files::check_private_file(&log_of(path))?;
     // SQLite would play it into the file before anything is verified; a vault never has one.
     if files::check_private_file(&journal_of(path))? {
-        return Err(Error::Corrupt("a rollback journal, which is not the vault's, lies beside it"));
+        return Err(Error::Corrupt("there is a foreign rollback journal next to it"));
     }
     Ok(())
 }

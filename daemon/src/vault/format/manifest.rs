@@ -1,21 +1,43 @@
 //! The manifest: what the file must hold, to the row. Encryption alone would accept a deleted row and an
 //! old row put back; the manifest refuses both.
+//!
+//! It also says what a program must know to open the vault: `requires`, a list of marks, each the name of something that
+//! has changed what is in the file. Here they are authentic, and as new as the rest. A program that meets a mark that it
+//! does not know says that the vault was made by a newer one, and leaves every file as it is. A change of the format raises
+//! a mark if a program that goes on without knowing would do harm: hand over what is no longer to be handed over, serve
+//! what is no longer true, or break what it writes. Anything else needs none, not even a new kind of record: what is not
+//! known is kept ([`rest`], [`RecordKind`]).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::crypto::keys::{Keys, Purpose};
 use crate::crypto::seal::{self, AadContext};
 use crate::crypto::tally::Tally;
 use crate::store::{ManifestRow, RecordKind, RecordRow};
+
+use super::rest::{self, Rest};
 use crate::vault::Error;
+
+/// The marks that this program knows.
+const KNOWN: [&str; 1] = [ARCHIVED];
+
+/// The mark of a vault whose audit log does not begin with the first entry any more.
+const ARCHIVED: &str = "audit-archived";
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
-/// audit entries (u64) ‖ audit head (32)`, integers big-endian, sealed with the lineage as row and the generation as
-/// version.
+/// audit entries (u64) ‖ audit head (32) ‖ more`, integers big-endian, sealed with the lineage as row and the generation
+/// as version. `more` is nothing, or a JSON object of `requires`, the list of marks, `kinds`, how many records there are
+/// of each other kind by its number, and `archived`, how many entries were taken out at the audit log's beginning and the MAC
+/// of the last of them, as an array of 32 numbers; what would be empty is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vault) struct Manifest {
     /// Counts commits.
     pub(in crate::vault) generation: u64,
-    counts: [u64; RecordKind::ALL.len()],
+    /// Of each kind that there is any of.
+    counts: BTreeMap<RecordKind, u64>,
     tally: Tally,
     /// The header's MAC, so that header and slots cannot be rolled back by themselves.
     pub(in crate::vault) header_mac: [u8; 32],
@@ -23,6 +45,39 @@ pub(in crate::vault) struct Manifest {
     pub(in crate::vault) audit_count: u64,
     /// The MAC of the last audit entry.
     pub(in crate::vault) audit_head: [u8; 32],
+    /// What was archived of the audit log, and is not in the file any more.
+    pub(in crate::vault) archived: Archived,
+    /// Marks that are all known.
+    requires: Vec<String>,
+    /// What a newer program has added.
+    rest: Rest,
+}
+
+/// Where the audit log begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Archived {
+    /// How many entries were taken out at its beginning.
+    pub(in crate::vault) entries: u64,
+    /// The MAC of the last of them, on which the first that is left is chained; it is not made anew by a rotation.
+    pub(in crate::vault) head: [u8; 32],
+}
+
+impl Archived {
+    fn is_nothing(&self) -> bool {
+        self.entries == 0
+    }
+}
+
+/// The last part of the sealed form.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct More {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requires: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kinds: BTreeMap<u32, u64>,
+    #[serde(default, skip_serializing_if = "Archived::is_nothing")]
+    archived: Archived,
 }
 
 impl Manifest {
@@ -30,69 +85,93 @@ impl Manifest {
     pub(in crate::vault) fn empty(header_mac: [u8; 32]) -> Self {
         Self {
             generation: 1,
-            counts: [0; RecordKind::ALL.len()],
+            counts: BTreeMap::new(),
             tally: Tally::default(),
             header_mac,
             audit_count: 0,
             audit_head: [0; 32],
+            archived: Archived::default(),
+            requires: Vec::new(),
+            rest: Rest::default(),
         }
     }
 
     /// This manifest without its records, to count them again.
     pub(in crate::vault) fn without_records(&self) -> Self {
-        Self { counts: [0; RecordKind::ALL.len()], tally: Tally::default(), ..self.clone() }
+        Self { counts: BTreeMap::new(), tally: Tally::default(), ..self.clone() }
     }
 
     /// Counts a record in.
     pub(in crate::vault) fn add(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
-        let count = self.count_mut(row.kind)?;
-        *count = count.checked_add(1).ok_or(Error::Internal("a count overflows"))?;
+        self.count(row.kind, 1)?;
         self.tally.add(&tag(keys, row));
         Ok(())
     }
 
     /// Counts in all that `other` has counted.
     pub(in crate::vault) fn add_all(&mut self, other: &Self) -> Result<(), Error> {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count = count.checked_add(more).ok_or(Error::Internal("a count overflows"))?;
-        }
+        other.counts.iter().try_for_each(|(kind, count)| self.count(*kind, *count))?;
         self.tally.add(&other.tally.to_bytes());
         Ok(())
     }
 
     /// Counts a record out.
     pub(in crate::vault) fn remove(&mut self, keys: &Keys, row: &RecordRow) -> Result<(), Error> {
-        let count = self.count_mut(row.kind)?;
-        *count = count.checked_sub(1).ok_or(Error::Internal("a count underflows"))?;
+        let count = self.counts.get(&row.kind).and_then(|count| count.checked_sub(1));
+        match count.ok_or(Error::Internal("a count underflows"))? {
+            0 => self.counts.remove(&row.kind),
+            count => self.counts.insert(row.kind, count),
+        };
         self.tally.remove(&tag(keys, row));
         Ok(())
     }
 
-    fn count_mut(&mut self, kind: RecordKind) -> Result<&mut u64, Error> {
-        let at = RecordKind::ALL.iter().position(|known| *known == kind);
-        at.and_then(|at| self.counts.get_mut(at)).ok_or(Error::Internal("a kind is not counted"))
+    fn count(&mut self, kind: RecordKind, more: u64) -> Result<(), Error> {
+        let count = self.counts.entry(kind).or_default();
+        *count = count.checked_add(more).ok_or(Error::Internal("a count overflows"))?;
+        Ok(())
+    }
+
+    /// Takes the first entry that is left out of the audit log. From then on only a program that knows of it opens the
+    /// vault: another would find entries missing.
+    pub(in crate::vault) fn archive_entry(&mut self, mac: [u8; 32]) {
+        self.archived = Archived { entries: self.archived.entries + 1, head: mac };
+        if !self.requires.iter().any(|mark| mark == ARCHIVED) {
+            self.requires.push(ARCHIVED.to_owned());
+        }
     }
 
     /// Seals it for the file.
     pub(in crate::vault) fn seal(&self, keys: &Keys, lineage: &[u8; 16]) -> Result<ManifestRow, Error> {
-        let sealed = seal::seal(keys, context(lineage, self.generation), &self.encode())?;
+        let sealed = seal::seal(keys, context(lineage, self.generation), &self.encode()?)?;
         Ok(ManifestRow { generation: self.generation, sealed })
     }
 
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut plaintext = Vec::with_capacity(160);
         plaintext.extend_from_slice(&self.generation.to_be_bytes());
-        for count in self.counts {
-            plaintext.extend_from_slice(&count.to_be_bytes());
+        for kind in RecordKind::FIRST {
+            plaintext.extend_from_slice(&self.counts.get(&kind).unwrap_or(&0).to_be_bytes());
         }
         plaintext.extend_from_slice(&self.tally.to_bytes());
         plaintext.extend_from_slice(&self.header_mac);
         plaintext.extend_from_slice(&self.audit_count.to_be_bytes());
         plaintext.extend_from_slice(&self.audit_head);
-        plaintext
+        let others = self.counts.iter().filter(|(kind, _)| !RecordKind::FIRST.contains(kind));
+        let kinds = others.map(|(kind, count)| (kind.number(), *count)).collect();
+        let more = rest::encode(
+            &More { requires: self.requires.clone(), kinds, archived: self.archived },
+            &self.rest,
+        )
+        .ok_or(Error::Internal("the manifest does not encode"))?;
+        if *more != *b"{}" {
+            plaintext.extend_from_slice(&more);
+        }
+        Ok(plaintext)
     }
 
-    /// Opens what the file holds.
+    /// Opens what the file holds. The error is [`Error::NewerVault`] if it is authentic and says, or shows, that this
+    /// program is too old for it.
     pub(in crate::vault) fn open(keys: &Keys, lineage: &[u8; 16], row: &ManifestRow) -> Result<Self, Error> {
         let damaged = || Error::Corrupt("the manifest is not authentic");
         let plaintext =
@@ -101,21 +180,40 @@ impl Manifest {
         let manifest = (|| {
             Some(Self {
                 generation: reader.number()?,
-                counts: [reader.number()?, reader.number()?, reader.number()?, reader.number()?],
+                counts: reader.counts()?,
                 tally: Tally::from_bytes(&reader.take()?),
                 header_mac: reader.take()?,
                 audit_count: reader.number()?,
                 audit_head: reader.take()?,
+                archived: Archived::default(),
+                requires: Vec::new(),
+                rest: Rest::default(),
             })
         })();
         manifest
-            .filter(|manifest| reader.0.is_empty() && manifest.generation == row.generation)
-            .ok_or_else(damaged)
+            .filter(|manifest| manifest.generation == row.generation)
+            .ok_or_else(damaged)?
+            .with_more(reader.0)
+    }
+
+    fn with_more(mut self, more: &[u8]) -> Result<Self, Error> {
+        if more.is_empty() {
+            return Ok(self);
+        }
+        let (More { requires, kinds, archived }, rest) = rest::decode(more).ok_or(Error::NewerVault)?;
+        if requires.iter().any(|mark| !KNOWN.contains(&mark.as_str())) {
+            tracing::error!(?requires, "the vault requires what this program does not know");
+            return Err(Error::NewerVault);
+        }
+        for (number, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            self.count(RecordKind::from_number(number), count)?;
+        }
+        Ok(Self { requires, archived, rest, ..self })
     }
 }
 
 fn context(lineage: &[u8; 16], generation: u64) -> AadContext<'_> {
-    AadContext { table: "manifest", row: lineage, column: "sealed", version: generation }
+    AadContext { table: "manifest".into(), row: lineage, column: "sealed", version: generation }
 }
 
 /// The row's pseudo-random tag: HMAC over (kind u32, id, version u64, sealed), each with its length before it.
@@ -138,12 +236,24 @@ impl Reader<'_> {
     fn number(&mut self) -> Option<u64> {
         self.take().map(u64::from_be_bytes)
     }
+
+    fn counts(&mut self) -> Option<BTreeMap<RecordKind, u64>> {
+        let mut counts = BTreeMap::new();
+        for kind in RecordKind::FIRST {
+            let count = self.number()?;
+            if count > 0 {
+                counts.insert(kind, count);
+            }
+        }
+        Some(counts)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
+    use crate::vault::format::record::record_context;
 
     #[test]
     fn the_manifest_and_its_tally_are_the_known_ones() {
@@ -156,8 +266,7 @@ mod tests {
             ..Manifest::empty(array(&known["header_mac"]))
         };
         for row in list(&all["records"]) {
-            let kind =
-                RecordKind::ALL.into_iter().find(|kind| u64::from(kind.number()) == row["kind"]).unwrap();
+            let kind = RecordKind::from_number(number(&row["kind"]));
             let sealed = bytes(&row["sealed"]);
             let (id, version) = (array(&row["id"]), number(&row["version"]));
             let tagged = RecordRow { kind, id, version, sealed };
@@ -165,13 +274,50 @@ mod tests {
             manifest.add(&keys, &tagged).unwrap();
         }
         assert_eq!(manifest.tally.to_bytes(), array(&known["tally"]));
-        for (kind, count) in RecordKind::ALL.into_iter().zip(manifest.counts) {
-            assert_eq!(known["counts"][kind.name()], count);
+        for kind in RecordKind::FIRST {
+            assert_eq!(known["counts"][&*kind.name()], *manifest.counts.get(&kind).unwrap_or(&0));
         }
         let blob = &known["blob"];
-        assert_eq!(manifest.encode(), bytes(&blob["plaintext"]));
+        assert_eq!(manifest.encode().unwrap(), bytes(&blob["plaintext"]));
         let row = ManifestRow { generation: manifest.generation, sealed: bytes(&blob["sealed"]) };
         let lineage = array(&all["identity"]["lineage"]);
         assert_eq!(Manifest::open(&keys, &lineage, &row).unwrap(), manifest);
+
+        let (other, grown) = (&all["grown"]["record"], &all["grown"]["manifest"]["blob"]);
+        let kind = RecordKind::from_number(number(&other["kind"]));
+        let (id, version, sealed) = (array(&other["id"]), number(&other["version"]), bytes(&other["sealed"]));
+        let context = record_context(kind, &id, version);
+        assert_eq!(*seal::open(&keys, context, &sealed).unwrap(), bytes(&other["plaintext"]));
+        let tagged = RecordRow { kind, id, version, sealed };
+        assert_eq!(tag(&keys, &tagged), array(&other["tag"]));
+        let row = ManifestRow { generation: manifest.generation + 1, sealed: bytes(&grown["sealed"]) };
+        let opened = Manifest::open(&keys, &lineage, &row).unwrap();
+        assert_eq!(opened.encode().unwrap(), bytes(&grown["plaintext"]));
+        manifest.add(&keys, &tagged).unwrap();
+        assert_eq!((&opened.counts, &opened.tally), (&manifest.counts, &manifest.tally));
+    }
+
+    #[test]
+    fn an_archived_log_is_marked_so_that_an_older_program_calls_it_newer() {
+        let mut manifest = Manifest::empty([0; 32]);
+        let plain = manifest.encode().unwrap();
+        manifest.archive_entry([0; 32]);
+        manifest.archive_entry([7; 32]);
+        let encoded = manifest.encode().unwrap();
+        let more = encoded.strip_prefix(&*plain).unwrap();
+        assert!(more.starts_with(br#"{"requires":["audit-archived"],"archived":{"entries":2,"#));
+        assert_eq!(Manifest::empty([0; 32]).with_more(more).unwrap(), manifest);
+    }
+
+    #[test]
+    fn what_is_authentic_and_not_understood_was_made_by_a_newer_program() {
+        let manifest = Manifest::empty([0; 32]);
+        for more in [r#"{"requires":["x"]}"#, r#"{"requires":{}}"#, "{", "x", r#"{"kinds":{"5":-1}}"#] {
+            let refused = manifest.clone().with_more(more.as_bytes());
+            assert!(matches!(refused, Err(Error::NewerVault)), "{more}");
+        }
+        for more in ["", "{}", r#"{"requires":[],"kinds":{"5":0}}"#] {
+            assert_eq!(manifest.clone().with_more(more.as_bytes()).unwrap(), manifest, "{more}");
+        }
     }
 }

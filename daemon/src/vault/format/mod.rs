@@ -3,6 +3,7 @@
 //!
 //! - [`record`]: a secret's metadata and its values; [`mask`]: what is shown of a value
 //! - [`unit_grant`]: what a unit may load; [`token`]: an access token
+//! - [`rest`]: what a newer program has added to a record
 //! - [`slots`]: the keys that open the vault
 //! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
 //! - [`anchor`]: the guard beside the file against an older copy of it; [`mod@file`]: how private all of it must be
@@ -13,6 +14,7 @@ pub(super) mod file;
 pub(super) mod manifest;
 pub(super) mod mask;
 pub(super) mod record;
+pub(super) mod rest;
 pub(super) mod slots;
 pub(super) mod token;
 pub(super) mod unit_grant;

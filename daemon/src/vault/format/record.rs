@@ -2,6 +2,7 @@
 //! wire can change without the file.
 
 use secrets_proto::reveal::Remark;
+use secrets_proto::rule::Rule;
 use secrets_proto::secret::{Secret, SecretDetail, SecretVersion, SizeClass, TrashedSecret};
 use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 
 use super::mask::mask;
+use super::rest::{self, Rest};
 
 /// How long a deleted secret stays in the trash: 30 days.
 const TRASH_SECONDS: i64 = 30 * 24 * 60 * 60;
@@ -26,9 +28,11 @@ pub(in crate::vault) struct Record {
     pub(in crate::vault) version: u64,
     /// What changes with the secret.
     pub(in crate::vault) meta: Meta,
+    /// What a newer program has added to that.
+    pub(in crate::vault) rest: Rest,
 }
 
-/// The sealed part of a record, stored as JSON. Fields may be added if they have a default.
+/// The sealed part of a record, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
@@ -51,6 +55,10 @@ pub(in crate::vault) struct Meta {
     /// When it was moved to the trash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) deleted_at: Option<Timestamp>,
+    /// Where its value may be used without being seen. A program that does not know of rules has no use, and keeps them.
+    /// Anything new inside a rule raises a mark.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::vault) rules: Vec<Rule>,
 }
 
 impl Record {
@@ -74,8 +82,9 @@ impl Record {
             expires_at: None,
             last_used_at: None,
             deleted_at: None,
+            rules: Vec::new(),
         };
-        Self { id, version: 1, meta }
+        Self { id, version: 1, meta, rest: Rest::default() }
     }
 
     /// The next version, changed by `change`.
@@ -109,16 +118,14 @@ impl Record {
 
     /// The plaintext of the sealed form.
     pub(in crate::vault) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        serde_json::to_vec(&self.meta)
-            .map(Zeroizing::new)
-            .map_err(|_| Error::Internal("a record does not encode"))
+        rest::encode(&self.meta, &self.rest).ok_or(Error::Internal("a record does not encode"))
     }
 
-    /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
+    /// Reads the plaintext of the sealed form of this row.
     pub(in crate::vault) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
-        let meta = serde_json::from_slice(plaintext)
-            .map_err(|_| Error::Corrupt("a secret's metadata is not of its form"))?;
-        Ok(Self { id, version, meta })
+        let (meta, rest) =
+            rest::decode(plaintext).ok_or(Error::Corrupt("a secret's metadata is not of its form"))?;
+        Ok(Self { id, version, meta, rest })
     }
 
     /// The six fields of the wire.

@@ -16,9 +16,9 @@ pub(in crate::vault) struct NewSlot {
     key: SlotKey,
 }
 
-/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version.
+/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version. It is written once:
+/// what a newer program has put there stays for as long as the slot does. A new kind of slot raises a mark in the manifest.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Description {
     created_at: Timestamp,
 }
@@ -109,7 +109,7 @@ pub(in crate::vault) fn header_mac(keys: &Keys, header: &HeaderRow, slots: &[Slo
 }
 
 fn context(id: &[u8; 16]) -> AadContext<'_> {
-    AadContext { table: "slot", row: id, column: "sealed", version: 0 }
+    AadContext { table: "slot".into(), row: id, column: "sealed", version: 0 }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
+use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::token::{Scope, TokenInfo, TokenName};
-use secrets_proto::{Glob, Timestamp, Uuid};
+use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Names, Scopes, TokenRights};
@@ -16,12 +17,16 @@ use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 
 use super::record::record_context;
+use super::rest::{self, Rest};
 
 /// The version of every token's row: nothing but its last use ever changes, and the manifest refuses an older row.
 const VERSION: u64 = 1;
 
 /// An expired token is told from an unknown one for this long, 30 days; then it is forgotten.
 const REMEMBERED: i64 = 30 * 86_400;
+
+/// A session, of which there are many, for an hour.
+const SESSION_REMEMBERED: i64 = 3_600;
 
 /// `last_used_at` is kept to this many seconds.
 const STEP: i64 = 60;
@@ -32,19 +37,21 @@ pub(in crate::vault) struct Token {
     /// What it gives to who holds it.
     pub(in crate::vault) rights: Arc<TokenRights>,
     meta: Meta,
+    /// What a newer program has added to that.
+    rest: Rest,
     pub(in crate::vault) hash: [u8; 32],
     /// Shared by all copies: uses are noted where requests are answered and written where the file is.
     pub(in crate::vault) usage: Arc<Usage>,
 }
 
-/// The sealed part of a token, stored as JSON. Fields may be added if they have a default.
+/// The sealed part of a token, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
     pub(in crate::vault) name: TokenName,
     /// The SHA-256 of the token's text, in hex.
     pub(in crate::vault) hash: String,
-    pub(in crate::vault) scopes: Vec<Scope>,
+    pub(in crate::vault) scopes: Vec<SealedScope>,
     /// Absent: all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) secrets: Option<Vec<Glob>>,
@@ -59,23 +66,58 @@ pub(in crate::vault) struct Meta {
     /// The token that it was made with, if that was not the owner's: it goes when that one goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) made_by: Option<Uuid>,
+    /// What it is for, if it is a session that uses values without seeing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) session: Option<Session>,
+}
+
+/// What the audit log says of a session's uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::vault) struct Session {
+    pub(in crate::vault) purpose: Purpose,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) command: Option<Remark>,
+}
+
+/// A scope of a token, as it is sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::vault) enum SealedScope {
+    /// One that this program knows.
+    Known(Scope),
+    /// One that a newer program gave, by its name. It gives nothing here, and is kept.
+    Unknown(String),
+}
+
+impl SealedScope {
+    const fn known(&self) -> Option<Scope> {
+        match self {
+            Self::Known(scope) => Some(*scope),
+            Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl Token {
-    /// A token from its sealed part.
+    /// A new token from its sealed part.
     pub(in crate::vault) fn new(id: Uuid, meta: Meta) -> Result<Self, Error> {
+        Self::with_rest(id, meta, Rest::default())
+    }
+
+    fn with_rest(id: Uuid, meta: Meta, rest: Rest) -> Result<Self, Error> {
         let malformed = Error::Corrupt("a token is not of its form");
         let hash = HEXLOWER.decode(meta.hash.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
         let rights = Arc::new(TokenRights {
             id,
             name: meta.name.as_str().to_owned(),
-            scopes: meta.scopes.iter().copied().collect::<Scopes>(),
+            scopes: meta.scopes.iter().filter_map(SealedScope::known).collect::<Scopes>(),
             names: meta.secrets.as_deref().map(Names::new),
             expires_at: meta.expires_at,
             rate_per_minute: meta.rate_per_minute,
         });
         let usage = Arc::new(Usage::since(meta.last_used_at));
-        Ok(Self { rights, hash: hash.ok_or(malformed)?, meta, usage })
+        Ok(Self { rights, hash: hash.ok_or(malformed)?, meta, rest, usage })
     }
 
     /// The token in its row.
@@ -83,16 +125,15 @@ impl Token {
         let plaintext =
             seal::open(keys, record_context(RecordKind::Token, &row.id, row.version), &row.sealed)
                 .map_err(|_| Error::Corrupt("a token is not authentic"))?;
-        let meta =
-            serde_json::from_slice(&plaintext).map_err(|_| Error::Corrupt("a token is not of its form"))?;
-        Self::new(Uuid::from_bytes(row.id), meta)
+        let (meta, rest) = rest::decode(&plaintext).ok_or(Error::Corrupt("a token is not of its form"))?;
+        Self::with_rest(Uuid::from_bytes(row.id), meta, rest)
     }
 
     /// The token's row, sealed.
     pub(in crate::vault) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
         let id = *self.rights.id.as_bytes();
         let plaintext =
-            serde_json::to_vec(&self.meta).map_err(|_| Error::Internal("a token does not encode"))?;
+            rest::encode(&self.meta, &self.rest).ok_or(Error::Internal("a token does not encode"))?;
         let sealed = seal::seal(keys, record_context(RecordKind::Token, &id, VERSION), &plaintext)?;
         Ok(RecordRow { kind: RecordKind::Token, id, version: VERSION, sealed })
     }
@@ -112,6 +153,17 @@ impl Token {
         self.meta.made_by
     }
 
+    /// What it is for, if it is a session.
+    pub(in crate::vault) const fn session(&self) -> Option<&Session> {
+        self.meta.session.as_ref()
+    }
+
+    /// The names that a session is bound to.
+    pub(in crate::vault) fn session_names(&self) -> Vec<SecretName> {
+        let globs = self.meta.secrets.iter().flatten();
+        globs.filter_map(|glob| SecretName::parse(glob.as_str()).ok()).collect()
+    }
+
     /// Refuses a token whose time is over.
     pub(in crate::vault) fn check_time(&self, now: Timestamp) -> Result<(), Error> {
         match self.meta.expires_at {
@@ -122,7 +174,8 @@ impl Token {
 
     /// Whether its time has been over for so long that nobody needs to be told.
     pub(in crate::vault) fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(REMEMBERED) <= now)
+        let remembered = if self.meta.session.is_some() { SESSION_REMEMBERED } else { REMEMBERED };
+        self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(remembered) <= now)
     }
 
     /// Counts a request, or says how many seconds too early it comes.
@@ -233,13 +286,14 @@ pub(in crate::vault) mod tests {
         let meta = Meta {
             name: TokenName::parse(&format!("token {id}")).unwrap(),
             hash: HEXLOWER.encode(&[u8::try_from(id).unwrap(); 32]),
-            scopes: vec![Scope::List],
+            scopes: vec![SealedScope::Known(Scope::List)],
             secrets: None,
             created_at: Timestamp::from_second(0).unwrap(),
             expires_at: expires_at.and_then(Timestamp::from_second),
             rate_per_minute: None,
             last_used_at: None,
             made_by: made_by.map(Uuid::from_u128),
+            session: None,
         };
         Token::new(Uuid::from_u128(id), meta).unwrap()
     }

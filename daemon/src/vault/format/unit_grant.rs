@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::vault::Error;
 
+use super::rest::{self, Rest};
+
 /// The secrets that a unit, or every instance of a template, may load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vault) struct UnitGrant {
@@ -17,9 +19,11 @@ pub(in crate::vault) struct UnitGrant {
     pub(in crate::vault) version: u64,
     /// What changes.
     pub(in crate::vault) meta: Meta,
+    /// What a newer program has added to that.
+    rest: Rest,
 }
 
-/// The sealed part of a grant, stored as JSON. Fields may be added if they have a default.
+/// The sealed part of a grant, stored as JSON. It may get more fields that have a default, and [`rest`] says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::vault) struct Meta {
@@ -34,7 +38,8 @@ impl UnitGrant {
     /// A unit's first grant: nothing yet.
     pub(in crate::vault) fn new(id: Uuid, unit: UnitName) -> Self {
         let now = Timestamp::now();
-        Self { id, version: 0, meta: Meta { unit, secrets: Vec::new(), created_at: now, updated_at: now } }
+        let meta = Meta { unit, secrets: Vec::new(), created_at: now, updated_at: now };
+        Self { id, version: 0, meta, rest: Rest::default() }
     }
 
     /// The next version, with these secrets too.
@@ -66,16 +71,17 @@ impl UnitGrant {
 
     /// The plaintext of the sealed form.
     pub(in crate::vault) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        serde_json::to_vec(&self.meta)
-            .map(Zeroizing::new)
-            .map_err(|_| Error::Internal("a grant does not encode"))
+        rest::encode(&self.meta, &self.rest).ok_or(Error::Internal("a grant does not encode"))
     }
 
-    /// Reads the plaintext of the sealed form of this row. The parser's message would quote the content.
+    /// Reads the plaintext of the sealed form of this row.
     pub(in crate::vault) fn decode(id: Uuid, version: u64, plaintext: &[u8]) -> Result<Self, Error> {
         let malformed = Error::Corrupt("a grant to a unit is not of its form");
-        let Ok(meta) = serde_json::from_slice::<Meta>(plaintext) else { return Err(malformed) };
-        if meta.secrets.is_sorted_by(|a, b| a < b) { Ok(Self { id, version, meta }) } else { Err(malformed) }
+        let Some((meta, rest)) = rest::decode::<Meta>(plaintext) else { return Err(malformed) };
+        if !meta.secrets.is_sorted_by(|a, b| a < b) {
+            return Err(malformed);
+        }
+        Ok(Self { id, version, meta, rest })
     }
 
     /// What the wire shows of it.

@@ -1,5 +1,6 @@
 //! The facade on a real file, through its real thread.
 
+mod future;
 mod model;
 
 use std::path::Path;
@@ -145,6 +146,101 @@ async fn what_is_refused_does_not_keep_the_vault_open() {
     let before = fixture.vault.shared.idle_for();
     fixture.reveal(&["A"]).await.unwrap();
     assert!(fixture.vault.shared.idle_for() < before);
+}
+
+/// Makes the audit log longer by this many entries.
+async fn lengthen_log(fixture: &Fixture, entries: usize) {
+    let write = move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| {
+        let mut event = || batch.audit(caller, Event::done(AuditAction::Verify, Vec::new()));
+        (0..entries).try_for_each(|_| event())
+    };
+    fixture.vault.write(&fixture.owner, write).await.unwrap();
+}
+
+/// What `work` gives, and how many reveals were answered before it.
+async fn reveals_during<T>(fixture: &Fixture, work: impl Future<Output = T>) -> (T, usize) {
+    let mut work = std::pin::pin!(work);
+    let mut answered = 0;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, answered),
+            revealed = fixture.reveal(&["A"]) => answered += revealed.unwrap().len(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn reveals_are_answered_while_the_vault_is_verified_and_copied() {
+    let mut fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    lengthen_log(&fixture, 20_000).await;
+    let (vault, owner) = (fixture.vault.clone(), fixture.owner.clone());
+    let now = || async { vault.verify_audit(&owner).await.unwrap().entries };
+    let before = now().await;
+    let (counts, answered) = reveals_during(&fixture, vault.verify(&owner, VerifyRequest::default())).await;
+    assert!(answered > 3, "{answered} were answered during verify");
+    // It was a snapshot that was read.
+    assert_eq!(counts.unwrap().audit_entries, before);
+    assert!(now().await >= before + answered as u64);
+
+    let (copy, answered) = reveals_during(&fixture, vault.backup(&owner)).await;
+    assert!(answered > 3, "{answered} were answered during backup");
+    assert!(copy.unwrap().len() > 4_096);
+
+    // Nothing was lost in the log that was held.
+    let entries = now().await;
+    vault.lock(&owner).await.unwrap();
+    fixture.restart().await;
+    fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    let counts = fixture.vault.verify(&owner, VerifyRequest::default()).await.unwrap();
+    assert!(counts.audit_entries >= entries);
+}
+
+#[tokio::test]
+async fn what_was_archived_leaves_the_log_and_the_rest_stays_chained_on_it() {
+    use secrets_proto::audit::ArchiveAudit;
+    let mut fixture = Fixture::new().await;
+    fixture.create("A", "a").await.unwrap();
+    lengthen_log(&fixture, 5_000).await;
+    let owner = fixture.owner.clone();
+    let verified = fixture.vault.verify_audit(&owner).await.unwrap();
+    let (through, beyond) = (verified.entries, verified.entries + 1);
+    let beyond = fixture.vault.archive_audit(&owner, ArchiveAudit { through: beyond }).await;
+    assert!(matches!(beyond, Err(Error::NotFound)));
+    let removed = fixture.vault.archive_audit(&owner, ArchiveAudit { through }).await.unwrap().removed;
+    assert_eq!(removed, through);
+    fixture.reveal(&["A"]).await.unwrap();
+    for _ in 0..2 {
+        let verified = fixture.vault.verify_audit(&owner).await.unwrap();
+        assert_eq!(verified.first, through + 1);
+        let counts = fixture.vault.verify(&owner, VerifyRequest::default()).await.unwrap();
+        assert_eq!(counts.audit_entries, verified.entries);
+        let listed = fixture.vault.audit(&owner, AuditQuery::default()).await.unwrap().reply;
+        assert_eq!(listed.entries.first().unwrap().sequence, through + 1);
+        assert!(!listed.more);
+        let before = AuditQuery { before: Some(through), ..AuditQuery::default() };
+        assert!(fixture.vault.audit(&owner, before).await.unwrap().reply.entries.is_empty());
+        // Once more, with all of it under another key and read again.
+        fixture.vault.rotate(&owner, passphrase(PASSPHRASE)).await.unwrap();
+        fixture.vault.lock(&owner).await.unwrap();
+        fixture.restart().await;
+        fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lock_ends_what_reads_a_snapshot() {
+    let fixture = Fixture::new().await;
+    lengthen_log(&fixture, 20_000).await;
+    let verify = fixture.vault.verify(&fixture.owner, VerifyRequest::default());
+    let lock = async {
+        // The vault's thread has begun the snapshot when it answers this.
+        fixture.vault.keys(&fixture.owner).await.unwrap();
+        fixture.vault.lock(&fixture.owner).await.unwrap();
+    };
+    let (verified, ()) = tokio::join!(biased; verify, lock);
+    assert!(matches!(verified, Err(Error::Locked)), "{verified:?}");
 }
 
 #[tokio::test]

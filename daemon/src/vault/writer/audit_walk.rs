@@ -12,10 +12,10 @@ use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{AuditRow, Store};
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
-use crate::vault::format::manifest::Manifest;
+use crate::vault::format::manifest::{Archived, Manifest};
 use crate::vault::{AuditQuery, Error};
 
-/// How long a step may take. Unit tests go by single entries, lest going on be what they never do.
+/// How long a step may take. Unit tests go by single entries, so that they also cover going on.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
 
 /// An answer ends with the entry that makes the sealed content it took longer than this.
@@ -31,7 +31,7 @@ pub(in crate::vault) struct AuditLog<'a> {
 /// How far a way back has come.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Back {
-    /// The keys' epoch: a rotation chains everything anew, and the way begins again.
+    /// The keys' epoch: a rotation chains everything again, and the way restarts.
     epoch: u32,
     /// The entry that was looked at last.
     later: Option<AuditRow>,
@@ -46,6 +46,7 @@ pub(in crate::vault) struct Back {
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Forward {
     epoch: u32,
+    archived: Archived,
     sequence: u64,
     mac: [u8; 32],
 }
@@ -63,10 +64,18 @@ impl Back {
         let epoch = log.keys.identity().epoch;
         if self.epoch != epoch {
             *self = Self { epoch, ..Self::default() };
+            if query.before.is_some_and(|before| before <= log.manifest.archived.entries) {
+                return Ok(false);
+            }
             let before = query.before.filter(|before| *before <= log.manifest.audit_count);
             if let Some(before) = before {
                 self.later = log.store.audit_entry(before)?;
             }
+        }
+        let archived = log.manifest.archived;
+        if self.later.as_ref().is_some_and(|later| later.sequence <= archived.entries) {
+            // What is older was archived meanwhile.
+            return Ok(false);
         }
         let start = Instant::now();
         let (mut paused, mut enough) = (false, false);
@@ -78,7 +87,7 @@ impl Back {
             if !sees_all {
                 entry.names.retain(|name| caller.sees(name));
                 // What others wrote there may name any secret, and what was dropped was about anything.
-                (entry.command, entry.reason, entry.dropped) = (None, None, 0);
+                (entry.command, entry.reason, entry.used, entry.dropped) = (None, None, None, 0);
             }
             let concerns = sees_all || !entry.names.is_empty();
             // Denials are written late, so that an old one says nothing of what stands before it.
@@ -91,7 +100,7 @@ impl Back {
                 self.entries.push(entry);
             }
             let full = self.size > ANSWER || query.limit.is_some_and(|limit| self.entries.len() >= limit);
-            self.more = full && row.sequence > 1;
+            self.more = full && row.sequence > archived.entries + 1;
             enough = over || full;
             self.later = Some(row);
             paused = !enough && start.elapsed() >= STEP;
@@ -101,9 +110,9 @@ impl Back {
             return Ok(paused);
         }
         match &self.later {
-            Some(first) => log.check_link(&[0; 32], 0, first)?,
-            None if log.manifest.audit_count == 0 => {}
-            None => return Err(broken(1, "it is gone")),
+            Some(first) => log.check_link(&archived.head, archived.entries, first)?,
+            None if log.manifest.audit_count == archived.entries => {}
+            None => return Err(broken(archived.entries + 1, "it is gone")),
         }
         Ok(false)
     }
@@ -119,8 +128,9 @@ impl Forward {
     /// Goes a step forward and checks every entry: number, link, content. `false` at the end, which must be the head.
     pub(in crate::vault) fn step(&mut self, log: &AuditLog<'_>) -> Result<bool, Error> {
         let epoch = log.keys.identity().epoch;
-        if self.epoch != epoch {
-            *self = Self { epoch, ..Self::default() };
+        let archived = log.manifest.archived;
+        if self.epoch != epoch || self.archived != archived {
+            *self = Self { epoch, archived, sequence: archived.entries, mac: archived.head };
         }
         let (start, mut paused) = (Instant::now(), false);
         let after = (self.sequence > 0).then_some(self.sequence);
@@ -141,9 +151,9 @@ impl Forward {
         }
     }
 
-    /// How many entries were checked.
-    pub(in crate::vault) const fn checked(&self) -> u64 {
-        self.sequence
+    /// How many entries were checked, and the number of the first.
+    pub(in crate::vault) const fn checked(&self) -> (u64, u64) {
+        (self.sequence - self.archived.entries, self.archived.entries + 1)
     }
 }
 

@@ -33,7 +33,7 @@ impl Ballast {
             match taken {
                 Ok(()) => self.aboard = true,
                 Err(error) => {
-                    tracing::debug!(error, "no room can be kept in reserve");
+                    tracing::debug!(error, "cannot reserve space");
                     self.drop_file();
                 }
             }
@@ -45,7 +45,7 @@ impl Ballast {
     pub(in crate::vault) fn release(&mut self) {
         if std::mem::take(&mut self.aboard) {
             tracing::warn!(
-                "the disk is full: the reserve is given up, so that deleting and locking still work"
+                "the disk is full: releasing the reserve, so that deleting and locking still work"
             );
             self.drop_file();
         }
@@ -53,7 +53,7 @@ impl Ballast {
 
     fn drop_file(&self) {
         if let Err(error) = files::remove_if_there(&self.path) {
-            tracing::warn!(%error, "the reserve could not be given up");
+            tracing::warn!(%error, "cannot release the reserve");
         }
     }
 }

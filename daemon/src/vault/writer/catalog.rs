@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::caller::{Peer, Scope};
-    use crate::vault::format::token::Meta;
+    use crate::vault::format::token::{Meta, SealedScope};
     use crate::vault::writer::effort::Effort;
     use crate::vault::writer::interrupts::Interrupts;
 
@@ -175,13 +175,14 @@ mod tests {
         let meta = Meta {
             name: TokenName::parse(&format!("token {id}")).unwrap(),
             hash: HEXLOWER.encode(&[u8::try_from(id).unwrap(); 32]),
-            scopes: vec![Scope::List],
+            scopes: vec![SealedScope::Known(Scope::List)],
             secrets: Some(globs.iter().map(|at| Glob::parse(GLOBS[*at]).unwrap()).collect()),
             created_at: Timestamp::now(),
             expires_at: None,
             rate_per_minute: None,
             last_used_at: None,
             made_by: None,
+            session: None,
         };
         Token::new(Uuid::from_u128(id), meta).unwrap()
     }

@@ -1,7 +1,7 @@
 //! What was refused and is not in the audit log yet. Nobody who is refused waits for the disk, and while the vault is
 //! locked nothing can be written at all, so denials wait here and are appended by the vault's thread: a new one within
-//! [`SOON`], further equal ones together after [`QUIET`], and no more than [`PER_WINDOW`] entries in [`WINDOW`], lest
-//! somebody without any right fill the disk. What does not fit into the queue is only counted.
+//! [`SOON`], further equal ones together after [`QUIET`], and no more than [`PER_WINDOW`] entries in [`WINDOW`], so
+//! that a caller without any right cannot fill the disk. What does not fit into the queue is only counted.
 //!
 //! A crash loses what waits here; a lock or the end of the daemon does not, unless the vault is locked already.
 
@@ -17,8 +17,8 @@ const SOON: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_mins(1);
 /// The most that wait.
 const MOST: usize = 1_000;
-/// The most of them that one access token is told apart in; further ones are counted by what was asked for alone, lest its
-/// holder hide among many what it does not want to be seen, or keep out what others are refused.
+/// The most of them that one access token is told apart in; further ones are counted by what was asked for alone, so
+/// that its holder can neither hide one refusal among many, nor keep out those of others.
 const SHARE: usize = 64;
 /// The most entries that are written by themselves in [`WINDOW`].
 const PER_WINDOW: usize = 100;
@@ -74,7 +74,7 @@ impl Denials {
         let mut bytes = Vec::new();
         for (at, slot) in self.slots.iter().filter(|slot| slot.denial.count > 0).enumerate() {
             let mut denial = slot.denial.clone();
-            denial.event.names = Vec::new();
+            (denial.event.names, denial.event.used) = (Vec::new(), None);
             denial.dropped += if at == 0 { self.dropped } else { 0 };
             bytes.extend(denial.encode().unwrap_or_default());
             bytes.push(b'\n');

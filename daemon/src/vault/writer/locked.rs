@@ -22,7 +22,7 @@ pub(in crate::vault) struct Locked {
 }
 
 impl Locked {
-    /// The file, opened and checked as far as that goes without keys; anew each time, since what was found for a key that
+    /// The file, opened and checked as far as possible without keys; again each time, since what was found for a key that
     /// turned out wrong may have been changed or replaced since.
     pub(in crate::vault) fn open(&mut self, path: &Path) -> Result<&Store, Error> {
         // Two handles would lock each other out.

@@ -5,8 +5,8 @@
 //! - [`shared`]: what it publishes, the [`catalog`] with its [`index`] and the [`tokens`] above all; [`denials`]: what was
 //!   refused and is still to be written
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
-//! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`] and [`audit_walk`]:
-//!   what changes nothing
+//! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`], [`snapshot`] and
+//!   [`audit_walk`]: what changes nothing
 //! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk
 
 pub(super) mod audit_walk;
@@ -22,10 +22,12 @@ mod locked;
 pub(super) mod reading;
 mod rotation;
 pub(super) mod shared;
+pub(super) mod snapshot;
 mod tokens;
 mod transitions;
 pub(super) mod unlocked;
 mod urgent;
+pub(in crate::vault) mod uses;
 mod verified;
 
 use std::collections::VecDeque;
@@ -47,6 +49,7 @@ use locked::Locked;
 use reading::Reading;
 use shared::{Published, Shared, View};
 use unlocked::Unlocked;
+use uses::Uses;
 
 /// The most writes that share a commit.
 const BATCH: usize = 128;
@@ -146,7 +149,10 @@ impl Writer {
                 Command::Ping(reply) => send(reply, Ok(())),
                 // It has woken the thread, and that is all.
                 Command::Wake => {}
-                Command::WriteDenials => self.write_denials(|denials, now| denials.take_all(now)),
+                Command::WriteDenials => {
+                    self.write_uses(|uses, now| uses.take_all(now));
+                    self.write_denials(|denials, now| denials.take_all(now));
+                }
                 Command::Shutdown(done) => {
                     self.lock(&Caller::daemon("shutdown"));
                     let _ = done.send(());
@@ -165,6 +171,8 @@ impl Writer {
             self.settle();
         } else if is_due(self.denials_in()) {
             self.write_denials(|denials, now| denials.take_due(now));
+        } else if is_due(self.uses_in()) {
+            self.write_uses(|uses, now| uses.take_due(now));
         } else {
             return false;
         }
@@ -177,8 +185,10 @@ impl Writer {
             if self.tend() {
                 continue;
             }
-            let deadline =
-                [self.locks_in(), self.settles_in(), self.denials_in()].into_iter().flatten().min();
+            let deadline = [self.locks_in(), self.settles_in(), self.denials_in(), self.uses_in()]
+                .into_iter()
+                .flatten()
+                .min();
             let received = match deadline {
                 Some(deadline) => commands.recv_timeout(deadline),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -233,8 +243,36 @@ impl Writer {
                 self.unsettled.get_or_insert_with(Instant::now);
             }
             Err(error) => {
-                tracing::warn!(%error, "denials are missing in the audit log for the moment");
+                tracing::warn!(%error, "some denials are not in the audit log yet");
                 self.shared.denials().put_back(denials, Instant::now());
+            }
+        }
+    }
+
+    /// How long until uses that were counted are to be written; `None` if there are none.
+    fn uses_in(&self) -> Option<Duration> {
+        match &self.state {
+            State::Unlocked(_) => self.shared.uses().due_in(Instant::now()),
+            State::Locked(_) | State::Uninitialized => None,
+        }
+    }
+
+    /// Appends uses that were counted to the audit log. What cannot be written is tried again a minute later.
+    fn write_uses(&mut self, take: impl FnOnce(&mut Uses, Instant) -> Vec<Denial>) {
+        let State::Unlocked(vault) = &mut self.state else { return };
+        let counted = take(&mut self.shared.uses(), Instant::now());
+        if counted.is_empty() {
+            return;
+        }
+        match vault.in_batch(|batch| batch.denials(&counted)) {
+            Ok(committed) => {
+                publish_renewed(vault, &self.shared);
+                self.shared.apply(&committed, vault.tag());
+                self.unsettled.get_or_insert_with(Instant::now);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "uses are missing in the audit log for the moment");
+                self.shared.uses().put_back(counted, Instant::now());
             }
         }
     }
@@ -248,7 +286,9 @@ impl Writer {
         }
         // Always, not only for what was removed: a log that has grown could not be moved into the file once the disk
         // is full, whatever is in reserve.
-        if let Err(error) = vault.renew_log() {
+        if vault.is_being_read() {
+            self.unsettled = Some(Instant::now());
+        } else if let Err(error) = vault.renew_log() {
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
         }
         if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {
@@ -316,7 +356,7 @@ impl Writer {
             if works.is_empty() {
                 return;
             }
-            // Only now: whoever fills the disk would take the room as soon as it is free.
+            // Only now: a program that fills the disk would take the space as soon as it is free.
             self.ballast.release();
             outcome = self.run_batch(&mut works);
         }
@@ -347,6 +387,7 @@ impl Writer {
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }
+        committed.uses.iter().for_each(|taken| self.shared.uses().note(taken, Instant::now()));
         publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
         if !committed.written {
@@ -371,8 +412,8 @@ impl Writer {
         if let State::Unlocked(vault) = &mut self.state
             && !vault.is_in_doubt()
             && let Published::Unlocked(view) = &mut *self.shared.write()
+            && (vault.take_renewed() || view.tag != vault.tag() || view.rolled_back != vault.is_rolled_back())
         {
-            vault.take_renewed();
             publish(view, vault);
         }
         self.settle();
@@ -392,7 +433,7 @@ impl Writer {
     }
 }
 
-/// If the file was read anew, tells everybody what is in it: after an error at commit it may be a step ahead of what they
+/// If the file was read again, publishes what is in it: after an error at commit it may be a step ahead of what they
 /// were told.
 fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
     if vault.take_renewed()

@@ -68,8 +68,8 @@ fn rechain(
     interrupts: &Interrupts,
 ) -> Result<[u8; 32], Error> {
     let broken = |sequence| Error::AuditBroken(sequence, "it is gone or was changed");
-    let (mut old_head, mut head) = ([0; 32], [0; 32]);
-    for sequence in 1..=manifest.audit_count {
+    let (mut old_head, mut head) = (manifest.archived.head, manifest.archived.head);
+    for sequence in manifest.archived.entries + 1..=manifest.audit_count {
         interrupts.give_way()?;
         let row = writing.audit_entry(sequence)?.ok_or_else(|| broken(sequence))?;
         old_head = audit_mac(old, &old_head, sequence, &row.sealed);
@@ -85,6 +85,7 @@ fn rechain(
 }
 
 fn reseal(old: &Keys, new: &Keys, context: seal::AadContext<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let plaintext = seal::open(old, context, sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
+    let plaintext =
+        seal::open(old, context.clone(), sealed).map_err(|_| Error::Corrupt("a row is not authentic"))?;
     Ok(seal::seal(new, context, &plaintext)?)
 }

@@ -14,6 +14,7 @@ use super::batch::Committed;
 use super::catalog::Catalog;
 use super::denials::Denials;
 use super::urgent::Urgent;
+use super::uses::Uses;
 
 /// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
 pub(in crate::vault) struct Shared {
@@ -23,6 +24,8 @@ pub(in crate::vault) struct Shared {
     last_use: AtomicU64,
     /// What was refused and is not written yet.
     denials: Mutex<Denials>,
+    /// How values are being used without being seen.
+    uses: Mutex<Uses>,
     /// What the vault's thread serves before everything else.
     pub(in crate::vault) urgent: Urgent,
     /// Notified when the vault was locked.
@@ -69,6 +72,7 @@ impl Shared {
             started: Instant::now(),
             last_use: AtomicU64::new(0),
             denials: Mutex::new(denials),
+            uses: Mutex::default(),
             urgent: Urgent::default(),
             wiped: Notify::new(),
             opened: Notify::new(),
@@ -89,6 +93,11 @@ impl Shared {
     /// What was refused and is not written yet. Its lock is held for moments.
     pub(in crate::vault) fn denials(&self) -> MutexGuard<'_, Denials> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How values are being used without being seen. Its lock is held for moments.
+    pub(in crate::vault) fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the steps of a commit.

@@ -38,7 +38,7 @@ impl Tokens {
     }
 
     /// Counts a request of this token, and of those that it was made with, or says how many seconds too early it comes:
-    /// what a token has made uses up its maker's rate, lest it be a way around that.
+    /// what a token has made uses up its creator's rate, so that it is no way around that.
     pub(in crate::vault) fn take(&self, token: &Token, now: Instant, time: Timestamp) -> Result<(), Error> {
         token.take(now, time)?;
         let mut maker = token.made_by();

@@ -134,7 +134,8 @@ impl Writer {
             return;
         };
         if !vault.is_in_doubt() {
-            let waiting = self.shared.denials().take_all(Instant::now());
+            let mut waiting = self.shared.uses().take_all(Instant::now());
+            waiting.extend(self.shared.denials().take_all(Instant::now()));
             let mut note = || {
                 vault.in_batch(|batch| {
                     batch.denials(&waiting)?;

@@ -1,8 +1,8 @@
 //! An open vault: verified as a whole, then read from memory and written in batches.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use secrets_local::files;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
@@ -22,24 +22,27 @@ use super::catalog::Catalog;
 use super::interrupts::Interrupts;
 use super::reading::Reading;
 use super::rotation;
+use super::snapshot::{self, Running, Snapshot};
 use super::verified::{Verified, verify};
 
-/// The most bytes a backup may have: it is handed out in one answer.
-const BACKUP_MAX: u64 = 1 << 30;
+/// The longest log that is held for somebody who reads a snapshot.
+const HELD_LOG: u64 = 64 << 20;
 
 /// The vault with its keys in memory. To lock it is to drop it.
 pub(in crate::vault) struct Unlocked {
     path: PathBuf,
-    keys: Pinned<Keys>,
+    keys: Arc<Pinned<Keys>>,
     lineage: [u8; 16],
     slots: usize,
     manifest: Manifest,
     catalog: Catalog,
     /// `None` after a storage error: the file is opened and verified again before anything else is asked of it.
     store: Option<Store>,
+    /// Who reads a snapshot of the file. Meanwhile nothing is moved from the log into it.
+    snapshot: Option<Running>,
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
-    /// The file was read anew since somebody was told so.
+    /// The file was read again since the last report of it.
     renewed: bool,
 }
 
@@ -48,8 +51,15 @@ impl Unlocked {
     pub(in crate::vault) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
-        let keys = Pinned::new(Keys::derive(data, identity)?);
-        let Verified { manifest, catalog, slots } = verify(&store, &keys, &header)?;
+        let keys = Arc::new(Pinned::new(Keys::derive(data, identity)?));
+        let Verified { manifest, catalog, slots } = match verify(&store, &keys, &header) {
+            Ok(verified) => verified,
+            Err(error) => {
+                store.leave();
+                return Err(error);
+            }
+        };
+        store.allow_writing()?;
         Ok(Self {
             path,
             keys,
@@ -58,6 +68,7 @@ impl Unlocked {
             manifest,
             catalog,
             store: Some(store),
+            snapshot: None,
             rolled_back: false,
             renewed: false,
         })
@@ -69,7 +80,7 @@ impl Unlocked {
     }
 
     /// The keys.
-    pub(in crate::vault) const fn keys(&self) -> &Pinned<Keys> {
+    pub(in crate::vault) fn keys(&self) -> &Pinned<Keys> {
         &self.keys
     }
 
@@ -96,6 +107,7 @@ impl Unlocked {
             let store = Store::open(&self.path)?;
             let header = store.header()?;
             let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
+            store.allow_writing()?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
                 return Err(Error::Corrupt("the vault was replaced while it was in use"));
@@ -130,7 +142,7 @@ impl Unlocked {
     }
 
     /// Runs `work` in one transaction and commits it. If anything but a refusal goes wrong, nothing of the batch counts, and
-    /// the file is opened and verified anew before the next.
+    /// the file is opened and verified again before the next.
     pub(in crate::vault) fn in_batch(
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
@@ -153,9 +165,57 @@ impl Unlocked {
         let outcome = self.try_batch(work);
         if outcome.is_err() {
             // Dropped without a checkpoint: what this handle believes is not to be trusted.
+            self.end_snapshot();
             self.store = None;
+        } else if self.snapshot.is_some()
+            && self.store.as_ref().is_some_and(|store| store.log_length() > HELD_LOG)
+        {
+            self.end_snapshot();
         }
         outcome
+    }
+
+    /// Hands the file as it is now to `work` on another thread, while this one goes on; one at a time. `interrupts` end it,
+    /// and so does whatever needs the file for itself.
+    pub(in crate::vault) fn begin_snapshot(
+        &mut self,
+        interrupts: Arc<Interrupts>,
+        work: impl FnOnce(&Snapshot) + Send + 'static,
+    ) -> Result<(), Error> {
+        if self.rolled_back {
+            // It is not written to, and so its log stays.
+            return Err(Error::RolledBack);
+        }
+        self.end_snapshot();
+        file::check(&self.path)?;
+        self.store()?;
+        self.renew_log()?;
+        self.store()?.hold_log(true)?;
+        match Snapshot::hand_to(&self.path, &self.keys, &self.manifest, interrupts, work) {
+            Ok(running) => self.snapshot = Some(running),
+            Err(error) => {
+                self.store()?.hold_log(false)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody is reading a snapshot.
+    pub(in crate::vault) fn is_being_read(&mut self) -> bool {
+        if self.snapshot.as_ref().is_some_and(Running::is_over) {
+            self.end_snapshot();
+        }
+        self.snapshot.is_some()
+    }
+
+    fn end_snapshot(&mut self) {
+        if self.snapshot.take().is_some()
+            && let Some(store) = &self.store
+            && let Err(error) = store.hold_log(false)
+        {
+            tracing::warn!(%error, "the log is emptied only from time to time");
+        }
     }
 
     fn try_batch(
@@ -191,13 +251,14 @@ impl Unlocked {
         self.store.is_none()
     }
 
-    /// Whether the file was read anew since this was asked last: what is published may then lack its last step.
+    /// Whether the file was read again since the last call: what is published may then lack its last step.
     pub(in crate::vault) const fn take_renewed(&mut self) -> bool {
         std::mem::replace(&mut self.renewed, false)
     }
 
     /// Opens the file again and verifies all of it, down to the last value and audit entry.
     pub(in crate::vault) fn verify(&mut self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
+        self.end_snapshot();
         if let Some(store) = self.store.take() {
             store.close()?;
         }
@@ -210,30 +271,12 @@ impl Unlocked {
         caller: &Caller,
         interrupts: &Interrupts,
     ) -> Result<Vec<u8>, Error> {
-        let path = self.path.with_extension("db.copy");
-        files::remove_if_there(&path)?;
-        files::open_private(&path)?;
-        let copied = self.copy_to(&path, interrupts).and_then(|()| {
-            let mut copy = files::read_private(&path, BACKUP_MAX)?;
-            Ok(std::mem::take(&mut *copy))
-        });
-        files::remove_if_there(&path)?;
-        let copy = copied?;
+        self.end_snapshot();
+        self.store()?;
+        let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
+        let copy = snapshot::copy(store, &self.keys, &self.manifest, &self.path, interrupts)?;
         self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new())))?;
         Ok(copy)
-    }
-
-    /// Writes a copy to `path`, an empty file, and verifies it as if it were to be unlocked.
-    fn copy_to(&mut self, path: &Path, interrupts: &Interrupts) -> Result<(), Error> {
-        self.store()?.copy_to(path)?;
-        let copy = Store::open(path)?;
-        let Verified { manifest, catalog, .. } = verify(&copy, &self.keys, &copy.header()?)?;
-        Reading { store: &copy, keys: &self.keys, catalog: &catalog, manifest: &manifest }
-            .verify_contents(interrupts)?;
-        if manifest != self.manifest {
-            return Err(Error::Corrupt("the copy is not the vault"));
-        }
-        Ok(copy.close()?)
     }
 
     /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
@@ -253,6 +296,7 @@ impl Unlocked {
         if self.manifest.header_mac != *header_mac {
             return Err(Error::KeysChanged);
         }
+        self.end_snapshot();
         let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
         let rotated = rotation::rotate(&store, &self.keys, &self.manifest, slots, interrupts);
         if matches!(rotated, Err(Error::Locked)) {
@@ -261,7 +305,7 @@ impl Unlocked {
             return Err(Error::Locked);
         }
         let (keys, manifest) = rotated?;
-        (self.keys, self.manifest, self.slots) = (Pinned::new(keys), manifest, slots.len());
+        (self.keys, self.manifest, self.slots) = (Arc::new(Pinned::new(keys)), manifest, slots.len());
         // From here on the rotation is a fact, and its caller must get the new recovery key: what fails is logged.
         // Old ciphertext, and slots that wrap the old key, must not stay in free space.
         match store.rebuild() {
@@ -282,6 +326,7 @@ impl Unlocked {
 
     /// Closes the file; the keys are wiped when this returns.
     pub(in crate::vault) fn close(mut self) -> Result<(), Error> {
+        self.end_snapshot();
         match self.store.take() {
             Some(store) => store.close().map_err(Error::from),
             None => Ok(()),

@@ -33,15 +33,20 @@ pub(in crate::vault) struct Verified {
 }
 
 /// Everything that can be verified with the keys, in this order: header MAC, manifest, rows and counts, every
-/// record's metadata and grant, the audit log's head.
+/// record's metadata and grant, the audit log's head. But first whether a newer program made it, by whose rules all of
+/// that may look otherwise. It only reads.
 pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -> Result<Verified, Error> {
     let corrupt = |what| Err(Error::Corrupt(what));
+    let manifest = Manifest::open(keys, &header.lineage, &store.manifest()?);
+    if matches!(manifest, Err(Error::NewerVault)) {
+        return Err(Error::NewerVault);
+    }
     let slots = store.slots()?;
     let mac = slots::header_mac(keys, header, &slots);
     if mac != header.mac {
         return corrupt("the header or a key slot was changed");
     }
-    let manifest = Manifest::open(keys, &header.lineage, &store.manifest()?)?;
+    let manifest = manifest?;
     if manifest.header_mac != mac {
         return corrupt("the header and key slots are older than the rest");
     }
@@ -82,8 +87,9 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         catalog.apply(&Change::PutToken(Box::new(token)));
     }
 
-    let head = store.audit_entry(manifest.audit_count)?.map_or([0; 32], |row| row.mac);
-    if head != manifest.audit_head || store.audit_count()? != manifest.audit_count {
+    let head = store.audit_entry(manifest.audit_count)?.map_or(manifest.archived.head, |row| row.mac);
+    let left = manifest.audit_count.checked_sub(manifest.archived.entries);
+    if head != manifest.audit_head || Some(store.audit_count()?) != left {
         return corrupt("audit entries were added, removed or changed");
     }
     Ok(Verified { manifest, catalog, slots: slots.len() })
@@ -118,6 +124,7 @@ impl Opened {
             RecordKind::Value => self.values.push((Uuid::from_bytes(row.id), row.version)),
             RecordKind::Credential => self.grants.push(open_grant(keys, row)?),
             RecordKind::Token => self.tokens.push(Token::open(keys, row)?),
+            RecordKind::Unknown(_) => {}
         }
         Ok(())
     }

@@ -1,10 +1,17 @@
 //! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
 //! entry; what it refuses, it has not touched.
 
+mod archive;
 mod keys;
 mod reveal;
+mod rules;
+mod sessions;
 mod tokens;
 mod unit_grants;
+mod uses;
+
+pub(in crate::vault) use sessions::{Begun, Means};
+pub(in crate::vault) use uses::told_of;
 
 use std::sync::Arc;
 
@@ -22,6 +29,7 @@ use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::writer::catalog::{Catalog, Change};
+use crate::vault::writer::uses::Taken;
 
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
@@ -49,6 +57,8 @@ pub(in crate::vault) struct Committed {
     pub(in crate::vault) slots: Option<usize>,
     /// What was refused, for the audit log.
     pub(in crate::vault) denials: Vec<Denial>,
+    /// Which values were taken to be used.
+    pub(in crate::vault) uses: Vec<Taken>,
 }
 
 impl<'a> Batch<'a> {

@@ -11,13 +11,13 @@ use crate::caller::{Caller, Scopes, TokenRights};
 use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
-use crate::vault::format::token::{Meta, Token};
+use crate::vault::format::token::{Meta, SealedScope, Token};
 use crate::vault::writer::catalog::Change;
 
 use super::Batch;
 
 /// The most tokens that there can be.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 impl Batch<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
@@ -41,18 +41,20 @@ impl Batch<'_> {
             return Err(Error::TooManyTokens);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+        let scopes: Scopes = new.scopes.into_iter().collect();
         let token = Token::new(
             id,
             Meta {
                 name: new.name,
                 hash: HEXLOWER.encode(&hash),
-                scopes: new.scopes.into_iter().collect::<Scopes>().to_vec(),
+                scopes: scopes.to_vec().into_iter().map(SealedScope::Known).collect(),
                 secrets: new.secrets,
                 created_at: now,
                 expires_at,
                 rate_per_minute,
                 last_used_at: None,
                 made_by: caller.rights().map(|rights| rights.id),
+                session: None,
             },
         )?;
         self.insert_row(&token.seal(self.keys)?)?;
@@ -94,6 +96,9 @@ impl Batch<'_> {
         let token = self.catalog.tokens.by_id(id).cloned().ok_or(Error::NotFound)?;
         self.delete_token(&token)?;
         self.apply(Change::RemoveToken(id));
+        if token.session().is_some() {
+            return self.audit(caller, of_session(AuditAction::UseEnd, &token));
+        }
         self.audit(caller, about(AuditAction::TokenRevoke, &token))
     }
 
@@ -104,8 +109,8 @@ impl Batch<'_> {
     }
 }
 
-/// When a new token ends and how often it may ask, within what its maker has: what is not said follows the maker, what
-/// is said and goes beyond is refused.
+/// When a new token ends and how often it may ask, within what its creator has: what is not given follows its creator, what
+/// is given and goes beyond is refused.
 fn within(
     maker: Option<&TokenRights>,
     new: &CreateToken,
@@ -141,6 +146,17 @@ fn about(action: AuditAction, token: &Token) -> Event {
     let scopes: Vec<&str> = token.rights.scopes.to_vec().into_iter().map(|scope| scope.as_str()).collect();
     let text = format!("token {}: {}", token.name(), scopes.join(", "));
     Event { reason: Remark::parse(&text).ok(), ..Event::done(action, Vec::new()) }
+}
+
+/// What the audit log says about a session: which, for what, and for which secrets.
+pub(super) fn of_session(action: AuditAction, token: &Token) -> Event {
+    let session = token.session();
+    Event {
+        purpose: session.map(|session| session.purpose.clone()),
+        command: session.and_then(|session| session.command.clone()),
+        reason: Remark::parse(token.name().as_str()).ok(),
+        ..Event::done(action, token.session_names())
+    }
 }
 
 #[cfg(test)]

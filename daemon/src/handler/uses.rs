@@ -1,0 +1,17 @@
+//! The operations of the socket over which values are taken.
+
+use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest};
+
+use super::secrets::Done;
+use crate::caller::Caller;
+use crate::vault::{Error, Vault};
+
+/// `POST /use/take`
+pub(crate) async fn take(vault: &Vault, caller: &Caller, request: TakeRequest) -> Result<TakeReply, Error> {
+    vault.take(caller, request).await
+}
+
+/// `POST /use/refusals`
+pub(crate) async fn refused(vault: &Vault, caller: &Caller, refused: RefusedUse) -> Result<Done, Error> {
+    vault.refused_use(caller, refused).map(|()| Done)
+}

@@ -1,0 +1,64 @@
+//! The socket over which values are taken: its routes, what their requests are made from, and how their replies are
+//! written. No other socket has them.
+
+use hyper::{HeaderMap, StatusCode};
+use secrets_proto::SecretName;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::rule::{Host, Method, RequestPath, Site};
+use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest, Use, WhyRefused};
+
+use super::codec::{FromRequest, IntoResponse, json};
+use super::route::{Route, post};
+use super::serve::serve;
+use crate::caller::Scope;
+use crate::handler::uses as handler;
+use crate::http::failure::Failure;
+use crate::http::parts::RequestParts;
+use crate::http::response::Response;
+use crate::vault::Right;
+
+/// The routes.
+pub(super) static ROUTES: &[Route] = &[
+    post("/api/v1/use/take", "take_value", Right::Scope(Scope::Use, AuditAction::Use), |x| {
+        serve(x, handler::take)
+    }),
+    post("/api/v1/use/refusals", "tell_refusal", Right::Scope(Scope::Use, AuditAction::Use), |x| {
+        serve(x, handler::refused)
+    }),
+];
+
+impl FromRequest for Use {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let method = parts.required("method", Method::try_from);
+        let host = parts.required("host", Host::try_from);
+        let port = parts.port("port");
+        let path = parts.required("path", RequestPath::try_from);
+        Some(Self { method: method?, host: host?, port: port?, path: path? })
+    }
+}
+
+impl FromRequest for TakeRequest {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let secret = parts.required("secret", SecretName::try_from);
+        let (wanted, site) = (Use::take(parts), parts.nullable("site", Site::try_from));
+        Some(Self { secret: secret?, wanted: wanted?, site: site?.flatten() })
+    }
+}
+
+impl FromRequest for RefusedUse {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let secret = parts.nullable("secret", SecretName::try_from);
+        let (refused, why) = (Use::take(parts), parts.required("why", |text| WhyRefused::parse(&text)));
+        Some(Self { secret: secret?.flatten(), refused: refused?, why: why? })
+    }
+}
+
+json! {
+    TakeReply => sensitive(OK),
+}

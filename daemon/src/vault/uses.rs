@@ -1,0 +1,65 @@
+//! The facade's operations of the socket over which values are taken: to use one in a request, and to tell of a request
+//! that got none.
+
+use std::sync::Arc;
+
+use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::reveal::Remark;
+use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest, WhyRefused};
+
+use crate::audit::Event;
+use crate::caller::{Caller, Scope};
+
+use super::writer::batch::told_of;
+use super::{Error, Vault, rules};
+
+impl Vault {
+    /// Hands over a value to be used in this request, if a rule of the secret allows it. Its audit entry is durable
+    /// before, or, within a minute of one, it is counted. Scope `use`, and a session's token.
+    pub(crate) async fn take(&self, caller: &Caller, request: TakeRequest) -> Result<TakeReply, Error> {
+        self.check(caller, Scope::Use, AuditAction::Use)?;
+        let shared = Arc::clone(&self.shared);
+        let taken = self.write_for_answer(caller, move |batch, caller| {
+            batch.take(caller, &request, rules::that_hold, &shared.uses())
+        });
+        let reply = self.note_no_session(caller, taken.await)?;
+        self.shared.touch();
+        Ok(reply)
+    }
+
+    /// Notes for the audit log that a request got no value. Scope `use`.
+    pub(crate) fn refused_use(&self, caller: &Caller, refused: RefusedUse) -> Result<(), Error> {
+        self.check(caller, Scope::Use, AuditAction::Use)?;
+        let RefusedUse { secret, refused, why } = refused;
+        let refusal = match why {
+            WhyRefused::HostNotAllowed | WhyRefused::RuleMismatch => Refusal::Rule,
+            WhyRefused::HostMismatch
+            | WhyRefused::AmbiguousPath
+            | WhyRefused::Smuggling
+            | WhyRefused::PlaceholderEnded
+            | WhyRefused::PlaceholderMisplaced
+            | WhyRefused::PlaceholderRepeated
+            | WhyRefused::PlainHttp
+            | WhyRefused::PrivateAddress => Refusal::Request,
+        };
+        let used = told_of(&refused);
+        // A name that the caller does not see is not written down for it.
+        let names = secret.into_iter().filter(|name| caller.sees(name)).collect();
+        let event = Event {
+            names,
+            used: Some(used),
+            reason: Remark::parse(why.as_str()).ok(),
+            ..Event::refused(AuditAction::Use, refusal)
+        };
+        self.note(caller, event, refusal);
+        Ok(())
+    }
+
+    /// That the token is of no session is a refusal of its own; the others are noted by the batch, with the request.
+    fn note_no_session<T>(&self, caller: &Caller, outcome: Result<T, Error>) -> Result<T, Error> {
+        if matches!(outcome, Err(Error::NoSession)) {
+            return self.note_refusal(caller, AuditAction::Use, outcome);
+        }
+        outcome
+    }
+}

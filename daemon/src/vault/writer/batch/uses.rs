@@ -1,0 +1,103 @@
+//! Handing over one value, to be used in one request that its rules allow, inside a batch.
+
+use std::time::Instant;
+
+use secrets_proto::Uuid;
+use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
+use secrets_proto::reveal::{Purpose, Remark};
+use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
+use secrets_proto::rule::{Rule, host};
+use secrets_proto::session::{TakeReply, TakeRequest, Use};
+
+use crate::audit::{Denial, Event};
+use crate::caller::Caller;
+use crate::vault::Error;
+use crate::vault::format::record::Record;
+use crate::vault::writer::uses::{Key, Taken, Uses};
+
+use super::Batch;
+
+impl Batch<'_> {
+    /// Opens a value for a request that a rule allows. It may leave only after the commit: the audit entry is part of it,
+    /// unless the use is one of a minute that has an entry already.
+    pub(in crate::vault) fn take(
+        &mut self,
+        caller: &Caller,
+        request: &TakeRequest,
+        rules: fn(&Record) -> Vec<Rule>,
+        uses: &Uses,
+    ) -> Result<TakeReply, Error> {
+        let TakeRequest { secret, wanted, site } = request;
+        let (id, purpose, command) = self.session_of(caller)?;
+        let mut event = Event {
+            purpose: Some(purpose),
+            command,
+            used: Some(told_of(wanted)),
+            ..Event::done(AuditAction::Use, vec![secret.clone()])
+        };
+        let Some(record) = self.catalog.of(caller).by_name(secret).cloned() else {
+            self.refuse(caller, Event { refusal: Some(Refusal::Missing), ..event });
+            return Err(Error::NotFound);
+        };
+        let rules = rules(&record);
+        let asked = Request {
+            method: &wanted.method,
+            host: &wanted.host,
+            port: wanted.port,
+            path: wanted.path.as_str(),
+            site: site.as_ref(),
+        };
+        let (number, rule) = match decide(&rules, asked) {
+            Verdict::Allowed(number, rule) => (number, rule),
+            Verdict::Refused(why) => {
+                self.refuse(caller, Event { refusal: Some(Refusal::Rule), ..event });
+                return Err(Error::NoRule(why));
+            }
+        };
+        let value = self.open_value(&record)?;
+        if !rule.site.can_hold(value.expose()) {
+            // It has another value since the session began.
+            self.refuse(caller, Event { refusal: Some(Refusal::Rule), ..event });
+            return Err(Error::NoRule(Refused::Site));
+        }
+        if let Some(used) = &mut event.used {
+            used.rule = Some(number);
+        }
+        let key = Key {
+            session: id,
+            secret: record.id,
+            rule: number,
+            host: event.used.as_ref().map(|used| used.host.clone()).unwrap_or_default(),
+        };
+        let entry = Denial::now(caller, event.clone());
+        let is_written = !uses.counts(&key, Instant::now())
+            && !self.done.uses.iter().any(|taken| taken.is_written && taken.key == key);
+        if is_written {
+            self.touch(&record)?;
+            self.audit(caller, event)?;
+        }
+        self.done.uses.push(Taken { key, entry, is_written });
+        Ok(TakeReply { rule: number, site: rule.site.clone(), value })
+    }
+
+    /// The session that the caller holds, with its purpose and command.
+    fn session_of(&self, caller: &Caller) -> Result<(Uuid, Purpose, Option<Remark>), Error> {
+        let token = caller.rights().and_then(|rights| self.catalog.tokens.by_id(rights.id));
+        let session = token.and_then(|token| Some((token.rights.id, token.session()?)));
+        let (id, session) = session.ok_or(Error::NoSession)?;
+        Ok((id, session.purpose.clone(), session.command.clone()))
+    }
+}
+
+/// What the audit log is told of a request.
+pub(in crate::vault) fn told_of(request: &Use) -> AuditUse {
+    let Use { method, host, port, path } = request;
+    let host = if *port == host::HTTPS { host.to_string() } else { format!("{host}:{port}") };
+    let path = path.as_str();
+    AuditUse {
+        rule: None,
+        host,
+        methods: vec![method.to_string()],
+        paths: vec![path.get(..AuditUse::MAX_PATH).unwrap_or(path).to_owned()],
+    }
+}

@@ -1,0 +1,177 @@
+//! Sessions: a program has values put into its requests that it never sees. Beginning one, and what is asked for in it by
+//! what puts the values there.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::invalid::{FieldErrorType, Invalid};
+use crate::reveal::{Purpose, Remark};
+use crate::rule::{Host, Method, RequestPath, Rule, Site};
+use crate::{SecretName, SecretValue, SensitiveString, Timestamp};
+
+/// Body of `POST /use/sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct BeginSession {
+    /// The secrets whose values are to be used, by name: 1–64.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 64)))]
+    pub secrets: Vec<SecretName>,
+    /// For how many seconds, 1 to seven days; absent or null is 12 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 604_800)))]
+    pub ttl_seconds: Option<u64>,
+    /// What for, in a word; goes to the audit log.
+    pub purpose: Purpose,
+    /// The program whose requests are meant (`argv[0]` alone, never its arguments).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Remark>,
+}
+
+impl BeginSession {
+    /// The most secrets of a session.
+    pub const MAX_SECRETS: usize = 64;
+    /// How long a session lasts unless something else is said: 12 hours.
+    pub const DEFAULT_TTL: u64 = 12 * 3_600;
+    /// The longest time that can be asked for, seven days.
+    pub const MAX_TTL: u64 = 7 * 86_400;
+}
+
+/// Answer of `POST /use/sessions`. There is no value in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Session {
+    /// The session's id, which is that of its access token.
+    pub id: Uuid,
+    /// The access token that uses the values. Shown this once.
+    pub token: SensitiveString,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The secrets, in the order in which they were asked for, each once.
+    pub secrets: Vec<SessionSecret>,
+}
+
+/// A secret of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct SessionSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// What the program gets in place of the value. It looks like one, and is no secret.
+    pub placeholder: String,
+    /// Where the value may be used, in the order in which the rules are tried.
+    pub rules: Vec<Rule>,
+}
+
+/// A request that a value is to be put into, or was not put into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// The request's method.
+    pub method: Method,
+    /// The host that it goes to.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// Its path, without query.
+    pub path: RequestPath,
+}
+
+/// Body of `POST /use/take`, on the socket of its own: the value of a secret, to be put into this request now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeRequest {
+    /// The secret.
+    pub secret: SecretName,
+    /// The request.
+    #[serde(flatten)]
+    pub wanted: Use,
+    /// Where the placeholder was found: the rule is one for this site. Absent: the first for the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+}
+
+/// Answer of `POST /use/take`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeReply {
+    /// The rule that allows it, by its number from 1 on.
+    pub rule: usize,
+    /// Where the value goes.
+    pub site: Site,
+    /// The value.
+    pub value: SecretValue,
+}
+
+/// Body of `POST /use/refusals`, on the socket of its own: a request that got no value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedUse {
+    /// The secret, if it is known which was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// The request.
+    #[serde(flatten)]
+    pub refused: Use,
+    /// Why.
+    pub why: WhyRefused,
+}
+
+/// Why a request got no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyRefused {
+    /// Its host is not the one that the connection is for.
+    HostMismatch,
+    /// Its path can be read in two ways.
+    AmbiguousPath,
+    /// It can be read in two ways.
+    Smuggling,
+    /// Its placeholder is of a session that has ended.
+    PlaceholderEnded,
+    /// No rule is for its host.
+    HostNotAllowed,
+    /// No rule is for its method and path.
+    RuleMismatch,
+    /// Its placeholder is not where a rule puts the value.
+    PlaceholderMisplaced,
+    /// Its placeholder is there more than once.
+    PlaceholderRepeated,
+    /// It would go without TLS.
+    PlainHttp,
+    /// Its host has an address that is not public.
+    PrivateAddress,
+}
+
+impl WhyRefused {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::HostMismatch,
+        Self::AmbiguousPath,
+        Self::Smuggling,
+        Self::PlaceholderEnded,
+        Self::HostNotAllowed,
+        Self::RuleMismatch,
+        Self::PlaceholderMisplaced,
+        Self::PlaceholderRepeated,
+        Self::PlainHttp,
+        Self::PrivateAddress,
+    ];
+
+    /// Reads a reason's name.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|why| why.as_str() == text);
+        found.ok_or(Invalid::new(FieldErrorType::Enum, "this is no reason why a request got no value"))
+    }
+
+    /// The reason's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HostMismatch => "host_mismatch",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::Smuggling => "smuggling",
+            Self::PlaceholderEnded => "placeholder_ended",
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::RuleMismatch => "rule_mismatch",
+            Self::PlaceholderMisplaced => "placeholder_misplaced",
+            Self::PlaceholderRepeated => "placeholder_repeated",
+            Self::PlainHttp => "plain_http",
+            Self::PrivateAddress => "private_address",
+        }
+    }
+}
