@@ -90,7 +90,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Those that one of the globs matches.
+    /// The names that one of the globs matches.
     pub(crate) fn new(globs: &[Glob]) -> Self {
         Self { matchers: globs.iter().map(Glob::matcher).collect() }
     }

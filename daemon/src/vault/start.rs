@@ -34,7 +34,7 @@ const READERS: usize = 1;
 /// Why the vault could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Another daemon has it; its pid if it could be read.
+    /// The vault belongs to another daemon; its pid if it could be read.
     #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default())]
     Running(Option<Pid>),
     /// A file or directory cannot be used.

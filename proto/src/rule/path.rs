@@ -61,7 +61,7 @@ impl PathPattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// Whether this path, which is [decoded](decoded), is meant.
+    /// Whether this path, which is [decoded], is meant.
     pub fn matches(&self, path: &[u8]) -> bool {
         let mut pattern = self.0.as_bytes();
         // After which bytes of the path the pattern so far may end; so it takes no longer for what is hard to match.
