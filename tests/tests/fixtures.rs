@@ -109,7 +109,7 @@ fn a_vault_that_requires_what_is_not_known_is_refused_and_left_as_it_is() {
     let requires = repository().join("tests/fixtures/future/requires.db");
     let output = env.ctl(["restore-vault", requires.to_str().unwrap(), "--key-file", &key]).run();
     output.assert_code(9);
-    assert!(output.err().contains("newer secretsd") && output.err().contains("back in its place"));
+    assert!(output.err().contains("newer secretsd") && output.err().contains("back in place"));
     // Who had the lock last is written there.
     let mut changed = changed(&before, &files(&env));
     changed.retain(|path| !path.ends_with("vault.lock"));

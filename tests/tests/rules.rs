@@ -97,7 +97,7 @@ fn each_malformed_part_is_named_by_its_place_and_not_repeated() {
         ("site", json!("body:canary"), json!(["site"]), "value_error", "not supported by this version"),
         ("site", json!("aws-sigv4:CANARY"), json!(["site"]), "value_error", "not supported by this version"),
         ("private", json!("yes"), json!(["private"]), "bool_type", "true or false"),
-        ("canary", json!(1), json!([]), "extra_forbidden", "does not have"),
+        ("canary", json!(1), json!([]), "extra_forbidden", "unknown field"),
     ] {
         let mut rule = good.clone();
         rule[field] = value;
