@@ -27,16 +27,16 @@ pub enum Error {
     /// The file does not exist (yet).
     #[error("there is no token file {}; start secretsd, or name the file with --token-file", shown(.0))]
     Absent(PathBuf),
-    /// It is not a private file.
+    /// The token file is not a private file.
     #[error("the token file {0} {1}; make it a regular file of yours with mode 0600")]
     NotPrivate(PathBuf, &'static str),
-    /// It cannot be read.
+    /// The token file cannot be read.
     #[error("cannot read the token file {}: {}", shown(.0), .1)]
     Io(PathBuf, #[source] io::Error),
-    /// What it holds cannot be a token.
+    /// What the file or the variable holds cannot be a token.
     #[error("not a token; check the token file or SECRETSD_TOKEN")]
     Malformed,
-    /// It is meant as an access token, and its checksum is wrong.
+    /// The token begins as an access token does, and its checksum is wrong.
     #[error("this access token is incomplete or mistyped (wrong checksum); copy it again")]
     Mistyped,
 }

@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     NotFound = 4,
     /// Not allowed: token, user, or wrong key.
     NotAllowed = 5,
-    /// It exists already, or has changed.
+    /// A secret, token or file exists already, or has changed.
     Conflict = 6,
     /// A name, value or option's argument has the wrong form.
     Invalid = 7,
@@ -113,7 +113,7 @@ impl Failure {
         }
     }
 
-    /// The same message under another exit code.
+    /// Changes the exit code of a failure, and keeps its message.
     pub(crate) fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }

@@ -63,7 +63,7 @@ pub(crate) fn ask(session: &Session, request: &RevealRequest) -> Result<RevealRe
     session.fetch(&Call::reveal(request)?)
 }
 
-/// The same, and a locked vault stays locked.
+/// The values, as [`ask`] gets them, but a locked vault stays locked.
 pub(crate) fn ask_as_is(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
     let call = Call::reveal(request)?;
     Ok(session.call_as_is(&call)?.parse()?)

@@ -27,7 +27,7 @@ impl Wanted {
         }
     }
 
-    /// As a selector.
+    /// The selector of this one secret.
     pub(crate) fn into_selector(self) -> Selector {
         self.0
     }

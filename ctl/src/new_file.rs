@@ -95,7 +95,8 @@ impl NewFile {
         Ok(rustix::fs::fsync(&*dir)?)
     }
 
-    /// The same for what can be made again: it may be gone after a power failure.
+    /// Gives a file that can be made again its name, as [`publish`](Self::publish) does, but may lose it in a power
+    /// failure.
     pub(crate) fn name_it(self, replace: bool) -> io::Result<()> {
         match &self.draft {
             None => self.name_nameless(replace)?,

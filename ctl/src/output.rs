@@ -31,7 +31,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// As the flags, the environment and stdout say.
+    /// Decides about colour by the flags, the environment and stdout.
     pub(crate) fn new(globals: &Globals) -> Self {
         let colour = match globals.color {
             Colour::Always => true,
@@ -86,7 +86,7 @@ pub(crate) fn answer_json(json: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The same, with its line's end.
+/// Writes JSON as [`answer_json`] does, and ends the line.
 pub(crate) fn answer_json_line(json: &[u8]) -> Result<(), Failure> {
     answer_json(json)?;
     answer(b"\n")

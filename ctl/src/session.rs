@@ -74,7 +74,7 @@ impl Session {
         Ok(Self { runtime, client, paths, may_spawn, arguments: Vec::new(), ask: prompt::hidden })
     }
 
-    /// The same, and a daemon that it starts has its vault there.
+    /// Sets the directory of the vault for a daemon that the session starts.
     pub(crate) fn with_data_dir(self, dir: &Path) -> Self {
         Self { arguments: vec!["--data-dir".into(), dir.into()], ..self }
     }
@@ -94,12 +94,14 @@ impl Session {
         self.call_noted(call, WAITING)
     }
 
-    /// The same for what may take a while; the note is what a person is told who waits.
+    /// Sends a request that may take a while, as [`call`](Self::call) does; the note is what a person is told who
+    /// waits.
     pub(crate) fn call_noted(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         self.opening(|| self.send(call, note))
     }
 
-    /// Does the same for an answer that is passed on in pieces, of at most `limit` bytes in all.
+    /// Sends a request as [`call`](Self::call) does, for an answer that is passed on in pieces, of at most `limit`
+    /// bytes in all.
     pub(crate) fn download(
         &self,
         call: &Call,
@@ -114,7 +116,7 @@ impl Session {
         Ok(Download { runtime: &self.runtime, body })
     }
 
-    /// The same for an answer that is read as a whole.
+    /// Sends a request as [`call`](Self::call) does, and reads its answer as a whole.
     pub(crate) fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
         Ok(self.call(call)?.parse()?)
     }
@@ -124,7 +126,7 @@ impl Session {
         self.send(call, WAITING)
     }
 
-    /// The same with a note.
+    /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.
     pub(crate) fn send(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         self.starting(|| {
             let _waiting = Waiting::start(note);
@@ -132,7 +134,8 @@ impl Session {
         })
     }
 
-    /// The same for what may take a while after somebody has typed: meanwhile nothing that is typed is shown.
+    /// Sends a request that may take a while after somebody has typed, as [`send`](Self::send) does: meanwhile nothing
+    /// that is typed is shown.
     pub(crate) fn call_slowly(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
         let _silence = prompt::silence();
         self.send(call, note)
@@ -143,7 +146,7 @@ impl Session {
         Ok(self.call_as_is(&Call::status())?.parse()?)
     }
 
-    /// The same of a daemon that runs; none is started.
+    /// The state of the vault of a daemon that runs; none is started.
     pub(crate) fn status_if_running(&self) -> Result<VaultStatus, Failure> {
         Ok(self.runtime.block_on(self.client.send(&Call::status()))?.parse()?)
     }

@@ -16,8 +16,9 @@ pub(crate) fn render<const N: usize>(
     render_marked(header, rows, colour, None, |_| false)
 }
 
-/// The same; with colour, the rows of which `is_marked` says so stand out. The last column is free text if the terminal's
-/// columns are given: it ends with the line of the terminal on which it begins, so that nothing of it can pass for a row.
+/// Lays rows out as [`render`] does; with colour, the rows of which `is_marked` says so stand out. The last column is
+/// free text if the terminal's columns are given: it ends with the line of the terminal on which it begins, so that
+/// nothing of it can pass for a row.
 pub(crate) fn render_marked<const N: usize>(
     header: [&str; N],
     rows: &[[impl AsRef<str>; N]],

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
+use secrets_local::peer::{Facts, Process};
 use secrets_proto::audit::AuditCaller;
 use secrets_proto::{Glob, Matcher, SecretName, Timestamp, Uuid};
 
 pub(crate) use secrets_proto::token::Scope;
-
-use crate::peer::{Facts, Process};
 
 /// The process at the other end of a connection, as the kernel named it when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +90,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Those that one of the globs matches.
+    /// The names that one of the globs matches.
     pub(crate) fn new(globs: &[Glob]) -> Self {
         Self { matchers: globs.iter().map(Glob::matcher).collect() }
     }

@@ -5,10 +5,26 @@ use std::sync::OnceLock;
 
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::crypto::seal::{self, AadContext};
+use crate::router::Api;
+use crate::server::fuzzing::FuzzedServer;
 
 pub use crate::router::fuzzing::json_body;
-pub use crate::server::fuzzing::HttpService;
 pub use crate::vault::fuzzing::{slot_params, vault_image};
+
+/// The real service without a vault.
+pub struct HttpService(FuzzedServer<Api>);
+
+impl HttpService {
+    /// Starts it in a directory of its own. To be called inside a runtime.
+    pub fn start() -> Option<Self> {
+        FuzzedServer::start(Api::new).map(Self)
+    }
+
+    /// Sends these bytes in pieces of this size, 0 for all at once, and panics when what comes back breaks a promise.
+    pub async fn feed(&self, bytes: &[u8], piece: usize) {
+        self.0.feed(bytes, piece).await;
+    }
+}
 
 /// What was not sealed does not open; what was opens as it was, and not once a bit of it is another.
 pub fn sealed_blob(data: &[u8]) {

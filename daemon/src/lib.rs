@@ -21,7 +21,7 @@
 //! ```
 //!
 //! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`,
-//! `permits`, `triggers` and `caller` are leaves, and so are `files` and `peer` of `secrets-local`.
+//! `permits`, `triggers` and `caller` are leaves, and so is the crate `secrets-local`.
 
 mod answering;
 mod audit;
@@ -51,9 +51,6 @@ mod vault;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-
-// Leaves that other programs share.
-use secrets_local::{files, peer};
 
 /// Every block is wiped when it is freed, no matter by which code.
 #[cfg(not(test))]

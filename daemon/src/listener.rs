@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use secrets_local::files;
 use secrets_local::places::{CREDENTIALS, USE};
 
-use crate::files;
 use crate::relaunch::Socket;
 
 /// Why there is no socket to listen on.

@@ -20,7 +20,7 @@ use crate::inherited;
 /// Why the process could not be made safe; the daemon must not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Its memory would stay readable for other processes of the user.
+    /// The memory of the daemon would stay readable for other processes of the user.
     #[error("cannot make the process undumpable: {0}")]
     Dumpable(#[source] Errno),
     /// A crash would write secrets to a file.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secrets_proto::vault::{Obstacle, Trigger};
 
-/// Both triggers, as they are now.
+/// What locks the vault from outside, as far as it is known now.
 #[derive(Debug)]
 pub(crate) struct Triggers(Mutex<Seen>);
 

@@ -31,7 +31,7 @@ pub enum Error {
     TooOpen {
         /// The path.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file or directory.
         mode: u32,
         /// The bits it should have.
         wanted: u32,

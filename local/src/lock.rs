@@ -18,9 +18,9 @@ pub struct Lock(File);
 /// What came of trying to take the lock.
 #[derive(Debug)]
 pub enum Locking {
-    /// It is held by this process now.
+    /// The lock is held by this process now.
     Ours(Lock),
-    /// Another process has it.
+    /// The lock is held by another process.
     Held(Holder),
 }
 
@@ -51,7 +51,7 @@ impl Lock {
 }
 
 impl Holder {
-    /// Its process id, if it has written one.
+    /// The process id of the holder, if it has written one.
     pub const fn pid(&self) -> Option<Pid> {
         self.pid
     }

@@ -136,10 +136,10 @@ pub struct AuditCaller {
     /// The process's name for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
-    /// Its program file, where readable.
+    /// The caller's program file, where readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
-    /// Its systemd unit, where known.
+    /// The caller's systemd unit, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The name of the token it used; empty if it had none that is known.
@@ -215,7 +215,7 @@ pub enum AuditAction {
     UseBegin,
     /// A value was put into a request.
     Use,
-    /// Such a session was ended.
+    /// A session that uses values without seeing them was ended.
     UseEnd,
     /// Old entries were taken out of the audit log.
     AuditArchive,
@@ -276,7 +276,7 @@ pub enum AuditOutcome {
     Ok,
     /// Refused: not allowed, or not there.
     Denied,
-    /// As a newer program says.
+    /// An outcome that a newer program wrote.
     #[serde(other)]
     Other,
 }
@@ -314,7 +314,7 @@ pub enum Refusal {
     NotGranted,
     /// The vault is locked.
     Locked,
-    /// It is turned off.
+    /// What was asked for is turned off.
     Off,
     /// No rule allows the value to be used there.
     Rule,
@@ -322,7 +322,7 @@ pub enum Refusal {
     Request,
     /// The daemon could not do it.
     Failed,
-    /// As a newer program says.
+    /// A reason that a newer program wrote.
     #[serde(other)]
     Other,
 }

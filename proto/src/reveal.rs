@@ -122,8 +122,8 @@ pub struct RevealReply {
 pub struct RevealedSecret {
     /// The secret's id.
     pub id: Uuid,
-    /// Its name.
+    /// The secret's name.
     pub name: SecretName,
-    /// Its value, byte for byte.
+    /// The secret's value, byte for byte.
     pub value: SecretValue,
 }

@@ -74,7 +74,7 @@ pub struct Warning {
     /// The kind.
     #[serde(rename = "type")]
     pub kind: Reason,
-    /// The same in words, a fixed text.
+    /// The kind in words, a fixed text.
     pub msg: Cow<'static, str>,
 }
 
@@ -107,7 +107,7 @@ pub struct SecretList<T = Secret> {
 pub struct CreateSecret {
     /// The new secret's name.
     pub name: SecretName,
-    /// Its value.
+    /// The new secret's value.
     pub value: SecretValue,
     /// Who issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -54,7 +54,7 @@ pub struct Session {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct SessionSecret {
-    /// Its name.
+    /// The secret's name.
     pub name: SecretName,
     /// What the program gets in place of the value. It looks like one, and is no secret.
     pub placeholder: String,
@@ -71,7 +71,7 @@ pub struct Use {
     pub host: Host,
     /// The port.
     pub port: u16,
-    /// Its path, without query.
+    /// The request's path, without query.
     pub path: RequestPath,
 }
 
@@ -116,25 +116,25 @@ pub struct RefusedUse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyRefused {
-    /// Its host is not the one that the connection is for.
+    /// The request names another host than the one that the connection is for.
     HostMismatch,
-    /// Its path can be read in two ways.
+    /// The path can be read in two ways.
     AmbiguousPath,
-    /// It can be read in two ways.
+    /// The request can be read in two ways.
     Smuggling,
-    /// Its placeholder is of a session that has ended.
+    /// The placeholder is of a session that has ended.
     PlaceholderEnded,
-    /// No rule is for its host.
+    /// No rule is for the host.
     HostNotAllowed,
-    /// No rule is for its method and path.
+    /// No rule is for the method and path.
     RuleMismatch,
-    /// Its placeholder is not where a rule puts the value.
+    /// The placeholder is not where a rule puts the value.
     PlaceholderMisplaced,
-    /// Its placeholder is there more than once.
+    /// The placeholder is there more than once.
     PlaceholderRepeated,
-    /// It would go without TLS.
+    /// The request would go without TLS.
     PlainHttp,
-    /// Its host has an address that is not public.
+    /// The host has an address that is not public.
     PrivateAddress,
 }
 

@@ -184,7 +184,7 @@ impl fmt::Display for TokenName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct CreateToken {
-    /// Its name, unlike any other token's.
+    /// The token's name, unlike any other's.
     pub name: TokenName,
     /// What it may do: 1–5 scopes.
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 5)))]
@@ -218,9 +218,9 @@ impl CreateToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TokenInfo {
-    /// Its id.
+    /// The token's id.
     pub id: Uuid,
-    /// Its name.
+    /// The token's name.
     pub name: TokenName,
     /// What it may do.
     pub scopes: Vec<Scope>,

@@ -39,9 +39,9 @@ pub struct VaultStatus {
 pub enum VaultState {
     /// There is no vault yet.
     Uninitialized,
-    /// There is one, and its keys are not in memory.
+    /// There is a vault, and its keys are not in memory.
     Locked,
-    /// It answers.
+    /// The vault is open.
     Unlocked,
 }
 
@@ -72,11 +72,11 @@ pub struct AutoLock {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
-    /// It does.
+    /// The vault locks when this happens.
     Live,
-    /// The settings say that it does not.
+    /// The settings say that the vault does not lock when this happens.
     Off,
-    /// It should, and the daemon would not hear of it in time.
+    /// The vault should lock when this happens, and the daemon would not hear of it in time.
     #[default]
     Unavailable,
 }

@@ -45,9 +45,9 @@ const GAP_MAX: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     No,
-    /// It may; the text ends too early to tell.
+    /// The text may begin with the value; it ends too early to tell.
     Perhaps,
-    /// It does, and the value ends there.
+    /// The text begins with the value, which ends there.
     To(usize),
 }
 

@@ -243,21 +243,6 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn prose_is_wrapped() {
-    for document in documents() {
-        let mut fenced = false;
-        for (number, line) in (1..).zip(read(&document).lines()) {
-            if line.starts_with("```") {
-                fenced = !fenced;
-            }
-            // Tables cannot be wrapped, and what programs print is shown as it is.
-            let fits = fenced || line.starts_with('|') || line.chars().count() <= 120;
-            assert!(fits, "{document}:{number} has {} characters", line.chars().count());
-        }
-    }
-}
-
-#[test]
 fn commands_and_flags_of_the_documents_exist() {
     let env = Env::new(programs!());
     let mut helps: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();

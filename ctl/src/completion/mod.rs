@@ -65,7 +65,7 @@ pub(crate) enum Source {
     Files,
     /// The shell's directories.
     Directories,
-    /// Another program's command line, which begins at this word.
+    /// The command line of another program, which begins at this word.
     Command(usize),
 }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What came of asking.
 #[derive(Debug)]
 pub(super) enum Service {
-    /// It answers.
+    /// The daemon answers.
     Up(Box<VaultStatus>),
     /// There is nothing to connect to.
     Absent,
@@ -28,13 +28,13 @@ pub(super) enum Service {
     Waiting,
     /// Somebody else's process listens.
     Foreign(u32),
-    /// It listens and does not answer.
+    /// The daemon listens and does not answer.
     Silent,
-    /// It does not know our token.
+    /// The daemon does not know our token.
     Stranger,
-    /// It answers, and does not serve our token, for this reason.
+    /// The daemon answers, and does not serve our token, for this reason.
     Declined(Box<ErrorBody>),
-    /// It cannot be asked, for a reason that shows elsewhere or in these words.
+    /// The daemon cannot be asked, for a reason that shows elsewhere or in these words.
     Unknown(String),
 }
 

@@ -31,7 +31,7 @@ const ODD_BLANK: &str = "a value begins or ends with an unusual space; put it in
 const UNQUOTED: &str = "a shell gives a character of this value a meaning; put it in single quotes";
 
 impl Dialect {
-    /// Those whose reading is compared with ours, with the names that people know them by.
+    /// The readers whose reading is compared with ours, with the names that people know them by.
     pub(crate) const OTHERS: [(Self, &str); 5] = [
         (Self::Node, "node"),
         (Self::Dotenv, "dotenv"),

@@ -26,7 +26,7 @@ pub(crate) fn width_of(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
-/// As much of printable text as goes into so many cells, with a mark if that is not all.
+/// Cuts printable text to so many cells, with a mark if that is not all of it.
 pub(crate) fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if width_of(text) <= room {
         return Cow::Borrowed(text);

@@ -4,10 +4,11 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use secrets_local::files;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{crypto, files};
+use crate::crypto;
 
 /// The token of this run as words: comparing in constant time is slow for each step that it takes.
 pub(crate) struct OwnerToken(Zeroizing<[u64; WORDS]>);

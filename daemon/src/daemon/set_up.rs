@@ -13,6 +13,7 @@ use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound, Handed, Listener, SocketFile};
 use crate::process;
 use crate::relaunch::{HandoffReplies, Handover, Socket};
+use crate::router::Api;
 use crate::server::Server;
 use crate::systemd_credentials::{CredentialSocket, Policy};
 use crate::triggers::Triggers;
@@ -25,13 +26,13 @@ pub(super) struct Stages {
     pub(super) uid: u32,
     /// Whether this image goes on after a lock.
     pub(super) resumed: bool,
-    pub(super) server: Server,
+    pub(super) server: Server<Api>,
     pub(super) credential_socket: CredentialSocket,
     /// Units that the image before had no time to refuse.
     pub(super) refused: Vec<OwnedFd>,
     pub(super) socket: UnixListener,
     pub(super) unit_socket: Option<UnixListener>,
-    pub(super) use_server: Server,
+    pub(super) use_server: Server<Api>,
     pub(super) use_socket: Option<UnixListener>,
     pub(super) inherited: InheritedSockets,
     pub(super) files: Files,
@@ -82,8 +83,8 @@ pub(super) fn set_up(
     let config::CredentialSettings { socket: on, system_manager } = config.credentials;
     let policy = Policy { on, uid, system_manager };
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
-    let server = Server::new(auth, vault.clone(), limits, uid);
-    let use_server = server.of_use();
+    let server = Server::new(auth, Api::new(vault.clone()), vault.clone(), limits, uid);
+    let use_server = server.of_use(Api::of_use(vault.clone()));
     let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
     let uses = uses.map(Bound::listen).transpose()?;
     let inherited = InheritedSockets {

@@ -6,6 +6,7 @@
 //! - [`parts`]: a request taken apart, field by field
 //! - [`conditional`]: `ETag` and what asks for it
 //! - [`response`], [`failure`]: what is answered
+//! - [`service`]: what stands behind the server
 
 pub(crate) mod body;
 pub(crate) mod conditional;
@@ -15,3 +16,4 @@ pub(crate) mod head;
 pub(crate) mod parts;
 mod query;
 pub(crate) mod response;
+pub(crate) mod service;

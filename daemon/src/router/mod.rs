@@ -13,6 +13,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod serve;
+mod service;
 mod sessions;
 mod tokens;
 mod uses;
@@ -26,7 +27,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 
 use self::route::{Action, Route, Run};
-use self::serve::Serving;
+use self::serve::{Exchange, Serving};
 use crate::answering::Answering;
 use crate::config::Limits;
 use crate::http::body::ignore;
@@ -35,7 +36,7 @@ use crate::http::head;
 use crate::http::response::Response;
 
 pub use self::routes::{Access, RouteInfo, routes};
-pub(crate) use self::serve::Exchange;
+pub(crate) use self::service::Api;
 
 /// The routes, by path. They are few and most differ in length, so that looking at one after the other takes less time
 /// than a tree would; those that have no id come first.

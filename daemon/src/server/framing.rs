@@ -4,6 +4,11 @@
 //! that from the service: by then one of them is gone. A proxy before us could have believed the other one. So the
 //! bytes are watched on their way in, and a connection on which such a request appears is never served again. A
 //! reading that differs from hyper's can only end in that, too.
+//!
+//! What it buys: of eleven spellings that were tried, hyper alone refuses four and answers seven (both headers in either
+//! order, a length that is there twice, an encoding before `chunked` in one line or two, a fragment, lines without a
+//! carriage return). What it costs: about 720 of the 12,800 instructions that a request for a list of 100 takes, counted
+//! by callgrind over 20,000 requests on one connection, three times.
 
 /// Follows the requests of one connection.
 #[derive(Debug, Default)]
@@ -81,7 +86,7 @@ impl Framing {
                     }
                 }
                 State::Head | State::ChunkSize | State::Trailers => {
-                    let Some(end) = line_feed(bytes) else {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else {
                         self.line.extend_from_slice(bytes);
                         if self.line.len() > LONGEST {
                             self.lose();
@@ -196,22 +201,6 @@ impl Head {
     }
 }
 
-/// Where the first line feed is. Lines are short, and for those eight bytes at a time are faster than what is made for long
-/// texts: a byte of `others` is zero where a line feed was, and the lowest zero is what sets the lowest bit of `zeros`.
-fn line_feed(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let others = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([b'\n'; 8]);
-        let zeros = others.wrapping_sub(ONES) & !others & HIGHS;
-        if zeros != 0 {
-            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
-        }
-    }
-    rest.iter().position(|byte| *byte == b'\n').map(|at| words.len() * 8 + at)
-}
-
 /// Longer than any line that hyper takes.
 const LONGEST: usize = 64 * 1024;
 
@@ -227,26 +216,6 @@ mod tests {
         assert_eq!(fast.read(bytes).head_ended, heads > 0);
         assert_eq!((fast.is_ambiguous(), fast.in_head()), (slow.is_ambiguous(), slow.in_head()));
         (heads, slow.is_ambiguous(), slow.in_head())
-    }
-
-    #[test]
-    fn line_feeds_are_found_wherever_they_are() {
-        let mut random = 0x2545_f491_4f6c_dd1d_u64;
-        for length in 0..70 {
-            for _ in 0..200 {
-                let bytes: Vec<u8> = (0..length)
-                    .map(|_| {
-                        random ^= random << 13;
-                        random ^= random >> 7;
-                        random ^= random << 17;
-                        // Those beside a line feed, and those of its lower bits, are what could be mistaken for it.
-                        [b'\n', 0x0b, 0x09, 0x8a, 0x0a ^ 0x80, 0x00, 0xff, b'a', b'b', b'c', b'd', b'e']
-                            [usize::from(random.to_be_bytes()[0]) % 12]
-                    })
-                    .collect();
-                assert_eq!(line_feed(&bytes), bytes.iter().position(|byte| *byte == b'\n'), "{bytes:?}");
-            }
-        }
     }
 
     #[test]

@@ -13,28 +13,21 @@ const TOKEN: &[u8] = b"{token}";
 /// No answer may hold this, in whatever case.
 const MARKER: &[u8] = b"canary4711";
 
-/// The real service without a vault, on connections of which only one end is a socket's.
-#[derive(Debug)]
-pub struct HttpService {
-    server: Arc<Server>,
+/// A server without a vault, on connections of which only one end is a socket's.
+pub(crate) struct FuzzedServer<S> {
+    server: Arc<Server<S>>,
     token: Vec<u8>,
     stopping: watch::Sender<()>,
 }
 
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Server")
-    }
-}
-
-impl HttpService {
+impl<S: Service> FuzzedServer<S> {
     /// Starts it in a directory of its own. To be called inside a runtime.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start(service: impl FnOnce(Vault) -> S) -> Option<Self> {
         let directory = std::env::temp_dir().join(format!("secretsd-http-bytes-{}", std::process::id()));
-        Self::start_in(&directory)
+        Self::start_in(&directory, service)
     }
 
-    fn start_in(directory: &Path) -> Option<Self> {
+    fn start_in(directory: &Path, service: impl FnOnce(Vault) -> S) -> Option<Self> {
         let settings = Settings {
             data_dir: directory.join("data"),
             state_dir: directory.join("state"),
@@ -53,13 +46,13 @@ impl HttpService {
         let uid = rustix::process::geteuid().as_raw();
         let limits = Limits::default();
         let auth = Auth::new(owner, vault.clone(), limits.wrong_tokens);
-        let server = Server::new(auth, vault, limits, uid);
+        let server = Server::new(auth, service(vault.clone()), vault, limits, uid);
         Some(Self { server: Arc::new(server), token, stopping: watch::channel(()).0 })
     }
 
     /// Sends these bytes in pieces of this size, 0 for all at once, and looks at all that comes back: well-formed HTTP
     /// with statuses that are known, nothing of the marker, and no success without the token.
-    pub async fn feed(&self, bytes: &[u8], piece: usize) {
+    pub(crate) async fn feed(&self, bytes: &[u8], piece: usize) {
         // Making a vault is slow, and would change what the next input means.
         if contains(bytes, b"/vault/init") {
             return;

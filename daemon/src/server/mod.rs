@@ -25,6 +25,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use secrets_local::peer::Process;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::{AuditAction, Refusal};
 use tokio::net::{UnixListener, UnixStream};
@@ -40,15 +41,15 @@ use crate::auth::Auth;
 use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::http::failure::Failure;
-use crate::peer::Process;
+use crate::http::service::Service;
 use crate::relaunch::{HandoffReplies, HandoffReply};
-use crate::router::Router;
 use crate::vault::Vault;
 
 /// What every connection shares.
-pub(crate) struct Server {
+pub(crate) struct Server<S> {
     auth: Arc<Auth>,
-    router: Router,
+    service: S,
+    /// Its audit log keeps who was rejected.
     vault: Vault,
     limits: Limits,
     ids: Ids,
@@ -80,26 +81,26 @@ impl End {
     }
 }
 
-impl Server {
-    /// A server for this user.
-    pub(crate) fn new(auth: Auth, vault: Vault, limits: Limits, uid: u32) -> Self {
-        Self::serving(Router::new(), Arc::new(auth), vault, limits, uid)
+impl<S: Service> Server<S> {
+    /// A server of this service, for this user.
+    pub(crate) fn new(auth: Auth, service: S, vault: Vault, limits: Limits, uid: u32) -> Self {
+        Self::serving(service, Arc::new(auth), vault, limits, uid)
     }
 
-    /// The server of the socket over which values are taken: for the same callers, with routes of its own.
-    pub(crate) fn of_use(&self) -> Self {
+    /// The server of the socket over which values are taken: for the same callers, with a service of its own.
+    pub(crate) fn of_use(&self, service: S) -> Self {
         let limits = Limits {
             connections: self.limits.connections.div_ceil(USE_SHARE),
             connections_per_process: self.limits.connections_per_process.min(USES),
             ..self.limits
         };
-        Self::serving(Router::of_use(), Arc::clone(&self.auth), self.vault.clone(), limits, self.uid)
+        Self::serving(service, Arc::clone(&self.auth), self.vault.clone(), limits, self.uid)
     }
 
-    fn serving(router: Router, auth: Arc<Auth>, vault: Vault, limits: Limits, uid: u32) -> Self {
+    fn serving(service: S, auth: Arc<Auth>, vault: Vault, limits: Limits, uid: u32) -> Self {
         Self {
             auth,
-            router,
+            service,
             vault,
             connection_limit: Arc::new(ConnectionLimit::new(
                 limits.connections,

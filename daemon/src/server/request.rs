@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
+use secrets_local::peer::Process;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::AuditAction;
 use tokio::time::Instant;
@@ -30,12 +31,11 @@ use crate::http::body::ignore;
 use crate::http::failure::Failure;
 use crate::http::head::{self, HeadFields};
 use crate::http::response::{AfterRelaunch, Response};
-use crate::peer::Process;
-use crate::router::{Exchange, GuardedTarget, Target};
+use crate::http::service::{self, Service, Target};
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
-pub(super) struct Connection {
-    pub(super) server: Arc<Server>,
+pub(super) struct Connection<S> {
+    pub(super) server: Arc<Server<S>>,
     pub(super) handoff: Handoff,
     pub(super) peer: Peer,
     pub(super) process: Arc<Process>,
@@ -65,19 +65,16 @@ impl Future for ResponseFuture {
     }
 }
 
-impl Connection {
+impl<S: Service> Connection<S> {
     /// Answers a request, whatever happens.
     pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
         let (head, body) = request.into_parts();
         let body = Some(body).filter(|body| !body.is_end_stream());
-        let (id, target) = (self.server.ids.next(), self.server.router.find(&head.method, head.uri.path()));
+        let (id, target) = (self.server.ids.next(), self.server.service.find(&head.method, head.uri.path()));
         let mut asking = Asking::Anybody;
         // What is read from memory needs no future, which would be large and moved about.
-        if body.is_none()
-            && let Some(route) = target.in_memory()
-        {
-            let served =
-                std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target, route)));
+        if body.is_none() && target.is_in_memory() {
+            let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target)));
             let served = match served.unwrap_or_else(|_| Err(panicked())) {
                 Ok(ControlFlow::Continue(caller)) => {
                     asking = Asking::Known(caller);
@@ -104,11 +101,10 @@ impl Connection {
     fn serve_at_once(
         &self,
         head: &Parts,
-        target: &Target,
-        route: &GuardedTarget,
+        target: &S::Target,
     ) -> Result<ControlFlow<Response, Caller>, Failure> {
         let caller = self.identify(&self.head_fields(head, target)?)?;
-        let answer = match route.serve(self.exchange(&caller, head, None)) {
+        let answer = match self.server.service.serve(target, self.request(&caller, head, None)) {
             Answering::Now(answer) => Some(answer.into_inner()?),
             Answering::Later(_) => None,
         };
@@ -118,7 +114,7 @@ impl Connection {
     async fn answer_later(
         &self,
         head: Parts,
-        target: Target,
+        target: S::Target,
         body: Option<Incoming>,
         asking: Asking,
         id: RequestId,
@@ -143,26 +139,23 @@ impl Connection {
     async fn serve(
         &self,
         head: &Parts,
-        target: Target,
+        target: S::Target,
         body: Option<Incoming>,
         asking: Asking,
     ) -> Result<Response, Failure> {
-        let limits = &self.server.limits;
+        let Server { service, limits, .. } = &*self.server;
         let caller = match asking {
             Asking::Known(caller) => Ok(caller),
             Asking::Anybody => {
                 let fields = self.head_fields(head, &target)?;
-                if let Target::Open(open) = target {
-                    return open.serve(head, body, limits).await;
+                if target.is_open() {
+                    return service.serve_anybody(target, head, body, limits).await;
                 }
                 self.identify(&fields)
             }
         };
-        let Target::Guarded(target) = target else {
-            return Err(Failure::internal("a route that needs no caller has one"));
-        };
         match caller {
-            Ok(caller) => target.serve(self.exchange(&caller, head, body)).await,
+            Ok(caller) => service.serve(&target, self.request(&caller, head, body)).await,
             Err(failure) => {
                 // So that a caller that sends a body gets to read what is wrong.
                 ignore(body, limits).await?;
@@ -171,13 +164,17 @@ impl Connection {
         }
     }
 
-    fn exchange<'a>(&'a self, caller: &'a Caller, head: &'a Parts, body: Option<Incoming>) -> Exchange<'a> {
-        let Server { vault, limits, .. } = &*self.server;
-        Exchange { vault, caller, head, body, limits, id: None }
+    fn request<'a>(
+        &'a self,
+        caller: &'a Caller,
+        head: &'a Parts,
+        body: Option<Incoming>,
+    ) -> service::Request<'a> {
+        service::Request { caller, head, body, limits: &self.server.limits }
     }
 
     /// What the head says of its sender, if it can be read in one way only and no browser sent it.
-    fn head_fields<'a>(&self, head: &'a Parts, target: &Target) -> Result<HeadFields<'a>, Failure> {
+    fn head_fields<'a>(&self, head: &'a Parts, target: &S::Target) -> Result<HeadFields<'a>, Failure> {
         if self.seen.ambiguous.load(Ordering::Relaxed) {
             let detail = "A request on this connection can be read in two ways; send Content-Length once, and no # in the target";
             return Err(Failure::invalid_request(detail).closing());

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
+use secrets_local::files;
 
 pub(crate) use rusqlite::InterruptHandle;
-
-use crate::files;
 
 pub(crate) use rows::{
     AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,

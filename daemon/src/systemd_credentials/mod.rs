@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use secrets_local::peer::Process;
 use secrets_proto::audit::Refusal;
 use secrets_proto::{SecretName, SecretValue, UnitName};
 use tokio::net::{UnixListener, UnixStream};
@@ -22,7 +23,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::address::Claim;
 use crate::caller::{Caller, Peer};
-use crate::peer::Process;
 use crate::vault::{self, Vault};
 
 /// Who is served.

@@ -1,11 +1,12 @@
 //! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
 
+use secrets_local::files;
 use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
 
 use crate::caller::Scope;
-use crate::{crypto, files, store};
+use crate::{crypto, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -52,7 +52,7 @@ impl Vault {
         !caller.is_master() && self.shared.read().view().is_ok_and(is_long)
     }
 
-    /// Like [`Vault::rendered_list`], when it is the caller's turn.
+    /// The list as [`Vault::rendered_list`] gives it, when it is the caller's turn.
     pub(crate) async fn rendered_list_in_turn(
         &self,
         caller: &Caller,

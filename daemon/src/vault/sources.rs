@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use secrets_local::files;
 use secrets_proto::{FieldErrorType, Invalid, SensitiveString};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -15,7 +16,6 @@ use zeroize::Zeroizing;
 
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::SlotKind;
-use crate::files;
 
 use super::{Error, Key, KeyField};
 

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::process::Pid;
+use secrets_local::files;
 use secrets_local::lock::{self, Locking};
 use secrets_local::places;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Semaphore;
 
-use crate::files;
 use crate::memory::Pinned;
 use crate::permits::Permits;
 use crate::store::{journal_of, log_of};
@@ -34,7 +34,7 @@ const READERS: usize = 1;
 /// Why the vault could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Another daemon has it; its pid if it could be read.
+    /// The vault belongs to another daemon; its pid if it could be read.
     #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default())]
     Running(Option<Pid>),
     /// A file or directory cannot be used.

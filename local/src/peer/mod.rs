@@ -46,9 +46,9 @@ enum Hold {
 pub struct Facts {
     /// The name that it has given itself (`comm` of proc(5)).
     pub comm: Option<String>,
-    /// Its program file.
+    /// The program file of the process.
     pub exe: Option<String>,
-    /// Its systemd unit.
+    /// The systemd unit of the process.
     pub unit: Option<String>,
 }
 

@@ -22,9 +22,9 @@ pub struct Request<'a> {
 /// What comes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// This rule allows it; they count from 1.
+    /// The request is allowed by this rule; rules count from 1.
     Allowed(usize, &'a Rule),
-    /// It is refused.
+    /// The request is refused.
     Refused(Refused),
 }
 
@@ -41,9 +41,9 @@ pub enum Refused {
     Method,
     /// None of those is for this path.
     Path,
-    /// This one is, and excepts the path.
+    /// The rule of this number is for this request, and excepts its path.
     Excepted(usize),
-    /// This one asks about the path, which can be read in two ways.
+    /// The rule of this number asks about the path, which can be read in two ways.
     AmbiguousPath(usize),
 }
 

@@ -95,11 +95,11 @@ impl Method {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RuleSource {
-    /// They were set for this secret.
+    /// The rules were set for this secret.
     Own,
-    /// It has none of its own, and its provider is known.
+    /// The secret has no rules of its own, and its provider is known.
     Preset,
-    /// It has none: its value cannot be used.
+    /// The secret has no rules: its value cannot be used.
     None,
 }
 

@@ -21,7 +21,7 @@ pub enum Reason {
     NotKept,
     /// A shell works differently from then on.
     Setting,
-    /// It steers programs: what they run, load, read, trust or connect to.
+    /// Programs are steered by the variable: what they run, load, read, trust or connect to.
     Steering,
 }
 

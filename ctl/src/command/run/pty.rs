@@ -46,7 +46,7 @@ pub(super) struct Pty {
 }
 
 impl Pty {
-    /// As large as this one, with its modes, or with none that change what is written.
+    /// Makes a terminal as large as this one, with its modes, or with none that change what is written.
     pub(super) fn like(tty: impl AsFd, is_raw: bool) -> io::Result<Self> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;

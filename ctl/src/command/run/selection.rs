@@ -35,7 +35,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// As the command line says. What is wrong with it is kept, to be told with what else is.
+    /// Reads the selection from the command line. What is wrong with it is kept, to be told with what else is.
     pub(super) fn parse(args: &RunArgs) -> Result<Self, Failure> {
         handover::refuse_empty(args.selectors.iter().chain(&args.files))?;
         let mut problems = Vec::new();

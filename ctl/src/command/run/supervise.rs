@@ -91,7 +91,7 @@ pub(super) trait Terminal {
     fn is_waiting(&self) -> bool {
         false
     }
-    /// Its size has changed.
+    /// Called when the size of our terminal has changed.
     fn resize(&mut self) {}
 }
 

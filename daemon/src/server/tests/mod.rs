@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::OwnerToken;
+use crate::router::Api;
 use crate::vault::{KdfCost, KeySources, Settings};
 
 const TOKEN: &str = "owner-token-of-the-tests-0123456789-abcdefg";
@@ -55,7 +56,7 @@ impl Running {
         };
         let vault = Vault::start(settings, None).unwrap();
         let auth = Auth::new(OwnerToken::fixed(TOKEN), vault.clone(), limits.wrong_tokens);
-        let server = Server::new(auth, vault, limits, uid);
+        let server = Server::new(auth, Api::new(vault.clone()), vault, limits, uid);
         let (door, listener) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server.run(Door(Mutex::new(listener)), async {

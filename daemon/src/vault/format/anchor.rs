@@ -8,8 +8,9 @@
 
 use std::path::Path;
 
+use secrets_local::files;
+
 use crate::crypto::keys::{Keys, Purpose};
-use crate::files;
 use crate::vault::Error;
 
 const MAGIC: &[u8; 4] = b"SDA1";

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::files;
+use secrets_local::files;
+
 use crate::store::{journal_of, log_of};
 use crate::vault::Error;
 

@@ -294,7 +294,7 @@ async fn every_kind_of_key_opens_its_slot_and_no_other() {
 }
 
 fn files_with(path: &Path, content: &[u8]) {
-    crate::files::replace_private(path, content).unwrap();
+    secrets_local::files::replace_private(path, content).unwrap();
 }
 
 #[tokio::test]
@@ -623,7 +623,7 @@ async fn files_of_the_vault_that_others_could_change_are_refused() {
     files_with(&anchor, &content);
     let log = fixture.directory.path().join("data/vault.db-wal");
     // A handle that was refused and dropped leaves an empty one.
-    crate::files::remove_if_there(&log).unwrap();
+    secrets_local::files::remove_if_there(&log).unwrap();
     std::os::unix::fs::symlink("/dev/null", &log).unwrap();
     fixture.restart().await;
     let refused = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
-
-use crate::files;
+use secrets_local::files;
 
 /// Enough to move the log into the file when it is at its longest, 1.5 MiB, and for hundreds of small transactions.
 const SIZE: u64 = 2 * 1024 * 1024;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use secrets_local::files;
 
 use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
-use crate::files;
 use crate::store::{HeaderRow, Store, log_of};
 use crate::vault::Error;
 use crate::vault::format::file;

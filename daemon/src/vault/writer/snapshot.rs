@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use secrets_local::files;
 use secrets_proto::vault::VerifyReply;
 
 use crate::crypto::keys::Keys;
-use crate::files;
 use crate::memory::Pinned;
 use crate::store::{InterruptHandle, Store};
 use crate::vault::Error;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use secrets_local::files;
 use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
@@ -9,7 +10,6 @@ use secrets_proto::vault::MemoryLock;
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto::keys::DataKey;
-use crate::files;
 use crate::store::log_of;
 use crate::vault::Error;
 use crate::vault::format::anchor::{self, Verdict};
