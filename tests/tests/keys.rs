@@ -53,6 +53,24 @@ fn a_provider_command_opens_its_slot() {
 }
 
 #[test]
+fn a_provider_command_that_prints_another_key_each_time_gets_no_slot() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!(
+        "{CHEAP_KDF}[key_providers.fresh]\nargv = [\"/usr/bin/head\", \"-c\", \"32\", \"/dev/urandom\"]\n"
+    ));
+    env.start();
+    let fresh = json!({ "key_provider": "fresh" });
+    env.post("/vault/init", &fresh).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    assert_eq!(env.state(), "uninitialized");
+    env.init();
+    let before = env.get("/vault/keys").expect(200);
+    env.post("/vault/keys", &fresh).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    let replaced = json!({ "key_provider": "fresh", "replaces": before["keys"][0]["id"] });
+    env.post("/vault/keys", &replaced).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    assert_eq!(env.get("/vault/keys").expect(200), before);
+}
+
+#[test]
 fn a_provider_command_that_fails_is_502() {
     let env = with_providers();
     for name in ["failing", "short"] {

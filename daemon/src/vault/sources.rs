@@ -37,6 +37,25 @@ pub(crate) struct KeySources {
 }
 
 impl KeySources {
+    /// The same for a key that a slot is to be made for. A key provider command is run twice: one that prints something
+    /// else each time, as a signature does, would make a slot that nothing ever opens.
+    pub(super) async fn lasting_secret_of(&self, key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
+        let again = match &key {
+            Key::Provider(name) => Some(Key::Provider(name.clone())),
+            Key::Passphrase(_) | Key::File(_) | Key::Recovery(_) | Key::Credential => None,
+        };
+        let first = self.secret_of(key).await?;
+        if let Some(again) = again
+            && self.secret_of(again).await?.1 != first.1
+        {
+            return Err(unusable(
+                KeyField::KeyProvider,
+                "the command printed something else when run again; it must print the same key each time",
+            ));
+        }
+        Ok(first)
+    }
+
     /// The bytes of an offered key, and the kind of slot that they may open.
     pub(super) async fn secret_of(&self, key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
         match key {

@@ -75,7 +75,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let (kind, secret) = self.settings.keys.lasting_secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -214,7 +214,7 @@ impl Vault {
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
-                let (kind, secret) = self.settings.keys.secret_of(key).await?;
+                let (kind, secret) = self.settings.keys.lasting_secret_of(key).await?;
                 (self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?, None)
             }
             None => {
