@@ -18,7 +18,12 @@ fn with_providers() -> Env {
 [key_providers.good]
 argv = [\"/bin/cat\", \"{}\"]
 [key_providers.failing]
-argv = [\"/bin/sh\", \"-c\", \"head -c 40 /dev/zero; exit 3\"]
+argv = [\"/bin/sh\", \"-c\", \"head -c 40 /dev/zero; echo not told >&2; exit 3\"]
+[key_providers.telling]
+argv = [\"/bin/sh\", \"-c\", \"echo no device is there >&2; kill -9 $$\"]
+stderr = \"log\"
+[key_providers.absent]
+argv = [\"/nonexistent/program\"]
 [key_providers.short]
 argv = [\"/bin/echo\", \"short\"]
 [key_providers.hanging]
@@ -73,10 +78,20 @@ fn a_provider_command_that_prints_another_key_each_time_gets_no_slot() {
 #[test]
 fn a_provider_command_that_fails_is_502() {
     let env = with_providers();
-    for name in ["failing", "short"] {
+    for (name, why) in [
+        ("failing", "it ended with exit status 3"),
+        ("telling", "it was ended by signal 9"),
+        ("short", "it printed 6 bytes, and a key has at least 32"),
+        ("absent", "its program does not exist"),
+    ] {
         let answer = env.post("/vault/init", &json!({ "key_provider": name }));
         answer.expect_error(502, "bad_gateway_error");
+        let told = format!("he key provider `{name}` gave no key: {why}");
+        assert!(answer.text().contains(&told), "{}", answer.text());
+        assert!(env.log().contains(why), "{}", env.log());
     }
+    // Only what was asked for.
+    assert!(env.log().contains("no device is there") && !env.log().contains("not told"), "{}", env.log());
     assert_eq!(env.state(), "uninitialized");
     let unknown = env.post("/vault/init", &json!({ "key_provider": "CaNaRy" }));
     unknown.expect_invalid(&json!(["body", "key_provider"]), "enum");

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{AutoLock, CredentialSettings, Error, Kdf, Limits, LockOn, StartKey};
+use crate::key_provider::ProviderCommand;
 
 /// No settings file is larger.
 pub(super) const LIMIT: u64 = 64 * 1024;
@@ -21,7 +22,7 @@ pub(super) struct Settings {
     pub(super) kdf: Kdf,
     pub(super) limits: Limits,
     pub(super) credentials: CredentialSettings,
-    pub(super) key_providers: BTreeMap<String, Vec<String>>,
+    pub(super) key_providers: BTreeMap<String, ProviderCommand>,
     pub(super) unlock_at_start: Option<StartKey>,
 }
 
@@ -72,6 +73,14 @@ struct CredentialsTable {
 #[serde(deny_unknown_fields)]
 struct KeyProviderTable {
     argv: Spanned<Vec<String>>,
+    stderr: Option<StderrTo>,
+}
+
+/// Where what a key provider command says goes; by default nowhere.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StderrTo {
+    Log,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -115,7 +124,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     let seconds = |given, default: u64, range| number(given, default, range).map(Duration::from_secs);
 
     let mut key_providers = BTreeMap::new();
-    for (name, KeyProviderTable { argv }) in tables.key_providers {
+    for (name, KeyProviderTable { argv, stderr }) in tables.key_providers {
         if secrets_proto::Provider::parse(name.get_ref()).is_err() {
             let message =
                 "a key provider's name has only lower-case letters, digits, underscores and hyphens";
@@ -125,7 +134,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
             let message = "argv starts with the absolute path of a program";
             return Err(at(argv.span().start, message.to_owned()));
         }
-        key_providers.insert(name.into_inner(), argv.into_inner());
+        let logs_stderr = matches!(stderr, Some(StderrTo::Log));
+        let command = ProviderCommand { argv: argv.into_inner(), logs_stderr };
+        key_providers.insert(name.into_inner(), command);
     }
 
     let mut unlock_at_start = None;

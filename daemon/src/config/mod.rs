@@ -14,6 +14,8 @@ use std::time::Duration;
 use secrets_local::files;
 use secrets_local::places::{self, Base};
 
+use crate::key_provider::ProviderCommand;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -44,7 +46,7 @@ pub(crate) struct Config {
     /// Who may load credentials from a socket beside the API's.
     pub(crate) credentials: CredentialSettings,
     /// Commands that print a key, by name.
-    pub(crate) key_providers: BTreeMap<String, Vec<String>>,
+    pub(crate) key_providers: BTreeMap<String, ProviderCommand>,
     /// The key that opens the vault when the daemon starts, if systemd hands over no credential.
     pub(crate) unlock_at_start: Option<StartKey>,
 }
