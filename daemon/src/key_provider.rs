@@ -194,9 +194,14 @@ fn end_holders(pipe: &OwnedFd) {
 /// How often it is looked for those who still hold a command's output.
 const ROUNDS: usize = 100;
 
-/// The other processes that have a descriptor with this link.
+/// The processes of other programs that have a descriptor with this link. This process has one, and so has for a moment
+/// each command that it is about to start.
 fn holders_of(link: &Path) -> Vec<OwnedFd> {
-    let own = Pid::from_raw(std::process::id().cast_signed());
+    let own = std::fs::read_link("/proc/self/exe").ok();
+    let is_another = |pid: Pid| {
+        let program = std::fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()));
+        program.is_ok_and(|program| Some(program) != own)
+    };
     let holds = |pid: Pid| {
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
         let mut descriptors = descriptors.into_iter().flatten().flatten();
@@ -205,7 +210,7 @@ fn holders_of(link: &Path) -> Vec<OwnedFd> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|pid| Some(*pid) != own && holds(*pid))
+        .filter(|pid| is_another(*pid) && holds(*pid))
         .filter_map(|pid| {
             let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
             // Once more: the id may have become another's before it was held.
@@ -284,5 +289,40 @@ mod tests {
             let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
         }
         assert_eq!(ended, (true, false));
+    }
+
+    /// Not a test by itself: what the next one starts.
+    #[test]
+    fn stays_while_its_input_is_open() {
+        if std::env::var_os("STAYS").is_some() {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_about_to_start_is_no_holder() {
+        // Between fork and exec it is this program, with all its descriptors.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let link = PathBuf::from(format!("pipe:[{}]", rustix::fs::fstat(&reader).unwrap().st_ino));
+        let started = |program: &Path, arguments: &[&str]| {
+            let mut command = std::process::Command::new(program);
+            command.args(arguments).env("STAYS", "1").stdin(Stdio::piped());
+            command.stdout(writer.try_clone().unwrap()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let own = std::env::current_exe().unwrap();
+        let mut same = started(&own, &["--exact", "key_provider::tests::stays_while_its_input_is_open"]);
+        let count = holders_of(&link).len();
+        let mut other = started(Path::new("/bin/cat"), &[]);
+        // Once it is that program.
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while holders_of(&link).len() <= count && std::time::Instant::now() < deadline {
+            thread::yield_now();
+        }
+        let counts = (count, holders_of(&link).len());
+        for child in [&mut same, &mut other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(counts, (0, 1));
     }
 }
