@@ -28,6 +28,10 @@ pub struct VaultStatus {
     /// owner accepts it as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
+    /// Why the key for unlocking at start did not open the vault; only while locked, and only for who may see the whole
+    /// vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_failure: Option<String>,
     /// The daemon's version.
     pub version: String,
 }

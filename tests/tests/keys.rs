@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use secretsd_tests::env::{CHEAP_KDF, Env};
+use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::programs;
 use serde_json::json;
 
@@ -167,4 +167,43 @@ fn a_key_file_from_the_settings_unlocks_at_start_but_not_after_a_lock() {
     env.start();
     assert_eq!(env.state(), "locked");
     assert!(env.log().contains("the key for unlocking at start does not open the vault"));
+    let status = env.get("/vault").expect(200);
+    assert!(status["start_failure"].as_str().unwrap().starts_with("the key file: "), "{status:?}");
+}
+
+#[test]
+fn a_start_that_could_not_unlock_is_told_until_the_vault_is_open() {
+    let mut env = Env::new(programs!());
+    let start = |argv: &str| {
+        format!(
+            "{CHEAP_KDF}[key_providers.tpm]\nargv = [{argv}]\n[unlock_at_start]\nkey_provider = \"tpm\"\n"
+        )
+    };
+    env.settings(&start("\"/bin/sh\", \"-c\", \"exit 1\""));
+    env.start();
+    assert!(env.get("/vault").expect(200).get("start_failure").is_none(), "there is no vault to open");
+    env.init();
+    env.stop();
+    for (argv, why) in [
+        (
+            "\"/bin/sh\", \"-c\", \"exit 1\"",
+            "the key provider `tpm` gave no key: it ended with exit status 1",
+        ),
+        ("\"/usr/bin/printf\", \"%040d\", \"1\"", "the key provider `tpm`: the key does not open the vault"),
+    ] {
+        env.settings(&start(argv));
+        env.start();
+        let status = env.get("/vault").expect(200);
+        assert_eq!(status["start_failure"], why);
+        let shown = env.ctl(["status"]).run();
+        assert!(shown.out().contains(&format!("not unlocked: {why}")), "{}", shown.out());
+        let found = env.ctl(["doctor"]).run().out();
+        assert!(found.contains(&format!("did not unlock the vault when it started: {why}")), "{found}");
+        env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+        assert!(env.get("/vault").expect(200).get("start_failure").is_none());
+        // The daemon that goes on after a lock has not tried.
+        env.post("/vault/lock", &json!({})).expect(200);
+        assert!(env.get("/vault").expect(200).get("start_failure").is_none());
+        env.stop();
+    }
 }

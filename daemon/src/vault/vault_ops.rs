@@ -50,6 +50,10 @@ impl Vault {
             auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
+            start_failure: match &*published {
+                Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
+                Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
+            },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -110,6 +114,18 @@ impl Vault {
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
             .await?;
         Ok(self.describe(caller))
+    }
+
+    /// Opens the vault with the key for the start, which `what` names. If it does not, the status says why. Scope `admin`.
+    pub(crate) async fn unlock_at_start(&self, caller: &Caller, what: &str, key: Key) -> Result<(), Error> {
+        let Err(error) = self.unlock(caller, key).await else { return Ok(()) };
+        let reason = match &error {
+            Error::NoKey(failure) => failure.to_string(),
+            _ => format!("the {what}: {error}"),
+        };
+        // There is one start.
+        let _ = self.start_failure.set(reason);
+        Err(error)
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
