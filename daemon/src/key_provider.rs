@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn stays_while_its_input_is_open() {
         if std::env::var_os("STAYS").is_some() {
-            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+            io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
         }
     }
 

@@ -205,7 +205,7 @@ pub enum KeyKind {
 }
 
 /// A key slot, without its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyInfo {
     /// The slot's id.
@@ -214,6 +214,9 @@ pub struct KeyInfo {
     pub kind: KeyKind,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What the settings called the key provider when the slot was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider: Option<String>,
 }
 
 /// Answer of `GET /vault/keys`, oldest first.

@@ -50,6 +50,19 @@ fn a_provider_command_opens_its_slot() {
         .map(|key| key["kind"].as_str().unwrap().to_owned())
         .collect();
     assert!(kinds.contains(&"key_provider".to_owned()), "{kinds:?}");
+    let named = |env: &Env| {
+        let list = env.ctl(["key", "list", "--json"]).run().json();
+        let keys = list["keys"].as_array().unwrap().clone();
+        keys.into_iter().filter(|key| key["key_provider"] == "good").count()
+    };
+    assert_eq!(named(&env), 1);
+    let added = env.ctl(["key", "add", "--key-provider", "good"]).run();
+    assert!(added.err().contains("added a key provider good; its id is "), "{}", added.err());
+    assert_eq!(named(&env), 2);
+    let shown = env.ctl(["key", "list"]).run().out();
+    assert_eq!(shown.matches("  key provider good  ").count(), 2, "{shown}");
+    env.post("/vault/rotate", &json!({ "key_provider": "good" })).expect(200);
+    assert_eq!(named(&env), 1);
 
     // Another key of the same length is a wrong key.
     env.private_file("provided", [b'x'; 40]);

@@ -122,17 +122,25 @@ pub(super) fn missing() -> Failure {
 }
 
 fn row(key: &KeyInfo) -> [String; 3] {
-    [key.id.to_string(), kind(key.kind).to_owned(), key.created_at.to_string()]
+    [key.id.to_string(), called(key), key.created_at.to_string()]
 }
 
 /// What people call a kind of key.
-pub(super) const fn kind(kind: KeyKind) -> &'static str {
+const fn kind(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Passphrase => "passphrase",
         KeyKind::KeyFile => "key file",
         KeyKind::Credential => "systemd credential",
         KeyKind::Recovery => "recovery key",
         KeyKind::KeyProvider => "key provider",
+    }
+}
+
+/// The same, with the name of a key provider.
+pub(super) fn called(key: &KeyInfo) -> String {
+    match &key.key_provider {
+        Some(name) => format!("{} {name}", kind(key.kind)),
+        None => kind(key.kind).to_owned(),
     }
 }
 
@@ -155,7 +163,7 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     let answer = outcome?;
     let AddKeyReply { key, recovery_key } = answer.parse()?;
     let Some(recovery_key) = recovery_key else {
-        output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
+        output::say(&format!("added a {}; its id is {}", called(&key), key.id));
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
@@ -197,13 +205,13 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
         return Err(Failure::new(Exit::Other, "nothing was removed"));
     }
     session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
-    output::say(&format!("removed the {}; earlier backups still open with it", kind(key.kind)));
+    output::say(&format!("removed the {}; earlier backups still open with it", called(&key)));
     kept::remind("it may open");
     Ok(())
 }
 
 fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
-    let question = format!("remove the {} added {}?", kind(key.kind), key.created_at);
+    let question = format!("remove the {} added {}?", called(key), key.created_at);
     prompt::confirm(&question).map_err(|error| match error {
         prompt::Error::NoTerminal => Failure::new(
             Exit::Usage,

@@ -194,10 +194,8 @@ async fn unlock_at_start(vault: &Vault, config: &Config) {
         (None, Some(StartKey::Provider(name))) => ("key provider", Key::Provider(name.clone())),
         (None, None) => return,
     };
-    let what = match &key {
-        Key::Provider(provider) => format!("{name} `{provider}`"),
-        _ => name.to_owned(),
-    };
+    let what =
+        if let Key::Provider(provider) = &key { format!("{name} `{provider}`") } else { name.to_owned() };
     match vault.unlock_at_start(&Caller::daemon(name), &what, key).await {
         Ok(()) => tracing::info!(by = name, "unlocked at start"),
         Err(error) => {

@@ -175,10 +175,8 @@ impl From<vault::Error> for Failure {
 /// Which key provider gave no key, why, and how to find out more.
 fn no_key(failure: &key_provider::Failure) -> Failure {
     let key_provider::Failure { name, fault } = failure;
-    let kind = match fault {
-        Fault::Late(_) => ErrorType::GatewayTimeoutError,
-        _ => ErrorType::BadGatewayError,
-    };
+    let is_late = matches!(fault, Fault::Late(_));
+    let kind = if is_late { ErrorType::GatewayTimeoutError } else { ErrorType::BadGatewayError };
     Failure::found(kind, format!("The key provider `{name}` gave no key: {fault}; {HINT}"))
 }
 

@@ -259,9 +259,10 @@ impl From<store::Error> for Error {
 
 impl From<key_provider::Failure> for Error {
     fn from(failure: key_provider::Failure) -> Self {
-        match failure.fault {
-            key_provider::Fault::NoDescriptors => Self::NoDescriptors,
-            _ => Self::NoKey(failure),
+        if failure.fault == key_provider::Fault::NoDescriptors {
+            Self::NoDescriptors
+        } else {
+            Self::NoKey(failure)
         }
     }
 }

@@ -16,6 +16,22 @@ use super::{Error, Key, KeyField};
 /// The most bytes of a passphrase.
 const PASSPHRASE_MAX: usize = 1_024;
 
+/// An offered key.
+pub(super) struct Offered {
+    /// The kind of slot that it may open.
+    pub(super) kind: SlotKind,
+    /// Its bytes.
+    pub(super) secret: Zeroizing<Vec<u8>>,
+    /// The key provider that gave it.
+    pub(super) provider: Option<String>,
+}
+
+impl Offered {
+    fn new(kind: SlotKind, secret: Zeroizing<Vec<u8>>) -> Self {
+        Self { kind, secret, provider: None }
+    }
+}
+
 /// What the settings say of keys that callers only name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeySources {
@@ -28,14 +44,10 @@ pub(crate) struct KeySources {
 impl KeySources {
     /// The same for a key that a slot is to be made for. A key provider command is run twice: one that prints something
     /// else each time, as a signature does, would make a slot that nothing ever opens.
-    pub(super) async fn lasting_secret_of(&self, key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
-        let again = match &key {
-            Key::Provider(name) => Some(Key::Provider(name.clone())),
-            Key::Passphrase(_) | Key::File(_) | Key::Recovery(_) | Key::Credential => None,
-        };
+    pub(super) async fn lasting_secret_of(&self, key: Key) -> Result<Offered, Error> {
         let first = self.secret_of(key).await?;
-        if let Some(again) = again
-            && self.secret_of(again).await?.1 != first.1
+        if let Some(name) = &first.provider
+            && self.secret_of(Key::Provider(name.clone())).await?.secret != first.secret
         {
             return Err(unusable(
                 KeyField::KeyProvider,
@@ -46,21 +58,23 @@ impl KeySources {
     }
 
     /// The bytes of an offered key, and the kind of slot that they may open.
-    pub(super) async fn secret_of(&self, key: Key) -> Result<(SlotKind, Zeroizing<Vec<u8>>), Error> {
+    pub(super) async fn secret_of(&self, key: Key) -> Result<Offered, Error> {
         match key {
-            Key::Passphrase(passphrase) => Ok((SlotKind::Passphrase, passphrase_bytes(&passphrase)?)),
+            Key::Passphrase(passphrase) => {
+                Ok(Offered::new(SlotKind::Passphrase, passphrase_bytes(&passphrase)?))
+            }
             Key::Recovery(text) => {
                 let key = RecoveryKey::parse(&text)
                     .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
-                Ok((SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
+                Ok(Offered::new(SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
             }
-            Key::File(path) => Ok((SlotKind::KeyFile, file_bytes(&path, KeyField::KeyFile)?)),
+            Key::File(path) => Ok(Offered::new(SlotKind::KeyFile, file_bytes(&path, KeyField::KeyFile)?)),
             Key::Credential => {
                 let path = self.credential.as_ref().ok_or(unusable(
                     KeyField::Credential,
                     "systemd passed no credential named secretsd.key to the daemon",
                 ))?;
-                Ok((SlotKind::Credential, file_bytes(path, KeyField::Credential)?))
+                Ok(Offered::new(SlotKind::Credential, file_bytes(path, KeyField::Credential)?))
             }
             Key::Provider(name) => {
                 let command = self.providers.get(&name).ok_or(Error::UnusableKey(
@@ -70,7 +84,8 @@ impl KeySources {
                         "unknown key provider; it must be in the daemon's settings",
                     ),
                 ))?;
-                Ok((SlotKind::Provider, command.key(&name).await?))
+                let secret = command.key(&name).await?;
+                Ok(Offered { kind: SlotKind::Provider, secret, provider: Some(name) })
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::triggers::Seen;
 
 use super::format::slots::{self, NewSlot};
 use super::mailbox::answered;
+use super::sources::Offered;
 use super::writer::command::Command;
 use super::writer::interrupts::Interrupts;
 use super::writer::shared::{Published, View};
@@ -79,7 +80,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let (kind, secret) = self.settings.keys.lasting_secret_of(key).await?;
+        let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -87,7 +88,7 @@ impl Vault {
             .derivations
             .run(move |_| {
                 Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
                 ])
             })
@@ -101,7 +102,7 @@ impl Vault {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let Offered { kind, secret, .. } = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
             .run(move |cancel| {
@@ -119,9 +120,10 @@ impl Vault {
     /// Opens the vault with the key for the start, which `what` names. If it does not, the status says why. Scope `admin`.
     pub(crate) async fn unlock_at_start(&self, caller: &Caller, what: &str, key: Key) -> Result<(), Error> {
         let Err(error) = self.unlock(caller, key).await else { return Ok(()) };
-        let reason = match &error {
-            Error::NoKey(failure) => failure.to_string(),
-            _ => format!("the {what}: {error}"),
+        let reason = if let Error::NoKey(failure) = &error {
+            failure.to_string()
+        } else {
+            format!("the {what}: {error}")
         };
         // There is one start.
         let _ = self.start_failure.set(reason);
@@ -230,8 +232,9 @@ impl Vault {
         let cost = self.settings.kdf;
         let (slot, recovery_key) = match key {
             Some(key) => {
-                let (kind, secret) = self.settings.keys.lasting_secret_of(key).await?;
-                (self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?, None)
+                let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
+                let slot = self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?;
+                (slot.of_provider(provider), None)
             }
             None => {
                 let recovery = RecoveryKey::generate()?;
@@ -255,7 +258,7 @@ impl Vault {
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let Offered { kind, secret, provider } = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -264,7 +267,7 @@ impl Vault {
             .run(move |cancel| {
                 slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())?;
                 Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
                 ])
             })
