@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -115,19 +116,30 @@ impl ProviderCommand {
                 false => Fault::NotStarted(error.kind()),
             })?;
         let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let stdout = child.stdout.take().ok_or(Fault::Refused)?;
-        let mut family = Family { leader, pipe: stdout.as_fd().try_clone_to_owned().ok() };
+        let mut stdout = child.stdout.take().ok_or(Fault::Refused)?;
+        let pipe = stdout.as_fd().try_clone_to_owned().map_err(|_| Fault::NoDescriptors)?;
+        let mut family = Family { leader, pipe: Some(pipe) };
         let outcome = tokio::time::timeout(DEADLINE, async {
             // Room for all that may come, so that no copy is left behind by growing.
             let mut key = Zeroizing::new(Vec::with_capacity(MATERIAL_MAX + 1));
-            let read = stdout.take(MATERIAL_MAX as u64 + 1).read_to_end(&mut key).await;
-            read.map_err(|_| Fault::Refused)?;
-            if key.len() > MATERIAL_MAX {
-                return Err(Fault::TooLong);
+            let status = loop {
+                if key.len() > MATERIAL_MAX {
+                    return Err(Fault::TooLong);
+                }
+                tokio::select! {
+                    read = stdout.read_buf(&mut *key) => if read.map_err(|_| Fault::Refused)? == 0 {
+                        // All have closed it.
+                        family.pipe = None;
+                        break child.wait().await;
+                    },
+                    // Something that it has started may hold its output for as long as it likes.
+                    ended = child.wait() => break ended,
+                }
+            };
+            let status = status.map_err(|_| Fault::Refused)?;
+            if let Some(pipe) = &family.pipe {
+                read_rest(pipe, &mut key)?;
             }
-            // All have closed it.
-            family.pipe = None;
-            let status = child.wait().await.map_err(|_| Fault::Refused)?;
             match key.len() {
                 _ if !status.success() => Err(Fault::Ended(status)),
                 MATERIAL_MIN.. => Ok(key),
@@ -136,6 +148,18 @@ impl ProviderCommand {
         });
         outcome.await.unwrap_or(Err(Fault::Late(DEADLINE)))
     }
+}
+
+/// Reads what a command that has ended left in its pipe, and waits for no more.
+fn read_rest(pipe: &OwnedFd, key: &mut Vec<u8>) -> Result<(), Fault> {
+    while key.len() <= MATERIAL_MAX {
+        match rustix::io::read(pipe, rustix::buffer::spare_capacity(key)) {
+            Ok(0) | Err(Errno::AGAIN) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return Err(Fault::Refused),
+        }
+    }
+    Err(Fault::TooLong)
 }
 
 /// Variables that a key provider command does not get.
@@ -249,6 +273,20 @@ mod tests {
         for (script, told) in faults {
             assert_eq!(shell(script).await.unwrap_err().to_string(), told, "{script}");
         }
+        // The key is there when the command has ended, whoever else holds its output.
+        for (script, length) in [
+            ("head -c 40 /dev/zero; sleep 600 &", 40),
+            ("sleep 600 & head -c 4096 /dev/zero", 4_096),
+            ("setsid --fork sleep 600; head -c 32 /dev/zero", 32),
+        ] {
+            assert_eq!(shell(script).await, Ok(length), "{script}");
+        }
+        for (script, fault) in [
+            ("sleep 600 & exit 0", Fault::TooShort(0)),
+            ("sleep 600 & head -c 4097 /dev/zero", Fault::TooLong),
+        ] {
+            assert_eq!(shell(script).await, Err(fault), "{script}");
+        }
         let absent = command(&["/nonexistent/program"]).printed().await;
         assert_eq!(absent.unwrap_err().to_string(), "its program does not exist");
     }
@@ -302,7 +340,7 @@ mod tests {
     #[test]
     fn a_command_that_is_about_to_start_is_no_holder() {
         // Between fork and exec it is this program, with all its descriptors.
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         let link = PathBuf::from(format!("pipe:[{}]", rustix::fs::fstat(&reader).unwrap().st_ino));
         let started = |program: &Path, arguments: &[&str]| {
             let mut command = std::process::Command::new(program);
