@@ -22,14 +22,13 @@ use crate::files;
 pub(crate) const MATERIAL_MIN: usize = 32;
 pub(crate) const MATERIAL_MAX: usize = 4_096;
 
-/// How long a command may take.
-const DEADLINE: Duration = Duration::from_secs(10);
-
 /// A command of the settings that prints a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProviderCommand {
     /// The absolute path of a program, and its arguments.
     pub(crate) argv: Vec<String>,
+    /// How long it may take.
+    pub(crate) deadline: Duration,
     /// Whether what it says on stderr goes to the daemon's, which is its log. It may quote the key, so its owner decides.
     pub(crate) logs_stderr: bool,
 }
@@ -119,7 +118,7 @@ impl ProviderCommand {
         let mut stdout = child.stdout.take().ok_or(Fault::Refused)?;
         let pipe = stdout.as_fd().try_clone_to_owned().map_err(|_| Fault::NoDescriptors)?;
         let mut family = Family { leader, pipe: Some(pipe) };
-        let outcome = tokio::time::timeout(DEADLINE, async {
+        let outcome = tokio::time::timeout(self.deadline, async {
             // Room for all that may come, so that no copy is left behind by growing.
             let mut key = Zeroizing::new(Vec::with_capacity(MATERIAL_MAX + 1));
             let status = loop {
@@ -146,7 +145,7 @@ impl ProviderCommand {
                 printed => Err(Fault::TooShort(printed)),
             }
         });
-        outcome.await.unwrap_or(Err(Fault::Late(DEADLINE)))
+        outcome.await.unwrap_or(Err(Fault::Late(self.deadline)))
     }
 }
 
@@ -256,7 +255,8 @@ mod tests {
     }
 
     fn command(argv: &[&str]) -> ProviderCommand {
-        ProviderCommand { argv: argv.iter().map(|&word| word.to_owned()).collect(), logs_stderr: false }
+        let argv = argv.iter().map(|&word| word.to_owned()).collect();
+        ProviderCommand { argv, deadline: Duration::from_secs(10), logs_stderr: false }
     }
 
     #[tokio::test]

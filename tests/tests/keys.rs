@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::programs;
+use secretsd_tests::terminal::Terminal;
 use serde_json::json;
 
 /// An environment whose settings know key providers that work, fail and hang.
@@ -28,6 +29,7 @@ argv = [\"/nonexistent/program\"]
 argv = [\"/bin/echo\", \"short\"]
 [key_providers.hanging]
 argv = [\"/usr/bin/tail\", \"-f\", \"/dev/null\"]
+seconds = 2
 ",
         key.display()
     ));
@@ -114,7 +116,13 @@ fn a_provider_command_that_fails_is_502() {
 #[test]
 fn a_provider_command_that_hangs_is_504_and_is_ended() {
     let env = with_providers();
-    env.post("/vault/init", &json!({ "key_provider": "hanging" })).expect_error(504, "gateway_timeout_error");
+    let answer = env.post("/vault/init", &json!({ "key_provider": "hanging" }));
+    answer.expect_error(504, "gateway_timeout_error");
+    assert!(
+        answer.text().contains("`hanging` gave no key: it did not end within 2 seconds"),
+        "{}",
+        answer.text()
+    );
     let running = || {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", env.pid())).unwrap();
         let state = |child: &str| fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
@@ -127,6 +135,27 @@ fn a_provider_command_that_hangs_is_504_and_is_ended() {
         thread::yield_now();
     }
     env.get("/vault").expect(200);
+}
+
+#[test]
+fn a_person_is_told_which_key_provider_is_waited_for() {
+    let mut env = Env::new(programs!());
+    let (key, touched) = (env.private_file("provided", [b'k'; 40]), env.path("touched"));
+    let script = format!("until test -e {}; do sleep 0.02; done; cat {}", touched.display(), key.display());
+    env.settings(&format!("{CHEAP_KDF}[key_providers.yubi]\nargv = [\"/bin/sh\", \"-c\", \"{script}\"]\n"));
+    env.start();
+    env.init();
+    let note = "waiting for key provider yubi; touch it if it blinks";
+    let mut terminal = Terminal::ctl(&env, &["key", "add", "--key-provider", "yubi"]);
+    terminal.wait_for(&format!("{note}, and touch it again when asked again…"));
+    fs::write(&touched, "").unwrap();
+    terminal.expect(0, "added a key provider yubi; its id is ");
+    fs::remove_file(&touched).unwrap();
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["unlock", "--key-provider", "yubi"]);
+    terminal.wait_for(&format!("{note}…"));
+    fs::write(&touched, "").unwrap();
+    terminal.expect(0, "vault unlocked");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList
 use super::{init, kept};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
-use crate::session::Session;
+use crate::session::{Session, touching};
 use crate::{input, prompt, table};
 
 /// List, add and remove the keys of the vault
@@ -151,9 +151,15 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(args)?;
-    let outcome = session
-        .call(&Call::new(Method::POST, "/vault/keys").json(&request)?)
-        .map_err(input::naming_key_file(request.key_file.as_deref()));
+    let call = Call::new(Method::POST, "/vault/keys").json(&request)?;
+    let outcome = match &args.key_provider {
+        // The daemon runs it twice, to see whether it prints the same.
+        Some(name) => {
+            session.call_noted(&call, &format!("{}, and touch it again when asked again…", touching(name)))
+        }
+        None => session.call(&call),
+    };
+    let outcome = outcome.map_err(input::naming_key_file(request.key_file.as_deref()));
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may open with this key.
         if failure.is_refusal() {

@@ -73,6 +73,7 @@ struct CredentialsTable {
 #[serde(deny_unknown_fields)]
 struct KeyProviderTable {
     argv: Spanned<Vec<String>>,
+    seconds: Number,
     stderr: Option<StderrTo>,
 }
 
@@ -124,7 +125,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     let seconds = |given, default: u64, range| number(given, default, range).map(Duration::from_secs);
 
     let mut key_providers = BTreeMap::new();
-    for (name, KeyProviderTable { argv, stderr }) in tables.key_providers {
+    for (name, KeyProviderTable { argv, seconds: limit, stderr }) in tables.key_providers {
         if secrets_proto::Provider::parse(name.get_ref()).is_err() {
             let message =
                 "a key provider's name has only lower-case letters, digits, underscores and hyphens";
@@ -134,8 +135,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
             let message = "argv starts with the absolute path of a program";
             return Err(at(argv.span().start, message.to_owned()));
         }
+        let deadline = seconds(limit, 10, 1..=30)?;
         let logs_stderr = matches!(stderr, Some(StderrTo::Log));
-        let command = ProviderCommand { argv: argv.into_inner(), logs_stderr };
+        let command = ProviderCommand { argv: argv.into_inner(), deadline, logs_stderr };
         key_providers.insert(name.into_inner(), command);
     }
 

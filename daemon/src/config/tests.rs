@@ -171,6 +171,23 @@ fn the_key_for_the_start_is_one_that_can_be_found() {
 }
 
 #[test]
+fn a_key_provider_has_its_own_time() {
+    let read = |text: &str| {
+        Machine::new().settings(&format!("[key_providers.tpm]\nargv = [\"/bin/tpm\"]\n{text}")).read(&[])
+    };
+    for (text, seconds, logs) in
+        [("", 10, false), ("seconds = 30\nstderr = \"log\"\n", 30, true), ("seconds = 1\n", 1, false)]
+    {
+        let config = read(text).unwrap();
+        let command = &config.key_providers["tpm"];
+        assert_eq!((command.deadline.as_secs(), command.logs_stderr), (seconds, logs), "{text}");
+    }
+    for text in ["seconds = 0\n", "seconds = 31\n", "stderr = \"file\"\n"] {
+        assert!(matches!(read(text), Err(Error::Line { line: 3, .. })), "{text}");
+    }
+}
+
+#[test]
 fn every_fault_in_the_file_is_reported_with_its_line() {
     for (text, line, word) in [
         ("\n[kdf]\nmemory = 1\n", 3, "memory"),
