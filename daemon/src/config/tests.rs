@@ -200,6 +200,13 @@ fn every_fault_in_the_file_is_reported_with_its_line() {
         ("[limits]\nconnections = 0\n", 2, "from 1"),
         ("[limits\n", 1, ""),
         ("[kdf]\nlanes = 1\nlanes = 2\n", 3, "duplicate"),
+        // Of several the first.
+        ("[key_providers.b]\nargv = [\"b\"]\n[key_providers.a]\nargv = [\"a\"]\n", 2, "absolute path"),
+        ("[limits]\nconnections = 0\n[kdf]\npasses = 1\n[key_providers.a]\nargv = []\n", 2, "from 1 to"),
+        ("[kdf]\npasses = 1\nlanes = 0\n", 2, "from 2"),
+        ("[kdf]\nlanes = 0\npasses = 1\n", 2, "from 1 to 8"),
+        ("[unlock_at_start]\n[kdf]\npasses = 1\n", 1, "unlock_at_start"),
+        ("[unlock_at_start]\nkey_provider = \"a\"\n[key_providers.a]\nargv = []\n", 4, "absolute path"),
     ] {
         let error = Machine::new().settings(text).read(&[]).unwrap_err();
         let message = error.to_string();
