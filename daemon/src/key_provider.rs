@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::AsyncReadExt;
@@ -91,6 +92,16 @@ impl ProviderCommand {
             tracing::warn!(key_provider = name, reason = %fault, "a key provider gave no key");
             Failure { name: name.to_owned(), fault }
         })
+    }
+
+    /// Why its program could not be run now, as far as that can be seen without running it.
+    pub(crate) fn obstacle(&self) -> Option<Fault> {
+        let program = Path::new(self.argv.first()?);
+        match rustix::fs::access(program, Access::EXEC_OK) {
+            Ok(()) if program.is_dir() => Some(Fault::NotStarted(io::ErrorKind::PermissionDenied)),
+            Ok(()) => None,
+            Err(error) => Some(Fault::NotStarted(io::Error::from(error).kind())),
+        }
     }
 
     async fn printed(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {

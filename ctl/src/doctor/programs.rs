@@ -74,7 +74,16 @@ fn replaced(setup: &Setup) -> Option<String> {
 
 fn settings(report: &mut Report, program: &Path) {
     match process::says(program, &["--check-config"]) {
-        Some((true, _)) => report.ok("settings", "the daemon's settings are correct"),
+        Some((true, told)) => {
+            let warnings: Vec<&str> =
+                told.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+            if warnings.is_empty() {
+                report.ok("settings", "the daemon's settings are correct");
+            }
+            for warning in warnings {
+                report.warning("settings", warning, "the vault cannot be unlocked with it", None);
+            }
+        }
         Some((false, message)) => {
             let message = message.trim_start_matches("secretsd: ").to_owned();
             let fix = mend(&message);

@@ -238,9 +238,17 @@ fn read(
         unlock_at_start: settings.unlock_at_start,
     };
     if flags.check_config {
-        return Err(Error::Show("the settings are correct\n".to_owned()));
+        let warnings: String = config.key_providers.iter().filter_map(unrunnable).collect();
+        return Err(Error::Show(format!("{warnings}the settings are correct\n")));
     }
     Ok(config)
+}
+
+/// A warning if this key provider's program cannot be run now. The daemon starts all the same: a program may come with a
+/// device.
+fn unrunnable((name, command): (&String, &ProviderCommand)) -> Option<String> {
+    let why = command.obstacle()?;
+    Some(format!("warning: the key provider `{name}` cannot work: {why}; correct its argv, or install it\n"))
 }
 
 /// Where the D-Bus specification has the system bus, as systemd spells it: `/var/run` may be no link.
