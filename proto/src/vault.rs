@@ -261,6 +261,20 @@ pub struct AddKeyReply {
     /// The fresh recovery key, if one was asked for. Shown this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<SensitiveString>,
+    /// Why what a key provider printed may be no key; it was added all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<KeyDoubt>,
+}
+
+/// Why what a key provider printed looks like no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyDoubt {
+    /// It is one byte, again and again.
+    OneByte,
+    /// It is text with spaces, as a message or a listing is.
+    Text,
 }
 
 /// Answer of `POST /vault/rotate`.

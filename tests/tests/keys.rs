@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::programs;
 use secretsd_tests::terminal::Terminal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An environment whose settings know key providers that work, fail and hang.
 fn with_providers() -> Env {
@@ -88,6 +88,38 @@ fn a_provider_command_that_prints_another_key_each_time_gets_no_slot() {
     let replaced = json!({ "key_provider": "fresh", "replaces": before["keys"][0]["id"] });
     env.post("/vault/keys", &replaced).expect_invalid(&json!(["body", "key_provider"]), "value_error");
     assert_eq!(env.get("/vault/keys").expect(200), before);
+}
+
+#[test]
+fn what_looks_like_no_key_is_added_with_a_warning() {
+    let mut env = Env::new(programs!());
+    let mut settings = CHEAP_KDF.to_owned();
+    let cases: [(&str, &[u8], Value); 6] = [
+        ("zeros", &[0; 32], json!("one_byte")),
+        ("listing", "Folder\n├── one entry\n└── another\n".as_bytes(), json!("text")),
+        ("prompt", b"please touch the device that blinks\n", json!("text")),
+        ("hex", b"00112233445566778899aabbccddeeff\n", Value::Null),
+        ("lines", b"c2VjcmV0IG1hdGVyaWFs\nIG9mIHNldmVyYWwgbGluZXM=\n", Value::Null),
+        ("bytes", b"\xff some bytes that are not UTF-8, with spaces", Value::Null),
+    ];
+    for (name, printed, _) in &cases {
+        let file = env.private_file(name, printed);
+        settings
+            .push_str(&format!("[key_providers.{name}]\nargv = [\"/bin/cat\", \"{}\"]\n", file.display()));
+    }
+    env.settings(&settings);
+    env.start();
+    env.init();
+    for (name, _, doubt) in cases {
+        let answer = env.post("/vault/keys", &json!({ "key_provider": name })).expect(201);
+        assert_eq!(answer["doubt"], doubt, "{name}");
+        let told = env.ctl(["key", "add", "--key-provider", name]).run().err();
+        assert_eq!(told.contains("warning: the key provider printed "), !doubt.is_null(), "{told}");
+        assert!(!told.contains("blinks") && !told.contains("entry"), "{told}");
+    }
+    // A key file is the user's own choice, as it was.
+    let answer = env.post("/vault/keys", &json!({ "key_file": env.path("zeros") })).expect(201);
+    assert!(answer.get("doubt").is_none());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
-use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
+use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList};
 
 use super::{init, kept};
 use crate::failure::{Exit, Failure};
@@ -167,7 +167,17 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         }
     }
     let answer = outcome?;
-    let AddKeyReply { key, recovery_key } = answer.parse()?;
+    let AddKeyReply { key, recovery_key, doubt } = answer.parse()?;
+    if let Some(doubt) = doubt {
+        let what = match doubt {
+            KeyDoubt::OneByte => "one byte, again and again",
+            KeyDoubt::Text => "text with spaces, like a message or a listing",
+        };
+        let id = key.id;
+        output::say(&format!(
+            "warning: the key provider printed {what}; if that is not the key: secretctl key remove {id}"
+        ));
+    }
     let Some(recovery_key) = recovery_key else {
         output::say(&format!("added a {}; its id is {}", called(&key), key.id));
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use secrets_proto::vault::KeyDoubt;
 use secrets_proto::{FieldErrorType, Invalid, SensitiveString};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,15 @@ pub(super) struct Offered {
 impl Offered {
     fn new(kind: SlotKind, secret: Zeroizing<Vec<u8>>) -> Self {
         Self { kind, secret, provider: None }
+    }
+
+    /// Why what a command printed may be no key. Its slot has no slow hash: what can be guessed opens the vault.
+    pub(super) fn doubt(&self) -> Option<KeyDoubt> {
+        self.provider.as_ref()?;
+        if self.secret.windows(2).all(|pair| pair.first() == pair.last()) {
+            return Some(KeyDoubt::OneByte);
+        }
+        str::from_utf8(&self.secret).is_ok_and(|text| text.contains(' ')).then_some(KeyDoubt::Text)
     }
 }
 

@@ -230,19 +230,25 @@ impl Vault {
             return Err(Error::TooManyKeys);
         }
         let cost = self.settings.kdf;
-        let (slot, recovery_key) = match key {
+        let (slot, recovery_key, doubt) = match key {
             Some(key) => {
-                let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
+                let offered = self.settings.keys.lasting_secret_of(key).await?;
+                let doubt = offered.doubt();
+                let Offered { kind, secret, provider } = offered;
                 let slot = self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?;
-                (slot.of_provider(provider), None)
+                (slot.of_provider(provider), None, doubt)
             }
             None => {
                 let recovery = RecoveryKey::generate()?;
-                (NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?, Some(recovery.to_text()?))
+                (
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                    Some(recovery.to_text()?),
+                    None,
+                )
             }
         };
         let key = self.write(caller, move |batch, caller| batch.add_key(caller, &slot, replaces)).await?;
-        Ok(AddKeyReply { key, recovery_key })
+        Ok(AddKeyReply { key, recovery_key, doubt })
     }
 
     /// Removes a key slot, but never the last. Scope `admin`.
