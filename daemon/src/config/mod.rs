@@ -239,10 +239,14 @@ fn read(
     };
     if flags.check_config {
         let warnings: String = config.key_providers.iter().filter_map(unrunnable).collect();
-        return Err(Error::Show(format!("{warnings}the settings are correct\n")));
+        let note = if config.credentials.system_manager { SYSTEM_MANAGER } else { "" };
+        return Err(Error::Show(format!("{warnings}{note}the settings are correct\n")));
     }
     Ok(config)
 }
+
+/// Said by `--check-config`, for those who can see where the daemon runs.
+const SYSTEM_MANAGER: &str = "note: system_manager is on, which needs a service without a user namespace\n";
 
 /// A warning if this key provider's program cannot be run now. The daemon starts all the same: a program may come with a
 /// device.
