@@ -20,13 +20,14 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other. `files` and `peer` are those of `secrets-local`.
-const LEAVES: [&str; 12] = [
+const LEAVES: [&str; 13] = [
     "answering",
     "caller",
     "config",
     "files",
     "http",
     "inherited",
+    "key_provider",
     "memory",
     "peer",
     "permits",
