@@ -30,6 +30,11 @@ const QUICK: Duration = Duration::from_secs(2);
 /// How often a person may mistype.
 const TRIES: usize = 3;
 
+/// Said while a key provider is waited for, which may be a device.
+pub(crate) fn touching(key_provider: &str) -> String {
+    format!("waiting for key provider {key_provider}; touch it if it blinks")
+}
+
 /// Said when there is no vault to open.
 pub(crate) const NO_VAULT: &str = "there is no vault yet; create it with: secretctl init";
 
@@ -96,18 +101,13 @@ impl Session {
 
     /// Sends a request that may take a while, as [`call`](Self::call) does; the note is what a person is told who
     /// waits.
-    pub(crate) fn call_noted(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
+    pub(crate) fn call_noted(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
         self.opening(|| self.send(call, note))
     }
 
     /// Sends a request as [`call`](Self::call) does, for an answer that is passed on in pieces, of at most `limit`
     /// bytes in all.
-    pub(crate) fn download(
-        &self,
-        call: &Call,
-        limit: u64,
-        note: &'static str,
-    ) -> Result<Download<'_>, Failure> {
+    pub(crate) fn download(&self, call: &Call, limit: u64, note: &str) -> Result<Download<'_>, Failure> {
         let ask = || {
             let _waiting = Waiting::start(note);
             self.runtime.block_on(self.client.download(call, limit))
@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.
-    pub(crate) fn send(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
+    pub(crate) fn send(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
         self.starting(|| {
             let _waiting = Waiting::start(note);
             self.runtime.block_on(self.client.send(call))
@@ -136,7 +136,7 @@ impl Session {
 
     /// Sends a request that may take a while after somebody has typed, as [`send`](Self::send) does: meanwhile nothing
     /// that is typed is shown.
-    pub(crate) fn call_slowly(&self, call: &Call, note: &'static str) -> Result<Answer, Failure> {
+    pub(crate) fn call_slowly(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
         let _silence = prompt::silence();
         self.send(call, note)
     }
@@ -188,7 +188,9 @@ impl Session {
     /// Opens the vault with a given key.
     pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
         let call = Call::new(Method::POST, "/vault/unlock").json(request)?;
-        self.call_slowly(&call, "checking…").map_err(input::naming_key_file(request.key_file.as_deref()))
+        let note = request.key_provider.as_deref().map(|name| format!("{}…", touching(name)));
+        self.call_slowly(&call, note.as_deref().unwrap_or("checking…"))
+            .map_err(input::naming_key_file(request.key_file.as_deref()))
     }
 
     fn explain(&self, error: Error) -> Failure {

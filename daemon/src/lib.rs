@@ -36,6 +36,7 @@ pub mod fuzzing;
 mod handler;
 mod http;
 mod inherited;
+mod key_provider;
 mod listener;
 mod logind;
 mod memory;

@@ -28,6 +28,10 @@ pub struct VaultStatus {
     /// owner accepts it as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
+    /// Why the key for unlocking at start did not open the vault; only while locked, and only for who may see the whole
+    /// vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_failure: Option<String>,
     /// The daemon's version.
     pub version: String,
 }
@@ -201,7 +205,7 @@ pub enum KeyKind {
 }
 
 /// A key slot, without its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyInfo {
     /// The slot's id.
@@ -210,6 +214,9 @@ pub struct KeyInfo {
     pub kind: KeyKind,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What the settings called the key provider when the slot was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider: Option<String>,
 }
 
 /// Answer of `GET /vault/keys`, oldest first.
@@ -254,6 +261,20 @@ pub struct AddKeyReply {
     /// The fresh recovery key, if one was asked for. Shown this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<SensitiveString>,
+    /// Why what a key provider printed may be no key; it was added all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<KeyDoubt>,
+}
+
+/// Why what a key provider printed looks like no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyDoubt {
+    /// It is one byte, again and again.
+    OneByte,
+    /// It is text with spaces, as a message or a listing is.
+    Text,
 }
 
 /// Answer of `POST /vault/rotate`.

@@ -430,6 +430,29 @@ fn settings_that_are_broken() {
     }
 }
 
+#[test]
+fn a_key_provider_whose_program_cannot_be_run() {
+    let env = healthy();
+    let script = env.private_file("no-script", "");
+    for (program, why) in [
+        (Path::new("/nonexistent/program"), "its program does not exist"),
+        (&script, "its program may not be run"),
+        (env.data_dir().as_path(), "its program may not be run"),
+    ] {
+        env.settings(&format!(
+            "[key_providers.fine]\nargv = [\"/bin/cat\"]\n[key_providers.tpm]\nargv = [\"{}\"]\n",
+            program.display()
+        ));
+        only(&env, "warning", "settings", &format!("the key provider `tpm` cannot work: {why}"));
+        // What keeps no daemon from starting is no fault.
+        let mut check = env.command(env.programs().daemon);
+        let (_, output) = process::run(check.arg("--check-config"), b"");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && told.contains("warning: the key provider `tpm`"), "{told}");
+        assert!(told.ends_with("the settings are correct\n") && !told.contains("`fine`"), "{told}");
+    }
+}
+
 /// A program of an older version: the same, with another number in it.
 fn old_program(env: &Env, path: &Path) {
     let mut bytes = fs::read(env.programs().daemon).unwrap();

@@ -20,12 +20,13 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 10] = [
+const LEAVES: [&str; 11] = [
     "answering",
     "caller",
     "config",
     "http",
     "inherited",
+    "key_provider",
     "memory",
     "permits",
     "process",

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use secretsd_tests::env::{CHEAP_KDF, Env};
+use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::programs;
-use serde_json::json;
+use secretsd_tests::terminal::Terminal;
+use serde_json::{Value, json};
 
 /// An environment whose settings know key providers that work, fail and hang.
 fn with_providers() -> Env {
@@ -18,11 +19,17 @@ fn with_providers() -> Env {
 [key_providers.good]
 argv = [\"/bin/cat\", \"{}\"]
 [key_providers.failing]
-argv = [\"/bin/sh\", \"-c\", \"head -c 40 /dev/zero; exit 3\"]
+argv = [\"/bin/sh\", \"-c\", \"head -c 40 /dev/zero; echo not told >&2; exit 3\"]
+[key_providers.telling]
+argv = [\"/bin/sh\", \"-c\", \"echo no device is there >&2; kill -9 $$\"]
+stderr = \"log\"
+[key_providers.absent]
+argv = [\"/nonexistent/program\"]
 [key_providers.short]
 argv = [\"/bin/echo\", \"short\"]
 [key_providers.hanging]
 argv = [\"/usr/bin/tail\", \"-f\", \"/dev/null\"]
+seconds = 2
 ",
         key.display()
     ));
@@ -45,6 +52,19 @@ fn a_provider_command_opens_its_slot() {
         .map(|key| key["kind"].as_str().unwrap().to_owned())
         .collect();
     assert!(kinds.contains(&"key_provider".to_owned()), "{kinds:?}");
+    let named = |env: &Env| {
+        let list = env.ctl(["key", "list", "--json"]).run().json();
+        let keys = list["keys"].as_array().unwrap().clone();
+        keys.into_iter().filter(|key| key["key_provider"] == "good").count()
+    };
+    assert_eq!(named(&env), 1);
+    let added = env.ctl(["key", "add", "--key-provider", "good"]).run();
+    assert!(added.err().contains("added a key provider good; its id is "), "{}", added.err());
+    assert_eq!(named(&env), 2);
+    let shown = env.ctl(["key", "list"]).run().out();
+    assert_eq!(shown.matches("  key provider good  ").count(), 2, "{shown}");
+    env.post("/vault/rotate", &json!({ "key_provider": "good" })).expect(200);
+    assert_eq!(named(&env), 1);
 
     // Another key of the same length is a wrong key.
     env.private_file("provided", [b'x'; 40]);
@@ -53,12 +73,72 @@ fn a_provider_command_opens_its_slot() {
 }
 
 #[test]
+fn a_provider_command_that_prints_another_key_each_time_gets_no_slot() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!(
+        "{CHEAP_KDF}[key_providers.fresh]\nargv = [\"/usr/bin/head\", \"-c\", \"32\", \"/dev/urandom\"]\n"
+    ));
+    env.start();
+    let fresh = json!({ "key_provider": "fresh" });
+    env.post("/vault/init", &fresh).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    assert_eq!(env.state(), "uninitialized");
+    env.init();
+    let before = env.get("/vault/keys").expect(200);
+    env.post("/vault/keys", &fresh).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    let replaced = json!({ "key_provider": "fresh", "replaces": before["keys"][0]["id"] });
+    env.post("/vault/keys", &replaced).expect_invalid(&json!(["body", "key_provider"]), "value_error");
+    assert_eq!(env.get("/vault/keys").expect(200), before);
+}
+
+#[test]
+fn what_looks_like_no_key_is_added_with_a_warning() {
+    let mut env = Env::new(programs!());
+    let mut settings = CHEAP_KDF.to_owned();
+    let cases: [(&str, &[u8], Value); 6] = [
+        ("zeros", &[0; 32], json!("one_byte")),
+        ("listing", "Folder\n├── one entry\n└── another\n".as_bytes(), json!("text")),
+        ("prompt", b"please touch the device that blinks\n", json!("text")),
+        ("hex", b"00112233445566778899aabbccddeeff\n", Value::Null),
+        ("lines", b"c2VjcmV0IG1hdGVyaWFs\nIG9mIHNldmVyYWwgbGluZXM=\n", Value::Null),
+        ("bytes", b"\xff some bytes that are not UTF-8, with spaces", Value::Null),
+    ];
+    for (name, printed, _) in &cases {
+        let file = env.private_file(name, printed);
+        settings
+            .push_str(&format!("[key_providers.{name}]\nargv = [\"/bin/cat\", \"{}\"]\n", file.display()));
+    }
+    env.settings(&settings);
+    env.start();
+    env.init();
+    for (name, _, doubt) in cases {
+        let answer = env.post("/vault/keys", &json!({ "key_provider": name })).expect(201);
+        assert_eq!(answer["doubt"], doubt, "{name}");
+        let told = env.ctl(["key", "add", "--key-provider", name]).run().err();
+        assert_eq!(told.contains("warning: the key provider printed "), !doubt.is_null(), "{told}");
+        assert!(!told.contains("blinks") && !told.contains("entry"), "{told}");
+    }
+    // A key file is the user's own choice, as it was.
+    let answer = env.post("/vault/keys", &json!({ "key_file": env.path("zeros") })).expect(201);
+    assert!(answer.get("doubt").is_none());
+}
+
+#[test]
 fn a_provider_command_that_fails_is_502() {
     let env = with_providers();
-    for name in ["failing", "short"] {
+    for (name, why) in [
+        ("failing", "it ended with exit status 3"),
+        ("telling", "it was ended by signal 9"),
+        ("short", "it printed 6 bytes, and a key has at least 32"),
+        ("absent", "its program does not exist"),
+    ] {
         let answer = env.post("/vault/init", &json!({ "key_provider": name }));
         answer.expect_error(502, "bad_gateway_error");
+        let told = format!("he key provider `{name}` gave no key: {why}");
+        assert!(answer.text().contains(&told), "{}", answer.text());
+        assert!(env.log().contains(why), "{}", env.log());
     }
+    // Only what was asked for.
+    assert!(env.log().contains("no device is there") && !env.log().contains("not told"), "{}", env.log());
     assert_eq!(env.state(), "uninitialized");
     let unknown = env.post("/vault/init", &json!({ "key_provider": "CaNaRy" }));
     unknown.expect_invalid(&json!(["body", "key_provider"]), "enum");
@@ -68,7 +148,13 @@ fn a_provider_command_that_fails_is_502() {
 #[test]
 fn a_provider_command_that_hangs_is_504_and_is_ended() {
     let env = with_providers();
-    env.post("/vault/init", &json!({ "key_provider": "hanging" })).expect_error(504, "gateway_timeout_error");
+    let answer = env.post("/vault/init", &json!({ "key_provider": "hanging" }));
+    answer.expect_error(504, "gateway_timeout_error");
+    assert!(
+        answer.text().contains("`hanging` gave no key: it did not end within 2 seconds"),
+        "{}",
+        answer.text()
+    );
     let running = || {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", env.pid())).unwrap();
         let state = |child: &str| fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
@@ -81,6 +167,27 @@ fn a_provider_command_that_hangs_is_504_and_is_ended() {
         thread::yield_now();
     }
     env.get("/vault").expect(200);
+}
+
+#[test]
+fn a_person_is_told_which_key_provider_is_waited_for() {
+    let mut env = Env::new(programs!());
+    let (key, touched) = (env.private_file("provided", [b'k'; 40]), env.path("touched"));
+    let script = format!("until test -e {}; do sleep 0.02; done; cat {}", touched.display(), key.display());
+    env.settings(&format!("{CHEAP_KDF}[key_providers.yubi]\nargv = [\"/bin/sh\", \"-c\", \"{script}\"]\n"));
+    env.start();
+    env.init();
+    let note = "waiting for key provider yubi; touch it if it blinks";
+    let mut terminal = Terminal::ctl(&env, &["key", "add", "--key-provider", "yubi"]);
+    terminal.wait_for(&format!("{note}, and touch it again when asked again…"));
+    fs::write(&touched, "").unwrap();
+    terminal.expect(0, "added a key provider yubi; its id is ");
+    fs::remove_file(&touched).unwrap();
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["unlock", "--key-provider", "yubi"]);
+    terminal.wait_for(&format!("{note}…"));
+    fs::write(&touched, "").unwrap();
+    terminal.expect(0, "vault unlocked");
 }
 
 #[test]
@@ -134,4 +241,43 @@ fn a_key_file_from_the_settings_unlocks_at_start_but_not_after_a_lock() {
     env.start();
     assert_eq!(env.state(), "locked");
     assert!(env.log().contains("the key for unlocking at start does not open the vault"));
+    let status = env.get("/vault").expect(200);
+    assert!(status["start_failure"].as_str().unwrap().starts_with("the key file: "), "{status:?}");
+}
+
+#[test]
+fn a_start_that_could_not_unlock_is_told_until_the_vault_is_open() {
+    let mut env = Env::new(programs!());
+    let start = |argv: &str| {
+        format!(
+            "{CHEAP_KDF}[key_providers.tpm]\nargv = [{argv}]\n[unlock_at_start]\nkey_provider = \"tpm\"\n"
+        )
+    };
+    env.settings(&start("\"/bin/sh\", \"-c\", \"exit 1\""));
+    env.start();
+    assert!(env.get("/vault").expect(200).get("start_failure").is_none(), "there is no vault to open");
+    env.init();
+    env.stop();
+    for (argv, why) in [
+        (
+            "\"/bin/sh\", \"-c\", \"exit 1\"",
+            "the key provider `tpm` gave no key: it ended with exit status 1",
+        ),
+        ("\"/usr/bin/printf\", \"%040d\", \"1\"", "the key provider `tpm`: the key does not open the vault"),
+    ] {
+        env.settings(&start(argv));
+        env.start();
+        let status = env.get("/vault").expect(200);
+        assert_eq!(status["start_failure"], why);
+        let shown = env.ctl(["status"]).run();
+        assert!(shown.out().contains(&format!("not unlocked: {why}")), "{}", shown.out());
+        let found = env.ctl(["doctor"]).run().out();
+        assert!(found.contains(&format!("did not unlock the vault when it started: {why}")), "{found}");
+        env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+        assert!(env.get("/vault").expect(200).get("start_failure").is_none());
+        // The daemon that goes on after a lock has not tried.
+        env.post("/vault/lock", &json!({})).expect(200);
+        assert!(env.get("/vault").expect(200).get("start_failure").is_none());
+        env.stop();
+    }
 }

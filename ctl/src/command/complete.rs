@@ -100,7 +100,7 @@ fn asked(next: &Next) -> Vec<(String, String)> {
         Source::Keys => {
             let keys = told::<KeyList>(session, "/vault/keys").map(|list| list.keys);
             let keys = keys.unwrap_or_default().into_iter();
-            keys.map(|key| (key.id.to_string(), format!("{}, {}", key::kind(key.kind), key.created_at)))
+            keys.map(|key| (key.id.to_string(), format!("{}, {}", key::called(&key), key.created_at)))
                 .collect()
         }
         Source::Tokens => {

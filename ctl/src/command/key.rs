@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
-use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyInfo, KeyKind, KeyList};
+use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList};
 
 use super::{init, kept};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
-use crate::session::Session;
+use crate::session::{Session, touching};
 use crate::{input, prompt, table};
 
 /// List, add and remove the keys of the vault
@@ -122,17 +122,25 @@ pub(super) fn missing() -> Failure {
 }
 
 fn row(key: &KeyInfo) -> [String; 3] {
-    [key.id.to_string(), kind(key.kind).to_owned(), key.created_at.to_string()]
+    [key.id.to_string(), called(key), key.created_at.to_string()]
 }
 
 /// What people call a kind of key.
-pub(super) const fn kind(kind: KeyKind) -> &'static str {
+const fn kind(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Passphrase => "passphrase",
         KeyKind::KeyFile => "key file",
         KeyKind::Credential => "systemd credential",
         KeyKind::Recovery => "recovery key",
         KeyKind::KeyProvider => "key provider",
+    }
+}
+
+/// The same, with the name of a key provider.
+pub(super) fn called(key: &KeyInfo) -> String {
+    match &key.key_provider {
+        Some(name) => format!("{} {name}", kind(key.kind)),
+        None => kind(key.kind).to_owned(),
     }
 }
 
@@ -143,9 +151,15 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(args)?;
-    let outcome = session
-        .call(&Call::new(Method::POST, "/vault/keys").json(&request)?)
-        .map_err(input::naming_key_file(request.key_file.as_deref()));
+    let call = Call::new(Method::POST, "/vault/keys").json(&request)?;
+    let outcome = match &args.key_provider {
+        // The daemon runs it twice, to see whether it prints the same.
+        Some(name) => {
+            session.call_noted(&call, &format!("{}, and touch it again when asked again…", touching(name)))
+        }
+        None => session.call(&call),
+    };
+    let outcome = outcome.map_err(input::naming_key_file(request.key_file.as_deref()));
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may open with this key.
         if failure.is_refusal() {
@@ -153,9 +167,19 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         }
     }
     let answer = outcome?;
-    let AddKeyReply { key, recovery_key } = answer.parse()?;
+    let AddKeyReply { key, recovery_key, doubt } = answer.parse()?;
+    if let Some(doubt) = doubt {
+        let what = match doubt {
+            KeyDoubt::OneByte => "one byte, again and again",
+            KeyDoubt::Text => "text with spaces, like a message or a listing",
+        };
+        let id = key.id;
+        output::say(&format!(
+            "warning: the key provider printed {what}; if that is not the key: secretctl key remove {id}"
+        ));
+    }
     let Some(recovery_key) = recovery_key else {
-        output::say(&format!("added a {}; its id is {}", kind(key.kind), key.id));
+        output::say(&format!("added a {}; its id is {}", called(&key), key.id));
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
@@ -197,13 +221,13 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
         return Err(Failure::new(Exit::Other, "nothing was removed"));
     }
     session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
-    output::say(&format!("removed the {}; earlier backups still open with it", kind(key.kind)));
+    output::say(&format!("removed the {}; earlier backups still open with it", called(&key)));
     kept::remind("it may open");
     Ok(())
 }
 
 fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
-    let question = format!("remove the {} added {}?", kind(key.kind), key.created_at);
+    let question = format!("remove the {} added {}?", called(key), key.created_at);
     prompt::confirm(&question).map_err(|error| match error {
         prompt::Error::NoTerminal => Failure::new(
             Exit::Usage,

@@ -105,6 +105,7 @@ fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -
         TokenSource::Given(_) => "from SECRETSD_TOKEN".to_owned(),
     };
     let mut lines = Vec::new();
+    lines.extend(status.start_failure.iter().map(|reason| ("at start", format!("not unlocked: {reason}"))));
     lines.extend(status.secrets.map(|count| ("secrets", count.to_string())));
     lines.extend(status.keys.map(|count| ("keys", count.to_string())));
     lines.push(("auto-lock", spans(&status.auto_lock)));

@@ -59,6 +59,12 @@ impl Daemon {
         Some(line.split_whitespace().next()? != "0")
     }
 
+    /// Whether it is in another user namespace than we are.
+    pub(super) fn is_confined(&self) -> bool {
+        let map = |process: &str| fs::read_to_string(format!("/proc/{process}/uid_map")).ok();
+        map(&self.pid.to_string()).is_some_and(|theirs| map("self") != Some(theirs))
+    }
+
     /// Whether other processes of the user may look into its memory; unknown for root, who always may.
     pub(super) fn is_dumpable(&self) -> Option<bool> {
         let own = rustix::process::geteuid();

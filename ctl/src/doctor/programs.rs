@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::process;
+use super::process::{self, Daemon};
 use super::report::{Fix, Report, quoted};
 use super::service::Service;
 use super::setup::Setup;
@@ -42,7 +42,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     running(report, setup, service, version.as_deref());
     // Another version may know other settings, or not how to check them.
     if version.as_deref() == Some(OWN) {
-        settings(report, program);
+        settings(report, setup, program);
     }
 }
 
@@ -72,9 +72,25 @@ fn replaced(setup: &Setup) -> Option<String> {
     (changed > daemon.started()? + SLACK).then(|| program.display().to_string())
 }
 
-fn settings(report: &mut Report, program: &Path) {
+fn settings(report: &mut Report, setup: &Setup, program: &Path) {
     match process::says(program, &["--check-config"]) {
-        Some((true, _)) => report.ok("settings", "the daemon's settings are correct"),
+        Some((true, told)) => {
+            let warnings: Vec<&str> =
+                told.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+            if warnings.is_empty() {
+                report.ok("settings", "the daemon's settings are correct");
+            }
+            if told.contains("note: system_manager is on")
+                && setup.daemon.as_ref().is_some_and(Daemon::is_confined)
+            {
+                let what = "system_manager is on, and secretsd runs in a user namespace";
+                let why = "root is nobody there, so no unit of the system gets a secret; the units' README has a drop-in that helps";
+                report.warning("credentials", what, why, None);
+            }
+            for warning in warnings {
+                report.warning("settings", warning, "the vault cannot be unlocked with it", None);
+            }
+        }
         Some((false, message)) => {
             let message = message.trim_start_matches("secretsd: ").to_owned();
             let fix = mend(&message);

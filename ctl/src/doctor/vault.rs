@@ -169,6 +169,11 @@ fn said(report: &mut Report, service: &Service) {
         let fix = Some("secretctl verify --accept-restore".to_owned());
         report.fault("rollback", "ROLLBACK DETECTED: the vault is older than it was", why, fix);
     }
+    if let Some(reason) = &status.start_failure {
+        let what = format!("the daemon did not unlock the vault when it started: {reason}");
+        let why = "it stays locked until somebody unlocks it; the daemon's log has more";
+        report.warning("start", what, why, Some("secretctl unlock".to_owned()));
+    }
     triggers(report, &status.auto_lock);
     match status.keys {
         Some(1) => {

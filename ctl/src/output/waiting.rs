@@ -60,13 +60,14 @@ pub(crate) struct Waiting(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Waiting {
     /// From now on this is waited for.
-    pub(crate) fn start(note: &'static str) -> Self {
+    pub(crate) fn start(note: &str) -> Self {
         if !io::stderr().is_terminal() || std::mem::replace(&mut Line::lock().is_taken, true) {
             return Self(None);
         }
         let (end, ended) = mpsc::channel();
         let is_plain = environment::no_colour();
-        let watcher = thread::Builder::new().spawn(move || watch(note, is_plain, &ended));
+        let note = printable(note).into_owned();
+        let watcher = thread::Builder::new().spawn(move || watch(&note, is_plain, &ended));
         if watcher.is_err() {
             Line::lock().is_taken = false;
         }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use secrets_local::files;
 use secrets_local::places::{self, Base};
 
+use crate::key_provider::ProviderCommand;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -44,7 +46,7 @@ pub(crate) struct Config {
     /// Who may load credentials from a socket beside the API's.
     pub(crate) credentials: CredentialSettings,
     /// Commands that print a key, by name.
-    pub(crate) key_providers: BTreeMap<String, Vec<String>>,
+    pub(crate) key_providers: BTreeMap<String, ProviderCommand>,
     /// The key that opens the vault when the daemon starts, if systemd hands over no credential.
     pub(crate) unlock_at_start: Option<StartKey>,
 }
@@ -236,9 +238,21 @@ fn read(
         unlock_at_start: settings.unlock_at_start,
     };
     if flags.check_config {
-        return Err(Error::Show("the settings are correct\n".to_owned()));
+        let warnings: String = config.key_providers.iter().filter_map(unrunnable).collect();
+        let note = if config.credentials.system_manager { SYSTEM_MANAGER } else { "" };
+        return Err(Error::Show(format!("{warnings}{note}the settings are correct\n")));
     }
     Ok(config)
+}
+
+/// Said by `--check-config`, for those who can see where the daemon runs.
+const SYSTEM_MANAGER: &str = "note: system_manager is on, which needs a service without a user namespace\n";
+
+/// A warning if this key provider's program cannot be run now. The daemon starts all the same: a program may come with a
+/// device.
+fn unrunnable((name, command): (&String, &ProviderCommand)) -> Option<String> {
+    let why = command.obstacle()?;
+    Some(format!("warning: the key provider `{name}` cannot work: {why}; correct its argv, or install it\n"))
 }
 
 /// Where the D-Bus specification has the system bus, as systemd spells it: `/var/run` may be no link.

@@ -171,6 +171,23 @@ fn the_key_for_the_start_is_one_that_can_be_found() {
 }
 
 #[test]
+fn a_key_provider_has_its_own_time() {
+    let read = |text: &str| {
+        Machine::new().settings(&format!("[key_providers.tpm]\nargv = [\"/bin/tpm\"]\n{text}")).read(&[])
+    };
+    for (text, seconds, logs) in
+        [("", 10, false), ("seconds = 30\nstderr = \"log\"\n", 30, true), ("seconds = 1\n", 1, false)]
+    {
+        let config = read(text).unwrap();
+        let command = &config.key_providers["tpm"];
+        assert_eq!((command.deadline.as_secs(), command.logs_stderr), (seconds, logs), "{text}");
+    }
+    for text in ["seconds = 0\n", "seconds = 31\n", "stderr = \"file\"\n"] {
+        assert!(matches!(read(text), Err(Error::Line { line: 3, .. })), "{text}");
+    }
+}
+
+#[test]
 fn every_fault_in_the_file_is_reported_with_its_line() {
     for (text, line, word) in [
         ("\n[kdf]\nmemory = 1\n", 3, "memory"),
@@ -183,6 +200,13 @@ fn every_fault_in_the_file_is_reported_with_its_line() {
         ("[limits]\nconnections = 0\n", 2, "from 1"),
         ("[limits\n", 1, ""),
         ("[kdf]\nlanes = 1\nlanes = 2\n", 3, "duplicate"),
+        // Of several the first.
+        ("[key_providers.b]\nargv = [\"b\"]\n[key_providers.a]\nargv = [\"a\"]\n", 2, "absolute path"),
+        ("[limits]\nconnections = 0\n[kdf]\npasses = 1\n[key_providers.a]\nargv = []\n", 2, "from 1 to"),
+        ("[kdf]\npasses = 1\nlanes = 0\n", 2, "from 2"),
+        ("[kdf]\nlanes = 0\npasses = 1\n", 2, "from 1 to 8"),
+        ("[unlock_at_start]\n[kdf]\npasses = 1\n", 1, "unlock_at_start"),
+        ("[unlock_at_start]\nkey_provider = \"a\"\n[key_providers.a]\nargv = []\n", 4, "absolute path"),
     ] {
         let error = Machine::new().settings(text).read(&[]).unwrap_err();
         let message = error.to_string();

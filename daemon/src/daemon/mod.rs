@@ -194,10 +194,12 @@ async fn unlock_at_start(vault: &Vault, config: &Config) {
         (None, Some(StartKey::Provider(name))) => ("key provider", Key::Provider(name.clone())),
         (None, None) => return,
     };
-    match vault.unlock(&Caller::daemon(name), key).await {
-        Ok(_) => tracing::info!(by = name, "unlocked at start"),
+    let what =
+        if let Key::Provider(provider) = &key { format!("{name} `{provider}`") } else { name.to_owned() };
+    match vault.unlock_at_start(&Caller::daemon(name), &what, key).await {
+        Ok(()) => tracing::info!(by = name, "unlocked at start"),
         Err(error) => {
-            tracing::warn!(%error, by = name, "the key for unlocking at start does not open the vault")
+            tracing::warn!(%error, by = what, "the key for unlocking at start does not open the vault")
         }
     }
 }

@@ -120,7 +120,12 @@ impl Failure {
 
     /// 500: the vault is not as it was written. The text names what was found, never what was asked.
     pub(crate) fn corrupt(detail: String) -> Self {
-        let mut failure = Self::new(ErrorType::VaultCorruptError, "");
+        Self::found(ErrorType::VaultCorruptError, detail)
+    }
+
+    /// An error whose text names what was found, never what was asked.
+    pub(crate) fn found(kind: ErrorType, detail: String) -> Self {
+        let mut failure = Self::new(kind, "");
         failure.body.detail = detail.into();
         failure
     }

@@ -6,6 +6,7 @@ use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use crate::caller::Scope;
 use crate::http::failure::Failure;
+use crate::key_provider::{self, Fault};
 use crate::vault;
 
 impl From<vault::Error> for Failure {
@@ -28,14 +29,7 @@ impl From<vault::Error> for Failure {
             vault::Error::UnusableKey(field, invalid) => {
                 Self::validation(vec![in_body(field.as_str(), invalid)])
             }
-            vault::Error::ProviderFailed => Self::new(
-                Type::BadGatewayError,
-                "The key provider command printed no key; run it by hand, and see the daemon's log",
-            ),
-            vault::Error::ProviderTimeout => Self::new(
-                Type::GatewayTimeoutError,
-                "The key provider command did not end within 10 seconds; run it by hand to see what it waits for",
-            ),
+            vault::Error::NoKey(failure) => no_key(&failure),
             vault::Error::TooManyUnlocks => {
                 Self::rate_limit(2, "Too many unlocks are waiting; wait until they are answered")
             }
@@ -178,6 +172,17 @@ impl From<vault::Error> for Failure {
     }
 }
 
+/// Which key provider gave no key, why, and how to find out more.
+fn no_key(failure: &key_provider::Failure) -> Failure {
+    let key_provider::Failure { name, fault } = failure;
+    let is_late = matches!(fault, Fault::Late(_));
+    let kind = if is_late { ErrorType::GatewayTimeoutError } else { ErrorType::BadGatewayError };
+    Failure::found(kind, format!("The key provider `{name}` gave no key: {fault}; {HINT}"))
+}
+
+/// Why a command that works by hand may fail in the daemon.
+const HINT: &str = "if it works by hand: there it has your environment, a terminal and no sandbox; `stderr = \"log\"` in its settings puts what it says into the daemon's log";
+
 /// A fault in this field of the body.
 fn in_body(field: &'static str, invalid: Invalid) -> FieldError {
     FieldError::new(vec![Loc::field("body"), Loc::field(field)], invalid)
@@ -243,6 +248,8 @@ const fn lacks(scope: Scope) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt;
     use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
     use hyper::{HeaderMap, StatusCode};
@@ -262,14 +269,15 @@ mod tests {
         use ErrorType as Type;
         let secret = || "canary".to_owned();
         let unusable = Invalid::new(FieldErrorType::StringTooShort, "a passphrase has at least 1 byte");
+        let no_key = |fault| vault::Error::NoKey(key_provider::Failure { name: "tpm".to_owned(), fault });
         for (error, kind) in [
             (vault::Error::Uninitialized, Type::VaultLockedError),
             (vault::Error::Locked, Type::VaultLockedError),
             (vault::Error::AlreadyInitialized, Type::AlreadyExistsError),
             (vault::Error::WrongKey, Type::WrongKeyError),
             (vault::Error::UnusableKey(KeyField::Passphrase, unusable), Type::ValidationError),
-            (vault::Error::ProviderFailed, Type::BadGatewayError),
-            (vault::Error::ProviderTimeout, Type::GatewayTimeoutError),
+            (no_key(Fault::TooShort(0)), Type::BadGatewayError),
+            (no_key(Fault::Late(Duration::from_secs(10))), Type::GatewayTimeoutError),
             (vault::Error::TooManyUnlocks, Type::RateLimitError),
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::BoundToNames, Type::ForbiddenError),

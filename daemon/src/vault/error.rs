@@ -6,7 +6,7 @@ use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
 
 use crate::caller::Scope;
-use crate::{crypto, store};
+use crate::{crypto, key_provider, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,11 +27,8 @@ pub(crate) enum Error {
     #[error("the key cannot be used: {0}")]
     UnusableKey(KeyField, Invalid),
     /// A key provider command gave no key.
-    #[error("a key provider command has failed")]
-    ProviderFailed,
-    /// A key provider command did not end in time.
-    #[error("a key provider command did not end in time")]
-    ProviderTimeout,
+    #[error(transparent)]
+    NoKey(key_provider::Failure),
     /// More unlocks wait than the daemon will queue.
     #[error("too many unlocks are waiting")]
     TooManyUnlocks,
@@ -170,8 +167,7 @@ impl Error {
             | Self::AlreadyInitialized
             | Self::WrongKey
             | Self::UnusableKey(..)
-            | Self::ProviderFailed
-            | Self::ProviderTimeout
+            | Self::NoKey(_)
             | Self::TooManyUnlocks
             | Self::Forbidden(_)
             | Self::BoundToNames
@@ -226,8 +222,7 @@ impl Error {
             | Self::Locked
             | Self::AlreadyInitialized
             | Self::UnusableKey(..)
-            | Self::ProviderFailed
-            | Self::ProviderTimeout
+            | Self::NoKey(_)
             | Self::OutsideNames
             | Self::TokenNameTaken
             | Self::TooManyTokens
@@ -259,6 +254,16 @@ impl From<store::Error> for Error {
             store::Error::NotAVault => Self::Corrupt("the file is not a vault"),
             store::Error::Damaged(what) => Self::Corrupt(what),
             store::Error::NewerFormat(found) => Self::NewerFormat { found, known: store::FORMAT },
+        }
+    }
+}
+
+impl From<key_provider::Failure> for Error {
+    fn from(failure: key_provider::Failure) -> Self {
+        if failure.fault == key_provider::Fault::NoDescriptors {
+            Self::NoDescriptors
+        } else {
+            Self::NoKey(failure)
         }
     }
 }

@@ -40,8 +40,8 @@ mod writer;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -161,6 +161,8 @@ pub(crate) struct Vault {
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.
     memory_lock: MemoryLock,
+    /// Why the key for the start did not open the vault.
+    start_failure: Arc<OnceLock<String>>,
 }
 
 impl Vault {

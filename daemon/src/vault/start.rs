@@ -93,6 +93,7 @@ pub(super) fn start(
         settings: Arc::new(settings),
         lock,
         memory_lock,
+        start_failure: Arc::default(),
     })
 }
 

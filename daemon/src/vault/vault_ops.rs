@@ -21,6 +21,7 @@ use crate::triggers::Seen;
 
 use super::format::slots::{self, NewSlot};
 use super::mailbox::answered;
+use super::sources::Offered;
 use super::writer::command::Command;
 use super::writer::interrupts::Interrupts;
 use super::writer::shared::{Published, View};
@@ -50,6 +51,10 @@ impl Vault {
             auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
+            start_failure: match &*published {
+                Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
+                Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
+            },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -75,7 +80,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -83,7 +88,7 @@ impl Vault {
             .derivations
             .run(move |_| {
                 Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
                 ])
             })
@@ -97,7 +102,7 @@ impl Vault {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let Offered { kind, secret, .. } = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
             .run(move |cancel| {
@@ -110,6 +115,19 @@ impl Vault {
         self.ask(|reply| Command::Unlock { caller: caller.witnessed(), data, locks: found.locks, reply })
             .await?;
         Ok(self.describe(caller))
+    }
+
+    /// Opens the vault with the key for the start, which `what` names. If it does not, the status says why. Scope `admin`.
+    pub(crate) async fn unlock_at_start(&self, caller: &Caller, what: &str, key: Key) -> Result<(), Error> {
+        let Err(error) = self.unlock(caller, key).await else { return Ok(()) };
+        let reason = if let Error::NoKey(failure) = &error {
+            failure.to_string()
+        } else {
+            format!("the {what}: {error}")
+        };
+        // There is one start.
+        let _ = self.start_failure.set(reason);
+        Err(error)
     }
 
     /// Wipes keys and values from memory; done when this returns. Scope `admin`.
@@ -212,18 +230,25 @@ impl Vault {
             return Err(Error::TooManyKeys);
         }
         let cost = self.settings.kdf;
-        let (slot, recovery_key) = match key {
+        let (slot, recovery_key, doubt) = match key {
             Some(key) => {
-                let (kind, secret) = self.settings.keys.secret_of(key).await?;
-                (self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?, None)
+                let offered = self.settings.keys.lasting_secret_of(key).await?;
+                let doubt = offered.doubt();
+                let Offered { kind, secret, provider } = offered;
+                let slot = self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?;
+                (slot.of_provider(provider), None, doubt)
             }
             None => {
                 let recovery = RecoveryKey::generate()?;
-                (NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?, Some(recovery.to_text()?))
+                (
+                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
+                    Some(recovery.to_text()?),
+                    None,
+                )
             }
         };
         let key = self.write(caller, move |batch, caller| batch.add_key(caller, &slot, replaces)).await?;
-        Ok(AddKeyReply { key, recovery_key })
+        Ok(AddKeyReply { key, recovery_key, doubt })
     }
 
     /// Removes a key slot, but never the last. Scope `admin`.
@@ -239,7 +264,7 @@ impl Vault {
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
-        let (kind, secret) = self.settings.keys.secret_of(key).await?;
+        let Offered { kind, secret, provider } = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -248,7 +273,7 @@ impl Vault {
             .run(move |cancel| {
                 slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())?;
                 Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?,
+                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
                 ])
             })

@@ -70,7 +70,7 @@ fn example(kind: ErrorType) -> ErrorBody {
             "Rollback detected: the vault is older than it was; put the newer one back, or run `secretctl verify --accept-restore` to keep this one"
         }
         ErrorType::BadGatewayError => {
-            "The key provider command printed no key; run it by hand, and see the daemon's log"
+            "The key provider `tpm` gave no key: it ended with exit status 1; if it works by hand: there it has your environment, a terminal and no sandbox; `stderr = \"log\"` in its settings puts what it says into the daemon's log"
         }
         ErrorType::GatewayTimeoutError => {
             "The vault did not answer in time; check whether the change was made, then repeat"

@@ -6,7 +6,7 @@ use secretsd_tests::lab::{Lab, User};
 use secretsd_tests::unit::REFUSAL;
 use serde_json::Value;
 
-use crate::support::{init, installed, main_pid, state, user};
+use crate::support::{drop_in, init, installed, main_pid, repository, settings, state, user};
 
 /// How systemd says that a unit got no credential.
 const CREDENTIALS: &str = "243";
@@ -184,6 +184,52 @@ print(len(got), got[:10])
     assert_eq!(user.run("python3", &["spoof.py"]), refusal, "in no unit's group");
     // What the address says counts for the unit that it says.
     assert_eq!(run("web.service"), "10 b'value-of-a'\n");
+}
+
+/// The drop-in of the units' README, without which root is nobody inside the service's user namespace.
+fn documented_drop_in() -> String {
+    let text = fs::read_to_string(repository().join("systemd/README.md")).unwrap();
+    let (_, text) = text.split_once("```ini\n# For system_manager").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    text.split_once('\n').unwrap().1.to_owned()
+}
+
+#[test]
+fn the_systems_manager_loads_from_a_users_daemon_with_the_documented_drop_in() {
+    let name = "the_systems_manager_loads_from_a_users_daemon_with_the_documented_drop_in";
+    let Some(lab) = installed(name) else { return };
+    let user = user(lab, "lender");
+    settings(&user, "[credentials]\nsystem_manager = true");
+    init(&user);
+    store(&user, "A", "value-of-a");
+    user.run("secretctl", &["credential", "allow", "borrower.service", "A"]);
+    let socket = format!("{}/secretsd/credentials.sock", user.runtime_dir());
+    let unit = format!(
+        "[Service]\nType=oneshot\nLoadCredential=A:{socket}\nExecStart=/bin/cp ${{CREDENTIALS_DIRECTORY}}/A /root/borrowed\n"
+    );
+    fs::write(lab.path("/etc/systemd/system/borrower.service"), unit).unwrap();
+    lab.run("systemctl", &["daemon-reload"]);
+    let starts =
+        || lab.command("systemctl").args(["start", "borrower.service"]).output().unwrap().status.success();
+    let doctor = || {
+        let output = user.command("secretctl").arg("doctor").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    const WARNING: &str = "system_manager is on, and secretsd runs in a user namespace";
+    assert!(!starts(), "nobody is root in the namespace");
+    assert!(doctor().contains(WARNING), "{}", doctor());
+
+    drop_in(&user, "outside", &documented_drop_in());
+    user.systemctl(&["restart", "secretsd.service"]);
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    assert!(starts(), "{}", user.journal("secretsd.service"));
+    assert_eq!(fs::read(lab.path("/root/borrowed")).unwrap(), b"value-of-a");
+    assert!(!doctor().contains(WARNING), "{}", doctor());
+    // The rest of the sandbox stays.
+    let status = lab.run("cat", &[&format!("/proc/{}/status", main_pid(&user))]);
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "{status}");
+    }
 }
 
 #[test]

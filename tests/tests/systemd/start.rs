@@ -1,6 +1,7 @@
 //! Keys that open the vault when the daemon starts, and not after a lock: a credential that systemd hands over, a key
 //! file, a key provider command.
 
+use secretsd_tests::harness::skip;
 use secretsd_tests::lab::User;
 
 use crate::support::{drop_in, init, installed, main_pid, settings, state, user};
@@ -61,4 +62,39 @@ fn a_key_provider_opens_the_vault_at_start() {
          [unlock_at_start]\nkey_provider = \"cat\"",
     );
     opens_at_start_only(&user, &["--key-provider", "cat"], "key provider");
+}
+
+#[test]
+fn a_key_in_the_kernels_keyring_opens_the_vault_by_each_documented_way() {
+    let test = "a_key_in_the_kernels_keyring_opens_the_vault_by_each_documented_way";
+    let Some(lab) = installed(test) else { return };
+    let user = user(lab, "keyholder");
+    let there = user.command("sh").args(["-c", "keyctl show @u >/dev/null"]).output().unwrap();
+    if !there.status.success() {
+        return skip(test, "there is no keyctl, or the kernel lets nobody use the user's keyring here");
+    }
+    init(&user);
+    user.run("sh", &["-c", "head -c 32 /dev/urandom | keyctl padd user secretsd @u"]);
+    let providers = "
+[key_providers.inside]
+argv = [\"/usr/bin/keyctl\", \"pipe\", \"%user:secretsd\"]
+[key_providers.outside]
+argv = [\"/usr/bin/systemd-run\", \"--user\", \"--quiet\", \"--pipe\", \"--wait\", \"--collect\", \"-p\", \"RuntimeMaxSec=5\",
+  \"/usr/bin/keyctl\", \"pipe\", \"%user:secretsd\"]
+";
+    settings(&user, providers);
+    let opens_by = |name: &str| {
+        user.systemctl(&["restart", SERVICE]);
+        user.command("secretctl").args(["unlock", "--key-provider", name]).output().unwrap()
+    };
+    user.systemctl(&["restart", SERVICE]);
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    user.run("secretctl", &["key", "add", "--key-provider", "outside"]);
+    assert!(opens_by("outside").status.success());
+    let told = String::from_utf8(opens_by("inside").stderr).unwrap();
+    assert!(told.contains("`inside` gave no key: it ended with exit status 1"), "{told}");
+    drop_in(&user, "keyring", "[Service]\nKeyringMode=shared\n");
+    let opened = opens_by("inside");
+    assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    user.run("keyctl", &["unlink", "%user:secretsd", "@u"]);
 }

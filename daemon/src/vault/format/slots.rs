@@ -14,6 +14,7 @@ use crate::vault::Error;
 pub(in crate::vault) struct NewSlot {
     params: SlotParams,
     key: SlotKey,
+    provider: Option<String>,
 }
 
 /// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version. It is written once:
@@ -21,6 +22,9 @@ pub(in crate::vault) struct NewSlot {
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     created_at: Timestamp,
+    /// The key provider that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_provider: Option<String>,
 }
 
 impl NewSlot {
@@ -29,13 +33,20 @@ impl NewSlot {
         let cost = if kind == SlotKind::Passphrase { cost } else { KdfCost::NONE };
         let params = SlotParams::generate(kind, cost)?;
         let key = SlotKey::derive(&params, secret)?;
-        Ok(Self { params, key })
+        Ok(Self { params, key, provider: None })
+    }
+
+    /// The same for what this key provider prints.
+    pub(in crate::vault) fn of_provider(self, provider: Option<String>) -> Self {
+        Self { provider, ..self }
     }
 
     /// The slot's row, with the data key of `keys` wrapped.
     pub(in crate::vault) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
         let SlotParams { id, kind, cost, salt } = &self.params;
-        let description = serde_json::to_vec(&Description { created_at: Timestamp::now_precise() })
+        let description =
+            Description { created_at: Timestamp::now_precise(), key_provider: self.provider.clone() };
+        let description = serde_json::to_vec(&description)
             .map_err(|_| Error::Internal("a slot's description does not encode"))?;
         Ok(SlotRow {
             id: *id,
@@ -61,8 +72,9 @@ pub(in crate::vault) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo,
         SlotKind::Provider => KeyKind::KeyProvider,
     };
     let description = seal::open(keys, context(&slot.id), &slot.sealed).map_err(|_| damaged())?;
-    let Description { created_at } = serde_json::from_slice(&description).map_err(|_| damaged())?;
-    Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at })
+    let Description { created_at, key_provider } =
+        serde_json::from_slice(&description).map_err(|_| damaged())?;
+    Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at, key_provider })
 }
 
 /// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried, which
