@@ -32,6 +32,7 @@ pub struct AuditVerified {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct ArchiveAudit {
     /// The number of the last entry that is to leave the vault.
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 9_007_199_254_740_991_u64)))]
     pub through: u64,
 }
 

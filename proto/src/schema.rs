@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{Glob, SecretName, SecretValue, Selector, SensitiveString, Timestamp};
+use crate::{SecretName, SecretValue, Selector, SensitiveString, Timestamp};
 
 impl JsonSchema for SensitiveString {
     fn inline_schema() -> bool {
@@ -62,7 +62,15 @@ impl JsonSchema for Selector {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let id = json!({ "description": "The secret with this id.", "type": "string", "format": "uuid" });
-        let (name, glob) = (generator.subschema_for::<SecretName>(), generator.subschema_for::<Glob>());
+        let name = generator.subschema_for::<SecretName>();
+        // What matches only itself is a name, and must be one.
+        let glob = json!({
+            "description": "The secrets whose names match.",
+            "type": "string",
+            "pattern": r"^([A-Za-z0-9_]*([*?]|\[[!^]?[A-Za-z0-9_-]+\]))+[A-Za-z0-9_]*$",
+            "minLength": 1,
+            "maxLength": 255,
+        });
         json_schema!({
             "description": "One secret by its id or name, or all whose names match.",
             "anyOf": [id, name, glob],
