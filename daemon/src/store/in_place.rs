@@ -11,7 +11,6 @@ use super::log_of;
 /// The vault's file and its log, as they were when they were opened.
 pub(super) struct InPlace {
     main: PathBuf,
-    log: PathBuf,
     /// What the main file was, and how long at least: only [`measure`](Self::measure) may find it shorter.
     opened: Cell<Option<(FileId, u64)>>,
     /// `None` while there is no log to lose.
@@ -28,19 +27,19 @@ struct FileId {
 impl InPlace {
     /// Notes which file is at this path. Whoever is to be noticed comes later: SQLite holds its lock on the file by now.
     pub(super) fn at(main: &Path) -> Self {
-        let noted = Self {
-            main: main.to_owned(),
-            log: log_of(main),
-            opened: Cell::new(None),
-            logged: Cell::new(None),
-        };
+        let noted = Self { main: main.to_owned(), opened: Cell::new(None), logged: Cell::new(None) };
         noted.opened.set(seen(main));
         noted
     }
 
+    /// Where the log is.
+    pub(super) fn log(&self) -> PathBuf {
+        log_of(&self.main)
+    }
+
     /// Notes the log, once SQLite writes to it.
     pub(super) fn note_log(&self) {
-        self.logged.set(seen(&self.log).map(|(id, _)| id));
+        self.logged.set(seen(&self.log()).map(|(id, _)| id));
     }
 
     /// Notes the length of the main file anew, after SQLite has moved the log into it, which may make it shorter.
@@ -56,7 +55,7 @@ impl InPlace {
         let main = self.opened.get().is_some_and(|(id, length)| {
             seen(&self.main).is_some_and(|(now, found)| now == id && found >= length)
         });
-        main && self.logged.get().is_none_or(|id| seen(&self.log).is_some_and(|(now, _)| now == id))
+        main && self.logged.get().is_none_or(|id| seen(&self.log()).is_some_and(|(now, _)| now == id))
     }
 }
 

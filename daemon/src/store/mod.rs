@@ -76,7 +76,6 @@ fn reason(error: &rusqlite::Error) -> String {
 /// An open vault file. The connection holds SQLite's exclusive lock until it is dropped.
 pub(crate) struct Store {
     connection: Connection,
-    log: PathBuf,
     in_place: InPlace,
     /// Whether the log was not there before.
     made_log: bool,
@@ -92,7 +91,7 @@ impl Store {
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
         let connection = schema::create(path)?;
-        let store = Self { connection, log: log_of(path), in_place: InPlace::at(path), made_log: true };
+        let store = Self { connection, in_place: InPlace::at(path), made_log: true };
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -105,17 +104,16 @@ impl Store {
 
     /// Opens a file for reading, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let log = log_of(path);
-        let made_log = !log.exists();
+        let made_log = !log_of(path).exists();
         let connection = schema::open(path)?;
-        Ok(Self { connection, log, in_place: InPlace::at(path), made_log })
+        Ok(Self { connection, in_place: InPlace::at(path), made_log })
     }
 
     /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.
     /// Nothing is looked at before [`check`](Self::check). That one must [hold its log](Self::hold_log) until this one is gone.
     pub(crate) fn beside(path: &Path) -> Result<Self, Error> {
         let connection = schema::open_beside(path)?;
-        Ok(Self { connection, log: log_of(path), in_place: InPlace::at(path), made_log: false })
+        Ok(Self { connection, in_place: InPlace::at(path), made_log: false })
     }
 
     /// Refuses a file that is not a sound database with exactly our tables, and one with pages of another size than ours: from
@@ -135,7 +133,7 @@ impl Store {
 
     /// The length of the log in bytes.
     pub(crate) fn log_length(&self) -> u64 {
-        std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+        std::fs::metadata(self.in_place.log()).map_or(0, |metadata| metadata.len())
     }
 
     /// What ends a statement that runs, from another thread.
@@ -157,7 +155,8 @@ impl Store {
 
     /// Closes a file that was only read, and leaves no trace: SQLite has made an empty log beside it.
     pub(crate) fn leave(self) {
-        let Self { connection, log, made_log, .. } = self;
+        let Self { connection, in_place, made_log } = self;
+        let log = in_place.log();
         drop(connection);
         if made_log
             && std::fs::symlink_metadata(&log).is_ok_and(|log| log.is_file() && log.len() == 0)
@@ -193,7 +192,7 @@ impl Store {
             tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
-        if let Err(error) = lay_out(&self.log) {
+        if let Err(error) = lay_out(&self.in_place.log()) {
             tracing::debug!(%error, "the log is not laid out");
         }
         Ok(())
@@ -272,17 +271,17 @@ mod tests {
         let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
         files::open_private(&path).unwrap();
         let connection = schema::create(&path).unwrap();
-        let store = Store { connection, log: log_of(&path), in_place: InPlace::at(&path), made_log: true };
+        let store = Store { connection, in_place: InPlace::at(&path), made_log: true };
         store.renew_log().unwrap();
-        assert_eq!(fs::read(&store.log).unwrap(), [0; LOG_LAID_OUT]);
+        assert_eq!(fs::read(store.in_place.log()).unwrap(), [0; LOG_LAID_OUT]);
 
-        fs::rename(&store.log, &aside).unwrap();
+        fs::rename(store.in_place.log(), &aside).unwrap();
         store.renew_log().unwrap();
-        assert!(!store.log.exists(), "a log was made that SQLite does not have open");
+        assert!(!store.in_place.log().exists(), "a log was made that SQLite does not have open");
 
-        files::replace_private(&store.log, b"another vault's").unwrap();
+        files::replace_private(&store.in_place.log(), b"another vault's").unwrap();
         store.renew_log().unwrap();
-        assert_eq!(fs::read(&store.log).unwrap(), b"another vault's");
+        assert_eq!(fs::read(store.in_place.log()).unwrap(), b"another vault's");
     }
 
     /// What `.cargo/config.toml` asks for.
