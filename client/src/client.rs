@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,20 +48,36 @@ impl Default for Limits {
 /// How much is read at once: most lists.
 const PIECE: usize = 64 << 10;
 
-/// Asks the daemon at one socket. It holds no connection: each request makes one.
+/// Asks the daemon at one socket. It holds no connection: each request makes one, unless it is told to
+/// [keep](Self::keeping) some.
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
     token: TokenSource,
     limits: Limits,
     server_uid: u32,
+    kept: Option<Kept>,
 }
 
 impl Client {
     /// Asks the daemon at this socket, which must run as the user that this process runs as now. It connects when there is
     /// something to ask.
     pub fn new(socket: PathBuf, token: TokenSource, limits: Limits) -> Self {
-        Self { socket, token, limits, server_uid: rustix::process::geteuid().as_raw() }
+        Self { socket, token, limits, server_uid: rustix::process::geteuid().as_raw(), kept: None }
+    }
+
+    /// Keeps up to so many connections after their answers, for what is asked next. What was read from one stays in its
+    /// buffer until it is closed, so that [`Self::close_kept`] must be called soon by whoever asks for values.
+    pub fn keeping(self, most: usize) -> Self {
+        Self { kept: Some(Kept { most, connections: Arc::default() }), ..self }
+    }
+
+    /// Closes the kept connections that nobody has used for so long. Says whether there are others.
+    pub fn close_kept(&self, unused_for: Duration) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        let mut connections = kept.lock();
+        connections.retain(|(since, _)| since.elapsed() < unused_for);
+        !connections.is_empty()
     }
 
     /// All secrets that the token may see, by name, without their values.
@@ -87,8 +104,12 @@ impl Client {
     /// Sends a request with the token and returns the answer if it is a success. A token that the daemon does not know is
     /// read from its file again, and if another is there by then, the request is sent once more.
     pub async fn send(&self, call: &Call) -> Result<Answer, Error> {
-        let (_connection, response) = self.respond(call).await?;
-        self.collect(response).await
+        let (connection, response) = self.respond(call).await?;
+        let answer = self.collect(response).await?;
+        if let Some(kept) = &self.kept {
+            kept.keep(connection);
+        }
+        Ok(answer)
     }
 
     /// Sends a request whose answer is too large to be held: its body, of at most `limit` bytes, comes in pieces.
@@ -102,7 +123,7 @@ impl Client {
 
     /// Sends a request with the token and returns the head of the answer if it is a success.
     async fn respond(&self, call: &Call) -> Result<(Connection, Response<Incoming>), Error> {
-        let mut connection = self.connect().await?;
+        let mut connection = self.connection().await?;
         let token = match self.token.read() {
             // systemd holds the socket and the daemon is still starting: it answers once its token is written.
             Err(token::Error::Absent(_)) => {
@@ -136,6 +157,16 @@ impl Client {
             return Ok(response);
         }
         Err(self.collect(response).await?.refusal())
+    }
+
+    /// A kept connection that is still good, or a new one.
+    async fn connection(&self) -> Result<Connection, Error> {
+        while let Some(mut kept) = self.kept.as_ref().and_then(Kept::take) {
+            if kept.sender.ready().await.is_ok() {
+                return Ok(kept);
+            }
+        }
+        self.connect().await
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -232,6 +263,31 @@ impl Download {
         let data = frame.map_err(|_| Error::Broken)?.into_data().unwrap_or_default();
         self.received += data.len() as u64;
         Ok(Some(data))
+    }
+}
+
+/// Connections that are kept, with the time of their last answer.
+#[derive(Debug, Clone)]
+struct Kept {
+    most: usize,
+    connections: Arc<Mutex<Vec<(Instant, Connection)>>>,
+}
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that was used last: the others get old.
+    fn take(&self) -> Option<Connection> {
+        self.lock().pop().map(|(_, connection)| connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut connections = self.lock();
+        if connections.len() < self.most {
+            connections.push((Instant::now(), connection));
+        }
     }
 }
 

@@ -113,6 +113,17 @@ impl Failure {
         }
     }
 
+    /// The failure; where the daemon found fault with items of a list, what they are stands before what it says of them.
+    pub(crate) fn naming_items(self, names: &[impl fmt::Display]) -> Self {
+        let Some(body) = self.refusal.as_ref().filter(|_| !self.positions().is_empty()) else { return self };
+        let of_item = |error: &FieldError| match last_index(error).and_then(|index| names.get(index)) {
+            Some(name) => format!("{name}: {}", error.msg),
+            None => error.msg.to_string(),
+        };
+        let message = body.errors.iter().map(of_item).collect::<Vec<_>>().join("; ");
+        Self { message, ..self }
+    }
+
     /// Changes the exit code of a failure, and keeps its message.
     pub(crate) fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }

@@ -14,6 +14,7 @@
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`)
+//! - `broker`: starting a broker, and what a command needs to come by it
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -24,6 +25,7 @@
 //! - `failure`: exit codes
 
 mod assignment;
+mod broker;
 mod cli;
 mod closed;
 mod command;

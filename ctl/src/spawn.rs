@@ -23,6 +23,9 @@ pub(crate) const NURSE: &str = "__start-daemon";
 /// What the daemon exits with when another one has the vault.
 const ALREADY_RUNNING: i32 = 3;
 
+/// The daemon's log.
+const DAEMON_LOG: &str = "secretsd.log";
+
 /// From this size on, a log is put aside before the next daemon starts.
 const LONG_LOG: u64 = 1 << 20;
 
@@ -40,7 +43,7 @@ pub(crate) struct Starting {
 
 /// Where the daemon writes what it has to say.
 #[derive(Debug)]
-struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     /// How long it was before.
     start: u64,
@@ -54,10 +57,10 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
         ));
     }
     let own = std::env::current_exe().map_err(|_| no_daemon("cannot find secretsd; start it yourself"))?;
-    let Some(program) = find(own.parent(), &environment::program_dirs()) else {
+    let Some(program) = find("secretsd", own.parent(), &environment::program_dirs()) else {
         return Err(no_daemon("secretsd is not running and not in PATH; install it, or start it yourself"));
     };
-    let log = environment::state_dir().and_then(|dir| open_log(&dir));
+    let log = environment::state_dir().and_then(|dir| open_log(&dir, DAEMON_LOG));
     let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
     let mut command = Command::new(own);
     command.arg(NURSE).arg("--").arg(program);
@@ -156,20 +159,20 @@ fn systemd_has_it(dirs: &[PathBuf]) -> bool {
     dirs.iter().any(|dir| dir.join(SOCKET_UNIT).exists())
 }
 
-/// The daemon's program: beside our own, else in the search path.
-pub(crate) fn find(beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
+/// A program of ours: beside this one, else in the search path.
+pub(crate) fn find(name: &str, beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
     let places = beside.into_iter().chain(search.iter().map(PathBuf::as_path));
     places
-        .map(|dir| dir.join("secretsd"))
+        .map(|dir| dir.join(name))
         .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
 }
 
 /// A log for the daemon's stderr; if there can be none, it goes without. Another daemon may be writing to it:
 /// each holds a shared lock on it, which it inherits with the descriptor and which lasts as long as it does,
 /// so that a log that has become long is put aside only when nobody writes to it.
-fn open_log(dir: &Path) -> Option<(Log, fs::File)> {
+pub(crate) fn open_log(dir: &Path, name: &str) -> Option<(Log, fs::File)> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
-    let path = dir.join("secretsd.log");
+    let path = dir.join(name);
     let open = || {
         // A FIFO in its place is not waited for.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -180,7 +183,7 @@ fn open_log(dir: &Path) -> Option<(Log, fs::File)> {
     let length = |file: &fs::File| file.metadata().map_or(0, |metadata| metadata.len());
     let mut file = open()?;
     if length(&file) > LONG_LOG && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        fs::rename(&path, dir.join("secretsd.log.old")).ok()?;
+        fs::rename(&path, dir.join(format!("{name}.old"))).ok()?;
         file = open()?;
     }
     flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
@@ -189,7 +192,7 @@ fn open_log(dir: &Path) -> Option<(Log, fs::File)> {
 
 impl Log {
     /// The last message that was written since the start; a failing program writes it under its name.
-    fn last_word(&self) -> Option<String> {
+    pub(crate) fn last_word(&self) -> Option<String> {
         let mut file = fs::File::open(&self.path).ok()?;
         file.seek(SeekFrom::Start(self.start)).ok()?;
         let mut text = Vec::new();
@@ -223,10 +226,10 @@ mod tests {
     fn the_program_beside_ours_wins_and_must_be_executable() {
         let (beside, other) = (dir_with_program(0o755), dir_with_program(0o755));
         let search = [other.path().to_owned()];
-        assert_eq!(find(Some(beside.path()), &search).unwrap(), beside.path().join("secretsd"));
+        assert_eq!(find("secretsd", Some(beside.path()), &search).unwrap(), beside.path().join("secretsd"));
         let unusable = dir_with_program(0o644);
-        assert_eq!(find(Some(unusable.path()), &search).unwrap(), other.path().join("secretsd"));
-        assert_eq!(find(None, &[]), None);
+        assert_eq!(find("secretsd", Some(unusable.path()), &search).unwrap(), other.path().join("secretsd"));
+        assert_eq!(find("secretsd", None, &[]), None);
     }
 
     #[test]
@@ -242,11 +245,11 @@ mod tests {
     fn the_log_is_private_and_goes_on_where_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("a/b");
-        let (log, mut first) = open_log(&state).unwrap();
+        let (log, mut first) = open_log(&state, DAEMON_LOG).unwrap();
         assert_eq!(fs::metadata(&log.path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
         first.write_all(b"secretsd: old\n").unwrap();
-        let (log, mut second) = open_log(&state).unwrap();
+        let (log, mut second) = open_log(&state, DAEMON_LOG).unwrap();
         assert_eq!(log.last_word(), None);
         first.write_all(b"INFO first\n").unwrap();
         second.write_all(b"secretsd: cannot\nINFO secretsd: x\n").unwrap();
@@ -258,16 +261,16 @@ mod tests {
     #[test]
     fn a_long_log_is_put_aside_when_nobody_writes_to_it() {
         let dir = tempfile::tempdir().unwrap();
-        let (log, mut writer) = open_log(dir.path()).unwrap();
+        let (log, mut writer) = open_log(dir.path(), DAEMON_LOG).unwrap();
         writer.write_all(&vec![b'x'; 2 << 20]).unwrap();
         // Whoever has it open, a daemon after its client's end too, keeps it in its place.
         let heir = writer.try_clone().unwrap();
         drop(writer);
-        assert_ne!(open_log(dir.path()).unwrap().0.start, 0);
+        assert_ne!(open_log(dir.path(), DAEMON_LOG).unwrap().0.start, 0);
         drop(heir);
         // A process that another test is just forking has it open for a moment, too.
         let end = Instant::now() + Duration::from_secs(10);
-        while open_log(dir.path()).unwrap().0.start != 0 {
+        while open_log(dir.path(), DAEMON_LOG).unwrap().0.start != 0 {
             assert!(Instant::now() < end, "a log that nobody holds is kept");
         }
         assert_eq!(fs::metadata(log.path).unwrap().len(), 0);

@@ -9,11 +9,13 @@
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
+//! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
 
 pub mod files;
 pub mod hardening;
 pub mod lock;
 pub mod memory;
+pub mod passing;
 pub mod peer;
 pub mod places;

@@ -16,6 +16,7 @@
 //! - [`vault`]: the operations on `/vault`
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
+//! - [`broker`]: what `secretctl` and the broker that it starts say to each other
 //! - [`rule`]: to which requests a value may be put without being seen
 //! - [`session`]: the operations on `/use/sessions`
 //! - [`token`]: access tokens, their form, and the operations on `/tokens`
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod broker;
 pub mod credential;
 pub mod error;
 pub mod invalid;

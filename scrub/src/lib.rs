@@ -26,6 +26,7 @@ mod form;
 mod tests;
 
 use std::fmt;
+use std::ops::Deref;
 
 use zeroize::Zeroizing;
 
@@ -117,8 +118,10 @@ fn ignore(_start: usize, _end: usize) {}
 
 /// One stream of output, from which the values of its [`Forms`] are taken out. What it holds back is bounded by the
 /// longest spelling of the longest value, and wiped when it is dropped; `Debug` shows only how much that is.
-pub struct Masker<'a> {
-    forms: &'a Forms,
+pub struct Masker<F> {
+    forms: F,
+    /// What stands in the place of each byte of a value; `None` is a mark for all of it.
+    filler: Option<u8>,
     /// What is not yet decided.
     held: Zeroizing<Vec<u8>>,
     /// Which of it belongs to a value.
@@ -131,10 +134,16 @@ pub struct Masker<'a> {
     masked: usize,
 }
 
-impl<'a> Masker<'a> {
+impl<F: Deref<Target = Forms>> Masker<F> {
     /// Begins a stream that is to show none of these values.
-    pub fn new(forms: &'a Forms) -> Self {
-        Self { forms, held: Zeroizing::default(), covered: Vec::new(), at: 0, shown: 0, masked: 0 }
+    pub fn new(forms: F) -> Self {
+        Self { forms, filler: None, held: Zeroizing::default(), covered: Vec::new(), at: 0, shown: 0, masked: 0 }
+    }
+
+    /// Puts this byte in the place of each byte of a value instead of a [`MARK`] for all of it, so that the stream is as long
+    /// as it was.
+    pub fn keeping_length(self, filler: u8) -> Self {
+        Self { filler: Some(filler), ..self }
     }
 
     /// Takes the next output of the stream, cut anywhere, and adds to `out` what of it can be shown already.
@@ -195,7 +204,7 @@ impl<'a> Masker<'a> {
     fn cover(&mut self, at: usize, is_all: bool, out: &mut Vec<u8>) -> Found {
         let found = self.longest(at, is_all);
         if let Found::To(end) = found {
-            if at >= self.masked {
+            if at >= self.masked && self.filler.is_none() {
                 out.extend_from_slice(MARK.as_bytes());
             }
             self.masked = self.masked.max(end);
@@ -255,11 +264,13 @@ impl<'a> Masker<'a> {
             return;
         }
         let covered = self.covered.get(from..to).unwrap_or_default();
-        out.extend(bytes.iter().zip(covered).filter(|(_, covered)| !**covered).map(|(byte, _)| *byte));
+        out.extend(bytes.iter().zip(covered).filter_map(|(byte, covered)| {
+            if *covered { self.filler } else { Some(*byte) }
+        }));
     }
 }
 
-impl fmt::Debug for Masker<'_> {
+impl<F: Deref<Target = Forms>> fmt::Debug for Masker<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masker").field("holds", &self.holds()).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use rustix::fs::Mode;
 
 use super::run;
 use crate::failure::Failure;
-use crate::spawn;
+use crate::{broker, spawn};
 
 /// Used by secretctl itself
 #[derive(Debug, Args)]
@@ -19,6 +19,11 @@ pub(crate) struct ProgramArgs {
 /// Starts the daemon apart from this terminal.
 pub(crate) fn launch(args: &ProgramArgs) -> Failure {
     spawn::nurse(&args.command)
+}
+
+/// Starts a broker that is no child of the command it serves.
+pub(crate) fn launch_broker(args: &ProgramArgs) -> Result<(), Failure> {
+    broker::launch(&args.command)
 }
 
 /// Runs a command on a terminal of its own, and ends as it does.

@@ -46,7 +46,7 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{completion, spawn};
+use crate::{broker, completion, spawn};
 
 /// From rows `Variant("name", "alias"): arguments => what it does`, in the groups in which help shows them; a group
 /// without a title is not shown. A row says what help shows only where several commands have the same arguments.
@@ -145,7 +145,7 @@ commands! {
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
         Proxy("proxy"): proxy::ProxyArgs =>
-            |context, args| proxy::run(|| context.session(), context.output, args);
+            |context, args| proxy::run(|| context.session(), context, args);
         Audit("audit"): audit::AuditArgs =>
             |context, args| audit::run(&context.session()?, context.output, args);
     }
@@ -173,6 +173,8 @@ commands! {
         };
         #[command(hide = true)]
         Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
+        #[command(hide = true)]
+        LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
         #[command(hide = true)]
         OnTerminal(run::ON_TERMINAL): hidden::ProgramArgs =>
             |context, args| hidden::on_terminal(args, context.inherited_umask);

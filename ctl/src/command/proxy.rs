@@ -1,4 +1,11 @@
-//! `proxy`: where values may be used without being seen. The rules of secrets, and which of them a request falls under.
+//! `proxy`: where values may be used without being seen. The rules of secrets, which of them a request falls under, and
+//! running a command that uses them.
+//!
+//! # Layout
+//!
+//! - `run`: a command that has placeholders, and the broker beside it
+
+mod run;
 
 use std::fmt::Write;
 
@@ -11,18 +18,20 @@ use secrets_proto::rule::{
 use secrets_proto::secret::SecretDetail;
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
 
-/// Say where values may be used without being seen
+/// Let programs use values that they never see
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   secretctl proxy rule set OPENAI_API_KEY --host api.openai.com --except '/v1/organization/**'
-  secretctl proxy check OPENAI_API_KEY GET https://api.openai.com/v1/models")]
+  secretctl proxy check OPENAI_API_KEY GET https://api.openai.com/v1/models
+  secretctl proxy run -s OPENAI_API_KEY -- python3 agent.py")]
 pub(crate) struct ProxyArgs {
     #[command(subcommand)]
     command: ProxyCommand,
@@ -37,6 +46,7 @@ Example:
   secretctl proxy rule set OPENAI_API_KEY --host api.openai.com
   secretctl proxy rule show OPENAI_API_KEY")]
     Rule(RuleArgs),
+    Run(run::RunArgs),
     /// Tell which rule a request falls under; ends with 5 if none allows it
     #[command(
         after_help = "Example:\n  secretctl proxy check OPENAI_API_KEY GET https://api.openai.com/v1/models"
@@ -139,10 +149,12 @@ struct Allowed<'a> {
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
-    output: Output,
+    context: &Context,
     args: &ProxyArgs,
 ) -> Result<(), Failure> {
+    let output = context.output;
     match &args.command {
+        ProxyCommand::Run(args) => run::run(open, args, context.inherited_umask),
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Set(args) }) => set(open, output, args),
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Show(args) }) => show(open, output, args),
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Rm(args) }) => remove(open, output, args),

@@ -47,7 +47,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     let setup = Setup {
         runtime_dir: paths.socket.parent().map(Path::to_owned).unwrap_or_default(),
         state_dir: environment::state_dir().unwrap_or_default(),
-        program: spawn::find(own.as_deref().and_then(Path::parent), &environment::program_dirs()),
+        program: spawn::find("secretsd", own.as_deref().and_then(Path::parent), &environment::program_dirs()),
         unit_dirs: environment::systemd_user_dirs(),
         daemon: Daemon::holding(&data_dir.join(places::LOCK)),
         data_dir,

@@ -40,6 +40,8 @@ use supervise::{End, Place, Supervisor};
 
 pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
+pub(crate) use selection::selects;
+pub(crate) use start::{become_it, remark};
 
 /// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
@@ -67,7 +69,7 @@ fn outcome(
     };
     let selection = Selection::parse(args)?;
     let session = open()?;
-    let variables = selection.reveal(&session, start::remark(program), args.reason.as_deref())?;
+    let variables = selection.reveal(&session, remark(program), args.reason.as_deref())?;
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
     let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| variable.value.expose())));
     if args.mask {
@@ -90,7 +92,7 @@ fn outcome(
     command.args(arguments);
     hand_over(&mut command, variables, files.as_ref(), args.clean_env)?;
     let Some(supervisor) = supervisor else {
-        return Err(start::become_it(command, inherited_umask, path_is_secret));
+        return Err(become_it(command, inherited_umask, path_is_secret));
     };
     rustix::process::umask(inherited_umask);
     let outcome = match forms {
@@ -119,7 +121,7 @@ pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Fail
     }
     let mut command = Command::new(program);
     command.args(arguments);
-    start::become_it(command, inherited_umask, false)
+    become_it(command, inherited_umask, false)
 }
 
 /// Why a command is not watched over.

@@ -154,7 +154,7 @@ impl Selection {
 }
 
 /// Whether a selector means this secret, by the daemon's own rule.
-fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool {
+pub(crate) fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool {
     match selector {
         Selector::Id(wanted) => *wanted == id,
         Selector::Name(wanted) => wanted == name,

@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::{output, providers};
 
 /// Becomes the command. Returns only if that fails.
-pub(super) fn become_it(mut command: Command, inherited_umask: Mode, path_is_secret: bool) -> Failure {
+pub(crate) fn become_it(mut command: Command, inherited_umask: Mode, path_is_secret: bool) -> Failure {
     rustix::process::umask(inherited_umask);
     // The standard library gives SIGPIPE its default back here; our descriptors close by themselves.
     let error = command.exec();
@@ -21,7 +21,7 @@ pub(super) fn become_it(mut command: Command, inherited_umask: Mode, path_is_sec
 }
 
 /// The program for the audit log, as far as it fits there.
-pub(super) fn remark(program: &OsStr) -> Option<Remark> {
+pub(crate) fn remark(program: &OsStr) -> Option<Remark> {
     let text = shown(program)?;
     let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 1_000).last()?;
     Remark::parse(text.get(..end)?).ok()

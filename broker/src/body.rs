@@ -1,0 +1,330 @@
+//! Bodies of answers on their way to the program: the broker's own, those that pass as they are, and those from which values
+//! are taken out.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use hyper::HeaderMap;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::header::HeaderValue;
+use secrets_scrub::{Forms, Masker};
+use tokio::time::{Sleep, sleep};
+
+/// What stands in the place of each byte of a value.
+const FILLER: u8 = b'*';
+
+/// How long a stream may be silent.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// As much of a compressed body is decoded at once: it may be a thousand times as long then.
+const PIECE: usize = 4 << 10;
+
+/// The body of an answer.
+pub(crate) enum Body {
+    /// The broker's own.
+    Full(Option<Bytes>),
+    /// As it comes.
+    Passed(Patient),
+    /// Without the values that its request carried.
+    Scrubbed(Box<Scrubbed>),
+}
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the host ended the connection")]
+    Host(#[from] hyper::Error),
+    #[error("the host was silent for too long")]
+    Silent,
+    #[error("the body is not compressed as its head says")]
+    Coding(#[source] io::Error),
+}
+
+impl Body {
+    /// All of it at once.
+    pub(crate) const fn full(bytes: Bytes) -> Self {
+        Self::Full(Some(bytes))
+    }
+
+    /// What comes from a host, as it is.
+    pub(crate) fn passed(incoming: Incoming) -> Self {
+        Self::Passed(Patient::new(incoming))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passed(body) => body.poll(context),
+            Self::Scrubbed(body) => body.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Passed(body) => body.incoming.is_end_stream(),
+            Self::Scrubbed(body) => body.is_over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Passed(body) => body.incoming.size_hint(),
+            Self::Scrubbed(body) if body.decoder.is_none() => body.body.incoming.size_hint(),
+            Self::Scrubbed(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// What comes from a host, until it is silent for too long.
+pub(crate) struct Patient {
+    incoming: Incoming,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    const fn new(incoming: Incoming) -> Self {
+        Self { incoming, deadline: None }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
+            self.deadline = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+        }
+        // Most frames are there at once, and need no clock.
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(SILENCE)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Some(Err(Error::Silent)))
+    }
+}
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950, which HTTP calls deflate, or RFC 1951, which some hosts do.
+    Deflate,
+}
+
+enum Decoder {
+    Gzip(MultiGzDecoder<Vec<u8>>),
+    Zlib(ZlibDecoder<Vec<u8>>),
+    Deflate(DeflateDecoder<Vec<u8>>),
+    /// Which of the two the first byte tells.
+    Unknown,
+}
+
+impl Decoder {
+    fn new(coding: Coding) -> Self {
+        match coding {
+            Coding::Gzip => Self::Gzip(MultiGzDecoder::new(Vec::new())),
+            Coding::Deflate => Self::Unknown,
+        }
+    }
+
+    /// Decodes a piece and gives what there is of it.
+    fn decode(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        if let (Self::Unknown, Some(first)) = (&self, piece.first()) {
+            // The method is deflate, and the window has a size that there is (RFC 1950, section 2.2).
+            let is_zlib = first & 0x0f == 8 && first >> 4 <= 7;
+            *self = if is_zlib {
+                Self::Zlib(ZlibDecoder::new(Vec::new()))
+            } else {
+                Self::Deflate(DeflateDecoder::new(Vec::new()))
+            };
+        }
+        match self {
+            Self::Gzip(decoder) => decoder.write_all(piece).map(|()| std::mem::take(decoder.get_mut())),
+            Self::Zlib(decoder) => decoder.write_all(piece).map(|()| std::mem::take(decoder.get_mut())),
+            Self::Deflate(decoder) => decoder.write_all(piece).map(|()| std::mem::take(decoder.get_mut())),
+            Self::Unknown => Ok(Vec::new()),
+        }
+    }
+
+    /// What is left at the end.
+    fn finish(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(decoder) => decoder.try_finish().map(|()| std::mem::take(decoder.get_mut())),
+            Self::Zlib(decoder) => decoder.try_finish().map(|()| std::mem::take(decoder.get_mut())),
+            Self::Deflate(decoder) => decoder.try_finish().map(|()| std::mem::take(decoder.get_mut())),
+            Self::Unknown => Ok(Vec::new()),
+        }
+    }
+}
+
+/// What comes from a host, decompressed, without the values.
+pub(crate) struct Scrubbed {
+    body: Patient,
+    forms: Arc<Forms>,
+    masker: Masker<Arc<Forms>>,
+    decoder: Option<Decoder>,
+    /// Compressed bytes that wait.
+    waiting: Bytes,
+    /// Whether each event is to be shown when it is there (`text/event-stream`).
+    by_event: bool,
+    /// What ends an answer of several parts, until the rest is out.
+    trailers: Option<HeaderMap>,
+    is_over: bool,
+}
+
+impl Scrubbed {
+    /// Takes these values out of what comes.
+    pub(crate) fn new(
+        incoming: Incoming,
+        forms: Arc<Forms>,
+        coding: Option<Coding>,
+        by_event: bool,
+    ) -> Self {
+        Self {
+            body: Patient::new(incoming),
+            masker: Masker::new(forms.clone()).keeping_length(FILLER),
+            forms,
+            decoder: coding.map(Decoder::new),
+            waiting: Bytes::new(),
+            by_event,
+            trailers: None,
+            is_over: false,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            if self.is_over {
+                return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            let mut out = Vec::new();
+            if self.waiting.has_remaining() {
+                let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
+                match self.decoder.as_mut().map(|decoder| decoder.decode(&piece)) {
+                    Some(Ok(plain)) => self.scrub(&plain, &mut out),
+                    Some(Err(error)) => return Poll::Ready(Some(Err(Error::Coding(error)))),
+                    None => self.scrub(&piece, &mut out),
+                }
+            } else {
+                match ready!(self.body.poll(context)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) if self.decoder.is_some() => {
+                            self.waiting = data;
+                            continue;
+                        }
+                        Ok(data) => self.scrub(&data, &mut out),
+                        Err(frame) => {
+                            if let Ok(mut trailers) = frame.into_trailers() {
+                                scrub_headers(&mut trailers, &self.forms);
+                                self.trailers = Some(trailers);
+                            }
+                            self.end(&mut out)?;
+                        }
+                    },
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    None => self.end(&mut out)?,
+                }
+            }
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))));
+            }
+        }
+    }
+
+    fn scrub(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        out.reserve(plain.len() + self.masker.holds());
+        self.masker.push(plain, out);
+        // An event is over: nobody is to wait for the next one.
+        if self.by_event && (plain.ends_with(b"\n\n") || plain.ends_with(b"\r\n\r\n") || plain.ends_with(b"\r\r")) {
+            self.masker.release(out);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.is_over = true;
+        if let Some(decoder) = &mut self.decoder {
+            let rest = decoder.finish().map_err(Error::Coding)?;
+            self.masker.push(&rest, out);
+        }
+        self.masker.finish(out);
+        Ok(())
+    }
+}
+
+/// Takes the values out of headers.
+pub(crate) fn scrub_headers(headers: &mut HeaderMap, forms: &Forms) {
+    let mut clean = Vec::new();
+    for value in headers.values_mut() {
+        clean.clear();
+        let mut masker = Masker::new(forms).keeping_length(FILLER);
+        masker.push(value.as_bytes(), &mut clean);
+        masker.finish(&mut clean);
+        if clean != value.as_bytes() {
+            *value = HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static("-"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(coding: Coding, raw: bool, text: &[u8]) -> Vec<u8> {
+        use flate2::Compression;
+        use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+        let level = Compression::default();
+        match (coding, raw) {
+            (Coding::Gzip, _) => {
+                let mut encoder = GzEncoder::new(Vec::new(), level);
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+            (Coding::Deflate, false) => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), level);
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+            (Coding::Deflate, true) => {
+                let mut encoder = DeflateEncoder::new(Vec::new(), level);
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_bodies_are_read_byte_by_byte() {
+        let text: Vec<u8> = (0..10_000_u32).flat_map(|number| number.to_string().into_bytes()).collect();
+        for (coding, raw) in [(Coding::Gzip, false), (Coding::Deflate, false), (Coding::Deflate, true)] {
+            let (mut decoder, mut plain) = (Decoder::new(coding), Vec::new());
+            for byte in compressed(coding, raw, &text) {
+                plain.extend(decoder.decode(&[byte]).unwrap());
+            }
+            plain.extend(decoder.finish().unwrap());
+            assert_eq!(plain, text, "{coding:?} {raw}");
+        }
+        assert!(Decoder::new(Coding::Gzip).decode(b"no gzip at all, as one can see").is_err());
+    }
+
+    #[test]
+    fn headers_lose_values_and_keep_their_length() {
+        let forms = Forms::new(["canary-value-1"]);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-echo", HeaderValue::from_static("a canary-value-1 b"));
+        headers.insert("x-other", HeaderValue::from_static("c"));
+        scrub_headers(&mut headers, &forms);
+        assert_eq!(headers["x-echo"], "a ************** b");
+        assert_eq!(headers["x-other"], "c");
+    }
+}

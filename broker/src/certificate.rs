@@ -1,0 +1,145 @@
+//! The session's certificate authority, and certificates for the hosts that the program talks to. The keys are in memory
+//! alone and end with the session. What a certificate needs so that every TLS library takes it is RFC 5280, sections
+//! 4.1.2 and 4.2.1, as strictly as `openssl verify -x509_strict` reads it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::{BASE64, HEXLOWER};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SerialNumber,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+use crate::random;
+
+/// By how much a clock may be behind.
+const BEFORE: Duration = Duration::hours(1);
+
+/// After so many hosts those that were met first are forgotten.
+const MOST_HOSTS: usize = 512;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("a certificate cannot be made: {0}")]
+    Made(#[from] rcgen::Error),
+    #[error("a certificate cannot be used: {0}")]
+    Used(#[from] rustls::Error),
+}
+
+/// The authority of a session.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    der: CertificateDer<'static>,
+    /// One key serves all hosts: whoever has it has them all anyway.
+    key: KeyPair,
+    until: OffsetDateTime,
+    by_host: Mutex<HashMap<String, Arc<ServerConfig>>>,
+}
+
+impl Authority {
+    /// Makes one that holds for so many seconds.
+    pub(crate) fn new(seconds: i64) -> Result<Self, Error> {
+        let until = OffsetDateTime::now_utc() + Duration::seconds(seconds) + BEFORE;
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        // A name of its own for each: OpenSSL tries one authority of a name alone.
+        let name = format!("secretsd session {}", HEXLOWER.encode(&random::bytes::<8>()));
+        let mut params = valid(CertificateParams::default(), until);
+        params.distinguished_name = named(&name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let der = params.self_signed(&key)?.into();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        Ok(Self { issuer, der, key, until, by_host: Mutex::default() })
+    }
+
+    /// Its certificate, in PEM (RFC 7468).
+    pub(crate) fn pem(&self) -> String {
+        pem(&self.der)
+    }
+
+    /// How TLS is spoken to the program that believes to talk to this host.
+    pub(crate) fn config_for(&self, host: &str) -> Result<Arc<ServerConfig>, Error> {
+        let mut by_host = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = by_host.get(host) {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(self.config(host)?);
+        if by_host.len() >= MOST_HOSTS {
+            by_host.clear();
+        }
+        by_host.insert(host.to_owned(), config.clone());
+        Ok(config)
+    }
+
+    fn config(&self, host: &str) -> Result<ServerConfig, Error> {
+        let mut params = valid(CertificateParams::new([host.to_owned()])?, self.until);
+        // A common name has 64 characters at most (RFC 5280, appendix A.1); the host is in the alternative names.
+        params.distinguished_name = named(if host.len() <= 64 { host } else { "secretsd" });
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let leaf = params.signed_by(&self.key, &self.issuer)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.into(), self.der.clone()], key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+fn valid(mut params: CertificateParams, until: OffsetDateTime) -> CertificateParams {
+    params.not_before = OffsetDateTime::now_utc() - BEFORE;
+    params.not_after = until;
+    // 16 random bytes, of which the first keeps the number positive and not shorter.
+    let mut serial = random::bytes::<16>();
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
+}
+
+/// A certificate as text (RFC 7468).
+pub(crate) fn pem(der: &[u8]) -> String {
+    let base64 = BASE64.encode(der);
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = more;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_one_certificate_and_an_address_too() {
+        let authority = Authority::new(3_600).unwrap();
+        let first = authority.config_for("api.example.com").unwrap();
+        assert!(Arc::ptr_eq(&first, &authority.config_for("api.example.com").unwrap()));
+        for host in ["127.0.0.1", "::1", &"a.".repeat(60)[..119]] {
+            assert!(authority.config_for(host).is_ok(), "{host}");
+        }
+        assert!(authority.pem().lines().all(|line| line.len() <= 64));
+    }
+}

@@ -1,0 +1,217 @@
+//! The one place that asks the daemon: whether a value may go into a request, and for the value. What is refused is told to
+//! it, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrets_client::{Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
+use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
+use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
+use secrets_proto::session::{RefusedUse, Session, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::{ErrorType, SecretName};
+
+use crate::denial::Denial;
+use crate::grants::{Granted, Target};
+
+/// How long a value may be waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most connections to the daemon that are kept.
+const MOST_KEPT: usize = 8;
+
+/// What was read from a kept connection lies in its buffer.
+const KEPT_FOR: Duration = Duration::from_millis(300);
+
+/// Asks the daemon on behalf of one session.
+#[derive(Debug, Clone)]
+pub(crate) struct Daemon {
+    uses: Client,
+    main: Client,
+    session: Arc<str>,
+}
+
+/// A request that a value may go into, as rules see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    method: Method,
+    host: Host,
+    port: u16,
+    path: RequestPath,
+}
+
+impl Asked {
+    /// What rules see of a request; `None` if no rule could be for it.
+    pub(crate) fn new(method: &str, target: &Target, path: &str) -> Option<Self> {
+        let (method, path) = (Method::parse(method).ok()?, RequestPath::parse(path).ok()?);
+        Some(Self { method, host: target.name()?, port: target.port, path })
+    }
+
+    fn wanted(&self) -> Use {
+        let Self { method, host, port, path } = self.clone();
+        Use { method, host, port, path }
+    }
+}
+
+/// The rule of the session that allows a request.
+pub(crate) fn rule_for<'a>(granted: &'a Granted, asked: &Asked, site: &Site) -> Result<&'a Rule, Denial> {
+    let Asked { method, host, port, path } = asked;
+    let request = Request { method, host, port: *port, path: path.as_str(), site: Some(site) };
+    match decide(&granted.rules, request) {
+        Verdict::Allowed(_, rule) => Ok(rule),
+        Verdict::Refused(why) => Err(refused(&granted.name, why)),
+    }
+}
+
+/// Why no rule allows it, and the command that would change that.
+fn refused(name: &SecretName, why: Refused) -> Denial {
+    let set = format!("secretctl proxy rule set {name} --host HOST");
+    let (why, message, rule) = match why {
+        Refused::NoRules | Refused::Host => (
+            WhyRefused::HostNotAllowed,
+            format!("no rule of {name} is for this host; add one with: {set}"),
+            None,
+        ),
+        Refused::Site => (
+            WhyRefused::PlaceholderMisplaced,
+            format!("no rule of {name} for this host puts the value there; add one with: {set} --site SITE"),
+            None,
+        ),
+        Refused::Method => (
+            WhyRefused::RuleMismatch,
+            format!("no rule of {name} for this host is for this method; add one with: {set} --method METHOD"),
+            None,
+        ),
+        Refused::Path => (
+            WhyRefused::RuleMismatch,
+            format!("no rule of {name} for this host is for this path; add one with: {set} --path PATTERN"),
+            None,
+        ),
+        Refused::Excepted(number) => (
+            WhyRefused::RuleMismatch,
+            format!("this rule excepts the path; set it again without that: {set}"),
+            Some(number),
+        ),
+        Refused::AmbiguousPath(number) => (
+            WhyRefused::AmbiguousPath,
+            "this rule asks about the path, which can be read in two ways; leave out dot segments, doubled slashes and needless percent-encoding".to_owned(),
+            Some(number),
+        ),
+    };
+    Denial::refusal(why, message).about(name, rule)
+}
+
+impl Daemon {
+    /// Asks with a session's token at these sockets.
+    pub(crate) fn new(session: &Session, uses: std::path::PathBuf, main: std::path::PathBuf) -> Self {
+        let limits = Limits { connect: PATIENCE, answer: PATIENCE, body: 1 << 20 };
+        let token = TokenSource::Given(session.token.clone());
+        Self {
+            uses: Client::new(uses, token.clone(), limits).keeping(MOST_KEPT),
+            main: Client::new(main, token, limits),
+            session: session.id.to_string().into(),
+        }
+    }
+
+    /// Takes a value for one request. The daemon has matched the rule again, and the use is in its audit log.
+    pub(crate) async fn take(
+        &self,
+        name: &SecretName,
+        asked: &Asked,
+        site: &Site,
+    ) -> Result<TakeReply, Denial> {
+        let request =
+            TakeRequest { secret: name.clone(), wanted: asked.wanted(), site: Some(site.clone()) };
+        let call = Call::new(HttpMethod::POST, "/use/take").json(&request);
+        let outcome = match call {
+            Ok(call) => self.uses.send(&call).await.and_then(|answer| answer.parse()),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| not_taken(&error).about(name, None))
+    }
+
+    /// Tells the daemon of a request that got no value. That it cannot be told changes nothing for the program.
+    pub(crate) fn tell(&self, why: WhyRefused, secret: Option<SecretName>, asked: Option<Asked>) {
+        let Some(asked) = asked else { return };
+        let refused = RefusedUse { secret, refused: asked.wanted(), why };
+        let Ok(call) = Call::new(HttpMethod::POST, "/use/refusals").json(&refused) else { return };
+        let uses = self.uses.clone();
+        tokio::spawn(async move {
+            if let Err(error) = uses.send(&call).await {
+                tracing::warn!(%error, "a refusal is missing in the audit log");
+            }
+        });
+    }
+
+    /// Ends the session: nothing is taken with its token from now on.
+    pub(crate) async fn end(&self) {
+        let call = Call::new(HttpMethod::DELETE, &format!("/use/sessions/{}", self.session));
+        if let Err(error) = self.main.send(&call).await {
+            tracing::warn!(%error, "the session ends by itself when its time is over");
+        }
+    }
+
+    /// Whether somebody listens where values are taken.
+    pub(crate) async fn is_there(&self) -> bool {
+        self.uses.probe().await.is_ok()
+    }
+
+    /// Forgets what was read a moment ago. Says whether something was read since.
+    pub(crate) fn forget(&self) -> bool {
+        self.uses.close_kept(KEPT_FOR)
+    }
+}
+
+/// Why the daemon gave no value.
+fn not_taken(error: &Error) -> Denial {
+    let failure = |kind, item, message| Denial::failure(kind, item, message);
+    match error {
+        Error::Refused(body) => match body.kind {
+            ErrorType::VaultLockedError => failure(
+                ErrorType::VaultLockedError,
+                "vault_locked",
+                "the vault is locked; run: secretctl unlock",
+            ),
+            ErrorType::AuthenticationError | ErrorType::ExpiredTokenError => failure(
+                body.kind,
+                "session_ended",
+                "the session has ended; start the program again with: secretctl proxy run",
+            ),
+            ErrorType::RateLimitError => failure(
+                ErrorType::RateLimitError,
+                "rate_limit",
+                "the session's token has used up its requests for this minute; wait",
+            )
+            .retry_after(Some(60)),
+            ErrorType::ForbiddenError => Denial::refusal(
+                WhyRefused::RuleMismatch,
+                "the daemon has no rule for this request any more; see: secretctl proxy rule show NAME",
+            )
+            .told_already(),
+            ErrorType::NotFoundError => failure(
+                ErrorType::ForbiddenError,
+                "rule_mismatch",
+                "the secret is gone or was renamed; start the program again with: secretctl proxy run",
+            ),
+            ErrorType::GatewayTimeoutError => too_slow(),
+            _ => failure(
+                ErrorType::BadGatewayError,
+                "daemon",
+                "the daemon could not write this use to its audit log, so that no value is handed over; see: secretctl doctor",
+            ),
+        },
+        Error::Timeout => too_slow(),
+        _ => failure(
+            ErrorType::BadGatewayError,
+            "daemon",
+            "the daemon cannot be reached, so that no value is handed over; see: secretctl doctor",
+        ),
+    }
+}
+
+fn too_slow() -> Denial {
+    Denial::failure(
+        ErrorType::GatewayTimeoutError,
+        "take",
+        "the daemon did not hand the value over in time; try again",
+    )
+}

@@ -1,0 +1,260 @@
+//! One request on its way: looked into, decided about, filled with values, sent, and its answer freed of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::http::response;
+use hyper::{Request, Response, Uri, Version};
+use secrets_proto::ErrorType;
+use secrets_proto::SecretValue;
+use secrets_proto::session::WhyRefused;
+use secrets_scrub::Forms;
+use tokio::sync::Notify;
+
+use crate::body::{Body, Coding, Scrubbed, scrub_headers};
+use crate::decide::{Asked, Daemon, rule_for};
+use crate::denial::Denial;
+use crate::grants::{Granted, Grants, Target};
+use crate::inspect::{self, Placed};
+use crate::place;
+use crate::upstream::{Manner, Upstream};
+
+/// How long the spellings of a value are kept for the next request that carries it.
+const KEPT_FOR: Duration = Duration::from_millis(300);
+
+/// Sends the requests of one session on.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    /// What the session may use.
+    pub(crate) grants: Grants,
+    /// Who decides, and has the values.
+    pub(crate) daemon: Daemon,
+    /// Where the requests go.
+    pub(crate) upstream: Upstream,
+    /// Tells that a request carries a value.
+    pub(crate) carried: Notify,
+    recent: Mutex<HashMap<usize, Recent>>,
+}
+
+/// A value that a request has carried a moment ago, with its spellings, which take a while to prepare.
+#[derive(Debug)]
+struct Recent {
+    value: SecretValue,
+    forms: Arc<Forms>,
+    last: Instant,
+}
+
+impl Forwarder {
+    /// Brings together what a session needs.
+    pub(crate) fn new(grants: Grants, daemon: Daemon, upstream: Upstream) -> Self {
+        Self { grants, daemon, upstream, carried: Notify::new(), recent: Mutex::default() }
+    }
+
+    /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
+    pub(crate) async fn answer(&self, target: &Target, request: Request<Incoming>) -> Response<Body> {
+        let asked = Asked::new(request.method().as_str(), target, request.uri().path());
+        match self.forward(target, asked.as_ref(), request).await {
+            Ok(response) => response,
+            Err(denial) => self.deny(&denial, asked),
+        }
+    }
+
+    /// The answer to a request that is refused; the audit log is told if it should know.
+    pub(crate) fn deny(&self, denial: &Denial, asked: Option<Asked>) -> Response<Body> {
+        tracing::info!(item = denial.item(), secret = denial.secret().map(tracing::field::display), "denied");
+        if let Some(why) = denial.why() {
+            self.daemon.tell(why, denial.secret().cloned(), asked);
+        }
+        denial.response()
+    }
+
+    async fn forward(
+        &self,
+        target: &Target,
+        asked: Option<&Asked>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Denial> {
+        let (mut head, body) = request.into_parts();
+        inspect::check(&head, target)?;
+        let placed = inspect::placeholders(&head, &self.grants, target)?;
+        if !self.grants.has_rule_for(target) {
+            return Err(Denial::refusal(
+                WhyRefused::HostNotAllowed,
+                "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
+            ));
+        }
+        inspect::keep_end_to_end(&mut head.headers);
+        let (forms, private) = self.fill(&mut head, target, asked, &placed).await?;
+        set_target(&mut head, target)?;
+        if forms.is_some() {
+            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        let manner = Manner { carries: forms.is_some(), private };
+        let sent = self.upstream.send(Request::from_parts(head, body), manner).await;
+        let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
+        let response = sent.map_err(|denial| match about {
+            Some(granted) => denial.about(&granted.name, None),
+            None => denial,
+        })?;
+        let (mut head, incoming) = response.into_parts();
+        head.version = Version::HTTP_11;
+        inspect::keep_end_to_end(&mut head.headers);
+        match forms {
+            None => Ok(Response::from_parts(head, Body::passed(incoming))),
+            Some(forms) => scrubbed(head, incoming, forms),
+        }
+    }
+
+    /// Sends a request on that goes without TLS, to a host that the user has named.
+    pub(crate) async fn forward_plain(
+        &self,
+        target: &Target,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Denial> {
+        let (mut head, body) = request.into_parts();
+        if inspect::has_placeholder(&head, &self.grants) {
+            return Err(Denial::refusal(
+                WhyRefused::PlainHttp,
+                "without TLS a request carries no value; ask for https://",
+            ));
+        }
+        if !self.grants.allows(target) {
+            return Err(Denial::refusal(
+                WhyRefused::HostNotAllowed,
+                "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
+            ));
+        }
+        inspect::keep_end_to_end(&mut head.headers);
+        head.version = Version::HTTP_11;
+        let response = self.upstream.send_plain(Request::from_parts(head, body)).await?;
+        let (mut head, incoming) = response.into_parts();
+        inspect::keep_end_to_end(&mut head.headers);
+        Ok(Response::from_parts(head, Body::passed(incoming)))
+    }
+
+    /// Takes the values and puts them in their places. Gives what to look for in the answer, and whether the host may have
+    /// an address that is not public.
+    async fn fill(
+        &self,
+        head: &mut Parts,
+        target: &Target,
+        asked: Option<&Asked>,
+        placed: &[Placed],
+    ) -> Result<(Option<Arc<Forms>>, bool), Denial> {
+        let mut private = true;
+        let mut taken: Vec<(usize, SecretValue)> = Vec::with_capacity(placed.len());
+        for Placed { secret, site } in placed {
+            let Some(granted) = self.grants.secrets.get(*secret) else { continue };
+            let asked = asked.ok_or_else(|| {
+                let message = "no rule can be for this method or path";
+                Denial::refusal(WhyRefused::RuleMismatch, message).about(&granted.name, None)
+            })?;
+            private &= rule_for(granted, asked, site)?.private;
+            let reply = self.daemon.take(&granted.name, asked, site).await?;
+            place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
+                let message = "the value cannot stand there; it has control characters, or spaces at an end";
+                Denial::refusal(WhyRefused::PlaceholderMisplaced, message).about(&granted.name, Some(reply.rule))
+            })?;
+            taken.push((*secret, reply.value));
+        }
+        if taken.is_empty() {
+            return Ok((None, self.may_be_private(target)));
+        }
+        self.carried.notify_one();
+        Ok((Some(self.forms(taken)), private))
+    }
+
+    /// Whether a rule lets this host have an address that is not public.
+    fn may_be_private(&self, target: &Target) -> bool {
+        let Some(name) = target.name() else { return false };
+        let is_for = |granted: &Granted| {
+            granted.rules.iter().any(|rule| rule.private && rule.host.matches(&name, target.port))
+        };
+        self.grants.secrets.iter().any(is_for)
+    }
+
+    fn forms(&self, mut taken: Vec<(usize, SecretValue)>) -> Arc<Forms> {
+        let [(secret, _)] = taken.as_slice() else {
+            return Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
+        };
+        let mut recent = self.recent();
+        let now = Instant::now();
+        if let Some(known) = recent.get_mut(secret)
+            && taken.iter().all(|(_, value)| value.expose() == known.value.expose())
+        {
+            known.last = now;
+            return known.forms.clone();
+        }
+        let forms = Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
+        if let Some((secret, value)) = taken.pop() {
+            recent.insert(secret, Recent { value, forms: forms.clone(), last: now });
+        }
+        forms
+    }
+
+    /// Forgets the values that no request has carried for a moment. Says whether there are others.
+    pub(crate) fn forget(&self) -> bool {
+        let mut recent = self.recent();
+        recent.retain(|_, recent| recent.last.elapsed() < KEPT_FOR);
+        self.daemon.forget() || !recent.is_empty()
+    }
+
+    fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the request's target a whole URL, by which it finds its connection.
+fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
+    let mut parts = std::mem::take(&mut head.uri).into_parts();
+    parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
+    parts.authority = target.authority().parse().ok();
+    head.uri = Uri::from_parts(parts).map_err(|_| {
+        Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
+    })?;
+    head.version = Version::HTTP_11;
+    // Written anew from the target, in the way of the version that the host speaks.
+    head.headers.remove(HOST);
+    Ok(())
+}
+
+/// The answer without the values that its request carried.
+fn scrubbed(
+    mut head: response::Parts,
+    incoming: Incoming,
+    forms: Arc<Forms>,
+) -> Result<Response<Body>, Denial> {
+    let coding = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None => None,
+        // There is nothing that could be compressed.
+        Some(_) if incoming.is_end_stream() => None,
+        Some(name) if name.eq_ignore_ascii_case(b"identity") => None,
+        Some(name) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
+            Some(Coding::Gzip)
+        }
+        Some(name) if name.eq_ignore_ascii_case(b"deflate") => Some(Coding::Deflate),
+        Some(_) => {
+            return Err(Denial::failure(
+                ErrorType::BadGatewayError,
+                "content_coding",
+                "the host compressed its answer in a way that cannot be looked into, though it was asked not to",
+            ));
+        }
+    };
+    scrub_headers(&mut head.headers, &forms);
+    if coding.is_some() {
+        head.headers.remove(CONTENT_ENCODING);
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    let by_event = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, forms, coding, by_event)));
+    Ok(Response::from_parts(head, body))
+}

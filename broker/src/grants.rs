@@ -1,0 +1,162 @@
+//! What a session may use: its secrets with their placeholders and rules, and the hosts that are let through unseen.
+
+use std::net::SocketAddr;
+
+use secrets_proto::SecretName;
+use secrets_proto::rule::host::HTTPS;
+use secrets_proto::rule::{Host, HostPattern, Rule};
+use secrets_proto::session::SessionSecret;
+use secrets_scrub::Forms;
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    /// The host, as it was asked for: a name in lower case, or an address without brackets.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+impl Target {
+    /// Reads `host:port`, of which the port may be missing where `default` says what it is then. An address of IPv6 has
+    /// brackets or, as some programs write it, none: the port is behind the last colon.
+    pub(crate) fn parse(authority: &str, default: Option<u16>) -> Option<Self> {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
+            _ => (authority, default?),
+        };
+        let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+        let is_sound = !host.is_empty() && host.len() <= 253 && host.bytes().all(sound);
+        is_sound.then(|| Self { host: host.to_ascii_lowercase(), port })
+    }
+
+    /// The host, if it is a name and no address.
+    pub(crate) fn name(&self) -> Option<Host> {
+        Host::parse(&self.host).ok()
+    }
+
+    /// The host as a part of a URL.
+    pub(crate) fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+/// A host that is reached without looking into what is said there.
+#[derive(Debug)]
+pub(crate) enum Allowed {
+    /// By name.
+    Name(HostPattern),
+    /// An address with its port.
+    Address(SocketAddr),
+}
+
+impl Allowed {
+    /// Reads what `--allow` says: a host as in a rule, or an address with its port.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        text.parse().map(Self::Address).or_else(|_| HostPattern::parse(text).map(Self::Name)).ok()
+    }
+
+    fn covers(&self, target: &Target) -> bool {
+        match self {
+            Self::Name(pattern) => target.name().is_some_and(|name| pattern.matches(&name, target.port)),
+            Self::Address(address) => {
+                target.host.parse().is_ok_and(|ip| SocketAddr::new(ip, target.port) == *address)
+            }
+        }
+    }
+}
+
+/// A secret that may be used.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// Its name.
+    pub(crate) name: SecretName,
+    /// What stands for its value in the program.
+    pub(crate) placeholder: String,
+    /// Where it may be used.
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// All that a session may use.
+#[derive(Debug)]
+pub(crate) struct Grants {
+    /// The secrets.
+    pub(crate) secrets: Vec<Granted>,
+    allow: Vec<Allowed>,
+    /// The placeholders in every spelling, to find those that are where no rule puts them.
+    pub(crate) spellings: Forms,
+}
+
+impl Grants {
+    /// What a session grants, beside the hosts that are let through.
+    pub(crate) fn new(secrets: Vec<SessionSecret>, allow: Vec<Allowed>) -> Self {
+        let granted = |secret: SessionSecret| Granted {
+            name: secret.name,
+            placeholder: secret.placeholder,
+            rules: secret.rules,
+        };
+        let secrets: Vec<Granted> = secrets.into_iter().map(granted).collect();
+        let spellings = Forms::new(secrets.iter().map(|secret| secret.placeholder.as_str()));
+        Self { secrets, allow, spellings }
+    }
+
+    /// Whether a rule is for this host, so that requests to it are looked into.
+    pub(crate) fn has_rule_for(&self, target: &Target) -> bool {
+        let Some(name) = target.name() else { return false };
+        let mut rules = self.secrets.iter().flat_map(|secret| &secret.rules);
+        rules.any(|rule| rule.host.matches(&name, target.port))
+    }
+
+    /// Whether the host is let through without looking into what is said there. A rule for it goes before.
+    pub(crate) fn lets_through(&self, target: &Target) -> bool {
+        !self.has_rule_for(target) && self.allows(target)
+    }
+
+    /// Whether the user has named the host.
+    pub(crate) fn allows(&self, target: &Target) -> bool {
+        self.allow.iter().any(|allowed| allowed.covers(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Option<(String, u16)> {
+        Target::parse(text, None).map(|target| (target.host, target.port))
+    }
+
+    #[test]
+    fn a_target_is_read_with_brackets_and_without() {
+        for (text, host, port) in [
+            ("API.example.com:443", "api.example.com", 443),
+            ("::1:8443", "::1", 8443),
+            ("[::1]:8443", "::1", 8443),
+            ("127.0.0.1:80", "127.0.0.1", 80),
+        ] {
+            assert_eq!(target(text), Some((host.to_owned(), port)), "{text}");
+        }
+        for bad in ["", "host", "host:", "host:0", "host:65536", "host:x", ":443", "a b:1", "[::1:1", "a@b:1", "a/b:1"] {
+            assert_eq!(target(bad), None, "{bad}");
+        }
+        assert_eq!(Target::parse("a.example", Some(443)).unwrap().port, 443);
+        assert_eq!(Target::parse("[::1]", Some(443)).unwrap().host, "::1");
+    }
+
+    #[test]
+    fn a_rule_for_a_host_goes_before_letting_it_through() {
+        let secret = serde_json::json!({
+            "name": "A", "placeholder": "ssdph-canary-placeholder",
+            "rules": [{"host": "*.example.com", "site": "bearer"}]
+        });
+        let allow = ["api.example.com", "other.example", "10.0.0.1:8443"].map(|text| Allowed::parse(text).unwrap());
+        let grants = Grants::new(vec![serde_json::from_value(secret).unwrap()], allow.into());
+        let target = |text| Target::parse(text, Some(443)).unwrap();
+        assert!(grants.has_rule_for(&target("api.example.com")) && !grants.lets_through(&target("api.example.com")));
+        assert!(grants.lets_through(&target("other.example")) && grants.lets_through(&target("10.0.0.1:8443")));
+        assert!(!grants.lets_through(&target("other.example:8443")) && !grants.lets_through(&target("10.0.0.1")));
+        assert!(Allowed::parse("10.0.0.1").is_none() && Allowed::parse("*").is_none());
+    }
+}

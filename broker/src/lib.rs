@@ -1,0 +1,47 @@
+//! Puts the values of secrets into a program's requests on their way out. The program has placeholders, and comes by this
+//! process as its HTTP proxy; it never sees a value. The design is in docs/design/broker.md.
+//!
+//! # Layout
+//!
+//! A request goes from left to right, and a module imports only what is to its right:
+//! `session → accept → tunnel → forward → inspect → decide → place → upstream`, with `body` on the way back.
+//!
+//! - `session`: one broker from its first message to its end
+//! - `accept`: connections of the program
+//! - `tunnel`: what it asks of its proxy; TLS towards it
+//! - `forward`: one request on its way
+//! - `inspect`: whether it can be read in one way, and where placeholders are
+//! - `decide`: the daemon, which decides and has the values
+//! - `place`: values in the place of placeholders
+//! - `upstream`: TLS to the hosts
+//! - `body`: answers, without the values
+//! - `certificate`, `environment`: what the program believes, and by which variables
+//! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
+
+mod accept;
+mod body;
+mod certificate;
+mod decide;
+mod denial;
+mod environment;
+mod forward;
+mod grants;
+mod inspect;
+mod place;
+mod random;
+mod session;
+mod tunnel;
+mod upstream;
+
+use std::process::ExitCode;
+
+use secrets_local::memory::WipingAllocator;
+
+/// Values pass through buffers of libraries, which do not wipe them.
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
+
+/// Serves one session. `secretctl proxy run` starts it, with the session on its standard input.
+pub fn main() -> ExitCode {
+    session::main()
+}

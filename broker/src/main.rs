@@ -1,0 +1,5 @@
+//! The broker; all of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    secretsd_broker::main()
+}

@@ -1,0 +1,129 @@
+//! `proxy run`: a command that has placeholders in its environment, and comes by a broker that puts the values into its
+//! requests.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use clap::Args;
+use rustix::fs::Mode;
+use secrets_client::{Call, Method};
+use secrets_proto::reveal::Purpose;
+use secrets_proto::secret::{Secret, SecretList};
+use secrets_proto::session::BeginSession;
+use secrets_proto::{SecretName, Selector};
+
+use crate::command::audit::seconds;
+use crate::command::run::{become_it, remark, selects};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::{broker, environment, handover, output};
+
+/// Run a command that uses secrets and never sees them
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command gets a placeholder in place of each value. Its requests go through a proxy of
+their own, which puts the value in where a rule of the secret allows it: to that host, by
+that method, for that path. See: secretctl proxy rule show NAME
+
+The command replaces secretctl: same process, terminal, signals and exit status. It runs as
+you do, and could ask secretsd itself: this keeps values from what it writes, not from what
+it means to get.
+
+Hosts without a rule are refused, unless --allow names them.
+
+Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
+the command cannot be executed, 127 if it does not exist.
+
+Example:
+  secretctl proxy run -s OPENAI_API_KEY -- python3 agent.py
+  secretctl proxy run -s GITHUB_TOKEN --allow registry.npmjs.org -- npm run release")]
+pub(crate) struct RunArgs {
+    /// Secrets by name, id or glob; repeatable, or separated by commas
+    #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',', required = true)]
+    selectors: Vec<String>,
+    /// Let requests to this host pass without values; repeatable
+    #[arg(long, value_name = "HOST")]
+    allow: Vec<String>,
+    /// How long the command may use them, like 30m, 12h or 7d; 12h unless said
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// The command and its arguments, after `--`
+    #[arg(value_name = "CMD", last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Becomes the command. Returns only if that fails.
+pub(super) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<(), Failure> {
+    let failure = match prepared(open, args) {
+        Ok(command) => become_it(command, inherited_umask, false),
+        Err(failure) => failure,
+    };
+    // A command line that is none has the same code for every command.
+    let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
+    Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
+}
+
+fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> Result<Command, Failure> {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Exit::Usage, "no command; put it after --"));
+    };
+    let selectors = handover::selectors(&args.selectors, false)?;
+    let ttl_seconds = args.ttl.as_deref().map(ttl).transpose()?;
+    let session = open()?;
+    let secrets = names(&session, &selectors)?;
+    let request = BeginSession {
+        secrets: secrets.clone(),
+        ttl_seconds,
+        purpose: Purpose::parse("proxy-run")?,
+        command: remark(program),
+    };
+    let begun = session
+        .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
+        .map_err(|failure: Failure| failure.naming_items(&secrets))?;
+    let variables = broker::start(begun, session.paths(), args.allow.clone())?;
+    output::say("the command has placeholders; it runs without a fence, as you do");
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(environment::for_child(false));
+    for name in variables.remove {
+        command.env_remove(name);
+    }
+    command.envs(variables.set);
+    Ok(command)
+}
+
+fn ttl(text: &str) -> Result<u64, Failure> {
+    let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.filter(|seconds| (1..=BeginSession::MAX_TTL).contains(seconds)).ok_or_else(|| {
+        Failure::new(Exit::Invalid, "--ttl must be a duration like 30m, 12h or 7d, at most seven days")
+    })
+}
+
+/// The names of what is selected. What is named exactly is not looked up: who may use a secret need not see the list.
+fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, Failure> {
+    let exact: Option<Vec<SecretName>> = selectors
+        .iter()
+        .map(|selector| match selector {
+            Selector::Name(name) => Some(name.clone()),
+            Selector::Id(_) | Selector::Glob(_) => None,
+        })
+        .collect();
+    if let Some(exact) = exact {
+        return Ok(exact);
+    }
+    let list: SecretList<Secret> = session.fetch(&Call::list())?;
+    let is_wanted = |secret: &&Secret| selectors.iter().any(|selector| selects(selector, secret.id, &secret.name));
+    let mut names: Vec<SecretName> = list.secrets.iter().filter(is_wanted).map(|secret| secret.name.clone()).collect();
+    // Those that are named and not there are for the daemon to refuse.
+    for selector in selectors {
+        if let Selector::Name(name) = selector
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() { Err(Failure::new(Exit::NotFound, "no secret is selected")) } else { Ok(names) }
+}

@@ -1,0 +1,45 @@
+//! What `secretctl` and the broker that it starts say to each other, over the socket that the broker gets as its standard
+//! input: one message, and the answer.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::session::Session;
+
+/// Begins a broker's work. With it come two descriptors: the socket on which it listens for the program's connections,
+/// bound to a loopback address; and a pidfd of the program, with whose end it ends, too.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// The session, with the token by which values are taken.
+    pub session: Session,
+    /// Where values are taken.
+    pub use_socket: PathBuf,
+    /// The daemon's socket, where the session is ended.
+    pub socket: PathBuf,
+    /// The runtime directory, below which the session's certificate authority is put in files.
+    pub runtime: PathBuf,
+    /// Hosts that are reached without looking into what is said there, with their ports where those are not 443.
+    #[serde(default)]
+    pub allow: Vec<String>,
+}
+
+/// The broker's answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begun {
+    /// It serves. The program needs these variables to come by it.
+    Serves(Variables),
+    /// It cannot, for this reason.
+    Refused(String),
+}
+
+/// What a program's environment must have.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variables {
+    /// Names and values to set, whatever was inherited.
+    pub set: Vec<(String, String)>,
+    /// Names to remove.
+    pub remove: Vec<String>,
+}
