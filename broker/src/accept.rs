@@ -109,18 +109,15 @@ fn uid_of(peer: SocketAddr, local: SocketAddr) -> io::Result<u32> {
     request.extend_from_slice(&[0; 4]);
     // INET_DIAG_NOCOOKIE.
     request.extend_from_slice(&[0xff; 8]);
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        Some(SOCK_DIAG),
-    )?;
+    let socket =
+        socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
     let kernel = SocketAddrNetlink::new(0, 0);
     let mut none = SendAncillaryBuffer::default();
     sendmsg_addr(&socket, &kernel, &[IoSlice::new(&request)], &mut none, SendFlags::empty())?;
     let mut reply = [0; 256];
     let (length, _) = recv(&socket, &mut reply, RecvFlags::DONTWAIT)?;
-    let field = |at: usize| reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+    let field =
+        |at: usize| reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
     let kind = reply.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     if length < REPLY || kind != Some(SOCK_DIAG_BY_FAMILY) {
         return Err(io::ErrorKind::NotFound.into());

@@ -185,12 +185,7 @@ pub(crate) struct Scrubbed {
 
 impl Scrubbed {
     /// Takes these values out of what comes.
-    pub(crate) fn new(
-        incoming: Incoming,
-        forms: Arc<Forms>,
-        coding: Option<Coding>,
-        by_event: bool,
-    ) -> Self {
+    pub(crate) fn new(incoming: Incoming, forms: Arc<Forms>, coding: Option<Coding>, by_event: bool) -> Self {
         Self {
             body: Patient::new(incoming),
             masker: Masker::new(forms.clone()).keeping_length(FILLER),
@@ -246,7 +241,9 @@ impl Scrubbed {
         out.reserve(plain.len() + self.masker.holds());
         self.masker.push(plain, out);
         // An event is over: nobody is to wait for the next one.
-        if self.by_event && (plain.ends_with(b"\n\n") || plain.ends_with(b"\r\n\r\n") || plain.ends_with(b"\r\r")) {
+        if self.by_event
+            && (plain.ends_with(b"\n\n") || plain.ends_with(b"\r\n\r\n") || plain.ends_with(b"\r\r"))
+        {
             self.masker.release(out);
         }
     }

@@ -119,8 +119,7 @@ impl Daemon {
         asked: &Asked,
         site: &Site,
     ) -> Result<TakeReply, Denial> {
-        let request =
-            TakeRequest { secret: name.clone(), wanted: asked.wanted(), site: Some(site.clone()) };
+        let request = TakeRequest { secret: name.clone(), wanted: asked.wanted(), site: Some(site.clone()) };
         let call = Call::new(HttpMethod::POST, "/use/take").json(&request);
         let outcome = match call {
             Ok(call) => self.uses.send(&call).await.and_then(|answer| answer.parse()),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
-use secrets_proto::{ErrorType, SecretName};
 use secrets_proto::session::WhyRefused;
+use secrets_proto::{ErrorType, SecretName};
 use serde::Serialize;
 
 use crate::body::Body;
@@ -114,7 +114,9 @@ impl Denial {
             (None, _) => "-".to_owned(),
         };
         let detail = match self.kind {
-            ErrorType::BadGatewayError | ErrorType::GatewayTimeoutError => "secretsd could not send this request on",
+            ErrorType::BadGatewayError | ErrorType::GatewayTimeoutError => {
+                "secretsd could not send this request on"
+            }
             _ => "secretsd did not send this request on",
         };
         let envelope = Envelope {

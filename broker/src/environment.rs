@@ -109,7 +109,10 @@ impl Trust {
         add("NODE_USE_ENV_PROXY", "1".to_owned());
         add("SYSTEM_WGETRC", path(&self.wgetrc));
         // Before the colon is the directory that PHP was built with.
-        add("PHP_INI_SCAN_DIR", format!(":{}", self.php.parent().map_or(String::new(), |dir| dir.display().to_string())));
+        add(
+            "PHP_INI_SCAN_DIR",
+            format!(":{}", self.php.parent().map_or(String::new(), |dir| dir.display().to_string())),
+        );
         add("SECRETSD_PROXY", session.to_owned());
         Variables { set, remove: IN_THE_WAY.map(str::to_owned).into() }
     }

@@ -157,7 +157,8 @@ impl Forwarder {
             let reply = self.daemon.take(&granted.name, asked, site).await?;
             place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
-                Denial::refusal(WhyRefused::PlaceholderMisplaced, message).about(&granted.name, Some(reply.rule))
+                Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
+                    .about(&granted.name, Some(reply.rule))
             })?;
             taken.push((*secret, reply.value));
         }

@@ -138,7 +138,19 @@ mod tests {
         ] {
             assert_eq!(target(text), Some((host.to_owned(), port)), "{text}");
         }
-        for bad in ["", "host", "host:", "host:0", "host:65536", "host:x", ":443", "a b:1", "[::1:1", "a@b:1", "a/b:1"] {
+        for bad in [
+            "",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:x",
+            ":443",
+            "a b:1",
+            "[::1:1",
+            "a@b:1",
+            "a/b:1",
+        ] {
             assert_eq!(target(bad), None, "{bad}");
         }
         assert_eq!(Target::parse("a.example", Some(443)).unwrap().port, 443);
@@ -151,12 +163,20 @@ mod tests {
             "name": "A", "placeholder": "ssdph-canary-placeholder",
             "rules": [{"host": "*.example.com", "site": "bearer"}]
         });
-        let allow = ["api.example.com", "other.example", "10.0.0.1:8443"].map(|text| Allowed::parse(text).unwrap());
+        let allow =
+            ["api.example.com", "other.example", "10.0.0.1:8443"].map(|text| Allowed::parse(text).unwrap());
         let grants = Grants::new(vec![serde_json::from_value(secret).unwrap()], allow.into());
         let target = |text| Target::parse(text, Some(443)).unwrap();
-        assert!(grants.has_rule_for(&target("api.example.com")) && !grants.lets_through(&target("api.example.com")));
-        assert!(grants.lets_through(&target("other.example")) && grants.lets_through(&target("10.0.0.1:8443")));
-        assert!(!grants.lets_through(&target("other.example:8443")) && !grants.lets_through(&target("10.0.0.1")));
+        assert!(
+            grants.has_rule_for(&target("api.example.com"))
+                && !grants.lets_through(&target("api.example.com"))
+        );
+        assert!(
+            grants.lets_through(&target("other.example")) && grants.lets_through(&target("10.0.0.1:8443"))
+        );
+        assert!(
+            !grants.lets_through(&target("other.example:8443")) && !grants.lets_through(&target("10.0.0.1"))
+        );
         assert!(Allowed::parse("10.0.0.1").is_none() && Allowed::parse("*").is_none());
     }
 }

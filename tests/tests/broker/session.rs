@@ -1,0 +1,145 @@
+//! How a session begins and ends, and what a lock does to it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::process::DEADLINE;
+use secretsd_tests::{harness, process};
+use serde_json::json;
+
+use crate::world::World;
+
+fn world(test: &str) -> Option<World> {
+    let world = World::new(test)?;
+    world.rule(&["--host", &world.host()]);
+    Some(world)
+}
+
+/// The processes of the broker that serve this vault.
+fn brokers(world: &World) -> Vec<u32> {
+    let own = world.env.path("").display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if name.trim() == "secretsd-broker" && maps.contains(own.trim_end_matches('/')) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what} did not come about");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_broker_ends_with_its_command_and_leaves_nothing() {
+    let Some(world) = world("the_broker_ends_with_its_command_and_leaves_nothing") else { return };
+    let output =
+        world.run(&["sh", "-c", "echo $SECRETSD_PROXY; echo $SSL_CERT_FILE; ls $SSL_CERT_FILE; exit 7"]);
+    assert_eq!(output.code, Some(7), "{}", output.err());
+    let lines: Vec<String> = output.out().lines().map(str::to_owned).collect();
+    assert_eq!(lines[1], lines[2]);
+    wait_until("the end of the session", || {
+        let tokens = world.env.get("/tokens").expect(200).to_string();
+        !tokens.contains("use") || !tokens.contains(&lines[0])
+    });
+    wait_until("the end of the files", || !std::path::Path::new(&lines[1]).exists());
+    if rustix::process::geteuid().is_root() {
+        wait_until("the broker's end", || brokers(&world).is_empty());
+    }
+}
+
+#[test]
+fn a_lock_ends_uses_at_once_and_the_session_goes_on_after_it() {
+    let Some(world) = world("a_lock_ends_uses_at_once_and_the_session_goes_on_after_it") else { return };
+    let url = world.url("/v1/echo");
+    let script = format!(
+        "while read line; do curl -sS -o /dev/null -w '%{{http_code}} %header{{x-secretsd-denied}}\\n' -H \"Authorization: Bearer $KEY\" {url}; done"
+    );
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut ask = || {
+        input.write_all(b"\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    };
+    assert_eq!(ask().split(' ').next(), Some("200"));
+    world.env.post("/vault/lock", &json!({})).expect(200);
+    assert!(ask().starts_with("403"), "a use after the lock");
+    let seen = world.origin.seen().len();
+    world.env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    assert_eq!(ask().split(' ').next(), Some("200"));
+    assert_eq!(world.origin.seen().len(), seen + 1);
+    drop(input);
+    process::wait(&mut child, DEADLINE);
+}
+
+#[test]
+fn what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run() {
+    let Some(world) = World::new("what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run")
+    else {
+        return;
+    };
+    let starts = |arguments: &[&str]| {
+        let output = world.run_with(arguments, &["echo", "it runs"]);
+        assert!(!output.out().contains("it runs"), "{arguments:?}");
+        (output.code, output.err())
+    };
+    let (code, error) = starts(&["-s", "KEY"]);
+    assert_eq!(code, Some(125));
+    assert!(error.contains("KEY: no rule says where"), "{error}");
+    let (code, error) = starts(&["-s", "KEY,MISSING"]);
+    assert_eq!(code, Some(125));
+    assert!(error.contains("MISSING: no secret with this name"), "{error}");
+    world.rule(&["--host", &world.host()]);
+    let (code, error) = starts(&["-s", "KEY", "--allow", "*"]);
+    assert_eq!(code, Some(125));
+    assert!(error.contains("--allow takes a host"), "{error}");
+    let (code, error) = starts(&["-s", "KEY", "--ttl", "8d"]);
+    assert_eq!(code, Some(125), "{error}");
+    let (code, _) = starts(&["-s", ""]);
+    assert_eq!(code, Some(2));
+    let output = world.run(&["/no/such/program"]);
+    assert_eq!(output.code, Some(127));
+}
+
+#[test]
+fn another_user_cannot_use_the_listener() {
+    let test = "another_user_cannot_use_the_listener";
+    if !rustix::process::geteuid().is_root() {
+        return harness::skip(test, "only root can be another user");
+    }
+    let Some(world) = world(test) else { return };
+    let url = world.url("/v1/echo");
+    let curl = format!("curl -sS --proxy $HTTPS_PROXY --insecure -H \"Authorization: Bearer $KEY\" {url}");
+    let script = format!(
+        "setpriv --reuid=65534 --clear-groups {curl}; echo \"status $?\"; {curl} > /dev/null; echo \"status $?\""
+    );
+    let output = world.run(&["sh", "-c", &script]);
+    let out = output.out();
+    let statuses: Vec<&str> = out.lines().filter(|line| line.starts_with("status")).collect();
+    assert_ne!(statuses[0], "status 0", "{out}");
+    assert_eq!(statuses[1], "status 0", "{out}{}", output.err());
+    assert_eq!(world.origin.seen().len(), 1);
+}
+
+#[test]
+fn a_broker_that_is_started_by_hand_says_how_it_is_meant() {
+    let env = secretsd_tests::Env::new(secretsd_tests::programs!());
+    let (_, output) = process::run(&mut env.command(env!("CARGO_BIN_EXE_secretsd-broker")), b"");
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("secretctl proxy run"), "{error}");
+}
