@@ -15,7 +15,8 @@ use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
-use crate::body::{Body, Coding, Scrubbed, scrub_headers};
+use crate::body::{Body, Scrubbed, scrub_headers};
+use crate::coding::Coding;
 use crate::decide::{Asked, Daemon, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};

@@ -54,9 +54,11 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
         passing::send(&control, &message, &[listener.as_fd(), own.as_fd()])?;
         passing::receive(&control)
     };
-    let (reply, _) = talk().map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => failed("it did not answer in time"),
-        _ => failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once")),
+    let (reply, _) = talk().map_err(|error| {
+        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return failed("it did not answer in time");
+        }
+        failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once"))
     })?;
     match serde_json::from_slice(&reply) {
         Ok(Begun::Serves(variables)) => Ok(variables),
