@@ -10,7 +10,7 @@
 //! - `accept`: connections of the program
 //! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
-//! - `inspect`: whether it can be read in one way, and where placeholders are
+//! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
@@ -30,6 +30,7 @@ mod forward;
 mod grants;
 mod inspect;
 mod place;
+mod placeholders;
 mod random;
 mod session;
 mod tunnel;

@@ -14,8 +14,10 @@ use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use secrets_proto::ErrorType;
@@ -49,7 +51,9 @@ type Pool = Client<Timed, Incoming>;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pools: [Pool; 4],
-    plain: Client<HttpConnector<Resolver>, Incoming>,
+    plain: Client<Routed, Incoming>,
+    /// For what is let through.
+    unseen: Routed,
 }
 
 /// How a request may go.
@@ -85,7 +89,8 @@ impl Upstream {
                 pool(false, KEPT_AFTER_A_VALUE),
                 pool(true, KEPT_AFTER_A_VALUE),
             ],
-            plain: Client::builder(TokioExecutor::new()).build(http(true)),
+            plain: Client::builder(TokioExecutor::new()).build(Routed::new(true)),
+            unseen: Routed::new(true),
         }
     }
 
@@ -119,35 +124,77 @@ impl Upstream {
 
     /// Connects to a host whose traffic is not looked into: whatever the user has named may be there.
     pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, Denial> {
-        let connected = timeout(CONNECT, TcpStream::connect((target.host.as_str(), target.port)));
-        let stream = match connected.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Err(unreachable()),
-            Err(_) => return Err(late("connect", "the host was not connected within ten seconds")),
-        };
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+        let uri = format!("https://{}:{}", target.bracketed(), target.port);
+        let uri = uri.parse().map_err(|_| unreachable())?;
+        match timeout(CONNECT, self.unseen.clone().call(uri)).await {
+            Ok(Ok(stream)) => Ok(stream.into_inner()),
+            Ok(Err(_)) => Err(unreachable()),
+            Err(_) => Err(late("connect", "the host was not connected within ten seconds")),
+        }
     }
 }
 
-fn connector(config: ClientConfig, private: bool) -> HttpsConnector<HttpConnector<Resolver>> {
+fn connector(config: ClientConfig, private: bool) -> HttpsConnector<Routed> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-    builder.enable_all_versions().wrap_connector(http(private))
+    builder.enable_all_versions().wrap_connector(Routed::new(private))
 }
 
-fn http(private: bool) -> HttpConnector<Resolver> {
-    let mut http = HttpConnector::new_with_resolver(Resolver { private });
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT));
-    http
+/// Connects to a host, or to the proxy that this process was started with, which connects to it.
+#[derive(Debug, Clone)]
+struct Routed {
+    http: HttpConnector<Resolver>,
+    /// Connects to proxies, which may have any address.
+    to_proxy: HttpConnector<Resolver>,
+    proxies: Arc<Matcher>,
+}
+
+impl Routed {
+    fn new(private: bool) -> Self {
+        let http = |private| {
+            let mut http = HttpConnector::new_with_resolver(Resolver { private });
+            http.enforce_http(false);
+            http.set_nodelay(true);
+            http.set_connect_timeout(Some(CONNECT));
+            http
+        };
+        Self { http: http(private), to_proxy: http(true), proxies: Arc::new(Matcher::from_env()) }
+    }
+}
+
+impl Service<Uri> for Routed {
+    type Response = TokioIo<TcpStream>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.http.poll_ready(context).map_err(Failure::from)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Some(proxy) = self.proxies.intercept(&uri) else {
+            let connecting = self.http.call(uri);
+            return Box::pin(async { connecting.await.map_err(Failure::from) });
+        };
+        // It looks names up itself, so that it alone can tell which are on a network of its own.
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
+        if let Some(credentials) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(credentials.clone());
+        }
+        let connecting = tunnel.call(uri);
+        Box::pin(async {
+            connecting.await.map_err(|error| {
+                tracing::warn!(%error, "the proxy that this process was started with does not connect");
+                Failure::from(Reason::Proxy)
+            })
+        })
+    }
 }
 
 /// A connector with a deadline for all of it.
 #[derive(Debug, Clone)]
-struct Timed(HttpsConnector<HttpConnector<Resolver>>);
+struct Timed(HttpsConnector<Routed>);
 
-type Stream = <HttpsConnector<HttpConnector<Resolver>> as Service<Uri>>::Response;
+type Stream = <HttpsConnector<Routed> as Service<Uri>>::Response;
 type Failure = Box<dyn StdError + Send + Sync>;
 
 impl Service<Uri> for Timed {
@@ -180,6 +227,8 @@ enum Reason {
     Private,
     #[error("too late")]
     Late,
+    #[error("the proxy does not connect")]
+    Proxy,
 }
 
 impl Service<Name> for Resolver {
@@ -220,6 +269,10 @@ fn not_sent(error: &legacy::Error) -> Denial {
                 Reason::Private => Denial::refusal(
                     WhyRefused::PrivateAddress,
                     "the host has an address that is not public; if it is meant, allow it with: secretctl proxy rule set NAME --host HOST --private",
+                ),
+                Reason::Proxy => bad(
+                    "connect",
+                    "the proxy that the session was started with (HTTPS_PROXY) does not connect to the host",
                 ),
                 Reason::Late => late("connect", "the host was not connected within ten seconds"),
             };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open, setsid};
 use secrets_client::Paths;
-use secrets_local::{passing, places};
+use secrets_local::{descriptors, passing, places};
 use secrets_proto::broker::{Begin, Begun, Variables};
 use secrets_proto::session::Session;
 use zeroize::Zeroizing;
@@ -99,5 +99,6 @@ pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
     };
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Other, format!("cannot start: {error}"));
     setsid().map_err(|error| failed(&error))?;
+    descriptors::pass_none_on().map_err(|error| failed(&error))?;
     Command::new(program).args(arguments).spawn().map(drop).map_err(|error| failed(&error))
 }

@@ -17,21 +17,6 @@ fn world(test: &str) -> Option<World> {
     Some(world)
 }
 
-/// The processes of the broker that serve this vault.
-fn brokers(world: &World) -> Vec<u32> {
-    let own = world.env.path("").display().to_string();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if name.trim() == "secretsd-broker" && maps.contains(own.trim_end_matches('/')) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
@@ -54,8 +39,44 @@ fn the_broker_ends_with_its_command_and_leaves_nothing() {
     });
     wait_until("the end of the files", || !std::path::Path::new(&lines[1]).exists());
     if rustix::process::geteuid().is_root() {
-        wait_until("the broker's end", || brokers(&world).is_empty());
+        let own = world.env.path("").display().to_string();
+        wait_until("the broker's end", || find_process("secretsd-broker", &own).is_none());
     }
+}
+
+#[test]
+fn the_broker_holds_nothing_of_its_command_open() {
+    let Some(world) = world("the_broker_holds_nothing_of_its_command_open") else { return };
+    let mut words = world.command_with(&["-s", "KEY"], &["sleep", "100"]);
+    // A pipe that a shell has left open ends for its reader when the command is killed, and not later.
+    let run: Vec<String> = words.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let script = format!("{{ exec {} 3>&1 4>&1 >/dev/null 2>&1; }} | cat", words_of("unshare", &run));
+    let mut shell = world.env.command("bash");
+    shell.args(["-c", &script]).env("SSL_CERT_FILE", &world.authority.pem).stdout(Stdio::null());
+    let mut child = shell.spawn().unwrap();
+    let marker = world.env.path("");
+    let sleeper = || find_process("sleep", &marker.display().to_string());
+    wait_until("the command", || sleeper().is_some());
+    process::signal(sleeper().unwrap(), rustix::process::Signal::KILL);
+    process::wait(&mut child, DEADLINE);
+    drop(words.stdin(Stdio::null()));
+}
+
+fn words_of(program: &str, arguments: &[String]) -> String {
+    let quoted = arguments.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''")));
+    std::iter::once(program.to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A process of this name whose environment names this directory.
+fn find_process(name: &str, own: &str) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let environ = read("environ");
+        let own = own.trim_end_matches('/').as_bytes();
+        read("comm").trim_ascii() == name.as_bytes() && environ.windows(own.len()).any(|window| window == own)
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).find(is_it)
 }
 
 #[test]
