@@ -257,10 +257,13 @@ mod tests {
 
     const PLACEHOLDER: &str = "sk-ssdphAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
 
-    fn grants(site: &[&str]) -> Grants {
-        let rules: Vec<_> =
-            site.iter().map(|site| json!({"host": "api.example.com", "site": site})).collect();
-        let secret = json!({"name": "KEY", "placeholder": PLACEHOLDER, "rules": rules});
+    fn rules(sites: &[&str]) -> Vec<Rule> {
+        let rule = |site: &&str| serde_json::from_value(json!({"host": "api.example.com", "site": site}));
+        sites.iter().map(|site| rule(site).unwrap()).collect()
+    }
+
+    fn grants(sites: &[&str]) -> Grants {
+        let secret = json!({"name": "KEY", "placeholder": PLACEHOLDER, "rules": rules(sites)});
         Grants::new(vec![serde_json::from_value(secret).unwrap()], Vec::new())
     }
 
