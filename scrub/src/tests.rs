@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::time::Instant;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
