@@ -2,17 +2,12 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::filter::Filter;
 use crate::form::Form;
+use crate::parts;
 use crate::trie::Trie;
-
-/// How many characters a value has at least that is masked: a shorter one would be found where nobody wrote it.
-pub const SHORTEST: usize = 8;
-
-/// Whether a value is long enough to be masked: it has [`SHORTEST`] characters or more.
-pub fn is_masked(value: &str) -> bool {
-    value.chars().nth(SHORTEST - 1).is_some()
-}
 
 /// The values to look for, in every spelling that is known: as they are, in base64 (RFC 4648, both alphabets, at any
 /// alignment), in hexadecimal, percent-encoded (RFC 3986), as an HTML form's field and inside a JSON string (RFC 8259).
@@ -25,22 +20,19 @@ pub struct Forms {
 }
 
 impl Forms {
-    /// Prepares to look for these values. One of several lines is also looked for line by line; what
-    /// [`is_masked`] denies, value or line, is left out. It takes time and memory in proportion to the values' length.
+    /// Prepares to look for these values, and for what of them a program may print alone: of JSON the strings, of
+    /// other text in several lines each line, or what it holds if it names that (`name: value`, `name=value`). Lines
+    /// that only frame a key (PEM) are left out, and so is what [`is_masked`](crate::is_masked) denies. It takes time
+    /// and memory in proportion to the values' length.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut texts: Vec<&str> = Vec::new();
-        for value in values {
-            texts.push(value);
-            texts.extend(value.lines());
-        }
-        texts.retain(|text| is_masked(text));
-        texts.sort_unstable();
-        texts.dedup();
+        let mut texts: Vec<Zeroizing<String>> = values.into_iter().flat_map(parts::texts).collect();
+        texts.sort_unstable_by(|one, other| one.as_str().cmp(other));
+        texts.dedup_by(|one, other| one == other);
         let bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
         Self {
             trie: Trie::new(&bytes),
             filter: Filter::new(&bytes),
-            forms: texts.into_iter().flat_map(Form::all).collect(),
+            forms: texts.iter().flat_map(|text| Form::all(text)).collect(),
         }
     }
 }

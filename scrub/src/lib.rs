@@ -28,14 +28,16 @@ mod form;
 mod forms;
 mod grams;
 mod masker;
+mod parts;
 mod read;
 mod trie;
 
 #[cfg(test)]
 mod tests;
 
-pub use forms::{Forms, SHORTEST, is_masked};
+pub use forms::Forms;
 pub use masker::{MARK, Masker};
+pub use parts::{SHORTEST, is_masked};
 
 #[cfg(test)]
 use form::Found;

@@ -193,6 +193,53 @@ fn a_complete_value_is_not_shown_though_it_may_begin_a_longer_one() {
 }
 
 #[test]
+fn figures_below_each_other_are_no_value() {
+    let forms = forms(&["12345678", "1234567a"]);
+    let column: String = (1..=9).map(|figure| format!("{figure}\n")).collect();
+    for text in
+        [column.clone(), column.replace('\n', "\r\n"), column.replace('\n', "\r"), "1234\n5678\n".to_owned()]
+    {
+        assert_eq!(masked(&forms, &text), text);
+    }
+    for (text, shown) in [
+        ("12345678", "••••"),
+        // What colours, and how readline wraps.
+        ("1234\x1b[1m5678", "••••\x1b[1m"),
+        ("1234 \r5678", "••••"),
+        // Other values are seen through line ends.
+        ("1234\n567a", "••••\n"),
+        ("31 32 33 34\n35 36 37 38", "••••\n"),
+    ] {
+        assert_eq!(masked(&forms, text), shown, "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_program_prints_of_a_value_alone_is_masked_and_what_others_hold_is_not() {
+    let account = r#"{"type": "service_account", "private_key_id": "0123456789abcdef01234567", "n": [{"k": "in\"side-1"}]}"#;
+    let config = "apiVersion: v1\nclusters:\n- cluster:\n    server: https://10.0.0.1\n  name: prod\nusers:\n- name: \
+                  admin\n  user:\n    token: token-of-admin\n";
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBg\n-----END PRIVATE KEY-----\n";
+    let forms = forms(&[account, config, key]);
+    for (text, shown) in [
+        ("id: 0123456789abcdef01234567", "id: ••••"),
+        (r#"{"k":"in\"side-1"}"#, r#"{"k":"••••"}"#),
+        ("in\"side-1", "••••"),
+        ("Bearer token-of-admin", "Bearer ••••"),
+        ("dG9rZW4tb2YtYWRtaW4=", "••••="),
+        ("1 MIIEvAIBADANBg", "1 ••••"),
+        (account, "••••"),
+        (config, "••••"),
+        (key, "••••"),
+    ] {
+        assert_eq!(masked(&forms, text), shown, "{text:?}");
+    }
+    let others = "  \"type\": \"service_account\",\napiVersion: v1\n- cluster:\n  name: prod\n- name: admin\n    server: \
+                  https://10.0.0.1\n-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+    assert_eq!(masked(&forms, others), others);
+}
+
+#[test]
 fn debug_shows_no_value() {
     let forms = forms(&["canary-value"]);
     let mut masker = Masker::new(&forms);
