@@ -66,24 +66,27 @@ impl Filter {
     pub(crate) fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         let mut at = from;
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-            let has_more = self.has_more_than_characters(text, at, block);
-            for (index, four) in block.as_chunks::<GRAM>().0.iter().enumerate() {
-                let at = at + GRAM * index;
-                if has_more && let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
-                    return Some((from.max(at.saturating_sub(KNOWN)), at));
+            let mut odd = self.more_than_characters(text, at, block).map(|index| at + index);
+            let odd = odd.find(|at| self.may_go_on(text, *at));
+            let fours = block.as_chunks::<GRAM>().0;
+            let gram = fours.iter().enumerate().find_map(|(index, four)| {
+                (self.grams.has(*four) && self.may_begin(text, at + GRAM * index))
+                    .then_some(at + GRAM * index)
+            });
+            match (odd, gram) {
+                (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
+                    return Some((from.max(odd.saturating_sub(KNOWN)), odd));
                 }
-                if self.grams.has(*four) {
-                    return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
-                }
+                (_, Some(gram)) => return Some((from.max(gram.saturating_sub(KNOWN - GRAM)), gram)),
+                (_, None) => at += BLOCK,
             }
-            at += BLOCK;
         }
         let rest = text.get(at..).unwrap_or_default();
         for four in rest.as_chunks::<GRAM>().0 {
             if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
                 return Some((from.max(at.saturating_sub(KNOWN)), at));
             }
-            if self.grams.has(*four) {
+            if self.grams.has(*four) && self.may_begin(text, at) {
                 return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
             }
             at += GRAM;
@@ -96,20 +99,41 @@ impl Filter {
         Some((from.max(text.len().saturating_sub(KNOWN)), last))
     }
 
-    /// Whether something in a block may be other than a character as it is: a block at once, for its speed.
-    fn has_more_than_characters(&self, text: &[u8], at: usize, block: &[u8; BLOCK]) -> bool {
-        let [before, after] = [at.wrapping_sub(1), at + 1]
-            .map(|at| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()));
-        let (Some(before), Some(after)) = (before, after) else { return true };
-        let mut found = [false; BLOCK];
-        for (((found, byte), before), after) in found.iter_mut().zip(block).zip(before).zip(after) {
-            let is_escape = (*byte == b'%') | (*byte == b'\\') | (*byte == b'+') & self.is_plus_a_space;
-            let is_gap = (*byte == b'\n') | (*byte == b'\r') | (*byte == 0x1b);
-            let is_separator = (*byte == b' ') | (*byte == b':');
-            let may_be_dump = is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
-            *found = is_escape | is_gap | is_separator & may_be_dump;
+    /// Whether four in a row that were found belong to eight in a row, or seven in base64.
+    fn may_begin(&self, text: &[u8], at: usize) -> bool {
+        let is_one = |at: &usize| {
+            text.get(*at..).and_then(|rest| rest.first_chunk()).is_some_and(|four| self.grams.has(*four))
+        };
+        let after = (at + 1..at + GRAM).take_while(is_one).count();
+        let before = (at.saturating_sub(GRAM - 1)..at).rev().take_while(is_one).count();
+        before + 1 + after >= GRAM
+    }
+
+    /// What in a block may be other than a character as it is: all of it at once, for the speed.
+    fn more_than_characters(
+        &self,
+        text: &[u8],
+        at: usize,
+        block: &[u8; BLOCK],
+    ) -> impl Iterator<Item = usize> + use<> {
+        let beside = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>());
+        let mut odd = [1; BLOCK];
+        if let (Some(before), Some(after)) = (at.checked_sub(1).and_then(beside), beside(at + 1)) {
+            for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
+                let is_escape = (*byte == b'%') | (*byte == b'\\') | (*byte == b'+') & self.is_plus_a_space;
+                let is_gap = (*byte == b'\n') | (*byte == b'\r') | (*byte == 0x1b);
+                let is_separator = (*byte == b' ') | (*byte == b':');
+                let may_be_dump =
+                    is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
+                *odd = u8::from(is_escape | is_gap | is_separator & may_be_dump);
+            }
         }
-        found.contains(&true)
+        let mut bits = u128::from_le_bytes(odd);
+        std::iter::from_fn(move || {
+            let next = bits.trailing_zeros();
+            bits &= bits.wrapping_sub(1);
+            (next < u128::BITS).then_some(next as usize / 8)
+        })
     }
 
     fn class(&self, byte: u8) -> Class {

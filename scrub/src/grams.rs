@@ -17,8 +17,8 @@ pub(crate) struct Grams {
 impl Grams {
     /// Takes the values' bytes, each of [`KNOWN`] or more.
     pub(crate) fn new(texts: &[&[u8]]) -> Self {
-        // Some 24 of each value, and one bit in eight is set at most, except of very many values.
-        let bits = (8 * 24 * texts.len()).next_power_of_two().clamp(1 << 13, 1 << 22);
+        // Some 24 of each value, and one bit in 16 is set at most, except of very many values.
+        let bits = (16 * 24 * texts.len()).next_power_of_two().clamp(1 << 13, 1 << 22);
         let mut grams = Self { bits: Zeroizing::new(vec![0; bits / 64]), shift: 32 - bits.trailing_zeros() };
         for text in texts {
             let Some(first) = text.first_chunk::<KNOWN>() else { continue };
