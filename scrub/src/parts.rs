@@ -1,6 +1,6 @@
 //! What of a value is looked for besides the value itself: what a program may print alone. Of JSON these are the
 //! strings, decoded. Of other text in several lines it is each line, and of a line that names what it holds (YAML, INI,
-//! dotenv) only what it holds. Names, and what stands in every such file, are left out: masked, they would be masked in
+//! dotenv, XML) only what it holds. Names, and what stands in every such file, are left out: masked, they would be masked in
 //! everybody else's files too.
 
 use serde::Deserialize;
@@ -54,17 +54,15 @@ pub(crate) fn texts(value: &str) -> Vec<Zeroizing<String>> {
 }
 
 fn add(value: &str, depth: usize, texts: &mut Vec<Zeroizing<String>>) {
-    let mut keep = |text: &str| {
-        if is_masked(text) {
-            texts.push(Zeroizing::new(text.to_owned()));
-        }
-    };
-    keep(value);
+    if is_masked(value) {
+        texts.push(Zeroizing::new(value.to_owned()));
+    }
     let mut strings = Vec::new();
     if strings_of_json(value, depth, &mut strings).is_some() {
         strings.iter().for_each(|string| add(string, depth + 1, texts));
     } else if value.trim().contains('\n') {
-        value.lines().filter_map(held_by_line).for_each(keep);
+        // What it holds may be JSON again.
+        value.lines().filter_map(held_by_line).for_each(|held| add(held, depth + 1, texts));
     }
 }
 
@@ -161,8 +159,15 @@ fn held_by_line(line: &str) -> Option<&str> {
     match named(line) {
         Some((name, _)) if NO_SECRETS.contains(&name) => None,
         Some((_, held)) => Some(unquoted(held)),
-        None => Some(unquoted(line)),
+        None => Some(in_element(line).unwrap_or_else(|| unquoted(line))),
     }
+}
+
+/// `<name>value</name>`.
+fn in_element(line: &str) -> Option<&str> {
+    let (_, rest) = line.strip_prefix('<')?.split_once('>')?;
+    let (held, _) = rest.rsplit_once("</")?;
+    Some(held).filter(|held| !held.is_empty())
 }
 
 /// `name: value` or `name = value`, where the name is one.
