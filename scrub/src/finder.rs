@@ -46,6 +46,9 @@ pub(crate) struct Finder<'a> {
     /// Where the earliest beginning is that more text is needed for.
     pub(crate) undecided: Option<usize>,
     walks: Vec<Walk>,
+    /// How many bytes were looked at in all.
+    #[cfg(test)]
+    pub(crate) looked: usize,
     /// Kept so that room for them is made once.
     room: (Symbols, Digits<4>, Digits<6>),
 }
@@ -86,7 +89,16 @@ struct Walk {
 
 impl<'a> Finder<'a> {
     pub(crate) fn new(trie: &'a Trie, forms: &'a [Form]) -> Self {
-        Self { trie, forms, found: Vec::new(), undecided: None, walks: Vec::new(), room: Default::default() }
+        Self {
+            trie,
+            forms,
+            found: Vec::new(),
+            undecided: None,
+            walks: Vec::new(),
+            #[cfg(test)]
+            looked: 0,
+            room: Default::default(),
+        }
     }
 
     /// Finds the forms that begin in this part of the text, which may end after it. Gives how far it had to look.
@@ -99,7 +111,12 @@ impl<'a> Finder<'a> {
         let as_hex = self.digits(task, Between::HexDigits, hex_digit, &mut hex);
         let as_base64 = self.digits(task, Between::Characters, base64_digit, &mut base64);
         self.room = (symbols, hex, base64);
-        as_text.max(as_hex).max(as_base64)
+        let far = as_text.max(as_hex).max(as_base64);
+        #[cfg(test)]
+        {
+            self.looked += far - from;
+        }
+        far
     }
 
     fn hit(&mut self, task: Task<'_>, start: usize, end: usize, by: By, form: usize) {

@@ -20,7 +20,7 @@ const FAR: usize = 16;
 /// longest spelling of the longest value, and wiped when it is dropped; `Debug` shows only how much that is.
 pub struct Masker<'a> {
     forms: &'a Forms,
-    finder: Finder<'a>,
+    pub(crate) finder: Finder<'a>,
     /// What is not yet decided.
     pub(crate) held: Zeroizing<Vec<u8>>,
     /// Which of it belongs to a value.

@@ -279,6 +279,42 @@ fn megabytes_pass_quickly_and_little_is_held() {
     eprintln!("{:.0} MB/s", text.len() as f64 / 1e6 / took.as_secs_f64());
 }
 
+/// How many bytes were looked at closely for each of a text.
+fn looked(values: &[&str], text: &str) -> f64 {
+    let forms = forms(values);
+    let (mut masker, mut out) = (Masker::new(&forms), Vec::new());
+    for piece in text.as_bytes().chunks(4096) {
+        masker.push(piece, &mut out);
+    }
+    masker.finish(&mut out);
+    assert_eq!(out, text.as_bytes());
+    masker.finder.looked as f64 / text.len() as f64
+}
+
+#[test]
+fn output_is_looked_at_as_often_whatever_the_values() {
+    let line =
+        "2026-11-24T10:58:41Z INFO server: GET /static/app-5f3a.js 200 in 12 ms; cache=hit; peer=10.0.0.7\n";
+    let log: String =
+        (0..2000).map(|number| line.replace("5f3a", &format!("{:x}", number * 40_503))).collect();
+    let many: Vec<String> = (0..100).map(|number| format!("sk-{}-{}", number * 7919, "Qz7Lm4Xw")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for values in [&many[..1], &many] {
+        let looked = looked(values, &log);
+        assert!(looked < 0.3, "{} values: {looked}", values.len());
+    }
+    // Each place begins a value, or all but.
+    for (value, text) in [
+        ("a".repeat(2000) + "b", "a".repeat(100_000)),
+        ("a".repeat(2000) + "b", "a\n".repeat(50_000)),
+        ("ab".repeat(1000) + "c", "ab".repeat(50_000)),
+        ("-".repeat(64) + "BEGIN", "-".repeat(100_000)),
+    ] {
+        let looked = looked(&[&value], &text);
+        assert!(looked < 8.0, "{}…: {looked}", &value[..4]);
+    }
+}
+
 fn pieces<'a>(text: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
     ends.push(text.len());

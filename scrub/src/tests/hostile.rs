@@ -99,6 +99,24 @@ proptest! {
     }
 
     #[test]
+    fn what_stands_in_a_text_is_found_there(
+        text in "[ -~\n\r\x1b%\\\\+aé🦀]{8,300}",
+        places in prop::collection::vec((index(), 8..60usize), 1..6),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let characters: Vec<char> = text.chars().collect();
+        let value = |(at, length): &(prop::sample::Index, usize)| -> String {
+            characters[at.index(characters.len())..].iter().take(*length).collect()
+        };
+        let values: Vec<String> = places.iter().map(value).collect();
+        let forms = Forms::new(values.iter().map(String::as_str));
+        let shown = in_pieces(&forms, pieces(text.as_bytes(), &cuts));
+        prop_assert_eq!(&shown, &slowly(&forms, text.as_bytes()), "{:?}", values);
+        let shown = String::from_utf8_lossy(&shown);
+        prop_assert!(!values.iter().any(|value| crate::is_masked(value) && shown.contains(value.as_str())));
+    }
+
+    #[test]
     fn whenever_waiting_ends_no_complete_form_is_shown(
         values in prop::collection::vec(value(), 1..8),
         parts in prop::collection::vec(part(), 1..4),
