@@ -9,28 +9,8 @@ use std::mem;
 use crate::digits::{Digits, Symbols};
 use crate::form::{Form, Found, Spelling};
 use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
+use crate::task::{By, Hit, Task, Walk};
 use crate::trie::{ROOT, Trie};
-
-/// An occurrence of a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) by: By,
-    /// Which form, by its place, at least as far as what the values are.
-    pub(crate) form: usize,
-}
-
-/// How it was found, and so what in it is a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// As it is, character by character.
-    Text,
-    /// In digits, with such gaps between them.
-    Digits(Between),
-    /// By the form itself.
-    Form,
-}
 
 /// What is compared one by one.
 const FEW: usize = 4;
@@ -51,40 +31,6 @@ pub(crate) struct Finder<'a> {
     pub(crate) looked: usize,
     /// Kept so that room for them is made once.
     room: (Symbols, Digits<4>, Digits<6>),
-}
-
-/// A text, and which part of it matters.
-#[derive(Clone, Copy)]
-struct Task<'t> {
-    text: &'t [u8],
-    /// Whether there will be no more of it.
-    is_all: bool,
-    /// The first and the last place where what is looked for begins.
-    from: usize,
-    until: usize,
-}
-
-impl<'t> Task<'t> {
-    fn rest(&self, at: usize) -> &'t [u8] {
-        self.text.get(at..).unwrap_or_default()
-    }
-
-    /// What begins inside of something that was read as a whole.
-    fn inside(self, start: usize, length: usize) -> Option<Self> {
-        let (from, until) = (start + 1, self.until.min(start + length - 1));
-        (from <= until).then_some(Self { from, until, ..self })
-    }
-}
-
-/// A beginning that is followed by itself.
-#[derive(Clone, Copy)]
-struct Walk {
-    spelling: Spelling,
-    start: usize,
-    node: u32,
-    at: usize,
-    /// Where its last character ended.
-    after: usize,
 }
 
 impl<'a> Finder<'a> {

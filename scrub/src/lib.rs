@@ -30,6 +30,7 @@ mod grams;
 mod masker;
 mod parts;
 mod read;
+mod task;
 mod trie;
 
 #[cfg(test)]

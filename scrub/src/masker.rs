@@ -5,10 +5,11 @@ use std::{fmt, mem};
 
 use zeroize::Zeroizing;
 
-use crate::finder::{By, Finder, Hit};
+use crate::finder::Finder;
 use crate::form::matters;
 use crate::forms::Forms;
 use crate::read::{self, Between, GAP_MAX, Read};
+use crate::task::{By, Hit};
 
 /// What stands in a value's place, whatever the value's length.
 pub const MARK: &str = "••••";
