@@ -4,6 +4,7 @@
 //!
 //! # Layout
 //!
+//! - `clock`: time that counts sleep
 //! - `places`: directories by the XDG rule, and the names of files
 //! - `files`: private directories and files, checked by kind, owner and mode
 //! - `lock`: the lock that one process at a time has on a vault
@@ -11,6 +12,7 @@
 //! - `memory`: an allocator that wipes what it frees
 //! - `peer`: the process at the other end of a connection
 
+pub mod clock;
 pub mod files;
 pub mod hardening;
 pub mod lock;

@@ -1,5 +1,6 @@
 //! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
 
+mod clock_steps;
 mod set_up;
 
 use std::future::poll_fn;
@@ -101,6 +102,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
+    watch_clock(vault.clone());
     tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");
     notify(NotifyState::Ready);
@@ -210,6 +212,15 @@ async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
             Ok(_) => tracing::info!("locked by a signal"),
             Err(error) => tracing::error!(%error, "cannot lock on a signal"),
         }
+    }
+}
+
+/// Has the vault look at the time whenever the wall clock was set or the machine has woken up: the timers that lock it stand
+/// still in sleep.
+fn watch_clock(vault: Vault) {
+    // Without it the vault locks at the next request, or when its timer runs out.
+    if let Err(error) = clock_steps::watch(move || vault.auto_lock.look()) {
+        tracing::warn!(%error, "it goes unnoticed when the machine wakes up or the clock is set");
     }
 }
 

@@ -53,6 +53,10 @@ impl From<vault::Error> for Failure {
                 Type::ExpiredTokenError,
                 "This token has expired; ask the vault's owner for another (`secretctl token create`)",
             ),
+            vault::Error::TokenAhead => Self::challenge(
+                Type::ExpiredTokenError,
+                "This token was created at a time that is still to come: set the clock, or ask the vault's owner for another",
+            ),
             vault::Error::TooManyRequests(seconds) => {
                 Self::rate_limit(seconds, "Too many requests with this token; wait, then continue")
             }
@@ -285,6 +289,7 @@ mod tests {
             (vault::Error::BeyondMaker, Type::ForbiddenError),
             (vault::Error::UnknownToken, Type::AuthenticationError),
             (vault::Error::TokenExpired, Type::ExpiredTokenError),
+            (vault::Error::TokenAhead, Type::ExpiredTokenError),
             (vault::Error::TooManyRequests(3), Type::RateLimitError),
             (vault::Error::TokenNameTaken, Type::AlreadyExistsError),
             (vault::Error::TooManyTokens, Type::ConflictError),

@@ -73,7 +73,7 @@ impl<S: Service> Connection<S> {
         let (id, target) = (self.server.ids.next(), self.server.service.find(&head.method, head.uri.path()));
         let mut asking = Asking::Anybody;
         // What is read from memory needs no future, which would be large and moved about.
-        if body.is_none() && target.is_in_memory() {
+        if body.is_none() && target.is_in_memory() && !self.server.vault.auto_lock.is_due() {
             let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target)));
             let served = match served.unwrap_or_else(|_| Err(panicked())) {
                 Ok(ControlFlow::Continue(caller)) => {
@@ -143,7 +143,8 @@ impl<S: Service> Connection<S> {
         body: Option<Incoming>,
         asking: Asking,
     ) -> Result<Response, Failure> {
-        let Server { service, limits, .. } = &*self.server;
+        let Server { service, limits, vault, .. } = &*self.server;
+        vault.auto_lock.lock_if_due().await;
         let caller = match asking {
             Asking::Known(caller) => Ok(caller),
             Asking::Anybody => {

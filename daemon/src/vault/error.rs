@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// The caller's token was good until its time was over.
     #[error("the token has expired")]
     TokenExpired,
+    /// The caller's token was made at a time that is yet to come, by the present clock.
+    #[error("the clock is behind the token")]
+    TokenAhead,
     /// The caller's token is used more often than it may; so many seconds to wait.
     #[error("too many requests with the token")]
     TooManyRequests(u32),
@@ -175,6 +178,7 @@ impl Error {
             | Self::BeyondMaker
             | Self::UnknownToken
             | Self::TokenExpired
+            | Self::TokenAhead
             | Self::TooManyRequests(_)
             | Self::TokenNameTaken
             | Self::TooManyTokens
@@ -205,7 +209,7 @@ impl Error {
             }
             Self::WrongKey => Some(Refusal::WrongKey),
             Self::UnknownToken => Some(Refusal::UnknownToken),
-            Self::TokenExpired => Some(Refusal::ExpiredToken),
+            Self::TokenExpired | Self::TokenAhead => Some(Refusal::ExpiredToken),
             Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
             Self::DiskFull
             | Self::NoDescriptors

@@ -14,6 +14,7 @@
 
 mod audit_log;
 mod authorization;
+mod auto_lock;
 mod derivation;
 mod error;
 mod format;
@@ -53,6 +54,7 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
 pub(crate) use authorization::Right;
+use auto_lock::AutoLock;
 pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
@@ -157,6 +159,8 @@ pub(crate) struct Vault {
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,
+    /// Locking by time.
+    pub(crate) auto_lock: AutoLock,
     /// The locked lock file.
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.

@@ -61,13 +61,9 @@ impl Vault {
 
     fn auto_lock(&self, view: Option<&View>) -> AutoLock {
         let (idle, max) = (self.settings.idle_lock.as_secs(), self.settings.max_lock.as_secs());
-        let locks_at = view.and_then(|view| {
-            let after = |time: Timestamp, seconds: u64| {
-                (seconds > 0).then(|| time.saturating_add_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            };
-            let used = Timestamp::now()
-                .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
-            [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
+        let left = view.and_then(|view| self.shared.locks_in(view.since, &self.settings));
+        let locks_at = left.map(|left| {
+            Timestamp::now().saturating_add_seconds(i64::try_from(left.as_secs()).unwrap_or(i64::MAX))
         });
         let Seen { suspend, session_lock, obstacle } = self.settings.triggers.seen();
         AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }

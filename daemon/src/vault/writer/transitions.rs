@@ -14,6 +14,7 @@ use crate::store::log_of;
 use crate::vault::Error;
 use crate::vault::format::anchor::{self, Verdict};
 use crate::vault::format::slots::NewSlot;
+use crate::vault::format::token::Clocks;
 
 use super::locked::{self, Locked};
 use super::shared::{Published, View};
@@ -71,6 +72,7 @@ impl Writer {
                 vault.set_rolled_back();
             }
         }
+        vault.open_at(Some(Clocks::now()));
         let waiting = self.shared.denials().take_all(Instant::now());
         let opened = vault.in_batch(|batch| {
             batch.denials(&waiting)?;
@@ -92,8 +94,7 @@ impl Writer {
             slots: vault.slots(),
             rolled_back: vault.is_rolled_back(),
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
-            since: Instant::now(),
-            since_time: Timestamp::now(),
+            since: self.shared.clock.now(),
         }));
         self.state = State::Unlocked(Box::new(vault));
         self.shared.opened.notify_one();
@@ -104,7 +105,7 @@ impl Writer {
     /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
     pub(super) fn lock(&mut self, caller: &Caller) {
         self.locks += 1;
-        self.is_final = self.lock_is_final;
+        self.is_final = self.settings.lock_is_final;
         self.close(caller);
         self.shared.wiped.notify_one();
     }
@@ -134,7 +135,7 @@ impl Writer {
             return;
         };
         if !vault.is_in_doubt() {
-            let mut waiting = self.shared.uses().take_all(Instant::now());
+            let mut waiting = self.shared.uses().take_all(self.shared.clock.now());
             waiting.extend(self.shared.denials().take_all(Instant::now()));
             let mut note = || {
                 vault.in_batch(|batch| {

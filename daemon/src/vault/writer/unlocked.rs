@@ -16,6 +16,7 @@ use crate::vault::format::anchor::Progress;
 use crate::vault::format::file;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::slots::NewSlot;
+use crate::vault::format::token::Clocks;
 
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
@@ -77,6 +78,11 @@ impl Unlocked {
     /// All secrets.
     pub(in crate::vault) const fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Notes both clocks as the vault is opened, for tokens.
+    pub(in crate::vault) fn open_at(&mut self, opened: Option<Clocks>) {
+        self.catalog.tokens.open_at(opened);
     }
 
     /// The keys.
