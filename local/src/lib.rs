@@ -5,6 +5,7 @@
 //! # Layout
 //!
 //! - `clock`: time that counts sleep
+//! - `leap`: whether the wall clock can be believed
 //! - `places`: directories by the XDG rule, and the names of files
 //! - `files`: private directories and files, checked by kind, owner and mode
 //! - `lock`: the lock that one process at a time has on a vault
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod files;
 pub mod hardening;
+pub mod leap;
 pub mod lock;
 pub mod memory;
 pub mod peer;

@@ -17,7 +17,7 @@ use self::set_up::{InheritedSockets, Stages, set_up};
 use crate::caller::Caller;
 use crate::config::{self, Config, StartKey};
 use crate::listener::{self, Bound, Handed};
-use crate::relaunch::{Handover, Unwritten};
+use crate::relaunch::{HandoffReplies, Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
 use crate::{auth, logind, process};
@@ -129,14 +129,14 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     });
     let mut over = ending.subscribe();
     let uses_served = async {
-        let Some(socket) = use_socket else { return };
+        let Some(socket) = use_socket else { return HandoffReplies::default() };
         let end = use_server.run(socket, async {
             over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
         });
-        // No answer of this socket is for the next image to send.
-        drop(end.await);
+        end.await.1
     };
-    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
+    let ((end, mut answers), refused, mut of_uses) = tokio::join!(api_served, units_served, uses_served);
+    answers.0.append(&mut of_uses.0);
     if end == End::Relaunch && !stop.came_meanwhile().await {
         let InheritedSockets { api, credentials, uses } = inherited;
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);

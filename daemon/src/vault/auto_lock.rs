@@ -1,6 +1,7 @@
 //! Locking by time, for what asks before the vault's thread would notice: no timer runs out while the machine sleeps.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -20,10 +21,20 @@ pub(crate) struct AutoLock {
 }
 
 impl AutoLock {
+    /// Whether what is asked now is to be told that the vault is locked, soon or already.
+    pub(crate) fn is_due_or_over(&self) -> bool {
+        self.is_ending() || self.is_due()
+    }
+
     /// Whether the vault is open and should not be any more.
-    pub(crate) fn is_due(&self) -> bool {
+    fn is_due(&self) -> bool {
         let Ok(opened) = self.shared.read().view().map(|view| view.since) else { return false };
         self.shared.locks_in(opened, &self.settings) == Some(Duration::ZERO)
+    }
+
+    /// Whether the vault is being locked or was, and this image ends for it: what is asked now can be told only that.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.shared.is_ending.load(Ordering::Relaxed)
     }
 
     /// Locks if that is so; done when this returns. To be called before anything is asked of the vault.

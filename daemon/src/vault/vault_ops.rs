@@ -51,6 +51,7 @@ impl Vault {
             auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
+            clock_leapt_seconds: view.filter(|_| caller.sees_all()).and_then(|view| view.clock_leapt),
             start_failure: match &*published {
                 Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
                 Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,

@@ -201,7 +201,11 @@ impl Token {
     pub(in crate::vault) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
         self.pace(now)?;
         let minute = time.as_second() - time.as_second().rem_euclid(STEP);
-        self.usage.last.fetch_max(minute, Ordering::Relaxed);
+        let last = self.usage.last.load(Ordering::Relaxed);
+        // A time yet to come is none: the clock was put back since.
+        if minute > last || last > minute + AHEAD {
+            self.usage.last.store(minute, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -216,7 +220,7 @@ impl Token {
     /// This token with its last use in the sealed part; `None` if that is there already.
     pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
-        if last <= self.meta.last_used_at {
+        if last == self.meta.last_used_at {
             return None;
         }
         Some(Self { meta: Meta { last_used_at: last, ..self.meta.clone() }, ..self.clone() })

@@ -1,5 +1,6 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(in crate::vault) struct Shared {
     uses: Mutex<Uses>,
     /// What the vault's thread serves before everything else.
     pub(in crate::vault) urgent: Urgent,
+    /// Whether the vault is being locked or was, and this image ends for it.
+    pub(in crate::vault) is_ending: AtomicBool,
     /// Notified when the vault was locked.
     pub(in crate::vault) wiped: Notify,
     /// Notified when the vault was opened.
@@ -60,6 +63,8 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) memory_lock: MemoryLock,
     /// When the vault was opened.
     pub(in crate::vault) since: Moment,
+    /// By how many seconds the clock had leapt then, if it may be wrong.
+    pub(in crate::vault) clock_leapt: Option<i64>,
 }
 
 impl Shared {
@@ -72,6 +77,7 @@ impl Shared {
             denials: Mutex::new(denials),
             uses: Mutex::default(),
             urgent: Urgent::default(),
+            is_ending: AtomicBool::new(false),
             wiped: Notify::new(),
             opened: Notify::new(),
         }

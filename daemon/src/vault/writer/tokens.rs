@@ -97,12 +97,14 @@ impl Tokens {
         makers.into_iter().try_for_each(Token::check_time)
     }
 
-    /// Notes both clocks as the vault is opened, or nothing if they cannot be believed.
-    pub(in crate::vault) fn open_at(&mut self, opened: Option<Clocks>) {
+    /// Notes both clocks as the vault is opened, or nothing if nothing may be destroyed by them.
+    pub(in crate::vault) const fn open_at(&mut self, opened: Option<Clocks>) {
         self.opened = opened;
-        if opened.is_none() {
-            self.by_id.values_mut().for_each(Token::doubt_clock);
-        }
+    }
+
+    /// Has the wall clock alone end all tokens, as [`Token::doubt_clock`] says.
+    pub(in crate::vault) fn doubt_clock(&mut self) {
+        self.by_id.values_mut().for_each(Token::doubt_clock);
     }
 
     /// The time by which tokens may be forgotten: by whichever clock has gone less far since the vault was opened, so that

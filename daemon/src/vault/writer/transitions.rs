@@ -1,8 +1,10 @@
 //! From state to state: making, opening and locking the vault.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use secrets_local::files;
+use secrets_local::leap::{Sighting, Times};
+use secrets_local::{files, places};
 use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
@@ -14,7 +16,6 @@ use crate::store::log_of;
 use crate::vault::Error;
 use crate::vault::format::anchor::{self, Verdict};
 use crate::vault::format::slots::NewSlot;
-use crate::vault::format::token::Clocks;
 
 use super::locked::{self, Locked};
 use super::shared::{Published, View};
@@ -72,13 +73,17 @@ impl Writer {
                 vault.set_rolled_back();
             }
         }
-        vault.open_at(Some(Clocks::now()));
+        let seen = self.sight_clocks(matches!(action, AuditAction::Init));
+        vault.open_at(seen);
         let waiting = self.shared.denials().take_all(Instant::now());
         let opened = vault.in_batch(|batch| {
             batch.denials(&waiting)?;
             batch.audit(caller, Event::done(action, Vec::new()))?;
-            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
-            batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())
+            if seen.may_destroy() {
+                batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
+                batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())?;
+            }
+            Ok(())
         });
         if let Err(error) = opened {
             // A full disk must not keep its owner out; whatever needs the log will fail by itself.
@@ -95,6 +100,7 @@ impl Writer {
             rolled_back: vault.is_rolled_back(),
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
             since: self.shared.clock.now(),
+            clock_leapt: seen.leapt(),
         }));
         self.state = State::Unlocked(Box::new(vault));
         self.shared.opened.notify_one();
@@ -106,6 +112,8 @@ impl Writer {
     pub(super) fn lock(&mut self, caller: &Caller) {
         self.locks += 1;
         self.is_final = self.settings.lock_is_final;
+        // Before anybody can see that it is locked.
+        self.shared.is_ending.store(self.is_final, Ordering::Relaxed);
         self.close(caller);
         self.shared.wiped.notify_one();
     }
@@ -120,6 +128,29 @@ impl Writer {
             self.lock(caller);
         }
         is_open
+    }
+
+    /// Looks at the clocks, and notes for the next time what was seen. Also at the lock: what is written then has the time
+    /// of then, and so must the note.
+    fn sight_clocks(&self, is_new_vault: bool) -> Sighting {
+        let path = self.anchor.with_file_name(places::CLOCK);
+        let times = Times::now();
+        let before = files::read_private(&path, 256).ok().and_then(|text| Sighting::parse(&text));
+        let seen = match before {
+            _ if is_new_vault => Sighting::first(times).believed(),
+            Some(before) => before.next(times),
+            None => Sighting::first(times),
+        };
+        if let Some(seconds) = seen.leapt() {
+            tracing::warn!(
+                seconds,
+                "the clock has leapt: nothing is destroyed by it until it has run for a day"
+            );
+        }
+        if let Err(error) = files::replace_private(&path, seen.to_text().as_bytes()) {
+            tracing::warn!(%error, "what was seen of the clock cannot be kept; the trash stays as it is");
+        }
+        seen
     }
 
     fn close(&mut self, caller: &Caller) {
@@ -159,6 +190,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the rollback guard could not be renewed");
         }
+        self.sight_clocks(false);
         self.unsettled = None;
         if let Err(error) = vault.close() {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");

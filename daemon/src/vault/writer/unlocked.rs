@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrets_local::leap::Sighting;
+
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
@@ -80,9 +82,13 @@ impl Unlocked {
         &self.catalog
     }
 
-    /// Notes both clocks as the vault is opened, for tokens.
-    pub(in crate::vault) fn open_at(&mut self, opened: Option<Clocks>) {
-        self.catalog.tokens.open_at(opened);
+    /// Notes what the clocks are worth as the vault is opened.
+    pub(in crate::vault) fn open_at(&mut self, seen: Sighting) {
+        let tokens = &mut self.catalog.tokens;
+        tokens.open_at(seen.may_destroy().then(Clocks::now));
+        if seen.leapt().is_some() {
+            tokens.doubt_clock();
+        }
     }
 
     /// The keys.
