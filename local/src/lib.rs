@@ -7,6 +7,7 @@
 //! - `clock`: time that counts sleep
 //! - `leap`: whether the wall clock can be believed
 //! - `places`: directories by the XDG rule, and the names of files
+//! - `file_system`: what some file systems lack, and how they are called
 //! - `files`: private directories and files, checked by kind, owner and mode
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `hardening`: what a process does to itself before it touches a secret
@@ -14,6 +15,7 @@
 //! - `peer`: the process at the other end of a connection
 
 pub mod clock;
+pub mod file_system;
 pub mod files;
 pub mod hardening;
 pub mod leap;

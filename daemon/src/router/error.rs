@@ -149,6 +149,12 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The disk is full or failing; no stored data is lost. Free some space or check the disk, then repeat",
             ),
+            vault::Error::Unfit(lacks, system) => Self::found(
+                Type::StorageError,
+                format!(
+                    "The vault's directory is on {system}, which cannot {lacks}; choose one on another file system with SECRETSD_DATA_DIR, and SECRETSD_STATE_DIR for the rollback guard"
+                ),
+            ),
             vault::Error::Corrupt(what) => Self::corrupt(format!(
                 "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
             )),
@@ -309,6 +315,7 @@ mod tests {
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::NoDescriptors, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
+            (vault::Error::Unfit("lock files", "FAT".to_owned()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
             (vault::Error::AuditBroken(3, "it is gone"), Type::VaultCorruptError),
             (vault::Error::AnchorDamaged, Type::VaultCorruptError),

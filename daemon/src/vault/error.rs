@@ -1,6 +1,6 @@
 //! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
 
-use secrets_local::files;
+use secrets_local::{file_system, files};
 use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
@@ -113,6 +113,9 @@ pub(crate) enum Error {
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
+    /// The file system cannot do what a vault needs: what that is, and its name.
+    #[error("{1} cannot {0}")]
+    Unfit(&'static str, String),
     /// Damage or tampering was found: what, in words for the owner.
     #[error("damage: {0}")]
     Corrupt(&'static str),
@@ -157,6 +160,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::Storage(_)
+            | Self::Unfit(..)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
             | Self::AuditBroken(..)
@@ -214,6 +218,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::Storage(_)
+            | Self::Unfit(..)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
             | Self::AuditBroken(..)
@@ -279,7 +284,16 @@ impl From<files::Error> for Error {
                 Self::DiskFull
             }
             files::Error::Io(_, ref cause) if files::lacks_descriptors(cause) => Self::NoDescriptors,
+            files::Error::Io(ref path, ref cause) if file_system::is_lacking(cause) => {
+                Self::Unfit("hold a vault", file_system::name(path))
+            }
+            files::Error::Io(ref path, ref cause)
+                if cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                Self::Unfit("be written to", file_system::name(path))
+            }
             files::Error::Io(..) => Self::Storage(error.to_string()),
+            files::Error::Unfit(_, lacks, name) => Self::Unfit(lacks, name),
             files::Error::Relative(_)
             | files::Error::Symlink(_)
             | files::Error::WrongKind(..)

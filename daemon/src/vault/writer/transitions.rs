@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use secrets_local::leap::{Sighting, Times};
-use secrets_local::{files, places};
+use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
@@ -32,7 +32,7 @@ impl Writer {
         if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
             return Err(Error::VaultMissing);
         }
-        let data = locked::make(&self.path, slots)?;
+        let data = locked::make(&self.path, slots).map_err(|error| self.unfit(error))?;
         self.state = State::Locked(Locked::default());
         *self.shared.write() = Published::Locked;
         let durable = self.path.parent().map_or(Ok(()), files::sync_dir).map_err(Error::from);
@@ -46,6 +46,17 @@ impl Writer {
             files::remove_if_there(&log_of(&self.path))?;
         }
         opened
+    }
+
+    /// The error in making the vault, or that its file system cannot hold one if that is no wonder.
+    fn unfit(&self, error: Error) -> Error {
+        if let Error::Storage(cause) = &error
+            && !file_system::is_native(&self.path)
+        {
+            tracing::warn!(cause, "the vault cannot be made here");
+            return Error::Unfit("hold a vault", file_system::name(&self.path));
+        }
+        error
     }
 
     /// Opens the vault, unless it was locked after `locks` was read.
