@@ -114,6 +114,10 @@ impl From<vault::Error> for Failure {
                 Type::ConflictError,
                 "The vault's keys have changed in the meantime; list them, then repeat if needed",
             ),
+            vault::Error::Replaced => Self::new(
+                Type::VaultCorruptError,
+                "The vault's file was removed or replaced while it was in use, and nothing more is stored; save what is in memory with `secretctl backup FILE`, then run `secretctl lock` and put the right file back",
+            ),
             vault::Error::VaultMissing => Self::new(
                 Type::ConflictError,
                 "The vault's file is gone: put it back (an interrupted restore leaves it as vault.db.before-restore-…, with its log, in the data directory); or, to start over without it, remove `anchor` from the state directory and `vault.db-wal` from the data directory",
@@ -308,6 +312,7 @@ mod tests {
             (vault::Error::Stale, Type::ConflictError),
             (vault::Error::KeysChanged, Type::ConflictError),
             (vault::Error::VaultMissing, Type::ConflictError),
+            (vault::Error::Replaced, Type::VaultCorruptError),
             (vault::Error::UnsafeFile(secret()), Type::StorageError),
             (vault::Error::TooManyKeys, Type::ConflictError),
             (vault::Error::LastKey, Type::ConflictError),

@@ -2,8 +2,10 @@
 //! known here; nothing outside this module knows SQLite.
 //!
 //! - [`schema`]: the tables, and opening a file only if it has exactly these
+//! - [`in_place`]: whether the open files are still at their paths
 //! - [`rows`]: reading and writing rows
 
+mod in_place;
 mod rows;
 mod schema;
 
@@ -21,6 +23,8 @@ pub(crate) use rows::{
     AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
 };
 pub(crate) use schema::FORMAT;
+
+use in_place::InPlace;
 
 /// How much of the log is filled with zeros again: some commits of a single write each, of about 20 KiB.
 const LOG_LAID_OUT: usize = 64 * 1024;
@@ -72,7 +76,7 @@ fn reason(error: &rusqlite::Error) -> String {
 /// An open vault file. The connection holds SQLite's exclusive lock until it is dropped.
 pub(crate) struct Store {
     connection: Connection,
-    log: PathBuf,
+    in_place: InPlace,
     /// Whether the log was not there before.
     made_log: bool,
 }
@@ -86,7 +90,8 @@ impl Store {
         slots: &[SlotRow],
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
-        let store = Self { connection: schema::create(path)?, log: log_of(path), made_log: true };
+        let connection = schema::create(path)?;
+        let store = Self { connection, in_place: InPlace::at(path), made_log: true };
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -99,15 +104,16 @@ impl Store {
 
     /// Opens a file for reading, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let log = log_of(path);
-        let made_log = !log.exists();
-        Ok(Self { connection: schema::open(path)?, log, made_log })
+        let made_log = !log_of(path).exists();
+        let connection = schema::open(path)?;
+        Ok(Self { connection, in_place: InPlace::at(path), made_log })
     }
 
     /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.
     /// Nothing is looked at before [`check`](Self::check). That one must [hold its log](Self::hold_log) until this one is gone.
     pub(crate) fn beside(path: &Path) -> Result<Self, Error> {
-        Ok(Self { connection: schema::open_beside(path)?, log: log_of(path), made_log: false })
+        let connection = schema::open_beside(path)?;
+        Ok(Self { connection, in_place: InPlace::at(path), made_log: false })
     }
 
     /// Refuses a file that is not a sound database with exactly our tables, and one with pages of another size than ours: from
@@ -127,7 +133,7 @@ impl Store {
 
     /// The length of the log in bytes.
     pub(crate) fn log_length(&self) -> u64 {
-        std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+        std::fs::metadata(self.in_place.log()).map_or(0, |metadata| metadata.len())
     }
 
     /// What ends a statement that runs, from another thread.
@@ -137,12 +143,20 @@ impl Store {
 
     /// Lets it be written to as well, once it is known that this may be done.
     pub(crate) fn allow_writing(&self) -> Result<(), Error> {
-        schema::use_log(&self.connection)
+        schema::use_log(&self.connection)?;
+        self.in_place.note_log();
+        Ok(())
+    }
+
+    /// Whether the open files are still the ones at their paths. If not, what is committed now is lost.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.in_place.holds()
     }
 
     /// Closes a file that was only read, and leaves no trace: SQLite has made an empty log beside it.
     pub(crate) fn leave(self) {
-        let Self { connection, log, made_log } = self;
+        let Self { connection, in_place, made_log } = self;
+        let log = in_place.log();
         drop(connection);
         if made_log
             && std::fs::symlink_metadata(&log).is_ok_and(|log| log.is_file() && log.len() == 0)
@@ -154,8 +168,16 @@ impl Store {
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
+        let was_in_place = self.is_in_place();
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy == 0 { Ok(()) } else { Err(Error::Io("the log could not be truncated".to_owned())) }
+        if busy != 0 {
+            return Err(Error::Io("the log could not be truncated".to_owned()));
+        }
+        // What others had cut before must not pass for what SQLite did.
+        if was_in_place {
+            self.in_place.measure();
+        }
+        Ok(())
     }
 
     /// Empties a log that is written to again soon: its first blocks are taken and written over with zeros, so that
@@ -170,7 +192,7 @@ impl Store {
             tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
-        if let Err(error) = lay_out(&self.log) {
+        if let Err(error) = lay_out(&self.in_place.log()) {
             tracing::debug!(%error, "the log is not laid out");
         }
         Ok(())
@@ -248,17 +270,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
         files::open_private(&path).unwrap();
-        let store = Store { connection: schema::create(&path).unwrap(), log: log_of(&path), made_log: true };
+        let connection = schema::create(&path).unwrap();
+        let store = Store { connection, in_place: InPlace::at(&path), made_log: true };
         store.renew_log().unwrap();
-        assert_eq!(fs::read(&store.log).unwrap(), [0; LOG_LAID_OUT]);
+        assert_eq!(fs::read(store.in_place.log()).unwrap(), [0; LOG_LAID_OUT]);
 
-        fs::rename(&store.log, &aside).unwrap();
+        fs::rename(store.in_place.log(), &aside).unwrap();
         store.renew_log().unwrap();
-        assert!(!store.log.exists(), "a log was made that SQLite does not have open");
+        assert!(!store.in_place.log().exists(), "a log was made that SQLite does not have open");
 
-        files::replace_private(&store.log, b"another vault's").unwrap();
+        files::replace_private(&store.in_place.log(), b"another vault's").unwrap();
         store.renew_log().unwrap();
-        assert_eq!(fs::read(&store.log).unwrap(), b"another vault's");
+        assert_eq!(fs::read(store.in_place.log()).unwrap(), b"another vault's");
     }
 
     /// What `.cargo/config.toml` asks for.

@@ -92,6 +92,9 @@ pub(crate) enum Error {
     /// `init` where the rollback guard or log of a vault lies, but no vault.
     #[error("the vault's file is gone")]
     VaultMissing,
+    /// The vault's file is not the one that was opened any more: it was removed, replaced or cut. Nothing more is stored.
+    #[error("the vault's file was replaced while it was in use")]
+    Replaced,
     /// A file of the vault is not a private regular file.
     #[error("a file of the vault is not safe: {0}")]
     UnsafeFile(String),
@@ -198,6 +201,7 @@ impl Error {
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
+            | Self::Replaced
             | Self::TooManyKeys
             | Self::LastKey
             | Self::RolledBack
@@ -246,6 +250,7 @@ impl Error {
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
+            | Self::Replaced
             | Self::TooManyKeys
             | Self::LastKey
             | Self::RolledBack

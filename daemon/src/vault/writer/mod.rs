@@ -287,8 +287,11 @@ impl Writer {
     fn settle(&mut self) {
         self.unsettled = None;
         let State::Unlocked(vault) = &mut self.state else { return };
-        if vault.is_in_doubt() || vault.is_rolled_back() {
+        if vault.is_rolled_back() {
             return;
+        }
+        if vault.is_in_doubt() || vault.check_in_place().is_err() {
+            return self.renew_anchor();
         }
         // Always, not only for what was removed: a log that has grown could not be moved into the file once the disk
         // is full, whatever is in reserve.
@@ -297,7 +300,15 @@ impl Writer {
         } else if let Err(error) = vault.renew_log() {
             tracing::warn!(%error, "removed content stays in the log until the next checkpoint");
         }
-        if let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress()) {
+        self.renew_anchor();
+    }
+
+    /// Notes in the rollback guard what was answered as stored.
+    fn renew_anchor(&self) {
+        if let State::Unlocked(vault) = &self.state
+            && !vault.is_rolled_back()
+            && let Err(error) = anchor::renew(&self.anchor, vault.keys(), vault.progress())
+        {
             tracing::warn!(%error, "the rollback guard could not be renewed");
         }
     }
@@ -365,6 +376,10 @@ impl Writer {
             // Only now: a program that fills the disk would take the space as soon as it is free.
             self.ballast.release();
             outcome = self.run_batch(&mut works);
+        }
+        if matches!(outcome, Err(Error::Replaced)) {
+            // At once, so that an older copy that was put in place is noticed when it is opened.
+            self.renew_anchor();
         }
         for work in works {
             work.answer(outcome.clone());

@@ -43,6 +43,8 @@ pub(in crate::vault) struct Unlocked {
     store: Option<Store>,
     /// Who reads a snapshot of the file. Meanwhile nothing is moved from the log into it.
     snapshot: Option<Running>,
+    /// The open file is not the one at its path any more: it is kept, to be read, and not written to.
+    replaced: bool,
     /// Older than its rollback guard: it may be read, not written.
     rolled_back: bool,
     /// The file was read again since the last report of it.
@@ -72,6 +74,7 @@ impl Unlocked {
             catalog,
             store: Some(store),
             snapshot: None,
+            replaced: false,
             rolled_back: false,
             renewed: false,
         })
@@ -122,7 +125,7 @@ impl Unlocked {
             store.allow_writing()?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
-                return Err(Error::Corrupt("the vault was replaced while it was in use"));
+                return Err(Error::Replaced);
             }
             catalog.tokens.keep_usage(&self.catalog.tokens);
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
@@ -148,7 +151,18 @@ impl Unlocked {
         self.rolled_back = true;
     }
 
-    /// Whether writing is forbidden for that reason.
+    /// Refuses a file that was removed, replaced or cut since it was opened. It stays open: what is in it can be saved.
+    pub(in crate::vault) fn check_in_place(&mut self) -> Result<(), Error> {
+        if !self.replaced && self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
+            tracing::error!(
+                "the vault's file was removed or replaced while it was in use; nothing more is stored"
+            );
+            self.replaced = true;
+        }
+        if self.replaced { Err(Error::Replaced) } else { Ok(()) }
+    }
+
+    /// Whether writing is forbidden because it is older than its rollback guard.
     pub(in crate::vault) const fn is_rolled_back(&self) -> bool {
         self.rolled_back
     }
@@ -174,7 +188,12 @@ impl Unlocked {
 
     fn write(&mut self, work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>) -> Result<Committed, Error> {
         self.store()?;
+        self.check_in_place()?;
         let outcome = self.try_batch(work);
+        if outcome.is_ok() {
+            // Before it is answered: what went into a file that has lost its name is not stored.
+            self.check_in_place()?;
+        }
         if outcome.is_err() {
             // Dropped without a checkpoint: what this handle believes is not to be trusted.
             self.end_snapshot();
@@ -201,6 +220,7 @@ impl Unlocked {
         self.end_snapshot();
         file::check(&self.path)?;
         self.store()?;
+        self.check_in_place()?;
         self.renew_log()?;
         self.store()?.hold_log(true)?;
         match Snapshot::hand_to(&self.path, &self.keys, &self.manifest, interrupts, work) {
@@ -271,6 +291,7 @@ impl Unlocked {
     /// Opens the file again and verifies all of it, down to the last value and audit entry.
     pub(in crate::vault) fn verify(&mut self, interrupts: &Interrupts) -> Result<VerifyReply, Error> {
         self.end_snapshot();
+        self.check_in_place()?;
         if let Some(store) = self.store.take() {
             store.close()?;
         }
@@ -287,7 +308,11 @@ impl Unlocked {
         self.store()?;
         let store = self.store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         let copy = snapshot::copy(store, &self.keys, &self.manifest, &self.path, interrupts)?;
-        self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new())))?;
+        match self.in_batch(|batch| batch.audit(caller, Event::done(AuditAction::Backup, Vec::new()))) {
+            // The last copy of it that can be had.
+            Err(Error::Replaced) => tracing::warn!("the backup is missing in the audit log"),
+            outcome => drop(outcome?),
+        }
         Ok(copy)
     }
 
@@ -308,6 +333,7 @@ impl Unlocked {
         if self.manifest.header_mac != *header_mac {
             return Err(Error::KeysChanged);
         }
+        self.check_in_place()?;
         self.end_snapshot();
         let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
         let rotated = rotation::rotate(&store, &self.keys, &self.manifest, slots, interrupts);
@@ -340,6 +366,8 @@ impl Unlocked {
     pub(in crate::vault) fn close(mut self) -> Result<(), Error> {
         self.end_snapshot();
         match self.store.take() {
+            // To close it would remove the log at its path, which may be another vault's.
+            Some(_) if self.replaced => Ok(()),
             Some(store) => store.close().map_err(Error::from),
             None => Ok(()),
         }
