@@ -115,6 +115,13 @@ pub(crate) struct ListFilter {
     pub(crate) name: Option<Glob>,
 }
 
+impl ListFilter {
+    /// Whether it keeps nothing back.
+    pub(crate) const fn is_of_everything(&self) -> bool {
+        self.provider.is_none() && self.name.is_none()
+    }
+}
+
 /// Which audit entries to show.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditQuery {
@@ -156,6 +163,8 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
+    /// For writing the list with all there is to tell, once for all who ask meanwhile.
+    full_list: Arc<Semaphore>,
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,

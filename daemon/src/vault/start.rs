@@ -98,6 +98,7 @@ pub(super) fn start(
         derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
+        full_list: Arc::new(Semaphore::new(1)),
         snapshots: Arc::new(Semaphore::new(1)),
         settings,
         lock,

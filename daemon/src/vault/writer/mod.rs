@@ -468,6 +468,7 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
 /// Renews everything that is published of a vault.
 fn publish(view: &mut View, vault: &Unlocked) {
     (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+    view.changes += 1;
     (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use secrets_local::clock::{Clock, Moment};
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
@@ -53,6 +54,10 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// The list with all there is to tell, as it was written last, and how many changes it knows of.
+    pub(in crate::vault) full: Option<(u64, Bytes)>,
+    /// How often something has changed that a list with all there is to tell may show.
+    pub(in crate::vault) changes: u64,
     /// Changes with that list.
     pub(in crate::vault) tag: String,
     /// The number of key slots.
@@ -110,6 +115,7 @@ impl Shared {
             return;
         }
         if let Published::Unlocked(view) = &mut *self.write() {
+            view.changes += 1;
             for change in &committed.changes {
                 if view.catalog.is_shown_by(change) {
                     (view.rendered, view.tag) = (None, tag.clone());

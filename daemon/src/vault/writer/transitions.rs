@@ -84,7 +84,7 @@ impl Writer {
                 vault.set_rolled_back();
             }
         }
-        let seen = self.sight_clocks(matches!(action, AuditAction::Init));
+        let seen = self.sight_clocks(Some(action));
         vault.open_at(seen);
         let waiting = self.shared.denials().take_all(Instant::now());
         let opened = vault.in_batch(|batch| {
@@ -106,6 +106,8 @@ impl Writer {
         *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
+            full: None,
+            changes: 0,
             tag: vault.tag(),
             slots: vault.slots(),
             rolled_back: vault.is_rolled_back(),
@@ -141,17 +143,21 @@ impl Writer {
         is_open
     }
 
-    /// Looks at the clocks, and notes for the next time what was seen. Also at the lock: what is written then has the time
-    /// of then, and so must the note.
-    fn sight_clocks(&self, is_new_vault: bool) -> Sighting {
+    /// Looks at the clocks, and notes for the next time what was seen. At a lock, when nothing is being opened, only if they
+    /// are in doubt: what ran until then counts.
+    fn sight_clocks(&self, opening: Option<AuditAction>) -> Sighting {
         let path = self.anchor.with_file_name(places::CLOCK);
         let times = Times::now();
         let before = files::read_private(&path, 256).ok().and_then(|text| Sighting::parse(&text));
         let seen = match before {
-            _ if is_new_vault => Sighting::first(times).believed(),
+            _ if opening == Some(AuditAction::Init) => Sighting::first(times).believed(),
             Some(before) => before.next(times),
             None => Sighting::first(times),
         };
+        if opening.is_none() && seen.may_destroy() {
+            // Nothing has happened, and nobody who locks waits for the disk.
+            return seen;
+        }
         if let Some(seconds) = seen.leapt() {
             tracing::warn!(
                 seconds,
@@ -201,7 +207,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the rollback guard could not be renewed");
         }
-        self.sight_clocks(false);
+        self.sight_clocks(None);
         self.unsettled = None;
         if let Err(error) = vault.close() {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
