@@ -93,6 +93,7 @@ fn not_read(path: &Path, error: files::Error) -> Error {
         files::Error::WrongKind(..) => "is not a regular file",
         files::Error::ForeignOwner(..) => "belongs to another user",
         files::Error::TooOpen { .. } => "is open to others",
+        files::Error::Unfit(..) => "is on a file system that cannot keep it",
     };
     Error::NotPrivate(path.to_owned(), why)
 }

@@ -42,6 +42,7 @@ mod globals;
 mod handover;
 mod input;
 mod job;
+mod leap;
 mod lookup;
 mod new_file;
 mod obstacle;

@@ -189,8 +189,13 @@ impl Session {
     pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
         let call = Call::new(Method::POST, "/vault/unlock").json(request)?;
         let note = request.key_provider.as_deref().map(|name| format!("{}…", touching(name)));
-        self.call_slowly(&call, note.as_deref().unwrap_or("checking…"))
-            .map_err(input::naming_key_file(request.key_file.as_deref()))
+        let ask = || self.call_slowly(&call, note.as_deref().unwrap_or("checking…"));
+        let answer = match ask() {
+            // It was locking at that moment, perhaps because the machine has just woken up.
+            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => ask(),
+            answer => answer,
+        };
+        answer.map_err(input::naming_key_file(request.key_file.as_deref()))
     }
 
     fn explain(&self, error: Error) -> Failure {

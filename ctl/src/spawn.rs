@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 use secrets_client::Paths;
-use secrets_local::places;
+use secrets_local::{files, places};
 
 use crate::environment;
 use crate::failure::{Exit, Failure};
@@ -38,7 +38,8 @@ const SOCKET_UNIT: &str = "secretsd.socket";
 #[derive(Debug)]
 pub(crate) struct Starting {
     nurse: Child,
-    log: Option<Log>,
+    /// Or why there can be none.
+    log: Result<Log, String>,
 }
 
 /// Where the daemon writes what it has to say.
@@ -60,8 +61,11 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
     let Some(program) = find("secretsd", own.parent(), &environment::program_dirs()) else {
         return Err(no_daemon("secretsd is not running and not in PATH; install it, or start it yourself"));
     };
-    let log = environment::state_dir().and_then(|dir| open_log(&dir, DAEMON_LOG));
-    let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
+    let log = environment::state_dir().map(|dir| open_log(&dir, DAEMON_LOG).map_err(|error| error.to_string()));
+    let (log, stderr) = match log.unwrap_or_else(|| Err("its directory is unknown".to_owned())) {
+        Ok((log, file)) => (Ok(log), Stdio::from(file)),
+        Err(why) => (Err(why), Stdio::null()),
+    };
     let mut command = Command::new(own);
     command.arg(NURSE).arg("--").arg(program);
     if !paths.socket_is_default {
@@ -97,10 +101,13 @@ impl Starting {
 
     /// The daemon's own last word if it had one, else `what` we know.
     fn describe(&self, what: &str) -> Failure {
-        let Some(log) = &self.log else {
-            return no_daemon(&format!(
-                "cannot start secretsd: {what}; run it in a terminal to see the reason: secretsd"
-            ));
+        let log = match &self.log {
+            Ok(log) => log,
+            Err(why) => {
+                return no_daemon(&format!(
+                    "cannot start secretsd: {what}; its log cannot be written, {why}; run it in a terminal to see the reason: secretsd"
+                ));
+            }
         };
         let reason = log.last_word();
         let reason = reason.as_deref().unwrap_or(what);
@@ -168,24 +175,35 @@ pub(crate) fn find(name: &str, beside: Option<&Path>, search: &[PathBuf]) -> Opt
 /// A log for the daemon's stderr; if there can be none, it goes without. Another daemon may be writing to it:
 /// each holds a shared lock on it, which it inherits with the descriptor and which lasts as long as it does,
 /// so that a log that has become long is put aside only when nobody writes to it.
-pub(crate) fn open_log(dir: &Path, name: &str) -> Option<(Log, fs::File)> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+pub(crate) fn open_log(dir: &Path, name: &str) -> Result<(Log, fs::File), files::Error> {
     let path = dir.join(name);
+    let at = |error| files::Error::Io(path.clone(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
     let open = || {
         // A FIFO in its place is not waited for.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file =
-            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&path).ok()?;
-        file.metadata().ok()?.is_file().then_some(file)
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(&path)
+            .map_err(at)?;
+        if file.metadata().map_err(at)?.is_file() {
+            return Ok(file);
+        }
+        Err(files::Error::WrongKind(path.clone(), "regular file"))
     };
     let length = |file: &fs::File| file.metadata().map_or(0, |metadata| metadata.len());
     let mut file = open()?;
     if length(&file) > LONG_LOG && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        fs::rename(&path, dir.join(format!("{name}.old"))).ok()?;
+        fs::rename(&path, dir.join(format!("{name}.old"))).map_err(at)?;
         file = open()?;
     }
-    flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
-    Some((Log { path, start: length(&file) }, file))
+    // Where there are no locks, a long log may be put aside while somebody writes to it.
+    let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+    let start = length(&file);
+    Ok((Log { path, start }, file))
 }
 
 impl Log {
@@ -279,7 +297,7 @@ mod tests {
     fn a_daemon_that_ends_at_once_is_reported_unless_another_runs() {
         let starting = |code: &str| {
             let nurse = Command::new("/bin/sh").args(["-c", &format!("exit {code}")]).spawn().unwrap();
-            let mut starting = Starting { nurse, log: None };
+            let mut starting = Starting { nurse, log: Err("there is none".to_owned()) };
             starting.nurse.wait().unwrap();
             starting.check()
         };

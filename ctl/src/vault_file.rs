@@ -12,11 +12,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use secrets_local::lock::{self, Holder, Lock, Locking};
-use secrets_local::{files, places};
+use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
@@ -223,12 +223,12 @@ impl Replaced {
 /// Makes the names beside a path durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    Ok(file_system::sync_dir(File::open(parent.unwrap_or(Path::new(".")))?)?)
 }
 
 /// Gives a file another name, which must be free.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+    Ok(file_system::rename_new(CWD, from, to)?)
 }
 
 fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {

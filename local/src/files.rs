@@ -11,6 +11,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use crate::file_system;
+
 /// Why a path cannot be used. It names the path, so that this must be a setting of the user and no content of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,7 +29,7 @@ pub enum Error {
     #[error("{0} belongs to uid {1}, not to you; choose another path or change its owner")]
     ForeignOwner(PathBuf, u32),
     /// Open to group or others.
-    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}")]
+    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}{}", no_modes(.path))]
     TooOpen {
         /// The path.
         path: PathBuf,
@@ -39,8 +41,11 @@ pub enum Error {
     /// Larger than such a file can be.
     #[error("{0} is larger than {1} bytes")]
     TooLarge(PathBuf, u64),
+    /// Its file system cannot do what is needed: the path, what that is, the file system's name.
+    #[error("{0} is on {2}, which cannot {1}; choose a directory on another file system")]
+    Unfit(PathBuf, &'static str, String),
     /// The system refused.
-    #[error("{0}: {1}")]
+    #[error("{}: {}{}", .0.display(), .1, on(.0, .1))]
     Io(PathBuf, #[source] io::Error),
 }
 
@@ -73,6 +78,7 @@ impl Error {
             Self::ForeignOwner(..) => "belongs to another user",
             Self::TooOpen { .. } => "its mode lets others in",
             Self::TooLarge(..) => "too large",
+            Self::Unfit(..) => "its file system cannot hold it",
             Self::Io(..) => "cannot be read",
         }
     }
@@ -91,7 +97,7 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
                 .mode(0o700)
                 .create(path)
                 .map_err(|error| Error::Io(path.to_owned(), error))?;
-            widen(path).map_err(|error| Error::Io(path.to_owned(), error))?;
+            widen(path)?;
         }
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
         Ok(_) => {}
@@ -109,15 +115,50 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
 
 /// Lets its owner into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
 /// path it could be another one by now. The descriptor is for the path alone, since reading may not be allowed yet.
-fn widen(path: &Path) -> io::Result<()> {
+fn widen(path: &Path) -> Result<(), Error> {
+    let at = |error| Error::Io(path.to_owned(), error);
     let flags = flag(OFlags::PATH | OFlags::DIRECTORY) | no_follow();
-    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = directory.metadata()?;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(at)?;
+    let metadata = directory.metadata().map_err(at)?;
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o7777 == 0o700 {
         return Ok(());
     }
     let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    fs::set_permissions(by_descriptor, fs::Permissions::from_mode(0o700))
+    let set = fs::set_permissions(by_descriptor, fs::Permissions::from_mode(0o700));
+    // FAT, NTFS and programs that show another system's files have no modes, whatever they answer.
+    if directory.metadata().map_err(at)?.mode() & 0o077 != 0 {
+        let _ = fs::remove_dir(path);
+        return Err(unfit(
+            path,
+            "keep others out of a directory (chmod has no effect, but umask=077 at its mount may)",
+        ));
+    }
+    set.map_err(at)
+}
+
+/// That the file system of this path cannot do this.
+pub(crate) fn unfit(path: &Path, lacks: &'static str) -> Error {
+    Error::Unfit(path.to_owned(), lacks, file_system::name(path))
+}
+
+/// On which file system it is, where that may be the reason.
+fn on(path: &Path, error: &io::Error) -> String {
+    let is_read_only = error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+    if is_read_only || file_system::is_lacking(error) {
+        return format!(" (on {})", file_system::name(path));
+    }
+    String::new()
+}
+
+/// What to do where modes cannot be changed.
+fn no_modes(path: &Path) -> String {
+    if file_system::is_native(path) {
+        return String::new();
+    }
+    let name = file_system::name(path);
+    format!(
+        " (if that has no effect: {name} keeps no modes, mount it with umask=077 or choose another place)"
+    )
 }
 
 /// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.
@@ -226,8 +267,11 @@ pub fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
         .custom_flags(no_follow())
         .open(&temporary)
         .map_err(at)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(at)?;
-    fs::rename(&temporary, path).map_err(at)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        at(error)
+    })?;
     sync_dir(parent)
 }
 
@@ -242,7 +286,7 @@ pub fn remove_if_there(path: &Path) -> Result<(), Error> {
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> Result<(), Error> {
     File::open(path)
-        .and_then(|directory| directory.sync_all())
+        .and_then(|directory| Ok(file_system::sync_dir(directory)?))
         .map_err(|error| Error::Io(path.to_owned(), error))
 }
 

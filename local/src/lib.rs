@@ -4,7 +4,10 @@
 //!
 //! # Layout
 //!
+//! - `clock`: time that counts sleep
+//! - `leap`: whether the wall clock can be believed
 //! - `places`: directories by the XDG rule, and the names of files
+//! - `file_system`: what some file systems lack, and how they are called
 //! - `files`: private directories and files, checked by kind, owner and mode
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
@@ -13,9 +16,12 @@
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
 
+pub mod clock;
 pub mod descriptors;
+pub mod file_system;
 pub mod files;
 pub mod hardening;
+pub mod leap;
 pub mod lock;
 pub mod memory;
 pub mod passing;

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::files;
+use crate::{file_system, files};
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -35,7 +35,10 @@ pub struct Holder {
 /// private file of this user, or if the system refuses.
 pub fn take(path: &Path) -> Result<Locking, files::Error> {
     let file = files::open_private(path)?;
-    try_take(file).map_err(|error| files::Error::Io(path.to_owned(), error))
+    try_take(file).map_err(|error| match file_system::is_lacking(&error) {
+        true => files::unfit(path, "lock files"),
+        false => files::Error::Io(path.to_owned(), error),
+    })
 }
 
 /// The process that has last taken the lock at this path, if it has said so. It may have ended since.

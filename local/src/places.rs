@@ -20,6 +20,9 @@ pub const LOCK: &str = "vault.lock";
 /// The guard against an older copy of the vault, in the state directory.
 pub const ANCHOR: &str = "anchor";
 
+/// What was last seen of the clocks, beside it.
+pub const CLOCK: &str = "clock";
+
 /// The daemon's socket, in the runtime directory.
 pub const SOCKET: &str = "secretsd.sock";
 

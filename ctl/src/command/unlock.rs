@@ -6,6 +6,7 @@ use clap::Args;
 use secrets_proto::vault::UnlockRequest;
 
 use super::init::key_path;
+use super::status::clock_notice;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output;
@@ -38,7 +39,11 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
         Some(request) => session.unlock(&request).map(drop)?,
         None => session.open_vault()?,
     }
-    if session.status()?.rolled_back {
+    let status = session.status()?;
+    if let Some(notice) = clock_notice(&status) {
+        output::say(&notice);
+    }
+    if status.rolled_back {
         return Err(Failure::new(
             Exit::DaemonFailed,
             "vault unlocked, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
-use secrets_local::places;
+use secrets_local::leap::{Sighting, Times};
+use secrets_local::{files, places};
 use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
@@ -14,6 +15,7 @@ use super::report::{Report, as_root, quoted, removing};
 use super::service::Service;
 use super::setup::Setup;
 use super::system;
+use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::vault_file;
 
@@ -54,7 +56,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         kept(report, setup);
         file_system(report, setup);
         room(report, setup);
-        clock(report, &vault);
+        clock(report, setup, &vault);
     } else {
         report.ok("vault", "there is no vault yet; create it with: secretctl init");
     }
@@ -151,7 +153,14 @@ fn room(report: &mut Report, setup: &Setup) {
     report.ok("disk", format!("{} MiB free on the vault's disk", free >> 20));
 }
 
-fn clock(report: &mut Report, vault: &Path) {
+fn clock(report: &mut Report, setup: &Setup, vault: &Path) {
+    let fix = || Some(as_root("timedatectl set-ntp true"));
+    let seen = files::read_private(&setup.state_dir.join(places::CLOCK), 256).ok();
+    let seen = seen.and_then(|text| Sighting::parse(&text));
+    let seen = seen.map(|seen| seen.next(Times::now()));
+    if let Some(seconds) = seen.and_then(Sighting::leapt) {
+        return report.warning("clock", leap::told(seconds), leap::MEANS, fix());
+    }
     let Ok(written) = fs::metadata(vault).and_then(|metadata| metadata.modified()) else { return };
     let ahead = written.duration_since(SystemTime::now()).unwrap_or_default();
     if ahead < Duration::from_secs(300) {
@@ -159,7 +168,7 @@ fn clock(report: &mut Report, vault: &Path) {
     }
     let what = format!("the clock is behind: the vault was written {} s in the future", ahead.as_secs());
     let why = "tokens, expiry and the audit log go by the clock";
-    report.warning("clock", what, why, Some(as_root("timedatectl set-ntp true")));
+    report.warning("clock", what, why, fix());
 }
 
 fn said(report: &mut Report, service: &Service) {

@@ -1,5 +1,6 @@
 //! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
 
+mod clock_steps;
 mod set_up;
 
 use std::future::poll_fn;
@@ -16,7 +17,7 @@ use self::set_up::{InheritedSockets, Stages, set_up};
 use crate::caller::Caller;
 use crate::config::{self, Config, StartKey};
 use crate::listener::{self, Bound, Handed};
-use crate::relaunch::{Handover, Unwritten};
+use crate::relaunch::{HandoffReplies, Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
 use crate::{auth, logind, process};
@@ -101,6 +102,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
+    watch_clock(vault.clone());
     tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");
     notify(NotifyState::Ready);
@@ -127,14 +129,14 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     });
     let mut over = ending.subscribe();
     let uses_served = async {
-        let Some(socket) = use_socket else { return };
+        let Some(socket) = use_socket else { return HandoffReplies::default() };
         let end = use_server.run(socket, async {
             over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
         });
-        // No answer of this socket is for the next image to send.
-        drop(end.await);
+        end.await.1
     };
-    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
+    let ((end, mut answers), refused, mut of_uses) = tokio::join!(api_served, units_served, uses_served);
+    answers.0.append(&mut of_uses.0);
     if end == End::Relaunch && !stop.came_meanwhile().await {
         let InheritedSockets { api, credentials, uses } = inherited;
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
@@ -210,6 +212,15 @@ async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
             Ok(_) => tracing::info!("locked by a signal"),
             Err(error) => tracing::error!(%error, "cannot lock on a signal"),
         }
+    }
+}
+
+/// Has the vault look at the time whenever the wall clock was set or the machine has woken up: the timers that lock it stand
+/// still in sleep.
+fn watch_clock(vault: Vault) {
+    // Without it the vault locks at the next request, or when its timer runs out.
+    if let Err(error) = clock_steps::watch(move || vault.auto_lock.look()) {
+        tracing::warn!(%error, "it goes unnoticed when the machine wakes up or the clock is set");
     }
 }
 

@@ -223,6 +223,7 @@ impl CredentialSocket {
     /// Hands the value over that the peer asks for, or says why not.
     async fn give(&self, stream: &UnixStream) -> Result<(), Denial> {
         let asking = Asking::of(stream);
+        self.vault.auto_lock.lock_if_due().await;
         let caller = Caller::unit(asking.peer, &asking.process, asking.name.as_ref());
         let decided = tokio::time::timeout(DECISION, self.decide(&caller, &asking)).await;
         let given = decided.unwrap_or(Err(Denial::Late)).and_then(|value| answer::send(stream, &value));

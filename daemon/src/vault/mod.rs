@@ -14,6 +14,7 @@
 
 mod audit_log;
 mod authorization;
+mod auto_lock;
 mod derivation;
 mod error;
 mod format;
@@ -53,6 +54,7 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::triggers::Triggers;
 pub(crate) use authorization::Right;
+use auto_lock::AutoLock;
 pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
@@ -113,6 +115,13 @@ pub(crate) struct ListFilter {
     pub(crate) name: Option<Glob>,
 }
 
+impl ListFilter {
+    /// Whether it keeps nothing back.
+    pub(crate) const fn is_of_everything(&self) -> bool {
+        self.provider.is_none() && self.name.is_none()
+    }
+}
+
 /// Which audit entries to show.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditQuery {
@@ -154,9 +163,13 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
+    /// For writing the list with all there is to tell, once for all who ask meanwhile.
+    full_list: Arc<Semaphore>,
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,
+    /// Locking by time.
+    pub(crate) auto_lock: AutoLock,
     /// The locked lock file.
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.

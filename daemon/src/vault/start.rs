@@ -19,6 +19,7 @@ use crate::memory::Pinned;
 use crate::permits::Permits;
 use crate::store::{journal_of, log_of};
 
+use super::auto_lock::AutoLock;
 use super::derivation::Derivations;
 use super::writer::Writer;
 use super::writer::denials::Denials;
@@ -83,14 +84,23 @@ pub(super) fn start(
 
     let memory_lock =
         if Pinned::new([0_u8; 32]).is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable };
+    let (settings, derivations) = (Arc::new(settings), Arc::new(Derivations::default()));
+    let auto_lock = AutoLock {
+        commands: commands.clone(),
+        shared: Arc::clone(&shared),
+        derivations: Arc::clone(&derivations),
+        settings: Arc::clone(&settings),
+    };
     Ok(Vault {
         commands,
         shared,
-        derivations: Arc::new(Derivations::default()),
+        auto_lock,
+        derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
+        full_list: Arc::new(Semaphore::new(1)),
         snapshots: Arc::new(Semaphore::new(1)),
-        settings: Arc::new(settings),
+        settings,
         lock,
         memory_lock,
         start_failure: Arc::default(),

@@ -51,6 +51,7 @@ impl Vault {
             auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
+            clock_leapt_seconds: view.filter(|_| caller.sees_all()).and_then(|view| view.clock_leapt),
             start_failure: match &*published {
                 Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
                 Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
@@ -61,13 +62,9 @@ impl Vault {
 
     fn auto_lock(&self, view: Option<&View>) -> AutoLock {
         let (idle, max) = (self.settings.idle_lock.as_secs(), self.settings.max_lock.as_secs());
-        let locks_at = view.and_then(|view| {
-            let after = |time: Timestamp, seconds: u64| {
-                (seconds > 0).then(|| time.saturating_add_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            };
-            let used = Timestamp::now()
-                .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
-            [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
+        let left = view.and_then(|view| self.shared.locks_in(view.since, &self.settings));
+        let locks_at = left.map(|left| {
+            Timestamp::now().saturating_add_seconds(i64::try_from(left.as_secs()).unwrap_or(i64::MAX))
         });
         let Seen { suspend, session_lock, obstacle } = self.settings.triggers.seen();
         AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }
