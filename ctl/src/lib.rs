@@ -19,6 +19,7 @@
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
 //! - `ending`: what is put in order before a signal ends us
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
+//! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
@@ -38,6 +39,7 @@ mod failure;
 pub mod fuzzing;
 mod globals;
 mod handover;
+mod holder;
 mod input;
 mod job;
 mod lookup;

@@ -1,9 +1,8 @@
 //! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
 //! passphrase if the vault is locked. Commands see plain functions and no runtime.
 
-use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,9 +19,6 @@ use crate::{input, output, prompt, spawn};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
-
-/// How long a daemon that we started may take until it listens.
-const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a program waits for us that has something else to do.
 const QUICK: Duration = Duration::from_secs(2);
@@ -51,8 +47,8 @@ pub(crate) struct Session {
     client: Client,
     paths: Paths,
     may_spawn: bool,
-    /// What a daemon that we start is told besides its socket.
-    arguments: Vec<OsString>,
+    /// The directory of the vault for a daemon that we start, if it is not the usual one.
+    data_dir: Option<PathBuf>,
     ask: Ask,
 }
 
@@ -76,12 +72,12 @@ impl Session {
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
         let client = Client::new(paths.socket.clone(), paths.token.clone(), limits);
         let runtime = ManuallyDrop::new(runtime);
-        Ok(Self { runtime, client, paths, may_spawn, arguments: Vec::new(), ask: prompt::hidden })
+        Ok(Self { runtime, client, paths, may_spawn, data_dir: None, ask: prompt::hidden })
     }
 
     /// Sets the directory of the vault for a daemon that the session starts.
     pub(crate) fn with_data_dir(self, dir: &Path) -> Self {
-        Self { arguments: vec!["--data-dir".into(), dir.into()], ..self }
+        Self { data_dir: Some(dir.to_owned()), ..self }
     }
 
     /// Ends the connection to the daemon, for a process that goes on without it.
@@ -235,17 +231,15 @@ impl Session {
 
     fn start_daemon(&self) -> Result<(), Failure> {
         let _waiting = Waiting::start("starting secretsd…");
-        let mut starting = spawn::start(&self.paths, &self.arguments)?;
-        let deadline = Instant::now() + START_DEADLINE;
+        let mut starting = spawn::start(&self.paths, self.data_dir.as_deref())?;
+        let begin = Instant::now();
         self.runtime.block_on(async {
             loop {
                 match self.client.probe().await {
-                    Err(Error::NotListening(_)) => starting.check()?,
+                    Err(Error::NotListening(_)) => {}
                     outcome => return Ok(outcome?),
                 }
-                if Instant::now() >= deadline {
-                    return Err(starting.too_slow());
-                }
+                starting.check(begin.elapsed())?;
                 sleep(Duration::from_millis(10)).await;
             }
         })

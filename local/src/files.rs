@@ -107,7 +107,17 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     path.canonicalize().map_err(|error| Error::Io(path.to_owned(), error))
 }
 
-/// Lets its owner into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
+/// Closes a directory of this user to others. One that is absent, of another kind or another user's stays as it is:
+/// [`private_dir`] says so.
+pub fn close_dir(path: &Path) -> Result<(), Error> {
+    let left_alone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(|errno| Some(errno.raw_os_error()));
+    match widen(path) {
+        Err(error) if !left_alone.contains(&error.raw_os_error()) => Err(Error::Io(path.to_owned(), error)),
+        _ => Ok(()),
+    }
+}
+
+/// Lets its owner, and nobody else, into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
 /// path it could be another one by now. The descriptor is for the path alone, since reading may not be allowed yet.
 fn widen(path: &Path) -> io::Result<()> {
     let flags = flag(OFlags::PATH | OFlags::DIRECTORY) | no_follow();
@@ -305,6 +315,20 @@ mod tests {
         assert_eq!((mode(&dir.join("f")), mode(&dir.join("g"))), (0o600, 0o600));
         assert_eq!(*read_private(&dir.join("g"), 8).unwrap(), b"y");
         assert!(matches!(read_private(&dir.join("g"), 0), Err(Error::TooLarge(..))));
+    }
+
+    #[test]
+    fn closes_a_directory_and_nothing_behind_a_link() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, link) = (base.path().join("dir"), base.path().join("link"));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&dir, &link).unwrap();
+        close_dir(&link).unwrap();
+        close_dir(&base.path().join("absent")).unwrap();
+        assert_eq!(mode(&dir), 0o755);
+        close_dir(&dir).unwrap();
+        assert_eq!(mode(&dir), 0o700);
     }
 
     #[test]

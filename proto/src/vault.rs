@@ -32,6 +32,10 @@ pub struct VaultStatus {
     /// vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_failure: Option<String>,
+    /// What is wrong with the sockets and the token of the daemon: names that are gone and cannot be made again, and why.
+    /// Only for who may see the whole vault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// The daemon's version.
     pub version: String,
 }

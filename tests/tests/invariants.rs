@@ -20,16 +20,18 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 11] = [
+const LEAVES: [&str; 13] = [
     "answering",
     "caller",
     "config",
     "http",
     "inherited",
     "key_provider",
+    "listening",
     "memory",
     "permits",
     "process",
+    "reach",
     "relaunch",
     "triggers",
 ];

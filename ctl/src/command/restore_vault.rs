@@ -126,7 +126,9 @@ fn ended(session: &Session, dir: &VaultDir) -> io::Result<Option<Lock>> {
 }
 
 fn in_use(holder: &Holder) -> Failure {
-    let how = match holder.pid().map(Pid::as_raw_nonzero) {
+    let noted = holder.noted();
+    let how = match noted.pid().map(Pid::as_raw_nonzero) {
+        _ if noted.is_elsewhere() => "it runs in another container or on another machine".to_owned(),
         Some(pid) => format!("systemctl --user stop secretsd.service, or: kill {pid}"),
         None => "systemctl --user stop secretsd.service".to_owned(),
     };

@@ -1,5 +1,6 @@
 //! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
 
+mod keep;
 mod set_up;
 
 use std::future::poll_fn;
@@ -12,10 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use self::set_up::{InheritedSockets, Stages, set_up};
+use self::set_up::{Names, Stages, set_up};
 use crate::caller::Caller;
 use crate::config::{self, Config, StartKey};
-use crate::listener::{self, Bound, Handed};
+use crate::listener::{self, Bound, Handed, Standing};
 use crate::relaunch::{Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
@@ -110,10 +111,11 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
 
 /// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
 async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
-    let Stages { vault, server, credential_socket, refused, socket, unit_socket, .. } = stages;
-    let Stages { use_server, use_socket, inherited, files, .. } = stages;
+    let Stages { vault, server, credential_socket, refused, use_server, mut names, lost, .. } = stages;
+    let listening = |socket: &Option<Arc<Standing>>| socket.as_ref().map(|socket| socket.listening());
+    let (api, units, uses) = (names.api.listening(), listening(&names.credentials), listening(&names.uses));
     let (ending, mut ended) = watch::channel(None);
-    let api_served = server.run(socket, async {
+    let api_served = server.run(api, async {
         let end = tokio::select! {
             () = stop.received() => End::Stop,
             () = vault.wiped() => End::Relaunch,
@@ -121,22 +123,29 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         ending.send_replace(Some(end));
         end
     });
-    let units_served = credential_socket.run(unit_socket, refused, async {
+    let units_served = credential_socket.run(units, refused, async {
         let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
         end.unwrap_or(End::Stop).drain()
     });
     let mut over = ending.subscribe();
     let uses_served = async {
-        let Some(socket) = use_socket else { return };
-        let end = use_server.run(socket, async {
+        let Some(uses) = uses else { return };
+        let end = use_server.run(uses, async {
             over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
         });
         // No answer of this socket is for the next image to send.
         drop(end.await);
     };
-    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
+    let served = async { tokio::join!(api_served, units_served, uses_served) };
+    let ((end, answers), refused, ()) = tokio::select! {
+        over = served => over,
+        never = keep::keep(&mut names, &lost) => never,
+    };
+    let Names { api, credentials, uses, token } = names;
     if end == End::Relaunch && !stop.came_meanwhile().await {
-        let InheritedSockets { api, credentials, uses } = inherited;
+        let handed_over =
+            |socket: Option<Arc<Standing>>| socket.map(|socket| socket.handed_over()).transpose();
+        let (api, credentials, uses) = (api.handed_over()?, handed_over(credentials)?, handed_over(uses)?);
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
         let handover = Handover { api, credentials, uses, lock, unwritten, refused, answers };
         // What runs after a lock must not be this image: if it cannot be replaced, it ends.
@@ -146,10 +155,9 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     notify(NotifyState::Stopping);
     vault.shutdown().await;
     drop(answers);
-    files.token.remove();
-    files.socket.remove();
-    for file in [files.unit_socket, files.use_socket].into_iter().flatten() {
-        file.remove();
+    token.remove();
+    for socket in [Some(api), credentials, uses].into_iter().flatten() {
+        socket.remove();
     }
     Ok(())
 }

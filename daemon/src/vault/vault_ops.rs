@@ -55,6 +55,7 @@ impl Vault {
                 Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
                 Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
             },
+            lost: if caller.sees_all() { self.settings.lost.seen() } else { Vec::new() },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

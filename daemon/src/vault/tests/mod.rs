@@ -40,6 +40,7 @@ fn settings(directory: &Path) -> Settings {
         max_lock: Duration::ZERO,
         lock_is_final: false,
         triggers: Arc::default(),
+        lost: Arc::default(),
         keys: KeySources::default(),
     }
 }
@@ -441,7 +442,9 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
 async fn a_second_daemon_is_told_the_first_ones_pid() {
     let fixture = Fixture::new().await;
     let second = Vault::start(settings(fixture.directory.path()), None);
-    assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == rustix::process::getpid()));
+    assert!(
+        matches!(second, Err(StartError::Running(noted)) if noted.pid() == Some(rustix::process::getpid()))
+    );
 }
 
 #[tokio::test]
