@@ -21,6 +21,7 @@
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `once`: answers that are shown once
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
@@ -45,6 +46,7 @@ mod job;
 mod lookup;
 mod new_file;
 mod obstacle;
+mod once;
 mod output;
 mod prompt;
 mod providers;
@@ -91,11 +93,18 @@ pub fn main() -> ExitCode {
 }
 
 fn ended(outcome: Result<(), Failure>) -> Exit {
-    let Err(failure) = outcome else { return Exit::Done };
-    if !failure.message().is_empty() {
-        output::say(failure.message());
-    }
-    failure.exit()
+    let exit = match outcome {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            if !failure.message().is_empty() {
+                output::say(failure.message());
+            }
+            failure.exit()
+        }
+    };
+    // All is said: a signal that had to wait for it does what it means.
+    ending::release();
+    exit
 }
 
 fn run(cli: Cli, inherited_umask: Mode) -> Result<(), Failure> {

@@ -75,8 +75,8 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/command/import", "compares what was stored with what was read"),
     ("ctl/src/fuzzing.rs", "gives a fuzz target what was read, for comparison"),
     ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
-    ("ctl/src/command/init.rs", "prints the recovery key once"),
-    ("ctl/src/command/token.rs", "prints a fresh access token once"),
+    ("ctl/src/command/init.rs", "counts a passphrase's characters"),
+    ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),
 ];
 
 type Findings = Vec<String>;
