@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
+use secrets_local::files;
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::{input, output, prompt, spawn};
+use crate::{environment, input, output, prompt, spawn};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
@@ -190,6 +191,11 @@ impl Session {
     }
 
     fn explain(&self, error: Error) -> Failure {
+        if matches!(error, Error::NotListening(_) | Error::Connect { .. })
+            && let Err(foreign) = self.check_places()
+        {
+            return foreign;
+        }
         if let Error::NotListening(path) = &error
             && !self.paths.socket_is_default
         {
@@ -229,7 +235,19 @@ impl Session {
         .map_err(|error| self.explain(error))
     }
 
+    /// Whether the directories are ours: of what is another user's, nothing is used, and nothing is made there.
+    fn check_places(&self) -> Result<(), Failure> {
+        let data_dir = environment::data_dir(self.data_dir.as_deref()).ok();
+        let runtime_dir = self.paths.socket.parent().map(Path::to_owned);
+        for dir in [runtime_dir, data_dir, environment::state_dir()].into_iter().flatten() {
+            files::check_place(&dir)
+                .map_err(|error| Failure::new(Exit::NotAllowed, format!("nothing was done: {error}")))?;
+        }
+        Ok(())
+    }
+
     fn start_daemon(&self) -> Result<(), Failure> {
+        self.check_places()?;
         let _waiting = Waiting::start("starting secretsd…");
         let mut starting = spawn::start(&self.paths, self.data_dir.as_deref())?;
         let begin = Instant::now();

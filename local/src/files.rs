@@ -11,6 +11,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+/// What to do where the environment is another user's.
+const CURE: &str = "run it as that user, or with an environment of your own, which sudo -i and su - give";
+
 /// Why a path cannot be used. It names the path, so that this must be a setting of the user and no content of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +29,16 @@ pub enum Error {
     /// Owned by another user.
     #[error("{0} belongs to uid {1}, not to you; choose another path or change its owner")]
     ForeignOwner(PathBuf, u32),
+    /// In a directory of another user.
+    #[error("{path} belongs to uid {owner}, and this runs as uid {own}; {CURE}")]
+    ForeignPlace {
+        /// The directory of the other user.
+        path: PathBuf,
+        /// The other user.
+        owner: u32,
+        /// This one.
+        own: u32,
+    },
     /// Open to group or others.
     #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}")]
     TooOpen {
@@ -70,12 +83,49 @@ impl Error {
             Self::Relative(_) => "not an absolute path",
             Self::Symlink(_) => "a symbolic link",
             Self::WrongKind(..) => "not a regular file",
-            Self::ForeignOwner(..) => "belongs to another user",
+            Self::ForeignOwner(..) | Self::ForeignPlace { .. } => "belongs to another user",
             Self::TooOpen { .. } => "its mode lets others in",
             Self::TooLarge(..) => "too large",
             Self::Io(..) => "cannot be read",
         }
     }
+}
+
+/// Makes sure that a directory for our files is no other user's and lies in none of another user's, as it does where the
+/// variables of a user stay set in a shell of root: what root made there would be in the user's way, and the user could
+/// replace what root trusts. Root's directories are everybody's to lie in, and so are those above a directory that an
+/// ordinary user has already. It changes nothing.
+pub fn check_place(path: &Path) -> Result<(), Error> {
+    let own = rustix::process::geteuid().as_raw();
+    let there = fs::symlink_metadata(path).map(|metadata| metadata.uid());
+    match there {
+        Ok(owner) if is_anothers(owner, own) => {
+            return Err(Error::ForeignPlace { path: path.to_owned(), owner, own });
+        }
+        Ok(owner) if owner == own && own != 0 => return Ok(()),
+        _ => {}
+    }
+    // Above, the nearest one that exists or can be seen.
+    let owner = |dir: &Path| fs::metadata(dir).ok().map(|metadata| metadata.uid());
+    match path.ancestors().skip(1).find_map(|dir| Some((dir, owner(dir)?))) {
+        Some((dir, owner)) if is_anothers(owner, own) => {
+            Err(Error::ForeignPlace { path: dir.to_owned(), owner, own })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_anothers(owner: u32, own: u32) -> bool {
+    owner != own && owner != 0 && !is_unmapped(owner)
+}
+
+/// Whether this stands for every user whom our user namespace does not know, root too: user_namespaces(7).
+fn is_unmapped(uid: u32) -> bool {
+    let number = |path| fs::read_to_string(path).ok();
+    let overflow = number("/proc/sys/kernel/overflowuid").and_then(|uid| uid.trim().parse().ok());
+    let knows_all = number("/proc/self/uid_map")
+        .is_some_and(|map| map.split_whitespace().eq(["0", "0", &u32::MAX.to_string()]));
+    overflow == Some(uid) && !knows_all
 }
 
 /// Makes sure that `path` is a directory of ours with mode 0700, and returns its canonical form. Parents that are
@@ -84,6 +134,7 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     if !path.is_absolute() {
         return Err(Error::Relative(path.to_owned()));
     }
+    check_place(path)?;
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new()

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use secrets_local::files;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -81,11 +82,23 @@ pub(crate) fn run() -> Result<(), Error> {
     log_to_stderr(&config);
     // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
     let handed = if handover.is_some() { Handed::default() } else { Bound::from_systemd()? };
+    if handover.is_none() {
+        check_places(&config, handed.api.is_some())?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(live(config, handed, handover));
     // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
     runtime.shutdown_background();
     outcome
+}
+
+/// Before anything is made: no directory may be in another user's.
+fn check_places(config: &Config, is_handed: bool) -> Result<(), Error> {
+    let runtime = config.socket.parent().filter(|_| !is_handed);
+    for dir in [runtime, Some(&config.data_dir), Some(&config.state_dir)].into_iter().flatten() {
+        files::check_place(dir).map_err(StartError::from)?;
+    }
+    Ok(())
 }
 
 /// Sets the stages up, serves, and ends.

@@ -281,6 +281,7 @@ impl From<files::Error> for Error {
             | files::Error::WrongKind(..)
             | files::Error::ForeignOwner(..)
             | files::Error::TooOpen { .. }
+            | files::Error::ForeignPlace { .. }
             | files::Error::TooLarge(..) => Self::UnsafeFile(error.to_string()),
         }
     }
