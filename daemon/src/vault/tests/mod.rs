@@ -307,9 +307,9 @@ async fn versions_guard_changes_and_names_are_unique() {
     assert!(matches!(fixture.create("A", "other").await, Err(Error::NameTaken)));
 
     let new = || UpdateSecret { value: value_of("two") };
-    let stale = fixture.vault.update(&fixture.owner, id, new(), Some(2)).await;
+    let stale = fixture.vault.update(&fixture.owner, id, new(), Some(vec![2])).await;
     assert!(matches!(stale, Err(Error::Stale)));
-    let updated = fixture.vault.update(&fixture.owner, id, new(), Some(1)).await.unwrap();
+    let updated = fixture.vault.update(&fixture.owner, id, new(), Some(vec![1])).await.unwrap();
     assert_eq!((updated.version, updated.secret.id), (2, id));
     assert_eq!(fixture.reveal(&[&id.to_string()]).await.unwrap(), [("A".to_owned(), "two".to_owned())]);
 
