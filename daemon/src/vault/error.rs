@@ -107,6 +107,9 @@ pub(crate) enum Error {
     /// No file can be opened, because there are too many open. Nothing was changed.
     #[error("there are no file descriptors left")]
     NoDescriptors,
+    /// There is no memory for deriving a key. Nothing was changed.
+    #[error("there is no memory for key derivation")]
+    NoMemory,
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -153,6 +156,7 @@ impl Error {
         match self {
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
@@ -209,6 +213,7 @@ impl Error {
             Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
@@ -291,7 +296,8 @@ impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         match error {
             crypto::Error::Random => Self::Internal("the system has no random numbers"),
-            crypto::Error::Derivation => Self::Internal("no memory for key derivation"),
+            crypto::Error::NoMemory => Self::NoMemory,
+            crypto::Error::Derivation => Self::Internal("key derivation failed"),
             crypto::Error::NotAuthentic | crypto::Error::Malformed => {
                 Self::Corrupt("something is not authentic")
             }
