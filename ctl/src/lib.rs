@@ -21,6 +21,7 @@
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `key_file`: key files on their way to the daemon
 //! - `once`: answers that are shown once
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
@@ -43,6 +44,7 @@ mod handover;
 mod holder;
 mod input;
 mod job;
+mod key_file;
 mod lookup;
 mod new_file;
 mod obstacle;
@@ -102,6 +104,7 @@ fn ended(outcome: Result<(), Failure>) -> Exit {
             failure.exit()
         }
     };
+    key_file::forget();
     // All is said: a signal that had to wait for it does what it means.
     ending::release();
     exit

@@ -91,6 +91,11 @@ impl Session {
         &self.paths
     }
 
+    /// The directory of the daemon's socket.
+    pub(crate) fn runtime_dir(&self) -> Option<&Path> {
+        self.paths.socket.parent()
+    }
+
     /// Sends a request. If the vault is locked and there is a terminal, opens it and sends it again.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, Failure> {
         self.call_noted(call, WAITING)

@@ -6,6 +6,7 @@
 //!
 //! - `places`: directories by the XDG rule, and the names of files
 //! - `files`: private directories and files, checked by kind, owner and mode
+//! - `key_file`: key files, wherever other programs put them
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
@@ -13,6 +14,7 @@
 
 pub mod files;
 pub mod hardening;
+pub mod key_file;
 pub mod lock;
 pub mod memory;
 pub mod peer;

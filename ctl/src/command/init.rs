@@ -16,7 +16,7 @@ use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{environment, input, prompt};
+use crate::{input, key_file, prompt};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
             "the vault already exists; unlock it with: secretctl unlock; if you never saw its recovery key, then create one: secretctl key add --recovery",
         ));
     }
-    let (request, made) = request(args)?;
+    let (request, made) = request(session, args)?;
     let call = Call::new(Method::POST, "/vault/init").json(&request)?;
     let outcome = ONCE.ask(|| {
         session
@@ -81,7 +81,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
 }
 
 /// The request, and the key file that had to be made for it.
-fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
+fn request(session: &Session, args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
     let Some(path) = &args.key_file else {
         let passphrase = match &args.passphrase_file {
             Some(path) => {
@@ -95,21 +95,12 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
         };
         return Ok((InitRequest { passphrase: Some(passphrase), ..InitRequest::default() }, None));
     };
-    let (path, text) = key_path(path)?;
+    let (path, text) = key_file::path(session.runtime_dir(), path)?;
     let made = make_key_file(&path).map_err(|error| {
         let name = input::shown(&path).unwrap_or_else(|| "the key file".to_owned());
         Failure::new(Exit::Other, format!("cannot create {name}: {error}"))
     })?;
     Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
-}
-
-/// A key file's path as the daemon needs it: absolute, and text, because it travels in JSON.
-pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
-    let path = environment::absolute(path)?;
-    let Some(text) = path.to_str().map(str::to_owned) else {
-        return Err(Failure::new(Exit::Invalid, "the key file's path is not UTF-8 text; choose another"));
-    };
-    Ok((path, text))
 }
 
 /// A new passphrase, typed twice; `instead` says what to do where there is no terminal.

@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::{Session, touching};
-use crate::{input, prompt, table};
+use crate::{input, key_file, prompt, table};
 
 /// List, add and remove the keys of the vault
 #[derive(Debug, Args)]
@@ -159,7 +159,7 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     }
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
-    let (request, made) = new_key(args)?;
+    let (request, made) = new_key(session, args)?;
     let call = Call::new(Method::POST, "/vault/keys").json(&request)?;
     let outcome = match &args.key_provider {
         // The daemon runs it twice, to see whether it prints the same.
@@ -197,7 +197,7 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
 }
 
 /// The request, and the key file that had to be made for it.
-fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failure> {
+fn new_key(session: &Session, args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failure> {
     let none = AddKeyRequest::default();
     if args.recovery {
         return Ok((AddKeyRequest { recovery: true, ..none }, None));
@@ -213,7 +213,7 @@ fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failur
         };
         return Ok((AddKeyRequest { passphrase: Some(passphrase), ..none }, None));
     };
-    let (path, text) = init::key_path(path)?;
+    let (path, text) = key_file::path(session.runtime_dir(), path)?;
     let made = init::make_key_file(&path)
         .map_err(|error| Failure::new(Exit::Other, format!("cannot create the key file: {error}")))?;
     Ok((AddKeyRequest { key_file: Some(text), ..none }, made.then_some(path)))

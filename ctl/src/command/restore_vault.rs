@@ -62,7 +62,7 @@ pub(crate) fn run(
     }
     let lock = lock(&session, &dir)?;
     // Asked before anything is changed, so that giving up here loses nothing.
-    let key = key(args)?;
+    let key = key(&session, args)?;
     let new = dir.bring_in(&lock, &backup).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot copy {name}, nothing was changed: {error}"))
     })?;
@@ -135,8 +135,8 @@ fn in_use(holder: &Holder) -> Failure {
     Failure::new(Exit::Conflict, format!("secretsd uses the vault; stop the daemon first: {how}"))
 }
 
-fn key(args: &RestoreVaultArgs) -> Result<UnlockRequest, Failure> {
-    if let Some(request) = unlock::request(&args.key)? {
+fn key(session: &Session, args: &RestoreVaultArgs) -> Result<UnlockRequest, Failure> {
+    if let Some(request) = unlock::request(session, &args.key)? {
         return Ok(request);
     }
     let passphrase = prompt::hidden("passphrase of the backup: ").map_err(|error| {

@@ -7,12 +7,12 @@ use secrets_client::{Answer, Call, Method};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
-use super::{init, kept};
+use super::kept;
 use crate::failure::Failure;
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{input, prompt};
+use crate::{input, key_file, prompt};
 
 /// Give the vault a new data key and recovery key
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ const NOTE: &str = "encrypting everything again…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
     once::check_stdout()?;
-    let key = key(args)?;
+    let key = key(session, args)?;
     let answer = ONCE.ask(|| rotate(session, &key))?;
     let reply: RotateReply = answer.parse()?;
     let removed = match reply.keys_removed {
@@ -59,9 +59,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     ONCE.show(output, &answer, &reply.recovery_key)
 }
 
-fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
+fn key(session: &Session, args: &RotateArgs) -> Result<InitRequest, Failure> {
     if let Some(path) = &args.key_file {
-        return Ok(InitRequest { key_file: Some(init::key_path(path)?.1), ..InitRequest::default() });
+        return Ok(InitRequest {
+            key_file: Some(key_file::path(session.runtime_dir(), path)?.1),
+            ..InitRequest::default()
+        });
     }
     let passphrase = match &args.passphrase_file {
         Some(path) => input::key(path, "--passphrase-file")?,

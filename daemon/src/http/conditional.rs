@@ -93,7 +93,7 @@ mod tests {
         ] {
             assert_eq!(versions(good).unwrap().unwrap(), expected, "{good:?}");
         }
-        for other in ["W/\"7\"", "\"\"", "\"+7\"", "\"07\"", "\"a\"", "\"99999999999999999999\"", "\"é\""] {
+        for other in ["W/\"7\"", "\"\"", "\"+7\"", "\"07\"", "\"a\"", "\"99999999999999999999\""] {
             assert_eq!(versions(&[other]).unwrap().unwrap(), [0_u64; 0], "{other}");
         }
         for bad in

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use secrets_local::files;
+use secrets_local::key_file;
 use secrets_proto::vault::KeyDoubt;
 use secrets_proto::{FieldErrorType, Invalid, SensitiveString};
 use unicode_normalization::UnicodeNormalization;
@@ -20,6 +21,9 @@ use crate::store::SlotRow;
 
 /// The most bytes of a passphrase.
 const PASSPHRASE_MAX: usize = 1_024;
+
+/// How long a pipe in the place of a key file is waited for.
+const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An offered key.
 pub(super) struct Offered {
@@ -93,16 +97,19 @@ impl KeySources {
     /// The bytes of an offered key, and the kind of slot that they may open.
     pub(super) async fn secret_of(&self, key: Key) -> Result<Offered, Error> {
         match key {
-            Key::Passphrase(passphrase) => {
-                let (secret, others) = spellings(&passphrase)?;
-                Ok(Offered { others, ..Offered::new(SlotKind::Passphrase, secret) })
-            }
+            Key::Passphrase(passphrase) => offered_passphrase(&passphrase),
             Key::Recovery(text) => {
                 let key = RecoveryKey::parse(&text)
                     .map_err(|invalid| Error::UnusableKey(KeyField::RecoveryKey, invalid))?;
                 Ok(Offered::new(SlotKind::Recovery, Zeroizing::new(key.expose().to_vec())))
             }
-            Key::File(path) => Ok(Offered::new(SlotKind::KeyFile, file_bytes(&path, KeyField::KeyFile)?)),
+            Key::File(path) => {
+                // It may be a pipe, which must not hold up others.
+                let read = move || file_bytes(&path, KeyField::KeyFile);
+                let secret = tokio::task::spawn_blocking(read).await;
+                let secret = secret.map_err(|_| Error::Internal("reading a key file panicked"))??;
+                Ok(Offered::new(SlotKind::KeyFile, secret))
+            }
             Key::Credential => {
                 let path = self.credential.as_ref().ok_or(unusable(
                     KeyField::Credential,
@@ -132,7 +139,7 @@ fn unusable(field: KeyField, message: &'static str) -> Error {
 /// A passphrase in the spelling that slots are made with, NFC of Unicode's Annex 15
 /// (<https://www.unicode.org/reports/tr15/>), and in others that differ: as it came and NFD, with which slots were made
 /// before.
-fn spellings(passphrase: &SensitiveString) -> Result<(Zeroizing<Vec<u8>>, Vec<Zeroizing<Vec<u8>>>), Error> {
+fn offered_passphrase(passphrase: &SensitiveString) -> Result<Offered, Error> {
     let refused = |kind, message| Error::UnusableKey(KeyField::Passphrase, Invalid::new(kind, message));
     let text = passphrase.expose();
     match text.len() {
@@ -142,13 +149,13 @@ fn spellings(passphrase: &SensitiveString) -> Result<(Zeroizing<Vec<u8>>, Vec<Ze
     }
     let as_sent = Zeroizing::new(text.as_bytes().to_vec());
     if text.is_ascii() {
-        return Ok((as_sent, Vec::new()));
+        return Ok(Offered::new(SlotKind::Passphrase, as_sent));
     }
     let composed = collected(text, text.nfc());
     let mut others = vec![as_sent, collected(text, text.nfd())];
     others.dedup();
     others.retain(|other| *other != composed);
-    Ok((composed, others))
+    Ok(Offered { others, ..Offered::new(SlotKind::Passphrase, composed) })
 }
 
 /// Never grows, so that no copy is left behind: at most four times as long, by Annex 15.
@@ -161,7 +168,7 @@ fn collected(text: &str, characters: impl Iterator<Item = char>) -> Zeroizing<Ve
 }
 
 fn file_bytes(path: &Path, field: KeyField) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let content = files::read_private(path, MATERIAL_MAX as u64).map_err(|error| {
+    let content = key_file::read(path, MATERIAL_MAX as u64, PIPE_PATIENCE).map_err(|error| {
         if error.is_shortage() {
             return Error::from(error);
         }
@@ -170,7 +177,7 @@ fn file_bytes(path: &Path, field: KeyField) -> Result<Zeroizing<Vec<u8>>, Error>
         tracing::info!(reason = error.reason(), "a key file cannot be used");
         unusable(
             field,
-            "the key file cannot be used; name a regular file of yours by its absolute path, with mode 0600 and at most 4096 bytes",
+            "the key file cannot be used; name a file or pipe of yours by its absolute path, closed to others (mode 0600 or 0400), with at most 4096 bytes",
         )
     })?;
     if content.len() < MATERIAL_MIN {
