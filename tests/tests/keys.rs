@@ -195,7 +195,7 @@ fn a_credential_unlocks_at_start_but_not_after_a_lock() {
     let mut env = Env::new(programs!());
     let directory = env.private_dir("credentials");
     fs::write(directory.join("secretsd.key"), [7; 32]).unwrap();
-    fs::set_permissions(directory.join("secretsd.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    fs::set_permissions(directory.join("secretsd.key"), Permissions::from_mode(0o400)).unwrap();
     let start = |env: &mut Env| {
         let mut command = env.daemon_command();
         command.env("CREDENTIALS_DIRECTORY", &directory);
