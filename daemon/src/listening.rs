@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -53,11 +52,6 @@ impl Listening {
                 _ = changes.changed() => {}
             }
         }
-    }
-
-    /// The socket as a descriptor of its own.
-    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.0.borrow().present.as_fd().try_clone_to_owned()
     }
 }
 

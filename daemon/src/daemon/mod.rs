@@ -125,7 +125,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
 /// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
 async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     let Stages { vault, server, credential_socket, refused, use_server, mut names, lost, .. } = stages;
-    let listening = |socket: &Option<Arc<Standing>>| socket.as_ref().map(|socket| socket.listening());
+    let listening = |socket: &Option<Standing>| socket.as_ref().map(Standing::listening);
     let (api, units, uses) = (names.api.listening(), listening(&names.credentials), listening(&names.uses));
     let (ending, mut ended) = watch::channel(None);
     let api_served = server.run(api, async {
@@ -156,9 +156,8 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     };
     let Names { api, credentials, uses, token } = names;
     if end == End::Relaunch && !stop.came_meanwhile().await {
-        let handed_over =
-            |socket: Option<Arc<Standing>>| socket.map(|socket| socket.handed_over()).transpose();
-        let (api, credentials, uses) = (api.handed_over()?, handed_over(credentials)?, handed_over(uses)?);
+        let handed_over = |socket: Option<Standing>| socket.map(Standing::into_handover);
+        let (api, credentials, uses) = (api.into_handover(), handed_over(credentials), handed_over(uses));
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
         let handover = Handover { api, credentials, uses, lock, unwritten, refused, answers };
         // What runs after a lock must not be this image: if it cannot be replaced, it ends.

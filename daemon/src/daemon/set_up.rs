@@ -38,9 +38,9 @@ pub(super) struct Stages {
 
 /// What leads to the daemon in the file system.
 pub(super) struct Names {
-    pub(super) api: Arc<Standing>,
-    pub(super) credentials: Option<Arc<Standing>>,
-    pub(super) uses: Option<Arc<Standing>>,
+    pub(super) api: Standing,
+    pub(super) credentials: Option<Standing>,
+    pub(super) uses: Option<Standing>,
     pub(super) token: TokenFile,
 }
 
@@ -83,10 +83,14 @@ pub(super) fn set_up(
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
     let server = Server::new(auth, Api::new(vault.clone()), vault.clone(), limits, uid);
     let use_server = server.of_use(Api::of_use(vault.clone()));
-    let listen = |bound: Option<Bound>| bound.map(Bound::listen).transpose().map(|it| it.map(Arc::new));
-    let api = Arc::new(bound.listen()?);
+    let listen = |bound: Option<Bound>| bound.map(Bound::listen).transpose();
+    let api = bound.listen()?;
     let names = Names { api, credentials: listen(units)?, uses: listen(uses)?, token: token_file };
-    lock::announce(&File::from(vault.lock_file()?), names.api.path())?;
+    if let Err(error) = vault.lock_file().and_then(|lock| lock::announce(&File::from(lock), names.api.path()))
+    {
+        // It helps others alone.
+        tracing::warn!(%error, "the vault's lock does not tell where the daemon listens");
+    }
     let stages =
         Stages { vault, triggers, uid, resumed, server, credential_socket, refused, use_server, names, lost };
     Ok((stages, answers))

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,16 @@ pub(crate) struct Standing {
     path: PathBuf,
     /// Whether we made its file, and not systemd.
     ours: bool,
-    file: Mutex<Option<Identity>>,
+    bound: Mutex<BoundTo>,
     listening: Arc<Listening>,
+}
+
+/// What it is bound to now.
+#[derive(Debug)]
+struct BoundTo {
+    file: Option<Identity>,
+    /// The socket once more, for the next image: when that is needed there may be no descriptor left.
+    spare: OwnedFd,
 }
 
 impl Standing {
@@ -35,8 +44,9 @@ impl Standing {
         ours: bool,
         file: Option<Identity>,
     ) -> io::Result<Self> {
+        let spare = socket.try_clone()?.into();
         let listening = Arc::new(Listening::on(tokio::net::UnixListener::from_std(socket)?));
-        Ok(Self { path, ours, file: Mutex::new(file), listening })
+        Ok(Self { path, ours, bound: Mutex::new(BoundTo { file, spare }), listening })
     }
 
     /// Where it is bound.
@@ -51,7 +61,7 @@ impl Standing {
 
     /// Whether its name leads to it.
     pub(crate) fn is_in_place(&self) -> bool {
-        let file = *self.file();
+        let file = self.bound().file;
         file.is_some() && identity(&self.path) == file
     }
 
@@ -66,21 +76,21 @@ impl Standing {
         }
         let bound = Bound::again(&self.path)?;
         let (socket, file) = bound.into_listener()?;
-        let socket = tokio::net::UnixListener::from_std(socket)
-            .map_err(|error| Error::Io(self.path.clone(), error))?;
-        *self.file() = file;
-        self.listening.replace(socket);
+        let at = |error| Error::Io(self.path.clone(), error);
+        let spare = socket.try_clone().map_err(at)?.into();
+        self.listening.replace(tokio::net::UnixListener::from_std(socket).map_err(at)?);
+        *self.bound() = BoundTo { file, spare };
         Ok(())
     }
 
     /// The socket, for the next image.
-    pub(crate) fn handed_over(&self) -> io::Result<Socket> {
+    pub(crate) fn into_handover(self) -> Socket {
         let origin = match (self.ours, self.is_in_place()) {
             (false, _) => Origin::Handed,
             (true, true) => Origin::Made,
             (true, false) => Origin::Gone,
         };
-        Ok(Socket { listener: self.listening.descriptor()?, origin })
+        Socket { listener: self.bound.into_inner().unwrap_or_else(PoisonError::into_inner).spare, origin }
     }
 
     /// Removes its file, if we made it and it is still the one that we made.
@@ -91,8 +101,8 @@ impl Standing {
         }
     }
 
-    fn file(&self) -> MutexGuard<'_, Option<Identity>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bound(&self) -> MutexGuard<'_, BoundTo> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
