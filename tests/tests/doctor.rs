@@ -145,7 +145,7 @@ fn an_ordinary_user_has_no_fault_either() {
     let (_, output) = process::run(env.command("chown").args(["-R", "12345:12345"]).arg(env.path("")), b"");
     assert!(output.status.success());
     let id = USER.to_string();
-    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(cat data/secretsd/vault.lock)\"";
+    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(head -n 1 data/secretsd/vault.lock)\"";
     let mut command = env.command("setpriv");
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", script]);
     command.env("PATH", format!("{}:/usr/bin:/bin", env.path("bin").display()));
