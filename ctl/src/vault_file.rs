@@ -106,7 +106,7 @@ impl VaultDir {
 /// Tells a daemon that has the vault to stop, and takes its lock when it has.
 pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
     let unknown = || io::Error::other("its process is unknown");
-    let pid = holder.pid().ok_or_else(unknown)?;
+    let pid = holder.noted().pid().ok_or_else(unknown)?;
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => Some(process),
         Err(Errno::SRCH) => None,
@@ -118,7 +118,7 @@ pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
     };
     if let Some(process) = process {
         // The descriptor is the holder's only if the holder is still there now that it is open.
-        if holder.pid() != Some(pid) {
+        if holder.noted().pid() != Some(pid) {
             return Err(unknown());
         }
         pidfd_send_signal(process, Signal::TERM)?;
@@ -348,7 +348,7 @@ mod tests {
     fn the_lock_keeps_others_out_and_says_whose_it_is() {
         let (_base, dir, lock) = place();
         let Locking::Held(holder) = dir.lock().unwrap() else { panic!("locked twice") };
-        assert_eq!(holder.pid(), Some(rustix::process::getpid()));
+        assert_eq!(holder.noted().pid(), Some(rustix::process::getpid()));
         drop(lock);
         assert!(matches!(dir.lock().unwrap(), Locking::Ours(_)));
         fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o755)).unwrap();

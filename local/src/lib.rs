@@ -9,6 +9,7 @@
 //! - `places`: directories by the XDG rule, and the names of files
 //! - `file_system`: what some file systems lack, and how they are called
 //! - `files`: private directories and files, checked by kind, owner and mode
+//! - `key_file`: key files, wherever other programs put them
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
 //! - `hardening`: what a process does to itself before it touches a secret
@@ -21,6 +22,7 @@ pub mod descriptors;
 pub mod file_system;
 pub mod files;
 pub mod hardening;
+pub mod key_file;
 pub mod leap;
 pub mod lock;
 pub mod memory;

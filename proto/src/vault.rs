@@ -37,6 +37,10 @@ pub struct VaultStatus {
     /// and only for who may see the whole vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_leapt_seconds: Option<i64>,
+    /// What is wrong with the sockets and the token of the daemon: names that are gone and cannot be made again, and why.
+    /// Only for who may see the whole vault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// The daemon's version.
     pub version: String,
 }

@@ -113,6 +113,7 @@ fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -
     };
     let mut lines = Vec::new();
     lines.extend(status.start_failure.iter().map(|reason| ("at start", format!("not unlocked: {reason}"))));
+    lines.extend(status.lost.iter().map(|lost| ("lost", lost.clone())));
     lines.extend(status.secrets.map(|count| ("secrets", count.to_string())));
     lines.extend(status.keys.map(|count| ("keys", count.to_string())));
     lines.push(("auto-lock", spans(&status.auto_lock)));

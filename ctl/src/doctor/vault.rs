@@ -71,7 +71,7 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
         let why = "the daemon neither opens nor replaces it; put a backup in its place";
         return report.fault("vault", what, why, Some("secretctl restore-vault BACKUP".to_owned()));
     }
-    if vault_file::has_log(vault) && setup.daemon.is_none() {
+    if vault_file::has_log(vault) && setup.holder.is_none() {
         let what = "the newest writes are in vault.db-wal, left over from a daemon that has ended";
         let why =
             "vault.db alone is an older vault: do not copy it; the next unlock moves the writes into it";
@@ -182,6 +182,10 @@ fn said(report: &mut Report, service: &Service) {
         let what = format!("the daemon did not unlock the vault when it started: {reason}");
         let why = "it stays locked until somebody unlocks it; the daemon's log has more";
         report.warning("start", what, why, Some("secretctl unlock".to_owned()));
+    }
+    for lost in &status.lost {
+        let why = "who uses that name does not reach the daemon, which tries again each second; its log has the same";
+        report.fault("reach", lost, why, None);
     }
     triggers(report, &status.auto_lock);
     match status.keys {

@@ -161,7 +161,7 @@ pub(crate) struct Update {
     /// The value.
     pub(crate) new: UpdateSecret,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }
@@ -180,7 +180,7 @@ pub(crate) struct Edit {
     /// What changes.
     pub(crate) patch: PatchSecret,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }
@@ -197,7 +197,7 @@ pub(crate) struct Delete {
     /// Which secret.
     pub(crate) id: Uuid,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// Whether to destroy it instead of moving it to the trash.
     pub(crate) purge: bool,
 }
@@ -247,7 +247,7 @@ pub(crate) struct Rollback {
     /// To which version.
     pub(crate) to: RollbackRequest,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }

@@ -149,6 +149,10 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The daemon is out of file descriptors and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
             ),
+            vault::Error::NoMemory => Self::new(
+                Type::StorageError,
+                "The daemon has no memory for deriving the key and nothing was changed; raise its limit (`ulimit -v`, MemoryMax=) or lower `memory_kib` in its settings for new keys, then repeat",
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; no stored data is lost. Free some space or check the disk, then repeat",
@@ -319,6 +323,7 @@ mod tests {
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::NoDescriptors, Type::StorageError),
+            (vault::Error::NoMemory, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Unfit("lock files", "FAT".to_owned()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),

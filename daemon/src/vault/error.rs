@@ -113,6 +113,9 @@ pub(crate) enum Error {
     /// No file can be opened, because there are too many open. Nothing was changed.
     #[error("there are no file descriptors left")]
     NoDescriptors,
+    /// There is no memory for deriving a key. Nothing was changed.
+    #[error("there is no memory for key derivation")]
+    NoMemory,
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -162,6 +165,7 @@ impl Error {
         match self {
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)
@@ -221,6 +225,7 @@ impl Error {
             Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)
@@ -304,6 +309,7 @@ impl From<files::Error> for Error {
             | files::Error::WrongKind(..)
             | files::Error::ForeignOwner(..)
             | files::Error::TooOpen { .. }
+            | files::Error::ForeignPlace { .. }
             | files::Error::TooLarge(..) => Self::UnsafeFile(error.to_string()),
         }
     }
@@ -313,7 +319,8 @@ impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         match error {
             crypto::Error::Random => Self::Internal("the system has no random numbers"),
-            crypto::Error::Derivation => Self::Internal("no memory for key derivation"),
+            crypto::Error::NoMemory => Self::NoMemory,
+            crypto::Error::Derivation => Self::Internal("key derivation failed"),
             crypto::Error::NotAuthentic | crypto::Error::Malformed => {
                 Self::Corrupt("something is not authentic")
             }

@@ -52,6 +52,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
+use crate::reach::Lost;
 use crate::triggers::Triggers;
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
@@ -89,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) keys: KeySources,
     /// What else locks the vault, for its status.
     pub(crate) triggers: Arc<Triggers>,
+    /// Which names that lead to the daemon are lost, for its status.
+    pub(crate) lost: Arc<Lost>,
 }
 
 /// A key that a caller offers.

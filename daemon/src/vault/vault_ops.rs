@@ -19,7 +19,7 @@ use crate::crypto::slot::SlotKind;
 use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
-use super::format::slots::{self, NewSlot};
+use super::format::slots::NewSlot;
 use super::mailbox::answered;
 use super::sources::Offered;
 use super::writer::command::Command;
@@ -56,6 +56,7 @@ impl Vault {
                 Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
                 Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
             },
+            lost: if caller.sees_all() { self.settings.lost.seen() } else { Vec::new() },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -77,7 +78,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
+        let Offered { kind, secret, provider, .. } = self.settings.keys.lasting_secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -99,12 +100,10 @@ impl Vault {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
-        let Offered { kind, secret, .. } = self.settings.keys.secret_of(key).await?;
+        let offered = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
-            .run(move |cancel| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())
-            })
+            .run(move |cancel| offered.open(&found.slots, found.identity, || cancel.check()))
             .await;
         // Before the delay, for which the caller need not wait.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
@@ -231,7 +230,7 @@ impl Vault {
             Some(key) => {
                 let offered = self.settings.keys.lasting_secret_of(key).await?;
                 let doubt = offered.doubt();
-                let Offered { kind, secret, provider } = offered;
+                let Offered { kind, secret, provider, .. } = offered;
                 let slot = self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?;
                 (slot.of_provider(provider), None, doubt)
             }
@@ -261,14 +260,15 @@ impl Vault {
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
-        let Offered { kind, secret, provider } = self.settings.keys.secret_of(key).await?;
+        let offered = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
         let derived = self
             .derivations
             .run(move |cancel| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())?;
+                offered.open(&found.slots, found.identity, || cancel.check())?;
+                let Offered { kind, secret, provider, .. } = offered;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
