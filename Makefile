@@ -34,7 +34,7 @@ openapi:
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --package secretsd --package secretctl --lib --locked -- --cfg fuzzing -D warnings
+	cargo clippy --package secretsd --package secretctl --package secretsd-broker --lib --locked -- --cfg fuzzing -D warnings
 	cargo deny --locked check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 

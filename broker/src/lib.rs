@@ -27,6 +27,8 @@ mod decide;
 mod denial;
 mod environment;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod inspect;
 mod place;

@@ -193,27 +193,45 @@ async fn pass(mut stream: Prefixed, mut host: TcpStream, target: &Target) -> io:
 
 /// The first bytes of a tunnel, if they begin TLS to this host.
 async fn hello(stream: &mut Prefixed, target: &Target) -> io::Result<Vec<u8>> {
-    let (mut acceptor, mut read) = (Acceptor::default(), Vec::with_capacity(2 << 10));
     let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    let mut read = Vec::with_capacity(2 << 10);
     loop {
-        let before = read.len();
-        if before > HELLO || stream.read_buf(&mut read).await? == 0 {
+        if read.len() > HELLO || stream.read_buf(&mut read).await? == 0 {
             return Err(refused("a tunnel that is let through does not begin with TLS"));
         }
-        let mut new = read.get(before..).unwrap_or_default();
-        while !new.is_empty() {
-            acceptor.read_tls(&mut new)?;
+        match named_in(&read)? {
+            Hello::Cut => {}
+            Hello::Names(Some(name)) if name == target.host => return Ok(read),
+            // An address is never named in TLS.
+            Hello::Names(None) if target.name().is_none() => return Ok(read),
+            Hello::Names(_) => return Err(refused("TLS names another host than the tunnel is to")),
         }
-        let accepted = acceptor.accept().map_err(|_| refused("a tunnel that is let through is no TLS"))?;
-        let Some(accepted) = accepted else { continue };
-        let named = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
-        let is_address = target.name().is_none();
-        return match named {
-            Some(named) if named == target.host => Ok(read),
-            None if is_address => Ok(read),
-            _ => Err(refused("TLS names another host than the tunnel is to")),
-        };
     }
+}
+
+/// What the beginning of TLS says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Hello {
+    /// More is needed.
+    Cut,
+    /// It names this host, or none.
+    Names(Option<String>),
+}
+
+/// Reads the host's name out of a ClientHello (RFC 8446, section 4.1.2; RFC 6066, section 3).
+pub(crate) fn named_in(mut bytes: &[u8]) -> io::Result<Hello> {
+    let mut acceptor = Acceptor::default();
+    while !bytes.is_empty() {
+        acceptor.read_tls(&mut bytes)?;
+        match acceptor.accept() {
+            Ok(None) => {}
+            Ok(Some(accepted)) => {
+                return Ok(Hello::Names(accepted.client_hello().server_name().map(str::to_ascii_lowercase)));
+            }
+            Err(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no TLS")),
+        }
+    }
+    Ok(Hello::Cut)
 }
 
 /// A program's connection, behind what of it was read with the request for a tunnel.
