@@ -95,7 +95,7 @@ fn inside_of_a_session_the_answer_is_its_placeholders_and_nothing_is_revealed() 
     let ask = |names: &[&str]| {
         let mut command = env.ctl(["aws-credentials"]).env("SECRETSD_PROXY", "s");
         for name in names {
-            command = command.env(&format!("AWS_{name}"), &format!("placeholder-of-{name}"));
+            command = command.env(&format!("AWS_{name}"), format!("placeholder-of-{name}"));
         }
         command.run()
     };

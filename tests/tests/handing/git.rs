@@ -173,7 +173,7 @@ fn inside_of_a_session_the_answer_is_its_placeholder_and_nothing_is_revealed() {
         let mut command = env.ctl([&["git-credential"], arguments, &["get"]].concat()).stdin(question);
         command = command.env("SECRETSD_PROXY", "s");
         for name in placeholders {
-            command = command.env(name, &format!("placeholder-of-{name}"));
+            command = command.env(name, format!("placeholder-of-{name}"));
         }
         let output = command.run();
         assert_eq!((output.code, output.err()), (Some(0), String::new()));
