@@ -79,7 +79,7 @@ impl Connections {
 }
 
 /// Asks the kernel for one socket (sock_diag(7)): struct nlmsghdr and struct inet_diag_req_v2 of linux/inet_diag.h.
-const REQUEST: usize = 16 + 56;
+const REQUEST: u32 = 16 + 56;
 
 /// struct nlmsghdr and struct inet_diag_msg.
 const REPLY: usize = 16 + 72;
@@ -91,8 +91,8 @@ fn uid_of(peer: SocketAddr, local: SocketAddr) -> io::Result<u32> {
     let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    let mut request = Vec::with_capacity(REQUEST);
-    request.extend_from_slice(&(REQUEST as u32).to_ne_bytes());
+    let mut request = Vec::with_capacity(REQUEST as usize);
+    request.extend_from_slice(&REQUEST.to_ne_bytes());
     request.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     // NLM_F_REQUEST: this one socket, not all.
     request.extend_from_slice(&1_u16.to_ne_bytes());

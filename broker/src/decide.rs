@@ -192,14 +192,28 @@ fn not_taken(error: &Error) -> Denial {
                 "the secret is gone or was renamed; start the program again with: secretctl proxy run",
             ),
             ErrorType::GatewayTimeoutError => too_slow(),
-            _ => failure(
+            ErrorType::InvalidRequestError
+            | ErrorType::WrongKeyError
+            | ErrorType::AlreadyExistsError
+            | ErrorType::ConflictError
+            | ErrorType::ValidationError
+            | ErrorType::UpgradeRequiredError
+            | ErrorType::InternalError
+            | ErrorType::StorageError
+            | ErrorType::VaultCorruptError
+            | ErrorType::BadGatewayError => failure(
                 ErrorType::BadGatewayError,
                 "daemon",
                 "the daemon could not write this use to its audit log, so that no value is handed over; see: secretctl doctor",
             ),
         },
         Error::Timeout => too_slow(),
-        _ => failure(
+        Error::NotListening(_)
+        | Error::Connect { .. }
+        | Error::ForeignServer(..)
+        | Error::Token(_)
+        | Error::Broken
+        | Error::NotUnderstood(_) => failure(
             ErrorType::BadGatewayError,
             "daemon",
             "the daemon cannot be reached, so that no value is handed over; see: secretctl doctor",

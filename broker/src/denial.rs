@@ -113,11 +113,10 @@ impl Denial {
             (Some(secret), None) => secret.to_string(),
             (None, _) => "-".to_owned(),
         };
-        let detail = match self.kind {
-            ErrorType::BadGatewayError | ErrorType::GatewayTimeoutError => {
-                "secretsd could not send this request on"
-            }
-            _ => "secretsd did not send this request on",
+        let detail = if self.kind.code() < 500 {
+            "secretsd did not send this request on"
+        } else {
+            "secretsd could not send this request on"
         };
         let envelope = Envelope {
             code: self.kind.code(),

@@ -15,12 +15,14 @@ use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
-use crate::body::{Body, Coding, Scrubbed, scrub_headers};
+use crate::body::{Body, Scrubbed, scrub_headers};
+use crate::coding::Coding;
 use crate::decide::{Asked, Daemon, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
-use crate::inspect::{self, Placed};
+use crate::inspect;
 use crate::place;
+use crate::placeholders::{self, Placed};
 use crate::upstream::{Manner, Upstream};
 
 /// How long the spellings of a value are kept for the next request that carries it.
@@ -80,7 +82,7 @@ impl Forwarder {
     ) -> Result<Response<Body>, Denial> {
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
-        let placed = inspect::placeholders(&head, &self.grants, target)?;
+        let placed = placeholders::find(&head, &self.grants, target)?;
         if !self.grants.has_rule_for(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
@@ -116,7 +118,7 @@ impl Forwarder {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Denial> {
         let (mut head, body) = request.into_parts();
-        if inspect::has_placeholder(&head, &self.grants) {
+        if placeholders::are_in(&head, &self.grants) {
             return Err(Denial::refusal(
                 WhyRefused::PlainHttp,
                 "without TLS a request carries no value; ask for https://",

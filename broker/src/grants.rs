@@ -37,8 +37,13 @@ impl Target {
     }
 
     /// The host as a part of a URL.
+    pub(crate) fn bracketed(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
+    /// The host and its port as a part of a URL.
     pub(crate) fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.bracketed();
         if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
     }
 }

@@ -10,17 +10,19 @@
 //! - `accept`: connections of the program
 //! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
-//! - `inspect`: whether it can be read in one way, and where placeholders are
+//! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
-//! - `upstream`: TLS to the hosts
-//! - `body`: answers, without the values
+//! - `upstream`: TLS to the hosts; `address`: which of them are public
+//! - `body`: answers, without the values; `coding`: those that come compressed
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
 
 mod accept;
+mod address;
 mod body;
 mod certificate;
+mod coding;
 mod decide;
 mod denial;
 mod environment;
@@ -28,6 +30,7 @@ mod forward;
 mod grants;
 mod inspect;
 mod place;
+mod placeholders;
 mod random;
 mod session;
 mod tunnel;

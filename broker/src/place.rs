@@ -8,7 +8,7 @@ use hyper::http::uri::PathAndQuery;
 use secrets_proto::rule::Site;
 use zeroize::Zeroizing;
 
-use crate::inspect::{credentials, decoded};
+use crate::placeholders::{credentials, decoded};
 
 /// That a value cannot stand where its placeholder was found.
 #[derive(Debug)]

@@ -60,6 +60,7 @@ enum Error {
 /// Serves the session that is sent over the standard input.
 pub(crate) fn main() -> ExitCode {
     hardening::make_files_private();
+    hardening::quiet_panics("secretsd-broker");
     let filter = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
     match run() {

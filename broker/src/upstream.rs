@@ -3,7 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,8 +14,10 @@ use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use secrets_proto::ErrorType;
@@ -24,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::address::is_public;
 use crate::denial::Denial;
 use crate::grants::Target;
 
@@ -48,7 +51,9 @@ type Pool = Client<Timed, Incoming>;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pools: [Pool; 4],
-    plain: Client<HttpConnector<Resolver>, Incoming>,
+    plain: Client<Routed, Incoming>,
+    /// For what is let through.
+    unseen: Routed,
 }
 
 /// How a request may go.
@@ -84,7 +89,8 @@ impl Upstream {
                 pool(false, KEPT_AFTER_A_VALUE),
                 pool(true, KEPT_AFTER_A_VALUE),
             ],
-            plain: Client::builder(TokioExecutor::new()).build(http(true)),
+            plain: Client::builder(TokioExecutor::new()).build(Routed::new(true)),
+            unseen: Routed::new(true),
         }
     }
 
@@ -118,35 +124,77 @@ impl Upstream {
 
     /// Connects to a host whose traffic is not looked into: whatever the user has named may be there.
     pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, Denial> {
-        let connected = timeout(CONNECT, TcpStream::connect((target.host.as_str(), target.port)));
-        let stream = match connected.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Err(unreachable()),
-            Err(_) => return Err(late("connect", "the host was not connected within ten seconds")),
-        };
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+        let uri = format!("https://{}:{}", target.bracketed(), target.port);
+        let uri = uri.parse().map_err(|_| unreachable())?;
+        match timeout(CONNECT, self.unseen.clone().call(uri)).await {
+            Ok(Ok(stream)) => Ok(stream.into_inner()),
+            Ok(Err(_)) => Err(unreachable()),
+            Err(_) => Err(late("connect", "the host was not connected within ten seconds")),
+        }
     }
 }
 
-fn connector(config: ClientConfig, private: bool) -> HttpsConnector<HttpConnector<Resolver>> {
+fn connector(config: ClientConfig, private: bool) -> HttpsConnector<Routed> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-    builder.enable_all_versions().wrap_connector(http(private))
+    builder.enable_all_versions().wrap_connector(Routed::new(private))
 }
 
-fn http(private: bool) -> HttpConnector<Resolver> {
-    let mut http = HttpConnector::new_with_resolver(Resolver { private });
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT));
-    http
+/// Connects to a host, or to the proxy that this process was started with, which connects to it.
+#[derive(Debug, Clone)]
+struct Routed {
+    http: HttpConnector<Resolver>,
+    /// Connects to proxies, which may have any address.
+    to_proxy: HttpConnector<Resolver>,
+    proxies: Arc<Matcher>,
+}
+
+impl Routed {
+    fn new(private: bool) -> Self {
+        let http = |private| {
+            let mut http = HttpConnector::new_with_resolver(Resolver { private });
+            http.enforce_http(false);
+            http.set_nodelay(true);
+            http.set_connect_timeout(Some(CONNECT));
+            http
+        };
+        Self { http: http(private), to_proxy: http(true), proxies: Arc::new(Matcher::from_env()) }
+    }
+}
+
+impl Service<Uri> for Routed {
+    type Response = TokioIo<TcpStream>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.http.poll_ready(context).map_err(Failure::from)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Some(proxy) = self.proxies.intercept(&uri) else {
+            let connecting = self.http.call(uri);
+            return Box::pin(async { connecting.await.map_err(Failure::from) });
+        };
+        // It looks names up itself, so that it alone can tell which are on a network of its own.
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
+        if let Some(credentials) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(credentials.clone());
+        }
+        let connecting = tunnel.call(uri);
+        Box::pin(async {
+            connecting.await.map_err(|error| {
+                tracing::warn!(%error, "the proxy that this process was started with does not connect");
+                Failure::from(Reason::Proxy)
+            })
+        })
+    }
 }
 
 /// A connector with a deadline for all of it.
 #[derive(Debug, Clone)]
-struct Timed(HttpsConnector<HttpConnector<Resolver>>);
+struct Timed(HttpsConnector<Routed>);
 
-type Stream = <HttpsConnector<HttpConnector<Resolver>> as Service<Uri>>::Response;
+type Stream = <HttpsConnector<Routed> as Service<Uri>>::Response;
 type Failure = Box<dyn StdError + Send + Sync>;
 
 impl Service<Uri> for Timed {
@@ -179,6 +227,8 @@ enum Reason {
     Private,
     #[error("too late")]
     Late,
+    #[error("the proxy does not connect")]
+    Proxy,
 }
 
 impl Service<Name> for Resolver {
@@ -207,54 +257,6 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// Whether an address is one of the public internet, by the special-purpose registries of IANA (RFC 6890 and what came
-/// after it). An address of IPv6 that stands for one of IPv4 is as public as that one.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, _, _)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    );
-    !special
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, ..] = address.segments();
-    let bytes = address.octets();
-    let v4 = |at: usize| {
-        let octets: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|octets| octets.try_into().ok());
-        octets.is_some_and(|octets| is_public_v4(octets.into()))
-    };
-    match (a, b) {
-        // Unspecified, loopback, mapped and compatible addresses of IPv4.
-        (0, 0) => [c, d, e] == [0; 3] && f == 0xffff && v4(12),
-        // NAT64 (RFC 6052), and its prefix for networks of one's own (RFC 8215).
-        (0x64, 0xff9b) => [c, d, e, f] == [0; 4] && v4(12),
-        // 6to4 (RFC 3056).
-        (0x2002, _) => v4(2),
-        // Teredo, benchmarking, ORCHID and documentation.
-        (0x2001, 0..=0x1ff | 0xdb8) | (0x3fff, 0..=0xfff) => false,
-        // What is not global unicast, 2000::/3: private, link-local, site-local, multicast, discarded.
-        _ => (0x2000..=0x3fff).contains(&a),
-    }
-}
-
 /// Why a request was not sent, or not answered.
 fn not_sent(error: &legacy::Error) -> Denial {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
@@ -267,6 +269,10 @@ fn not_sent(error: &legacy::Error) -> Denial {
                 Reason::Private => Denial::refusal(
                     WhyRefused::PrivateAddress,
                     "the host has an address that is not public; if it is meant, allow it with: secretctl proxy rule set NAME --host HOST --private",
+                ),
+                Reason::Proxy => bad(
+                    "connect",
+                    "the proxy that the session was started with (HTTPS_PROXY) does not connect to the host",
                 ),
                 Reason::Late => late("connect", "the host was not connected within ten seconds"),
             };
@@ -294,20 +300,19 @@ fn not_trusted(error: &rustls::Error) -> &'static str {
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
         UnknownIssuer,
     };
-    match error {
-        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
-            "the host's certificate has expired; no value was sent"
-        }
-        rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
-            "the host's certificate is not valid yet; check this machine's clock. No value was sent"
-        }
-        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-            "the host's certificate is for another name; no value was sent"
-        }
-        rustls::Error::InvalidCertificate(UnknownIssuer) => {
-            "the host's certificate is signed by nobody whom this machine trusts; no value was sent. An authority of your own goes into the machine's store, or into SSL_CERT_FILE of the command that starts the session"
-        }
-        _ => "TLS could not be agreed with the host; no value was sent",
+    let rustls::Error::InvalidCertificate(reason) = error else {
+        return "TLS could not be agreed with the host; no value was sent";
+    };
+    if matches!(reason, Expired | ExpiredContext { .. }) {
+        "the host's certificate has expired; no value was sent"
+    } else if matches!(reason, NotValidYet | NotValidYetContext { .. }) {
+        "the host's certificate is not valid yet; check this machine's clock. No value was sent"
+    } else if matches!(reason, NotValidForName | NotValidForNameContext { .. }) {
+        "the host's certificate is for another name; no value was sent"
+    } else if matches!(reason, UnknownIssuer) {
+        "the host's certificate is signed by nobody whom this machine trusts; no value was sent. An authority of your own goes into the machine's store, or into SSL_CERT_FILE of the command that starts the session"
+    } else {
+        "the host's certificate is malformed; no value was sent"
     }
 }
 
@@ -335,62 +340,4 @@ pub(crate) fn roots() -> Result<Vec<CertificateDer<'static>>, &'static str> {
 /// Makes ring the one library of this process that TLS is done with.
 pub(crate) fn use_ring() {
     let _ = Arc::new(rustls::crypto::ring::default_provider()).as_ref().clone().install_default();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_are_not_public_are_known_in_every_form() {
-        for text in [
-            "127.0.0.1",
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "169.254.169.254",
-            "172.31.0.1",
-            "192.168.0.1",
-            "192.0.2.1",
-            "198.19.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "::127.0.0.1",
-            "::ffff:169.254.169.254",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "2001::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "100::1",
-            "3fff::1",
-            "5f00::1",
-        ] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "1.1.1.1",
-            "100.63.0.1",
-            "100.128.0.1",
-            "172.32.0.1",
-            "192.1.0.1",
-            "223.255.255.255",
-            "2606:4700::1111",
-            "2a00:1450::1",
-            "::ffff:8.8.8.8",
-            "64:ff9b::808:808",
-            "2002:808:808::1",
-            "2001:4860::8888",
-        ] {
-            assert!(is_public(text.parse().unwrap()), "{text}");
-        }
-    }
 }

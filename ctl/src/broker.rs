@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open, setsid};
 use secrets_client::Paths;
-use secrets_local::{passing, places};
+use secrets_local::{descriptors, passing, places};
 use secrets_proto::broker::{Begin, Begun, Variables};
 use secrets_proto::session::Session;
 use zeroize::Zeroizing;
@@ -54,9 +54,11 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
         passing::send(&control, &message, &[listener.as_fd(), own.as_fd()])?;
         passing::receive(&control)
     };
-    let (reply, _) = talk().map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => failed("it did not answer in time"),
-        _ => failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once")),
+    let (reply, _) = talk().map_err(|error| {
+        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return failed("it did not answer in time");
+        }
+        failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once"))
     })?;
     match serde_json::from_slice(&reply) {
         Ok(Begun::Serves(variables)) => Ok(variables),
@@ -97,5 +99,6 @@ pub(crate) fn launch(command: &[OsString]) -> Result<(), Failure> {
     };
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Other, format!("cannot start: {error}"));
     setsid().map_err(|error| failed(&error))?;
+    descriptors::pass_none_on().map_err(|error| failed(&error))?;
     Command::new(program).args(arguments).spawn().map(drop).map_err(|error| failed(&error))
 }

@@ -8,7 +8,7 @@
     reason = "descriptors from before this image, and a signal's disposition; each block says why"
 )]
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -46,7 +46,7 @@ pub(crate) fn harden() -> Result<(), Error> {
     );
     let kept = inherited::kept(std::env::var(inherited::VARIABLE).ok().as_deref(), own);
     close_all_but(FIRST_FD.saturating_add(from_systemd), &kept).map_err(Error::Descriptors)?;
-    quiet_panics();
+    hardening::quiet_panics("secretsd");
     Ok(())
 }
 
@@ -111,15 +111,6 @@ pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
 pub(crate) fn ignore_lock_signal() {
     // SAFETY: SIG_IGN is a valid disposition, and this process is about to replace its image.
     unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
-}
-
-/// A panic's message can hold anything; its place in the source cannot.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
-        // Written directly: it must come out even if logging is what failed.
-        let _ = writeln!(io::stderr(), "secretsd: internal error at {file}:{line}; please report it");
-    }));
 }
 
 /// Lets the signals that ask to stop end the process, as if nobody handled them.

@@ -7,11 +7,13 @@
 //! - `places`: directories by the XDG rule, and the names of files
 //! - `files`: private directories and files, checked by kind, owner and mode
 //! - `lock`: the lock that one process at a time has on a vault
+//! - `descriptors`: those that were left open for this process by accident
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
 
+pub mod descriptors;
 pub mod files;
 pub mod hardening;
 pub mod lock;

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
+
 /// A value in one way of writing it.
 pub(crate) struct Form {
     value: Arc<Zeroizing<String>>,
     spelling: Spelling,
+    /// What may stand between its characters.
+    between: Between,
 }
 
 /// The ways of writing.
-#[derive(Clone, Copy)]
-enum Spelling {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
     /// As it is.
     Plain,
     /// Percent-encoded (RFC 3986), or as a form's field, where `+` is a space.
@@ -38,9 +42,6 @@ const SPELLINGS: [Spelling; 7] = [
     Spelling::Hex,
 ];
 
-/// Between two characters of a value may stand what wraps lines and what sets colours, and so many bytes of it.
-const GAP_MAX: usize = 32;
-
 /// Whether a text begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -60,10 +61,29 @@ enum Piece {
 }
 
 impl Form {
-    /// All forms of a value.
+    /// All forms of a value, in the order that [`Form::place`] tells.
     pub(crate) fn all(value: &str) -> impl Iterator<Item = Self> {
+        let is_figures = value.bytes().all(|byte| byte.is_ascii_digit());
         let value = Arc::new(Zeroizing::new(value.to_owned()));
-        SPELLINGS.into_iter().map(move |spelling| Self { value: Arc::clone(&value), spelling })
+        SPELLINGS.into_iter().map(move |spelling| {
+            let between = match spelling {
+                Spelling::Hex => Between::HexDigits,
+                Spelling::Plain | Spelling::Url | Spelling::Json if is_figures => Between::Figures,
+                Spelling::Plain | Spelling::Url | Spelling::Json | Spelling::Base64(_) => Between::Characters,
+            };
+            Self { value: Arc::clone(&value), spelling, between }
+        })
+    }
+
+    /// Where a form is among those of all values.
+    pub(crate) fn place(value: usize, spelling: Spelling) -> usize {
+        let place = SPELLINGS.iter().position(|other| *other == spelling).unwrap_or_default();
+        value * SPELLINGS.len() + place
+    }
+
+    /// Whether line ends between its characters hide it.
+    pub(crate) fn is_figures(&self) -> bool {
+        self.between == Between::Figures
     }
 
     /// Whether the text begins with it. `gap` gets the range of each gap inside that matters to a screen.
@@ -74,8 +94,7 @@ impl Form {
             let rest = text.get(at..).unwrap_or_default();
             match self.piece(unit, rest) {
                 Piece::Same(bytes, same) => {
-                    if text.get(gap_start..at).is_some_and(|gap| gap.contains(&0x1b) || gap.contains(&b'\n'))
-                    {
+                    if text.get(gap_start..at).is_some_and(matters) {
                         gap(gap_start, at);
                     }
                     at += bytes;
@@ -84,10 +103,10 @@ impl Form {
                 }
                 Piece::Cut => return Found::Perhaps,
                 Piece::Other if unit == 0 => return Found::No,
-                Piece::Other => match self.gap(rest) {
-                    Piece::Same(bytes, _) if at + bytes - gap_start <= GAP_MAX => at += bytes,
-                    Piece::Cut if text.len() - gap_start <= GAP_MAX => return Found::Perhaps,
-                    Piece::Same(..) | Piece::Cut | Piece::Other => return Found::No,
+                Piece::Other => match read::gap(self.between, rest) {
+                    Read::Is(bytes, ()) if at + bytes - gap_start <= GAP_MAX => at += bytes,
+                    Read::Cut if text.len() - gap_start <= GAP_MAX => return Found::Perhaps,
+                    Read::Is(..) | Read::Cut | Read::Other => return Found::No,
                 },
             }
         }
@@ -133,29 +152,21 @@ impl Form {
             let is = wanted == Some(first) || first == b'+' && wanted == Some(b' ');
             return if is { Piece::Same(1, 1) } else { Piece::Other };
         }
-        match hex_number(rest.get(1..).unwrap_or_default(), 2) {
-            Number::Is(number) if wanted.map(u32::from) == Some(number) => Piece::Same(3, 1),
-            Number::Cut => Piece::Cut,
-            Number::Is(_) | Number::Not => Piece::Other,
+        match read::percent(rest) {
+            Read::Is(bytes, byte) if wanted == Some(byte) => Piece::Same(bytes, 1),
+            Read::Cut => Piece::Cut,
+            Read::Is(..) | Read::Other => Piece::Other,
         }
     }
 
     /// An escape of JSON, which begins with a backslash.
     fn escape(&self, unit: usize, rest: &[u8]) -> Piece {
         // In the middle of a character there is no escape.
-        let Some(wanted) = self.value.get(unit..).and_then(|value| value.chars().next()) else {
-            return Piece::Other;
-        };
-        let short = |c: char| if c == wanted { Piece::Same(2, 1) } else { Piece::Other };
-        match rest.get(1) {
-            None => Piece::Cut,
-            Some(b'u') => escaped_units(wanted, rest),
-            Some(b'n') => short('\n'),
-            Some(b'r') => short('\r'),
-            Some(b't') => short('\t'),
-            Some(b'b') => short('\u{8}'),
-            Some(b'f') => short('\u{c}'),
-            Some(other) => short(char::from(*other)),
+        let wanted = self.value.get(unit..).and_then(|value| value.chars().next());
+        match read::escape(rest) {
+            Read::Is(bytes, c) if wanted == Some(c) => Piece::Same(bytes, c.len_utf8()),
+            Read::Cut if wanted.is_some() => Piece::Cut,
+            Read::Is(..) | Read::Cut | Read::Other => Piece::Other,
         }
     }
 
@@ -168,84 +179,9 @@ impl Form {
             (bits << 1 | value, ours << 1 | u8::from(byte.is_some()))
         })
     }
-
-    /// What may stand between two characters and is none.
-    fn gap(&self, rest: &[u8]) -> Piece {
-        match rest {
-            [] | [0x1b] => Piece::Cut,
-            [b'\r' | b'\n', ..] => Piece::Same(1, 0),
-            // At the right edge readline writes a space and goes back, to make the terminal wrap.
-            [b' '] => Piece::Cut,
-            [b' ', b'\r', ..] => Piece::Same(2, 0),
-            [b' ' | b':', ..] if matches!(self.spelling, Spelling::Hex) => Piece::Same(1, 0),
-            [0x1b, b'[', sequence @ ..] => control_sequence(sequence),
-            _ => Piece::Other,
-        }
-    }
 }
 
-/// The rest of a control sequence, ECMA-48 section 5.4: parameters, intermediates, a final byte.
-fn control_sequence(rest: &[u8]) -> Piece {
-    match rest.iter().position(|byte| !(0x20..=0x3f).contains(byte)) {
-        None => Piece::Cut,
-        Some(end) if matches!(rest.get(end), Some(0x40..=0x7e)) => Piece::Same(end + 3, 0),
-        Some(_) => Piece::Other,
-    }
-}
-
-/// `\uXXXX`, twice for what UTF-16 needs two units for.
-fn escaped_units(wanted: char, rest: &[u8]) -> Piece {
-    let mut at = 0;
-    for unit in wanted.encode_utf16(&mut [0; 2]) {
-        let escape = rest.get(at..).unwrap_or_default();
-        match escape {
-            [] | [b'\\'] => return Piece::Cut,
-            [b'\\', b'u', ..] => {}
-            _ => return Piece::Other,
-        }
-        match hex_number(escape.get(2..).unwrap_or_default(), 4) {
-            Number::Is(number) if number == u32::from(*unit) => at += 6,
-            Number::Cut => return Piece::Cut,
-            Number::Is(_) | Number::Not => return Piece::Other,
-        }
-    }
-    Piece::Same(at, wanted.len_utf8())
-}
-
-enum Number {
-    Is(u32),
-    Cut,
-    Not,
-}
-
-fn hex_number(text: &[u8], digits: usize) -> Number {
-    let mut number = 0;
-    for at in 0..digits {
-        match text.get(at).map(|byte| hex_digit(*byte)) {
-            None => return Number::Cut,
-            Some(None) => return Number::Not,
-            Some(Some(digit)) => number = number << 4 | u32::from(digit),
-        }
-    }
-    Number::Is(number)
-}
-
-const fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
-}
-
-const fn base64_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
-    }
+/// Whether a screen would be in disorder without this gap.
+pub(crate) fn matters(gap: &[u8]) -> bool {
+    gap.contains(&0x1b) || gap.contains(&b'\n')
 }

@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::time::Instant;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
@@ -191,6 +193,53 @@ fn a_complete_value_is_not_shown_though_it_may_begin_a_longer_one() {
 }
 
 #[test]
+fn figures_below_each_other_are_no_value() {
+    let forms = forms(&["12345678", "1234567a"]);
+    let column: String = (1..=9).map(|figure| format!("{figure}\n")).collect();
+    for text in
+        [column.clone(), column.replace('\n', "\r\n"), column.replace('\n', "\r"), "1234\n5678\n".to_owned()]
+    {
+        assert_eq!(masked(&forms, &text), text);
+    }
+    for (text, shown) in [
+        ("12345678", "••••"),
+        // What colours, and how readline wraps.
+        ("1234\x1b[1m5678", "••••\x1b[1m"),
+        ("1234 \r5678", "••••"),
+        // Other values are seen through line ends.
+        ("1234\n567a", "••••\n"),
+        ("31 32 33 34\n35 36 37 38", "••••\n"),
+    ] {
+        assert_eq!(masked(&forms, text), shown, "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_program_prints_of_a_value_alone_is_masked_and_what_others_hold_is_not() {
+    let account = r#"{"type": "service_account", "private_key_id": "0123456789abcdef01234567", "n": [{"k": "in\"side-1"}]}"#;
+    let config = "apiVersion: v1\nclusters:\n- cluster:\n    server: https://10.0.0.1\n  name: prod\nusers:\n- name: \
+                  admin\n  user:\n    token: token-of-admin\n";
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBg\n-----END PRIVATE KEY-----\n";
+    let forms = forms(&[account, config, key]);
+    for (text, shown) in [
+        ("id: 0123456789abcdef01234567", "id: ••••"),
+        (r#"{"k":"in\"side-1"}"#, r#"{"k":"••••"}"#),
+        ("in\"side-1", "••••"),
+        ("Bearer token-of-admin", "Bearer ••••"),
+        ("dG9rZW4tb2YtYWRtaW4=", "••••="),
+        ("1 MIIEvAIBADANBg", "1 ••••"),
+        (account, "••••"),
+        (config, "••••"),
+        (key, "••••"),
+    ] {
+        assert_eq!(masked(&forms, text), shown, "{text:?}");
+    }
+    let others = "  \"type\": \"service_account\",\napiVersion: v1\n- cluster:\n  name: prod\n- name: admin\n    server: \
+                  https://10.0.0.1\n-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+    assert_eq!(masked(&forms, others), others);
+}
+
+#[test]
 fn debug_shows_no_value() {
     let forms = forms(&["canary-value"]);
     let mut masker = Masker::new(&forms);
@@ -228,6 +277,42 @@ fn megabytes_pass_quickly_and_little_is_held() {
     // Slow enough for a loaded machine without optimisation, and still far from the square of the length.
     assert!(took.as_secs() < 20, "{took:?}");
     eprintln!("{:.0} MB/s", text.len() as f64 / 1e6 / took.as_secs_f64());
+}
+
+/// How many bytes were looked at closely for each of a text.
+fn looked(values: &[&str], text: &str) -> f64 {
+    let forms = forms(values);
+    let (mut masker, mut out) = (Masker::new(&forms), Vec::new());
+    for piece in text.as_bytes().chunks(4096) {
+        masker.push(piece, &mut out);
+    }
+    masker.finish(&mut out);
+    assert_eq!(out, text.as_bytes());
+    masker.kept.looked as f64 / text.len() as f64
+}
+
+#[test]
+fn output_is_looked_at_as_often_whatever_the_values() {
+    let line =
+        "2026-11-24T10:58:41Z INFO server: GET /static/app-5f3a.js 200 in 12 ms; cache=hit; peer=10.0.0.7\n";
+    let log: String =
+        (0..2000).map(|number| line.replace("5f3a", &format!("{:x}", number * 40_503))).collect();
+    let many: Vec<String> = (0..100).map(|number| format!("sk-{}-{}", number * 7919, "Qz7Lm4Xw")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for values in [&many[..1], &many] {
+        let looked = looked(values, &log);
+        assert!(looked < 0.3, "{} values: {looked}", values.len());
+    }
+    // Each place begins a value, or all but.
+    for (value, text) in [
+        ("a".repeat(2000) + "b", "a".repeat(100_000)),
+        ("a".repeat(2000) + "b", "a\n".repeat(50_000)),
+        ("ab".repeat(1000) + "c", "ab".repeat(50_000)),
+        ("-".repeat(64) + "BEGIN", "-".repeat(100_000)),
+    ] {
+        let looked = looked(&[&value], &text);
+        assert!(looked < 8.0, "{}…: {looked}", &value[..4]);
+    }
 }
 
 fn pieces<'a>(text: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {

@@ -108,7 +108,7 @@ mod tests {
         "rm",
         "run -s A,B -sC --secret=D -- x --json -- -s",
         "run --all -- list",
-        "run --file F --prefix-strip P_ --mask --clean-env --reason R -- x",
+        "run --file F --prefix-strip P_ --mask --no-mask-for F --clean-env --reason R -- x",
         "run -s list -- list",
         "run --all -s A -- x",
         "run -s A x",

@@ -6,7 +6,7 @@
 //! - [`load`]: requests as fast as they are answered
 //! - [`floors`]: bare hyper and bare SQLite
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
-//! - [`served`], [`written`], [`started`], [`grown`], [`logged`], [`counted`]: the measurements
+//! - [`served`], [`written`], [`started`], [`masked`], [`grown`], [`logged`], [`counted`]: the measurements
 //! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
@@ -16,6 +16,7 @@ mod floors;
 mod grown;
 mod load;
 mod logged;
+mod masked;
 mod peers;
 mod plot;
 mod report;
@@ -49,6 +50,9 @@ fn main() {
     }
     if wanted("started") {
         started::measure(programs, &mut report);
+    }
+    if wanted("masked") {
+        masked::measure(programs, &mut report);
     }
     if wanted("counted") {
         counted::measure(programs, &mut report);

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::Stdio;
+use std::sync::mpsc;
 
 use secretsd_tests::{canary, process};
 use serde_json::Value;
@@ -65,14 +66,19 @@ fn an_event_is_shown_before_the_next_one_is_there() {
     let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
     let mut curl = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = curl.stdout.take().unwrap();
+    let (tell, told) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut byte = [0];
+        while out.read(&mut byte).unwrap() == 1 && tell.send(byte[0]).is_ok() {}
+    });
     for number in 1..=3 {
         world.origin.let_one_event_go();
-        let expected = format!("data: {number} s\n\n");
-        let mut event = vec![0; expected.len()];
-        // Were it held back until the next, nothing would ever come; the test's own deadline would end it.
-        out.read_exact(&mut event).unwrap();
-        assert_eq!(String::from_utf8(event).unwrap(), expected);
+        for byte in format!("data: {number} s\n\n").into_bytes() {
+            // Were it held back until the next event, it would never come.
+            assert_eq!(told.recv_timeout(process::DEADLINE), Ok(byte), "of event {number}");
+        }
     }
+    reader.join().unwrap();
     assert!(process::wait(&mut curl, process::DEADLINE).success());
 }
 

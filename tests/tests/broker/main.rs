@@ -97,3 +97,22 @@ fn git_works_through_the_broker() {
     assert!(asked.line.starts_with("GET /me/project.git/info/refs?service=git-upload-pack"));
     world.assert_nowhere(&output);
 }
+
+#[test]
+fn the_proxy_that_a_session_is_started_with_is_gone_through() {
+    let Some(world) = World::new("the_proxy_that_a_session_is_started_with_is_gone_through") else { return };
+    world.rule(&["--host", &world.host()]);
+    world.env.store("OTHER", "sk-another-value-0123456789");
+    world.env.ctl(["proxy", "rule", "set", "OTHER", "--host", "other.test"]).expect(0);
+    let client = world.env.programs().client;
+    let curl = format!("curl -sS -H \"Authorization: Bearer $KEY\" {}", world.url("/v1/echo"));
+    let inner = [client, "proxy", "run", "-s", "KEY", "--", "sh", "-c", &curl];
+    // A session around it is such a proxy: one that lets the host through, and one that does not.
+    let output = world.run_with(&["-s", "OTHER", "--allow", &world.host()], &inner);
+    assert!(output.out().contains("\"line\":\"GET /v1/echo\""), "{}{}", output.out(), output.err());
+    assert_eq!(world.origin.last().header("authorization"), Some(format!("Bearer {VALUE}").as_str()));
+    world.assert_nowhere(&output);
+    let output = world.run_with(&["-s", "OTHER"], &inner);
+    assert!(output.out().contains("\"host_not_allowed\""), "{}{}", output.out(), output.err());
+    assert_eq!(world.origin.seen().len(), 1);
+}

@@ -5,31 +5,17 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::origin::command_with_names;
 use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{harness, process};
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{HOST, World};
 
 fn world(test: &str) -> Option<World> {
     let world = World::new(test)?;
     world.rule(&["--host", &world.host()]);
     Some(world)
-}
-
-/// The processes of the broker that serve this vault.
-fn brokers(world: &World) -> Vec<u32> {
-    let own = world.env.path("").display().to_string();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if name.trim() == "secretsd-broker" && maps.contains(own.trim_end_matches('/')) {
-            found.push(pid);
-        }
-    }
-    found
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -54,8 +40,45 @@ fn the_broker_ends_with_its_command_and_leaves_nothing() {
     });
     wait_until("the end of the files", || !std::path::Path::new(&lines[1]).exists());
     if rustix::process::geteuid().is_root() {
-        wait_until("the broker's end", || brokers(&world).is_empty());
+        let own = world.env.path("").display().to_string();
+        wait_until("the broker's end", || find_process("secretsd-broker", &own).is_none());
     }
+}
+
+#[test]
+fn the_broker_holds_nothing_of_its_command_open() {
+    let test = "the_broker_holds_nothing_of_its_command_open";
+    if !rustix::process::geteuid().is_root() {
+        return harness::skip(test, "looking into a process that is not dumpable needs root");
+    }
+    let Some(world) = world(test) else { return };
+    // What a shell has left open stays open in the command, as with any other.
+    let client = world.env.programs().client;
+    let open = ["sh", "-c", "exec 7<\"$0\"; exec \"$@\"", "hosts", client, "proxy", "run", "-s", "KEY", "--"];
+    let words: Vec<&str> = open.into_iter().chain(["sh", "-c", "read line <&7; read line"]).collect();
+    let mut command = command_with_names(&world.env, &world.authority, &[HOST], &words);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let own = world.env.path("").display().to_string();
+    let broker = || find_process("secretsd-broker", &own);
+    wait_until("the broker", || broker().is_some());
+    let hosts = world.env.path("hosts");
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", broker().unwrap())).unwrap().flatten();
+    let open: Vec<_> = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+    assert!(!open.is_empty() && !open.contains(&hosts), "{open:?}");
+    drop(child.stdin.take());
+    process::wait(&mut child, DEADLINE);
+}
+
+/// A process of this name whose environment names this directory.
+fn find_process(name: &str, own: &str) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let environ = read("environ");
+        let own = own.trim_end_matches('/').as_bytes();
+        read("comm").trim_ascii() == name.as_bytes() && environ.windows(own.len()).any(|window| window == own)
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).find(is_it)
 }
 
 #[test]

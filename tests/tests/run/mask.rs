@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use secretsd_tests::Env;
 use secretsd_tests::process::{self, DEADLINE};
 
 use crate::{KEY, VALUE, assert_not_shown, stored};
@@ -57,6 +58,68 @@ fn files_are_masked_too_and_short_values_are_named() {
     output.assert_code(0);
     assert_eq!(output.out(), "••••1234567\n");
     assert!(output.err().contains("not masked, shorter than 8 characters: SHORT\n"), "{}", output.err());
+}
+
+#[test]
+fn of_files_with_a_structure_what_is_secret_is_masked() {
+    let env = Env::unlocked(secretsd_tests::programs!());
+    let account = r#"{
+  "type": "service_account",
+  "private_key_id": "0c1d2e3f4a5b6c7d8e9f0a1b",
+  "private_key": "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBgkq\n-----END PRIVATE KEY-----\n",
+  "token_uri": "https://oauth2.googleapis.com/token"
+}
+"#;
+    let config = "apiVersion: v1\nclusters:\n- cluster:\n    server: https://10.0.0.1:6443\n  name: production\nusers:\n\
+                  - name: kubernetes-admin\n  user:\n    token: a-token-of-the-admin\n";
+    env.store("ACCOUNT", account);
+    env.store("CONFIG", config);
+    env.store("PIN", "12345678");
+    let run = |script: &str, stdin: &str| {
+        let command = ["run", "--all", "--mask", "--", "sh", "-c", script];
+        let output = env.ctl(command).stdin(stdin).run();
+        output.assert_code(0);
+        output.out()
+    };
+    // Other files of the same kinds.
+    let others = "  \"type\": \"service_account\",\n  \"token_uri\": \"https://oauth2.googleapis.com/token\"\n\
+                  apiVersion: v1\n- cluster:\n  name: production\n- name: kubernetes-admin\n\
+                  -----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+    assert_eq!(run("cat; seq 1 9", others), format!("{others}1\n2\n3\n4\n5\n6\n7\n8\n9\n"));
+    let python = |expression: &str| {
+        format!("python3 -c 'import json,os; a=json.loads(os.environ[\"ACCOUNT\"]); {expression}'")
+    };
+    assert_eq!(run(&python("print(a[\"private_key_id\"])"), ""), "••••\n");
+    assert_eq!(run(&python("print(a[\"private_key\"].split()[3])"), ""), "••••\n");
+    assert_eq!(
+        run(&python("del a[\"private_key_id\"]; print(json.dumps(a))"), ""),
+        "{\"type\": \"service_account\", \"private_key\": \"••••\", \"token_uri\": \"https://oauth2.googleapis.com/token\"}\n"
+    );
+    assert_eq!(run("printf '%s' \"$CONFIG\" | sed -n 's/.*token: //p'", ""), "••••\n");
+    assert_eq!(run("printf '%s' \"$CONFIG\"; printf %s \"$ACCOUNT\"; echo $PIN", ""), "••••••••••••\n");
+}
+
+#[test]
+fn a_secret_that_need_not_be_masked_is_shown_and_no_other() {
+    let env = stored();
+    env.store("STAGE", "production");
+    env.store("STAGE_2", "staging-2");
+    let script = "echo $STAGE $STAGE_2 \"$A\"";
+    let run = |unmasked: &str| {
+        let output =
+            env.ctl(["run", "--all", "--mask", "--no-mask-for", unmasked, "--", "sh", "-c", script]).run();
+        output.assert_code(0);
+        (output.out(), output.err())
+    };
+    assert_eq!(run("STAGE").0, "production •••• ••••\n");
+    assert_eq!(run("STAGE*").0, "production staging-2 ••••\n");
+    let (out, err) = run("STAGE_3");
+    assert_eq!(out, "•••• •••• ••••\n");
+    assert!(err.contains("--no-mask-for STAGE_3: no selected secret"), "{err}");
+    // Without a mask it would promise what is not so.
+    let output = env.ctl(["run", "--all", "--no-mask-for", "STAGE", "--", "true"]).run();
+    output.assert_code(2);
+    assert!(output.err().contains("add that"), "{}", output.err());
 }
 
 #[test]

@@ -15,10 +15,12 @@ With --file the variable holds the path of a file that only you can read. It is
 deleted when the command ends.
 
 With --mask values of 8 characters or more are printed as ••••: plain, or in
-base64, hex, URL or JSON encoding. This protects against accidents only. Not
-masked: other forms, like a dump in columns (xxd, od -c); a value printed in
-pieces more than 40 ms apart; output to /dev/tty if stdin or stdout is not a
-terminal.
+base64, hex, URL or JSON encoding; also the strings of a value that is JSON, and
+of one in several lines each line, or what it holds (name: value). Leave out
+secrets whose values are common words with --no-mask-for. This protects against
+accidents only. Not masked: other forms, like a dump in columns (xxd, od -c); a
+value printed in pieces more than 40 ms apart; output to /dev/tty if stdin or
+stdout is not a terminal.
 
 Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
 if -s or --file names the secret exactly and the name is not changed, or with
@@ -51,6 +53,9 @@ pub(crate) struct RunArgs {
     /// Replace values by •••• in the command's output
     #[arg(long)]
     pub(crate) mask: bool,
+    /// With --mask: show the values of these secrets, by name, id or glob; repeatable
+    #[arg(long = "no-mask-for", value_name = "SELECTOR", value_delimiter = ',')]
+    pub(crate) no_mask_for: Vec<String>,
     /// Pass only PATH, HOME, USER, LANG, TERM, TZ, SHELL and the secrets
     #[arg(long)]
     pub(crate) clean_env: bool,

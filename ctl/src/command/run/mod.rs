@@ -71,7 +71,8 @@ fn outcome(
     let session = open()?;
     let variables = selection.reveal(&session, remark(program), args.reason.as_deref())?;
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
-    let forms = args.mask.then(|| Forms::new(variables.iter().map(|variable| variable.value.expose())));
+    let hidden = variables.iter().filter(|variable| variable.is_masked);
+    let forms = args.mask.then(|| Forms::new(hidden.map(|variable| variable.value.expose())));
     if args.mask {
         tell_what_is_not_masked(&variables);
     }
@@ -141,7 +142,7 @@ impl From<io::Error> for Error {
 fn tell_what_is_not_masked(variables: &[Variable]) {
     let short: Vec<&str> = variables
         .iter()
-        .filter(|variable| !is_masked(variable.value.expose()))
+        .filter(|variable| variable.is_masked && !is_masked(variable.value.expose()))
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {

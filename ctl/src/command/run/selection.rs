@@ -8,10 +8,10 @@ use secrets_proto::{SecretName, SecretValue, Selector};
 use uuid::Uuid;
 
 use super::args::RunArgs;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
-use crate::{handover, lookup};
+use crate::{handover, lookup, output};
 
 /// A secret on its way to a program.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Variable {
     pub(super) value: SecretValue,
     /// Whether the variable holds the path of a file with the value.
     pub(super) as_file: bool,
+    /// Whether its value is taken out of masked output.
+    pub(super) is_masked: bool,
 }
 
 /// What to select, or every selector that is none.
@@ -29,6 +31,7 @@ pub(super) struct Variable {
 pub(super) struct Selection {
     all: Vec<Selector>,
     files: Vec<Selector>,
+    unmasked: Vec<Selector>,
     prefix: Option<SecretName>,
     allowed: Allowed,
     problems: Vec<String>,
@@ -37,7 +40,10 @@ pub(super) struct Selection {
 impl Selection {
     /// Reads the selection from the command line. What is wrong with it is kept, to be told with what else is.
     pub(super) fn parse(args: &RunArgs) -> Result<Self, Failure> {
-        handover::refuse_empty(args.selectors.iter().chain(&args.files))?;
+        handover::refuse_empty(args.selectors.iter().chain(&args.files).chain(&args.no_mask_for))?;
+        if !args.mask && !args.no_mask_for.is_empty() {
+            return Err(Failure::new(Exit::Usage, "--no-mask-for is for --mask; add that"));
+        }
         let mut problems = Vec::new();
         let mut all = if args.all {
             vec![Selector::parse("*")?]
@@ -45,6 +51,7 @@ impl Selection {
             handover::parse(&args.selectors, "selector", &mut problems)
         };
         let files = handover::parse(&args.files, "file", &mut problems);
+        let unmasked = handover::parse(&args.no_mask_for, "--no-mask-for", &mut problems);
         all.extend(files.iter().cloned());
         let prefix =
             args.prefix_strip.as_deref().map(SecretName::parse).transpose().unwrap_or_else(|invalid| {
@@ -52,7 +59,7 @@ impl Selection {
                 None
             });
         let allowed = Allowed::parse(&all, &args.allow_names)?;
-        Ok(Self { all, files, prefix, allowed, problems })
+        Ok(Self { all, files, unmasked, prefix, allowed, problems })
     }
 
     /// Has the values handed over.
@@ -72,6 +79,12 @@ impl Selection {
         let variables = self.variables(&names);
         self.settle()?;
         self.refuse(&names, &variables)?;
+        let is = |selector: &Selector| {
+            reply.secrets.iter().any(|secret| selects(selector, secret.id, &secret.name))
+        };
+        for selector in self.unmasked.iter().filter(|selector| !is(selector)) {
+            output::say(&format!("--no-mask-for {}: no selected secret", lookup::shown(selector)));
+        }
         Ok(variables
             .into_iter()
             .zip(reply.secrets)
@@ -80,8 +93,10 @@ impl Selection {
     }
 
     fn hand_over(&self, name: String, secret: RevealedSecret) -> Variable {
-        let as_file = self.files.iter().any(|selector| selects(selector, secret.id, &secret.name));
-        Variable { name, value: secret.value, as_file }
+        let is_in =
+            |list: &[Selector]| list.iter().any(|selector| selects(selector, secret.id, &secret.name));
+        let (as_file, is_masked) = (is_in(&self.files), !is_in(&self.unmasked));
+        Variable { name, value: secret.value, as_file, is_masked }
     }
 
     /// Finds all that is wrong by the list of names. Who may not see that is told what is known without it.
@@ -175,6 +190,7 @@ mod tests {
             prefix_strip: None,
             allow_names: Vec::new(),
             mask: false,
+            no_mask_for: Vec::new(),
             clean_env: false,
             reason: None,
             command: vec!["true".into()],

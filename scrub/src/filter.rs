@@ -1,0 +1,281 @@
+//! Passes over text in which no form can begin, a few bytes at a time. Every form has eight characters or more. So
+//! there are four in a row, of the first eight, at one of the places that are looked at; or there is a gap or an escape
+//! among the eight, and then the characters around the first of these tell. What may be a form is told with some to
+//! spare; what is passed over is none for sure.
+
+use crate::form::Spelling;
+use crate::grams::{GRAM, Grams, KNOWN};
+use crate::read::{self, Between, Read};
+
+/// How many bytes are passed over at a time where they are nothing but characters.
+const BLOCK: usize = 16;
+
+/// The beginnings of all forms, as far as they are needed to see that none is there.
+pub(crate) struct Filter {
+    grams: Grams,
+    /// What is to be done at a byte.
+    classes: [Class; 256],
+    /// Whether a plus sign may be a space.
+    is_plus_a_space: bool,
+    /// Whether line ends and the like are among the first characters of a value.
+    is_odd: bool,
+}
+
+/// What a byte can be in a form, other than a character as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Character,
+    /// A separator of hexadecimal digits.
+    Separator,
+    /// A line's end, or a control sequence.
+    Gap,
+    Escape(Spelling),
+}
+
+impl Filter {
+    /// Takes the values' bytes, each of [`KNOWN`] or more.
+    pub(crate) fn new(texts: &[&[u8]]) -> Self {
+        let mut filter = Self {
+            grams: Grams::new(texts),
+            classes: [Class::Character; 256],
+            is_plus_a_space: false,
+            is_odd: false,
+        };
+        let begins = |byte: u8| texts.iter().any(|text| text.iter().take(KNOWN).any(|other| *other == byte));
+        filter.is_odd = begins(b'\n') || begins(b'\r') || begins(0x1b);
+        let classes = [
+            (b' ', Class::Separator),
+            (b':', Class::Separator),
+            (b'\n', Class::Gap),
+            (b'\r', Class::Gap),
+            (0x1b, Class::Gap),
+            (b'%', Class::Escape(Spelling::Url)),
+            (b'\\', Class::Escape(Spelling::Json)),
+        ];
+        filter.is_plus_a_space = begins(b' ');
+        let space = filter.is_plus_a_space.then_some((b'+', Class::Escape(Spelling::Url)));
+        for (byte, class) in classes.into_iter().chain(space) {
+            if let Some(slot) = filter.classes.get_mut(usize::from(byte)) {
+                *slot = class;
+            }
+        }
+        filter
+    }
+
+    /// The first and the last place of the next part of the text in which a form may begin.
+    pub(crate) fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        let mut at = from;
+        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+            let mut odd = self.more_than_characters(text, at, block).map(|index| at + index);
+            let odd = odd.find(|at| self.may_go_on(text, *at));
+            let fours = block.as_chunks::<GRAM>().0;
+            let gram = fours.iter().enumerate().find_map(|(index, four)| {
+                (self.grams.has(*four) && self.may_begin(text, at + GRAM * index))
+                    .then_some(at + GRAM * index)
+            });
+            match (odd, gram) {
+                (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
+                    return Some((from.max(odd.saturating_sub(KNOWN)), odd));
+                }
+                (_, Some(gram)) => return Some((from.max(gram.saturating_sub(KNOWN - GRAM)), gram)),
+                (_, None) => at += BLOCK,
+            }
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        for four in rest.as_chunks::<GRAM>().0 {
+            if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
+                return Some((from.max(at.saturating_sub(KNOWN)), at));
+            }
+            if self.grams.has(*four) && self.may_begin(text, at) {
+                return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
+            }
+            at += GRAM;
+        }
+        if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
+            return Some((from.max(at.saturating_sub(KNOWN)), at));
+        }
+        // What is too short to tell.
+        let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
+        Some((from.max(text.len().saturating_sub(KNOWN)), last))
+    }
+
+    /// Whether four in a row that were found belong to eight in a row, or seven in base64.
+    fn may_begin(&self, text: &[u8], at: usize) -> bool {
+        let is_one = |at: &usize| {
+            text.get(*at..).and_then(|rest| rest.first_chunk()).is_some_and(|four| self.grams.has(*four))
+        };
+        let after = (at + 1..at + GRAM).take_while(is_one).count();
+        let before = (at.saturating_sub(GRAM - 1)..at).rev().take_while(is_one).count();
+        before + 1 + after >= GRAM
+    }
+
+    /// What in a block may be other than a character as it is: all of it at once, for the speed.
+    fn more_than_characters(
+        &self,
+        text: &[u8],
+        at: usize,
+        block: &[u8; BLOCK],
+    ) -> impl Iterator<Item = usize> + use<> {
+        let beside = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>());
+        let mut odd = [1; BLOCK];
+        if let (Some(before), Some(after)) = (at.checked_sub(1).and_then(beside), beside(at + 1)) {
+            for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
+                let is_escape = (*byte == b'%') | (*byte == b'\\') | (*byte == b'+') & self.is_plus_a_space;
+                let is_gap = (*byte == b'\n') | (*byte == b'\r') | (*byte == 0x1b);
+                let is_separator = (*byte == b' ') | (*byte == b':');
+                let may_be_dump =
+                    is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
+                *odd = u8::from(is_escape | is_gap | is_separator & may_be_dump);
+            }
+        }
+        let mut bits = u128::from_le_bytes(odd);
+        std::iter::from_fn(move || {
+            let next = bits.trailing_zeros();
+            bits &= bits.wrapping_sub(1);
+            (next < u128::BITS).then_some(next as usize / 8)
+        })
+    }
+
+    fn class(&self, byte: u8) -> Class {
+        self.classes.get(usize::from(byte)).copied().unwrap_or(Class::Character)
+    }
+
+    fn at(&self, text: &[u8], at: usize) -> Class {
+        text.get(at).map_or(Class::Gap, |byte| self.class(*byte))
+    }
+
+    /// Whether a byte stands for itself, in what is not hexadecimal. A space may belong to a carriage return.
+    fn is_character(&self, text: &[u8], at: usize) -> bool {
+        match self.at(text, at) {
+            Class::Character => true,
+            Class::Separator => text.get(at + 1).is_some_and(|next| *next != b'\r'),
+            Class::Gap | Class::Escape(_) => false,
+        }
+    }
+
+    /// Whether the first gap or escape of a form may be there.
+    fn may_go_on(&self, text: &[u8], at: usize) -> bool {
+        let Some(byte) = text.get(at) else { return false };
+        match self.class(*byte) {
+            Class::Character => false,
+            Class::Separator => self.may_go_on_in_hex(text, at),
+            Class::Gap if self.is_odd => true,
+            Class::Gap => {
+                let mut after = at;
+                loop {
+                    match read::gap(Between::Characters, text.get(after..).unwrap_or_default()) {
+                        // The space may also be a character.
+                        Read::Is(2, ()) => return true,
+                        Read::Is(length, ()) => after += length,
+                        Read::Cut => return true,
+                        Read::Other => break,
+                    }
+                }
+                let next = self.characters(text, after);
+                let space =
+                    at.checked_sub(1).filter(|before| *byte == b'\r' && text.get(*before) == Some(&b' '));
+                after > at && (self.fits(text, at, next) || space.is_some_and(|at| self.fits(text, at, next)))
+                    || self.may_go_on_in_hex(text, at)
+            }
+            Class::Escape(spelling) => {
+                self.escaped(text, at, spelling).is_some_and(|next| self.fits(text, at, next))
+            }
+        }
+    }
+
+    /// Whether this may be between two digits: there must be more of them.
+    fn may_go_on_in_hex(&self, text: &[u8], at: usize) -> bool {
+        if !at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(|byte| is_digit(*byte)) {
+            return false;
+        }
+        let (mut next, mut count) = ([0; GRAM], 0);
+        for byte in text.get(at..).unwrap_or_default() {
+            match byte {
+                b' ' | b':' | b'\n' | b'\r' => {}
+                0x1b => return true,
+                byte if is_digit(*byte) => {
+                    if let Some(slot) = next.get_mut(count) {
+                        *slot = *byte;
+                    }
+                    count += 1;
+                    if count == GRAM {
+                        return self.fits(text, at, Some(next));
+                    }
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The next characters, if they are as they are.
+    fn characters(&self, text: &[u8], at: usize) -> Option<[u8; GRAM]> {
+        let four = text.get(at..)?.first_chunk::<GRAM>()?;
+        (at..at + GRAM).all(|at| self.is_character(text, at)).then_some(*four)
+    }
+
+    /// The characters from an escape on, if they can be read. Nothing if it is no escape.
+    fn escaped(&self, text: &[u8], mut at: usize, spelling: Spelling) -> Option<Option<[u8; GRAM]>> {
+        let (mut next, mut count) = ([0; 8], 0);
+        let first = at;
+        while count < GRAM {
+            let rest = text.get(at..).unwrap_or_default();
+            let mut add = |bytes: &[u8]| {
+                for (slot, byte) in next.iter_mut().skip(count).zip(bytes) {
+                    *slot = *byte;
+                }
+                count += bytes.len();
+            };
+            let read = match (spelling, rest) {
+                (Spelling::Url, [b'%', ..]) => match read::percent(rest) {
+                    Read::Is(length, byte) => {
+                        add(&[byte]);
+                        Read::Is(length, ())
+                    }
+                    Read::Cut => Read::Cut,
+                    Read::Other => Read::Other,
+                },
+                (Spelling::Json, [b'\\', ..]) => match read::escape(rest) {
+                    Read::Is(length, c) => {
+                        add(c.encode_utf8(&mut [0; 4]).as_bytes());
+                        Read::Is(length, ())
+                    }
+                    Read::Cut => Read::Cut,
+                    Read::Other => Read::Other,
+                },
+                (Spelling::Url, [b'+', ..]) if at == first => {
+                    add(b" ");
+                    Read::Is(1, ())
+                }
+                (_, [byte, ..]) if self.is_character(text, at) => {
+                    add(&[*byte]);
+                    Read::Is(1, ())
+                }
+                _ => Read::Cut,
+            };
+            match read {
+                Read::Is(length, ()) => at += length,
+                Read::Cut => return Some(None),
+                Read::Other => return (at > first).then_some(None),
+            }
+        }
+        let [a, b, c, d, ..] = next;
+        Some(Some([a, b, c, d]))
+    }
+
+    /// Whether a form may have what is before that place, and then these characters. Those that are not known may be
+    /// any.
+    fn fits(&self, text: &[u8], at: usize, next: Option<[u8; GRAM]>) -> bool {
+        let Some(next @ [first, ..]) = next else { return true };
+        if self.grams.has(next) {
+            return true;
+        }
+        let before = at.checked_sub(GRAM - 1).and_then(|from| text.get(from..at));
+        matches!(before, Some([a, b, c]) if self.grams.has([*a, *b, *c, first]))
+    }
+}
+
+/// Whether it is a digit of hexadecimal, without branches.
+fn is_digit(byte: u8) -> bool {
+    (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6)
+}

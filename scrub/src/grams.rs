@@ -1,0 +1,94 @@
+//! What four characters in a row can be, of those that forms begin with.
+
+use zeroize::Zeroizing;
+
+/// How many characters of a form are known here.
+pub(crate) const KNOWN: usize = 8;
+
+/// How many are looked at together.
+pub(crate) const GRAM: usize = 4;
+
+/// For each hash of four characters whether a form has them among its first [`KNOWN`].
+pub(crate) struct Grams {
+    bits: Zeroizing<Vec<u64>>,
+    shift: u32,
+}
+
+impl Grams {
+    /// Takes the values' bytes, each of [`KNOWN`] or more.
+    pub(crate) fn new(texts: &[&[u8]]) -> Self {
+        // Some 24 of each value, and one bit in 16 is set at most, except of very many values.
+        let bits = (16 * 24 * texts.len()).next_power_of_two().clamp(1 << 13, 1 << 22);
+        let mut grams = Self { bits: Zeroizing::new(vec![0; bits / 64]), shift: 32 - bits.trailing_zeros() };
+        for text in texts {
+            let Some(first) = text.first_chunk::<KNOWN>() else { continue };
+            grams.add(first);
+            let mut digits = first.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(hexadecimal);
+            grams.add(&std::array::from_fn(|_| digits.next().unwrap_or_default()));
+            for before in 0..3 {
+                grams.add_base64(u64::from_be_bytes(*first), before);
+            }
+        }
+        grams
+    }
+
+    fn place(&self, gram: [u8; GRAM]) -> (usize, u32) {
+        // Hexadecimal digits have two cases.
+        let hash = (u32::from_le_bytes(gram) | 0x2020_2020).wrapping_mul(0x9e37_79b1) >> self.shift;
+        ((hash / 64) as usize, hash % 64)
+    }
+
+    pub(crate) fn has(&self, gram: [u8; GRAM]) -> bool {
+        let (word, bit) = self.place(gram);
+        self.bits.get(word).is_some_and(|word| word >> bit & 1 == 1)
+    }
+
+    fn add(&mut self, characters: &[u8; KNOWN]) {
+        for four in characters.array_windows::<GRAM>() {
+            self.add_gram(*four);
+        }
+    }
+
+    fn add_gram(&mut self, gram: [u8; GRAM]) {
+        let (word, bit) = self.place(gram);
+        if let Some(word) = self.bits.get_mut(word) {
+            *word |= 1 << bit;
+        }
+    }
+
+    /// The first characters in base64 without the very first, which may hold bits of a neighbour.
+    fn add_base64(&mut self, bits: u64, before: usize) {
+        // The value begins so many bits after a digit does.
+        let skipped = 8 * before % 6;
+        for first in 1..=KNOWN - GRAM {
+            let digits: [u8; GRAM] = std::array::from_fn(|at| {
+                let [.., digit] = (bits >> (64 + skipped - 6 * (first + at + 1)) & 0x3f).to_be_bytes();
+                digit
+            });
+            // Each of the last two digits has two characters.
+            for choice in 0..1 << GRAM {
+                let is_first = |at: usize| choice >> at & 1 == 0;
+                let needs = |at: usize| digits.get(at).is_some_and(|digit| *digit >= 62);
+                if (0..GRAM).all(|at| is_first(at) || needs(at)) {
+                    self.add_gram(std::array::from_fn(|at| base64(digits.get(at).copied(), is_first(at))));
+                }
+            }
+        }
+    }
+}
+
+fn base64(digit: Option<u8>, is_first: bool) -> u8 {
+    match digit.unwrap_or_default() {
+        digit @ 0..26 => b'A' + digit,
+        digit @ 26..52 => b'a' + digit - 26,
+        digit @ 52..62 => b'0' + digit - 52,
+        62 if is_first => b'+',
+        62 => b'-',
+        _ if is_first => b'/',
+        _ => b'_',
+    }
+}
+
+fn hexadecimal(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+}
