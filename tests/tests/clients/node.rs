@@ -61,7 +61,7 @@ fn undici() {
     bore(&world, 2);
 }
 
-/// An older Node goes by the broker, and the host does not get the value.
+/// An older Node goes past the broker: the host does not get the value.
 #[test]
 fn fetch_before_24() {
     let test = "node::fetch_before_24";
