@@ -17,9 +17,11 @@ CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/d
 demo: build
 	tests/demo.sh "$(TARGET)/release"
 
-# schemathesis is fetched into the target directory; without a network its tests say that they are skipped.
+# schemathesis and the broker's clients are fetched into the target directory; without a network their tests say that they
+# are skipped.
 test:
 	-tests/tests/openapi/install.sh
+	-tests/tests/clients/install.sh
 	cargo test --workspace --locked
 
 # The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.

@@ -10,7 +10,7 @@ use secrets_proto::broker::Variables;
 use crate::certificate::{Authority, pem};
 
 /// Those that name the proxy. curl and git read both cases, wget and gRPC the lower one alone; Ruby reads `http_proxy` for
-/// `https://` too; yarn and cargo have their own.
+/// `https://` too; yarn knows its own alone. Those of cargo and npm beat what their settings say.
 const PROXY: [&str; 9] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -23,8 +23,9 @@ const PROXY: [&str; 9] = [
     "npm_config_proxy",
 ];
 
-/// Those that name a file of authorities which stands for all others: it holds the machine's too.
-const BUNDLE: [&str; 17] = [
+/// Those that name a file of authorities which stands for all others: it holds the machine's too. None of yarn's: it reads
+/// `NODE_EXTRA_CA_CERTS`, and of a variable of its own that a later version has brought it says a usage error.
+const BUNDLE: [&str; 15] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
@@ -40,24 +41,45 @@ const BUNDLE: [&str; 17] = [
     "WEBSOCKET_CLIENT_CA_BUNDLE",
     "TWINE_CERT",
     "npm_config_cafile",
-    "YARN_HTTPS_CA_FILE_PATH",
-    "UV_SSL_CERT_FILE",
 ];
 
 /// Those that name a file of authorities beside the machine's own.
 const OWN: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 
-/// Inherited, these would lead past the broker, or past its certificate: curl leaves `SSL_CERT_FILE` alone when there is
-/// an `SSL_CERT_DIR`.
-const IN_THE_WAY: [&str; 8] = [
+/// Those that say what is reached directly.
+const NO_PROXY: [&str; 3] = ["NO_PROXY", "no_proxy", "npm_config_noproxy"];
+
+/// Those that let a program see the others: Node's from 24 on, and Perl's LWP. `NODE_OPTIONS` could do the same, but an
+/// older Node does not start with it.
+const ON: [&str; 2] = ["NODE_USE_ENV_PROXY", "PERL_LWP_ENV_PROXY"];
+
+/// git's setting of the proxy, as a list of one, which beats that of its files.
+const GIT: [(&str, &str); 2] = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "http.proxy")];
+
+/// Inherited, these would lead past the broker, or past its certificate: for `wss://` Python asks for `wss_proxy` and
+/// `socks_proxy` first; curl leaves `SSL_CERT_FILE` alone when there is an `SSL_CERT_DIR`; what git is told by
+/// `git -c` beats its list.
+const IN_THE_WAY: [&str; 20] = [
     "ALL_PROXY",
-    "all_proxy",
-    "grpc_proxy",
+    "WSS_PROXY",
+    "WS_PROXY",
+    "SOCKS_PROXY",
     "GRPC_PROXY",
+    "NO_GRPC_PROXY",
+    "PIP_PROXY",
+    "CLOUDSDK_PROXY_TYPE",
+    "CLOUDSDK_PROXY_ADDRESS",
+    "CLOUDSDK_PROXY_PORT",
     "SSL_CERT_DIR",
     "GIT_SSL_CAPATH",
     "GIT_SSL_NO_VERIFY",
+    "GIT_CONFIG_PARAMETERS",
     "NODE_TLS_REJECT_UNAUTHORIZED",
+    "PERL_LWP_SSL_CA_PATH",
+    "HTTPS_CA_DIR",
+    "YARN_HTTPS_CA_FILE_PATH",
+    "YARN_CA_FILE_PATH",
+    "NPM_CONFIG_CA",
 ];
 
 /// What is reached directly. Never `[::1]`, which keeps one client from working at all.
@@ -95,18 +117,20 @@ impl Trust {
         Ok(Self { _files: files, own, bundle, wgetrc, php })
     }
 
-    /// The variables for a program whose proxy listens on this port of 127.0.0.1, with those of its placeholders.
+    /// The variables for a program whose proxy listens on this port of 127.0.0.1, with those of its placeholders. All but
+    /// these are removed first, in any case of letters: npm and Python read them in any.
     pub(crate) fn variables(&self, port: u16, session: &str, placeholders: &[(String, String)]) -> Variables {
         let proxy = format!("http://127.0.0.1:{port}");
         let path = |path: &PathBuf| path.display().to_string();
-        let mut set = placeholders.to_vec();
+        let mut set: Vec<(String, String)> = Vec::new();
         let mut add = |name: &str, value: String| set.push((name.to_owned(), value));
         PROXY.iter().for_each(|name| add(name, proxy.clone()));
         BUNDLE.iter().for_each(|name| add(name, path(&self.bundle)));
         OWN.iter().for_each(|name| add(name, path(&self.own)));
-        add("NO_PROXY", DIRECT.to_owned());
-        add("no_proxy", DIRECT.to_owned());
-        add("NODE_USE_ENV_PROXY", "1".to_owned());
+        NO_PROXY.iter().for_each(|name| add(name, DIRECT.to_owned()));
+        ON.iter().for_each(|name| add(name, "1".to_owned()));
+        GIT.iter().for_each(|(name, value)| add(name, (*value).to_owned()));
+        add("GIT_CONFIG_VALUE_0", proxy.clone());
         add("SYSTEM_WGETRC", path(&self.wgetrc));
         // Before the colon is the directory that PHP was built with.
         add(
@@ -114,6 +138,10 @@ impl Trust {
             format!(":{}", self.php.parent().map_or(String::new(), |dir| dir.display().to_string())),
         );
         add("SECRETSD_PROXY", session.to_owned());
-        Variables { set, remove: IN_THE_WAY.map(str::to_owned).into() }
+        let remove = IN_THE_WAY.into_iter().chain(set.iter().map(|(name, _)| name.as_str()));
+        let remove = remove.map(str::to_owned).collect();
+        // Behind those of secrets that have the same names.
+        set.splice(..0, placeholders.iter().cloned());
+        Variables { set, remove }
     }
 }

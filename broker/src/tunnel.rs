@@ -144,6 +144,18 @@ impl Tunnels {
     }
 
     async fn answer(&self, target: &Target, differs: bool, request: Request<Incoming>) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let response = self.answer_whole(target, differs, request).await;
+        // hyper leaves a body out that must not be there in HTTP/1.1 alone.
+        if is_head { response.map(|_| Body::full(Bytes::new())) } else { response }
+    }
+
+    async fn answer_whole(
+        &self,
+        target: &Target,
+        differs: bool,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         if differs {
             let denial = Denial::refusal(
                 WhyRefused::HostMismatch,

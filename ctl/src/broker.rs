@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -42,7 +42,8 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
         allow,
     };
     // The listener is ours to choose, so that the broker serves those alone who have been given one.
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| failed(&format!("no port: {error}")))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))?;
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
     let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
     let log = launch_apart(theirs)?;

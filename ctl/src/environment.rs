@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use secrets_client::{NoPaths, Paths};
 use secrets_local::places::{self, Base};
+use secrets_proto::{SecretName, SecretValue};
 
 use crate::failure::{Exit, Failure};
 use crate::globals::Globals;
@@ -74,6 +75,16 @@ pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
 pub(crate) fn settings_file() -> Option<PathBuf> {
     let given = variable("SECRETSD_CONFIG").map(PathBuf::from);
     given.or_else(|| Base::Config.ours(variable).map(|dir| dir.join(places::SETTINGS)))
+}
+
+/// Whether we run inside of a session of `proxy run`, whose programs have placeholders in place of values.
+pub(crate) fn in_session() -> bool {
+    variable("SECRETSD_PROXY").is_some()
+}
+
+/// The placeholder that a session has given for a secret: in the variable of its name.
+pub(crate) fn placeholder(name: &SecretName) -> Option<SecretValue> {
+    SecretValue::new(variable(name.as_str())?.into_string().ok()?).ok()
 }
 
 /// Whether the environment holds a token, which our children would have too.

@@ -35,11 +35,12 @@ pub enum Begun {
     Refused(String),
 }
 
-/// What a program's environment must have.
+/// What a program's environment must have. A list of settings for git (git-config(1), `GIT_CONFIG_COUNT`) is put behind the
+/// one that was inherited, without what would lead past the broker.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variables {
     /// Names and values to set, whatever was inherited.
     pub set: Vec<(String, String)>,
-    /// Names to remove.
+    /// Names to remove before that, in any case of letters.
     pub remove: Vec<String>,
 }

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::HeaderMap;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
@@ -119,14 +119,18 @@ impl TestAuthority {
     }
 }
 
+/// What a host answers to a request with this body in place of what the path says, if it does.
+pub type Handler = dyn Fn(&Seen, &[u8]) -> Option<Response<Vec<u8>>> + Send + Sync;
+
 /// A host. It ends with the test's process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Origin {
     /// The port of 127.0.0.1 where it listens.
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     /// How many events may be sent.
     gate: Arc<Semaphore>,
+    handler: Arc<Mutex<Option<Arc<Handler>>>>,
 }
 
 impl Origin {
@@ -141,7 +145,8 @@ impl Origin {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let origin = Self { port, seen: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
+        let origin =
+            Self { port, seen: Arc::default(), gate: Arc::new(Semaphore::new(0)), handler: Arc::default() };
         let serving = origin.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -158,6 +163,14 @@ impl Origin {
     /// What it was asked last.
     pub fn last(&self) -> Seen {
         self.seen().pop().expect("the host was never asked")
+    }
+
+    /// Has it ask this first.
+    pub fn answer_by(
+        &self,
+        handler: impl Fn(&Seen, &[u8]) -> Option<Response<Vec<u8>>> + Send + Sync + 'static,
+    ) {
+        *self.handler.lock().unwrap() = Some(Arc::new(handler));
     }
 
     /// Lets it send one event more.
@@ -205,7 +218,21 @@ impl Origin {
             body: String::from_utf8_lossy(&body).into_owned(),
         };
         self.seen.lock().unwrap().push(seen.clone());
-        respond(head.uri.path(), &seen, &self.gate)
+        let answer = self.respond(head.uri.path(), &seen, body).await;
+        // hyper leaves it out in HTTP/1.1 alone.
+        if head.method == Method::HEAD { answer.map(|_| full("")) } else { answer }
+    }
+
+    async fn respond(&self, path: &str, seen: &Seen, body: Bytes) -> Response<BoxBody<Bytes, Infallible>> {
+        let handler = self.handler.lock().unwrap().clone();
+        if let Some(handler) = handler {
+            let asked = seen.clone();
+            let answer = tokio::task::spawn_blocking(move || handler(&asked, &body)).await.unwrap();
+            if let Some(answer) = answer {
+                return answer.map(full);
+            }
+        }
+        respond(path, seen, &self.gate)
     }
 }
 
@@ -295,6 +322,14 @@ fn respond(path: &str, seen: &Seen, gate: &Arc<Semaphore>) -> Response<BoxBody<B
             trailers.insert("x-end", "yes".parse().unwrap());
             let frames = vec![data("{}"), Frame::trailers(trailers)];
             response.header("trailer", "x-echo, x-end").body(pieces(frames, None)).unwrap()
+        }
+        // A service of gRPC: a message of five bytes behind its length, and the status.
+        "Say" => {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            let frames = vec![data("\0\0\0\0\x05hello"), Frame::trailers(trailers)];
+            let response = Response::builder().header("content-type", "application/grpc");
+            response.body(pieces(frames, None)).unwrap()
         }
         "refs" if seen.header("authorization").is_none() => {
             let response = Response::builder().status(401).header("www-authenticate", "Basic realm=\"test\"");

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{handover, lookup, output};
+use crate::{environment, handover, lookup, output};
 
 /// AWS credential_process; AWS tools run this
 #[derive(Debug, Args)]
@@ -19,6 +19,7 @@ Answers with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it exists,
 AWS_SESSION_TOKEN with its --expires. In ~/.aws/config:
   [profile production]
   credential_process = secretctl aws-credentials --prefix PROD_
+Inside of proxy run the answer is the placeholders of these secrets.
 
 Example:
   secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]
@@ -53,6 +54,9 @@ pub(crate) fn run(
     }
     let named = |suffix: &str| SecretName::parse(&format!("{}AWS_{suffix}", args.prefix));
     let (id, key, token) = (named("ACCESS_KEY_ID")?, named("SECRET_ACCESS_KEY")?, named("SESSION_TOKEN")?);
+    if environment::in_session() {
+        return write_placeholders(&id, &key, &token);
+    }
     let session = open()?;
     let glob = Glob::parse(&format!("{}AWS_*", args.prefix))?;
     let call = Call::list().query("name", glob.as_str()).query("view", "full");
@@ -83,6 +87,24 @@ pub(crate) fn run(
         expiration: soonest.map(|(_, time)| time),
     };
     write(&credentials)
+}
+
+/// Answers with what the session of `proxy run` has, which stays the same until its end.
+fn write_placeholders(id: &SecretName, key: &SecretName, token: &SecretName) -> Result<(), Failure> {
+    let needed = |name: &SecretName| {
+        environment::placeholder(name).ok_or_else(|| {
+            let text = format!("this session has no {name}; start it with: secretctl proxy run -s {name}");
+            Failure::new(Exit::NotFound, text)
+        })
+    };
+    let (id_value, key_value, token_value) = (needed(id)?, needed(key)?, environment::placeholder(token));
+    write(&Credentials {
+        version: 1,
+        access_key_id: handover::in_one_line(id, &id_value)?,
+        secret_access_key: handover::in_one_line(key, &key_value)?,
+        session_token: token_value.as_ref().map(|value| handover::in_one_line(token, value)).transpose()?,
+        expiration: None,
+    })
 }
 
 /// Which of these ends first, and when: temporary credentials work together or not at all.

@@ -7,12 +7,12 @@ use std::io;
 use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{SecretName, Selector};
+use secrets_proto::{SecretName, SecretValue, Selector};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{handover, input, output};
+use crate::{environment, handover, input, output};
 
 /// Git credential helper; git runs this
 #[derive(Debug, Args)]
@@ -24,6 +24,7 @@ The mapping of the user that git asks for comes first, then one without a user,
 then the provider's secret, then another user's mapping if the host has nothing
 else. Only https, except on this machine: --host http://localhost:3000=NAME.
 If the vault is locked or has no match, it prints nothing and git asks elsewhere.
+Inside of proxy run the answer is the secret's placeholder.
 
 Example:
   secretctl set GITHUB_TOKEN --provider github
@@ -191,18 +192,20 @@ fn answer(
     if forge.is_none() && !hosts.iter().any(|mapped| mapped.fits(question)) {
         return Ok(None);
     }
-    let session = open()?;
+    let session = match open() {
+        Err(failure) if !environment::in_session() => return Err(failure),
+        session => session.ok(),
+    };
     let own = match forge {
-        Some((provider, _, _)) if mapped_for(hosts, question).is_none() => tokens_of(&session, provider)?,
+        Some((provider, _, _)) if mapped_for(hosts, question).is_none() => {
+            tokens_of(session.as_ref(), provider)?
+        }
         _ => Vec::new(),
     };
     let Some((name, mapped)) = choose(hosts, question, &own) else { return Ok(None) };
-    let request =
-        handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
-    let reply = handover::ask_as_is(&session, &request)?;
-    let [secret] = reply.secrets.as_slice() else { return Ok(None) };
+    let Some(value) = value_of(session.as_ref(), name, question)? else { return Ok(None) };
     // A line break would be another attribute.
-    let value = handover::in_one_line(name, &secret.value)?;
+    let value = handover::in_one_line(name, &value)?;
     let user = match (&question.user, mapped, forge) {
         (Some(asked), _, _) => asked,
         (None, Some(mapped), _) => mapped.user.as_deref().unwrap_or(ANY_USER),
@@ -262,13 +265,38 @@ fn check_unambiguous(hosts: &[Mapped]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The provider's token: its only one, or the one of the usual name; if there are several, all of them.
-fn tokens_of(session: &Session, provider: &str) -> Result<Vec<SecretName>, Failure> {
+/// A secret's value; inside of a session of `proxy run` its placeholder, if the session has one.
+fn value_of(
+    session: Option<&Session>,
+    name: &SecretName,
+    question: &Question,
+) -> Result<Option<SecretValue>, Failure> {
+    let Some(session) = session.filter(|_| !environment::in_session()) else {
+        return Ok(environment::placeholder(name));
+    };
+    let request =
+        handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
+    let mut reply = handover::ask_as_is(session, &request)?;
+    Ok(reply.secrets.pop().map(|secret| secret.value))
+}
+
+/// The provider's token: its only one, or the one of the usual name; if there are several, all of them. Inside of a session
+/// of `proxy run` there are those alone that it has a placeholder for.
+fn tokens_of(session: Option<&Session>, provider: &str) -> Result<Vec<SecretName>, Failure> {
     let call = Call::list().query("provider", provider).query("view", "full");
-    let list: SecretList<SecretDetail> = session.call_as_is(&call)?.parse()?;
-    let usual = format!("{}_TOKEN", provider.to_ascii_uppercase().replace('-', "_"));
-    let names: Vec<SecretName> = list.secrets.into_iter().map(|detail| detail.secret.name).collect();
-    Ok(names.iter().find(|name| name.as_str() == usual).cloned().map_or(names, |usual| vec![usual]))
+    let usual = SecretName::parse(&format!("{provider}_TOKEN").replace('-', "_"))?;
+    let list = session
+        .map(|session| session.call_as_is(&call)?.parse::<SecretList<SecretDetail>>().map_err(Failure::from));
+    let mut names: Vec<SecretName> = match list {
+        Some(Ok(list)) => list.secrets.into_iter().map(|detail| detail.secret.name).collect(),
+        Some(Err(failure)) if !environment::in_session() => return Err(failure),
+        // In a fence, or while the vault is locked.
+        _ => vec![usual.clone()],
+    };
+    if environment::in_session() {
+        names.retain(|name| environment::placeholder(name).is_some());
+    }
+    Ok(if names.contains(&usual) { vec![usual] } else { names })
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! # Layout
 //!
 //! - `run`: a command that has placeholders, and the broker beside it
+//! - `variables`: the environment of that command
 
 mod run;
+mod variables;
 
 use std::fmt::Write;
 

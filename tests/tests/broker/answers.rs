@@ -97,6 +97,20 @@ fn a_large_answer_arrives_whole() {
 }
 
 #[test]
+fn an_answer_to_head_has_no_body_over_both_versions() {
+    let Some(world) = world("an_answer_to_head_has_no_body_over_both_versions") else { return };
+    for version in ["--http1.1", "--http2"] {
+        for (header, status) in [("Authorization: Bearer", "200"), ("X-Other:", "403")] {
+            let url = world.url("/v1/echo");
+            let form = "-o /dev/null -w '%{http_code}'";
+            let script = format!("curl -sS --head {version} {form} -H \"{header} $KEY\" {url}");
+            let output = world.run(&["sh", "-c", &script]);
+            assert_eq!((output.code, output.out().as_str()), (Some(0), status), "{version} {}", output.err());
+        }
+    }
+}
+
+#[test]
 fn a_redirect_is_followed_by_the_program_and_judged_again() {
     let Some(world) = world("a_redirect_is_followed_by_the_program_and_judged_again") else { return };
     let to = format!("{}?to={}", world.url("/v1/redirect"), world.evil_url("/steal"));

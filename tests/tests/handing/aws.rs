@@ -87,6 +87,32 @@ fn the_answer_is_the_protocols_and_failures_are_quick() {
 }
 
 #[test]
+fn inside_of_a_session_the_answer_is_its_placeholders_and_nothing_is_revealed() {
+    let env = Env::unlocked(programs!());
+    for name in ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"] {
+        env.store(&format!("AWS_{name}"), "canary");
+    }
+    let ask = |names: &[&str]| {
+        let mut command = env.ctl(["aws-credentials"]).env("SECRETSD_PROXY", "s");
+        for name in names {
+            command = command.env(&format!("AWS_{name}"), format!("placeholder-of-{name}"));
+        }
+        command.run()
+    };
+    assert_eq!(
+        ask(&["ACCESS_KEY_ID", "SECRET_ACCESS_KEY"]).json(),
+        json!({"Version": 1, "AccessKeyId": "placeholder-of-ACCESS_KEY_ID",
+               "SecretAccessKey": "placeholder-of-SECRET_ACCESS_KEY"})
+    );
+    let with_token = ask(&["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"]).json();
+    assert_eq!(with_token["SessionToken"], "placeholder-of-SESSION_TOKEN");
+    let output = ask(&["ACCESS_KEY_ID"]);
+    output.assert_code(4);
+    assert!(output.err().contains("proxy run -s AWS_SECRET_ACCESS_KEY"), "{}", output.err());
+    assert!(!env.ctl(["audit", "--json"]).expect(0).contains("aws-credentials"), "a value was revealed");
+}
+
+#[test]
 fn what_has_expired_is_not_handed_over() {
     let env = Env::unlocked(programs!());
     let set = |name: &str, expires: &str| {

@@ -161,6 +161,53 @@ fn whatever_keeps_us_from_answering_is_quick_and_quiet() {
     env.ctl(["git-credential", "--host", "nonsense", "get"]).stdin(question).expect(2);
 }
 
+#[test]
+fn inside_of_a_session_the_answer_is_its_placeholder_and_nothing_is_revealed() {
+    let mut env = Env::unlocked(programs!());
+    for (name, provider) in
+        [("HUB", "github"), ("GITHUB_TOKEN", "github"), ("LAB", "gitlab"), ("WORK", "other")]
+    {
+        set(&env, name, provider, TOKEN);
+    }
+    let ask = |env: &Env, placeholders: &[&str], arguments: &[&str], question: &str| {
+        let mut command = env.ctl([&["git-credential"], arguments, &["get"]].concat()).stdin(question);
+        command = command.env("SECRETSD_PROXY", "s");
+        for name in placeholders {
+            command = command.env(name, format!("placeholder-of-{name}"));
+        }
+        let output = command.run();
+        assert_eq!((output.code, output.err()), (Some(0), String::new()));
+        output.out()
+    };
+    let hub = "protocol=https\nhost=github.com\n\n";
+    let work = "protocol=https\nhost=git.example.com\n\n";
+    let is = |user: &str, name: &str| format!("username={user}\npassword=placeholder-of-{name}\n");
+    let mapped = ["--host", "git.example.com=WORK"];
+    for state in ["unlocked", "locked", "gone"] {
+        assert_eq!(ask(&env, &["WORK"], &mapped, work), is("git", "WORK"), "{state}");
+        assert_eq!(ask(&env, &["GITHUB_TOKEN"], &[], hub), is("x-access-token", "GITHUB_TOKEN"), "{state}");
+        // What the session does not have is not asked for elsewhere.
+        assert_eq!(ask(&env, &["HUB"], &mapped, work), "", "{state}");
+        assert_eq!(ask(&env, &["LAB"], &[], hub), "", "{state}");
+        match state {
+            "unlocked" => {
+                assert_eq!(ask(&env, &["HUB"], &[], hub), is("x-access-token", "HUB"));
+                assert_eq!(
+                    ask(&env, &["HUB", "GITHUB_TOKEN"], &[], hub),
+                    is("x-access-token", "GITHUB_TOKEN")
+                );
+                assert!(
+                    !env.ctl(["audit", "--json"]).expect(0).contains("git-credential"),
+                    "a value was revealed"
+                );
+                env.post("/vault/lock", &json!({})).expect(200);
+            }
+            "locked" => drop(env.stop()),
+            _ => {}
+        }
+    }
+}
+
 /// A child that does not outlive its test.
 struct Served(Child);
 

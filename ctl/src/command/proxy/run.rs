@@ -12,6 +12,7 @@ use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::session::BeginSession;
 use secrets_proto::{SecretName, Selector};
 
+use super::variables::merged;
 use crate::command::audit::seconds;
 use crate::command::run::{become_it, remark, selects};
 use crate::failure::{Exit, Failure};
@@ -87,11 +88,7 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     let variables = broker::start(begun, session.paths(), args.allow.clone())?;
     output::say("the command has placeholders; it runs without a fence, as you do");
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(environment::for_child(false));
-    for name in variables.remove {
-        command.env_remove(name);
-    }
-    command.envs(variables.set);
+    command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
     Ok(command)
 }
 

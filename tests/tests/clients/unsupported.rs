@@ -1,0 +1,112 @@
+//! What does not work yet, or never will: how it fails, and that the value is nowhere then.
+
+use crate::client::{carried, file, has, installed, processor, run, run_with, world};
+use crate::world::{VALUE, World};
+
+/// A client that goes past its broker: the host gets a placeholder, which it refuses as any wrong key.
+#[track_caller]
+fn goes_past(test: &str, command: &[&str], variables: &[(&str, &str)]) {
+    let Some(world) = world(test, &["bearer"]) else { return };
+    let url = world.url("/v1/echo");
+    let output = run(&world, variables, &[command, &[&url]].concat());
+    assert_eq!(output.code, Some(0), "{}{}", output.out(), output.err());
+    let seen = world.origin.last();
+    assert!(seen.header("authorization").unwrap().starts_with("Bearer sk-proj-ssdph"), "{}", seen.whole());
+    assert_eq!(world.origin.seen().len(), 1);
+}
+
+/// Code for Python that goes past its broker.
+#[track_caller]
+fn python_goes_past(test: &str, code: &str) {
+    let Some(python) = installed(test, "python/bin/python") else { return };
+    let code = format!(
+        "import os, sys; headers = {{'Authorization': 'Bearer ' + os.environ['KEY']}}; url = sys.argv[1]\n{code}"
+    );
+    goes_past(test, &[&python, "-c", &code], &[]);
+}
+
+#[test]
+fn aiohttp_without_trust_env() {
+    let code = "
+import aiohttp, asyncio
+async def main():
+    async with aiohttp.ClientSession() as session:
+        await session.get(url, headers=headers)
+asyncio.run(main())";
+    python_goes_past("unsupported::aiohttp_without_trust_env", code);
+}
+
+#[test]
+fn http_client() {
+    let code = "
+import http.client, urllib.parse
+parts = urllib.parse.urlsplit(url)
+connection = http.client.HTTPSConnection(parts.netloc)
+connection.request('GET', parts.path, headers=headers)
+connection.getresponse()";
+    python_goes_past("unsupported::http_client", code);
+}
+
+#[test]
+fn urllib3() {
+    let code = "import urllib3; urllib3.PoolManager().request('GET', url, headers=headers)";
+    python_goes_past("unsupported::urllib3", code);
+}
+
+#[test]
+fn an_agent_of_its_own_in_node() {
+    let test = "unsupported::an_agent_of_its_own_in_node";
+    let Some(node) = installed(test, &format!("node/node_modules/node-linux-{}/bin/node", processor()))
+    else {
+        return;
+    };
+    let code = "
+const https = require('node:https');
+const headers = { Authorization: `Bearer ${process.env.KEY}` };
+// It does not know the host's own authority: the file of authorities beside Node's own is the broker's.
+const agent = new https.Agent({ ca: require('fs').readFileSync(process.env.SSL_CERT_FILE) });
+https.get(process.argv[1], { headers, agent });";
+    goes_past(test, &[&node, "-e", code], &[]);
+}
+
+#[test]
+fn streams_of_php() {
+    let test = "unsupported::streams_of_php";
+    if has(test, &["php", "-r", ""]) {
+        let code = "
+$options = ['http' => ['header' => 'Authorization: Bearer ' . getenv('KEY')]];
+echo file_get_contents($argv[1], false, stream_context_create($options));";
+        goes_past(test, &["php", "-r", code], &[]);
+    }
+}
+
+/// A signed request has the key's id inside of a header, where no rule puts it.
+#[test]
+fn boto3() {
+    let test = "unsupported::boto3";
+    let Some(python) = installed(test, "python/bin/python") else { return };
+    let Some(world) = World::new(test) else { return };
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        world.env.store(name, VALUE);
+        world.env.ctl(["proxy", "rule", "set", name, "--private", "--host", &world.host()]).expect(0);
+    }
+    let selected = ["-s", "AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY"];
+    let program = file("ask_boto3.py");
+    let output = run_with(&world, &selected, &[], &[&python, program.to_str().unwrap(), &world.url("")]);
+    assert_eq!(output.out(), "status 403\nAWS_ACCESS_KEY_ID\n", "{}", output.err());
+    assert_eq!(world.origin.seen().len(), 0);
+}
+
+/// The host is asked, but not for a WebSocket.
+#[test]
+fn websocket_client() {
+    let test = "unsupported::websocket_client";
+    let Some(python) = installed(test, "python/bin/python") else { return };
+    let Some(world) = world(test, &["bearer"]) else { return };
+    let program = file("ask_websocket.py");
+    let url = world.url("/v1/echo").replace("https:", "wss:");
+    let output = run(&world, &[], &[&python, program.to_str().unwrap(), &url]);
+    assert_eq!(output.out(), "status 200\n", "{}", output.err());
+    let seen = &carried(&world, 1)[0];
+    assert_eq!(seen.header("upgrade"), None);
+}
