@@ -126,7 +126,7 @@ do_install() {
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
         manager disable secretsd.socket &&
-            manager stop secretsd.socket secretsd-credentials.socket secretsd.service ||
+            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service ||
             echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done

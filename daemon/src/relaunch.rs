@@ -160,6 +160,7 @@ impl Handover {
                 "api-made" => api = Some(Socket { listener: fd, made: true }),
                 "credentials" => credentials = Some(Socket { listener: fd, made: false }),
                 "credentials-made" => credentials = Some(Socket { listener: fd, made: true }),
+                "use" => uses = Some(Socket { listener: fd, made: false }),
                 "use-made" => uses = Some(Socket { listener: fd, made: true }),
                 "lock" => lock = Some(fd),
                 "unwritten" => unwritten = Some(Unwritten(fd)),
@@ -179,7 +180,7 @@ impl Handover {
         let credentials = self.credentials.as_ref().map(|credentials| {
             (socket(credentials, "credentials-made", "credentials"), &credentials.listener)
         });
-        let uses = self.uses.as_ref().map(|uses| ("use-made", &uses.listener));
+        let uses = self.uses.as_ref().map(|uses| (socket(uses, "use-made", "use"), &uses.listener));
         let refused = self.refused.iter().map(|stream| ("refused", stream));
         let answers = &self.answers.0;
         let answers = answers.iter().flat_map(|answer| [("pipe", &answer.pipe), ("stream", &answer.stream)]);

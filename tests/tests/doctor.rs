@@ -535,8 +535,11 @@ fn units_that_lead_nowhere_or_are_not_in_effect() {
     unit("secretsd.socket");
     env.private_dir("home/.local/bin");
     symlink(env.programs().daemon, env.path("home/.local/bin/secretsd")).unwrap();
-    assert!(findings(&env).iter().any(|finding| finding["what"] == "secretsd-credentials.socket is missing"));
-    unit("secretsd-credentials.socket");
+    for name in ["secretsd-credentials.socket", "secretsd-use.socket"] {
+        let missing = format!("{name} is missing");
+        assert!(findings(&env).iter().any(|finding| finding["what"] == missing.as_str()));
+        unit(name);
+    }
 
     let finding = only(&env, "warning", "units", "not enabled");
     assert_eq!(finding["fix"], "systemctl --user enable --now secretsd.socket");

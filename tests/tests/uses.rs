@@ -1,7 +1,7 @@
 //! Use without reveal, through the sockets: sessions that hold no value, and values that leave for requests that a rule
 //! allows, over a socket of their own.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
@@ -34,6 +34,26 @@ fn begin(env: &Env, token: &str, names: &[&str]) -> Answer {
     let body = json!({ "secrets": names, "purpose": "run", "command": "agent" });
     env.anonymous("POST", "/use/sessions").bearer(token).json(&body).send()
 }
+
+/// Runs the daemon with two sockets, as systemd hands them over.
+const ACTIVATE: &str = r"
+import os, socket, sys
+api, use, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+for number, path in ((10, use), (11, api)):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(64)
+    os.dup2(listener.fileno(), number)
+    listener.close()
+os.dup2(10, 3)
+os.dup2(11, 4)
+os.closerange(5, 20)
+for fd in (3, 4):
+    os.set_inheritable(fd, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='use:api')
+os.execv(program[0], program)
+";
 
 fn text<'a>(of: &'a Value, field: &str) -> &'a str {
     of[field].as_str().unwrap()
@@ -176,10 +196,16 @@ fn take(env: &Env, token: &str, path: &str) -> Answer {
 /// A vault with a secret to use, a token that begins sessions, and the token of a session.
 fn in_session() -> (Env, String, Value) {
     let env = Env::unlocked(programs!());
-    usable(&env, "KEY", VALUE, &rules());
-    let agent = token(&env, &json!({}));
-    let session = begin(&env, &agent, &["KEY"]).expect(201);
+    let (agent, session) = begun(&env);
     (env, agent, session)
+}
+
+/// Stores a secret to use, and begins a session for it with a token of its own.
+fn begun(env: &Env) -> (String, Value) {
+    usable(env, "KEY", VALUE, &rules());
+    let agent = token(env, &json!({}));
+    let session = begin(env, &agent, &["KEY"]).expect(201);
+    (agent, session)
 }
 
 /// What the log says of uses.
@@ -379,6 +405,26 @@ fn values_are_taken_over_their_own_socket_in_sessions_alone() {
     assert!(!socket.exists());
     env.start();
     take(&env, &of_session, "/").expect_error(403, "vault_locked_error");
+}
+
+#[test]
+fn a_socket_that_was_handed_over_is_served_across_locks_and_left_behind() {
+    let mut env = Env::new(programs!());
+    let socket = env.private_dir("run/secretsd").join("use.sock");
+    let mut command = env.command("python3");
+    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(&socket).arg(env.programs().daemon);
+    env.start_as(command);
+    env.init();
+    let inode = || std::fs::metadata(&socket).unwrap().ino();
+    let (before, (_, session)) = (inode(), begun(&env));
+    for _ in 0..2 {
+        assert_eq!(text(&take(&env, text(&session, "token"), "/").expect(200), "value"), VALUE);
+        env.post("/vault/lock", &Value::Null).expect(200);
+        take(&env, text(&session, "token"), "/").expect_error(403, "vault_locked_error");
+        env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    }
+    assert!(env.stop().success(), "{}", env.log());
+    assert_eq!(inode(), before, "the socket's file is not the daemon's to remove");
 }
 
 #[test]
