@@ -325,6 +325,45 @@ fn the_first_use_in_a_minute_is_in_the_log_first_and_the_others_are_one_entry() 
 }
 
 #[test]
+fn the_log_is_shown_session_by_session() {
+    let (env, agent, session) = in_session();
+    let other = begin(&env, &agent, &["KEY"]).expect(201);
+    for session in [&session, &other] {
+        take(&env, text(session, "token"), "/").expect(200);
+        take(&env, text(session, "token"), "/v1/keys/1").expect_error(403, "forbidden_error");
+    }
+    // One that is begun within it has its beginning in both.
+    let inner = begin(&env, text(&session, "token"), &["KEY"]).expect(201);
+    let ended = env.request("DELETE", &format!("/use/sessions/{}", text(&session, "id"))).send();
+    assert_eq!(ended.status, 204);
+    let shown = |query: &str| -> Vec<String> {
+        let log = env.get(&format!("/audit?{query}")).expect(200);
+        let entries = log["entries"].as_array().unwrap().iter();
+        entries.map(|entry| format!("{} {}", text(entry, "action"), text(entry, "outcome"))).collect()
+    };
+    let of = |session: &Value| shown(&format!("session={}", text(session, "id")));
+    // Its denial is written when the log is asked for.
+    let mut own = of(&session);
+    own.sort();
+    assert_eq!(own, ["use denied", "use ok", "use_begin ok", "use_begin ok", "use_end ok"]);
+    let mut others = of(&other);
+    others.sort();
+    assert_eq!(others, ["use denied", "use ok", "use_begin ok"]);
+    assert_eq!(of(&inner)[0], "use_begin ok");
+    assert!(of(&json!({ "id": "0f8fad5b-d9cb-469f-a165-70867728950e" })).is_empty());
+    let both = format!("session={}&name=KEY&limit=1", text(&other, "id"));
+    assert_eq!(shown(&both).len(), 1);
+
+    let id = text(&other, "id");
+    let told = env.ctl(["audit", "--session", id]).expect(0);
+    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(env.ctl(["audit", "--session", &format!("session {}", id.replace('-', ""))]).expect(0), told);
+    env.ctl(["audit", "--session", "agent"]).expect(7);
+    let show = env.ctl(["show", "KEY"]).expect(0);
+    assert!(show.lines().any(|line| line.starts_with("last used") && !line.contains("never")), "{show}");
+}
+
+#[test]
 fn what_was_counted_is_written_at_a_lock_and_at_the_sessions_end() {
     let (env, agent, session) = in_session();
     let of_session = text(&session, "token");
