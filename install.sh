@@ -114,9 +114,15 @@ do_install() {
     fi
     lock=${XDG_DATA_HOME:-$home/.local/share}/secretsd/vault.lock
     if [ -e "$lock" ] && ! flock --nonblock "$lock" true; then
-        # Taking its socket away would leave it running unseen, with the vault.
-        echo "a daemon that systemd did not start has the vault; end it, then start the socket: kill $(cat "$lock")" \
-            '&& systemctl --user start secretsd.socket'
+        # Taking its socket away would leave it running unseen, with the vault. Its process id means something in the
+        # boot and the PID namespace that it has noted; older versions note none.
+        here="in $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
+        case $(sed -n 2p "$lock") in
+        '' | "$here") end="kill $(sed -n 1p "$lock") &&" ;;
+        *) end='in its container or on its machine, then:' ;;
+        esac
+        echo "a daemon that systemd did not start has the vault; end it, then start the socket:" \
+            "$end systemctl --user start secretsd.socket"
         return 0
     fi
     manager start secretsd.socket ||

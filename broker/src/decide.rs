@@ -209,6 +209,7 @@ fn not_taken(error: &Error) -> Denial {
         },
         Error::Timeout => too_slow(),
         Error::NotListening(_)
+        | Error::TooLong(_)
         | Error::Connect { .. }
         | Error::ForeignServer(..)
         | Error::Token(_)

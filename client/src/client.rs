@@ -13,6 +13,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, IF_MATCH};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use secrets_local::places::LONGEST_SOCKET;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::SecretList;
 use secrets_proto::vault::VaultStatus;
@@ -183,6 +184,9 @@ impl Client {
 
     /// A connection whose other end is our own user's.
     async fn stream(&self) -> Result<UnixStream, Error> {
+        if self.socket.as_os_str().len() > LONGEST_SOCKET {
+            return Err(Error::TooLong(self.socket.clone()));
+        }
         let deadline = Instant::now() + self.limits.connect;
         let failed = |source| Error::Connect { path: self.socket.clone(), source };
         let stream = loop {

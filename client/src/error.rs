@@ -14,6 +14,11 @@ pub enum Error {
     /// There is no socket at this path, or one that nobody serves.
     #[error("nothing listens on {0}; start it with: secretsd")]
     NotListening(PathBuf),
+    /// The socket's path is longer than the kernel has room for: no daemon can listen there.
+    #[error(
+        "{0} is longer than the 107 bytes that a socket's path may have; choose a shorter one with --socket or XDG_RUNTIME_DIR"
+    )]
+    TooLong(PathBuf),
     /// The socket cannot be connected to for another reason.
     #[error("cannot connect to {path}: {source}")]
     Connect {
@@ -49,6 +54,7 @@ impl Error {
         match self {
             Self::Refused(body) => Some(body.kind),
             Self::NotListening(_)
+            | Self::TooLong(_)
             | Self::Connect { .. }
             | Self::ForeignServer(..)
             | Self::Token(_)

@@ -91,8 +91,9 @@ fn not_read(path: &Path, error: files::Error) -> Error {
         files::Error::TooLarge(..) => return Error::Malformed,
         files::Error::Symlink(_) => "is a symbolic link",
         files::Error::WrongKind(..) => "is not a regular file",
-        files::Error::ForeignOwner(..) => "belongs to another user",
+        files::Error::ForeignOwner(..) | files::Error::ForeignPlace { .. } => "belongs to another user",
         files::Error::TooOpen { .. } => "is open to others",
+        files::Error::Unfit(..) => "is on a file system that cannot keep it",
     };
     Error::NotPrivate(path.to_owned(), why)
 }

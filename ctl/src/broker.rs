@@ -76,7 +76,7 @@ fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
     let own = std::env::current_exe().map_err(|_| failed("its program is not found"))?;
     let program = spawn::find("secretsd-broker", own.parent(), &environment::program_dirs())
         .ok_or_else(|| failed("it is neither beside secretctl nor in PATH; install it"))?;
-    let log = environment::state_dir().and_then(|dir| spawn::open_log(&dir, LOG));
+    let log = environment::state_dir().and_then(|dir| spawn::open_log(&dir, LOG).ok());
     let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
     let status = Command::new(own)
         .args([LAUNCH, "--"])

@@ -1,7 +1,7 @@
 //! What is put in order before a signal ends or stops the process: the terminal is given back, a draft is removed.
 
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::process::getpid;
 use signal_hook::consts::{
@@ -11,7 +11,7 @@ use signal_hook::consts::{
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, raise};
 
-use crate::job;
+use crate::{job, output};
 
 /// All that can be caught, stops or ends a process that does nothing about it, and does not tell of a fault of its own.
 const SIGNALS: [i32; 13] = [
@@ -21,6 +21,16 @@ const SIGNALS: [i32; 13] = [
 
 /// Who has something to put in order.
 static FIRST: Mutex<Vec<fn(i32)>> = Mutex::new(Vec::new());
+
+/// What is to be said to a signal that must wait, and which one came.
+#[derive(Debug)]
+struct Held {
+    word: String,
+    came: Option<i32>,
+}
+
+/// Whether signals must wait.
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
 
 /// The thread that watches for signals, if there is one.
 static WATCHED: OnceLock<Handle> = OnceLock::new();
@@ -32,6 +42,27 @@ pub(crate) fn before(first: fn(i32)) -> io::Result<()> {
     if !all.iter().any(|other| std::ptr::fn_addr_eq(*other, first)) {
         all.push(first);
     }
+    drop(all);
+    watch()
+}
+
+/// From now on the first signal that would end us is noted, and answered with this word. The next one ends us.
+pub(crate) fn hold(word: String) {
+    *held() = Some(Held { word, came: None });
+    // Where there can be no thread, signals do what they always do.
+    let _ = watch();
+}
+
+/// Does what the signal means that came while signals were held, if one came.
+pub(crate) fn release() {
+    let came = held().take().and_then(|held| held.came);
+    if let Some(signal) = came {
+        die_of(signal);
+    }
+}
+
+/// Starts the thread, once.
+fn watch() -> io::Result<()> {
     if WATCHED.get().is_some() {
         return Ok(());
     }
@@ -61,7 +92,18 @@ pub(crate) fn die_of(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
+fn held() -> MutexGuard<'static, Option<Held>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn react(signal: i32) {
+    if signal != SIGCONT
+        && signal != SIGTSTP
+        && let Some(held) = held().as_mut().filter(|held| held.came.is_none())
+    {
+        held.came = Some(signal);
+        return output::say(&held.word);
+    }
     let first = FIRST.lock().unwrap_or_else(PoisonError::into_inner).clone();
     first.iter().for_each(|first| first(signal));
     if signal != SIGCONT {

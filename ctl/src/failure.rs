@@ -153,7 +153,7 @@ impl From<Invalid> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::NotListening(_) => Exit::NoDaemon,
+            Error::NotListening(_) | Error::TooLong(_) => Exit::NoDaemon,
             Error::Connect { source, .. } if source.kind() != io::ErrorKind::PermissionDenied => {
                 Exit::NoDaemon
             }

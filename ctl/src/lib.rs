@@ -20,7 +20,10 @@
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
 //! - `ending`: what is put in order before a signal ends us
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
+//! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `key_file`: key files on their way to the daemon
+//! - `once`: answers that are shown once
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
@@ -40,11 +43,15 @@ mod failure;
 pub mod fuzzing;
 mod globals;
 mod handover;
+mod holder;
 mod input;
 mod job;
+mod key_file;
+mod leap;
 mod lookup;
 mod new_file;
 mod obstacle;
+mod once;
 mod output;
 mod prompt;
 mod providers;
@@ -91,11 +98,19 @@ pub fn main() -> ExitCode {
 }
 
 fn ended(outcome: Result<(), Failure>) -> Exit {
-    let Err(failure) = outcome else { return Exit::Done };
-    if !failure.message().is_empty() {
-        output::say(failure.message());
-    }
-    failure.exit()
+    let exit = match outcome {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            if !failure.message().is_empty() {
+                output::say(failure.message());
+            }
+            failure.exit()
+        }
+    };
+    key_file::forget();
+    // All is said: a signal that had to wait for it does what it means.
+    ending::release();
+    exit
 }
 
 fn run(cli: Cli, inherited_umask: Mode) -> Result<(), Failure> {

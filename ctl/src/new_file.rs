@@ -12,22 +12,27 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, fchmod, flock, fstat,
-    linkat, open, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, linkat, open,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
+use secrets_local::file_system;
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 
 use crate::ending;
 
 /// What a draft's name begins with; 32 hex digits follow.
 const DRAFT: &str = ".secretctl-draft-";
+
+/// What is compared at once.
+const BLOCK: usize = 64 << 10;
 
 /// The owner's alone.
 pub(crate) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -60,10 +65,15 @@ pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
 impl NewFile {
     /// An empty file with this mode, whatever the umask, to be named like that. Removes drafts that were left there.
     pub(crate) fn beside(path: &Path, mode: Mode) -> io::Result<Self> {
-        Self::make(path, mode, true)
+        Self::make(path, mode, Privacy::ByMode, true)
     }
 
-    fn make(path: &Path, mode: Mode, may_be_nameless: bool) -> io::Result<Self> {
+    /// The same for what is sealed: where the file system keeps no modes, as on most memory sticks, others may read it.
+    pub(crate) fn sealed(path: &Path) -> io::Result<Self> {
+        Self::make(path, PRIVATE, Privacy::Sealed, true)
+    }
+
+    fn make(path: &Path, mode: Mode, privacy: Privacy, may_be_nameless: bool) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -75,7 +85,7 @@ impl NewFile {
             Some(file) => (file, None),
             None => Named::create(&dir).map(|(file, draft)| (file, Some(draft)))?,
         };
-        fchmod(&file, mode)?;
+        keep_to(&file, mode, parent, privacy)?;
         // Without locks a draft that was left is left for good.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok(Self { dir, name: name.to_owned(), file, draft })
@@ -92,7 +102,7 @@ impl NewFile {
         self.file.sync_all()?;
         let dir = Arc::clone(&self.dir);
         self.name_it(replace)?;
-        Ok(rustix::fs::fsync(&*dir)?)
+        Ok(file_system::sync_dir(&*dir)?)
     }
 
     /// Gives a file that can be made again its name, as [`publish`](Self::publish) does, but may lose it in a power
@@ -104,15 +114,39 @@ impl NewFile {
                 check(&self.dir, &self.name)?;
                 renameat(&self.dir, &draft.0, &self.dir, &self.name)?;
             }
-            Some(draft) => rename_to_free(&self.dir, &draft.0, &self.name)?,
+            Some(draft) => file_system::rename_new(&*self.dir, Path::new(&draft.0), Path::new(&self.name))?,
         }
         // Who may write to the directory may have put another file there meanwhile.
         let is_there = |there: Stat, ours: Stat| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino);
         let there = statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if is_there(there, fstat(&self.file)?) {
+        if is_there(there, fstat(&self.file)?) || self.is_like_named()? {
             return Ok(());
         }
         Err(io::Error::other("somebody else is writing files to this directory; choose another"))
+    }
+
+    /// Whether what has the name now is our user's and has our content: mergerfs and sshfs number files by their names.
+    fn is_like_named(&self) -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let there = File::from(openat(&*self.dir, &self.name, flags, Mode::empty())?);
+        let (stat, ours) = (fstat(&there)?, fstat(&self.file)?);
+        let alike = |stat: &Stat| (stat.st_dev, stat.st_mode, stat.st_uid, stat.st_size);
+        if alike(&stat) != alike(&ours) || stat.st_uid != geteuid().as_raw() {
+            return Ok(false);
+        }
+        let (mut at, mut left, mut right) = (0, vec![0; BLOCK], vec![0; BLOCK]);
+        loop {
+            let length = self.file.read_at(&mut left, at)?;
+            let piece = right.get_mut(..length).unwrap_or_default();
+            if length == 0 {
+                return Ok(true);
+            }
+            there.read_exact_at(piece, at)?;
+            if left.get(..length) != Some(&*piece) {
+                return Ok(false);
+            }
+            at += length as u64;
+        }
     }
 
     fn name_nameless(&self, replace: bool) -> io::Result<()> {
@@ -189,13 +223,38 @@ fn watch() {
     });
 }
 
+/// What keeps others from the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Privacy {
+    ByMode,
+    Sealed,
+}
+
+/// Gives the file this mode, or sees that the one that it has lets nobody in whom this would not.
+fn keep_to(file: &File, mode: Mode, dir: &Path, privacy: Privacy) -> io::Result<()> {
+    let set = fchmod(file, mode);
+    let has = Mode::from_raw_mode(fstat(file)?.st_mode);
+    let others = Mode::RWXG.union(Mode::RWXO);
+    match has.difference(mode).intersects(others) {
+        false => match set {
+            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+        true if privacy == Privacy::Sealed => Ok(()),
+        true => Err(io::Error::other(format!(
+            "it would be readable by others, since {} keeps no modes; choose another place",
+            file_system::name(dir)
+        ))),
+    }
+}
+
 /// A file without a name, where the system knows how to make one and to name it.
 fn nameless(dir: &OwnedFd) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match openat(dir, ".", flags, PRIVATE) {
         Ok(file) => Ok(Some(File::from(file)).filter(|file| Path::new(&by_descriptor(file)).exists())),
         // The last two are what kernels say that do not know the flag.
-        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::ISDIR | Errno::NOENT) => Ok(None),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::ISDIR | Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -207,14 +266,6 @@ fn by_descriptor(file: &File) -> String {
 
 fn link(file: &File, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
     linkat(CWD, by_descriptor(file), dir, name, AtFlags::SYMLINK_FOLLOW)
-}
-
-fn rename_to_free(dir: &OwnedFd, draft: &str, name: &OsStr) -> Result<(), Errno> {
-    match renameat_with(dir, draft, dir, name, RenameFlags::NOREPLACE) {
-        // Not every file system knows it; a link does not replace either.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => linkat(dir, draft, dir, name, AtFlags::empty()),
-        outcome => outcome,
-    }
 }
 
 fn check(dir: impl AsFd, name: &OsStr) -> io::Result<()> {
@@ -282,7 +333,7 @@ mod tests {
     }
 
     fn made(path: &Path, nameless: bool, replace: bool) -> io::Result<()> {
-        let mut new = NewFile::make(path, READABLE, nameless)?;
+        let mut new = NewFile::make(path, READABLE, Privacy::ByMode, nameless)?;
         new.file().write_all(b"new")?;
         new.publish(replace)
     }
@@ -302,7 +353,7 @@ mod tests {
             made(&path, nameless, true).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"new");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o604);
-            drop(NewFile::make(&path, PRIVATE, nameless).unwrap());
+            drop(NewFile::make(&path, PRIVATE, Privacy::ByMode, nameless).unwrap());
             assert_eq!(names(dir.path()), 1, "a draft was left");
         }
     }
@@ -335,7 +386,7 @@ mod tests {
     fn what_comes_while_it_is_written_is_no_reason_to_replace_it() {
         for nameless in BOTH {
             let (dir, path) = place();
-            let new = NewFile::make(&path, PRIVATE, nameless).unwrap();
+            let new = NewFile::make(&path, PRIVATE, Privacy::ByMode, nameless).unwrap();
             symlink("/dev/null", &path).unwrap();
             assert!(new.publish(true).is_err());
             assert!(path.is_symlink());
@@ -349,7 +400,7 @@ mod tests {
             let (dir, _) = place();
             let (at, moved) = (dir.path().join("at"), dir.path().join("moved"));
             fs::create_dir(&at).unwrap();
-            let new = NewFile::make(&at.join("file"), PRIVATE, nameless).unwrap();
+            let new = NewFile::make(&at.join("file"), PRIVATE, Privacy::ByMode, nameless).unwrap();
             fs::rename(&at, &moved).unwrap();
             fs::create_dir(&at).unwrap();
             new.publish(true).unwrap();
@@ -375,7 +426,7 @@ mod tests {
         fs::write(&foreign, "x").unwrap();
         // Only root can give a file away; who cannot has no foreign one to keep.
         let is_foreign = std::os::unix::fs::chown(&foreign, Some(65_534), None).is_ok();
-        let writing = NewFile::make(&path, PRIVATE, false).unwrap();
+        let writing = NewFile::make(&path, PRIVATE, Privacy::ByMode, false).unwrap();
         assert!(!left.exists());
         assert_eq!(names(dir.path()), 6 + usize::from(is_foreign));
         // Another one leaves alone what is being written.

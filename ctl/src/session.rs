@@ -1,13 +1,13 @@
 //! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
 //! passphrase if the vault is locked. Commands see plain functions and no runtime.
 
-use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
+use secrets_local::files;
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
@@ -16,13 +16,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::{input, output, prompt, spawn};
+use crate::{environment, input, output, prompt, spawn};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
-
-/// How long a daemon that we started may take until it listens.
-const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a program waits for us that has something else to do.
 const QUICK: Duration = Duration::from_secs(2);
@@ -51,8 +48,8 @@ pub(crate) struct Session {
     client: Client,
     paths: Paths,
     may_spawn: bool,
-    /// What a daemon that we start is told besides its socket.
-    arguments: Vec<OsString>,
+    /// The directory of the vault for a daemon that we start, if it is not the usual one.
+    data_dir: Option<PathBuf>,
     ask: Ask,
 }
 
@@ -76,12 +73,12 @@ impl Session {
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
         let client = Client::new(paths.socket.clone(), paths.token.clone(), limits);
         let runtime = ManuallyDrop::new(runtime);
-        Ok(Self { runtime, client, paths, may_spawn, arguments: Vec::new(), ask: prompt::hidden })
+        Ok(Self { runtime, client, paths, may_spawn, data_dir: None, ask: prompt::hidden })
     }
 
     /// Sets the directory of the vault for a daemon that the session starts.
     pub(crate) fn with_data_dir(self, dir: &Path) -> Self {
-        Self { arguments: vec!["--data-dir".into(), dir.into()], ..self }
+        Self { data_dir: Some(dir.to_owned()), ..self }
     }
 
     /// Ends the connection to the daemon, for a process that goes on without it.
@@ -92,6 +89,11 @@ impl Session {
     /// Where the daemon is.
     pub(crate) fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The directory of the daemon's socket.
+    pub(crate) fn runtime_dir(&self) -> Option<&Path> {
+        self.paths.socket.parent()
     }
 
     /// Sends a request. If the vault is locked and there is a terminal, opens it and sends it again.
@@ -189,11 +191,21 @@ impl Session {
     pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
         let call = Call::new(Method::POST, "/vault/unlock").json(request)?;
         let note = request.key_provider.as_deref().map(|name| format!("{}…", touching(name)));
-        self.call_slowly(&call, note.as_deref().unwrap_or("checking…"))
-            .map_err(input::naming_key_file(request.key_file.as_deref()))
+        let ask = || self.call_slowly(&call, note.as_deref().unwrap_or("checking…"));
+        let answer = match ask() {
+            // It was locking at that moment, perhaps because the machine has just woken up.
+            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => ask(),
+            answer => answer,
+        };
+        answer.map_err(input::naming_key_file(request.key_file.as_deref()))
     }
 
     fn explain(&self, error: Error) -> Failure {
+        if matches!(error, Error::NotListening(_) | Error::Connect { .. })
+            && let Err(foreign) = self.check_places()
+        {
+            return foreign;
+        }
         if let Error::NotListening(path) = &error
             && !self.paths.socket_is_default
         {
@@ -233,19 +245,29 @@ impl Session {
         .map_err(|error| self.explain(error))
     }
 
+    /// Whether the directories are ours: of what is another user's, nothing is used, and nothing is made there.
+    fn check_places(&self) -> Result<(), Failure> {
+        let data_dir = environment::data_dir(self.data_dir.as_deref()).ok();
+        let runtime_dir = self.paths.socket.parent().map(Path::to_owned);
+        for dir in [runtime_dir, data_dir, environment::state_dir()].into_iter().flatten() {
+            files::check_place(&dir)
+                .map_err(|error| Failure::new(Exit::NotAllowed, format!("nothing was done: {error}")))?;
+        }
+        Ok(())
+    }
+
     fn start_daemon(&self) -> Result<(), Failure> {
+        self.check_places()?;
         let _waiting = Waiting::start("starting secretsd…");
-        let mut starting = spawn::start(&self.paths, &self.arguments)?;
-        let deadline = Instant::now() + START_DEADLINE;
+        let mut starting = spawn::start(&self.paths, self.data_dir.as_deref())?;
+        let begin = Instant::now();
         self.runtime.block_on(async {
             loop {
                 match self.client.probe().await {
-                    Err(Error::NotListening(_)) => starting.check()?,
+                    Err(Error::NotListening(_)) => {}
                     outcome => return Ok(outcome?),
                 }
-                if Instant::now() >= deadline {
-                    return Err(starting.too_slow());
-                }
+                starting.check(begin.elapsed())?;
                 sleep(Duration::from_millis(10)).await;
             }
         })

@@ -9,13 +9,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 use secrets_client::Paths;
-use secrets_local::places;
+use secrets_local::{files, places};
 
-use crate::environment;
 use crate::failure::{Exit, Failure};
+use crate::shell::quoted;
+use crate::{environment, holder};
 
 /// The hidden command that makes a process the nurse.
 pub(crate) const NURSE: &str = "__start-daemon";
@@ -25,6 +27,12 @@ const ALREADY_RUNNING: i32 = 3;
 
 /// The daemon's log.
 const DAEMON_LOG: &str = "secretsd.log";
+
+/// How long a daemon that we started may take until it listens.
+const START_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long one that had a socket may take until it has bound it again.
+const REBIND_DEADLINE: Duration = Duration::from_secs(2);
 
 /// From this size on, a log is put aside before the next daemon starts.
 const LONG_LOG: u64 = 1 << 20;
@@ -38,7 +46,10 @@ const SOCKET_UNIT: &str = "secretsd.socket";
 #[derive(Debug)]
 pub(crate) struct Starting {
     nurse: Child,
-    log: Option<Log>,
+    /// Or why there can be none.
+    log: Result<Log, String>,
+    socket: PathBuf,
+    data_dir: Option<PathBuf>,
 }
 
 /// Where the daemon writes what it has to say.
@@ -50,7 +61,7 @@ pub(crate) struct Log {
 }
 
 /// Starts the daemon for this socket, unless systemd is supposed to.
-pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, Failure> {
+pub(crate) fn start(paths: &Paths, data_dir: Option<&Path>) -> Result<Starting, Failure> {
     if paths.socket_is_default && systemd_has_it(&environment::systemd_user_dirs()) {
         return Err(no_daemon(
             "secretsd's socket unit is installed but not started; run: systemctl --user start secretsd.socket",
@@ -60,15 +71,21 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
     let Some(program) = find("secretsd", own.parent(), &environment::program_dirs()) else {
         return Err(no_daemon("secretsd is not running and not in PATH; install it, or start it yourself"));
     };
-    let log = environment::state_dir().and_then(|dir| open_log(&dir, DAEMON_LOG));
-    let (log, stderr) = log.map_or((None, Stdio::null()), |(log, file)| (Some(log), Stdio::from(file)));
+    let log =
+        environment::state_dir().map(|dir| open_log(&dir, DAEMON_LOG).map_err(|error| error.to_string()));
+    let (log, stderr) = match log.unwrap_or_else(|| Err("its directory is unknown".to_owned())) {
+        Ok((log, file)) => (Ok(log), Stdio::from(file)),
+        Err(why) => (Err(why), Stdio::null()),
+    };
     let mut command = Command::new(own);
     command.arg(NURSE).arg("--").arg(program);
     if !paths.socket_is_default {
         command.arg("--socket").arg(&paths.socket);
     }
+    if let Some(dir) = data_dir {
+        command.arg("--data-dir").arg(dir);
+    }
     let nurse = command
-        .args(arguments)
         .env_clear()
         .envs(environment::for_daemon())
         .current_dir("/")
@@ -77,30 +94,55 @@ pub(crate) fn start(paths: &Paths, arguments: &[OsString]) -> Result<Starting, F
         .stderr(stderr)
         .spawn()
         .map_err(|error| no_daemon(&format!("cannot start secretsd: {error}; start it yourself")))?;
-    Ok(Starting { nurse, log })
+    let data_dir = environment::data_dir(data_dir).ok();
+    Ok(Starting { nurse, log, socket: paths.socket.clone(), data_dir })
 }
 
 impl Starting {
-    /// Whether the daemon ended instead of starting. Another one that is already there is fine.
-    pub(crate) fn check(&mut self) -> Result<(), Failure> {
-        let Ok(Some(status)) = self.nurse.try_wait() else { return Ok(()) };
-        if status.code() == Some(ALREADY_RUNNING) {
-            return Ok(());
+    /// Whether there is reason to go on waiting for a daemon that does not listen yet. Another one that is about to
+    /// listen on our socket is as good.
+    pub(crate) fn check(&mut self, waited: Duration) -> Result<(), Failure> {
+        match self.nurse.try_wait() {
+            Ok(Some(status)) if status.code() == Some(ALREADY_RUNNING) => self.check_other(waited),
+            Ok(Some(status)) => Err(self.describe(&format!("it exited at once with {}", outcome(status)))),
+            _ if waited > START_DEADLINE => Err(self.describe("it is running but does not listen")),
+            _ => Ok(()),
         }
-        Err(self.describe(&format!("it exited at once with {}", outcome(status))))
     }
 
-    /// What to say when it neither ended nor listens.
-    pub(crate) fn too_slow(&self) -> Failure {
-        self.describe("it is running but does not listen")
+    /// The vault is in use: by one that starts just now, or that listens where we do not look.
+    fn check_other(&self, waited: Duration) -> Result<(), Failure> {
+        let holder = self.data_dir.as_deref().and_then(holder::of);
+        let Some(holder) = holder else {
+            return if waited > START_DEADLINE { Err(self.describe("another one runs")) } else { Ok(()) };
+        };
+        let used = format!("the vault is in use by secretsd{holder}");
+        if holder.is_elsewhere() {
+            return Err(no_daemon(&format!(
+                "{used}; share that daemon's runtime directory, or stop it where it runs"
+            )));
+        }
+        match holder.socket() {
+            Some(socket) if !holder::is_same_socket(socket, &self.socket) => {
+                Err(no_daemon(&format!("{used}; use that one with --socket {}", quoted(socket))))
+            }
+            Some(_) if waited > REBIND_DEADLINE => Err(no_daemon(&format!(
+                "{used}, which was removed and could not be bound again; its log says why, and so does: secretctl doctor"
+            ))),
+            None if waited > START_DEADLINE => Err(self.describe("another one has the vault")),
+            _ => Ok(()),
+        }
     }
 
     /// The daemon's own last word if it had one, else `what` we know.
     fn describe(&self, what: &str) -> Failure {
-        let Some(log) = &self.log else {
-            return no_daemon(&format!(
-                "cannot start secretsd: {what}; run it in a terminal to see the reason: secretsd"
-            ));
+        let log = match &self.log {
+            Ok(log) => log,
+            Err(why) => {
+                return no_daemon(&format!(
+                    "cannot start secretsd: {what}; its log cannot be written, {why}; run it in a terminal to see the reason: secretsd"
+                ));
+            }
         };
         let reason = log.last_word();
         let reason = reason.as_deref().unwrap_or(what);
@@ -168,24 +210,35 @@ pub(crate) fn find(name: &str, beside: Option<&Path>, search: &[PathBuf]) -> Opt
 /// A log for the daemon's stderr; if there can be none, it goes without. Another daemon may be writing to it:
 /// each holds a shared lock on it, which it inherits with the descriptor and which lasts as long as it does,
 /// so that a log that has become long is put aside only when nobody writes to it.
-pub(crate) fn open_log(dir: &Path, name: &str) -> Option<(Log, fs::File)> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+pub(crate) fn open_log(dir: &Path, name: &str) -> Result<(Log, fs::File), files::Error> {
     let path = dir.join(name);
+    let at = |error| files::Error::Io(path.clone(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
     let open = || {
         // A FIFO in its place is not waited for.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file =
-            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(&path).ok()?;
-        file.metadata().ok()?.is_file().then_some(file)
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(&path)
+            .map_err(at)?;
+        if file.metadata().map_err(at)?.is_file() {
+            return Ok(file);
+        }
+        Err(files::Error::WrongKind(path.clone(), "regular file"))
     };
     let length = |file: &fs::File| file.metadata().map_or(0, |metadata| metadata.len());
     let mut file = open()?;
     if length(&file) > LONG_LOG && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        fs::rename(&path, dir.join(format!("{name}.old"))).ok()?;
+        fs::rename(&path, dir.join(format!("{name}.old"))).map_err(at)?;
         file = open()?;
     }
-    flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
-    Some((Log { path, start: length(&file) }, file))
+    // Where there are no locks, a long log may be put aside while somebody writes to it.
+    let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+    let start = length(&file);
+    Ok((Log { path, start }, file))
 }
 
 impl Log {
@@ -208,7 +261,7 @@ impl Log {
 mod tests {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -279,9 +332,14 @@ mod tests {
     fn a_daemon_that_ends_at_once_is_reported_unless_another_runs() {
         let starting = |code: &str| {
             let nurse = Command::new("/bin/sh").args(["-c", &format!("exit {code}")]).spawn().unwrap();
-            let mut starting = Starting { nurse, log: None };
+            let mut starting = Starting {
+                nurse,
+                log: Err("there is none".to_owned()),
+                socket: PathBuf::new(),
+                data_dir: None,
+            };
             starting.nurse.wait().unwrap();
-            starting.check()
+            starting.check(Duration::ZERO)
         };
         assert!(starting("3").is_ok());
         let failure = starting("1").unwrap_err();

@@ -12,11 +12,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use secrets_local::lock::{self, Holder, Lock, Locking};
-use secrets_local::{files, places};
+use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
@@ -106,7 +106,7 @@ impl VaultDir {
 /// Tells a daemon that has the vault to stop, and takes its lock when it has.
 pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
     let unknown = || io::Error::other("its process is unknown");
-    let pid = holder.pid().ok_or_else(unknown)?;
+    let pid = holder.noted().pid().ok_or_else(unknown)?;
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => Some(process),
         Err(Errno::SRCH) => None,
@@ -118,7 +118,7 @@ pub(crate) fn stop(holder: Holder) -> io::Result<Lock> {
     };
     if let Some(process) = process {
         // The descriptor is the holder's only if the holder is still there now that it is open.
-        if holder.pid() != Some(pid) {
+        if holder.noted().pid() != Some(pid) {
             return Err(unknown());
         }
         pidfd_send_signal(process, Signal::TERM)?;
@@ -223,12 +223,12 @@ impl Replaced {
 /// Makes the names beside a path durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    Ok(file_system::sync_dir(File::open(parent.unwrap_or(Path::new(".")))?)?)
 }
 
 /// Gives a file another name, which must be free.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+    Ok(file_system::rename_new(CWD, from, to)?)
 }
 
 fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
@@ -348,7 +348,7 @@ mod tests {
     fn the_lock_keeps_others_out_and_says_whose_it_is() {
         let (_base, dir, lock) = place();
         let Locking::Held(holder) = dir.lock().unwrap() else { panic!("locked twice") };
-        assert_eq!(holder.pid(), Some(rustix::process::getpid()));
+        assert_eq!(holder.noted().pid(), Some(rustix::process::getpid()));
         drop(lock);
         assert!(matches!(dir.lock().unwrap(), Locking::Ours(_)));
         fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o755)).unwrap();

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`,
-//! `permits`, `triggers` and `caller` are leaves, and so is the crate `secrets-local`.
+//! `permits`, `listening`, `reach`, `triggers` and `caller` are leaves, and so is the crate `secrets-local`.
 
 mod answering;
 mod audit;
@@ -38,10 +38,12 @@ mod http;
 mod inherited;
 mod key_provider;
 mod listener;
+mod listening;
 mod logind;
 mod memory;
 mod permits;
 mod process;
+mod reach;
 mod relaunch;
 mod router;
 mod server;

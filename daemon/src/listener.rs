@@ -1,10 +1,12 @@
 //! The socket: ours, bound so that nobody can connect before it is closed to others, or systemd's, checked to be so.
 //! It knows nothing of what is spoken over it.
 
+mod standing;
+
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,10 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use secrets_local::files;
 use secrets_local::places::{CREDENTIALS, USE};
 
-use crate::relaunch::Socket;
+use self::standing::{Identity, identity};
+use crate::relaunch::{Origin, Socket};
+
+pub(crate) use self::standing::Standing;
 
 /// Why there is no socket to listen on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,11 @@ pub(crate) enum Error {
     /// What systemd hands over is not what the socket unit should give.
     #[error("the socket from systemd {0}")]
     Handed(&'static str),
+    /// The name no longer leads to the socket, which systemd bound.
+    #[error(
+        "systemd bound it; run: systemctl --user stop secretsd.service && systemctl --user restart secretsd.socket secretsd-credentials.socket"
+    )]
+    NotOurs,
     /// A path is not private.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -62,40 +72,9 @@ pub(crate) struct Handed {
 pub(crate) struct Bound {
     socket: OwnedFd,
     path: PathBuf,
-    /// Device and inode of the file that we made; `None` if systemd made it.
-    made: Option<(u64, u64)>,
-}
-
-/// A socket that peers can connect to.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    /// The socket, non-blocking.
-    pub(crate) socket: UnixListener,
-    /// The socket's file, to be removed at the end.
-    pub(crate) file: SocketFile,
-}
-
-/// The name of a socket in the file system.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    made: Option<(u64, u64)>,
-}
-
-impl SocketFile {
-    /// Whether we made it, and not systemd.
-    pub(crate) const fn is_ours(&self) -> bool {
-        self.made.is_some()
-    }
-
-    /// Removes the file, if we made it and it is still the one that we made.
-    pub(crate) fn remove(self) {
-        let Ok(metadata) = fs::symlink_metadata(&self.path) else { return };
-        if self.made == Some((metadata.dev(), metadata.ino())) {
-            // A file that stays behind is found stale by the next start.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+    /// Whether we made its file, and not systemd.
+    ours: bool,
+    file: Option<Identity>,
 }
 
 impl Bound {
@@ -122,6 +101,17 @@ impl Bound {
         Self::bind(self.path.with_file_name(USE))
     }
 
+    /// Binds one of these sockets once more, after its name was lost.
+    fn again(path: &Path) -> Result<Self, Error> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::Nameless(path.to_owned()));
+        };
+        if name != CREDENTIALS && name != USE {
+            return Self::new(path);
+        }
+        Self::bind(files::private_dir(parent)?.join(name))
+    }
+
     fn bind(path: PathBuf) -> Result<Self, Error> {
         let address = SocketAddrUnix::new(&path).map_err(|_| Error::TooLong(path.clone()))?;
         let at = |errno: Errno| Error::Io(path.clone(), errno.into());
@@ -135,8 +125,7 @@ impl Bound {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
             .map_err(|error| Error::Io(path.clone(), error))?;
-        let metadata = fs::symlink_metadata(&path).map_err(|error| Error::Io(path.clone(), error))?;
-        Ok(Self { socket, made: Some((metadata.dev(), metadata.ino())), path })
+        Ok(Self { socket, ours: true, file: identity(&path), path })
     }
 
     /// The sockets that systemd handed over, if it did. Reads variables that must be read before there are threads.
@@ -170,14 +159,13 @@ impl Bound {
     }
 
     /// The socket that the image before this one listened on.
-    pub(crate) fn from_relaunch(Socket { listener, made }: Socket) -> Result<Self, Error> {
+    pub(crate) fn from_relaunch(Socket { listener, origin }: Socket) -> Result<Self, Error> {
         let socket = UnixListener::from(listener);
         let address = socket.local_addr().map_err(|_| Error::Handed("has no address"))?;
         let path = address.as_pathname().ok_or(Error::Handed("has no path"))?.to_owned();
         // Checked when it was bound. What became of its file since must not end the daemon while it locks.
-        let file = fs::symlink_metadata(&path).ok().filter(|_| made);
-        let made = file.map(|metadata| (metadata.dev(), metadata.ino()));
-        Ok(Self { socket: socket.into(), path, made })
+        let file = if origin == Origin::Gone { None } else { identity(&path) };
+        Ok(Self { socket: socket.into(), path, ours: origin != Origin::Handed, file })
     }
 
     /// Takes a listening socket over after checking that others cannot reach it.
@@ -193,7 +181,7 @@ impl Bound {
         // By path: fstat on a socket says 0777 whatever its file's mode.
         files::check_private_socket(path)?;
         let path = path.to_owned();
-        Ok(Self { socket: socket.into(), path, made: None })
+        Ok(Self { socket: socket.into(), file: identity(&path), path, ours: false })
     }
 
     /// Where it is bound.
@@ -201,15 +189,22 @@ impl Bound {
         &self.path
     }
 
-    /// Lets peers connect.
-    pub(crate) fn listen(self) -> Result<Listener, Error> {
+    /// Lets peers connect. Needs a runtime.
+    pub(crate) fn listen(self) -> Result<Standing, Error> {
+        let (path, ours) = (self.path.clone(), self.ours);
+        let (socket, file) = self.into_listener()?;
+        Standing::new(socket, path.clone(), ours, file).map_err(|error| Error::Io(path, error))
+    }
+
+    /// The socket, non-blocking and listening, and its file.
+    fn into_listener(self) -> Result<(UnixListener, Option<Identity>), Error> {
         let at = |error: io::Error| Error::Io(self.path.clone(), error);
-        if self.made.is_some() {
+        if self.ours {
             rustix::net::listen(&self.socket, BACKLOG).map_err(|errno| at(errno.into()))?;
         }
         let socket = UnixListener::from(self.socket.try_clone().map_err(at)?);
         socket.set_nonblocking(true).map_err(at)?;
-        Ok(Listener { socket, file: SocketFile { path: self.path, made: self.made } })
+        Ok((socket, self.file))
     }
 }
 
@@ -257,6 +252,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -265,8 +261,8 @@ mod tests {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
     }
 
-    #[test]
-    fn nobody_connects_before_listen_and_the_mode_is_set_by_then() {
+    #[tokio::test]
+    async fn nobody_connects_before_listen_and_the_mode_is_set_by_then() {
         let dir = private();
         let path = dir.path().join("run/s.sock");
         let bound = Bound::new(&path).unwrap();
@@ -276,12 +272,12 @@ mod tests {
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
         let listener = bound.listen().unwrap();
         UnixStream::connect(&path).unwrap();
-        listener.file.remove();
+        listener.remove();
         assert!(!path.exists());
     }
 
-    #[test]
-    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let dir = private();
         let path = dir.path().join("s.sock");
         drop(UnixListener::bind(&path).unwrap());
@@ -291,8 +287,8 @@ mod tests {
         drop(listener);
     }
 
-    #[test]
-    fn two_daemons_do_not_share_a_directory() {
+    #[tokio::test]
+    async fn two_daemons_do_not_share_a_directory() {
         let dir = private();
         let first = Bound::new(&dir.path().join("a.sock")).unwrap().listen().unwrap();
         assert!(matches!(Bound::new(&dir.path().join("b.sock")), Err(Error::Shared(_))));
@@ -322,19 +318,19 @@ mod tests {
         assert!(matches!(Bound::new(&dir.path().join("x".repeat(108))), Err(Error::TooLong(_))));
     }
 
-    #[test]
-    fn the_file_of_somebody_else_is_not_removed_at_the_end() {
+    #[tokio::test]
+    async fn the_file_of_somebody_else_is_not_removed_at_the_end() {
         let dir = private();
         let path = dir.path().join("s.sock");
         let listener = Bound::new(&path).unwrap().listen().unwrap();
         fs::rename(&path, dir.path().join("moved")).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
-        listener.file.remove();
+        listener.remove();
         assert!(path.exists());
     }
 
-    #[test]
-    fn a_handed_socket_must_listen_and_be_closed_to_others() {
+    #[tokio::test]
+    async fn a_handed_socket_must_listen_and_be_closed_to_others() {
         let dir = private();
         let path = dir.path().join("s.sock");
         let socket = UnixListener::bind(&path).unwrap();
@@ -343,7 +339,7 @@ mod tests {
         assert!(matches!(refused, Err(Error::Files(files::Error::TooOpen { mode: 0o666, .. }))));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let listener = Bound::adopt(socket).unwrap().listen().unwrap();
-        listener.file.remove();
+        listener.remove();
         assert!(path.exists(), "systemd's file is systemd's");
         let quiet = stream_socket().unwrap();
         rustix::net::bind(&quiet, &SocketAddrUnix::new(dir.path().join("q.sock")).unwrap()).unwrap();

@@ -44,6 +44,7 @@ pub(crate) fn harden() -> Result<(), Error> {
         std::env::var("LISTEN_FDS").ok().as_deref(),
         own,
     );
+    ignore_file_size_signal();
     let kept = inherited::kept(std::env::var(inherited::VARIABLE).ok().as_deref(), own);
     close_all_but(FIRST_FD.saturating_add(from_systemd), &kept).map_err(Error::Descriptors)?;
     hardening::quiet_panics("secretsd");
@@ -105,6 +106,12 @@ pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
     }
     // SAFETY: it is open, and `harden` has left it open because the image before named it; nothing here owns it yet.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Ignores the signal of a limit on the size of files: a write beyond it then fails as one to a full disk does.
+fn ignore_file_size_signal() {
+    // SAFETY: SIG_IGN is a valid disposition, and nothing here handles the signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Ignores the signal that asks to lock, also in the image that comes next, until that handles it.

@@ -44,8 +44,36 @@ pub(crate) struct Handover {
 pub(crate) struct Socket {
     /// The socket.
     pub(crate) listener: OwnedFd,
-    /// Whether the daemon made the socket's file, and not systemd.
-    pub(crate) made: bool,
+    /// Where its file is from.
+    pub(crate) origin: Origin,
+}
+
+/// Where the file of a listening socket is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// systemd made it.
+    Handed,
+    /// The daemon made it.
+    Made,
+    /// The daemon made it, and its name does not lead to the socket any more.
+    Gone,
+}
+
+impl Origin {
+    /// What the name of a descriptor ends with that is such a socket.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Handed => "",
+            Self::Made => "-made",
+            Self::Gone => "-gone",
+        }
+    }
+
+    /// A descriptor's name without its end, and what that says.
+    fn named(name: &str) -> (&str, Self) {
+        let ending = |origin: Self| name.strip_suffix(origin.suffix()).map(|name| (name, origin));
+        ending(Self::Made).or_else(|| ending(Self::Gone)).unwrap_or((name, Self::Handed))
+    }
 }
 
 /// Replies that are still to be sent. Whatever becomes of the image that has them, their callers get them when this is
@@ -156,36 +184,39 @@ impl Handover {
         for (name, number) in named {
             let fd = process::adopt(number)?;
             match name.as_str() {
-                "api" => api = Some(Socket { listener: fd, made: false }),
-                "api-made" => api = Some(Socket { listener: fd, made: true }),
-                "credentials" => credentials = Some(Socket { listener: fd, made: false }),
-                "credentials-made" => credentials = Some(Socket { listener: fd, made: true }),
-                "use" => uses = Some(Socket { listener: fd, made: false }),
-                "use-made" => uses = Some(Socket { listener: fd, made: true }),
                 "lock" => lock = Some(fd),
                 "unwritten" => unwritten = Some(Unwritten(fd)),
                 "refused" => refused.push(fd),
                 "pipe" => pipe = Some(fd),
                 "stream" => answers.0.push(HandoffReply { pipe: pipe.take()?, stream: fd }),
-                _ => return None,
+                name => {
+                    let (name, origin) = Origin::named(name);
+                    let socket = Some(Socket { listener: fd, origin });
+                    match name {
+                        "api" => api = socket,
+                        "credentials" => credentials = socket,
+                        "use" => uses = socket,
+                        _ => return None,
+                    }
+                }
             }
         }
         let (api, lock, unwritten) = (api?, lock?, unwritten?);
         Some(Self { api, credentials, uses, lock, unwritten, refused, answers })
     }
 
-    fn named(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
-        let socket = |socket: &Socket, made, handed| if socket.made { made } else { handed };
-        let api = (socket(&self.api, "api-made", "api"), &self.api.listener);
-        let credentials = self.credentials.as_ref().map(|credentials| {
-            (socket(credentials, "credentials-made", "credentials"), &credentials.listener)
-        });
-        let uses = self.uses.as_ref().map(|uses| (socket(uses, "use-made", "use"), &uses.listener));
+    fn named(&self) -> impl Iterator<Item = (String, &OwnedFd)> {
+        let sockets = [("api", Some(&self.api)), ("credentials", self.credentials.as_ref())];
+        let sockets =
+            sockets.into_iter().chain([("use", self.uses.as_ref())]).filter_map(|(name, socket)| {
+                socket.map(|socket| (format!("{name}{}", socket.origin.suffix()), &socket.listener))
+            });
         let refused = self.refused.iter().map(|stream| ("refused", stream));
         let answers = &self.answers.0;
         let answers = answers.iter().flat_map(|answer| [("pipe", &answer.pipe), ("stream", &answer.stream)]);
-        let own = [api, ("lock", &self.lock), ("unwritten", &self.unwritten.0)];
-        own.into_iter().chain(credentials).chain(uses).chain(refused).chain(answers)
+        let own = [("lock", &self.lock), ("unwritten", &self.unwritten.0)];
+        let others = own.into_iter().chain(refused).chain(answers);
+        sockets.chain(others.map(|(name, fd)| (name.to_owned(), fd)))
     }
 
     fn describe(&self) -> String {

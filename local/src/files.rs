@@ -11,6 +11,11 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use crate::file_system;
+
+/// What to do where the environment is another user's.
+const CURE: &str = "run it as that user, or with an environment of your own, which sudo -i and su - give";
+
 /// Why a path cannot be used. It names the path, so that this must be a setting of the user and no content of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,8 +31,18 @@ pub enum Error {
     /// Owned by another user.
     #[error("{0} belongs to uid {1}, not to you; choose another path or change its owner")]
     ForeignOwner(PathBuf, u32),
+    /// In a directory of another user.
+    #[error("{path} belongs to uid {owner}, and this runs as uid {own}; {CURE}")]
+    ForeignPlace {
+        /// The directory of the other user.
+        path: PathBuf,
+        /// The other user.
+        owner: u32,
+        /// This one.
+        own: u32,
+    },
     /// Open to group or others.
-    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}")]
+    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}{}", no_modes(.path))]
     TooOpen {
         /// The path.
         path: PathBuf,
@@ -39,8 +54,11 @@ pub enum Error {
     /// Larger than such a file can be.
     #[error("{0} is larger than {1} bytes")]
     TooLarge(PathBuf, u64),
+    /// Its file system cannot do what is needed: the path, what that is, the file system's name.
+    #[error("{0} is on {2}, which cannot {1}; choose a directory on another file system")]
+    Unfit(PathBuf, &'static str, String),
     /// The system refused.
-    #[error("{0}: {1}")]
+    #[error("{}: {}{}", .0.display(), .1, on(.0, .1))]
     Io(PathBuf, #[source] io::Error),
 }
 
@@ -70,12 +88,50 @@ impl Error {
             Self::Relative(_) => "not an absolute path",
             Self::Symlink(_) => "a symbolic link",
             Self::WrongKind(..) => "not a regular file",
-            Self::ForeignOwner(..) => "belongs to another user",
+            Self::ForeignOwner(..) | Self::ForeignPlace { .. } => "belongs to another user",
             Self::TooOpen { .. } => "its mode lets others in",
             Self::TooLarge(..) => "too large",
+            Self::Unfit(..) => "its file system cannot hold it",
             Self::Io(..) => "cannot be read",
         }
     }
+}
+
+/// Makes sure that a directory for our files is no other user's and lies in none of another user's, as it does where the
+/// variables of a user stay set in a shell of root: what root made there would be in the user's way, and the user could
+/// replace what root trusts. Root's directories are everybody's to lie in, and so are those above a directory that an
+/// ordinary user has already. It changes nothing.
+pub fn check_place(path: &Path) -> Result<(), Error> {
+    let own = rustix::process::geteuid().as_raw();
+    let there = fs::symlink_metadata(path).map(|metadata| metadata.uid());
+    match there {
+        Ok(owner) if is_anothers(owner, own) => {
+            return Err(Error::ForeignPlace { path: path.to_owned(), owner, own });
+        }
+        Ok(owner) if owner == own && own != 0 => return Ok(()),
+        _ => {}
+    }
+    // Above, the nearest one that exists or can be seen.
+    let owner = |dir: &Path| fs::metadata(dir).ok().map(|metadata| metadata.uid());
+    match path.ancestors().skip(1).find_map(|dir| Some((dir, owner(dir)?))) {
+        Some((dir, owner)) if is_anothers(owner, own) => {
+            Err(Error::ForeignPlace { path: dir.to_owned(), owner, own })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_anothers(owner: u32, own: u32) -> bool {
+    owner != own && owner != 0 && !is_unmapped(owner)
+}
+
+/// Whether this stands for every user whom our user namespace does not know, root too: user_namespaces(7).
+fn is_unmapped(uid: u32) -> bool {
+    let number = |path| fs::read_to_string(path).ok();
+    let overflow = number("/proc/sys/kernel/overflowuid").and_then(|uid| uid.trim().parse().ok());
+    let knows_all = number("/proc/self/uid_map")
+        .is_some_and(|map| map.split_whitespace().eq(["0", "0", &u32::MAX.to_string()]));
+    overflow == Some(uid) && !knows_all
 }
 
 /// Makes sure that `path` is a directory of ours with mode 0700, and returns its canonical form. Parents that are
@@ -84,6 +140,7 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     if !path.is_absolute() {
         return Err(Error::Relative(path.to_owned()));
     }
+    check_place(path)?;
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new()
@@ -91,7 +148,7 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
                 .mode(0o700)
                 .create(path)
                 .map_err(|error| Error::Io(path.to_owned(), error))?;
-            widen(path).map_err(|error| Error::Io(path.to_owned(), error))?;
+            widen(path)?;
         }
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
         Ok(_) => {}
@@ -107,17 +164,62 @@ pub fn private_dir(path: &Path) -> Result<PathBuf, Error> {
     path.canonicalize().map_err(|error| Error::Io(path.to_owned(), error))
 }
 
-/// Lets its owner into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
+/// Closes a directory of this user to others. One that is absent, of another kind or another user's stays as it is:
+/// [`private_dir`] says so.
+pub fn close_dir(path: &Path) -> Result<(), Error> {
+    let left_alone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(|errno| Some(errno.raw_os_error()));
+    match widen(path) {
+        Err(Error::Io(_, error)) if left_alone.contains(&error.raw_os_error()) => Ok(()),
+        other => other,
+    }
+}
+
+/// Lets its owner, and nobody else, into a directory that was just made, which the umask may have kept from it. By a descriptor: by its
 /// path it could be another one by now. The descriptor is for the path alone, since reading may not be allowed yet.
-fn widen(path: &Path) -> io::Result<()> {
+fn widen(path: &Path) -> Result<(), Error> {
+    let at = |error| Error::Io(path.to_owned(), error);
     let flags = flag(OFlags::PATH | OFlags::DIRECTORY) | no_follow();
-    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = directory.metadata()?;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(at)?;
+    let metadata = directory.metadata().map_err(at)?;
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o7777 == 0o700 {
         return Ok(());
     }
     let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    fs::set_permissions(by_descriptor, fs::Permissions::from_mode(0o700))
+    let set = fs::set_permissions(by_descriptor, fs::Permissions::from_mode(0o700));
+    // FAT, NTFS and programs that show another system's files have no modes, whatever they answer.
+    if directory.metadata().map_err(at)?.mode() & 0o077 != 0 {
+        let _ = fs::remove_dir(path);
+        return Err(unfit(
+            path,
+            "keep others out of a directory (chmod has no effect, but umask=077 at its mount may)",
+        ));
+    }
+    set.map_err(at)
+}
+
+/// That the file system of this path cannot do this.
+pub(crate) fn unfit(path: &Path, lacks: &'static str) -> Error {
+    Error::Unfit(path.to_owned(), lacks, file_system::name(path))
+}
+
+/// On which file system it is, where that may be the reason.
+fn on(path: &Path, error: &io::Error) -> String {
+    let is_read_only = error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+    if is_read_only || file_system::is_lacking(error) {
+        return format!(" (on {})", file_system::name(path));
+    }
+    String::new()
+}
+
+/// What to do where modes cannot be changed.
+fn no_modes(path: &Path) -> String {
+    if file_system::is_native(path) {
+        return String::new();
+    }
+    let name = file_system::name(path);
+    format!(
+        " (if that has no effect: {name} keeps no modes, mount it with umask=077 or choose another place)"
+    )
 }
 
 /// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.
@@ -226,8 +328,11 @@ pub fn replace_private(path: &Path, content: &[u8]) -> Result<(), Error> {
         .custom_flags(no_follow())
         .open(&temporary)
         .map_err(at)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(at)?;
-    fs::rename(&temporary, path).map_err(at)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        at(error)
+    })?;
     sync_dir(parent)
 }
 
@@ -242,7 +347,7 @@ pub fn remove_if_there(path: &Path) -> Result<(), Error> {
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> Result<(), Error> {
     File::open(path)
-        .and_then(|directory| directory.sync_all())
+        .and_then(|directory| Ok(file_system::sync_dir(directory)?))
         .map_err(|error| Error::Io(path.to_owned(), error))
 }
 
@@ -305,6 +410,20 @@ mod tests {
         assert_eq!((mode(&dir.join("f")), mode(&dir.join("g"))), (0o600, 0o600));
         assert_eq!(*read_private(&dir.join("g"), 8).unwrap(), b"y");
         assert!(matches!(read_private(&dir.join("g"), 0), Err(Error::TooLarge(..))));
+    }
+
+    #[test]
+    fn closes_a_directory_and_nothing_behind_a_link() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, link) = (base.path().join("dir"), base.path().join("link"));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&dir, &link).unwrap();
+        close_dir(&link).unwrap();
+        close_dir(&base.path().join("absent")).unwrap();
+        assert_eq!(mode(&dir), 0o755);
+        close_dir(&dir).unwrap();
+        assert_eq!(mode(&dir), 0o700);
     }
 
     #[test]

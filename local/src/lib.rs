@@ -4,8 +4,12 @@
 //!
 //! # Layout
 //!
+//! - `clock`: time that counts sleep
+//! - `leap`: whether the wall clock can be believed
 //! - `places`: directories by the XDG rule, and the names of files
+//! - `file_system`: what some file systems lack, and how they are called
 //! - `files`: private directories and files, checked by kind, owner and mode
+//! - `key_file`: key files, wherever other programs put them
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
 //! - `hardening`: what a process does to itself before it touches a secret
@@ -13,9 +17,13 @@
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
 
+pub mod clock;
 pub mod descriptors;
+pub mod file_system;
 pub mod files;
 pub mod hardening;
+pub mod key_file;
+pub mod leap;
 pub mod lock;
 pub mod memory;
 pub mod passing;

@@ -20,8 +20,14 @@ pub const LOCK: &str = "vault.lock";
 /// The guard against an older copy of the vault, in the state directory.
 pub const ANCHOR: &str = "anchor";
 
+/// What was last seen of the clocks, beside it.
+pub const CLOCK: &str = "clock";
+
 /// The daemon's socket, in the runtime directory.
 pub const SOCKET: &str = "secretsd.sock";
+
+/// How many bytes a socket's path may have: `sun_path` of unix(7), without its end.
+pub const LONGEST_SOCKET: usize = 107;
 
 /// The socket from which systemd's units load credentials, beside the daemon's.
 pub const CREDENTIALS: &str = "credentials.sock";

@@ -32,6 +32,15 @@ pub struct VaultStatus {
     /// vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_failure: Option<String>,
+    /// By how many seconds the clock had leapt ahead since it was seen before, or was put back if that is negative: until it
+    /// has run like this for a day, nothing is removed from the trash and no expired token forgotten. Only while unlocked,
+    /// and only for who may see the whole vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_leapt_seconds: Option<i64>,
+    /// What is wrong with the sockets and the token of the daemon: names that are gone and cannot be made again, and why.
+    /// Only for who may see the whole vault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// The daemon's version.
     pub version: String,
 }

@@ -264,7 +264,7 @@ fn a_daemon_is_started_when_none_runs() {
     assert_eq!(status.json()["state"], "uninitialized");
     let pid = env.listener().expect("no daemon was left running");
     let lock = fs::read_to_string(env.data_dir().join("vault.lock")).unwrap();
-    assert_eq!(lock.trim(), pid.to_string());
+    assert_eq!(lock.lines().next(), Some(pid.to_string().as_str()));
     // Detached: its own session, and nothing of the caller's terminal.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let session: u32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().parse().unwrap();

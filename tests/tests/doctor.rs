@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::harness::skip;
 use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::source::repository;
@@ -145,7 +145,7 @@ fn an_ordinary_user_has_no_fault_either() {
     let (_, output) = process::run(env.command("chown").args(["-R", "12345:12345"]).arg(env.path("")), b"");
     assert!(output.status.success());
     let id = USER.to_string();
-    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(cat data/secretsd/vault.lock)\"";
+    let script = "secretctl init --key-file key >recovery && secretctl doctor --json; kill \"$(head -n 1 data/secretsd/vault.lock)\"";
     let mut command = env.command("setpriv");
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", script]);
     command.env("PATH", format!("{}:/usr/bin:/bin", env.path("bin").display()));
@@ -276,6 +276,8 @@ fn a_token_that_is_not_the_daemons() {
     let mut env = healthy();
     let token = env.runtime_dir().join("token");
     let good = fs::read(&token).unwrap();
+    // The daemon would write it again. A directory that is in the way keeps it from that.
+    let in_the_way = env.private_dir("run/secretsd/token.new");
     for (plant, named) in
         [("gone", "there is no token file"), ("other", "is not this daemon's token"), ("empty", "is empty")]
     {
@@ -289,6 +291,7 @@ fn a_token_that_is_not_the_daemons() {
         if plant == "empty" {
             run_fix(&env, &finding);
             env.stop();
+            fs::remove_dir(&in_the_way).unwrap();
             // What the daemon did not write it does not remove.
             if token.exists() {
                 let left = only(&env, "warning", "token", "left over from a daemon that has ended");
@@ -384,12 +387,15 @@ fn an_access_token_that_is_not_served() {
 #[test]
 fn a_socket_for_units_that_is_gone() {
     let mut env = healthy();
-    let socket = env.runtime_dir().join("credentials.sock");
-    chmod(&socket, 0o666);
+    chmod(env.credentials(), 0o666);
     found_and_mended(&env, "fault", "credentials", "has mode 0666");
-    fs::remove_file(&socket).unwrap();
+    env.stop();
+    env.settings(&format!("{CHEAP_KDF}\n[credentials]\nsocket = false\n"));
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
     assert_eq!(findings(&env), [] as [Value; 0]);
     env.ctl(["credential", "allow", "web.service", "A"]).expect(0);
+    env.settings(CHEAP_KDF);
     let finding = only(&env, "warning", "credentials", "there is no socket");
     run_fix(&env, &finding);
     env.stop();

@@ -586,3 +586,51 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// The signal of this limit ends a process that does nothing about it.
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk() {
+    let mut env = Env::new(programs!());
+    env.start_as(behind(&env, &["prlimit", "--fsize=8388608:"]));
+    env.init();
+    let kept = env.store("KEPT", "kept")["id"].as_str().unwrap().to_owned();
+    let limit = ["--pid", &env.pid().to_string(), "--fsize=65536:"];
+    assert!(env.command("prlimit").args(limit).status().unwrap().success());
+    let mut refused = 0;
+    for number in 0..40 {
+        let body = json!({ "name": format!("N{number}"), "value": "x".repeat(30_000) });
+        let answer = env.post("/user/secrets", &body);
+        if answer.status != 201 {
+            answer.expect_error(500, "storage_error");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the limit is never met");
+    assert_eq!(env.get(&format!("/user/secrets/{kept}")).expect(200)["name"], "KEPT");
+    let limit = ["--pid", &env.pid().to_string(), "--fsize=8388608:"];
+    assert!(env.command("prlimit").args(limit).status().unwrap().success());
+    assert_eq!(env.value("KEPT"), "kept");
+    env.store("AFTER", "x");
+    env.get("/vault").expect(200);
+}
+
+#[test]
+fn no_memory_for_a_key_is_said_as_such() {
+    let mut env = Env::new(programs!());
+    env.settings("[kdf]\nmemory_kib = 262144\npasses = 2\nlanes = 1\n");
+    env.start();
+    let limit = |bytes: &str| {
+        let arguments = ["--pid", &env.pid().to_string(), bytes];
+        assert!(env.command("prlimit").args(arguments).status().unwrap().success());
+    };
+    env.init();
+    env.post("/vault/lock", &json!({})).expect(200);
+    limit("--as=200000000:");
+    for _ in 0..2 {
+        let answer = env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE }));
+        answer.expect_error(500, "storage_error");
+        assert!(answer.text().contains("no memory"), "{}", answer.text());
+    }
+    limit("--as=unlimited:");
+    env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+}

@@ -1,9 +1,10 @@
 //! Eight holders of narrow tokens who ask for all the work that they may, and the owner, who must not notice. `SOAK=1`
 //! makes it 100,000 names.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -160,4 +161,50 @@ fn lists_that_nobody_reads_are_not_kept_in_every_version() {
     let grown = process::resident(env.pid()).saturating_sub(before);
     drop(silent);
     assert!(grown < 32 << 20, "{grown} bytes more");
+}
+
+/// Asks from so many processes, one connection each, and reads nothing; says when all have asked.
+const SILENT: &str = r#"
+import os, socket, sys, time
+path, token, target, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+for _ in range(count):
+    if os.fork() == 0:
+        os.close(1)
+        peer = socket.socket(socket.AF_UNIX)
+        peer.connect(path)
+        peer.sendall(head)
+        # The first bytes say that the answer was made.
+        peer.recv(16)
+        os.close(2)
+        os.read(0, 1)
+        os._exit(0)
+os.close(2)
+os.read(0, 1)
+"#;
+
+#[test]
+fn full_lists_that_nobody_reads_are_one_in_memory() {
+    let (env, _) = vault(3_000);
+    let before = process::resident(env.pid());
+    let mut command = env.command("python3");
+    command.args(["-c", SILENT]).arg(env.socket()).args([
+        env.token().as_str(),
+        "/api/v1/user/secrets?view=full",
+        "60",
+    ]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut silent = command.spawn().unwrap();
+    // Ends when the last of them has its first bytes.
+    let mut said = String::new();
+    silent.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+    let grown = process::resident(env.pid()).saturating_sub(before);
+    let asked = Instant::now();
+    env.get("/vault").expect(200);
+    let took = asked.elapsed();
+    drop(silent.stdin.take());
+    process::wait(&mut silent, process::DEADLINE);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

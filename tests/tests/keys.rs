@@ -1,13 +1,13 @@
 //! Keys that are only named: a key provider command in the settings, and a credential from systemd.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
-use secretsd_tests::programs;
 use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{process, programs};
 use serde_json::{Value, json};
 
 /// An environment whose settings know key providers that work, fail and hang.
@@ -195,7 +195,7 @@ fn a_credential_unlocks_at_start_but_not_after_a_lock() {
     let mut env = Env::new(programs!());
     let directory = env.private_dir("credentials");
     fs::write(directory.join("secretsd.key"), [7; 32]).unwrap();
-    fs::set_permissions(directory.join("secretsd.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    fs::set_permissions(directory.join("secretsd.key"), Permissions::from_mode(0o400)).unwrap();
     let start = |env: &mut Env| {
         let mut command = env.daemon_command();
         command.env("CREDENTIALS_DIRECTORY", &directory);
@@ -279,5 +279,66 @@ fn a_start_that_could_not_unlock_is_told_until_the_vault_is_open() {
         env.post("/vault/lock", &json!({})).expect(200);
         assert!(env.get("/vault").expect(200).get("start_failure").is_none());
         env.stop();
+    }
+}
+
+/// sops-nix and agenix link to their files, shells give pipes.
+#[test]
+fn a_key_file_may_be_a_link_or_a_pipe() {
+    let env = Env::started(programs!());
+    let key = [0x5a; 32];
+    let file = env.private_file("real-key", key);
+    fs::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
+    fs::create_dir(env.path("generation-1")).unwrap();
+    fs::rename(&file, env.path("generation-1/key")).unwrap();
+    symlink("generation-1", env.path("current")).unwrap();
+    symlink("current/key", env.path("link")).unwrap();
+    let bash = |script: &str| {
+        let mut command = env.command("bash");
+        command.args(["-c", script, env.programs().client]);
+        let (_, output) = process::run(&mut command, b"");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let works = |script: &str| {
+        let (code, said) = bash(script);
+        assert_eq!(code, Some(0), "{script}: {said}");
+    };
+    works("\"$0\" init --key-file <(cat link) > recovery");
+    for open in [
+        "--key-file link",
+        "--key-file <(sleep 0.2; cat link)",
+        "--key-file /dev/stdin < link",
+        "--key-file current/key",
+        "--key-file pipe & cat link > pipe; wait $!",
+    ] {
+        works("rm -f pipe; mkfifo -m 600 pipe; \"$0\" lock");
+        works(&format!("\"$0\" unlock {open}"));
+        assert_eq!(env.state(), "unlocked", "{open}");
+    }
+    works("\"$0\" rotate --key-file <(cat link) > recovery");
+    works("\"$0\" lock; \"$0\" rotate --key-file <(cat link) > recovery");
+    works("\"$0\" key add --key-file <(head -c 32 /dev/zero)");
+    // Nothing of what was passed on is left.
+    let left = fs::read_dir(env.runtime_dir().join("run")).unwrap().count();
+    assert_eq!(left, 0, "a passed key is left");
+    works("\"$0\" lock");
+    for (harm, named) in [
+        ("chmod 0440 generation-1/key; \"$0\" unlock --key-file link", "closed to others"),
+        ("mkfifo -m 644 wide; \"$0\" unlock --key-file wide", "closed to others"),
+        ("\"$0\" unlock --key-file /dev/zero", "file or pipe"),
+        ("\"$0\" unlock --key-file .", "file or pipe"),
+        ("\"$0\" unlock --key-file <(echo short)", "at least 32 bytes"),
+        ("\"$0\" unlock --key-file <(head -c 5000 /dev/zero)", "4096"),
+    ] {
+        let (code, said) = bash(harm);
+        assert!(code == Some(7) && said.contains(named), "{harm}: {code:?} {said}");
+        assert_eq!(env.state(), "locked");
+    }
+    if rustix::process::geteuid().is_root() {
+        let file = env.path("generation-1/key");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        chown(file, Some(12_345), None).unwrap();
+        let (code, said) = bash("\"$0\" unlock --key-file link");
+        assert!(code == Some(7) && said.contains("of yours"), "{said}");
     }
 }

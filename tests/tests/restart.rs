@@ -167,3 +167,20 @@ fn a_vault_that_cannot_be_read_is_never_replaced() {
     env.stop();
     assert_eq!(fs::read(&path).unwrap(), damaged, "the damaged vault was changed");
 }
+
+/// Keyboards and systems send a letter with an accent in one piece or in two.
+#[test]
+fn a_passphrase_opens_whichever_way_its_accents_come() {
+    let env = Env::started(programs!());
+    let (composed, decomposed) = ("cl\u{e9} du c\u{f4}ffre", "cle\u{301} du co\u{302}ffre");
+    env.post("/vault/init", &json!({ "passphrase": decomposed })).expect(201);
+    for passphrase in [composed, decomposed] {
+        env.post("/vault/lock", &json!({})).expect(200);
+        unlock(&env, &json!({ "passphrase": passphrase })).expect(200);
+    }
+    env.post("/vault/rotate", &json!({ "passphrase": composed })).expect(200);
+    env.post("/vault/lock", &json!({})).expect(200);
+    unlock(&env, &json!({ "passphrase": decomposed })).expect(200);
+    env.post("/vault/lock", &json!({})).expect(200);
+    unlock(&env, &json!({ "passphrase": "cle du coffre" })).expect_error(403, "wrong_key_error");
+}

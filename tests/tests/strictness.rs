@@ -266,7 +266,7 @@ fn bodies_end_where_they_say() {
             (
                 "another expectation",
                 post(&format!("Expect: a-coffee\r\nContent-Length: {}\r\n", a.len()), &a),
-                "409 already_exists_error, 200, end",
+                REFUSED,
             ),
             (
                 "deep",

@@ -647,7 +647,8 @@ fn restore_vault_asks_for_the_passphrase_on_a_terminal_and_takes_another_directo
     let mut terminal = Terminal::run(&env, &arguments);
     terminal.answer("passphrase of the backup: ", PASSPHRASE);
     let (code, shown) = terminal.end();
-    let pid = fs::read_to_string(other.join("vault.lock")).unwrap().trim().parse().unwrap();
+    let lock = fs::read_to_string(other.join("vault.lock")).unwrap();
+    let pid = lock.lines().next().unwrap().parse().unwrap();
     process::signal(pid, rustix::process::Signal::TERM);
     assert!(process::wait_gone(pid, DEADLINE));
     assert_eq!(code, Some(0), "{shown}");

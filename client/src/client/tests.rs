@@ -112,7 +112,9 @@ async fn nothing_there_and_nobody_there_are_told_from_other_failures() {
     drop(place.listen());
     assert!(place.socket().exists());
     assert!(matches!(get(&place.client()).await, Err(Error::NotListening(_))));
-    let client = Client { socket: Path::new("/").join("x".repeat(200)), ..place.client() };
+    let client = Client { socket: Path::new("/").join("x".repeat(108)), ..place.client() };
+    assert!(matches!(get(&client).await, Err(Error::TooLong(_))));
+    let client = Client { socket: place.socket().join("x"), ..place.client() };
     assert!(matches!(get(&client).await, Err(Error::Connect { .. })));
 }
 

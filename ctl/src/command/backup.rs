@@ -67,7 +67,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     }
     new_file::check_replaceable(&path).map_err(failed(&path))?;
     let session = open()?;
-    let mut draft = NewFile::beside(&path, new_file::PRIVATE).map_err(failed(&path))?;
+    let mut draft = NewFile::sealed(&path).map_err(failed(&path))?;
     let download = session.download(&Call::get("/vault/backup"), LIMIT, "copying the vault…")?;
     let waiting = Waiting::start("writing and checking the copy…");
     let length = fill(draft.file(), download, &path)?;

@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
+use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{environment, input, prompt};
+use crate::{input, key_file, prompt};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
@@ -35,6 +36,12 @@ pub(crate) struct InitArgs {
     pub(crate) key_file: Option<PathBuf>,
 }
 
+const ONCE: Once = Once {
+    what: "the creation of the vault",
+    holds: "recovery key",
+    cure: "create one with: secretctl key add --recovery",
+};
+
 const KEY_FILE_BYTES: usize = 32;
 
 /// How often a person may mistype.
@@ -46,19 +53,21 @@ const LONG_ENOUGH: usize = 12;
 const SHORT: &str = "that is short: anyone with the vault file could guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
-    output::check_stdout()?;
+    once::check_stdout()?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     if session.status()?.state != VaultState::Uninitialized {
         return Err(Failure::new(
             Exit::Conflict,
-            "the vault already exists; unlock it with: secretctl unlock",
+            "the vault already exists; unlock it with: secretctl unlock; if you never saw its recovery key, then create one: secretctl key add --recovery",
         ));
     }
-    let (request, made) = request(args)?;
+    let (request, made) = request(session, args)?;
     let call = Call::new(Method::POST, "/vault/init").json(&request)?;
-    let outcome = session
-        .call_slowly(&call, "creating the vault…")
-        .map_err(input::naming_key_file(request.key_file.as_deref()));
+    let outcome = ONCE.ask(|| {
+        session
+            .call_slowly(&call, "creating the vault…")
+            .map_err(input::naming_key_file(request.key_file.as_deref()))
+    });
     if let (Err(failure), Some(path)) = (&outcome, made) {
         // Only after a clear no: without an answer the vault may have been made with this key.
         if failure.is_refusal() {
@@ -67,20 +76,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     }
     let answer = outcome?;
     output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
-    if output.json {
-        return output::answer_json_line(answer.bytes());
-    }
     let reply: InitReply = answer.parse()?;
-    show_recovery_key(&reply.recovery_key)
-}
-
-/// Writes a recovery key to stdout, the only time that it is shown.
-pub(super) fn show_recovery_key(key: &SensitiveString) -> Result<(), Failure> {
-    output::answer_line(key.expose().as_bytes())
+    ONCE.show(output, &answer, &reply.recovery_key)
 }
 
 /// The request, and the key file that had to be made for it.
-fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
+fn request(session: &Session, args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
     let Some(path) = &args.key_file else {
         let passphrase = match &args.passphrase_file {
             Some(path) => {
@@ -94,21 +95,12 @@ fn request(args: &InitArgs) -> Result<(InitRequest, Option<PathBuf>), Failure> {
         };
         return Ok((InitRequest { passphrase: Some(passphrase), ..InitRequest::default() }, None));
     };
-    let (path, text) = key_path(path)?;
+    let (path, text) = key_file::path(session.runtime_dir(), path)?;
     let made = make_key_file(&path).map_err(|error| {
         let name = input::shown(&path).unwrap_or_else(|| "the key file".to_owned());
         Failure::new(Exit::Other, format!("cannot create {name}: {error}"))
     })?;
     Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
-}
-
-/// A key file's path as the daemon needs it: absolute, and text, because it travels in JSON.
-pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
-    let path = environment::absolute(path)?;
-    let Some(text) = path.to_str().map(str::to_owned) else {
-        return Err(Failure::new(Exit::Invalid, "the key file's path is not UTF-8 text; choose another"));
-    };
-    Ok((path, text))
 }
 
 /// A new passphrase, typed twice; `instead` says what to do where there is no terminal.

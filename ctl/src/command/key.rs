@@ -12,9 +12,10 @@ use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKin
 
 use super::{init, kept};
 use crate::failure::{Exit, Failure};
+use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::{Session, touching};
-use crate::{input, prompt, table};
+use crate::{input, key_file, prompt, table};
 
 /// List, add and remove the keys of the vault
 #[derive(Debug, Args)]
@@ -81,6 +82,12 @@ pub(crate) struct KeyRemoveArgs {
     pub(crate) yes: bool,
 }
 
+const ONCE: Once = Once {
+    what: "the adding of a recovery key",
+    holds: "key",
+    cure: "remove it and add another: secretctl key list, key remove, key add --recovery",
+};
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
@@ -145,18 +152,21 @@ pub(super) fn called(key: &KeyInfo) -> String {
 }
 
 fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failure> {
-    if args.recovery || output.json {
+    if args.recovery {
+        once::check_stdout()?;
+    } else if output.json {
         output::check_stdout()?;
     }
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
-    let (request, made) = new_key(args)?;
+    let (request, made) = new_key(session, args)?;
     let call = Call::new(Method::POST, "/vault/keys").json(&request)?;
     let outcome = match &args.key_provider {
         // The daemon runs it twice, to see whether it prints the same.
         Some(name) => {
             session.call_noted(&call, &format!("{}, and touch it again when asked again…", touching(name)))
         }
+        None if args.recovery => ONCE.ask(|| session.call(&call)),
         None => session.call(&call),
     };
     let outcome = outcome.map_err(input::naming_key_file(request.key_file.as_deref()));
@@ -183,15 +193,11 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
-    if output.json {
-        output::answer_json_line(answer.bytes())
-    } else {
-        init::show_recovery_key(&recovery_key)
-    }
+    ONCE.show(output, &answer, &recovery_key)
 }
 
 /// The request, and the key file that had to be made for it.
-fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failure> {
+fn new_key(session: &Session, args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failure> {
     let none = AddKeyRequest::default();
     if args.recovery {
         return Ok((AddKeyRequest { recovery: true, ..none }, None));
@@ -207,7 +213,7 @@ fn new_key(args: &KeyAddArgs) -> Result<(AddKeyRequest, Option<PathBuf>), Failur
         };
         return Ok((AddKeyRequest { passphrase: Some(passphrase), ..none }, None));
     };
-    let (path, text) = init::key_path(path)?;
+    let (path, text) = key_file::path(session.runtime_dir(), path)?;
     let made = init::make_key_file(&path)
         .map_err(|error| Failure::new(Exit::Other, format!("cannot create the key file: {error}")))?;
     Ok((AddKeyRequest { key_file: Some(text), ..none }, made.then_some(path)))

@@ -62,7 +62,7 @@ pub(crate) fn run(
     }
     let lock = lock(&session, &dir)?;
     // Asked before anything is changed, so that giving up here loses nothing.
-    let key = key(args)?;
+    let key = key(&session, args)?;
     let new = dir.bring_in(&lock, &backup).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot copy {name}, nothing was changed: {error}"))
     })?;
@@ -126,15 +126,17 @@ fn ended(session: &Session, dir: &VaultDir) -> io::Result<Option<Lock>> {
 }
 
 fn in_use(holder: &Holder) -> Failure {
-    let how = match holder.pid().map(Pid::as_raw_nonzero) {
+    let noted = holder.noted();
+    let how = match noted.pid().map(Pid::as_raw_nonzero) {
+        _ if noted.is_elsewhere() => "it runs in another container or on another machine".to_owned(),
         Some(pid) => format!("systemctl --user stop secretsd.service, or: kill {pid}"),
         None => "systemctl --user stop secretsd.service".to_owned(),
     };
     Failure::new(Exit::Conflict, format!("secretsd uses the vault; stop the daemon first: {how}"))
 }
 
-fn key(args: &RestoreVaultArgs) -> Result<UnlockRequest, Failure> {
-    if let Some(request) = unlock::request(&args.key)? {
+fn key(session: &Session, args: &RestoreVaultArgs) -> Result<UnlockRequest, Failure> {
+    if let Some(request) = unlock::request(session, &args.key)? {
         return Ok(request);
     }
     let passphrase = prompt::hidden("passphrase of the backup: ").map_err(|error| {

@@ -7,11 +7,12 @@ use secrets_client::{Answer, Call, Method};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
-use super::{init, kept};
-use crate::failure::{Exit, Failure};
+use super::kept;
+use crate::failure::Failure;
+use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{input, prompt};
+use crate::{input, key_file, prompt};
 
 /// Give the vault a new data key and recovery key
 #[derive(Debug, Args)]
@@ -33,12 +34,19 @@ pub(crate) struct RotateArgs {
     pub(crate) key_file: Option<PathBuf>,
 }
 
+const ONCE: Once = Once {
+    what: "the rotation",
+    holds: "recovery key",
+    cure: "create one with: secretctl key add --recovery",
+};
+
 /// Said to a person who waits.
 const NOTE: &str = "encrypting everything again…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
-    output::check_stdout()?;
-    let answer = rotate(session, &key(args)?)?;
+    once::check_stdout()?;
+    let key = key(session, args)?;
+    let answer = ONCE.ask(|| rotate(session, &key))?;
     let reply: RotateReply = answer.parse()?;
     let removed = match reply.keys_removed {
         0 => "no other key was removed".to_owned(),
@@ -48,20 +56,15 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     output::say(&format!("vault rotated: it has a new data key; {removed}; see: secretctl key list"));
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key no longer works; write down the new one, it is shown only once:");
-    let shown = if output.json {
-        output::answer_json_line(answer.bytes())
-    } else {
-        init::show_recovery_key(&reply.recovery_key)
-    };
-    shown.map_err(|_| {
-        let text = "vault rotated, but its recovery key could not be printed; create another with: secretctl key add --recovery";
-        Failure::new(Exit::Other, text)
-    })
+    ONCE.show(output, &answer, &reply.recovery_key)
 }
 
-fn key(args: &RotateArgs) -> Result<InitRequest, Failure> {
+fn key(session: &Session, args: &RotateArgs) -> Result<InitRequest, Failure> {
     if let Some(path) = &args.key_file {
-        return Ok(InitRequest { key_file: Some(init::key_path(path)?.1), ..InitRequest::default() });
+        return Ok(InitRequest {
+            key_file: Some(key_file::path(session.runtime_dir(), path)?.1),
+            ..InitRequest::default()
+        });
     }
     let passphrase = match &args.passphrase_file {
         Some(path) => input::key(path, "--passphrase-file")?,
@@ -85,19 +88,8 @@ fn rotate(session: &Session, key: &InitRequest) -> Result<Answer, Failure> {
         Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
             let InitRequest { passphrase, key_file, .. } = key.clone();
             session.unlock(&UnlockRequest { passphrase, key_file, ..UnlockRequest::default() })?;
-            send().map_err(unclear)
+            send()
         }
-        outcome => outcome.map_err(unclear),
+        outcome => outcome,
     }
-}
-
-/// Without an answer it may have been done, and its recovery key is lost.
-fn unclear(failure: Failure) -> Failure {
-    if !matches!(failure.kind(), None | Some(ErrorType::GatewayTimeoutError)) {
-        return failure;
-    }
-    let text = format!(
-        "{failure}; if secretctl key list shows new keys, create a recovery key with: secretctl key add --recovery"
-    );
-    Failure::new(failure.exit(), text)
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{expiry, verify};
 use crate::failure::{Exit, Failure};
+use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
 use crate::session::Session;
@@ -50,6 +51,7 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
             status.version
         ));
     }
+    warnings.extend(clock_notice(status));
     if status.memory_lock == MemoryLock::Unavailable {
         warnings.push("keys may be written to swap; see: secretctl doctor".to_owned());
     }
@@ -58,6 +60,11 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
             .push("the vault has only one key; add another with: secretctl key add --recovery".to_owned());
     }
     warnings
+}
+
+/// That the clock may be wrong, and what that means.
+pub(super) fn clock_notice(status: &VaultStatus) -> Option<String> {
+    status.clock_leapt_seconds.map(|seconds| format!("{}; {}", leap::told(seconds), leap::MEANS))
 }
 
 /// What expires soon, as far as this token may know.
@@ -106,6 +113,7 @@ fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -
     };
     let mut lines = Vec::new();
     lines.extend(status.start_failure.iter().map(|reason| ("at start", format!("not unlocked: {reason}"))));
+    lines.extend(status.lost.iter().map(|lost| ("lost", lost.clone())));
     lines.extend(status.secrets.map(|count| ("secrets", count.to_string())));
     lines.extend(status.keys.map(|count| ("keys", count.to_string())));
     lines.push(("auto-lock", spans(&status.auto_lock)));

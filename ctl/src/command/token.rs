@@ -9,6 +9,7 @@ use secrets_proto::{Glob, Timestamp, Uuid};
 
 use super::audit::seconds;
 use crate::failure::{Exit, Failure};
+use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
@@ -77,6 +78,12 @@ pub(crate) struct TokenRevokeArgs {
     pub(crate) token: String,
 }
 
+const ONCE: Once = Once {
+    what: "the creation of the token",
+    holds: "token",
+    cure: "revoke it and create another: secretctl token list, token revoke",
+};
+
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     output: Output,
@@ -84,7 +91,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match &args.command {
         TokenCommand::Create(args) => {
-            output::check_stdout()?;
+            once::check_stdout()?;
             let request = request(args)?;
             create(&open()?, output, &request)
         }
@@ -120,7 +127,10 @@ fn rate(text: &str) -> Result<u64, Failure> {
 }
 
 fn create(session: &Session, output: Output, request: &CreateToken) -> Result<(), Failure> {
-    let answer = session.call(&Call::new(Method::POST, "/tokens").json(request)?)?;
+    // Asked for the passphrase before, so that a signal ends us there.
+    session.open_vault()?;
+    let call = Call::new(Method::POST, "/tokens").json(request)?;
+    let answer = ONCE.ask(|| session.call(&call))?;
     let CreatedToken { info, token } = answer.parse()?;
     output::say(&format!(
         "created token {}: {}, {}, {}; it is shown only once, its id is {}",
@@ -133,11 +143,7 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         },
         info.id
     ));
-    if output.json {
-        output::answer_json_line(answer.bytes())
-    } else {
-        output::answer_line(token.expose().as_bytes())
-    }
+    ONCE.show(output, &answer, &token)
 }
 
 fn list(session: &Session, output: Output) -> Result<(), Failure> {

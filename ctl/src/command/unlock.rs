@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use secrets_proto::vault::UnlockRequest;
 
-use super::init::key_path;
+use super::status::clock_notice;
 use crate::failure::{Exit, Failure};
-use crate::input;
-use crate::output;
 use crate::session::Session;
+use crate::{input, key_file, output};
 
 /// Unlock the vault
 #[derive(Debug, Args)]
@@ -34,11 +33,15 @@ pub(crate) struct UnlockArgs {
 }
 
 pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
-    match request(args)? {
+    match request(session, args)? {
         Some(request) => session.unlock(&request).map(drop)?,
         None => session.open_vault()?,
     }
-    if session.status()?.rolled_back {
+    let status = session.status()?;
+    if let Some(notice) = clock_notice(&status) {
+        output::say(&notice);
+    }
+    if status.rolled_back {
         return Err(Failure::new(
             Exit::DaemonFailed,
             "vault unlocked, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",
@@ -49,12 +52,12 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
 }
 
 /// The request with the key that the flags name, if they do.
-pub(super) fn request(args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
+pub(super) fn request(session: &Session, args: &UnlockArgs) -> Result<Option<UnlockRequest>, Failure> {
     let mut request = UnlockRequest::default();
     if let Some(path) = &args.passphrase_file {
         request.passphrase = Some(input::key(path, "--passphrase-file")?);
     } else if let Some(path) = &args.key_file {
-        request.key_file = Some(key_path(path)?.1);
+        request.key_file = Some(key_file::path(session.runtime_dir(), path)?.1);
     } else if let Some(path) = &args.recovery_key_file {
         request.recovery_key = Some(input::key(path, "--recovery-key-file")?);
     } else if args.key_provider.is_some() || args.credential {

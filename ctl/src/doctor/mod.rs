@@ -17,11 +17,10 @@ mod vault;
 use std::path::{Path, PathBuf};
 
 use secrets_client::Paths;
-use secrets_local::places;
 
 use crate::environment;
 use crate::failure::Failure;
-use crate::spawn;
+use crate::{holder, spawn};
 
 use process::Daemon;
 use report::{Report, quoted};
@@ -44,12 +43,14 @@ pub(crate) fn without_place(failure: &Failure) -> Vec<Finding> {
 pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     let data_dir = environment::data_dir(None)?;
     let own = std::env::current_exe().ok();
+    let holder = holder::of(&data_dir);
     let setup = Setup {
         runtime_dir: paths.socket.parent().map(Path::to_owned).unwrap_or_default(),
         state_dir: environment::state_dir().unwrap_or_default(),
         program: spawn::find("secretsd", own.as_deref().and_then(Path::parent), &environment::program_dirs()),
         unit_dirs: environment::systemd_user_dirs(),
-        daemon: Daemon::holding(&data_dir.join(places::LOCK)),
+        daemon: holder.as_ref().and_then(Daemon::of),
+        holder,
         data_dir,
         paths,
     };
@@ -62,9 +63,4 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     units::check(&mut report, &setup);
     system::check(&mut report, &setup, &service);
     Ok(report.findings())
-}
-
-/// Whether a daemon that runs has the vault in this directory.
-pub(crate) fn is_in_use(data_dir: &Path) -> bool {
-    Daemon::holding(&data_dir.join(places::LOCK)).is_some()
 }

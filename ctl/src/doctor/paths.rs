@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use secrets_local::files;
+
 use super::report::{Report, as_root, quoted};
 use super::setup::Setup;
 
@@ -47,6 +49,13 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
         [("data-dir", &setup.data_dir), ("state-dir", &setup.state_dir), ("runtime-dir", &setup.runtime_dir)]
     {
         let before = report.len();
+        if let Err(ref error @ files::Error::ForeignPlace { path: ref place, .. }) = files::check_place(path)
+            && place != path
+        {
+            let why = "what you keep there is another user's to replace, and in that user's way; nothing is created there";
+            report.fault(check, error.to_string(), why, None);
+            continue;
+        }
         let exists = private(report, check, path, Kind::Directory);
         above(report, check, path);
         if report.len() == before {

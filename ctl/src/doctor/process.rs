@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use secrets_local::lock;
+use secrets_local::lock::Noted;
 
 use crate::environment;
 
@@ -23,13 +23,9 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// The one that has written itself into the vault's lock.
-    pub(super) fn holding(path: &Path) -> Option<Self> {
-        let pid: u32 = lock::last_holder(path)?.as_raw_nonzero().get().try_into().ok()?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, and the state: one that has ended may still be listed until its parent asks.
-        let (name, state) = stat.rsplit_once(") ")?;
-        (name.ends_with(" (secretsd") && !state.starts_with(['Z', 'X'])).then_some(Self { pid })
+    /// The one that has the vault, if it is a process that can be seen from here.
+    pub(super) fn of(holder: &Noted) -> Option<Self> {
+        Some(Self { pid: holder.pid()?.as_raw_nonzero().get().try_into().ok()? })
     }
 
     /// The program that it was started as, if by its path.

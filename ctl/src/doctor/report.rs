@@ -1,8 +1,10 @@
 //! What was found, and the command lines that fix it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub(super) use crate::shell::quoted;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,16 +84,6 @@ pub(crate) fn removing(paths: &[PathBuf]) -> String {
     format!("rm {}", words.join(" "))
 }
 
-/// A path as a word for a shell.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// A command that needs root.
 pub(super) fn as_root(command: &str) -> String {
     if rustix::process::geteuid().is_root() { command.to_owned() } else { format!("sudo {command}") }
@@ -104,7 +96,7 @@ mod tests {
     #[test]
     fn a_path_is_one_word_for_a_shell() {
         for path in ["/a/b-c.d", "/a b", "/it's", "/$(id)", "/a\"b", "/*", "/é"] {
-            let script = format!("printf %s {}", quoted(Path::new(path)));
+            let script = format!("printf %s {}", quoted(std::path::Path::new(path)));
             let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
         }

@@ -73,7 +73,7 @@ impl Service {
             return Self::Absent;
         }
         let by_systemd = find_unit(&setup.unit_dirs, SOCKET).is_some();
-        if setup.daemon.is_none() && by_systemd && is_listened_on(socket) {
+        if setup.reached().is_none() && by_systemd && is_listened_on(socket) {
             return Self::Waiting;
         }
         let Ok(session) = Session::new(setup.paths.clone(), false) else {

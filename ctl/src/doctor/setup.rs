@@ -1,11 +1,13 @@
 //! What is looked at: where things are, and what runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrets_client::Paths;
+use secrets_local::lock::Noted;
 
 use super::process::Daemon;
 use super::report::Fix;
+use crate::holder;
 
 /// The daemon's socket unit.
 pub(super) const SOCKET: &str = "secretsd.socket";
@@ -22,16 +24,33 @@ pub(super) struct Setup {
     /// The daemon's program, as one of our commands would start it.
     pub(super) program: Option<PathBuf>,
     pub(super) unit_dirs: Vec<PathBuf>,
+    /// What the daemon that has the vault has written about itself.
+    pub(super) holder: Option<Noted>,
+    /// That daemon, if it can be seen from here.
     pub(super) daemon: Option<Daemon>,
 }
 
 impl Setup {
+    /// The socket that the daemon listens on which has the vault, if it is not ours.
+    pub(super) fn elsewhere(&self) -> Option<&Path> {
+        let socket = self.holder.as_ref()?.socket()?;
+        (!holder::is_same_socket(socket, &self.paths.socket)).then_some(socket)
+    }
+
+    /// The daemon, if it is the one that our commands talk to as far as it is known: another one is not ours to end.
+    pub(super) fn reached(&self) -> Option<&Daemon> {
+        self.daemon.as_ref().filter(|_| self.elsewhere().is_none())
+    }
+
     /// Starts the daemon's program as it is now.
     pub(super) fn restart(&self) -> Fix {
+        if self.elsewhere().is_some() || self.holder.as_ref().is_some_and(Noted::is_elsewhere) {
+            return None;
+        }
         if find_unit(&self.unit_dirs, SERVICE).is_some() {
             return Some("systemctl --user restart secretsd.service".to_owned());
         }
-        self.daemon.as_ref().map(|daemon| format!("kill {}", daemon.pid))
+        self.reached().map(|daemon| format!("kill {}", daemon.pid))
     }
 
     pub(super) fn is_root() -> bool {

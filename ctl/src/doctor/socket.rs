@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use secrets_local::places;
+use secrets_local::places::{self, LONGEST_SOCKET};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::VaultState;
 
@@ -12,9 +12,6 @@ use super::service::Service;
 use super::setup::Setup;
 use crate::environment;
 use secrets_client::token::{self, TokenSource};
-
-/// The kernel's room for a socket's path.
-const LONGEST: usize = 107;
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     socket(report, setup, service);
@@ -34,8 +31,8 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
     let (check, path) = ("socket", &setup.paths.socket);
     let (shown, word) = (path.display(), quoted(path));
     let before = report.len();
-    if path.as_os_str().len() > LONGEST {
-        let what = format!("{shown} is longer than the {LONGEST} bytes that a socket's path may have");
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        let what = format!("{shown} is longer than the {LONGEST_SOCKET} bytes that a socket's path may have");
         report.fault(check, what, "no daemon can listen there", None);
     }
     private(report, check, path, Kind::Socket);
@@ -51,11 +48,7 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             };
             report.ok(check, format!("secretsd answers on {shown}; {state}"));
         }
-        Service::Absent if setup.daemon.is_some() => {
-            let what = format!("secretsd runs, and there is no socket {shown}");
-            let why = "it listens elsewhere, or its socket was removed; nobody reaches it";
-            report.fault(check, what, why, setup.restart());
-        }
+        Service::Absent if setup.holder.is_some() => absent(report, setup),
         Service::Absent => report.ok(check, "secretsd is not running; the first command starts it"),
         Service::Waiting => {
             report.ok(check, format!("systemd listens on {shown} and starts secretsd when asked"))
@@ -64,6 +57,9 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             let what = format!("{shown} is left over from a daemon that has ended");
             let why = "nobody listens there; the next daemon removes it, but other programs may fail";
             report.warning(check, what, why, Some(format!("rm {word}")));
+            if setup.elsewhere().is_some() {
+                absent(report, setup);
+            }
         }
         Service::Foreign(uid) => {
             let what = format!("a process of uid {uid} listens on {shown}");
@@ -75,7 +71,7 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             );
         }
         Service::Silent => {
-            let fix = setup.daemon.as_ref().map(|daemon| format!("kill -KILL {}", daemon.pid));
+            let fix = setup.reached().map(|daemon| format!("kill -KILL {}", daemon.pid));
             let what = format!("secretsd listens on {shown} and does not answer");
             report.fault(check, what, "every command waits for it", fix);
         }
@@ -91,6 +87,27 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             );
         }
     }
+}
+
+/// A daemon has the vault, and no command from here reaches it.
+fn absent(report: &mut Report, setup: &Setup) {
+    let (check, shown) = ("socket", setup.paths.socket.display());
+    let Some(holder) = &setup.holder else { return };
+    let what = format!("the vault is in use by secretsd{holder}");
+    if holder.is_elsewhere() {
+        let why =
+            "no second daemon can use it; share that daemon's runtime directory, or stop it where it runs";
+        return report.fault(check, what, why, None);
+    }
+    if let Some(socket) = setup.elsewhere() {
+        let why = "commands here look for another socket, where nobody listens";
+        let fix = format!("export SECRETSD_SOCKET={}", quoted(socket));
+        return report.fault(check, what, why, Some(fix));
+    }
+    let what = format!("secretsd runs, and there is no socket {shown}");
+    let why =
+        "nobody reaches it; it binds its socket again within a second, and its log says why if it cannot";
+    report.fault(check, what, why, setup.restart());
 }
 
 /// Whether the token's own check finds the reason.
@@ -186,7 +203,7 @@ fn token(report: &mut Report, setup: &Setup, service: &Service) {
     if !exists && runs && !matches!(service, Service::Foreign(_)) {
         let what = format!("secretsd runs, and there is no token file {}", token::shown(path));
         report.fault(check, what, "commands cannot authenticate", setup.restart());
-    } else if exists && !runs && setup.daemon.is_none() {
+    } else if exists && !runs && setup.reached().is_none() {
         let what = format!("{shown} is left over from a daemon that has ended");
         let why = "it is no longer valid; programs that use it are refused";
         report.warning(check, what, why, Some(format!("rm {word}")));

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
-use secrets_local::places;
+use secrets_local::leap::{Sighting, Times};
+use secrets_local::{files, places};
 use secrets_proto::vault::{AutoLock, Obstacle, VaultState};
 
 use super::paths::{Kind, private};
@@ -14,6 +15,7 @@ use super::report::{Report, as_root, quoted, removing};
 use super::service::Service;
 use super::setup::Setup;
 use super::system;
+use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::vault_file;
 
@@ -54,7 +56,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         kept(report, setup);
         file_system(report, setup);
         room(report, setup);
-        clock(report, &vault);
+        clock(report, setup, &vault);
     } else {
         report.ok("vault", "there is no vault yet; create it with: secretctl init");
     }
@@ -69,7 +71,7 @@ fn contents(report: &mut Report, setup: &Setup, vault: &Path) {
         let why = "the daemon neither opens nor replaces it; put a backup in its place";
         return report.fault("vault", what, why, Some("secretctl restore-vault BACKUP".to_owned()));
     }
-    if vault_file::has_log(vault) && setup.daemon.is_none() {
+    if vault_file::has_log(vault) && setup.holder.is_none() {
         let what = "the newest writes are in vault.db-wal, left over from a daemon that has ended";
         let why =
             "vault.db alone is an older vault: do not copy it; the next unlock moves the writes into it";
@@ -151,7 +153,14 @@ fn room(report: &mut Report, setup: &Setup) {
     report.ok("disk", format!("{} MiB free on the vault's disk", free >> 20));
 }
 
-fn clock(report: &mut Report, vault: &Path) {
+fn clock(report: &mut Report, setup: &Setup, vault: &Path) {
+    let fix = || Some(as_root("timedatectl set-ntp true"));
+    let seen = files::read_private(&setup.state_dir.join(places::CLOCK), 256).ok();
+    let seen = seen.and_then(|text| Sighting::parse(&text));
+    let seen = seen.map(|seen| seen.next(Times::now()));
+    if let Some(seconds) = seen.and_then(Sighting::leapt) {
+        return report.warning("clock", leap::told(seconds), leap::MEANS, fix());
+    }
     let Ok(written) = fs::metadata(vault).and_then(|metadata| metadata.modified()) else { return };
     let ahead = written.duration_since(SystemTime::now()).unwrap_or_default();
     if ahead < Duration::from_secs(300) {
@@ -159,7 +168,7 @@ fn clock(report: &mut Report, vault: &Path) {
     }
     let what = format!("the clock is behind: the vault was written {} s in the future", ahead.as_secs());
     let why = "tokens, expiry and the audit log go by the clock";
-    report.warning("clock", what, why, Some(as_root("timedatectl set-ntp true")));
+    report.warning("clock", what, why, fix());
 }
 
 fn said(report: &mut Report, service: &Service) {
@@ -173,6 +182,10 @@ fn said(report: &mut Report, service: &Service) {
         let what = format!("the daemon did not unlock the vault when it started: {reason}");
         let why = "it stays locked until somebody unlocks it; the daemon's log has more";
         report.warning("start", what, why, Some("secretctl unlock".to_owned()));
+    }
+    for lost in &status.lost {
+        let why = "who uses that name does not reach the daemon, which tries again each second; its log has the same";
+        report.fault("reach", lost, why, None);
     }
     triggers(report, &status.auto_lock);
     match status.keys {

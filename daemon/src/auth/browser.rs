@@ -24,7 +24,7 @@ fn refused(detail: &'static str) -> Failure {
     Failure::new(ErrorType::ForbiddenError, detail).closing().refused(Refusal::Browser)
 }
 
-/// A name without a dot, or a loopback address.
+/// A name without a dot, a name below `localhost`, which leads nowhere else (RFC 6761, 6.3), or a loopback address.
 fn is_local(host: &[u8]) -> bool {
     if !host.contains(&b'.') {
         return true;
@@ -37,7 +37,15 @@ fn is_local(host: &[u8]) -> bool {
         Some(_) => return false,
         None => text,
     };
-    address.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    is_below_localhost(address) || address.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_below_localhost(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.rsplit_once('.')
+        .is_some_and(|(names, top)| top.eq_ignore_ascii_case("localhost") && names.split('.').all(is_label))
 }
 
 #[cfg(test)]
@@ -46,14 +54,30 @@ mod tests {
 
     #[test]
     fn only_local_hosts_are_served() {
-        for good in
-            ["localhost", "localhost:80", "", "[::1]", "[::1]:8", "127.0.0.1", "127.9.9.9:80", "2f746d70:0"]
-        {
+        for good in [
+            "localhost",
+            "localhost:80",
+            "a.localhost",
+            "a-1.b.LocalHost:8080",
+            "",
+            "[::1]",
+            "[::1]:8",
+            "127.0.0.1",
+            "127.9.9.9:80",
+            "2f746d70:0",
+        ] {
             assert!(is_local(good.as_bytes()), "{good}");
         }
         for bad in [
             "example.com",
             "localhost.",
+            ".localhost",
+            "a..localhost",
+            "a b.localhost",
+            "localhost.evil.com",
+            "evil.com/.localhost",
+            "evil.com:80/.localhost",
+            "alocalhost.com",
             "127.0.0.1.evil.com",
             "128.0.0.1",
             "127.0.0.1:",

@@ -148,6 +148,7 @@ mod tests {
             max_lock: Duration::ZERO,
             lock_is_final: false,
             triggers: std::sync::Arc::default(),
+            lost: std::sync::Arc::default(),
             keys: KeySources::default(),
         };
         let owner = OwnerToken::fixed("secret-token-012345678901234567890123456789");

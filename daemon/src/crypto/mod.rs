@@ -32,6 +32,9 @@ pub(crate) enum Error {
     #[error("key derivation parameters out of bounds")]
     CostOutOfBounds,
     /// Key derivation got no memory.
+    #[error("there is no memory for key derivation")]
+    NoMemory,
+    /// Key derivation failed in another way.
     #[error("key derivation failed")]
     Derivation,
 }

@@ -123,7 +123,7 @@ impl SlotKey {
         let blocks = argon.block_count();
         // Taken here, fallibly: `hash_password_into` would abort the process when memory is short.
         let mut memory = Vec::new();
-        memory.try_reserve_exact(blocks).map_err(|_| Error::Derivation)?;
+        memory.try_reserve_exact(blocks).map_err(|_| Error::NoMemory)?;
         memory.resize(blocks, argon2::Block::new());
         let outcome = Argon2::new(Algorithm::Argon2id, Version::V0x13, argon)
             .hash_password_into_with_memory(secret, &params.salt, &mut *key, &mut memory)

@@ -1,5 +1,7 @@
 //! The daemon's life: puts the stages together, says when it is ready, waits for its end, and clears up.
 
+mod clock_steps;
+mod keep;
 mod set_up;
 
 use std::future::poll_fn;
@@ -8,15 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use secrets_local::files;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use self::set_up::{InheritedSockets, Stages, set_up};
+use self::set_up::{Names, Stages, set_up};
 use crate::caller::Caller;
 use crate::config::{self, Config, StartKey};
-use crate::listener::{self, Bound, Handed};
-use crate::relaunch::{Handover, Unwritten};
+use crate::listener::{self, Bound, Handed, Standing};
+use crate::relaunch::{HandoffReplies, Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
 use crate::{auth, logind, process};
@@ -80,11 +83,23 @@ pub(crate) fn run() -> Result<(), Error> {
     log_to_stderr(&config);
     // After a relaunch there is nothing to take from systemd: what it handed over has come with the handover.
     let handed = if handover.is_some() { Handed::default() } else { Bound::from_systemd()? };
+    if handover.is_none() {
+        check_places(&config, handed.api.is_some())?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(live(config, handed, handover));
     // Not waiting for a key derivation that nobody will hear of: the vault is closed already.
     runtime.shutdown_background();
     outcome
+}
+
+/// Before anything is made: no directory may be in another user's.
+fn check_places(config: &Config, is_handed: bool) -> Result<(), Error> {
+    let runtime = config.socket.parent().filter(|_| !is_handed);
+    for dir in [runtime, Some(&config.data_dir), Some(&config.state_dir)].into_iter().flatten() {
+        files::check_place(dir).map_err(StartError::from)?;
+    }
+    Ok(())
 }
 
 /// Sets the stages up, serves, and ends.
@@ -101,6 +116,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
+    watch_clock(vault.clone());
     tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");
     notify(NotifyState::Ready);
@@ -110,10 +126,11 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
 
 /// Serves until a signal or a lock ends it. After a lock it returns only if no next image can take over.
 async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
-    let Stages { vault, server, credential_socket, refused, socket, unit_socket, .. } = stages;
-    let Stages { use_server, use_socket, inherited, files, .. } = stages;
+    let Stages { vault, server, credential_socket, refused, use_server, mut names, lost, .. } = stages;
+    let listening = |socket: &Option<Standing>| socket.as_ref().map(Standing::listening);
+    let (api, units, uses) = (names.api.listening(), listening(&names.credentials), listening(&names.uses));
     let (ending, mut ended) = watch::channel(None);
-    let api_served = server.run(socket, async {
+    let api_served = server.run(api, async {
         let end = tokio::select! {
             () = stop.received() => End::Stop,
             () = vault.wiped() => End::Relaunch,
@@ -121,22 +138,28 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         ending.send_replace(Some(end));
         end
     });
-    let units_served = credential_socket.run(unit_socket, refused, async {
+    let units_served = credential_socket.run(units, refused, async {
         let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
         end.unwrap_or(End::Stop).drain()
     });
     let mut over = ending.subscribe();
     let uses_served = async {
-        let Some(socket) = use_socket else { return };
-        let end = use_server.run(socket, async {
+        let Some(uses) = uses else { return HandoffReplies::default() };
+        let end = use_server.run(uses, async {
             over.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(End::Stop)
         });
-        // No answer of this socket is for the next image to send.
-        drop(end.await);
+        end.await.1
     };
-    let ((end, answers), refused, ()) = tokio::join!(api_served, units_served, uses_served);
+    let served = async { tokio::join!(api_served, units_served, uses_served) };
+    let ((end, mut answers), refused, mut of_uses) = tokio::select! {
+        over = served => over,
+        never = keep::keep(&mut names, &lost) => never,
+    };
+    answers.0.append(&mut of_uses.0);
+    let Names { api, credentials, uses, token } = names;
     if end == End::Relaunch && !stop.came_meanwhile().await {
-        let InheritedSockets { api, credentials, uses } = inherited;
+        let handed_over = |socket: Option<Standing>| socket.map(Standing::into_handover);
+        let (api, credentials, uses) = (api.into_handover(), handed_over(credentials), handed_over(uses));
         let (lock, unwritten) = (vault.lock_file()?, Unwritten::new(&vault.unwritten())?);
         let handover = Handover { api, credentials, uses, lock, unwritten, refused, answers };
         // What runs after a lock must not be this image: if it cannot be replaced, it ends.
@@ -146,10 +169,9 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     notify(NotifyState::Stopping);
     vault.shutdown().await;
     drop(answers);
-    files.token.remove();
-    files.socket.remove();
-    for file in [files.unit_socket, files.use_socket].into_iter().flatten() {
-        file.remove();
+    token.remove();
+    for socket in [Some(api), credentials, uses].into_iter().flatten() {
+        socket.remove();
     }
     Ok(())
 }
@@ -210,6 +232,15 @@ async fn lock_on_signal(mut wanted: Signal, vault: Vault) {
             Ok(_) => tracing::info!("locked by a signal"),
             Err(error) => tracing::error!(%error, "cannot lock on a signal"),
         }
+    }
+}
+
+/// Has the vault look at the time whenever the wall clock was set or the machine has woken up: the timers that lock it stand
+/// still in sleep.
+fn watch_clock(vault: Vault) {
+    // Without it the vault locks at the next request, or when its timer runs out.
+    if let Err(error) = clock_steps::watch(move || vault.auto_lock.look()) {
+        tracing::warn!(%error, "it goes unnoticed when the machine wakes up or the clock is set");
     }
 }
 

@@ -1,17 +1,18 @@
 //! Putting the stages together: what they need is taken from the settings, from systemd, or from the image before.
 
-use std::io;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
+use secrets_local::lock;
 
 use super::Error;
 use crate::auth::{Auth, OwnerToken, TokenFile};
 use crate::config::{self, Config, Limits};
-use crate::listener::{self, Bound, Handed, Listener, SocketFile};
+use crate::listener::{self, Bound, Handed, Standing};
 use crate::process;
+use crate::reach::Lost;
 use crate::relaunch::{HandoffReplies, Handover, Socket};
 use crate::router::Api;
 use crate::server::Server;
@@ -30,20 +31,17 @@ pub(super) struct Stages {
     pub(super) credential_socket: CredentialSocket,
     /// Units that the image before had no time to refuse.
     pub(super) refused: Vec<OwnedFd>,
-    pub(super) socket: UnixListener,
-    pub(super) unit_socket: Option<UnixListener>,
     pub(super) use_server: Server<Api>,
-    pub(super) use_socket: Option<UnixListener>,
-    pub(super) inherited: InheritedSockets,
-    pub(super) files: Files,
+    pub(super) names: Names,
+    pub(super) lost: Arc<Lost>,
 }
 
-/// What is removed from the file system at the end.
-pub(super) struct Files {
+/// What leads to the daemon in the file system.
+pub(super) struct Names {
+    pub(super) api: Standing,
+    pub(super) credentials: Option<Standing>,
+    pub(super) uses: Option<Standing>,
     pub(super) token: TokenFile,
-    pub(super) socket: SocketFile,
-    pub(super) unit_socket: Option<SocketFile>,
-    pub(super) use_socket: Option<SocketFile>,
 }
 
 /// Takes possession of the vault, the sockets and the owner token, newly or from the image before. Returns the stages and
@@ -54,7 +52,7 @@ pub(super) fn set_up(
     handover: Option<Handover>,
 ) -> Result<(Stages, HandoffReplies), Error> {
     let settings = vault_settings(config);
-    let triggers = Arc::clone(&settings.triggers);
+    let (triggers, lost) = (Arc::clone(&settings.triggers), Arc::clone(&settings.lost));
     let (before, vault, refused, answers) = match handover {
         Some(Handover { api, credentials, uses, lock, unwritten, refused, answers }) => {
             let vault = Vault::resume(settings, lock, &unwritten.read())?;
@@ -85,38 +83,16 @@ pub(super) fn set_up(
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
     let server = Server::new(auth, Api::new(vault.clone()), vault.clone(), limits, uid);
     let use_server = server.of_use(Api::of_use(vault.clone()));
-    let (api, units) = (bound.listen()?, units.map(Bound::listen).transpose()?);
-    let uses = uses.map(Bound::listen).transpose()?;
-    let inherited = InheritedSockets {
-        api: keep(&api)?,
-        credentials: units.as_ref().map(keep).transpose()?,
-        uses: uses.as_ref().map(keep).transpose()?,
-    };
-    let socket = UnixListener::from_std(api.socket)?;
-    let served = |listener: Option<Listener>| -> io::Result<_> {
-        Ok(match listener {
-            Some(Listener { socket, file }) => (Some(UnixListener::from_std(socket)?), Some(file)),
-            None => (None, None),
-        })
-    };
-    let (unit_socket, unit_file) = served(units)?;
-    let (use_socket, use_file) = served(uses)?;
-    let files = Files { token: token_file, socket: api.file, unit_socket: unit_file, use_socket: use_file };
-    let stages = Stages {
-        vault,
-        triggers,
-        uid,
-        resumed,
-        server,
-        credential_socket,
-        refused,
-        socket,
-        unit_socket,
-        use_server,
-        use_socket,
-        inherited,
-        files,
-    };
+    let listen = |bound: Option<Bound>| bound.map(Bound::listen).transpose();
+    let api = bound.listen()?;
+    let names = Names { api, credentials: listen(units)?, uses: listen(uses)?, token: token_file };
+    if let Err(error) = vault.lock_file().and_then(|lock| lock::announce(&File::from(lock), names.api.path()))
+    {
+        // It helps others alone.
+        tracing::warn!(%error, "the vault's lock does not tell where the daemon listens");
+    }
+    let stages =
+        Stages { vault, triggers, uid, resumed, server, credential_socket, refused, use_server, names, lost };
     Ok((stages, answers))
 }
 
@@ -149,17 +125,6 @@ fn unless_too_long(bound: Result<Bound, listener::Error>, lacking: &str) -> Resu
     }
 }
 
-/// What the next image needs of the sockets.
-pub(super) struct InheritedSockets {
-    pub(super) api: Socket,
-    pub(super) credentials: Option<Socket>,
-    pub(super) uses: Option<Socket>,
-}
-
-fn keep(listener: &Listener) -> io::Result<Socket> {
-    Ok(Socket { listener: listener.socket.try_clone()?.into(), made: listener.file.is_ours() })
-}
-
 /// Removes the files of runs whose `secretctl` was killed. What stays is no reason not to start.
 fn sweep(socket: &Path) {
     match socket.parent().map(run_files::sweep) {
@@ -182,6 +147,7 @@ fn vault_settings(config: &Config) -> Settings {
         max_lock: config.auto_lock.max,
         lock_is_final: true,
         triggers: Arc::new(Triggers::new(config.lock_on.suspend, config.lock_on.session_lock)),
+        lost: Arc::default(),
         keys: KeySources { credential: config.credential.clone(), providers: config.key_providers.clone() },
     }
 }

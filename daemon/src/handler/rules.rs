@@ -15,7 +15,7 @@ pub(crate) struct Set {
     /// The rules.
     pub(crate) rules: Vec<Rule>,
     /// The version that the secret must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
 }
 
 /// The rules of a secret, and its version.

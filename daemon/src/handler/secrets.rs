@@ -40,7 +40,7 @@ pub(crate) struct List {
 impl List {
     /// Whether it is the one that nearly everybody asks for.
     const fn is_of_everything(&self) -> bool {
-        self.filter.provider.is_none() && self.filter.name.is_none() && matches!(self.view, View::Basic)
+        self.filter.is_of_everything() && matches!(self.view, View::Basic)
     }
 }
 
@@ -64,6 +64,7 @@ pub(crate) fn list(
         let list = vault.rendered_list(caller, list.render);
         return Answering::now(list.map(|reply| Listing::Rendered(Held { reply, permit: None })));
     }
+    let is_full = caller.is_master() && list.filter.is_of_everything() && !matches!(list.view, View::Basic);
     let List { filter, view, render, render_full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
         View::Full | View::Warned => render_full(&SecretList { total: secrets.len(), secrets }),
@@ -75,6 +76,9 @@ pub(crate) fn list(
     Answering::Later(async move {
         if is_kept {
             return vault.rendered_list_in_turn(caller, render).await.map(Listing::Rendered);
+        }
+        if is_full {
+            return vault.full_list(caller, render_full).await.map(Listing::Selected);
         }
         vault.list(caller, filter, write).await.map(Listing::Selected)
     })
@@ -157,7 +161,7 @@ pub(crate) struct Update {
     /// The value.
     pub(crate) new: UpdateSecret,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }
@@ -176,7 +180,7 @@ pub(crate) struct Edit {
     /// What changes.
     pub(crate) patch: PatchSecret,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }
@@ -193,7 +197,7 @@ pub(crate) struct Delete {
     /// Which secret.
     pub(crate) id: Uuid,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// Whether to destroy it instead of moving it to the trash.
     pub(crate) purge: bool,
 }
@@ -243,7 +247,7 @@ pub(crate) struct Rollback {
     /// To which version.
     pub(crate) to: RollbackRequest,
     /// The version that it must have.
-    pub(crate) expected: Option<u64>,
+    pub(crate) expected: Option<Vec<u64>>,
     /// How much of it to show.
     pub(crate) view: View,
 }

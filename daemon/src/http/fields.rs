@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hyper::HeaderMap;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use secrets_proto::{FieldError, FieldErrorType, Invalid, Loc};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -24,6 +24,10 @@ impl Fields {
     pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
         if !says_json(headers) {
             return Err(Failure::invalid_request("Send this body with Content-Type: application/json"));
+        }
+        let is_encoded = |line: &HeaderValue| !line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+        if headers.get_all(CONTENT_ENCODING).iter().any(is_encoded) {
+            return Err(Failure::invalid_request("Send this body as it is, without Content-Encoding"));
         }
         let malformed = |_| Failure::invalid_request("The body is not well-formed JSON in UTF-8");
         let mut json = serde_json::Deserializer::from_slice(bytes);

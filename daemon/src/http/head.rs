@@ -2,7 +2,7 @@
 //! in two ways. All of it is refused before anybody asks who is there.
 
 use hyper::Version;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, EXPECT, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use secrets_proto::API_VERSION;
 
@@ -79,6 +79,9 @@ fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
             if *name == X_SECRETSD_API && value != API_VERSION {
                 let detail = "This daemon speaks version 1 of the API; upgrade one of the two";
                 return Err(Failure::upgrade("secretsd-api/1", detail));
+            }
+            if *name == EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+                return Err(refused("Expect asks for something unknown; only 100-continue is known"));
             }
             continue;
         };

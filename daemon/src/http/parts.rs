@@ -62,9 +62,9 @@ impl<'a> RequestParts<'a> {
         id
     }
 
-    /// The version that `If-Match` demands.
-    pub(crate) fn expected_version(&mut self) -> Option<Option<u64>> {
-        let result = conditional::expected_version(self.headers);
+    /// The versions of which `If-Match` demands one.
+    pub(crate) fn expected_versions(&mut self) -> Option<Option<Vec<u64>>> {
+        let result = conditional::expected_versions(self.headers);
         self.noting(result, || vec![Loc::field("header"), Loc::field("If-Match")])
     }
 

@@ -53,6 +53,10 @@ impl From<vault::Error> for Failure {
                 Type::ExpiredTokenError,
                 "This token has expired; ask the vault's owner for another (`secretctl token create`)",
             ),
+            vault::Error::TokenAhead => Self::challenge(
+                Type::ExpiredTokenError,
+                "This token was created at a time that is still to come: set the clock, or ask the vault's owner for another",
+            ),
             vault::Error::TooManyRequests(seconds) => {
                 Self::rate_limit(seconds, "Too many requests with this token; wait, then continue")
             }
@@ -145,9 +149,19 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The daemon is out of file descriptors and nothing was changed; close connections or raise its limit (`ulimit -n`, LimitNOFILE=), then repeat",
             ),
+            vault::Error::NoMemory => Self::new(
+                Type::StorageError,
+                "The daemon has no memory for deriving the key and nothing was changed; raise its limit (`ulimit -v`, MemoryMax=) or lower `memory_kib` in its settings for new keys, then repeat",
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; no stored data is lost. Free some space or check the disk, then repeat",
+            ),
+            vault::Error::Unfit(lacks, system) => Self::found(
+                Type::StorageError,
+                format!(
+                    "The vault's directory is on {system}, which cannot {lacks}; choose one on another file system with SECRETSD_DATA_DIR, and SECRETSD_STATE_DIR for the rollback guard"
+                ),
             ),
             vault::Error::Corrupt(what) => Self::corrupt(format!(
                 "The vault cannot be trusted: {what}; put a backup in its place with `secretctl restore-vault`"
@@ -289,6 +303,7 @@ mod tests {
             (vault::Error::BeyondMaker, Type::ForbiddenError),
             (vault::Error::UnknownToken, Type::AuthenticationError),
             (vault::Error::TokenExpired, Type::ExpiredTokenError),
+            (vault::Error::TokenAhead, Type::ExpiredTokenError),
             (vault::Error::TooManyRequests(3), Type::RateLimitError),
             (vault::Error::TokenNameTaken, Type::AlreadyExistsError),
             (vault::Error::TooManyTokens, Type::ConflictError),
@@ -308,7 +323,9 @@ mod tests {
             (vault::Error::UnknownPreset, Type::ValidationError),
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::NoDescriptors, Type::StorageError),
+            (vault::Error::NoMemory, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
+            (vault::Error::Unfit("lock files", "FAT".to_owned()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),
             (vault::Error::AuditBroken(3, "it is gone"), Type::VaultCorruptError),
             (vault::Error::AnchorDamaged, Type::VaultCorruptError),

@@ -22,9 +22,9 @@ mod vault;
 use std::ops::Range;
 
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use self::route::{Action, Route, Run};
 use self::serve::{Exchange, Serving};
@@ -97,7 +97,9 @@ impl Router {
             }
             let methods: Vec<&Route> =
                 routes.iter().copied().filter(|other| other.path == route.path).collect();
-            let names: Vec<&str> = methods.iter().map(|route| route.method.as_str()).collect();
+            // Where there is `GET`, there is `HEAD`.
+            let head = methods.iter().any(|route| route.method == Method::GET).then_some("HEAD");
+            let names: Vec<&str> = methods.iter().map(|route| route.method.as_str()).chain(head).collect();
             let allow = HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""));
             let (before, after) = match route.path.split_once("{id}") {
                 Some((before, after)) => (before, Some(after)),
@@ -109,11 +111,13 @@ impl Router {
         Self { endpoints }
     }
 
-    /// Finds what a request asks for.
+    /// Finds what a request asks for. `HEAD` is `GET` whose body stays here: hyper sends the head alone.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Target {
         let found = self.endpoints.iter().find_map(|endpoint| Some((endpoint, endpoint.id_in(path)?)));
         let Some((endpoint, id)) = found else { return Target::Guarded(GuardedTarget::Nothing) };
-        let Some(route) = endpoint.methods.iter().find(|route| route.method == *method) else {
+        let Some(route) = endpoint.methods.iter().find(|route| {
+            route.method == *method || (*method == Method::HEAD && route.method == Method::GET)
+        }) else {
             let pattern = endpoint.methods.first().map_or("", |route| route.path);
             return Target::Guarded(GuardedTarget::WrongMethod { pattern, allow: endpoint.allow.clone() });
         };
@@ -195,6 +199,14 @@ impl GuardedTarget {
                     }
                     Err(error) => Failure::from(error),
                 }
+            }
+            Self::WrongMethod { allow, .. } if exchange.head.method == Method::OPTIONS => {
+                let told = Response::empty(StatusCode::NO_CONTENT).with(ALLOW, allow.clone());
+                let Exchange { body, limits, .. } = exchange;
+                return Answering::later(async move {
+                    ignore(body, limits).await?;
+                    Ok(told)
+                });
             }
             Self::WrongMethod { allow, .. } => Failure::no_route(Some(allow.clone())),
             Self::Nothing => Failure::no_route(None),

@@ -32,7 +32,7 @@ impl FromRequest for Set {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, expected) = (parts.id(), parts.expected_version());
+        let (id, expected) = (parts.id(), parts.expected_versions());
         let rules = parts.objects("rules", 0..=Rule::MAX, Rule::take);
         Some(Self { id: id?, rules: rules?, expected: expected? })
     }

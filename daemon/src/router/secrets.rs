@@ -151,7 +151,7 @@ impl FromRequest for Update {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_versions());
         let value = parts.required("value", SecretValue::new);
         let new = UpdateSecret { value: value? };
         Some(Self { id: id?, new, expected: expected?, view: view?.unwrap_or_default() })
@@ -162,7 +162,7 @@ impl FromRequest for Edit {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_versions());
         let name = parts.optional("name", SecretName::try_from);
         let provider = parts.nullable("provider", Provider::try_from);
         let note = parts.nullable("note", Remark::try_from);
@@ -175,7 +175,7 @@ impl FromRequest for Edit {
 
 impl FromRequest for Delete {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, expected) = (parts.id(), parts.expected_version());
+        let (id, expected) = (parts.id(), parts.expected_versions());
         let purge = parts.parameter("purge", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -221,7 +221,7 @@ impl FromRequest for Rollback {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_version());
+        let (id, view, expected) = (parts.id(), written_view(parts), parts.expected_versions());
         let to = RollbackRequest { version: parts.number("version")? };
         Some(Self { id: id?, to, expected: expected?, view: view?.unwrap_or_default() })
     }

@@ -36,6 +36,7 @@ impl<S: Service> FuzzedServer<S> {
             max_lock: Duration::ZERO,
             lock_is_final: true,
             triggers: Arc::default(),
+            lost: Arc::default(),
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).ok()?;

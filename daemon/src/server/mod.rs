@@ -28,7 +28,7 @@ use hyper_util::rt::TokioIo;
 use secrets_local::peer::Process;
 use secrets_proto::ErrorType;
 use secrets_proto::audit::{AuditAction, Refusal};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 
 use self::connection_limit::{ConnectionLimit, ConnectionPermit};
@@ -42,6 +42,7 @@ use crate::caller::{Caller, Peer};
 use crate::config::Limits;
 use crate::http::failure::Failure;
 use crate::http::service::Service;
+use crate::listening::Listening;
 use crate::relaunch::{HandoffReplies, HandoffReply};
 use crate::vault::Vault;
 
@@ -263,9 +264,9 @@ pub(crate) trait Accept {
     fn accept(&self) -> impl Future<Output = io::Result<UnixStream>>;
 }
 
-impl Accept for UnixListener {
+impl Accept for Arc<Listening> {
     async fn accept(&self) -> io::Result<UnixStream> {
-        UnixListener::accept(self).await.map(|(stream, _)| stream)
+        Listening::accept(self).await
     }
 }
 

@@ -73,7 +73,7 @@ impl<S: Service> Connection<S> {
         let (id, target) = (self.server.ids.next(), self.server.service.find(&head.method, head.uri.path()));
         let mut asking = Asking::Anybody;
         // What is read from memory needs no future, which would be large and moved about.
-        if body.is_none() && target.is_in_memory() {
+        if body.is_none() && target.is_in_memory() && !self.server.vault.auto_lock.is_due_or_over() {
             let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_at_once(&head, &target)));
             let served = match served.unwrap_or_else(|_| Err(panicked())) {
                 Ok(ControlFlow::Continue(caller)) => {
@@ -89,8 +89,13 @@ impl<S: Service> Connection<S> {
         }
         let connection = Arc::clone(self);
         ResponseFuture(Answering::later(async move {
+            let auto_lock = &connection.server.vault.auto_lock;
+            auto_lock.lock_if_due().await;
+            let was_ending = auto_lock.is_ending();
             let response = connection.answer_later(head, target, body, asking, id).await;
-            if response.extensions().get::<AfterRelaunch>().is_some() {
+            // Who is told that the vault is locked may want to unlock it, and needs the next image for that.
+            let is_of_lock = was_ending || auto_lock.is_ending() && !response.status().is_success();
+            if is_of_lock || response.extensions().get::<AfterRelaunch>().is_some() {
                 return connection.handoff.hand_off(response).await;
             }
             response

@@ -18,11 +18,12 @@ use std::time::Duration;
 use secrets_local::peer::Process;
 use secrets_proto::audit::Refusal;
 use secrets_proto::{SecretName, SecretValue, UnitName};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::address::Claim;
 use crate::caller::{Caller, Peer};
+use crate::listening::Listening;
 use crate::vault::{self, Vault};
 
 /// Who is served.
@@ -118,7 +119,7 @@ impl CredentialSocket {
     /// those whom an image before had no time to. Returns whom this one had no time to refuse.
     pub(crate) async fn run(
         self,
-        listener: Option<UnixListener>,
+        listener: Option<Arc<Listening>>,
         refused: Vec<OwnedFd>,
         stop: impl Future<Output = Duration>,
     ) -> Vec<OwnedFd> {
@@ -139,7 +140,7 @@ impl CredentialSocket {
             let accepted = tokio::select! {
                 biased;
                 drain = &mut stop => break drain,
-                accepted = accept(listener.as_ref()) => accepted,
+                accepted = accept(listener.as_deref()) => accepted,
             };
             match accepted {
                 Ok(stream) => {
@@ -223,6 +224,7 @@ impl CredentialSocket {
     /// Hands the value over that the peer asks for, or says why not.
     async fn give(&self, stream: &UnixStream) -> Result<(), Denial> {
         let asking = Asking::of(stream);
+        self.vault.auto_lock.lock_if_due().await;
         let caller = Caller::unit(asking.peer, &asking.process, asking.name.as_ref());
         let decided = tokio::time::timeout(DECISION, self.decide(&caller, &asking)).await;
         let given = decided.unwrap_or(Err(Denial::Late)).and_then(|value| answer::send(stream, &value));
@@ -285,9 +287,9 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+async fn accept(listener: Option<&Listening>) -> io::Result<UnixStream> {
     match listener {
-        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        Some(listener) => listener.accept().await,
         None => std::future::pending().await,
     }
 }

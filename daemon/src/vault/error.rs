@@ -1,6 +1,6 @@
 //! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
 
-use secrets_local::files;
+use secrets_local::{file_system, files};
 use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// The caller's token was good until its time was over.
     #[error("the token has expired")]
     TokenExpired,
+    /// The caller's token was made at a time that is yet to come, by the present clock.
+    #[error("the clock is behind the token")]
+    TokenAhead,
     /// The caller's token is used more often than it may; so many seconds to wait.
     #[error("too many requests with the token")]
     TooManyRequests(u32),
@@ -110,9 +113,15 @@ pub(crate) enum Error {
     /// No file can be opened, because there are too many open. Nothing was changed.
     #[error("there are no file descriptors left")]
     NoDescriptors,
+    /// There is no memory for deriving a key. Nothing was changed.
+    #[error("there is no memory for key derivation")]
+    NoMemory,
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
+    /// The file system cannot do what a vault needs: what that is, and its name.
+    #[error("{1} cannot {0}")]
+    Unfit(&'static str, String),
     /// Damage or tampering was found: what, in words for the owner.
     #[error("damage: {0}")]
     Corrupt(&'static str),
@@ -156,7 +165,9 @@ impl Error {
         match self {
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
+            | Self::Unfit(..)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
             | Self::AuditBroken(..)
@@ -178,6 +189,7 @@ impl Error {
             | Self::BeyondMaker
             | Self::UnknownToken
             | Self::TokenExpired
+            | Self::TokenAhead
             | Self::TooManyRequests(_)
             | Self::TokenNameTaken
             | Self::TooManyTokens
@@ -209,11 +221,13 @@ impl Error {
             }
             Self::WrongKey => Some(Refusal::WrongKey),
             Self::UnknownToken => Some(Refusal::UnknownToken),
-            Self::TokenExpired => Some(Refusal::ExpiredToken),
+            Self::TokenExpired | Self::TokenAhead => Some(Refusal::ExpiredToken),
             Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
             Self::DiskFull
             | Self::NoDescriptors
+            | Self::NoMemory
             | Self::Storage(_)
+            | Self::Unfit(..)
             | Self::UnsafeFile(_)
             | Self::Corrupt(_)
             | Self::AuditBroken(..)
@@ -280,12 +294,22 @@ impl From<files::Error> for Error {
                 Self::DiskFull
             }
             files::Error::Io(_, ref cause) if files::lacks_descriptors(cause) => Self::NoDescriptors,
+            files::Error::Io(ref path, ref cause) if file_system::is_lacking(cause) => {
+                Self::Unfit("hold a vault", file_system::name(path))
+            }
+            files::Error::Io(ref path, ref cause)
+                if cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                Self::Unfit("be written to", file_system::name(path))
+            }
             files::Error::Io(..) => Self::Storage(error.to_string()),
+            files::Error::Unfit(_, lacks, name) => Self::Unfit(lacks, name),
             files::Error::Relative(_)
             | files::Error::Symlink(_)
             | files::Error::WrongKind(..)
             | files::Error::ForeignOwner(..)
             | files::Error::TooOpen { .. }
+            | files::Error::ForeignPlace { .. }
             | files::Error::TooLarge(..) => Self::UnsafeFile(error.to_string()),
         }
     }
@@ -295,7 +319,8 @@ impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         match error {
             crypto::Error::Random => Self::Internal("the system has no random numbers"),
-            crypto::Error::Derivation => Self::Internal("no memory for key derivation"),
+            crypto::Error::NoMemory => Self::NoMemory,
+            crypto::Error::Derivation => Self::Internal("key derivation failed"),
             crypto::Error::NotAuthentic | crypto::Error::Malformed => {
                 Self::Corrupt("something is not authentic")
             }

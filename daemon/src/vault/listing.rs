@@ -12,7 +12,7 @@ use crate::caller::{Caller, Scope};
 use crate::permits::Permit;
 
 use super::format::record::Record;
-use super::writer::shared::View;
+use super::writer::shared::{Published, View};
 use super::{Error, Held, ListFilter, Rendered, Vault};
 
 /// How many secrets are looked at without letting others go first.
@@ -43,6 +43,45 @@ impl Vault {
             write(begun.iter().filter(fits).map(|record| record.to_detail()).collect())
         });
         Ok(Held { reply: reply.await?, permit: Some(permit) })
+    }
+
+    /// All secrets with all there is to tell, as `write` wrote them; for the owner. Scope `list`. It is written once for all
+    /// who ask at the same time and shared by them: it is large, and need not be read.
+    pub(crate) async fn full_list(
+        &self,
+        caller: &Caller,
+        write: fn(&SecretList<SecretDetail>) -> Bytes,
+    ) -> Result<Held<Bytes>, Error> {
+        let permit = Some(self.heavy_permit(caller).await?);
+        self.check(caller, Scope::List, AuditAction::List)?;
+        let asked = self.shared.read().view()?.changes;
+        // What was begun after this one asked is new enough for it, however much has changed since.
+        let known = |view: &View| {
+            view.full.as_ref().filter(|(changes, _)| *changes >= asked).map(|(_, full)| full.clone())
+        };
+        if let Some(reply) = known(self.shared.read().view()?) {
+            return Ok(Held { reply, permit });
+        }
+        let _turn = self.full_list.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
+        let (opened, changes, records): (_, u64, Vec<Arc<Record>>) = {
+            let published = self.shared.read();
+            let view = published.view()?;
+            if let Some(reply) = known(view) {
+                return Ok(Held { reply, permit });
+            }
+            (view.since, view.changes, view.catalog.of(caller).live_from("").cloned().collect())
+        };
+        let full = self.at_leisure(caller, records.len(), move || {
+            let secrets: Vec<SecretDetail> = records.iter().map(|record| record.to_detail()).collect();
+            write(&SecretList { total: secrets.len(), secrets })
+        });
+        let reply = full.await?;
+        if let Published::Unlocked(view) = &mut *self.shared.write()
+            && view.since == opened
+        {
+            view.full = Some((changes, reply.clone()));
+        }
+        Ok(Held { reply, permit })
     }
 
     /// Whether the list of all secrets is so long that a token's holder has no more than a few of them under way: each that

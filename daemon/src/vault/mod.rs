@@ -14,6 +14,7 @@
 
 mod audit_log;
 mod authorization;
+mod auto_lock;
 mod derivation;
 mod error;
 mod format;
@@ -51,8 +52,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
+use crate::reach::Lost;
 use crate::triggers::Triggers;
 pub(crate) use authorization::Right;
+use auto_lock::AutoLock;
 pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
@@ -87,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) keys: KeySources,
     /// What else locks the vault, for its status.
     pub(crate) triggers: Arc<Triggers>,
+    /// Which names that lead to the daemon are lost, for its status.
+    pub(crate) lost: Arc<Lost>,
 }
 
 /// A key that a caller offers.
@@ -111,6 +116,13 @@ pub(crate) struct ListFilter {
     pub(crate) provider: Option<Provider>,
     /// Only names that match.
     pub(crate) name: Option<Glob>,
+}
+
+impl ListFilter {
+    /// Whether it keeps nothing back.
+    pub(crate) const fn is_of_everything(&self) -> bool {
+        self.provider.is_none() && self.name.is_none()
+    }
 }
 
 /// Which audit entries to show.
@@ -156,9 +168,13 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
+    /// For writing the list with all there is to tell, once for all who ask meanwhile.
+    full_list: Arc<Semaphore>,
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
     settings: Arc<Settings>,
+    /// Locking by time.
+    pub(crate) auto_lock: AutoLock,
     /// The locked lock file.
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.

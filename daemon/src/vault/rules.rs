@@ -17,14 +17,14 @@ impl Vault {
         published.view()?.catalog.of(caller).by_id(id).map(|record| list(record)).ok_or(Error::NotFound)
     }
 
-    /// Sets the own rules of a secret; with none, those of its provider hold again. `expected` is the version that
-    /// `If-Match` names. Scope `admin`: who says where a value goes could have it sent to himself.
+    /// Sets the own rules of a secret; with none, those of its provider hold again. `expected` are the versions
+    /// that `If-Match` names. Scope `admin`: who says where a value goes could have it sent to himself.
     pub(crate) async fn set_rules(
         &self,
         caller: &Caller,
         id: Uuid,
         rules: Vec<Rule>,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<(RuleList, u64), Error> {
         self.check(caller, Scope::Admin, AuditAction::RuleSet)?;
         self.write(caller, move |batch, caller| {

@@ -110,13 +110,13 @@ impl Vault {
         self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
     }
 
-    /// Gives a secret a new value. `expected` is the version that `If-Match` names. Scope `write`.
+    /// Gives a secret a new value. `expected` are the versions that `If-Match` names. Scope `write`.
     pub(crate) async fn update(
         &self,
         caller: &Caller,
         id: Uuid,
         new: UpdateSecret,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Update)?;
         self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
@@ -128,7 +128,7 @@ impl Vault {
         caller: &Caller,
         id: Uuid,
         patch: PatchSecret,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Edit)?;
         self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
@@ -139,12 +139,13 @@ impl Vault {
         &self,
         caller: &Caller,
         id: Uuid,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
         purge: bool,
     ) -> Result<(), Error> {
         let action = if purge { AuditAction::Purge } else { AuditAction::Delete };
         self.check(caller, Scope::Write, action)?;
         self.write_again(caller, move |batch, caller| {
+            let expected = expected.clone();
             if purge { batch.purge(caller, id, expected) } else { batch.delete(caller, id, expected) }
         })
         .await
@@ -201,7 +202,7 @@ impl Vault {
         caller: &Caller,
         id: Uuid,
         request: RollbackRequest,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Rollback)?;
         self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await

@@ -8,9 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::Pid;
 use secrets_local::files;
-use secrets_local::lock::{self, Locking};
+use secrets_local::lock::{self, Locking, Noted};
 use secrets_local::places;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Semaphore;
@@ -19,6 +18,7 @@ use crate::memory::Pinned;
 use crate::permits::Permits;
 use crate::store::{journal_of, log_of};
 
+use super::auto_lock::AutoLock;
 use super::derivation::Derivations;
 use super::writer::Writer;
 use super::writer::denials::Denials;
@@ -34,9 +34,9 @@ const READERS: usize = 1;
 /// Why the vault could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// The vault belongs to another daemon; its pid if it could be read.
-    #[error("another secretsd uses this vault{}", .0.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default())]
-    Running(Option<Pid>),
+    /// The vault belongs to another daemon, which has written this about itself.
+    #[error("the vault is in use by another secretsd{0}")]
+    Running(Noted),
     /// A file or directory cannot be used.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -83,14 +83,23 @@ pub(super) fn start(
 
     let memory_lock =
         if Pinned::new([0_u8; 32]).is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable };
+    let (settings, derivations) = (Arc::new(settings), Arc::new(Derivations::default()));
+    let auto_lock = AutoLock {
+        commands: commands.clone(),
+        shared: Arc::clone(&shared),
+        derivations: Arc::clone(&derivations),
+        settings: Arc::clone(&settings),
+    };
     Ok(Vault {
         commands,
         shared,
-        derivations: Arc::new(Derivations::default()),
+        auto_lock,
+        derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
+        full_list: Arc::new(Semaphore::new(1)),
         snapshots: Arc::new(Semaphore::new(1)),
-        settings: Arc::new(settings),
+        settings,
         lock,
         memory_lock,
         start_failure: Arc::default(),
@@ -120,6 +129,6 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn take_lock(path: &Path) -> Result<File, StartError> {
     match lock::take(path)? {
         Locking::Ours(lock) => Ok(lock.into_file()),
-        Locking::Held(holder) => Err(StartError::Running(holder.pid())),
+        Locking::Held(holder) => Err(StartError::Running(holder.noted().clone())),
     }
 }

@@ -36,7 +36,7 @@ impl Vault {
         let tokens = &published.view()?.catalog.tokens;
         let token = tokens.by_hash(&token::hash(text)).ok_or(Error::UnknownToken)?;
         let now = Timestamp::now();
-        let good = token.check_time(now).and_then(|()| tokens.take(token, Instant::now(), now));
+        let good = tokens.check_time(token).and_then(|()| tokens.take(token, Instant::now(), now));
         good.map_err(|error| Unidentified { error, rights: Some(Arc::clone(&token.rights)) })?;
         Ok(Caller::holding(peer, Arc::clone(&token.rights)))
     }

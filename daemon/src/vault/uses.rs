@@ -20,7 +20,7 @@ impl Vault {
         self.check(caller, Scope::Use, AuditAction::Use)?;
         let shared = Arc::clone(&self.shared);
         let taken = self.write_for_answer(caller, move |batch, caller| {
-            batch.take(caller, &request, rules::that_hold, &shared.uses())
+            batch.take(caller, &request, rules::that_hold, &shared.uses(), shared.clock.now())
         });
         let reply = self.note_no_session(caller, taken.await)?;
         self.shared.touch();

@@ -19,7 +19,7 @@ use crate::crypto::slot::SlotKind;
 use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
-use super::format::slots::{self, NewSlot};
+use super::format::slots::NewSlot;
 use super::mailbox::answered;
 use super::sources::Offered;
 use super::writer::command::Command;
@@ -51,23 +51,21 @@ impl Vault {
             auto_lock: self.auto_lock(view.filter(|_| caller.sees_all())),
             memory_lock: view.map_or(self.memory_lock, |view| view.memory_lock),
             rolled_back: view.is_some_and(|view| view.rolled_back),
+            clock_leapt_seconds: view.filter(|_| caller.sees_all()).and_then(|view| view.clock_leapt),
             start_failure: match &*published {
                 Published::Locked if caller.sees_all() => self.start_failure.get().cloned(),
                 Published::Locked | Published::Uninitialized | Published::Unlocked(_) => None,
             },
+            lost: if caller.sees_all() { self.settings.lost.seen() } else { Vec::new() },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
     fn auto_lock(&self, view: Option<&View>) -> AutoLock {
         let (idle, max) = (self.settings.idle_lock.as_secs(), self.settings.max_lock.as_secs());
-        let locks_at = view.and_then(|view| {
-            let after = |time: Timestamp, seconds: u64| {
-                (seconds > 0).then(|| time.saturating_add_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            };
-            let used = Timestamp::now()
-                .saturating_add_seconds(-i64::try_from(self.shared.idle_for().as_secs()).unwrap_or(i64::MAX));
-            [after(used, idle), after(view.since_time, max)].into_iter().flatten().min()
+        let left = view.and_then(|view| self.shared.locks_in(view.since, &self.settings));
+        let locks_at = left.map(|left| {
+            Timestamp::now().saturating_add_seconds(i64::try_from(left.as_secs()).unwrap_or(i64::MAX))
         });
         let Seen { suspend, session_lock, obstacle } = self.settings.triggers.seen();
         AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }
@@ -80,7 +78,7 @@ impl Vault {
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
-        let Offered { kind, secret, provider } = self.settings.keys.lasting_secret_of(key).await?;
+        let Offered { kind, secret, provider, .. } = self.settings.keys.lasting_secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
@@ -102,12 +100,10 @@ impl Vault {
         self.check(caller, Scope::Admin, AuditAction::Unlock)?;
         let _opening = self.derivations.opening();
         let found = self.ask(Command::Slots).await?;
-        let Offered { kind, secret, .. } = self.settings.keys.secret_of(key).await?;
+        let offered = self.settings.keys.secret_of(key).await?;
         let opened = self
             .derivations
-            .run(move |cancel| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())
-            })
+            .run(move |cancel| offered.open(&found.slots, found.identity, || cancel.check()))
             .await;
         // Before the delay, for which the caller need not wait.
         let opened = self.note_refusal(caller, AuditAction::Unlock, opened);
@@ -234,7 +230,7 @@ impl Vault {
             Some(key) => {
                 let offered = self.settings.keys.lasting_secret_of(key).await?;
                 let doubt = offered.doubt();
-                let Offered { kind, secret, provider } = offered;
+                let Offered { kind, secret, provider, .. } = offered;
                 let slot = self.derivations.run(move |_| NewSlot::derive(kind, cost, &secret)).await?;
                 (slot.of_provider(provider), None, doubt)
             }
@@ -264,14 +260,15 @@ impl Vault {
         self.shared.read().view()?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
-        let Offered { kind, secret, provider } = self.settings.keys.secret_of(key).await?;
+        let offered = self.settings.keys.secret_of(key).await?;
         let recovery = RecoveryKey::generate()?;
         let recovery_key = recovery.to_text()?;
         let cost = self.settings.kdf;
         let derived = self
             .derivations
             .run(move |cancel| {
-                slots::open_one(&found.slots, found.identity, kind, &secret, || cancel.check())?;
+                offered.open(&found.slots, found.identity, || cancel.check())?;
+                let Offered { kind, secret, provider, .. } = offered;
                 Ok(vec![
                     NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
                     NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,

@@ -34,7 +34,7 @@ pub(super) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 
 /// How long ago the system was started, its sleep included; zero if it does not tell. By the C library, since rustix finds
 /// the kernel's own clock in a way that valgrind does not know.
-pub(super) fn since_boot() -> Duration {
+pub fn since_boot() -> Duration {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one `timespec`, which lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };

@@ -11,6 +11,8 @@
 
 mod calls;
 
+pub use calls::since_boot;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -130,7 +132,7 @@ fn is_alive(pidfd: &OwnedFd) -> bool {
 
 /// The time since boot, in the units of a process's start.
 fn now() -> u64 {
-    let now = calls::since_boot();
+    let now = since_boot();
     now.as_secs() * TICKS_PER_SECOND + u64::from(now.subsec_nanos()) / (1_000_000_000 / TICKS_PER_SECOND)
 }
 

@@ -22,7 +22,7 @@ use super::document::{Documented, Parameter, op};
 /// One entry a route, found by its operationId.
 #[rustfmt::skip]
 pub(super) fn operations() -> Vec<Documented> {
-    let if_match = Parameter::header("If-Match", "Only if the secret is at this version, like `\"3\"`; otherwise 409.", json!({ "type": "string", "pattern": "^(\"[0-9]{1,19}\"|\\*)$" }));
+    let if_match = Parameter::header("If-Match", "Only if the secret is at this version, like `\"3\"`, or at one of several, like `\"3\", \"4\"`; otherwise 409.", json!({ "type": "string", "pattern": "^(\"[0-9]{1,19}\"(, \"[0-9]{1,19}\")*|\\*)$" }));
     let if_none_match = Parameter::header("If-None-Match", "The `ETag` of what the caller has already.", json!({ "type": "string" }));
     let view = Parameter::query("view", "Whether more than the six fields are wanted.", json!({ "type": "string", "enum": ["basic", "full"] }));
     let written = Parameter::query("view", "Whether more than the six fields are wanted, and warnings of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));

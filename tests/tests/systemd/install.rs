@@ -144,7 +144,8 @@ fn a_user_installs_uses_upgrades_and_uninstalls() {
     let said = run(&["install", &programs]);
     assert!(said.contains("a daemon that systemd did not start has the vault"), "{said}");
     assert_ne!(user.property("secretsd.socket", "ActiveState"), "active");
-    let pid = user.run("cat", &[".local/share/secretsd/vault.lock"]);
+    let pid = user.run("head", &["-n", "1", ".local/share/secretsd/vault.lock"]);
+    assert!(said.contains(&format!("kill {} && systemctl", pid.trim())), "{said}");
     user.run("kill", &[pid.trim()]);
     lab.until("it has ended", || {
         !user.command("kill").args(["-0", pid.trim()]).output().unwrap().status.success()

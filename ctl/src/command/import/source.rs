@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use secrets_local::file_system;
 use zeroize::Zeroizing;
 
 use super::git::{self, Tracked};
@@ -115,7 +116,9 @@ impl Source {
             }
             Err(error) => return Err(kept(&error)),
         }
-        unlinkat(&dir, name, AtFlags::empty()).and_then(|()| fsync(&dir)).map_err(|error| kept(&error))
+        unlinkat(&dir, name, AtFlags::empty())
+            .and_then(|()| file_system::sync_dir(&dir))
+            .map_err(|error| kept(&error))
     }
 
     /// Whether the name stands for the same file with the same content. Times tell too little: they step.

@@ -52,6 +52,7 @@ impl Running {
             max_lock: Duration::ZERO,
             lock_is_final: true,
             triggers: Arc::default(),
+            lost: Arc::default(),
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();

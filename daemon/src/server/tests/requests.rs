@@ -134,10 +134,14 @@ async fn the_owner_learns_what_does_not_exist_and_which_methods_do() {
         assert_eq!(reply.header("allow"), None);
     }
     for (method, target, allow) in [
-        ("DELETE", "/api/v1/user/secrets", "get, post"),
+        ("DELETE", "/api/v1/user/secrets", "get, post, head"),
         ("GET", "/api/v1/user/secrets/preset", "post"),
-        ("POST", "/api/v1/user/secrets/2489e9ad-2ee2-4e00-8ec9-32d5f69181c0", "get, put, patch, delete"),
-        ("BREW", "/healthz", "get"),
+        (
+            "POST",
+            "/api/v1/user/secrets/2489e9ad-2ee2-4e00-8ec9-32d5f69181c0",
+            "get, put, patch, delete, head",
+        ),
+        ("BREW", "/healthz", "get, head"),
     ] {
         let reply = running.owner(method, target, "", "").await;
         assert_eq!(reply.error(), error(404, "not_found_error"), "{method} {target}");

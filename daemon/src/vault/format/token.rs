@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
+use secrets_local::clock::since_boot;
 use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::token::{Scope, TokenInfo, TokenName};
 use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
@@ -27,6 +28,9 @@ const REMEMBERED: i64 = 30 * 86_400;
 
 /// A session, of which there are many, for an hour.
 const SESSION_REMEMBERED: i64 = 3_600;
+
+/// A token may have been made so many seconds later than now, by a clock that was wrong by hours: a day.
+const AHEAD: i64 = 86_400;
 
 /// `last_used_at` is kept to this many seconds.
 const STEP: i64 = 60;
@@ -164,8 +168,17 @@ impl Token {
         globs.filter_map(|glob| SecretName::parse(glob.as_str()).ok()).collect()
     }
 
-    /// Refuses a token whose time is over.
-    pub(in crate::vault) fn check_time(&self, now: Timestamp) -> Result<(), Error> {
+    /// Refuses a token whose time is over, by whichever clock has gone further.
+    pub(in crate::vault) fn check_time(&self) -> Result<(), Error> {
+        let known = self.usage.known.map(Clocks::now_by_boot);
+        self.check_at(known.into_iter().fold(Timestamp::now(), Timestamp::max))
+    }
+
+    /// Refuses a token whose time is over now, or whose time has not come yet: the clock was put back since it was made.
+    fn check_at(&self, now: Timestamp) -> Result<(), Error> {
+        if self.meta.created_at > now.saturating_add_seconds(AHEAD) {
+            return Err(Error::TokenAhead);
+        }
         match self.meta.expires_at {
             Some(end) if end <= now => Err(Error::TokenExpired),
             _ => Ok(()),
@@ -178,11 +191,21 @@ impl Token {
         self.meta.expires_at.is_some_and(|end| end.saturating_add_seconds(remembered) <= now)
     }
 
+    /// From now on the wall clock alone tells whether its time is over: it cannot be believed, and may be put right.
+    pub(in crate::vault) fn doubt_clock(&mut self) {
+        let last = AtomicI64::new(self.usage.last.load(Ordering::Relaxed));
+        self.usage = Arc::new(Usage { last, paced: Mutex::default(), known: None });
+    }
+
     /// Counts a request, or says how many seconds too early it comes.
     pub(in crate::vault) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
         self.pace(now)?;
         let minute = time.as_second() - time.as_second().rem_euclid(STEP);
-        self.usage.last.fetch_max(minute, Ordering::Relaxed);
+        let last = self.usage.last.load(Ordering::Relaxed);
+        // A time yet to come is none: the clock was put back since.
+        if minute > last || last > minute + AHEAD {
+            self.usage.last.store(minute, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -197,7 +220,7 @@ impl Token {
     /// This token with its last use in the sealed part; `None` if that is there already.
     pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
-        if last <= self.meta.last_used_at {
+        if last == self.meta.last_used_at {
             return None;
         }
         Some(Self { meta: Meta { last_used_at: last, ..self.meta.clone() }, ..self.clone() })
@@ -225,12 +248,33 @@ pub(in crate::vault) struct Usage {
     last: AtomicI64,
     /// When everything asked so far would be done at an even pace.
     paced: Mutex<Option<Instant>>,
+    /// When the token was made or read from the file, if the clock could be believed then.
+    known: Option<Clocks>,
+}
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::vault) struct Clocks {
+    wall: Timestamp,
+    boot: Duration,
+}
+
+impl Clocks {
+    pub(in crate::vault) fn now() -> Self {
+        Self { wall: Timestamp::now(), boot: since_boot() }
+    }
+
+    /// What the wall clock would say now if nobody had moved it since.
+    pub(in crate::vault) fn now_by_boot(self) -> Timestamp {
+        let passed = since_boot().saturating_sub(self.boot).as_secs();
+        self.wall.saturating_add_seconds(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
 }
 
 impl Usage {
     fn since(last: Option<Timestamp>) -> Self {
         let last = last.map_or(i64::MIN, Timestamp::as_second);
-        Self { last: AtomicI64::new(last), paced: Mutex::new(None) }
+        Self { last: AtomicI64::new(last), paced: Mutex::new(None), known: Some(Clocks::now()) }
     }
 
     fn last(&self) -> Option<Timestamp> {
@@ -307,11 +351,32 @@ pub(in crate::vault) mod tests {
     fn a_token_ends_at_its_time_and_is_remembered_for_thirty_days() {
         let token = token(1, None, Some(1_000));
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert!(token.check_time(at(999)).is_ok());
-        assert!(matches!(token.check_time(at(1_000)), Err(Error::TokenExpired)));
+        assert!(token.check_at(at(999)).is_ok());
+        assert!(matches!(token.check_at(at(1_000)), Err(Error::TokenExpired)));
         assert!(
             !token.is_forgotten(at(1_000 + REMEMBERED - 1)) && token.is_forgotten(at(1_000 + REMEMBERED))
         );
+        // It was made in 1970, which is later than this by more than clocks are wrong by.
+        assert!(matches!(token.check_at(at(-AHEAD - 1)), Err(Error::TokenAhead)));
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_does_not_keep_a_token() {
+        let now = Timestamp::now();
+        let known = |ago: u64, wall: Timestamp| {
+            let reading = Clocks { wall, boot: since_boot().saturating_sub(Duration::from_secs(ago)) };
+            let mut token = token(1, None, Some(now.as_second() + 60));
+            token.usage = Arc::new(Usage { known: Some(reading), ..Usage::since(None) });
+            token
+        };
+        assert!(known(10, now.saturating_add_seconds(-10)).check_time().is_ok());
+        // The wall clock was put back since: its minutes are over by the other.
+        assert!(matches!(known(10, now.saturating_add_seconds(55)).check_time(), Err(Error::TokenExpired)));
+        // It was far ahead when the vault was opened, and is put right.
+        let mut leapt = known(0, now.saturating_add_seconds(1_000));
+        assert!(matches!(leapt.check_time(), Err(Error::TokenExpired)));
+        leapt.doubt_clock();
+        assert!(leapt.check_time().is_ok());
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn settings(directory: &Path) -> Settings {
         max_lock: Duration::ZERO,
         lock_is_final: false,
         triggers: Arc::default(),
+        lost: Arc::default(),
         keys: KeySources::default(),
     }
 }
@@ -141,11 +142,12 @@ async fn what_is_refused_does_not_keep_the_vault_open() {
     std::thread::sleep(pause);
     assert!(matches!(fixture.reveal(&["ABSENT"]).await, Err(Error::Missing(_))));
     assert!(matches!(fixture.create("A", "b").await, Err(Error::NameTaken)));
-    assert!(fixture.vault.shared.idle_for() >= pause);
+    let idle_for = || fixture.vault.shared.idle_for(fixture.vault.shared.clock.now());
+    assert!(idle_for() >= pause);
     std::thread::sleep(pause);
-    let before = fixture.vault.shared.idle_for();
+    let before = idle_for();
     fixture.reveal(&["A"]).await.unwrap();
-    assert!(fixture.vault.shared.idle_for() < before);
+    assert!(idle_for() < before);
 }
 
 /// Makes the audit log longer by this many entries.
@@ -306,9 +308,9 @@ async fn versions_guard_changes_and_names_are_unique() {
     assert!(matches!(fixture.create("A", "other").await, Err(Error::NameTaken)));
 
     let new = || UpdateSecret { value: value_of("two") };
-    let stale = fixture.vault.update(&fixture.owner, id, new(), Some(2)).await;
+    let stale = fixture.vault.update(&fixture.owner, id, new(), Some(vec![2])).await;
     assert!(matches!(stale, Err(Error::Stale)));
-    let updated = fixture.vault.update(&fixture.owner, id, new(), Some(1)).await.unwrap();
+    let updated = fixture.vault.update(&fixture.owner, id, new(), Some(vec![1])).await.unwrap();
     assert_eq!((updated.version, updated.secret.id), (2, id));
     assert_eq!(fixture.reveal(&[&id.to_string()]).await.unwrap(), [("A".to_owned(), "two".to_owned())]);
 
@@ -441,7 +443,9 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
 async fn a_second_daemon_is_told_the_first_ones_pid() {
     let fixture = Fixture::new().await;
     let second = Vault::start(settings(fixture.directory.path()), None);
-    assert!(matches!(second, Err(StartError::Running(Some(pid))) if pid == rustix::process::getpid()));
+    assert!(
+        matches!(second, Err(StartError::Running(noted)) if noted.pid() == Some(rustix::process::getpid()))
+    );
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Pair {
             Step::Update(name, value) => {
                 let Some((id, kept)) = live.get_mut(NAMES[name]) else { return };
                 let new = UpdateSecret { value: value_of(&value) };
-                vault.update(&owner, *id, new, Some(kept.version)).await.unwrap();
+                vault.update(&owner, *id, new, Some(vec![kept.version])).await.unwrap();
                 kept.give(value);
             }
             Step::Rename(from, to) => {

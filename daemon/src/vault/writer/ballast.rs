@@ -1,12 +1,21 @@
 //! Room kept in reserve on the vault's disk: a full disk must not keep its owner from deleting and locking.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use secrets_local::files;
+
+use crate::crypto;
 
 /// Enough to move the log into the file when it is at its longest, 1.5 MiB, and for hundreds of small transactions.
 const SIZE: u64 = 2 * 1024 * 1024;
+
+/// What is written at once.
+const BLOCK: usize = 16 * 1024;
 
 /// A file that takes up room until the room is needed.
 #[derive(Debug)]
@@ -26,10 +35,7 @@ impl Ballast {
         if !self.aboard {
             let taken = files::open_private(&self.path)
                 .map_err(|error| error.to_string())
-                // Blocks, not only a length: a sparse file would hold no room.
-                .and_then(|file| {
-                    fallocate(&file, FallocateFlags::empty(), 0, SIZE).map_err(|errno| errno.to_string())
-                });
+                .and_then(|file| fill(&file).map_err(|error| error.to_string()));
             match taken {
                 Ok(()) => self.aboard = true,
                 Err(error) => {
@@ -56,6 +62,20 @@ impl Ballast {
             tracing::warn!(%error, "cannot release the reserve");
         }
     }
+}
+
+/// Gives the file blocks, not only a length: a sparse file would hold no room. Where none can be reserved it is written,
+/// with bytes that no file system makes smaller.
+fn fill(file: &File) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, SIZE) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+        outcome => return Ok(outcome?),
+    }
+    for at in (0..SIZE).step_by(BLOCK) {
+        let block: [u8; BLOCK] = crypto::random().map_err(io::Error::other)?;
+        file.write_all_at(&block, at)?;
+    }
+    file.sync_data()
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use secrets_local::files;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use secrets_local::{file_system, files};
 
 use crate::crypto;
 use crate::crypto::keys::{DataKey, Identity, Keys};
-use crate::store::{HeaderRow, Store, log_of};
+use crate::store::{HeaderRow, Store, journal_of, log_of};
 use crate::vault::Error;
 use crate::vault::format::file;
 use crate::vault::format::manifest::Manifest;
@@ -66,11 +67,19 @@ pub(in crate::vault) fn make(path: &Path, slots: &[NewSlot]) -> Result<DataKey, 
     let draft = path.with_extension("db.new");
     files::remove_if_there(&draft)?;
     files::remove_if_there(&log_of(&draft))?;
-    files::open_private(&draft)?;
-    Store::create(&draft, &header, &rows, &manifest)?;
-    match renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(keys.into_data()),
-        Err(rustix::io::Errno::EXIST) => Err(Error::AlreadyInitialized),
-        Err(error) => Err(Error::Storage(error.to_string())),
+    let made = (|| {
+        files::open_private(&draft)?;
+        Store::create(&draft, &header, &rows, &manifest)?;
+        match file_system::rename_new(CWD, &draft, path) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Error::AlreadyInitialized),
+            Err(error) => Err(files::Error::Io(path.to_owned(), error.into()).into()),
+        }
+    })();
+    if made.is_err() {
+        for left in [journal_of(&draft), log_of(&draft), draft] {
+            files::remove_if_there(&left)?;
+        }
     }
+    made.map(|()| keys.into_data())
 }

@@ -36,6 +36,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use secrets_local::clock::Moment;
+
 use crate::audit::Denial;
 use crate::caller::Caller;
 use crate::crypto::keys::Identity;
@@ -66,8 +68,7 @@ pub(in crate::vault) struct Writer {
     path: PathBuf,
     anchor: PathBuf,
     shared: Arc<Shared>,
-    idle_lock: Duration,
-    max_lock: Duration,
+    settings: Settings,
     state: State,
     /// Writes that were received and not run, in their order.
     waiting: VecDeque<Box<dyn Work>>,
@@ -75,9 +76,7 @@ pub(in crate::vault) struct Writer {
     unsettled: Option<Instant>,
     locks: u64,
     ballast: Ballast,
-    /// Whether this image ends after a lock.
-    lock_is_final: bool,
-    /// Whether that lock has come: the vault is not opened again.
+    /// Whether the lock has come after which this image ends: the vault is not opened again.
     is_final: bool,
 }
 
@@ -96,21 +95,18 @@ impl Writer {
         shared: Arc<Shared>,
         settings: &Settings,
     ) -> Self {
-        let Settings { idle_lock, max_lock, lock_is_final, .. } = *settings;
         let ballast = Ballast::new(&path);
         let state = if exists { State::Locked(Locked::default()) } else { State::Uninitialized };
         Self {
             path,
             anchor,
             shared,
-            idle_lock,
-            max_lock,
+            settings: settings.clone(),
             state,
             waiting: VecDeque::new(),
             unsettled: None,
             locks: 0,
             ballast,
-            lock_is_final,
             is_final: false,
         }
     }
@@ -130,6 +126,8 @@ impl Writer {
                 let Some(command) = next.take().or_else(|| self.wait(commands)) else { return };
                 command
             };
+            // It may have waited while the machine slept, and then no timer has run out yet.
+            self.lock_if_due();
             match command {
                 Command::Slots(reply) => send(reply, self.slots()),
                 Command::Init(caller, slots, reply) => send(reply, self.init(&caller, &slots)),
@@ -165,9 +163,10 @@ impl Writer {
     /// Locks, removes residue or writes denials, if it is time for it. Returns whether it was.
     fn tend(&mut self) -> bool {
         let is_due = |left| left == Some(Duration::ZERO);
-        if is_due(self.locks_in()) {
-            self.lock(&Caller::daemon("auto-lock"));
-        } else if is_due(self.settles_in()) {
+        if self.lock_if_due() {
+            return true;
+        }
+        if is_due(self.settles_in()) {
             self.settle();
         } else if is_due(self.denials_in()) {
             self.write_denials(|denials, now| denials.take_due(now));
@@ -177,6 +176,15 @@ impl Writer {
             return false;
         }
         true
+    }
+
+    /// Locks if it is time for it. Returns whether it was.
+    fn lock_if_due(&mut self) -> bool {
+        let is_due = self.locks_in() == Some(Duration::ZERO);
+        if is_due {
+            self.lock(&Caller::daemon("auto-lock"));
+        }
+        is_due
     }
 
     /// The next command; meanwhile does what is due by time. Without either, it sleeps.
@@ -203,10 +211,8 @@ impl Writer {
 
     /// How long until the vault locks by itself; `None` is never.
     fn locks_in(&self) -> Option<Duration> {
-        let since = self.shared.read().view().ok()?.since;
-        let idle = (!self.idle_lock.is_zero()).then(|| self.idle_lock.saturating_sub(self.shared.idle_for()));
-        let max = (!self.max_lock.is_zero()).then(|| self.max_lock.saturating_sub(since.elapsed()));
-        [idle, max].into_iter().flatten().min()
+        let opened = self.shared.read().view().ok()?.since;
+        self.shared.locks_in(opened, &self.settings)
     }
 
     /// How long until the loose ends of commits are to be tied up; `None` if there are none.
@@ -252,15 +258,15 @@ impl Writer {
     /// How long until uses that were counted are to be written; `None` if there are none.
     fn uses_in(&self) -> Option<Duration> {
         match &self.state {
-            State::Unlocked(_) => self.shared.uses().due_in(Instant::now()),
+            State::Unlocked(_) => self.shared.uses().due_in(self.shared.clock.now()),
             State::Locked(_) | State::Uninitialized => None,
         }
     }
 
     /// Appends uses that were counted to the audit log. What cannot be written is tried again a minute later.
-    fn write_uses(&mut self, take: impl FnOnce(&mut Uses, Instant) -> Vec<Denial>) {
+    fn write_uses(&mut self, take: impl FnOnce(&mut Uses, Moment) -> Vec<Denial>) {
         let State::Unlocked(vault) = &mut self.state else { return };
-        let counted = take(&mut self.shared.uses(), Instant::now());
+        let counted = take(&mut self.shared.uses(), self.shared.clock.now());
         if counted.is_empty() {
             return;
         }
@@ -272,7 +278,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, "uses are missing in the audit log for the moment");
-                self.shared.uses().put_back(counted, Instant::now());
+                self.shared.uses().put_back(counted, self.shared.clock.now());
             }
         }
     }
@@ -402,7 +408,8 @@ impl Writer {
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }
-        committed.uses.iter().for_each(|taken| self.shared.uses().note(taken, Instant::now()));
+        let now = self.shared.clock.now();
+        committed.uses.iter().for_each(|taken| self.shared.uses().note(taken, now));
         publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
         if !committed.written {
@@ -461,6 +468,7 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
 /// Renews everything that is published of a vault.
 fn publish(view: &mut View, vault: &Unlocked) {
     (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+    view.changes += 1;
     (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }
 

@@ -1,14 +1,15 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use secrets_proto::Timestamp;
+use bytes::Bytes;
+use secrets_local::clock::{Clock, Moment};
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
-use crate::vault::{Error, Rendered};
+use crate::vault::{Error, Rendered, Settings};
 
 use super::batch::Committed;
 use super::catalog::Catalog;
@@ -19,15 +20,18 @@ use super::uses::Uses;
 /// The published state. Its lock is held for look-ups and for renewal after a commit, never across I/O.
 pub(in crate::vault) struct Shared {
     state: RwLock<Published>,
-    started: Instant,
-    /// Milliseconds from `started` to the last reveal or write.
-    last_use: AtomicU64,
+    /// By which the vault locks.
+    pub(in crate::vault) clock: Clock,
+    /// The last reveal or write.
+    last_use: Mutex<Moment>,
     /// What was refused and is not written yet.
     denials: Mutex<Denials>,
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
     /// What the vault's thread serves before everything else.
     pub(in crate::vault) urgent: Urgent,
+    /// Whether the vault is being locked or was, and this image ends for it.
+    pub(in crate::vault) is_ending: AtomicBool,
     /// Notified when the vault was locked.
     pub(in crate::vault) wiped: Notify,
     /// Notified when the vault was opened.
@@ -50,6 +54,10 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// The list with all there is to tell, as it was written last, and how many changes it knows of.
+    pub(in crate::vault) full: Option<(u64, Bytes)>,
+    /// How often something has changed that a list with all there is to tell may show.
+    pub(in crate::vault) changes: u64,
     /// Changes with that list.
     pub(in crate::vault) tag: String,
     /// The number of key slots.
@@ -59,9 +67,9 @@ pub(in crate::vault) struct View {
     /// Whether the keys are kept out of swap.
     pub(in crate::vault) memory_lock: MemoryLock,
     /// When the vault was opened.
-    pub(in crate::vault) since: Instant,
-    /// When the vault was opened, on the wall clock.
-    pub(in crate::vault) since_time: Timestamp,
+    pub(in crate::vault) since: Moment,
+    /// By how many seconds the clock had leapt then, if it may be wrong.
+    pub(in crate::vault) clock_leapt: Option<i64>,
 }
 
 impl Shared {
@@ -69,11 +77,12 @@ impl Shared {
     pub(in crate::vault) fn new(state: Published, denials: Denials) -> Self {
         Self {
             state: RwLock::new(state),
-            started: Instant::now(),
-            last_use: AtomicU64::new(0),
+            clock: Clock::new(),
+            last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
             urgent: Urgent::default(),
+            is_ending: AtomicBool::new(false),
             wiped: Notify::new(),
             opened: Notify::new(),
         }
@@ -106,6 +115,7 @@ impl Shared {
             return;
         }
         if let Published::Unlocked(view) = &mut *self.write() {
+            view.changes += 1;
             for change in &committed.changes {
                 if view.catalog.is_shown_by(change) {
                     (view.rendered, view.tag) = (None, tag.clone());
@@ -118,13 +128,20 @@ impl Shared {
 
     /// Notes a reveal or write.
     pub(in crate::vault) fn touch(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_use.store(elapsed, Ordering::Relaxed);
+        *self.last_use.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
     }
 
-    /// How long ago the last reveal or write was.
-    pub(in crate::vault) fn idle_for(&self) -> Duration {
-        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_use.load(Ordering::Relaxed)))
+    /// How long until the vault that was opened then locks by itself, zero if it should have; `None` is never. Sleep counts.
+    pub(in crate::vault) fn locks_in(&self, opened: Moment, settings: &Settings) -> Option<Duration> {
+        let now = self.clock.now();
+        let left = |limit: Duration, passed| (!limit.is_zero()).then(|| limit.saturating_sub(passed));
+        let (idle, open) = (self.idle_for(now), now.since(opened));
+        [left(settings.idle_lock, idle), left(settings.max_lock, open)].into_iter().flatten().min()
+    }
+
+    /// How long before `now` the last reveal or write was.
+    pub(in crate::vault) fn idle_for(&self, now: Moment) -> Duration {
+        now.since(*self.last_use.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -12,7 +12,7 @@ use secrets_proto::vault::VerifyReply;
 
 use crate::crypto::keys::Keys;
 use crate::memory::Pinned;
-use crate::store::{InterruptHandle, Store};
+use crate::store::{InterruptHandle, Store, journal_of, log_of};
 use crate::vault::Error;
 use crate::vault::format::manifest::Manifest;
 
@@ -109,7 +109,9 @@ pub(super) fn copy(
         let mut copy = files::read_private(&path, BACKUP_MAX)?;
         Ok(std::mem::take(&mut *copy))
     });
-    files::remove_if_there(&path)?;
+    for left in [log_of(&path), journal_of(&path), path] {
+        files::remove_if_there(&left)?;
+    }
     copied
 }
 

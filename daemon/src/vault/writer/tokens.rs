@@ -9,13 +9,14 @@ use secrets_proto::{Timestamp, Uuid};
 
 use crate::caller::TokenRights;
 use crate::vault::Error;
-use crate::vault::format::token::Token;
+use crate::vault::format::token::{Clocks, Token};
 
 /// All tokens.
 #[derive(Debug, Clone, Default)]
 pub(in crate::vault) struct Tokens {
     by_id: HashMap<Uuid, Token>,
     by_hash: HashMap<[u8; 32], Uuid>,
+    opened: Option<Clocks>,
 }
 
 impl Tokens {
@@ -86,11 +87,35 @@ impl Tokens {
 
     /// Whether the token is still there and good: it may have been revoked since its request began.
     pub(in crate::vault) fn check(&self, rights: &TokenRights) -> Result<(), Error> {
-        self.by_id(rights.id).ok_or(Error::UnknownToken)?.check_time(Timestamp::now())
+        self.check_time(self.by_id(rights.id).ok_or(Error::UnknownToken)?)
+    }
+
+    /// Refuses a token whose time is over, or the time of one that it was made with: the wall clock may have been moved
+    /// between the two.
+    pub(in crate::vault) fn check_time(&self, token: &Token) -> Result<(), Error> {
+        let makers = std::iter::successors(Some(token), |token| self.by_id(token.made_by()?));
+        makers.into_iter().try_for_each(Token::check_time)
+    }
+
+    /// Notes both clocks as the vault is opened, or nothing if nothing may be destroyed by them.
+    pub(in crate::vault) const fn open_at(&mut self, opened: Option<Clocks>) {
+        self.opened = opened;
+    }
+
+    /// Has the wall clock alone end all tokens, as [`Token::doubt_clock`] says.
+    pub(in crate::vault) fn doubt_clock(&mut self) {
+        self.by_id.values_mut().for_each(Token::doubt_clock);
+    }
+
+    /// The time by which tokens may be forgotten: by whichever clock has gone less far since the vault was opened, so that
+    /// a clock that leaps ahead removes nothing. `None`: by none.
+    pub(in crate::vault) fn forgetting_time(&self) -> Option<Timestamp> {
+        self.opened.map(|opened| opened.now_by_boot().min(Timestamp::now()))
     }
 
     /// Goes on counting uses where `before`, an earlier reading of the same file, was.
     pub(in crate::vault) fn keep_usage(&mut self, before: &Self) {
+        self.opened = before.opened;
         for token in self.by_id.values_mut() {
             if let Some(known) = before.by_id(token.rights.id) {
                 token.usage = Arc::clone(&known.usage);

@@ -1,8 +1,10 @@
 //! From state to state: making, opening and locking the vault.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use secrets_local::files;
+use secrets_local::leap::{Sighting, Times};
+use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::MemoryLock;
@@ -30,7 +32,7 @@ impl Writer {
         if files::check_private_file(&self.anchor)? || files::check_private_file(&log_of(&self.path))? {
             return Err(Error::VaultMissing);
         }
-        let data = locked::make(&self.path, slots)?;
+        let data = locked::make(&self.path, slots).map_err(|error| self.unfit(error))?;
         self.state = State::Locked(Locked::default());
         *self.shared.write() = Published::Locked;
         let durable = self.path.parent().map_or(Ok(()), files::sync_dir).map_err(Error::from);
@@ -44,6 +46,17 @@ impl Writer {
             files::remove_if_there(&log_of(&self.path))?;
         }
         opened
+    }
+
+    /// The error in making the vault, or that its file system cannot hold one if that is no wonder.
+    fn unfit(&self, error: Error) -> Error {
+        if let Error::Storage(cause) = &error
+            && !file_system::is_native(&self.path)
+        {
+            tracing::warn!(cause, "the vault cannot be made here");
+            return Error::Unfit("hold a vault", file_system::name(&self.path));
+        }
+        error
     }
 
     /// Opens the vault, unless it was locked after `locks` was read.
@@ -71,12 +84,17 @@ impl Writer {
                 vault.set_rolled_back();
             }
         }
+        let seen = self.sight_clocks(Some(action));
+        vault.open_at(seen);
         let waiting = self.shared.denials().take_all(Instant::now());
         let opened = vault.in_batch(|batch| {
             batch.denials(&waiting)?;
             batch.audit(caller, Event::done(action, Vec::new()))?;
-            batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
-            batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())
+            if seen.may_destroy() {
+                batch.empty_trash(&Caller::daemon("trash"), Timestamp::now())?;
+                batch.forget_tokens(&Caller::daemon("expiry"), Timestamp::now())?;
+            }
+            Ok(())
         });
         if let Err(error) = opened {
             // A full disk must not keep its owner out; whatever needs the log will fail by itself.
@@ -88,12 +106,14 @@ impl Writer {
         *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
+            full: None,
+            changes: 0,
             tag: vault.tag(),
             slots: vault.slots(),
             rolled_back: vault.is_rolled_back(),
             memory_lock: if vault.keys().is_locked() { MemoryLock::Ok } else { MemoryLock::Unavailable },
-            since: Instant::now(),
-            since_time: Timestamp::now(),
+            since: self.shared.clock.now(),
+            clock_leapt: seen.leapt(),
         }));
         self.state = State::Unlocked(Box::new(vault));
         self.shared.opened.notify_one();
@@ -104,7 +124,9 @@ impl Writer {
     /// Closes the vault and wipes its keys. Nothing keeps it open: what fails on the way is logged.
     pub(super) fn lock(&mut self, caller: &Caller) {
         self.locks += 1;
-        self.is_final = self.lock_is_final;
+        self.is_final = self.settings.lock_is_final;
+        // Before anybody can see that it is locked.
+        self.shared.is_ending.store(self.is_final, Ordering::Relaxed);
         self.close(caller);
         self.shared.wiped.notify_one();
     }
@@ -121,6 +143,33 @@ impl Writer {
         is_open
     }
 
+    /// Looks at the clocks, and notes for the next time what was seen. At a lock, when nothing is being opened, only if they
+    /// are in doubt: what ran until then counts.
+    fn sight_clocks(&self, opening: Option<AuditAction>) -> Sighting {
+        let path = self.anchor.with_file_name(places::CLOCK);
+        let times = Times::now();
+        let before = files::read_private(&path, 256).ok().and_then(|text| Sighting::parse(&text));
+        let seen = match before {
+            _ if opening == Some(AuditAction::Init) => Sighting::first(times).believed(),
+            Some(before) => before.next(times),
+            None => Sighting::first(times),
+        };
+        if opening.is_none() && seen.may_destroy() {
+            // Nothing has happened, and nobody who locks waits for the disk.
+            return seen;
+        }
+        if let Some(seconds) = seen.leapt() {
+            tracing::warn!(
+                seconds,
+                "the clock has leapt: nothing is destroyed by it until it has run for a day"
+            );
+        }
+        if let Err(error) = files::replace_private(&path, seen.to_text().as_bytes()) {
+            tracing::warn!(%error, "what was seen of the clock cannot be kept; the trash stays as it is");
+        }
+        seen
+    }
+
     fn close(&mut self, caller: &Caller) {
         if let State::Locked(locked) = &mut self.state {
             locked.forget();
@@ -134,7 +183,7 @@ impl Writer {
             return;
         };
         if !vault.is_in_doubt() {
-            let mut waiting = self.shared.uses().take_all(Instant::now());
+            let mut waiting = self.shared.uses().take_all(self.shared.clock.now());
             waiting.extend(self.shared.denials().take_all(Instant::now()));
             let mut note = || {
                 vault.in_batch(|batch| {
@@ -158,6 +207,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the rollback guard could not be renewed");
         }
+        self.sight_clocks(None);
         self.unsettled = None;
         if let Err(error) = vault.close() {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");

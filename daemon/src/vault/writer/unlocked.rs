@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrets_local::leap::Sighting;
+
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::VerifyReply;
 
@@ -16,6 +18,7 @@ use crate::vault::format::anchor::Progress;
 use crate::vault::format::file;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::slots::NewSlot;
+use crate::vault::format::token::Clocks;
 
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
@@ -80,6 +83,15 @@ impl Unlocked {
     /// All secrets.
     pub(in crate::vault) const fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Notes what the clocks are worth as the vault is opened.
+    pub(in crate::vault) fn open_at(&mut self, seen: Sighting) {
+        let tokens = &mut self.catalog.tokens;
+        tokens.open_at(seen.may_destroy().then(Clocks::now));
+        if seen.leapt().is_some() {
+            tokens.doubt_clock();
+        }
     }
 
     /// The keys.

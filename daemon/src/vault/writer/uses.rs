@@ -5,8 +5,9 @@
 //! A crash loses what is counted here; a lock, the session's end and the end of the daemon do not.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use secrets_local::clock::Moment;
 use secrets_proto::Uuid;
 use secrets_proto::audit::AuditUse;
 
@@ -44,25 +45,25 @@ pub(in crate::vault) struct Uses {
     windows: HashMap<Key, Window>,
     /// What could not be written, and when it is tried again.
     late: Vec<Denial>,
-    again: Option<Instant>,
+    again: Option<Moment>,
 }
 
 /// A minute that began with a use that is in the log.
 #[derive(Debug)]
 struct Window {
-    end: Instant,
+    end: Moment,
     /// The uses since then.
     counted: Option<Denial>,
 }
 
 impl Uses {
     /// Whether a use now is within the minute after one that is in the log.
-    pub(in crate::vault) fn counts(&self, key: &Key, now: Instant) -> bool {
+    pub(in crate::vault) fn counts(&self, key: &Key, now: Moment) -> bool {
         self.windows.get(key).is_some_and(|window| now < window.end)
     }
 
     /// Notes a use whose value may leave now.
-    pub(in crate::vault) fn note(&mut self, taken: &Taken, now: Instant) {
+    pub(in crate::vault) fn note(&mut self, taken: &Taken, now: Moment) {
         if taken.is_written {
             self.windows.retain(|_, window| window.counted.is_some() || now < window.end);
             if self.windows.len() < MOST {
@@ -88,23 +89,23 @@ impl Uses {
     }
 
     /// How long until something is to be written; `None` if nothing was counted.
-    pub(in crate::vault) fn due_in(&self, now: Instant) -> Option<Duration> {
+    pub(in crate::vault) fn due_in(&self, now: Moment) -> Option<Duration> {
         let ends = self.windows.values().filter(|window| window.counted.is_some()).map(|window| window.end);
-        ends.chain(self.again).min().map(|due| due.saturating_duration_since(now))
+        ends.chain(self.again).min().map(|due| due.since(now))
     }
 
     /// The entries of the minutes that are over, the oldest first.
-    pub(in crate::vault) fn take_due(&mut self, now: Instant) -> Vec<Denial> {
+    pub(in crate::vault) fn take_due(&mut self, now: Moment) -> Vec<Denial> {
         self.take(now, |end| end <= now)
     }
 
     /// The entries of all that was counted. The minutes go on.
-    pub(in crate::vault) fn take_all(&mut self, now: Instant) -> Vec<Denial> {
+    pub(in crate::vault) fn take_all(&mut self, now: Moment) -> Vec<Denial> {
         self.again = Some(now);
         self.take(now, |_| true)
     }
 
-    fn take(&mut self, now: Instant, is_due: impl Fn(Instant) -> bool) -> Vec<Denial> {
+    fn take(&mut self, now: Moment, is_due: impl Fn(Moment) -> bool) -> Vec<Denial> {
         let due = self.windows.values_mut().filter(|window| is_due(window.end));
         let mut taken: Vec<Denial> = due.filter_map(|window| window.counted.take()).collect();
         if self.again.is_some_and(|again| again <= now) {
@@ -117,7 +118,7 @@ impl Uses {
     }
 
     /// Takes back what could not be written, to be tried again after a while.
-    pub(in crate::vault) fn put_back(&mut self, entries: Vec<Denial>, now: Instant) {
+    pub(in crate::vault) fn put_back(&mut self, entries: Vec<Denial>, now: Moment) {
         self.late.extend(entries);
         self.again = Some(now + COUNTED);
     }
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn uses_within_a_minute_of_a_written_one_are_one_entry_at_its_end() {
-        let start = Instant::now();
+        let start = Moment::default();
         let mut uses = Uses::default();
         let first = taken(1, "/", true);
         assert!(!uses.counts(&first.key, start));
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn at_a_lock_all_is_written_and_the_minute_goes_on() {
-        let start = Instant::now();
+        let start = Moment::default();
         let mut uses = Uses::default();
         uses.note(&taken(1, "/", true), start);
         uses.note(&taken(1, "/", false), start);
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn nothing_that_was_counted_is_lost() {
-        let start = Instant::now();
+        let start = Moment::default();
         let mut uses = Uses::default();
         uses.note(&taken(1, "/", true), start);
         uses.note(&taken(1, "/", false), start);
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn of_more_than_can_be_counted_each_has_an_entry_of_its_own() {
-        let start = Instant::now();
+        let start = Moment::default();
         let mut uses = Uses::default();
         for session in 0..=MOST as u128 {
             uses.note(&taken(session, "/", true), start);

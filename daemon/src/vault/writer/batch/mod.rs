@@ -119,7 +119,7 @@ impl<'a> Batch<'a> {
         caller: &Caller,
         id: Uuid,
         new: &UpdateSecret,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         let old = self.find(caller, id, expected)?;
         let record = old.next_with_value(&new.value);
@@ -134,7 +134,7 @@ impl<'a> Batch<'a> {
         caller: &Caller,
         id: Uuid,
         patch: PatchSecret,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         let old = self.find(caller, id, expected)?;
         if let Some(name) = &patch.name {
@@ -160,7 +160,7 @@ impl<'a> Batch<'a> {
         &mut self,
         caller: &Caller,
         id: Uuid,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<(), Error> {
         let old = self.find(caller, id, expected)?;
         let record = old.next(|meta| meta.deleted_at = Some(meta.updated_at));
@@ -172,7 +172,7 @@ impl<'a> Batch<'a> {
         &mut self,
         caller: &Caller,
         id: Uuid,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<(), Error> {
         let old = self.catalog.of(caller).any(id).cloned().ok_or(Error::NotFound)?;
         check_version(&old, expected)?;
@@ -202,7 +202,7 @@ impl<'a> Batch<'a> {
         caller: &Caller,
         id: Uuid,
         version: u64,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         let old = self.find(caller, id, expected)?;
         let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
@@ -255,7 +255,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The secret with this id, as far as the caller can tell, if it has the version that the caller expects.
-    fn find(&self, caller: &Caller, id: Uuid, expected: Option<u64>) -> Result<Arc<Record>, Error> {
+    fn find(&self, caller: &Caller, id: Uuid, expected: Option<Vec<u64>>) -> Result<Arc<Record>, Error> {
         let record = self.catalog.of(caller).by_id(id).cloned().ok_or(Error::NotFound)?;
         check_version(&record, expected)?;
         Ok(record)
@@ -338,9 +338,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn check_version(record: &Record, expected: Option<u64>) -> Result<(), Error> {
+fn check_version(record: &Record, expected: Option<Vec<u64>>) -> Result<(), Error> {
     match expected {
-        Some(version) if version != record.version => Err(Error::Stale),
+        Some(versions) if !versions.contains(&record.version) => Err(Error::Stale),
         _ => Ok(()),
     }
 }

@@ -19,7 +19,7 @@ impl Batch<'_> {
         caller: &Caller,
         id: Uuid,
         rules: Vec<Rule>,
-        expected: Option<u64>,
+        expected: Option<Vec<u64>>,
     ) -> Result<Arc<Record>, Error> {
         let old = self.find(caller, id, expected)?;
         let record = old.next(|meta| meta.rules = rules);

@@ -1,7 +1,6 @@
 //! Handing over one value, to be used in one request that its rules allow, inside a batch.
 
-use std::time::Instant;
-
+use secrets_local::clock::Moment;
 use secrets_proto::Uuid;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
@@ -26,6 +25,7 @@ impl Batch<'_> {
         request: &TakeRequest,
         rules: fn(&Record) -> Vec<Rule>,
         uses: &Uses,
+        now: Moment,
     ) -> Result<TakeReply, Error> {
         let TakeRequest { secret, wanted, site } = request;
         let (id, purpose, command) = self.session_of(caller)?;
@@ -70,7 +70,7 @@ impl Batch<'_> {
             host: event.used.as_ref().map(|used| used.host.clone()).unwrap_or_default(),
         };
         let entry = Denial::now(caller, event.clone());
-        let is_written = !uses.counts(&key, Instant::now())
+        let is_written = !uses.counts(&key, now)
             && !self.done.uses.iter().any(|taken| taken.is_written && taken.key == key);
         if is_written {
             self.touch(&record)?;
