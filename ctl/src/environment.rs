@@ -47,6 +47,11 @@ pub(crate) fn plain_terminal() -> bool {
     variable("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// Whether the user says which certificate authorities are trusted.
+pub(crate) fn names_authorities() -> bool {
+    variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()
+}
+
 /// The directories of `PATH` that do not depend on where we stand.
 pub(crate) fn program_dirs() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
