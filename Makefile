@@ -11,6 +11,9 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 # Flags of its own rebuild nothing else. The daemon starts once and keeps the system's library.
 CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
+# The programs.
+INSTALLED = secretsd secretctl secretsd-broker
+
 .PHONY: demo test soak openapi bench lint fuzz build install uninstall deb
 
 # Shows the programs at work in a directory of its own, which it removes again.
@@ -43,7 +46,7 @@ lint:
 # Prints each figure beside its floor; judges nothing. `make bench PART=served` measures one part. The programs are
 # those that are installed, copied because cargo puts others in their place.
 bench: build
-	install -D -t "$(TARGET)/measured" "$(TARGET)/release/secretsd" "$(TARGET)/release/secretctl"
+	install -D -t "$(TARGET)/measured" $(INSTALLED:%="$(TARGET)/release/%")
 	PROGRAMS="$$(realpath "$(TARGET)/measured")" cargo bench --locked -p secretsd-tests --bench speed -- $(PART)
 
 # Each fuzz target for this many seconds; needs nightly Rust and cargo-fuzz. What is found stays in tests/fuzz/artifacts.
@@ -52,8 +55,10 @@ FUZZ_SECONDS ?= 60
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+# Each by itself: together they would share the features of crates, and HTTP/2 would be in all of them.
 build:
 	cargo build --release --locked -p secretsd
+	cargo build --release --locked -p secretsd-broker
 	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)
 
 install: build

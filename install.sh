@@ -33,19 +33,20 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
+names='secretsd secretctl secretsd-broker'
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
 man=$prefix/share/man/man1
 
 files() {
-    echo "$prefix/bin/secretsd"
-    echo "$prefix/bin/secretctl"
+    for program in $names; do echo "$prefix/bin/$program"; done
     for unit in "$here"/systemd/user/*; do echo "$units/${unit##*/}"; done
     echo "$bash"
     echo "$zsh"
     echo "$fish"
     echo "$man/secretsd.1"
+    echo "$man/secretsd-broker.1"
     for page in "$destdir$man"/secretctl.1 "$destdir$man"/secretctl-*.1; do echo "${page#"$destdir"}"; done
 }
 
@@ -79,8 +80,7 @@ do_install() {
     scratch=$work/file
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM
-    place "$programs/secretsd" "$prefix/bin/secretsd" 0755
-    place "$programs/secretctl" "$prefix/bin/secretctl" 0755
+    for name in $names; do place "$programs/$name" "$prefix/bin/$name" 0755; done
     # A percent sign is special in a unit.
     program=$(echo "$prefix/bin/secretsd" | sed 's/%/%%/g')
     for unit in "$here"/systemd/user/*; do
@@ -91,6 +91,7 @@ do_install() {
     generate "$zsh" completions zsh
     generate "$fish" completions fish
     place "$here/daemon/secretsd.1" "$man/secretsd.1" 0644
+    place "$here/broker/secretsd-broker.1" "$man/secretsd-broker.1" 0644
     if "$programs/secretctl" man --dir "$work/man" >/dev/null 2>&1; then
         for page in "$work"/man/*; do place "$page" "$man/${page##*/}" 0644; done
     fi
@@ -131,7 +132,7 @@ do_install() {
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
         manager disable secretsd.socket &&
-            manager stop secretsd.socket secretsd-credentials.socket secretsd.service ||
+            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service ||
             echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done

@@ -27,9 +27,9 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
-cp "$programs/secretsd" "$programs/secretctl" "$work/programs"
+for name in secretsd secretctl secretsd-broker; do cp "$programs/$name" "$work/programs"; done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"
-strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/bin/secretsd" "$root/usr/bin/secretctl"
+strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root"/usr/bin/*
 # Where Debian's zsh looks.
 if [ -d "$root/usr/share/zsh/site-functions" ]; then
     mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
@@ -60,7 +60,7 @@ END
 # Asks for a source package's control file, and for nothing in it.
 mkdir "$work/debian"
 printf 'Source: secretsd\n\nPackage: secretsd\nArchitecture: any\n' >"$work/debian/control"
-depends=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/secretsd root/usr/bin/secretctl 2>/dev/null)
+depends=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/* 2>/dev/null)
 cat >"$root/DEBIAN/control" <<END
 Package: secretsd
 Version: $version
@@ -68,7 +68,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
-Recommends: systemd, libpam-systemd
+Recommends: ca-certificates, libpam-systemd, systemd
 Section: utils
 Priority: optional
 Description: keep API keys in an encrypted vault and give them to chosen programs
@@ -76,6 +76,9 @@ Description: keep API keys in an encrypted vault and give them to chosen program
  "secretctl run -s NAME -- program": the program gets the key, and no file
  holds it. Other programs can ask for names, providers and masks as JSON over a
  Unix socket, as ssh-agent does for keys.
+ .
+ With "secretctl proxy run -s NAME -- program" the program gets a placeholder,
+ and the key is put into its requests to hosts that the user has named.
  .
  The user manager of systemd starts the daemon on the first connection.
 END

@@ -10,12 +10,12 @@ PATH=$programs:$PATH
 base=${XDG_RUNTIME_DIR:-/tmp}
 if [ ! -w "$base" ] || [ ${#base} -gt 60 ]; then base=/tmp; fi
 demo=$(mktemp -d "$base/secretsd-demo.XXXXXX")
-daemon=
+running=()
 clean_up() {
-    if [ -n "$daemon" ]; then
-        kill "$daemon" 2>/dev/null || true
-        wait "$daemon" 2>/dev/null || true
-    fi
+    for process in "${running[@]}"; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
     rm -rf "$demo"
 }
 trap clean_up EXIT
@@ -62,6 +62,7 @@ say "The daemon, on a throw-away directory: $demo"
 printf '$ secretsd &\n'
 secretsd 2>"$demo/log" &
 daemon=$!
+running+=("$daemon")
 tries=0
 until curl --silent --output /dev/null --unix-socket "$socket" http://localhost/healthz; do
     kill -0 "$daemon" 2>/dev/null || fail "the daemon has ended"
@@ -103,6 +104,64 @@ step "curl -sS --unix-socket run/secretsd/secretsd.sock -w '\\nHTTP %{http_code}
 say "A program that gets one secret, asked for by name, and no other"
 step "secretctl run -s OPENAI_API_KEY -- sh -c 'echo \"the key has \${#OPENAI_API_KEY} characters, GITHUB_TOKEN is \${GITHUB_TOKEN-not set}\"'" \
     'the key has 42 characters, GITHUB_TOKEN is not set'
+
+# A host with TLS on this machine, which writes down what key it was sent.
+cat >"$demo/host.py" <<'END'
+import http.server, ssl
+class Host(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open("host-got", "w") as got:
+            print(self.headers["Authorization"], file=got)
+        answer = b"hello, you are known here\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *_): pass
+host = http.server.HTTPServer(("127.0.0.1", 0), Host)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("cert.pem", "cert.key")
+host.socket = context.wrap_socket(host.socket, server_side=True)
+with open("port", "w") as port:
+    print(host.server_address[1], file=port)
+host.serve_forever()
+END
+cat >"$demo/cert.cnf" <<'END'
+[req]
+distinguished_name = name
+x509_extensions = extensions
+prompt = no
+[name]
+commonName = demo
+[extensions]
+subjectAltName = DNS:localhost
+basicConstraints = critical, CA:FALSE
+END
+if ! python3 -c 'import ssl' 2>/dev/null || ! command -v openssl >/dev/null; then
+    say "SKIPPED: a program that uses a secret and never sees it, because python3 with ssl, or openssl, is not installed"
+else
+    say "A program that uses a secret and never sees it: it has a placeholder, and the host gets the value"
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout cert.key -out cert.pem -days 1 -config cert.cnf 2>/dev/null
+    python3 host.py &
+    running+=("$!")
+    tries=0
+    until [ -s port ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 200 ] || fail "the host does not listen"
+        sleep 0.05
+    done
+    port=$(cat port)
+    step "secretctl proxy rule set OPENAI_API_KEY --host localhost:$port --private"
+    # Only here is a host on this machine to be reached by the proxy.
+    request="curl -sS --noproxy \"\" -H \"Authorization: Bearer \$OPENAI_API_KEY\" https://localhost:$port"
+    step "SSL_CERT_FILE=cert.pem secretctl proxy run -s OPENAI_API_KEY -- sh -c 'echo \"\$OPENAI_API_KEY\"; $request'" \
+        'sk-proj-ssdph' 'you are known here'
+    case $last in
+    *AbCdEf*) fail "the program has the value" ;;
+    esac
+    step "cat host-got" 'Bearer sk-proj-demo-AbCdEf'
+    step "secretctl audit --name OPENAI_API_KEY | grep ' use'" "rule 1: GET localhost:$port/"
+fi
 
 say "Who got what"
 step "secretctl audit" reveal OPENAI_API_KEY

@@ -87,7 +87,7 @@ const REPLY: usize = 16 + 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
 /// Which user has the other end of a connection on this machine.
-fn uid_of(peer: SocketAddr, local: SocketAddr) -> io::Result<u32> {
+pub(crate) fn uid_of(peer: SocketAddr, local: SocketAddr) -> io::Result<u32> {
     let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else {
         return Err(io::ErrorKind::Unsupported.into());
     };

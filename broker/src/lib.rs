@@ -16,12 +16,14 @@
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
 //! - `body`: answers, without the values; `coding`: those that come compressed
 //! - `certificate`, `environment`: what the program believes, and by which variables
+//! - `check`: what a broker would find on this machine
 //! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
 
 mod accept;
 mod address;
 mod body;
 mod certificate;
+mod check;
 mod coding;
 mod decide;
 mod denial;
@@ -46,7 +48,12 @@ use secrets_local::memory::WipingAllocator;
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;
 
-/// Serves one session. `secretctl proxy run` starts it, with the session on its standard input.
+/// Serves one session. `secretctl proxy run` starts it, with the session on its standard input. Asked for its version, or
+/// for what it finds on this machine, it prints that.
 pub fn main() -> ExitCode {
-    session::main()
+    match std::env::args_os().nth(1) {
+        Some(flag) if flag == "--version" => check::version(),
+        Some(flag) if flag == "--check" => check::main(),
+        _ => session::main(),
+    }
 }

@@ -332,7 +332,9 @@ fn unreachable() -> Denial {
 pub(crate) fn roots() -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
-        return Err("this machine trusts no certificate authority; install ca-certificates");
+        return Err(
+            "no certificate authority is found to check hosts against; install ca-certificates, or correct SSL_CERT_FILE",
+        );
     }
     Ok(found.certs)
 }

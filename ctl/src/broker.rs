@@ -83,7 +83,7 @@ fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
         .args([LAUNCH, "--"])
         .arg(program)
         .env_clear()
-        .envs(environment::for_child(false))
+        .envs(environment::for_broker())
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(control)))
         .stdout(Stdio::null())

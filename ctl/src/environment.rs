@@ -48,6 +48,11 @@ pub(crate) fn plain_terminal() -> bool {
     variable("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// Whether the user says which certificate authorities are trusted.
+pub(crate) fn names_authorities() -> bool {
+    variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()
+}
+
 /// The directories of `PATH` that do not depend on where we stand.
 pub(crate) fn program_dirs() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
@@ -133,6 +138,22 @@ pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {
         CLEAN.iter().any(|kept| name == kept) || DAEMON.iter().any(|kept| starts(kept))
     };
     env::vars_os().filter(|(name, _)| !is_token(name) && is_kept(name)).collect()
+}
+
+/// Our own environment as a broker sees it. It works in another directory; where its certificate authorities are is said
+/// from here.
+pub(crate) fn for_broker() -> Vec<(OsString, OsString)> {
+    let from_here = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut variables = for_child(false);
+    for (name, value) in variables.iter_mut().filter(|(_, value)| !value.is_empty()) {
+        if name == "SSL_CERT_FILE" {
+            *value = from_here(Path::new(value)).into();
+        } else if name == "SSL_CERT_DIR" {
+            let dirs = env::split_paths(value).map(|dir| from_here(&dir));
+            *value = env::join_paths(dirs).unwrap_or_else(|_| value.clone());
+        }
+    }
+    variables
 }
 
 fn is_token(name: &OsString) -> bool {

@@ -63,6 +63,8 @@ pub(crate) struct Handed {
     pub(crate) api: Option<Bound>,
     /// The socket that units load credentials from.
     pub(crate) credentials: Option<Bound>,
+    /// The socket over which values are taken.
+    pub(crate) uses: Option<Bound>,
 }
 
 /// A socket that has its name and mode, but that nobody can connect to yet.
@@ -145,6 +147,8 @@ impl Bound {
                 .ok_or(Error::Handed("is not a Unix stream socket; check ListenStream="))?;
             if name == "credentials" {
                 found.credentials = Some(Self::adopt(socket)?);
+            } else if name == "use" {
+                found.uses = Some(Self::adopt(socket)?);
             } else if name == "api" || names.len() == 1 {
                 found.api = Some(Self::adopt(socket)?);
             } else {

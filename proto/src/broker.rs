@@ -44,3 +44,14 @@ pub struct Variables {
     /// Names to remove before that, in any case of letters.
     pub remove: Vec<String>,
 }
+
+/// What a broker finds on its machine, as `secretsd-broker --check` prints it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The program's version.
+    pub version: String,
+    /// How many certificate authorities the hosts are checked against.
+    pub authorities: usize,
+    /// Why no program could connect to it over the loopback, if none could.
+    pub loopback: Option<String>,
+}

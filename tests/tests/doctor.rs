@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::harness::skip;
+use secretsd_tests::origin::TestAuthority;
 use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::source::repository;
 use secretsd_tests::terminal::Terminal;
@@ -18,7 +19,7 @@ use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
 /// What depends on the machine that the tests run on; none of it is a fault.
-const MACHINE: [&str; 4] = ["swap", "runtime-in-memory", "memory-lock", "file-system"];
+const MACHINE: [&str; 5] = ["swap", "runtime-in-memory", "memory-lock", "file-system", "authorities"];
 
 /// A setup as it should be.
 fn healthy() -> Env {
@@ -460,8 +461,8 @@ fn a_key_provider_whose_program_cannot_be_run() {
 }
 
 /// A program of an older version: the same, with another number in it.
-fn old_program(env: &Env, path: &Path) {
-    let mut bytes = fs::read(env.programs().daemon).unwrap();
+fn old_program(program: impl AsRef<Path>, path: &Path) {
+    let mut bytes = fs::read(program).unwrap();
     let (new, old) = (env!("CARGO_PKG_VERSION").as_bytes(), b"0.0.9");
     assert_eq!(new.len(), old.len());
     let mut at = 0;
@@ -477,7 +478,7 @@ fn old_program(env: &Env, path: &Path) {
 fn a_daemon_of_another_version_or_from_before_an_update() {
     let mut env = Env::new(programs!());
     let program = env.path("old-secretsd");
-    old_program(&env, &program);
+    old_program(env.programs().daemon, &program);
     let command = env.command(&program);
     env.start_as(command);
     env.init();
@@ -518,13 +519,60 @@ fn programs_that_do_not_belong_together() {
         assert!(finding["what"].as_str().unwrap().contains(text), "{finding}");
     };
     named(&doctor(), "secretsd is neither next to secretctl nor in PATH");
-    old_program(&env, &bin.join("secretsd"));
+    old_program(env.programs().daemon, &bin.join("secretsd"));
     named(&doctor(), "has version 0.0.9");
     fs::write(bin.join("secretsd"), "#!/bin/sh\nexit 1\n").unwrap();
     named(&doctor(), "does not print its version");
     fs::remove_file(bin.join("secretsd")).unwrap();
     fs::copy(env.programs().daemon, bin.join("secretsd")).unwrap();
     assert_eq!(doctor()["level"], "ok");
+}
+
+#[test]
+fn what_a_broker_needs() {
+    let env = Env::new(programs!());
+    let bin = env.private_dir("bin");
+    let (client, broker) = (bin.join("secretctl"), bin.join("secretsd-broker"));
+    fs::copy(env.programs().client, &client).unwrap();
+    let built = Path::new(env.programs().daemon).with_file_name("secretsd-broker");
+    let finding_in = |check: &str, wrapper: &[&str], variables: &[(&str, &str)]| {
+        let mut command = env.command(wrapper.first().map_or(client.as_os_str(), |name| name.as_ref()));
+        command.args(wrapper.iter().skip(1)).args((!wrapper.is_empty()).then_some(&client));
+        command.args(["doctor", "--json"]).env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
+        let report: Value = serde_json::from_slice(&process::run(&mut command, b"").1.stdout).unwrap();
+        report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check).cloned()
+    };
+    let named = |check: &str, variables: &[(&str, &str)], level: &str, text: &str| {
+        let finding = finding_in(check, &[], variables).unwrap();
+        assert_eq!(finding["level"], level, "{finding}");
+        assert!(finding["what"].as_str().unwrap().contains(text), "{finding}");
+        finding
+    };
+    named("broker", &[], "warning", "secretsd-broker is neither next to secretctl nor in PATH");
+    fs::write(&broker, "#!/bin/sh\nexit 1\n").unwrap();
+    chmod(&broker, 0o700);
+    named("broker", &[], "fault", "does not tell what it finds");
+    old_program(&built, &broker);
+    named("broker", &[], "fault", "has version 0.0.9");
+    fs::remove_file(&broker).unwrap();
+    fs::copy(&built, &broker).unwrap();
+    named("broker", &[], "ok", "has version");
+    named("loopback", &[], "ok", "no other user can");
+
+    let none = named("authorities", &[("SSL_CERT_FILE", "/nowhere")], "warning", "no certificate authority");
+    assert_eq!(none["fix"], "unset SSL_CERT_FILE SSL_CERT_DIR");
+    let own = TestAuthority::new(&env.path(""));
+    let variables = [("SSL_CERT_FILE", own.pem.to_str().unwrap())];
+    named("authorities", &variables, "ok", "checked against: 1, from SSL_CERT_FILE");
+
+    // In a network of its own, whose interface is down.
+    match finding_in("loopback", &["unshare", "--map-root-user", "--net"], &[]) {
+        Some(finding) => {
+            assert_eq!(finding["level"], "warning", "{finding}");
+            assert!(finding["fix"].as_str().unwrap().ends_with("ip link set lo up"), "{finding}");
+        }
+        None => skip("what_a_broker_needs", "unshare is not permitted"),
+    }
 }
 
 #[test]
@@ -541,8 +589,11 @@ fn units_that_lead_nowhere_or_are_not_in_effect() {
     unit("secretsd.socket");
     env.private_dir("home/.local/bin");
     symlink(env.programs().daemon, env.path("home/.local/bin/secretsd")).unwrap();
-    assert!(findings(&env).iter().any(|finding| finding["what"] == "secretsd-credentials.socket is missing"));
-    unit("secretsd-credentials.socket");
+    for name in ["secretsd-credentials.socket", "secretsd-use.socket"] {
+        let missing = format!("{name} is missing");
+        assert!(findings(&env).iter().any(|finding| finding["what"] == missing.as_str()));
+        unit(name);
+    }
 
     let finding = only(&env, "warning", "units", "not enabled");
     assert_eq!(finding["fix"], "systemctl --user enable --now secretsd.socket");

@@ -401,6 +401,7 @@ fn ids_and_queries_are_checked() {
         .expect_invalid(&json!(["query", "provider"]), "string_pattern_mismatch");
     env.get("/audit?limit=many").expect_invalid(&json!(["query", "limit"]), "int_parsing");
     env.get("/audit?since=yesterday").expect_invalid(&json!(["query", "since"]), "datetime_parsing");
+    env.get("/audit?session=9").expect_invalid(&json!(["query", "session"]), "uuid_parsing");
     env.get("/audit?name=9").expect_invalid(&json!(["query", "name"]), "string_pattern_mismatch");
 }
 

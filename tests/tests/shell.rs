@@ -239,10 +239,15 @@ fn there_is_a_manual_page_for_every_command_and_formatters_find_no_fault() {
     }
     assert!(names.contains(&"secretctl".to_owned()) && names.contains(&"secretctl-key-add".to_owned()));
     assert!(!names.iter().any(|name| name.contains("__")), "{names:?}");
-    // The daemon's page is written by hand.
-    let daemon = env.private_file("secretsd.1", include_str!("../../daemon/secretsd.1"));
-    fs::set_permissions(&daemon, fs::Permissions::from_mode(0o644)).unwrap();
-    pages.push(daemon);
+    // Those of the daemon and of the broker are written by hand.
+    for (name, text) in [
+        ("secretsd.1", include_str!("../../daemon/secretsd.1")),
+        ("secretsd-broker.1", include_str!("../../broker/secretsd-broker.1")),
+    ] {
+        let page = env.private_file(name, text);
+        fs::set_permissions(&page, fs::Permissions::from_mode(0o644)).unwrap();
+        pages.push(page);
+    }
     let formatters: [&[&str]; 3] = [
         &["groff", "-ww", "-man", "-Tutf8"],
         &["man", "--warnings", "-l"],
@@ -312,4 +317,13 @@ fn the_daemons_page_has_its_flags_variables_and_version() {
         page.contains(String::from_utf8(version.stdout).unwrap().trim()),
         "the page is of another version"
     );
+}
+
+#[test]
+fn the_brokers_page_is_of_its_version() {
+    let page = include_str!("../../broker/secretsd-broker.1").replace("\\-", "-");
+    let broker = Path::new(programs!().daemon).with_file_name("secretsd-broker");
+    let (_, version) = process::run(Command::new(broker).arg("--version"), b"");
+    let version = String::from_utf8(version.stdout).unwrap();
+    assert!(version.starts_with("secretsd-broker ") && page.contains(version.trim()), "{version}");
 }

@@ -1,7 +1,7 @@
 //! Use without reveal, through the sockets: sessions that hold no value, and values that leave for requests that a rule
 //! allows, over a socket of their own.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
@@ -34,6 +34,26 @@ fn begin(env: &Env, token: &str, names: &[&str]) -> Answer {
     let body = json!({ "secrets": names, "purpose": "run", "command": "agent" });
     env.anonymous("POST", "/use/sessions").bearer(token).json(&body).send()
 }
+
+/// Runs the daemon with two sockets, as systemd hands them over.
+const ACTIVATE: &str = r"
+import os, socket, sys
+api, use, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+for number, path in ((10, use), (11, api)):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(64)
+    os.dup2(listener.fileno(), number)
+    listener.close()
+os.dup2(10, 3)
+os.dup2(11, 4)
+os.closerange(5, 20)
+for fd in (3, 4):
+    os.set_inheritable(fd, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='use:api')
+os.execv(program[0], program)
+";
 
 fn text<'a>(of: &'a Value, field: &str) -> &'a str {
     of[field].as_str().unwrap()
@@ -176,10 +196,16 @@ fn take(env: &Env, token: &str, path: &str) -> Answer {
 /// A vault with a secret to use, a token that begins sessions, and the token of a session.
 fn in_session() -> (Env, String, Value) {
     let env = Env::unlocked(programs!());
-    usable(&env, "KEY", VALUE, &rules());
-    let agent = token(&env, &json!({}));
-    let session = begin(&env, &agent, &["KEY"]).expect(201);
+    let (agent, session) = begun(&env);
     (env, agent, session)
+}
+
+/// Stores a secret to use, and begins a session for it with a token of its own.
+fn begun(env: &Env) -> (String, Value) {
+    usable(env, "KEY", VALUE, &rules());
+    let agent = token(env, &json!({}));
+    let session = begin(env, &agent, &["KEY"]).expect(201);
+    (agent, session)
 }
 
 /// What the log says of uses.
@@ -299,6 +325,45 @@ fn the_first_use_in_a_minute_is_in_the_log_first_and_the_others_are_one_entry() 
 }
 
 #[test]
+fn the_log_is_shown_session_by_session() {
+    let (env, agent, session) = in_session();
+    let other = begin(&env, &agent, &["KEY"]).expect(201);
+    for session in [&session, &other] {
+        take(&env, text(session, "token"), "/").expect(200);
+        take(&env, text(session, "token"), "/v1/keys/1").expect_error(403, "forbidden_error");
+    }
+    // One that is begun within it has its beginning in both.
+    let inner = begin(&env, text(&session, "token"), &["KEY"]).expect(201);
+    let ended = env.request("DELETE", &format!("/use/sessions/{}", text(&session, "id"))).send();
+    assert_eq!(ended.status, 204);
+    let shown = |query: &str| -> Vec<String> {
+        let log = env.get(&format!("/audit?{query}")).expect(200);
+        let entries = log["entries"].as_array().unwrap().iter();
+        entries.map(|entry| format!("{} {}", text(entry, "action"), text(entry, "outcome"))).collect()
+    };
+    let of = |session: &Value| shown(&format!("session={}", text(session, "id")));
+    // Its denial is written when the log is asked for.
+    let mut own = of(&session);
+    own.sort();
+    assert_eq!(own, ["use denied", "use ok", "use_begin ok", "use_begin ok", "use_end ok"]);
+    let mut others = of(&other);
+    others.sort();
+    assert_eq!(others, ["use denied", "use ok", "use_begin ok"]);
+    assert_eq!(of(&inner)[0], "use_begin ok");
+    assert!(of(&json!({ "id": "0f8fad5b-d9cb-469f-a165-70867728950e" })).is_empty());
+    let both = format!("session={}&name=KEY&limit=1", text(&other, "id"));
+    assert_eq!(shown(&both).len(), 1);
+
+    let id = text(&other, "id");
+    let told = env.ctl(["audit", "--session", id]).expect(0);
+    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(env.ctl(["audit", "--session", &format!("session {}", id.replace('-', ""))]).expect(0), told);
+    env.ctl(["audit", "--session", "agent"]).expect(7);
+    let show = env.ctl(["show", "KEY"]).expect(0);
+    assert!(show.lines().any(|line| line.starts_with("last used") && !line.contains("never")), "{show}");
+}
+
+#[test]
 fn what_was_counted_is_written_at_a_lock_and_at_the_sessions_end() {
     let (env, agent, session) = in_session();
     let of_session = text(&session, "token");
@@ -379,6 +444,26 @@ fn values_are_taken_over_their_own_socket_in_sessions_alone() {
     assert!(!socket.exists());
     env.start();
     take(&env, &of_session, "/").expect_error(403, "vault_locked_error");
+}
+
+#[test]
+fn a_socket_that_was_handed_over_is_served_across_locks_and_left_behind() {
+    let mut env = Env::new(programs!());
+    let socket = env.private_dir("run/secretsd").join("use.sock");
+    let mut command = env.command("python3");
+    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(&socket).arg(env.programs().daemon);
+    env.start_as(command);
+    env.init();
+    let inode = || std::fs::metadata(&socket).unwrap().ino();
+    let (before, (_, session)) = (inode(), begun(&env));
+    for _ in 0..2 {
+        assert_eq!(text(&take(&env, text(&session, "token"), "/").expect(200), "value"), VALUE);
+        env.post("/vault/lock", &Value::Null).expect(200);
+        take(&env, text(&session, "token"), "/").expect_error(403, "vault_locked_error");
+        env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    }
+    assert!(env.stop().success(), "{}", env.log());
+    assert_eq!(inode(), before, "the socket's file is not the daemon's to remove");
 }
 
 #[test]

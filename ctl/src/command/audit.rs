@@ -8,7 +8,7 @@ use secrets_proto::audit::{
     AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditUse, AuditVerified, Refusal,
 };
 use secrets_proto::reveal::Remark;
-use secrets_proto::{SecretName, Timestamp};
+use secrets_proto::{SecretName, Timestamp, Uuid};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -18,7 +18,7 @@ use crate::table;
 /// Show who accessed what, and when
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --verify\n  secretctl audit archive ~/audit-2026.jsonl",
+    after_help = "Example:\n  secretctl audit --since 2h\n  secretctl audit --name OPENAI_API_KEY --json\n  secretctl audit --session \"$SECRETSD_PROXY\"\n  secretctl audit --verify\n  secretctl audit archive ~/audit-2026.jsonl",
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct AuditArgs {
@@ -28,8 +28,11 @@ pub(crate) struct AuditArgs {
     /// Only since this time: RFC 3339, or a duration back like 45m, 2h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+    /// Only entries of this session of `proxy run`: who began and ended it, what it used and was refused
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
     /// Check the whole log and name the first entry that was changed
-    #[arg(long, conflicts_with_all = ["name", "since"])]
+    #[arg(long, conflicts_with_all = ["name", "since", "session"])]
     pub(crate) verify: bool,
     #[command(subcommand)]
     command: Option<AuditCommand>,
@@ -69,12 +72,15 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     if let Some(name) = &args.name {
         call = call.query("name", SecretName::parse(name)?.as_str());
     }
+    if let Some(session) = &args.session {
+        call = call.query("session", &session_id(session)?.to_string());
+    }
     if let Some(since) = &args.since {
         call = call.query("since", &point_in_time(since, Timestamp::now())?.to_string());
     }
     let AuditList { entries, more } = session.fetch(&call)?;
     if more {
-        output::say("older entries are not shown; use --since or --name to see them");
+        output::say("older entries are not shown; use --since, --name or --session to see them");
     }
     if output.json {
         return output::answer_json(&lines(&entries)?);
@@ -196,6 +202,18 @@ fn outcome(entry: &AuditEntry) -> String {
     text
 }
 
+/// A session's id, as a program has it in `SECRETSD_PROXY` or as the log calls its token.
+fn session_id(text: &str) -> Result<Uuid, Failure> {
+    let id = text.strip_prefix("session ").unwrap_or(text);
+    let id = (matches!(id.len(), 32 | 36)).then(|| Uuid::try_parse(id).ok()).flatten();
+    id.ok_or_else(|| {
+        Failure::new(
+            Exit::Invalid,
+            "--session must be a session's id; the column TOKEN has it, after the word session",
+        )
+    })
+}
+
 /// An RFC 3339 time, or so long before `now`.
 fn point_in_time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Some(seconds) = seconds(text) {
@@ -241,6 +259,17 @@ mod tests {
         }
         for bad in ["", "h", "-1h", "2", "2y", "yesterday", "1.5h", "é"] {
             assert_eq!(point_in_time(bad, now).unwrap_err().exit(), Exit::Invalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_named_as_programs_and_the_log_do() {
+        let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        for text in [id, "0f8fad5bd9cb469fa16570867728950e", "session 0f8fad5bd9cb469fa16570867728950e"] {
+            assert_eq!(session_id(text).unwrap().to_string(), id, "{text}");
+        }
+        for bad in ["", "session", "agent", "{0f8fad5b-d9cb-469f-a165-70867728950e}", &id[1..]] {
+            assert_eq!(session_id(bad).unwrap_err().exit(), Exit::Invalid, "{bad}");
         }
     }
 

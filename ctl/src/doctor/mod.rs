@@ -3,6 +3,7 @@
 //! locked. A finding is a fault when something does not work or is open to others, a warning when it works
 //! and could be better.
 
+mod broker;
 mod paths;
 mod process;
 mod programs;
@@ -43,11 +44,13 @@ pub(crate) fn without_place(failure: &Failure) -> Vec<Finding> {
 pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     let data_dir = environment::data_dir(None)?;
     let own = std::env::current_exe().ok();
+    let find = |name| spawn::find(name, own.as_deref().and_then(Path::parent), &environment::program_dirs());
     let holder = holder::of(&data_dir);
     let setup = Setup {
         runtime_dir: paths.socket.parent().map(Path::to_owned).unwrap_or_default(),
         state_dir: environment::state_dir().unwrap_or_default(),
-        program: spawn::find("secretsd", own.as_deref().and_then(Path::parent), &environment::program_dirs()),
+        program: find("secretsd"),
+        broker: find("secretsd-broker"),
         unit_dirs: environment::systemd_user_dirs(),
         daemon: holder.as_ref().and_then(Daemon::of),
         holder,
@@ -60,6 +63,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     socket::check(&mut report, &setup, &service);
     vault::check(&mut report, &setup, &service);
     programs::check(&mut report, &setup, &service);
+    broker::check(&mut report, &setup);
     units::check(&mut report, &setup);
     system::check(&mut report, &setup, &service);
     Ok(report.findings())

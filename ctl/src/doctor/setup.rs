@@ -23,6 +23,8 @@ pub(super) struct Setup {
     pub(super) state_dir: PathBuf,
     /// The daemon's program, as one of our commands would start it.
     pub(super) program: Option<PathBuf>,
+    /// The broker's, in the same way.
+    pub(super) broker: Option<PathBuf>,
     pub(super) unit_dirs: Vec<PathBuf>,
     /// What the daemon that has the vault has written about itself.
     pub(super) holder: Option<Noted>,

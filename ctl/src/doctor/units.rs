@@ -13,7 +13,14 @@ use super::report::{Report, quoted};
 use super::setup::{SERVICE, SOCKET, Setup, find_unit};
 use crate::environment;
 
-const CREDENTIALS: &str = "secretsd-credentials.socket";
+/// Those that come with the socket, and what is missing without them.
+const BESIDE: [(&str, &str); 2] = [
+    (
+        "secretsd-credentials.socket",
+        "a unit that loads a secret fails to start while the daemon does not run",
+    ),
+    ("secretsd-use.socket", "a program under `proxy run` gets no values while the daemon restarts"),
+];
 
 pub(super) fn check(report: &mut Report, setup: &Setup) {
     capabilities(report);
@@ -36,9 +43,8 @@ pub(super) fn check(report: &mut Report, setup: &Setup) {
         );
     }
     let before = report.len();
-    if find_unit(dirs, CREDENTIALS).is_none() {
-        let why = "a unit that loads a secret fails to start while the daemon does not run";
-        report.warning("units", format!("{CREDENTIALS} is missing"), why, Some("make install".to_owned()));
+    for (name, why) in BESIDE.into_iter().filter(|(name, _)| find_unit(dirs, name).is_none()) {
+        report.warning("units", format!("{name} is missing"), why, Some("make install".to_owned()));
     }
     if let Some(service) = service {
         program(report, setup, &service);

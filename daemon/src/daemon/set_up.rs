@@ -107,7 +107,10 @@ fn bind(config: &Config, handed: Handed) -> Result<(Bound, Option<Bound>, Option
         }
         None => None,
     };
-    let uses = unless_too_long(api.use_beside(), "values cannot be used without being seen")?;
+    let uses = match handed.uses {
+        Some(uses) => Some(uses),
+        None => unless_too_long(api.use_beside(), "values cannot be used without being seen")?,
+    };
     Ok((api, units, uses))
 }
 

@@ -2,6 +2,7 @@
 
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::{ArchiveAudit, AuditAction, AuditArchived, AuditList, AuditVerified};
+use secrets_proto::selector::parse_id;
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp};
 
 use super::codec::{FromRequest, IntoResponse, json};
@@ -31,6 +32,9 @@ impl FromRequest for AuditQuery {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let since = parts.parameter("since", Timestamp::parse);
         let name = parts.parameter("name", SecretName::parse);
+        let session = parts.parameter("session", |text| {
+            parse_id(text).ok_or(Invalid::new(FieldErrorType::UuidParsing, "expected the id of a session"))
+        });
         let before = parts.parameter("before", |text| {
             whole(text)
                 .filter(|number| *number > 0)
@@ -38,7 +42,7 @@ impl FromRequest for AuditQuery {
         });
         let limit = parts.parameter("limit", limit);
         let limit = Some(limit?.unwrap_or(DEFAULT_LIMIT));
-        Some(Self { since: since?, name: name?, before: before?, limit })
+        Some(Self { since: since?, name: name?, session: session?, before: before?, limit })
     }
 }
 

@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_proto::vault::MemoryLock;
-use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp};
+use secrets_proto::{Glob, Provider, SecretName, SensitiveString, Timestamp, Uuid};
 use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use crate::crypto::slot::KdfCost;
@@ -132,6 +132,8 @@ pub(crate) struct AuditQuery {
     pub(crate) since: Option<Timestamp>,
     /// Only those that concern this secret.
     pub(crate) name: Option<SecretName>,
+    /// Only those of this session, by the id of its token.
+    pub(crate) session: Option<Uuid>,
     /// Only those before the one with this number.
     pub(crate) before: Option<u64>,
     /// At most the newest this many.

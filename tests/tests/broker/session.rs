@@ -139,6 +139,24 @@ fn what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run() {
 }
 
 #[test]
+fn authorities_are_found_from_where_the_session_is_started() {
+    let Some(world) = World::new("authorities_are_found_from_where_the_session_is_started") else { return };
+    world.rule(&["--host", &world.host()]);
+    let script = format!("curl -sS -H \"Authorization: Bearer $KEY\" {}", world.url("/v1"));
+    let dir = world.authority.pem.parent().unwrap();
+    for (name, value) in [("SSL_CERT_FILE", "test-ca.pem"), ("SSL_CERT_DIR", "authorities")] {
+        std::fs::create_dir_all(dir.join("authorities")).unwrap();
+        std::fs::copy(&world.authority.pem, dir.join("authorities/test-ca.pem")).unwrap();
+        let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
+        command.current_dir(dir).env_remove("SSL_CERT_FILE").env(name, value);
+        let (_, output) = process::run(&mut command, b"");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(!said.contains("upstream_tls") && !said.is_empty(), "{name}: {said}");
+    }
+    assert_eq!(world.origin.seen().len(), 2);
+}
+
+#[test]
 fn another_user_cannot_use_the_listener() {
     let test = "another_user_cannot_use_the_listener";
     if !rustix::process::geteuid().is_root() {

@@ -165,6 +165,7 @@ pub(super) fn operations() -> Vec<Documented> {
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))
             .takes(&Parameter::query("limit", "How many entries at most; 100 unless given.", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })))
             .takes(&Parameter::query("name", "Only entries about this secret.", json!({ "$ref": "#/components/schemas/SecretName" })))
+            .takes(&Parameter::query("session", "Only entries of this session: who has begun and ended it, and what it has used.", json!({ "type": "string", "format": "uuid" })))
             .takes(&Parameter::query("before", "Only entries before that with this number.", json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX })))
             .replies::<AuditList>(200, "The entries, newest last."),
         op("verify_audit", "Follows the audit log's chain from its first entry to its head")

@@ -35,6 +35,45 @@ fn the_first_request_starts_the_daemon_and_is_answered() {
 }
 
 #[test]
+fn values_are_used_over_a_socket_that_systemd_holds() {
+    let Some(lab) = installed("values_are_used_over_a_socket_that_systemd_holds") else { return };
+    let user = user(lab, "broker");
+    let socket = format!("{}/secretsd/use.sock", user.runtime_dir());
+    let inode = || lab.run("stat", &["--format=%a %i", &socket]);
+    let before = inode();
+    assert!(before.starts_with("600 ") && active(&user, SERVICE) == "inactive", "{before}");
+    init(&user);
+    user.write("value", 0o600, "canary");
+    user.run("secretctl", &["set", "KEY", "--value-file", "value"]);
+    user.run("secretctl", &["proxy", "rule", "set", "KEY", "--host", "api.example.com"]);
+    let ask = |socket: &str, token: &str, path: &str, body: &str| {
+        let script = "curl -s --unix-socket \"$XDG_RUNTIME_DIR/secretsd/$0\" -H \"Authorization: Bearer $1\" \
+            -H 'content-type: application/json' -d \"$3\" \"http://localhost/api/v1/use/$2\"";
+        let answer = user.run("sh", &["-c", script, socket, token, path, body]);
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()
+    };
+    let owner = user.run("cat", &[&format!("{}/secretsd/token", user.runtime_dir())]);
+    let begin = r#"{"secrets":["KEY"],"purpose":"run"}"#;
+    let session = ask("secretsd.sock", owner.trim(), "sessions", begin)["token"].clone();
+    let take = || {
+        let wanted = r#"{"secret":"KEY","method":"GET","host":"api.example.com","port":443,"path":"/"}"#;
+        let answer = ask("use.sock", session.as_str().unwrap(), "take", wanted);
+        answer["value"].as_str().or(answer["type"].as_str()).unwrap().to_owned()
+    };
+    assert_eq!(take(), "canary");
+    user.run("secretctl", &["lock"]);
+    assert_eq!(take(), "vault_locked_error");
+    // A restart loses nothing: a request starts the daemon, and the session goes on after the unlock.
+    user.systemctl(&["stop", SERVICE]);
+    assert_eq!(take(), "vault_locked_error");
+    assert_eq!(active(&user, SERVICE), "active");
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    assert_eq!((take().as_str(), inode()), ("canary", before));
+    user.systemctl(&["stop", SERVICE, "secretsd-use.socket"]);
+    assert!(!lab.path(&socket).exists());
+}
+
+#[test]
 fn restarts_lose_no_connection() {
     let Some(lab) = installed("restarts_lose_no_connection") else { return };
     let user = user(lab, "crowd");

@@ -10,7 +10,7 @@ use secretsd_tests::lab::{Lab, User};
 use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{process, programs};
 
-use crate::support::{init, main_pid, repository, settings, state};
+use crate::support::{PROGRAMS, init, main_pid, repository, settings, state};
 
 /// Why no package can be built here, if so.
 fn no_package() -> Option<String> {
@@ -52,7 +52,7 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
     // A newer program, by the number that is built in.
     let newer = dir.path().join("newer");
     fs::create_dir(&newer).unwrap();
-    for name in ["secretsd", "secretctl"] {
+    for name in PROGRAMS {
         let (_, output) =
             process::run(Command::new("sed").arg(r"s/0\.1\.0/9.9.9/g").arg(programs.join(name)), b"");
         fs::write(newer.join(name), output.stdout).unwrap();
@@ -106,7 +106,12 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
     for user in [&early, &late] {
         assert!(lab.path(user.home()).join(".local/share/secretsd/vault.db").exists(), "the vault is gone");
     }
-    for gone in ["/usr/bin/secretsd", "/usr/lib/systemd/user/secretsd.socket", "/usr/share/doc/secretsd"] {
+    for gone in [
+        "/usr/bin/secretsd",
+        "/usr/bin/secretsd-broker",
+        "/usr/lib/systemd/user/secretsd.socket",
+        "/usr/share/doc/secretsd",
+    ] {
         assert!(!lab.path(gone).exists(), "{gone}");
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use secretsd_tests::{process, programs};
 
-use crate::support::{SOURCE, init, installed, main_pid, repository, settings, state};
+use crate::support::{PROGRAMS, SOURCE, init, installed, main_pid, repository, settings, state};
 
 /// Runs the script outside the lab.
 fn script(destdir: &Path, prefix: &str, home: &Path, arguments: &[&str]) {
@@ -50,14 +50,14 @@ fn with_destdir_everything_goes_there_and_comes_away() {
         script(&destdir, prefix, "/home/me".as_ref(), &["install", built()]);
         let at = |path: &str| destdir.join(path.strip_prefix('/').unwrap());
         let mode = |path: &str| fs::metadata(at(path)).unwrap().permissions().mode() & 0o7777;
-        for program in ["secretsd", "secretctl"] {
+        for program in PROGRAMS {
             assert_eq!(mode(&format!("{prefix}/bin/{program}")), 0o755);
         }
         for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
             let name = unit.unwrap().file_name().into_string().unwrap();
             assert_eq!(mode(&format!("{units}/{name}")), 0o644);
         }
-        for page in ["secretsd.1", "secretctl.1"] {
+        for page in ["secretsd.1", "secretctl.1", "secretsd-broker.1"] {
             assert_eq!(mode(&format!("{prefix}/share/man/man1/{page}")), 0o644);
         }
         let service = fs::read_to_string(at(&format!("{units}/secretsd.service"))).unwrap();
@@ -167,7 +167,8 @@ fn a_user_installs_uses_upgrades_and_uninstalls() {
 
     run(&["uninstall"]);
     assert!(!lab.path(format!("/proc/{pid}")).exists(), "the daemon still runs");
-    for gone in [".local/bin/secretsd", ".local/bin/secretctl", ".local/share/systemd/user/secretsd.socket"] {
+    let gone = PROGRAMS.map(|name| format!(".local/bin/{name}"));
+    for gone in gone.iter().map(String::as_str).chain([".local/share/systemd/user/secretsd.socket"]) {
         assert!(!lab.path(user.home()).join(gone).exists(), "{gone}");
     }
     let wants = lab.path(user.home()).join(".config/systemd/user/sockets.target.wants/secretsd.socket");

@@ -11,6 +11,9 @@ use secretsd_tests::programs;
 /// Where the checkout's part that is installed from lies inside, with the programs.
 pub const SOURCE: &str = "/opt/secretsd";
 
+/// What is installed.
+pub const PROGRAMS: [&str; 3] = ["secretsd", "secretctl", "secretsd-broker"];
+
 /// The repository, outside.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -26,11 +29,14 @@ pub fn installed(test: &str) -> Option<&'static Lab> {
 
 /// Installs the programs and units below `/usr`, for all users.
 pub fn install(lab: &Lab) {
-    let programs = programs!();
-    lab.copy(programs.daemon.as_ref(), &format!("{SOURCE}/programs/secretsd"), 0o755);
-    lab.copy(programs.client.as_ref(), &format!("{SOURCE}/programs/secretctl"), 0o755);
+    let programs = Path::new(programs!().daemon).parent().unwrap();
+    for name in PROGRAMS {
+        lab.copy(&programs.join(name), &format!("{SOURCE}/programs/{name}"), 0o755);
+    }
     lab.copy(&repository().join("install.sh"), &format!("{SOURCE}/install.sh"), 0o755);
-    lab.copy(&repository().join("daemon/secretsd.1"), &format!("{SOURCE}/daemon/secretsd.1"), 0o644);
+    for page in ["daemon/secretsd.1", "broker/secretsd-broker.1"] {
+        lab.copy(&repository().join(page), &format!("{SOURCE}/{page}"), 0o644);
+    }
     for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {
         let unit = unit.unwrap();
         let name = unit.file_name().into_string().unwrap();

@@ -11,7 +11,8 @@ const UNITS: &str = "/usr/lib/systemd/user";
 fn systemd_finds_nothing_to_say_about_the_units() {
     let Some(lab) = installed("systemd_finds_nothing_to_say_about_the_units") else { return };
     let user = lab.user("verifier");
-    for unit in ["secretsd.socket", "secretsd-credentials.socket", "secretsd.service"] {
+    for unit in ["secretsd.socket", "secretsd-credentials.socket", "secretsd-use.socket", "secretsd.service"]
+    {
         let mut verify = user.command("systemd-analyze");
         verify.args(["--user", "verify", "--man=no", &format!("{UNITS}/{unit}")]);
         let output = verify.output().unwrap();

@@ -301,6 +301,11 @@ impl Usage {
     }
 }
 
+/// What the token of the session with this id is called, also in the audit log.
+pub(in crate::vault) fn session_name(id: Uuid) -> String {
+    format!("session {}", id.simple())
+}
+
 #[cfg(test)]
 pub(in crate::vault) mod tests {
     use super::*;

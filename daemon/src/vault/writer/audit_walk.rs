@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use secrets_proto::SecretName;
-use secrets_proto::audit::{AuditEntry, AuditList, AuditOutcome};
+use secrets_proto::audit::{AuditAction, AuditEntry, AuditList, AuditOutcome};
 
 use crate::audit;
 use crate::caller::Caller;
@@ -13,6 +13,7 @@ use crate::crypto::seal;
 use crate::store::{AuditRow, Store};
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::{Archived, Manifest};
+use crate::vault::format::token::session_name;
 use crate::vault::{AuditQuery, Error};
 
 /// How long a step may take. Unit tests go by single entries, so that they also cover going on.
@@ -80,9 +81,11 @@ impl Back {
         let start = Instant::now();
         let (mut paused, mut enough) = (false, false);
         let before = self.later.as_ref().map(|row| row.sequence);
+        let session = query.session.map(session_name);
         log.store.for_each_audit_entry_back(before, |row| -> Result<bool, Error> {
             log.check_link_back(&row, self.later.as_ref())?;
             let mut entry = log.open_entry(&row)?;
+            let is_its = session.as_deref().is_none_or(|session| is_of(&entry, session));
             let sees_all = caller.sees_all();
             if !sees_all {
                 entry.names.retain(|name| caller.sees(name));
@@ -95,7 +98,7 @@ impl Back {
             let is_older = query.since.is_some_and(is_old);
             let over = is_older && entry.outcome == AuditOutcome::Ok;
             let fits = query.name.as_ref().is_none_or(|name: &SecretName| entry.names.contains(name));
-            if !is_older && concerns && fits {
+            if !is_older && concerns && fits && is_its {
                 self.size += row.sealed.len();
                 self.entries.push(entry);
             }
@@ -191,6 +194,13 @@ impl AuditLog<'_> {
             .and_then(|plaintext| audit::decode(row.sequence, &plaintext))
             .ok_or(broken(row.sequence, "its content cannot be read"))
     }
+}
+
+/// Whether an entry is about the session with this name: its use of values, or who has begun or ended it.
+fn is_of(entry: &AuditEntry, session: &str) -> bool {
+    let is_its_life = matches!(entry.action, AuditAction::UseBegin | AuditAction::UseEnd);
+    let named = entry.reason.as_ref().is_some_and(|reason| reason.as_str() == session);
+    entry.caller.token == session || is_its_life && named
 }
 
 /// The entry with this number is not as it was written.

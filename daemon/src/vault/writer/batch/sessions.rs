@@ -11,7 +11,7 @@ use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
 use crate::caller::Caller;
 use crate::crypto;
 use crate::vault::format::record::Record;
-use crate::vault::format::token::{Meta, SealedScope, Session, Token};
+use crate::vault::format::token::{Meta, SealedScope, Session, Token, session_name};
 use crate::vault::writer::catalog::Change;
 use crate::vault::{Error, Unusable};
 
@@ -59,7 +59,7 @@ impl Batch<'_> {
         let token = Token::new(
             id,
             Meta {
-                name: TokenName::parse(&format!("session {}", id.simple())).map_err(malformed)?,
+                name: TokenName::parse(&session_name(id)).map_err(malformed)?,
                 hash: HEXLOWER.encode(&hash),
                 scopes: vec![SealedScope::Known(Scope::Use)],
                 secrets: Some(globs.collect::<Result<_, _>>().map_err(malformed)?),

@@ -1,5 +1,7 @@
-//! The structure that docs/design/daemon.md promises, checked in the sources. Each check is a function of sources, so that
-//! a seeded violation can show that it fails; the real sources must give no finding.
+//! The structure that docs/design/daemon.md and broker.md promise, checked in the sources. Each check is a function of
+//! sources, so that a seeded violation can show that it fails; the real sources must give no finding.
+
+mod broker;
 
 use secretsd_tests::imports::files_named_by;
 use secretsd_tests::source::{Source, repository, sources};
@@ -77,6 +79,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
     ("ctl/src/command/init.rs", "counts a passphrase's characters"),
     ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),
+    ("broker/src/forward.rs", "gives values to what puts them in and to what takes them out of answers"),
 ];
 
 type Findings = Vec<String>;
@@ -531,10 +534,19 @@ fn shared() -> Vec<Source> {
 }
 
 fn everything() -> Vec<Source> {
-    ["proto/src", "local/src", "runfiles/src", "scrub/src", "client/src", "daemon/src", "ctl/src"]
-        .into_iter()
-        .flat_map(sources)
-        .collect()
+    [
+        "proto/src",
+        "local/src",
+        "runfiles/src",
+        "scrub/src",
+        "client/src",
+        "daemon/src",
+        "ctl/src",
+        "broker/src",
+    ]
+    .into_iter()
+    .flat_map(sources)
+    .collect()
 }
 
 fn one(path: &str) -> Source {
