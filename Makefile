@@ -41,7 +41,9 @@ lint:
 # Prints each figure beside its floor; judges nothing. `make bench PART=served` measures one part. The programs are
 # those that are installed, copied because cargo puts others in their place.
 bench: build
-	install -D -t "$(TARGET)/measured" "$(TARGET)/release/secretsd" "$(TARGET)/release/secretctl"
+	cargo build --release --locked -p secretsd-broker
+	$(if $(filter-out broker,$(PART)),,-tests/bench/peers/install.sh)
+	install -D -t "$(TARGET)/measured" $(foreach program,secretsd secretctl secretsd-broker,"$(TARGET)/release/$(program)")
 	PROGRAMS="$$(realpath "$(TARGET)/measured")" cargo bench --locked -p secretsd-tests --bench speed -- $(PART)
 
 # Each fuzz target for this many seconds; needs nightly Rust and cargo-fuzz. What is found stays in tests/fuzz/artifacts.
