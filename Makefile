@@ -46,6 +46,7 @@ lint:
 # Prints each figure beside its floor; judges nothing. `make bench PART=served` measures one part. The programs are
 # those that are installed, copied because cargo puts others in their place.
 bench: build
+	$(if $(filter-out broker,$(PART)),,-tests/bench/peers/install.sh)
 	install -D -t "$(TARGET)/measured" $(INSTALLED:%="$(TARGET)/release/%")
 	PROGRAMS="$$(realpath "$(TARGET)/measured")" cargo bench --locked -p secretsd-tests --bench speed -- $(PART)
 

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrets_client::{Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
+use secrets_client::{Answer, Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
 use secrets_proto::session::{RefusedUse, Session, TakeReply, TakeRequest, Use, WhyRefused};
 use secrets_proto::{ErrorType, SecretName};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::denial::Denial;
 use crate::grants::{Granted, Target};
@@ -16,8 +18,9 @@ use crate::grants::{Granted, Target};
 /// How long a value may be waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most connections to the daemon that are kept.
-const MOST_KEPT: usize = 8;
+/// So many connections to the daemon ask at a time; they are kept. It lets a process have 16 and turns others away, and the
+/// values that it opens together are soon there.
+const MOST: usize = 8;
 
 /// What was read from a kept connection lies in its buffer.
 const KEPT_FOR: Duration = Duration::from_millis(300);
@@ -28,6 +31,7 @@ pub(crate) struct Daemon {
     uses: Client,
     main: Client,
     session: Arc<str>,
+    turns: Arc<Semaphore>,
 }
 
 /// A request that a value may go into, as rules see it.
@@ -106,9 +110,10 @@ impl Daemon {
         let limits = Limits { connect: PATIENCE, answer: PATIENCE, body: 1 << 20 };
         let token = TokenSource::Given(session.token.clone());
         Self {
-            uses: Client::new(uses, token.clone(), limits).keeping(MOST_KEPT),
+            uses: Client::new(uses, token.clone(), limits).keeping(MOST),
             main: Client::new(main, token, limits),
             session: session.id.to_string().into(),
+            turns: Arc::new(Semaphore::new(MOST)),
         }
     }
 
@@ -122,10 +127,18 @@ impl Daemon {
         let request = TakeRequest { secret: name.clone(), wanted: asked.wanted(), site: Some(site.clone()) };
         let call = Call::new(HttpMethod::POST, "/use/take").json(&request);
         let outcome = match call {
-            Ok(call) => self.uses.send(&call).await.and_then(|answer| answer.parse()),
+            Ok(call) => self.ask(&call).await.and_then(|answer| answer.parse()),
             Err(error) => Err(error),
         };
         outcome.map_err(|error| not_taken(&error).about(name, None))
+    }
+
+    /// Asks where values are taken, when it is this request's turn.
+    async fn ask(&self, call: &Call) -> Result<Answer, Error> {
+        let turn = timeout(PATIENCE, self.turns.acquire()).await.map_err(|_| Error::Timeout)?;
+        let answer = self.uses.send(call).await;
+        drop(turn);
+        answer
     }
 
     /// Tells the daemon of a request that got no value. That it cannot be told changes nothing for the program.
@@ -133,9 +146,9 @@ impl Daemon {
         let Some(asked) = asked else { return };
         let refused = RefusedUse { secret, refused: asked.wanted(), why };
         let Ok(call) = Call::new(HttpMethod::POST, "/use/refusals").json(&refused) else { return };
-        let uses = self.uses.clone();
+        let daemon = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = uses.send(&call).await {
+            if let Err(error) = daemon.ask(&call).await {
                 tracing::warn!(%error, "a refusal is missing in the audit log");
             }
         });

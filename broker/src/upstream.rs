@@ -45,6 +45,10 @@ const KEPT_AFTER_A_VALUE: Duration = Duration::from_millis(300);
 /// The most connections to a host that are kept.
 const MOST_KEPT: usize = 16;
 
+/// As much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
+/// way: larger ones fit into no processor's cache, and the heap keeps them.
+const PIECE: usize = 64 << 10;
+
 type Pool = Client<Timed, Incoming>;
 
 /// Sends requests to hosts.
@@ -77,7 +81,7 @@ impl Upstream {
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(kept)
                 .pool_max_idle_per_host(MOST_KEPT)
-                .http1_max_buf_size(1 << 20)
+                .http1_max_buf_size(PIECE)
                 .http2_initial_stream_window_size(1 << 20)
                 .http2_initial_connection_window_size(2 << 20)
                 .build(Timed(connector(config.clone(), private)))

@@ -92,7 +92,8 @@ impl TestAuthority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn config(&self, names: &[&str], odd: Odd, protocols: &[&str]) -> ServerConfig {
+    /// How a host with these names speaks TLS, whose certificate may be odd, and which offers these protocols.
+    pub fn config(&self, names: &[&str], odd: Odd, protocols: &[&str]) -> ServerConfig {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let names = if odd == Odd::OtherName { vec!["another.test".to_owned()] } else { names };
         let mut params = CertificateParams::new(names).unwrap();
@@ -421,15 +422,15 @@ fn anthropic_events() -> String {
 }
 
 /// A command in the environment of a test, for which these names are those of 127.0.0.1. Nobody else sees that: it has a
-/// mount namespace of its own. Its programs trust the authority of the test and nobody else.
-pub fn command_with_names(env: &Env, authority: &TestAuthority, names: &[&str], words: &[&str]) -> Command {
+/// mount namespace of its own. Its programs trust the authority in this file and nobody else.
+pub fn command_with_names(env: &Env, authority: &Path, names: &[&str], words: &[&str]) -> Command {
     let hosts = env.path("hosts");
     let mut text = fs::read_to_string("/etc/hosts").unwrap_or_default();
     text.push_str(&format!("\n127.0.0.1 {}\n", names.join(" ")));
     fs::write(&hosts, text).unwrap();
     let mut command = env.command("unshare");
     command.args(unshare()).args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
-    command.arg(&hosts).args(words).env("SSL_CERT_FILE", &authority.pem);
+    command.arg(&hosts).args(words).env("SSL_CERT_FILE", authority);
     command
 }
 

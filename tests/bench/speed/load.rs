@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::LocalSet;
 
@@ -58,29 +58,38 @@ pub fn run(
     request: impl Fn(u64) -> Vec<u8> + 'static,
 ) -> Measured {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async {
-        let expected = format!("HTTP/1.1 {status} ");
-        let ask = Rc::new(Ask { expected, until, number: Cell::new(0), request });
+    LocalSet::new().block_on(&runtime, async {
         let mut open = Vec::new();
         for _ in 0..connections {
             open.push(UnixStream::connect(socket).await.unwrap());
         }
-        let start = Instant::now();
-        let parts: Vec<_> = open
-            .into_iter()
-            .map(|stream| tokio::task::spawn_local(converse(stream, start, Rc::clone(&ask))))
-            .collect();
-        let (mut latencies, mut others) = (Vec::new(), 0);
-        for part in parts {
-            let (times, strange) = part.await.unwrap();
-            latencies.extend(times);
-            others += strange;
-        }
-        let took = start.elapsed();
-        latencies.sort_unstable();
-        Measured { rate: latencies.len() as f64 / took.as_secs_f64(), latencies, others }
+        over(open, until, status, request).await
     })
+}
+
+/// The same over connections that are open already. It runs in a [`LocalSet`].
+pub async fn over<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    open: Vec<S>,
+    until: Until,
+    status: u16,
+    request: impl Fn(u64) -> Vec<u8> + 'static,
+) -> Measured {
+    let expected = format!("HTTP/1.1 {status} ");
+    let ask = Rc::new(Ask { expected, until, number: Cell::new(0), request });
+    let start = Instant::now();
+    let parts: Vec<_> = open
+        .into_iter()
+        .map(|stream| tokio::task::spawn_local(converse(stream, start, Rc::clone(&ask))))
+        .collect();
+    let (mut latencies, mut others) = (Vec::new(), 0);
+    for part in parts {
+        let (times, strange) = part.await.unwrap();
+        latencies.extend(times);
+        others += strange;
+    }
+    let took = start.elapsed();
+    latencies.sort_unstable();
+    Measured { rate: latencies.len() as f64 / took.as_secs_f64(), latencies, others }
 }
 
 struct Ask<R> {
@@ -90,8 +99,8 @@ struct Ask<R> {
     request: R,
 }
 
-async fn converse<R: Fn(u64) -> Vec<u8>>(
-    mut stream: UnixStream,
+async fn converse<S: AsyncRead + AsyncWrite + Unpin, R: Fn(u64) -> Vec<u8>>(
+    mut stream: S,
     start: Instant,
     ask: Rc<Ask<R>>,
 ) -> (Vec<Duration>, u64) {
@@ -115,7 +124,11 @@ async fn converse<R: Fn(u64) -> Vec<u8>>(
 }
 
 /// Reads one answer to its last byte; says whether its status is the expected one.
-async fn answer(stream: &mut UnixStream, buffer: &mut [u8], expected: &[u8]) -> io::Result<bool> {
+pub async fn answer<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut [u8],
+    expected: &[u8],
+) -> io::Result<bool> {
     let mut filled = 0;
     let head = loop {
         let read = stream.read(&mut buffer[filled..]).await?;

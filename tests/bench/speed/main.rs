@@ -7,9 +7,11 @@
 //! - [`floors`]: bare hyper and bare SQLite
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
 //! - [`served`], [`written`], [`started`], [`masked`], [`grown`], [`logged`], [`counted`]: the measurements
+//! - [`broker`]: requests through the broker, and through what others have
 //! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
+mod broker;
 mod counted;
 mod daemon;
 mod floors;
@@ -37,6 +39,11 @@ fn main() {
     {
         return floors::serve(socket, body);
     }
+    match arguments.as_slice() {
+        [mode, directory] if mode == broker::SERVE => return broker::serve(directory),
+        [mode] if mode == broker::DRIVE => return broker::drive(),
+        _ => {}
+    }
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
     let wanted = |part: &str| only.is_none_or(|only| only == part);
     let programs = programs_to_measure();
@@ -57,9 +64,15 @@ fn main() {
     if wanted("counted") {
         counted::measure(programs, &mut report);
     }
+    let through = wanted("broker").then(|| broker::measure(programs)).flatten();
     let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
     let log = wanted("logged").then(|| logged::measure(programs));
-    println!("\n{}", report.table());
+    if !report.rows.is_empty() {
+        println!("\n{}", report.table());
+    }
+    if let Some(through) = &through {
+        println!("{through}");
+    }
     if let Some(growth) = &growth {
         println!("{}", growth.table());
     }

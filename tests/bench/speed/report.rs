@@ -61,28 +61,29 @@ pub fn markdown(report: &Report, growth: &Growth, log: &str) -> String {
 }
 
 /// Aligned columns of Markdown.
-pub fn columns<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
+pub fn columns<R: AsRef<[String]>>(head: &[String], rows: &[R]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().chain([head]).map(|row| row[column].chars().count());
+        let cells = rows.iter().map(AsRef::as_ref).chain([head]).map(|row| row[column].chars().count());
         cells.max().unwrap_or_default()
     };
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
-    let mut line = |cells: &[String; N]| {
-        for (cell, width) in cells.iter().zip(widths) {
+    let mut line = |cells: &[String]| {
+        for (cell, width) in cells.iter().zip(&widths) {
             write!(text, "| {cell:width$} ").unwrap();
         }
         text += "|\n";
     };
     line(head);
-    line(&widths.map(|width| "-".repeat(width)));
+    line(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
     for row in rows {
-        line(row);
+        line(row.as_ref());
     }
     text
 }
 
-fn machine() -> String {
+/// What this was measured on, as a sentence.
+pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let info = read("/proc/cpuinfo");

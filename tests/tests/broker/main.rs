@@ -69,6 +69,23 @@ fn a_value_stands_at_each_site_over_both_versions_of_http() {
 }
 
 #[test]
+fn many_requests_at_a_time_all_have_the_value() {
+    let Some(world) = World::new("many_requests_at_a_time_all_have_the_value") else { return };
+    world.rule(&["--host", &world.host()]);
+    let url = world.url("/v1/echo?[1-200]");
+    let script = format!(
+        "curl -sS --http1.1 --parallel --parallel-immediate --parallel-max 64 -o /dev/null \
+            -w '%{{http_code}}\\n' -H \"Authorization: Bearer $KEY\" '{url}'"
+    );
+    let output = world.run(&["sh", "-c", &script]);
+    let (out, bearer) = (output.out(), format!("Bearer {VALUE}"));
+    assert_eq!(out.lines().filter(|code| *code == "200").count(), 200, "{out}{}", output.err());
+    let seen = world.origin.seen();
+    assert_eq!(seen.iter().filter(|seen| seen.header("authorization") == Some(&bearer)).count(), 200);
+    world.assert_nowhere(&output);
+}
+
+#[test]
 fn a_host_that_speaks_http_1_only_is_reached_from_http_2() {
     let Some(world) = World::with("a_host_that_speaks_http_1_only_is_reached_from_http_2", &["http/1.1"])
     else {

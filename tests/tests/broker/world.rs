@@ -82,7 +82,7 @@ impl World {
         words.extend(arguments);
         words.push("--");
         words.extend(command);
-        command_with_names(&self.env, &self.authority, &[HOST, EVIL], &words)
+        command_with_names(&self.env, &self.authority.pem, &[HOST, EVIL], &words)
     }
 
     /// That the value is nowhere: not in what the program wrote, in no file, and not at the other host.

@@ -1,0 +1,138 @@
+//! What others have that puts a value into requests, as far as it is installed by `tests/bench/peers/install.sh`: each
+//! with its own authority, and told to put the same value in.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use secretsd_tests::Env;
+use secretsd_tests::origin::{command_with_names, nobody};
+use secretsd_tests::process::DEADLINE;
+
+use super::origin::{HOST, Origin, UNSEEN};
+
+/// What stands for the value in requests.
+const PLACEHOLDER: &str = "ssdph-placeholder-of-the-bench";
+
+/// A proxy that runs.
+#[derive(Debug)]
+pub struct Peer {
+    /// How the table names it.
+    pub name: &'static str,
+    child: Child,
+    /// Where it listens.
+    pub proxy: String,
+    /// The file with its authority.
+    pub authorities: String,
+    /// What stands for the value.
+    pub placeholder: String,
+}
+
+impl Peer {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// Those that run; they are ended when this is dropped.
+pub struct Peers {
+    /// In the order of the table.
+    pub running: Vec<Peer>,
+}
+
+/// How a proxy is started: its program, its arguments, and the file with its authority.
+struct Start {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<String>,
+    authority: PathBuf,
+}
+
+impl Peers {
+    /// Starts those that are installed. The others are named on the standard error.
+    pub fn start(env: &Env, origin: &Origin, value: &str) -> Self {
+        let mut peers = Self { running: Vec::new() };
+        let proxies: [fn(&Env, &Origin, &str) -> Start; 2] = [hudsucker, mitmproxy];
+        for start in proxies {
+            let port = nobody().port().to_string();
+            let start = start(env, origin, &port);
+            if !start.program.exists() {
+                eprintln!("not measured beside secretsd-broker: {} is not installed", start.name);
+                continue;
+            }
+            let words: Vec<&str> = std::iter::once(start.program.to_str().unwrap())
+                .chain(start.arguments.iter().map(String::as_str))
+                .collect();
+            let mut command = command_with_names(env, &origin.authority, &[HOST, UNSEEN], &words);
+            command.env("PLACEHOLDER", PLACEHOLDER).env("VALUE", value);
+            match run(&mut command, &start, &port) {
+                Some(peer) => peers.running.push(peer),
+                None => eprintln!("not measured beside secretsd-broker: {} does not start", start.name),
+            }
+        }
+        peers
+    }
+}
+
+fn run(command: &mut Command, start: &Start, port: &str) -> Option<Peer> {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+    let proxy = format!("127.0.0.1:{port}");
+    let peer = Peer {
+        name: start.name,
+        child,
+        proxy,
+        authorities: start.authority.display().to_string(),
+        placeholder: PLACEHOLDER.to_owned(),
+    };
+    let end = Instant::now() + DEADLINE;
+    while TcpStream::connect(&peer.proxy).is_err() || !start.authority.exists() {
+        if Instant::now() > end {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Some(peer)
+}
+
+fn installed(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
+}
+
+fn hudsucker(env: &Env, _: &Origin, port: &str) -> Start {
+    let authority = env.path("hudsucker.pem");
+    Start {
+        name: "hudsucker",
+        program: installed("hudsucker"),
+        arguments: vec![port.to_owned(), authority.display().to_string()],
+        authority,
+    }
+}
+
+fn mitmproxy(env: &Env, origin: &Origin, port: &str) -> Start {
+    let directory = env.private_dir("mitmproxy");
+    let addon = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peers/mitmproxy.py");
+    let arguments = [
+        "--quiet".to_owned(),
+        format!("--listen-port={port}"),
+        format!("--set=confdir={}", directory.display()),
+        format!("--set=ssl_verify_upstream_trusted_ca={}", origin.authority.display()),
+        format!("--scripts={addon}"),
+    ];
+    Start {
+        name: "mitmproxy",
+        program: installed("mitmproxy/bin/mitmdump"),
+        arguments: arguments.into(),
+        authority: directory.join("mitmproxy-ca-cert.pem"),
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        for peer in &mut self.running {
+            peer.child.kill().ok();
+            peer.child.wait().ok();
+        }
+    }
+}
