@@ -114,6 +114,7 @@ pub(super) fn key_path(path: &Path) -> Result<(PathBuf, String), Failure> {
 /// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
 pub(super) fn ask_new(instead: &str) -> Result<SensitiveString, Failure> {
     let unasked = |error: prompt::Error| error.into_failure("nothing was created", instead);
+    let _alone = prompt::alone();
     for _ in 0..TRIES {
         let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
         if first.expose().is_empty() {

@@ -25,6 +25,8 @@ use zeroize::Zeroizing;
 use super::supervise::{End, Place, Supervisor, Terminal};
 use crate::failure::{Exit, Failure};
 use crate::job::Job;
+use crate::terminal;
+use crate::turn::Turn;
 
 /// The hidden command that leads the session of a terminal of ours.
 pub(crate) const ON_TERMINAL: &str = "__on-terminal";
@@ -102,6 +104,8 @@ pub(super) struct Takeover {
     tty: File,
     master: OwnedFd,
     before: Option<Termios>,
+    /// Commands beside us on our terminal ask nothing meanwhile: the keys are the command's.
+    turn: Option<Turn>,
     keys: Arc<Keys>,
 }
 
@@ -112,7 +116,7 @@ impl Takeover {
         let keys = Arc::new(Keys::default());
         let (from, to, gate) = (tty.try_clone()?, master.try_clone()?, Arc::clone(&keys));
         thread::Builder::new().spawn(move || gate.pass_on(from, File::from(to)))?;
-        Ok(Some(Self { tty, master: master.try_clone()?, before: None, keys }))
+        Ok(Some(Self { tty, master: master.try_clone()?, before: None, turn: None, keys }))
     }
 }
 
@@ -121,6 +125,11 @@ impl Terminal for Takeover {
         // From the background, this would stop us.
         if !Job::own().is_some_and(Job::is_in_foreground) {
             return;
+        }
+        if self.turn.is_none() {
+            // While somebody asks, the modes are theirs.
+            let Some(turn) = terminal::turn_now() else { return };
+            self.turn = Some(turn);
         }
         let Ok(before) = tcgetattr(&self.tty) else { return };
         let mut raw = before.clone();
@@ -141,6 +150,7 @@ impl Terminal for Takeover {
         {
             let _ = tcsetattr(&self.tty, OptionalActions::Now, &before);
         }
+        self.turn = None;
     }
 
     fn is_waiting(&self) -> bool {
