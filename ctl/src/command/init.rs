@@ -67,11 +67,15 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     }
     let answer = outcome?;
     output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
-    if output.json {
-        return output::answer_json_line(answer.bytes());
-    }
     let reply: InitReply = answer.parse()?;
-    show_recovery_key(&reply.recovery_key)
+    let shown = if output.json {
+        output::answer_json_line(answer.bytes())
+    } else {
+        show_recovery_key(&reply.recovery_key)
+    };
+    shown.map_err(|failure| {
+        output::unseen(&failure, "create another recovery key with: secretctl key add --recovery")
+    })
 }
 
 /// Writes a recovery key to stdout, the only time that it is shown.

@@ -183,11 +183,15 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
-    if output.json {
+    let shown = if output.json {
         output::answer_json_line(answer.bytes())
     } else {
         init::show_recovery_key(&recovery_key)
-    }
+    };
+    shown.map_err(|failure| {
+        let id = key.id;
+        output::unseen(&failure, &format!("remove it with: secretctl key remove {id}; and add another"))
+    })
 }
 
 /// The request, and the key file that had to be made for it.

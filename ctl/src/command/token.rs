@@ -133,11 +133,15 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         },
         info.id
     ));
-    if output.json {
+    let shown = if output.json {
         output::answer_json_line(answer.bytes())
     } else {
         output::answer_line(token.expose().as_bytes())
-    }
+    };
+    shown.map_err(|failure| {
+        let id = info.id;
+        output::unseen(&failure, &format!("revoke it with: secretctl token revoke {id}; and create another"))
+    })
 }
 
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
