@@ -9,10 +9,12 @@
 //! - `start`: the command, and why it cannot be started
 //! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
-//! - `pty`: terminals, ours and the one that we make
+//! - `pty`: the terminal that we make, and the helpers on it
+//! - `keyboard`: our terminal meanwhile, and the keys that are typed there
 //! - `pump`: output on its way through the masker of `secrets-scrub`
 
 mod args;
+mod keyboard;
 mod pty;
 mod pump;
 mod selection;
@@ -239,6 +241,6 @@ fn with_output_lost(end: End, error: &io::Error) -> End {
     match end {
         End::Exit(0) if is_reader_gone => End::Signal(SIGPIPE),
         End::Exit(0) => End::Exit(Exit::RunFailed as u8),
-        end => end,
+        End::Exit(_) | End::Signal(_) => end,
     }
 }

@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use rustix::pipe::{PipeFlags, pipe_with};
 use secrets_scrub::Forms;
 
-use super::pty::{Beside, Pty, Takeover};
+use super::keyboard::{Beside, Keyboard};
+use super::pty::Pty;
 use super::pump::Pump;
 use super::supervise::{Event, Terminal};
 
@@ -90,11 +91,12 @@ impl Streams {
     /// What has to be done with our terminal.
     pub(super) fn terminal(&mut self) -> io::Result<Box<dyn Terminal>> {
         let Some(beside) = self.terminal.take() else { return Ok(Box::new(())) };
-        if !take_over() {
+        // Where stdin is a terminal and stdout none, keys are read from stdin.
+        if !io::stdout().is_terminal() {
             return Ok(Box::new(beside));
         }
-        Ok(match Takeover::new(&beside.master)? {
-            Some(takeover) => Box::new(takeover),
+        Ok(match Keyboard::new(&beside.master, &beside.tty, take_over())? {
+            Some(keyboard) => Box::new(keyboard),
             None => Box::new(beside),
         })
     }
