@@ -107,6 +107,11 @@ pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
 }
 
+/// Where the daemon's socket lies if nobody says otherwise.
+pub(crate) fn runtime_dir() -> Option<PathBuf> {
+    Base::Runtime.ours(variable)
+}
+
 /// Where a user's own units lie.
 pub(crate) fn user_units() -> Option<PathBuf> {
     Base::Config.dir(variable).map(|dir| dir.join("systemd/user"))

@@ -10,6 +10,8 @@ pub(crate) struct Job {
     parent: i32,
     group: i32,
     session: i32,
+    /// The device number of its terminal; 0 without one.
+    terminal: i32,
     /// The group in the foreground of its terminal; -1 without a terminal.
     foreground: i32,
 }
@@ -31,6 +33,14 @@ impl Job {
             .is_some_and(|parent| parent.session == self.session && parent.group != self.group)
     }
 
+    /// The device number of its terminal, major and minor, if it has one.
+    pub(crate) const fn terminal(self) -> Option<(u32, u32)> {
+        let number = self.terminal.cast_unsigned();
+        // As the kernel writes it (`new_encode_dev`).
+        let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00);
+        if number == 0 { None } else { Some((major, minor)) }
+    }
+
     fn read(process: &str) -> Option<Self> {
         // The name of the program is not always UTF-8.
         Self::parse(&String::from_utf8_lossy(&fs::read(format!("/proc/{process}/stat")).ok()?))
@@ -41,8 +51,8 @@ impl Job {
         let (_, rest) = stat.rsplit_once(") ")?;
         let mut numbers = rest.split(' ').skip(1).map(str::parse);
         let mut next = || numbers.next()?.ok();
-        let (parent, group, session, _terminal, foreground) = (next()?, next()?, next()?, next()?, next()?);
-        Some(Self { parent, group, session, foreground })
+        let (parent, group, session, terminal, foreground) = (next()?, next()?, next()?, next()?, next()?);
+        Some(Self { parent, group, session, terminal, foreground })
     }
 }
 
@@ -61,10 +71,13 @@ mod tests {
 
     #[test]
     fn a_job_is_read_whatever_the_program_is_called() {
-        let job = Job { parent: 790, group: 812, session: 812, foreground: 812 };
+        let job = Job { parent: 790, group: 812, session: 812, terminal: 34816, foreground: 812 };
         assert_eq!(Job::parse(SHELL), Some(job));
         assert_eq!(Job::parse("812 (a) 1 (b ) c) S 790 812 812 34816 812 4194304"), Some(job));
         assert!(job.is_in_foreground());
+        assert_eq!(job.terminal(), Some((136, 0)));
+        assert_eq!(Job { terminal: 0x0010_882a, ..job }.terminal(), Some((136, 0x12a)));
+        assert_eq!(Job { terminal: 0, ..job }.terminal(), None);
         assert!(!Job { foreground: -1, ..job }.is_in_foreground());
         for bad in ["", "812 (bash", "812 (bash) S 790", "812 (bash) S 790 812 x 34816 812"] {
             assert_eq!(Job::parse(bad), None, "{bad}");
@@ -74,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_session_outside_of_the_namespace_is_no_shell_of_ours() {
-        let job = Job { parent: 0, group: 0, session: 0, foreground: 0 };
+        let job = Job { parent: 0, group: 0, session: 0, terminal: 0, foreground: 0 };
         assert!(job.is_in_foreground());
         assert!(!job.is_kept_by_a_shell());
     }

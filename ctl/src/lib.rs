@@ -13,7 +13,7 @@
 //! - `usage` and `cli`: the command line as a whole, and what is wrong with it
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
-//!   `terminal`)
+//!   `terminal`, and `turn`: one question at a time)
 //! - `broker`: starting a broker, and what a command needs to come by it
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
@@ -61,6 +61,7 @@ mod spawn;
 mod table;
 mod template;
 mod terminal;
+mod turn;
 mod usage;
 mod variables;
 mod vault_file;

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use secrets_proto::printable::each;
+use signal_hook::consts::SIGXFSZ;
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -64,6 +66,8 @@ pub(crate) fn columns() -> Option<usize> {
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
     check_stdout()?;
+    // Where a file may not become so large, the write fails and is told of, instead of a signal that ends us.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     write_all(io::stdout().as_fd(), bytes).map_err(|error| Failure::stdout(&error))
 }
 

@@ -3,80 +3,56 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use secrets_proto::{SecretValue, SensitiveString};
+use secrets_proto::SensitiveString;
 use zeroize::Zeroizing;
 
-use crate::failure::{Exit, Failure};
 use crate::terminal::{self, Quiet};
+use crate::turn::{LOOK, Turn};
 
-/// Why nobody answered.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// There is no terminal, or it is not ours to read from.
-    #[error("there is no terminal to ask on")]
-    NoTerminal,
-    /// The person pressed Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
-    /// The person pressed Ctrl-D instead of answering.
-    #[error("cancelled")]
-    Cancelled,
-    /// Typed keys that a line of text cannot hold, such as a tab.
-    #[error("the input has a tab or another control character")]
-    Unprintable,
-    /// More than one line came at once.
-    #[error("more than one line was pasted")]
-    SeveralLines,
-    /// The terminal failed.
-    #[error("cannot read from the terminal: {0}")]
-    Io(#[from] io::Error),
-}
+mod error;
+mod line;
 
-impl Error {
-    /// What to tell: what happened, that `undone`, and, where it helps, what to do `instead`.
-    pub(crate) fn told(&self, undone: &str, instead: &str) -> String {
-        match self {
-            Self::NoTerminal => format!("{self}; {instead}"),
-            Self::Unprintable | Self::SeveralLines => format!("{self}; {undone}; {instead}"),
-            Self::Interrupted | Self::Cancelled | Self::Io(_) => format!("{self}; {undone}"),
-        }
-    }
-}
+use line::{Line, Pressed};
 
-impl Error {
-    /// The command's end: locked and nobody to ask where there is no terminal, given up otherwise.
-    pub(crate) fn into_failure(self, undone: &str, instead: &str) -> Failure {
-        let exit = if matches!(self, Self::NoTerminal) { Exit::Locked } else { Exit::Other };
-        Failure::new(exit, self.told(undone, instead))
-    }
-}
+pub(crate) use error::Error;
 
 /// Keys of one paste arrive closer together than this, those of a person do not.
 const BURST: Duration = Duration::from_millis(40);
 
+/// Who has typed something goes on within this time.
+const TYPING: Duration = Duration::from_secs(2);
+
 /// How long the rest of a paste is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most bytes that a line may have and be an answer; one more says that it was too long.
-const LIMIT: usize = SecretValue::MAX + 1;
+/// Keeps the terminal for several questions, which other commands on it must not come between.
+pub(crate) fn alone() -> Option<Turn> {
+    alone_unless(&|| false)
+}
 
-const CTRL_C: u8 = 0x03;
-const CTRL_D: u8 = 0x04;
-const CTRL_H: u8 = 0x08;
-const CTRL_U: u8 = 0x15;
-const CTRL_W: u8 = 0x17;
-const CTRL_Z: u8 = 0x1a;
-const ESCAPE: u8 = 0x1b;
-const DELETE: u8 = 0x7f;
+/// Keeps the terminal as [`alone`] does, unless the questions become `needless` while it waits for others.
+pub(crate) fn alone_unless(needless: &dyn Fn() -> bool) -> Option<Turn> {
+    terminal::turn(needless)
+}
 
 /// Asks for a line that is not shown.
 pub(crate) fn hidden(question: &str) -> Result<SensitiveString, Error> {
+    hidden_unless(question, &|| false)?.ok_or(Error::Cancelled)
+}
+
+/// Asks for a line that is not shown, until it is `needless`: then there is none.
+pub(crate) fn hidden_unless(
+    question: &str,
+    needless: &dyn Fn() -> bool,
+) -> Result<Option<SensitiveString>, Error> {
+    let Some(turn) = terminal::turn(needless) else { return Ok(None) };
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
-    let quiet = Quiet::ask(&tty, question)?;
-    let result = read_line(&tty);
+    let quiet = Quiet::ask(&tty, turn, question)?;
+    let result = read_line(Asking { tty: &tty, needless, typed: None });
     drop(quiet);
     (&tty).write_all(b"\n")?;
     if matches!(result, Err(Error::Interrupted)) {
@@ -85,9 +61,11 @@ pub(crate) fn hidden(question: &str) -> Result<SensitiveString, Error> {
     result
 }
 
-/// Shows nothing of what is typed until dropped: for the time in which an answer is being checked.
+/// Shows nothing of what is typed until dropped: for the time in which an answer is being checked. Who asks on the
+/// terminal meanwhile, if not we, does so already.
 pub(crate) fn silence() -> Option<Quiet> {
-    Quiet::hold(&terminal::open()?).ok()
+    let turn = terminal::turn_now()?;
+    Quiet::hold(&terminal::open()?, turn).ok()
 }
 
 /// Asks a question that only `y` or `yes` answers with yes.
@@ -98,13 +76,36 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Error> {
 
 /// Asks a question whose answer is shown.
 pub(crate) fn line(question: &str) -> Result<String, Error> {
+    let _turn = alone();
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
-    terminal::forget_typed(&tty);
-    (&tty).write_all(question.as_bytes())?;
+    let ask = || {
+        terminal::forget_typed(&tty);
+        (&tty).write_all(question.as_bytes())
+    };
+    ask()?;
+    while !(&tty).more(LOOK) {
+        if terminal::continued() {
+            wait_again(&tty, &|| false)?;
+            ask()?;
+        }
+    }
     let mut line = String::new();
     BufReader::new((&tty).take(256)).read_line(&mut line)?;
     terminal::forget_typed(&tty);
     Ok(line.trim().to_owned())
+}
+
+/// After a stop: waits until the terminal is ours again. Gives whether there is still a question.
+fn wait_again(tty: &File, needless: &dyn Fn() -> bool) -> Result<bool, Error> {
+    loop {
+        if let Some(is_needed) = terminal::ask_again(tty, needless)? {
+            return Ok(is_needed);
+        }
+        if needless() {
+            return Ok(false);
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 /// Where keys come from.
@@ -113,6 +114,36 @@ trait Keys {
     fn next(&mut self) -> io::Result<Option<u8>>;
     /// Whether another one comes within this time.
     fn more(&mut self, within: Duration) -> bool;
+    /// Called when none has come for a while, and after a stop: whether to go on waiting.
+    fn wait(&mut self, has_stopped: bool) -> Result<bool, Error>;
+}
+
+/// Keys of a terminal, for a question that may become needless.
+struct Asking<'a> {
+    tty: &'a File,
+    needless: &'a dyn Fn() -> bool,
+    typed: Option<Instant>,
+}
+
+impl Keys for Asking<'_> {
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        self.typed = Some(Instant::now());
+        self.tty.next()
+    }
+
+    fn more(&mut self, within: Duration) -> bool {
+        self.tty.more(within)
+    }
+
+    fn wait(&mut self, has_stopped: bool) -> Result<bool, Error> {
+        if has_stopped {
+            return wait_again(self.tty, self.needless);
+        }
+        terminal::keep_quiet()?;
+        // What somebody goes on typing would be shown, and taken by the shell.
+        let is_typing = self.typed.is_some_and(|at| at.elapsed() < TYPING);
+        Ok(is_typing || !(self.needless)())
+    }
 }
 
 impl Keys for &File {
@@ -131,23 +162,37 @@ impl Keys for &File {
         let within = Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
         matches!(poll(&mut [PollFd::new(*self, PollFlags::IN)], Some(&within)), Ok(1..))
     }
+
+    fn wait(&mut self, _: bool) -> Result<bool, Error> {
+        Ok(true)
+    }
 }
 
-fn read_line(mut keys: impl Keys) -> Result<SensitiveString, Error> {
+/// Gives none if the question became needless.
+fn read_line(mut keys: impl Keys) -> Result<Option<SensitiveString>, Error> {
     let mut line = Line::new();
-    while let Some(key) = keys.next()? {
-        if terminal::continued() {
+    loop {
+        let is_more = keys.more(LOOK);
+        // After it: what is typed then is for the question that was shown again.
+        let has_stopped = terminal::continued();
+        if has_stopped {
             line.start_again();
         }
+        if has_stopped || !is_more {
+            if !keys.wait(has_stopped)? {
+                return Ok(None);
+            }
+            continue;
+        }
+        let Some(key) = keys.next()? else { return Err(Error::Cancelled) };
         match line.press(key) {
             Pressed::Goes => {}
             Pressed::Suspends => terminal::suspend(),
             Pressed::Fails(error) => return Err(error),
             Pressed::Ends if drain(&mut keys)? => return Err(Error::SeveralLines),
-            Pressed::Ends => return line.finish(),
+            Pressed::Ends => return line.finish().map(Some),
         }
     }
-    Err(Error::Cancelled)
 }
 
 /// Takes what comes right behind a line; whether that was more than the line's end.
@@ -159,127 +204,6 @@ fn drain(keys: &mut impl Keys) -> Result<bool, Error> {
         several |= !is_enter(key);
     }
     Ok(several)
-}
-
-/// What a key does to the line.
-#[derive(Debug)]
-enum Pressed {
-    Goes,
-    Ends,
-    Suspends,
-    Fails(Error),
-}
-
-/// Where in a terminal's sequence of bytes we are; arrows, function keys and the marks of a paste are such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sequence {
-    None,
-    Escape,
-    Single,
-    Parameters(u32),
-}
-
-/// A line that is being typed, in a buffer that never grows, so that no copy is left behind.
-struct Line {
-    text: Zeroizing<Vec<u8>>,
-    sequence: Sequence,
-    pasting: bool,
-    /// A paste had a line's end: fine as its last character, and only there.
-    ended: bool,
-    several: bool,
-    unprintable: bool,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self {
-            text: Zeroizing::new(Vec::with_capacity(LIMIT)),
-            sequence: Sequence::None,
-            pasting: false,
-            ended: false,
-            several: false,
-            unprintable: false,
-        }
-    }
-
-    fn start_again(&mut self) {
-        *self = Self::new();
-    }
-
-    fn press(&mut self, key: u8) -> Pressed {
-        let before = std::mem::replace(&mut self.sequence, Sequence::None);
-        match (before, key) {
-            (_, CTRL_C) => return Pressed::Fails(Error::Interrupted),
-            (_, ESCAPE) => self.sequence = Sequence::Escape,
-            (Sequence::Escape, b'[') => self.sequence = Sequence::Parameters(0),
-            (Sequence::Escape, b'O') => self.sequence = Sequence::Single,
-            // Alt and a key, or the last byte of a sequence: nothing that belongs in a line.
-            (Sequence::Escape | Sequence::Single, 0x20..) => {}
-            (Sequence::Parameters(number), b'0'..=b'9') => {
-                let number = number.saturating_mul(10).saturating_add(u32::from(key - b'0'));
-                self.sequence = Sequence::Parameters(number);
-            }
-            (Sequence::Parameters(_), 0x20..=0x3f) => self.sequence = Sequence::Parameters(0),
-            (Sequence::Parameters(200), b'~') => self.pasting = true,
-            (Sequence::Parameters(201), b'~') => {
-                self.pasting = false;
-                if self.several {
-                    return Pressed::Fails(Error::SeveralLines);
-                }
-            }
-            (Sequence::Parameters(_), 0x40..) => {}
-            (_, b'\r' | b'\n') if self.pasting => self.ended = true,
-            (_, b'\r' | b'\n') if self.several => return Pressed::Fails(Error::SeveralLines),
-            (_, b'\r' | b'\n') => return Pressed::Ends,
-            (_, key) => return self.edit(key),
-        }
-        Pressed::Goes
-    }
-
-    fn edit(&mut self, key: u8) -> Pressed {
-        match key {
-            CTRL_D if self.text.is_empty() => return Pressed::Fails(Error::Cancelled),
-            CTRL_D => {}
-            CTRL_Z => return Pressed::Suspends,
-            CTRL_U => self.start_again(),
-            CTRL_H | DELETE => self.erase(),
-            CTRL_W => {
-                let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-                while is_space(self.text.last()) {
-                    self.erase();
-                }
-                while !self.text.is_empty() && !is_space(self.text.last()) {
-                    self.erase();
-                }
-            }
-            0x20.. => {
-                self.several |= self.ended;
-                if self.text.len() < LIMIT {
-                    self.text.push(key);
-                }
-            }
-            _ => self.unprintable = true,
-        }
-        Pressed::Goes
-    }
-
-    /// Takes the last character away, all its bytes.
-    fn erase(&mut self) {
-        while self.text.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
-    }
-
-    fn finish(mut self) -> Result<SensitiveString, Error> {
-        if self.unprintable {
-            return Err(Error::Unprintable);
-        }
-        match String::from_utf8(std::mem::take(&mut *self.text)) {
-            Ok(text) => Ok(SensitiveString::new(text)),
-            Err(error) => {
-                drop(Zeroizing::new(error.into_bytes()));
-                Err(Error::Unprintable)
-            }
-        }
-    }
 }
 
 fn is_enter(key: u8) -> bool {
@@ -301,12 +225,16 @@ mod tests {
         }
 
         fn more(&mut self, _: Duration) -> bool {
-            !self.0.is_empty()
+            true
+        }
+
+        fn wait(&mut self, _: bool) -> Result<bool, Error> {
+            Ok(true)
         }
     }
 
     fn typed(keys: impl AsRef<[u8]>) -> Result<String, Error> {
-        read_line(Burst(keys.as_ref().to_vec().into())).map(|line| line.expose().to_owned())
+        read_line(Burst(keys.as_ref().to_vec().into())).map(|line| line.unwrap().expose().to_owned())
     }
 
     #[test]
@@ -342,6 +270,9 @@ mod tests {
                 }
                 fn more(&mut self, within: Duration) -> bool {
                     self.0.more(within)
+                }
+                fn wait(&mut self, has_stopped: bool) -> Result<bool, Error> {
+                    self.0.wait(has_stopped)
                 }
             }
             let result = read_line(Borrowed(&mut keys));

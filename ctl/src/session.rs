@@ -38,8 +38,8 @@ pub(crate) const NO_VAULT: &str = "there is no vault yet; create it with: secret
 /// The other way to a passphrase.
 const UNLOCK_FROM_FILE: &str = "or read it from a file: secretctl unlock --passphrase-file FILE";
 
-/// A way to ask for a passphrase.
-type Ask = fn(&str) -> Result<SensitiveString, prompt::Error>;
+/// A way to ask for a passphrase, until it is needless.
+type Ask = fn(&str, &dyn Fn() -> bool) -> Result<Option<SensitiveString>, prompt::Error>;
 
 /// A line to the daemon.
 pub(crate) struct Session {
@@ -73,7 +73,7 @@ impl Session {
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
         let client = Client::new(paths.socket.clone(), paths.token.clone(), limits);
         let runtime = ManuallyDrop::new(runtime);
-        Ok(Self { runtime, client, paths, may_spawn, data_dir: None, ask: prompt::hidden })
+        Ok(Self { runtime, client, paths, may_spawn, data_dir: None, ask: prompt::hidden_unless })
     }
 
     /// Sets the directory of the vault for a daemon that the session starts.
@@ -159,17 +159,29 @@ impl Session {
         self.runtime.block_on(answer).map_err(|_| Error::Timeout)??.parse()
     }
 
-    /// Opens the vault if it is locked, by asking for the passphrase.
+    /// Opens the vault if it is locked, by asking for the passphrase. Only one command on a terminal asks; it and those
+    /// that wait for it go on when the vault is open, whoever has opened it.
     pub(crate) fn open_vault(&self) -> Result<(), Failure> {
-        match self.status()?.state {
-            VaultState::Unlocked => return Ok(()),
-            VaultState::Uninitialized => return Err(Failure::new(Exit::Locked, NO_VAULT)),
-            VaultState::Locked => {}
+        let is_open = || {
+            let status = self.glance::<VaultStatus>(&Call::status(), QUICK);
+            status.is_ok_and(|status| status.state == VaultState::Unlocked)
+        };
+        if self.has_opened()? {
+            return Ok(());
         }
+        // Until a passphrase has been checked: others would ask meanwhile.
+        let Some(_alone) = prompt::alone_unless(&is_open) else { return Ok(()) };
         for attempt in 1..=TRIES {
-            let passphrase = {
+            if self.has_opened()? {
+                return Ok(());
+            }
+            let typed = {
                 let _alone = Hidden::start();
-                (self.ask)("passphrase of the vault: ").map_err(unasked)?
+                (self.ask)("passphrase of the vault: ", &is_open).map_err(unasked)?
+            };
+            let Some(passphrase) = typed else {
+                output::say("unlocked by another command");
+                return Ok(());
             };
             let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
             match self.unlock(&request) {
@@ -185,6 +197,15 @@ impl Session {
             Exit::NotAllowed,
             "three wrong passphrases; if it is lost: secretctl unlock --recovery-key-file FILE",
         ))
+    }
+
+    /// Whether the vault is open; fails if there is none.
+    fn has_opened(&self) -> Result<bool, Failure> {
+        match self.status()?.state {
+            VaultState::Unlocked => Ok(true),
+            VaultState::Locked => Ok(false),
+            VaultState::Uninitialized => Err(Failure::new(Exit::Locked, NO_VAULT)),
+        }
     }
 
     /// Opens the vault with a given key.

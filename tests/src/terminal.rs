@@ -58,8 +58,18 @@ impl Terminal {
 
     /// The process id of the program's child, the last one if there are several.
     pub fn last_child(&self) -> u32 {
+        *self.children().last().expect("there is no child")
+    }
+
+    /// The process ids of the program's children.
+    pub fn children(&self) -> Vec<u32> {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
-        children.split_whitespace().last().expect("there is no child").parse().unwrap()
+        children.split_whitespace().map(|id| id.parse().unwrap()).collect()
+    }
+
+    /// All modes and special keys of the terminal.
+    pub fn modes(&self) -> String {
+        format!("{:?}", tcgetattr(&self.master).unwrap())
     }
 
     /// Makes it this large.

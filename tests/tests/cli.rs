@@ -592,3 +592,40 @@ fn a_closed_stdout_is_an_error_of_whatever_prints() {
     // What prints nothing needs none.
     assert_eq!(run("lock >&-").0, Some(0));
 }
+
+#[test]
+fn what_is_shown_once_and_cannot_be_written_comes_with_a_way_out() {
+    let env = Env::started(programs!());
+    let key = env.private_file("key", PASSPHRASE);
+    let key = key.display();
+    let run = |line: &str| {
+        let mut command: Command = env.command("bash");
+        let line = format!("'{}' {line}", env.programs().client);
+        let output = command.args(["-c", &line]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let nowhere = ["> /dev/full", "| (exec 0<&-; sleep 1); exit ${PIPESTATUS[0]}"];
+    let (code, said) = run(&format!("init --passphrase-file {key} {}", nowhere[1]));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("nobody reads stdout; create another recovery key with: secretctl key add --recovery")
+    );
+    for (line, advice) in [
+        (format!("rotate --passphrase-file {key}"), "create another with: secretctl key add --recovery"),
+        ("key add --recovery".to_owned(), "remove it with: secretctl key remove "),
+        ("token create --name t$$ --scope list".to_owned(), "revoke it with: secretctl token revoke "),
+    ] {
+        for to in nowhere.iter().copied().chain(["--json > /dev/full"]) {
+            let (code, said) = run(&format!("{line} {to}"));
+            assert_eq!(code, Some(1), "{line}: {said}");
+            assert!(said.contains(advice), "{line}: {said}");
+        }
+        // A file that may not become so large.
+        let mut command: Command = env.command("bash");
+        let line = format!("ulimit -f 0; '{}' {line} > large", env.programs().client);
+        let output = command.args(["-c", &line]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains(advice), "{line}: {said}");
+    }
+}

@@ -106,6 +106,7 @@ fn request(session: &Session, args: &InitArgs) -> Result<(InitRequest, Option<Pa
 /// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
 pub(super) fn ask_new(instead: &str) -> Result<SensitiveString, Failure> {
     let unasked = |error: prompt::Error| error.into_failure("nothing was created", instead);
+    let _alone = prompt::alone();
     for _ in 0..TRIES {
         let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
         if first.expose().is_empty() {

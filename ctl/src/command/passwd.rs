@@ -42,6 +42,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
         ));
     }
     let session = open()?;
+    let _alone = args.old_passphrase_file.is_none().then(prompt::alone);
     session.unlock(&UnlockRequest { passphrase: Some(old(args)?), ..UnlockRequest::default() })?;
     let slot = choose(key::slots(&session)?, wanted)?;
     let new = match &args.new_passphrase_file {

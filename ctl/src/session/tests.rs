@@ -94,23 +94,31 @@ fn respond(line: &str, body: &str, state: &mut VaultState) -> (u16, String) {
     }
 }
 
-fn nobody(_: &str) -> Result<SensitiveString, prompt::Error> {
+type Asked = Result<Option<SensitiveString>, prompt::Error>;
+
+fn nobody(_: &str, _: &dyn Fn() -> bool) -> Asked {
     Err(prompt::Error::NoTerminal)
 }
 
-fn right(_: &str) -> Result<SensitiveString, prompt::Error> {
-    Ok(SensitiveString::new("right".into()))
+fn right(_: &str, _: &dyn Fn() -> bool) -> Asked {
+    Ok(Some(SensitiveString::new("right".into())))
 }
 
-fn wrong(_: &str) -> Result<SensitiveString, prompt::Error> {
-    Ok(SensitiveString::new("wrong".into()))
+fn wrong(_: &str, _: &dyn Fn() -> bool) -> Asked {
+    Ok(Some(SensitiveString::new("wrong".into())))
 }
 
 #[test]
 fn a_locked_vault_is_opened_by_asking_and_the_call_goes_on() {
     let daemon = Daemon::start(VaultState::Locked);
     assert_eq!(daemon.session(right).call(&Call::get("/x")).unwrap().bytes(), b"{}");
-    let expected = ["GET /api/v1/x", "GET /api/v1/vault", "POST /api/v1/vault/unlock", "GET /api/v1/x"];
+    let expected = [
+        "GET /api/v1/x",
+        "GET /api/v1/vault",
+        "GET /api/v1/vault",
+        "POST /api/v1/vault/unlock",
+        "GET /api/v1/x",
+    ];
     assert_eq!(daemon.asked(), expected);
 }
 
@@ -134,7 +142,7 @@ fn three_wrong_answers_are_enough() {
 #[test]
 fn nobody_is_asked_for_the_passphrase_of_a_vault_that_does_not_exist() {
     let daemon = Daemon::start(VaultState::Uninitialized);
-    let failure = daemon.session(|_| panic!("asked")).call(&Call::get("/x")).err().unwrap();
+    let failure = daemon.session(|_, _| panic!("asked")).call(&Call::get("/x")).err().unwrap();
     assert_eq!(failure.exit(), Exit::Locked);
     assert!(failure.message().contains("secretctl init"));
 }
@@ -142,7 +150,7 @@ fn nobody_is_asked_for_the_passphrase_of_a_vault_that_does_not_exist() {
 #[test]
 fn an_open_vault_needs_one_request() {
     let daemon = Daemon::start(VaultState::Unlocked);
-    daemon.session(|_| panic!("asked")).call(&Call::get("/x")).unwrap();
+    daemon.session(|_, _| panic!("asked")).call(&Call::get("/x")).unwrap();
     assert_eq!(daemon.asked(), ["GET /api/v1/x"]);
 }
 

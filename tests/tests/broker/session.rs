@@ -56,7 +56,7 @@ fn the_broker_holds_nothing_of_its_command_open() {
     let client = world.env.programs().client;
     let open = ["sh", "-c", "exec 7<\"$0\"; exec \"$@\"", "hosts", client, "proxy", "run", "-s", "KEY", "--"];
     let words: Vec<&str> = open.into_iter().chain(["sh", "-c", "read line <&7; read line"]).collect();
-    let mut command = command_with_names(&world.env, &world.authority, &[HOST], &words);
+    let mut command = command_with_names(&world.env, &world.authority.pem, &[HOST], &words);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let own = world.env.path("").display().to_string();
     let broker = || find_process("secretsd-broker", &own);

@@ -158,6 +158,74 @@ fn a_reader_that_goes_away_ends_the_command_as_it_would_without_us() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_told_and_is_no_success() {
+    let env = stored();
+    let run = format!("'{}' run -s A --mask --", env.programs().client);
+    let sh = |line: &str| {
+        let mut command = env.command("bash");
+        let (_, output) = process::run(command.args(["-c", line]), b"");
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let full = "secretctl: cannot write the command's output: No space left on device (os error 28)\n";
+    for (command, code) in
+        [("sh -c 'echo small'", 125), ("sh -c 'echo small; exit 3'", 3), ("seq 100000", 141)]
+    {
+        let (status, message) = sh(&format!("{run} {command} > /dev/full"));
+        assert_eq!((status, message.as_str()), (code, full), "{command}");
+    }
+    // The other stream goes on.
+    let (status, message) = sh(&format!("{run} sh -c 'echo small; echo other >&2' > /dev/full"));
+    assert_eq!(status, 125);
+    assert!(message.contains("other\n") && message.contains(full), "{message}");
+    // A limit on files is an error of the same kind, which must not end us before the command.
+    let (status, message) = sh(&format!("ulimit -f 1; {run} head -c 1500 /dev/zero > home/large"));
+    assert_eq!(status, 125, "{message}");
+    assert_eq!(message, "secretctl: cannot write the command's output: File too large (os error 27)\n");
+    // Without a reader a command ends by SIGPIPE.
+    assert!(env.command("mkfifo").arg("home/fifo").status().unwrap().success());
+    let gone = format!(
+        "{run} sh -c 'read x < home/fifo; echo small' | (exec 0<&-; echo > home/fifo); echo ${{PIPESTATUS[0]}} >&2"
+    );
+    assert_eq!(sh(&gone).1, "141\n");
+}
+
+#[test]
+fn what_ends_us_by_a_timer_or_a_limit_ends_the_command() {
+    let env = stored();
+    for way in ["-s A --mask", "--file A", "-s A"] {
+        for signal in ["ALRM", "VTALRM", "PROF", "XCPU", "XFSZ"] {
+            let line = format!(
+                "'{}' run {way} -- sh -c 'echo ready > home/fifo; exec sleep 600' & read x < home/fifo; kill -{signal} $!; wait $!; echo $(($? - 128)) $(kill -l {signal})",
+                env.programs().client
+            );
+            std::fs::remove_file(env.path("home/fifo")).ok();
+            assert!(env.command("mkfifo").arg("home/fifo").status().unwrap().success());
+            let mut command = env.command("bash");
+            let (_, output) = process::run(command.args(["-c", &line]), b"");
+            let shown = String::from_utf8(output.stdout).unwrap();
+            let (status, number) = shown.trim().split_once(' ').unwrap();
+            assert_eq!(status, number, "{way} {signal}");
+            assert!(
+                !std::fs::read_dir(env.runtime_dir()).unwrap().any(|entry| entry
+                    .unwrap()
+                    .path()
+                    .join("A")
+                    .exists()),
+                "{way} {signal}"
+            );
+        }
+        // What the kernel sends was for the command too.
+        let mut command = env.command("perl");
+        let script = format!(
+            "alarm 1; exec '{}', 'run', split(/ /, '{way}'), '--', 'sleep', '600'",
+            env.programs().client
+        );
+        let (_, output) = process::run(command.args(["-e", &script]), b"");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(14), "{way}");
+    }
+}
+
+#[test]
 fn megabytes_are_passed_on_whole() {
     let env = stored();
     let script = "i=0; while [ $i -lt 8 ]; do head -c 262144 /dev/zero; printf %s \"$KEY\"; i=$((i+1)); done";

@@ -1,6 +1,9 @@
 //! Which secrets a command gets, and that nothing starts, and nothing is revealed, while something is wrong.
 
+use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, programs};
+
+use crate::stored;
 
 #[test]
 fn names_lose_their_prefix() {
@@ -136,4 +139,33 @@ fn a_variable_that_steers_programs_is_set_only_if_it_was_named() {
     }
     env.ctl(["export", "-s", "BASH_ENV", "--format", "json"]).expect(0);
     assert!(!env.path("ran").exists());
+}
+
+#[test]
+fn a_script_without_an_interpreter_is_the_shells_in_every_mode() {
+    let env = stored();
+    let script = env.private_file("home/script", "echo \"$0 $1 ${A:+has-a}\"; exit ${2:-0}\n");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = script.to_str().unwrap();
+    let other = env.private_file("home/empty", "");
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let search = format!("{}:/usr/bin:/bin", env.path("home").display());
+    for way in [
+        &["-s", "A"][..],
+        &["--file", "A"],
+        &["-s", "A", "--mask"],
+        &["--file", "A", "--mask"],
+        &["-s", "A", "--clean-env"],
+    ] {
+        for program in [path, "./home/script", "script"] {
+            let output =
+                env.ctl([&["run"], way, &["--", program, "x y"]].concat()).env("PATH", &search).run();
+            output.assert_code(0);
+            let name = if program == "script" { path } else { program };
+            assert_eq!(output.out(), format!("{name} x y has-a\n"), "{way:?} {program}");
+        }
+        env.ctl([&["run"], way, &["--", other.to_str().unwrap()]].concat()).expect(0);
+    }
+    let mut terminal = Terminal::ctl(&env, &["run", "-s", "A", "--mask", "--", path, "x", "3"]);
+    terminal.expect(3, "x has-a");
 }

@@ -186,6 +186,95 @@ fn a_part_of_a_pipeline_leaves_the_terminal_to_the_others() {
 }
 
 #[test]
+fn a_pager_or_editor_that_reads_from_a_pipe_gets_the_keys() {
+    let env = stored();
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["bash", "--norc", "--noprofile", "--noediting", "-i"]);
+    shell.resize(10, 80);
+    shell.type_keys("PS1='go''> '\r");
+    shell.wait_for("go> ");
+    let before = shell.modes();
+    let lines = "for i in $(seq 100); do echo li''ne$i $A; done";
+    shell.type_keys(&format!(
+        "A='{}'; {lines} | '{client}' run -s A --mask -- less\r",
+        VALUE.replace('"', "")
+    ));
+    shell.wait_for("line9");
+    // Each key at once, and no line.
+    shell.wait_for_echo(false);
+    shell.type_keys("G");
+    shell.wait_for("line100");
+    shell.type_keys("\x1a");
+    shell.wait_for("Stopped");
+    shell.wait_for("go> ");
+    assert_eq!(shell.modes(), before);
+    shell.type_keys("fg\r");
+    shell.wait_for("line100");
+    shell.wait_for_echo(false);
+    shell.wait_until("line1 ", "g");
+    shell.type_keys("q");
+    shell.wait_for("go> ");
+    shell.wait_for_echo(true);
+    assert_eq!(shell.modes(), before);
+    shell.type_keys(&format!("seq 5 | '{client}' run -s A --mask -- vim -u NONE -N -; echo st''=$?\r"));
+    shell.wait_for("5");
+    shell.wait_for_echo(false);
+    shell.wait_until("st=3", "\x1b:cq 3\r");
+    shell.wait_for_echo(true);
+    assert_eq!(shell.modes(), before);
+    // What reads no single keys leaves them to the others in the pipeline.
+    shell.type_keys(&format!("cat | '{client}' run -s A --mask -- sh -c 'read x; echo got:$x'\r"));
+    shell.type_keys("a line\r");
+    shell.wait_for("got:a line");
+    shell.type_keys("\x04");
+    shell.wait_for("go> ");
+    shell.type_keys(&format!("seq 100 | '{client}' run -s A --mask -- less\r"));
+    shell.wait_for("\n5");
+    shell.wait_for_echo(false);
+    process::signal(*shell.children().last().unwrap(), Signal::TERM);
+    shell.wait_for("go> ");
+    shell.wait_for_echo(true);
+    assert_eq!(shell.modes(), before);
+}
+
+#[test]
+fn what_was_started_in_the_background_has_the_modes_of_the_foreground() {
+    let env = stored();
+    let client = env.programs().client;
+    // With its line editor, whose modes are not those of a command.
+    let mut shell = Terminal::run(&env, &["bash", "--norc", "--noprofile", "-i"]);
+    shell.type_keys("PS1='go''> '; bind 'set enable-bracketed-paste off'\r");
+    shell.wait_for("go> ");
+    shell
+        .type_keys(&format!("'{client}' run -s A --mask -- sh -c 'echo re\"\"ady; cat; echo en\"\"ded' &\r"));
+    shell.wait_for("ready");
+    let outer = shell.foreground();
+    shell.type_keys("fg\r");
+    shell.wait_for_foreground(|group| group != outer);
+    shell.wait_until("typed\r\ntyped\r\n", "typed\r");
+    shell.type_keys("\x04");
+    shell.wait_for("ended");
+    shell.wait_for("go> ");
+}
+
+#[test]
+fn what_is_left_in_the_background_stays_if_it_needs_no_terminal() {
+    let env = stored();
+    assert!(env.command("mkfifo").arg("home/fifo").status().unwrap().success());
+    let inner = "echo > home/fifo; while [ ! -e home/go ]; do sleep 0.02; done; echo did > home/out";
+    // Not before the signal of the hangup is ignored.
+    let script = format!("nohup sh -c '{inner}' > /dev/null 2>&1 & read x < home/fifo; echo done");
+    let mut terminal = Terminal::ctl(&env, &["run", "-s", "A", "--mask", "--", "sh", "-c", &script]);
+    terminal.expect(0, "done");
+    env.private_file("home/go", "");
+    let end = Instant::now() + process::DEADLINE;
+    while std::fs::read(env.path("home/out")).unwrap_or_default() != b"did\n" {
+        assert!(Instant::now() < end, "it was ended");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_terminal_is_given_back_however_it_ends() {
     let env = stored();
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129), (Signal::QUIT, 131)] {

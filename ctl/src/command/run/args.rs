@@ -20,7 +20,9 @@ of one in several lines each line, or what it holds (name: value). Leave out
 secrets whose values are common words with --no-mask-for. This protects against
 accidents only. Not masked: other forms, like a dump in columns (xxd, od -c); a
 value printed in pieces more than 40 ms apart; output to /dev/tty if stdin or
-stdout is not a terminal.
+stdout is not a terminal. When the command ends, what it left
+in the background loses its output, and on a terminal is hung up; start it with
+nohup and its output redirected, or without --mask.
 
 Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
 if -s or --file names the secret exactly and the name is not changed, or with

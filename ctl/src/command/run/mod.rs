@@ -9,10 +9,12 @@
 //! - `start`: the command, and why it cannot be started
 //! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
-//! - `pty`: terminals, ours and the one that we make
+//! - `pty`: the terminal that we make, and the helpers on it
+//! - `keyboard`: our terminal meanwhile, and the keys that are typed there
 //! - `pump`: output on its way through the masker of `secrets-scrub`
 
 mod args;
+mod keyboard;
 mod pty;
 mod pump;
 mod selection;
@@ -24,11 +26,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use run_files::RunFiles;
 use rustix::fs::Mode;
 use rustix::process::{Signal, kill_current_process_group};
 use secrets_scrub::{Forms, is_masked};
+use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -184,24 +188,38 @@ fn hand_over(
 
 /// Runs the command beside us, with our terminal and our streams.
 fn beside(supervisor: &Supervisor, mut command: Command) -> Result<End, Error> {
-    let watched = start(supervisor, &mut command, Place::Beside)?;
+    let watched = start(supervisor, &mut command, Place::Beside, &|_| Ok(()))?;
     drop(command);
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
 }
 
-fn start(supervisor: &Supervisor, command: &mut Command, place: Place) -> Result<supervise::Watched, Error> {
-    supervisor.start(command, place).map_err(|error| Error::Start(command.get_program().to_owned(), error))
+/// Starts the command with the streams that `connect` gives it.
+fn start(
+    supervisor: &Supervisor,
+    command: &mut Command,
+    place: Place,
+    connect: &dyn Fn(&mut Command) -> io::Result<()>,
+) -> Result<supervise::Watched, Error> {
+    connect(command)?;
+    let mut outcome = supervisor.start(command, place);
+    if outcome.as_ref().is_err_and(start::is_script) {
+        let mut shell = start::by_shell(command);
+        connect(&mut shell)?;
+        outcome = supervisor.start(&mut shell, place);
+    }
+    outcome.map_err(|error| Error::Start(command.get_program().to_owned(), error))
 }
 
 /// Runs the command with its output through the masker.
 fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result<End, Error> {
-    let mut streams = Streams::connect(&mut command)?;
+    let (mut streams, ends) = Streams::connect()?;
     let mut terminal = streams.terminal()?;
+    let failure = Arc::clone(&streams.failure);
     let (count, end) = streams.flow(forms, &supervisor.reporter())?;
     let place = if take_over() { Place::Elsewhere } else { Place::Beside };
-    let watched = start(supervisor, &mut command, place)?;
-    // With it go our copies of the command's ends.
-    drop(command);
+    let watched = start(supervisor, &mut command, place, &|command| ends.give(command))?;
+    // Our copies of the command's ends.
+    drop((command, ends));
     terminal.take();
     let mut end = Some(end);
     let end = supervisor.wait(&watched, terminal.as_mut(), count, || drop(end.take()));
@@ -213,5 +231,19 @@ fn masked(supervisor: &Supervisor, mut command: Command, forms: Forms) -> Result
         // A script around us, and the rest of our pipeline: our terminal would have told them, too.
         let _ = kill_current_process_group(key);
     }
-    Ok(end)
+    Ok(failure.get().map_or(end, |error| with_output_lost(end, error)))
+}
+
+/// How we end if the command's output could not be written: never well, and as it would have ended itself where its
+/// reader has gone.
+fn with_output_lost(end: End, error: &io::Error) -> End {
+    let is_reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
+    if !is_reader_gone {
+        output::say(&format!("cannot write the command's output: {error}"));
+    }
+    match end {
+        End::Exit(0) if is_reader_gone => End::Signal(SIGPIPE),
+        End::Exit(0) => End::Exit(Exit::RunFailed as u8),
+        End::Exit(_) | End::Signal(_) => end,
+    }
 }

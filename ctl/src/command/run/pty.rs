@@ -1,28 +1,23 @@
-//! Terminals: one that we make for a command, ours that is handed to it meanwhile, and the two helpers between us and
-//! the command. A command that is to have job control needs a session on its terminal and in it a parent in another
+//! The terminal that we make for a command, and the two helpers between us and the command. A command that is to have job control needs a session on its terminal and in it a parent in another
 //! group, as a shell is; that parent is `secretctl` again, and so is what waits for the foreground before it becomes
 //! the command. It knows no value.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
-    OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetpgrp, tcsetwinsize,
+    LocalModes, OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetpgrp, tcsetwinsize,
 };
-use zeroize::Zeroizing;
 
-use super::supervise::{End, Place, Supervisor, Terminal};
+use super::supervise::{End, Place, Supervisor};
 use crate::failure::{Exit, Failure};
 use crate::job::Job;
 
@@ -46,15 +41,16 @@ pub(super) struct Pty {
 }
 
 impl Pty {
-    /// Makes a terminal as large as this one, with its modes, or with none that change what is written.
-    pub(super) fn like(tty: impl AsFd, is_raw: bool) -> io::Result<Self> {
+    /// Makes a terminal as large as this one, with its modes, except, if `as_is`, that what is written is not changed.
+    pub(super) fn like(tty: impl AsFd, as_is: bool) -> io::Result<Self> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
         unlockpt(&master)?;
         let slave = ioctl_tiocgptpeer(&master, flags)?;
         let mut modes = tcgetattr(&tty)?;
-        if is_raw {
-            modes.make_raw();
+        if as_is {
+            modes.output_modes.remove(OutputModes::OPOST);
+            modes.local_modes.remove(LocalModes::ECHO);
         }
         tcsetattr(&slave, OptionalActions::Now, &modes)?;
         tcsetwinsize(&slave, tcgetwinsize(&tty)?)?;
@@ -94,122 +90,4 @@ pub(super) fn wait_for_foreground() -> Result<(), Failure> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
-}
-
-/// Our terminal while a command has another one: keys go there as they are, and its size follows. Dropping it gives
-/// our terminal back.
-pub(super) struct Takeover {
-    tty: File,
-    master: OwnedFd,
-    before: Option<Termios>,
-    keys: Arc<Keys>,
-}
-
-impl Takeover {
-    /// Of our controlling terminal, if we have one.
-    pub(super) fn new(master: &OwnedFd) -> io::Result<Option<Self>> {
-        let Ok(tty) = OpenOptions::new().read(true).write(true).open("/dev/tty") else { return Ok(None) };
-        let keys = Arc::new(Keys::default());
-        let (from, to, gate) = (tty.try_clone()?, master.try_clone()?, Arc::clone(&keys));
-        thread::Builder::new().spawn(move || gate.pass_on(from, File::from(to)))?;
-        Ok(Some(Self { tty, master: master.try_clone()?, before: None, keys }))
-    }
-}
-
-impl Terminal for Takeover {
-    fn take(&mut self) {
-        // From the background, this would stop us.
-        if !Job::own().is_some_and(Job::is_in_foreground) {
-            return;
-        }
-        let Ok(before) = tcgetattr(&self.tty) else { return };
-        let mut raw = before.clone();
-        raw.make_raw();
-        if tcsetattr(&self.tty, OptionalActions::Now, &raw).is_ok() {
-            // What somebody else has set meanwhile is what they want back, unless it is ours.
-            if self.before.is_none() {
-                self.before = Some(before);
-            }
-            self.keys.open(true);
-        }
-    }
-
-    fn give_back(&mut self) {
-        self.keys.open(false);
-        if let Some(before) = self.before.take()
-            && Job::own().is_some_and(Job::is_in_foreground)
-        {
-            let _ = tcsetattr(&self.tty, OptionalActions::Now, &before);
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.before.is_none()
-    }
-
-    fn resize(&mut self) {
-        copy_size(&self.tty, &self.master);
-    }
-}
-
-impl Drop for Takeover {
-    fn drop(&mut self) {
-        self.give_back();
-    }
-}
-
-/// A terminal beside ours, whose only use is that the command writes to one.
-pub(super) struct Beside {
-    pub(super) tty: OwnedFd,
-    pub(super) master: OwnedFd,
-}
-
-impl Terminal for Beside {
-    fn resize(&mut self) {
-        copy_size(&self.tty, &self.master);
-    }
-}
-
-fn copy_size(from: impl AsFd, to: impl AsFd) {
-    if let Ok(size) = tcgetwinsize(from) {
-        let _ = tcsetwinsize(to, size);
-    }
-}
-
-/// What is typed, let through while the terminal is taken.
-#[derive(Debug, Default)]
-struct Keys {
-    is_open: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Keys {
-    fn open(&self, is_open: bool) {
-        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = is_open;
-        self.changed.notify_all();
-    }
-
-    fn pass_on(&self, mut from: File, mut to: File) {
-        let mut keys = Zeroizing::new([0; 1024]);
-        loop {
-            // Without the lock meanwhile: reading waits for somebody to type.
-            let guard = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.changed.wait_while(guard, |is_open| !*is_open).unwrap_or_else(PoisonError::into_inner));
-            if poll(&mut [PollFd::new(&from, PollFlags::IN)], None).is_err() {
-                continue;
-            }
-            if !*self.is_open.lock().unwrap_or_else(PoisonError::into_inner) {
-                continue;
-            }
-            let typed = match from.read(&mut *keys) {
-                Ok(0) => return,
-                Ok(count) => keys.get(..count).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return,
-            };
-            if to.write_all(typed).is_err() {
-                return;
-            }
-        }
-    }
 }

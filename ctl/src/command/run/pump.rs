@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub(super) struct Pump {
     pub(super) ended: OwnedFd,
     /// Whether it is a terminal, which passes things on with a delay.
     pub(super) is_terminal: bool,
+    /// Why output was lost, if it was.
+    pub(super) failure: Arc<OnceLock<io::Error>>,
 }
 
 impl Pump {
@@ -41,12 +43,15 @@ impl Pump {
         thread::Builder::new().spawn(move || {
             // Also if it panics: somebody waits for it.
             let _ended = Report(reporter);
-            let _ = self.run(&forms);
+            let failure = Arc::clone(&self.failure);
+            if let Err(error) = self.run(&forms) {
+                let _ = failure.set(error);
+            }
         })?;
         Ok(())
     }
 
-    /// Ends with an error when nobody reads the output any more; the command will notice, as it would without us.
+    /// Ends with an error when the output goes nowhere any more; the command will notice, as it would without us.
     fn run(mut self, forms: &Forms) -> io::Result<()> {
         let to = File::from(self.to.try_clone()?);
         let mut masker = Masker::new(forms);
@@ -54,6 +59,7 @@ impl Pump {
         let mut out = Vec::new();
         let mut since = Instant::now();
         let mut is_ending = false;
+        let mut has_written = false;
         loop {
             let wait = if masker.holds() > 0 {
                 Some(PATIENCE.saturating_sub(since.elapsed()))
@@ -76,15 +82,20 @@ impl Pump {
                     if masker.holds() <= count {
                         since = arrived;
                     }
+                    let is_part = !out.is_empty();
+                    write(&to, &mut out)?;
+                    has_written = is_part;
                 }
                 Ready::End => is_ending = true,
-                Ready::Nothing if masker.holds() > 0 => masker.release(&mut out),
+                Ready::Nothing if masker.holds() > 0 => {
+                    masker.release(&mut out);
+                    write_rest(&to, &mut out, has_written)?;
+                }
                 Ready::Nothing => break,
             }
-            write(&to, &mut out)?;
         }
         masker.finish(&mut out);
-        write(&to, &mut out)
+        write_rest(&to, &mut out, has_written)
     }
 
     fn wait(&self, wait: Option<Duration>, is_ending: bool) -> io::Result<Ready> {
@@ -119,6 +130,15 @@ struct Report(Sender<Event>);
 impl Drop for Report {
     fn drop(&mut self) {
         let _ = self.0.send(Event::StreamEnded);
+    }
+}
+
+/// Writes what was held back. Without us it would have been written together with what came before: a reader that took
+/// that and went away is none that is missing.
+fn write_rest(to: &File, out: &mut Vec<u8>, has_written: bool) -> io::Result<()> {
+    match write(to, out) {
+        Err(error) if has_written && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
     }
 }
 

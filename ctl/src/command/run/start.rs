@@ -16,8 +16,24 @@ use crate::{output, providers};
 pub(crate) fn become_it(mut command: Command, inherited_umask: Mode, path_is_secret: bool) -> Failure {
     rustix::process::umask(inherited_umask);
     // The standard library gives SIGPIPE its default back here; our descriptors close by themselves.
-    let error = command.exec();
+    let mut error = command.exec();
+    if is_script(&error) {
+        error = by_shell(&command).exec();
+    }
     not_started(command.get_program(), &error, path_is_secret)
+}
+
+/// Whether a file could not be executed because it is neither a program nor says what is to read it.
+pub(super) fn is_script(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error())
+}
+
+/// The same command for such a file, as a shell and execvp(3) would run it. Its streams are to be set again.
+pub(super) fn by_shell(command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
 }
 
 /// The program for the audit log, as far as it fits there.

@@ -4,14 +4,15 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use secrets_scrub::Forms;
 
-use super::pty::{Beside, Pty, Takeover};
+use super::keyboard::{Beside, Keyboard};
+use super::pty::Pty;
 use super::pump::Pump;
 use super::supervise::{Event, Terminal};
 
@@ -26,13 +27,34 @@ pub(super) struct Streams {
     /// Where to say that the command has ended, by closing it.
     pub(super) end: OwnedFd,
     terminal: Option<Beside>,
+    /// Why output was lost, if it was.
+    pub(super) failure: Arc<OnceLock<io::Error>>,
+}
+
+/// The ends that are the command's.
+pub(super) struct Ends {
+    /// None if it is ours.
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl Ends {
+    /// Makes them the command's streams.
+    pub(super) fn give(&self, command: &mut Command) -> io::Result<()> {
+        if let Some(stdin) = &self.stdin {
+            command.stdin(stdin.try_clone()?);
+        }
+        command.stdout(self.stdout.try_clone()?).stderr(self.stderr.try_clone()?);
+        Ok(())
+    }
 }
 
 impl Streams {
-    /// Gives a command the other ends.
-    pub(super) fn connect(command: &mut Command) -> io::Result<Self> {
+    /// Makes both ends of a command's streams.
+    pub(super) fn connect() -> io::Result<(Self, Ends)> {
         let (ended, end) = pipe_with(PipeFlags::CLOEXEC)?;
-        let mut streams = Self { pumps: Vec::new(), end, terminal: None };
+        let mut streams = Self { pumps: Vec::new(), end, terminal: None, failure: Arc::default() };
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let takes_over = take_over();
         let (stdout_to, stderr_to) =
@@ -55,27 +77,26 @@ impl Streams {
                 Ok(theirs)
             }
         };
-        command.stdout(Stdio::from(theirs(stdout_to, stdout.is_terminal())?));
-        command.stderr(Stdio::from(theirs(stderr_to, stderr.is_terminal())?));
-        if takes_over && let Some(slave) = slave {
-            command.stdin(Stdio::from(slave));
-        }
-        Ok(streams)
+        let stdout = theirs(stdout_to, stdout.is_terminal())?;
+        let stderr = theirs(stderr_to, stderr.is_terminal())?;
+        Ok((streams, Ends { stdin: slave.filter(|_| takes_over), stdout, stderr }))
     }
 
     fn pump(&mut self, from: OwnedFd, to: OwnedFd, ended: &OwnedFd, is_terminal: bool) -> io::Result<()> {
-        self.pumps.push(Pump { from: File::from(from), to, ended: ended.try_clone()?, is_terminal });
+        let failure = Arc::clone(&self.failure);
+        self.pumps.push(Pump { from: File::from(from), to, ended: ended.try_clone()?, is_terminal, failure });
         Ok(())
     }
 
     /// What has to be done with our terminal.
     pub(super) fn terminal(&mut self) -> io::Result<Box<dyn Terminal>> {
         let Some(beside) = self.terminal.take() else { return Ok(Box::new(())) };
-        if !take_over() {
+        // Where stdin is a terminal and stdout none, keys are read from stdin.
+        if !io::stdout().is_terminal() {
             return Ok(Box::new(beside));
         }
-        Ok(match Takeover::new(&beside.master)? {
-            Some(takeover) => Box::new(takeover),
+        Ok(match Keyboard::new(&beside.master, &beside.tty, take_over())? {
+            Some(keyboard) => Box::new(keyboard),
             None => Box::new(beside),
         })
     }

@@ -15,7 +15,8 @@ use rustix::process::{
     kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
 };
 use signal_hook::consts::{
-    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -24,9 +25,16 @@ use signal_hook::low_level::siginfo::Cause;
 use crate::ending;
 use crate::job::{self, Job};
 
-/// What is passed on.
-const SIGNALS: [i32; 10] =
-    [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGTSTP, SIGCONT, SIGWINCH];
+/// What is passed on: all that can be caught and would end or stop us, and what tells of a terminal's size. A file that
+/// has become too large is no signal then but a write that fails.
+const SIGNALS: [i32; 14] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGTERM,
+    SIGTSTP, SIGCONT, SIGWINCH,
+];
+
+/// What a terminal sends to all in its foreground. Other signals of the kernel, of a timer or a limit that was set
+/// before we were started, or of a terminal that goes away, come to us alone.
+const OF_TERMINAL: [i32; 4] = [SIGINT, SIGQUIT, SIGTSTP, SIGWINCH];
 
 /// How often we look whether somebody has brought us to the foreground: a shell does not say so.
 const LOOK: Duration = Duration::from_millis(200);
@@ -134,7 +142,7 @@ impl Supervisor {
     /// Starts the command.
     pub(super) fn start(&self, command: &mut Command, place: Place) -> io::Result<Watched> {
         let early: Vec<Event> = self.events.try_iter().collect();
-        let child = command.spawn()?;
+        let child = command.spawn();
         for event in early {
             // The terminal could not send it to a command that there was not yet.
             let event = match event {
@@ -145,6 +153,7 @@ impl Supervisor {
             };
             let _ = self.sender.send(event);
         }
+        let child = child?;
         let gone = || io::Error::other("the command has no process id");
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
         // Not reaped before the thread below does it, so that this is the process.
@@ -266,8 +275,7 @@ impl Watched {
     }
 
     fn pass_on(&self, number: i32, is_from_kernel: bool) {
-        // A terminal that goes away is told to its session's leader alone.
-        if self.place == Place::Beside && is_from_kernel && number != SIGHUP {
+        if self.place == Place::Beside && is_from_kernel && OF_TERMINAL.contains(&number) {
             return;
         }
         if let Some(signal) = Signal::from_named_raw(number) {
