@@ -168,12 +168,15 @@ impl Store {
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
-        let was_in_place = self.is_in_place();
+        self.checkpoint_after(self.is_in_place())
+    }
+
+    /// What others had cut before must not pass for what SQLite did: only a file that `was_in_place` may be shorter now.
+    fn checkpoint_after(&self, was_in_place: bool) -> Result<(), Error> {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy != 0 {
             return Err(Error::Io("the log could not be truncated".to_owned()));
         }
-        // What others had cut before must not pass for what SQLite did.
         if was_in_place {
             self.in_place.measure();
         }
@@ -208,8 +211,10 @@ impl Store {
 
     /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
     pub(crate) fn rebuild(&self) -> Result<(), Error> {
+        let was_in_place = self.is_in_place();
+        // As long as it is, SQLite moves it into the file at once, which gets shorter.
         self.connection.execute_batch("VACUUM")?;
-        self.checkpoint()
+        self.checkpoint_after(was_in_place)
     }
 
     /// Writes a copy of the vault to `path`, an empty file: one consistent state, without free space or log.
@@ -282,6 +287,32 @@ mod tests {
         files::replace_private(&store.in_place.log(), b"another vault's").unwrap();
         store.renew_log().unwrap();
         assert_eq!(fs::read(store.in_place.log()).unwrap(), b"another vault's");
+    }
+
+    #[test]
+    fn a_file_that_gets_shorter_when_it_is_rebuilt_is_still_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        files::open_private(&path).unwrap();
+        let connection = schema::create(&path).unwrap();
+        let store = Store { connection, in_place: InPlace::at(&path), made_log: true };
+        let length = || fs::metadata(&path).unwrap().len();
+        // Longer than what SQLite leaves in the log.
+        store.connection.execute_batch("CREATE TABLE filler (bytes BLOB)").unwrap();
+        for _ in 0..20 {
+            store.connection.execute("INSERT INTO filler VALUES (zeroblob(1000000))", []).unwrap();
+        }
+        store.checkpoint().unwrap();
+        let before = length();
+        store.connection.execute_batch("DELETE FROM filler WHERE rowid > 10").unwrap();
+        store.rebuild().unwrap();
+        assert!(length() < before && store.is_in_place());
+        fs::File::options().write(true).open(&path).unwrap().set_len(length() / 2).unwrap();
+        assert!(!store.is_in_place());
+        assert!(
+            store.rebuild().is_err() || !store.is_in_place(),
+            "what others had cut passes for what SQLite did"
+        );
     }
 
     /// What `.cargo/config.toml` asks for.
