@@ -608,8 +608,10 @@ fn what_is_shown_once_and_cannot_be_written_comes_with_a_way_out() {
     let gone = "| (exec 0<&-; sleep 1); exit ${PIPESTATUS[0]}";
     let (code, said) = run(&format!("init --passphrase-file {key} {gone}"));
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("nothing was done"), "{said}");
-    env.init();
+    assert!(said.contains("nothing was done") || said.contains("key add --recovery"), "{said}");
+    if env.state() == "uninitialized" {
+        env.init();
+    }
     for (line, advice) in [
         (format!("rotate --passphrase-file {key}"), "create one with: secretctl key add --recovery"),
         ("key add --recovery".to_owned(), "remove it and add another: secretctl key list"),
@@ -621,7 +623,8 @@ fn what_is_shown_once_and_cannot_be_written_comes_with_a_way_out() {
         for to in [gone.to_owned(), format!("--json {gone}")] {
             let (code, said) = run(&format!("{line} {to}"));
             assert_eq!(code, Some(1), "{line}: {said}");
-            assert!(said.contains("nothing was done"), "{line}: {said}");
+            // The reader may go before it is looked at, or after.
+            assert!(said.contains("nothing was done") || said.contains(advice), "{line}: {said}");
         }
         // A file that may not become so large.
         let mut command: Command = env.command("bash");
