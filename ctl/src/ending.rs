@@ -6,17 +6,18 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::process::getpid;
 use signal_hook::consts::{
     SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
-    SIGXCPU, SIGXFSZ,
+    SIGXCPU,
 };
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, raise};
 
 use crate::{job, output};
 
-/// All that can be caught, stops or ends a process that does nothing about it, and does not tell of a fault of its own.
-const SIGNALS: [i32; 13] = [
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ,
-    SIGTSTP, SIGCONT,
+/// All that can be caught, stops or ends a process that does nothing about it, and does not tell of a fault of its own. Not
+/// SIGXFSZ: `output` makes a write that fails of it.
+const SIGNALS: [i32; 12] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGTSTP,
+    SIGCONT,
 ];
 
 /// Who has something to put in order.
