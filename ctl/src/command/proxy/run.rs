@@ -86,7 +86,9 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| failure.naming_items(&secrets))?;
     let variables = broker::start(begun, session.paths(), args.allow.clone())?;
-    output::say("the command has placeholders; it runs without a fence, as you do");
+    output::say(
+        "the command gets placeholders, not values; it is not fenced in, and could ask secretsd as you can",
+    );
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
     Ok(command)
