@@ -125,8 +125,10 @@ fn a_second_signal_does_not_wait_and_the_cure_was_told() {
 /// A command that gets a signal while the daemon is at it, and then perhaps another one; and what it has said by then.
 fn interrupted(env: &Env, arguments: &[&str], signal: Signal, twice: bool) -> (Child, String) {
     let stderr = env.path("stderr");
-    let mut command: Command = env.command(env.programs().client);
-    command.args(arguments).stdout(Stdio::piped()).stderr(File::create(&stderr).unwrap());
+    // What a background job of a shell ignores, its children do, too.
+    let mut command: Command = env.command("env");
+    command.arg("--default-signal").arg(env.programs().client).args(arguments);
+    command.stdout(Stdio::piped()).stderr(File::create(&stderr).unwrap());
     let mut child = command.spawn().unwrap();
     let end = Instant::now() + DEADLINE;
     wait_until_holding(&child);
