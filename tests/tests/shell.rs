@@ -89,7 +89,8 @@ fn shells_complete_commands_flags_and_names() {
         env.store(name, "v");
     }
     env.ctl(["rm", "GONE"]).expect(0);
-    for name in ["agent", "b$(touch owned)", "-rf"] {
+    // Ids are in hexadecimal: none begins with a z.
+    for name in ["agent", "z$(touch owned)", "-rf"] {
         env.post("/tokens", &json!({ "name": name, "scopes": ["list"] })).expect(201);
     }
     env.ctl(["credential", "allow", "web.service", "ZULU"]).expect(0);
@@ -119,7 +120,7 @@ fn shells_complete_commands_flags_and_names() {
             ("shows run -s ZULU -- unam\t", "<run><-s><ZULU><--><uname>"),
             ("shows token revoke ag\t", "<token><revoke><agent>"),
             ("shows token create --scope list,rev\t", "<token><create><--scope><list,reveal>"),
-            ("shows token revoke b\tX", "<token><revoke><bX>"),
+            ("shows token revoke z\tX", "<token><revoke><zX>"),
             ("shows credential revoke w\t", "<credential><revoke><web.service>"),
             ("shows man cred\tall\t", "<man><credential><allow>"),
             ("shows --color nev\t", "<--color><never>"),
