@@ -10,6 +10,10 @@
 # What follows for us: the broker removes SSL_CERT_DIR and sets CURL_CA_BUNDLE besides; broker/src/environment.rs.
 set -euo pipefail
 work=$(mktemp -d)
+# Pinned, and unpacked here alone; the packages are of Debian 12.
+(cd "$work" && apt-get download -qq curl=7.88.1-10+deb12u15 libcurl4=7.88.1-10+deb12u15 && for package in *.deb; do dpkg-deb -x "$package" root; done)
+export PATH="$work/root/usr/bin:$PATH"
+libraries=$(echo "$work"/root/usr/lib/*-linux-gnu)
 mkdir "$work/empty"
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
     -keyout "$work/key" -out "$work/cert" 2>"$work/said"
@@ -35,7 +39,7 @@ ask() {
     env -i PATH="$PATH" HOME="$work" "$@" >"$work/out" 2>&1 || status=$?
     echo "$status"
 }
-by_curl=(curl -sS --resolve "localhost:$(cat "$work/port"):127.0.0.1" "$url")
+by_curl=(LD_LIBRARY_PATH="$libraries" curl -sS --resolve "localhost:$(cat "$work/port"):127.0.0.1" "$url")
 by_python=(python3 -c "import urllib.request; urllib.request.urlopen('$url')")
 result="file $(ask SSL_CERT_FILE="$work/cert" "${by_curl[@]}")"
 for directory in /etc/ssl/certs "$work/empty"; do

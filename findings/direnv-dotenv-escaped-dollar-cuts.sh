@@ -7,11 +7,13 @@
 # the backslash stays. In single quotes the value is kept. Seen with direnv 2.32.1 of Debian 12.
 #
 # What follows for us: `export --format dotenv` writes a value with a dollar sign in single quotes wherever it can;
-# docs/using.md recommends `eval "$(secretctl export …)"` for direnv, not a file.
+# docs/using.md recommends another way than a file for direnv.
 set -euo pipefail
-command -v direnv >/dev/null || { echo 'direnv is not installed: apt-get install direnv' >&2; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Pinned, and unpacked here alone; the packages are of Debian 12.
+(cd "$work" && apt-get download -qq direnv=2.32.1-2+b4 && for package in *.deb; do dpkg-deb -x "$package" root; done)
+export PATH="$work/root/usr/bin:$PATH"
 mkdir "$work/home" "$work/project"
 cat >"$work/project/.env" <<'ENV'
 DOUBLE="pa\$word"

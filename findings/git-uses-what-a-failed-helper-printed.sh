@@ -6,9 +6,11 @@
 # AWS SDKs. So a helper that prints as it goes, and finds out too late that it may not, has handed over what it
 # printed. Seen with git 2.47.3.
 #
-# What follows for us: `secretctl git-credential` prints nothing until it has all of the answer, and after an error
+# What follows for us: our helper prints nothing until it has all of the answer, and after an error
 # it prints nothing at all; ctl/src/command/git_credential.rs.
 set -euo pipefail
+# Pinned: the packages of few systems can be had in more than one version.
+[ "$(git --version)" = 'git version 2.47.3' ] || { echo 'git 2.47.3 is needed in PATH' >&2; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/helper" <<'HELPER'

@@ -5,13 +5,18 @@
 # certificate has no authority key identifier, OpenSSL takes the first whose name fits, and does not try the other when
 # the signature does not. The error is not "unknown issuer" but "certificate signature failure", which looks like a forged
 # certificate. RFC 4158, section 2.4.2, says that a builder of paths should go back and try the next. Go, Java, rustls,
-# GnuTLS and NSS do. Seen with OpenSSL 3.0.19.
+# GnuTLS and NSS do. Seen with OpenSSL 3.0.19 and 3.0.20.
 #
 # What follows for us: the authority of each session has a name of its own, and each of its certificates says by which
 # key it was signed; broker/src/certificate.rs.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Pinned, and unpacked here alone; the packages are of Debian 12.
+(cd "$work" && apt-get download -qq openssl=3.0.20-1~deb12u2 libssl3=3.0.20-1~deb12u2 && for package in *.deb; do dpkg-deb -x "$package" root; done)
+export PATH="$work/root/usr/bin:$PATH"
+LD_LIBRARY_PATH=$(echo "$work"/root/usr/lib/*-linux-gnu)
+export LD_LIBRARY_PATH
 cd "$work"
 for authority in old new; do
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj '/CN=one name' \

@@ -35,7 +35,7 @@ pub(crate) enum Error {
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     der: CertificateDer<'static>,
-    /// One key serves all hosts: whoever has it has them all anyway.
+    /// One key serves all hosts: who has it has them all anyway.
     key: KeyPair,
     until: OffsetDateTime,
     by_host: Mutex<HashMap<String, Arc<ServerConfig>>>,

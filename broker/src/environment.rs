@@ -57,7 +57,7 @@ const ON: [&str; 2] = ["NODE_USE_ENV_PROXY", "PERL_LWP_ENV_PROXY"];
 const GIT: [(&str, &str); 2] = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "http.proxy")];
 
 /// Inherited, these would lead past the broker, or past its certificate: for `wss://` Python asks for `wss_proxy` and
-/// `socks_proxy` first; curl leaves `SSL_CERT_FILE` alone when there is an `SSL_CERT_DIR`; what git is told by
+/// `socks_proxy` first; curl leaves `SSL_CERT_FILE` alone when there is an `SSL_CERT_DIR`; what git reads from
 /// `git -c` beats its list.
 const IN_THE_WAY: [&str; 20] = [
     "ALL_PROXY",

@@ -220,7 +220,7 @@ fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
         Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
     })?;
     head.version = Version::HTTP_11;
-    // Written anew from the target, in the way of the version that the host speaks.
+    // Written again from the target, in the way of the version that the host speaks.
     head.headers.remove(HOST);
     Ok(())
 }

@@ -25,7 +25,7 @@ const OF_ONE_STEP: [&str; 8] = [
     "upgrade",
 ];
 
-/// Refuses what two programs could read in two ways: what goes on is written anew from what was read here, and yet a rule
+/// Refuses what two programs could read in two ways: what goes on is written again from what was read here, and yet a rule
 /// must not be asked about one thing and another be sent.
 pub(crate) fn check(head: &Parts, target: &Target) -> Result<(), Denial> {
     if head.version == Version::HTTP_10 || head.version == Version::HTTP_09 {

@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// Keeps up to so many connections after their answers, for what is asked next. What was read from one stays in its
-    /// buffer until it is closed, so that [`Self::close_kept`] must be called soon by whoever asks for values.
+    /// buffer until it is closed, so that [`Self::close_kept`] must be called soon after values were asked for.
     pub fn keeping(self, most: usize) -> Self {
         Self { kept: Some(Kept { most, connections: Arc::default() }), ..self }
     }

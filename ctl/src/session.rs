@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// Opens the vault if it is locked, by asking for the passphrase. Only one command on a terminal asks; it and those
-    /// that wait for it go on when the vault is open, whoever has opened it.
+    /// that wait for it go on when the vault is open, no matter who has opened it.
     pub(crate) fn open_vault(&self) -> Result<(), Failure> {
         let is_open = || {
             let status = self.glance::<VaultStatus>(&Call::status(), QUICK);

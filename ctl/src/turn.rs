@@ -1,6 +1,6 @@
 //! Whose turn it is at our terminal. Commands of one pipeline, of `make -j` or of `xargs -P` share a terminal; if two of
 //! them asked at once, each would get some of the keys, and one would give back the modes that the other has set. So
-//! there is a lock, which the kernel takes from whoever ends. It knows no question and no modes.
+//! there is a lock, which the kernel releases when its holder ends. It knows no question and no modes.
 //!
 //! The lock is on the terminal itself: that is one file for every program on it, whichever user, socket or container
 //! it belongs to, and nothing is left behind. After `su` the terminal's file is another user's and cannot be opened;

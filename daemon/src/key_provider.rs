@@ -283,7 +283,7 @@ mod tests {
         for (script, told) in faults {
             assert_eq!(shell(script).await.unwrap_err().to_string(), told, "{script}");
         }
-        // The key is there when the command has ended, whoever else holds its output.
+        // The key is there when the command has ended, even if something else still holds its output.
         for (script, length) in [
             ("head -c 40 /dev/zero; sleep 600 &", 40),
             ("sleep 600 & head -c 4096 /dev/zero", 4_096),

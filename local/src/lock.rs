@@ -76,7 +76,7 @@ pub fn announce(lock: &File, socket: &Path) -> io::Result<()> {
     text.extend_from_slice(b"socket ");
     text.extend_from_slice(socket.as_os_str().as_bytes());
     text.push(b'\n');
-    // What is there is how it begins, so that whoever reads it meanwhile is told nothing wrong.
+    // What is there is how it begins, so that a reader in between sees nothing wrong.
     lock.write_all_at(&text, 0)?;
     lock.set_len(text.len() as u64)
 }

@@ -103,12 +103,12 @@ sh -c 'echo $$ >"$1/cgroup.procs" && exec setpriv --pdeathsig KILL \
     sh "$cgroup" "$0" "$dir/lab" </dev/null 3<&- &
 lab=$!
 
-# The standard input ends with whoever booted the lab.
+# The standard input ends with the process that booted the lab.
 { cat >/dev/null <&3; kill -KILL "$lab" 2>/dev/null; } &
 waiter=$!
 # Nobody may be left to read what is said from here on.
 exec >/dev/null 2>&1 3<&-
-# An interrupt from the terminal is meant for whoever booted the lab, too; what it left is still cleared up.
+# An interrupt from the terminal is meant for the process that booted the lab, too; what it left is still cleared up.
 trap : HUP INT TERM
 status=0
 wait "$lab" || status=$?

@@ -408,7 +408,7 @@ fn values_are_taken_over_their_own_socket_in_sessions_alone() {
     let (mut env, agent, session) = in_session();
     let of_session = text(&session, "token").to_owned();
     let body = wanted("GET", "api.example.com", "/");
-    // The API's socket has no such route, whoever asks.
+    // The API's socket has no such route for any caller.
     for path in ["/use/take", "/use/refusals"] {
         for token in [&of_session, &agent, &env.token()] {
             let answer = env.anonymous("POST", path).bearer(token).json(&body).send();

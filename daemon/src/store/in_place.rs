@@ -42,7 +42,7 @@ impl InPlace {
         self.logged.set(seen(&self.log()).map(|(id, _)| id));
     }
 
-    /// Notes the length of the main file anew, after SQLite has moved the log into it, which may make it shorter.
+    /// Notes the length of the main file again after SQLite has moved the log into it, which may make it shorter.
     pub(super) fn measure(&self) {
         let before = self.opened.get().map(|(id, _)| id);
         if let Some(now) = seen(&self.main).filter(|(id, _)| before == Some(*id)) {

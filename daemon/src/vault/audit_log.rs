@@ -51,7 +51,7 @@ impl Vault {
         }
     }
 
-    /// Takes the entries up to this number out of the vault, each once its link is checked, for whoever has them elsewhere.
+    /// Takes the entries up to this number out of the vault, each once its link is checked, for a caller that has stored them elsewhere.
     /// Later entries stay chained on them. In steps; what ended on the way goes on from there. Scope `admin`.
     pub(crate) async fn archive_audit(
         &self,

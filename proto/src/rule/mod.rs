@@ -1,5 +1,5 @@
 //! Rules of a secret: to which requests its value may be put, and where in them. Reading and comparing them is pure code,
-//! which whoever puts the value there and the daemon, which hands it over, both have.
+//! which the broker, which puts the value there, and the daemon, which hands it over, both have.
 //!
 //! # Layout
 //!

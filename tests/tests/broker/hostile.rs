@@ -118,7 +118,7 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
             get("/v1/echo", &format!("{bearer}Content-Length: 1\r\nContent-Length: 2\r\n")),
             "400",
         ),
-        // Chunks count (RFC 9112, section 6.3), and what goes on is framed anew.
+        // Chunks count (RFC 9112, section 6.3), and what goes on is framed again.
         at(
             "length and chunks",
             get("/v1/echo", &format!("{bearer}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"))

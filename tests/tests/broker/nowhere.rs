@@ -109,7 +109,7 @@ fn the_broker_lets_nobody_of_its_user_look_into_it() {
     let limits = fs::read_to_string(format!("/proc/{broker}/limits")).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
-    // What is not dumpable belongs to root in /proc, whoever runs it: nobody else's it is while its user is another.
+    // What is not dumpable belongs to root in /proc, no matter who runs it.
     let status = fs::read_to_string(format!("/proc/{broker}/status")).unwrap();
     assert!(status.contains("Name:\tsecretsd-broker"));
     let arguments = fs::read(format!("/proc/{broker}/cmdline")).unwrap();

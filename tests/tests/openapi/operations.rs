@@ -118,7 +118,7 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<VerifyReply>(200, "All of it is as it was written."),
         op("backup_vault", "Gives a verified copy of the encrypted vault")
             .binary(200, "An SQLite database that a key of the vault opens."),
-        op("rotate_vault", "Seals everything anew under a new data key, which the given key opens")
+        op("rotate_vault", "Seals everything again under a new data key, which the given key opens")
             .body::<InitRequest>(json!({ "passphrase": "correct horse battery staple" }))
             .replies::<RotateReply>(200, "It is done; the recovery key is shown this once.")
             .fails(&[409, 502]),

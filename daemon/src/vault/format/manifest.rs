@@ -58,7 +58,7 @@ pub(in crate::vault) struct Manifest {
 pub(in crate::vault) struct Archived {
     /// How many entries were taken out at its beginning.
     pub(in crate::vault) entries: u64,
-    /// The MAC of the last of them, on which the first that is left is chained; it is not made anew by a rotation.
+    /// The MAC of the last of them, on which the first that is left is chained; a rotation does not compute it again.
     pub(in crate::vault) head: [u8; 32],
 }
 

@@ -150,7 +150,7 @@ async fn measure(way: Way, what: What) -> Figure {
     }
 }
 
-/// One that begins every session anew, as programs that have just started do.
+/// One that begins a new session each time, as programs that have just started do.
 fn tls(way: &Way) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(&way.authorities).unwrap();
