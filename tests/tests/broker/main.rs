@@ -26,6 +26,8 @@ fn a_program_uses_a_value_that_it_never_sees() {
     assert_eq!(seen.header("authorization"), Some(format!("Bearer {VALUE}").as_str()));
     assert_eq!(seen.body, "a body");
     world.assert_nowhere(&output);
+    let log = std::fs::read_to_string(world.env.state_dir().join("secretsd-broker.log")).unwrap();
+    assert!(log.contains("TRACE"), "the log does not hold all that can be logged: {log}");
 
     let audit = world.env.ctl(["audit", "--json"]).expect(0);
     assert!(audit.contains("\"use_begin\"") && audit.contains("\"use_end\""), "{audit}");

@@ -17,7 +17,7 @@ use crate::command::audit::seconds;
 use crate::command::run::{become_it, remark, selects};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{broker, environment, handover, output};
+use crate::{broker, environment, handover, lookup, output};
 
 /// Run a command that uses secrets and never sees them
 #[derive(Debug, Args)]
@@ -76,6 +76,7 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     let ttl_seconds = args.ttl.as_deref().map(ttl).transpose()?;
     let session = open()?;
     let secrets = names(&session, &selectors)?;
+    let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let request = BeginSession {
         secrets: secrets.clone(),
         ttl_seconds,
@@ -84,11 +85,9 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     };
     let begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
-        .map_err(|failure: Failure| failure.naming_items(&secrets))?;
+        .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
     let variables = broker::start(begun, session.paths(), args.allow.clone())?;
-    output::say(
-        "the command gets placeholders, not values; it is not fenced in, and could ask secretsd as you can",
-    );
+    output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
     Ok(command)
