@@ -170,12 +170,14 @@ async fn connect(way: &Way, tls: &TlsConnector) -> TlsStream<TcpStream> {
         let (host, port) = (&way.host, way.port);
         let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // What comes after the head's end is for TLS.
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(stream.read_u8().await.unwrap());
+        // The host says nothing before TLS begins: all that comes is the answer's head.
+        let (mut answer, mut length) = ([0; 4096], 0);
+        while !answer[..length].ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut answer[length..]).await.unwrap();
+            assert!(read > 0, "the proxy ends the connection");
+            length += read;
         }
-        let said = String::from_utf8_lossy(&answer);
+        let said = String::from_utf8_lossy(&answer[..length]);
         assert!(said.starts_with("HTTP/1.1 200") || said.starts_with("HTTP/1.0 200"), "no tunnel: {said}");
     }
     tls.connect(ServerName::try_from(way.host.clone()).unwrap(), stream).await.unwrap()
