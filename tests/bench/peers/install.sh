@@ -24,6 +24,11 @@ hudsucker() {
         install "$peers/hudsucker-target/release/hudsucker-peer" "$peers/hudsucker"
 }
 
-for peer in mitmproxy hudsucker; do
+varlock() {
+    local pinned=varlock@1.20.0
+    npm install --silent --no-audit --no-fund --no-save --prefix "$peers/varlock" "$pinned"
+}
+
+for peer in mitmproxy hudsucker varlock; do
     "$peer" || echo "$peer cannot be installed here" >&2
 done

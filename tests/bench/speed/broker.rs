@@ -86,7 +86,7 @@ impl Table {
     ) {
         let cells = (0..rounds[0].len()).map(|at| match at {
             0 => shown(middle(rounds, 0, figure).unwrap_or_default()),
-            _ => ratio(rounds, at, 0, figure).map_or("–".to_owned(), |ratio| format!("{ratio:.2}×")),
+            _ => ratio(rounds, at, 0, figure).map_or("–".to_owned(), times),
         });
         let cells = cells.collect();
         self.add(what, goal, cells);
@@ -137,7 +137,7 @@ impl Table {
             (_, Some(added)) => format!("+ {} ({:.1} × the tunnel's)", time(added), added / tunnel),
             (_, None) => "–".to_owned(),
         });
-        self.add("the middle one of them", "≤ 4 × the tunnel's", cells.collect());
+        self.add("the middle time of one with a value, added", "≤ 4 × the tunnel's", cells.collect());
     }
 
     fn sixteen(&mut self, stage: &Stage) {
@@ -189,6 +189,11 @@ impl Table {
         cells[2] = format!("{size:.1} MiB");
         self.add("size of the program", "≤ 6 MiB", cells);
     }
+}
+
+/// A ratio as people write it.
+fn times(ratio: f64) -> String {
+    if ratio < 0.095 { format!("{ratio:.3}×") } else { format!("{ratio:.2}×") }
 }
 
 fn rounds(stage: &Stage, count: usize, with_value: bool, what: What) -> Rounds {

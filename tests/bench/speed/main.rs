@@ -32,6 +32,9 @@ use std::time::Instant;
 use report::Report;
 use secretsd_tests::{Programs, programs};
 
+/// The variable that names the directory of the programs to measure.
+const PROGRAMS: &str = "PROGRAMS";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [mode, socket, body] = arguments.as_slice()
@@ -70,8 +73,16 @@ fn main() {
     if !report.rows.is_empty() {
         println!("\n{}", report.table());
     }
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
     if let Some(through) = &through {
         println!("{through}");
+        if std::env::var_os(PROGRAMS).is_some() {
+            std::fs::write(
+                results.join("broker.md"),
+                format!("# Measured by `make bench PART=broker`\n\n{through}"),
+            )
+            .unwrap();
+        }
     }
     if let Some(growth) = &growth {
         println!("{}", growth.table());
@@ -82,7 +93,6 @@ fn main() {
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     // A part alone is for looking at; the committed results are a whole run's.
     if let (None, Some(growth), Some(log)) = (only, growth, log) {
-        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
         std::fs::create_dir_all(&results).unwrap();
         std::fs::write(results.join("speed.md"), report::markdown(&report, &growth, &log)).unwrap();
         std::fs::write(results.join("goals.svg"), plot::goals(&report)).unwrap();
@@ -93,7 +103,7 @@ fn main() {
 
 /// Those in the directory that `PROGRAMS` names, as `make bench` has built them for installation; else cargo's own.
 fn programs_to_measure() -> Programs {
-    let Ok(directory) = std::env::var("PROGRAMS") else { return programs!() };
+    let Ok(directory) = std::env::var(PROGRAMS) else { return programs!() };
     let path = |name: &str| &*format!("{directory}/{name}").leak();
     Programs { daemon: path("secretsd"), client: path("secretctl") }
 }

@@ -54,10 +54,10 @@ impl Peers {
     /// Starts those that are installed. The others are named on the standard error.
     pub fn start(env: &Env, origin: &Origin, value: &str) -> Self {
         let mut peers = Self { running: Vec::new() };
-        let proxies: [fn(&Env, &Origin, &str) -> Start; 2] = [hudsucker, mitmproxy];
+        let proxies: [fn(&Env, &Origin, &str, &str) -> Start; 3] = [hudsucker, mitmproxy, varlock];
         for start in proxies {
             let port = nobody().port().to_string();
-            let start = start(env, origin, &port);
+            let start = start(env, origin, &port, value);
             if !start.program.exists() {
                 eprintln!("not measured beside secretsd-broker: {} is not installed", start.name);
                 continue;
@@ -67,6 +67,7 @@ impl Peers {
                 .collect();
             let mut command = command_with_names(env, &origin.authority, &[HOST, UNSEEN], &words);
             command.env("PLACEHOLDER", PLACEHOLDER).env("VALUE", value);
+            command.env("NODE_EXTRA_CA_CERTS", &origin.authority).env("VARLOCK_TELEMETRY_DISABLED", "1");
             match run(&mut command, &start, &port) {
                 Some(peer) => peers.running.push(peer),
                 None => eprintln!("not measured beside secretsd-broker: {} does not start", start.name),
@@ -100,7 +101,7 @@ fn installed(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
 }
 
-fn hudsucker(env: &Env, _: &Origin, port: &str) -> Start {
+fn hudsucker(env: &Env, _: &Origin, port: &str, _: &str) -> Start {
     let authority = env.path("hudsucker.pem");
     Start {
         name: "hudsucker",
@@ -110,7 +111,7 @@ fn hudsucker(env: &Env, _: &Origin, port: &str) -> Start {
     }
 }
 
-fn mitmproxy(env: &Env, origin: &Origin, port: &str) -> Start {
+fn mitmproxy(env: &Env, origin: &Origin, port: &str, _: &str) -> Start {
     let directory = env.private_dir("mitmproxy");
     let addon = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peers/mitmproxy.py");
     let arguments = [
@@ -125,6 +126,36 @@ fn mitmproxy(env: &Env, origin: &Origin, port: &str) -> Start {
         program: installed("mitmproxy/bin/mitmdump"),
         arguments: arguments.into(),
         authority: directory.join("mitmproxy-ca-cert.pem"),
+    }
+}
+
+fn varlock(env: &Env, _: &Origin, port: &str, value: &str) -> Start {
+    let directory = env.private_dir("varlock");
+    let item = format!(
+        "# @defaultSensitive=true\n# ---\n# @sensitive @placeholder=\"{PLACEHOLDER}\" @proxy(domain=\"{HOST}\")\nKEY={value}\n"
+    );
+    let schema = env.private_file("varlock/.env.schema", item);
+    let arguments = [
+        "proxy",
+        "run",
+        "--new",
+        "--port",
+        port,
+        "--cert-dir",
+        directory.to_str().unwrap(),
+        "--path",
+        schema.to_str().unwrap(),
+        "--",
+        // It serves until this ends, which ends with it.
+        "sh",
+        "-c",
+        "exec tail --pid=$PPID -f /dev/null",
+    ];
+    Start {
+        name: "varlock",
+        program: installed("varlock/node_modules/.bin/varlock"),
+        arguments: arguments.map(str::to_owned).into(),
+        authority: directory.join("ca-cert.pem"),
     }
 }
 
