@@ -42,11 +42,12 @@ pub struct Peers {
     pub running: Vec<Peer>,
 }
 
-/// How a proxy is started: its program, its arguments, and the file with its authority.
+/// How a proxy is started: its program, its arguments, its port, and the file with its authority.
 struct Start {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    port: String,
     authority: PathBuf,
 }
 
@@ -54,10 +55,9 @@ impl Peers {
     /// Starts those that are installed. The others are named on the standard error.
     pub fn start(env: &Env, origin: &Origin, value: &str) -> Self {
         let mut peers = Self { running: Vec::new() };
-        let proxies: [fn(&Env, &Origin, &str, &str) -> Start; 3] = [hudsucker, mitmproxy, varlock];
-        for start in proxies {
-            let port = nobody().port().to_string();
-            let start = start(env, origin, &port, value);
+        let port = || nobody().port().to_string();
+        let starts = [hudsucker(env, port()), mitmproxy(env, origin, port()), varlock(env, port(), value)];
+        for start in starts {
             if !start.program.exists() {
                 eprintln!("not measured beside secretsd-broker: {} is not installed", start.name);
                 continue;
@@ -68,7 +68,7 @@ impl Peers {
             let mut command = command_with_names(env, &origin.authority, &[HOST, UNSEEN], &words);
             command.env("PLACEHOLDER", PLACEHOLDER).env("VALUE", value);
             command.env("NODE_EXTRA_CA_CERTS", &origin.authority).env("VARLOCK_TELEMETRY_DISABLED", "1");
-            match run(&mut command, &start, &port) {
+            match run(&mut command, &start) {
                 Some(peer) => peers.running.push(peer),
                 None => eprintln!("not measured beside secretsd-broker: {} does not start", start.name),
             }
@@ -77,13 +77,12 @@ impl Peers {
     }
 }
 
-fn run(command: &mut Command, start: &Start, port: &str) -> Option<Peer> {
+fn run(command: &mut Command, start: &Start) -> Option<Peer> {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-    let proxy = format!("127.0.0.1:{port}");
     let peer = Peer {
         name: start.name,
         child,
-        proxy,
+        proxy: format!("127.0.0.1:{}", start.port),
         authorities: start.authority.display().to_string(),
         placeholder: PLACEHOLDER.to_owned(),
     };
@@ -101,17 +100,18 @@ fn installed(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
 }
 
-fn hudsucker(env: &Env, _: &Origin, port: &str, _: &str) -> Start {
+fn hudsucker(env: &Env, port: String) -> Start {
     let authority = env.path("hudsucker.pem");
     Start {
         name: "hudsucker",
         program: installed("hudsucker"),
-        arguments: vec![port.to_owned(), authority.display().to_string()],
+        arguments: vec![port.clone(), authority.display().to_string()],
+        port,
         authority,
     }
 }
 
-fn mitmproxy(env: &Env, origin: &Origin, port: &str, _: &str) -> Start {
+fn mitmproxy(env: &Env, origin: &Origin, port: String) -> Start {
     let directory = env.private_dir("mitmproxy");
     let addon = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peers/mitmproxy.py");
     let arguments = [
@@ -125,11 +125,12 @@ fn mitmproxy(env: &Env, origin: &Origin, port: &str, _: &str) -> Start {
         name: "mitmproxy",
         program: installed("mitmproxy/bin/mitmdump"),
         arguments: arguments.into(),
+        port,
         authority: directory.join("mitmproxy-ca-cert.pem"),
     }
 }
 
-fn varlock(env: &Env, _: &Origin, port: &str, value: &str) -> Start {
+fn varlock(env: &Env, port: String, value: &str) -> Start {
     let directory = env.private_dir("varlock");
     let item = format!(
         "# @defaultSensitive=true\n# ---\n# @sensitive @placeholder=\"{PLACEHOLDER}\" @proxy(domain=\"{HOST}\")\nKEY={value}\n"
@@ -140,7 +141,7 @@ fn varlock(env: &Env, _: &Origin, port: &str, value: &str) -> Start {
         "run",
         "--new",
         "--port",
-        port,
+        &port,
         "--cert-dir",
         directory.to_str().unwrap(),
         "--path",
@@ -155,6 +156,7 @@ fn varlock(env: &Env, _: &Origin, port: &str, value: &str) -> Start {
         name: "varlock",
         program: installed("varlock/node_modules/.bin/varlock"),
         arguments: arguments.map(str::to_owned).into(),
+        port,
         authority: directory.join("ca-cert.pem"),
     }
 }
