@@ -1,19 +1,25 @@
 //! The one place that asks the daemon: whether a value may go into a request, and for the value. What is refused is told to
 //! it, too.
 
+mod leases;
+
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use secrets_client::{Answer, Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
-use secrets_proto::session::{RefusedUse, Session, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::session::{RefusedUse, ReturnedLease, Session, TakeReply, TakeRequest, Use, WhyRefused};
 use secrets_proto::{ErrorType, SecretName};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use crate::denial::Denial;
 use crate::grants::{Granted, Target};
+
+use leases::{Kind, Leases, Next};
 
 /// How long a value may be waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,10 +38,32 @@ pub(crate) struct Daemon {
     main: Client,
     session: Arc<str>,
     turns: Arc<Semaphore>,
+    leases: Arc<Leases>,
+    /// Whether the daemon knows no leases: it is an older one, which was not restarted yet.
+    is_older: Arc<AtomicBool>,
+}
+
+/// What the daemon has answered, value and all.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken(Arc<TakeReply>);
+
+impl Taken {
+    /// Whether both are one answer.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for Taken {
+    type Target = TakeReply;
+
+    fn deref(&self) -> &TakeReply {
+        &self.0
+    }
 }
 
 /// A request that a value may go into, as rules see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     method: Method,
     host: Host,
@@ -114,23 +142,72 @@ impl Daemon {
             main: Client::new(main, token, limits),
             session: session.id.to_string().into(),
             turns: Arc::new(Semaphore::new(MOST)),
+            leases: Arc::default(),
+            is_older: Arc::default(),
         }
     }
 
-    /// Takes a value for one request. The daemon has matched the rule again, and the use is in its audit log.
-    pub(crate) async fn take(
-        &self,
-        name: &SecretName,
-        asked: &Asked,
-        site: &Site,
-    ) -> Result<TakeReply, Denial> {
-        let request = TakeRequest { secret: name.clone(), wanted: asked.wanted(), site: Some(site.clone()) };
-        let call = Call::new(HttpMethod::POST, "/use/take").json(&request);
-        let outcome = match call {
-            Ok(call) => self.ask(&call).await.and_then(|answer| answer.parse()),
+    /// Takes a value for one request. The daemon has matched the rule again, and the use is in its audit log, or it has
+    /// lent the value for such requests a moment ago.
+    pub(crate) async fn take(&self, name: &SecretName, asked: &Asked, site: &Site) -> Result<Taken, Denial> {
+        let kind = Kind { secret: name, asked, site };
+        let taken = match self.leases.next(kind) {
+            Next::Use(taken) => return Ok(taken),
+            Next::AskForLease(turn) if !self.is_older.load(Ordering::Relaxed) => {
+                let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| too_slow().about(name, None))?;
+                match self.leases.got(kind) {
+                    Some(taken) => return Ok(taken),
+                    None => self.take_with_lease(kind).await,
+                }
+            }
+            Next::Ask | Next::AskForLease(_) => self.take_once(kind, false).await,
+        };
+        taken.map_err(|error| not_taken(&error).about(name, None))
+    }
+
+    async fn take_once(&self, kind: Kind<'_>, lease: bool) -> Result<Taken, Error> {
+        let Kind { secret, asked, site } = kind;
+        let (secret, site) = (secret.clone(), Some(site.clone()));
+        let request = TakeRequest { secret, wanted: asked.wanted(), site, lease };
+        let call = Call::new(HttpMethod::POST, "/use/take").json(&request)?;
+        self.ask(&call).await?.parse().map(|reply| Taken(Arc::new(reply)))
+    }
+
+    async fn take_with_lease(&self, kind: Kind<'_>) -> Result<Taken, Error> {
+        // The daemon counts from when it is asked, which is not before this.
+        let start = Instant::now();
+        let taken = match self.take_once(kind, true).await {
+            Err(Error::Refused(body)) if body.kind == ErrorType::ValidationError => {
+                self.is_older.store(true, Ordering::Relaxed);
+                self.take_once(kind, false).await?
+            }
+            taken => taken?,
+        };
+        if let Some(lease) = taken.lease {
+            let until = start + Duration::from_millis(lease.milliseconds);
+            if let Some(before) = self.leases.keep(kind, taken.clone(), lease, until) {
+                tokio::spawn(self.clone().give_back(before));
+            }
+            let daemon = self.clone();
+            tokio::spawn(async move {
+                sleep_until(until.into()).await;
+                if let Some(over) = daemon.leases.end(lease.id) {
+                    daemon.give_back(over).await;
+                }
+            });
+        }
+        Ok(taken)
+    }
+
+    /// Tells the daemon that a lease is over. If it cannot be told, it counts the most that the lease allowed.
+    async fn give_back(self, lease: ReturnedLease) {
+        let returned = match Call::new(HttpMethod::POST, "/use/returns").json(&lease) {
+            Ok(call) => self.ask(&call).await.map(drop),
             Err(error) => Err(error),
         };
-        outcome.map_err(|error| not_taken(&error).about(name, None))
+        if let Err(error) = returned {
+            tracing::warn!(%error, "how often a value was used is not known exactly in the audit log");
+        }
     }
 
     /// Asks where values are taken, when it is this request's turn.
@@ -156,6 +233,9 @@ impl Daemon {
 
     /// Ends the session: nothing is taken with its token from now on.
     pub(crate) async fn end(&self) {
+        for lease in self.leases.end_all() {
+            self.clone().give_back(lease).await;
+        }
         let call = Call::new(HttpMethod::DELETE, &format!("/use/sessions/{}", self.session));
         if let Err(error) = self.main.send(&call).await {
             tracing::warn!(%error, "the session ends by itself when its time is over");

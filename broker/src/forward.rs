@@ -10,14 +10,13 @@ use hyper::http::request::Parts;
 use hyper::http::response;
 use hyper::{Request, Response, Uri, Version};
 use secrets_proto::ErrorType;
-use secrets_proto::SecretValue;
 use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
 use crate::body::{Body, Scrubbed, scrub_headers};
 use crate::coding::Coding;
-use crate::decide::{Asked, Daemon, rule_for};
+use crate::decide::{Asked, Daemon, Taken, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
@@ -45,7 +44,7 @@ pub(crate) struct Forwarder {
 /// A value that a request has carried a moment ago, with its spellings, which take a while to prepare.
 #[derive(Debug)]
 struct Recent {
-    value: SecretValue,
+    taken: Taken,
     forms: Arc<Forms>,
     last: Instant,
 }
@@ -148,7 +147,7 @@ impl Forwarder {
         placed: &[Placed],
     ) -> Result<(Option<Arc<Forms>>, bool), Denial> {
         let mut private = true;
-        let mut taken: Vec<(usize, SecretValue)> = Vec::with_capacity(placed.len());
+        let mut all: Vec<(usize, Taken)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
             let Some(granted) = self.grants.secrets.get(*secret) else { continue };
             let asked = asked.ok_or_else(|| {
@@ -156,19 +155,19 @@ impl Forwarder {
                 Denial::refusal(WhyRefused::RuleMismatch, message).about(&granted.name, None)
             })?;
             private &= rule_for(granted, asked, site)?.private;
-            let reply = self.daemon.take(&granted.name, asked, site).await?;
-            place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
+            let taken = self.daemon.take(&granted.name, asked, site).await?;
+            place::put(head, site, &granted.placeholder, taken.value.expose()).map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
                 Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
-                    .about(&granted.name, Some(reply.rule))
+                    .about(&granted.name, Some(taken.rule))
             })?;
-            taken.push((*secret, reply.value));
+            all.push((*secret, taken));
         }
-        if taken.is_empty() {
+        if all.is_empty() {
             return Ok((None, self.may_be_private(target)));
         }
         self.carried.notify_one();
-        Ok((Some(self.forms(taken)), private))
+        Ok((Some(self.forms(all)), private))
     }
 
     /// Whether a rule lets this host have an address that is not public.
@@ -180,21 +179,20 @@ impl Forwarder {
         self.grants.secrets.iter().any(is_for)
     }
 
-    fn forms(&self, mut taken: Vec<(usize, SecretValue)>) -> Arc<Forms> {
-        let [(secret, _)] = taken.as_slice() else {
-            return Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
-        };
+    fn forms(&self, mut all: Vec<(usize, Taken)>) -> Arc<Forms> {
+        let spell = |all: &[(usize, Taken)]| Forms::new(all.iter().map(|(_, taken)| taken.value.expose()));
+        let [(secret, taken)] = all.as_slice() else { return Arc::new(spell(&all)) };
         let mut recent = self.recent();
         let now = Instant::now();
         if let Some(known) = recent.get_mut(secret)
-            && taken.iter().all(|(_, value)| value.expose() == known.value.expose())
+            && (known.taken.is(taken) || known.taken.value == taken.value)
         {
             known.last = now;
             return known.forms.clone();
         }
-        let forms = Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
-        if let Some((secret, value)) = taken.pop() {
-            recent.insert(secret, Recent { value, forms: forms.clone(), last: now });
+        let forms = Arc::new(spell(&all));
+        if let Some((secret, taken)) = all.pop() {
+            recent.insert(secret, Recent { taken, forms: forms.clone(), last: now });
         }
         forms
     }

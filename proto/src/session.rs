@@ -86,6 +86,9 @@ pub struct TakeRequest {
     /// Where the placeholder was found: the rule is one for this site. Absent: the first for the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
+    /// Whether a [`Lease`] is wanted. Who has asked for one returns it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lease: bool,
 }
 
 /// Answer of `POST /use/take`.
@@ -97,6 +100,30 @@ pub struct TakeReply {
     pub site: Site,
     /// The value.
     pub value: SecretValue,
+    /// For how long requests of the same method, host, port, path and site may have the value without asking again, if a
+    /// lease was wanted and is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// A value may be put into more requests of one kind, for a moment. What would forbid them waits until the lease is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The lease's id, by which it is returned.
+    pub id: Uuid,
+    /// For how many milliseconds, counted from before the value was asked for.
+    pub milliseconds: u64,
+    /// Into how many requests at most, with the one that it was taken for.
+    pub uses: u64,
+}
+
+/// Body of `POST /use/returns`, on the socket of its own: a lease is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnedLease {
+    /// The lease.
+    pub id: Uuid,
+    /// Into how many requests the value was put, with the one that it was taken for.
+    pub uses: u64,
 }
 
 /// Body of `POST /use/refusals`, on the socket of its own: a request that got no value.

@@ -132,7 +132,11 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     let (ending, mut ended) = watch::channel(None);
     let api_served = server.run(api, async {
         let end = tokio::select! {
-            () = stop.received() => End::Stop,
+            () = stop.received() => {
+                // As long as brokers can say how often they have used what they were lent.
+                vault.end_leases().await;
+                End::Stop
+            }
             () = vault.wiped() => End::Relaunch,
         };
         ending.send_replace(Some(end));

@@ -1,6 +1,6 @@
 //! The operations of the socket over which values are taken.
 
-use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest};
+use secrets_proto::session::{RefusedUse, ReturnedLease, TakeReply, TakeRequest};
 
 use super::secrets::Done;
 use crate::caller::Caller;
@@ -9,6 +9,11 @@ use crate::vault::{Error, Vault};
 /// `POST /use/take`
 pub(crate) async fn take(vault: &Vault, caller: &Caller, request: TakeRequest) -> Result<TakeReply, Error> {
     vault.take(caller, request).await
+}
+
+/// `POST /use/returns`
+pub(crate) async fn returned(vault: &Vault, caller: &Caller, lease: ReturnedLease) -> Result<Done, Error> {
+    vault.returned(caller, lease).map(|()| Done)
 }
 
 /// `POST /use/refusals`

@@ -2,10 +2,10 @@
 //! written. No other socket has them.
 
 use hyper::{HeaderMap, StatusCode};
-use secrets_proto::SecretName;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::rule::{Host, Method, RequestPath, Site};
-use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::session::{RefusedUse, ReturnedLease, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::{FieldErrorType, Invalid, SecretName, Uuid};
 
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, post};
@@ -21,6 +21,9 @@ use crate::vault::Right;
 pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/use/take", "take_value", Right::Scope(Scope::Use, AuditAction::Use), |x| {
         serve(x, handler::take)
+    }),
+    post("/api/v1/use/returns", "return_lease", Right::Scope(Scope::Use, AuditAction::Use), |x| {
+        serve(x, handler::returned)
     }),
     post("/api/v1/use/refusals", "tell_refusal", Right::Scope(Scope::Use, AuditAction::Use), |x| {
         serve(x, handler::refused)
@@ -45,7 +48,20 @@ impl FromRequest for TakeRequest {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let secret = parts.required("secret", SecretName::try_from);
         let (wanted, site) = (Use::take(parts), parts.nullable("site", Site::try_from));
-        Some(Self { secret: secret?, wanted: wanted?, site: site?.flatten() })
+        let lease = parts.flag("lease");
+        Some(Self { secret: secret?, wanted: wanted?, site: site?.flatten(), lease: lease? })
+    }
+}
+
+impl FromRequest for ReturnedLease {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let id = parts.required("id", |text| {
+            Uuid::parse_str(&text)
+                .map_err(|_| Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters"))
+        });
+        Some(Self { id: id?, uses: parts.number("uses")? })
     }
 }
 

@@ -32,6 +32,12 @@ impl AutoLock {
         self.shared.locks_in(opened, &self.settings) == Some(Duration::ZERO)
     }
 
+    /// Whether the vault stays open for so long, if nobody locks it.
+    pub(super) fn stays_open(&self, span: Duration) -> bool {
+        let Ok(opened) = self.shared.read().view().map(|view| view.since) else { return false };
+        self.shared.locks_in(opened, &self.settings).is_none_or(|left| left > span)
+    }
+
     /// Whether the vault is being locked or was, and this image ends for it: what is asked now can be told only that.
     pub(crate) fn is_ending(&self) -> bool {
         self.shared.is_ending.load(Ordering::Relaxed)

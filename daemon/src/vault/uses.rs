@@ -2,15 +2,17 @@
 //! that got none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::Remark;
-use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest, WhyRefused};
+use secrets_proto::session::{RefusedUse, ReturnedLease, TakeReply, TakeRequest, WhyRefused};
 
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
 
 use super::writer::batch::told_of;
+use super::writer::command::Command;
 use super::{Error, Vault, rules};
 
 impl Vault {
@@ -18,6 +20,9 @@ impl Vault {
     /// before, or, within a minute of one, it is counted. Scope `use`, and a session's token.
     pub(crate) async fn take(&self, caller: &Caller, request: TakeRequest) -> Result<TakeReply, Error> {
         self.check(caller, Scope::Use, AuditAction::Use)?;
+        // What is asked once a lock is due waits for the lock, and so would a lease that is returned.
+        let lease = request.lease && self.auto_lock.stays_open(Duration::from_secs(1));
+        let request = TakeRequest { lease, ..request };
         let shared = Arc::clone(&self.shared);
         let taken = self.write_for_answer(caller, move |batch, caller| {
             batch.take(caller, &request, rules::that_hold, &shared.uses(), shared.clock.now())
@@ -25,6 +30,23 @@ impl Vault {
         let reply = self.note_no_session(caller, taken.await)?;
         self.shared.touch();
         Ok(reply)
+    }
+
+    /// Takes a lease back, and counts its uses. Scope `use`, and the token of the session that has it: of any other lease
+    /// nothing is said.
+    pub(crate) fn returned(&self, caller: &Caller, lease: ReturnedLease) -> Result<(), Error> {
+        self.check(caller, Scope::Use, AuditAction::Use)?;
+        let ReturnedLease { id, uses } = lease;
+        if caller.rights().is_some_and(|rights| self.shared.returned(id, rights.id, uses)) {
+            // If the thread has ended, so has the daemon.
+            let _ = self.commands.send(Command::Wake);
+        }
+        Ok(())
+    }
+
+    /// Gives no more leases, and waits for those that there are: the daemon ends.
+    pub(crate) async fn end_leases(&self) {
+        let _ = self.ask(Command::EndLeases).await;
     }
 
     /// Notes for the audit log that a request got no value. Scope `use`.

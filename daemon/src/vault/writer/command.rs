@@ -35,6 +35,8 @@ pub(in crate::vault) enum Command {
     Ping(Reply<()>),
     /// Look at what is urgent, and when the next denial is to be written.
     Wake,
+    /// Give no more leases, and wait for those that there are.
+    EndLeases(Reply<()>),
     /// Write all denials that wait.
     WriteDenials,
     /// Wipe, close and end the thread.

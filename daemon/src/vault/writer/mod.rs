@@ -3,7 +3,7 @@
 //!
 //! - [`command`]: what it can be asked; [`urgent`] and [`interrupts`]: what goes before everything else
 //! - [`shared`]: what it publishes, the [`catalog`] with its [`index`] and the [`tokens`] above all; [`denials`]: what was
-//!   refused and is still to be written
+//!   refused and is still to be written; [`uses`] and [`leases`]: what is used without being seen
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
 //! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`], [`snapshot`] and
 //!   [`audit_walk`]: what changes nothing
@@ -18,6 +18,7 @@ pub(super) mod denials;
 pub(super) mod effort;
 mod index;
 pub(super) mod interrupts;
+pub(in crate::vault) mod leases;
 mod locked;
 pub(super) mod reading;
 mod rotation;
@@ -145,9 +146,15 @@ impl Writer {
                 Command::Read(ReadTask(read)) => read(self.reading()),
                 Command::Whole(WholeTask(work)) => self.whole(work),
                 Command::Ping(reply) => send(reply, Ok(())),
+                Command::EndLeases(reply) => {
+                    self.shared.uses().end_leases();
+                    self.shared.wait_for_leases(|_| true);
+                    send(reply, Ok(()));
+                }
                 // It has woken the thread, and that is all.
                 Command::Wake => {}
                 Command::WriteDenials => {
+                    self.shared.wait_for_leases(|_| true);
                     self.write_uses(|uses, now| uses.take_all(now));
                     self.write_denials(|denials, now| denials.take_all(now));
                 }
@@ -410,6 +417,8 @@ impl Writer {
         }
         let now = self.shared.clock.now();
         committed.uses.iter().for_each(|taken| self.shared.uses().note(taken, now));
+        // Before it is published: who returns a lease must be known for it.
+        self.shared.wait_for_leases_on(&committed);
         publish_renewed(vault, &self.shared);
         self.shared.apply(&committed, vault.tag());
         if !committed.written {

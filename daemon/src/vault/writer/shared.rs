@@ -1,19 +1,21 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_local::clock::{Clock, Moment};
+use secrets_proto::Uuid;
 use secrets_proto::vault::MemoryLock;
 use tokio::sync::Notify;
 
 use crate::vault::{Error, Rendered, Settings};
 
 use super::batch::Committed;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Change};
 use super::denials::Denials;
+use super::leases::Open;
 use super::urgent::Urgent;
 use super::uses::Uses;
 
@@ -28,6 +30,8 @@ pub(in crate::vault) struct Shared {
     denials: Mutex<Denials>,
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
+    /// Notified when a lease was returned.
+    returned: Condvar,
     /// What the vault's thread serves before everything else.
     pub(in crate::vault) urgent: Urgent,
     /// Whether the vault is being locked or was, and this image ends for it.
@@ -81,6 +85,7 @@ impl Shared {
             last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
+            returned: Condvar::new(),
             urgent: Urgent::default(),
             is_ending: AtomicBool::new(false),
             wiped: Notify::new(),
@@ -107,6 +112,34 @@ impl Shared {
     /// How values are being used without being seen. Its lock is held for moments.
     pub(in crate::vault) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a lease back from its session, as [`Uses::returned`] does.
+    pub(in crate::vault) fn returned(&self, lease: Uuid, session: Uuid, uses: u64) -> bool {
+        let is_due_otherwise = self.uses().returned(lease, session, uses, self.clock.now());
+        self.returned.notify_one();
+        is_due_otherwise
+    }
+
+    /// Waits until the leases that are meant are over and were returned, or should have been. For the vault's thread, which
+    /// gives leases: meanwhile there are no new ones.
+    pub(in crate::vault) fn wait_for_leases(&self, is_meant: impl Fn(&Open) -> bool) {
+        let mut uses = self.uses();
+        while let Some(left) = uses.leased(&is_meant) {
+            uses = self.returned.wait_timeout(uses, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for the leases of what a commit has changed, so that nothing is used as before once it is answered.
+    pub(in crate::vault) fn wait_for_leases_on(&self, committed: &Committed) {
+        self.wait_for_leases(|open| {
+            committed.changes.iter().any(|change| match change {
+                Change::Put(record) => record.id == open.key.secret && record.version != open.given.version,
+                Change::Remove(secret) => *secret == open.key.secret,
+                Change::RemoveToken(token) => *token == open.key.session,
+                Change::PutToken(_) | Change::Allow(_) | Change::Revoke(_) => false,
+            })
+        });
     }
 
     /// Takes the steps of a commit.

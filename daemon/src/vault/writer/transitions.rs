@@ -177,6 +177,8 @@ impl Writer {
         if !matches!(self.state, State::Unlocked(_)) {
             return;
         }
+        // Who returns a lease must still be known for it.
+        self.shared.wait_for_leases(|_| true);
         *self.shared.write() = Published::Locked;
         let State::Unlocked(mut vault) = std::mem::replace(&mut self.state, State::Locked(Locked::default()))
         else {

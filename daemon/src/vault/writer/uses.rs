@@ -13,6 +13,8 @@ use secrets_proto::audit::AuditUse;
 
 use crate::audit::Denial;
 
+use super::leases::{Given, Leases, Open, RESPITE};
+
 /// For how long uses after the first are counted.
 const COUNTED: Duration = Duration::from_mins(1);
 
@@ -37,12 +39,15 @@ pub(in crate::vault) struct Taken {
     pub(in crate::vault) entry: Denial,
     /// Whether it has an entry of its own, which is in the same commit.
     pub(in crate::vault) is_written: bool,
+    /// The lease that is given with it.
+    pub(in crate::vault) lease: Option<Given>,
 }
 
 /// Uses that are being counted.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Uses {
     windows: HashMap<Key, Window>,
+    leases: Leases,
     /// What could not be written, and when it is tried again.
     late: Vec<Denial>,
     again: Option<Moment>,
@@ -57,9 +62,34 @@ struct Window {
 }
 
 impl Uses {
-    /// Whether a use now is within the minute after one that is in the log.
-    pub(in crate::vault) fn counts(&self, key: &Key, now: Moment) -> bool {
-        self.windows.get(key).is_some_and(|window| now < window.end)
+    /// How much is left of the minute after a use that is in the log; `None` if this one is not within it.
+    pub(in crate::vault) fn left(&self, key: &Key, now: Moment) -> Option<Duration> {
+        self.windows.get(key).map(|window| window.end.since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// Whether a lease can be given.
+    pub(in crate::vault) fn may_lease(&self) -> bool {
+        self.leases.has_room()
+    }
+
+    /// Gives no more leases from now on.
+    pub(in crate::vault) const fn end_leases(&mut self) {
+        self.leases.end();
+    }
+
+    /// How long to wait for the leases that are meant, at most; `None` if there are none.
+    pub(in crate::vault) fn leased(&self, is_meant: impl Fn(&Open) -> bool) -> Option<Duration> {
+        self.leases.left(is_meant)
+    }
+
+    /// Takes a lease back from its session, and counts its uses. Says whether there is something to be written at another
+    /// time than before.
+    pub(in crate::vault) fn returned(&mut self, lease: Uuid, session: Uuid, uses: u64, now: Moment) -> bool {
+        let due = self.due_in(now);
+        if let Some((key, entry)) = self.leases.take_back(lease, session, uses) {
+            self.count(&key, entry, now);
+        }
+        self.due_in(now) != due
     }
 
     /// Notes a use whose value may leave now.
@@ -77,12 +107,19 @@ impl Uses {
             }
             return;
         }
-        match self.windows.get_mut(&taken.key) {
-            Some(Window { counted: Some(counted), .. }) => add(counted, &taken.entry),
-            Some(window) => window.counted = Some(taken.entry.clone()),
+        if let Some(given) = taken.lease {
+            self.leases.give(&taken.key, given, &taken.entry);
+        }
+        self.count(&taken.key, taken.entry.clone(), now);
+    }
+
+    fn count(&mut self, key: &Key, entry: Denial, now: Moment) {
+        match self.windows.get_mut(key) {
+            Some(Window { counted: Some(counted), .. }) => add(counted, &entry),
+            Some(window) => window.counted = Some(entry),
             // Its minute was over meanwhile.
             None => {
-                self.late.push(taken.entry.clone());
+                self.late.push(entry);
                 self.again.get_or_insert(now);
             }
         }
@@ -90,8 +127,10 @@ impl Uses {
 
     /// How long until something is to be written; `None` if nothing was counted.
     pub(in crate::vault) fn due_in(&self, now: Moment) -> Option<Duration> {
-        let ends = self.windows.values().filter(|window| window.counted.is_some()).map(|window| window.end);
-        ends.chain(self.again).min().map(|due| due.since(now))
+        let counted = self.windows.iter().filter(|(_, window)| window.counted.is_some());
+        let ends = counted.map(|(key, window)| self.closes(key, window));
+        let due = ends.chain(self.again).min().map(|due| due.since(now));
+        due.into_iter().chain(self.leases.due_in()).min()
     }
 
     /// The entries of the minutes that are over, the oldest first.
@@ -105,9 +144,19 @@ impl Uses {
         self.take(now, |_| true)
     }
 
+    /// When the entry of a minute is written: what was leased within it belongs to it.
+    fn closes(&self, key: &Key, window: &Window) -> Moment {
+        if self.leases.has(key) { window.end + RESPITE } else { window.end }
+    }
+
     fn take(&mut self, now: Moment, is_due: impl Fn(Moment) -> bool) -> Vec<Denial> {
-        let due = self.windows.values_mut().filter(|window| is_due(window.end));
-        let mut taken: Vec<Denial> = due.filter_map(|window| window.counted.take()).collect();
+        for (key, entry) in self.leases.give_up() {
+            self.count(&key, entry, now);
+        }
+        let closing = self.windows.iter().filter(|(key, window)| is_due(self.closes(key, window)));
+        let closing: Vec<Key> = closing.map(|(key, _)| key.clone()).collect();
+        let counted = |key| self.windows.get_mut(key)?.counted.take();
+        let mut taken: Vec<Denial> = closing.iter().filter_map(counted).collect();
         if self.again.is_some_and(|again| again <= now) {
             self.again = None;
             taken.append(&mut self.late);
@@ -127,6 +176,9 @@ impl Uses {
 /// Counts one more use.
 fn add(counted: &mut Denial, entry: &Denial) {
     counted.count = counted.count.saturating_add(entry.count);
+    if counted.event.reason.is_none() {
+        counted.event.reason.clone_from(&entry.event.reason);
+    }
     (counted.time, counted.until) = (counted.time.min(entry.time), counted.until.max(entry.until));
     if let (Some(all), Some(one)) = (&mut counted.event.used, &entry.event.used) {
         let add = |all: &mut Vec<String>, more: &[String]| {
@@ -163,7 +215,12 @@ mod tests {
             rule: 1,
             host: "a.example.com".to_owned(),
         };
-        Taken { key, entry: Denial::now(&Caller::owner(Peer { uid: 1, pid: 1 }), event), is_written }
+        Taken {
+            key,
+            entry: Denial::now(&Caller::owner(Peer { uid: 1, pid: 1 }), event),
+            is_written,
+            lease: None,
+        }
     }
 
     fn counts(entries: &[Denial]) -> Vec<u64> {
@@ -175,9 +232,11 @@ mod tests {
         let start = Moment::default();
         let mut uses = Uses::default();
         let first = taken(1, "/", true);
-        assert!(!uses.counts(&first.key, start));
+        assert!(!uses.left(&first.key, start).is_some());
         uses.note(&first, start);
-        assert!(uses.counts(&first.key, start) && !uses.counts(&taken(2, "/", true).key, start));
+        assert!(
+            uses.left(&first.key, start).is_some() && !uses.left(&taken(2, "/", true).key, start).is_some()
+        );
         assert_eq!(uses.due_in(start), None);
         for number in 0..100 {
             uses.note(&taken(1, &format!("/{}", number % 40), false), start);
@@ -185,7 +244,7 @@ mod tests {
         assert_eq!(uses.due_in(start), Some(COUNTED));
         assert!(uses.take_due(start).is_empty());
         let end = start + COUNTED;
-        assert!(!uses.counts(&first.key, end));
+        assert!(!uses.left(&first.key, end).is_some());
         let written = uses.take_due(end);
         assert_eq!(counts(&written), [100]);
         let used = written[0].event.used.as_ref().unwrap();
@@ -200,7 +259,7 @@ mod tests {
         uses.note(&taken(1, "/", true), start);
         uses.note(&taken(1, "/", false), start);
         assert_eq!(counts(&uses.take_all(start)), [1]);
-        assert!(uses.take_all(start).is_empty() && uses.counts(&taken(1, "/", true).key, start));
+        assert!(uses.take_all(start).is_empty() && uses.left(&taken(1, "/", true).key, start).is_some());
     }
 
     #[test]
@@ -230,7 +289,7 @@ mod tests {
         for session in 0..=MOST as u128 {
             uses.note(&taken(session, "/", true), start);
         }
-        assert!(!uses.counts(&taken(MOST as u128, "/", true).key, start));
+        assert!(!uses.left(&taken(MOST as u128, "/", true).key, start).is_some());
         assert_eq!(uses.windows.len(), MOST);
     }
 }

@@ -1,17 +1,21 @@
 //! Handing over one value, to be used in one request that its rules allow, inside a batch.
 
+use std::time::Instant;
+
 use secrets_local::clock::Moment;
-use secrets_proto::Uuid;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Rule, host};
 use secrets_proto::session::{TakeReply, TakeRequest, Use};
+use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::{Denial, Event};
 use crate::caller::Caller;
+use crate::crypto;
 use crate::vault::Error;
 use crate::vault::format::record::Record;
+use crate::vault::writer::leases::Given;
 use crate::vault::writer::uses::{Key, Taken, Uses};
 
 use super::Batch;
@@ -27,7 +31,7 @@ impl Batch<'_> {
         uses: &Uses,
         now: Moment,
     ) -> Result<TakeReply, Error> {
-        let TakeRequest { secret, wanted, site } = request;
+        let TakeRequest { secret, wanted, site, lease } = request;
         let (id, purpose, command) = self.session_of(caller)?;
         let mut event = Event {
             purpose: Some(purpose),
@@ -70,14 +74,34 @@ impl Batch<'_> {
             host: event.used.as_ref().map(|used| used.host.clone()).unwrap_or_default(),
         };
         let entry = Denial::now(caller, event.clone());
-        let is_written = !uses.counts(&key, now)
-            && !self.done.uses.iter().any(|taken| taken.is_written && taken.key == key);
+        let left = uses.left(&key, now);
+        let is_written =
+            left.is_none() && !self.done.uses.iter().any(|taken| taken.is_written && taken.key == key);
+        let given = match left {
+            Some(left) if *lease && uses.may_lease() && self.may_lease(caller) => {
+                let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+                Given::new(id, record.version, left, Instant::now())
+            }
+            _ => None,
+        };
         if is_written {
             self.touch(&record)?;
             self.audit(caller, event)?;
         }
-        self.done.uses.push(Taken { key, entry, is_written });
-        Ok(TakeReply { rule: number, site: rule.site.clone(), value })
+        self.done.uses.push(Taken { key, entry, is_written, lease: given });
+        let lease = given.map(|given| given.lease);
+        Ok(TakeReply { rule: number, site: rule.site.clone(), value, lease })
+    }
+
+    /// Whether the caller's uses need not be asked for one by one: no rate counts them, and its time is not over soon.
+    fn may_lease(&self, caller: &Caller) -> bool {
+        let Some(rights) = caller.rights() else { return false };
+        let own = self.catalog.tokens.by_id(rights.id);
+        let mut all = std::iter::successors(own, |token| self.catalog.tokens.by_id(token.made_by()?));
+        let soon = Timestamp::now().saturating_add_seconds(2);
+        all.all(|token| {
+            token.rights.rate_per_minute.is_none() && token.rights.expires_at.is_none_or(|end| end > soon)
+        })
     }
 
     /// The session that the caller holds, with its purpose and command.
