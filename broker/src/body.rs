@@ -205,17 +205,27 @@ impl Scrubbed {
     }
 }
 
-/// Takes the values out of headers.
+/// Takes the values out of headers, all of them at once.
 pub(crate) fn scrub_headers(headers: &mut HeaderMap, forms: &Forms) {
-    let mut clean = Vec::new();
+    let mut text = Vec::with_capacity(1_024);
+    for value in headers.values() {
+        text.extend_from_slice(value.as_bytes());
+        text.push(0);
+    }
+    let mut clean = Vec::with_capacity(text.len());
+    let mut masker = Masker::new(forms).keeping_length(FILLER);
+    masker.push(&text, &mut clean);
+    masker.finish(&mut clean);
+    if clean == text {
+        return;
+    }
+    let mut rest = clean.as_slice();
     for value in headers.values_mut() {
-        clean.clear();
-        let mut masker = Masker::new(forms).keeping_length(FILLER);
-        masker.push(value.as_bytes(), &mut clean);
-        masker.finish(&mut clean);
-        if clean != value.as_bytes() {
-            *value = HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static("-"));
+        let (own, more) = rest.split_at(value.len().min(rest.len()));
+        if own != value.as_bytes() {
+            *value = HeaderValue::from_bytes(own).unwrap_or(HeaderValue::from_static("-"));
         }
+        rest = more.get(1..).unwrap_or_default();
     }
 }
 
@@ -229,8 +239,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-echo", HeaderValue::from_static("a canary-value-1 b"));
         headers.insert("x-other", HeaderValue::from_static("c"));
+        headers.append("x-echo", HeaderValue::from_static("canary-value-1"));
+        headers.insert("x-last", HeaderValue::from_static("canary-value-"));
         scrub_headers(&mut headers, &forms);
         assert_eq!(headers["x-echo"], "a ************** b");
         assert_eq!(headers["x-other"], "c");
+        assert_eq!(headers.get_all("x-echo").iter().next_back().unwrap(), "**************");
+        assert_eq!(headers["x-last"], "canary-value-");
     }
 }

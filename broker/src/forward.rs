@@ -89,13 +89,14 @@ impl Forwarder {
             ));
         }
         inspect::keep_end_to_end(&mut head.headers);
-        let (forms, private) = self.fill(&mut head, target, asked, &placed).await?;
+        let (taken, private) = self.fill(&mut head, target, asked, &placed).await?;
         set_target(&mut head, target)?;
-        if forms.is_some() {
+        let carries = !taken.is_empty();
+        if carries {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let manner = Manner { carries: forms.is_some(), private };
-        let sent = self.upstream.send(Request::from_parts(head, body), manner).await;
+        let sending = self.upstream.send(Request::from_parts(head, body), Manner { carries, private });
+        let (sent, forms) = tokio::join!(sending, self.forms(taken));
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
@@ -137,15 +138,15 @@ impl Forwarder {
         Ok(Response::from_parts(head, Body::passed(incoming)))
     }
 
-    /// Takes the values and puts them in their places. Gives what to look for in the answer, and whether the host may have
-    /// an address that is not public.
+    /// Takes the values and puts them in their places. Gives them, by their secrets, and whether the host may have an address
+    /// that is not public.
     async fn fill(
         &self,
         head: &mut Parts,
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
-    ) -> Result<(Option<Arc<Forms>>, bool), Denial> {
+    ) -> Result<(Vec<(usize, Taken)>, bool), Denial> {
         let mut private = true;
         let mut all: Vec<(usize, Taken)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
@@ -164,10 +165,10 @@ impl Forwarder {
             all.push((*secret, taken));
         }
         if all.is_empty() {
-            return Ok((None, self.may_be_private(target)));
+            return Ok((all, self.may_be_private(target)));
         }
         self.carried.notify_one();
-        Ok((Some(self.forms(all)), private))
+        Ok((all, private))
     }
 
     /// Whether a rule lets this host have an address that is not public.
@@ -179,22 +180,33 @@ impl Forwarder {
         self.grants.secrets.iter().any(is_for)
     }
 
-    fn forms(&self, mut all: Vec<(usize, Taken)>) -> Arc<Forms> {
-        let spell = |all: &[(usize, Taken)]| Forms::new(all.iter().map(|(_, taken)| taken.value.expose()));
-        let [(secret, taken)] = all.as_slice() else { return Arc::new(spell(&all)) };
+    /// What to look for in the answer to a request with these values, if there are any.
+    async fn forms(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Forms>> {
+        if all.is_empty() {
+            return None;
+        }
+        if let Some(known) = self.known(&all) {
+            return Some(known);
+        }
+        // It takes a while. The request goes first, so that the host is at work meanwhile.
+        tokio::task::yield_now().await;
+        let forms = Arc::new(Forms::new(all.iter().map(|(_, taken)| taken.value.expose())));
+        if let (Some((secret, taken)), true) = (all.pop(), all.is_empty()) {
+            self.recent().insert(secret, Recent { taken, forms: forms.clone(), last: Instant::now() });
+        }
+        Some(forms)
+    }
+
+    /// What was prepared a moment ago for the same value.
+    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Forms>> {
+        let [(secret, taken)] = all else { return None };
         let mut recent = self.recent();
-        let now = Instant::now();
-        if let Some(known) = recent.get_mut(secret)
-            && (known.taken.is(taken) || known.taken.value == taken.value)
-        {
-            known.last = now;
-            return known.forms.clone();
+        let known = recent.get_mut(secret)?;
+        if !known.taken.is(taken) && known.taken.value != taken.value {
+            return None;
         }
-        let forms = Arc::new(spell(&all));
-        if let Some((secret, taken)) = all.pop() {
-            recent.insert(secret, Recent { taken, forms: forms.clone(), last: now });
-        }
-        forms
+        known.last = Instant::now();
+        Some(known.forms.clone())
     }
 
     /// Forgets the values that no request has carried for a moment. Says whether there are others.

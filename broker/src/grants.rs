@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use memchr::memmem::Finder;
 use secrets_proto::SecretName;
 use secrets_proto::rule::host::HTTPS;
 use secrets_proto::rule::{Host, HostPattern, Rule};
 use secrets_proto::session::SessionSecret;
-use secrets_scrub::Forms;
+use secrets_scrub::{Forms, MARK};
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -80,6 +81,8 @@ pub(crate) struct Granted {
     pub(crate) name: SecretName,
     /// What stands for its value in the program.
     pub(crate) placeholder: String,
+    /// Finds that.
+    pub(crate) finder: Finder<'static>,
     /// Where it may be used.
     pub(crate) rules: Vec<Rule>,
 }
@@ -92,19 +95,22 @@ pub(crate) struct Grants {
     allow: Vec<Allowed>,
     /// The placeholders in every spelling, to find those that are where no rule puts them.
     pub(crate) spellings: Forms,
+    /// Finds what is put in their place when they are looked for.
+    pub(crate) mark: Finder<'static>,
 }
 
 impl Grants {
     /// What a session grants, beside the hosts that are let through.
     pub(crate) fn new(secrets: Vec<SessionSecret>, allow: Vec<Allowed>) -> Self {
         let granted = |secret: SessionSecret| Granted {
+            finder: Finder::new(&secret.placeholder).into_owned(),
             name: secret.name,
             placeholder: secret.placeholder,
             rules: secret.rules,
         };
         let secrets: Vec<Granted> = secrets.into_iter().map(granted).collect();
         let spellings = Forms::new(secrets.iter().map(|secret| secret.placeholder.as_str()));
-        Self { secrets, allow, spellings }
+        Self { secrets, allow, spellings, mark: Finder::new(MARK) }
     }
 
     /// Whether a rule is for this host, so that requests to it are looked into.

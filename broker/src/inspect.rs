@@ -78,15 +78,11 @@ pub(crate) fn keep_end_to_end(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in OF_ONE_STEP {
-        headers.remove(name);
-    }
-    let of_proxies: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-    for name in of_proxies {
+    let goes = |name: &&HeaderName| {
+        OF_ONE_STEP.contains(&name.as_str()) || name.as_str().starts_with("proxy-") || named.contains(name)
+    };
+    let gone: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
     if trailers {

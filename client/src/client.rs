@@ -172,9 +172,12 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, Error> {
         let stream = self.stream().await?;
-        let handshake =
-            http1::Builder::new().read_buf_exact_size(Some(PIECE)).handshake(TokioIo::new(stream));
-        let (sender, driver) = handshake.await.map_err(|_| Error::Broken)?;
+        let mut builder = http1::Builder::new();
+        // A kept connection has short answers, and each of them gives a buffer up, which is wiped then.
+        if self.kept.is_none() {
+            builder.read_buf_exact_size(Some(PIECE));
+        }
+        let (sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| Error::Broken)?;
         let driver = tokio::spawn(async move {
             // How the connection ends shows in the exchange.
             let _ = driver.await;
