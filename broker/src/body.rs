@@ -16,14 +16,20 @@ use tokio::time::{Sleep, sleep};
 
 use crate::coding::{Coding, Decoder};
 
-/// What stands in the place of each byte of a value.
-const FILLER: u8 = b'*';
-
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// As much of a compressed body is decoded at once: it may be a thousand times as long then.
 const PIECE: usize = 4 << 10;
+
+/// What a request has carried, to be taken out of its answer.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// The values.
+    pub(crate) forms: Arc<Forms>,
+    /// What the program has in place of the value, so that it finds what it has sent. Empty if there is more than one.
+    pub(crate) mask: String,
+}
 
 /// The body of an answer.
 pub(crate) enum Body {
@@ -117,7 +123,7 @@ impl Patient {
 /// What comes from a host, decompressed, without the values.
 pub(crate) struct Scrubbed {
     body: Patient,
-    forms: Arc<Forms>,
+    carried: Arc<Carried>,
     masker: Masker<Arc<Forms>>,
     decoder: Option<Decoder>,
     /// Compressed bytes that wait.
@@ -131,11 +137,16 @@ pub(crate) struct Scrubbed {
 
 impl Scrubbed {
     /// Takes these values out of what comes.
-    pub(crate) fn new(incoming: Incoming, forms: Arc<Forms>, coding: Option<Coding>, by_event: bool) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        carried: Arc<Carried>,
+        coding: Option<Coding>,
+        by_event: bool,
+    ) -> Self {
         Self {
             body: Patient::new(incoming),
-            masker: Masker::new(forms.clone()).keeping_length(FILLER),
-            forms,
+            masker: Masker::new(carried.forms.clone()).keeping_length(&carried.mask),
+            carried,
             decoder: coding.map(Decoder::new),
             waiting: Bytes::new(),
             by_event,
@@ -164,10 +175,16 @@ impl Scrubbed {
                             self.waiting = data;
                             continue;
                         }
+                        // Mostly all there is comes at once.
+                        Ok(data) if self.body.incoming.is_end_stream() => {
+                            self.is_over = true;
+                            out.reserve(data.len() + self.masker.holds());
+                            self.masker.push_last(&data, &mut out);
+                        }
                         Ok(data) => self.scrub(&data, &mut out),
                         Err(frame) => {
                             if let Ok(mut trailers) = frame.into_trailers() {
-                                scrub_headers(&mut trailers, &self.forms);
+                                scrub_headers(&mut trailers, &self.carried);
                                 self.trailers = Some(trailers);
                             }
                             self.end(&mut out)?;
@@ -206,16 +223,14 @@ impl Scrubbed {
 }
 
 /// Takes the values out of headers, all of them at once.
-pub(crate) fn scrub_headers(headers: &mut HeaderMap, forms: &Forms) {
+pub(crate) fn scrub_headers(headers: &mut HeaderMap, carried: &Carried) {
     let mut text = Vec::with_capacity(1_024);
     for value in headers.values() {
         text.extend_from_slice(value.as_bytes());
         text.push(0);
     }
     let mut clean = Vec::with_capacity(text.len());
-    let mut masker = Masker::new(forms).keeping_length(FILLER);
-    masker.push(&text, &mut clean);
-    masker.finish(&mut clean);
+    Masker::new(&*carried.forms).keeping_length(&carried.mask).push_last(&text, &mut clean);
     if clean == text {
         return;
     }
@@ -235,16 +250,17 @@ mod tests {
 
     #[test]
     fn headers_lose_values_and_keep_their_length() {
-        let forms = Forms::new(["canary-value-1"]);
+        let forms = Arc::new(Forms::new(["canary-value-1"]));
+        let carried = Carried { forms, mask: "placeholder".to_owned() };
         let mut headers = HeaderMap::new();
         headers.insert("x-echo", HeaderValue::from_static("a canary-value-1 b"));
         headers.insert("x-other", HeaderValue::from_static("c"));
         headers.append("x-echo", HeaderValue::from_static("canary-value-1"));
         headers.insert("x-last", HeaderValue::from_static("canary-value-"));
-        scrub_headers(&mut headers, &forms);
-        assert_eq!(headers["x-echo"], "a ************** b");
+        scrub_headers(&mut headers, &carried);
+        assert_eq!(headers["x-echo"], "a placeholder*** b");
         assert_eq!(headers["x-other"], "c");
-        assert_eq!(headers.get_all("x-echo").iter().next_back().unwrap(), "**************");
+        assert_eq!(headers.get_all("x-echo").iter().next_back().unwrap(), "placeholder***");
         assert_eq!(headers["x-last"], "canary-value-");
     }
 }

@@ -75,7 +75,7 @@ impl Asked {
     /// What rules see of a request; `None` if no rule could be for it.
     pub(crate) fn new(method: &str, target: &Target, path: &str) -> Option<Self> {
         let (method, path) = (Method::parse(method).ok()?, RequestPath::parse(path).ok()?);
-        Some(Self { method, host: target.name()?, port: target.port, path })
+        Some(Self { method, host: target.name()?.clone(), port: target.port, path })
     }
 
     fn wanted(&self) -> Use {

@@ -14,7 +14,7 @@ use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
-use crate::body::{Body, Scrubbed, scrub_headers};
+use crate::body::{Body, Carried, Scrubbed, scrub_headers};
 use crate::coding::Coding;
 use crate::decide::{Asked, Daemon, Taken, rule_for};
 use crate::denial::Denial;
@@ -45,7 +45,7 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Recent {
     taken: Taken,
-    forms: Arc<Forms>,
+    carried: Arc<Carried>,
     last: Instant,
 }
 
@@ -96,7 +96,7 @@ impl Forwarder {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let sending = self.upstream.send(Request::from_parts(head, body), Manner { carries, private });
-        let (sent, forms) = tokio::join!(sending, self.forms(taken));
+        let (sent, carried) = tokio::join!(sending, self.carried_by(taken));
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
@@ -105,9 +105,9 @@ impl Forwarder {
         let (mut head, incoming) = response.into_parts();
         head.version = Version::HTTP_11;
         inspect::keep_end_to_end(&mut head.headers);
-        match forms {
+        match carried {
             None => Ok(Response::from_parts(head, Body::passed(incoming))),
-            Some(forms) => scrubbed(head, incoming, forms),
+            Some(carried) => scrubbed(head, incoming, carried),
         }
     }
 
@@ -175,13 +175,13 @@ impl Forwarder {
     fn may_be_private(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let is_for = |granted: &Granted| {
-            granted.rules.iter().any(|rule| rule.private && rule.host.matches(&name, target.port))
+            granted.rules.iter().any(|rule| rule.private && rule.host.matches(name, target.port))
         };
         self.grants.secrets.iter().any(is_for)
     }
 
     /// What to look for in the answer to a request with these values, if there are any.
-    async fn forms(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Forms>> {
+    async fn carried_by(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Carried>> {
         if all.is_empty() {
             return None;
         }
@@ -191,14 +191,17 @@ impl Forwarder {
         // It takes a while. The request goes first, so that the host is at work meanwhile.
         tokio::task::yield_now().await;
         let forms = Arc::new(Forms::new(all.iter().map(|(_, taken)| taken.value.expose())));
-        if let (Some((secret, taken)), true) = (all.pop(), all.is_empty()) {
-            self.recent().insert(secret, Recent { taken, forms: forms.clone(), last: Instant::now() });
-        }
-        Some(forms)
+        let Some((secret, taken)) = all.pop().filter(|_| all.is_empty()) else {
+            return Some(Arc::new(Carried { forms, mask: String::new() }));
+        };
+        let placeholder = self.grants.secrets.get(secret).map(|granted| granted.placeholder.clone());
+        let carried = Arc::new(Carried { forms, mask: placeholder.unwrap_or_default() });
+        self.recent().insert(secret, Recent { taken, carried: carried.clone(), last: Instant::now() });
+        Some(carried)
     }
 
     /// What was prepared a moment ago for the same value.
-    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Forms>> {
+    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Carried>> {
         let [(secret, taken)] = all else { return None };
         let mut recent = self.recent();
         let known = recent.get_mut(secret)?;
@@ -206,7 +209,7 @@ impl Forwarder {
             return None;
         }
         known.last = Instant::now();
-        Some(known.forms.clone())
+        Some(known.carried.clone())
     }
 
     /// Forgets the values that no request has carried for a moment. Says whether there are others.
@@ -225,7 +228,7 @@ impl Forwarder {
 fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     let mut parts = std::mem::take(&mut head.uri).into_parts();
     parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
-    parts.authority = target.authority().parse().ok();
+    parts.authority = target.authority();
     head.uri = Uri::from_parts(parts).map_err(|_| {
         Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
     })?;
@@ -239,7 +242,7 @@ fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
 fn scrubbed(
     mut head: response::Parts,
     incoming: Incoming,
-    forms: Arc<Forms>,
+    carried: Arc<Carried>,
 ) -> Result<Response<Body>, Denial> {
     let coding = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None => None,
@@ -258,7 +261,7 @@ fn scrubbed(
             ));
         }
     };
-    scrub_headers(&mut head.headers, &forms);
+    scrub_headers(&mut head.headers, &carried);
     if coding.is_some() {
         head.headers.remove(CONTENT_ENCODING);
         head.headers.remove(CONTENT_LENGTH);
@@ -268,6 +271,6 @@ fn scrubbed(
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
-    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, forms, coding, by_event)));
+    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, carried, coding, by_event)));
     Ok(Response::from_parts(head, body))
 }

@@ -1,7 +1,9 @@
 //! What a session may use: its secrets with their placeholders and rules, and the hosts that are let through unseen.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
+use hyper::http::uri::Authority;
 use memchr::memmem::Finder;
 use secrets_proto::SecretName;
 use secrets_proto::rule::host::HTTPS;
@@ -10,12 +12,21 @@ use secrets_proto::session::SessionSecret;
 use secrets_scrub::{Forms, MARK};
 
 /// Where a request goes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// The host, as it was asked for: a name in lower case, or an address without brackets.
     pub(crate) host: String,
     /// The port.
     pub(crate) port: u16,
+    /// Read once for all requests of a tunnel.
+    name: OnceLock<Option<Host>>,
+    authority: OnceLock<Option<Authority>>,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
 }
 
 impl Target {
@@ -29,12 +40,17 @@ impl Target {
         let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
         let is_sound = !host.is_empty() && host.len() <= 253 && host.bytes().all(sound);
-        is_sound.then(|| Self { host: host.to_ascii_lowercase(), port })
+        is_sound.then(|| Self {
+            host: host.to_ascii_lowercase(),
+            port,
+            name: OnceLock::new(),
+            authority: OnceLock::new(),
+        })
     }
 
     /// The host, if it is a name and no address.
-    pub(crate) fn name(&self) -> Option<Host> {
-        Host::parse(&self.host).ok()
+    pub(crate) fn name(&self) -> Option<&Host> {
+        self.name.get_or_init(|| Host::parse(&self.host).ok()).as_ref()
     }
 
     /// The host as a part of a URL.
@@ -43,9 +59,12 @@ impl Target {
     }
 
     /// The host and its port as a part of a URL.
-    pub(crate) fn authority(&self) -> String {
-        let host = self.bracketed();
-        if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
+    pub(crate) fn authority(&self) -> Option<Authority> {
+        let written = || {
+            let host = self.bracketed();
+            if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
+        };
+        self.authority.get_or_init(|| written().parse().ok()).clone()
     }
 }
 
@@ -66,7 +85,7 @@ impl Allowed {
 
     fn covers(&self, target: &Target) -> bool {
         match self {
-            Self::Name(pattern) => target.name().is_some_and(|name| pattern.matches(&name, target.port)),
+            Self::Name(pattern) => target.name().is_some_and(|name| pattern.matches(name, target.port)),
             Self::Address(address) => {
                 target.host.parse().is_ok_and(|ip| SocketAddr::new(ip, target.port) == *address)
             }
@@ -117,7 +136,7 @@ impl Grants {
     pub(crate) fn has_rule_for(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let mut rules = self.secrets.iter().flat_map(|secret| &secret.rules);
-        rules.any(|rule| rule.host.matches(&name, target.port))
+        rules.any(|rule| rule.host.matches(name, target.port))
     }
 
     /// Whether the host is let through without looking into what is said there. A rule for it goes before.

@@ -128,7 +128,7 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
 fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
     let Some(name) = target.name() else { return Vec::new() };
     let mut sites: Vec<&Site> = Vec::new();
-    for rule in granted.rules.iter().filter(|rule| rule.host.matches(&name, target.port)) {
+    for rule in granted.rules.iter().filter(|rule| rule.host.matches(name, target.port)) {
         if !sites.contains(&&rule.site) {
             sites.push(&rule.site);
         }
@@ -153,9 +153,7 @@ fn occurrences(head: &Parts, grants: &Grants) -> usize {
     let in_clear: usize = grants.secrets.iter().map(|secret| blot_out(&mut text, &secret.finder)).sum();
     let marks = |text: &[u8]| grants.mark.find_iter(text).count();
     let mut marked = Vec::with_capacity(text.len());
-    let mut masker = Masker::new(&grants.spellings);
-    masker.push(&text, &mut marked);
-    masker.finish(&mut marked);
+    Masker::new(&grants.spellings).push_last(&text, &mut marked);
     // What the program has written must not pass for a mark.
     in_clear + marks(&marked).saturating_sub(marks(&text))
 }

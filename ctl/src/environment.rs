@@ -21,6 +21,22 @@ const CLEAN: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TERM", "TZ", "SHELL"]
 /// gives it a key may need, as far as systemd would give it that too.
 const DAEMON: [&str; 5] = ["XDG_", "SECRETSD_", "LC_", "RUST_", "DBUS_SESSION_BUS_ADDRESS"];
 
+/// What a broker reads, in upper or lower case: how much it logs, which authorities it trusts, how names are looked up
+/// (resolv.conf(5)), and which proxy is before the hosts. In a CGI program, which `REQUEST_METHOD` tells, `HTTP_PROXY` is
+/// anybody's and does not count.
+const BROKER: [&str; 10] = [
+    "SECRETSD_LOG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
+];
+
 /// Variables of ours that begin like this hold a token or lead to one.
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
@@ -145,11 +161,14 @@ pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| !is_token(name) && is_kept(name)).collect()
 }
 
-/// Our own environment as a broker sees it. It works in another directory; where its certificate authorities are is said
-/// from here.
+/// Our own environment as a broker sees it: what it reads alone, since it stays beside a program that may not see the rest.
+/// It works in another directory; where its certificate authorities are is said from here.
 pub(crate) fn for_broker() -> Vec<(OsString, OsString)> {
     let from_here = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut variables = for_child(false);
+    let is_kept = |name: &OsString| {
+        name.to_str().is_some_and(|name| BROKER.iter().any(|kept| name.eq_ignore_ascii_case(kept)))
+    };
+    let mut variables: Vec<_> = env::vars_os().filter(|(name, _)| is_kept(name)).collect();
     for (name, value) in variables.iter_mut().filter(|(_, value)| !value.is_empty()) {
         if name == "SSL_CERT_FILE" {
             *value = from_here(Path::new(value)).into();

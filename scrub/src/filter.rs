@@ -62,8 +62,9 @@ impl Filter {
         filter
     }
 
-    /// The first and the last place of the next part of the text in which a form may begin.
-    pub(crate) fn next(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+    /// The first and the last place of the next part of the text in which a form may begin. If it is all of the text, none
+    /// begins at its end.
+    pub(crate) fn next(&self, text: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> {
         let mut at = from;
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
             let mut odd = self.more_than_characters(text, at, block).map(|index| at + index);
@@ -93,6 +94,9 @@ impl Filter {
         }
         if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
             return Some((from.max(at.saturating_sub(KNOWN)), at));
+        }
+        if is_all {
+            return None;
         }
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;

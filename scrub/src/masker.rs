@@ -15,6 +15,9 @@ use crate::task::{By, Hit};
 /// What stands in a value's place, whatever the value's length.
 pub const MARK: &str = "••••";
 
+/// What stands in the place of each byte of a value that its mask does not reach.
+const FILLER: u8 = b'*';
+
 /// So many bytes more than a part are far.
 const FAR: usize = 16;
 
@@ -22,13 +25,13 @@ const FAR: usize = 16;
 /// longest spelling of the longest value, and wiped when it is dropped; `Debug` shows only how much that is.
 pub struct Masker<F> {
     forms: F,
-    /// What stands in the place of each byte of a value; `None` is a mark for all of it.
-    filler: Option<u8>,
+    /// What stands in the place of a value, byte for byte; `None` is a mark for all of it.
+    mask: Option<Vec<u8>>,
     pub(crate) kept: Kept,
     /// What is not yet decided.
     pub(crate) held: Zeroizing<Vec<u8>>,
-    /// Which of it belongs to a value.
-    covered: Vec<bool>,
+    /// What stands in the place of what belongs to a value; 0 for what does not.
+    covered: Vec<u8>,
     /// How much of it was looked at.
     at: usize,
     /// How much of it was shown before it was decided.
@@ -44,7 +47,7 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
     pub fn new(forms: F) -> Self {
         Self {
             forms,
-            filler: None,
+            mask: None,
             kept: Kept::default(),
             held: Zeroizing::default(),
             covered: Vec::new(),
@@ -55,18 +58,29 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
         }
     }
 
-    /// Puts this byte in the place of each byte of a value instead of a [`MARK`] for all of it, so that the stream is as long
-    /// as it was.
-    pub fn keeping_length(self, filler: u8) -> Self {
-        Self { filler: Some(filler), ..self }
+    /// Puts this text in the place of a value instead of a [`MARK`], cut to the value's length or followed by as many `*`, so
+    /// that the stream is as long as it was.
+    pub fn keeping_length(self, mask: &str) -> Self {
+        Self { mask: Some(mask.as_bytes().to_vec()), ..self }
     }
 
     /// Takes the next output of the stream, cut anywhere, and adds to `out` what of it can be shown already.
     pub fn push(&mut self, output: &[u8], out: &mut Vec<u8>) {
+        self.hold(output);
+        self.decide(false, out);
+    }
+
+    /// Takes the last output of the stream, and adds to `out` all that is left, masked where it is a value. Where a text is
+    /// there as a whole this is less work than [`push`](Self::push) and [`finish`](Self::finish).
+    pub fn push_last(&mut self, output: &[u8], out: &mut Vec<u8>) {
+        self.hold(output);
+        self.decide(true, out);
+    }
+
+    fn hold(&mut self, output: &[u8]) {
         self.make_room(output.len());
         self.held.extend_from_slice(output);
-        self.covered.resize(self.held.len(), false);
-        self.decide(false, out);
+        self.covered.resize(self.held.len(), 0);
     }
 
     /// How many bytes are held back, because with what comes next they could be a value.
@@ -119,7 +133,7 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
     fn look_with(&mut self, finder: &mut Finder<'_>, is_all: bool, out: &mut Vec<u8>) -> usize {
         let mut at = self.at;
         let mut far = 0;
-        while let Some((first, last)) = self.part(at, far) {
+        while let Some((first, last)) = self.part(at, far, is_all) {
             self.show(at, first, out);
             far = finder.find(&self.held, first, last, is_all) - last;
             let stop = finder.undecided.unwrap_or(last + 1);
@@ -134,11 +148,11 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
 
     /// The next part in which a value may begin: the first and the last place. Who had to look far sees to as much at
     /// once, so that nothing is read again and again.
-    fn part(&self, from: usize, far: usize) -> Option<(usize, usize)> {
+    fn part(&self, from: usize, far: usize, is_all: bool) -> Option<(usize, usize)> {
         if far > FAR && from < self.held.len() {
             return Some((from, (from + far).min(self.held.len()) - 1));
         }
-        self.forms.filter.next(&self.held, from)
+        self.forms.filter.next(&self.held, from, is_all)
     }
 
     /// Shows this part, with marks for what was found to begin in it. Gives its end.
@@ -158,7 +172,7 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
 
     /// Puts a mark in place of a value, unless it begins in what has one.
     fn cover(&mut self, hit: Hit, out: &mut Vec<u8>) {
-        if hit.start >= self.masked && self.filler.is_none() {
+        if hit.start >= self.masked && self.mask.is_none() {
             out.extend_from_slice(MARK.as_bytes());
         }
         self.masked = self.masked.max(hit.end);
@@ -185,9 +199,14 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
             let goes_on = from <= hit.start && hit.start <= to;
             *done = if goes_on { (from, to.max(hit.end)) } else { (hit.start, hit.end) };
         }
+        let mut mask = self.mask.iter().flatten().copied().chain(std::iter::repeat(FILLER));
         for (start, end) in gaps.into_iter().chain([(hit.end, hit.end)]) {
-            if let Some(part) = self.covered.get_mut(from..start) {
-                part.fill(true);
+            for byte in self.covered.get_mut(from..start).unwrap_or_default() {
+                let mask = mask.next().unwrap_or(FILLER);
+                // What another value has covered stays so.
+                if *byte == 0 {
+                    *byte = mask;
+                }
             }
             from = end;
         }
@@ -202,7 +221,12 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
             return;
         }
         let covered = self.covered.get(from..to).unwrap_or_default();
-        let shown = |(byte, covered): (&u8, &bool)| if *covered { self.filler } else { Some(*byte) };
+        let is_marked = self.mask.is_none();
+        let shown = |(byte, covered): (&u8, &u8)| match *covered {
+            0 => Some(*byte),
+            _ if is_marked => None,
+            covered => Some(covered),
+        };
         out.extend(bytes.iter().zip(covered).filter_map(shown));
     }
 }

@@ -384,3 +384,31 @@ proptest! {
         prop_assert_eq!(in_pieces(&forms, text.chunks(7)), text);
     }
 }
+
+#[test]
+fn a_mask_takes_a_values_place_byte_for_byte() {
+    let forms = Forms::new(["canary-value-1", "other-value-22"]);
+    let masked = |mask: &str, text: &str, piece: usize| {
+        let (mut masker, mut out) = (Masker::new(&forms).keeping_length(mask), Vec::new());
+        for piece in text.as_bytes().chunks(piece) {
+            masker.push(piece, &mut out);
+        }
+        masker.finish(&mut out);
+        let mut at_once = Vec::new();
+        Masker::new(&forms).keeping_length(mask).push_last(text.as_bytes(), &mut at_once);
+        assert_eq!(out, at_once, "{text}");
+        String::from_utf8(out).unwrap()
+    };
+    for piece in [1, 5, 100] {
+        for (mask, text, expected) in [
+            ("short", "a canary-value-1 b", "a short********* b"),
+            ("", "a canary-value-1 b", "a ************** b"),
+            ("longer-than-any-value", "canary-value-1canary-value-1", "longer-than-anlonger-than-an"),
+            // In another spelling it has another length.
+            ("short", "\"\\u0063anary-value-1\"", "\"short**************\""),
+            ("short", "canary-value", "canary-value"),
+        ] {
+            assert_eq!(masked(mask, text, piece), expected);
+        }
+    }
+}

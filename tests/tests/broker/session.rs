@@ -69,13 +69,35 @@ fn the_broker_holds_nothing_of_its_command_open() {
     process::wait(&mut child, DEADLINE);
 }
 
-/// A process of this name whose environment names this directory.
+#[test]
+fn the_broker_has_only_the_variables_that_it_reads() {
+    let test = "the_broker_has_only_the_variables_that_it_reads";
+    if !rustix::process::geteuid().is_root() {
+        return harness::skip(test, "looking into a process that is not dumpable needs root");
+    }
+    let Some(world) = world(test) else { return };
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", "read line"]);
+    command.env("AWS_SECRET_ACCESS_KEY", "of-somebody-else").env("no_proxy", "direct.test");
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let own = world.env.path("").display().to_string();
+    let broker = || find_process("secretsd-broker", &own);
+    wait_until("the broker", || broker().is_some());
+    let environ = std::fs::read_to_string(format!("/proc/{}/environ", broker().unwrap())).unwrap();
+    let names = environ.split('\0').filter_map(|variable| Some(variable.split_once('=')?.0));
+    let others: Vec<&str> =
+        names.filter(|name| !["SECRETSD_LOG", "SSL_CERT_FILE", "no_proxy"].contains(name)).collect();
+    assert!(others.is_empty() && environ.contains("no_proxy=direct.test"), "{others:?}");
+    drop(child.stdin.take());
+    process::wait(&mut child, DEADLINE);
+}
+
+/// A process of this name that has something open below this directory.
 fn find_process(name: &str, own: &str) -> Option<u32> {
     let is_it = |pid: &u32| {
-        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let environ = read("environ");
-        let own = own.trim_end_matches('/').as_bytes();
-        read("comm").trim_ascii() == name.as_bytes() && environ.windows(own.len()).any(|window| window == own)
+        let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        comm.trim_ascii() == name.as_bytes() && open.any(|path| path.starts_with(own))
     };
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).find(is_it)
