@@ -134,7 +134,7 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         let end = tokio::select! {
             () = stop.received() => {
                 // As long as brokers can say how often they have used what they were lent.
-                vault.end_leases().await;
+                let _ = vault.end_leases(&Caller::daemon("shutdown")).await;
                 End::Stop
             }
             () = vault.wiped() => End::Relaunch,

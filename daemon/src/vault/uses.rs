@@ -44,9 +44,10 @@ impl Vault {
         Ok(())
     }
 
-    /// Gives no more leases, and waits for those that there are: the daemon ends.
-    pub(crate) async fn end_leases(&self) {
-        let _ = self.ask(Command::EndLeases).await;
+    /// Gives no more leases, and waits for those that there are: the daemon ends. Scope `admin`.
+    pub(crate) async fn end_leases(&self, caller: &Caller) -> Result<(), Error> {
+        self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        self.ask(Command::EndLeases).await
     }
 
     /// Notes for the audit log that a request got no value. Scope `use`.

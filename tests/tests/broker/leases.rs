@@ -81,16 +81,18 @@ fn each_request_of_a_stream_is_counted() {
 #[test]
 fn what_forbids_a_use_ends_a_stream_when_it_is_answered() {
     let test = "what_forbids_a_use_ends_a_stream_when_it_is_answered";
-    let forbid: [(&str, &str, &dyn Fn(&World, &str)); 4] = [
-        ("a lock", "403", &|world, _| drop(world.env.post("/vault/lock", &Value::Null).expect(200))),
-        ("a revocation", "401", &|world, session| {
+    /// What forbids uses, how the next is answered, and how it is done to a session.
+    type Forbid = (&'static str, &'static str, fn(&World, &str));
+    let forbid: [Forbid; 4] = [
+        ("a lock", "403", |world, _| drop(world.env.post("/vault/lock", &Value::Null).expect(200))),
+        ("a revocation", "401", |world, session| {
             let ended = world.env.request("DELETE", &format!("/use/sessions/{session}")).send();
             assert_eq!(ended.status, 204);
         }),
-        ("a rule", "403", &|world, _| {
+        ("a rule", "403", |world, _| {
             world.env.ctl(["proxy", "rule", "rm", "KEY", "1"]).expect(0);
         }),
-        ("a value", "403", &|world, _| {
+        ("a value", "403", |world, _| {
             let secrets = world.env.get("/user/secrets?name=KEY").expect(200);
             let path = format!("/user/secrets/{}", secrets["secrets"][0]["id"].as_str().unwrap());
             let value = json!({ "value": "two\nlines" });

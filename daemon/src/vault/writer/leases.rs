@@ -14,8 +14,6 @@ use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Denial;
 
-use super::uses::Key;
-
 /// How long one lasts. A lock waits as long; a request that comes again so soon is saved from asking.
 const LASTS: Duration = Duration::from_millis(20);
 
@@ -30,6 +28,16 @@ const AT_MOST: &str = "at most: the broker did not say how often";
 
 /// The most leases at once. Without one, a use is counted as it is asked for.
 const MOST: usize = 256;
+
+/// Uses that share an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::vault) struct Key {
+    pub(in crate::vault) session: Uuid,
+    pub(in crate::vault) secret: Uuid,
+    /// The rule, and the host with its port: another rule in its place has another entry.
+    pub(in crate::vault) rule: usize,
+    pub(in crate::vault) host: String,
+}
 
 /// A lease that is given with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,23 +13,13 @@ use secrets_proto::audit::AuditUse;
 
 use crate::audit::Denial;
 
-use super::leases::{Given, Leases, Open, RESPITE};
+use super::leases::{Given, Key, Leases, Open, RESPITE};
 
 /// For how long uses after the first are counted.
 const COUNTED: Duration = Duration::from_mins(1);
 
 /// The most that is counted at once; of more each use has an entry of its own.
 const MOST: usize = 4_096;
-
-/// Uses that share an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::vault) struct Key {
-    pub(in crate::vault) session: Uuid,
-    pub(in crate::vault) secret: Uuid,
-    /// The rule, and the host with its port: another rule in its place has another entry.
-    pub(in crate::vault) rule: usize,
-    pub(in crate::vault) host: String,
-}
 
 /// A value that was taken.
 #[derive(Debug)]
@@ -232,10 +222,10 @@ mod tests {
         let start = Moment::default();
         let mut uses = Uses::default();
         let first = taken(1, "/", true);
-        assert!(!uses.left(&first.key, start).is_some());
+        assert!(uses.left(&first.key, start).is_none());
         uses.note(&first, start);
         assert!(
-            uses.left(&first.key, start).is_some() && !uses.left(&taken(2, "/", true).key, start).is_some()
+            uses.left(&first.key, start).is_some() && uses.left(&taken(2, "/", true).key, start).is_none()
         );
         assert_eq!(uses.due_in(start), None);
         for number in 0..100 {
@@ -244,7 +234,7 @@ mod tests {
         assert_eq!(uses.due_in(start), Some(COUNTED));
         assert!(uses.take_due(start).is_empty());
         let end = start + COUNTED;
-        assert!(!uses.left(&first.key, end).is_some());
+        assert!(uses.left(&first.key, end).is_none());
         let written = uses.take_due(end);
         assert_eq!(counts(&written), [100]);
         let used = written[0].event.used.as_ref().unwrap();
@@ -289,7 +279,7 @@ mod tests {
         for session in 0..=MOST as u128 {
             uses.note(&taken(session, "/", true), start);
         }
-        assert!(!uses.left(&taken(MOST as u128, "/", true).key, start).is_some());
+        assert!(uses.left(&taken(MOST as u128, "/", true).key, start).is_none());
         assert_eq!(uses.windows.len(), MOST);
     }
 }

@@ -15,8 +15,8 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::vault::Error;
 use crate::vault::format::record::Record;
-use crate::vault::writer::leases::Given;
-use crate::vault::writer::uses::{Key, Taken, Uses};
+use crate::vault::writer::leases::{Given, Key};
+use crate::vault::writer::uses::{Taken, Uses};
 
 use super::Batch;
 
