@@ -3,6 +3,7 @@
 use super::host::Host;
 use super::path;
 use super::{Method, Rule, Site};
+use crate::SecretName;
 
 /// A request that is to carry a value.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,38 @@ pub enum Refused {
     Excepted(usize),
     /// The rule of this number asks about the path, which can be read in two ways.
     AmbiguousPath(usize),
+}
+
+impl Refused {
+    /// Why a request with the value of this secret is refused and what would allow it, as a command, for people.
+    pub fn advice(self, name: &SecretName) -> String {
+        let set = format!("secretctl proxy rule set {name} --host HOST");
+        match self {
+            Self::NoRules => format!("{name} has no rule; set one with: {set}"),
+            Self::Host => format!("no rule of {name} is for this host and port; add one with: {set}"),
+            Self::Site => {
+                format!(
+                    "no rule of {name} for this host puts its value there; add one with: {set} --site SITE"
+                )
+            }
+            Self::Method => {
+                format!(
+                    "no rule of {name} for this host is for this method; add one with: {set} --method METHOD"
+                )
+            }
+            Self::Path => {
+                format!(
+                    "no rule of {name} for this host is for this path; add one with: {set} --path PATTERN"
+                )
+            }
+            Self::Excepted(number) => {
+                format!("rule {name}/{number} excepts this path; set it again without that: {set}")
+            }
+            Self::AmbiguousPath(number) => format!(
+                "rule {name}/{number} asks about the path, and this one can be read in two ways; leave out dot segments, doubled slashes and needless percent-encoding"
+            ),
+        }
+    }
 }
 
 /// Tells which rule decides about a request: the first whose host, port, site, method and paths it matches. An exception

@@ -4,12 +4,14 @@
 //! # Layout
 //!
 //! - [`host`], [`path`], [`site`]: the checked parts of a rule
+//! - [`target`]: where a request goes, read from a URL
 //! - [`decide`]: which rule a request falls under
 
 pub mod decide;
 pub mod host;
 pub mod path;
 pub mod site;
+pub mod target;
 
 use std::fmt;
 
@@ -21,6 +23,7 @@ use crate::invalid::{FieldErrorType, Invalid};
 pub use host::{Host, HostPattern};
 pub use path::{PathPattern, RequestPath};
 pub use site::Site;
+pub use target::Target;
 
 /// One rule: requests to this host, by these methods, for these paths may carry the value, at this one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
