@@ -23,6 +23,7 @@ mod key;
 mod list;
 mod lock;
 mod man;
+mod mcp;
 mod passwd;
 mod preset;
 mod presets;
@@ -146,6 +147,7 @@ commands! {
             |context, args| credential::run(|| context.session(), context.output, args);
         Proxy("proxy"): proxy::ProxyArgs =>
             |context, args| proxy::run(|| context.session(), context, args);
+        Mcp("mcp"): mcp::McpArgs => |context, _| Err(mcp::run(context));
         Audit("audit"): audit::AuditArgs =>
             |context, args| audit::run(&context.session()?, context.output, args);
     }

@@ -2,6 +2,7 @@
 //! sources, so that a seeded violation can show that it fails; the real sources must give no finding.
 
 mod broker;
+mod mcp;
 
 use secretsd_tests::imports::files_named_by;
 use secretsd_tests::source::{Source, repository, sources};
