@@ -12,6 +12,7 @@
 //!
 //! - `usage` and `cli`: the command line as a whole, and what is wrong with it
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
+//! - `screen`: picking names and browsing, by a program of its own
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
 //! - `broker`: starting a broker, and what a command needs to come by it
@@ -55,6 +56,7 @@ mod once;
 mod output;
 mod prompt;
 mod providers;
+mod screen;
 mod session;
 mod shell;
 mod spawn;

@@ -40,6 +40,7 @@ mod show;
 mod status;
 mod token;
 mod trash;
+mod ui;
 mod unlock;
 mod verify;
 
@@ -130,6 +131,7 @@ commands! {
             |context, args| restore::run(|| context.session(), context.output, args);
     }
     "Use secrets" {
+        Ui("ui"): ui::UiArgs => |context, _| Err(ui::run(|| context.session()));
         Run("run"): run::RunArgs =>
             |context, args| run::run(|| context.session(), args, context.inherited_umask);
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);

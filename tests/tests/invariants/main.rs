@@ -80,6 +80,8 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
     ("ctl/src/command/init.rs", "counts a passphrase's characters"),
     ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),
+    ("ui/src/browse/", "shows and copies a value on a key press"),
+    ("ui/src/clipboard.rs", "sends it to the terminal"),
     ("broker/src/forward.rs", "gives values to what puts them in and to what takes them out of answers"),
 ];
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 /// Run a command with secrets in its environment
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 The command replaces secretctl: same process, terminal, signals and exit status.
 With --file or --mask secretctl keeps running, passes signals on and exits as
@@ -28,6 +28,8 @@ Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
 if -s or --file names the secret exactly and the name is not changed, or with
 --allow-name. Otherwise nothing starts and the exit status is 2.
 
+Without -s on a terminal you pick the secrets from a list.
+
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
 
@@ -38,7 +40,6 @@ Example:
 pub(crate) struct RunArgs {
     /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
-    #[arg(required_unless_present_any = ["all", "files"])]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
@@ -67,4 +68,16 @@ pub(crate) struct RunArgs {
     /// The command and its arguments, after `--`
     #[arg(value_name = "CMD", last = true, required = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// Whether no secret is asked for.
+    pub(super) fn selects_nothing(&self) -> bool {
+        !self.all && self.selectors.is_empty() && self.files.is_empty()
+    }
+
+    /// The same with these secrets.
+    pub(super) fn with(&self, selectors: Vec<String>) -> Self {
+        Self { selectors, ..self.clone() }
+    }
 }

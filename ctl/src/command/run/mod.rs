@@ -36,7 +36,7 @@ use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{ending, environment, output};
+use crate::{ending, environment, output, screen};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
@@ -71,8 +71,42 @@ fn outcome(
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
+    if args.selects_nothing() {
+        let (session, args) = picked(open, args, program, arguments)?;
+        return with_secrets(session, Selection::parse(&args)?, &args, inherited_umask);
+    }
     let selection = Selection::parse(args)?;
+    with_secrets(open()?, selection, args, inherited_umask)
+}
+
+/// What a person picks, if there is one.
+fn picked(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    program: &OsString,
+    arguments: &[OsString],
+) -> Result<(Session, RunArgs), Failure> {
+    if !screen::may_pick() {
+        return Err(Failure::new(Exit::Usage, "no secrets selected; use -s NAME or --all; see --help"));
+    }
     let session = open()?;
+    let shown = program.to_string_lossy();
+    let names = screen::pick(&session, &format!("Secrets for {shown}"))?;
+    let more = if arguments.is_empty() { "" } else { " …" };
+    output::say(&format!("next time: secretctl run -s {} -- {shown}{more}", names.join(",")));
+    Ok((session, args.with(names)))
+}
+
+/// Runs the command with what was selected.
+fn with_secrets(
+    session: Session,
+    selection: Selection,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<End, Failure> {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Exit::Usage, "no command; put it after --"));
+    };
     let variables = selection.reveal(&session, remark(program), args.reason.as_deref())?;
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
     let hidden = variables.iter().filter(|variable| variable.is_masked);
