@@ -154,11 +154,15 @@ impl Daemon {
         });
     }
 
-    /// Ends the session: nothing is taken with its token from now on.
-    pub(crate) async fn end(&self) {
+    /// Ends the session: nothing is taken with its token from now on. Says whether that is so; while the vault is locked,
+    /// and while nobody listens, it cannot be.
+    pub(crate) async fn end(&self) -> bool {
         let call = Call::new(HttpMethod::DELETE, &format!("/use/sessions/{}", self.session));
-        if let Err(error) = self.main.send(&call).await {
-            tracing::warn!(%error, "the session ends by itself when its time is over");
+        match self.main.send(&call).await {
+            Ok(_) => true,
+            // It has ended already.
+            Err(Error::Refused(body)) => body.kind != ErrorType::VaultLockedError,
+            Err(_) => false,
         }
     }
 

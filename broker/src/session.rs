@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -34,6 +34,9 @@ const FORGET: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether the daemon is there.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// How often it is tried to end a session that cannot be ended while the vault is locked.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// For so many looks in a row the daemon may be away.
 const AWAY: u32 = 3;
@@ -154,6 +157,7 @@ impl Broker {
     /// Serves until the program has ended, the session is over, or the daemon is gone for good.
     async fn serve(self) -> Result<(), Error> {
         let Self { tunnels, listener, program, ends_in, trust } = self;
+        let begun = Instant::now();
         listener.set_nonblocking(true)?;
         let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?);
         let ended = end_of(program);
@@ -165,9 +169,24 @@ impl Broker {
             () = absence(tunnels.daemon()) => tracing::warn!("the daemon is gone; the session ends"),
         }
         connections.drain().await;
-        tunnels.daemon().end().await;
         drop(trust);
+        end(tunnels.daemon(), ends_in.saturating_sub(begun.elapsed())).await;
         Ok(())
+    }
+}
+
+/// Ends the session. A locked vault cannot write that down: this waits for the next unlock, for as long as there is a daemon
+/// and the session would last.
+async fn end(daemon: &Daemon, most: Duration) {
+    let ended = async {
+        while !daemon.end().await {
+            sleep(AGAIN).await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = sleep(most) => {}
+        () = absence(daemon) => tracing::warn!("the session ends by itself when its time is over"),
     }
 }
 

@@ -147,6 +147,32 @@ fn a_lock_takes_everything_from_the_screen_and_an_unlock_brings_it_back() {
 }
 
 #[test]
+fn it_ends_when_its_terminal_hangs_up() {
+    let env = vault();
+    for (before, after) in [("", ""), ("(trap '' HUP; exec ", ")")] {
+        let Some(tmux) = Tmux::start("it_ends_when_its_terminal_hangs_up", &env, 80, 24) else { return };
+        tmux.run(&["send-keys", "-l", &format!("{before}{} ui{after}", env.programs().client)]);
+        tmux.keys(&["Enter"]);
+        tmux.shows("3 secrets");
+        assert_eq!(running(&env).len(), 1);
+        drop(tmux);
+        let end = Instant::now() + DEADLINE;
+        while !running(&env).is_empty() {
+            assert!(Instant::now() < end, "it runs without a terminal");
+            thread::yield_now();
+        }
+    }
+}
+
+/// The screens of this daemon that run.
+fn running(env: &Env) -> Vec<String> {
+    let socket = env.runtime_dir().display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains("secretctl-ui\0browse") && line.contains(&socket)).collect()
+}
+
+#[test]
 fn history_goes_back_and_the_screen_follows_its_size_and_a_stop() {
     let env = vault();
     let test = "history_goes_back_and_the_screen_follows_its_size_and_a_stop";

@@ -13,14 +13,17 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute};
 use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How long a terminal is looked at before it is asked whether a signal came.
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// The whole of the terminal that this process was started on, whatever its standard streams are.
 pub(crate) struct Screen {
+    tty: File,
     terminal: Terminal<CrosstermBackend<File>>,
     ended: Arc<AtomicBool>,
 }
@@ -42,10 +45,12 @@ impl Screen {
     pub(crate) fn open() -> io::Result<Self> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
         let ended = Arc::new(AtomicBool::new(false));
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // A hang-up may end this process as it does others: there is no terminal left to give back.
+        for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&ended))?;
         }
-        let mut screen = Self { terminal: Terminal::new(CrosstermBackend::new(tty))?, ended };
+        let terminal = Terminal::new(CrosstermBackend::new(tty.try_clone()?))?;
+        let mut screen = Self { tty, terminal, ended };
         screen.enter()?;
         Ok(screen)
     }
@@ -59,11 +64,11 @@ impl Screen {
     pub(crate) fn wait(&mut self, most: Duration) -> io::Result<Input> {
         let mut waited = Duration::ZERO;
         while waited < most {
-            if self.ended.load(Ordering::Relaxed) {
+            let glance = GLANCE.min(most - waited);
+            if self.ended.load(Ordering::Relaxed) || !self.is_there(glance)? {
                 return Ok(Input::End);
             }
-            let glance = GLANCE.min(most - waited);
-            if event::poll(glance)? {
+            if event::poll(Duration::ZERO)? {
                 match event::read()? {
                     Event::Key(key) if key.kind != KeyEventKind::Release => {
                         if is_stop(key) {
@@ -83,6 +88,19 @@ impl Screen {
             waited += glance;
         }
         Ok(Input::Nothing)
+    }
+
+    /// Waits this long for the terminal. Says whether there is one still: where it has hung up, crossterm would read its end
+    /// again and again without returning.
+    fn is_there(&self, most: Duration) -> io::Result<bool> {
+        let mut poll_fd = [PollFd::new(&self.tty, PollFlags::IN)];
+        let most = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
+        match poll(&mut poll_fd, Some(&most)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [tty] = poll_fd;
+        Ok(!tty.revents().intersects(PollFlags::HUP | PollFlags::ERR))
     }
 
     /// Gives the terminal to another program meanwhile.

@@ -42,6 +42,10 @@ impl From<vault::Error> for Failure {
                 Type::ForbiddenError,
                 "The token is not valid for this name; choose a name that its globs match, or use another token",
             ),
+            vault::Error::ChangesRules => Self::new(
+                Type::ForbiddenError,
+                "With this provider the value may be used elsewhere, which takes the scope admin; give the secret rules of its own first",
+            ),
             vault::Error::BeyondMaker => Self::new(
                 Type::ForbiddenError,
                 "A token cannot have more rights than the one that creates it: ask at most for its scopes, expiry and rate",
@@ -67,6 +71,10 @@ impl From<vault::Error> for Failure {
             vault::Error::TooManyTokens => Self::new(
                 Type::ConflictError,
                 "There are already 256 tokens, the maximum; revoke unused ones",
+            ),
+            vault::Error::TooManySessions => Self::new(
+                Type::ConflictError,
+                "There are already as many sessions as there can be, or as this token may begin; end one that is not needed",
             ),
             vault::Error::NotFound => Self::new(
                 Type::NotFoundError,
@@ -300,6 +308,7 @@ mod tests {
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::BoundToNames, Type::ForbiddenError),
             (vault::Error::OutsideNames, Type::ForbiddenError),
+            (vault::Error::ChangesRules, Type::ForbiddenError),
             (vault::Error::BeyondMaker, Type::ForbiddenError),
             (vault::Error::UnknownToken, Type::AuthenticationError),
             (vault::Error::TokenExpired, Type::ExpiredTokenError),
@@ -307,6 +316,7 @@ mod tests {
             (vault::Error::TooManyRequests(3), Type::RateLimitError),
             (vault::Error::TokenNameTaken, Type::AlreadyExistsError),
             (vault::Error::TooManyTokens, Type::ConflictError),
+            (vault::Error::TooManySessions, Type::ConflictError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::TooMuchWork, Type::ValidationError),

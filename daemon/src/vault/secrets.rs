@@ -15,7 +15,7 @@ use crate::caller::{Caller, Scope};
 
 use super::writer::effort::Effort;
 use super::writer::shared::Published;
-use super::{Error, Held, Rendered, Vault, presets};
+use super::{Error, Held, Rendered, Vault, presets, rules};
 
 /// A reveal of so many secrets by name or id is a small thing,
 const LIGHT: usize = 16;
@@ -122,7 +122,7 @@ impl Vault {
         self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
     }
 
-    /// Changes a secret's metadata. Scope `write`.
+    /// Changes a secret's metadata. Scope `write`; with a provider whose rules are others, `admin` too.
     pub(crate) async fn edit(
         &self,
         caller: &Caller,
@@ -131,7 +131,8 @@ impl Vault {
         expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Edit)?;
-        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
+        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected, rules::that_hold))
+            .await
     }
 
     /// Moves a secret to the trash, or destroys it with all its versions. Scope `write`.

@@ -268,7 +268,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
         let tokens = &published.view().unwrap().catalog.tokens;
         let token = tokens.all().next().unwrap();
         assert_eq!(token.to_info().scopes, [Scope::List, Scope::Write]);
-        tokens.take(token, std::time::Instant::now(), later).unwrap();
+        tokens.take(token, std::time::Instant::now(), later, true).unwrap();
     }
     let keys = vault.keys(owner).await.unwrap().keys;
     let recovery = keys.iter().find(|key| key.kind == KeyKind::Recovery).unwrap().id;

@@ -664,7 +664,8 @@ impl Fixture {
             rate_per_minute: None,
         };
         let made = self.vault.create_token(&self.owner, new).await.unwrap();
-        let caller = self.vault.identify(Peer { uid: 0, pid: 1 }, made.token.expose().as_bytes()).unwrap();
+        let caller =
+            self.vault.identify(Peer { uid: 0, pid: 1 }, made.token.expose().as_bytes(), true).unwrap();
         (made.info.id, caller)
     }
 

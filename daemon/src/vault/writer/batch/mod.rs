@@ -16,11 +16,12 @@ pub(in crate::vault) use uses::told_of;
 use std::sync::Arc;
 
 use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::rule::Rule;
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Denial, Event};
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
@@ -128,13 +129,15 @@ impl<'a> Batch<'a> {
         self.put(Some(&old), record, caller, AuditAction::Update)
     }
 
-    /// Changes a secret's metadata.
+    /// Changes a secret's metadata. Another provider may bring other rules, `rules` says which: then it takes the scope of
+    /// those who set rules.
     pub(in crate::vault) fn edit(
         &mut self,
         caller: &Caller,
         id: Uuid,
         patch: PatchSecret,
         expected: Option<Vec<u64>>,
+        rules: fn(&Record) -> Vec<Rule>,
     ) -> Result<SecretDetail, Error> {
         let old = self.find(caller, id, expected)?;
         if let Some(name) = &patch.name {
@@ -152,6 +155,10 @@ impl<'a> Batch<'a> {
             meta.note = patch.note.unwrap_or_else(|| meta.note.clone());
             meta.expires_at = patch.expires_at.unwrap_or(meta.expires_at);
         });
+        if !caller.may(Scope::Admin) && rules(&old) != rules(&record) {
+            self.refuse_name(caller, AuditAction::RuleSet, &old.meta.name);
+            return Err(Error::ChangesRules);
+        }
         self.put(Some(&old), record, caller, AuditAction::Edit)
     }
 
