@@ -8,10 +8,11 @@
 //!   on [`secrets`], on [many of them](listing), on [what units may load](unit_grants), on [access tokens](token_ops), on
 //!   the [vault itself](vault_ops) and on its [audit log](audit_log). Each begins with [`authorization`]. Reads are served
 //!   from what the writer has published; everything else goes through its [`mailbox`]. [`start`] takes possession of a
-//!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key.
+//!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key. What takes long is done [`aside`].
 //! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
 //! - The [`mod@format`]: what is in the file, each kind of record in memory and sealed.
 
+mod aside;
 mod audit_log;
 mod authorization;
 mod auto_lock;

@@ -106,10 +106,10 @@ pub(super) fn start(
     })
 }
 
-/// Removes whole or half copies that a backup, a restore or the making of a vault was killed over. Who has the lock is
-/// alone with them.
+/// Removes whole or half copies that a backup, a rotation, a restore or the making of a vault was killed over. Who has the
+/// lock is alone with them.
 fn sweep(vault: &Path) {
-    for copy in ["db.copy", "db.new", "db.restore"] {
+    for copy in ["db.copy", "db.new", "db.restore", "db.rotated"] {
         let copy = vault.with_extension(copy);
         for left in [log_of(&copy), journal_of(&copy), copy] {
             if let Err(error) = files::remove_if_there(&left) {

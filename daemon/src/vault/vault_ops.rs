@@ -9,7 +9,6 @@ use secrets_proto::vault::{
     VerifyRequest,
 };
 use secrets_proto::{Timestamp, Uuid};
-use tokio::sync::oneshot;
 
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
@@ -20,10 +19,8 @@ use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
 use super::format::slots::NewSlot;
-use super::mailbox::answered;
 use super::sources::Offered;
 use super::writer::command::Command;
-use super::writer::interrupts::Interrupts;
 use super::writer::shared::{Published, View};
 use super::writer::snapshot::Snapshot;
 use super::{Error, Key, Vault};
@@ -177,36 +174,6 @@ impl Vault {
         .await
     }
 
-    /// Reads a snapshot of the file on a thread of its own, so that nobody waits for it but its caller, and one snapshot at a
-    /// time. `None` if that came to nothing, for whatever reason: the vault's thread then does the same by itself, and judges.
-    async fn on_snapshot<T, F>(&self, caller: &Caller, work: F) -> Result<Option<T>, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Snapshot) -> Result<T, Error> + Send + 'static,
-    {
-        let Ok(_turn) = self.snapshots.acquire().await else { return Ok(None) };
-        let (reply, answer) = oneshot::channel();
-        let gone = Gone(Arc::default());
-        let interrupts = Arc::clone(&gone.0);
-        let begun = self.whole(caller, move |vault, _| {
-            vault.begin_snapshot(interrupts, move |snapshot| {
-                let _ = reply.send(work(snapshot));
-            })
-        });
-        if let Err(error) = begun.await {
-            tracing::debug!(%error, "there is no snapshot");
-            return Ok(None);
-        }
-        match answered(answer).await {
-            Ok(done) => Ok(Some(done)),
-            Err(Error::Timeout) => Err(Error::Timeout),
-            Err(error) => {
-                tracing::debug!(%error, "a snapshot could not be read");
-                Ok(None)
-            }
-        }
-    }
-
     /// The key slots. Scope `admin`.
     pub(crate) async fn keys(&self, caller: &Caller) -> Result<KeyList, Error> {
         self.check_whole(caller, AuditAction::KeyList)?;
@@ -276,22 +243,15 @@ impl Vault {
             })
             .await;
         let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
-        let slots = self.derivations.delay_if_wrong(derived).await?;
+        let slots = Arc::new(self.derivations.delay_if_wrong(derived).await?);
         let kept = slots.len();
-        let shared = Arc::clone(&self.shared);
-        self.whole(caller, move |vault, caller| {
-            vault.rotate(caller, &slots, &header_mac, shared.urgent.interrupts())
-        })
-        .await?;
+        if !self.rotate_aside(caller, Arc::clone(&slots), header_mac).await? {
+            let shared = Arc::clone(&self.shared);
+            self.whole(caller, move |vault, caller| {
+                vault.rotate(caller, &slots, &header_mac, shared.urgent.interrupts())
+            })
+            .await?;
+        }
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
-    }
-}
-
-/// Ends the reading of a snapshot once nobody waits for it.
-struct Gone(Arc<Interrupts>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.add();
     }
 }

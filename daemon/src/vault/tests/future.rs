@@ -85,7 +85,8 @@ impl File {
             let grown = self.row(row.kind, row.id, row.version, &with_future(&plaintext, row.kind));
             manifest.remove(keys, &row).unwrap();
             manifest.add(keys, &grown).unwrap();
-            writing.update_record(&grown).unwrap();
+            writing.delete_record(&row).unwrap();
+            writing.insert_record(&grown).unwrap();
         }
         for (at, number) in (1_u8..).zip(KINDS) {
             for version in [1, 9] {
