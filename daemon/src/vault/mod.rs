@@ -25,6 +25,7 @@ mod listing;
 mod mailbox;
 mod placeholder;
 mod presets;
+mod room;
 mod rule_presets;
 mod rules;
 mod secrets;
@@ -63,6 +64,7 @@ pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
 
 use derivation::Derivations;
+use room::Room;
 use writer::command::Command;
 use writer::shared::Shared;
 
@@ -169,10 +171,12 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
-    /// For writing the list with all there is to tell, once for all who ask meanwhile.
-    full_list: Arc<Semaphore>,
+    /// For writing long lists for the owner: one at a time, since each takes more memory while it is written.
+    owners_lists: Arc<Semaphore>,
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
+    /// For large answers that are made for one caller.
+    room: Arc<Room>,
     settings: Arc<Settings>,
     /// Locking by time.
     pub(crate) auto_lock: AutoLock,

@@ -20,6 +20,7 @@ use crate::store::{journal_of, log_of};
 
 use super::auto_lock::AutoLock;
 use super::derivation::Derivations;
+use super::room::Room;
 use super::writer::Writer;
 use super::writer::denials::Denials;
 use super::writer::shared::{Published, Shared};
@@ -97,8 +98,9 @@ pub(super) fn start(
         derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
-        full_list: Arc::new(Semaphore::new(1)),
+        owners_lists: Arc::new(Semaphore::new(1)),
         snapshots: Arc::new(Semaphore::new(1)),
+        room: Arc::new(Room::new()),
         settings,
         lock,
         memory_lock,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrets_local::places;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::{
     AddKeyReply, AutoLock, InitReply, KeyList, RotateReply, VaultState, VaultStatus, VerifyReply,
@@ -23,7 +24,7 @@ use super::sources::Offered;
 use super::writer::command::Command;
 use super::writer::shared::{Published, View};
 use super::writer::snapshot::Snapshot;
-use super::{Error, Key, Vault};
+use super::{Error, Held, Key, Vault};
 
 impl Vault {
     /// State, limits and counts; of secrets, those that the caller sees. Any scope, but a token that is still good.
@@ -160,8 +161,18 @@ impl Vault {
     }
 
     /// A verified copy of the vault, still sealed. Scope `admin`.
-    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
+    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Held<Bytes>, Error> {
         self.check_whole(caller, AuditAction::Backup)?;
+        let length =
+            std::fs::metadata(self.settings.data_dir.join(places::VAULT)).map_or(0, |file| file.len());
+        let permit = self.heavy_permit(caller).await?;
+        let room = self.room.take(caller, usize::try_from(length).unwrap_or(usize::MAX)).await;
+        let permit = Some(permit.with(room));
+        let reply = self.copy(caller).await?;
+        Ok(Held { reply, permit })
+    }
+
+    async fn copy(&self, caller: &Caller) -> Result<Bytes, Error> {
         if let Some(copy) = self.on_snapshot(caller, Snapshot::copy).await? {
             let event = Event::done(AuditAction::Backup, Vec::new());
             self.write(caller, move |batch, caller| batch.audit(caller, event)).await?;

@@ -295,7 +295,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     fixture.open().await.unwrap();
     fixture.restart().await;
 
-    files_with(&path, &backup);
+    files_with(&path, &backup.reply);
     assert_eq!(unknown_in(&path), before, "in a backup");
     fixture.open().await.unwrap();
     fixture.vault.verify(&fixture.owner, VerifyRequest { accept_restore: true }).await.unwrap();

@@ -188,7 +188,7 @@ async fn reveals_are_answered_while_the_vault_is_verified_and_copied() {
 
     let (copy, answered) = reveals_during(&fixture, vault.backup(&owner)).await;
     assert!(answered > 3, "{answered} were answered during backup");
-    assert!(copy.unwrap().len() > 4_096);
+    assert!(copy.unwrap().reply.len() > 4_096);
 
     // Nothing was lost in the log that was held.
     let entries = now().await;
@@ -636,7 +636,7 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
     let copy = fixture.vault.backup(&fixture.owner).await.unwrap();
     fixture.create("b", "two").await.unwrap();
     fixture.vault.lock(&fixture.owner).await.unwrap();
-    files_with(&fixture.directory.path().join("data/vault.db"), &copy);
+    files_with(&fixture.directory.path().join("data/vault.db"), &copy.reply);
     fixture.restart().await;
 
     let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
