@@ -20,7 +20,7 @@ use super::Unlocked;
 pub(in crate::vault) enum Step {
     /// There is more to do.
     More(Draft),
-    /// It is done.
+    /// The rotation is done.
     Done,
     /// What has happened meanwhile cannot be followed; nothing was changed.
     Useless,
