@@ -68,7 +68,7 @@ impl Vault {
         loop {
             let step = self.whole(caller, move |vault, caller| vault.follow(caller, draft, &header_mac));
             match step.await? {
-                Step::More(left) => draft = left,
+                Step::More(left) => draft = *left,
                 Step::Done => return Ok(true),
                 Step::Useless => return Ok(false),
             }

@@ -19,7 +19,7 @@ use super::Unlocked;
 /// What a step of a rotation has come to.
 pub(in crate::vault) enum Step {
     /// There is more to do.
-    More(Draft),
+    More(Box<Draft>),
     /// The rotation is done.
     Done,
     /// What has happened meanwhile cannot be followed; nothing was changed.
@@ -61,7 +61,7 @@ impl Unlocked {
             return Ok(Step::Useless);
         }
         if !draft.catch_up(&self.source()?)? {
-            return Ok(Step::More(draft));
+            return Ok(Step::More(Box::new(draft)));
         }
         self.replace(caller, draft).map(|()| Step::Done)
     }
