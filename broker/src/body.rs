@@ -22,14 +22,14 @@ const FILLER: u8 = b'*';
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// As much of a compressed body is decoded at once: it may be a thousand times as long then.
+/// How much of a compressed body is decoded at once: it may be a thousand times as long then.
 const PIECE: usize = 4 << 10;
 
 /// The body of an answer.
 pub(crate) enum Body {
     /// The broker's own.
     Full(Option<Bytes>),
-    /// As it comes.
+    /// The host's, as it comes.
     Passed(Patient),
     /// Without the values that its request carried.
     Scrubbed(Box<Scrubbed>),

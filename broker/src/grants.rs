@@ -76,7 +76,7 @@ impl Allowed {
 /// A secret that may be used.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    /// Its name.
+    /// The secret's name.
     pub(crate) name: SecretName,
     /// What stands for its value in the program.
     pub(crate) placeholder: String,

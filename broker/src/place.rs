@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::placeholders::{credentials, decoded};
 
-/// That a value cannot stand where its placeholder was found.
+/// The error that a value cannot stand where its placeholder was found.
 #[derive(Debug)]
 pub(crate) struct Misfit;
 

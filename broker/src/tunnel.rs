@@ -226,7 +226,7 @@ async fn hello(stream: &mut Prefixed, target: &Target) -> io::Result<Vec<u8>> {
 pub(crate) enum Hello {
     /// More is needed.
     Cut,
-    /// It names this host, or none.
+    /// A beginning that names this host, or none.
     Names(Option<String>),
 }
 

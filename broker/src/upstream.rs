@@ -45,7 +45,7 @@ const KEPT_AFTER_A_VALUE: Duration = Duration::from_millis(300);
 /// The most connections to a host that are kept.
 const MOST_KEPT: usize = 16;
 
-/// As much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
+/// How much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
 /// way: larger ones fit into no processor's cache, and the heap keeps them.
 const PIECE: usize = 64 << 10;
 
@@ -63,7 +63,7 @@ pub(crate) struct Upstream {
 /// How a request may go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// It carries a value.
+    /// The request carries a value.
     pub(crate) carries: bool,
     /// The host may have an address that is not public.
     pub(crate) private: bool,

@@ -29,9 +29,9 @@ pub struct Begin {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Begun {
-    /// It serves. The program needs these variables to come by it.
+    /// The broker serves. The program needs these variables to go through it.
     Serves(Variables),
-    /// It cannot, for this reason.
+    /// The broker cannot serve, for this reason.
     Refused(String),
 }
 

@@ -596,7 +596,8 @@ fn a_vault_that_a_restore_has_put_aside_is_named_where_it_undoes_what_is_done() 
 fn what_is_left_of_a_copy_goes_with_the_next_start() {
     let (mut env, _keys) = unlocked();
     env.kill();
-    for name in ["vault.db.copy", "vault.db.copy-wal", "vault.db.new", "vault.db.restore"] {
+    for name in ["vault.db.copy", "vault.db.copy-wal", "vault.db.new", "vault.db.restore", "vault.db.rotated"]
+    {
         env.private_file(&format!("data/secretsd/{name}"), "a copy");
     }
     env.start();

@@ -170,7 +170,7 @@ fn caller(caller: &AuditCaller, own: u32) -> String {
     text
 }
 
-/// As many names as fit, and how many more there are; JSON has them all.
+/// A list of as many names as fit, and how many more there are; JSON has them all.
 fn shortened(names: &[SecretName]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {

@@ -193,7 +193,7 @@ fn warn_of_wide_text(template: &[u8]) {
     }
 }
 
-/// Those that the list of secrets lacks.
+/// The names in a template that the list of secrets lacks.
 fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretName>, Failure> {
     let list: SecretList = session.fetch(&Call::list())?;
     let there: HashSet<&SecretName> = list.secrets.iter().map(|secret| &secret.name).collect();

@@ -50,7 +50,7 @@ pub(crate) struct SetArgs {
 pub(crate) enum Mode {
     /// Anything.
     Either,
-    /// Nothing.
+    /// No secret of that name.
     New,
     /// A secret of that name.
     Existing,

@@ -62,7 +62,7 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
     warnings
 }
 
-/// That the clock may be wrong, and what that means.
+/// Says that the clock may be wrong, and what that means.
 pub(super) fn clock_notice(status: &VaultStatus) -> Option<String> {
     status.clock_leapt_seconds.map(|seconds| format!("{}; {}", leap::told(seconds), leap::MEANS))
 }
@@ -89,7 +89,7 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-/// It does not remember which of them it was.
+/// Why a vault may be locked: the daemon does not remember which of these it was.
 const WHY_LOCKED: &str = " (after a start, by command or by timeout); unlock it with: secretctl unlock";
 
 /// The state first, with what to do about it; then the numbers, then where things are.

@@ -20,7 +20,7 @@ use secrets_local::files;
 pub(crate) use rusqlite::InterruptHandle;
 
 pub(crate) use rows::{
-    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
+    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKey, RecordKind, RecordRow, SlotRow, Writing,
 };
 pub(crate) use schema::FORMAT;
 
@@ -107,6 +107,14 @@ impl Store {
         let made_log = !log_of(path).exists();
         let connection = schema::open(path)?;
         Ok(Self { connection, in_place: InPlace::at(path), made_log })
+    }
+
+    /// Opens a file that this process has made, checked and closed a moment ago, without checking again that it is sound.
+    pub(crate) fn open_again(path: &Path) -> Result<Self, Error> {
+        let store =
+            Self { connection: schema::open_again(path)?, in_place: InPlace::at(path), made_log: true };
+        store.allow_writing()?;
+        Ok(store)
     }
 
     /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.

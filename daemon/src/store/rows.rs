@@ -116,6 +116,16 @@ pub(crate) struct RecordRow {
     pub(crate) sealed: Vec<u8>,
 }
 
+/// Where a record is: its kind, id and version.
+pub(crate) type RecordKey = (RecordKind, [u8; 16], u64);
+
+impl RecordRow {
+    /// Where it is.
+    pub(crate) const fn key(&self) -> RecordKey {
+        (self.kind, self.id, self.version)
+    }
+}
+
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuditRow {
@@ -191,19 +201,6 @@ impl Store {
             visit(record(row)?)?;
         }
         Ok(())
-    }
-
-    /// The kind, id and version of every record, in that order.
-    pub(crate) fn record_keys(&self) -> Result<Vec<(RecordKind, [u8; 16], u64)>, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT kind, id, version FROM record ORDER BY kind, id, version")?;
-        let mut rows = statement.query([])?;
-        let mut keys = Vec::new();
-        while let Some(row) = rows.next()? {
-            keys.push((RecordKind::from_number(row.get(0)?), row.get(1)?, unsigned(row, 2)?));
-        }
-        Ok(keys)
     }
 
     /// One record, if it is there.
@@ -406,22 +403,6 @@ impl Writing<'_> {
     /// Removes an audit entry.
     pub(crate) fn delete_audit(&self, sequence: u64) -> Result<(), Error> {
         self.change_one("DELETE FROM audit WHERE sequence = ?1", params![signed(sequence)?])
-    }
-
-    /// Replaces a record's content.
-    pub(crate) fn update_record(&self, record: &RecordRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE record SET sealed = ?4 WHERE kind = ?1 AND id = ?2 AND version = ?3",
-            params![record.kind.number(), record.id, signed(record.version)?, record.sealed],
-        )
-    }
-
-    /// Replaces an audit entry's content and MAC.
-    pub(crate) fn update_audit(&self, entry: &AuditRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE audit SET sealed = ?2, mac = ?3 WHERE sequence = ?1",
-            params![signed(entry.sequence)?, entry.sealed, entry.mac],
-        )
     }
 
     fn change_one(&self, sql: &str, params: impl Params) -> Result<(), Error> {

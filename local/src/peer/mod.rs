@@ -39,7 +39,7 @@ pub struct Process {
 #[derive(Debug)]
 enum Hold {
     Pidfd(OwnedFd),
-    /// It is older than this.
+    /// The time that the process is older than.
     Before(u64),
 }
 

@@ -34,13 +34,13 @@ pub enum Verdict<'a> {
 pub enum Refused {
     /// There are no rules.
     NoRules,
-    /// None is for this host and port.
+    /// No rule is for this host and port.
     Host,
-    /// None of those is for this site.
+    /// No rule for the host and port is for this site.
     Site,
-    /// None of those is for this method.
+    /// No rule for the site is for this method.
     Method,
-    /// None of those is for this path.
+    /// No rule for site and method is for this path.
     Path,
     /// The rule of this number is for this request, and excepts its path.
     Excepted(usize),

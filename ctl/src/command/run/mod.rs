@@ -165,7 +165,7 @@ pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Fail
 
 /// Why a command is not watched over.
 enum Error {
-    /// It could not be started.
+    /// The command could not be started.
     Start(OsString, io::Error),
     /// The system refused something else.
     System(io::Error),

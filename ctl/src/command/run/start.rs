@@ -28,7 +28,7 @@ pub(super) fn is_script(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error())
 }
 
-/// The same command for such a file, as a shell and execvp(3) would run it. Its streams are to be set again.
+/// The command for a file that `sh` is to read, as a shell and execvp(3) would run it. Its streams are to be set again.
 pub(super) fn by_shell(command: &Command) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg(command.get_program()).args(command.get_args()).env_clear();

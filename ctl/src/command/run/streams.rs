@@ -33,7 +33,7 @@ pub(super) struct Streams {
 
 /// The ends that are the command's.
 pub(super) struct Ends {
-    /// None if it is ours.
+    /// The command's standard input; `None` if it is ours.
     stdin: Option<OwnedFd>,
     stdout: OwnedFd,
     stderr: OwnedFd,

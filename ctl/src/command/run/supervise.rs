@@ -63,7 +63,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// It could not be watched to its end.
+    /// The end of a command that could not be watched to its end.
     const UNKNOWN: Self = Self::Exit(125);
 
     /// Ends us in the same way: a shell ends a loop, a list or a script after Ctrl-C only if what it waits for died of

@@ -224,7 +224,7 @@ impl Token {
         }
     }
 
-    /// This token with its last use in the sealed part; `None` if that is there already.
+    /// The token with its last use in the sealed part; `None` if that is there already.
     pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
         if last == self.meta.last_used_at {
@@ -259,7 +259,7 @@ pub(in crate::vault) struct Usage {
     known: Option<Clocks>,
 }
 
-/// Both clocks at one moment.
+/// The wall clock and the clock since boot at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::vault) struct Clocks {
     wall: Timestamp,

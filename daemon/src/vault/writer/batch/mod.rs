@@ -24,7 +24,7 @@ use crate::audit::{self, Denial, Event};
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
-use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
+use crate::store::{AuditRow, RecordKey, RecordKind, RecordRow, Store, Writing};
 use crate::vault::Error;
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
@@ -50,6 +50,8 @@ pub(in crate::vault) struct Batch<'a> {
 pub(in crate::vault) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(in crate::vault) changes: Vec<Change>,
+    /// The records that were added or removed.
+    pub(in crate::vault) rows: Vec<RecordKey>,
     /// Whether anything was written, be it an entry of the audit log alone.
     pub(in crate::vault) written: bool,
     /// Whether it must have left the disk before the answer.
@@ -331,11 +333,13 @@ impl<'a> Batch<'a> {
 
     fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.insert_record(row)?;
+        self.done.rows.push(row.key());
         self.manifest.add(self.keys, row)
     }
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.delete_record(row)?;
+        self.done.rows.push(row.key());
         self.manifest.remove(self.keys, row)
     }
 
