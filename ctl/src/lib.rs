@@ -49,6 +49,8 @@ mod job;
 mod key_file;
 mod leap;
 mod lookup;
+mod mask;
+mod near;
 mod new_file;
 mod obstacle;
 mod once;

@@ -11,6 +11,7 @@ mod complete;
 mod completions;
 mod credential;
 mod doctor;
+mod edit;
 mod export;
 mod get;
 mod git_credential;
@@ -109,6 +110,7 @@ commands! {
         /// Change an existing secret's value; fails if there is none
         Update("update"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::Existing);
+        Edit("edit"): edit::EditArgs => |context, args| edit::run(|| context.session(), context.output, args);
         Preset("preset"): preset::PresetArgs =>
             |context, args| preset::run(|| context.session(), context.output, args);
         Presets("presets"): presets::PresetsArgs =>

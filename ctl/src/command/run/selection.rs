@@ -115,7 +115,8 @@ impl Selection {
         let names: Vec<&SecretName> = selected.map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         if self.problems.is_empty() && !missing.is_empty() {
-            return Err(lookup::missing(&missing));
+            let names: Vec<SecretName> = list.secrets.into_iter().map(|secret| secret.name).collect();
+            return Err(lookup::missing_among(&missing, &names));
         }
         if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(lookup::shown).collect();
