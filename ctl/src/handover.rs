@@ -55,7 +55,7 @@ pub(crate) fn request(
     reason: Option<&str>,
 ) -> Result<RevealRequest, Failure> {
     let reason = reason.map(Remark::parse).transpose()?;
-    Ok(RevealRequest { secrets, purpose: Purpose::parse(purpose)?, command: None, reason })
+    Ok(RevealRequest { secrets, purpose: Purpose::parse(purpose)?, command: None, reason, directory: None })
 }
 
 /// The values, or the daemon's own failure, which tells the positions of what is missing.

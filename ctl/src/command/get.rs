@@ -39,6 +39,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         purpose: Purpose::parse("get")?,
         command: None,
         reason: args.reason.as_deref().map(Remark::parse).transpose()?,
+        directory: None,
     };
     let session = open()?;
     let reply: RevealReply = session
