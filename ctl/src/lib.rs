@@ -27,6 +27,7 @@
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
+mod age;
 mod assignment;
 mod broker;
 mod cli;

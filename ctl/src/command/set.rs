@@ -3,7 +3,7 @@
 use clap::Args;
 use secrets_client::{Answer, Call, Method};
 use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
-use secrets_proto::{ErrorType, Provider, SecretName, SecretValue};
+use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Uuid};
 
 use super::edit;
 use crate::failure::{Exit, Failure};
@@ -238,14 +238,18 @@ fn update(
     provider: Option<Provider>,
 ) -> Result<Written, Failure> {
     let present = wanted.get(session)?.secret;
-    let route = format!("/user/secrets/{}", present.id);
-    let body = UpdateSecret { value: value.clone() };
-    let mut answer = session.call(&Call::new(Method::PUT, &route).json(&body)?)?;
+    let mut answer = put(session, present.id, value)?;
     if provider.is_some() && provider != present.provider {
         let patch = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
         answer = edit::patch(session, present.id, None, &patch)?;
     }
     Ok(Written { answer, before: Some(present) })
+}
+
+/// Gives the secret with this id a new value.
+pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    let body = UpdateSecret { value: value.clone() };
+    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::args::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
-use crate::{handover, lookup, output};
+use crate::{handover, lookup, output, providers};
 
 /// A secret on its way to a program.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Selection {
             self.look_ahead(session)?;
         }
         let request = handover::request(self.all.clone(), "run", reason)?;
-        let reply = handover::reveal(session, &RevealRequest { command, ..request })?;
+        let reply = handover::reveal(session, &RevealRequest { command, directory: directory(), ..request })?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
@@ -167,6 +167,13 @@ impl Selection {
         self.problems.extend(problems);
         variables
     }
+}
+
+/// The directory in which the command starts, for the audit log, as far as it fits there.
+fn directory() -> Option<Remark> {
+    let path = std::env::current_dir().ok()?;
+    let is_key = path.iter().any(|part| providers::looks_like_key(&part.to_string_lossy()));
+    Remark::parse(&output::printable(path.to_str()?)).ok().filter(|_| !is_key)
 }
 
 /// Whether a selector means this secret, by the daemon's own rule.
