@@ -74,7 +74,14 @@ impl Selection {
             self.look_ahead(session)?;
         }
         let request = handover::request(self.all.clone(), "run", reason)?;
-        let reply = handover::reveal(session, &RevealRequest { command, directory: directory(), ..request })?;
+        let request = RevealRequest { command, directory: directory(), ..request };
+        let reply = match handover::reveal(session, &request) {
+            // A daemon that runs since before an update may not know of directories.
+            Err(failure) if failure.exit() == Exit::Invalid && request.directory.is_some() => {
+                handover::reveal(session, &RevealRequest { directory: None, ..request })
+            }
+            reply => reply,
+        }?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
