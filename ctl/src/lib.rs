@@ -28,6 +28,7 @@
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
+mod age;
 mod assignment;
 mod broker;
 mod cli;
@@ -50,6 +51,8 @@ mod job;
 mod key_file;
 mod leap;
 mod lookup;
+mod mask;
+mod near;
 mod new_file;
 mod obstacle;
 mod once;

@@ -63,6 +63,12 @@ pub(crate) fn columns() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
+/// How many lines the terminal has that stdout is.
+pub(crate) fn rows() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
 /// Writes an answer, past the standard library's buffer: that one is not wiped.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
     check_stdout()?;

@@ -21,6 +21,9 @@ pub struct RevealRequest {
     /// Why, in the caller's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Remark>,
+    /// The directory in which that program starts; goes to the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Remark>,
 }
 
 impl RevealRequest {

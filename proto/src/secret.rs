@@ -44,6 +44,10 @@ pub struct SecretDetail {
     pub note: Option<Remark>,
     /// How large the value is, roughly.
     pub size_class: SizeClass,
+    /// When it got its present value, which a new name or note does not change; null if that is known of its versions
+    /// alone, as in a vault that was written by an older version.
+    #[serde(default)]
+    pub value_changed_at: Option<Timestamp>,
 }
 
 /// A secret that was written, as `?view=full` shows it.
@@ -164,6 +168,16 @@ pub struct SecretVersion {
     pub created_at: Timestamp,
     /// Whether it is the present value.
     pub current: bool,
+}
+
+/// Answer of `POST /user/secrets/{id}/same`, ordered by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct SameList {
+    /// The other secrets that have the same value, among those that the caller may see.
+    pub secrets: Vec<Secret>,
+    /// How many there are in `secrets`.
+    pub total: usize,
 }
 
 /// Body of `POST /user/secrets/{id}/rollback`.

@@ -131,6 +131,7 @@ fn the_full_view_adds_five_fields_and_no_value() {
         "expires_at",
         "note",
         "size_class",
+        "value_changed_at",
     ]
     .into();
     assert_eq!(fields, expected);
@@ -192,13 +193,13 @@ fn a_write_in_full_warns_of_a_name_that_means_something() {
     let path = "/user/secrets?view=full";
     let created = env.post(path, &body("PATH")).expect(201);
     assert_eq!(kinds(&created), ["executed", "steering"]);
-    assert_eq!(created.as_object().unwrap().len(), 12);
+    assert_eq!(created.as_object().unwrap().len(), 13);
     assert!(!created.to_string().contains(LONG));
     // Six fields without being asked, and nothing to warn of in a plain name.
     assert_eq!(env.post("/user/secrets", &body("LD_PRELOAD")).expect(201).as_object().unwrap().len(), 6);
-    assert_eq!(env.post(path, &body("A")).expect(201).as_object().unwrap().len(), 11);
+    assert_eq!(env.post(path, &body("A")).expect(201).as_object().unwrap().len(), 12);
     let preset = env.post("/user/secrets/preset?view=full", &json!({ "provider": "openai", "value": LONG }));
-    assert_eq!(preset.expect(201).as_object().unwrap().len(), 11);
+    assert_eq!(preset.expect(201).as_object().unwrap().len(), 12);
 
     let one = format!("/user/secrets/{}", id(&created));
     let ask =
@@ -210,7 +211,7 @@ fn a_write_in_full_warns_of_a_name_that_means_something() {
     ] {
         let plain = ask(method, &path, &body);
         assert!(plain.get("warnings").is_none(), "{plain}");
-        assert_eq!(plain.as_object().unwrap().len(), if method == "PATCH" { 11 } else { 6 }, "{plain}");
+        assert_eq!(plain.as_object().unwrap().len(), if method == "PATCH" { 12 } else { 6 }, "{plain}");
         let full = ask(method, &format!("{path}?view=full"), &body);
         assert_eq!(kinds(&full), ["executed", "steering"], "{method}");
         assert_eq!(

@@ -165,6 +165,7 @@ const TABLE: &[Entry] = &[
     open_only("reveal_secrets", "reveal", About::Secret, 200, |world| {
         (String::new(), json!({ "secrets": [world.secret()], "purpose": "test" }))
     }),
+    open_only("find_same", "reveal", About::Secret, 200, |world| at(&world.secret())),
     open_only("list_versions", "list", About::Secret, 200, |world| at(&world.secret())),
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))

@@ -11,6 +11,7 @@ mod complete;
 mod completions;
 mod credential;
 mod doctor;
+mod edit;
 mod export;
 mod get;
 mod git_credential;
@@ -29,12 +30,14 @@ mod preset;
 mod presets;
 mod proxy;
 mod rename;
+mod replace;
 mod restore;
 mod restore_vault;
 mod rm;
 mod rollback;
 mod rotate;
 mod run;
+mod same;
 mod set;
 mod show;
 mod status;
@@ -43,6 +46,7 @@ mod trash;
 mod ui;
 mod unlock;
 mod verify;
+mod r#where;
 
 use clap::{Args, Subcommand};
 
@@ -110,6 +114,9 @@ commands! {
         /// Change an existing secret's value; fails if there is none
         Update("update"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::Existing);
+        Replace("replace"): replace::ReplaceArgs =>
+            |context, args| replace::run(|| context.session(), context.output, args);
+        Edit("edit"): edit::EditArgs => |context, args| edit::run(|| context.session(), context.output, args);
         Preset("preset"): preset::PresetArgs =>
             |context, args| preset::run(|| context.session(), context.output, args);
         Presets("presets"): presets::PresetsArgs =>
@@ -118,6 +125,9 @@ commands! {
             |context, args| import::run(|| context.session(), context.output, args);
         List("list", "ls"): list::ListArgs =>
             |context, args| list::run(&context.session()?, context.output, args);
+        Where("where"): r#where::WhereArgs =>
+            |context, args| r#where::run(&context.session()?, context.output, args);
+        Same("same"): same::SameArgs => |context, args| same::run(&context.session()?, context.output, args);
         Show("show"): show::ShowArgs => |context, args| show::run(&context.session()?, context.output, args);
         Rename("rename"): rename::RenameArgs =>
             |context, args| rename::run(|| context.session(), context.output, args);

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use secrets_client::Call;
-use secrets_proto::secret::{SecretDetail, SecretVersion, SizeClass, VersionList};
+use secrets_proto::secret::{SecretDetail, SecretVersion, VersionList};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
+use crate::mask;
 use crate::output::{self, Output};
 use crate::session::Session;
 
@@ -41,16 +42,11 @@ pub(crate) fn run(session: &Session, output: Output, args: &ShowArgs) -> Result<
 
 fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<usize>) -> String {
     let secret = &detail.secret;
-    let size = match detail.size_class {
-        SizeClass::Small => "up to 1 KiB",
-        SizeClass::Medium => "up to 8 KiB",
-        SizeClass::Large => "up to 64 KiB",
-    };
     let mut lines = vec![
         ("name", secret.name.to_string()),
         ("id", secret.id.to_string()),
         ("masked", secret.masked_value.clone()),
-        ("size", size.to_owned()),
+        ("size", mask::in_words(detail.size_class).to_owned()),
         ("created", secret.created_at.to_string()),
         ("updated", secret.updated_at.to_string()),
         ("last used", detail.last_used_at.map_or("never".to_owned(), |time| time.to_string())),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use secrets_proto::Uuid;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList,
 };
 
@@ -237,6 +237,11 @@ pub(crate) struct ById(pub(crate) Uuid);
 /// `GET /user/secrets/{id}/versions`
 pub(crate) async fn versions(vault: &Vault, caller: &Caller, by: ById) -> Result<VersionList, Error> {
     vault.versions(caller, by.0).await
+}
+
+/// `POST /user/secrets/{id}/same`
+pub(crate) async fn same(vault: &Vault, caller: &Caller, by: ById) -> Result<SameList, Error> {
+    vault.same(caller, by.0).await
 }
 
 /// A secret to get an earlier value again.

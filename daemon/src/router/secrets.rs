@@ -5,8 +5,8 @@ use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SecretDetail, UpdateSecret,
-    VersionList, WrittenSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, SecretDetail,
+    UpdateSecret, VersionList, WrittenSecret,
 };
 use secrets_proto::{
     API_BASE, FieldErrorType, Glob, Invalid, Provider, SecretName, SecretValue, Selector, Timestamp,
@@ -72,6 +72,12 @@ pub(super) static ROUTES: &[Route] = &[
         "list_versions",
         Right::Scope(Scope::List, AuditAction::List),
         |x| serve(x, handler::versions),
+    ),
+    post(
+        "/api/v1/user/secrets/{id}/same",
+        "find_same",
+        Right::Scope(Scope::Reveal, AuditAction::Compare),
+        |x| serve(x, handler::same),
     ),
     post(
         "/api/v1/user/secrets/{id}/rollback",
@@ -201,11 +207,13 @@ impl FromRequest for RevealRequest {
         let purpose = parts.required("purpose", Purpose::try_from);
         let command = parts.nullable("command", Remark::try_from);
         let reason = parts.nullable("reason", Remark::try_from);
+        let directory = parts.nullable("directory", Remark::try_from);
         Some(Self {
             secrets: secrets?,
             purpose: purpose?,
             command: command?.flatten(),
             reason: reason?.flatten(),
+            directory: directory?.flatten(),
         })
     }
 }
@@ -313,6 +321,7 @@ impl IntoResponse for Created {
 json! {
 PresetList => metadata(OK),
     VersionList => metadata(OK),
+    SameList => metadata(OK),
 }
 
 #[cfg(test)]
@@ -349,6 +358,7 @@ mod tests {
             expires_at: None,
             note: None,
             size_class: SizeClass::Small,
+            value_changed_at: None,
         }
     }
 

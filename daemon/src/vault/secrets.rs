@@ -6,8 +6,8 @@ use bytes::Bytes;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, UpdateSecret, VersionList,
+    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, SameList, Secret,
+    SecretDetail, SecretList, UpdateSecret, VersionList,
 };
 use secrets_proto::{Selector, Uuid};
 
@@ -172,6 +172,19 @@ impl Vault {
         let size: usize = reply.secrets.iter().map(|secret| secret.value.expose().len()).sum();
         let reply = self.at_leisure(caller, size / BYTES_A_STEP, move || write(reply)).await?;
         Ok(Held { reply, permit })
+    }
+
+    /// The other secrets with the same value. Scope `reveal`: that two values are equal tells about both, and who may store
+    /// could try values until one is.
+    pub(crate) async fn same(&self, caller: &Caller, id: Uuid) -> Result<SameList, Error> {
+        let _permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::Reveal, AuditAction::Compare)?;
+        let shared = Arc::clone(&self.shared);
+        let same = self.write_for_answer(caller, move |batch, caller| {
+            batch.same(caller, id, Effort::new(shared.urgent.interrupts()))
+        });
+        let secrets = same.await?;
+        Ok(SameList { total: secrets.len(), secrets })
     }
 
     /// How many bytes the values have together that are named, as far as the caller sees them.

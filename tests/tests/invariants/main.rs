@@ -77,6 +77,8 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/command/inject.rs", "puts values into a template"),
     ("ctl/src/command/import", "compares what was stored with what was read"),
     ("ctl/src/fuzzing.rs", "gives a fuzz target what was read, for comparison"),
+    ("ctl/src/command/token.rs", "writes a fresh access token to a new private file"),
+    ("ctl/src/mask.rs", "tells roughly how long a value is"),
     ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
     ("ctl/src/command/init.rs", "counts a passphrase's characters"),
     ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),

@@ -6,7 +6,7 @@ use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialLis
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
     SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
 };
 use secrets_proto::session::{BeginSession, Session};
@@ -78,6 +78,8 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<RevealRequest>(json!({ "secrets": ["OPENAI_API_KEY", "AWS_*"], "purpose": "run", "command": "npm" }))
             .replies::<RevealReply>(200, "The values, in order of first appearance.")
             .fails(&[404]),
+        op("find_same", "Lists the other secrets with the same value, and notes it in the audit log first")
+            .replies::<SameList>(200, "The others, by name."),
         op("list_versions", "Lists the versions of a secret's value, masked")
             .replies::<VersionList>(200, "The versions, newest first."),
         op("rollback_secret", "Makes an earlier value the present one")

@@ -11,7 +11,7 @@ use super::args::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
-use crate::{handover, lookup, output};
+use crate::{handover, lookup, output, providers};
 
 /// A secret on its way to a program.
 #[derive(Debug)]
@@ -74,7 +74,14 @@ impl Selection {
             self.look_ahead(session)?;
         }
         let request = handover::request(self.all.clone(), "run", reason)?;
-        let reply = handover::reveal(session, &RevealRequest { command, ..request })?;
+        let request = RevealRequest { command, directory: directory(), ..request };
+        let reply = match handover::reveal(session, &request) {
+            // A daemon that runs since before an update may not know of directories.
+            Err(failure) if failure.exit() == Exit::Invalid && request.directory.is_some() => {
+                handover::reveal(session, &RevealRequest { directory: None, ..request })
+            }
+            reply => reply,
+        }?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
@@ -115,7 +122,8 @@ impl Selection {
         let names: Vec<&SecretName> = selected.map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         if self.problems.is_empty() && !missing.is_empty() {
-            return Err(lookup::missing(&missing));
+            let names: Vec<SecretName> = list.secrets.into_iter().map(|secret| secret.name).collect();
+            return Err(lookup::missing_among(&missing, &names));
         }
         if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(lookup::shown).collect();
@@ -166,6 +174,13 @@ impl Selection {
         self.problems.extend(problems);
         variables
     }
+}
+
+/// The directory in which the command starts, for the audit log, as far as it fits there.
+fn directory() -> Option<Remark> {
+    let path = std::env::current_dir().ok()?;
+    let is_key = path.iter().any(|part| providers::looks_like_key(&part.to_string_lossy()));
+    Remark::parse(&output::printable(path.to_str()?)).ok().filter(|_| !is_key)
 }
 
 /// Whether a selector means this secret, by the daemon's own rule.

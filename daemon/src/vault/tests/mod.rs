@@ -75,6 +75,7 @@ impl Fixture {
             purpose: Purpose::parse("test").unwrap(),
             command: None,
             reason: None,
+            directory: None,
         };
         let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
