@@ -135,6 +135,11 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
         .collect()
 }
 
+/// A variable that our children inherit and that is not empty.
+pub(crate) fn inherited(name: &str) -> Option<OsString> {
+    variable(name).filter(|_| !is_token(&name.into()))
+}
+
 /// Our own environment as a daemon may see it that we start. It stays when the command has ended that needed it, and
 /// the shell may be one that `run` has handed values to.
 pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {

@@ -66,14 +66,12 @@ impl fmt::Display for Wanted {
 
 /// The failure that these do not exist, all at once.
 pub(crate) fn missing(selectors: &[Selector]) -> Failure {
-    let names: Vec<String> = selectors.iter().map(shown).collect();
-    Failure::new(Exit::NotFound, format!("no such secret: {}; see: secretctl list", names.join(", ")))
+    Failure::new(Exit::NotFound, format!("no such secret: {}; see: secretctl list", listed(selectors)))
 }
 
 /// The failure that a unit may not load these anyway, all at once.
 pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
-    let names: Vec<String> = selectors.iter().map(shown).collect();
-    let names = names.join(", ");
+    let names = listed(selectors);
     Failure::new(
         Exit::NotFound,
         format!("{unit} is not allowed to load {names}; see: secretctl credential list"),
@@ -82,12 +80,19 @@ pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
 
 /// Turns the daemon's "not found", which speaks of positions, into one that names what is missing.
 pub(crate) fn name_the_missing(failure: Failure, selectors: &[Selector]) -> Failure {
-    if failure.exit() != Exit::NotFound {
-        return failure;
-    }
-    let names: Vec<Selector> =
-        failure.positions().iter().filter_map(|position| selectors.get(*position).cloned()).collect();
+    let names = those_missing(&failure, selectors);
     if names.is_empty() { failure } else { missing(&names) }
+}
+
+/// Those that the daemon did not find, by their positions.
+pub(crate) fn those_missing(failure: &Failure, selectors: &[Selector]) -> Vec<Selector> {
+    let positions = if failure.exit() == Exit::NotFound { failure.positions() } else { Vec::new() };
+    positions.iter().filter_map(|position| selectors.get(*position).cloned()).collect()
+}
+
+/// Selectors as they may be shown, in a row.
+pub(crate) fn listed(selectors: &[Selector]) -> String {
+    selectors.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// A selector as it may be shown: a key in the wrong place is not.
