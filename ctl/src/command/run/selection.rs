@@ -4,7 +4,7 @@
 use secrets_client::Call;
 use secrets_proto::reveal::{Remark, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::{SecretName, SecretValue, Selector};
+use secrets_proto::{SecretName, SecretValue, Selector, Timestamp};
 use uuid::Uuid;
 
 use super::args::RunArgs;
@@ -89,6 +89,7 @@ impl Selection {
         let variables = self.variables(&names);
         self.settle()?;
         self.refuse(&names, &variables)?;
+        tell_of_expired(&reply.secrets);
         let is = |selector: &Selector| {
             reply.secrets.iter().any(|secret| selects(selector, secret.id, &secret.name))
         };
@@ -188,6 +189,22 @@ impl Selection {
         }
         self.problems.extend(problems);
         variables
+    }
+}
+
+/// The command gets them all the same: the owner's note may be wrong, and the command will say what does not work.
+fn tell_of_expired(secrets: &[RevealedSecret]) {
+    let now = Timestamp::now();
+    let expired: Vec<String> = secrets
+        .iter()
+        .filter(|secret| secret.expires_at.is_some_and(|time| time <= now))
+        .map(|secret| secret.name.to_string())
+        .collect();
+    if let Some(first) = expired.first() {
+        output::say(&format!(
+            "expired: {}; replace with: secretctl set {first} --expires 90d",
+            expired.join(", ")
+        ));
     }
 }
 
