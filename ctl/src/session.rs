@@ -195,7 +195,7 @@ impl Session {
         }
         Err(Failure::new(
             Exit::NotAllowed,
-            "three wrong passphrases; if it is lost: secretctl unlock --recovery-key-file FILE",
+            "three wrong passphrases; if it is lost: secretctl unlock --recovery",
         ))
     }
 
@@ -312,7 +312,7 @@ fn unasked(error: prompt::Error) -> Failure {
     if matches!(error, prompt::Error::NoTerminal) {
         return Failure::new(
             Exit::Locked,
-            "the vault is locked and there is no terminal to ask on; run: secretctl unlock",
+            "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
         );
     }
     Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", UNLOCK_FROM_FILE))
