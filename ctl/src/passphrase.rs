@@ -1,4 +1,4 @@
-//! Passphrases for people who do not want to think one up: six words of the EFF's long list, each chosen by the system's
+//! Passphrases for people who do not want to think one up: six words of the EFF's long list (CC BY 3.0), each chosen by the system's
 //! random numbers. That is 77 bits, which nobody can guess from a copy of the vault's file.
 
 use diceware_wordlists::EFF_LONG_WORDLIST;

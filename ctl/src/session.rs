@@ -245,13 +245,18 @@ impl Session {
 
     /// Asks, and if the vault is locked, opens it and asks again.
     fn opening<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
-        match ask() {
-            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
-                self.open_vault()?;
-                ask()
+        let mut outcome = ask();
+        // Again if need be: a vault that is locking at that moment may still say that it is open.
+        for _ in 0..TRIES {
+            match outcome {
+                Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
+                    self.open_vault()?;
+                    outcome = ask();
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        outcome
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.

@@ -461,6 +461,7 @@ mod tests {
             id: Uuid::from_u128(7),
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
+            expires_at: None,
         }];
         let response = sent(Revealed(render_sensitive(&RevealReply { secrets })), &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
