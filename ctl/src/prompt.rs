@@ -111,6 +111,7 @@ pub(crate) fn show(text: &SensitiveString) -> Result<(), Error> {
 
 /// Whether there is a terminal to ask on.
 pub(crate) fn can_ask() -> bool {
+    let _turn = alone();
     terminal::open().is_some()
 }
 

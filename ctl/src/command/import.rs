@@ -39,8 +39,8 @@ pub(crate) enum OnConflict {
 /// Import secrets from a file, and optionally delete it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-If a line cannot be imported unchanged, or a name exists, the first ten such
-lines are listed and nothing is stored. All secrets are stored at once, or none;
+If a line cannot be imported unchanged, or a name exists, such lines are listed
+(of names the first ten) and nothing is stored. All are stored at once, or none;
 only more than 5,000, or a megabyte of them, go in parts. Each stored value is
 read back and compared.
 dotenv is read as dotenvy does, but without variables: a $ outside single quotes
@@ -89,7 +89,7 @@ pub(crate) struct ImportArgs {
     pub(crate) delete_source: bool,
 }
 
-/// The most problems that are told one by one.
+/// The most names that exist and are told one by one.
 const LISTED: usize = 10;
 
 pub(crate) fn run(
@@ -136,9 +136,10 @@ pub(crate) fn run(
         Err(failure) => return Err(failure),
     };
     let exit = if faults.is_empty() { Exit::Conflict } else { Exit::Invalid };
-    faults.extend(conflicts);
+    let unlisted = conflicts.len().saturating_sub(LISTED);
+    faults.extend(conflicts.into_iter().take(LISTED));
     if !faults.is_empty() {
-        let failure = report(faults, exit);
+        let failure = report(faults, unlisted, exit);
         if exit == Exit::Conflict && reading.prefix.is_none() {
             output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
         }
@@ -241,16 +242,16 @@ fn plan(
     (planned, conflicts)
 }
 
-/// Says the first problems in a line each, and gives the failure that sums them up.
-fn report(mut faults: Vec<Fault>, exit: Exit) -> Failure {
+/// Says each problem in a line of its own, how many more names exist, and gives the failure that sums them up.
+fn report(mut faults: Vec<Fault>, unlisted: usize, exit: Exit) -> Failure {
     faults.sort_by_key(|fault| fault.place);
-    for fault in faults.iter().take(LISTED) {
+    for fault in &faults {
         output::say(&format!("{}: {}", fault.place, fault.reason));
     }
-    let count = faults.len();
-    if count > LISTED {
-        output::say(&format!("and {} more", count - LISTED));
+    if unlisted > 0 {
+        output::say(&format!("and {unlisted} more"));
     }
+    let count = faults.len() + unlisted;
     let noun = if count == 1 { "problem" } else { "problems" };
     Failure::new(exit, format!("{count} {noun}; nothing was stored"))
 }
