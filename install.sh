@@ -137,6 +137,16 @@ do_uninstall() {
     fi
     files | while read -r file; do rm -f "$destdir$file"; done
     ! runs_manager || manager daemon-reload || true
+    tell_of_vault
+}
+
+# A vault is never removed, and who wants that is told what to remove.
+tell_of_vault() {
+    data=${SECRETSD_DATA_DIR:-${XDG_DATA_HOME:-$home/.local/share}/secretsd}
+    state=${SECRETSD_STATE_DIR:-${XDG_STATE_HOME:-$home/.local/state}/secretsd}
+    [ -z "$destdir" ] && [ -e "$data/vault.db" ] || return 0
+    echo "your vault is kept in $data"
+    echo "once you no longer need its secrets, remove it with: rm -r '$data' '$state'"
 }
 
 case ${1:-}:$# in

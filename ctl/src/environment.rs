@@ -7,7 +7,9 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rustix::process::getuid;
 use secrets_client::{NoPaths, Paths};
+use secrets_local::files;
 use secrets_local::places::{self, Base};
 use secrets_proto::{SecretName, SecretValue};
 
@@ -27,7 +29,16 @@ const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 /// Where the daemon is and what proves that we may ask it, by the flags and this process's environment.
 pub(crate) fn paths(globals: &Globals) -> Result<Paths, Failure> {
     Paths::find(globals.socket.clone(), globals.token_file.clone(), variable).map_err(|error| match error {
-        NoPaths::NoRuntimeDir => Failure::new(Exit::NoDaemon, format!("{error} with --socket")),
+        NoPaths::NoRuntimeDir => {
+            let usual = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
+            // As pam_systemd makes it; a login without it, such as `su`, only lacks the variable.
+            let text = if files::check_place(&usual).is_ok() && usual.is_dir() {
+                format!("XDG_RUNTIME_DIR is not set; run: export XDG_RUNTIME_DIR={}", usual.display())
+            } else {
+                format!("{error} with --socket")
+            };
+            Failure::new(Exit::NoDaemon, text)
+        }
         NoPaths::Unusable(_) => Failure::new(Exit::Invalid, error.to_string()),
     })
 }
@@ -133,6 +144,11 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
     env::vars_os()
         .filter(|(name, _)| !is_token(name) && (!clean || CLEAN.iter().any(|kept| name == kept)))
         .collect()
+}
+
+/// A variable that our children inherit and that is not empty.
+pub(crate) fn inherited(name: &str) -> Option<OsString> {
+    variable(name).filter(|_| !is_token(&name.into()))
 }
 
 /// Our own environment as a daemon may see it that we start. It stays when the command has ended that needed it, and

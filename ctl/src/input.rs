@@ -48,7 +48,7 @@ pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
 
 /// Whether [`value`] will ask a person.
 pub(crate) fn asks(args: &ValueArgs) -> bool {
-    args.value_file.is_none() && io::stdin().is_terminal()
+    args.value_file.as_deref().is_none_or(|path| path == Path::new("-")) && io::stdin().is_terminal()
 }
 
 /// The value to store: the file's bytes, or all of stdin, or a line typed without echo. Of a line from a pipe its end is
@@ -57,6 +57,9 @@ pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
     if asks(args) {
         let typed = prompt::hidden("value: ")
             .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
+        if typed.expose().is_empty() {
+            return Err(Failure::new(Exit::Invalid, "empty; nothing was stored"));
+        }
         return Ok(SecretValue::new(typed.expose().to_owned())?);
     }
     let is_piped = args.value_file.is_none() && !args.exact && stdin_is_piped();
@@ -91,8 +94,13 @@ fn line_without_end(bytes: &[u8]) -> Option<&[u8]> {
     (!line.contains(&b'\n')).then(|| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// A passphrase or recovery key from a file. One newline at its end does not count: editors put it there.
+/// A passphrase or recovery key from a file. One newline at its end does not count: editors put it there. Where stdin is
+/// named and is a terminal, it is asked for without echo.
 pub(crate) fn key(path: &Path, flag: &str) -> Result<SensitiveString, Failure> {
+    if path == Path::new("-") && io::stdin().is_terminal() {
+        let what = if flag.contains("recovery") { "recovery key: " } else { "passphrase: " };
+        return prompt::hidden(what).map_err(|error| error.into_failure("nothing was done", "name a file"));
+    }
     let bytes = file(path, flag, KEY_LIMIT)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Invalid, format!("what {flag} names is not UTF-8 text")))?;
@@ -182,6 +190,9 @@ fn fill(mut from: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 fn unreadable(what: &str, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::new(Exit::Other, format!("cannot read {what}: there is no such file"));
+    }
     Failure::new(Exit::Other, format!("cannot read {what}: {error}"))
 }
 

@@ -10,7 +10,7 @@
 //! usage → cli → command → session → secrets-client → secrets-proto
 //! ```
 //!
-//! - `usage` and `cli`: the command line as a whole, and what is wrong with it
+//! - `usage` and `cli`: the command line as a whole, what is wrong with it, and what is shown where there is none
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
 //! - `screen`: picking names and browsing, by a program of its own
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
@@ -23,6 +23,7 @@
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `passphrase`: passphrases that are made of words
 //! - `key_file`: key files on their way to the daemon
 //! - `once`: answers that are shown once
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
@@ -57,6 +58,7 @@ mod new_file;
 mod obstacle;
 mod once;
 mod output;
+mod passphrase;
 mod prompt;
 mod providers;
 mod screen;
@@ -74,13 +76,13 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use rustix::fs::Mode;
 use secrets_local::hardening;
 
 use cli::Cli;
 use context::Context;
 use failure::{Exit, Failure};
+use globals::Colour;
 use output::Output;
 use usage::Stop;
 
@@ -92,23 +94,28 @@ pub fn main() -> ExitCode {
     let _ = hardening::make_unreadable();
     let words: Vec<OsString> = std::env::args_os().collect();
     let exit = match usage::parse(&words) {
-        Ok(cli) => ended(run(cli, inherited)),
-        Err(Stop::Answer(text)) => ended(output::answer(text.as_bytes())),
+        Ok(cli) => {
+            let colour = cli.globals.color;
+            ended(run(cli, inherited), colour)
+        }
+        Err(Stop::Answer(text)) => ended(output::answer_help(&text), Colour::Auto),
         Err(Stop::Help(text)) => {
-            output::show_help(&text);
+            // For eyes what to do now. A script that has lost its command fails at a terminal, too.
+            let is_seen = words.len() == 1 && output::stdout_is_terminal();
+            output::show_help(&if is_seen { cli::start_page::text() } else { text });
             Exit::Usage
         }
-        Err(Stop::Wrong(message)) => ended(Err(Failure::new(Exit::Usage, message))),
+        Err(Stop::Wrong(message)) => ended(Err(Failure::new(Exit::Usage, message)), Colour::Auto),
     };
     ExitCode::from(exit as u8)
 }
 
-fn ended(outcome: Result<(), Failure>) -> Exit {
+fn ended(outcome: Result<(), Failure>, colour: Colour) -> Exit {
     let exit = match outcome {
         Ok(()) => Exit::Done,
         Err(failure) => {
             if !failure.message().is_empty() {
-                output::say(failure.message());
+                output::fail(failure.message(), colour);
             }
             failure.exit()
         }
@@ -121,7 +128,6 @@ fn ended(outcome: Result<(), Failure>) -> Exit {
 
 fn run(cli: Cli, inherited_umask: Mode) -> Result<(), Failure> {
     let output = Output::new(&cli.globals);
-    let context =
-        Context { globals: cli.globals, output, inherited_umask, describe: <Cli as CommandFactory>::command };
+    let context = Context { globals: cli.globals, output, inherited_umask, describe: cli::described };
     cli.command.run(&context)
 }

@@ -95,8 +95,7 @@ pub(crate) fn meant<'a>(selector: &Selector, listed: &'a [SecretName]) -> Option
 
 /// The failure that a unit may not load these anyway, all at once.
 pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
-    let names: Vec<String> = selectors.iter().map(shown).collect();
-    let names = names.join(", ");
+    let names = listed(selectors);
     Failure::new(
         Exit::NotFound,
         format!("{unit} is not allowed to load {names}; see: secretctl credential list"),
@@ -114,12 +113,19 @@ pub(crate) fn name_the_absent(session: &Session, failure: Failure, selectors: &[
 }
 
 fn named(failure: Failure, selectors: &[Selector], name: impl FnOnce(&[Selector]) -> Failure) -> Failure {
-    if failure.exit() != Exit::NotFound {
-        return failure;
-    }
-    let names: Vec<Selector> =
-        failure.positions().iter().filter_map(|position| selectors.get(*position).cloned()).collect();
+    let names = those_missing(&failure, selectors);
     if names.is_empty() { failure } else { name(&names) }
+}
+
+/// Those that the daemon did not find, by their positions.
+pub(crate) fn those_missing(failure: &Failure, selectors: &[Selector]) -> Vec<Selector> {
+    let positions = if failure.exit() == Exit::NotFound { failure.positions() } else { Vec::new() };
+    positions.iter().filter_map(|position| selectors.get(*position).cloned()).collect()
+}
+
+/// Selectors as they may be shown, in a row.
+pub(crate) fn listed(selectors: &[Selector]) -> String {
+    selectors.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// A selector as it may be shown: a key in the wrong place is not.

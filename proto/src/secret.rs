@@ -118,6 +118,36 @@ pub struct CreateSecret {
     pub provider: Option<Provider>,
 }
 
+/// Body of `POST /user/secrets/batch`: all of it is stored in one transaction, or nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct WriteSecrets {
+    /// The secrets, 1–5,000, each name once.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 5000)))]
+    pub secrets: Vec<WriteSecret>,
+}
+
+impl WriteSecrets {
+    /// The most secrets that a request may store.
+    pub const MAX: usize = 5_000;
+}
+
+/// One of many secrets that are stored together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct WriteSecret {
+    /// The secret's name.
+    pub name: SecretName,
+    /// The secret's value.
+    pub value: SecretValue,
+    /// Who issued it, if it is new; an existing secret keeps its provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Whether a secret that has this name gets the value, as a new version; otherwise that is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+}
+
 /// Body of `PUT /user/secrets/{id}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]

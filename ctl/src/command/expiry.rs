@@ -58,8 +58,8 @@ pub(super) fn notice<'a>(
     if due.len() > NAMED {
         parts.push(format!("{} more expire soon", due.len() - NAMED));
     }
-    (!parts.is_empty())
-        .then(|| format!("{}; replace with: secretctl set NAME --expires 90d", parts.join(", ")))
+    let (_, first) = due.first()?;
+    Some(format!("{}; replace with: secretctl set {first} --expires 90d", parts.join(", ")))
 }
 
 #[cfg(test)]

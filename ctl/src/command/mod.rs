@@ -41,6 +41,7 @@ mod same;
 mod set;
 mod show;
 mod status;
+mod stop;
 mod token;
 mod trash;
 mod ui;
@@ -52,7 +53,7 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{broker, completion, spawn};
+use crate::{broker, completion, environment, spawn};
 
 /// From rows `Variant("name", "alias"): arguments => what it does`, in the groups in which help shows them; a group
 /// without a title is not shown. A row says what help shows only where several commands have the same arguments.
@@ -103,6 +104,7 @@ commands! {
         Status("status"): status::StatusArgs => |context, _| status::run(&context.session()?, context.output);
         Unlock("unlock"): unlock::UnlockArgs => |context, args| unlock::run(&context.session()?, args);
         Lock("lock"): lock::LockArgs => |context, _| lock::run(&context.session()?);
+        Stop("stop"): stop::StopArgs => |context, _| stop::run(&environment::paths(&context.globals)?);
     }
     "Secrets" {
         /// Store a secret, new or existing

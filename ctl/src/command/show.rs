@@ -2,6 +2,7 @@
 
 use clap::Args;
 use secrets_client::Call;
+use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretVersion, VersionList};
 use serde::Serialize;
 
@@ -52,7 +53,10 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
         ("last used", detail.last_used_at.map_or("never".to_owned(), |time| time.to_string())),
     ];
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
-    lines.extend(detail.expires_at.map(|time| ("expires", time.to_string())));
+    lines.extend(detail.expires_at.map(|time| {
+        let title = if time <= Timestamp::now() { "expired" } else { "expires" };
+        (title, time.to_string())
+    }));
     lines.extend(detail.note.as_ref().map(|note| ("note", note.as_str().to_owned())));
     lines.extend(versions.iter().map(|version| {
         let mark = if version.current { ", current" } else { "" };

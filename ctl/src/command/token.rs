@@ -68,7 +68,7 @@ pub(crate) struct TokenCreateArgs {
     /// How long it is valid, like 12h [default: 30d]
     #[arg(long, value_name = "DURATION", conflicts_with = "no_expiry")]
     pub(crate) ttl: Option<String>,
-    /// Make it valid for ever
+    /// Never expires
     #[arg(long)]
     pub(crate) no_expiry: bool,
     /// Maximum requests per minute

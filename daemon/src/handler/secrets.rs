@@ -5,7 +5,7 @@ use secrets_proto::Uuid;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
-    SecretList, TrashList, UpdateSecret, VersionList,
+    SecretList, TrashList, UpdateSecret, VersionList, WriteSecrets,
 };
 
 use crate::answering::Answering;
@@ -151,6 +151,17 @@ pub(crate) async fn create_from_preset(
     create: Create<CreateFromPreset>,
 ) -> Result<Created, Error> {
     vault.create_from_preset(caller, create.new).await.map(|secret| Created(secret, create.view))
+}
+
+/// `POST /user/secrets/batch`
+pub(crate) async fn write_all(
+    vault: &Vault,
+    caller: &Caller,
+    all: WriteSecrets,
+) -> Result<SecretList, Error> {
+    let written = vault.write_all(caller, all.secrets).await?;
+    let secrets: Vec<Secret> = written.into_iter().map(|detail| detail.secret).collect();
+    Ok(SecretList { total: secrets.len(), secrets })
 }
 
 /// A new value for a secret.

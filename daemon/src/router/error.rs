@@ -17,7 +17,7 @@ impl From<vault::Error> for Failure {
             vault::Error::Uninitialized => {
                 Self::new(Type::VaultLockedError, "There is no vault yet; run `secretctl init`")
             }
-            vault::Error::Locked => {
+            vault::Error::Locked | vault::Error::GivenUp => {
                 Self::new(Type::VaultLockedError, "The vault is locked; run `secretctl unlock`")
             }
             vault::Error::AlreadyInitialized => {
@@ -114,6 +114,11 @@ impl From<vault::Error> for Failure {
                 Type::AlreadyExistsError,
                 "A secret with this name already exists; update it or choose another name",
             ),
+            vault::Error::NamesTaken(indexes) => {
+                let detail = "Some of these names are taken, or given twice; nothing was stored, see errors";
+                Self::new(Type::AlreadyExistsError, detail)
+                    .with_errors(indexes.into_iter().map(taken).collect())
+            }
             vault::Error::Stale => Self::new(
                 Type::ConflictError,
                 "The secret has changed in the meantime; read it again and repeat",
@@ -259,6 +264,13 @@ fn missing(index: usize) -> FieldError {
     FieldError::new(
         vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
         Invalid::new(FieldErrorType::Missing, "no secret with this name or id"),
+    )
+}
+
+fn taken(index: usize) -> FieldError {
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::ValueError, "a secret with this name already exists"),
     )
 }
 

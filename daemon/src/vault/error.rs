@@ -89,6 +89,12 @@ pub(crate) enum Error {
     /// Another secret has this name.
     #[error("the name is taken")]
     NameTaken,
+    /// Secrets at these positions have a name that another has.
+    #[error("{} names are taken", .0.len())]
+    NamesTaken(Vec<usize>),
+    /// Half done when somebody wanted to lock: nothing of the transaction counts, and the vault will be locked.
+    #[error("given up for a lock")]
+    GivenUp,
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed in the meantime")]
     Stale,
@@ -181,6 +187,7 @@ impl Error {
             | Self::NewerFormat { .. }
             | Self::NewerVault
             | Self::Timeout
+            | Self::GivenUp
             | Self::Internal(_) => true,
             Self::Uninitialized
             | Self::Locked
@@ -210,6 +217,7 @@ impl Error {
             | Self::TooMuchToReveal
             | Self::NotGranted
             | Self::NameTaken
+            | Self::NamesTaken(_)
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
@@ -262,6 +270,8 @@ impl Error {
             | Self::TooMuchToReveal
             | Self::NotGranted
             | Self::NameTaken
+            | Self::NamesTaken(_)
+            | Self::GivenUp
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing

@@ -7,7 +7,7 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, SameList, Secret,
-    SecretDetail, SecretList, UpdateSecret, VersionList,
+    SecretDetail, SecretList, UpdateSecret, VersionList, WriteSecret,
 };
 use secrets_proto::{Selector, Uuid};
 
@@ -108,6 +108,22 @@ impl Vault {
         self.check(caller, Scope::Write, AuditAction::Create)?;
         let name = presets::variable_of(&new.provider).ok_or(Error::UnknownPreset)?;
         self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
+    }
+
+    /// Stores all of these in one transaction, or none. Scope `write`.
+    pub(crate) async fn write_all(
+        &self,
+        caller: &Caller,
+        all: Vec<WriteSecret>,
+    ) -> Result<Vec<SecretDetail>, Error> {
+        let _permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::Write, AuditAction::Create)?;
+        let shared = Arc::clone(&self.shared);
+        // Of no use without its answer: whoever has gone before its turn has given up.
+        self.write_for_answer(caller, move |batch, caller| {
+            batch.write_all(caller, all, &Effort::new(shared.urgent.interrupts()))
+        })
+        .await
     }
 
     /// Gives a secret a new value. `expected` are the versions that `If-Match` names. Scope `write`.

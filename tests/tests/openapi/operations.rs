@@ -7,7 +7,7 @@ use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
-    SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
+    SecretList, TrashList, UpdateSecret, VersionList, WriteSecrets, WrittenSecret,
 };
 use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
@@ -45,6 +45,10 @@ pub(super) fn operations() -> Vec<Documented> {
             .takes(&written)
             .body::<CreateSecret>(json!({ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }))
             .replies_either::<Secret, WrittenSecret>(201, "It is stored; with `view=full` in full.").with("ETag").with("Location")
+            .fails(&[409]),
+        op("write_secrets", "Stores many secrets in one transaction, all or none")
+            .body::<WriteSecrets>(json!({ "secrets": [{ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }, { "name": "DATABASE_URL", "value": "postgres://localhost/app", "replace": true }] }))
+            .replies::<SecretList<Secret>>(200, "All are stored, in the order of the request.")
             .fails(&[409]),
         op("get_provider_presets", "Lists well-known providers and which of their secrets are there")
             .replies::<PresetList>(200, "The presets."),

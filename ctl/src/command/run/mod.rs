@@ -23,7 +23,9 @@ mod streams;
 mod supervise;
 
 use std::ffi::OsString;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -73,10 +75,10 @@ fn outcome(
     };
     if args.selects_nothing() {
         let (session, args) = picked(open, args, program, arguments)?;
-        return with_secrets(session, Selection::parse(&args)?, &args, inherited_umask);
+        return with_secrets(|| Ok(session), Selection::parse(&args)?, &args, inherited_umask);
     }
     let selection = Selection::parse(args)?;
-    with_secrets(open()?, selection, args, inherited_umask)
+    with_secrets(open, selection, args, inherited_umask)
 }
 
 /// What a person picks, if there is one.
@@ -99,7 +101,7 @@ fn picked(
 
 /// Runs the command with what was selected.
 fn with_secrets(
-    session: Session,
+    open: impl FnOnce() -> Result<Session, Failure>,
     selection: Selection,
     args: &RunArgs,
     inherited_umask: Mode,
@@ -107,7 +109,12 @@ fn with_secrets(
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
-    let variables = selection.reveal(&session, remark(program), args.reason.as_deref())?;
+    let (variables, session) = if args.or_env {
+        selection.values_or_present(open, remark(program), args.reason.as_deref())?
+    } else {
+        let session = open()?;
+        (selection.reveal(&session, remark(program), args.reason.as_deref())?, Some(session))
+    };
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
     let hidden = variables.iter().filter(|variable| variable.is_masked);
     let forms = args.mask.then(|| Forms::new(hidden.map(|variable| variable.value.expose())));
@@ -122,8 +129,9 @@ fn with_secrets(
     } else {
         None
     };
-    let files = if has_files { Some(files(session.paths().socket.parent())?) } else { None };
-    if supervisor.is_some() {
+    let runtime = session.as_ref().and_then(Session::runtime_dir);
+    let files = if has_files { Some(files(runtime)?) } else { None };
+    if let (Some(_), Some(session)) = (&supervisor, session) {
         session.close();
     }
     let mut command =
@@ -191,6 +199,10 @@ fn tell_what_is_not_masked(variables: &[Variable]) {
 fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::RunFailed, error.to_string());
     let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
+    // With --or-env no daemon need have been here before.
+    let made = DirBuilder::new().mode(0o700).create(runtime);
+    made.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+        .map_err(|error| failed(&format!("{}: {error}", runtime.display())))?;
     let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
     if !files.is_in_memory() {
         output::say("the runtime directory is on a disk; the values are stored there until the command ends");

@@ -2,6 +2,7 @@
 //! entry; what it refuses, it has not touched.
 
 mod archive;
+mod import;
 mod keys;
 mod reveal;
 mod rules;

@@ -73,7 +73,8 @@ impl Batch<'_> {
             .map(|record| {
                 effort.give_way()?;
                 let value = self.open_value(record)?;
-                Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
+                let (name, expires_at) = (record.meta.name.clone(), record.meta.expires_at);
+                Ok(RevealedSecret { id: record.id, name, value, expires_at })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         for record in records.iter().filter(|record| !(is_check && is_fresh(record))) {
