@@ -229,7 +229,7 @@ fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
         ("new passphrase: ", "short"),
         // Typed twice by habit, and once more: none of it is shown.
         ("repeat it: ", "short"),
-        ("anyone who copies the vault file; use it anyway? [y/N] ", "canary"),
+        ("that is short: anyone with the vault file could guess it; use it anyway? [y/N] ", "canary"),
         ("choose a longer one", ""),
         ("new passphrase: ", "sh0rt"),
         ("repeat it: ", "sh0rt"),

@@ -54,7 +54,7 @@ const TRIES: usize = 3;
 /// The fewest characters of a passphrase that nobody is warned of.
 const LONG_ENOUGH: usize = 12;
 
-const SHORT: &str = "short passphrases can be guessed by anyone who copies the vault file";
+const SHORT: &str = "that is short: anyone with the vault file could guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
     once::check_stdout()?;

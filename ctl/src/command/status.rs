@@ -128,7 +128,10 @@ fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool,
     if keys.is_empty() {
         lines.extend(status.keys.map(|count| ("keys", count.to_string())));
     } else {
-        lines.push(("opens with", keys.iter().map(key::called).collect::<Vec<_>>().join(", ")));
+        let mut names: Vec<String> = keys.iter().map(key::called).collect();
+        // What is typed every day first.
+        names.sort_by_key(|name| (name != "passphrase", name.clone()));
+        lines.push(("opens with", names.join(", ")));
     }
     lines.push(("auto-lock", spans(&status.auto_lock)));
     lines.push(("memory", memory.to_owned()));
