@@ -3,11 +3,12 @@
 //!
 //! - [`schema`]: the tables, and opening a file only if it has exactly these
 //! - [`in_place`]: whether the open files are still at their paths
-//! - [`rows`]: reading and writing rows
+//! - [`rows`]: what rows are, and reading them; [`writing`]: transactions that write them
 
 mod in_place;
 mod rows;
 mod schema;
+mod writing;
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,9 +21,10 @@ use secrets_local::files;
 pub(crate) use rusqlite::InterruptHandle;
 
 pub(crate) use rows::{
-    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKey, RecordKind, RecordRow, SlotRow, Writing,
+    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKey, RecordKind, RecordRow, SlotRow,
 };
 pub(crate) use schema::FORMAT;
+pub(crate) use writing::Writing;
 
 use in_place::InPlace;
 
