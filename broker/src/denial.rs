@@ -70,6 +70,7 @@ impl Denial {
             | WhyRefused::RuleMismatch
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => ErrorType::ForbiddenError,
         };

@@ -11,10 +11,12 @@ use hyper::http::response;
 use hyper::{Request, Response, Uri, Version};
 use secrets_proto::ErrorType;
 use secrets_proto::SecretValue;
+use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
+use crate::bodies::{self, Payload};
 use crate::body::{Body, Scrubbed, scrub_headers};
 use crate::coding::Coding;
 use crate::decide::{Asked, Daemon, rule_for};
@@ -82,21 +84,25 @@ impl Forwarder {
     ) -> Result<Response<Body>, Denial> {
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
-        let placed = placeholders::find(&head, &self.grants, target)?;
+        let mut placed = placeholders::find(&head, &self.grants, target)?;
         if !self.grants.has_rule_for(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
             ));
         }
+        let allows = |granted: &Granted, site: &Site| {
+            asked.is_some_and(|asked| rule_for(granted, asked, site).is_ok())
+        };
+        let mut body = bodies::find(&head, body, &self.grants, target, &mut placed, allows).await?;
         inspect::keep_end_to_end(&mut head.headers);
-        let (forms, private) = self.fill(&mut head, target, asked, &placed).await?;
+        let (forms, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
         if forms.is_some() {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let manner = Manner { carries: forms.is_some(), private };
-        let sent = self.upstream.send(Request::from_parts(head, body), manner).await;
+        let sent = self.upstream.send(Request::from_parts(head, body.outgoing()), manner).await;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
@@ -143,6 +149,7 @@ impl Forwarder {
     async fn fill(
         &self,
         head: &mut Parts,
+        body: &mut Payload,
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
@@ -157,7 +164,13 @@ impl Forwarder {
             })?;
             private &= rule_for(granted, asked, site)?.private;
             let reply = self.daemon.take(&granted.name, asked, site).await?;
-            place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
+            let put = match (site, &mut *body) {
+                (Site::Body(name), Payload::Fields(text)) => {
+                    place::put_into_field(text, name, reply.value.expose())
+                }
+                (site, _) => place::put(head, site, &granted.placeholder, reply.value.expose()),
+            };
+            put.map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
                 Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
                     .about(&granted.name, Some(reply.rule))
@@ -166,6 +179,9 @@ impl Forwarder {
         }
         if taken.is_empty() {
             return Ok((None, self.may_be_private(target)));
+        }
+        if let Payload::Fields(text) = body {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
         }
         self.carried.notify_one();
         Ok((Some(self.forms(taken)), private))

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use secrets_proto::SecretName;
 use secrets_proto::rule::host::HTTPS;
-use secrets_proto::rule::{Host, HostPattern, Rule};
+use secrets_proto::rule::{Host, HostPattern, Rule, Site};
 use secrets_proto::session::SessionSecret;
 use secrets_scrub::Forms;
 
@@ -92,6 +92,8 @@ pub(crate) struct Grants {
     allow: Vec<Allowed>,
     /// The placeholders in every spelling, to find those that are where no rule puts them.
     pub(crate) spellings: Forms,
+    /// Those of them that a rule puts into bodies.
+    pub(crate) in_bodies: Forms,
 }
 
 impl Grants {
@@ -104,7 +106,11 @@ impl Grants {
         };
         let secrets: Vec<Granted> = secrets.into_iter().map(granted).collect();
         let spellings = Forms::new(secrets.iter().map(|secret| secret.placeholder.as_str()));
-        Self { secrets, allow, spellings }
+        let is_in_body =
+            |granted: &&Granted| granted.rules.iter().any(|rule| matches!(rule.site, Site::Body(_)));
+        let in_bodies = secrets.iter().filter(is_in_body).map(|secret| secret.placeholder.as_str());
+        let in_bodies = Forms::new(in_bodies);
+        Self { secrets, allow, spellings, in_bodies }
     }
 
     /// Whether a rule is for this host, so that requests to it are looked into.

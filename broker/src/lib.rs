@@ -11,6 +11,7 @@
 //! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
 //! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
+//! - `bodies`: requests' bodies; `field`: one field of one
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
@@ -21,6 +22,7 @@
 
 mod accept;
 mod address;
+mod bodies;
 mod body;
 mod certificate;
 mod check;
@@ -28,6 +30,7 @@ mod coding;
 mod decide;
 mod denial;
 mod environment;
+mod field;
 mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -8,6 +8,7 @@ use hyper::http::uri::PathAndQuery;
 use secrets_proto::rule::Site;
 use zeroize::Zeroizing;
 
+use crate::field::{Form, Text};
 use crate::placeholders::{credentials, decoded};
 
 /// That a value cannot stand where its placeholder was found.
@@ -62,7 +63,21 @@ pub(crate) fn put(head: &mut Parts, site: &Site, placeholder: &str, value: &str)
             head.uri = Uri::from_parts(parts).map_err(|_| Misfit)?;
             Ok(())
         }
+        // Not in the head.
+        Site::Body(_) => Err(Misfit),
     }
+}
+
+/// Puts a value into the field of a body. The rest stays byte for byte.
+pub(crate) fn put_into_field(body: &mut Text, name: &str, value: &str) -> Result<(), Misfit> {
+    let encoded = |form, into: &mut String| match form {
+        Form::Urlencoded => encode(value, into),
+        Form::Json => {
+            let text = serde_json::to_string(value).map(Zeroizing::new);
+            into.push_str(text.as_ref().map_or("\"\"", |text| text.as_str()));
+        }
+    };
+    body.splice(name, encoded).map_err(|_| Misfit)
 }
 
 fn header<'a>(head: &'a Parts, name: &HeaderName) -> Result<&'a str, Misfit> {

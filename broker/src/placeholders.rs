@@ -9,7 +9,7 @@ use hyper::http::request::Parts;
 use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
 use secrets_proto::token::checksum;
-use secrets_scrub::{MARK, Masker};
+use secrets_scrub::{Forms, MARK, Masker};
 
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
@@ -54,6 +54,16 @@ pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec
     let is_placed = |at: usize| placed.iter().any(|placed| placed.secret == at);
     let lost = grants.secrets.iter().enumerate().find(|(at, granted)| !is_placed(*at) && times(granted) == 1);
     Err(misplaced(lost.map(|(_, granted)| granted), target))
+}
+
+/// What is said of a body that has a placeholder elsewhere than as the whole value of its field, or more than once.
+pub(crate) fn astray(grants: &Grants, target: &Target, body: &[u8]) -> Denial {
+    let clear = decoded(&String::from_utf8_lossy(body)).into_owned();
+    let times = |granted: &&Granted| clear.matches(granted.placeholder.as_str()).count();
+    match grants.secrets.iter().find(|granted| times(granted) > 1) {
+        Some(granted) => repeated(granted),
+        None => misplaced(grants.secrets.iter().find(|granted| times(granted) == 1), target),
+    }
 }
 
 /// What a placeholder has behind its prefix, and how many characters its checksum has.
@@ -124,7 +134,7 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
 }
 
 /// The places where rules for this host put a secret's value, each once.
-fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
+pub(crate) fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
     let Some(name) = target.name() else { return Vec::new() };
     let mut sites: Vec<&Site> = Vec::new();
     for rule in granted.rules.iter().filter(|rule| rule.host.matches(&name, target.port)) {
@@ -138,17 +148,6 @@ fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
 /// How many placeholders are in the head, in any spelling.
 fn occurrences(head: &Parts, grants: &Grants) -> usize {
     let mut text = Vec::with_capacity(1_024);
-    let mut marked = Vec::with_capacity(1_024);
-    let mut count = |part: &[u8]| {
-        marked.clear();
-        let mut masker = Masker::new(&grants.spellings);
-        masker.push(part, &mut marked);
-        masker.finish(&mut marked);
-        // What the program has written must not pass for a mark.
-        let had = part.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count();
-        marked.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count().saturating_sub(had)
-    };
-    let mut found = 0;
     if let Some(target) = head.uri.path_and_query() {
         text.extend_from_slice(target.as_str().as_bytes());
         text.push(0);
@@ -159,8 +158,18 @@ fn occurrences(head: &Parts, grants: &Grants) -> usize {
         text.extend_from_slice(value.as_bytes());
         text.push(0);
     }
-    found += count(&text);
-    found
+    times_in(&text, &grants.spellings)
+}
+
+/// How many times one of these is in a text, in any spelling.
+pub(crate) fn times_in(text: &[u8], spellings: &Forms) -> usize {
+    let mut marked = Vec::with_capacity(text.len() + 64);
+    let mut masker = Masker::new(spellings);
+    masker.push(text, &mut marked);
+    masker.finish(&mut marked);
+    // What the program has written must not pass for a mark.
+    let marks = |text: &[u8]| text.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count();
+    marks(&marked).saturating_sub(marks(text))
 }
 
 /// Target and headers with percent-encoding taken away.
@@ -186,6 +195,8 @@ fn stands_at(site: &Site, head: &Parts, placeholder: &str) -> bool {
         Site::Header(name) => HeaderName::try_from(name)
             .is_ok_and(|name| only(&head.headers, &name).is_some_and(|value| value == placeholder)),
         Site::Query(name) => parameter(&head.uri, name).is_some_and(|value| value == placeholder),
+        // Not in the head.
+        Site::Body(_) => false,
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::address::is_public;
+use crate::bodies::Outgoing;
 use crate::denial::Denial;
 use crate::grants::Target;
 
@@ -49,7 +50,7 @@ const MOST_KEPT: usize = 16;
 /// way: larger ones fit into no processor's cache, and the heap keeps them.
 const PIECE: usize = 64 << 10;
 
-type Pool = Client<Timed, Incoming>;
+type Pool = Client<Timed, Outgoing>;
 
 /// Sends requests to hosts.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Upstream {
     /// Sends a request, whose target is a whole URL, and gives the answer's head.
     pub(crate) async fn send(
         &self,
-        request: Request<Incoming>,
+        request: Request<Outgoing>,
         manner: Manner,
     ) -> Result<Response<Incoming>, Denial> {
         let [public, private, carrying, carrying_private] = &self.pools;

@@ -132,6 +132,8 @@ pub enum WhyRefused {
     PlaceholderMisplaced,
     /// The placeholder is there more than once.
     PlaceholderRepeated,
+    /// The body is none in which a field can be found: of another kind, too long, compressed, or malformed.
+    BodyForm,
     /// The request would go without TLS.
     PlainHttp,
     /// The host has an address that is not public.
@@ -140,7 +142,7 @@ pub enum WhyRefused {
 
 impl WhyRefused {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::HostMismatch,
         Self::AmbiguousPath,
         Self::Smuggling,
@@ -149,6 +151,7 @@ impl WhyRefused {
         Self::RuleMismatch,
         Self::PlaceholderMisplaced,
         Self::PlaceholderRepeated,
+        Self::BodyForm,
         Self::PlainHttp,
         Self::PrivateAddress,
     ];
@@ -170,6 +173,7 @@ impl WhyRefused {
             Self::RuleMismatch => "rule_mismatch",
             Self::PlaceholderMisplaced => "placeholder_misplaced",
             Self::PlaceholderRepeated => "placeholder_repeated",
+            Self::BodyForm => "body_form",
             Self::PlainHttp => "plain_http",
             Self::PrivateAddress => "private_address",
         }

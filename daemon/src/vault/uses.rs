@@ -39,6 +39,7 @@ impl Vault {
             | WhyRefused::PlaceholderEnded
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => Refusal::Request,
         };

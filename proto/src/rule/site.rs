@@ -20,12 +20,14 @@ pub enum Site {
     Header(String),
     /// The whole value of this parameter of the query.
     Query(String),
+    /// The whole value of this field of a form, or of this field at the top of a JSON object, in the body.
+    Body(String),
 }
 
 /// A site as text.
 #[cfg(feature = "openapi")]
 #[derive(schemars::JsonSchema)]
-#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|query:[A-Za-z0-9._~-]+)$", "maxLength" = 71))]
+#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query; `body:NAME`, the whole value of this field of a form or of a JSON object, in a body of up to 1 MiB.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|(query|body):[A-Za-z0-9._~-]+)$", "maxLength" = 71))]
 #[expect(dead_code, reason = "only its schema is wanted")]
 struct SiteText(String);
 
@@ -48,7 +50,7 @@ const OF_TRANSPORT: [&str; 14] = [
 ];
 
 impl Site {
-    /// Reads a site: `bearer`, `basic`, `header:NAME` or `query:NAME`.
+    /// Reads a site: `bearer`, `basic`, `header:NAME`, `query:NAME` or `body:NAME`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         use FieldErrorType::{Enum, StringPatternMismatch, ValueError};
         let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
@@ -71,37 +73,42 @@ impl Site {
                 }
                 Ok(Self::Header(name.to_owned()))
             }
-            ("query", Some(name)) => {
-                let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-                if name.is_empty() || name.len() > 64 || !name.bytes().all(known) {
-                    return Err(Invalid::new(
-                        StringPatternMismatch,
-                        "a site query:NAME has the name of a parameter, up to 64 letters, digits and . _ ~ -",
-                    ));
-                }
-                Ok(Self::Query(name.to_owned()))
-            }
-            ("body", _) => Err(Invalid::new(
-                ValueError,
-                "sites in the body (body:NAME) are not supported by this version",
+            ("query", Some(name)) if is_parameter(name) => Ok(Self::Query(name.to_owned())),
+            ("query", Some(_)) => Err(Invalid::new(
+                StringPatternMismatch,
+                "a site query:NAME has the name of a parameter, up to 64 letters, digits and . _ ~ -",
+            )),
+            ("body", Some(name)) if is_parameter(name) => Ok(Self::Body(name.to_owned())),
+            ("body", Some(_)) => Err(Invalid::new(
+                StringPatternMismatch,
+                "a site body:NAME has the name of a field, up to 64 letters, digits and . _ ~ -",
             )),
             ("aws-sigv4", _) => Err(Invalid::new(
                 ValueError,
                 "signing for AWS (aws-sigv4:ID) is not supported by this version",
             )),
-            _ => Err(Invalid::new(Enum, "a site is one of bearer, basic, header:NAME and query:NAME")),
+            _ => Err(Invalid::new(
+                Enum,
+                "a site is one of bearer, basic, header:NAME, query:NAME and body:NAME",
+            )),
         }
     }
 
     /// Whether this value can stand there. In a header there can be no control character, and no space at either end, which
-    /// would be lost; in a query everything is encoded.
+    /// would be lost; in a query and in a body everything is encoded.
     pub fn can_hold(&self, value: &str) -> bool {
         match self {
             Self::Bearer | Self::Header(_) => !value.chars().any(char::is_control) && value.trim() == value,
             Self::Basic => !value.chars().any(char::is_control),
-            Self::Query(_) => true,
+            Self::Query(_) | Self::Body(_) => true,
         }
     }
+}
+
+/// Whether this may be the name of a parameter or field: none that would be written in two ways.
+fn is_parameter(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(known)
 }
 
 checked_text!(Site);
@@ -113,6 +120,7 @@ impl fmt::Display for Site {
             Self::Basic => f.pad("basic"),
             Self::Header(name) => f.pad(&format!("header:{name}")),
             Self::Query(name) => f.pad(&format!("query:{name}")),
+            Self::Body(name) => f.pad(&format!("body:{name}")),
         }
     }
 }
@@ -123,9 +131,15 @@ mod tests {
 
     #[test]
     fn a_site_is_shown_as_it_was_written() {
-        for good in
-            ["bearer", "basic", "header:x-api-key", "header:authorization", "query:key", "query:api_key.v1~-"]
-        {
+        for good in [
+            "bearer",
+            "basic",
+            "header:x-api-key",
+            "header:authorization",
+            "query:key",
+            "query:api_key.v1~-",
+            "body:token",
+        ] {
             assert_eq!(Site::parse(good).unwrap().to_string(), good);
         }
     }
@@ -149,8 +163,9 @@ mod tests {
             ("query:", "parameter"),
             ("query:a=b", "parameter"),
             ("query:a&b", "parameter"),
-            ("body", "sites in the body (body:NAME) are not supported by this version"),
-            ("body:token", "sites in the body (body:NAME) are not supported by this version"),
+            ("body", "one of bearer"),
+            ("body:", "field"),
+            ("body:a/b", "field"),
             ("aws-sigv4", "not supported by this version"),
             ("aws-sigv4:ID,TOKEN", "signing for AWS (aws-sigv4:ID) is not supported by this version"),
         ] {

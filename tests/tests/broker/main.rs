@@ -2,6 +2,7 @@
 //! on the loopback.
 
 mod answers;
+mod bodies;
 mod hostile;
 mod nowhere;
 mod session;

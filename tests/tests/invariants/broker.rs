@@ -18,8 +18,19 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 9] =
-    ["address", "body", "certificate", "coding", "denial", "environment", "grants", "placeholders", "random"];
+const LEAVES: [&str; 11] = [
+    "address",
+    "bodies",
+    "body",
+    "certificate",
+    "coding",
+    "denial",
+    "environment",
+    "field",
+    "grants",
+    "placeholders",
+    "random",
+];
 
 fn broker() -> Vec<Source> {
     sources("broker/src")
