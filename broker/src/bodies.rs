@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
-use secrets_proto::ErrorType;
 use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
+use secrets_proto::{ErrorType, SecretName};
 use tokio::time::timeout;
 
 use crate::denial::Denial;
@@ -18,6 +18,9 @@ use crate::placeholders::{self, Placed};
 
 /// How long a body may take that is read whole.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most bytes of a body whose digest is in no header: what a call of a function may have (AWS Lambda's quotas).
+const MOST_SIGNED: usize = 6 << 20;
 
 /// What is sent to a host.
 pub(crate) type Outgoing = Either<Incoming, Full<Bytes>>;
@@ -72,7 +75,7 @@ pub(crate) async fn find(
             return Ok(Payload::Passed(body));
         }
     };
-    let bytes = read(body).await.map_err(|why| match why {
+    let bytes = read(body, field::MOST).await.map_err(|why| match why {
         Unread::Unfit(reason) => unfit(grants, *first, reason),
         Unread::Cut => {
             Denial::failure(ErrorType::InvalidRequestError, "body", "the request's body did not arrive")
@@ -95,6 +98,23 @@ pub(crate) async fn find(
         return Ok(Payload::Fields(text));
     }
     Err(placeholders::astray(grants, target, &text.bytes))
+}
+
+/// Reads a body whole that was signed with the request.
+pub(crate) async fn whole(body: Incoming, secret: &SecretName) -> Result<Bytes, Denial> {
+    let denial = |reason: Reason| {
+        let message = format!(
+            "the request's signature is for its body, which cannot be looked at: {reason}; send X-Amz-Content-Sha256"
+        );
+        Denial::refusal(WhyRefused::SignatureForm, message).about(secret, None)
+    };
+    if body.size_hint().lower() > MOST_SIGNED as u64 {
+        return Err(denial("it is longer than 6 MiB"));
+    }
+    read(body, MOST_SIGNED).await.map_err(|why| match why {
+        Unread::Unfit(reason) => denial(reason),
+        Unread::Cut => denial("it did not arrive, or is longer than 6 MiB"),
+    })
 }
 
 /// The places in a body where rules for this host put values that the head does not carry.
@@ -126,8 +146,8 @@ enum Unread {
     Cut,
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Unread> {
-    let collected = timeout(PATIENCE, Limited::new(body, field::MOST).collect()).await;
+async fn read(body: Incoming, most: usize) -> Result<Bytes, Unread> {
+    let collected = timeout(PATIENCE, Limited::new(body, most).collect()).await;
     let collected = collected.map_err(|_| Unread::Cut)?.map_err(|_| Unread::Cut)?;
     if collected.trailers().is_some() {
         return Err(Unread::Unfit("it has trailers"));

@@ -71,6 +71,7 @@ impl Denial {
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
             | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => ErrorType::ForbiddenError,
         };

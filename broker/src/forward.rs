@@ -25,6 +25,7 @@ use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
 use crate::place;
 use crate::placeholders::{self, Placed};
+use crate::sigv4::{self, Signed};
 use crate::upstream::{Manner, Upstream};
 
 /// How long the spellings of a value are kept for the next request that carries it.
@@ -84,7 +85,11 @@ impl Forwarder {
     ) -> Result<Response<Body>, Denial> {
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
-        let mut placed = placeholders::find(&head, &self.grants, target)?;
+        let signed = sigv4::find(&head, &self.grants, target)?;
+        let mut placed = match &signed {
+            Some(signed) => signed.placed(),
+            None => placeholders::find(&head, &self.grants, target)?,
+        };
         if !self.grants.has_rule_for(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
@@ -94,13 +99,26 @@ impl Forwarder {
         let allows = |granted: &Granted, site: &Site| {
             asked.is_some_and(|asked| rule_for(granted, asked, site).is_ok())
         };
-        let mut body = bodies::find(&head, body, &self.grants, target, &mut placed, allows).await?;
+        let (signed, mut body) = match signed {
+            Some(signed) => {
+                let (signed, body) = self.whole(signed, body).await?;
+                (Some(signed.checked(&head, &self.grants)?), body)
+            }
+            None => {
+                let body = bodies::find(&head, body, &self.grants, target, &mut placed, allows).await?;
+                (None, body)
+            }
+        };
         inspect::keep_end_to_end(&mut head.headers);
-        let (forms, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
+        let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
-        if forms.is_some() {
+        if !taken.is_empty() {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
+        if let Some(signed) = &signed {
+            sign(&mut head, signed, target, &taken)?;
+        }
+        let forms = if taken.is_empty() { None } else { Some(self.forms(taken)) };
         let manner = Manner { carries: forms.is_some(), private };
         let sent = self.upstream.send(Request::from_parts(head, body.outgoing()), manner).await;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
@@ -144,7 +162,7 @@ impl Forwarder {
         Ok(Response::from_parts(head, Body::passed(incoming)))
     }
 
-    /// Takes the values and puts them in their places. Gives what to look for in the answer, and whether the host may have
+    /// Takes the values and puts them in their places. Gives them, and whether the host may have
     /// an address that is not public.
     async fn fill(
         &self,
@@ -153,7 +171,7 @@ impl Forwarder {
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
-    ) -> Result<(Option<Arc<Forms>>, bool), Denial> {
+    ) -> Result<(Vec<(usize, SecretValue)>, bool), Denial> {
         let mut private = true;
         let mut taken: Vec<(usize, SecretValue)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
@@ -165,6 +183,8 @@ impl Forwarder {
             private &= rule_for(granted, asked, site)?.private;
             let reply = self.daemon.take(&granted.name, asked, site).await?;
             let put = match (site, &mut *body) {
+                // All that belongs to it is there at the end.
+                (Site::AwsSigv4 { .. }, _) => Ok(()),
                 (Site::Body(name), Payload::Fields(text)) => {
                     place::put_into_field(text, name, reply.value.expose())
                 }
@@ -178,20 +198,32 @@ impl Forwarder {
             taken.push((*secret, reply.value));
         }
         if taken.is_empty() {
-            return Ok((None, self.may_be_private(target)));
+            return Ok((taken, self.may_be_private(target)));
         }
         if let Payload::Fields(text) = body {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
         }
         self.carried.notify_one();
-        Ok((Some(self.forms(taken)), private))
+        Ok((taken, private))
+    }
+
+    /// Reads the body of a signed request if its signature cannot be checked without it.
+    async fn whole(&self, signed: Signed, body: Incoming) -> Result<(Signed, Payload), Denial> {
+        let granted = self.grants.secrets.get(signed.key);
+        match granted.filter(|_| signed.needs_body()) {
+            Some(granted) => {
+                let bytes = bodies::whole(body, &granted.name).await?;
+                Ok((signed.with_body(&bytes), Payload::Whole(bytes)))
+            }
+            None => Ok((signed, Payload::Passed(body))),
+        }
     }
 
     /// Whether a rule lets this host have an address that is not public.
     fn may_be_private(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let is_for = |granted: &Granted| {
-            granted.rules.iter().any(|rule| rule.private && rule.host.matches(&name, target.port))
+            granted.rules.iter().any(|rule| rule.private && rule.is_for(&name, target.port))
         };
         self.grants.secrets.iter().any(is_for)
     }
@@ -225,6 +257,20 @@ impl Forwarder {
     fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Signs a request again with the values that were taken for it.
+fn sign(
+    head: &mut Parts,
+    signed: &Signed,
+    target: &Target,
+    taken: &[(usize, SecretValue)],
+) -> Result<(), Denial> {
+    let value = |wanted| taken.iter().find(|(secret, _)| *secret == wanted).map(|(_, value)| value.expose());
+    let misfit = || Denial::failure(ErrorType::BadGatewayError, "daemon", "the request could not be signed");
+    let (Some(key), Some(id)) = (value(signed.key), value(signed.id)) else { return Err(misfit()) };
+    let token = signed.token.and_then(value);
+    place::sign(head, signed, &target.authority(), (key, id, token)).map_err(|_| misfit())
 }
 
 /// Makes the request's target a whole URL, by which it finds its connection.

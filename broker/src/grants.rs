@@ -117,7 +117,7 @@ impl Grants {
     pub(crate) fn has_rule_for(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let mut rules = self.secrets.iter().flat_map(|secret| &secret.rules);
-        rules.any(|rule| rule.host.matches(&name, target.port))
+        rules.any(|rule| rule.is_for(&name, target.port))
     }
 
     /// Whether the host is let through without looking into what is said there. A rule for it goes before.

@@ -11,7 +11,7 @@
 //! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
 //! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
-//! - `bodies`: requests' bodies; `field`: one field of one
+//! - `bodies`: requests' bodies; `field`: one field of one; `sigv4`: signatures for AWS
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
@@ -40,6 +40,7 @@ mod place;
 mod placeholders;
 mod random;
 mod session;
+mod sigv4;
 mod tunnel;
 mod upstream;
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::field::{Form, Text};
 use crate::placeholders::{credentials, decoded};
+use crate::sigv4::{self, Signed};
 
 /// That a value cannot stand where its placeholder was found.
 #[derive(Debug)]
@@ -63,9 +64,23 @@ pub(crate) fn put(head: &mut Parts, site: &Site, placeholder: &str, value: &str)
             head.uri = Uri::from_parts(parts).map_err(|_| Misfit)?;
             Ok(())
         }
-        // Not in the head.
-        Site::Body(_) => Err(Misfit),
+        // Neither is a place in the head.
+        Site::Body(_) | Site::AwsSigv4 { .. } => Err(Misfit),
     }
+}
+
+/// Signs a request again, which goes to this host as it is now: with this key, its id, and the session token.
+pub(crate) fn sign(
+    head: &mut Parts,
+    signed: &Signed,
+    host: &str,
+    (key, id, token): (&str, &str, Option<&str>),
+) -> Result<(), Misfit> {
+    if let Some(token) = token {
+        set(head, sigv4::TOKEN, token)?;
+    }
+    let authorization = Zeroizing::new(signed.authorization(head, host, id, key));
+    set(head, AUTHORIZATION, &authorization)
 }
 
 /// Puts a value into the field of a body. The rest stays byte for byte.

@@ -26,7 +26,7 @@ pub(crate) struct Placed {
 /// Finds the placeholders of a request's head. Each stands where a rule of its secret puts the value, whole and once; if one
 /// is anywhere else, in clear or in base64, percent-encoded or in hexadecimal, the request is refused.
 pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec<Placed>, Denial> {
-    let found = occurrences(head, grants);
+    let found = times(head, grants);
     if found == 0 {
         return if has_foreign_placeholder(head) { Err(ended()) } else { Ok(Vec::new()) };
     }
@@ -98,7 +98,7 @@ fn ended() -> Denial {
 
 /// Whether a placeholder is anywhere in the head.
 pub(crate) fn are_in(head: &Parts, grants: &Grants) -> bool {
-    occurrences(head, grants) > 0
+    times(head, grants) > 0
 }
 
 fn repeated(granted: &Granted) -> Denial {
@@ -137,7 +137,7 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
 pub(crate) fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
     let Some(name) = target.name() else { return Vec::new() };
     let mut sites: Vec<&Site> = Vec::new();
-    for rule in granted.rules.iter().filter(|rule| rule.host.matches(&name, target.port)) {
+    for rule in granted.rules.iter().filter(|rule| rule.is_for(&name, target.port)) {
         if !sites.contains(&&rule.site) {
             sites.push(&rule.site);
         }
@@ -146,7 +146,7 @@ pub(crate) fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> 
 }
 
 /// How many placeholders are in the head, in any spelling.
-fn occurrences(head: &Parts, grants: &Grants) -> usize {
+pub(crate) fn times(head: &Parts, grants: &Grants) -> usize {
     let mut text = Vec::with_capacity(1_024);
     if let Some(target) = head.uri.path_and_query() {
         text.extend_from_slice(target.as_str().as_bytes());
@@ -195,8 +195,8 @@ fn stands_at(site: &Site, head: &Parts, placeholder: &str) -> bool {
         Site::Header(name) => HeaderName::try_from(name)
             .is_ok_and(|name| only(&head.headers, &name).is_some_and(|value| value == placeholder)),
         Site::Query(name) => parameter(&head.uri, name).is_some_and(|value| value == placeholder),
-        // Not in the head.
-        Site::Body(_) => false,
+        // Neither is a whole value in the head.
+        Site::Body(_) | Site::AwsSigv4 { .. } => false,
     }
 }
 
@@ -206,7 +206,7 @@ fn is_word(word: &str) -> bool {
 }
 
 /// The value of a header that is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
@@ -399,7 +399,7 @@ mod tests {
                 for Placed { site, .. } in &placed {
                     crate::place::put(&mut head, site, PLACEHOLDER, VALUE).unwrap();
                 }
-                prop_assert_eq!(occurrences(&head, &grants), 0, "a placeholder is left");
+                prop_assert_eq!(times(&head, &grants), 0, "a placeholder is left");
                 let basic = only(&head.headers, &AUTHORIZATION).and_then(credentials);
                 let basic = basic.map_or(String::new(), |(user, password)| format!("{user}\0{password}"));
                 let values = format!("{}\0{basic}", head_in_clear(&head)).matches(VALUE).count();

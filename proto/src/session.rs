@@ -134,6 +134,8 @@ pub enum WhyRefused {
     PlaceholderRepeated,
     /// The body is none in which a field can be found: of another kind, too long, compressed, or malformed.
     BodyForm,
+    /// The request is signed in a way in which it cannot be signed again, or not by this session's key.
+    SignatureForm,
     /// The request would go without TLS.
     PlainHttp,
     /// The host has an address that is not public.
@@ -142,7 +144,7 @@ pub enum WhyRefused {
 
 impl WhyRefused {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HostMismatch,
         Self::AmbiguousPath,
         Self::Smuggling,
@@ -152,6 +154,7 @@ impl WhyRefused {
         Self::PlaceholderMisplaced,
         Self::PlaceholderRepeated,
         Self::BodyForm,
+        Self::SignatureForm,
         Self::PlainHttp,
         Self::PrivateAddress,
     ];
@@ -174,6 +177,7 @@ impl WhyRefused {
             Self::PlaceholderMisplaced => "placeholder_misplaced",
             Self::PlaceholderRepeated => "placeholder_repeated",
             Self::BodyForm => "body_form",
+            Self::SignatureForm => "signature_form",
             Self::PlainHttp => "plain_http",
             Self::PrivateAddress => "private_address",
         }

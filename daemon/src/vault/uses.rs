@@ -40,6 +40,7 @@ impl Vault {
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
             | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => Refusal::Request,
         };

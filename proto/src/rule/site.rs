@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::checked_text;
+use crate::SecretName;
 use crate::invalid::{FieldErrorType, Invalid};
 
 /// The place of a value in a request. There it stands alone and whole.
@@ -22,12 +23,20 @@ pub enum Site {
     Query(String),
     /// The whole value of this field of a form, or of this field at the top of a JSON object, in the body.
     Body(String),
+    /// A signature for AWS (Signature Version 4): by the value, with the id of this secret and, if the program sends a session
+    /// token, that of this one. Rules of those two have the same site.
+    AwsSigv4 {
+        /// The secret that is the key's id.
+        id: SecretName,
+        /// The secret that is the session token.
+        token: Option<SecretName>,
+    },
 }
 
 /// A site as text.
 #[cfg(feature = "openapi")]
 #[derive(schemars::JsonSchema)]
-#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query; `body:NAME`, the whole value of this field of a form or of a JSON object, in a body of up to 1 MiB.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|(query|body):[A-Za-z0-9._~-]+)$", "maxLength" = 71))]
+#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query; `body:NAME`, the whole value of this field of a form or of a JSON object, in a body of up to 1 MiB; `aws-sigv4:ID` and `aws-sigv4:ID,TOKEN`, the signature of AWS by this key, whose id and session token are the secrets of these names.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|(query|body):[A-Za-z0-9._~-]+|aws-sigv4:[A-Za-z_][A-Za-z0-9_]*(,[A-Za-z_][A-Za-z0-9_]*)?)$", "maxLength" = 521))]
 #[expect(dead_code, reason = "only its schema is wanted")]
 struct SiteText(String);
 
@@ -50,7 +59,7 @@ const OF_TRANSPORT: [&str; 14] = [
 ];
 
 impl Site {
-    /// Reads a site: `bearer`, `basic`, `header:NAME`, `query:NAME` or `body:NAME`.
+    /// Reads a site: `bearer`, `basic`, `header:NAME`, `query:NAME`, `body:NAME` or `aws-sigv4:ID[,TOKEN]`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         use FieldErrorType::{Enum, StringPatternMismatch, ValueError};
         let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
@@ -83,13 +92,21 @@ impl Site {
                 StringPatternMismatch,
                 "a site body:NAME has the name of a field, up to 64 letters, digits and . _ ~ -",
             )),
-            ("aws-sigv4", _) => Err(Invalid::new(
-                ValueError,
-                "signing for AWS (aws-sigv4:ID) is not supported by this version",
-            )),
+            ("aws-sigv4", Some(names)) => {
+                let (id, token) =
+                    names.split_once(',').map_or((names, None), |(id, token)| (id, Some(token)));
+                let id = SecretName::parse(id);
+                match (id, token.map(SecretName::parse).transpose()) {
+                    (Ok(id), Ok(token)) if token.as_ref() != Some(&id) => Ok(Self::AwsSigv4 { id, token }),
+                    _ => Err(Invalid::new(
+                        StringPatternMismatch,
+                        "a site aws-sigv4:ID or aws-sigv4:ID,TOKEN has the names of the secrets with the key's id and with the session token",
+                    )),
+                }
+            }
             _ => Err(Invalid::new(
                 Enum,
-                "a site is one of bearer, basic, header:NAME, query:NAME and body:NAME",
+                "a site is one of bearer, basic, header:NAME, query:NAME, body:NAME and aws-sigv4:ID[,TOKEN]",
             )),
         }
     }
@@ -98,7 +115,9 @@ impl Site {
     /// would be lost; in a query and in a body everything is encoded.
     pub fn can_hold(&self, value: &str) -> bool {
         match self {
-            Self::Bearer | Self::Header(_) => !value.chars().any(char::is_control) && value.trim() == value,
+            Self::Bearer | Self::Header(_) | Self::AwsSigv4 { .. } => {
+                !value.chars().any(char::is_control) && value.trim() == value
+            }
             Self::Basic => !value.chars().any(char::is_control),
             Self::Query(_) | Self::Body(_) => true,
         }
@@ -121,6 +140,8 @@ impl fmt::Display for Site {
             Self::Header(name) => f.pad(&format!("header:{name}")),
             Self::Query(name) => f.pad(&format!("query:{name}")),
             Self::Body(name) => f.pad(&format!("body:{name}")),
+            Self::AwsSigv4 { id, token: None } => f.pad(&format!("aws-sigv4:{id}")),
+            Self::AwsSigv4 { id, token: Some(token) } => f.pad(&format!("aws-sigv4:{id},{token}")),
         }
     }
 }
@@ -139,6 +160,8 @@ mod tests {
             "query:key",
             "query:api_key.v1~-",
             "body:token",
+            "aws-sigv4:ID",
+            "aws-sigv4:ID,TOKEN",
         ] {
             assert_eq!(Site::parse(good).unwrap().to_string(), good);
         }
@@ -166,8 +189,12 @@ mod tests {
             ("body", "one of bearer"),
             ("body:", "field"),
             ("body:a/b", "field"),
-            ("aws-sigv4", "not supported by this version"),
-            ("aws-sigv4:ID,TOKEN", "signing for AWS (aws-sigv4:ID) is not supported by this version"),
+            ("aws-sigv4", "one of bearer"),
+            ("aws-sigv4:", "the key's id"),
+            ("aws-sigv4:ID,", "the key's id"),
+            ("aws-sigv4:ID,ID", "the key's id"),
+            ("aws-sigv4:ID,A,B", "the key's id"),
+            ("aws-sigv4:a-b", "the key's id"),
         ] {
             let invalid = Site::parse(bad).unwrap_err();
             assert!(invalid.message.contains(message), "{bad:?}: {}", invalid.message);

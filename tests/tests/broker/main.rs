@@ -6,6 +6,7 @@ mod bodies;
 mod hostile;
 mod nowhere;
 mod session;
+mod signatures;
 mod world;
 
 use world::{VALUE, World};

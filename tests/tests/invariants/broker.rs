@@ -18,7 +18,7 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 11] = [
+const LEAVES: [&str; 12] = [
     "address",
     "bodies",
     "body",
@@ -30,6 +30,7 @@ const LEAVES: [&str; 11] = [
     "grants",
     "placeholders",
     "random",
+    "sigv4",
 ];
 
 fn broker() -> Vec<Source> {
