@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::http::response;
-use hyper::{Request, Response, Uri, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
 use secrets_proto::SecretValue;
 use secrets_proto::rule::Site;
@@ -27,6 +31,7 @@ use crate::place;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
 use crate::upstream::{Manner, Upstream};
+use crate::websocket;
 
 /// How long the spellings of a value are kept for the next request that carries it.
 const KEPT_FOR: Duration = Duration::from_millis(300);
@@ -81,10 +86,12 @@ impl Forwarder {
         &self,
         target: &Target,
         asked: Option<&Asked>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Denial> {
+        let becoming = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
+        let upgrades = inspect::asks_for_websocket(&head)?;
         let signed = sigv4::find(&head, &self.grants, target)?;
         let mut placed = match &signed {
             Some(signed) => signed.placed(),
@@ -112,6 +119,10 @@ impl Forwarder {
         inspect::keep_end_to_end(&mut head.headers);
         let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
+        if upgrades {
+            head.headers.remove(websocket::EXTENSIONS);
+            websocket::agree(&mut head.headers);
+        }
         if !taken.is_empty() {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
@@ -119,13 +130,16 @@ impl Forwarder {
             sign(&mut head, signed, target, &taken)?;
         }
         let forms = if taken.is_empty() { None } else { Some(self.forms(taken)) };
-        let manner = Manner { carries: forms.is_some(), private };
+        let manner = Manner { carries: forms.is_some(), private, upgrades };
         let sent = self.upstream.send(Request::from_parts(head, body.outgoing()), manner).await;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return if upgrades { become_websocket(becoming, response, forms) } else { Err(not_agreed()) };
+        }
         let (mut head, incoming) = response.into_parts();
         head.version = Version::HTTP_11;
         inspect::keep_end_to_end(&mut head.headers);
@@ -257,6 +271,40 @@ impl Forwarder {
     fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn not_agreed() -> Denial {
+    Denial::failure(
+        ErrorType::BadGatewayError,
+        "upstream_protocol",
+        "the host agreed to another protocol than a WebSocket without extensions, which was asked for",
+    )
+}
+
+/// The host's answer that it is a WebSocket from now on, and what passes then.
+fn become_websocket(
+    program: OnUpgrade,
+    mut response: Response<Incoming>,
+    forms: Option<Arc<Forms>>,
+) -> Result<Response<Body>, Denial> {
+    let host = hyper::upgrade::on(&mut response);
+    let mut head = response.into_parts().0;
+    let agreed = head.headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !agreed || head.headers.contains_key(websocket::EXTENSIONS) {
+        return Err(not_agreed());
+    }
+    inspect::keep_end_to_end(&mut head.headers);
+    websocket::agree(&mut head.headers);
+    if let Some(forms) = &forms {
+        scrub_headers(&mut head.headers, forms);
+    }
+    tokio::spawn(async move {
+        let Ok((program, host)) = tokio::try_join!(program, host) else { return };
+        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), forms).await {
+            tracing::debug!(%error, "a WebSocket ended");
+        }
+    });
+    Ok(Response::from_parts(head, Body::none()))
 }
 
 /// Signs a request again with the values that were taken for it.

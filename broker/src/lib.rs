@@ -15,7 +15,7 @@
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
-//! - `body`: answers, without the values; `coding`: those that come compressed
+//! - `body`: answers, without the values; `coding`: those that come compressed; `websocket`: frames
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
 //! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
@@ -43,6 +43,7 @@ mod session;
 mod sigv4;
 mod tunnel;
 mod upstream;
+mod websocket;
 
 use std::process::ExitCode;
 

@@ -138,7 +138,7 @@ impl Tunnels {
                 .serve_connection(stream, service)
                 .await
         } else {
-            plain().serve_connection(stream, service).await
+            plain().serve_connection(stream, service).with_upgrades().await
         };
         ended.map_err(io::Error::other)
     }

@@ -7,6 +7,7 @@ mod hostile;
 mod nowhere;
 mod session;
 mod signatures;
+mod upgrades;
 mod world;
 
 use world::{VALUE, World};

@@ -7,6 +7,7 @@
 //! - `client`: running one, and what must be so afterwards
 //! - `tools`, `python`, `node`, `others`: what asks for something
 //! - `packages`, `repositories`: what fetches packages and repositories
+//! - `sockets`: what talks over WebSockets
 //! - `unsupported`: what does not work yet, and how it fails
 //! - `variables`: that nothing inherited leads past the broker
 //! - `table`: that the table has them all
@@ -17,6 +18,7 @@ mod others;
 mod packages;
 mod python;
 mod repositories;
+mod sockets;
 mod table;
 mod tools;
 mod unsupported;

@@ -18,7 +18,7 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 12] = [
+const LEAVES: [&str; 13] = [
     "address",
     "bodies",
     "body",
@@ -31,6 +31,7 @@ const LEAVES: [&str; 12] = [
     "placeholders",
     "random",
     "sigv4",
+    "websocket",
 ];
 
 fn broker() -> Vec<Source> {
@@ -83,7 +84,7 @@ fn values_have_three_places(sources: &[Source]) -> Findings {
         findings.extend(only_in(sources, word, in_module(&["forward", "place"]), what));
     }
     // Placeholders are looked for in the same way.
-    let who_look = ["forward", "body", "grants", "placeholders"];
+    let who_look = ["forward", "body", "grants", "placeholders", "websocket"];
     findings.extend(only_in(sources, "secrets_scrub", in_module(&who_look), what));
     // Neither knows where values come from, or go to.
     for source in sources.iter().filter(|source| ["place", "body"].contains(&source.module())) {
