@@ -27,6 +27,7 @@ use crate::decide::{Asked, Daemon, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
+use crate::learn::Notes;
 use crate::place;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
@@ -45,6 +46,8 @@ pub(crate) struct Forwarder {
     pub(crate) daemon: Daemon,
     /// Where the requests go.
     pub(crate) upstream: Upstream,
+    /// What was asked for, if the session learns.
+    pub(crate) notes: Notes,
     /// Tells that a request carries a value.
     pub(crate) carried: Notify,
     recent: Mutex<HashMap<usize, Recent>>,
@@ -61,7 +64,14 @@ struct Recent {
 impl Forwarder {
     /// Brings together what a session needs.
     pub(crate) fn new(grants: Grants, daemon: Daemon, upstream: Upstream) -> Self {
-        Self { grants, daemon, upstream, carried: Notify::new(), recent: Mutex::default() }
+        Self {
+            grants,
+            daemon,
+            upstream,
+            notes: Notes::default(),
+            carried: Notify::new(),
+            recent: Mutex::default(),
+        }
     }
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
@@ -92,12 +102,16 @@ impl Forwarder {
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
         let upgrades = inspect::asks_for_websocket(&head)?;
+        if self.grants.learns {
+            let there = placeholders::anywhere(&head, &self.grants);
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
         let signed = sigv4::find(&head, &self.grants, target)?;
         let mut placed = match &signed {
             Some(signed) => signed.placed(),
             None => placeholders::find(&head, &self.grants, target)?,
         };
-        if !self.grants.has_rule_for(target) {
+        if !self.grants.has_rule_for(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
@@ -116,6 +130,10 @@ impl Forwarder {
                 (None, body)
             }
         };
+        if self.grants.learns && placed.iter().any(|placed| !is_of_head(&placed.site)) {
+            let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
         inspect::keep_end_to_end(&mut head.headers);
         let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
@@ -162,7 +180,10 @@ impl Forwarder {
                 "without TLS a request carries no value; ask for https://",
             ));
         }
-        if !self.grants.allows(target) {
+        if self.grants.learns {
+            self.note(head.method.as_str(), target, head.uri.path(), &[]);
+        }
+        if !self.grants.allows(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
@@ -233,8 +254,22 @@ impl Forwarder {
         }
     }
 
-    /// Whether a rule lets this host have an address that is not public.
+    /// Notes a request of a session that learns, and which secrets are where in it.
+    fn note(&self, method: &str, target: &Target, path: &str, there: &[(usize, Site)]) {
+        let named =
+            there.iter().filter_map(|(secret, site)| Some((&self.grants.secrets.get(*secret)?.name, site)));
+        self.notes.note(method, target, path, named, self.has_private_rule(target));
+    }
+
+    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
+    /// session learns.
     fn may_be_private(&self, target: &Target) -> bool {
+        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
+        is_open || self.has_private_rule(target)
+    }
+
+    /// Whether a rule lets this host have an address that is not public.
+    fn has_private_rule(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let is_for = |granted: &Granted| {
             granted.rules.iter().any(|rule| rule.private && rule.is_for(&name, target.port))
@@ -271,6 +306,11 @@ impl Forwarder {
     fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it is seen in a head which secret is there.
+const fn is_of_head(site: &Site) -> bool {
+    !matches!(site, Site::Body(_) | Site::AwsSigv4 { .. })
 }
 
 fn not_agreed() -> Denial {

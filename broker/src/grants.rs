@@ -90,6 +90,8 @@ pub(crate) struct Grants {
     /// The secrets.
     pub(crate) secrets: Vec<Granted>,
     allow: Vec<Allowed>,
+    /// Whether what is asked for is noted, of hosts without a rule, too.
+    pub(crate) learns: bool,
     /// The placeholders in every spelling, to find those that are where no rule puts them.
     pub(crate) spellings: Forms,
     /// Those of them that a rule puts into bodies.
@@ -110,7 +112,7 @@ impl Grants {
             |granted: &&Granted| granted.rules.iter().any(|rule| matches!(rule.site, Site::Body(_)));
         let in_bodies = secrets.iter().filter(is_in_body).map(|secret| secret.placeholder.as_str());
         let in_bodies = Forms::new(in_bodies);
-        Self { secrets, allow, spellings, in_bodies }
+        Self { secrets, allow, learns: false, spellings, in_bodies }
     }
 
     /// Whether a rule is for this host, so that requests to it are looked into.
@@ -120,9 +122,15 @@ impl Grants {
         rules.any(|rule| rule.is_for(&name, target.port))
     }
 
+    /// Whether the host is reached although no rule is for it, because the session learns. An address is not, unless the user
+    /// has named it.
+    pub(crate) fn is_open(&self, target: &Target) -> bool {
+        self.learns && (target.name().is_some() || self.allows(target))
+    }
+
     /// Whether the host is let through without looking into what is said there. A rule for it goes before.
     pub(crate) fn lets_through(&self, target: &Target) -> bool {
-        !self.has_rule_for(target) && self.allows(target)
+        !self.learns && !self.has_rule_for(target) && self.allows(target)
     }
 
     /// Whether the user has named the host.

@@ -16,6 +16,7 @@
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
 //! - `body`: answers, without the values; `coding`: those that come compressed; `websocket`: frames
+//! - `learn`: what was asked for, as rules
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
 //! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
@@ -36,6 +37,7 @@ mod forward;
 pub mod fuzzing;
 mod grants;
 mod inspect;
+mod learn;
 mod place;
 mod placeholders;
 mod random;

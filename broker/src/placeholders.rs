@@ -96,6 +96,23 @@ fn ended() -> Denial {
     )
 }
 
+/// Where in a head placeholders stand alone and whole, whether a rule is for that or not: at a token, user or password, in a
+/// header or parameter of the query.
+pub(crate) fn anywhere(head: &Parts, grants: &Grants) -> Vec<(usize, Site)> {
+    let headers = head.headers.keys().map(|name| format!("header:{name}"));
+    let names = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    let texts = ["bearer".to_owned(), "basic".to_owned()].into_iter().chain(headers);
+    let sites: Vec<Site> = texts
+        .chain(names.map(|name| format!("query:{}", decoded(name))))
+        .filter_map(|text| Site::parse(&text).ok())
+        .collect();
+    let of = |(secret, granted): (usize, &Granted)| {
+        let site = sites.iter().find(|site| stands_at(site, head, &granted.placeholder));
+        site.map(|site| (secret, site.clone()))
+    };
+    grants.secrets.iter().enumerate().filter_map(of).collect()
+}
+
 /// Whether a placeholder is anywhere in the head.
 pub(crate) fn are_in(head: &Parts, grants: &Grants) -> bool {
     times(head, grants) > 0

@@ -64,6 +64,11 @@ impl Tunnels {
         self.forwarder.forget()
     }
 
+    /// What a session that learns would be allowed by.
+    pub(crate) fn learned(&self) -> String {
+        self.forwarder.notes.commands()
+    }
+
     /// Who ends the session.
     pub(crate) const fn daemon(&self) -> &crate::decide::Daemon {
         &self.forwarder.daemon

@@ -4,6 +4,7 @@
 mod answers;
 mod bodies;
 mod hostile;
+mod learning;
 mod nowhere;
 mod session;
 mod signatures;

@@ -18,7 +18,7 @@ const STAGES: [(&str, u8); 9] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 13] = [
+const LEAVES: [&str; 14] = [
     "address",
     "bodies",
     "body",
@@ -28,6 +28,7 @@ const LEAVES: [&str; 13] = [
     "environment",
     "field",
     "grants",
+    "learn",
     "placeholders",
     "random",
     "sigv4",
