@@ -52,7 +52,7 @@ fn npm_install() {
         return;
     }
     let Some(world) = npm_index(test) else { return };
-    let code = "npm install --silent --no-audit --no-fund --fetch-retries=0 --cache ./cache thing && test -f node_modules/thing/package.json";
+    let code = "npm install --silent --no-update-notifier --no-audit --no-fund --fetch-retries=0 --cache ./cache thing && test -f node_modules/thing/package.json";
     learns(&world, code, "--method GET --path '/thing' --path '/thing.tgz' --site bearer");
 }
 

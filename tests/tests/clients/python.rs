@@ -102,8 +102,8 @@ fn boto3() {
     let host = world.host();
     for (name, value) in keys {
         world.env.store(name, value);
-        let site = ["--site", "aws-sigv4:AWS_ACCESS_KEY_ID"];
-        let rule = ["proxy", "rule", "set", name, "--private", "--host", &host].iter().chain(&site);
+        let site = "aws-sigv4:AWS_ACCESS_KEY_ID";
+        let rule = ["proxy", "rule", "set", name, "--private", "--host", &host, "--site", site];
         world.env.ctl(rule).expect(0);
     }
     let oracle = repository().join("tests/tests/broker/signed.py");
