@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use crate::coding::{Coding, Decoder};
 
 /// What stands in the place of each byte of a value.
-const FILLER: u8 = b'*';
+pub(crate) const FILLER: u8 = b'*';
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -50,6 +50,11 @@ impl Body {
     /// All of it at once.
     pub(crate) const fn full(bytes: Bytes) -> Self {
         Self::Full(Some(bytes))
+    }
+
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self::Full(None)
     }
 
     /// What comes from a host, as it is.

@@ -11,16 +11,19 @@
 //! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
 //! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
+//! - `bodies`: requests' bodies; `field`: one field of one; `sigv4`: signatures for AWS
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
-//! - `body`: answers, without the values; `coding`: those that come compressed
+//! - `body`: answers, without the values; `coding`: those that come compressed; `websocket`: frames
+//! - `learn`: what was asked for, as rules
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
 //! - `grants`, `denial`, `random`: what a session may use, what is said when it may not, random bytes
 
 mod accept;
 mod address;
+mod bodies;
 mod body;
 mod certificate;
 mod check;
@@ -28,17 +31,21 @@ mod coding;
 mod decide;
 mod denial;
 mod environment;
+mod field;
 mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grants;
 mod inspect;
+mod learn;
 mod place;
 mod placeholders;
 mod random;
 mod session;
+mod sigv4;
 mod tunnel;
 mod upstream;
+mod websocket;
 
 use std::process::ExitCode;
 

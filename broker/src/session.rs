@@ -1,6 +1,6 @@
 //! One broker, from the message with its session to the end of the program, of the session or of the daemon.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -85,7 +85,8 @@ fn run() -> Result<(), Error> {
     let (Some(listener), Some(program)) = (descriptors.next(), descriptors.next()) else {
         return Err(Error::NotStarted);
     };
-    let ready = Broker::new(begin, listener.into(), program);
+    let learned = if begin.learn { Some(descriptors.next().ok_or(Error::NotStarted)?) } else { None };
+    let ready = Broker::new(begin, listener.into(), program, learned);
     let reply = match &ready {
         Ok((_, variables)) => {
             Begun::Serves(Variables { set: variables.set.clone(), remove: variables.remove.clone() })
@@ -125,14 +126,21 @@ struct Broker {
     tunnels: Arc<Tunnels>,
     listener: TcpListener,
     program: OwnedFd,
+    /// Where what was learned is written.
+    learned: Option<OwnedFd>,
     ends_in: Duration,
     trust: Trust,
 }
 
 impl Broker {
-    fn new(begin: Begin, listener: TcpListener, program: OwnedFd) -> Result<(Self, Variables), Error> {
+    fn new(
+        begin: Begin,
+        listener: TcpListener,
+        program: OwnedFd,
+        learned: Option<OwnedFd>,
+    ) -> Result<(Self, Variables), Error> {
         upstream::use_ring();
-        let Begin { session, use_socket, socket, runtime, allow } = begin;
+        let Begin { session, use_socket, socket, runtime, allow, learn } = begin;
         let allow: Option<Vec<Allowed>> = allow.iter().map(|text| Allowed::parse(text)).collect();
         let allow = allow.ok_or(Error::Allow)?;
         let seconds = session.expires_at.as_second().saturating_sub(Timestamp::now().as_second()).max(0);
@@ -147,16 +155,17 @@ impl Broker {
         let port = listener.local_addr()?.port();
         let variables = trust.variables(port, &session.id.to_string(), &placeholders);
         let daemon = Daemon::new(&session, use_socket, socket);
-        let grants = Grants::new(session.secrets, allow);
+        let mut grants = Grants::new(session.secrets, allow);
+        grants.learns = learn;
         let forwarder = Forwarder::new(grants, daemon, Upstream::new(roots));
         let tunnels = Arc::new(Tunnels::new(forwarder, authority));
         let ends_in = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        Ok((Self { tunnels, listener, program, ends_in, trust }, variables))
+        Ok((Self { tunnels, listener, program, learned, ends_in, trust }, variables))
     }
 
     /// Serves until the program has ended, the session is over, or the daemon is gone for good.
     async fn serve(self) -> Result<(), Error> {
-        let Self { tunnels, listener, program, ends_in, trust } = self;
+        let Self { tunnels, listener, program, learned, ends_in, trust } = self;
         let begun = Instant::now();
         listener.set_nonblocking(true)?;
         let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?);
@@ -169,6 +178,10 @@ impl Broker {
             () = absence(tunnels.daemon()) => tracing::warn!("the daemon is gone; the session ends"),
         }
         connections.drain().await;
+        if let Some(learned) = learned {
+            // Whoever read it may be gone.
+            let _ = std::fs::File::from(learned).write_all(tunnels.learned().as_bytes());
+        }
         drop(trust);
         end(tunnels.daemon(), ends_in.saturating_sub(begun.elapsed())).await;
         Ok(())

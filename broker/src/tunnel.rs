@@ -64,6 +64,11 @@ impl Tunnels {
         self.forwarder.forget()
     }
 
+    /// What a session that learns would be allowed by.
+    pub(crate) fn learned(&self) -> String {
+        self.forwarder.notes.commands()
+    }
+
     /// Who ends the session.
     pub(crate) const fn daemon(&self) -> &crate::decide::Daemon {
         &self.forwarder.daemon
@@ -138,7 +143,7 @@ impl Tunnels {
                 .serve_connection(stream, service)
                 .await
         } else {
-            plain().serve_connection(stream, service).await
+            plain().serve_connection(stream, service).with_upgrades().await
         };
         ended.map_err(io::Error::other)
     }

@@ -28,11 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where a broker writes what it has to say.
 const LOG: &str = "secretsd-broker.log";
 
-/// Starts a broker that serves this process, and whatever it becomes, until it ends. Gives what its environment needs.
+/// Starts a broker that serves this process, and whatever it becomes, until it ends. Gives what its environment needs. One that
+/// learns gets our stderr, where it writes at the end what it has learned.
 ///
 /// # Errors
 /// With the exit status of a `run` that failed before its command.
-pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Result<Variables, Failure> {
+pub(crate) fn start(
+    session: Session,
+    paths: &Paths,
+    allow: Vec<String>,
+    learn: bool,
+) -> Result<Variables, Failure> {
     let runtime = paths.socket.parent().ok_or_else(|| failed("the socket's path has no directory"))?;
     let begin = Begin {
         session,
@@ -40,6 +46,7 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
         socket: paths.socket.clone(),
         runtime: runtime.to_owned(),
         allow,
+        learn,
     };
     // The listener is ours to choose, so that the broker serves those alone who have been given one.
     let listener =
@@ -52,7 +59,10 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
     let talk = || {
         control.set_read_timeout(Some(PATIENCE))?;
         control.set_write_timeout(Some(PATIENCE))?;
-        passing::send(&control, &message, &[listener.as_fd(), own.as_fd()])?;
+        let stderr = std::io::stderr();
+        let descriptors = [listener.as_fd(), own.as_fd(), stderr.as_fd()];
+        let count = if learn { 3 } else { 2 };
+        passing::send(&control, &message, descriptors.get(..count).unwrap_or_default())?;
         passing::receive(&control)
     };
     let (reply, _) = talk().map_err(|error| {

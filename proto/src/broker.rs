@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::session::Session;
 
 /// Begins a broker's work. With it come two descriptors: the socket on which it listens for the program's connections,
-/// bound to a loopback address; and a pidfd of the program, with whose end it ends, too.
+/// bound to a loopback address; and a pidfd of the program, with whose end it ends, too. A third is where what it has learned
+/// is written, if it is to learn.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
@@ -23,6 +24,10 @@ pub struct Begin {
     /// Hosts that are reached without looking into what is said there, with their ports where those are not 443.
     #[serde(default)]
     pub allow: Vec<String>,
+    /// Whether hosts without a rule are reached, too, without a value, and what is asked for is noted: at the end the rules
+    /// that would allow just that are written.
+    #[serde(default)]
+    pub learn: bool,
 }
 
 /// The broker's answer.

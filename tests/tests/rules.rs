@@ -94,8 +94,8 @@ fn each_malformed_part_is_named_by_its_place_and_not_repeated() {
         ("except", json!("/x"), json!(["except"]), "list_type", "list"),
         ("site", json!("canary"), json!(["site"]), "enum", "one of bearer"),
         ("site", json!("header:Canary"), json!(["site"]), "string_pattern_mismatch", "lower case"),
-        ("site", json!("body:canary"), json!(["site"]), "value_error", "not supported by this version"),
-        ("site", json!("aws-sigv4:CANARY"), json!(["site"]), "value_error", "not supported by this version"),
+        ("site", json!("body:canary/"), json!(["site"]), "string_pattern_mismatch", "field"),
+        ("site", json!("aws-sigv4:CANARY,"), json!(["site"]), "string_pattern_mismatch", "the key's id"),
         ("private", json!("yes"), json!(["private"]), "bool_type", "true or false"),
         ("canary", json!(1), json!([]), "extra_forbidden", "unknown field"),
     ] {

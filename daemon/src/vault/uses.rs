@@ -39,6 +39,8 @@ impl Vault {
             | WhyRefused::PlaceholderEnded
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => Refusal::Request,
         };

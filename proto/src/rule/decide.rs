@@ -96,7 +96,7 @@ pub fn decide<'a>(rules: &'a [Rule], request: Request<'_>) -> Verdict<'a> {
     }
     let mut nearest = if rules.is_empty() { Refused::NoRules } else { Refused::Host };
     for (number, rule) in (1..).zip(rules) {
-        let mismatch = if !of_host(rule) {
+        let mismatch = if !rule.is_for(request.host, request.port) {
             Refused::Host
         } else if request.site.is_some_and(|site| *site != rule.site) {
             Refused::Site

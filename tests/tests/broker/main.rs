@@ -2,9 +2,13 @@
 //! on the loopback.
 
 mod answers;
+mod bodies;
 mod hostile;
+mod learning;
 mod nowhere;
 mod session;
+mod signatures;
+mod upgrades;
 mod world;
 
 use world::{VALUE, World};

@@ -30,14 +30,17 @@ The command replaces secretctl: same process, terminal, signals and exit status.
 you do, and could ask secretsd itself: this keeps values from what it writes, not from what
 it means to get.
 
-Hosts without a rule are refused, unless --allow names them.
+Hosts without a rule are refused, unless --allow names them. With --learn they are reached, without
+values, and what the command asks for is noted; when it has ended, the smallest rules and --allow
+that cover it are printed to stderr, as commands. Rules hold as ever, and none is set.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
 the command cannot be executed, 127 if it does not exist.
 
 Example:
   secretctl proxy run -s OPENAI_API_KEY -- python3 agent.py
-  secretctl proxy run -s GITHUB_TOKEN --allow registry.npmjs.org -- npm run release")]
+  secretctl proxy run -s GITHUB_TOKEN --allow registry.npmjs.org -- npm run release
+  secretctl proxy run -s GITHUB_TOKEN --learn -- npm run release")]
 pub(crate) struct RunArgs {
     /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',', required = true)]
@@ -45,6 +48,9 @@ pub(crate) struct RunArgs {
     /// Let requests to this host pass without values; repeatable
     #[arg(long, value_name = "HOST")]
     allow: Vec<String>,
+    /// Reach hosts without a rule, without values; print the rules that cover what was asked for
+    #[arg(long)]
+    learn: bool,
     /// How long the command may use them, like 30m, 12h or 7d; 12h unless said
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
@@ -86,7 +92,7 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     let begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
-    let variables = broker::start(begun, session.paths(), args.allow.clone())?;
+    let variables = broker::start(begun, session.paths(), args.allow.clone(), args.learn)?;
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
