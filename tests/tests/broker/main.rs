@@ -3,6 +3,7 @@
 
 mod answers;
 mod hostile;
+mod named;
 mod nowhere;
 mod session;
 mod world;
