@@ -2,6 +2,7 @@
 //! on the loopback.
 
 mod answers;
+mod elsewhere;
 mod hostile;
 mod named;
 mod nowhere;

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::world::{VALUE, World};
 
 /// A world with a session that is called `build`. It is ended with the test.
-struct Named {
-    world: World,
+pub struct Named {
+    pub world: World,
 }
 
 impl Drop for Named {
@@ -27,7 +27,7 @@ impl Drop for Named {
 }
 
 impl Named {
-    fn new(test: &str) -> Option<Self> {
+    pub fn new(test: &str) -> Option<Self> {
         let world = World::new(test)?;
         world.rule(&["--host", &world.host()]);
         let named = Self { world };
@@ -42,23 +42,23 @@ impl Named {
         assert!(output.err().contains("secretctl proxy attach build -- CMD"), "{}", output.err());
     }
 
-    fn dir(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         self.world.env.runtime_dir().join("proxy/build")
     }
 
-    fn control(&self) -> PathBuf {
+    pub fn control(&self) -> PathBuf {
         self.dir().join("control.sock")
     }
 
     /// What `list --json` says of the one session.
-    fn listed(&self) -> Value {
+    pub fn listed(&self) -> Value {
         let list = self.world.env.ctl(["proxy", "list", "--json"]).expect(0);
         let list: Value = serde_json::from_str(&list).unwrap();
         list["sessions"][0].clone()
     }
 
     /// A shell's words that ask the host with the placeholder.
-    fn curl(&self) -> String {
+    pub fn curl(&self) -> String {
         let url = self.world.url("/v1/echo");
         format!(
             "curl -sS -w '%{{http_code}} %header{{x-secretsd-denied}}\\n' -H \"Authorization: Bearer $KEY\" {url}"
@@ -77,7 +77,7 @@ impl Named {
 }
 
 #[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < end, "{what} did not come about");
