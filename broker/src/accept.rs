@@ -1,6 +1,7 @@
 //! Connections of programs: taken from this user's processes alone, or from those of a network that is not ours; and so
 //! many at a time.
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,24 @@ impl Connections {
         self.permits.clone().try_acquire_owned().ok()
     }
 
+    /// Whether a connection may be served.
+    fn is_ours(&self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        if self.is_elsewhere {
+            return true;
+        }
+        match stream.local_addr().and_then(|local| uid_of(peer, local)) {
+            Ok(uid) if uid == self.uid => true,
+            Ok(uid) => {
+                tracing::warn!(uid, "a connection of another user is refused");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
+                false
+            }
+        }
+    }
+
     /// Serves each connection of a process of this user by a task of its own. It never ends by itself.
     pub(crate) async fn serve<F>(&self, serve: impl Fn(TcpStream) -> F)
     where
@@ -64,17 +83,8 @@ impl Connections {
                     continue;
                 }
             };
-            match stream.local_addr().and_then(|local| uid_of(peer, local)) {
-                _ if self.is_elsewhere => {}
-                Ok(uid) if uid == self.uid => {}
-                Ok(uid) => {
-                    tracing::warn!(uid, "a connection of another user is refused");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
-                    continue;
-                }
+            if !self.is_ours(&stream, peer) {
+                continue;
             }
             let _ = stream.set_nodelay(true);
             let serving = serve(stream);

@@ -94,7 +94,6 @@ impl Control {
     pub(crate) async fn serve(self: Arc<Self>, listener: UnixListener) {
         let asking = Arc::new(Semaphore::new(MOST_ASKING));
         loop {
-            let Ok(permit) = asking.clone().acquire_owned().await else { return };
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -103,6 +102,8 @@ impl Control {
                     continue;
                 }
             };
+            // Taken all the same: nobody who connects is to wait for those that say nothing.
+            let Ok(permit) = asking.clone().try_acquire_owned() else { continue };
             let control = self.clone();
             tokio::spawn(async move {
                 let answered = timeout(PATIENCE, control.answer(stream)).await;

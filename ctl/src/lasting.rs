@@ -192,6 +192,11 @@ fn told(control: &Path, ask: &Ask, descriptors: &[BorrowedFd<'_>]) -> io::Result
     Ok(serde_json::from_slice(&tell(control, ask, descriptors)?)?)
 }
 
+/// Whether a session has its broker. It may be too busy to answer what is asked.
+pub(crate) fn runs(control: &Path) -> bool {
+    UnixStream::connect(control).is_ok()
+}
+
 /// Hands a listener to a session, for this process and what it becomes. The files that the variables name are to be put
 /// into `files_in`; without one they are those of the broker.
 ///
@@ -227,7 +232,10 @@ pub(crate) fn no_answer(control: &Path, error: &io::Error) -> Failure {
     let shown = crate::shell::quoted(control);
     let (exit, what) = match error.kind() {
         io::ErrorKind::NotFound => (Exit::NotFound, "there is no such session; see: secretctl proxy list"),
-        io::ErrorKind::ConnectionRefused => (Exit::NotFound, "the session has ended; start it again"),
+        io::ErrorKind::ConnectionRefused => (
+            Exit::NotFound,
+            "the session has ended: start it again; or the file of a forwarded socket is left: remove it",
+        ),
         io::ErrorKind::PermissionDenied => {
             (Exit::NotAllowed, "the socket is another user's; in a container, be the user that it belongs to")
         }
@@ -250,7 +258,7 @@ pub(crate) fn no_answer(control: &Path, error: &io::Error) -> Failure {
 /// # Errors
 /// Where it goes on all the same.
 pub(crate) fn end(place: &Place, name: &SessionName, is_default: bool) -> Result<bool, Failure> {
-    let runs = UnixStream::connect(&place.control).is_ok();
+    let runs = runs(&place.control);
     let still = |why: &str| Failure::new(Exit::Other, format!("the session's broker does not end: {why}"));
     if runs {
         let wait = || {

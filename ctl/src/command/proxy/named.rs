@@ -63,7 +63,7 @@ struct Listed {
     #[serde(flatten)]
     note: Note,
     state: State,
-    /// How many requests have carried a value; null of one that has ended.
+    /// How many requests have carried a value; null if its broker does not tell.
     uses: Option<u64>,
     control: PathBuf,
 }
@@ -91,12 +91,11 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
     let runtime = runtime(context)?;
     let found = names(&runtime).into_iter().filter_map(|name| {
         let place = Place::new(&runtime, &name);
-        // One that ends while we look is as good as one that has ended.
-        let (note, uses) = match lasting::describe(&place.control) {
-            Ok(described) => (described.note, Some(described.uses)),
-            Err(_) => (place.note()?, None),
+        let (note, uses, runs) = match lasting::describe(&place.control) {
+            Ok(described) => (described.note, Some(described.uses), true),
+            Err(_) => (place.note()?, None, lasting::runs(&place.control)),
         };
-        let state = if uses.is_some() { State::Running } else { State::Ended };
+        let state = if runs { State::Running } else { State::Ended };
         Some(Listed { note, state, uses, control: place.control })
     });
     let mut sessions: Vec<Listed> = found.collect();

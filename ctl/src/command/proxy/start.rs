@@ -19,8 +19,9 @@ use crate::{handover, lasting, lookup};
 /// Start a session that programs use secrets in, now and later
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The session lasts until its time is over or it is stopped; closing the shell, logging in again and
-locking the vault do not end it. While the vault is locked, its requests are refused.
+The session lasts until its time is over or it is stopped. Closing the shell does not end it, nor
+does locking the vault: as long as it is locked, requests are refused. Logging out does, with all
+else of yours, unless you are to stay: loginctl enable-linger
 
 Programs come into it with: secretctl proxy attach NAME -- CMD
 A shell gets its variables with: eval \"$(secretctl proxy env NAME)\"
@@ -71,7 +72,7 @@ pub(super) fn run(
     // Opens the vault, if need be, before others have to wait for us.
     let secrets = names(&session, &selectors)?;
     let turn = lasting::turn(runtime)?;
-    if lasting::describe(&place.control).is_ok() {
+    if lasting::runs(&place.control) {
         let message = format!(
             "the session {name} is there already; choose another name, or end it: secretctl proxy stop {name}"
         );
