@@ -29,17 +29,16 @@ By its name, a session of this machine: the command replaces secretctl, as with 
 By its socket, a path with a slash: in a container, into which the session's directory is
 mounted, or on another machine, to which the socket is forwarded by ssh. Nothing else of
 secretsd is needed there. secretctl stays beside the command, passes signals on and exits as
-it does.
+it does. For a container: docker run --network none -v \"$XDG_RUNTIME_DIR/secretsd/proxy/build:/s\" …
+For another machine: ssh -R /tmp/s.sock:\"$XDG_RUNTIME_DIR/secretsd/proxy/build/control.sock\" HOST
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
 the command cannot be executed, 127 if it does not exist.
 
 Example:
   secretctl proxy attach build -- npm ci
-  docker run --network none -v \"$XDG_RUNTIME_DIR/secretsd/proxy/build:/s\" IMAGE \\
-      secretctl proxy attach /s/control.sock -- npm ci
-  ssh -R /run/user/1000/s.sock:\"$XDG_RUNTIME_DIR/secretsd/proxy/build/control.sock\" HOST \\
-      secretctl proxy attach /run/user/1000/s.sock -- npm ci")]
+  secretctl proxy attach /s/control.sock -- npm ci
+  secretctl proxy attach /tmp/s.sock -- sh")]
 pub(crate) struct AttachArgs {
     /// The session's name, or its control socket
     #[arg(value_name = "SESSION")]
