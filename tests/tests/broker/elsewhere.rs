@@ -304,7 +304,13 @@ fn over_ssh_the_forwarded_socket_is_enough() {
     for (who, is_served) in [("", true), ("setpriv --reuid=65533 --clear-groups ", false)] {
         let script = format!("{attach} sh -c '{who}curl -sS --max-time 5 -x $HTTPS_PROXY http://{HOST}/'");
         let output = sshd.ssh(&dir, &["-R", &forward], &script);
-        assert_eq!(output.out().contains("plain_http"), is_served, "{who}{}{}", output.out(), output.err());
+        assert_eq!(
+            output.out().contains("did not send this request on"),
+            is_served,
+            "{who}{}{}",
+            output.out(),
+            output.err()
+        );
     }
 
     // When the session has ended, the socket leads nowhere.
