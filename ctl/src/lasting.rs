@@ -229,28 +229,34 @@ pub(crate) fn stream(control: &Path) -> io::Result<UnixStream> {
 
 /// Why a session does not answer.
 pub(crate) fn no_answer(control: &Path, error: &io::Error) -> Failure {
-    let shown = crate::shell::quoted(control);
-    let (exit, what) = match error.kind() {
-        io::ErrorKind::NotFound => (Exit::NotFound, "there is no such session; see: secretctl proxy list"),
-        io::ErrorKind::ConnectionRefused => (
+    const LATE: &str = "it did not answer in time";
+    let known = [
+        (io::ErrorKind::NotFound, Exit::NotFound, "there is no such session; see: secretctl proxy list"),
+        (
+            io::ErrorKind::ConnectionRefused,
             Exit::NotFound,
             "the session has ended: start it again; or the file of a forwarded socket is left: remove it",
         ),
-        io::ErrorKind::PermissionDenied => {
-            (Exit::NotAllowed, "the socket is another user's; in a container, be the user that it belongs to")
+        (
+            io::ErrorKind::PermissionDenied,
+            Exit::NotAllowed,
+            "the socket is another user's; in a container, be the user that it belongs to",
+        ),
+        (
+            io::ErrorKind::InvalidData,
+            Exit::Other,
+            "it answers as another version does; install the same version of both programs",
+        ),
+        (io::ErrorKind::WouldBlock, Exit::Other, LATE),
+        (io::ErrorKind::TimedOut, Exit::Other, LATE),
+    ];
+    let shown = crate::shell::quoted(control);
+    match known.into_iter().find(|(kind, ..)| *kind == error.kind()) {
+        Some((_, exit, what)) => Failure::new(exit, format!("{shown}: {what}")),
+        None => {
+            Failure::new(Exit::NotFound, format!("{shown} does not answer: {error}; has the session ended?"))
         }
-        io::ErrorKind::InvalidData => {
-            (Exit::Other, "it answers as another version does; install the same version of both programs")
-        }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => (Exit::Other, "it did not answer in time"),
-        _ => {
-            return Failure::new(
-                Exit::NotFound,
-                format!("{shown} does not answer: {error}; has the session ended?"),
-            );
-        }
-    };
-    Failure::new(exit, format!("{shown}: {what}"))
+    }
 }
 
 /// Ends a session's broker, if it runs, and removes what is left of it. Says whether it ran.

@@ -103,30 +103,54 @@ fn in_a_container(named: &Named, make: &dyn Fn(&[&str]) -> Command) {
     assert_eq!(named.listed()["state"], "running");
 }
 
+/// A command in a container that is made by hand, with this directory at `/s`.
+fn by_hand(root: &Path, session: &Path, client: &str, words: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount"]);
+    command.args(["--uts", "--ipc", "sh", "-c", BY_HAND]).arg(root).arg(session).arg(client).args(words);
+    command
+}
+
 #[test]
 fn a_container_with_the_socket_alone_uses_the_session() {
     let test = "a_container_with_the_socket_alone_uses_the_session";
     let Some(named) = Named::new(test) else { return };
     let (root, session) = (root(&named, "root"), named.dir());
     let client = named.world.env.programs().client;
-    let make = |words: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount",
-            "--uts",
-        ]);
-        command.args(["--ipc", "sh", "-c", BY_HAND]).arg(&root).arg(&session).arg(client).args(words);
-        command
-    };
+    let make = |words: &[&str]| by_hand(&root, &session, client, words);
     match obstacle("unshare", &make) {
         Some(reason) => skip(test, &reason),
         None => in_a_container(&named, &make),
+    }
+}
+
+#[test]
+fn a_container_with_a_token_that_lists_lists_and_nothing_more() {
+    let test = "a_container_with_a_token_that_lists_lists_and_nothing_more";
+    let Some(named) = Named::new(test) else { return };
+    let env = &named.world.env;
+    let (root, shared) = (root(&named, "root"), env.private_dir("shared"));
+    let make = |words: &[&str]| by_hand(&root, &shared, env.programs().client, words);
+    if let Some(reason) = obstacle("unshare", &make) {
+        return skip(test, &reason);
+    }
+    let create = ["token", "create", "--name", "devcontainer", "--scope", "list", "--ttl", "7d"];
+    env.private_file("shared/token", env.ctl(create).expect(0));
+    fs::hard_link(env.socket(), shared.join("secretsd.sock")).unwrap();
+    let run = |words: &[&str]| {
+        let variables = ["env", "SECRETSD_SOCKET=/s/secretsd.sock", "SECRETSD_TOKEN_FILE=/s/token"];
+        let (pid, output) =
+            process::run(&mut make(&[&variables, &["/opt/secretctl"][..], words].concat()), b"");
+        CtlOutput::of(pid, output)
+    };
+    let list = run(&["list"]);
+    assert!(list.out().contains("KEY") && list.out().contains("••••"), "{}{}", list.out(), list.err());
+    for words in
+        [&["get", "KEY"][..], &["run", "-s", "KEY", "--", "env"], &["proxy", "start", "x", "-s", "KEY"]]
+    {
+        let output = run(words);
+        assert!(matches!(output.code, Some(5 | 125)), "{words:?}: {:?} {}", output.code, output.err());
+        named.world.assert_nowhere(&output);
     }
 }
 
