@@ -82,9 +82,9 @@ do_install() {
     trap 'exit 130' INT TERM
     for name in $names; do place "$programs/$name" "$prefix/bin/$name" 0755; done
     # A percent sign is special in a unit.
-    program=$(echo "$prefix/bin/secretsd" | sed 's/%/%%/g')
+    bin=$(echo "$prefix/bin" | sed 's/%/%%/g')
     for unit in "$here"/systemd/user/*; do
-        sed "s|^ExecStart=.*|ExecStart=$program|" "$unit" >"$scratch"
+        sed "s|^ExecStart=.*/|ExecStart=$bin/|" "$unit" >"$scratch"
         place "$scratch" "$units/${unit##*/}" 0644
     done
     generate "$bash" completions bash
@@ -132,7 +132,8 @@ do_install() {
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
         manager disable secretsd.socket &&
-            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service ||
+            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service \
+                'secretsd-broker@*' ||
             echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done

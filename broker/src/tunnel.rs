@@ -29,6 +29,7 @@ use crate::decide::Asked;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
+use crate::stream::Stream;
 
 /// How long a head may take to arrive, and TLS to be agreed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,12 +76,12 @@ impl Tunnels {
     }
 
     /// Serves a connection of the program to its proxy, to the end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: impl Into<Stream>) {
         let service = service_fn(|request| {
             let tunnels = self.clone();
             async move { Ok::<_, hyper::Error>(tunnels.open(request).await) }
         });
-        let connection = plain().serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = plain().serve_connection(TokioIo::new(stream.into()), service).with_upgrades();
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to the proxy ended");
         }
@@ -254,12 +255,12 @@ pub(crate) fn named_in(mut bytes: &[u8]) -> io::Result<Hello> {
 /// A program's connection, behind what of it was read with the request for a tunnel.
 pub(crate) struct Prefixed {
     prefix: Bytes,
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Prefixed {
     fn from(upgraded: Upgraded) -> Option<Self> {
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+        let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
         Some(Self { prefix: parts.read_buf, stream: parts.io.into_inner() })
     }
 }

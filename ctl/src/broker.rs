@@ -23,7 +23,7 @@ use crate::{environment, spawn};
 pub(crate) const LAUNCH: &str = "__start-broker";
 
 /// How long a broker may take until it serves.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a broker writes what it has to say.
 const LOG: &str = "secretsd-broker.log";
@@ -53,7 +53,7 @@ pub(crate) fn start(
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))?;
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
     let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
-    let log = launch_apart(theirs)?;
+    let log = launch_apart(theirs.into())?;
     let message =
         serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
     let talk = || {
@@ -71,19 +71,25 @@ pub(crate) fn start(
         }
         failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once"))
     })?;
-    match serde_json::from_slice(&reply) {
+    understood(&reply)
+}
+
+/// Reads what a broker answers to the message with its session.
+pub(crate) fn understood(reply: &[u8]) -> Result<Variables, Failure> {
+    match serde_json::from_slice(reply) {
         Ok(Begun::Serves(variables)) => Ok(variables),
         Ok(Begun::Refused(reason)) => Err(failed(&reason)),
         Err(_) => Err(failed("it answers as another version does; install the same version of all programs")),
     }
 }
 
-fn failed(reason: &str) -> Failure {
+/// Why no broker was started.
+pub(crate) fn failed(reason: &str) -> Failure {
     Failure::new(Exit::RunFailed, format!("cannot start secretsd-broker: {reason}"))
 }
 
-/// Has the broker started by a process that ends at once.
-fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
+/// Has the broker started by a process that ends at once. It gets this socket as its standard input.
+pub(crate) fn launch_apart(control: OwnedFd) -> Result<Option<spawn::Log>, Failure> {
     let own = std::env::current_exe().map_err(|_| failed("its program is not found"))?;
     let program = spawn::find("secretsd-broker", own.parent(), &environment::program_dirs())
         .ok_or_else(|| failed("it is neither beside secretctl nor in PATH; install it"))?;
@@ -95,7 +101,7 @@ fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
         .env_clear()
         .envs(environment::for_broker())
         .current_dir("/")
-        .stdin(Stdio::from(OwnedFd::from(control)))
+        .stdin(Stdio::from(control))
         .stdout(Stdio::null())
         .stderr(stderr)
         .status()

@@ -151,6 +151,21 @@ pub(crate) fn inherited(name: &str) -> Option<OsString> {
     variable(name).filter(|_| !is_token(&name.into()))
 }
 
+/// What is to be set, and what removed, so that our environment becomes this one.
+pub(crate) fn changes(wanted: &[(OsString, OsString)]) -> (Vec<(OsString, OsString)>, Vec<OsString>) {
+    let present: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let set = wanted.iter().filter(|variable| !present.contains(variable)).cloned().collect();
+    let names = present.into_iter().map(|(name, _)| name);
+    (set, names.filter(|name| wanted.iter().all(|(wanted, _)| wanted != name)).collect())
+}
+
+/// Where short-lived files may go, the best place first: what is in memory, then what is said, then what there always is.
+pub(crate) fn temporary_dirs() -> Vec<PathBuf> {
+    let said = [Base::Runtime.dir(variable), Some("/dev/shm".into()), variable("TMPDIR").map(PathBuf::from)];
+    let dirs = said.into_iter().flatten().chain(["/tmp".into()]);
+    dirs.filter(|dir| dir.is_absolute() && dir.is_dir()).collect()
+}
+
 /// Our own environment as a daemon may see it that we start. It stays when the command has ended that needed it, and
 /// the shell may be one that `run` has handed values to.
 pub(crate) fn for_daemon() -> Vec<(OsString, OsString)> {

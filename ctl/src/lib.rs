@@ -16,6 +16,7 @@
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
 //! - `broker`: starting a broker, and what a command needs to come by it
+//! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -50,6 +51,7 @@ mod holder;
 mod input;
 mod job;
 mod key_file;
+mod lasting;
 mod leap;
 mod lookup;
 mod mask;
@@ -61,6 +63,7 @@ mod output;
 mod passphrase;
 mod prompt;
 mod providers;
+mod relay;
 mod screen;
 mod session;
 mod shell;

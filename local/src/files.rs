@@ -121,7 +121,8 @@ pub fn check_place(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn is_anothers(owner: u32, own: u32) -> bool {
+/// Whether this is an ordinary user other than `own`: not root, and none of those that our user namespace has no number for.
+pub fn is_anothers(owner: u32, own: u32) -> bool {
     owner != own && owner != 0 && !is_unmapped(owner)
 }
 

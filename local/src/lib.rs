@@ -14,8 +14,10 @@
 //! - `descriptors`: those that were left open for this process by accident
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
+//! - `loopback`: which user has the other end of a connection of this machine
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
+//! - `sessions`: where a session with a name has its sockets
 
 pub mod clock;
 pub mod descriptors;
@@ -25,7 +27,9 @@ pub mod hardening;
 pub mod key_file;
 pub mod leap;
 pub mod lock;
+pub mod loopback;
 pub mod memory;
 pub mod passing;
 pub mod peer;
 pub mod places;
+pub mod sessions;

@@ -84,7 +84,7 @@ impl Daemon {
     pub(crate) fn value(&self, name: &SecretName) -> Result<SecretValue, Refused> {
         let purpose = Purpose::parse("ui").map_err(|invalid| Refused::Other(invalid.to_string()))?;
         let secrets = vec![Selector::Name(name.clone())];
-        let request = RevealRequest { secrets, purpose, command: None, reason: None };
+        let request = RevealRequest { secrets, purpose, command: None, reason: None, directory: None };
         let reply = self.runtime.block_on(self.client.reveal(&request))?;
         let first = reply.secrets.into_iter().next();
         first.map(|secret| secret.value).ok_or_else(|| Refused::Other("there is no such secret".to_owned()))

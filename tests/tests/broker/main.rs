@@ -3,8 +3,10 @@
 
 mod answers;
 mod bodies;
+mod elsewhere;
 mod hostile;
 mod learning;
+mod named;
 mod nowhere;
 mod session;
 mod signatures;

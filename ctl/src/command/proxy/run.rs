@@ -99,7 +99,7 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     Ok(command)
 }
 
-fn ttl(text: &str) -> Result<u64, Failure> {
+pub(super) fn ttl(text: &str) -> Result<u64, Failure> {
     let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
     seconds.filter(|seconds| (1..=BeginSession::MAX_TTL).contains(seconds)).ok_or_else(|| {
         Failure::new(Exit::Invalid, "--ttl must be a duration like 30m, 12h or 7d, at most seven days")
@@ -107,7 +107,7 @@ fn ttl(text: &str) -> Result<u64, Failure> {
 }
 
 /// The names of what is selected. What is named exactly is not looked up: who may use a secret need not see the list.
-fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, Failure> {
+pub(super) fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, Failure> {
     let exact: Option<Vec<SecretName>> = selectors
         .iter()
         .map(|selector| match selector {

@@ -42,12 +42,13 @@ use crate::{ending, environment, output, screen};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
-use supervise::{End, Place, Supervisor};
+use supervise::{Place, Supervisor};
 
 pub(crate) use args::RunArgs;
 pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
 pub(crate) use selection::selects;
 pub(crate) use start::{become_it, remark};
+pub(crate) use supervise::End;
 
 /// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
@@ -230,6 +231,16 @@ fn hand_over(
         command.env(variable.name, path);
     }
     Ok(())
+}
+
+/// Runs a command beside us, which signals were left to, and gives how it ended.
+pub(crate) fn beside_us(command: Command, inherited_umask: Mode) -> Result<End, Failure> {
+    let supervisor = Supervisor::new().map_err(|error| not_run(&error))?;
+    rustix::process::umask(inherited_umask);
+    beside(&supervisor, command).map_err(|error| match error {
+        Error::Start(program, error) => start::not_started(&program, &error, false),
+        Error::System(error) => not_run(&error),
+    })
 }
 
 /// Runs the command beside us, with our terminal and our streams.
