@@ -1,7 +1,9 @@
-//! Connections of the program: taken from this user's processes alone, and so many at a time.
+//! Connections of the program: taken from this user's processes alone, or from those of the network that the program has
+//! for itself; and so many at a time.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg_addr,
     socket_with,
 };
+use secrets_local::peer::network_of;
+use secrets_proto::broker::Loopback;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -27,14 +31,34 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Connections {
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    loopback: Loopback,
     uid: u32,
 }
 
 impl Connections {
     /// Listens there.
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    pub(crate) fn new(listener: TcpListener, loopback: Loopback) -> Self {
         let uid = rustix::process::geteuid().as_raw();
-        Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), uid }
+        Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), loopback, uid }
+    }
+
+    /// Whether a connection may be served. On a loopback of its own the program has no neighbours; and what the kernel
+    /// tells here is of the sockets of our own network alone.
+    fn is_ours(&self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        if self.loopback == Loopback::Private {
+            return true;
+        }
+        match stream.local_addr().and_then(|local| uid_of(peer, local)) {
+            Ok(uid) if uid == self.uid => true,
+            Ok(uid) => {
+                tracing::warn!(uid, "a connection of another user is refused");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
+                false
+            }
+        }
     }
 
     /// Serves each connection of a process of this user by a task of its own. It never ends by itself.
@@ -52,16 +76,8 @@ impl Connections {
                     continue;
                 }
             };
-            match stream.local_addr().and_then(|local| uid_of(peer, local)) {
-                Ok(uid) if uid == self.uid => {}
-                Ok(uid) => {
-                    tracing::warn!(uid, "a connection of another user is refused");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
-                    continue;
-                }
+            if !self.is_ours(&stream, peer) {
+                continue;
             }
             let _ = stream.set_nodelay(true);
             let serving = serve(stream);
@@ -76,6 +92,16 @@ impl Connections {
     pub(crate) async fn drain(&self) {
         let _ = tokio::time::timeout(GRACE, self.permits.acquire_many(MOST)).await;
     }
+}
+
+/// Whether a listener is where it is said to be. One that is said to be the program's alone is not believed in our own
+/// network, where every user could connect to it.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub(crate) fn is_where_it_is_said(listener: &std::net::TcpListener, loopback: Loopback) -> io::Result<bool> {
+    let own = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    Ok(loopback == Loopback::Shared || network_of(listener.as_fd())? != network_of(own.as_fd())?)
 }
 
 /// Asks the kernel for one socket (sock_diag(7)): struct nlmsghdr and struct inet_diag_req_v2 of linux/inet_diag.h.
@@ -138,5 +164,12 @@ mod tests {
         let uid = uid_of(peer, server.local_addr().unwrap()).unwrap();
         assert_eq!(uid, rustix::process::geteuid().as_raw());
         drop(client);
+    }
+
+    #[test]
+    fn a_listener_of_our_own_network_is_nobodys_alone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(is_where_it_is_said(&listener, Loopback::Shared).unwrap());
+        assert!(!is_where_it_is_said(&listener, Loopback::Private).unwrap());
     }
 }

@@ -12,12 +12,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use secrets_local::{hardening, passing};
 use secrets_proto::Timestamp;
-use secrets_proto::broker::{Begin, Begun, Variables};
+use secrets_proto::broker::{Begin, Begun, Loopback, Variables};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
 
-use crate::accept::Connections;
+use crate::accept::{Connections, is_where_it_is_said};
 use crate::certificate::Authority;
 use crate::decide::Daemon;
 use crate::environment::Trust;
@@ -53,6 +53,8 @@ enum Error {
     Certificate(#[from] crate::certificate::Error),
     #[error(transparent)]
     Files(#[from] run_files::Error),
+    #[error("the listener of the fence is in the network of all users")]
+    Listener,
     #[error("the session cannot be served: {0}")]
     Io(#[from] io::Error),
 }
@@ -121,6 +123,7 @@ fn control() -> Result<UnixStream, Error> {
 struct Broker {
     tunnels: Arc<Tunnels>,
     listener: TcpListener,
+    loopback: Loopback,
     program: OwnedFd,
     ends_in: Duration,
     trust: Trust,
@@ -129,7 +132,10 @@ struct Broker {
 impl Broker {
     fn new(begin: Begin, listener: TcpListener, program: OwnedFd) -> Result<(Self, Variables), Error> {
         upstream::use_ring();
-        let Begin { session, use_socket, socket, runtime, allow } = begin;
+        let Begin { session, use_socket, socket, runtime, allow, loopback } = begin;
+        if !is_where_it_is_said(&listener, loopback)? {
+            return Err(Error::Listener);
+        }
         let allow: Option<Vec<Allowed>> = allow.iter().map(|text| Allowed::parse(text)).collect();
         let allow = allow.ok_or(Error::Allow)?;
         let seconds = session.expires_at.as_second().saturating_sub(Timestamp::now().as_second()).max(0);
@@ -148,14 +154,14 @@ impl Broker {
         let forwarder = Forwarder::new(grants, daemon, Upstream::new(roots));
         let tunnels = Arc::new(Tunnels::new(forwarder, authority));
         let ends_in = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        Ok((Self { tunnels, listener, program, ends_in, trust }, variables))
+        Ok((Self { tunnels, listener, loopback, program, ends_in, trust }, variables))
     }
 
     /// Serves until the program has ended, the session is over, or the daemon is gone for good.
     async fn serve(self) -> Result<(), Error> {
-        let Self { tunnels, listener, program, ends_in, trust } = self;
+        let Self { tunnels, listener, loopback, program, ends_in, trust } = self;
         listener.set_nonblocking(true)?;
-        let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?);
+        let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?, loopback);
         let ended = end_of(program);
         tokio::select! {
             () = connections.serve(|stream| tunnels.clone().serve(stream)) => {}

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{PidfdFlags, getpid, pidfd_open, setsid};
 use secrets_client::Paths;
 use secrets_local::{descriptors, passing, places};
-use secrets_proto::broker::{Begin, Begun, Variables};
+use secrets_proto::broker::{Begin, Begun, Loopback, Variables};
 use secrets_proto::session::Session;
 use zeroize::Zeroizing;
 
@@ -28,25 +28,40 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where a broker writes what it has to say.
 const LOG: &str = "secretsd-broker.log";
 
-/// Starts a broker that serves this process, and whatever it becomes, until it ends. Gives what its environment needs.
+/// A listener on the loopback that every program of this machine reaches, and who reaches it. It is ours to choose, so that
+/// the broker serves those alone who have been given one.
+pub(crate) fn own_listener() -> Result<(TcpListener, Loopback), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    listener
+        .map(|listener| (listener, Loopback::Shared))
+        .map_err(|error| failed(&format!("no port: {error}")))
+}
+
+/// Starts a broker that serves this process, and whatever it becomes, until it ends, on the listener that this gives. Gives
+/// what its environment needs.
 ///
 /// # Errors
 /// With the exit status of a `run` that failed before its command.
-pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Result<Variables, Failure> {
+pub(crate) fn start(
+    session: Session,
+    paths: &Paths,
+    allow: Vec<String>,
+    listener: impl FnOnce() -> Result<(TcpListener, Loopback), Failure>,
+) -> Result<Variables, Failure> {
     let runtime = paths.socket.parent().ok_or_else(|| failed("the socket's path has no directory"))?;
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
+    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
+    let log = launch_apart(theirs)?;
+    // While the broker starts.
+    let (listener, loopback) = listener()?;
     let begin = Begin {
         session,
         use_socket: paths.socket.with_file_name(places::USE),
         socket: paths.socket.clone(),
         runtime: runtime.to_owned(),
         allow,
+        loopback,
     };
-    // The listener is ours to choose, so that the broker serves those alone who have been given one.
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))?;
-    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
-    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
-    let log = launch_apart(theirs)?;
     let message =
         serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
     let talk = || {

@@ -14,7 +14,9 @@
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
+//! - `start`: becoming a command, and why it cannot be started; `supervise`: staying beside one: signals, stops, its end
 //! - `broker`: starting a broker, and what a command needs to come by it
+//! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -39,6 +41,7 @@ mod dotenv;
 mod ending;
 mod environment;
 mod failure;
+mod fence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod globals;
@@ -58,6 +61,8 @@ mod providers;
 mod session;
 mod shell;
 mod spawn;
+mod start;
+mod supervise;
 mod table;
 mod template;
 mod terminal;

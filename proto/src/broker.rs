@@ -23,6 +23,21 @@ pub struct Begin {
     /// Hosts that are reached without looking into what is said there, with their ports where those are not 443.
     #[serde(default)]
     pub allow: Vec<String>,
+    /// Who else reaches the listener.
+    #[serde(default)]
+    pub loopback: Loopback,
+}
+
+/// Which programs can connect to a listener of the loopback.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loopback {
+    /// Those of every user of the machine: the broker asks the kernel whose each connection is.
+    #[default]
+    Shared,
+    /// The program's alone: the listener is in a network namespace that was made for it. A broker that finds it in its own
+    /// refuses.
+    Private,
 }
 
 /// The broker's answer.

@@ -11,7 +11,7 @@
 
 mod calls;
 
-pub use calls::since_boot;
+pub use calls::{network_of, since_boot};
 
 use std::fs::File;
 use std::io::Read;
