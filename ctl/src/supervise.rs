@@ -167,7 +167,7 @@ impl Supervisor {
         let handle = pidfd_open(pid, PidfdFlags::empty())?;
         let to = self.sender.clone();
         thread::Builder::new().spawn(move || watch(pid, &to))?;
-        Ok(Watched { pid, handle, place })
+        Ok(Watched { pid: Some(pid), handle, place })
     }
 
     /// Waits for the command's end and then for that many streams. Gives how the command ended.
@@ -274,19 +274,20 @@ impl Supervisor {
 /// A command that was started.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pid: Pid,
+    /// None if somebody else has started it.
+    pid: Option<Pid>,
     handle: rustix::fd::OwnedFd,
     place: Place,
 }
 
 impl Watched {
     /// One that somebody else has started and reports on, with a helper in between, to which signals go.
-    pub(crate) const fn by_helper(helper: rustix::fd::OwnedFd, pid: Pid) -> Self {
-        Self { pid, handle: helper, place: Place::Elsewhere }
+    pub(crate) const fn by_helper(helper: rustix::fd::OwnedFd) -> Self {
+        Self { pid: None, handle: helper, place: Place::Elsewhere }
     }
 
-    /// The command's process, which leads its group if it has one of its own.
-    pub(crate) const fn pid(&self) -> Pid {
+    /// The command's process, if we have started it; it leads its group if it has one of its own.
+    pub(crate) const fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
@@ -300,9 +301,9 @@ impl Watched {
     }
 
     fn resume(&self) {
-        let _ = match self.place {
-            Place::Below | Place::Fenced => kill_process_group(self.pid, Signal::CONT),
-            Place::Beside | Place::Elsewhere => pidfd_send_signal(&self.handle, Signal::CONT),
+        let _ = match (self.place, self.pid) {
+            (Place::Below | Place::Fenced, Some(pid)) => kill_process_group(pid, Signal::CONT),
+            _ => pidfd_send_signal(&self.handle, Signal::CONT),
         };
     }
 }

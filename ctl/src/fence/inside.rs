@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::Mode;
-use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use secrets_local::{descriptors, passing};
 
 use super::messages::{self, Report};
@@ -98,8 +98,11 @@ fn serve(
         Ok(watched) => watched,
         Err(error) => return Ok(Err(start::not_started(program, &error, false))),
     };
-    let process: Pid = watched.pid();
-    messages::report(control, Report::Started, &[pidfd_open(process, PidfdFlags::empty())?.as_fd()])?;
+    let Some(process) = watched.pid() else { return Err(io::ErrorKind::NotFound.into()) };
+    let handle = pidfd_open(process, PidfdFlags::empty());
+    // One that has ended already needs no terminal.
+    let with: Vec<BorrowedFd<'_>> = handle.iter().map(OwnedFd::as_fd).collect();
+    messages::report(control, Report::Started, &with)?;
     Ok(Ok(supervisor.wait(&watched, &mut Tells(control), 0, || {})))
 }
 

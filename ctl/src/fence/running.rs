@@ -145,19 +145,18 @@ impl Started {
         let tell = || self.tell(command, environment, files);
         let started = tell().and_then(|()| messages::next(&self.control));
         let group = match started {
-            Ok((Report::Started, with)) => with.first().map(number_of).transpose(),
+            Ok((Report::Started, with)) => with.first().and_then(number_of),
             Ok((Report::Exited(status), _)) => return Ok(End::Exit(status)),
-            Ok((Report::Stopped(_) | Report::Killed(_), _)) => Ok(None),
+            Ok((Report::Stopped(_) | Report::Killed(_), _)) => None,
             Err(error) => return Err(self.bubblewrap.reason(&error)),
         };
         let system = |error: io::Error| failed(&error.to_string());
-        let group = group.map_err(system)?.ok_or_else(|| failed("the command has no process id"))?;
         self.control.set_read_timeout(None).map_err(system)?;
         let (control, reporter) = (self.control.try_clone().map_err(system)?, self.supervisor.reporter());
         std::thread::Builder::new().spawn(move || follow(&control, &reporter)).map_err(system)?;
         let mut terminal = Foreground::new(group, helper.try_clone().map_err(system)?);
         terminal.take();
-        let watched = Watched::by_helper(helper, group);
+        let watched = Watched::by_helper(helper);
         let end = self.supervisor.wait(&watched, &mut terminal, 0, || {});
         terminal.give_back();
         drop(self.bubblewrap);
@@ -245,12 +244,11 @@ fn in_memory(content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// A process's number here, by a pidfd from a namespace with numbers of its own (proc(5), fdinfo).
-fn number_of(process: &OwnedFd) -> io::Result<Pid> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()))?;
-    let number = text.lines().find_map(|line| line.strip_prefix("Pid:"));
-    let number = number.and_then(|number| number.trim().parse().ok()).and_then(Pid::from_raw);
-    number.ok_or_else(|| ErrorKind::NotFound.into())
+/// A process's number here, by a pidfd from a namespace with numbers of its own (proc(5), fdinfo); none if it has ended.
+fn number_of(process: &OwnedFd) -> Option<Pid> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
+    let number: i32 = text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    Pid::from_raw(number.max(0))
 }
 
 /// One after the other, each with an end that none of them holds.

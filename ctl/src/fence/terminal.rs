@@ -17,8 +17,8 @@ use crate::supervise::Terminal;
 pub(super) struct Foreground {
     /// None without a controlling terminal.
     tty: Option<File>,
-    /// The command's group.
-    group: Pid,
+    /// The command's group; none if it has ended already.
+    group: Option<Pid>,
     helper: OwnedFd,
     /// Whether the command is to have it whenever it is ours.
     is_wanted: bool,
@@ -28,7 +28,7 @@ pub(super) struct Foreground {
 
 impl Foreground {
     /// For a command that leads this group.
-    pub(super) fn new(group: Pid, helper: OwnedFd) -> Self {
+    pub(super) fn new(group: Option<Pid>, helper: OwnedFd) -> Self {
         let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
         Self { tty, group, helper, is_wanted: is_whole(), is_given: false, was_given: false }
     }
@@ -51,11 +51,12 @@ fn is_ours() -> bool {
 
 impl Terminal for Foreground {
     fn take(&mut self) {
-        let Some(tty) = self.tty.as_ref().filter(|_| self.is_wanted && !self.is_given && is_ours()) else {
-            return;
-        };
-        self.is_given = put_in_foreground(tty, self.group).is_ok();
-        self.was_given |= self.is_given;
+        if let (true, false, Some(tty), Some(group)) = (self.is_wanted, self.is_given, &self.tty, self.group)
+            && is_ours()
+        {
+            self.is_given = put_in_foreground(tty, group).is_ok();
+            self.was_given |= self.is_given;
+        }
     }
 
     fn give_back(&mut self) {

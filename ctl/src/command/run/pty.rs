@@ -76,7 +76,9 @@ pub(crate) fn on_terminal(command: &[OsString], inherited_umask: Mode) -> Result
     own.arg0("secretctl").args([IN_FOREGROUND, "--"]).args(command).process_group(0);
     rustix::process::umask(inherited_umask);
     let watched = supervisor.start(&mut own, Place::Below).map_err(failed)?;
-    tcsetpgrp(&tty, watched.pid()).map_err(|errno| failed(errno.into()))?;
+    if let Some(pid) = watched.pid() {
+        tcsetpgrp(&tty, pid).map_err(|errno| failed(errno.into()))?;
+    }
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
 }
 
