@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use super::failed;
 use super::git::{self, Guard};
 use super::reserve::Reserved;
@@ -145,6 +147,12 @@ impl Mounts {
         places.sort_by(|(one, of_one), (other, of_other)| {
             (one.components().count(), one, of_one).cmp(&(other.components().count(), other, of_other))
         });
+        let all = places.clone();
+        // What is empty as a whole hides what is in it.
+        places.retain(|(path, kind)| {
+            let above = all.iter().rev().find(|(place, _)| path != place && path.starts_with(place));
+            !matches!(kind, Kind::EmptyFile) || !above.is_some_and(|(_, kind)| matches!(kind, Kind::Empty(_)))
+        });
         places.dedup_by(|later, earlier| later.0 == earlier.0 && later.1 == earlier.1);
         let run = PathBuf::from("/run").canonicalize().map_err(|_| failed("there is no directory /run"))?;
         Ok(Self { directory, writable, places, guards, run })
@@ -192,6 +200,10 @@ impl Mounts {
                 Kind::Writable => add(&["--bind"], &[path, path]),
                 Kind::ReadOnly => add(&["--ro-bind"], &[path, path]),
             }
+        }
+        if geteuid().is_root() {
+            // The kernel's settings are root's files there, whatever its rights are.
+            add(&["--remount-ro", "/proc"], &[]);
         }
         add(&["--ro-bind"], &[own_program, &self.program()]);
         add(&["--chdir"], &[&self.directory]);
