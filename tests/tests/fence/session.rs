@@ -152,10 +152,11 @@ fn the_terminal_is_the_commands() {
     let mut terminal = Terminal::run(&place.world.env, &["bash", "--norc", "--noediting", "-i"]);
     terminal.type_keys(&start);
     // Keys, and Ctrl-C, which ends what a shell waits for.
-    terminal.type_keys(&fenced("sh -c 'read line; echo got-$line; sleep 100'"));
+    terminal.type_keys(&fenced("sed -u s/^/got-/"));
     terminal.type_keys("keys\n");
     terminal.wait_for("got-keys");
     terminal.type_keys("\u{3}");
+    terminal.wait_for("> ");
     terminal.type_keys("echo status-$?\n");
     terminal.wait_for("status-130");
     // Ctrl-Z and fg.
@@ -165,15 +166,22 @@ fn the_terminal_is_the_commands() {
     terminal.wait_for("Stopped");
     terminal.resize(33, 77);
     terminal.type_keys("fg\n");
-    terminal.wait_for("begun");
+    terminal.wait_for("stty size'\r\n");
     terminal.type_keys("more\n");
     terminal.wait_for("line-more");
     terminal.wait_for("33 77");
     // A shell inside has jobs of its own.
     terminal.type_keys(&fenced("bash --norc --noediting -i"));
-    terminal.type_keys("sleep 100\n");
+    terminal.wait_for("-i\r\n");
+    terminal.type_keys("echo in''side; sleep 100\n");
+    terminal.wait_for("inside\r\n");
     terminal.wait_until("Stopped", "\u{1a}");
-    terminal.type_keys("kill %1; exit 5\n");
+    terminal.type_keys("fg\n");
+    terminal.wait_for("fg\r\n");
+    terminal.wait_until("> ", "\u{3}");
+    terminal.type_keys("exit 5\n");
+    terminal.wait_for("exit\r\n");
+    terminal.wait_for("> ");
     terminal.type_keys("echo status-$?\n");
     terminal.wait_for("status-5");
     // What reads the keys without being asked at the start gets them when it does.
