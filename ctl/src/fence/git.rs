@@ -62,7 +62,7 @@ pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Gu
             Ok(git) if git.is_file() => found.add(Guard::new(dot, None)),
             Ok(git) if git.is_symlink() => return Err(link(&dot)),
             _ if root.join("HEAD").is_file() && root.join("objects").is_dir() => {
-                found.repository(root, root)?
+                found.repository(root, root.parent().filter(|_| root.ends_with(".git")).unwrap_or(root))?
             }
             // No repository is made around the user.
             _ => found.add(Guard::new(dot, Some(Blank::Directory))),
@@ -109,7 +109,7 @@ impl Found<'_> {
         self.keep(&git.join("config.worktree"), for_tree)?;
         self.settings(&git.join("config.worktree"), tree)?;
         self.linked_hooks(&git.join("hooks"));
-        for tree in directories(&git.join("worktrees")) {
+        for tree in dirs_in(&git.join("worktrees")) {
             for name in ["commondir", "gitdir"] {
                 self.keep(&tree.join(name), None)?;
             }
@@ -123,7 +123,7 @@ impl Found<'_> {
         if depth > DEEPEST {
             return Err(format!("submodules in {} are nested too deep", dir.display()));
         }
-        for module in directories(dir) {
+        for module in dirs_in(dir) {
             if module.join("HEAD").is_file() {
                 let tree = tree_of(&module).unwrap_or_else(|| module.clone());
                 self.repository(&module, &tree)?;
@@ -162,11 +162,25 @@ impl Found<'_> {
                     has_own = true;
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    self.program(value, tree);
+                    continue;
+                }
             };
             self.named(&plain(&self.expanded(value, from)), blank)?;
         }
         Ok(has_own)
+    }
+
+    /// Keeps a file of the work tree that a setting names with a path, as a filter, an editor or a monitor may be.
+    fn program(&mut self, value: &str, tree: &Path) {
+        let word = value.trim_start_matches('!').split_whitespace().next().filter(|word| word.contains('/'));
+        if let Some(real) = word.and_then(|word| tree.join(word).canonicalize().ok())
+            && real.is_file()
+            && self.is_writable(&real)
+        {
+            self.add(Guard::new(real, None));
+        }
     }
 
     fn expanded(&self, value: &str, from: &Path) -> PathBuf {
@@ -247,7 +261,7 @@ fn tree_of(module: &Path) -> Option<PathBuf> {
     module.join(tree).canonicalize().ok()
 }
 
-fn directories(dir: &Path) -> impl Iterator<Item = PathBuf> {
+fn dirs_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
@@ -281,7 +295,10 @@ mod tests {
         };
         assert_eq!(guarded(&[&root], &root), ["+.git"]);
         write(".git/HEAD", "");
-        write(".git/config", "[core] hooksPath = .husky/_\n[include]\n\tpath = ../more\n");
+        write(
+            ".git/config",
+            "[core] hooksPath = .husky/_\n[include]\n\tpath = ../more\n[filter \"x\"]\n\tclean = ./tools/clean -f\n",
+        );
         assert_eq!(
             guarded(&[&root], &root),
             ["+.git/commondir", "+.git/hooks", "+.husky", "+more", ".git", ".git/config"]
@@ -290,6 +307,7 @@ mod tests {
         write("more", "");
         write(".git/hooks/x", "");
         write("tools/hook", "");
+        write("tools/clean", "");
         std::os::unix::fs::symlink(root.join("tools/hook"), root.join(".git/hooks/pre-push")).unwrap();
         write(".git/worktrees/w/gitdir", "");
         write(".git/worktrees/w/commondir", "");
@@ -310,10 +328,12 @@ mod tests {
             ".husky/_",
             "more",
             "sub/.git",
+            "tools/clean",
             "tools/hook",
         ];
         assert_eq!(guarded(&[&root], &root), expected);
         // A repository's own directory, and a work tree.
+        write(".git/objects/x", "");
         assert_eq!(guarded(&[&root.join(".git")], &root)[0], "+.git/commondir");
         assert_eq!(guarded(&[&root.join("sub")], &root), ["sub/.git"]);
         write(".git/config", "[extensions]\n\tworktreeConfig = true\n");
