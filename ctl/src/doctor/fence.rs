@@ -32,6 +32,10 @@ pub(super) fn check(report: &mut Report) {
         Err(unfit @ Unfit::Untrusted(_)) => return report.warning(CHECK, unfit.to_string(), WHY, None),
     };
     let shown = program.display();
+    // An older one does not know what is asked of it here.
+    let Some(words) = attempt(&program) else {
+        return report.ok(CHECK, format!("{shown} can build a fence around a command"));
+    };
     let (major, minor) = OLDEST;
     match fence::version(&program) {
         None => return report.warning(CHECK, format!("{shown} does not print its version"), WHY, None),
@@ -41,9 +45,6 @@ pub(super) fn check(report: &mut Report) {
         }
         Some(_) => {}
     }
-    let Some(words) = attempt(&program) else {
-        return report.ok(CHECK, format!("{shown} can build a fence around a command"));
-    };
     if let Some((what, fix)) = forbidden() {
         return report.warning(CHECK, what, WHY, fix);
     }
