@@ -68,7 +68,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
-Recommends: ca-certificates, libpam-systemd, systemd
+Recommends: bubblewrap (>= 0.8), ca-certificates, libpam-systemd, systemd
 Section: utils
 Priority: optional
 Description: keep API keys in an encrypted vault and give them to chosen programs

@@ -28,8 +28,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Where a broker writes what it has to say.
 const LOG: &str = "secretsd-broker.log";
 
-/// Starts a broker that serves this process, and whatever it becomes, until it ends. Gives what its environment needs. One that
-/// learns gets our stderr, where it writes at the end what it has learned.
+/// A listener on the loopback that every program of this machine reaches. It is ours to choose, so that the broker serves
+/// those alone who have been given one.
+pub(crate) fn own_listener() -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))
+}
+
+/// Starts a broker that serves this process, and whatever it becomes, until it ends, on the listener that this gives. Gives
+/// what its environment needs. One that learns gets our stderr, where it writes at the end what it has learned.
 ///
 /// # Errors
 /// With the exit status of a `run` that failed before its command.
@@ -38,8 +44,14 @@ pub(crate) fn start(
     paths: &Paths,
     allow: Vec<String>,
     learn: bool,
+    listener: impl FnOnce() -> Result<TcpListener, Failure>,
 ) -> Result<Variables, Failure> {
     let runtime = paths.socket.parent().ok_or_else(|| failed("the socket's path has no directory"))?;
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
+    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
+    let log = launch_apart(theirs.into())?;
+    // While the broker starts.
+    let listener = listener()?;
     let begin = Begin {
         session,
         use_socket: paths.socket.with_file_name(places::USE),
@@ -48,12 +60,6 @@ pub(crate) fn start(
         allow,
         learn,
     };
-    // The listener is ours to choose, so that the broker serves those alone who have been given one.
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))?;
-    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
-    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
-    let log = launch_apart(theirs.into())?;
     let message =
         serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
     let talk = || {

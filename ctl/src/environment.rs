@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rustix::process::getuid;
-use secrets_client::{NoPaths, Paths};
+use secrets_client::{NoPaths, Paths, TokenSource};
 use secrets_local::files;
 use secrets_local::places::{self, Base};
 use secrets_proto::{SecretName, SecretValue};
@@ -62,6 +62,46 @@ pub(crate) fn plain_terminal() -> bool {
 /// Whether the user says which certificate authorities are trusted.
 pub(crate) fn names_authorities() -> bool {
     variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()
+}
+
+/// What a fence is built around.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Where we stand.
+    pub(crate) directory: Option<PathBuf>,
+    /// The user's home.
+    pub(crate) home: Option<PathBuf>,
+    /// Temporary directories of this user's choice.
+    pub(crate) temporary: Vec<PathBuf>,
+    /// Where sockets of the user's session are.
+    pub(crate) runtime: Option<PathBuf>,
+    /// The directories that are secretsd's, whether they are there or not.
+    pub(crate) own: Vec<PathBuf>,
+    /// A file with a token, if one is used.
+    pub(crate) token: Option<PathBuf>,
+}
+
+/// What a fence is built around, by this process's environment and where the daemon is.
+pub(crate) fn surroundings(paths: &Paths) -> Surroundings {
+    let mut own: Vec<PathBuf> = [Base::Data, Base::State, Base::Config, Base::Runtime]
+        .into_iter()
+        .filter_map(|base| base.ours(variable))
+        .chain(state_dir())
+        .chain(data_dir(None).ok())
+        .collect();
+    own.extend(paths.socket.parent().map(Path::to_owned));
+    own.extend(settings_file().and_then(|file| file.parent().map(Path::to_owned)));
+    Surroundings {
+        directory: env::current_dir().ok(),
+        home: home(),
+        temporary: ["TMPDIR", "TMP", "TEMP"].into_iter().filter_map(variable).map(PathBuf::from).collect(),
+        runtime: Base::Runtime.dir(variable),
+        own,
+        token: match &paths.token {
+            TokenSource::File(path) => Some(path.clone()),
+            TokenSource::Given(_) => variable("SECRETSD_TOKEN_FILE").map(PathBuf::from),
+        },
+    }
 }
 
 /// The directories of `PATH` that do not depend on where we stand.

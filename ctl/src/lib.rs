@@ -15,8 +15,10 @@
 //! - `screen`: picking names and browsing, by a program of its own
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
+//! - `start`: becoming a command, and why it cannot be started; `supervise`: staying beside one: signals, stops, its end
 //! - `broker`: starting a broker, and what a command needs to come by it
 //! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
+//! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -43,6 +45,7 @@ mod dotenv;
 mod ending;
 mod environment;
 mod failure;
+mod fence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod globals;
@@ -68,6 +71,8 @@ mod screen;
 mod session;
 mod shell;
 mod spawn;
+mod start;
+mod supervise;
 mod table;
 mod template;
 mod terminal;

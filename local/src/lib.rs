@@ -12,6 +12,7 @@
 //! - `key_file`: key files, wherever other programs put them
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
+//! - `foreground`: which process group has a terminal's keys
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
 //! - `loopback`: which user has the other end of a connection of this machine
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod file_system;
 pub mod files;
+pub mod foreground;
 pub mod hardening;
 pub mod key_file;
 pub mod leap;

@@ -19,7 +19,8 @@ use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
 /// What depends on the machine that the tests run on; none of it is a fault.
-const MACHINE: [&str; 5] = ["swap", "runtime-in-memory", "memory-lock", "file-system", "authorities"];
+const MACHINE: [&str; 6] =
+    ["swap", "runtime-in-memory", "memory-lock", "file-system", "authorities", "fence"];
 
 /// A setup as it should be.
 fn healthy() -> Env {

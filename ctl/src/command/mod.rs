@@ -53,7 +53,7 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{broker, completion, environment, spawn};
+use crate::{broker, completion, environment, fence, spawn};
 
 /// From rows `Variant("name", "alias"): arguments => what it does`, in the groups in which help shows them; a group
 /// without a title is not shown. A row says what help shows only where several commands have the same arguments.
@@ -191,6 +191,8 @@ commands! {
         Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
         #[command(hide = true)]
         LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
+        #[command(hide = true)]
+        InFence(fence::FENCE): hidden::FenceArgs => |context, _| hidden::in_fence(context.inherited_umask);
         #[command(hide = true)]
         OnTerminal(run::ON_TERMINAL): hidden::ProgramArgs =>
             |context, args| hidden::on_terminal(args, context.inherited_umask);

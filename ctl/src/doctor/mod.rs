@@ -5,6 +5,7 @@
 
 mod broker;
 mod container;
+mod fence;
 mod paths;
 mod process;
 mod programs;
@@ -66,6 +67,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     programs::check(&mut report, &setup, &service);
     broker::check(&mut report, &setup);
     container::check(&mut report, &setup);
+    fence::check(&mut report);
     units::check(&mut report, &setup);
     system::check(&mut report, &setup, &service);
     Ok(report.findings())

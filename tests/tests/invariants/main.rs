@@ -444,6 +444,7 @@ fn the_environment_is_read_once(daemon: &[Source], client: &[Source], shared: &[
 fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
     let places = [
         "local/src/descriptors.rs",
+        "local/src/foreground.rs",
         "local/src/memory.rs",
         "local/src/peer/calls.rs",
         "daemon/src/memory.rs",
@@ -451,7 +452,7 @@ fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
         "ctl/src/closed.rs",
     ];
     let allowed = |source: &Source| places.contains(&source.path.as_str());
-    let what = "unsafe code has its place in memory, calls, descriptors, process and closed";
+    let what = "unsafe code has its place in memory, calls, descriptors, foreground, process and closed";
     let mut findings = only_in(sources, "unsafe", allowed, what);
     findings.extend(only_in(sources, "allow(unsafe_code", allowed, what));
     // The client asks for it once, without a block.

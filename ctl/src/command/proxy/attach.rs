@@ -16,9 +16,11 @@ use secrets_local::sessions::Place;
 use secrets_proto::broker::SessionName;
 
 use super::variables::merged;
-use crate::command::run::{End, become_it, beside_us};
+use crate::command::run::beside_us;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::start::become_it;
+use crate::supervise::End;
 use crate::{ending, environment, lasting, output, relay};
 
 /// Run a command in a session that was started before

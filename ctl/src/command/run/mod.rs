@@ -6,8 +6,6 @@
 //!
 //! - `args`: what the command line says
 //! - `selection`: which secrets, under which names
-//! - `start`: the command, and why it cannot be started
-//! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
 //! - `pty`: the terminal that we make, and the helpers on it
 //! - `keyboard`: our terminal meanwhile, and the keys that are typed there
@@ -18,9 +16,7 @@ mod keyboard;
 mod pty;
 mod pump;
 mod selection;
-mod start;
 mod streams;
-mod supervise;
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -38,17 +34,16 @@ use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{ending, environment, output, screen};
+use crate::start::{become_it, remark};
+use crate::supervise::{End, Place, Supervisor, Watched};
+use crate::{ending, environment, output, screen, start};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
-use supervise::{Place, Supervisor};
 
 pub(crate) use args::RunArgs;
-pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
+pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, OWN_PROGRAM, on_terminal};
 pub(crate) use selection::selects;
-pub(crate) use start::{become_it, remark};
-pub(crate) use supervise::End;
 
 /// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
@@ -256,7 +251,7 @@ fn start(
     command: &mut Command,
     place: Place,
     connect: &dyn Fn(&mut Command) -> io::Result<()>,
-) -> Result<supervise::Watched, Error> {
+) -> Result<Watched, Error> {
     connect(command)?;
     let mut outcome = supervisor.start(command, place);
     if outcome.as_ref().is_err_and(start::is_script) {

@@ -14,7 +14,7 @@ use secrets_scrub::Forms;
 use super::keyboard::{Beside, Keyboard};
 use super::pty::Pty;
 use super::pump::Pump;
-use super::supervise::{Event, Terminal};
+use crate::supervise::{Event, Terminal};
 
 /// Whether the command gets a terminal of its own in place of ours: only if nobody else in a pipeline uses ours.
 pub(super) fn take_over() -> bool {
