@@ -375,7 +375,7 @@ fn archiving_that_is_cut_short_is_in_the_log_and_the_file_is_kept() {
         env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" })).expect(200);
     }
     let file = env.path("archive.jsonl");
-    let output = std::thread::scope(|scope| {
+    let output = thread::scope(|scope| {
         let archive = scope.spawn(|| env.ctl(["audit", "archive", file.to_str().unwrap()]).run());
         let has_begun = || env.get("/audit/verify").json().get("first").is_some();
         while !has_begun() && !archive.is_finished() {}
