@@ -19,7 +19,7 @@ use crate::coding::{Coding, Decoder};
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// As much of a compressed body is decoded at once: it may be a thousand times as long then.
+/// How much of a compressed body is decoded at once: it may be a thousand times as long then.
 const PIECE: usize = 4 << 10;
 
 /// What a request has carried, to be taken out of its answer.
@@ -35,7 +35,7 @@ pub(crate) struct Carried {
 pub(crate) enum Body {
     /// The broker's own.
     Full(Option<Bytes>),
-    /// As it comes.
+    /// The host's, as it comes.
     Passed(Patient),
     /// Without the values that its request carried.
     Scrubbed(Box<Scrubbed>),
@@ -56,6 +56,11 @@ impl Body {
     /// All of it at once.
     pub(crate) const fn full(bytes: Bytes) -> Self {
         Self::Full(Some(bytes))
+    }
+
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self::Full(None)
     }
 
     /// What comes from a host, as it is.

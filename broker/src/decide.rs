@@ -5,7 +5,7 @@ mod leases;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use secrets_client::{Answer, Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
@@ -13,7 +13,7 @@ use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
 use secrets_proto::session::{RefusedUse, ReturnedLease, Session, TakeReply, TakeRequest, Use, WhyRefused};
 use secrets_proto::{ErrorType, SecretName};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep_until, timeout};
 
 use crate::denial::Denial;
@@ -38,9 +38,21 @@ pub(crate) struct Daemon {
     main: Client,
     session: Arc<str>,
     turns: Arc<Semaphore>,
+    seen: Arc<Seen>,
     leases: Arc<Leases>,
     /// Whether the daemon knows no leases: it is an older one, which was not restarted yet.
     is_older: Arc<AtomicBool>,
+}
+
+/// What was seen of a session.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How many requests have carried a value.
+    uses: AtomicU64,
+    /// Told when the daemon does not know the session any more.
+    over: Notify,
+    /// Whether the vault was locked when it was asked last.
+    locked: AtomicBool,
 }
 
 /// What the daemon has answered, value and all.
@@ -142,6 +154,7 @@ impl Daemon {
             main: Client::new(main, token, limits),
             session: session.id.to_string().into(),
             turns: Arc::new(Semaphore::new(MOST)),
+            seen: Arc::default(),
             leases: Arc::default(),
             is_older: Arc::default(),
         }
@@ -150,19 +163,25 @@ impl Daemon {
     /// Takes a value for one request. The daemon has matched the rule again, and the use is in its audit log, or it has
     /// lent the value for such requests a moment ago.
     pub(crate) async fn take(&self, name: &SecretName, asked: &Asked, site: &Site) -> Result<Taken, Denial> {
-        let kind = Kind { secret: name, asked, site };
-        let taken = match self.leases.next(kind) {
-            Next::Use(taken) => return Ok(taken),
+        let taken = self.lent_or_asked(Kind { secret: name, asked, site }).await;
+        if taken.is_ok() {
+            self.seen.uses.fetch_add(1, Ordering::Relaxed);
+        }
+        taken.map_err(|error| not_taken(&error).about(name, None))
+    }
+
+    async fn lent_or_asked(&self, kind: Kind<'_>) -> Result<Taken, Error> {
+        match self.leases.next(kind) {
+            Next::Use(taken) => Ok(taken),
             Next::AskForLease(turn) if !self.is_older.load(Ordering::Relaxed) => {
-                let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| too_slow().about(name, None))?;
+                let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| Error::Timeout)?;
                 match self.leases.got(kind) {
-                    Some(taken) => return Ok(taken),
+                    Some(taken) => Ok(taken),
                     None => self.take_with_lease(kind).await,
                 }
             }
             Next::Ask | Next::AskForLease(_) => self.take_once(kind, false).await,
-        };
-        taken.map_err(|error| not_taken(&error).about(name, None))
+        }
     }
 
     async fn take_once(&self, kind: Kind<'_>, lease: bool) -> Result<Taken, Error> {
@@ -170,7 +189,9 @@ impl Daemon {
         let (secret, site) = (secret.clone(), Some(site.clone()));
         let request = TakeRequest { secret, wanted: asked.wanted(), site, lease };
         let call = Call::new(HttpMethod::POST, "/use/take").json(&request)?;
-        self.ask(&call).await?.parse().map(|reply| Taken(Arc::new(reply)))
+        let taken = self.ask(&call).await.and_then(|answer| answer.parse());
+        self.note(&taken);
+        taken.map(|reply| Taken(Arc::new(reply)))
     }
 
     async fn take_with_lease(&self, kind: Kind<'_>) -> Result<Taken, Error> {
@@ -205,8 +226,43 @@ impl Daemon {
             Ok(call) => self.ask(&call).await.map(drop),
             Err(error) => Err(error),
         };
+        self.note(&returned);
         if let Err(error) = returned {
             tracing::warn!(%error, "how often a value was used is not known exactly in the audit log");
+        }
+    }
+
+    /// How many requests have carried a value.
+    pub(crate) fn uses(&self) -> u64 {
+        self.seen.uses.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the daemon has said that the session is over.
+    pub(crate) async fn over(&self) {
+        self.seen.over.notified().await;
+    }
+
+    /// Asks the daemon whether the session is still one; [`Daemon::over`] tells if not.
+    pub(crate) async fn ask_whether_over(&self) {
+        let outcome = self.main.send(&Call::status()).await;
+        self.note(&outcome);
+    }
+
+    /// Whether the vault was locked when the daemon was asked last.
+    pub(crate) fn was_locked(&self) -> bool {
+        self.seen.locked.load(Ordering::Relaxed)
+    }
+
+    /// Learns from an answer whether the session is over, and whether the vault is locked.
+    fn note<T>(&self, outcome: &Result<T, Error>) {
+        let kind = match outcome {
+            Ok(_) => None,
+            Err(Error::Refused(body)) => Some(body.kind),
+            Err(_) => return,
+        };
+        self.seen.locked.store(kind == Some(ErrorType::VaultLockedError), Ordering::Relaxed);
+        if matches!(kind, Some(ErrorType::AuthenticationError | ErrorType::ExpiredTokenError)) {
+            self.seen.over.notify_one();
         }
     }
 
@@ -231,14 +287,18 @@ impl Daemon {
         });
     }
 
-    /// Ends the session: nothing is taken with its token from now on.
-    pub(crate) async fn end(&self) {
+    /// Ends the session: nothing is taken with its token from now on. Says whether that is so; while the vault is locked,
+    /// and while nobody listens, it cannot be.
+    pub(crate) async fn end(&self) -> bool {
         for lease in self.leases.end_all() {
             self.clone().give_back(lease).await;
         }
         let call = Call::new(HttpMethod::DELETE, &format!("/use/sessions/{}", self.session));
-        if let Err(error) = self.main.send(&call).await {
-            tracing::warn!(%error, "the session ends by itself when its time is over");
+        match self.main.send(&call).await {
+            Ok(_) => true,
+            // It has ended already.
+            Err(Error::Refused(body)) => body.kind != ErrorType::VaultLockedError,
+            Err(_) => false,
         }
     }
 

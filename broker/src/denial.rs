@@ -70,6 +70,8 @@ impl Denial {
             | WhyRefused::RuleMismatch
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => ErrorType::ForbiddenError,
         };

@@ -5,24 +5,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::http::response;
-use hyper::{Request, Response, Uri, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
+use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
 use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
+use crate::bodies::{self, Payload};
 use crate::body::{Body, Carried, Scrubbed, scrub_headers};
 use crate::coding::Coding;
 use crate::decide::{Asked, Daemon, Taken, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
+use crate::learn::Notes;
 use crate::place;
 use crate::placeholders::{self, Placed};
+use crate::sigv4::{self, Signed};
 use crate::upstream::{Manner, Upstream};
+use crate::websocket;
 
 /// How long the spellings of a value are kept for the next request that carries it.
 const KEPT_FOR: Duration = Duration::from_millis(300);
@@ -36,6 +45,8 @@ pub(crate) struct Forwarder {
     pub(crate) daemon: Daemon,
     /// Where the requests go.
     pub(crate) upstream: Upstream,
+    /// What was asked for, if the session learns.
+    pub(crate) notes: Notes,
     /// Tells that a request carries a value.
     pub(crate) carried: Notify,
     recent: Mutex<HashMap<usize, Recent>>,
@@ -52,7 +63,14 @@ struct Recent {
 impl Forwarder {
     /// Brings together what a session needs.
     pub(crate) fn new(grants: Grants, daemon: Daemon, upstream: Upstream) -> Self {
-        Self { grants, daemon, upstream, carried: Notify::new(), recent: Mutex::default() }
+        Self {
+            grants,
+            daemon,
+            upstream,
+            notes: Notes::default(),
+            carried: Notify::new(),
+            recent: Mutex::default(),
+        }
     }
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
@@ -77,31 +95,69 @@ impl Forwarder {
         &self,
         target: &Target,
         asked: Option<&Asked>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Denial> {
+        let becoming = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target)?;
-        let placed = placeholders::find(&head, &self.grants, target)?;
-        if !self.grants.has_rule_for(target) {
+        let upgrades = inspect::asks_for_websocket(&head)?;
+        if self.grants.learns {
+            let there = placeholders::anywhere(&head, &self.grants);
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
+        let signed = sigv4::find(&head, &self.grants, target)?;
+        let mut placed = match &signed {
+            Some(signed) => signed.placed(),
+            None => placeholders::find(&head, &self.grants, target)?,
+        };
+        if !self.grants.has_rule_for(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
             ));
         }
+        let allows = |granted: &Granted, site: &Site| {
+            asked.is_some_and(|asked| rule_for(granted, asked, site).is_ok())
+        };
+        let (signed, mut body) = match signed {
+            Some(signed) => {
+                let (signed, body) = self.whole(signed, body).await?;
+                (Some(signed.checked(&head, &self.grants)?), body)
+            }
+            None => {
+                let body = bodies::find(&head, body, &self.grants, target, &mut placed, allows).await?;
+                (None, body)
+            }
+        };
+        if self.grants.learns && placed.iter().any(|placed| !is_of_head(&placed.site)) {
+            let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
         inspect::keep_end_to_end(&mut head.headers);
-        let (taken, private) = self.fill(&mut head, target, asked, &placed).await?;
+        let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
+        if upgrades {
+            head.headers.remove(websocket::EXTENSIONS);
+            websocket::agree(&mut head.headers);
+        }
         let carries = !taken.is_empty();
         if carries {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let sending = self.upstream.send(Request::from_parts(head, body), Manner { carries, private });
+        if let Some(signed) = &signed {
+            sign(&mut head, signed, target, &taken)?;
+        }
+        let manner = Manner { carries, private, upgrades };
+        let sending = self.upstream.send(Request::from_parts(head, body.outgoing()), manner);
         let (sent, carried) = tokio::join!(sending, self.carried_by(taken));
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return if upgrades { become_websocket(becoming, response, carried) } else { Err(not_agreed()) };
+        }
         let (mut head, incoming) = response.into_parts();
         head.version = Version::HTTP_11;
         inspect::keep_end_to_end(&mut head.headers);
@@ -124,7 +180,10 @@ impl Forwarder {
                 "without TLS a request carries no value; ask for https://",
             ));
         }
-        if !self.grants.allows(target) {
+        if self.grants.learns {
+            self.note(head.method.as_str(), target, head.uri.path(), &[]);
+        }
+        if !self.grants.allows(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
@@ -143,6 +202,7 @@ impl Forwarder {
     async fn fill(
         &self,
         head: &mut Parts,
+        body: &mut Payload,
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
@@ -157,7 +217,15 @@ impl Forwarder {
             })?;
             private &= rule_for(granted, asked, site)?.private;
             let taken = self.daemon.take(&granted.name, asked, site).await?;
-            place::put(head, site, &granted.placeholder, taken.value.expose()).map_err(|_| {
+            let put = match (site, &mut *body) {
+                // All that belongs to it is there at the end.
+                (Site::AwsSigv4 { .. }, _) => Ok(()),
+                (Site::Body(name), Payload::Fields(text)) => {
+                    place::put_into_field(text, name, taken.value.expose())
+                }
+                (site, _) => place::put(head, site, &granted.placeholder, taken.value.expose()),
+            };
+            put.map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
                 Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
                     .about(&granted.name, Some(taken.rule))
@@ -167,15 +235,44 @@ impl Forwarder {
         if all.is_empty() {
             return Ok((all, self.may_be_private(target)));
         }
+        if let Payload::Fields(text) = body {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
+        }
         self.carried.notify_one();
         Ok((all, private))
     }
 
-    /// Whether a rule lets this host have an address that is not public.
+    /// Reads the body of a signed request if its signature cannot be checked without it.
+    async fn whole(&self, signed: Signed, body: Incoming) -> Result<(Signed, Payload), Denial> {
+        let granted = self.grants.secrets.get(signed.key);
+        match granted.filter(|_| signed.needs_body()) {
+            Some(granted) => {
+                let bytes = bodies::whole(body, &granted.name).await?;
+                Ok((signed.with_body(&bytes), Payload::Whole(bytes)))
+            }
+            None => Ok((signed, Payload::Passed(body))),
+        }
+    }
+
+    /// Notes a request of a session that learns, and which secrets are where in it.
+    fn note(&self, method: &str, target: &Target, path: &str, there: &[(usize, Site)]) {
+        let named =
+            there.iter().filter_map(|(secret, site)| Some((&self.grants.secrets.get(*secret)?.name, site)));
+        self.notes.note(method, target, path, named, self.has_private_rule(target));
+    }
+
+    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
+    /// session learns.
     fn may_be_private(&self, target: &Target) -> bool {
+        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
+        is_open || self.has_private_rule(target)
+    }
+
+    /// Whether a rule lets this host have an address that is not public.
+    fn has_private_rule(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let is_for = |granted: &Granted| {
-            granted.rules.iter().any(|rule| rule.private && rule.host.matches(name, target.port))
+            granted.rules.iter().any(|rule| rule.private && rule.is_for(name, target.port))
         };
         self.grants.secrets.iter().any(is_for)
     }
@@ -224,11 +321,60 @@ impl Forwarder {
     }
 }
 
+/// Whether it is seen in a head which secret is there.
+const fn is_of_head(site: &Site) -> bool {
+    !matches!(site, Site::Body(_) | Site::AwsSigv4 { .. })
+}
+
+fn not_agreed() -> Denial {
+    Denial::failure(
+        ErrorType::BadGatewayError,
+        "upstream_protocol",
+        "the host agreed to another protocol than a WebSocket without extensions, which was asked for",
+    )
+}
+
+/// The host's answer that it is a WebSocket from now on, and what passes then.
+fn become_websocket(
+    program: OnUpgrade,
+    mut response: Response<Incoming>,
+    carried: Option<Arc<Carried>>,
+) -> Result<Response<Body>, Denial> {
+    let host = hyper::upgrade::on(&mut response);
+    let mut head = response.into_parts().0;
+    let agreed = head.headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !agreed || head.headers.contains_key(websocket::EXTENSIONS) {
+        return Err(not_agreed());
+    }
+    inspect::keep_end_to_end(&mut head.headers);
+    websocket::agree(&mut head.headers);
+    if let Some(carried) = &carried {
+        scrub_headers(&mut head.headers, carried);
+    }
+    tokio::spawn(async move {
+        let Ok((program, host)) = tokio::try_join!(program, host) else { return };
+        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), carried).await {
+            tracing::debug!(%error, "a WebSocket ended");
+        }
+    });
+    Ok(Response::from_parts(head, Body::none()))
+}
+
+/// Signs a request again with the values that were taken for it.
+fn sign(head: &mut Parts, signed: &Signed, target: &Target, taken: &[(usize, Taken)]) -> Result<(), Denial> {
+    let value =
+        |wanted| taken.iter().find(|(secret, _)| *secret == wanted).map(|(_, taken)| taken.value.expose());
+    let misfit = || Denial::failure(ErrorType::BadGatewayError, "daemon", "the request could not be signed");
+    let (Some(key), Some(id)) = (value(signed.key), value(signed.id)) else { return Err(misfit()) };
+    let token = signed.token.and_then(value);
+    place::sign(head, signed, &target.authority(), (key, id, token)).map_err(|_| misfit())
+}
+
 /// Makes the request's target a whole URL, by which it finds its connection.
 fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     let mut parts = std::mem::take(&mut head.uri).into_parts();
     parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
-    parts.authority = target.authority();
+    parts.authority = target.parsed_authority();
     head.uri = Uri::from_parts(parts).map_err(|_| {
         Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
     })?;

@@ -7,7 +7,7 @@ use hyper::http::uri::Authority;
 use memchr::memmem::Finder;
 use secrets_proto::SecretName;
 use secrets_proto::rule::host::HTTPS;
-use secrets_proto::rule::{Host, HostPattern, Rule};
+use secrets_proto::rule::{Host, HostPattern, Rule, Site};
 use secrets_proto::session::SessionSecret;
 use secrets_scrub::{Forms, MARK};
 
@@ -20,7 +20,7 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Read once for all requests of a tunnel.
     name: OnceLock<Option<Host>>,
-    authority: OnceLock<Option<Authority>>,
+    parsed_authority: OnceLock<Option<Authority>>,
 }
 
 impl PartialEq for Target {
@@ -44,7 +44,7 @@ impl Target {
             host: host.to_ascii_lowercase(),
             port,
             name: OnceLock::new(),
-            authority: OnceLock::new(),
+            parsed_authority: OnceLock::new(),
         })
     }
 
@@ -59,12 +59,14 @@ impl Target {
     }
 
     /// The host and its port as a part of a URL.
-    pub(crate) fn authority(&self) -> Option<Authority> {
-        let written = || {
-            let host = self.bracketed();
-            if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
-        };
-        self.authority.get_or_init(|| written().parse().ok()).clone()
+    pub(crate) fn authority(&self) -> String {
+        let host = self.bracketed();
+        if self.port == HTTPS { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// The same, as URLs have it here.
+    pub(crate) fn parsed_authority(&self) -> Option<Authority> {
+        self.parsed_authority.get_or_init(|| self.authority().parse().ok()).clone()
     }
 }
 
@@ -96,7 +98,7 @@ impl Allowed {
 /// A secret that may be used.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    /// Its name.
+    /// The secret's name.
     pub(crate) name: SecretName,
     /// What stands for its value in the program.
     pub(crate) placeholder: String,
@@ -112,10 +114,14 @@ pub(crate) struct Grants {
     /// The secrets.
     pub(crate) secrets: Vec<Granted>,
     allow: Vec<Allowed>,
+    /// Whether what is asked for is noted, of hosts without a rule, too.
+    pub(crate) learns: bool,
     /// The placeholders in every spelling, to find those that are where no rule puts them.
     pub(crate) spellings: Forms,
     /// Finds what is put in their place when they are looked for.
     pub(crate) mark: Finder<'static>,
+    /// Those of them that a rule puts into bodies.
+    pub(crate) in_bodies: Forms,
 }
 
 impl Grants {
@@ -129,19 +135,29 @@ impl Grants {
         };
         let secrets: Vec<Granted> = secrets.into_iter().map(granted).collect();
         let spellings = Forms::new(secrets.iter().map(|secret| secret.placeholder.as_str()));
-        Self { secrets, allow, spellings, mark: Finder::new(MARK) }
+        let is_in_body =
+            |granted: &&Granted| granted.rules.iter().any(|rule| matches!(rule.site, Site::Body(_)));
+        let in_bodies = secrets.iter().filter(is_in_body).map(|secret| secret.placeholder.as_str());
+        let in_bodies = Forms::new(in_bodies);
+        Self { secrets, allow, learns: false, spellings, in_bodies, mark: Finder::new(MARK) }
     }
 
     /// Whether a rule is for this host, so that requests to it are looked into.
     pub(crate) fn has_rule_for(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let mut rules = self.secrets.iter().flat_map(|secret| &secret.rules);
-        rules.any(|rule| rule.host.matches(name, target.port))
+        rules.any(|rule| rule.is_for(name, target.port))
+    }
+
+    /// Whether the host is reached although no rule is for it, because the session learns. An address is not, unless the user
+    /// has named it.
+    pub(crate) fn is_open(&self, target: &Target) -> bool {
+        self.learns && (target.name().is_some() || self.allows(target))
     }
 
     /// Whether the host is let through without looking into what is said there. A rule for it goes before.
     pub(crate) fn lets_through(&self, target: &Target) -> bool {
-        !self.has_rule_for(target) && self.allows(target)
+        !self.learns && !self.has_rule_for(target) && self.allows(target)
     }
 
     /// Whether the user has named the host.

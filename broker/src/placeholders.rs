@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
 use secrets_proto::token::checksum;
-use secrets_scrub::Masker;
+use secrets_scrub::{Forms, Masker};
 
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
@@ -27,7 +27,7 @@ pub(crate) struct Placed {
 /// Finds the placeholders of a request's head. Each stands where a rule of its secret puts the value, whole and once; if one
 /// is anywhere else, in clear or in base64, percent-encoded or in hexadecimal, the request is refused.
 pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec<Placed>, Denial> {
-    let found = occurrences(head, grants);
+    let found = times(head, grants);
     if found == 0 {
         return if has_foreign_placeholder(head) { Err(ended()) } else { Ok(Vec::new()) };
     }
@@ -55,6 +55,16 @@ pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec
     let is_placed = |at: usize| placed.iter().any(|placed| placed.secret == at);
     let lost = grants.secrets.iter().enumerate().find(|(at, granted)| !is_placed(*at) && times(granted) == 1);
     Err(misplaced(lost.map(|(_, granted)| granted), target))
+}
+
+/// What is said of a body that has a placeholder elsewhere than as the whole value of its field, or more than once.
+pub(crate) fn astray(grants: &Grants, target: &Target, body: &[u8]) -> Denial {
+    let clear = decoded(&String::from_utf8_lossy(body)).into_owned();
+    let times = |granted: &&Granted| clear.matches(granted.placeholder.as_str()).count();
+    match grants.secrets.iter().find(|granted| times(granted) > 1) {
+        Some(granted) => repeated(granted),
+        None => misplaced(grants.secrets.iter().find(|granted| times(granted) == 1), target),
+    }
 }
 
 /// What a placeholder has behind its prefix, and how many characters its checksum has.
@@ -87,9 +97,26 @@ fn ended() -> Denial {
     )
 }
 
+/// Where in a head placeholders stand alone and whole, whether a rule is for that or not: at a token, user or password, in a
+/// header or parameter of the query.
+pub(crate) fn anywhere(head: &Parts, grants: &Grants) -> Vec<(usize, Site)> {
+    let headers = head.headers.keys().map(|name| format!("header:{name}"));
+    let names = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    let texts = ["bearer".to_owned(), "basic".to_owned()].into_iter().chain(headers);
+    let sites: Vec<Site> = texts
+        .chain(names.map(|name| format!("query:{}", decoded(name))))
+        .filter_map(|text| Site::parse(&text).ok())
+        .collect();
+    let of = |(secret, granted): (usize, &Granted)| {
+        let site = sites.iter().find(|site| stands_at(site, head, &granted.placeholder));
+        site.map(|site| (secret, site.clone()))
+    };
+    grants.secrets.iter().enumerate().filter_map(of).collect()
+}
+
 /// Whether a placeholder is anywhere in the head.
 pub(crate) fn are_in(head: &Parts, grants: &Grants) -> bool {
-    occurrences(head, grants) > 0
+    times(head, grants) > 0
 }
 
 fn repeated(granted: &Granted) -> Denial {
@@ -125,10 +152,10 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
 }
 
 /// The places where rules for this host put a secret's value, each once.
-fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
+pub(crate) fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
     let Some(name) = target.name() else { return Vec::new() };
     let mut sites: Vec<&Site> = Vec::new();
-    for rule in granted.rules.iter().filter(|rule| rule.host.matches(name, target.port)) {
+    for rule in granted.rules.iter().filter(|rule| rule.is_for(name, target.port)) {
         if !sites.contains(&&rule.site) {
             sites.push(&rule.site);
         }
@@ -137,7 +164,7 @@ fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
 }
 
 /// How many placeholders are in the head, in any spelling.
-fn occurrences(head: &Parts, grants: &Grants) -> usize {
+pub(crate) fn times(head: &Parts, grants: &Grants) -> usize {
     let mut text = Vec::with_capacity(1_024);
     if let Some(target) = head.uri.path_and_query() {
         text.extend_from_slice(target.as_str().as_bytes());
@@ -151,11 +178,16 @@ fn occurrences(head: &Parts, grants: &Grants) -> usize {
     }
     // Most are in clear, where they are found sooner than in all spellings.
     let in_clear: usize = grants.secrets.iter().map(|secret| blot_out(&mut text, &secret.finder)).sum();
-    let marks = |text: &[u8]| grants.mark.find_iter(text).count();
-    let mut marked = Vec::with_capacity(text.len());
-    Masker::new(&grants.spellings).push_last(&text, &mut marked);
+    in_clear + times_in(&text, &grants.spellings, &grants.mark)
+}
+
+/// How many times one of these is in a text, in any spelling; `mark` finds what is put in their place to count them.
+pub(crate) fn times_in(text: &[u8], spellings: &Forms, mark: &Finder<'_>) -> usize {
+    let mut marked = Vec::with_capacity(text.len() + 64);
+    Masker::new(spellings).push_last(text, &mut marked);
     // What the program has written must not pass for a mark.
-    in_clear + marks(&marked).saturating_sub(marks(&text))
+    let marks = |text: &[u8]| mark.find_iter(text).count();
+    marks(&marked).saturating_sub(marks(text))
 }
 
 /// Overwrites each occurrence of a placeholder with what belongs to no spelling; says how many there were.
@@ -192,6 +224,8 @@ fn stands_at(site: &Site, head: &Parts, placeholder: &str) -> bool {
         Site::Header(name) => HeaderName::try_from(name)
             .is_ok_and(|name| only(&head.headers, &name).is_some_and(|value| value == placeholder)),
         Site::Query(name) => parameter(&head.uri, name).is_some_and(|value| value == placeholder),
+        // Neither is a whole value in the head.
+        Site::Body(_) | Site::AwsSigv4 { .. } => false,
     }
 }
 
@@ -201,7 +235,7 @@ fn is_word(word: &str) -> bool {
 }
 
 /// The value of a header that is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
@@ -395,7 +429,7 @@ mod tests {
                 for Placed { site, .. } in &placed {
                     crate::place::put(&mut head, site, PLACEHOLDER, VALUE).unwrap();
                 }
-                prop_assert_eq!(occurrences(&head, &grants), 0, "a placeholder is left");
+                prop_assert_eq!(times(&head, &grants), 0, "a placeholder is left");
                 let basic = only(&head.headers, &AUTHORIZATION).and_then(credentials);
                 let basic = basic.map_or(String::new(), |(user, password)| format!("{user}\0{password}"));
                 let values = format!("{}\0{basic}", head_in_clear(&head)).matches(VALUE).count();

@@ -4,18 +4,22 @@
 //! # Layout
 //!
 //! - `run`: a command that has placeholders, and the broker beside it
+//! - `start`, `named`, `attach`: sessions with names, which outlast us, and commands in them
 //! - `variables`: the environment of that command
 
+mod attach;
+mod named;
 mod run;
+mod start;
 mod variables;
 
 use std::fmt::Write;
 
 use clap::{Args, Subcommand};
 use secrets_client::{Call, Method as HttpMethod};
-use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
+use secrets_proto::rule::decide::{Verdict, decide};
 use secrets_proto::rule::{
-    Host, HostPattern, Method, PathPattern, RequestPath, Rule, RuleList, RuleSource, SetRules, Site, host,
+    HostPattern, Method, PathPattern, Rule, RuleList, RuleSource, SetRules, Site, Target,
 };
 use secrets_proto::secret::SecretDetail;
 use serde::Serialize;
@@ -54,6 +58,22 @@ Example:
         after_help = "Example:\n  secretctl proxy check OPENAI_API_KEY GET https://api.openai.com/v1/models"
     )]
     Check(CheckArgs),
+    Start(start::StartArgs),
+    /// List the sessions that were started, with those that have ended without cleaning up
+    #[command(after_help = "Example:\n  secretctl proxy list")]
+    List(named::ListArgs),
+    /// End a session; what it may use ends at once
+    #[command(after_help = "Example:\n  secretctl proxy stop build")]
+    Stop(named::StopArgs),
+    Attach(attach::AttachArgs),
+    /// Print the variables of a session, for `eval` in a shell of this machine
+    #[command(after_help = "\
+The shell's programs then come by the session, as long as it lasts.
+
+Example:
+  eval \"$(secretctl proxy env build)\"
+  secretctl proxy env build --format fish | source")]
+    Env(named::EnvArgs),
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +89,9 @@ pub(crate) enum RuleCommand {
     #[command(after_help = "\
 Hosts: api.example.com; *.example.com, one label more; **.example.com, one or more; with a port behind
 it unless that is 443. In paths, * stands for any characters of one segment and ** for any at all.
-Sites: bearer, basic, header:NAME, query:NAME. The first rule that matches a request decides.
+Sites: bearer, basic, header:NAME, query:NAME, body:NAME (a field of a form or a JSON object, in a
+body of up to 1 MiB), aws-sigv4:ID[,TOKEN] (the secrets with the key's id and with the session token).
+The first rule that matches a request decides.
 
 Example:
   secretctl proxy rule set OPENAI_API_KEY --host api.openai.com --except '/v1/organization/**'
@@ -161,6 +183,11 @@ pub(crate) fn run(
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Show(args) }) => show(open, output, args),
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Rm(args) }) => remove(open, output, args),
         ProxyCommand::Check(args) => check(open, output, args),
+        ProxyCommand::Start(args) => start::run(open, output, args),
+        ProxyCommand::List(_) => named::list(context),
+        ProxyCommand::Stop(args) => named::stop(context, args),
+        ProxyCommand::Attach(args) => attach::run(context, args),
+        ProxyCommand::Env(args) => named::env(context, args),
     }
 }
 
@@ -300,11 +327,10 @@ fn check(
 ) -> Result<(), Failure> {
     let wanted = Wanted::parse(&args.name)?;
     let method = Method::parse(&args.method)?;
-    let (host, port, path) = taken_apart(&args.url)?;
+    let target = Target::parse(&args.url)?;
     let (detail, list) = rules(&open()?, &wanted)?;
-    let request = Request { method: &method, host: &host, port, path: path.as_str(), site: None };
     let name = &detail.secret.name;
-    match decide(&list.rules, request) {
+    match decide(&list.rules, target.request(&method)) {
         Verdict::Allowed(number, rule) if output.json => {
             let text = serde_json::to_vec(&Allowed { number, rule })
                 .map_err(|_| Failure::new(Exit::Other, "the rule cannot be written as JSON"))?;
@@ -316,82 +342,6 @@ fn check(
             let _ = write!(text, " ({})", list.source.as_str());
             output::answer_line(text.as_bytes())
         }
-        Verdict::Refused(why) => Err(Failure::new(Exit::NotAllowed, refused(name.as_str(), why))),
-    }
-}
-
-/// Host, port and path of a URL.
-fn taken_apart(url: &str) -> Result<(Host, u16, RequestPath), Failure> {
-    let invalid = |message: &str| Failure::new(Exit::Invalid, message);
-    let Some(rest) = url.strip_prefix("https://") else {
-        let message = "a URL that begins with https:// is expected; nothing else carries a value";
-        return Err(invalid(message));
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let (name, port) = match authority.rsplit_once(':') {
-        Some((name, port)) => {
-            let port = port.parse().ok().filter(|port| *port > 0);
-            (name, port.ok_or_else(|| invalid("the URL's port is a number from 1 to 65535"))?)
-        }
-        None => (authority, host::HTTPS),
-    };
-    let path = rest.split(['?', '#']).next().filter(|path| !path.is_empty()).unwrap_or("/");
-    Ok((Host::parse(&name.to_ascii_lowercase())?, port, RequestPath::parse(path)?))
-}
-
-/// Why, and what would allow it.
-fn refused(name: &str, why: Refused) -> String {
-    let set = format!("secretctl proxy rule set {name} --host HOST");
-    match why {
-        Refused::NoRules => format!("{name} has no rule; set one with: {set}"),
-        Refused::Host => format!("no rule of {name} is for this host and port; add one with: {set}"),
-        Refused::Site => {
-            format!("no rule of {name} for this host puts its value there; add one with: {set} --site SITE")
-        }
-        Refused::Method => {
-            format!("no rule of {name} for this host is for this method; add one with: {set} --method METHOD")
-        }
-        Refused::Path => {
-            format!("no rule of {name} for this host is for this path; add one with: {set} --path PATTERN")
-        }
-        Refused::Excepted(number) => {
-            format!("rule {name}/{number} excepts this path; set it again without that: {set}")
-        }
-        Refused::AmbiguousPath(number) => format!(
-            "rule {name}/{number} asks about the path, and this one can be read in two ways; leave out dot segments, doubled slashes and needless percent-encoding"
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_taken_apart_or_refused() {
-        let parts =
-            |url| taken_apart(url).map(|(host, port, path)| (host.to_string(), port, path.to_string()));
-        for (url, host, port, path) in [
-            ("https://api.example.com", "api.example.com", 443, "/"),
-            ("https://API.example.com:8443/v1/a%2fb?x=y#z", "api.example.com", 8443, "/v1/a%2fb"),
-            ("https://a.example?x=/y", "a.example", 443, "/"),
-            ("https://a.example#@evil.example/", "a.example", 443, "/"),
-        ] {
-            assert_eq!(parts(url).unwrap(), (host.to_owned(), port, path.to_owned()), "{url}");
-        }
-        for bad in [
-            "http://a.example/",
-            "a.example",
-            "https://",
-            "https:///x",
-            "https://user:word@a.example/",
-            "https://a.example:0/",
-            "https://127.0.0.1/",
-            "https://[::1]/",
-            "https://a.example/\n",
-        ] {
-            assert_eq!(parts(bad).unwrap_err().exit(), Exit::Invalid, "{bad}");
-        }
+        Verdict::Refused(why) => Err(Failure::new(Exit::NotAllowed, why.advice(name))),
     }
 }

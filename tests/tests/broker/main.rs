@@ -2,10 +2,16 @@
 //! on the loopback.
 
 mod answers;
+mod bodies;
+mod elsewhere;
 mod hostile;
+mod learning;
 mod leases;
+mod named;
 mod nowhere;
 mod session;
+mod signatures;
+mod upgrades;
 mod world;
 
 use world::{VALUE, World};

@@ -16,15 +16,17 @@ python() {
         cp requirements.txt "$venv/"
 }
 
+# The packages that the directory $1 names, into $2.
 node() {
-    cmp --silent package-lock.json "$into/node/installed" && return
-    rm -rf "$into/node"
-    mkdir -p "$into/node" && cp package.json package-lock.json "$into/node/" &&
-        npm ci --prefix "$into/node" --ignore-scripts --no-audit --no-fund --silent --fetch-retries 1 &&
-        cp package-lock.json "$into/node/installed"
+    cmp --silent "$1/package-lock.json" "$2/installed" && return
+    rm -rf "$2"
+    mkdir -p "$2" && cp "$1/package.json" "$1/package-lock.json" "$2/" &&
+        npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --silent --fetch-retries 1 &&
+        cp "$1/package-lock.json" "$2/installed"
 }
 
 failed=0
 python || failed=1
-node || failed=1
+node . "$into/node" || failed=1
+node ../mcp "$into/mcp" || failed=1
 exit $failed

@@ -5,21 +5,37 @@ use secretsd_tests::source::{Source, sources};
 use super::{Findings, assert_clean, assert_found, assert_none, finding, in_module, one, only_in};
 
 /// The way of a request, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 9] = [
+const STAGES: [(&str, u8); 10] = [
     ("check", 0),
     ("session", 0),
-    ("accept", 1),
-    ("tunnel", 2),
-    ("forward", 3),
-    ("inspect", 4),
-    ("decide", 4),
-    ("place", 4),
-    ("upstream", 4),
+    ("control", 1),
+    ("accept", 2),
+    ("tunnel", 3),
+    ("forward", 4),
+    ("inspect", 5),
+    ("decide", 5),
+    ("place", 5),
+    ("upstream", 5),
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 9] =
-    ["address", "body", "certificate", "coding", "denial", "environment", "grants", "placeholders", "random"];
+const LEAVES: [&str; 15] = [
+    "address",
+    "bodies",
+    "body",
+    "certificate",
+    "coding",
+    "denial",
+    "environment",
+    "field",
+    "grants",
+    "learn",
+    "placeholders",
+    "random",
+    "sigv4",
+    "stream",
+    "websocket",
+];
 
 fn broker() -> Vec<Source> {
     sources("broker/src")
@@ -71,7 +87,7 @@ fn values_have_three_places(sources: &[Source]) -> Findings {
         findings.extend(only_in(sources, word, in_module(&["forward", "place"]), what));
     }
     // Placeholders are looked for in the same way.
-    let who_look = ["forward", "body", "grants", "placeholders"];
+    let who_look = ["forward", "body", "grants", "placeholders", "websocket"];
     findings.extend(only_in(sources, "secrets_scrub", in_module(&who_look), what));
     // Neither knows where values come from, or go to.
     for source in sources.iter().filter(|source| ["place", "body"].contains(&source.module())) {
@@ -86,8 +102,8 @@ fn values_have_three_places(sources: &[Source]) -> Findings {
 fn the_daemon_is_asked_in_one_place(sources: &[Source]) -> Findings {
     let what = "only `decide` speaks to the daemon";
     let mut findings = only_in(sources, "secrets_client", in_module(&["decide"]), what);
-    // The one of the launcher, which is there before the session is.
-    findings.extend(only_in(sources, "UnixStream", in_module(&["session"]), what));
+    // Those of the launcher and of programs, which come to us.
+    findings.extend(only_in(sources, "UnixStream", in_module(&["session", "control", "stream"]), what));
     findings.extend(only_in(sources, "UnixStream::connect", |_| false, what));
     findings.extend(only_in(sources, "TakeReply", in_module(&["decide"]), what));
     findings
@@ -108,14 +124,11 @@ fn the_network_has_one_place(sources: &[Source]) -> Findings {
     }
     // Who has the other end of a connection is a question to the kernel.
     findings.extend(only_in(sources, "socket_with", in_module(&["accept"]), what));
-    for word in ["bind", "listen", "UnixListener"] {
-        findings.extend(only_in(
-            sources,
-            word,
-            in_module(&["check"]),
-            "where to listen is handed over, never chosen",
-        ));
+    let chosen = "where to listen is handed over, never chosen";
+    for word in ["bind", "net::listen(", "UnixListener::bind"] {
+        findings.extend(only_in(sources, word, in_module(&["check"]), chosen));
     }
+    findings.extend(only_in(sources, "UnixListener", in_module(&["session", "control"]), chosen));
     findings
 }
 
@@ -236,6 +249,8 @@ fn the_broker_connects_to_the_network_in_one_place() {
     assert_found(check, "broker/src/decide.rs", "use hyper_util::client::legacy::Client;");
     assert_found(check, "broker/src/upstream.rs", "rustix::net::socket(family, kind, None)");
     assert_found(check, "broker/src/accept.rs", "TcpListener::bind(address)");
+    assert_found(check, "broker/src/control.rs", "UnixListener::bind(path)");
+    assert_found(check, "broker/src/tunnel.rs", "use tokio::net::UnixListener;");
     assert_clean(check, "broker/src/tunnel.rs", "use tokio::net::TcpStream;");
 }
 

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use secrets_local::clock::Moment;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
-use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Rule, host};
 use secrets_proto::session::{TakeReply, TakeRequest, Use};
@@ -15,6 +14,7 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::vault::Error;
 use crate::vault::format::record::Record;
+use crate::vault::format::token::Session;
 use crate::vault::writer::leases::{Given, Key};
 use crate::vault::writer::uses::{Taken, Uses};
 
@@ -32,14 +32,17 @@ impl Batch<'_> {
         now: Moment,
     ) -> Result<TakeReply, Error> {
         let TakeRequest { secret, wanted, site, lease } = request;
-        let (id, purpose, command) = self.session_of(caller)?;
+        let (id, session) = self.session_of(caller)?;
         let mut event = Event {
-            purpose: Some(purpose),
-            command,
+            purpose: Some(session.purpose.clone()),
+            command: session.command.clone(),
             used: Some(told_of(wanted)),
             ..Event::done(AuditAction::Use, vec![secret.clone()])
         };
-        let Some(record) = self.catalog.of(caller).by_name(secret).cloned() else {
+        // Another secret may have got the name since the session began.
+        let record =
+            self.catalog.of(caller).by_name(secret).filter(|record| session.secrets.contains(&record.id));
+        let Some(record) = record.cloned() else {
             self.refuse(caller, Event { refusal: Some(Refusal::Missing), ..event });
             return Err(Error::NotFound);
         };
@@ -104,12 +107,11 @@ impl Batch<'_> {
         })
     }
 
-    /// The session that the caller holds, with its purpose and command.
-    fn session_of(&self, caller: &Caller) -> Result<(Uuid, Purpose, Option<Remark>), Error> {
+    /// The session that the caller holds, by the id of its token.
+    pub(super) fn session_of(&self, caller: &Caller) -> Result<(Uuid, Session), Error> {
         let token = caller.rights().and_then(|rights| self.catalog.tokens.by_id(rights.id));
-        let session = token.and_then(|token| Some((token.rights.id, token.session()?)));
-        let (id, session) = session.ok_or(Error::NoSession)?;
-        Ok((id, session.purpose.clone(), session.command.clone()))
+        let session = token.and_then(|token| Some((token.rights.id, token.session()?.clone())));
+        session.ok_or(Error::NoSession)
     }
 }
 
