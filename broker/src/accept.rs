@@ -11,7 +11,7 @@ use rustix::net::{
     socket_with,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The most connections at a time.
 const MOST: u32 = 256;
@@ -37,8 +37,9 @@ impl Connections {
         Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), uid }
     }
 
-    /// Serves each connection of a process of this user by a task of its own. It never ends by itself.
-    pub(crate) async fn serve<F>(&self, serve: impl Fn(TcpStream) -> F)
+    /// Serves each connection of a process of this user by a task of its own, which holds the permit for as long as the
+    /// connection is open. It never ends by itself.
+    pub(crate) async fn serve<F>(&self, serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -64,11 +65,7 @@ impl Connections {
                 }
             }
             let _ = stream.set_nodelay(true);
-            let serving = serve(stream);
-            tokio::spawn(async move {
-                serving.await;
-                drop(permit);
-            });
+            tokio::spawn(serve(stream, permit));
         }
     }
 

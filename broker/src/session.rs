@@ -158,7 +158,7 @@ impl Broker {
         let connections = Connections::new(tokio::net::TcpListener::from_std(listener)?);
         let ended = end_of(program);
         tokio::select! {
-            () = connections.serve(|stream| tunnels.clone().serve(stream)) => {}
+            () = connections.serve(|stream, permit| tunnels.clone().serve(stream, permit)) => {}
             () = forget(&tunnels) => {}
             _ = ended => {}
             () = sleep(ends_in) => tracing::info!("the session is over"),

@@ -19,6 +19,7 @@ use secrets_proto::ErrorType;
 use secrets_proto::session::WhyRefused;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -70,10 +71,12 @@ impl Tunnels {
     }
 
     /// Serves a connection of the program to its proxy, to the end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // A tunnel goes on after the connection has been given to it.
+        let permit = Arc::new(permit);
         let service = service_fn(|request| {
-            let tunnels = self.clone();
-            async move { Ok::<_, hyper::Error>(tunnels.open(request).await) }
+            let (tunnels, permit) = (self.clone(), permit.clone());
+            async move { Ok::<_, hyper::Error>(tunnels.open(request, permit).await) }
         });
         let connection = plain().serve_connection(TokioIo::new(stream), service).with_upgrades();
         if let Err(error) = connection.await {
@@ -81,7 +84,11 @@ impl Tunnels {
         }
     }
 
-    async fn open(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn open(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        permit: Arc<OwnedSemaphorePermit>,
+    ) -> Response<Body> {
         if request.method() != Method::CONNECT {
             return self.plain(request).await;
         }
@@ -108,6 +115,7 @@ impl Tunnels {
                 // Why a program does not take a certificate shows as an alert, or as an end without a word.
                 tracing::debug!(%error, "a tunnel ended");
             }
+            drop(permit);
         });
         Response::new(Body::full(Bytes::new()))
     }
@@ -131,7 +139,8 @@ impl Tunnels {
         let ended = if is_h2 {
             http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(100)
+                .max_concurrent_streams(32)
+                .max_send_buf_size(128 << 10)
                 .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
                 .initial_stream_window_size(1 << 20)
                 .initial_connection_window_size(2 << 20)
