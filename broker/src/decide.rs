@@ -101,7 +101,12 @@ fn refused(name: &SecretName, why: Refused) -> Denial {
             Some(number),
         ),
     };
-    Denial::refusal(why, message).about(name, rule)
+    Denial::refusal(why, again(why, message)).about(name, rule)
+}
+
+/// A new rule does not reach a session that has begun.
+fn again(why: WhyRefused, message: String) -> String {
+    if why == WhyRefused::AmbiguousPath { message } else { message + ", then start the program again" }
 }
 
 impl Daemon {
