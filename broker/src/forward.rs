@@ -5,24 +5,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::http::response;
+use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri, Version};
 use secrets_proto::ErrorType;
 use secrets_proto::SecretValue;
 use secrets_proto::session::WhyRefused;
-use secrets_scrub::Forms;
 use tokio::sync::Notify;
 
-use crate::body::{Body, Scrubbed, scrub_headers};
-use crate::coding::Coding;
+use crate::answer;
+use crate::body::Body;
 use crate::decide::{Asked, Daemon, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
 use crate::place;
 use crate::placeholders::{self, Placed};
+use crate::sought::Sought;
 use crate::upstream::{Manner, Upstream};
 
 /// How long the spellings of a value are kept for the next request that carries it.
@@ -46,7 +46,7 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Recent {
     value: SecretValue,
-    forms: Arc<Forms>,
+    forms: Arc<Sought>,
     last: Instant,
 }
 
@@ -81,20 +81,22 @@ impl Forwarder {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Denial> {
         let (mut head, body) = request.into_parts();
-        inspect::check(&head, target)?;
+        inspect::check(&head, target, &Scheme::HTTPS)?;
+        // Before placeholders are looked for: what goes no further needs no value.
+        inspect::keep_end_to_end(&mut head.headers);
         let placed = placeholders::find(&head, &self.grants, target)?;
         if !self.grants.has_rule_for(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
-                "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
+                "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST; then start the program again",
             ));
         }
-        inspect::keep_end_to_end(&mut head.headers);
         let (forms, private) = self.fill(&mut head, target, asked, &placed).await?;
         set_target(&mut head, target)?;
         if forms.is_some() {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
+        frame(&mut head, &body);
         let manner = Manner { carries: forms.is_some(), private };
         let sent = self.upstream.send(Request::from_parts(head, body), manner).await;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
@@ -102,12 +104,9 @@ impl Forwarder {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         })?;
-        let (mut head, incoming) = response.into_parts();
-        head.version = Version::HTTP_11;
-        inspect::keep_end_to_end(&mut head.headers);
         match forms {
-            None => Ok(Response::from_parts(head, Body::passed(incoming))),
-            Some(forms) => scrubbed(head, incoming, forms),
+            None => Ok(answer::passed(response)),
+            Some(forms) => answer::scrubbed(response, forms),
         }
     }
 
@@ -130,12 +129,11 @@ impl Forwarder {
                 "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
             ));
         }
+        inspect::check(&head, target, &Scheme::HTTP)?;
         inspect::keep_end_to_end(&mut head.headers);
         head.version = Version::HTTP_11;
-        let response = self.upstream.send_plain(Request::from_parts(head, body)).await?;
-        let (mut head, incoming) = response.into_parts();
-        inspect::keep_end_to_end(&mut head.headers);
-        Ok(Response::from_parts(head, Body::passed(incoming)))
+        frame(&mut head, &body);
+        Ok(answer::passed(self.upstream.send_plain(Request::from_parts(head, body)).await?))
     }
 
     /// Takes the values and puts them in their places. Gives what to look for in the answer, and whether the host may have
@@ -146,7 +144,7 @@ impl Forwarder {
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
-    ) -> Result<(Option<Arc<Forms>>, bool), Denial> {
+    ) -> Result<(Option<Arc<Sought>>, bool), Denial> {
         let mut private = true;
         let mut taken: Vec<(usize, SecretValue)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
@@ -155,8 +153,10 @@ impl Forwarder {
                 let message = "no rule can be for this method or path";
                 Denial::refusal(WhyRefused::RuleMismatch, message).about(&granted.name, None)
             })?;
-            private &= rule_for(granted, asked, site)?.private;
+            inspect::check_overrides(head, rule_for(granted, asked, site)?)
+                .map_err(|denial| denial.about(&granted.name, None))?;
             let reply = self.daemon.take(&granted.name, asked, site).await?;
+            private &= reply.private;
             place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
                 Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
@@ -180,9 +180,9 @@ impl Forwarder {
         self.grants.secrets.iter().any(is_for)
     }
 
-    fn forms(&self, mut taken: Vec<(usize, SecretValue)>) -> Arc<Forms> {
+    fn forms(&self, mut taken: Vec<(usize, SecretValue)>) -> Arc<Sought> {
         let [(secret, _)] = taken.as_slice() else {
-            return Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
+            return Arc::new(Sought::new(taken.iter().map(|(_, value)| value.expose())));
         };
         let mut recent = self.recent();
         let now = Instant::now();
@@ -192,7 +192,7 @@ impl Forwarder {
             known.last = now;
             return known.forms.clone();
         }
-        let forms = Arc::new(Forms::new(taken.iter().map(|(_, value)| value.expose())));
+        let forms = Arc::new(Sought::new(taken.iter().map(|(_, value)| value.expose())));
         if let Some((secret, value)) = taken.pop() {
             recent.insert(secret, Recent { value, forms: forms.clone(), last: now });
         }
@@ -211,10 +211,17 @@ impl Forwarder {
     }
 }
 
+/// Says that a body of unknown length comes. With `GET` and `HEAD` the library would leave it out over HTTP/1.1.
+fn frame(head: &mut Parts, body: &Incoming) {
+    if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 /// Makes the request's target a whole URL, by which it finds its connection.
 fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     let mut parts = std::mem::take(&mut head.uri).into_parts();
-    parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
+    parts.scheme = Some(Scheme::HTTPS);
     parts.authority = target.authority().parse().ok();
     head.uri = Uri::from_parts(parts).map_err(|_| {
         Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
@@ -223,41 +230,4 @@ fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     // Written again from the target, in the way of the version that the host speaks.
     head.headers.remove(HOST);
     Ok(())
-}
-
-/// The answer without the values that its request carried.
-fn scrubbed(
-    mut head: response::Parts,
-    incoming: Incoming,
-    forms: Arc<Forms>,
-) -> Result<Response<Body>, Denial> {
-    let coding = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None => None,
-        // There is nothing that could be compressed.
-        Some(_) if incoming.is_end_stream() => None,
-        Some(name) if name.eq_ignore_ascii_case(b"identity") => None,
-        Some(name) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
-            Some(Coding::Gzip)
-        }
-        Some(name) if name.eq_ignore_ascii_case(b"deflate") => Some(Coding::Deflate),
-        Some(_) => {
-            return Err(Denial::failure(
-                ErrorType::BadGatewayError,
-                "content_coding",
-                "the host compressed its answer in a way that cannot be looked into, though it was asked not to",
-            ));
-        }
-    };
-    scrub_headers(&mut head.headers, &forms);
-    if coding.is_some() {
-        head.headers.remove(CONTENT_ENCODING);
-        head.headers.remove(CONTENT_LENGTH);
-    }
-    let by_event = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
-    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, forms, coding, by_event)));
-    Ok(Response::from_parts(head, body))
 }

@@ -4,7 +4,7 @@
 //! # Layout
 //!
 //! A request goes from left to right, and a module imports only what is to its right:
-//! `session → accept → tunnel → forward → inspect → decide → place → upstream`, with `body` on the way back.
+//! `session → accept → tunnel → forward → inspect → decide → place → upstream`, with `answer → body` on the way back.
 //!
 //! - `session`: one broker from its first message to its end
 //! - `accept`: connections of the program
@@ -14,6 +14,7 @@
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
+//! - `answer`: the head of an answer; `sought`: the values that are looked for in it
 //! - `body`: answers, without the values; `coding`: those that come compressed
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
@@ -21,6 +22,7 @@
 
 mod accept;
 mod address;
+mod answer;
 mod body;
 mod certificate;
 mod check;
@@ -37,6 +39,7 @@ mod place;
 mod placeholders;
 mod random;
 mod session;
+mod sought;
 mod tunnel;
 mod upstream;
 

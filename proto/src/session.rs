@@ -95,6 +95,9 @@ pub struct TakeReply {
     pub rule: usize,
     /// Where the value goes.
     pub site: Site,
+    /// Whether the host may have an address that is not public.
+    #[serde(default)]
+    pub private: bool,
     /// The value.
     pub value: SecretValue,
 }

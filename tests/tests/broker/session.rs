@@ -110,6 +110,34 @@ fn a_lock_ends_uses_at_once_and_the_session_goes_on_after_it() {
 }
 
 #[test]
+fn a_rule_that_lost_its_private_addresses_holds_for_the_next_request() {
+    let Some(world) = world("a_rule_that_lost_its_private_addresses_holds_for_the_next_request") else {
+        return;
+    };
+    let script = format!(
+        "while read line; do curl -sS -H \"Authorization: Bearer $KEY\" {}; echo; done",
+        world.url("/v1/echo")
+    );
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut ask = || {
+        input.write_all(b"\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+    };
+    assert!(ask().contains("\"line\""));
+    world.env.ctl(["proxy", "rule", "set", "KEY", "--host", &world.host()]).expect(0);
+    let answer = ask();
+    assert!(answer.contains("\"private_address\""), "{answer}");
+    assert_eq!(world.origin.seen().len(), 1);
+    drop(input);
+    process::wait(&mut child, DEADLINE);
+}
+
+#[test]
 fn what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run() {
     let Some(world) = World::new("what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run")
     else {

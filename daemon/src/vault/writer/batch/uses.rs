@@ -77,7 +77,7 @@ impl Batch<'_> {
             self.audit(caller, event)?;
         }
         self.done.uses.push(Taken { key, entry, is_written });
-        Ok(TakeReply { rule: number, site: rule.site.clone(), value })
+        Ok(TakeReply { rule: number, site: rule.site.clone(), private: rule.private, value })
     }
 
     /// The session that the caller holds, with its purpose and command.
