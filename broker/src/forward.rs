@@ -11,12 +11,12 @@ use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri, Version};
 use secrets_proto::ErrorType;
 use secrets_proto::SecretValue;
-use secrets_proto::session::WhyRefused;
+use secrets_proto::session::{RefusedRequest, WhyRefused};
 use tokio::sync::Notify;
 
 use crate::answer;
 use crate::body::Body;
-use crate::decide::{Asked, Daemon, rule_for};
+use crate::decide::{Asked, Daemon, rule_for, told_of};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
@@ -58,18 +58,19 @@ impl Forwarder {
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
     pub(crate) async fn answer(&self, target: &Target, request: Request<Incoming>) -> Response<Body> {
-        let asked = Asked::new(request.method().as_str(), target, request.uri().path());
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let (asked, told) = (Asked::new(method, target, path), told_of(method, target, path));
         match self.forward(target, asked.as_ref(), request).await {
             Ok(response) => response,
-            Err(denial) => self.deny(&denial, asked),
+            Err(denial) => self.deny(&denial, told),
         }
     }
 
     /// The answer to a request that is refused; the audit log is told if it should know.
-    pub(crate) fn deny(&self, denial: &Denial, asked: Option<Asked>) -> Response<Body> {
+    pub(crate) fn deny(&self, denial: &Denial, told: Option<RefusedRequest>) -> Response<Body> {
         tracing::info!(item = denial.item(), secret = denial.secret().map(tracing::field::display), "denied");
-        if let Some(why) = denial.why() {
-            self.daemon.tell(why, denial.secret().cloned(), asked);
+        if let (Some(why), Some(told)) = (denial.why(), told) {
+            self.daemon.tell(why, denial.secret().cloned(), told);
         }
         denial.response()
     }

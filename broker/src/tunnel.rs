@@ -26,7 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::body::Body;
 use crate::certificate::Authority;
-use crate::decide::Asked;
+use crate::decide::told_of;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
@@ -170,8 +170,8 @@ impl Tunnels {
                 WhyRefused::HostMismatch,
                 "TLS names another host than the tunnel is to; connect to that host",
             );
-            let asked = Asked::new(request.method().as_str(), target, request.uri().path());
-            return self.forwarder.deny(&denial, asked);
+            let told = told_of(request.method().as_str(), target, request.uri().path());
+            return self.forwarder.deny(&denial, told);
         }
         self.forwarder.answer(target, request).await
     }
@@ -186,10 +186,10 @@ impl Tunnels {
         let Some(target) = target else {
             return malformed("the request names no host").response();
         };
-        let asked = Asked::new(request.method().as_str(), &target, uri.path());
+        let told = told_of(request.method().as_str(), &target, uri.path());
         match self.forwarder.forward_plain(&target, request).await {
             Ok(response) => response,
-            Err(denial) => self.forwarder.deny(&denial, asked),
+            Err(denial) => self.forwarder.deny(&denial, told),
         }
     }
 }

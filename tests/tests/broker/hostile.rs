@@ -3,11 +3,13 @@
 
 use std::process::{Command, Stdio};
 
+use secrets_proto::session::WhyRefused;
 use secretsd_tests::harness::skip;
 use secretsd_tests::origin::{Odd, Origin};
 use secretsd_tests::process;
 use serde_json::json;
 
+use crate::session::wait_until;
 use crate::world::{EVIL, HOST, VALUE, World};
 
 /// A request through a tunnel to `connect`, in which `KEY` stands for the placeholder.
@@ -203,6 +205,15 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
             raw: get("/v1/echo", bearer).replace(&host, &format!("{HOST}:{}", world.evil.port)),
             expected: "\"host_not_allowed\"",
         },
+        at("a long path", get(&format!("/v1/{}", "x".repeat(9000)), bearer), "\"rule_mismatch\""),
+        at("a path that is no ASCII", get("/v1/\u{e9}", bearer), "400"),
+        Attempt {
+            name: "a name with _",
+            connect: format!("a_b.test:{}", world.evil.port),
+            sni: HOST,
+            raw: get("/v1/echo", bearer),
+            expected: "\"host_mismatch\"",
+        },
         Attempt {
             name: "a name with a dot at its end",
             connect: host.replace(HOST, &format!("{HOST}.")),
@@ -220,6 +231,18 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
         assert!(answer.contains(attempt.expected), "{}: {answer}", attempt.name);
     }
     assert!(world.evil.seen().is_empty(), "{:?}", world.evil.seen());
+    // Each refusal is in the log.
+    let refused = |answer: &&String| {
+        WhyRefused::ALL.iter().any(|why| answer.contains(&format!("\"{}\"", why.as_str())))
+    };
+    let expected = answers.iter().filter(refused).count() as u64;
+    let logged = || -> u64 {
+        let audit = world.env.ctl(["audit", "--json"]).expect(0);
+        let entries = audit.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let denied = entries.filter(|entry| !entry["refusal"].is_null());
+        denied.map(|entry| entry["count"].as_u64().unwrap_or(1)).sum()
+    };
+    wait_until("an entry for each refusal", || logged() == expected);
     // The host got it where it may, and nowhere else.
     for seen in world.origin.seen() {
         let value = seen.header("authorization").is_some_and(|value| value.ends_with(VALUE));

@@ -18,7 +18,8 @@ fn world(test: &str) -> Option<World> {
     Some(world)
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until something is so.
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < end, "{what} did not come about");
