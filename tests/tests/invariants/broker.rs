@@ -5,21 +5,32 @@ use secretsd_tests::source::{Source, sources};
 use super::{Findings, assert_clean, assert_found, assert_none, finding, in_module, one, only_in};
 
 /// The way of a request, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 9] = [
+const STAGES: [(&str, u8); 10] = [
     ("check", 0),
     ("session", 0),
     ("accept", 1),
     ("tunnel", 2),
     ("forward", 3),
-    ("inspect", 4),
-    ("decide", 4),
-    ("place", 4),
-    ("upstream", 4),
+    ("answer", 4),
+    ("inspect", 5),
+    ("decide", 5),
+    ("place", 5),
+    ("upstream", 5),
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 9] =
-    ["address", "body", "certificate", "coding", "denial", "environment", "grants", "placeholders", "random"];
+const LEAVES: [&str; 10] = [
+    "address",
+    "body",
+    "certificate",
+    "coding",
+    "denial",
+    "environment",
+    "grants",
+    "placeholders",
+    "random",
+    "sought",
+];
 
 fn broker() -> Vec<Source> {
     sources("broker/src")
@@ -64,17 +75,17 @@ fn tls_has_two_places(sources: &[Source]) -> Findings {
     findings
 }
 
-fn values_have_three_places(sources: &[Source]) -> Findings {
-    let what = "`forward` takes values to `place` and `body`; nothing else sees one";
+fn values_have_their_places(sources: &[Source]) -> Findings {
+    let what =
+        "`forward` takes values to `place` and `sought`, and `body` looks for them; nothing else sees one";
     let mut findings = only_in(sources, "expose", in_module(&["forward"]), what);
-    for word in ["SecretValue", "Zeroizing"] {
-        findings.extend(only_in(sources, word, in_module(&["forward", "place"]), what));
-    }
+    findings.extend(only_in(sources, "SecretValue", in_module(&["forward", "place"]), what));
+    findings.extend(only_in(sources, "Zeroizing", in_module(&["forward", "place", "sought"]), what));
     // Placeholders are looked for in the same way.
-    let who_look = ["forward", "body", "grants", "placeholders"];
+    let who_look = ["forward", "sought", "body", "grants", "placeholders"];
     findings.extend(only_in(sources, "secrets_scrub", in_module(&who_look), what));
     // Neither knows where values come from, or go to.
-    for source in sources.iter().filter(|source| ["place", "body"].contains(&source.module())) {
+    for source in sources.iter().filter(|source| ["place", "body", "sought"].contains(&source.module())) {
         for word in ["tokio::net", "tracing", "TakeReply"] {
             let lines = source.lines_with(word).into_iter();
             findings.extend(lines.map(|line| finding(source, line, &format!("`{word}` beside a value"))));
@@ -200,10 +211,10 @@ fn the_broker_speaks_tls_in_two_places() {
 }
 
 #[test]
-fn the_broker_sees_values_in_three_places() {
-    assert_none("values are in forward, place and body", &values_have_three_places(&broker()));
+fn the_broker_sees_values_in_few_places() {
+    assert_none("values are in forward, place, sought and body", &values_have_their_places(&broker()));
 
-    let check = values_have_three_places;
+    let check = values_have_their_places;
     assert_found(check, "broker/src/decide.rs", "reply.value.expose()");
     assert_found(check, "broker/src/place.rs", "value.expose()");
     assert_found(check, "broker/src/upstream.rs", "use secrets_proto::SecretValue;");
