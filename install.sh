@@ -33,7 +33,7 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
-names='secretsd secretctl secretsd-broker secretctl-mcp'
+names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui'
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
@@ -82,9 +82,9 @@ do_install() {
     trap 'exit 130' INT TERM
     for name in $names; do place "$programs/$name" "$prefix/bin/$name" 0755; done
     # A percent sign is special in a unit.
-    program=$(echo "$prefix/bin/secretsd" | sed 's/%/%%/g')
+    bin=$(echo "$prefix/bin" | sed 's/%/%%/g')
     for unit in "$here"/systemd/user/*; do
-        sed "s|^ExecStart=.*|ExecStart=$program|" "$unit" >"$scratch"
+        sed "s|^ExecStart=.*/|ExecStart=$bin/|" "$unit" >"$scratch"
         place "$scratch" "$units/${unit##*/}" 0644
     done
     generate "$bash" completions bash
@@ -132,11 +132,22 @@ do_install() {
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
         manager disable secretsd.socket &&
-            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service ||
+            manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service \
+                'secretsd-broker@*' ||
             echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done
     ! runs_manager || manager daemon-reload || true
+    tell_of_vault
+}
+
+# A vault is never removed, and who wants that is told what to remove.
+tell_of_vault() {
+    data=${SECRETSD_DATA_DIR:-${XDG_DATA_HOME:-$home/.local/share}/secretsd}
+    state=${SECRETSD_STATE_DIR:-${XDG_STATE_HOME:-$home/.local/state}/secretsd}
+    [ -z "$destdir" ] && [ -e "$data/vault.db" ] || return 0
+    echo "your vault is kept in $data"
+    echo "once you no longer need its secrets, remove it with: rm -r '$data' '$state'"
 }
 
 case ${1:-}:$# in

@@ -1,15 +1,14 @@
-//! Connections of the program: taken from this user's processes alone, and so many at a time.
+//! Connections of programs: taken from this user's processes alone, or from those of a network that is not ours; and so
+//! many at a time.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmsg_addr,
-    socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use secrets_local::loopback::uid_of;
+use secrets_local::peer::network_of;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Connections {
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    /// Whether the listener is in another network than we are, whose sockets the kernel does not show us: a container's
+    /// loopback, on which the container's programs are alone.
+    is_elsewhere: bool,
     uid: u32,
 }
 
@@ -34,7 +36,36 @@ impl Connections {
     /// Listens there.
     pub(crate) fn new(listener: TcpListener) -> Self {
         let uid = rustix::process::geteuid().as_raw();
-        Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), uid }
+        let is_elsewhere = is_elsewhere(&listener);
+        Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), is_elsewhere, uid }
+    }
+
+    /// Listens there too; both have as many connections together as one.
+    pub(crate) fn beside(&self, listener: TcpListener) -> Self {
+        Self { permits: self.permits.clone(), ..Self::new(listener) }
+    }
+
+    /// One of the connections that there may be, for one that did not come over a listener. `None` if there are too many.
+    pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether a connection may be served.
+    fn is_ours(&self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        if self.is_elsewhere {
+            return true;
+        }
+        match stream.local_addr().and_then(|local| uid_of(peer, local)) {
+            Ok(uid) if uid == self.uid => true,
+            Ok(uid) => {
+                tracing::warn!(uid, "a connection of another user is refused");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
+                false
+            }
+        }
     }
 
     /// Serves each connection of a process of this user by a task of its own, which holds the permit for as long as the
@@ -53,16 +84,8 @@ impl Connections {
                     continue;
                 }
             };
-            match stream.local_addr().and_then(|local| uid_of(peer, local)) {
-                Ok(uid) if uid == self.uid => {}
-                Ok(uid) => {
-                    tracing::warn!(uid, "a connection of another user is refused");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
-                    continue;
-                }
+            if !self.is_ours(&stream, peer) {
+                continue;
             }
             let _ = stream.set_nodelay(true);
             tokio::spawn(serve(stream, permit));
@@ -75,65 +98,11 @@ impl Connections {
     }
 }
 
-/// Asks the kernel for one socket (sock_diag(7)): struct nlmsghdr and struct inet_diag_req_v2 of linux/inet_diag.h.
-const REQUEST: u32 = 16 + 56;
-
-/// struct nlmsghdr and struct inet_diag_msg.
-const REPLY: usize = 16 + 72;
-
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-
-/// Which user has the other end of a connection on this machine.
-pub(crate) fn uid_of(peer: SocketAddr, local: SocketAddr) -> io::Result<u32> {
-    let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else {
-        return Err(io::ErrorKind::Unsupported.into());
+/// Whether a listener is in another network namespace than we are. Where the kernel does not tell, it is not.
+fn is_elsewhere(listener: &TcpListener) -> bool {
+    let Ok(own) = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None) else {
+        return false;
     };
-    let mut request = Vec::with_capacity(REQUEST as usize);
-    request.extend_from_slice(&REQUEST.to_ne_bytes());
-    request.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    // NLM_F_REQUEST: this one socket, not all.
-    request.extend_from_slice(&1_u16.to_ne_bytes());
-    request.extend_from_slice(&[0; 8]);
-    // AF_INET, IPPROTO_TCP, no extension, any state.
-    request.extend_from_slice(&[2, 6, 0, 0]);
-    request.extend_from_slice(&u32::MAX.to_ne_bytes());
-    request.extend_from_slice(&peer.port().to_be_bytes());
-    request.extend_from_slice(&local.port().to_be_bytes());
-    for address in [peer.ip(), local.ip()] {
-        request.extend_from_slice(&address.octets());
-        request.extend_from_slice(&[0; 12]);
-    }
-    request.extend_from_slice(&[0; 4]);
-    // INET_DIAG_NOCOOKIE.
-    request.extend_from_slice(&[0xff; 8]);
-    let socket =
-        socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
-    let kernel = SocketAddrNetlink::new(0, 0);
-    let mut none = SendAncillaryBuffer::default();
-    sendmsg_addr(&socket, &kernel, &[IoSlice::new(&request)], &mut none, SendFlags::empty())?;
-    let mut reply = [0; 256];
-    let (length, _) = recv(&socket, &mut reply, RecvFlags::DONTWAIT)?;
-    let field =
-        |at: usize| reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
-    let kind = reply.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    if length < REPLY || kind != Some(SOCK_DIAG_BY_FAMILY) {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    // idiag_uid, behind the family, the socket's id and three counts.
-    field(16 + 4 + 48 + 12).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_tells_whose_the_other_end_is() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (server, peer) = listener.accept().unwrap();
-        let uid = uid_of(peer, server.local_addr().unwrap()).unwrap();
-        assert_eq!(uid, rustix::process::geteuid().as_raw());
-        drop(client);
-    }
+    let networks = network_of(listener.as_fd()).ok().zip(network_of(own.as_fd()).ok());
+    networks.is_some_and(|(its, own)| its != own)
 }

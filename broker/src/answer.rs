@@ -61,7 +61,7 @@ fn not_looked_into() -> Denial {
 
 /// Takes out what is for one step alone, what only the broker says, and what the library would write out unseen: with the
 /// head it keeps the host's own words behind the status (the reason phrase of HTTP/1.1).
-fn keep_what_is_meant(head: &mut Parts) {
+pub(crate) fn keep_what_is_meant(head: &mut Parts) {
     head.version = Version::HTTP_11;
     head.extensions.clear();
     inspect::keep_end_to_end(&mut head.headers);

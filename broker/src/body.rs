@@ -21,7 +21,7 @@ use crate::sought::Sought;
 pub(crate) const DENIED: HeaderName = HeaderName::from_static("x-secretsd-denied");
 
 /// What stands in the place of each byte of a value.
-const FILLER: u8 = b'*';
+pub(crate) const FILLER: u8 = b'*';
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -36,7 +36,7 @@ const ENOUGH: usize = 64 << 10;
 pub(crate) enum Body {
     /// The broker's own.
     Full(Option<Bytes>),
-    /// As it comes.
+    /// The host's, as it comes.
     Passed(Patient),
     /// Without the values that its request carried.
     Scrubbed(Box<Scrubbed>),
@@ -57,6 +57,11 @@ impl Body {
     /// All of it at once.
     pub(crate) const fn full(bytes: Bytes) -> Self {
         Self::Full(Some(bytes))
+    }
+
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self::Full(None)
     }
 
     /// What comes from a host, as it is.

@@ -58,7 +58,7 @@ impl Authority {
         Ok(Self { issuer, der, key, until, by_host: Mutex::default() })
     }
 
-    /// Its certificate, in PEM (RFC 7468).
+    /// The authority's certificate, in PEM (RFC 7468).
     pub(crate) fn pem(&self) -> String {
         pem(&self.der)
     }

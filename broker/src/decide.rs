@@ -2,6 +2,7 @@
 //! it, too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrets_client::{Answer, Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
@@ -9,7 +10,7 @@ use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
 use secrets_proto::session::{RefusedRequest, RefusedUse, Session, TakeReply, TakeRequest, Use, WhyRefused};
 use secrets_proto::{ErrorType, SecretName};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::denial::Denial;
@@ -32,6 +33,18 @@ pub(crate) struct Daemon {
     main: Client,
     session: Arc<str>,
     turns: Arc<Semaphore>,
+    seen: Arc<Seen>,
+}
+
+/// What was seen of a session.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How many requests have carried a value.
+    uses: AtomicU64,
+    /// Told when the daemon does not know the session any more.
+    over: Notify,
+    /// Whether the vault was locked when it was asked last.
+    locked: AtomicBool,
 }
 
 /// A request that a value may go into, as rules see it.
@@ -124,6 +137,7 @@ impl Daemon {
             main: Client::new(main, token, limits),
             session: session.id.to_string().into(),
             turns: Arc::new(Semaphore::new(MOST)),
+            seen: Arc::default(),
         }
     }
 
@@ -140,7 +154,45 @@ impl Daemon {
             Ok(call) => self.ask(&call).await.and_then(|answer| answer.parse()),
             Err(error) => Err(error),
         };
+        self.note(&outcome);
+        if outcome.is_ok() {
+            self.seen.uses.fetch_add(1, Ordering::Relaxed);
+        }
         outcome.map_err(|error| not_taken(&error).about(name, None))
+    }
+
+    /// How many requests have carried a value.
+    pub(crate) fn uses(&self) -> u64 {
+        self.seen.uses.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the daemon has said that the session is over.
+    pub(crate) async fn over(&self) {
+        self.seen.over.notified().await;
+    }
+
+    /// Asks the daemon whether the session is still one; [`Daemon::over`] tells if not.
+    pub(crate) async fn ask_whether_over(&self) {
+        let outcome = self.main.send(&Call::status()).await;
+        self.note(&outcome);
+    }
+
+    /// Whether the vault was locked when the daemon was asked last.
+    pub(crate) fn was_locked(&self) -> bool {
+        self.seen.locked.load(Ordering::Relaxed)
+    }
+
+    /// Learns from an answer whether the session is over, and whether the vault is locked.
+    fn note<T>(&self, outcome: &Result<T, Error>) {
+        let kind = match outcome {
+            Ok(_) => None,
+            Err(Error::Refused(body)) => Some(body.kind),
+            Err(_) => return,
+        };
+        self.seen.locked.store(kind == Some(ErrorType::VaultLockedError), Ordering::Relaxed);
+        if matches!(kind, Some(ErrorType::AuthenticationError | ErrorType::ExpiredTokenError)) {
+            self.seen.over.notify_one();
+        }
     }
 
     /// Asks where values are taken, when it is this request's turn.
@@ -163,11 +215,15 @@ impl Daemon {
         });
     }
 
-    /// Ends the session: nothing is taken with its token from now on.
-    pub(crate) async fn end(&self) {
+    /// Ends the session: nothing is taken with its token from now on. Says whether that is so; while the vault is locked,
+    /// and while nobody listens, it cannot be.
+    pub(crate) async fn end(&self) -> bool {
         let call = Call::new(HttpMethod::DELETE, &format!("/use/sessions/{}", self.session));
-        if let Err(error) = self.main.send(&call).await {
-            tracing::warn!(%error, "the session ends by itself when its time is over");
+        match self.main.send(&call).await {
+            Ok(_) => true,
+            // It has ended already.
+            Err(Error::Refused(body)) => body.kind != ErrorType::VaultLockedError,
+            Err(_) => false,
         }
     }
 

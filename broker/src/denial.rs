@@ -67,6 +67,8 @@ impl Denial {
             | WhyRefused::RuleMismatch
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => ErrorType::ForbiddenError,
         };

@@ -1,7 +1,7 @@
 //! What a program's environment needs so that it comes by the broker and believes its certificates. Which program reads
 //! which variable is in docs/clients.md.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use run_files::{Error, RunFiles};
 use rustls::pki_types::CertificateDer;
@@ -85,63 +85,88 @@ const IN_THE_WAY: [&str; 20] = [
 /// What is reached directly. Never `[::1]`, which keeps one client from working at all.
 const DIRECT: &str = "localhost,127.0.0.1,::1";
 
+/// The files that variables name, each by what it is.
+const FILE_OWN: &str = "ca.pem";
+const FILE_BUNDLE: &str = "bundle.pem";
+const FILE_WGET: &str = "wgetrc";
+const FILE_PHP: &str = "secretsd.ini";
+
 /// The files that the variables name, until they are dropped.
 #[derive(Debug)]
 pub(crate) struct Trust {
     /// Removes them.
-    _files: RunFiles,
-    own: PathBuf,
-    bundle: PathBuf,
-    wgetrc: PathBuf,
-    php: PathBuf,
+    files: RunFiles,
+    dir: PathBuf,
+    own: String,
+    bundle: String,
 }
 
 impl Trust {
     /// Writes the session's authority, alone and with the machine's, below this runtime directory.
     pub(crate) fn write(
-        runtime: &std::path::Path,
+        runtime: &Path,
         authority: &Authority,
         roots: &[CertificateDer<'static>],
     ) -> Result<Self, Error> {
         let files = RunFiles::create(runtime)?;
-        let own = files.put("ca.pem", authority.pem().as_bytes())?;
-        let mut all = authority.pem();
+        let own = authority.pem();
+        let mut bundle = own.clone();
         for root in roots {
-            all.push_str(&pem(root));
+            bundle.push_str(&pem(root));
         }
-        let bundle = files.put("bundle.pem", all.as_bytes())?;
-        let shown = bundle.display();
-        let wgetrc = files.put("wgetrc", format!("ca_certificate={shown}\n").as_bytes())?;
-        let ini = format!("curl.cainfo={shown}\nopenssl.cafile={shown}\n");
-        let php = files.put("secretsd.ini", ini.as_bytes())?;
-        Ok(Self { _files: files, own, bundle, wgetrc, php })
+        let dir = files.put(FILE_OWN, own.as_bytes())?.parent().map(Path::to_owned).unwrap_or_default();
+        let trust = Self { files, dir, own, bundle };
+        for (name, text) in trust.contents(&trust.dir).iter().filter(|(name, _)| name != FILE_OWN) {
+            trust.files.put(name, text.as_bytes())?;
+        }
+        Ok(trust)
     }
 
-    /// The variables for a program whose proxy listens on this port of 127.0.0.1, with those of its placeholders. All but
-    /// these are removed first, in any case of letters: npm and Python read them in any.
-    pub(crate) fn variables(&self, port: u16, session: &str, placeholders: &[(String, String)]) -> Variables {
-        let proxy = format!("http://127.0.0.1:{port}");
-        let path = |path: &PathBuf| path.display().to_string();
-        let mut set: Vec<(String, String)> = Vec::new();
-        let mut add = |name: &str, value: String| set.push((name.to_owned(), value));
-        PROXY.iter().for_each(|name| add(name, proxy.clone()));
-        BUNDLE.iter().for_each(|name| add(name, path(&self.bundle)));
-        OWN.iter().for_each(|name| add(name, path(&self.own)));
-        NO_PROXY.iter().for_each(|name| add(name, DIRECT.to_owned()));
-        ON.iter().for_each(|name| add(name, "1".to_owned()));
-        GIT.iter().for_each(|(name, value)| add(name, (*value).to_owned()));
-        add("GIT_CONFIG_VALUE_0", proxy.clone());
-        add("SYSTEM_WGETRC", path(&self.wgetrc));
-        // Before the colon is the directory that PHP was built with.
-        add(
-            "PHP_INI_SCAN_DIR",
-            format!(":{}", self.php.parent().map_or(String::new(), |dir| dir.display().to_string())),
-        );
-        add("SECRETSD_PROXY", session.to_owned());
-        let remove = IN_THE_WAY.into_iter().chain(set.iter().map(|(name, _)| name.as_str()));
-        let remove = remove.map(str::to_owned).collect();
-        // Behind those of secrets that have the same names.
-        set.splice(..0, placeholders.iter().cloned());
-        Variables { set, remove }
+    /// Names and contents of the files, for a directory of this path.
+    pub(crate) fn contents(&self, dir: &Path) -> Vec<(String, String)> {
+        let bundle = dir.join(FILE_BUNDLE);
+        let bundle = bundle.display();
+        let files = [
+            (FILE_OWN, self.own.clone()),
+            (FILE_BUNDLE, self.bundle.clone()),
+            (FILE_WGET, format!("ca_certificate={bundle}\n")),
+            (FILE_PHP, format!("curl.cainfo={bundle}\nopenssl.cafile={bundle}\n")),
+        ];
+        files.map(|(name, text)| (name.to_owned(), text)).into()
     }
+
+    /// The directory of the files that were written.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// The variables for a program whose proxy listens on this port of 127.0.0.1 and whose files are in this directory, with
+/// those of its placeholders. All but these are removed first, in any case of letters: npm and Python read them in any.
+pub(crate) fn variables(
+    dir: &Path,
+    port: u16,
+    session: &str,
+    placeholders: &[(String, String)],
+) -> Variables {
+    let proxy = format!("http://127.0.0.1:{port}");
+    let path = |name: &str| dir.join(name).display().to_string();
+    let mut set: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| set.push((name.to_owned(), value));
+    PROXY.iter().for_each(|name| add(name, proxy.clone()));
+    BUNDLE.iter().for_each(|name| add(name, path(FILE_BUNDLE)));
+    OWN.iter().for_each(|name| add(name, path(FILE_OWN)));
+    NO_PROXY.iter().for_each(|name| add(name, DIRECT.to_owned()));
+    ON.iter().for_each(|name| add(name, "1".to_owned()));
+    GIT.iter().for_each(|(name, value)| add(name, (*value).to_owned()));
+    add("GIT_CONFIG_VALUE_0", proxy.clone());
+    add("SYSTEM_WGETRC", path(FILE_WGET));
+    // Before the colon is the directory that PHP was built with.
+    add("PHP_INI_SCAN_DIR", format!(":{}", dir.display()));
+    add("SECRETSD_PROXY", session.to_owned());
+    let remove = IN_THE_WAY.into_iter().chain(set.iter().map(|(name, _)| name.as_str()));
+    let remove = remove.map(str::to_owned).collect();
+    // Behind those of secrets that have the same names.
+    set.splice(..0, placeholders.iter().cloned());
+    Variables { set, remove }
 }

@@ -4,26 +4,33 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
-use hyper::{Request, Response, Uri, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
 use secrets_proto::SecretValue;
+use secrets_proto::rule::Site;
 use secrets_proto::session::{RefusedRequest, WhyRefused};
 use tokio::sync::Notify;
 
 use crate::answer;
-use crate::body::Body;
+use crate::bodies::{self, Payload};
+use crate::body::{Body, scrub_headers};
 use crate::decide::{Asked, Daemon, rule_for, told_of};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
+use crate::learn::Notes;
 use crate::place;
 use crate::placeholders::{self, Placed};
+use crate::sigv4::{self, Signed};
 use crate::sought::Sought;
 use crate::upstream::{Manner, Upstream};
+use crate::websocket;
 
 /// How long the spellings of a value are kept for the next request that carries it.
 const KEPT_FOR: Duration = Duration::from_millis(300);
@@ -37,6 +44,8 @@ pub(crate) struct Forwarder {
     pub(crate) daemon: Daemon,
     /// Where the requests go.
     pub(crate) upstream: Upstream,
+    /// What was asked for, if the session learns.
+    pub(crate) notes: Notes,
     /// Tells that a request carries a value.
     pub(crate) carried: Notify,
     recent: Mutex<HashMap<usize, Recent>>,
@@ -53,7 +62,14 @@ struct Recent {
 impl Forwarder {
     /// Brings together what a session needs.
     pub(crate) fn new(grants: Grants, daemon: Daemon, upstream: Upstream) -> Self {
-        Self { grants, daemon, upstream, carried: Notify::new(), recent: Mutex::default() }
+        Self {
+            grants,
+            daemon,
+            upstream,
+            notes: Notes::default(),
+            carried: Notify::new(),
+            recent: Mutex::default(),
+        }
     }
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
@@ -79,32 +95,71 @@ impl Forwarder {
         &self,
         target: &Target,
         asked: Option<&Asked>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Denial> {
+        let becoming = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
         inspect::check(&head, target, &Scheme::HTTPS)?;
+        let upgrades = inspect::asks_for_websocket(&head)?;
         // Before placeholders are looked for: what goes no further needs no value.
         inspect::keep_end_to_end(&mut head.headers);
-        let placed = placeholders::find(&head, &self.grants, target)?;
-        if !self.grants.has_rule_for(target) {
+        if self.grants.learns {
+            let there = placeholders::anywhere(&head, &self.grants);
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
+        let signed = sigv4::find(&head, &self.grants, target)?;
+        let mut placed = match &signed {
+            Some(signed) => signed.placed(),
+            None => placeholders::find(&head, &self.grants, target)?,
+        };
+        if !self.grants.has_rule_for(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST; then start the program again",
             ));
         }
-        let (forms, private) = self.fill(&mut head, target, asked, &placed).await?;
+        let allows = |granted: &Granted, site: &Site| {
+            asked.is_some_and(|asked| rule_for(granted, asked, site).is_ok())
+        };
+        let (signed, mut body) = match signed {
+            Some(signed) => {
+                let (signed, body) = self.whole(signed, body).await?;
+                (Some(signed.checked(&head, &self.grants)?), body)
+            }
+            None => {
+                let body = bodies::find(&head, body, &self.grants, target, &mut placed, allows).await?;
+                (None, body)
+            }
+        };
+        if self.grants.learns && placed.iter().any(|placed| !is_of_head(&placed.site)) {
+            let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
+            self.note(head.method.as_str(), target, head.uri.path(), &there);
+        }
+        let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
-        if forms.is_some() {
+        if upgrades {
+            head.headers.remove(websocket::EXTENSIONS);
+            websocket::agree(&mut head.headers);
+        }
+        if !taken.is_empty() {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
+        if let Some(signed) = &signed {
+            sign(&mut head, signed, target, &taken)?;
+        }
+        let forms = if taken.is_empty() { None } else { Some(self.forms(taken)) };
+        let manner = Manner { carries: forms.is_some(), private, upgrades };
+        let body = body.outgoing();
         frame(&mut head, &body);
-        let manner = Manner { carries: forms.is_some(), private };
         let sent = self.upstream.send(Request::from_parts(head, body), manner).await;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return if upgrades { become_websocket(becoming, response, forms) } else { Err(not_agreed()) };
+        }
         match forms {
             None => Ok(answer::passed(response)),
             Some(forms) => answer::scrubbed(response, forms),
@@ -124,7 +179,10 @@ impl Forwarder {
                 "without TLS a request carries no value; ask for https://",
             ));
         }
-        if !self.grants.allows(target) {
+        if self.grants.learns {
+            self.note(head.method.as_str(), target, head.uri.path(), &[]);
+        }
+        if !self.grants.allows(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
                 "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
@@ -137,15 +195,16 @@ impl Forwarder {
         Ok(answer::passed(self.upstream.send_plain(Request::from_parts(head, body)).await?))
     }
 
-    /// Takes the values and puts them in their places. Gives what to look for in the answer, and whether the host may have
+    /// Takes the values and puts them in their places. Gives them, and whether the host may have
     /// an address that is not public.
     async fn fill(
         &self,
         head: &mut Parts,
+        body: &mut Payload,
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
-    ) -> Result<(Option<Arc<Sought>>, bool), Denial> {
+    ) -> Result<(Vec<(usize, SecretValue)>, bool), Denial> {
         let mut private = true;
         let mut taken: Vec<(usize, SecretValue)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
@@ -158,7 +217,15 @@ impl Forwarder {
                 .map_err(|denial| denial.about(&granted.name, None))?;
             let reply = self.daemon.take(&granted.name, asked, site).await?;
             private &= reply.private;
-            place::put(head, site, &granted.placeholder, reply.value.expose()).map_err(|_| {
+            let put = match (site, &mut *body) {
+                // All that belongs to it is there at the end.
+                (Site::AwsSigv4 { .. }, _) => Ok(()),
+                (Site::Body(name), Payload::Fields(text)) => {
+                    place::put_into_field(text, name, reply.value.expose())
+                }
+                (site, _) => place::put(head, site, &granted.placeholder, reply.value.expose()),
+            };
+            put.map_err(|_| {
                 let message = "the value cannot stand there; it has control characters, or spaces at an end";
                 Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
                     .about(&granted.name, Some(reply.rule))
@@ -166,17 +233,46 @@ impl Forwarder {
             taken.push((*secret, reply.value));
         }
         if taken.is_empty() {
-            return Ok((None, self.may_be_private(target)));
+            return Ok((taken, self.may_be_private(target)));
+        }
+        if let Payload::Fields(text) = body {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
         }
         self.carried.notify_one();
-        Ok((Some(self.forms(taken)), private))
+        Ok((taken, private))
+    }
+
+    /// Reads the body of a signed request if its signature cannot be checked without it.
+    async fn whole(&self, signed: Signed, body: Incoming) -> Result<(Signed, Payload), Denial> {
+        let granted = self.grants.secrets.get(signed.key);
+        match granted.filter(|_| signed.needs_body()) {
+            Some(granted) => {
+                let bytes = bodies::whole(body, &granted.name).await?;
+                Ok((signed.with_body(&bytes), Payload::Whole(bytes)))
+            }
+            None => Ok((signed, Payload::Passed(body))),
+        }
+    }
+
+    /// Notes a request of a session that learns, and which secrets are where in it.
+    fn note(&self, method: &str, target: &Target, path: &str, there: &[(usize, Site)]) {
+        let named =
+            there.iter().filter_map(|(secret, site)| Some((&self.grants.secrets.get(*secret)?.name, site)));
+        self.notes.note(method, target, path, named, self.has_private_rule(target));
+    }
+
+    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
+    /// session learns.
+    fn may_be_private(&self, target: &Target) -> bool {
+        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
+        is_open || self.has_private_rule(target)
     }
 
     /// Whether a rule lets this host have an address that is not public.
-    fn may_be_private(&self, target: &Target) -> bool {
+    fn has_private_rule(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let is_for = |granted: &Granted| {
-            granted.rules.iter().any(|rule| rule.private && rule.host.matches(&name, target.port))
+            granted.rules.iter().any(|rule| rule.private && rule.is_for(&name, target.port))
         };
         self.grants.secrets.iter().any(is_for)
     }
@@ -213,10 +309,64 @@ impl Forwarder {
 }
 
 /// Says that a body of unknown length comes. With `GET` and `HEAD` the library would leave it out over HTTP/1.1.
-fn frame(head: &mut Parts, body: &Incoming) {
+fn frame(head: &mut Parts, body: &impl hyper::body::Body) {
     if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+}
+
+/// Whether it is seen in a head which secret is there.
+const fn is_of_head(site: &Site) -> bool {
+    !matches!(site, Site::Body(_) | Site::AwsSigv4 { .. })
+}
+
+fn not_agreed() -> Denial {
+    Denial::failure(
+        ErrorType::BadGatewayError,
+        "upstream_protocol",
+        "the host agreed to another protocol than a WebSocket without extensions, which was asked for",
+    )
+}
+
+/// The host's answer that it is a WebSocket from now on, and what passes then.
+fn become_websocket(
+    program: OnUpgrade,
+    mut response: Response<Incoming>,
+    sought: Option<Arc<Sought>>,
+) -> Result<Response<Body>, Denial> {
+    let host = hyper::upgrade::on(&mut response);
+    let mut head = response.into_parts().0;
+    let agreed = head.headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !agreed || head.headers.contains_key(websocket::EXTENSIONS) {
+        return Err(not_agreed());
+    }
+    answer::keep_what_is_meant(&mut head);
+    websocket::agree(&mut head.headers);
+    if let Some(sought) = &sought {
+        scrub_headers(&mut head.headers, sought);
+    }
+    let forms = sought.map(|sought| sought.forms.clone());
+    tokio::spawn(async move {
+        let Ok((program, host)) = tokio::try_join!(program, host) else { return };
+        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), forms).await {
+            tracing::debug!(%error, "a WebSocket ended");
+        }
+    });
+    Ok(Response::from_parts(head, Body::none()))
+}
+
+/// Signs a request again with the values that were taken for it.
+fn sign(
+    head: &mut Parts,
+    signed: &Signed,
+    target: &Target,
+    taken: &[(usize, SecretValue)],
+) -> Result<(), Denial> {
+    let value = |wanted| taken.iter().find(|(secret, _)| *secret == wanted).map(|(_, value)| value.expose());
+    let misfit = || Denial::failure(ErrorType::BadGatewayError, "daemon", "the request could not be signed");
+    let (Some(key), Some(id)) = (value(signed.key), value(signed.id)) else { return Err(misfit()) };
+    let token = signed.token.and_then(value);
+    place::sign(head, signed, &target.authority(), (key, id, token)).map_err(|_| misfit())
 }
 
 /// Makes the request's target a whole URL, by which it finds its connection.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use secrets_proto::SecretName;
 use secrets_proto::rule::host::HTTPS;
-use secrets_proto::rule::{Host, HostPattern, Rule};
+use secrets_proto::rule::{Host, HostPattern, Rule, Site};
 use secrets_proto::session::SessionSecret;
 use secrets_scrub::Forms;
 
@@ -76,7 +76,7 @@ impl Allowed {
 /// A secret that may be used.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    /// Its name.
+    /// The secret's name.
     pub(crate) name: SecretName,
     /// What stands for its value in the program.
     pub(crate) placeholder: String,
@@ -90,8 +90,12 @@ pub(crate) struct Grants {
     /// The secrets.
     pub(crate) secrets: Vec<Granted>,
     allow: Vec<Allowed>,
+    /// Whether what is asked for is noted, of hosts without a rule, too.
+    pub(crate) learns: bool,
     /// The placeholders in every spelling, to find those that are where no rule puts them.
     pub(crate) spellings: Forms,
+    /// Those of them that a rule puts into bodies.
+    pub(crate) in_bodies: Forms,
 }
 
 impl Grants {
@@ -104,19 +108,29 @@ impl Grants {
         };
         let secrets: Vec<Granted> = secrets.into_iter().map(granted).collect();
         let spellings = Forms::new(secrets.iter().map(|secret| secret.placeholder.as_str()));
-        Self { secrets, allow, spellings }
+        let is_in_body =
+            |granted: &&Granted| granted.rules.iter().any(|rule| matches!(rule.site, Site::Body(_)));
+        let in_bodies = secrets.iter().filter(is_in_body).map(|secret| secret.placeholder.as_str());
+        let in_bodies = Forms::new(in_bodies);
+        Self { secrets, allow, learns: false, spellings, in_bodies }
     }
 
     /// Whether a rule is for this host, so that requests to it are looked into.
     pub(crate) fn has_rule_for(&self, target: &Target) -> bool {
         let Some(name) = target.name() else { return false };
         let mut rules = self.secrets.iter().flat_map(|secret| &secret.rules);
-        rules.any(|rule| rule.host.matches(&name, target.port))
+        rules.any(|rule| rule.is_for(&name, target.port))
+    }
+
+    /// Whether the host is reached although no rule is for it, because the session learns. An address is not, unless the user
+    /// has named it.
+    pub(crate) fn is_open(&self, target: &Target) -> bool {
+        self.learns && (target.name().is_some() || self.allows(target))
     }
 
     /// Whether the host is let through without looking into what is said there. A rule for it goes before.
     pub(crate) fn lets_through(&self, target: &Target) -> bool {
-        !self.has_rule_for(target) && self.allows(target)
+        !self.learns && !self.has_rule_for(target) && self.allows(target)
     }
 
     /// Whether the user has named the host.

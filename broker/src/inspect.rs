@@ -1,7 +1,9 @@
 //! A request that the program sends: whether it can be read in one way only, and where in it placeholders stand. It sees no
 //! value, and speaks to nobody.
 
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{Method, Version};
@@ -111,6 +113,23 @@ pub(crate) fn check_overrides(head: &Parts, rule: &Rule) -> Result<(), Denial> {
     Ok(())
 }
 
+/// Whether a request asks for a WebSocket (RFC 6455, section 4.1). Other protocols are refused: what is said in them could not
+/// be looked into.
+pub(crate) fn asks_for_websocket(head: &Parts) -> Result<bool, Denial> {
+    let mut wanted = head.headers.get_all(UPGRADE).iter();
+    let Some(first) = wanted.next() else { return Ok(false) };
+    let is_websocket = first.as_bytes().eq_ignore_ascii_case(b"websocket") && wanted.next().is_none();
+    let has_body = head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
+    if is_websocket && head.version == Version::HTTP_11 && head.method == Method::GET && !has_body {
+        return Ok(true);
+    }
+    Err(Denial::failure(
+        ErrorType::UpgradeRequiredError,
+        "upgrade",
+        "a connection can become a WebSocket, asked for by GET over HTTP/1.1, and nothing else; leave out Upgrade",
+    ))
+}
+
 /// Takes out what is for one step alone: these headers, and those that `Connection` names (RFC 9110, section 7.6.1).
 pub(crate) fn keep_end_to_end(headers: &mut HeaderMap) {
     let trailers = headers.get("te").is_some_and(|te| te == "trailers");
@@ -183,6 +202,22 @@ mod tests {
             head.headers.remove(HOST);
             let denial = check(&head, &target(), &Scheme::HTTPS).unwrap_err();
             assert_eq!(denial.why(), Some(WhyRefused::Smuggling), "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_becomes_a_websocket_and_nothing_else() {
+        let asks = |headers: &[(&str, &str)]| asks_for_websocket(&head("/", headers)).ok();
+        assert_eq!(asks(&[]), Some(false));
+        assert_eq!(asks(&[("upgrade", "WebSocket")]), Some(true));
+        for headers in [
+            &[("upgrade", "h2c")][..],
+            &[("upgrade", "websocket, h2c")],
+            &[("upgrade", "websocket"), ("upgrade", "h2c")],
+            &[("upgrade", "websocket"), ("content-length", "3")],
+            &[("upgrade", "websocket"), ("transfer-encoding", "chunked")],
+        ] {
+            assert_eq!(asks(headers), None, "{headers:?}");
         }
     }
 

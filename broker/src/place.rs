@@ -8,9 +8,11 @@ use hyper::http::uri::PathAndQuery;
 use secrets_proto::rule::Site;
 use zeroize::Zeroizing;
 
+use crate::field::{Form, Text};
 use crate::placeholders::{credentials, decoded};
+use crate::sigv4::{self, Signed};
 
-/// That a value cannot stand where its placeholder was found.
+/// The error that a value cannot stand where its placeholder was found.
 #[derive(Debug)]
 pub(crate) struct Misfit;
 
@@ -62,7 +64,35 @@ pub(crate) fn put(head: &mut Parts, site: &Site, placeholder: &str, value: &str)
             head.uri = Uri::from_parts(parts).map_err(|_| Misfit)?;
             Ok(())
         }
+        // Neither is a place in the head.
+        Site::Body(_) | Site::AwsSigv4 { .. } => Err(Misfit),
     }
+}
+
+/// Signs a request again, which goes to this host as it is now: with this key, its id, and the session token.
+pub(crate) fn sign(
+    head: &mut Parts,
+    signed: &Signed,
+    host: &str,
+    (key, id, token): (&str, &str, Option<&str>),
+) -> Result<(), Misfit> {
+    if let Some(token) = token {
+        set(head, sigv4::TOKEN, token)?;
+    }
+    let authorization = Zeroizing::new(signed.authorization(head, host, id, key));
+    set(head, AUTHORIZATION, &authorization)
+}
+
+/// Puts a value into the field of a body. The rest stays byte for byte.
+pub(crate) fn put_into_field(body: &mut Text, name: &str, value: &str) -> Result<(), Misfit> {
+    let encoded = |form, into: &mut String| match form {
+        Form::Urlencoded => encode(value, into),
+        Form::Json => {
+            let text = serde_json::to_string(value).map(Zeroizing::new);
+            into.push_str(text.as_ref().map_or("\"\"", |text| text.as_str()));
+        }
+    };
+    body.splice(name, encoded).map_err(|_| Misfit)
 }
 
 fn header<'a>(head: &'a Parts, name: &HeaderName) -> Result<&'a str, Misfit> {

@@ -9,7 +9,7 @@ use hyper::http::request::Parts;
 use secrets_proto::rule::Site;
 use secrets_proto::session::WhyRefused;
 use secrets_proto::token::checksum;
-use secrets_scrub::{MARK, Masker};
+use secrets_scrub::{Forms, MARK, Masker};
 
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
@@ -26,7 +26,7 @@ pub(crate) struct Placed {
 /// Finds the placeholders of a request's head. Each stands where a rule of its secret puts the value, whole and once; if one
 /// is anywhere else, in clear or in base64, percent-encoded or in hexadecimal, the request is refused.
 pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec<Placed>, Denial> {
-    let found = occurrences(head, grants);
+    let found = times(head, grants);
     if found == 0 {
         return if has_foreign_placeholder(head) { Err(ended()) } else { Ok(Vec::new()) };
     }
@@ -54,6 +54,16 @@ pub(crate) fn find(head: &Parts, grants: &Grants, target: &Target) -> Result<Vec
     let is_placed = |at: usize| placed.iter().any(|placed| placed.secret == at);
     let lost = grants.secrets.iter().enumerate().find(|(at, granted)| !is_placed(*at) && times(granted) == 1);
     Err(misplaced(lost.map(|(_, granted)| granted), target))
+}
+
+/// What is said of a body that has a placeholder elsewhere than as the whole value of its field, or more than once.
+pub(crate) fn astray(grants: &Grants, target: &Target, body: &[u8]) -> Denial {
+    let clear = decoded(&String::from_utf8_lossy(body)).into_owned();
+    let times = |granted: &&Granted| clear.matches(granted.placeholder.as_str()).count();
+    match grants.secrets.iter().find(|granted| times(granted) > 1) {
+        Some(granted) => repeated(granted),
+        None => misplaced(grants.secrets.iter().find(|granted| times(granted) == 1), target),
+    }
 }
 
 /// What a placeholder has behind its prefix, and how many characters its checksum has.
@@ -86,9 +96,26 @@ fn ended() -> Denial {
     )
 }
 
+/// Where in a head placeholders stand alone and whole, whether a rule is for that or not: at a token, user or password, in a
+/// header or parameter of the query.
+pub(crate) fn anywhere(head: &Parts, grants: &Grants) -> Vec<(usize, Site)> {
+    let headers = head.headers.keys().map(|name| format!("header:{name}"));
+    let names = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    let texts = ["bearer".to_owned(), "basic".to_owned()].into_iter().chain(headers);
+    let sites: Vec<Site> = texts
+        .chain(names.map(|name| format!("query:{}", decoded(name))))
+        .filter_map(|text| Site::parse(&text).ok())
+        .collect();
+    let of = |(secret, granted): (usize, &Granted)| {
+        let site = sites.iter().find(|site| stands_at(site, head, &granted.placeholder));
+        site.map(|site| (secret, site.clone()))
+    };
+    grants.secrets.iter().enumerate().filter_map(of).collect()
+}
+
 /// Whether a placeholder is anywhere in the head.
 pub(crate) fn are_in(head: &Parts, grants: &Grants) -> bool {
-    occurrences(head, grants) > 0
+    times(head, grants) > 0
 }
 
 fn repeated(granted: &Granted) -> Denial {
@@ -124,10 +151,10 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
 }
 
 /// The places where rules for this host put a secret's value, each once.
-fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
+pub(crate) fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
     let Some(name) = target.name() else { return Vec::new() };
     let mut sites: Vec<&Site> = Vec::new();
-    for rule in granted.rules.iter().filter(|rule| rule.host.matches(&name, target.port)) {
+    for rule in granted.rules.iter().filter(|rule| rule.is_for(&name, target.port)) {
         if !sites.contains(&&rule.site) {
             sites.push(&rule.site);
         }
@@ -136,19 +163,8 @@ fn sites<'a>(granted: &'a Granted, target: &Target) -> Vec<&'a Site> {
 }
 
 /// How many placeholders are in the head, in any spelling.
-fn occurrences(head: &Parts, grants: &Grants) -> usize {
+pub(crate) fn times(head: &Parts, grants: &Grants) -> usize {
     let mut text = Vec::with_capacity(1_024);
-    let mut marked = Vec::with_capacity(1_024);
-    let mut count = |part: &[u8]| {
-        marked.clear();
-        let mut masker = Masker::new(&grants.spellings);
-        masker.push(part, &mut marked);
-        masker.finish(&mut marked);
-        // What the program has written must not pass for a mark.
-        let had = part.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count();
-        marked.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count().saturating_sub(had)
-    };
-    let mut found = 0;
     if let Some(target) = head.uri.path_and_query() {
         text.extend_from_slice(target.as_str().as_bytes());
         text.push(0);
@@ -159,8 +175,18 @@ fn occurrences(head: &Parts, grants: &Grants) -> usize {
         text.extend_from_slice(value.as_bytes());
         text.push(0);
     }
-    found += count(&text);
-    found
+    times_in(&text, &grants.spellings)
+}
+
+/// How many times one of these is in a text, in any spelling.
+pub(crate) fn times_in(text: &[u8], spellings: &Forms) -> usize {
+    let mut marked = Vec::with_capacity(text.len() + 64);
+    let mut masker = Masker::new(spellings);
+    masker.push(text, &mut marked);
+    masker.finish(&mut marked);
+    // What the program has written must not pass for a mark.
+    let marks = |text: &[u8]| text.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count();
+    marks(&marked).saturating_sub(marks(text))
 }
 
 /// Target and headers with percent-encoding taken away.
@@ -186,6 +212,8 @@ fn stands_at(site: &Site, head: &Parts, placeholder: &str) -> bool {
         Site::Header(name) => HeaderName::try_from(name)
             .is_ok_and(|name| only(&head.headers, &name).is_some_and(|value| value == placeholder)),
         Site::Query(name) => parameter(&head.uri, name).is_some_and(|value| value == placeholder),
+        // Neither is a whole value in the head.
+        Site::Body(_) | Site::AwsSigv4 { .. } => false,
     }
 }
 
@@ -195,7 +223,7 @@ fn is_word(word: &str) -> bool {
 }
 
 /// The value of a header that is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
@@ -388,7 +416,7 @@ mod tests {
                 for Placed { site, .. } in &placed {
                     crate::place::put(&mut head, site, PLACEHOLDER, VALUE).unwrap();
                 }
-                prop_assert_eq!(occurrences(&head, &grants), 0, "a placeholder is left");
+                prop_assert_eq!(times(&head, &grants), 0, "a placeholder is left");
                 let basic = only(&head.headers, &AUTHORIZATION).and_then(credentials);
                 let basic = basic.map_or(String::new(), |(user, password)| format!("{user}\0{password}"));
                 let values = format!("{}\0{basic}", head_in_clear(&head)).matches(VALUE).count();

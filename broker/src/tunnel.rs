@@ -30,6 +30,7 @@ use crate::decide::told_of;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
+use crate::stream::Stream;
 
 /// How long a head may take to arrive, and TLS to be agreed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,20 +66,25 @@ impl Tunnels {
         self.forwarder.forget()
     }
 
+    /// What a session that learns would be allowed by.
+    pub(crate) fn learned(&self) -> String {
+        self.forwarder.notes.commands()
+    }
+
     /// Who ends the session.
     pub(crate) const fn daemon(&self) -> &crate::decide::Daemon {
         &self.forwarder.daemon
     }
 
     /// Serves a connection of the program to its proxy, to the end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: impl Into<Stream>, permit: OwnedSemaphorePermit) {
         // A tunnel goes on after the connection has been given to it.
         let permit = Arc::new(permit);
         let service = service_fn(|request| {
             let (tunnels, permit) = (self.clone(), permit.clone());
             async move { Ok::<_, hyper::Error>(tunnels.open(request, permit).await) }
         });
-        let connection = plain().serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = plain().serve_connection(TokioIo::new(stream.into()), service).with_upgrades();
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to the proxy ended");
         }
@@ -147,7 +153,7 @@ impl Tunnels {
                 .serve_connection(stream, service)
                 .await
         } else {
-            plain().serve_connection(stream, service).await
+            plain().serve_connection(stream, service).with_upgrades().await
         };
         ended.map_err(io::Error::other)
     }
@@ -235,7 +241,7 @@ async fn hello(stream: &mut Prefixed, target: &Target) -> io::Result<Vec<u8>> {
 pub(crate) enum Hello {
     /// More is needed.
     Cut,
-    /// It names this host, or none.
+    /// A beginning that names this host, or none.
     Names(Option<String>),
 }
 
@@ -258,12 +264,12 @@ pub(crate) fn named_in(mut bytes: &[u8]) -> io::Result<Hello> {
 /// A program's connection, behind what of it was read with the request for a tunnel.
 pub(crate) struct Prefixed {
     prefix: Bytes,
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Prefixed {
     fn from(upgraded: Upgraded) -> Option<Self> {
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+        let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
         Some(Self { prefix: parts.read_buf, stream: parts.io.into_inner() })
     }
 }

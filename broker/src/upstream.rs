@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::address::is_public;
+use crate::bodies::Outgoing;
 use crate::denial::Denial;
 use crate::grants::Target;
 
@@ -45,16 +46,18 @@ const KEPT_AFTER_A_VALUE: Duration = Duration::from_millis(300);
 /// The most connections to a host that are kept.
 const MOST_KEPT: usize = 16;
 
-/// As much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
+/// How much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
 /// way: larger ones fit into no processor's cache, and the heap keeps them.
 const PIECE: usize = 64 << 10;
 
-type Pool = Client<Timed, Incoming>;
+type Pool = Client<Timed, Outgoing>;
 
 /// Sends requests to hosts.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pools: [Pool; 4],
+    /// For connections that become something else, which HTTP/1.1 alone has.
+    becoming: [Pool; 2],
     plain: Client<Routed, Incoming>,
     /// For what is let through.
     unseen: Routed,
@@ -63,10 +66,12 @@ pub(crate) struct Upstream {
 /// How a request may go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// It carries a value.
+    /// The request carries a value.
     pub(crate) carries: bool,
     /// The host may have an address that is not public.
     pub(crate) private: bool,
+    /// The connection is to become a WebSocket.
+    pub(crate) upgrades: bool,
 }
 
 impl Upstream {
@@ -76,7 +81,7 @@ impl Upstream {
         // One that cannot be read is one that is not trusted.
         store.add_parsable_certificates(roots);
         let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        let pool = |private, kept| {
+        let pool = |private, kept, versions| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(kept)
@@ -84,14 +89,18 @@ impl Upstream {
                 .http1_max_buf_size(PIECE)
                 .http2_initial_stream_window_size(1 << 20)
                 .http2_initial_connection_window_size(2 << 20)
-                .build(Timed(connector(config.clone(), private)))
+                .build(Timed(connector(config.clone(), private, versions)))
         };
         Self {
             pools: [
-                pool(false, KEPT),
-                pool(true, KEPT),
-                pool(false, KEPT_AFTER_A_VALUE),
-                pool(true, KEPT_AFTER_A_VALUE),
+                pool(false, KEPT, Versions::All),
+                pool(true, KEPT, Versions::All),
+                pool(false, KEPT_AFTER_A_VALUE, Versions::All),
+                pool(true, KEPT_AFTER_A_VALUE, Versions::All),
+            ],
+            becoming: [
+                pool(false, KEPT_AFTER_A_VALUE, Versions::First),
+                pool(true, KEPT_AFTER_A_VALUE, Versions::First),
             ],
             plain: Client::builder(TokioExecutor::new()).build(Routed::new(true)),
             unseen: Routed::new(true),
@@ -101,15 +110,18 @@ impl Upstream {
     /// Sends a request, whose target is a whole URL, and gives the answer's head.
     pub(crate) async fn send(
         &self,
-        request: Request<Incoming>,
+        request: Request<Outgoing>,
         manner: Manner,
     ) -> Result<Response<Incoming>, Denial> {
         let [public, private, carrying, carrying_private] = &self.pools;
-        let pool = match (manner.carries, manner.private) {
-            (false, false) => public,
-            (false, true) => private,
-            (true, false) => carrying,
-            (true, true) => carrying_private,
+        let [becoming, becoming_private] = &self.becoming;
+        let pool = match (manner.upgrades, manner.carries, manner.private) {
+            (true, _, false) => becoming,
+            (true, _, true) => becoming_private,
+            (false, false, false) => public,
+            (false, false, true) => private,
+            (false, true, false) => carrying,
+            (false, true, true) => carrying_private,
         };
         match timeout(HEAD, pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
@@ -138,9 +150,20 @@ impl Upstream {
     }
 }
 
-fn connector(config: ClientConfig, private: bool) -> HttpsConnector<Routed> {
+/// Which versions of HTTP a host is offered.
+#[derive(Debug, Clone, Copy)]
+enum Versions {
+    All,
+    /// HTTP/1.1.
+    First,
+}
+
+fn connector(config: ClientConfig, private: bool, versions: Versions) -> HttpsConnector<Routed> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-    builder.enable_all_versions().wrap_connector(Routed::new(private))
+    match versions {
+        Versions::All => builder.enable_all_versions().wrap_connector(Routed::new(private)),
+        Versions::First => builder.enable_http1().wrap_connector(Routed::new(private)),
+    }
 }
 
 /// Connects to a host, or to the proxy that this process was started with, which connects to it.

@@ -68,6 +68,7 @@ async fn ask(name: OsString, command: &mut Command) -> Result<ExitCode, Box<dyn 
         purpose: Purpose::parse("example")?,
         command: None,
         reason: None,
+        directory: None,
     };
     let reply = client.reveal(&request).await?;
     for secret in &reply.secrets {

@@ -23,36 +23,52 @@ use crate::{environment, spawn};
 pub(crate) const LAUNCH: &str = "__start-broker";
 
 /// How long a broker may take until it serves.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a broker writes what it has to say.
 const LOG: &str = "secretsd-broker.log";
 
-/// Starts a broker that serves this process, and whatever it becomes, until it ends. Gives what its environment needs.
+/// A listener on the loopback that every program of this machine reaches. It is ours to choose, so that the broker serves
+/// those alone who have been given one.
+pub(crate) fn own_listener() -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))
+}
+
+/// Starts a broker that serves this process, and whatever it becomes, until it ends, on the listener that this gives. Gives
+/// what its environment needs. One that learns gets our stderr, where it writes at the end what it has learned.
 ///
 /// # Errors
 /// With the exit status of a `run` that failed before its command.
-pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Result<Variables, Failure> {
+pub(crate) fn start(
+    session: Session,
+    paths: &Paths,
+    allow: Vec<String>,
+    learn: bool,
+    listener: impl FnOnce() -> Result<TcpListener, Failure>,
+) -> Result<Variables, Failure> {
     let runtime = paths.socket.parent().ok_or_else(|| failed("the socket's path has no directory"))?;
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
+    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
+    let log = launch_apart(theirs.into())?;
+    // While the broker starts.
+    let listener = listener()?;
     let begin = Begin {
         session,
         use_socket: paths.socket.with_file_name(places::USE),
         socket: paths.socket.clone(),
         runtime: runtime.to_owned(),
         allow,
+        learn,
     };
-    // The listener is ours to choose, so that the broker serves those alone who have been given one.
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))?;
-    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
-    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
-    let log = launch_apart(theirs)?;
     let message =
         serde_json::to_vec(&begin).map(Zeroizing::new).map_err(|_| failed("its session is none"))?;
     let talk = || {
         control.set_read_timeout(Some(PATIENCE))?;
         control.set_write_timeout(Some(PATIENCE))?;
-        passing::send(&control, &message, &[listener.as_fd(), own.as_fd()])?;
+        let stderr = std::io::stderr();
+        let descriptors = [listener.as_fd(), own.as_fd(), stderr.as_fd()];
+        let count = if learn { 3 } else { 2 };
+        passing::send(&control, &message, descriptors.get(..count).unwrap_or_default())?;
         passing::receive(&control)
     };
     let (reply, _) = talk().map_err(|error| {
@@ -61,19 +77,25 @@ pub(crate) fn start(session: Session, paths: &Paths, allow: Vec<String>) -> Resu
         }
         failed(log.as_ref().and_then(spawn::Log::last_word).as_deref().unwrap_or("it ended at once"))
     })?;
-    match serde_json::from_slice(&reply) {
+    understood(&reply)
+}
+
+/// Reads what a broker answers to the message with its session.
+pub(crate) fn understood(reply: &[u8]) -> Result<Variables, Failure> {
+    match serde_json::from_slice(reply) {
         Ok(Begun::Serves(variables)) => Ok(variables),
         Ok(Begun::Refused(reason)) => Err(failed(&reason)),
         Err(_) => Err(failed("it answers as another version does; install the same version of all programs")),
     }
 }
 
-fn failed(reason: &str) -> Failure {
+/// Why no broker was started.
+pub(crate) fn failed(reason: &str) -> Failure {
     Failure::new(Exit::RunFailed, format!("cannot start secretsd-broker: {reason}"))
 }
 
-/// Has the broker started by a process that ends at once.
-fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
+/// Has the broker started by a process that ends at once. It gets this socket as its standard input.
+pub(crate) fn launch_apart(control: OwnedFd) -> Result<Option<spawn::Log>, Failure> {
     let own = std::env::current_exe().map_err(|_| failed("its program is not found"))?;
     let program = spawn::find("secretsd-broker", own.parent(), &environment::program_dirs())
         .ok_or_else(|| failed("it is neither beside secretctl nor in PATH; install it"))?;
@@ -85,7 +107,7 @@ fn launch_apart(control: UnixStream) -> Result<Option<spawn::Log>, Failure> {
         .env_clear()
         .envs(environment::for_broker())
         .current_dir("/")
-        .stdin(Stdio::from(OwnedFd::from(control)))
+        .stdin(Stdio::from(control))
         .stdout(Stdio::null())
         .stderr(stderr)
         .status()

@@ -1,7 +1,7 @@
 //! The command line as a whole. What the arguments mean is checked by the commands, so that a malformed
 //! name is invalid input and not a usage error.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::command::Command;
 use crate::globals::Globals;
@@ -10,13 +10,10 @@ pub(crate) mod alone;
 #[cfg(test)]
 mod examples;
 pub(crate) mod groups;
+pub(crate) mod start_page;
 
-/// Stores secrets in secretsd and passes their values to programs by name.
-#[derive(Debug, Parser)]
-#[command(name = "secretctl", version, max_term_width = 100, subcommand_required = true)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "\
+/// What the exit codes mean, for the manual page.
+pub(crate) const EXIT_STATUS: &str = "\
 Exit status:
   0    success; also if the reader of the output closes it early
   1    any other failure
@@ -28,8 +25,14 @@ Exit status:
   7    invalid input
   8    no daemon
   9    daemon failure: storage, damage, rollback, timeout
-  125  run: secretctl failed; 126: cannot execute the command; 127: not found
+  125  run: secretctl failed; 126: cannot execute the command; 127: not found";
 
+/// Stores secrets in secretsd and passes their values to programs by name.
+#[derive(Debug, Parser)]
+#[command(name = "secretctl", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
 Example:
   secretctl init
   secretctl set OPENAI_API_KEY
@@ -42,10 +45,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The command line as manual pages describe it.
+pub(crate) fn described() -> clap::Command {
+    let root = Cli::command();
+    let help = root.get_after_help().map(ToString::to_string).unwrap_or_default();
+    root.after_help(format!("{EXIT_STATUS}\n\n{help}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

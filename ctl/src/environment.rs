@@ -7,7 +7,9 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use secrets_client::{NoPaths, Paths};
+use rustix::process::getuid;
+use secrets_client::{NoPaths, Paths, TokenSource};
+use secrets_local::files;
 use secrets_local::places::{self, Base};
 use secrets_proto::{SecretName, SecretValue};
 
@@ -27,7 +29,16 @@ const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 /// Where the daemon is and what proves that we may ask it, by the flags and this process's environment.
 pub(crate) fn paths(globals: &Globals) -> Result<Paths, Failure> {
     Paths::find(globals.socket.clone(), globals.token_file.clone(), variable).map_err(|error| match error {
-        NoPaths::NoRuntimeDir => Failure::new(Exit::NoDaemon, format!("{error} with --socket")),
+        NoPaths::NoRuntimeDir => {
+            let usual = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
+            // As pam_systemd makes it; a login without it, such as `su`, only lacks the variable.
+            let text = if files::check_place(&usual).is_ok() && usual.is_dir() {
+                format!("XDG_RUNTIME_DIR is not set; run: export XDG_RUNTIME_DIR={}", usual.display())
+            } else {
+                format!("{error} with --socket")
+            };
+            Failure::new(Exit::NoDaemon, text)
+        }
         NoPaths::Unusable(_) => Failure::new(Exit::Invalid, error.to_string()),
     })
 }
@@ -51,6 +62,46 @@ pub(crate) fn plain_terminal() -> bool {
 /// Whether the user says which certificate authorities are trusted.
 pub(crate) fn names_authorities() -> bool {
     variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()
+}
+
+/// What a fence is built around.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Where we stand.
+    pub(crate) directory: Option<PathBuf>,
+    /// The user's home.
+    pub(crate) home: Option<PathBuf>,
+    /// Temporary directories of this user's choice.
+    pub(crate) temporary: Vec<PathBuf>,
+    /// Where sockets of the user's session are.
+    pub(crate) runtime: Option<PathBuf>,
+    /// The directories that are secretsd's, whether they are there or not.
+    pub(crate) own: Vec<PathBuf>,
+    /// A file with a token, if one is used.
+    pub(crate) token: Option<PathBuf>,
+}
+
+/// What a fence is built around, by this process's environment and where the daemon is.
+pub(crate) fn surroundings(paths: &Paths) -> Surroundings {
+    let mut own: Vec<PathBuf> = [Base::Data, Base::State, Base::Config, Base::Runtime]
+        .into_iter()
+        .filter_map(|base| base.ours(variable))
+        .chain(state_dir())
+        .chain(data_dir(None).ok())
+        .collect();
+    own.extend(paths.socket.parent().map(Path::to_owned));
+    own.extend(settings_file().and_then(|file| file.parent().map(Path::to_owned)));
+    Surroundings {
+        directory: env::current_dir().ok(),
+        home: home(),
+        temporary: ["TMPDIR", "TMP", "TEMP"].into_iter().filter_map(variable).map(PathBuf::from).collect(),
+        runtime: Base::Runtime.dir(variable),
+        own,
+        token: match &paths.token {
+            TokenSource::File(path) => Some(path.clone()),
+            TokenSource::Given(_) => variable("SECRETSD_TOKEN_FILE").map(PathBuf::from),
+        },
+    }
 }
 
 /// The directories of `PATH` that do not depend on where we stand.
@@ -133,6 +184,26 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
     env::vars_os()
         .filter(|(name, _)| !is_token(name) && (!clean || CLEAN.iter().any(|kept| name == kept)))
         .collect()
+}
+
+/// A variable that our children inherit and that is not empty.
+pub(crate) fn inherited(name: &str) -> Option<OsString> {
+    variable(name).filter(|_| !is_token(&name.into()))
+}
+
+/// What is to be set, and what removed, so that our environment becomes this one.
+pub(crate) fn changes(wanted: &[(OsString, OsString)]) -> (Vec<(OsString, OsString)>, Vec<OsString>) {
+    let present: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let set = wanted.iter().filter(|variable| !present.contains(variable)).cloned().collect();
+    let names = present.into_iter().map(|(name, _)| name);
+    (set, names.filter(|name| wanted.iter().all(|(wanted, _)| wanted != name)).collect())
+}
+
+/// Where short-lived files may go, the best place first: what is in memory, then what is said, then what there always is.
+pub(crate) fn temporary_dirs() -> Vec<PathBuf> {
+    let said = [Base::Runtime.dir(variable), Some("/dev/shm".into()), variable("TMPDIR").map(PathBuf::from)];
+    let dirs = said.into_iter().flatten().chain(["/tmp".into()]);
+    dirs.filter(|dir| dir.is_absolute() && dir.is_dir()).collect()
 }
 
 /// Our own environment as a daemon may see it that we start. It stays when the command has ended that needed it, and

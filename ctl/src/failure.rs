@@ -13,7 +13,7 @@ use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc};
 pub(crate) enum Exit {
     /// Done, or nobody reads the answer any more.
     Done = 0,
-    /// None of the others.
+    /// Any failure that has no code of its own.
     Other = 1,
     /// The command line is not one.
     Usage = 2,

@@ -45,7 +45,7 @@ pub(crate) fn settle(problems: &[String]) -> Result<(), Failure> {
 
 /// The values of all of these, or the failure that names each that is missing.
 pub(crate) fn reveal(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
-    ask(session, request).map_err(|failure| lookup::name_the_missing(failure, &request.secrets))
+    ask(session, request).map_err(|failure| lookup::name_the_absent(session, failure, &request.secrets))
 }
 
 /// What is asked for, for the audit log too.
@@ -55,7 +55,7 @@ pub(crate) fn request(
     reason: Option<&str>,
 ) -> Result<RevealRequest, Failure> {
     let reason = reason.map(Remark::parse).transpose()?;
-    Ok(RevealRequest { secrets, purpose: Purpose::parse(purpose)?, command: None, reason })
+    Ok(RevealRequest { secrets, purpose: Purpose::parse(purpose)?, command: None, reason, directory: None })
 }
 
 /// The values, or the daemon's own failure, which tells the positions of what is missing.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use secrets_proto::{FieldErrorType, Invalid, SecretValue, SensitiveString};
 use zeroize::Zeroizing;
@@ -22,6 +22,9 @@ pub(crate) struct ValueArgs {
     /// Read the value from this file, byte for byte; `-` is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) value_file: Option<PathBuf>,
+    /// Keep the newline at the end of a line that comes from a pipe
+    #[arg(long)]
+    pub(crate) exact: bool,
     #[arg(hide = true)]
     pub(crate) refused: Vec<OsString>,
 }
@@ -45,30 +48,59 @@ pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
 
 /// Whether [`value`] will ask a person.
 pub(crate) fn asks(args: &ValueArgs) -> bool {
-    args.value_file.is_none() && io::stdin().is_terminal()
+    args.value_file.as_deref().is_none_or(|path| path == Path::new("-")) && io::stdin().is_terminal()
 }
 
-/// The value to store: the file's bytes, or all of stdin, or a line typed without echo.
+/// The value to store: the file's bytes, or all of stdin, or a line typed without echo. Of a line from a pipe its end is
+/// left out: `echo` adds it, and a key with it is refused by its provider.
 pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
     if asks(args) {
         let typed = prompt::hidden("value: ")
             .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
+        if typed.expose().is_empty() {
+            return Err(Failure::new(Exit::Invalid, "empty; nothing was stored"));
+        }
         return Ok(SecretValue::new(typed.expose().to_owned())?);
     }
+    let is_piped = args.value_file.is_none() && !args.exact && stdin_is_piped();
     let bytes = match &args.value_file {
         Some(path) => file(path, "--value-file", SecretValue::MAX)?,
-        None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX)?,
+        None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX + if is_piped { 2 } else { 0 })?,
     };
-    let value = SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)?;
-    let text = value.expose();
-    if text.ends_with('\n') && text.matches('\n').count() == 1 {
-        output::say("the value ends with a newline, which is stored too; use printf %s to avoid it");
-    }
-    Ok(value)
+    let bytes = match line_without_end(&bytes) {
+        Some(line) if is_piped => {
+            output::say("left out the newline at the end; to keep it, use --exact");
+            line
+        }
+        Some(_) if !args.exact => {
+            output::say("the value ends with a newline, which is stored too; use printf %s to avoid it");
+            &bytes
+        }
+        _ => &bytes,
+    };
+    SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)
 }
 
-/// A passphrase or recovery key from a file. One newline at its end does not count: editors put it there.
+/// Whether stdin is no file of the user's: a shell keeps what stands behind `<<<` in one without a name.
+fn stdin_is_piped() -> bool {
+    rustix::fs::fstat(io::stdin())
+        .is_ok_and(|stat| !FileType::from_raw_mode(stat.st_mode).is_file() || stat.st_nlink == 0)
+}
+
+/// A line without the newline that ends it, if it is one line. Text of several lines is a file's: a program may want it
+/// whole.
+fn line_without_end(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.strip_suffix(b"\n")?;
+    (!line.contains(&b'\n')).then(|| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// A passphrase or recovery key from a file. One newline at its end does not count: editors put it there. Where stdin is
+/// named and is a terminal, it is asked for without echo.
 pub(crate) fn key(path: &Path, flag: &str) -> Result<SensitiveString, Failure> {
+    if path == Path::new("-") && io::stdin().is_terminal() {
+        let what = if flag.contains("recovery") { "recovery key: " } else { "passphrase: " };
+        return prompt::hidden(what).map_err(|error| error.into_failure("nothing was done", "name a file"));
+    }
     let bytes = file(path, flag, KEY_LIMIT)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Invalid, format!("what {flag} names is not UTF-8 text")))?;
@@ -158,6 +190,9 @@ fn fill(mut from: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 fn unreadable(what: &str, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::new(Exit::Other, format!("cannot read {what}: there is no such file"));
+    }
     Failure::new(Exit::Other, format!("cannot read {what}: {error}"))
 }
 
@@ -171,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, content).unwrap();
-        value(&ValueArgs { value_file: Some(path), refused: Vec::new() })
+        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() })
     }
 
     #[test]
@@ -180,6 +215,16 @@ mod tests {
             assert_eq!(from_file(kept.as_bytes()).unwrap().expose(), kept);
         }
         assert_eq!(from_file(&vec![b'x'; SecretValue::MAX]).unwrap().expose().len(), SecretValue::MAX);
+    }
+
+    #[test]
+    fn only_the_end_of_one_line_is_left_out() {
+        for (bytes, line) in [("a\n", "a"), ("a\r\n", "a"), (" a \n", " a "), ("\n", "")] {
+            assert_eq!(line_without_end(bytes.as_bytes()), Some(line.as_bytes()));
+        }
+        for kept in ["a", "a\r", "a\nb\n", "a\n\n", ""] {
+            assert_eq!(line_without_end(kept.as_bytes()), None, "{kept:?}");
+        }
     }
 
     #[test]
@@ -227,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_value_on_the_command_line_is_a_usage_error_that_does_not_show_it() {
-        let args = ValueArgs { value_file: None, refused: vec!["sk-canary".into()] };
+        let args = ValueArgs { value_file: None, exact: false, refused: vec!["sk-canary".into()] };
         let failure = refuse_arguments(&args).unwrap_err();
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(!failure.message().contains("canary"));

@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use rustix::process::Pid;
+
 /// One process's parent and groups, as this namespace numbers them: 0 stands for any outside of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
@@ -20,6 +22,11 @@ impl Job {
     /// Ours; none where `/proc` doesn't tell.
     pub(crate) fn own() -> Option<Self> {
         Self::read("self")
+    }
+
+    /// Its process group, if this namespace has a number for it.
+    pub(crate) fn group(self) -> Option<Pid> {
+        Pid::from_raw(self.group)
     }
 
     /// Whether its group is the one that the terminal's keys go to.

@@ -2,7 +2,7 @@
 
 const DAY: u64 = 86_400;
 
-/// That the clock is so many seconds ahead of the time at which it was seen before, or behind it if they are negative.
+/// Says that the clock is so many seconds ahead of the time at which it was seen before, or behind it if they are negative.
 pub(crate) fn told(seconds: i64) -> String {
     let how = if seconds < 0 { "behind" } else { "ahead of" };
     format!(

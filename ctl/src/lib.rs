@@ -10,11 +10,15 @@
 //! usage → cli → command → session → secrets-client → secrets-proto
 //! ```
 //!
-//! - `usage` and `cli`: the command line as a whole, and what is wrong with it
+//! - `usage` and `cli`: the command line as a whole, what is wrong with it, and what is shown where there is none
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
+//! - `screen`: picking names and browsing, by a program of its own
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
+//! - `start`: becoming a command, and why it cannot be started; `supervise`: staying beside one: signals, stops, its end
 //! - `broker`: starting a broker, and what a command needs to come by it
+//! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
+//! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -22,11 +26,13 @@
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `passphrase`: passphrases that are made of words
 //! - `key_file`: key files on their way to the daemon
 //! - `once`: answers that are shown once
 //! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
 //! - `failure`: exit codes
 
+mod age;
 mod assignment;
 mod broker;
 mod cli;
@@ -39,6 +45,7 @@ mod dotenv;
 mod ending;
 mod environment;
 mod failure;
+mod fence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod globals;
@@ -47,17 +54,25 @@ mod holder;
 mod input;
 mod job;
 mod key_file;
+mod lasting;
 mod leap;
 mod lookup;
+mod mask;
+mod near;
 mod new_file;
 mod obstacle;
 mod once;
 mod output;
+mod passphrase;
 mod prompt;
 mod providers;
+mod relay;
+mod screen;
 mod session;
 mod shell;
 mod spawn;
+mod start;
+mod supervise;
 mod table;
 mod template;
 mod terminal;
@@ -69,13 +84,13 @@ mod vault_file;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use rustix::fs::Mode;
 use secrets_local::hardening;
 
 use cli::Cli;
 use context::Context;
 use failure::{Exit, Failure};
+use globals::Colour;
 use output::Output;
 use usage::Stop;
 
@@ -87,23 +102,28 @@ pub fn main() -> ExitCode {
     let _ = hardening::make_unreadable();
     let words: Vec<OsString> = std::env::args_os().collect();
     let exit = match usage::parse(&words) {
-        Ok(cli) => ended(run(cli, inherited)),
-        Err(Stop::Answer(text)) => ended(output::answer(text.as_bytes())),
+        Ok(cli) => {
+            let colour = cli.globals.color;
+            ended(run(cli, inherited), colour)
+        }
+        Err(Stop::Answer(text)) => ended(output::answer_help(&text), Colour::Auto),
         Err(Stop::Help(text)) => {
-            output::show_help(&text);
+            // For eyes what to do now. A script that has lost its command fails at a terminal, too.
+            let is_seen = words.len() == 1 && output::stdout_is_terminal();
+            output::show_help(&if is_seen { cli::start_page::text() } else { text });
             Exit::Usage
         }
-        Err(Stop::Wrong(message)) => ended(Err(Failure::new(Exit::Usage, message))),
+        Err(Stop::Wrong(message)) => ended(Err(Failure::new(Exit::Usage, message)), Colour::Auto),
     };
     ExitCode::from(exit as u8)
 }
 
-fn ended(outcome: Result<(), Failure>) -> Exit {
+fn ended(outcome: Result<(), Failure>, colour: Colour) -> Exit {
     let exit = match outcome {
         Ok(()) => Exit::Done,
         Err(failure) => {
             if !failure.message().is_empty() {
-                output::say(failure.message());
+                output::fail(failure.message(), colour);
             }
             failure.exit()
         }
@@ -116,7 +136,6 @@ fn ended(outcome: Result<(), Failure>) -> Exit {
 
 fn run(cli: Cli, inherited_umask: Mode) -> Result<(), Failure> {
     let output = Output::new(&cli.globals);
-    let context =
-        Context { globals: cli.globals, output, inherited_umask, describe: <Cli as CommandFactory>::command };
+    let context = Context { globals: cli.globals, output, inherited_umask, describe: cli::described };
     cli.command.run(&context)
 }

@@ -5,11 +5,11 @@ use std::fmt;
 
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretDetail, SecretList};
-use secrets_proto::{FieldErrorType, Invalid, Selector, UnitName};
+use secrets_proto::{FieldErrorType, Invalid, SecretName, Selector, UnitName};
 
 use crate::failure::{Exit, Failure};
-use crate::providers;
 use crate::session::Session;
+use crate::{near, providers};
 
 /// What a command that takes exactly one secret is given.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Wanted {
 
     /// The secret, or the failure that it does not exist.
     pub(crate) fn get(&self, session: &Session) -> Result<SecretDetail, Failure> {
-        self.find(session)?.ok_or_else(|| missing(std::slice::from_ref(&self.0)))
+        self.find(session)?.ok_or_else(|| absent(session, std::slice::from_ref(&self.0)))
     }
 
     /// Whether it is this one.
@@ -66,14 +66,36 @@ impl fmt::Display for Wanted {
 
 /// The failure that these do not exist, all at once.
 pub(crate) fn missing(selectors: &[Selector]) -> Failure {
+    missing_among(selectors, &[])
+}
+
+/// The failure that these do not exist, with the names that may have been meant, as far as the caller may list them.
+pub(crate) fn absent(session: &Session, selectors: &[Selector]) -> Failure {
+    missing_among(selectors, &near::listed(session))
+}
+
+/// The failure that these do not exist, with the names among the listed ones that may have been meant.
+pub(crate) fn missing_among(selectors: &[Selector], listed: &[SecretName]) -> Failure {
     let names: Vec<String> = selectors.iter().map(shown).collect();
-    Failure::new(Exit::NotFound, format!("no such secret: {}; see: secretctl list", names.join(", ")))
+    let meant: Vec<&str> = selectors.iter().filter_map(|selector| meant(selector, listed)).collect();
+    let see = if meant.len() == names.len() { "" } else { "see: secretctl list" };
+    let advice = if meant.is_empty() {
+        see.to_owned()
+    } else {
+        format!("did you mean {}? {see}", meant.join(", ")).trim_end().to_owned()
+    };
+    Failure::new(Exit::NotFound, format!("no such secret: {}; {advice}", names.join(", ")))
+}
+
+/// The listed name that may have been meant.
+pub(crate) fn meant<'a>(selector: &Selector, listed: &'a [SecretName]) -> Option<&'a str> {
+    let Selector::Name(name) = selector else { return None };
+    near::meant(name, listed).map(SecretName::as_str)
 }
 
 /// The failure that a unit may not load these anyway, all at once.
 pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
-    let names: Vec<String> = selectors.iter().map(shown).collect();
-    let names = names.join(", ");
+    let names = listed(selectors);
     Failure::new(
         Exit::NotFound,
         format!("{unit} is not allowed to load {names}; see: secretctl credential list"),
@@ -82,12 +104,28 @@ pub(crate) fn not_granted(unit: &UnitName, selectors: &[Selector]) -> Failure {
 
 /// Turns the daemon's "not found", which speaks of positions, into one that names what is missing.
 pub(crate) fn name_the_missing(failure: Failure, selectors: &[Selector]) -> Failure {
-    if failure.exit() != Exit::NotFound {
-        return failure;
-    }
-    let names: Vec<Selector> =
-        failure.positions().iter().filter_map(|position| selectors.get(*position).cloned()).collect();
-    if names.is_empty() { failure } else { missing(&names) }
+    named(failure, selectors, missing)
+}
+
+/// Names what is missing as [`name_the_missing`] does, and what may have been meant.
+pub(crate) fn name_the_absent(session: &Session, failure: Failure, selectors: &[Selector]) -> Failure {
+    named(failure, selectors, |names| absent(session, names))
+}
+
+fn named(failure: Failure, selectors: &[Selector], name: impl FnOnce(&[Selector]) -> Failure) -> Failure {
+    let names = those_missing(&failure, selectors);
+    if names.is_empty() { failure } else { name(&names) }
+}
+
+/// Those that the daemon did not find, by their positions.
+pub(crate) fn those_missing(failure: &Failure, selectors: &[Selector]) -> Vec<Selector> {
+    let positions = if failure.exit() == Exit::NotFound { failure.positions() } else { Vec::new() };
+    positions.iter().filter_map(|position| selectors.get(*position).cloned()).collect()
+}
+
+/// Selectors as they may be shown, in a row.
+pub(crate) fn listed(selectors: &[Selector]) -> String {
+    selectors.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// A selector as it may be shown: a key in the wrong place is not.
@@ -119,6 +157,23 @@ mod tests {
         assert_eq!(
             missing(&selectors).message(),
             "no such secret: A, B_*, (looks like a key, not shown); see: secretctl list"
+        );
+    }
+
+    #[test]
+    fn what_may_have_been_meant_is_asked() {
+        let listed = ["OPENAI_API_KEY", "STRIPE_KEY"].map(|text| SecretName::parse(text).unwrap());
+        let message = |texts: &[&str]| {
+            let selectors: Vec<Selector> = texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
+            missing_among(&selectors, &listed).message().to_owned()
+        };
+        assert_eq!(
+            message(&["openai_api_ky"]),
+            "no such secret: OPENAI_API_KY; did you mean OPENAI_API_KEY?"
+        );
+        assert_eq!(
+            message(&["OPENAI_API_KY", "NONE", "STRIPE_KEYS"]),
+            "no such secret: OPENAI_API_KY, NONE, STRIPE_KEYS; did you mean OPENAI_API_KEY, STRIPE_KEY? see: secretctl list"
         );
     }
 }

@@ -68,7 +68,7 @@ impl NewFile {
         Self::make(path, mode, Privacy::ByMode, true)
     }
 
-    /// The same for what is sealed: where the file system keeps no modes, as on most memory sticks, others may read it.
+    /// An empty file as [`NewFile::beside`] makes it, for what is sealed: where the file system keeps no modes, as on most memory sticks, others may read it.
     pub(crate) fn sealed(path: &Path) -> io::Result<Self> {
         Self::make(path, PRIVATE, Privacy::Sealed, true)
     }

@@ -49,12 +49,22 @@ pub(crate) fn hidden_unless(
     question: &str,
     needless: &dyn Fn() -> bool,
 ) -> Result<Option<SensitiveString>, Error> {
+    unseen(question, needless, |_| "")
+}
+
+/// Asks for a line of which nothing is shown but what `echo` makes of it.
+fn unseen(
+    question: &str,
+    needless: &dyn Fn() -> bool,
+    echo: fn(&str) -> &'static str,
+) -> Result<Option<SensitiveString>, Error> {
     let Some(turn) = terminal::turn(needless) else { return Ok(None) };
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
     let quiet = Quiet::ask(&tty, turn, question)?;
     let result = read_line(Asking { tty: &tty, needless, typed: None });
     drop(quiet);
-    (&tty).write_all(b"\n")?;
+    let echo = result.as_ref().ok().and_then(Option::as_ref).map_or("", |line| echo(line.expose()));
+    (&tty).write_all(format!("{echo}\n").as_bytes())?;
     if matches!(result, Err(Error::Interrupted)) {
         terminal::interrupt();
     }
@@ -70,8 +80,39 @@ pub(crate) fn silence() -> Option<Quiet> {
 
 /// Asks a question that only `y` or `yes` answers with yes.
 pub(crate) fn confirm(question: &str) -> Result<bool, Error> {
-    let answer = line(&format!("{question} [y/N] "))?;
-    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(is_yes(&line(&format!("{question} [y/N] "))?))
+}
+
+/// Asks as [`confirm`] does, right behind a hidden line: of another answer than yes nothing is shown, because it may be
+/// that line once more.
+pub(crate) fn confirm_unseen(question: &str) -> Result<bool, Error> {
+    let question = format!("{question} [y/N] ");
+    let answer = unseen(&question, &|| false, |answer| if is_yes(answer) { "y" } else { "" })?;
+    Ok(is_yes(answer.ok_or(Error::Cancelled)?.expose()))
+}
+
+/// Asks a question that an empty line answers with yes, too.
+pub(crate) fn accept(question: &str) -> Result<bool, Error> {
+    let answer = line(&format!("{question} [Y/n] "))?;
+    Ok(answer.is_empty() || is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+/// Shows a line that belongs to no answer and goes to no pipe.
+pub(crate) fn show(text: &SensitiveString) -> Result<(), Error> {
+    let _turn = alone();
+    let mut tty = terminal::open().ok_or(Error::NoTerminal)?;
+    tty.write_all(text.expose().as_bytes())?;
+    Ok(tty.write_all(b"\n")?)
+}
+
+/// Whether there is a terminal to ask on.
+pub(crate) fn can_ask() -> bool {
+    let _turn = alone();
+    terminal::open().is_some()
 }
 
 /// Asks a question whose answer is shown.

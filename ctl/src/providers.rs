@@ -185,11 +185,20 @@ pub(crate) fn known() -> BTreeSet<&'static str> {
 
 /// Whether a word looks like a key rather than a name or a program.
 pub(crate) fn looks_like_key(word: &str) -> bool {
-    let shared = SHARED.iter().copied().find(|prefix| word.starts_with(prefix));
-    let Some(prefix) = recognise(word).map(|(prefix, _)| prefix).or(shared) else { return false };
+    let Some(prefix) = beginning(word) else { return false };
     let tail = word.get(prefix.len()..).unwrap_or_default();
     // Words in a name are joined by underscores; keys have long runs without.
     tail.split(['_', '-', '.']).any(|run| run.len() >= KEY_TAIL)
+}
+
+/// Whether a word begins as keys do, however short it is.
+pub(crate) fn begins_like_key(word: &str) -> bool {
+    beginning(word).is_some()
+}
+
+fn beginning(word: &str) -> Option<&'static str> {
+    let shared = SHARED.iter().copied().find(|prefix| word.starts_with(prefix));
+    recognise(word).map(|(prefix, _)| prefix).or(shared)
 }
 
 impl Rest {

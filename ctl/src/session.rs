@@ -195,7 +195,7 @@ impl Session {
         }
         Err(Failure::new(
             Exit::NotAllowed,
-            "three wrong passphrases; if it is lost: secretctl unlock --recovery-key-file FILE",
+            "three wrong passphrases; if it is lost: secretctl unlock --recovery",
         ))
     }
 
@@ -245,13 +245,18 @@ impl Session {
 
     /// Asks, and if the vault is locked, opens it and asks again.
     fn opening<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
-        match ask() {
-            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
-                self.open_vault()?;
-                ask()
+        let mut outcome = ask();
+        // Again if need be: a vault that is locking at that moment may still say that it is open.
+        for _ in 0..TRIES {
+            match outcome {
+                Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
+                    self.open_vault()?;
+                    outcome = ask();
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        outcome
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.
@@ -312,7 +317,7 @@ fn unasked(error: prompt::Error) -> Failure {
     if matches!(error, prompt::Error::NoTerminal) {
         return Failure::new(
             Exit::Locked,
-            "the vault is locked and there is no terminal to ask on; run: secretctl unlock",
+            "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
         );
     }
     Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", UNLOCK_FROM_FILE))

@@ -37,7 +37,7 @@ const REBIND_DEADLINE: Duration = Duration::from_secs(2);
 /// From this size on, a log is put aside before the next daemon starts.
 const LONG_LOG: u64 = 1 << 20;
 
-/// As much of the log as is searched for the reason why a daemon did not start.
+/// How much of the log is searched for the reason why a daemon did not start.
 const LAST_WORDS: u64 = 64 << 10;
 
 const SOCKET_UNIT: &str = "secretsd.socket";

@@ -7,29 +7,36 @@ use crate::output::{cut, in_one_line, width_of};
 /// What is shown, and how wide it is.
 type Cell<'a> = (Cow<'a, str>, usize);
 
+/// How a row stands out, where there is colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Red,
+    Yellow,
+}
+
 /// Lays rows out under their header. The last column is not padded.
 pub(crate) fn render<const N: usize>(
     header: [&str; N],
     rows: &[[impl AsRef<str>; N]],
     colour: bool,
 ) -> String {
-    render_marked(header, rows, colour, None, |_| false)
+    render_styled(&header, rows, colour, None, |_| None)
 }
 
-/// Lays rows out as [`render`] does; with colour, the rows of which `is_marked` says so stand out. The last column is
-/// free text if the terminal's columns are given: it ends with the line of the terminal on which it begins, so that
-/// nothing of it can pass for a row.
-pub(crate) fn render_marked<const N: usize>(
-    header: [&str; N],
-    rows: &[[impl AsRef<str>; N]],
+/// Lays rows out as [`render`] does; with colour, the rows that have a style stand out. The last column is free text if the
+/// terminal's columns are given: it ends with the line of the terminal on which it begins, so that nothing of it can pass
+/// for a row. A row has as many cells as the header.
+pub(crate) fn render_styled<T: AsRef<str>>(
+    header: &[&str],
+    rows: &[impl AsRef<[T]>],
     colour: bool,
     columns: Option<usize>,
-    is_marked: impl Fn(usize) -> bool,
+    style: impl Fn(usize) -> Option<Style>,
 ) -> String {
-    let mut rows: Vec<[Cell<'_>; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| shown(cell.as_ref()))).collect();
-    let header = header.map(shown);
-    let mut widths = [0; N];
+    let mut rows: Vec<Vec<Cell<'_>>> =
+        rows.iter().map(|row| row.as_ref().iter().map(|cell| shown(cell.as_ref())).collect()).collect();
+    let header: Vec<Cell<'_>> = header.iter().map(|cell| shown(cell)).collect();
+    let mut widths = vec![0; header.len()];
     for row in rows.iter().chain([&header]) {
         for (widest, (_, width)) in widths.iter_mut().zip(row) {
             *widest = (*widest).max(*width);
@@ -49,7 +56,11 @@ pub(crate) fn render_marked<const N: usize>(
     let mut text = String::with_capacity((rows.len() + 1) * width * 2);
     line(&mut text, &header, &widths, colour.then_some("\x1b[1m"));
     for (at, row) in rows.iter().enumerate() {
-        line(&mut text, row, &widths, (colour && is_marked(at)).then_some("\x1b[31m"));
+        let style = style(at).filter(|_| colour).map(|style| match style {
+            Style::Red => "\x1b[31m",
+            Style::Yellow => "\x1b[33m",
+        });
+        line(&mut text, row, &widths, style);
     }
     text
 }
@@ -104,7 +115,7 @@ mod tests {
     #[test]
     fn free_text_ends_with_its_line_and_has_no_gaps() {
         let rows = [["A", &format!("x{}2026-04-15  B", " ".repeat(60))], ["日本", &"y".repeat(50)]];
-        let lines = |columns| render_marked(["T", "FOR"], &rows, false, columns, |_| false);
+        let lines = |columns| render_styled(&["T", "FOR"], &rows, false, columns, |_| None);
         assert_eq!(lines(None), format!("T     FOR\nA     x 2026-04-15 B\n日本  {}\n", "y".repeat(50)));
         assert_eq!(lines(Some(20)), format!("T     FOR\nA     x 2026-04-15 B\n日本  {}…\n", "y".repeat(13)));
         // It begins on the terminal's second line.
@@ -115,7 +126,8 @@ mod tests {
     fn colour_marks_the_header_and_what_is_to_stand_out() {
         let rows = [["x"], ["y"]];
         assert_eq!(render(["A"], &rows, true), "\x1b[1mA\x1b[0m\nx\ny\n");
-        let marked = |colour| render_marked(["A"], &rows, colour, None, |at| at == 1);
+        let marked =
+            |colour| render_styled(&["A"], &rows, colour, None, |at| (at == 1).then_some(Style::Red));
         assert_eq!(marked(true), "\x1b[1mA\x1b[0m\nx\n\x1b[31my\x1b[0m\n");
         assert_eq!(marked(false), "A\nx\ny\n");
     }

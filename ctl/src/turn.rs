@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// How often a process that asks, or waits to ask, looks whether it still has to.
 pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
-/// This process's turn, shared with the thread that watches for signals (`ending`).
+/// The turn of this process, shared with the thread that watches for signals (`ending`).
 static OWN: Mutex<Own> = Mutex::new(Own { depth: 0, lock: None });
 
 struct Own {

@@ -10,6 +10,7 @@ use strsim::osa_distance;
 use crate::cli::alone::alone;
 use crate::cli::{Cli, groups};
 use crate::input::NO_VALUES;
+use crate::{output, providers};
 
 /// A command line that leads to no command.
 #[derive(Debug)]
@@ -24,6 +25,12 @@ pub(crate) enum Stop {
 
 /// Commands that take a value from the user.
 const STORING: [&str; 4] = ["set", "add", "update", "preset"];
+
+/// Commands that start another one.
+const RUNNING: [&str; 2] = ["run", "proxy run"];
+
+/// Words that people know from other programs, and our command for them.
+const ELSEWHERE: [(&str, &str); 3] = [("exec", "run"), ("env", "run"), ("find", "list")];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
@@ -46,7 +53,7 @@ pub(crate) fn parse_by_all(words: &[OsString]) -> Result<Cli, Stop> {
         |kind| matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     // The help's groups are made of all commands, each of which must be described to its end for that.
     let read = read(Cli::command(), words)
-        .or_else(|error| if is_help(error.kind()) { read(groups::command(), words) } else { Err(error) });
+        .or_else(|error| if is_help(error.kind()) { read(with_groups(words), words) } else { Err(error) });
     read.map_err(|error| {
         let kind = error.kind();
         if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
@@ -59,18 +66,27 @@ pub(crate) fn parse_by_all(words: &[OsString]) -> Result<Cli, Stop> {
     })
 }
 
+/// For eyes as much as they see at once; all of it for pagers and programs, and for who asks by the command `help`.
+fn with_groups(words: &[OsString]) -> Command {
+    let is_flag = !words.iter().any(|word| word == "help");
+    if is_flag && output::stdout_is_terminal() { groups::brief() } else { groups::command() }
+}
+
 fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
-    let has = |command: &str| words.iter().any(|word| word == command);
+    let command = named_command(words);
+    let see = format!("see: {command} --help");
+    let is = |names: &[&str]| names.iter().any(|name| command == format!("secretctl {name}"));
     if kind == ErrorKind::UnknownArgument {
-        // The unknown word itself is the context's InvalidArg; the suggestion is one of our flags.
-        let hint = ours(error, ContextKind::SuggestedArg).map(|flag| format!("; did you mean {flag}?"));
-        let reason = match hint {
-            Some(hint) => hint,
-            None if STORING.iter().any(|command| has(command)) => format!("; {NO_VALUES};"),
-            None if has("run") => "; put the command after --;".to_owned(),
-            None => ";".to_owned(),
+        // The suggestion is one of our flags.
+        let near = ours(error, ContextKind::SuggestedArg).map(|flag| format!("did you mean {flag}? "));
+        let Some(option) = unknown_option(error) else {
+            let is_command = is(&RUNNING) && near.is_none();
+            return if is_command { without_dashes(&command) } else { too_many(is(&STORING), &see) };
         };
-        return format!("unknown argument{reason} see --help");
+        if near.is_none() && is(&STORING) {
+            return format!("unknown option{option}; {NO_VALUES}; {see}");
+        }
+        return format!("unknown option{option}; {}{see}", near.unwrap_or_default());
     }
     if kind == ErrorKind::InvalidSubcommand {
         let hint = near_command(error).map(|command| format!("did you mean {command}? ")).unwrap_or_default();
@@ -79,7 +95,7 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
     if kind == ErrorKind::MissingRequiredArgument {
-        return missing(&argument, has("run"));
+        return missing(&argument, is(&RUNNING), &command);
     }
     let what = if kind == ErrorKind::InvalidValue {
         match ours(error, ContextKind::ValidValue) {
@@ -98,23 +114,68 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     } else {
         format!("{argument} is used wrongly")
     };
-    format!("{what}; see --help")
+    format!("{what}; {see}")
 }
 
-fn missing(arguments: &str, in_run: bool) -> String {
+fn missing(arguments: &str, runs: bool, command: &str) -> String {
     if arguments.contains("<SELECTOR>") {
-        return "no secrets selected; use -s NAME or --all; see --help".to_owned();
+        return format!("no secrets selected, add -s NAME or --all; see: {command} --help");
     }
-    if in_run {
-        return "no command; put it after --; see --help".to_owned();
+    if runs {
+        return format!("no command to run; write: {command} -s NAME -- COMMAND");
     }
-    format!("{arguments} is missing; see --help")
+    format!("{arguments} is missing; see: {command} --help")
+}
+
+/// What stands behind `run` without `--` may be a value as well as a command: none of it is repeated.
+fn without_dashes(command: &str) -> String {
+    format!("-- must stand before the command to run; write: {command} -s NAME -- COMMAND")
+}
+
+fn too_many(stores: bool, see: &str) -> String {
+    if stores {
+        format!("one word too many; {NO_VALUES}; {see}")
+    } else {
+        format!("one word too many; {see}")
+    }
+}
+
+/// The command that these words name, as far down as they do. Only words of ours are in it.
+fn named_command(words: &[OsString]) -> String {
+    let root = Cli::command();
+    let (mut command, mut text) = (&root, "secretctl".to_owned());
+    for word in words.iter().skip(1).take_while(|word| *word != "--").filter_map(|word| word.to_str()) {
+        if let Some(below) = command.find_subcommand(word).filter(|below| !below.is_hide_set()) {
+            text = format!("{text} {}", below.get_name());
+            command = below;
+        }
+    }
+    text
+}
+
+/// The option that is none of ours, as it may be shown, behind a space: its name up to `=`, if that looks like the name
+/// of an option and not like a value in its place. Nothing if the word is no option at all.
+fn unknown_option(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(word) = error.get(ContextKind::InvalidArg)? else { return None };
+    let word = word.strip_prefix('-').filter(|rest| !rest.is_empty())?;
+    let Some(long) = word.strip_prefix('-') else {
+        let short = word.chars().next().filter(char::is_ascii_alphabetic);
+        return Some(short.map(|short| format!(" -{short}")).unwrap_or_default());
+    };
+    let name = long.split('=').next().unwrap_or_default();
+    let is_word =
+        |part: &str| (1..=12).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_name = name.split('-').count() <= 3 && name.split('-').all(is_word);
+    Some(if is_name && !providers::begins_like_key(long) { format!(" --{name}") } else { String::new() })
 }
 
 /// The one command that differs from the word by a slip or two: a character that was left out, added, replaced, or swapped
 /// with its neighbour. None is better than a wild guess.
 fn near_command(error: &clap::Error) -> Option<String> {
     let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| theirs == word) {
+        return Some((*ours).to_owned());
+    }
     let cli = Cli::command();
     let names = cli.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(|command| {
         std::iter::once(command.get_name())
@@ -190,13 +251,30 @@ mod tests {
             (vec!["lst"], "no such command; did you mean list? see: secretctl --help"),
             (vec!["delete"], "no such command; see: secretctl --help"),
             (vec!["x"], "no such command; see: secretctl --help"),
-            (vec!["run", "--", "x"], "no secrets selected; use -s NAME or --all; see --help"),
-            (vec!["run", "-s", "A"], "no command; put it after --; see --help"),
-            (vec!["run", "-s", "A", "x"], "unknown argument; put the command after --; see --help"),
-            (vec!["show"], "<NAME> is missing; see --help"),
-            (vec!["list", "--color", "x"], "--color <WHEN> must be one of: auto, always, never; see --help"),
-            (vec!["list", "--provider"], "--provider <PROVIDER> needs a value; see --help"),
-            (vec!["list", "--prvider", "x"], "unknown argument; did you mean --provider? see --help"),
+            (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
+            (vec!["env"], "no such command; did you mean run? see: secretctl --help"),
+            (vec!["find", "x"], "no such command; did you mean list? see: secretctl --help"),
+            (vec!["run", "--", "x"], "no secrets selected, add -s NAME or --all; see: secretctl run --help"),
+            (vec!["run", "-s", "A"], "no command to run; write: secretctl run -s NAME -- COMMAND"),
+            (
+                vec!["run", "-s", "A", "x"],
+                "-- must stand before the command to run; write: secretctl run -s NAME -- COMMAND",
+            ),
+            (vec!["show"], "<NAME> is missing; see: secretctl show --help"),
+            (vec!["key", "remove"], "<ID> is missing; see: secretctl key remove --help"),
+            (
+                vec!["list", "--color", "x"],
+                "--color <WHEN> must be one of: auto, always, never; see: secretctl list --help",
+            ),
+            (vec!["list", "--provider"], "--provider <PROVIDER> needs a value; see: secretctl list --help"),
+            (
+                vec!["list", "--prvider", "x"],
+                "unknown option --prvider; did you mean --provider? see: secretctl list --help",
+            ),
+            (vec!["import", ".env", "--zzz=v"], "unknown option --zzz; see: secretctl import --help"),
+            (vec!["list", "-xv"], "unknown option -x; see: secretctl list --help"),
+            (vec!["list", "--V4lue"], "unknown option; see: secretctl list --help"),
+            (vec!["list", "A", "B"], "one word too many; see: secretctl list --help"),
         ] {
             assert_eq!(wrong(&line), expected, "{line:?}");
         }

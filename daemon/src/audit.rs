@@ -20,6 +20,8 @@ pub(crate) struct Event {
     pub(crate) command: Option<Remark>,
     /// Why.
     pub(crate) reason: Option<Remark>,
+    /// Where that program starts.
+    pub(crate) directory: Option<Remark>,
     /// The request that a value was to be put into.
     pub(crate) used: Option<AuditUse>,
     /// Why it was refused, if it was.
@@ -29,7 +31,16 @@ pub(crate) struct Event {
 impl Event {
     /// Something that was done.
     pub(crate) const fn done(action: AuditAction, names: Vec<SecretName>) -> Self {
-        Self { action, names, purpose: None, command: None, reason: None, used: None, refusal: None }
+        Self {
+            action,
+            names,
+            purpose: None,
+            command: None,
+            reason: None,
+            directory: None,
+            used: None,
+            refusal: None,
+        }
     }
 
     /// Something about what a unit may load. It stands where other entries have the program that gets the values.
@@ -39,9 +50,8 @@ impl Event {
     }
 
     /// Something that was refused.
-    pub(crate) const fn refused(action: AuditAction, refusal: Refusal) -> Self {
-        let (purpose, command, reason, used) = (None, None, None, None);
-        Self { action, names: Vec::new(), purpose, command, reason, used, refusal: Some(refusal) }
+    pub(crate) fn refused(action: AuditAction, refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..Self::done(action, Vec::new()) }
     }
 }
 
@@ -99,6 +109,7 @@ impl Denial {
             purpose,
             command,
             reason,
+            directory,
             used,
             refusal,
             until,
@@ -106,7 +117,7 @@ impl Denial {
             dropped,
             ..
         } = decode(0, plaintext)?;
-        let event = Event { action, names, purpose, command, reason, used, refusal };
+        let event = Event { action, names, purpose, command, reason, directory, used, refusal };
         Some(Self { caller, event, time, until: until.unwrap_or(time), count, dropped })
     }
 }
@@ -136,6 +147,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Remark>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<Remark>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<AuditUse>,
     outcome: AuditOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +164,7 @@ struct Stored {
 impl Stored {
     fn new(caller: AuditCaller, event: Event, time: Timestamp) -> Self {
         let AuditCaller { uid, pid, comm, exe, unit, token } = caller;
-        let Event { action, names, purpose, command, reason, used, refusal } = event;
+        let Event { action, names, purpose, command, reason, directory, used, refusal } = event;
         let outcome = if refusal.is_some() { AuditOutcome::Denied } else { AuditOutcome::Ok };
         Self {
             time,
@@ -166,6 +179,7 @@ impl Stored {
             purpose,
             command,
             reason,
+            directory,
             used,
             outcome,
             refusal,
@@ -210,6 +224,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         purpose,
         command,
         reason,
+        directory,
         used,
         outcome,
         refusal,
@@ -227,6 +242,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         purpose,
         command,
         reason,
+        directory,
         used,
         outcome,
         refusal,

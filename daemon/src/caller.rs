@@ -114,7 +114,7 @@ enum Holder {
     Token(Arc<TokenRights>),
     /// A service manager that starts a unit: it may receive the one value that the unit asks for.
     Unit(Option<SecretName>),
-    /// Nothing that is known: no right.
+    /// The holder of nothing that is known: no right.
     Stranger,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct ProviderCommand {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key provider `{name}` gave no key: {fault}")]
 pub(crate) struct Failure {
-    /// Its name.
+    /// The key provider's name.
     pub(crate) name: String,
     /// Why.
     pub(crate) fault: Fault,
@@ -46,19 +46,19 @@ pub(crate) struct Failure {
 /// Why a command gave no key. Nothing of what it printed is in here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It cannot be started.
+    /// The command cannot be started.
     NotStarted(io::ErrorKind),
     /// No descriptor is left for its output.
     NoDescriptors,
     /// The system refused a call that is needed to run it.
     Refused,
-    /// It ended, and not well.
+    /// The command ended with another status than 0, or by a signal.
     Ended(ExitStatus),
-    /// It printed fewer bytes than a key has.
+    /// The command printed fewer bytes than a key has.
     TooShort(usize),
-    /// It printed more bytes than are taken.
+    /// The command printed more bytes than are taken.
     TooLong,
-    /// It did not end in this time.
+    /// The command did not end in this time.
     Late(Duration),
 }
 

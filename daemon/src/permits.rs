@@ -23,6 +23,13 @@ pub(crate) struct Permit {
     _of_share: OwnedSemaphorePermit,
 }
 
+impl Permit {
+    /// Holds this too, until it is dropped.
+    pub(crate) fn with(self, other: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _one: other, ..self }
+    }
+}
+
 impl Permits {
     /// Makes `all` permits, of which one key gets `share`.
     pub(crate) fn new(all: usize, share: usize) -> Self {

@@ -38,7 +38,7 @@ pub enum Error {
         path: PathBuf,
         /// The other user.
         owner: u32,
-        /// This one.
+        /// The uid that this process runs as.
         own: u32,
     },
     /// Open to group or others.
@@ -54,7 +54,7 @@ pub enum Error {
     /// Larger than such a file can be.
     #[error("{0} is larger than {1} bytes")]
     TooLarge(PathBuf, u64),
-    /// Its file system cannot do what is needed: the path, what that is, the file system's name.
+    /// A file system that cannot do what is needed: the path, what that is, the file system's name.
     #[error("{0} is on {2}, which cannot {1}; choose a directory on another file system")]
     Unfit(PathBuf, &'static str, String),
     /// The system refused.
@@ -121,7 +121,8 @@ pub fn check_place(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn is_anothers(owner: u32, own: u32) -> bool {
+/// Whether this is an ordinary user other than `own`: not root, and none of those that our user namespace has no number for.
+pub fn is_anothers(owner: u32, own: u32) -> bool {
     owner != own && owner != 0 && !is_unmapped(owner)
 }
 
@@ -197,7 +198,7 @@ fn widen(path: &Path) -> Result<(), Error> {
     set.map_err(at)
 }
 
-/// That the file system of this path cannot do this.
+/// The error that says that the file system of a path cannot do what is needed.
 pub(crate) fn unfit(path: &Path, lacks: &'static str) -> Error {
     Error::Unfit(path.to_owned(), lacks, file_system::name(path))
 }

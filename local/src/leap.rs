@@ -58,7 +58,7 @@ impl Sighting {
         Self { times, doubt: DAY, leap: 0 }
     }
 
-    /// As it is for a new vault, in which there is nothing to destroy.
+    /// The sighting with its clock believed: for a new vault, in which there is nothing to destroy.
     #[must_use]
     pub const fn believed(self) -> Self {
         Self { doubt: 0, leap: 0, ..self }

@@ -12,20 +12,26 @@
 //! - `key_file`: key files, wherever other programs put them
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
+//! - `foreground`: which process group has a terminal's keys
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
+//! - `loopback`: which user has the other end of a connection of this machine
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
+//! - `sessions`: where a session with a name has its sockets
 
 pub mod clock;
 pub mod descriptors;
 pub mod file_system;
 pub mod files;
+pub mod foreground;
 pub mod hardening;
 pub mod key_file;
 pub mod leap;
 pub mod lock;
+pub mod loopback;
 pub mod memory;
 pub mod passing;
 pub mod peer;
 pub mod places;
+pub mod sessions;

@@ -169,7 +169,7 @@ fn own_note() -> String {
     format!("{}\nin {}\n", std::process::id(), own_place())
 }
 
-/// This boot of this machine, and this PID namespace: proc(5), namespaces(7).
+/// A name for this boot of this machine and this PID namespace: proc(5), namespaces(7).
 fn own_place() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{
@@ -44,6 +44,24 @@ pub fn send(socket: &UnixStream, message: &[u8], descriptors: &[BorrowedFd<'_>])
 /// `UnexpectedEof` if the other side has closed the socket, `InvalidData` for what is no message, and what the system says,
 /// the socket's own deadline too.
 pub fn receive(socket: &UnixStream) -> io::Result<(Zeroizing<Vec<u8>>, Vec<OwnedFd>)> {
+    let (head, descriptors) = receive_head(socket)?;
+    let mut length = [0; 4];
+    (head.as_slice()).chain(socket).read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > MOST_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut message = Zeroizing::new(vec![0; length]);
+    (&*socket).read_exact(&mut message)?;
+    Ok((message, descriptors))
+}
+
+/// Receives the beginning of a message: one to four bytes of its length, with its descriptors. What follows is read as
+/// from any other socket.
+///
+/// # Errors
+/// `UnexpectedEof` if the other side has closed the socket, and what the system says.
+pub fn receive_head(socket: impl AsFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut length = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut with = RecvAncillaryBuffer::new(&mut space);
@@ -54,26 +72,15 @@ pub fn receive(socket: &UnixStream) -> io::Result<(Zeroizing<Vec<u8>>, Vec<Owned
             descriptors.extend(rights);
         }
     }
-    match received.bytes {
-        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-        bytes => {
-            let rest = length.get_mut(bytes..).unwrap_or_default();
-            (&*socket).read_exact(rest)?;
-        }
+    let head = length.get(..received.bytes).unwrap_or_default();
+    if head.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let length = u32::from_be_bytes(length) as usize;
-    if length > MOST_BYTES {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut message = Zeroizing::new(vec![0; length]);
-    (&*socket).read_exact(&mut message)?;
-    Ok((message, descriptors))
+    Ok((head.to_vec(), descriptors))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     #[test]

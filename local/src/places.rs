@@ -35,6 +35,17 @@ pub const CREDENTIALS: &str = "credentials.sock";
 /// The socket over which values are taken to be used, beside the daemon's.
 pub const USE: &str = "use.sock";
 
+/// The directory of sessions with names, beside the daemon's socket: below it one directory for each, in which the control
+/// socket is and nothing else, so that it can be mounted into a container.
+pub const SESSIONS: &str = "proxy";
+
+/// The socket over which programs come into a session with a name, in its directory.
+pub const CONTROL: &str = "control.sock";
+
+/// The directory, beside the daemon's socket, of what the user alone has of sessions with names: `NAME.sock`, on which
+/// their brokers take orders, and `NAME.json`, which says what they are.
+pub const BROKERS: &str = "brokers";
+
 /// The owner's token, beside the daemon's socket.
 pub const TOKEN: &str = "token";
 

@@ -25,13 +25,23 @@ const CHANGE: &str = "Send the request in the plain form that the API documents;
 const AGAIN: &str = "Try again; if it stays, tell the person.";
 
 /// Every reason, by the names of answers.
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 26] = [
     reason("host_not_allowed", "No rule of a secret in this session is for this host and port.", ASK),
     reason("rule_mismatch", "The rule for this host is not for this method or path.", ASK),
     reason(
         "placeholder_misplaced",
         "The placeholder stands where no rule puts the value, such as in the path, another header or the middle of a text.",
         "Send the placeholder where the API expects its key, whole and unchanged.",
+    ),
+    reason(
+        "body_form",
+        "The value goes into a field of the body, and the body is no form or JSON object that can be read in one way, or is too long.",
+        "Send the body whole, as a form or a JSON object of at most 1 MiB, with the placeholder as the field's whole value.",
+    ),
+    reason(
+        "signature_form",
+        "The request is signed for AWS in a way in which it cannot be signed again, or not with this session's key.",
+        "The answer's message says which way of signing works.",
     ),
     reason(
         "placeholder_repeated",

@@ -70,6 +70,9 @@ pub struct AuditEntry {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Remark>,
+    /// The directory in which that program starts. A token that is bound to names is not told this either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Remark>,
     /// The requests that the value was put into, or was not. A token that is bound to names is not told this either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<AuditUse>,
@@ -174,6 +177,8 @@ pub enum AuditAction {
     Rollback,
     /// Values were handed over.
     Reveal,
+    /// A value was compared with the others.
+    Compare,
     /// A key slot was added.
     KeyAdd,
     /// A key slot was removed.
@@ -240,6 +245,7 @@ impl AuditAction {
             Self::Restore => "restore",
             Self::Rollback => "rollback",
             Self::Reveal => "reveal",
+            Self::Compare => "compare",
             Self::KeyAdd => "key_add",
             Self::KeyRemove => "key_remove",
             Self::Rotate => "rotate",

@@ -58,7 +58,7 @@ enum Kind {
     Mark,
     /// A gap.
     Blank,
-    /// Nothing, or it acts on others.
+    /// A character that shows nothing, or acts on others.
     Hidden,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::invalid::{FieldErrorType, Invalid};
-use crate::{SecretName, SecretValue, Selector};
+use crate::{SecretName, SecretValue, Selector, Timestamp};
 
 /// Body of a reveal. All or nothing: one exact name that is missing fails the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct RevealRequest {
     /// Why, in the caller's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Remark>,
+    /// The directory in which that program starts; goes to the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Remark>,
 }
 
 impl RevealRequest {
@@ -126,4 +129,7 @@ pub struct RevealedSecret {
     pub name: SecretName,
     /// The secret's value, byte for byte.
     pub value: SecretValue,
+    /// When the owner says it stops working; absent if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }

@@ -44,6 +44,10 @@ pub struct SecretDetail {
     pub note: Option<Remark>,
     /// How large the value is, roughly.
     pub size_class: SizeClass,
+    /// When it got its present value, which a new name or note does not change; null if that is known of its versions
+    /// alone, as in a vault that was written by an older version.
+    #[serde(default)]
+    pub value_changed_at: Option<Timestamp>,
 }
 
 /// A secret that was written, as `?view=full` shows it.
@@ -114,6 +118,36 @@ pub struct CreateSecret {
     pub provider: Option<Provider>,
 }
 
+/// Body of `POST /user/secrets/batch`: all of it is stored in one transaction, or nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct WriteSecrets {
+    /// The secrets, 1–5,000, each name once.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 5000)))]
+    pub secrets: Vec<WriteSecret>,
+}
+
+impl WriteSecrets {
+    /// The most secrets that a request may store.
+    pub const MAX: usize = 5_000;
+}
+
+/// One of many secrets that are stored together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct WriteSecret {
+    /// The secret's name.
+    pub name: SecretName,
+    /// The secret's value.
+    pub value: SecretValue,
+    /// Who issued it, if it is new; an existing secret keeps its provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Whether a secret that has this name gets the value, as a new version; otherwise that is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+}
+
 /// Body of `PUT /user/secrets/{id}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
@@ -164,6 +198,16 @@ pub struct SecretVersion {
     pub created_at: Timestamp,
     /// Whether it is the present value.
     pub current: bool,
+}
+
+/// Answer of `POST /user/secrets/{id}/same`, ordered by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct SameList {
+    /// The other secrets that have the same value, among those that the caller may see.
+    pub secrets: Vec<Secret>,
+    /// How many there are in `secrets`.
+    pub total: usize,
 }
 
 /// Body of `POST /user/secrets/{id}/rollback`.

@@ -198,6 +198,10 @@ pub enum WhyRefused {
     PlaceholderMisplaced,
     /// The placeholder is there more than once.
     PlaceholderRepeated,
+    /// The body is none in which a field can be found: of another kind, too long, compressed, or malformed.
+    BodyForm,
+    /// The request is signed in a way in which it cannot be signed again, or not by this session's key.
+    SignatureForm,
     /// The request would go without TLS.
     PlainHttp,
     /// The host has an address that is not public.
@@ -206,7 +210,7 @@ pub enum WhyRefused {
 
 impl WhyRefused {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::HostMismatch,
         Self::AmbiguousPath,
         Self::Smuggling,
@@ -215,6 +219,8 @@ impl WhyRefused {
         Self::RuleMismatch,
         Self::PlaceholderMisplaced,
         Self::PlaceholderRepeated,
+        Self::BodyForm,
+        Self::SignatureForm,
         Self::PlainHttp,
         Self::PrivateAddress,
     ];
@@ -236,6 +242,8 @@ impl WhyRefused {
             Self::RuleMismatch => "rule_mismatch",
             Self::PlaceholderMisplaced => "placeholder_misplaced",
             Self::PlaceholderRepeated => "placeholder_repeated",
+            Self::BodyForm => "body_form",
+            Self::SignatureForm => "signature_form",
             Self::PlainHttp => "plain_http",
             Self::PrivateAddress => "private_address",
         }

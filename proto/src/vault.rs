@@ -280,9 +280,9 @@ pub struct AddKeyReply {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyDoubt {
-    /// It is one byte, again and again.
+    /// The key is one byte, again and again.
     OneByte,
-    /// It is text with spaces, as a message or a listing is.
+    /// The key is text with spaces, as a message or a listing is.
     Text,
 }
 

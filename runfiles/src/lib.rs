@@ -85,6 +85,11 @@ impl RunFiles {
         Ok(path)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether it is in memory, and so on no disk.
     pub fn is_in_memory(&self) -> bool {
         fstatfs(&self.dir).is_ok_and(|fs| IN_MEMORY.contains(&fs.f_type))

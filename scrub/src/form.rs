@@ -19,7 +19,7 @@ pub(crate) struct Form {
 /// The ways of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spelling {
-    /// As it is.
+    /// The text as it is.
     Plain,
     /// Percent-encoded (RFC 3986), or as a form's field, where `+` is a space.
     Url,

@@ -13,7 +13,7 @@ use crate::trie::Trie;
 /// alignment), in hexadecimal, percent-encoded (RFC 3986), as an HTML form's field and inside a JSON string (RFC 8259).
 /// Its copies of the values are wiped when it is dropped, and `Debug` shows none.
 pub struct Forms {
-    /// Those of each text, one text after the other.
+    /// The forms of each text, one text after the other.
     pub(crate) forms: Vec<Form>,
     pub(crate) trie: Trie,
     pub(crate) filter: Filter,

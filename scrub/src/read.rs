@@ -8,18 +8,18 @@ pub(crate) const GAP_MAX: usize = 32;
 pub(crate) enum Between {
     /// Any.
     Characters,
-    /// Those of digits only, as they are: one below the other they are a column of numbers, not a wrapped value.
+    /// Values of digits only, as they are: one below the other they are a column of numbers, not a wrapped value.
     Figures,
-    /// Those in hexadecimal, with the separators of dumps.
+    /// Values in hexadecimal, with the separators of dumps.
     HexDigits,
 }
 
 /// What a text begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read<T> {
-    /// Nothing of the kind.
+    /// The text does not begin with what was looked for.
     Other,
-    /// It ends too early to tell.
+    /// The text ends too early to tell.
     Cut,
     /// So many bytes of it are that.
     Is(usize, T),

@@ -16,7 +16,7 @@ pub(crate) struct Hit {
 /// How it was found, and so what in it is a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    /// As it is, character by character.
+    /// The text as it is, character by character.
     Text,
     /// In digits, with such gaps between them.
     Digits(Between),

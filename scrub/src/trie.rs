@@ -20,7 +20,7 @@ pub(crate) const ROOT: u32 = 0;
 
 #[derive(Default, Clone, Copy)]
 struct Node {
-    /// Its first child; the next node's is where its children end.
+    /// The node's first child; the next node's is where its children end.
     first: u32,
     /// The longest other beginning that this one ends with.
     fail: u32,

@@ -92,6 +92,25 @@ impl TestAuthority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// A certificate for a host with this name and its key, as files in this directory.
+    pub fn files(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let file = |what: &str, label: &str, der: &[u8]| {
+            let path = dir.join(format!("{name}.{what}"));
+            let text = data_encoding::BASE64.encode(der);
+            let lines: Vec<&str> =
+                text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+            let pem = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"));
+            fs::write(&path, pem).unwrap();
+            path
+        };
+        let of_key = file("key", "PRIVATE KEY", &key.serialize_der());
+        (file("pem", "CERTIFICATE", certificate.der()), of_key)
+    }
+
     /// How a host with these names speaks TLS, whose certificate may be odd, and which offers these protocols.
     pub fn config(&self, names: &[&str], odd: Odd, protocols: &[&str]) -> ServerConfig {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

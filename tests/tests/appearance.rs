@@ -116,6 +116,93 @@ fn colour_is_for_terminals_that_want_it() {
     );
 }
 
+/// For eyes alone: logs and programs get one line.
+#[test]
+fn what_to_do_has_a_line_of_its_own_at_a_terminal() {
+    let env = Env::started(programs!());
+    let shown = |words: &[&str]| {
+        let mut terminal = Terminal::run(&env, &[&["sh", "-c", "\"$@\"; echo end", "sh"], words].concat());
+        terminal.expect(0, "end\r\n");
+        terminal.shown().strip_suffix("end\r\n").unwrap().to_owned()
+    };
+    let client = env.programs().client;
+    let plain = "secretctl: there is no vault yet\r\nfix: secretctl init\r\n";
+    assert_eq!(shown(&[client, "list", "--color", "never"]), plain);
+    assert_eq!(shown(&["env", "NO_COLOR=1", client, "list"]), plain);
+    let coloured = "secretctl: there is no vault yet\r\n\x1b[1;32mfix:\x1b[0m secretctl init\r\n";
+    assert_eq!(shown(&[client, "list"]), coloured);
+    let asked = shown(&[client, "--color", "always", "lits"]);
+    assert!(asked.ends_with("did you mean list?\r\n\x1b[1;32msee:\x1b[0m secretctl --help\r\n"), "{asked}");
+    assert_eq!(
+        env.ctl(["list"]).run().err(),
+        "secretctl: there is no vault yet; create it with: secretctl init\n"
+    );
+}
+
+#[test]
+fn a_start_page_says_how_the_vault_is_and_what_to_do() {
+    let mut env = Env::new(programs!());
+    let page = |env: &Env| {
+        let script = "\"$0\"; echo ended:$?";
+        let mut terminal = Terminal::run(env, &["sh", "-c", script, env.programs().client]);
+        // A script that has lost its command fails.
+        terminal.expect(0, "ended:2");
+        let shown = terminal.shown();
+        assert!(shown.lines().count() <= 13, "{shown}");
+        assert!(shown.contains("secretctl run") && shown.contains("all commands: secretctl help"), "{shown}");
+        shown
+    };
+    assert!(page(&env).starts_with("there is no vault yet; create it with: secretctl init\r\n"));
+    assert_eq!(env.listener(), None, "it starts nothing");
+    env.start();
+    env.init();
+    assert!(page(&env).starts_with("the vault is unlocked; it is empty, begin with: secretctl import .env"));
+    for (name, days) in [("A", 10), ("B", 20), ("C", 200)] {
+        env.store(name, "v");
+        env.ctl(["set", name, "--expires", &format!("{days}d")]).stdin("v").expect(0);
+    }
+    let shown = page(&env);
+    assert!(
+        shown.starts_with("the vault is unlocked, with 3 secrets\r\n2 to be replaced within 30 days"),
+        "{shown}"
+    );
+    env.post("/vault/lock", &json!({})).expect(200);
+    let locked = "the vault is locked; unlock it with: secretctl unlock\r\n";
+    assert!(page(&env).starts_with(locked));
+    env.stop();
+    assert!(page(&env).starts_with(locked));
+    // Without a terminal it is the help, as ever.
+    let output = env.ctl::<&str>([]).run();
+    assert!(output.err().contains("Usage: secretctl"), "{}", output.err());
+    output.assert_code(2);
+}
+
+#[test]
+fn help_is_as_wide_as_the_window_and_fits_on_it() {
+    let env = Env::new(programs!());
+    let help = |columns: u16, line: &str| {
+        let script =
+            format!("stty cols {columns} rows 40; '{}' {line}; echo ended:$?", env.programs().client);
+        let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
+        terminal.expect(0, "ended:0");
+        let shown = terminal.shown();
+        shown.rsplit_once("ended:0").unwrap().0.replace("\x1b[1m", "*").replace("\x1b[0m", "*")
+    };
+    for columns in [80, 100] {
+        for line in ["--help", "run --help", "import --help", "set --help", "init --help"] {
+            let shown = help(columns, line);
+            let widest = shown.lines().map(|line| line.chars().filter(|c| *c != '*').count()).max();
+            assert!(widest <= Some(columns.into()), "{line} at {columns}: {shown}");
+            assert!(shown.contains("*Usage:* secretctl") && shown.contains("\n*Options:*"), "{shown}");
+        }
+        let shown = help(columns, "--help");
+        assert!(shown.lines().count() <= 40, "{} lines: {shown}", shown.lines().count());
+    }
+    assert!(help(80, "help").contains("Replace the vault with a backup"));
+    assert!(!env.ctl(["--help"]).expect(0).contains("Exit status"));
+    assert!(env.ctl(["man"]).expect(0).contains("no daemon"));
+}
+
 #[test]
 fn status_begins_with_the_state_and_what_to_do_about_it() {
     let env = Env::started(programs!());
@@ -133,7 +220,7 @@ fn status_begins_with_the_state_and_what_to_do_about_it() {
     let text = env.ctl(["status"]).expect(0);
     let auto_lock =
         "auto-lock  15 min without use, 8 h after unlock; not at suspend or session lock: no system bus";
-    for line in ["secrets    1", "keys       2", auto_lock] {
+    for line in ["secrets    1", "opens with passphrase, recovery key", auto_lock] {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
     let json = env.ctl(["status", "--json"]).expect(0);

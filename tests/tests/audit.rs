@@ -366,6 +366,35 @@ fn the_log_is_archived_into_a_file_and_goes_on() {
     assert_eq!(env.get("/audit/verify").status, 500);
 }
 
+/// A lock in the middle: what has left by then is said in the log, and the file that has it is kept.
+#[test]
+fn archiving_that_is_cut_short_is_in_the_log_and_the_file_is_kept() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "x");
+    for _ in 0..1_500 {
+        env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" })).expect(200);
+    }
+    let file = env.path("archive.jsonl");
+    let output = thread::scope(|scope| {
+        let archive = scope.spawn(|| env.ctl(["audit", "archive", file.to_str().unwrap()]).run());
+        let has_begun = || env.get("/audit/verify").json().get("first").is_some();
+        while !has_begun() && !archive.is_finished() {}
+        env.post("/vault/lock", &json!({})).expect(200);
+        archive.join().unwrap()
+    });
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let first = env.get("/audit/verify").expect(200)["first"].as_u64().unwrap();
+    assert!(first > 1);
+    let log = env.get("/audit?limit=1000").expect(200);
+    let said = log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "audit_archive");
+    assert_eq!(said.count(), 1, "entries have left in silence");
+    let lines = fs::read_to_string(&file).unwrap();
+    assert!(lines.lines().count() as u64 >= first - 1, "the file lacks what has left");
+    if output.code != Some(0) {
+        assert!(output.err().contains("the file is complete, keep it"), "{}", output.err());
+    }
+}
+
 #[test]
 fn verification_names_the_first_entry_that_was_edited() {
     let mut env = Env::unlocked(programs!());

@@ -126,7 +126,7 @@ fn set_and_get_keep_every_byte() {
     .enumerate()
     {
         let name = format!("V{index}");
-        env.ctl(["set", &name]).stdin(value).expect(0);
+        env.ctl(["set", &name, "--exact"]).stdin(value).expect(0);
         assert_eq!(env.ctl(["get", &name]).expect(0), *value);
         let file = env.private_file("value", value);
         env.ctl(["set", &name, "--value-file", file.to_str().unwrap()]).expect(0);
@@ -419,8 +419,8 @@ fn messages_say_what_happened_and_what_to_do() {
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.err());
         assert!(output.err().contains(text), "{arguments:?}: {}", output.err());
     };
-    says(&["set", "A"], b"x", 0, "stored A (new)");
-    says(&["set", "a"], b"y", 0, "replaced the value of A");
+    says(&["set", "A"], b"x", 0, "stored A (new): ••••, fewer than 12 characters");
+    says(&["set", "a"], b"y", 0, "replaced A: •••• → ••••, fewer than 12 characters");
     says(&["set", "B"], b"\xff", 7, "encode it first: base64 < FILE | secretctl set NAME");
     says(&["set", "B"], b"a\0b", 7, "encode it first: base64 < FILE | secretctl set NAME");
     says(

@@ -131,6 +131,7 @@ fn the_full_view_adds_five_fields_and_no_value() {
         "expires_at",
         "note",
         "size_class",
+        "value_changed_at",
     ]
     .into();
     assert_eq!(fields, expected);
@@ -192,13 +193,13 @@ fn a_write_in_full_warns_of_a_name_that_means_something() {
     let path = "/user/secrets?view=full";
     let created = env.post(path, &body("PATH")).expect(201);
     assert_eq!(kinds(&created), ["executed", "steering"]);
-    assert_eq!(created.as_object().unwrap().len(), 12);
+    assert_eq!(created.as_object().unwrap().len(), 13);
     assert!(!created.to_string().contains(LONG));
     // Six fields without being asked, and nothing to warn of in a plain name.
     assert_eq!(env.post("/user/secrets", &body("LD_PRELOAD")).expect(201).as_object().unwrap().len(), 6);
-    assert_eq!(env.post(path, &body("A")).expect(201).as_object().unwrap().len(), 11);
+    assert_eq!(env.post(path, &body("A")).expect(201).as_object().unwrap().len(), 12);
     let preset = env.post("/user/secrets/preset?view=full", &json!({ "provider": "openai", "value": LONG }));
-    assert_eq!(preset.expect(201).as_object().unwrap().len(), 11);
+    assert_eq!(preset.expect(201).as_object().unwrap().len(), 12);
 
     let one = format!("/user/secrets/{}", id(&created));
     let ask =
@@ -210,7 +211,7 @@ fn a_write_in_full_warns_of_a_name_that_means_something() {
     ] {
         let plain = ask(method, &path, &body);
         assert!(plain.get("warnings").is_none(), "{plain}");
-        assert_eq!(plain.as_object().unwrap().len(), if method == "PATCH" { 11 } else { 6 }, "{plain}");
+        assert_eq!(plain.as_object().unwrap().len(), if method == "PATCH" { 12 } else { 6 }, "{plain}");
         let full = ask(method, &format!("{path}?view=full"), &body);
         assert_eq!(kinds(&full), ["executed", "steering"], "{method}");
         assert_eq!(
@@ -595,4 +596,64 @@ fn health_needs_no_token_and_tells_nothing_of_the_vault() {
     let answer = secretsd_tests::http::Request::new(&env.socket(), "GET", "/healthz").send();
     assert_eq!(answer.status, 200);
     assert!(!answer.text().contains("unlocked"));
+}
+
+/// All of a batch or none of it, with an entry in the log for each.
+#[test]
+fn many_secrets_are_stored_together_or_not_at_all() {
+    let env = Env::unlocked(programs!());
+    let path = "/user/secrets/batch";
+    let first = env.store("A", "first");
+    let two = json!({ "secrets": [
+        { "name": "a", "value": "second", "provider": "openai", "replace": true },
+        { "name": "B", "value": "b", "provider": "github" },
+    ]});
+    let stored = env.post(path, &two).expect(200);
+    assert_eq!(stored["total"], 2);
+    assert_eq!(
+        (&stored["secrets"][0]["id"], &stored["secrets"][0]["provider"]),
+        (&first["id"], &Value::Null)
+    );
+    assert_eq!((env.value("A"), env.value("B")), ("second".to_owned(), "b".to_owned()));
+    assert!(!stored.to_string().contains("second"));
+    let log = env.ctl(["audit", "--json"]).expect(0);
+    for (action, name) in [("update", "A"), ("create", "B")] {
+        let is_it = |line: &&str| {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            entry["action"] == action && entry["names"] == json!([name])
+        };
+        assert_eq!(log.lines().filter(is_it).count(), 1, "{action} {name}: {log}");
+    }
+
+    // A name that is taken and one that comes twice: each is named, and nothing is stored.
+    let taken = json!({ "secrets": [
+        { "name": "C", "value": "canary" }, { "name": "A", "value": "canary" }, { "name": "c", "value": "canary" },
+    ]});
+    let refused = env.post(path, &taken).expect_error(409, "already_exists_error");
+    let places: Vec<&Value> =
+        refused["errors"].as_array().unwrap().iter().map(|error| &error["loc"]).collect();
+    assert_eq!(places, [&json!(["body", "secrets", 1]), &json!(["body", "secrets", 2])]);
+    for (secrets, loc) in [
+        (json!([]), json!(["body", "secrets"])),
+        (
+            json!([{ "name": "C", "value": "c" }, { "name": "sk-x", "value": "canary" }]),
+            json!(["body", "secrets", 1, "name"]),
+        ),
+        (
+            json!([{ "name": "C", "value": "c", "replace": "canary" }]),
+            json!(["body", "secrets", 0, "replace"]),
+        ),
+        (json!([{ "name": "C", "value": "c", "more": 1 }]), json!(["body", "secrets", 0])),
+        (json!(vec![json!({ "name": "C", "value": "c" }); 5_001]), json!(["body", "secrets"])),
+    ] {
+        let refused = env.post(path, &json!({ "secrets": secrets })).expect_error(422, "validation_error");
+        assert_eq!(refused["errors"][0]["loc"], loc, "{refused}");
+        assert!(!refused.to_string().contains("canary"), "{refused}");
+    }
+    // A token that sees some names alone stores nothing beside one that it does not see.
+    let token = env.ctl(["token", "create", "--name", "t", "--scope", "write", "--secret", "T_*"]).expect(0);
+    let mixed = json!({ "secrets": [{ "name": "T_A", "value": "x" }, { "name": "D", "value": "x" }] });
+    let request = env.anonymous("POST", path).header("Authorization", &format!("Bearer {}", token.trim()));
+    request.json(&mixed).send().expect_error(403, "forbidden_error");
+    assert_eq!(env.get("/user/secrets").expect(200)["total"], 2);
 }

@@ -19,7 +19,8 @@ use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
 /// What depends on the machine that the tests run on; none of it is a fault.
-const MACHINE: [&str; 5] = ["swap", "runtime-in-memory", "memory-lock", "file-system", "authorities"];
+const MACHINE: [&str; 6] =
+    ["swap", "runtime-in-memory", "memory-lock", "file-system", "authorities", "fence"];
 
 /// A setup as it should be.
 fn healthy() -> Env {
@@ -703,4 +704,41 @@ fn a_vault_that_a_restore_has_put_aside_is_named() {
     let found = only(&env, "warning", "kept-vault", name);
     assert_eq!(found["fix"].as_str().unwrap().matches(name).count(), 3, "{found}");
     found_and_mended(&env, "warning", "kept-vault", name);
+}
+
+#[test]
+fn an_owners_token_that_is_mounted_into_a_container_is_found() {
+    let test = "an_owners_token_that_is_mounted_into_a_container_is_found";
+    let env = healthy();
+    // A container of the same file system: a mount and a process namespace, and what an engine leaves as its mark.
+    let report = |mount: &str| {
+        let script = format!(
+            "mount -t proc proc /proc && mount -t tmpfs none /run && touch /run/.containerenv && {mount} && \
+             exec \"$0\" doctor --json"
+        );
+        let mut command = env.command("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "sh", "-c", &script]);
+        command.arg(env.programs().client).output().unwrap()
+    };
+    let of_container = |output: &std::process::Output| {
+        let report: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let findings = report["findings"].as_array()?.clone();
+        findings.into_iter().find(|finding| finding["check"] == "container")
+    };
+    let run = env.runtime_dir();
+    let Some(found) = of_container(&report(&format!("mount --bind {0} {0}", run.display()))) else {
+        return skip(test, "a mount namespace of its own is not allowed here");
+    };
+    assert_eq!(found["level"], "fault", "{found}");
+    assert!(found["why"].as_str().unwrap().contains("/proxy/NAME:/s"), "{found}");
+    let found =
+        of_container(&report(&format!("mount --bind {0} {0}", run.parent().unwrap().display()))).unwrap();
+    assert_eq!(found["level"], "fault", "{found}");
+    // One that has the daemon's socket alone does not have the token.
+    let hidden = format!(
+        "touch /run/s && mount --bind {0} /run/s && mount -t tmpfs none {1}",
+        env.socket().display(),
+        run.display()
+    );
+    assert_eq!(of_container(&report(&hidden)).unwrap()["level"], "ok");
 }

@@ -208,3 +208,36 @@ fn full_lists_that_nobody_reads_are_one_in_memory() {
     assert!(grown < 32 << 20, "{grown} bytes more");
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
+
+#[test]
+fn what_is_made_for_one_process_alone_is_bounded_for_all_together() {
+    let (env, _) = vault(3_000);
+    // Nor does it wait for an answer.
+    let script = SILENT.replace("peer.recv(16)", "__import__('select').select([peer, 0], [], [])");
+    assert_ne!(script, SILENT);
+    for (target, processes) in [("/user/secrets?view=full&name=FLOODED*", "100"), ("/vault/backup", "40")] {
+        let before = process::resident(env.pid());
+        let mut command = env.command("python3");
+        let path = format!("/api/v1{target}");
+        command.args(["-c", &script]).arg(env.socket()).args([env.token().as_str(), &path, processes]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut silent = command.spawn().unwrap();
+        // Until nothing more is made, or too much is.
+        let (end, mut most, mut same) = (Instant::now() + process::DEADLINE, 0, 0);
+        while same < 100 && most < MOST && Instant::now() < end {
+            let grown = process::resident(env.pid()).saturating_sub(before);
+            same = if grown > most { 0 } else { same + 1 };
+            most = most.max(grown);
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(env.value("OWN"), "the owner's");
+        drop(silent.stdin.take());
+        process::wait(&mut silent, process::DEADLINE);
+        assert!((1 << 20..MOST).contains(&most), "{target}: {most} bytes more");
+        // There is room again.
+        assert!(!env.get(target).body.is_empty());
+    }
+}
+
+/// What may be held for those who do not read, in bytes.
+const MOST: u64 = 56 << 20;

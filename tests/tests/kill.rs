@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
 use secretsd_tests::harness::soak;
@@ -111,6 +111,58 @@ fn kill_while_unlocking(env: &mut Env, key: &Value, random: &mut Random) {
         pause(random, 20_000);
         env.kill();
     });
+}
+
+/// With reveals and writes going on, which are in the new vault if they were answered.
+#[test]
+fn a_rotation_leaves_the_vault_of_before_or_the_new_one() {
+    let mut random = Random::new();
+    let (mut env, key) = started();
+    env.post("/vault/init", &key).expect(201);
+    for number in 0..40 {
+        env.store(&format!("S{number}"), &format!("value {number}"));
+    }
+    let start = Instant::now();
+    env.post("/vault/rotate", &key).expect(200);
+    let usual = u64::try_from(start.elapsed().as_micros()).unwrap();
+    let mut stored = Vec::new();
+    for round in 0..if soak() { 100 } else { 10 } {
+        let (mut rotating, mut writing) = (Connection::open(&env), Connection::open(&env));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Ok(answer) = rotating.exchange("POST", "/vault/rotate", Some(&key)) {
+                    answer.expect(200);
+                }
+            });
+            let stored = &mut stored;
+            scope.spawn(move || {
+                for number in 0.. {
+                    let name = format!("R{round}_{number}");
+                    let new = json!({ "name": name, "value": name });
+                    match writing.exchange("POST", "/user/secrets", Some(&new)) {
+                        Ok(answer) => drop(answer.expect(201)),
+                        Err(_) => return,
+                    }
+                    stored.push(name);
+                }
+            });
+            pause(&mut random, usual + usual / 4);
+            env.kill();
+        });
+        env.start();
+        env.post("/vault/unlock", &key).expect(200);
+        let known = ["vault.db", "vault.db-wal", "vault.lock", "ballast"];
+        for entry in std::fs::read_dir(env.data_dir()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(known.contains(&name.as_str()), "{name} is left");
+        }
+        assert_eq!(env.value("S39"), "value 39");
+        for name in stored.iter().filter(|name| name.starts_with(&format!("R{round}_"))) {
+            assert_eq!(env.value(name), *name);
+        }
+    }
+    env.post("/vault/verify", &json!({})).expect(200);
+    assert!(!env.log().contains("panicked"), "{}", env.log());
 }
 
 #[test]

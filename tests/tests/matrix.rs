@@ -151,6 +151,9 @@ const TABLE: &[Entry] = &[
     open_only("create_secret", "write", About::NewName, 201, |world| {
         (String::new(), json!({ "name": world.fresh_name(), "value": "x" }))
     }),
+    open_only("write_secrets", "write", About::NewName, 200, |world| {
+        (String::new(), json!({ "secrets": [{ "name": world.fresh_name(), "value": "x" }] }))
+    }),
     open_only("get_provider_presets", "list", About::Sight, 200, |_| at("")),
     open_only("create_secret_from_preset", "write", About::NewName, 201, |world| {
         world.free_preset();
@@ -165,6 +168,7 @@ const TABLE: &[Entry] = &[
     open_only("reveal_secrets", "reveal", About::Secret, 200, |world| {
         (String::new(), json!({ "secrets": [world.secret()], "purpose": "test" }))
     }),
+    open_only("find_same", "reveal", About::Secret, 200, |world| at(&world.secret())),
     open_only("list_versions", "list", About::Secret, 200, |world| at(&world.secret())),
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
@@ -637,8 +641,13 @@ impl World {
         let deviates = found != (status, error.to_owned());
         if peer == Peer::Own && answer.status < 300 {
             self.used_up(entry.operation);
-        } else if let Some(name) = body["name"].as_str().filter(|_| entry.operation == "create_secret") {
-            self.refused.insert(name.to_owned());
+        } else {
+            let new = match entry.operation {
+                "create_secret" => body["name"].as_str(),
+                "write_secrets" => body["secrets"][0]["name"].as_str(),
+                _ => None,
+            };
+            self.refused.extend(new.map(str::to_owned));
         }
         deviates.then(|| {
             let state = self.state;

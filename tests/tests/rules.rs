@@ -94,8 +94,8 @@ fn each_malformed_part_is_named_by_its_place_and_not_repeated() {
         ("except", json!("/x"), json!(["except"]), "list_type", "list"),
         ("site", json!("canary"), json!(["site"]), "enum", "one of bearer"),
         ("site", json!("header:Canary"), json!(["site"]), "string_pattern_mismatch", "lower case"),
-        ("site", json!("body:canary"), json!(["site"]), "value_error", "not supported by this version"),
-        ("site", json!("aws-sigv4:CANARY"), json!(["site"]), "value_error", "not supported by this version"),
+        ("site", json!("body:canary/"), json!(["site"]), "string_pattern_mismatch", "field"),
+        ("site", json!("aws-sigv4:CANARY,"), json!(["site"]), "string_pattern_mismatch", "the key's id"),
         ("private", json!("yes"), json!(["private"]), "bool_type", "true or false"),
         ("canary", json!(1), json!([]), "extra_forbidden", "unknown field"),
     ] {
@@ -147,7 +147,35 @@ fn only_an_admin_says_where_a_value_goes() {
         let answer = env.anonymous(method, &path).bearer(agent).json(&body).send();
         answer.expect_invalid(&json!(["body"]), "extra_forbidden");
     }
+    // Nor by a provider whose rules would hold then.
+    let provider = |name: Option<&str>| {
+        let body = json!({ "provider": name });
+        env.anonymous("PATCH", &format!("/user/secrets/{id}")).bearer(agent).json(&body).send()
+    };
+    provider(Some("gitlab")).expect_error(403, "forbidden_error");
+    assert_eq!(env.get(&path).expect(200)["source"], "none");
+    provider(Some("of-nobody")).expect(200);
+    put(&env, &id, &json!([{ "host": "good.example.com", "site": "bearer" }])).expect(200);
+    provider(Some("gitlab")).expect(200);
+    let own = env.get(&path).expect(200);
+    assert_eq!((&own["source"], &own["rules"][0]["host"]), (&json!("own"), &json!("good.example.com")));
+    put(&env, &id, &json!([])).expect(200);
+    provider(None).expect_error(403, "forbidden_error");
+    // What else a writer can do changes no rule.
+    let before = env.get(&path).expect(200)["rules"].clone();
+    let at = format!("/user/secrets/{id}");
+    let ask = |method, path: &str, body| {
+        let request = env.anonymous(method, path).bearer(agent);
+        let answer = if body == Value::Null { request.send() } else { request.json(&body).send() };
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        assert_eq!(env.get(&format!("{at}/rules")).json()["rules"], before, "{method} {path}");
+    };
+    ask("PUT", &at, json!({ "value": "a-new-value" }));
+    ask("PATCH", &at, json!({ "name": "OTHER", "note": "x" }));
+    ask("POST", &format!("{at}/rollback"), json!({ "version": 1 }));
     let log = env.get("/audit").expect(200);
     let refused = log["entries"].as_array().unwrap().iter().filter(|entry| entry["refusal"] == "scope");
-    assert_eq!(refused.map(|entry| entry["action"].clone()).collect::<Vec<_>>(), [json!("rule_set")]);
+    let count: u64 = refused.clone().map(|entry| entry["count"].as_u64().unwrap_or(1)).sum();
+    assert!(refused.clone().all(|entry| entry["action"] == "rule_set"));
+    assert_eq!(count, 3);
 }

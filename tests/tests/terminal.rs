@@ -50,7 +50,7 @@ fn a_paste_of_several_lines_stores_nothing_and_leaves_nothing_to_the_shell() {
         shell.type_keys(&format!("PS1=; '{}' set A; echo ended:$?\r", env.programs().client));
         shell.wait_for("value: ");
         shell.type_keys(&format!("{open}canary-one\r\rcanary-two\rcanary-three\r{close}"));
-        shell.wait_for("more than one line was pasted; nothing was stored; use --value-file FILE");
+        shell.wait_for("more than one line was pasted; nothing was stored\r\n\x1b[1;32mfix:\x1b[0m use --value-file FILE");
         shell.wait_for("ended:1");
         // Whatever was left in the terminal would come before this.
         shell.type_keys("echo at$((1+1))last\r");
@@ -102,7 +102,10 @@ fn three_wrong_passphrases_are_enough_and_the_way_out_is_named() {
         terminal.wait_for("passphrase of the vault: ");
         terminal.type_keys("wrong\r");
     }
-    terminal.expect(5, "three wrong passphrases; if it is lost: secretctl unlock --recovery-key-file FILE");
+    terminal.expect(
+        5,
+        "three wrong passphrases\r\n\x1b[1;32mfix:\x1b[0m if it is lost: secretctl unlock --recovery",
+    );
 }
 
 #[test]
@@ -157,8 +160,7 @@ fn ctrl_c_interrupts_and_ctrl_d_cancels() {
     terminal.wait_for("value: ");
     // Nobody could continue it: it leads its session.
     terminal.type_keys("a\x1a\tb\r");
-    terminal
-        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
+    terminal.expect(1, "the input has a tab or another control character; nothing was stored\r\n");
     assert_nothing_stored(&env);
 
     env.post("/vault/lock", &json!({})).expect(200);
@@ -184,8 +186,7 @@ fn a_terminal_of_an_outer_pid_namespace_is_one_like_any_other() {
     terminal.wait_for("value: ");
     assert!(!terminal.echoes());
     terminal.type_keys("a\x1a\tb\r");
-    terminal
-        .expect(1, "the input has a tab or another control character; nothing was stored; use --value-file");
+    terminal.expect(1, "the input has a tab or another control character; nothing was stored\r\n");
     assert!(terminal.echoes());
     assert_nothing_stored(&env);
 }
@@ -226,10 +227,14 @@ fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
         ("repeat it: ", "another"),
         ("they differ; try again", ""),
         ("new passphrase: ", "short"),
-        ("that is short: anyone with the vault file could guess it; use it anyway? [y/N] ", "n\r"),
+        // Typed twice by habit, and once more: none of it is shown.
+        ("repeat it: ", "short"),
+        ("that is short: anyone with the vault file could guess it; use it anyway? [y/N] ", "canary"),
+        ("choose a longer one", ""),
         ("new passphrase: ", "sh0rt"),
-        ("use it anyway? [y/N] ", "y\r"),
         ("repeat it: ", "sh0rt"),
+        ("use it anyway? [y/N] ", "y"),
+        ("y\r\n", ""),
     ] {
         terminal.wait_for(question);
         let answer = answer.trim_end();
@@ -237,9 +242,78 @@ fn init_asks_again_until_both_are_the_same_and_warns_of_a_short_one() {
             terminal.type_keys(&format!("{answer}\r"));
         }
     }
-    terminal.expect(0, "write down its recovery key");
+    terminal.wait_for("its last group, ");
+    terminal.type_keys("no\r");
+    terminal.wait_for("that is not its last group");
+    terminal.wait_for("its last group, ");
+    let key = recovery_key(&terminal);
+    terminal.type_keys(&format!("{}\r", key.rsplit('-').next().unwrap().to_lowercase()));
+    terminal.expect(0, "next: secretctl import .env");
+    assert!(!terminal.shown().contains("canary"), "{}", terminal.shown());
     env.post("/vault/lock", &json!({})).expect(200);
     env.ctl(["unlock", "--passphrase-file", "-"]).stdin("sh0rt").expect(0);
+    // The key itself, without a file and without an echo.
+    env.post("/vault/lock", &json!({})).expect(200);
+    for line in [&["unlock", "--recovery"][..], &["unlock", "--recovery-key-file", "-"]] {
+        env.post("/vault/lock", &json!({})).expect(200);
+        let mut terminal = Terminal::ctl(&env, line);
+        terminal.wait_for("recovery key: ");
+        assert!(!terminal.echoes());
+        terminal.type_keys(&format!("{key}\r"));
+        terminal.expect(0, "vault unlocked");
+        assert!(!terminal.shown().contains(&key), "{}", terminal.shown());
+    }
+}
+
+/// The recovery key that was shown.
+fn recovery_key(terminal: &Terminal) -> String {
+    let shown = terminal.shown();
+    let (_, after) = shown.split_once("shown only once:\r\n").unwrap();
+    after.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn enter_alone_makes_a_passphrase_of_six_words_that_is_asked_back() {
+    let env = Env::started(programs!());
+    let mut terminal = Terminal::ctl(&env, &["init", "--yes"]);
+    terminal.wait_for("new passphrase: ");
+    terminal.type_keys("\r");
+    terminal.wait_for("it is shown only once:\r\n");
+    terminal.wait_for("repeat it: ");
+    let shown = terminal.shown();
+    let (_, after) = shown.split_once("shown only once:\r\n").unwrap();
+    let made = after.lines().next().unwrap().to_owned();
+    assert_eq!(made.split(' ').count(), 6, "{made}");
+    terminal.type_keys("another\r");
+    terminal.wait_for("they differ; try again");
+    terminal.wait_for("repeat it: ");
+    terminal.type_keys(&format!("{made}\r"));
+    // With --yes nobody is asked for the recovery key's last group.
+    terminal.expect(0, "next: secretctl import .env, or secretctl set NAME");
+    assert_eq!(terminal.shown().matches(&made).count(), 1);
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin(made).expect(0);
+}
+
+#[test]
+fn a_passphrase_may_be_mistyped_twice_when_it_is_changed() {
+    let env = Env::unlocked(programs!());
+    let mut terminal = Terminal::ctl(&env, &["passwd"]);
+    for typed in ["wrong", "wr0ng", PASSPHRASE] {
+        terminal.wait_for("present passphrase: ");
+        terminal.type_keys(&format!("{typed}\r"));
+    }
+    for question in ["new passphrase: ", "repeat it: "] {
+        terminal.wait_for(question);
+        terminal.type_keys("another battery staple\r");
+    }
+    terminal.expect(0, "passphrase changed");
+    let mut terminal = Terminal::ctl(&env, &["passwd"]);
+    for _ in 0..3 {
+        terminal.wait_for("present passphrase: ");
+        terminal.type_keys("wrong\r");
+    }
+    terminal.expect(5, "three wrong passphrases, nothing was changed");
 }
 
 #[test]
@@ -265,12 +339,13 @@ fn what_cannot_be_done_is_said_before_a_value_is_asked_for() {
     terminal.wait_for("passphrase of the vault: ");
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
     let taken = "OPENAI_API_KEY already exists; replace its value with: secretctl set OPENAI_API_KEY";
-    terminal.expect(6, taken);
+    let told = "OPENAI_API_KEY already exists\r\n\x1b[1;32mfix:\x1b[0m secretctl set OPENAI_API_KEY";
+    terminal.expect(6, told);
     assert!(!terminal.shown().contains("value: "));
     for (arguments, code, message) in [
-        (["add", "OPENAI_API_KEY"], 6, taken),
-        (["preset", "openai"], 6, taken),
-        (["preset", "foo"], 7, "no such provider; see: secretctl presets"),
+        (["add", "OPENAI_API_KEY"], 6, told),
+        (["preset", "openai"], 6, told),
+        (["preset", "foo"], 7, "no such provider\r\n\x1b[1;32msee:\x1b[0m secretctl presets"),
         (["update", "NOPE"], 4, "no such secret: NOPE"),
     ] {
         let mut terminal = Terminal::ctl(&env, &arguments);

@@ -257,7 +257,7 @@ fn a_value_is_taken_for_a_request_that_a_rule_allows_and_no_other() {
         ("method", json!("get"), "string_pattern_mismatch"),
         ("port", json!(0), "int_parsing"),
         ("port", json!(65_536), "int_parsing"),
-        ("site", json!("body:token"), "value_error"),
+        ("site", json!("cookie:token"), "enum"),
     ] {
         let mut body = wanted("GET", "api.example.com", "/");
         body[field] = value;
@@ -499,6 +499,61 @@ fn what_got_no_value_is_told_and_counted() {
     let of_use = entries.as_array().unwrap().iter().filter(|entry| entry["action"] == "use");
     assert_eq!(of_use.filter(|entry| entry["names"] == json!(["KEY"])).count(), 1);
     assert!(!log.text().contains("steal"), "{}", log.text());
+}
+
+#[test]
+fn what_a_session_owes_the_log_is_not_limited_by_its_rate() {
+    let env = Env::unlocked(programs!());
+    usable(&env, "KEY", VALUE, &rules());
+    let agent = token(&env, &json!({ "rate_per_minute": 3 }));
+    let session = begin(&env, &agent, &["KEY"]).expect(201);
+    let (id, session) = (text(&session, "id"), text(&session, "token"));
+    while take(&env, session, "/v1/models").status != 429 {}
+    let mut body = wanted("GET", "evil.example.com", "/steal");
+    body["why"] = json!("host_not_allowed");
+    (0..20).for_each(|_| assert_eq!(ask(&env, session, "/use/refusals", &body).status, 204));
+    let told = uses(&env).into_iter().filter(|entry| entry["used"]["host"] == "evil.example.com");
+    assert_eq!(told.map(|entry| entry["count"].as_u64().unwrap_or(1)).sum::<u64>(), 20);
+    let end = env.anonymous("DELETE", &format!("/use/sessions/{id}")).bearer(session).send();
+    assert_eq!(end.status, 204);
+}
+
+#[test]
+fn a_session_uses_its_own_secrets_whatever_they_are_called_later() {
+    let (env, _, session) = in_session();
+    let session = text(&session, "token");
+    assert_eq!(take(&env, session, "/v1/models").expect(200)["value"], VALUE);
+    let rename = |from: &str, to: &str| env.ctl(["rename", from, to]).expect(0);
+    usable(&env, "OTHER", "canary-of-another-secret", &rules());
+    rename("KEY", "OLD");
+    rename("OTHER", "KEY");
+    let answer = take(&env, session, "/v1/models");
+    answer.expect_error(404, "not_found_error");
+    assert!(!answer.text().contains("canary"), "{}", answer.text());
+}
+
+#[test]
+fn no_token_keeps_the_owner_from_sessions_or_tokens() {
+    let (env, agent, session) = in_session();
+    for _ in 1..32 {
+        begin(&env, &agent, &["KEY"]).expect(201);
+    }
+    // A session's token begins some of its maker's, and is no way around that.
+    for token in [agent.as_str(), text(&session, "token")] {
+        begin(&env, token, &["KEY"]).expect_error(409, "conflict_error");
+    }
+    // Neither can many tokens together.
+    for at in 0..5 {
+        let more = token(&env, &json!({ "name": format!("more-{at}") }));
+        for _ in 0..32 {
+            begin(&env, &more, &["KEY"]).expect(201);
+        }
+    }
+    let last = token(&env, &json!({ "name": "last" }));
+    begin(&env, &last, &["KEY"]).expect_error(409, "conflict_error");
+    let body = json!({ "secrets": ["KEY"], "purpose": "run" });
+    env.post("/use/sessions", &body).expect(201);
+    env.post("/tokens", &json!({ "name": "of-the-owner", "scopes": ["list"] })).expect(201);
 }
 
 #[test]

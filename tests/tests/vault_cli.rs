@@ -105,6 +105,26 @@ impl Terminal {
 }
 
 #[test]
+fn stop_ends_the_daemon_and_the_next_command_finds_the_vault_locked() {
+    let env = Env::new(programs!());
+    assert_eq!(env.ctl(["stop"]).run().err(), "secretctl: secretsd is not running\n");
+    assert_eq!(env.listener(), None);
+    let passphrase = text(&env.private_file("passphrase", PASSPHRASE));
+    env.ctl(["init", "--passphrase-file", &passphrase]).expect(0);
+    let pid = env.listener().unwrap();
+    // Another daemon's socket is none of this one's.
+    let other = env.ctl(["--socket", "/nowhere/s.sock", "stop"]).run();
+    other.assert_code(6);
+    assert!(other.err().contains(&format!("--socket {} stop", text(&env.socket()))), "{}", other.err());
+    assert_eq!(env.listener(), Some(pid));
+    env.ctl(["stop"]).expect(0);
+    assert!(!Path::new(&format!("/proc/{pid}/exe")).exists());
+    env.ctl(["list", "--no-spawn"]).expect(8);
+    env.ctl(["list"]).expect(3);
+    env.stop_listener();
+}
+
+#[test]
 fn a_vault_has_at_most_64_keys() {
     let (env, _) = unlocked();
     let fresh = json!({ "recovery": true });
@@ -596,7 +616,8 @@ fn a_vault_that_a_restore_has_put_aside_is_named_where_it_undoes_what_is_done() 
 fn what_is_left_of_a_copy_goes_with_the_next_start() {
     let (mut env, _keys) = unlocked();
     env.kill();
-    for name in ["vault.db.copy", "vault.db.copy-wal", "vault.db.new", "vault.db.restore"] {
+    for name in ["vault.db.copy", "vault.db.copy-wal", "vault.db.new", "vault.db.restore", "vault.db.rotated"]
+    {
         env.private_file(&format!("data/secretsd/{name}"), "a copy");
     }
     env.start();

@@ -25,7 +25,7 @@ mod tests {
     use crate::cli::Cli;
     use crate::usage;
 
-    /// As built, down to the commands below: what decides how words are read.
+    /// The command as built, down to the commands below: what decides how words are read.
     fn described(command: &Command) -> String {
         let mut text = format!(
             "{} {:?} {}",

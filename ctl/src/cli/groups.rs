@@ -1,5 +1,6 @@
-//! The commands in groups, as the program's own help shows them: forty in one list are too many to look through. The
-//! parser has no word for this, so that the list is part of the help's template.
+//! The program's own help. All commands in one list are too many to look through, so they stand in groups; and what is
+//! needed every day comes first where eyes look at it. The parser has no word for either, so that the lists are part of
+//! the help's template.
 
 use std::fmt::Write;
 
@@ -11,8 +12,23 @@ use crate::command::GROUPS;
 /// clap's own command, which is no row of the table; it stands last in the last group.
 const HELP: &str = "help";
 
-/// The command line, whose help has the commands in groups.
+/// What is needed every day.
+pub(crate) const DAILY: [&str; 6] = ["import", "set", "list", "run", "get", "lock"];
+
+/// So many columns has every terminal.
+const COLUMNS: usize = 80;
+
+/// The command line, whose help has all commands in groups, and what each does.
 pub(crate) fn command() -> Command {
+    with_list(list)
+}
+
+/// The command line, whose help fits on a screen: it says what the daily commands do and names the others.
+pub(crate) fn brief() -> Command {
+    with_list(brief_list)
+}
+
+fn with_list(list: fn(&Command) -> String) -> Command {
     let mut built = Cli::command();
     built.build();
     Cli::command().help_template(format!(
@@ -21,23 +37,55 @@ pub(crate) fn command() -> Command {
     ))
 }
 
+/// The groups that are shown, the last with clap's own command.
+fn groups() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let shown: Vec<_> = GROUPS.iter().filter(|(title, _)| !title.is_empty()).collect();
+    let last = shown.len().saturating_sub(1);
+    shown.into_iter().enumerate().map(move |(at, (title, names))| {
+        let help = (at == last).then_some(HELP);
+        (*title, names.iter().copied().chain(help).collect())
+    })
+}
+
 fn list(root: &Command) -> String {
-    let groups: Vec<_> = GROUPS.iter().filter(|(title, _)| !title.is_empty()).collect();
-    let width = groups.iter().flat_map(|(_, names)| *names).map(|name| name.len()).max().unwrap_or_default();
+    let width = groups().flat_map(|(_, names)| names).map(str::len).max().unwrap_or_default();
     let mut text = String::new();
-    for (at, (title, names)) in (1..).zip(&groups) {
+    for (title, names) in groups() {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "\n{title}:");
-        let help = (at == groups.len()).then_some(&HELP);
-        for command in names.iter().chain(help).filter_map(|name| root.find_subcommand(name)) {
-            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-            let aliases: Vec<&str> = command.get_visible_aliases().collect();
-            let also =
-                if aliases.is_empty() { String::new() } else { format!(" [alias: {}]", aliases.join(", ")) };
-            let _ = writeln!(text, "  {:width$}  {about}{also}", command.get_name());
-        }
+        names.iter().filter_map(|name| root.find_subcommand(name)).for_each(|command| {
+            let _ = writeln!(text, "  {:width$}  {}", command.get_name(), about(command));
+        });
     }
     text
+}
+
+fn brief_list(root: &Command) -> String {
+    let mut text = "\nEvery day:\n".to_owned();
+    DAILY.iter().filter_map(|name| root.find_subcommand(name)).for_each(|command| {
+        let _ = writeln!(text, "  {:8}{}", command.get_name(), about(command));
+    });
+    text.push_str("\nAll commands:\n");
+    let width = 2 + groups().map(|(title, _)| title.len()).max().unwrap_or_default();
+    for (title, names) in groups() {
+        let mut line = format!("  {title:width$}");
+        for name in names {
+            if line.len() + 1 + name.len() > COLUMNS {
+                let _ = writeln!(text, "{}", line.trim_end());
+                line = format!("  {:width$}", "");
+            }
+            line.push_str(name);
+            line.push(' ');
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn about(command: &Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let aliases: Vec<&str> = command.get_visible_aliases().collect();
+    if aliases.is_empty() { about } else { format!("{about} [alias: {}]", aliases.join(", ")) }
 }
 
 #[cfg(test)]
@@ -47,19 +95,23 @@ mod tests {
     #[test]
     fn help_shows_commands_flags_and_examples_within_a_terminals_width() {
         let help = command().render_help().to_string();
-        for shown in [
-            "  restore-vault ",
-            "[alias: ls]",
-            "--token-file <PATH>",
-            "-V, --version",
-            "Exit status:",
-            "Example:",
-        ] {
+        for shown in ["  restore-vault ", "[alias: ls]", "--token-file <PATH>", "-V, --version", "Example:"] {
             assert!(help.contains(shown), "{shown} is missing: {help}");
         }
         let list = list(&Cli::command());
         assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
         // The template would take it for something of its own.
         assert!(!list.contains('{'), "{list}");
+    }
+    #[test]
+    fn help_for_eyes_fits_on_a_screen_and_names_every_command() {
+        let help = brief().render_help().to_string();
+        assert!(help.lines().count() <= 40, "{} lines: {help}", help.lines().count());
+        let list = brief_list(&Cli::command());
+        assert!(list.lines().all(|line| line.chars().count() <= COLUMNS), "{list}");
+        for name in groups().flat_map(|(_, names)| names) {
+            assert!(help.split_whitespace().any(|word| word == name), "{name} is missing: {help}");
+        }
+        assert!(DAILY.iter().all(|name| help.contains(&format!("\n  {name:8}"))), "{help}");
     }
 }

@@ -1,6 +1,7 @@
 //! `audit`: who asked for what, and how it ended.
 
 mod archive;
+pub(super) mod eyes;
 
 use clap::{Args, Subcommand};
 use secrets_client::Call;
@@ -13,7 +14,7 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::table;
+use crate::table::{self, Style};
 
 /// Show who accessed what, and when
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ pub(crate) struct AuditArgs {
     /// Only entries of this session of `proxy run`: who began and ended it, what it used and was refused
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
+    /// At a terminal, show times in UTC instead of local time
+    #[arg(long)]
+    pub(crate) utc: bool,
     /// Check the whole log and name the first entry that was changed
     #[arg(long, conflicts_with_all = ["name", "since", "session"])]
     pub(crate) verify: bool,
@@ -90,11 +94,18 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
+    if output::stdout_is_terminal() {
+        let text = eyes::render(&entries, args.utc, output, output::columns(), |entry| row(entry, own));
+        return output::answer(text.as_bytes());
+    }
     let rows: Vec<[String; 7]> = entries.iter().map(|entry| row(entry, own)).collect();
     // What callers chose freely is last: whatever it says, it moves nothing else.
     let header = ["TIME (UTC)", "CALLER", "TOKEN", "ACTION", "NAMES", "OUTCOME", "FOR"];
-    let denied = |at: usize| entries.get(at).is_some_and(|entry| entry.outcome == AuditOutcome::Denied);
-    output::answer(table::render_marked(header, &rows, output.colour, output::columns(), denied).as_bytes())
+    let denied = |at: usize| {
+        let entry = entries.get(at)?;
+        (entry.outcome == AuditOutcome::Denied).then_some(Style::Red)
+    };
+    output::answer(table::render_styled(&header, &rows, output.colour, None, denied).as_bytes())
 }
 
 fn verify(session: &Session, output: Output) -> Result<(), Failure> {
@@ -170,7 +181,7 @@ fn caller(caller: &AuditCaller, own: u32) -> String {
     text
 }
 
-/// As many names as fit, and how many more there are; JSON has them all.
+/// A list of as many names as fit, and how many more there are; JSON has them all.
 fn shortened(names: &[SecretName]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {

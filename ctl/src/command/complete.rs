@@ -52,9 +52,13 @@ fn lines(next: &Next, typed: &str) -> String {
         Source::Files => (Vec::new(), Some(":files".to_owned())),
         Source::Directories => (Vec::new(), Some(":directories".to_owned())),
         Source::Command(at) => (Vec::new(), Some(format!(":command {at}"))),
-        Source::Names | Source::Trash | Source::Providers | Source::Keys | Source::Tokens | Source::Units => {
-            (asked(next), None)
-        }
+        Source::Names
+        | Source::Trash
+        | Source::Providers
+        | Source::Keys
+        | Source::Tokens
+        | Source::Units
+        | Source::Sessions => (asked(next), None),
     };
     let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     let mut text = String::new();
@@ -67,8 +71,13 @@ fn lines(next: &Next, typed: &str) -> String {
 
 /// What the daemon knows, if it runs and its vault is open.
 fn asked(next: &Next) -> Vec<(String, String)> {
-    let session = environment::paths(&next.globals)
-        .ok()
+    let paths = environment::paths(&next.globals).ok();
+    if next.source == Source::Sessions {
+        let runtime = paths.as_ref().and_then(|paths| paths.socket.parent());
+        let names = runtime.map(secrets_local::sessions::names).unwrap_or_default().into_iter();
+        return names.map(|name| (name.to_string(), "session".to_owned())).collect();
+    }
+    let session = paths
         .filter(|paths| !spawn::may_be_activated(paths))
         .and_then(|paths| Session::new(paths, false).ok());
     let session = session.as_ref();
@@ -118,7 +127,9 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             let units = units.unwrap_or_default().into_iter().map(|grant| grant.unit.to_string());
             units.filter(|unit| is_plain(unit)).map(|unit| (unit, "unit".to_owned())).collect()
         }
-        Source::None | Source::Files | Source::Directories | Source::Command(_) => Vec::new(),
+        Source::None | Source::Files | Source::Directories | Source::Command(_) | Source::Sessions => {
+            Vec::new()
+        }
     }
 }
 

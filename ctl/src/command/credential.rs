@@ -92,7 +92,9 @@ fn allow(
     let secrets = names(&args.names)?;
     let selectors: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
-    let answer = open()?.call(&call).map_err(|failure| lookup::name_the_missing(failure, &selectors))?;
+    let session = open()?;
+    let answer =
+        session.call(&call).map_err(|failure| lookup::name_the_absent(&session, failure, &selectors))?;
     if output.json {
         return output::answer_json_line(answer.bytes());
     }

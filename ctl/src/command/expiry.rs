@@ -30,6 +30,16 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Fai
     }
 }
 
+/// A time to come as it is shown: the day is enough, unless that is near.
+pub(super) fn shown(time: Timestamp) -> String {
+    let text = time.to_string();
+    let is_near = time <= Timestamp::now().saturating_add_seconds(2 * 86_400);
+    match text.split_once('T') {
+        Some((day, _)) if !is_near => day.to_owned(),
+        _ => text,
+    }
+}
+
 /// What to say about secrets, by name and when each stops working, that have expired or will soon.
 pub(super) fn notice<'a>(
     secrets: impl IntoIterator<Item = (&'a str, Option<Timestamp>)>,
@@ -48,8 +58,8 @@ pub(super) fn notice<'a>(
     if due.len() > NAMED {
         parts.push(format!("{} more expire soon", due.len() - NAMED));
     }
-    (!parts.is_empty())
-        .then(|| format!("{}; replace with: secretctl set NAME --expires 90d", parts.join(", ")))
+    let (_, first) = due.first()?;
+    Some(format!("{}; replace with: secretctl set {first} --expires 90d", parts.join(", ")))
 }
 
 #[cfg(test)]

@@ -39,10 +39,12 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         purpose: Purpose::parse("get")?,
         command: None,
         reason: args.reason.as_deref().map(Remark::parse).transpose()?,
+        directory: None,
     };
-    let reply: RevealReply = open()?
+    let session = open()?;
+    let reply: RevealReply = session
         .fetch(&Call::reveal(&request)?)
-        .map_err(|failure| lookup::name_the_missing(failure, &request.secrets))?;
+        .map_err(|failure| lookup::name_the_absent(&session, failure, &request.secrets))?;
     let [secret] = reply.secrets.as_slice() else {
         return Err(Failure::new(Exit::DaemonFailed, "secretsd did not return exactly one secret"));
     };

@@ -7,7 +7,7 @@ use rustix::fs::Mode;
 
 use super::run;
 use crate::failure::Failure;
-use crate::{broker, spawn};
+use crate::{broker, fence, spawn};
 
 /// Used by secretctl itself
 #[derive(Debug, Args)]
@@ -24,6 +24,15 @@ pub(crate) fn launch(args: &ProgramArgs) -> Failure {
 /// Starts a broker that is no child of the command it serves.
 pub(crate) fn launch_broker(args: &ProgramArgs) -> Result<(), Failure> {
     broker::launch(&args.command)
+}
+
+/// Used by secretctl itself
+#[derive(Debug, Args)]
+pub(crate) struct FenceArgs {}
+
+/// Our helper in a fence, which starts its command.
+pub(crate) fn in_fence(inherited_umask: Mode) -> Result<(), Failure> {
+    fence::inside(&[run::OWN_PROGRAM, run::IN_FOREGROUND, "--"], inherited_umask)
 }
 
 /// Runs a command on a terminal of its own, and ends as it does.

@@ -3,23 +3,26 @@
 
 pub(crate) mod entries;
 mod git;
+mod settings;
 mod source;
+mod store;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use secrets_client::{Call, Method};
-use secrets_proto::secret::{CreateSecret, Secret, SecretList, UpdateSecret};
-use secrets_proto::{Glob, Provider, SecretName, Selector, Uuid};
+use secrets_client::Call;
+use secrets_proto::secret::{Secret, SecretList};
+use secrets_proto::{Glob, Provider, SecretName, Selector};
 
 use self::entries::{Fault, Found, ImportFormat, Item, Reading};
 use self::source::Source;
+use self::store::{read_back, store};
 use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
-use crate::output::{self, Output, Waiting};
+use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{handover, lookup, providers, table, variables};
+use crate::{lookup, prompt, providers, table, variables};
 
 /// What to do with a name that exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -36,8 +39,10 @@ pub(crate) enum OnConflict {
 /// Import secrets from a file, and optionally delete it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-If a line cannot be imported unchanged, or a name exists, all such lines are
-listed and nothing is stored. Each stored value is read back and compared.
+If a line cannot be imported unchanged, or a name exists, such lines are listed
+(of names the first ten) and nothing is stored. All are stored at once, or none;
+only more than 5,000, or a megabyte of them, go in parts. Each stored value is
+read back and compared.
 dotenv is read as dotenvy does, but without variables: a $ outside single quotes
 is refused. So is what most readers take differently: a backslash or a quote
 inside an unquoted value, and anything behind a closing quote. --dialect names
@@ -48,6 +53,7 @@ backups or git's history.
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
+  secretctl import .env --prefix SHOP_ --except PORT,NODE_ENV
   secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
   vault-export | secretctl import - --format json")]
 pub(crate) struct ImportArgs {
@@ -63,6 +69,12 @@ pub(crate) struct ImportArgs {
     /// Only the names that this glob matches; repeatable, or separated by commas
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
     pub(crate) only: Vec<String>,
+    /// All but the names that this glob matches; repeatable, or separated by commas
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
+    pub(crate) except: Vec<String>,
+    /// Put this before each name, for the second project with the same names
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -77,8 +89,8 @@ pub(crate) struct ImportArgs {
     pub(crate) delete_source: bool,
 }
 
-/// How many values are read back at once.
-const AT_ONCE: usize = 100;
+/// The most names that exist and are told one by one.
+const LISTED: usize = 10;
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -88,9 +100,12 @@ pub(crate) fn run(
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
-    let only = args.only.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<Glob>, _>>()?;
-    let reading = Reading { format, dialect: args.dialect, only, skip_empty: args.skip_empty };
-    let Found { items, mut faults, differing, empty } = reading.read(source.bytes());
+    store::tell_of_interruption();
+    let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
+    let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
+    let (only, except, skip_empty) = (globs(&args.only)?, globs(&args.except)?, args.skip_empty);
+    let reading = Reading { format, dialect: args.dialect, only, except, prefix, skip_empty };
+    let Found { mut items, mut faults, differing, empty } = reading.read(source.bytes());
     source.warnings().iter().for_each(|warning| output::say(warning));
     for (place, readers) in differing {
         let readers = readers.join(", ");
@@ -110,6 +125,9 @@ pub(crate) fn run(
             if args.only.is_empty() { "nothing to import" } else { "nothing to import that --only selects" },
         ));
     }
+    if faults.is_empty() && !args.delete_source && source.shown().is_some() {
+        leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
+    }
     let session = open()?;
     let (items, conflicts) = match present(&session) {
         Ok(present) => plan(items, &present, args.on_conflict),
@@ -118,9 +136,14 @@ pub(crate) fn run(
         Err(failure) => return Err(failure),
     };
     let exit = if faults.is_empty() { Exit::Conflict } else { Exit::Invalid };
-    faults.extend(conflicts);
+    let unlisted = conflicts.len().saturating_sub(LISTED);
+    faults.extend(conflicts.into_iter().take(LISTED));
     if !faults.is_empty() {
-        return Err(report(faults, exit));
+        let failure = report(faults, unlisted, exit);
+        if exit == Exit::Conflict && reading.prefix.is_none() {
+            output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
+        }
+        return Err(failure);
     }
     announce(&items);
     if args.dry_run {
@@ -156,7 +179,7 @@ struct Planned {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Action {
     Create,
-    Replace(Uuid),
+    Replace,
     Skip,
 }
 
@@ -164,31 +187,48 @@ impl Action {
     const fn word(self) -> &'static str {
         match self {
             Self::Create => "new",
-            Self::Replace(_) => "replace",
+            Self::Replace => "replace",
             Self::Skip => "skip",
         }
     }
 }
 
-fn present(session: &Session) -> Result<HashMap<SecretName, Uuid>, Failure> {
+/// Asks whether what looks like a setting stays where it is.
+fn leave_settings(items: &mut Vec<Item>, prefix: Option<&SecretName>, file: &str) -> Result<(), Failure> {
+    let found = settings::among(items, prefix);
+    if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
+        return Ok(());
+    }
+    let (like, them) =
+        if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
+    let question = format!("{} {like}; leave {them} in {file}?", names(&found.iter().collect::<Vec<_>>()));
+    let is_left = prompt::accept(&question)
+        .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
+    if is_left {
+        items.retain(|item| !found.contains(&item.name));
+    }
+    Ok(())
+}
+
+fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
     let list: SecretList<Secret> = session.fetch(&Call::list())?;
-    Ok(list.secrets.into_iter().map(|secret| (secret.name, secret.id)).collect())
+    Ok(list.secrets.into_iter().map(|secret| secret.name).collect())
 }
 
 /// What to do with each, and the names that are taken and must not be.
 fn plan(
     items: Vec<Item>,
-    present: &HashMap<SecretName, Uuid>,
+    present: &HashSet<SecretName>,
     on_conflict: OnConflict,
 ) -> (Vec<Planned>, Vec<Fault>) {
     let mut planned = Vec::with_capacity(items.len());
     let mut conflicts = Vec::new();
     for item in items {
-        let action = match (present.get(&item.name), on_conflict) {
-            (None, _) => Action::Create,
-            (Some(id), OnConflict::Replace) => Action::Replace(*id),
-            (Some(_), OnConflict::Skip) => Action::Skip,
-            (Some(_), OnConflict::Fail) => {
+        let action = match (present.contains(&item.name), on_conflict) {
+            (false, _) => Action::Create,
+            (true, OnConflict::Replace) => Action::Replace,
+            (true, OnConflict::Skip) => Action::Skip,
+            (true, OnConflict::Fail) => {
                 let reason = format!("{} already exists; see: --on-conflict", shown(&item.name));
                 conflicts.push(Fault { place: item.place, reason });
                 continue;
@@ -202,13 +242,16 @@ fn plan(
     (planned, conflicts)
 }
 
-/// Says each problem in a line of its own, and gives the failure that sums them up.
-fn report(mut faults: Vec<Fault>, exit: Exit) -> Failure {
+/// Says each problem in a line of its own, how many more names exist, and gives the failure that sums them up.
+fn report(mut faults: Vec<Fault>, unlisted: usize, exit: Exit) -> Failure {
     faults.sort_by_key(|fault| fault.place);
     for fault in &faults {
         output::say(&format!("{}: {}", fault.place, fault.reason));
     }
-    let count = faults.len();
+    if unlisted > 0 {
+        output::say(&format!("and {unlisted} more"));
+    }
+    let count = faults.len() + unlisted;
     let noun = if count == 1 { "problem" } else { "problems" };
     Failure::new(exit, format!("{count} {noun}; nothing was stored"))
 }
@@ -247,86 +290,10 @@ fn describe(items: &[Planned], output: Output) -> String {
     table::render(["NAME", "WOULD BE", "PROVIDER", "FROM"], &rows, output.colour)
 }
 
-/// Stores one after the other. If that ends before all are stored, it prints which are.
-fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
-    let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
-    let _waiting = Waiting::start("storing secrets…");
-    for (index, planned) in todo.iter().enumerate() {
-        let Err(failure) = store_one(session, planned) else { continue };
-        let (stored, rest) = todo.split_at(index);
-        let names_of = |planned: &[&Planned]| {
-            names(&planned.iter().map(|planned| &planned.item.name).collect::<Vec<_>>())
-        };
-        if !stored.is_empty() {
-            output::say(&format!("stored: {}", names_of(stored)));
-        }
-        let rest = if failure.is_refusal() {
-            rest
-        } else {
-            output::say(&format!("perhaps stored, check with secretctl list: {}", shown(&planned.item.name)));
-            rest.get(1..).unwrap_or_default()
-        };
-        if !rest.is_empty() {
-            output::say(&format!("not stored: {}", names_of(rest)));
-        }
-        let text = format!("{} failed: {failure}; the file is unchanged", planned.item.place);
-        return Err(Failure::new(failure.exit(), text));
-    }
-    Ok(())
-}
-
-fn store_one(session: &Session, planned: &Planned) -> Result<(), Failure> {
-    let value = planned.item.value.clone();
-    let call = match planned.action {
-        Action::Skip => return Ok(()),
-        Action::Replace(id) => {
-            Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&UpdateSecret { value })?
-        }
-        Action::Create => {
-            let provider = planned.provider.as_ref().map(|(_, provider)| provider.clone());
-            let body = CreateSecret { name: planned.item.name.clone(), value, provider };
-            Call::new(Method::POST, "/user/secrets").json(&body)?
-        }
-    };
-    session.call(&call).map(drop)
-}
-
-/// Compares what the vault has with what was read. Fails if it has something else of what was stored; gives the names
-/// of which it has something else because they were skipped.
-fn read_back<'a>(
-    session: &Session,
-    items: &'a [Planned],
-    with_skipped: bool,
-) -> Result<Vec<&'a SecretName>, Failure> {
-    let wanted: Vec<&Planned> =
-        items.iter().filter(|planned| with_skipped || planned.action != Action::Skip).collect();
-    let mut differing: Vec<&Planned> = Vec::new();
-    for some in wanted.chunks(AT_ONCE) {
-        let selectors = some.iter().map(|planned| Selector::Name(planned.item.name.clone())).collect();
-        let request = handover::request(selectors, "import", None)?;
-        let reply = handover::reveal(session, &request).map_err(|failure| {
-            let text = format!("stored, but cannot be read back: {failure}; the file is unchanged");
-            Failure::new(failure.exit(), text)
-        })?;
-        let values: HashMap<_, _> =
-            reply.secrets.iter().map(|secret| (&secret.name, &secret.value)).collect();
-        let differs = |planned: &&&Planned| values.get(&planned.item.name) != Some(&&planned.item.value);
-        differing.extend(some.iter().filter(differs));
-    }
-    let (skipped, wrong): (Vec<&Planned>, Vec<&Planned>) =
-        differing.into_iter().partition(|planned| planned.action == Action::Skip);
-    if wrong.is_empty() {
-        return Ok(skipped.iter().map(|planned| &planned.item.name).collect());
-    }
-    let wrong: Vec<&SecretName> = wrong.iter().map(|planned| &planned.item.name).collect();
-    let text = format!("read back differently than stored: {}; the file is unchanged", names(&wrong));
-    Err(Failure::new(Exit::DaemonFailed, text))
-}
-
 fn summary(items: &[Planned]) -> String {
     let count = |wanted: fn(Action) -> bool| items.iter().filter(|planned| wanted(planned.action)).count();
     let new = count(|action| action == Action::Create);
-    let replaced = count(|action| matches!(action, Action::Replace(_)));
+    let replaced = count(|action| action == Action::Replace);
     let skipped = count(|action| action == Action::Skip);
     let mut parts = vec![format!("{new} new")];
     if replaced > 0 {

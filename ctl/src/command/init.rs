@@ -16,24 +16,28 @@ use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{input, key_file, prompt};
+use crate::{ending, input, key_file, passphrase, prompt};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks for a passphrase twice, unless a file is given.
+Asks for a passphrase twice, unless a file is given; Enter alone makes one of
+six words. At the end asks for the last group of the recovery key, as a sign
+that it was written down, unless --yes is given.
 
 Example:
   secretctl init
   secretctl init --key-file ~/.config/secretsd/key")]
-#[group(multiple = false)]
 pub(crate) struct InitArgs {
     /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Use this key file instead of a passphrase; created if it does not exist
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Do not ask whether the recovery key was written down
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 const ONCE: Once = Once {
@@ -77,7 +81,35 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     let answer = outcome?;
     output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
     let reply: InitReply = answer.parse()?;
-    ONCE.show(output, &answer, &reply.recovery_key)
+    ONCE.show(output, &answer, &reply.recovery_key)?;
+    // Who has pressed Ctrl-C meanwhile is asked nothing more.
+    ending::release();
+    let is_typed = args.passphrase_file.is_none() && args.key_file.is_none();
+    if is_typed && !args.yes && !output.json && output::stdout_is_terminal() && prompt::can_ask() {
+        confirm(&reply.recovery_key)?;
+    }
+    output::say("next: secretctl import .env, or secretctl set NAME");
+    Ok(())
+}
+
+/// Has a person show that the recovery key was written down: its last group is asked back.
+fn confirm(key: &SensitiveString) -> Result<(), Failure> {
+    let Some(last) = key.expose().rsplit('-').next().filter(|last| last.len() < key.expose().len()) else {
+        return Ok(());
+    };
+    let _alone = prompt::alone();
+    for _ in 0..TRIES {
+        let question = format!("its last group, the {} characters after the last dash: ", last.len());
+        let typed = prompt::line(&question).map_err(|error| {
+            error.into_failure("the vault is created, its recovery key is not confirmed", "look at it above")
+        })?;
+        if typed.eq_ignore_ascii_case(last) {
+            return Ok(());
+        }
+        output::say("that is not its last group; try again");
+    }
+    output::say("the recovery key is not confirmed; if you don't have it: secretctl key add --recovery");
+    Ok(())
 }
 
 /// The request, and the key file that had to be made for it.
@@ -103,25 +135,46 @@ fn request(session: &Session, args: &InitArgs) -> Result<(InitRequest, Option<Pa
     Ok((InitRequest { key_file: Some(text), ..InitRequest::default() }, made.then_some(path)))
 }
 
-/// A new passphrase, typed twice; `instead` says what to do where there is no terminal.
+/// A new passphrase, typed twice, or made and typed once; `instead` says what to do where there is no terminal.
 pub(super) fn ask_new(instead: &str) -> Result<SensitiveString, Failure> {
     let unasked = |error: prompt::Error| error.into_failure("nothing was created", instead);
     let _alone = prompt::alone();
+    if prompt::can_ask() {
+        output::say("type a passphrase, or press Enter to have one made");
+    }
     for _ in 0..TRIES {
         let first = prompt::hidden("new passphrase: ").map_err(unasked)?;
         if first.expose().is_empty() {
-            output::say("the passphrase is empty; try again");
-        } else if is_short(&first)
-            && !prompt::confirm(&format!("{SHORT}; use it anyway?")).map_err(unasked)?
-        {
-            output::say(&format!("type a longer one; {LONG_ENOUGH} characters or more"));
-        } else if prompt::hidden("repeat it: ").map_err(unasked)? == first {
-            return Ok(first);
-        } else {
+            return ask_back(passphrase::make()?).map_err(unasked)?;
+        }
+        if prompt::hidden("repeat it: ").map_err(unasked)? != first {
             output::say("they differ; try again");
+        } else if is_short(&first)
+            && !prompt::confirm_unseen(&format!("{SHORT}; use it anyway?")).map_err(unasked)?
+        {
+            output::say(&format!("choose a longer one, {LONG_ENOUGH} characters or more"));
+        } else {
+            return Ok(first);
         }
     }
-    Err(Failure::new(Exit::Invalid, "no passphrase was entered twice; nothing was created"))
+    Err(unconfirmed())
+}
+
+/// Shows a passphrase that was made, until it was typed once.
+fn ask_back(made: SensitiveString) -> Result<Result<SensitiveString, Failure>, prompt::Error> {
+    output::say("write this passphrase down, it is shown only once:");
+    prompt::show(&made)?;
+    for _ in 0..TRIES {
+        if prompt::hidden("repeat it: ")? == made {
+            return Ok(Ok(made));
+        }
+        output::say("they differ; try again");
+    }
+    Ok(Err(unconfirmed()))
+}
+
+fn unconfirmed() -> Failure {
+    Failure::new(Exit::Invalid, "no passphrase was entered twice; nothing was created")
 }
 
 fn is_short(passphrase: &SensitiveString) -> bool {

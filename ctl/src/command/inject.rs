@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
 use crate::variables::{self, Allowed};
-use crate::{assignment, environment, handover, input, lookup, new_file, output, shell};
+use crate::{assignment, environment, handover, input, lookup, near, new_file, output, shell};
 
 /// Fill in a template with secrets' values
 #[derive(Debug, Args)]
@@ -86,13 +86,16 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
         // What is missing beside it should be known too; without the right to look, this much is.
         let missing =
             if lines.is_empty() { Vec::new() } else { missing(&open()?, &lines).unwrap_or_default() };
-        return Err(report(&malformed, &missing, &lines));
+        return Err(report(&malformed, &missing, &lines, &[]));
     }
     let selectors: Vec<Selector> = lines.keys().map(|name| Selector::Name((*name).clone())).collect();
     let request = handover::request(selectors, "inject", args.reason.as_deref())?;
-    let reply = match handover::ask(&open()?, &request) {
+    let session = open()?;
+    let reply = match handover::ask(&session, &request) {
         Ok(reply) => reply,
-        Err(failure) if failure.exit() == Exit::NotFound => return Err(not_found(failure, &lines)),
+        Err(failure) if failure.exit() == Exit::NotFound => {
+            return Err(not_found(failure, &lines, &near::listed(&session)));
+        }
         Err(failure) => return Err(failure),
     };
     if !args.shell {
@@ -193,7 +196,7 @@ fn warn_of_wide_text(template: &[u8]) {
     }
 }
 
-/// Those that the list of secrets lacks.
+/// The names in a template that the list of secrets lacks.
 fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretName>, Failure> {
     let list: SecretList = session.fetch(&Call::list())?;
     let there: HashSet<&SecretName> = list.secrets.iter().map(|secret| &secret.name).collect();
@@ -201,19 +204,26 @@ fn missing<'a>(session: &Session, lines: &Lines<'a>) -> Result<Vec<&'a SecretNam
 }
 
 /// Names what the daemon found missing, with its lines.
-fn not_found(failure: Failure, lines: &Lines<'_>) -> Failure {
+fn not_found(failure: Failure, lines: &Lines<'_>, listed: &[SecretName]) -> Failure {
     let names: Vec<&SecretName> = lines.keys().copied().collect();
     let missing: Vec<&SecretName> =
         failure.positions().into_iter().filter_map(|index| names.get(index).copied()).collect();
-    if missing.is_empty() { failure } else { report(&[], &missing, lines) }
+    if missing.is_empty() { failure } else { report(&[], &missing, lines, listed) }
 }
 
 /// Says each problem in a line of its own, in the template's order, and gives the failure that sums them up.
-fn report(malformed: &[Malformed], missing: &[&SecretName], lines: &Lines<'_>) -> Failure {
+fn report(
+    malformed: &[Malformed],
+    missing: &[&SecretName],
+    lines: &Lines<'_>,
+    listed: &[SecretName],
+) -> Failure {
     let mut problems: Vec<(usize, String)> =
         malformed.iter().map(|fault| (fault.line, fault.reason.to_owned())).collect();
     for name in missing {
-        let text = format!("no such secret: {}", lookup::shown(&Selector::Name((*name).clone())));
+        let selector = Selector::Name((*name).clone());
+        let meant = lookup::meant(&selector, listed).map(|meant| format!("; did you mean {meant}?"));
+        let text = format!("no such secret: {}{}", lookup::shown(&selector), meant.unwrap_or_default());
         problems.extend(lines.get(name).into_iter().flatten().map(|line| (*line, text.clone())));
     }
     problems.sort();

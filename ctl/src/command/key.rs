@@ -143,7 +143,7 @@ const fn kind(kind: KeyKind) -> &'static str {
     }
 }
 
-/// The same, with the name of a key provider.
+/// What kind of key it is, with the name of a key provider.
 pub(super) fn called(key: &KeyInfo) -> String {
     match &key.key_provider {
         Some(name) => format!("{} {name}", kind(key.kind)),

@@ -1,15 +1,18 @@
 //! `list`: names, providers and masks.
 
+mod eyes;
+
 use std::borrow::Cow;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use secrets_client::Call;
-use secrets_proto::secret::SecretList;
+use secrets_proto::secret::{Secret, SecretDetail, SecretList};
 use secrets_proto::{Glob, Provider, Timestamp};
 use serde::Deserialize;
 
+use super::audit::seconds;
 use super::expiry;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
@@ -19,7 +22,8 @@ use crate::table;
 #[command(after_help = "\
 Example:
   secretctl list
-  secretctl list 'AWS_*' --json")]
+  secretctl list 'AWS_*' --json
+  secretctl list --sort age --unused 90d")]
 pub(crate) struct ListArgs {
     /// Only matching names, like 'AWS_*'
     #[arg(value_name = "GLOB")]
@@ -30,6 +34,24 @@ pub(crate) struct ListArgs {
     /// Print only names, one per line
     #[arg(long)]
     pub(crate) names: bool,
+    /// The oldest value, the longest unused, or the first to expire comes first
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) sort: Option<Order>,
+    /// Only those not used for so long, like 90d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) unused: Option<String>,
+    /// Only those that expire within so long, like 30d, or have expired
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expiring: Option<String>,
+}
+
+/// What comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    Name,
+    Age,
+    Used,
+    Expiry,
 }
 
 /// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
@@ -58,19 +80,21 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     if let Some(provider) = &args.provider {
         call = call.query("provider", Provider::parse(provider)?.as_str());
     }
+    let now = Timestamp::now();
+    let chosen = args.chosen(now)?;
+    let for_eyes = output::stdout_is_terminal() && !output.json && !args.names;
+    if for_eyes || chosen.is_some() {
+        let SecretList { secrets, .. } =
+            session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;
+        return show(chosen.unwrap_or_default().of(secrets), output, args, for_eyes, now);
+    }
     if output.json && !args.names {
         return output::answer_json_line(session.call(&call)?.bytes());
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;
     if secrets.is_empty() {
-        let filtered = args.glob.is_some() || args.provider.is_some();
-        output::say(if filtered {
-            "no secret matches"
-        } else {
-            "no secrets yet; store one with: secretctl set NAME"
-        });
-        return Ok(());
+        return none(args);
     }
     let text = if args.names {
         secrets.iter().flat_map(|row| [output::printable(&row.name.0), "\n".into()]).collect()
@@ -83,6 +107,101 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows, output.colour)
     };
     output::answer(text.as_bytes())
+}
+
+fn none(args: &ListArgs) -> Result<(), Failure> {
+    let filters = [&args.glob, &args.provider, &args.unused, &args.expiring];
+    output::say(if filters.into_iter().any(Option::is_some) {
+        "no secret matches"
+    } else {
+        "no secrets yet; store one with: secretctl set NAME"
+    });
+    Ok(())
+}
+
+/// Shows secrets of which more is known than their mask.
+fn show(
+    secrets: Vec<SecretDetail>,
+    output: Output,
+    args: &ListArgs,
+    for_eyes: bool,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    if output.json && !args.names {
+        let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
+        let text = serde_json::to_vec(&SecretList { total: secrets.len(), secrets })
+            .map_err(|_| Failure::new(Exit::Other, "the list cannot be written as JSON"))?;
+        return output::answer_json_line(&text);
+    }
+    if secrets.is_empty() {
+        return none(args);
+    }
+    if args.names {
+        let names: String = secrets.iter().map(|detail| format!("{}\n", detail.secret.name)).collect();
+        return output::answer(names.as_bytes());
+    }
+    let times = secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
+    if let Some(notice) = expiry::notice(times, now) {
+        output::say(&notice);
+    }
+    let text = if for_eyes {
+        let is_by_name = matches!(args.sort, None | Some(Order::Name));
+        eyes::render(&secrets, is_by_name, output, output::rows(), now)
+    } else {
+        let rows = secrets.iter().map(|SecretDetail { secret, .. }| {
+            let provider = secret.provider.as_ref().map_or("-", Provider::as_str).to_owned();
+            [secret.name.to_string(), provider, secret.masked_value.clone(), secret.updated_at.to_string()]
+        });
+        table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows.collect::<Vec<_>>(), output.colour)
+    };
+    output::answer(text.as_bytes())
+}
+
+/// Which secrets, by their times, and in which order.
+#[derive(Debug, Default)]
+struct Chosen {
+    sort: Option<Order>,
+    unused_since: Option<Timestamp>,
+    expires_by: Option<Timestamp>,
+}
+
+impl ListArgs {
+    /// What is chosen by times, if anything is.
+    fn chosen(&self, now: Timestamp) -> Result<Option<Chosen>, Failure> {
+        let span = |text: &Option<String>, flag: &str| {
+            let span = text.as_deref().map(|text| {
+                seconds(text).ok_or_else(|| {
+                    Failure::new(Exit::Invalid, format!("{flag} must be a duration like 12h, 90d or 8w"))
+                })
+            });
+            span.transpose()
+        };
+        let unused_since = span(&self.unused, "--unused")?.map(|span| now.saturating_add_seconds(-span));
+        let expires_by = span(&self.expiring, "--expiring")?.map(|span| now.saturating_add_seconds(span));
+        let chosen = Chosen { sort: self.sort, unused_since, expires_by };
+        let is_any = self.sort.is_some() || self.unused.is_some() || self.expiring.is_some();
+        Ok(is_any.then_some(chosen))
+    }
+}
+
+impl Chosen {
+    /// Those of the secrets, which come by name. One that was never used counts from the day that it was stored.
+    fn of(&self, mut secrets: Vec<SecretDetail>) -> Vec<SecretDetail> {
+        secrets.retain(|detail| {
+            let used = detail.last_used_at.unwrap_or(detail.secret.created_at);
+            self.unused_since.is_none_or(|since| used <= since)
+                && self.expires_by.is_none_or(|by| detail.expires_at.is_some_and(|expires| expires <= by))
+        });
+        match self.sort {
+            None | Some(Order::Name) => {}
+            Some(Order::Age) => secrets.sort_by_key(|detail| detail.value_changed_at),
+            Some(Order::Used) => secrets.sort_by_key(|detail| detail.last_used_at),
+            Some(Order::Expiry) => {
+                secrets.sort_by_key(|detail| (detail.expires_at.is_none(), detail.expires_at));
+            }
+        }
+        secrets
+    }
 }
 
 impl Row<'_> {

@@ -17,8 +17,11 @@ use crate::{environment, spawn};
 It speaks the Model Context Protocol on standard input and output, and is started by the agent. Its
 tools: list_secrets, check_rule, explain_denial, request_access. None prints a value or changes anything.
 
-Example, in an agent's settings:
-  {\"mcpServers\": {\"secretsd\": {\"command\": \"secretctl\", \"args\": [\"mcp\"]}}}")]
+In an agent's settings:
+  {\"mcpServers\": {\"secretsd\": {\"command\": \"secretctl\", \"args\": [\"mcp\"]}}}
+
+Example:
+  secretctl mcp --help")]
 pub(crate) struct McpArgs {}
 
 /// Becomes the program that answers. Returns only if it can't.

@@ -11,6 +11,7 @@ mod complete;
 mod completions;
 mod credential;
 mod doctor;
+mod edit;
 mod export;
 mod get;
 mod git_credential;
@@ -29,25 +30,30 @@ mod preset;
 mod presets;
 mod proxy;
 mod rename;
+mod replace;
 mod restore;
 mod restore_vault;
 mod rm;
 mod rollback;
 mod rotate;
 mod run;
+mod same;
 mod set;
 mod show;
 mod status;
+mod stop;
 mod token;
 mod trash;
+mod ui;
 mod unlock;
 mod verify;
+mod r#where;
 
 use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::{broker, completion, spawn};
+use crate::{broker, completion, environment, fence, spawn};
 
 /// From rows `Variant("name", "alias"): arguments => what it does`, in the groups in which help shows them; a group
 /// without a title is not shown. A row says what help shows only where several commands have the same arguments.
@@ -98,6 +104,7 @@ commands! {
         Status("status"): status::StatusArgs => |context, _| status::run(&context.session()?, context.output);
         Unlock("unlock"): unlock::UnlockArgs => |context, args| unlock::run(&context.session()?, args);
         Lock("lock"): lock::LockArgs => |context, _| lock::run(&context.session()?);
+        Stop("stop"): stop::StopArgs => |context, _| stop::run(&environment::paths(&context.globals)?);
     }
     "Secrets" {
         /// Store a secret, new or existing
@@ -109,6 +116,9 @@ commands! {
         /// Change an existing secret's value; fails if there is none
         Update("update"): set::SetArgs =>
             |context, args| set::run(|| context.session(), context.output, args, set::Mode::Existing);
+        Replace("replace"): replace::ReplaceArgs =>
+            |context, args| replace::run(|| context.session(), context.output, args);
+        Edit("edit"): edit::EditArgs => |context, args| edit::run(|| context.session(), context.output, args);
         Preset("preset"): preset::PresetArgs =>
             |context, args| preset::run(|| context.session(), context.output, args);
         Presets("presets"): presets::PresetsArgs =>
@@ -117,6 +127,9 @@ commands! {
             |context, args| import::run(|| context.session(), context.output, args);
         List("list", "ls"): list::ListArgs =>
             |context, args| list::run(&context.session()?, context.output, args);
+        Where("where"): r#where::WhereArgs =>
+            |context, args| r#where::run(&context.session()?, context.output, args);
+        Same("same"): same::SameArgs => |context, args| same::run(&context.session()?, context.output, args);
         Show("show"): show::ShowArgs => |context, args| show::run(&context.session()?, context.output, args);
         Rename("rename"): rename::RenameArgs =>
             |context, args| rename::run(|| context.session(), context.output, args);
@@ -130,6 +143,7 @@ commands! {
             |context, args| restore::run(|| context.session(), context.output, args);
     }
     "Use secrets" {
+        Ui("ui"): ui::UiArgs => |context, _| Err(ui::run(|| context.session()));
         Run("run"): run::RunArgs =>
             |context, args| run::run(|| context.session(), args, context.inherited_umask);
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
@@ -177,6 +191,8 @@ commands! {
         Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
         #[command(hide = true)]
         LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
+        #[command(hide = true)]
+        InFence(fence::FENCE): hidden::FenceArgs => |context, _| hidden::in_fence(context.inherited_umask);
         #[command(hide = true)]
         OnTerminal(run::ON_TERMINAL): hidden::ProgramArgs =>
             |context, args| hidden::on_terminal(args, context.inherited_umask);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use secrets_client::{Call, Method};
 use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
-use secrets_proto::{SensitiveString, Uuid};
+use secrets_proto::{ErrorType, Uuid};
 
 use super::{init, kept, key};
 use crate::failure::{Exit, Failure};
@@ -32,6 +32,9 @@ pub(crate) struct PasswdArgs {
     pub(crate) id: Option<String>,
 }
 
+/// How often a person may mistype.
+const TRIES: usize = 3;
+
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &PasswdArgs) -> Result<(), Failure> {
     let wanted = args.id.as_deref().map(key::id).transpose()?;
     let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
@@ -43,7 +46,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     }
     let session = open()?;
     let _alone = args.old_passphrase_file.is_none().then(prompt::alone);
-    session.unlock(&UnlockRequest { passphrase: Some(old(args)?), ..UnlockRequest::default() })?;
+    check_old(&session, args)?;
     let slot = choose(key::slots(&session)?, wanted)?;
     let new = match &args.new_passphrase_file {
         Some(path) => input::key(path, "--new-passphrase-file")?,
@@ -58,13 +61,35 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     Ok(())
 }
 
-fn old(args: &PasswdArgs) -> Result<SensitiveString, Failure> {
-    match &args.old_passphrase_file {
-        Some(path) => input::key(path, "--old-passphrase-file"),
-        None => prompt::hidden("present passphrase: ").map_err(|error| {
-            error.into_failure("nothing was changed", "name a file with --old-passphrase-file")
-        }),
+/// Has the present passphrase checked; a person may mistype it.
+fn check_old(session: &Session, args: &PasswdArgs) -> Result<(), Failure> {
+    let check = |passphrase| {
+        session.unlock(&UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() }).map(drop)
+    };
+    let is_wrong = |failure: &Failure| failure.kind() == Some(ErrorType::WrongKeyError);
+    if let Some(path) = &args.old_passphrase_file {
+        return check(input::key(path, "--old-passphrase-file")?).map_err(|failure| {
+            match is_wrong(&failure) {
+                true => Failure::new(failure.exit(), "wrong passphrase; nothing was changed"),
+                false => failure,
+            }
+        });
     }
+    for attempt in 1..=TRIES {
+        let typed = prompt::hidden("present passphrase: ").map_err(|error| {
+            error.into_failure("nothing was changed", "name a file with --old-passphrase-file")
+        })?;
+        match check(typed) {
+            Err(failure) if is_wrong(&failure) => {
+                if attempt < TRIES {
+                    output::say("wrong passphrase, try again");
+                }
+            }
+            outcome => return outcome,
+        }
+    }
+    let text = "three wrong passphrases, nothing was changed; if it is lost: secretctl unlock --recovery";
+    Err(Failure::new(Exit::NotAllowed, text))
 }
 
 /// The slot to replace: the one that was named, or the only one, or the one that a person chooses.

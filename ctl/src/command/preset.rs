@@ -5,6 +5,7 @@ use secrets_client::{Call, Method};
 use secrets_proto::Provider;
 use secrets_proto::secret::{CreateFromPreset, Preset, PresetList, Secret};
 
+use super::set;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::output::{self, Output};
@@ -38,11 +39,12 @@ pub(crate) fn run(
     // Before a value is asked for: this also opens the vault.
     let list: PresetList = session.fetch(&Call::get("/user/secrets/presets"))?;
     check(list.presets.iter().find(|preset| preset.provider == provider))?;
-    let body = CreateFromPreset { provider, value: input::value(&args.value)? };
+    let value = input::value(&args.value)?;
+    let body = CreateFromPreset { provider, value: value.clone() };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;
     variables::warn([&secret.name]);
-    output::say(&format!("stored {} (new)", secret.name));
+    output::say(&set::told(&secret, None, &value));
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 

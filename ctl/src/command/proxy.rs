@@ -4,9 +4,13 @@
 //! # Layout
 //!
 //! - `run`: a command that has placeholders, and the broker beside it
+//! - `start`, `named`, `attach`: sessions with names, which outlast us, and commands in them
 //! - `variables`: the environment of that command
 
+mod attach;
+mod named;
 mod run;
+mod start;
 mod variables;
 
 use std::fmt::Write;
@@ -54,6 +58,22 @@ Example:
         after_help = "Example:\n  secretctl proxy check OPENAI_API_KEY GET https://api.openai.com/v1/models"
     )]
     Check(CheckArgs),
+    Start(start::StartArgs),
+    /// List the sessions that were started, with those that have ended without cleaning up
+    #[command(after_help = "Example:\n  secretctl proxy list")]
+    List(named::ListArgs),
+    /// End a session; what it may use ends at once
+    #[command(after_help = "Example:\n  secretctl proxy stop build")]
+    Stop(named::StopArgs),
+    Attach(attach::AttachArgs),
+    /// Print the variables of a session, for `eval` in a shell of this machine
+    #[command(after_help = "\
+The shell's programs then come by the session, as long as it lasts.
+
+Example:
+  eval \"$(secretctl proxy env build)\"
+  secretctl proxy env build --format fish | source")]
+    Env(named::EnvArgs),
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +89,9 @@ pub(crate) enum RuleCommand {
     #[command(after_help = "\
 Hosts: api.example.com; *.example.com, one label more; **.example.com, one or more; with a port behind
 it unless that is 443. In paths, * stands for any characters of one segment and ** for any at all.
-Sites: bearer, basic, header:NAME, query:NAME. The first rule that matches a request decides.
+Sites: bearer, basic, header:NAME, query:NAME, body:NAME (a field of a form or a JSON object, in a
+body of up to 1 MiB), aws-sigv4:ID[,TOKEN] (the secrets with the key's id and with the session token).
+The first rule that matches a request decides.
 
 Example:
   secretctl proxy rule set OPENAI_API_KEY --host api.openai.com --except '/v1/organization/**'
@@ -161,6 +183,11 @@ pub(crate) fn run(
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Show(args) }) => show(open, output, args),
         ProxyCommand::Rule(RuleArgs { command: RuleCommand::Rm(args) }) => remove(open, output, args),
         ProxyCommand::Check(args) => check(open, output, args),
+        ProxyCommand::Start(args) => start::run(open, output, args),
+        ProxyCommand::List(_) => named::list(context),
+        ProxyCommand::Stop(args) => named::stop(context, args),
+        ProxyCommand::Attach(args) => attach::run(context, args),
+        ProxyCommand::Env(args) => named::env(context, args),
     }
 }
 

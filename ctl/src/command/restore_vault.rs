@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use clap::Args;
-use rustix::process::Pid;
 use secrets_client::{Answer, Call, Method};
 use secrets_local::lock::{Holder, Lock, Locking};
 use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus, VerifyRequest};
@@ -23,7 +22,7 @@ use crate::{environment, input, prompt};
 /// Replace the vault with a backup
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop the daemon first: systemctl --user stop secretsd.service The present vault
+Stop the daemon first: secretctl stop. The present vault
 is kept next to the restored one. It is put back if the backup does not open or
 is damaged.
 
@@ -127,10 +126,9 @@ fn ended(session: &Session, dir: &VaultDir) -> io::Result<Option<Lock>> {
 
 fn in_use(holder: &Holder) -> Failure {
     let noted = holder.noted();
-    let how = match noted.pid().map(Pid::as_raw_nonzero) {
-        _ if noted.is_elsewhere() => "it runs in another container or on another machine".to_owned(),
-        Some(pid) => format!("systemctl --user stop secretsd.service, or: kill {pid}"),
-        None => "systemctl --user stop secretsd.service".to_owned(),
+    let how = match noted.is_elsewhere() {
+        true => "it runs in another container or on another machine",
+        false => "secretctl stop",
     };
     Failure::new(Exit::Conflict, format!("secretsd uses the vault; stop the daemon first: {how}"))
 }

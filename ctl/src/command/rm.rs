@@ -71,7 +71,7 @@ fn find_all(session: &Session, wanted: Vec<Wanted>, purge: bool) -> Result<Vec<S
         secrets.retain(|secret| found.iter().all(|other| other.id != secret.id));
         found.append(&mut secrets);
     }
-    if missing.is_empty() { Ok(found) } else { Err(lookup::missing(&missing)) }
+    if missing.is_empty() { Ok(found) } else { Err(lookup::absent(session, &missing)) }
 }
 
 fn confirmed(found: &[Secret]) -> Result<bool, Failure> {

@@ -2,23 +2,23 @@
 
 use clap::Args;
 use secrets_client::{Answer, Call, Method};
-use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
-use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Timestamp, Uuid};
+use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Uuid};
 
-use super::expiry;
+use super::edit;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{providers, variables};
+use crate::{mask, near, prompt, providers, variables};
 
 const STORE_HELP: &str = "\
-Reads the value from the terminal without echo (one line), or all of stdin, byte
-for byte. It is never an argument: arguments show in the process list and in the
-shell's history. A value is UTF-8 text without NUL, at most 64 KiB. Encode other
-data first:
+Reads the value from the terminal without echo (one line), or all of stdin. It
+is never an argument: arguments show in the process list and in the shell's
+history. A value is UTF-8 text without NUL, at most 64 KiB, and kept byte for
+byte; only a pipe's one line loses the newline at its end, unless you say
+--exact. Encode other data first:
 base64 < FILE | secretctl set NAME
 
 Example:
@@ -50,7 +50,7 @@ pub(crate) struct SetArgs {
 pub(crate) enum Mode {
     /// Anything.
     Either,
-    /// Nothing.
+    /// No secret of that name.
     New,
     /// A secret of that name.
     Existing,
@@ -63,13 +63,18 @@ pub(crate) fn run(
     mode: Mode,
 ) -> Result<(), Failure> {
     input::refuse_arguments(&args.value)?;
-    let wanted = Target::parse(&args.name, mode)?;
+    let mut wanted = Target::parse(&args.name, mode)?;
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
-    let remarks = remarks(args)?;
+    let remarks = edit::remarks(args.note.as_deref(), args.expires.as_deref())?;
     let session = open()?;
     // A value that was typed should not be lost for a reason that was there before.
     if input::asks(&args.value) {
         session.open_vault()?;
+        if mode == Mode::Either
+            && let Target::Named(name) = &mut wanted
+        {
+            ask_if_meant(&session, name)?;
+        }
     }
     expect_to_find(&session, &wanted, mode)?;
     if let Target::Named(name) = &wanted {
@@ -77,8 +82,8 @@ pub(crate) fn run(
     }
     let by_id = matches!(wanted, Target::Existing(_));
     let value = input::value(&args.value)?;
-    let (mut answer, is_new) = match wanted {
-        Target::Existing(wanted) => (update(&session, &wanted, &value, provider)?, false),
+    let Written { mut answer, before } = match wanted {
+        Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
     };
     let secret: Secret = answer.parse()?;
@@ -86,18 +91,49 @@ pub(crate) fn run(
     if by_id {
         variables::warn([name]);
     }
-    output::say(&if is_new {
-        format!("stored {name} (new)")
-    } else {
-        format!("replaced the value of {name}")
-    });
+    output::say(&told(&secret, before.as_ref(), &value));
+    if before.is_none() && mode == Mode::Either && !input::asks(&args.value) {
+        note_if_meant(&session, name);
+    }
     if remarks != PatchSecret::default() {
-        answer = patch(&session, secret.id, &remarks).map_err(|failure| {
+        answer = edit::patch(&session, secret.id, None, &remarks).map_err(|failure| {
             let text = format!("stored the value, but not its note and expiry: {failure}");
             Failure::new(failure.exit(), text)
         })?;
     }
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
+}
+
+/// What was written, by masks and roughly how long it is.
+pub(super) fn told(secret: &Secret, before: Option<&Secret>, value: &SecretValue) -> String {
+    let (name, now, length) = (&secret.name, mask::shown(&secret.masked_value, None), mask::length(value));
+    match before {
+        None => format!("stored {name} (new): {now}, {length}"),
+        Some(before) => {
+            format!("replaced {name}: {} → {now}, {length}", mask::shown(&before.masked_value, None))
+        }
+    }
+}
+
+/// Asks which name is meant if there is none of this one, and one that differs from it by a slip.
+fn ask_if_meant(session: &Session, name: &mut SecretName) -> Result<(), Failure> {
+    let listed = near::listed(session);
+    let Some(near) = near::mistyped(name, &listed).filter(|_| !listed.contains(name)) else { return Ok(()) };
+    let answer = prompt::line(&format!("no {name} yet; did you mean {near}? [Y/n/new] "))
+        .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", "")))?;
+    match answer.to_ascii_lowercase().as_str() {
+        "" | "y" | "yes" => name.clone_from(near),
+        "new" => {}
+        _ => return Err(Failure::new(Exit::Other, "nothing was stored")),
+    }
+    Ok(())
+}
+
+/// Says of a new name that it may be a slip, where nobody could be asked.
+fn note_if_meant(session: &Session, name: &SecretName) {
+    if let Some(near) = near::mistyped(name, &near::listed(session)) {
+        output::say(&format!("did you mean {near}? then undo this with: secretctl rm {name}"));
+    }
 }
 
 /// Whether what `add` and `update` expect is so.
@@ -116,24 +152,6 @@ fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), 
         },
         (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
     }
-}
-
-/// What `--note` and `--expires` say.
-fn remarks(args: &SetArgs) -> Result<PatchSecret, Failure> {
-    let note = match args.note.as_deref() {
-        Some(text) if text.split_whitespace().any(providers::looks_like_key) => {
-            return Err(Failure::new(Exit::Usage, "the note holds what looks like a value; leave it out"));
-        }
-        Some("") => Some(None),
-        Some(text) => Some(Some(Remark::parse(text)?)),
-        None => None,
-    };
-    let expires_at = args.expires.as_deref().map(|text| expiry::parse(text, Timestamp::now())).transpose()?;
-    Ok(PatchSecret { note, expires_at, ..PatchSecret::default() })
-}
-
-fn patch(session: &Session, id: Uuid, patch: &PatchSecret) -> Result<Answer, Failure> {
-    session.call(&Call::new(Method::PATCH, &format!("/user/secrets/{id}")).json(patch)?)
 }
 
 enum Target {
@@ -160,14 +178,20 @@ impl Target {
     }
 }
 
+/// What the daemon answered to a write, and what was there before.
+struct Written {
+    answer: Answer,
+    before: Option<Secret>,
+}
+
 fn store(
     session: &Session,
     name: SecretName,
     value: &SecretValue,
     provider: Option<Provider>,
     mode: Mode,
-) -> Result<(Answer, bool), Failure> {
-    let created = create(session, &name, value, provider.clone()).map(|answer| (answer, true));
+) -> Result<Written, Failure> {
+    let created = create(session, &name, value, provider.clone());
     if mode == Mode::New {
         return created;
     }
@@ -178,10 +202,8 @@ fn store(
     let wanted = Wanted::parse(name.as_str())?;
     match update(session, &wanted, value, provider.clone()) {
         // Deleted between the two answers; then it can be created after all. Not tried a third time.
-        Err(failure) if failure.exit() == Exit::NotFound => {
-            create(session, &name, value, provider).map(|answer| (answer, true))
-        }
-        outcome => outcome.map(|answer| (answer, false)),
+        Err(failure) if failure.exit() == Exit::NotFound => create(session, &name, value, provider),
+        outcome => outcome,
     }
 }
 
@@ -190,7 +212,7 @@ fn create(
     name: &SecretName,
     value: &SecretValue,
     provider: Option<Provider>,
-) -> Result<Answer, Failure> {
+) -> Result<Written, Failure> {
     let (provider, recognised) = match provider {
         Some(provider) => (Some(provider), None),
         None => match providers::recognise(value.expose()) {
@@ -206,7 +228,7 @@ fn create(
             "recognised provider {provider} from the prefix {prefix}; change it with --provider"
         ));
     }
-    Ok(answer)
+    Ok(Written { answer, before: None })
 }
 
 fn update(
@@ -214,15 +236,20 @@ fn update(
     wanted: &Wanted,
     value: &SecretValue,
     provider: Option<Provider>,
-) -> Result<Answer, Failure> {
+) -> Result<Written, Failure> {
     let present = wanted.get(session)?.secret;
-    let route = format!("/user/secrets/{}", present.id);
-    let body = UpdateSecret { value: value.clone() };
-    let answer = session.call(&Call::new(Method::PUT, &route).json(&body)?)?;
-    if provider.is_none() || provider == present.provider {
-        return Ok(answer);
+    let mut answer = put(session, present.id, value)?;
+    if provider.is_some() && provider != present.provider {
+        let patch = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
+        answer = edit::patch(session, present.id, None, &patch)?;
     }
-    patch(session, present.id, &PatchSecret { provider: Some(provider), ..PatchSecret::default() })
+    Ok(Written { answer, before: Some(present) })
+}
+
+/// Gives the secret with this id a new value.
+pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    let body = UpdateSecret { value: value.clone() };
+    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use clap::Args;
 use secrets_client::Call;
-use secrets_proto::secret::{SecretDetail, SecretVersion, SizeClass, VersionList};
+use secrets_proto::Timestamp;
+use secrets_proto::secret::{SecretDetail, SecretVersion, VersionList};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
+use crate::mask;
 use crate::output::{self, Output};
 use crate::session::Session;
 
@@ -41,22 +43,20 @@ pub(crate) fn run(session: &Session, output: Output, args: &ShowArgs) -> Result<
 
 fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<usize>) -> String {
     let secret = &detail.secret;
-    let size = match detail.size_class {
-        SizeClass::Small => "up to 1 KiB",
-        SizeClass::Medium => "up to 8 KiB",
-        SizeClass::Large => "up to 64 KiB",
-    };
     let mut lines = vec![
         ("name", secret.name.to_string()),
         ("id", secret.id.to_string()),
         ("masked", secret.masked_value.clone()),
-        ("size", size.to_owned()),
+        ("size", mask::in_words(detail.size_class).to_owned()),
         ("created", secret.created_at.to_string()),
         ("updated", secret.updated_at.to_string()),
         ("last used", detail.last_used_at.map_or("never".to_owned(), |time| time.to_string())),
     ];
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
-    lines.extend(detail.expires_at.map(|time| ("expires", time.to_string())));
+    lines.extend(detail.expires_at.map(|time| {
+        let title = if time <= Timestamp::now() { "expired" } else { "expires" };
+        (title, time.to_string())
+    }));
     lines.extend(detail.note.as_ref().map(|note| ("note", note.as_str().to_owned())));
     lines.extend(versions.iter().map(|version| {
         let mark = if version.current { ", current" } else { "" };

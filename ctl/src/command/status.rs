@@ -4,10 +4,10 @@ use clap::Args;
 use secrets_client::{Call, Paths, TokenSource};
 use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::vault::{AutoLock, MemoryLock, Trigger, VaultState, VaultStatus};
+use secrets_proto::vault::{AutoLock, KeyInfo, KeyList, MemoryLock, Trigger, VaultState, VaultStatus};
 use serde_json::{Map, Value};
 
-use super::{expiry, verify};
+use super::{expiry, key, verify};
 use crate::failure::{Exit, Failure};
 use crate::leap;
 use crate::obstacle::hindered_by;
@@ -39,7 +39,8 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
     for warning in warnings(&status) {
         output::say(&warning);
     }
-    output::answer(describe(&status, session.paths(), output.colour, Timestamp::now()).as_bytes())
+    let keys = keys(session, &status);
+    output::answer(describe(&status, &keys, session.paths(), output.colour, Timestamp::now()).as_bytes())
 }
 
 /// What the owner should do something about.
@@ -62,9 +63,18 @@ fn warnings(status: &VaultStatus) -> Vec<String> {
     warnings
 }
 
-/// That the clock may be wrong, and what that means.
+/// Says that the clock may be wrong, and what that means.
 pub(super) fn clock_notice(status: &VaultStatus) -> Option<String> {
     status.clock_leapt_seconds.map(|seconds| format!("{}; {}", leap::told(seconds), leap::MEANS))
+}
+
+/// The keys that open the vault, as far as this token may know.
+fn keys(session: &Session, status: &VaultStatus) -> Vec<KeyInfo> {
+    if status.state != VaultState::Unlocked {
+        return Vec::new();
+    }
+    let answer = session.call_as_is(&Call::get("/vault/keys")).ok();
+    answer.and_then(|answer| answer.parse::<KeyList>().ok()).map(|list| list.keys).unwrap_or_default()
 }
 
 /// What expires soon, as far as this token may know.
@@ -89,11 +99,11 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-/// It does not remember which of them it was.
+/// Why a vault may be locked: the daemon does not remember which of these it was.
 const WHY_LOCKED: &str = " (after a start, by command or by timeout); unlock it with: secretctl unlock";
 
 /// The state first, with what to do about it; then the numbers, then where things are.
-fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -> String {
+fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool, now: Timestamp) -> String {
     let (state, then, code) = match status.state {
         VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
         VaultState::Locked => ("locked", WHY_LOCKED.to_owned(), "33"),
@@ -115,7 +125,14 @@ fn describe(status: &VaultStatus, paths: &Paths, colour: bool, now: Timestamp) -
     lines.extend(status.start_failure.iter().map(|reason| ("at start", format!("not unlocked: {reason}"))));
     lines.extend(status.lost.iter().map(|lost| ("lost", lost.clone())));
     lines.extend(status.secrets.map(|count| ("secrets", count.to_string())));
-    lines.extend(status.keys.map(|count| ("keys", count.to_string())));
+    if keys.is_empty() {
+        lines.extend(status.keys.map(|count| ("keys", count.to_string())));
+    } else {
+        let mut names: Vec<String> = keys.iter().map(key::called).collect();
+        // What is typed every day first.
+        names.sort_by_key(|name| (name != "passphrase", name.clone()));
+        lines.push(("opens with", names.join(", ")));
+    }
     lines.push(("auto-lock", spans(&status.auto_lock)));
     lines.push(("memory", memory.to_owned()));
     lines.push(("secretsd", format!("{}, vault format {}", status.version, status.format)));

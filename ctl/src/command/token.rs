@@ -1,14 +1,19 @@
 //! `token`: access tokens with less than all rights, for tools that should not have more. A fresh one goes to stdout,
 //! alone and once.
 
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::selector::parse_id;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
-use secrets_proto::{Glob, Timestamp, Uuid};
+use secrets_proto::{Glob, SensitiveString, Timestamp, Uuid};
 
 use super::audit::seconds;
 use crate::failure::{Exit, Failure};
+use crate::input;
+use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
@@ -38,7 +43,7 @@ SECRETSD_TOKEN_FILE, or in SECRETSD_TOKEN.
 
 Example:
   secretctl token create --name backup --scope admin --ttl 12h
-  (umask 077; secretctl token create --name agent --scope reveal --secret 'OPENAI_*' > agent.token)
+  secretctl token create --name agent --scope reveal --secret 'OPENAI_*' --output agent.token
   SECRETSD_TOKEN_FILE=agent.token secretctl run -s OPENAI_API_KEY -- agent")]
     Create(TokenCreateArgs),
     /// List the tokens, by name; never the tokens themselves
@@ -63,12 +68,15 @@ pub(crate) struct TokenCreateArgs {
     /// How long it is valid, like 12h [default: 30d]
     #[arg(long, value_name = "DURATION", conflicts_with = "no_expiry")]
     pub(crate) ttl: Option<String>,
-    /// Make it valid for ever
+    /// Never expires
     #[arg(long)]
     pub(crate) no_expiry: bool,
     /// Maximum requests per minute
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<String>,
+    /// Write the token to this new file with mode 0600, not to stdout
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -91,9 +99,15 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match &args.command {
         TokenCommand::Create(args) => {
-            once::check_stdout()?;
             let request = request(args)?;
-            create(&open()?, output, &request)
+            let file = match &args.output {
+                Some(path) => Some(TokenFile::new(path)?),
+                None => {
+                    once::check_stdout()?;
+                    None
+                }
+            };
+            create(&open()?, output, &request, file)
         }
         TokenCommand::List => list(&open()?, output),
         TokenCommand::Revoke(args) => revoke(&open()?, args),
@@ -126,7 +140,52 @@ fn rate(text: &str) -> Result<u64, Failure> {
     })
 }
 
-fn create(session: &Session, output: Output, request: &CreateToken) -> Result<(), Failure> {
+/// A new file for a token, made before there is one.
+struct TokenFile {
+    path: PathBuf,
+    file: NewFile,
+}
+
+impl TokenFile {
+    fn new(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| {
+            let text = format!("cannot create {} (--output): {error}; no token was created", named(path));
+            Failure::new(Exit::Other, text)
+        };
+        if path.symlink_metadata().is_ok() {
+            let text = format!("{} exists already; name a new file with --output", named(path));
+            return Err(Failure::new(Exit::Conflict, text));
+        }
+        let file = NewFile::beside(path, new_file::PRIVATE).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn hold(mut self, token: &SensitiveString) -> Result<(), Failure> {
+        let mut write = || {
+            self.file.file().write_all(token.expose().as_bytes())?;
+            self.file.file().write_all(b"\n")
+        };
+        write().and_then(|()| self.file.publish(false)).map_err(|error| {
+            let text = format!(
+                "the token is created, but it could not be written to {}: {error}; {}",
+                named(&self.path),
+                ONCE.cure
+            );
+            Failure::new(Exit::Other, text)
+        })
+    }
+}
+
+fn named(path: &Path) -> String {
+    input::shown(path).unwrap_or_else(|| "the file".to_owned())
+}
+
+fn create(
+    session: &Session,
+    output: Output,
+    request: &CreateToken,
+    file: Option<TokenFile>,
+) -> Result<(), Failure> {
     // Asked for the passphrase before, so that a signal ends us there.
     session.open_vault()?;
     let call = Call::new(Method::POST, "/tokens").json(request)?;
@@ -143,7 +202,10 @@ fn create(session: &Session, output: Output, request: &CreateToken) -> Result<()
         },
         info.id
     ));
-    ONCE.show(output, &answer, &token)
+    match file {
+        Some(file) => file.hold(&token),
+        None => ONCE.show(output, &answer, &token),
+    }
 }
 
 fn list(session: &Session, output: Output) -> Result<(), Failure> {

@@ -8,11 +8,18 @@ use secrets_proto::vault::UnlockRequest;
 use super::status::clock_notice;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{input, key_file, output};
+use crate::{input, key_file, output, prompt};
 
 /// Unlock the vault
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  secretctl unlock\n  secretctl unlock --key-file ~/.config/secretsd/key")]
+#[command(after_help = "\
+Asks for the passphrase, or with --recovery for the recovery key, without
+showing it.
+
+Example:
+  secretctl unlock
+  secretctl unlock --recovery
+  secretctl unlock --key-file ~/.config/secretsd/key")]
 #[group(multiple = false)]
 pub(crate) struct UnlockArgs {
     /// Read the passphrase from this file (`-`: stdin), without a newline at its end
@@ -21,6 +28,9 @@ pub(crate) struct UnlockArgs {
     /// Unlock with this key file
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Ask for the recovery key instead of the passphrase
+    #[arg(long)]
+    pub(crate) recovery: bool,
     /// Read the recovery key from this file (`-`: stdin)
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_key_file: Option<PathBuf>,
@@ -60,6 +70,11 @@ pub(super) fn request(session: &Session, args: &UnlockArgs) -> Result<Option<Unl
         request.key_file = Some(key_file::path(session.runtime_dir(), path)?.1);
     } else if let Some(path) = &args.recovery_key_file {
         request.recovery_key = Some(input::key(path, "--recovery-key-file")?);
+    } else if args.recovery {
+        let key = prompt::hidden("recovery key: ").map_err(|error| {
+            error.into_failure("nothing was done", "name a file with --recovery-key-file")
+        })?;
+        request.recovery_key = Some(key);
     } else if args.key_provider.is_some() || args.credential {
         (request.key_provider, request.credential) = (args.key_provider.clone(), args.credential);
     } else {

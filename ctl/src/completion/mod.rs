@@ -61,6 +61,8 @@ pub(crate) enum Source {
     Tokens,
     /// Units that may load secrets.
     Units,
+    /// Sessions with names.
+    Sessions,
     /// The shell's files.
     Files,
     /// The shell's directories.
@@ -271,6 +273,9 @@ fn source(command: &Command, arg: &Arg) -> Source {
         ("PROVIDER", _) => Source::Providers,
         ("ID", "remove" | "passwd") => Source::Keys,
         ("ID", "revoke") => Source::Tokens,
+        // A new one has a new name.
+        ("SESSION", "start") => Source::None,
+        ("SESSION", _) => Source::Sessions,
         ("UNIT", "revoke") => Source::Units,
         ("FILE" | "PATH", _) => Source::Files,
         ("DIR", _) => Source::Directories,
@@ -350,6 +355,10 @@ mod tests {
             (&["token", "revoke", ""], Source::Tokens, ""),
             (&["token", "create", "--secret", "A,B"], Source::Names, "A,"),
             (&["token", "create", "--name", "a"], Source::None, ""),
+            (&["proxy", "start", ""], Source::None, ""),
+            (&["proxy", "stop", ""], Source::Sessions, ""),
+            (&["proxy", "attach", "b"], Source::Sessions, ""),
+            (&["proxy", "attach", "b", "--", "np"], Source::Command(4), ""),
             (&["credential", "allow", ""], Source::None, ""),
             (&["credential", "allow", "u", "A"], Source::Names, ""),
             (&["credential", "revoke", ""], Source::Units, ""),

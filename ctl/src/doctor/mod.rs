@@ -4,6 +4,8 @@
 //! and could be better.
 
 mod broker;
+mod container;
+mod fence;
 mod paths;
 mod process;
 mod programs;
@@ -64,6 +66,8 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     vault::check(&mut report, &setup, &service);
     programs::check(&mut report, &setup, &service);
     broker::check(&mut report, &setup);
+    container::check(&mut report, &setup);
+    fence::check(&mut report);
     units::check(&mut report, &setup);
     system::check(&mut report, &setup, &service);
     Ok(report.findings())

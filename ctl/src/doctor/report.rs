@@ -10,7 +10,7 @@ pub(super) use crate::shell::quoted;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
-    /// Nothing is wrong.
+    /// A check that found no fault.
     Ok,
     /// Works, and could be better.
     Warning,

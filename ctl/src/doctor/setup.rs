@@ -28,7 +28,7 @@ pub(super) struct Setup {
     pub(super) unit_dirs: Vec<PathBuf>,
     /// What the daemon that has the vault has written about itself.
     pub(super) holder: Option<Noted>,
-    /// That daemon, if it can be seen from here.
+    /// The daemon that has the vault, if it can be seen from here.
     pub(super) daemon: Option<Daemon>,
 }
 

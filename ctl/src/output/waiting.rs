@@ -112,6 +112,12 @@ pub(crate) fn say(message: &str) {
     show(&message);
 }
 
+/// Tells more of what was said last, in a line of its own, which is printable already.
+pub(super) fn say_below(text: &str) {
+    Line::lock().erase();
+    show(&format!("{text}\n"));
+}
+
 fn watch(note: &str, is_plain: bool, ended: &Receiver<()>) {
     let start = Instant::now();
     if !matches!(ended.recv_timeout(QUIET), Err(RecvTimeoutError::Timeout)) {

@@ -36,13 +36,18 @@ impl Auth {
     }
 
     /// The caller that a request's token names. Only what is wrong counts as a guess: a good token is served however
-    /// many bad ones came before it.
-    pub(crate) fn identify(&self, fields: &HeadFields<'_>, peer: Peer) -> Result<Caller, Failure> {
+    /// many bad ones came before it. What is not rated does not count against the rate of a session's token.
+    pub(crate) fn identify(
+        &self,
+        fields: &HeadFields<'_>,
+        peer: Peer,
+        is_rated: bool,
+    ) -> Result<Caller, Failure> {
         let token = token(fields)?;
         if self.owner.is(token) {
             return Ok(Caller::owner(peer));
         }
-        let failure = match self.ask_vault(token, peer) {
+        let failure = match self.ask_vault(token, peer, is_rated) {
             Ok(caller) => return Ok(caller),
             Err(Wrong::Guess(failure)) => failure,
             Err(Wrong::Known(failure)) => return Err(failure),
@@ -57,14 +62,14 @@ impl Auth {
         }
     }
 
-    fn ask_vault(&self, token: &[u8], peer: Peer) -> Result<Caller, Wrong> {
+    fn ask_vault(&self, token: &[u8], peer: Peer, is_rated: bool) -> Result<Caller, Wrong> {
         if !token::is_meant(token) {
             return Err(Wrong::Guess(Failure::unauthenticated(WRONG)));
         }
         if !token::is_well_formed(token) {
             return Err(Wrong::Guess(Failure::unauthenticated(MISTYPED)));
         }
-        self.vault.identify(peer, token).map_err(|Unidentified { error, rights }| {
+        self.vault.identify(peer, token, is_rated).map_err(|Unidentified { error, rights }| {
             if matches!(error, vault::Error::UnknownToken) {
                 return Wrong::Guess(error.into());
             }
@@ -164,7 +169,7 @@ mod tests {
     }
 
     fn status(auth: &Auth, fields: &HeadFields<'_>) -> StatusCode {
-        auth.identify(fields, PEER)
+        auth.identify(fields, PEER, true)
             .map_or_else(|failure| failure.into_response("x").status(), |_| StatusCode::OK)
     }
 
@@ -216,7 +221,7 @@ mod tests {
             status(&auth, &fields(Some("Bearer secret-token-012345678901234567890123456789"), Some("other"))),
             StatusCode::BAD_REQUEST
         );
-        let refused = headers(auth.identify(&HeadFields::default(), PEER).unwrap_err());
+        let refused = headers(auth.identify(&HeadFields::default(), PEER, true).unwrap_err());
         assert_eq!(refused[WWW_AUTHENTICATE], "Bearer");
     }
 
@@ -239,7 +244,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn guessing_is_slowed_down_and_a_good_token_is_not() {
         let (auth, _directory) = auth();
-        let guess = |token| auth.identify(&fields(None, Some(token)), PEER);
+        let guess = |token| auth.identify(&fields(None, Some(token)), PEER, true);
         for _ in 0..10 {
             assert_eq!(guess("wrong").unwrap_err().into_response("x").status(), StatusCode::UNAUTHORIZED);
         }

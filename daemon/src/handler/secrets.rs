@@ -4,8 +4,8 @@ use bytes::Bytes;
 use secrets_proto::Uuid;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, TrashList, UpdateSecret, VersionList,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
+    SecretList, TrashList, UpdateSecret, VersionList, WriteSecrets,
 };
 
 use crate::answering::Answering;
@@ -153,6 +153,17 @@ pub(crate) async fn create_from_preset(
     vault.create_from_preset(caller, create.new).await.map(|secret| Created(secret, create.view))
 }
 
+/// `POST /user/secrets/batch`
+pub(crate) async fn write_all(
+    vault: &Vault,
+    caller: &Caller,
+    all: WriteSecrets,
+) -> Result<SecretList, Error> {
+    let written = vault.write_all(caller, all.secrets).await?;
+    let secrets: Vec<Secret> = written.into_iter().map(|detail| detail.secret).collect();
+    Ok(SecretList { total: secrets.len(), secrets })
+}
+
 /// A new value for a secret.
 #[derive(Debug)]
 pub(crate) struct Update {
@@ -237,6 +248,11 @@ pub(crate) struct ById(pub(crate) Uuid);
 /// `GET /user/secrets/{id}/versions`
 pub(crate) async fn versions(vault: &Vault, caller: &Caller, by: ById) -> Result<VersionList, Error> {
     vault.versions(caller, by.0).await
+}
+
+/// `POST /user/secrets/{id}/same`
+pub(crate) async fn same(vault: &Vault, caller: &Caller, by: ById) -> Result<SameList, Error> {
+    vault.same(caller, by.0).await
 }
 
 /// A secret to get an earlier value again.

@@ -8,7 +8,7 @@ use secrets_proto::vault::{
 
 use super::secrets::{ById, Done};
 use crate::caller::Caller;
-use crate::vault::{Error, Key, Vault};
+use crate::vault::{Error, Held, Key, Vault};
 
 /// The key of a vault to be made.
 #[derive(Debug)]
@@ -60,8 +60,8 @@ pub(crate) async fn verify(
 pub(crate) struct Copy(pub(crate) Bytes);
 
 /// `GET /vault/backup`
-pub(crate) async fn backup(vault: &Vault, caller: &Caller, (): ()) -> Result<Copy, Error> {
-    vault.backup(caller).await.map(Copy)
+pub(crate) async fn backup(vault: &Vault, caller: &Caller, (): ()) -> Result<Held<Copy>, Error> {
+    vault.backup(caller).await.map(|Held { reply, permit }| Held { reply: Copy(reply), permit })
 }
 
 /// `GET /vault/keys`

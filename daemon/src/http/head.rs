@@ -36,7 +36,7 @@ pub(crate) enum Path<'a> {
     Known,
     /// The path is a route's, but for this segment.
     KnownBut(&'a str),
-    /// Nothing.
+    /// No route has this path.
     Unknown,
 }
 

@@ -41,6 +41,9 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// Whether it needs no caller. What does not exist needs one: only a caller gets to know.
     fn is_open(&self) -> bool;
 
+    /// Whether it counts against the rate of the caller's token.
+    fn is_rated(&self) -> bool;
+
     /// Whether it is mostly read from memory, so that a request without a body is tried at once.
     fn is_in_memory(&self) -> bool;
 

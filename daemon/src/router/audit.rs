@@ -7,7 +7,7 @@ use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp};
 
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, get, post};
-use super::serve::serve;
+use super::serve::{serve, serve_costly};
 use crate::caller::Scope;
 use crate::handler::audit as handler;
 use crate::http::failure::Failure;
@@ -18,10 +18,10 @@ use crate::vault::{AuditQuery, Right};
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/audit", "list_audit", Right::Scope(Scope::Admin, AuditAction::Audit), |x| {
-        serve(x, handler::list)
+        serve_costly(x, "application/json", handler::list)
     }),
     get("/api/v1/audit/verify", "verify_audit", Right::Whole(AuditAction::Audit), |x| {
-        serve(x, handler::verify)
+        serve_costly(x, "application/json", handler::verify)
     }),
     post("/api/v1/audit/archive", "archive_audit", Right::Whole(AuditAction::AuditArchive), |x| {
         serve(x, handler::archive)

@@ -17,7 +17,7 @@ impl From<vault::Error> for Failure {
             vault::Error::Uninitialized => {
                 Self::new(Type::VaultLockedError, "There is no vault yet; run `secretctl init`")
             }
-            vault::Error::Locked => {
+            vault::Error::Locked | vault::Error::GivenUp => {
                 Self::new(Type::VaultLockedError, "The vault is locked; run `secretctl unlock`")
             }
             vault::Error::AlreadyInitialized => {
@@ -41,6 +41,10 @@ impl From<vault::Error> for Failure {
             vault::Error::OutsideNames => Self::new(
                 Type::ForbiddenError,
                 "The token is not valid for this name; choose a name that its globs match, or use another token",
+            ),
+            vault::Error::ChangesRules => Self::new(
+                Type::ForbiddenError,
+                "With this provider the value may be used elsewhere, which takes the scope admin; give the secret rules of its own first",
             ),
             vault::Error::BeyondMaker => Self::new(
                 Type::ForbiddenError,
@@ -67,6 +71,10 @@ impl From<vault::Error> for Failure {
             vault::Error::TooManyTokens => Self::new(
                 Type::ConflictError,
                 "There are already 256 tokens, the maximum; revoke unused ones",
+            ),
+            vault::Error::TooManySessions => Self::new(
+                Type::ConflictError,
+                "There are already as many sessions as there can be, or as this token may begin; end one that is not needed",
             ),
             vault::Error::NotFound => Self::new(
                 Type::NotFoundError,
@@ -106,6 +114,11 @@ impl From<vault::Error> for Failure {
                 Type::AlreadyExistsError,
                 "A secret with this name already exists; update it or choose another name",
             ),
+            vault::Error::NamesTaken(indexes) => {
+                let detail = "Some of these names are taken, or given twice; nothing was stored, see errors";
+                Self::new(Type::AlreadyExistsError, detail)
+                    .with_errors(indexes.into_iter().map(taken).collect())
+            }
             vault::Error::Stale => Self::new(
                 Type::ConflictError,
                 "The secret has changed in the meantime; read it again and repeat",
@@ -254,6 +267,13 @@ fn missing(index: usize) -> FieldError {
     )
 }
 
+fn taken(index: usize) -> FieldError {
+    FieldError::new(
+        vec![Loc::field("body"), Loc::field("secrets"), Loc::Index(index)],
+        Invalid::new(FieldErrorType::ValueError, "a secret with this name already exists"),
+    )
+}
+
 const fn lacks(scope: Scope) -> &'static str {
     match scope {
         Scope::List => "The token lacks the scope `list`; use one that has it",
@@ -300,6 +320,7 @@ mod tests {
             (vault::Error::Forbidden(Scope::Reveal), Type::ForbiddenError),
             (vault::Error::BoundToNames, Type::ForbiddenError),
             (vault::Error::OutsideNames, Type::ForbiddenError),
+            (vault::Error::ChangesRules, Type::ForbiddenError),
             (vault::Error::BeyondMaker, Type::ForbiddenError),
             (vault::Error::UnknownToken, Type::AuthenticationError),
             (vault::Error::TokenExpired, Type::ExpiredTokenError),
@@ -307,6 +328,7 @@ mod tests {
             (vault::Error::TooManyRequests(3), Type::RateLimitError),
             (vault::Error::TokenNameTaken, Type::AlreadyExistsError),
             (vault::Error::TooManyTokens, Type::ConflictError),
+            (vault::Error::TooManySessions, Type::ConflictError),
             (vault::Error::NotFound, Type::NotFoundError),
             (vault::Error::Missing(vec![0, 2]), Type::NotFoundError),
             (vault::Error::TooMuchWork, Type::ValidationError),

@@ -68,6 +68,15 @@ pub(crate) struct OpenTarget {
     answer: fn(&HeaderMap) -> Response,
 }
 
+impl GuardedTarget {
+    fn is_rated(&self) -> bool {
+        match self {
+            Self::Route { route, .. } => route.is_rated,
+            Self::WrongMethod { .. } | Self::Nothing => true,
+        }
+    }
+}
+
 /// A route that needs a caller, or none.
 pub(crate) enum GuardedTarget {
     #[doc(hidden)]

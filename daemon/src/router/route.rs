@@ -15,6 +15,8 @@ pub(crate) struct Route {
     pub(super) path: &'static str,
     /// The operationId in the API's description.
     pub(super) operation: &'static str,
+    /// Whether it counts against the rate of a session's token.
+    pub(super) is_rated: bool,
     /// Who may ask for it, and what is done.
     pub(super) action: Action,
 }
@@ -58,32 +60,62 @@ pub(super) const fn open(
     operation: &'static str,
     answer: fn(&HeaderMap) -> Response,
 ) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Open(answer) }
+    Route { method: Method::GET, path, operation, is_rated: true, action: Action::Open(answer) }
 }
 
 /// A `GET` that is read from memory.
 pub(super) const fn read(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { right, in_memory: true, run } }
+    Route {
+        method: Method::GET,
+        path,
+        operation,
+        is_rated: true,
+        action: Action::Guarded { right, in_memory: true, run },
+    }
 }
 
 /// A `GET`.
 pub(super) const fn get(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
-    Route { method: Method::GET, path, operation, action: Action::Guarded { right, in_memory: false, run } }
+    Route {
+        method: Method::GET,
+        path,
+        operation,
+        is_rated: true,
+        action: Action::Guarded { right, in_memory: false, run },
+    }
 }
 
 /// A `POST`.
 pub(super) const fn post(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
-    Route { method: Method::POST, path, operation, action: Action::Guarded { right, in_memory: false, run } }
+    Route {
+        method: Method::POST,
+        path,
+        operation,
+        is_rated: true,
+        action: Action::Guarded { right, in_memory: false, run },
+    }
 }
 
 /// A `PUT`.
 pub(super) const fn put(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
-    Route { method: Method::PUT, path, operation, action: Action::Guarded { right, in_memory: false, run } }
+    Route {
+        method: Method::PUT,
+        path,
+        operation,
+        is_rated: true,
+        action: Action::Guarded { right, in_memory: false, run },
+    }
 }
 
 /// A `PATCH`.
 pub(super) const fn patch(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
-    Route { method: Method::PATCH, path, operation, action: Action::Guarded { right, in_memory: false, run } }
+    Route {
+        method: Method::PATCH,
+        path,
+        operation,
+        is_rated: true,
+        action: Action::Guarded { right, in_memory: false, run },
+    }
 }
 
 /// A `DELETE`.
@@ -92,6 +124,19 @@ pub(super) const fn delete(path: &'static str, operation: &'static str, right: R
         method: Method::DELETE,
         path,
         operation,
+        is_rated: true,
         action: Action::Guarded { right, in_memory: false, run },
     }
+}
+
+/// A `POST` by which a session tells what it owes the audit log.
+pub(super) const fn tell(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    let action = Action::Guarded { right, in_memory: false, run };
+    Route { method: Method::POST, path, operation, is_rated: false, action }
+}
+
+/// A `DELETE` by which a session ends itself.
+pub(super) const fn end(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
+    let action = Action::Guarded { right, in_memory: false, run };
+    Route { method: Method::DELETE, path, operation, is_rated: false, action }
 }

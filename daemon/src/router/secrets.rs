@@ -5,8 +5,8 @@ use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{Purpose, Remark, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SecretDetail, UpdateSecret,
-    VersionList, WrittenSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, SecretDetail,
+    SecretList, UpdateSecret, VersionList, WriteSecret, WriteSecrets, WrittenSecret,
 };
 use secrets_proto::{
     API_BASE, FieldErrorType, Glob, Invalid, Provider, SecretName, SecretValue, Selector, Timestamp,
@@ -34,6 +34,12 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/user/secrets", "create_secret", Right::Scope(Scope::Write, AuditAction::Create), |x| {
         serve(x, handler::create)
     }),
+    post(
+        "/api/v1/user/secrets/batch",
+        "write_secrets",
+        Right::Scope(Scope::Write, AuditAction::Create),
+        |x| serve(x, handler::write_all),
+    ),
     read(
         "/api/v1/user/secrets/presets",
         "get_provider_presets",
@@ -72,6 +78,12 @@ pub(super) static ROUTES: &[Route] = &[
         "list_versions",
         Right::Scope(Scope::List, AuditAction::List),
         |x| serve(x, handler::versions),
+    ),
+    post(
+        "/api/v1/user/secrets/{id}/same",
+        "find_same",
+        Right::Scope(Scope::Reveal, AuditAction::Compare),
+        |x| serve(x, handler::same),
     ),
     post(
         "/api/v1/user/secrets/{id}/rollback",
@@ -134,6 +146,24 @@ impl FromRequest for CreateSecret {
         let value = parts.required("value", SecretValue::new);
         let provider = parts.nullable("provider", Provider::try_from);
         Some(Self { name: name?, value: value?, provider: provider?.flatten() })
+    }
+}
+
+impl FromRequest for WriteSecrets {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        Some(Self { secrets: parts.objects("secrets", 1..=Self::MAX, WriteSecret::take)? })
+    }
+}
+
+impl FromRequest for WriteSecret {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (new, replace) = (CreateSecret::take(parts), parts.flag("replace"));
+        let CreateSecret { name, value, provider } = new?;
+        Some(Self { name, value, provider, replace: replace? })
     }
 }
 
@@ -201,11 +231,13 @@ impl FromRequest for RevealRequest {
         let purpose = parts.required("purpose", Purpose::try_from);
         let command = parts.nullable("command", Remark::try_from);
         let reason = parts.nullable("reason", Remark::try_from);
+        let directory = parts.nullable("directory", Remark::try_from);
         Some(Self {
             secrets: secrets?,
             purpose: purpose?,
             command: command?.flatten(),
             reason: reason?.flatten(),
+            directory: directory?.flatten(),
         })
     }
 }
@@ -311,8 +343,10 @@ impl IntoResponse for Created {
 }
 
 json! {
-PresetList => metadata(OK),
+    SecretList => metadata(OK),
+    PresetList => metadata(OK),
     VersionList => metadata(OK),
+    SameList => metadata(OK),
 }
 
 #[cfg(test)]
@@ -349,6 +383,7 @@ mod tests {
             expires_at: None,
             note: None,
             size_class: SizeClass::Small,
+            value_changed_at: None,
         }
     }
 
@@ -436,6 +471,7 @@ mod tests {
             id: Uuid::from_u128(7),
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
+            expires_at: None,
         }];
         let response = sent(Revealed(render_sensitive(&RevealReply { secrets })), &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");

@@ -1,7 +1,9 @@
 //! What every route does: makes the typed request, calls the handler, and writes its reply.
 
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::codec::{FromRequest, IntoResponse};
 use crate::answering::{Answering, Boxed};
@@ -87,6 +89,35 @@ where
     F: Future<Output = Result<O, vault::Error>> + Send + 'a,
 {
     serve_either(exchange, |vault, caller, request| Answering::Later(handler(vault, caller, request)))
+}
+
+/// Serves a `GET` whose answer takes much work, as [`serve_either`] does. To `HEAD` it is answered what kind of content there
+/// would be, and not how long: RFC 9110, 9.3.2 lets out what is known only once the content is made.
+pub(super) fn serve_costly<'a, I, O, F>(
+    exchange: Exchange<'a>,
+    content_type: &'static str,
+    handler: impl FnOnce(&'a Vault, &'a Caller, I) -> F + Send + 'a,
+) -> Serving<'a>
+where
+    I: FromRequest + Send + 'a,
+    O: IntoResponse + Send,
+    F: Future<Output = Result<O, vault::Error>> + Send + 'a,
+{
+    if exchange.head.method != Method::HEAD {
+        return serve(exchange, handler);
+    }
+    serve_now(exchange, move |vault, caller, _: I| {
+        vault.check_open(caller).map(|()| ContentType(content_type))
+    })
+}
+
+/// The head of an answer that is not made.
+struct ContentType(&'static str);
+
+impl IntoResponse for ContentType {
+    fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
+        Ok(Response::empty(StatusCode::OK).with(CONTENT_TYPE, HeaderValue::from_static(self.0)))
+    }
 }
 
 /// Serves by a handler that reads memory alone, as [`serve_either`] does.

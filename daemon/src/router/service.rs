@@ -68,6 +68,13 @@ impl service::Target for Target {
         matches!(self, Self::Open(_))
     }
 
+    fn is_rated(&self) -> bool {
+        match self {
+            Self::Guarded(target) => target.is_rated(),
+            Self::Open(_) => true,
+        }
+    }
+
     fn is_in_memory(&self) -> bool {
         self.in_memory().is_some()
     }

@@ -8,7 +8,7 @@ use secrets_proto::session::BeginSession;
 use secrets_proto::{API_BASE, SecretName};
 
 use super::codec::{FromRequest, IntoResponse};
-use super::route::{Route, delete, post};
+use super::route::{Route, end, post};
 use super::serve::serve;
 use crate::caller::Scope;
 use crate::handler::sessions::{self as handler, NewSession};
@@ -22,7 +22,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/use/sessions", "begin_session", Right::Scope(Scope::Use, AuditAction::UseBegin), |x| {
         serve(x, handler::begin)
     }),
-    delete("/api/v1/use/sessions/{id}", "end_session", Right::Scope(Scope::Use, AuditAction::UseEnd), |x| {
+    end("/api/v1/use/sessions/{id}", "end_session", Right::Scope(Scope::Use, AuditAction::UseEnd), |x| {
         serve(x, handler::end)
     }),
 ];

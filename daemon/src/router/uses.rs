@@ -8,7 +8,7 @@ use secrets_proto::rule::{Host, Method, RequestPath, Site};
 use secrets_proto::session::{AnyHost, RefusedRequest, RefusedUse, TakeReply, TakeRequest, Use, WhyRefused};
 
 use super::codec::{FromRequest, IntoResponse, json};
-use super::route::{Route, post};
+use super::route::{Route, post, tell};
 use super::serve::serve;
 use crate::caller::Scope;
 use crate::handler::uses as handler;
@@ -22,7 +22,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/use/take", "take_value", Right::Scope(Scope::Use, AuditAction::Use), |x| {
         serve(x, handler::take)
     }),
-    post("/api/v1/use/refusals", "tell_refusal", Right::Scope(Scope::Use, AuditAction::Use), |x| {
+    tell("/api/v1/use/refusals", "tell_refusal", Right::Scope(Scope::Use, AuditAction::Use), |x| {
         serve(x, handler::refused)
     }),
 ];

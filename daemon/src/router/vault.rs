@@ -12,7 +12,7 @@ use secrets_proto::{FieldErrorType, Invalid, Loc, SensitiveString};
 
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, read};
-use super::serve::{serve, serve_now};
+use super::serve::{serve, serve_costly, serve_now};
 use crate::caller::Scope;
 use crate::handler::vault::{self as handler, AddKey, Copy, Init, Locked, Rotate, Unlock};
 use crate::http::failure::Failure;
@@ -34,7 +34,7 @@ pub(super) static ROUTES: &[Route] = &[
         serve(x, handler::verify)
     }),
     get("/api/v1/vault/backup", "backup_vault", Right::Whole(AuditAction::Backup), |x| {
-        serve(x, handler::backup)
+        serve_costly(x, "application/octet-stream", handler::backup)
     }),
     post("/api/v1/vault/rotate", "rotate_vault", Right::Whole(AuditAction::Rotate), |x| {
         serve(x, handler::rotate)

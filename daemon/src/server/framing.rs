@@ -31,7 +31,7 @@ enum State {
     ChunkSize,
     /// In the lines after the last chunk.
     Trailers,
-    /// Nothing can be told any more.
+    /// Where no part of a request can be told from another any more.
     Lost,
 }
 

@@ -50,7 +50,7 @@ use crate::vault::Vault;
 pub(crate) struct Server<S> {
     auth: Arc<Auth>,
     service: S,
-    /// Its audit log keeps who was rejected.
+    /// The vault, whose audit log keeps who was rejected.
     vault: Vault,
     limits: Limits,
     ids: Ids,

@@ -108,7 +108,7 @@ impl<S: Service> Connection<S> {
         head: &Parts,
         target: &S::Target,
     ) -> Result<ControlFlow<Response, Caller>, Failure> {
-        let caller = self.identify(&self.head_fields(head, target)?)?;
+        let caller = self.identify(&self.head_fields(head, target)?, target)?;
         let answer = match self.server.service.serve(target, self.request(&caller, head, None)) {
             Answering::Now(answer) => Some(answer.into_inner()?),
             Answering::Later(_) => None,
@@ -156,7 +156,7 @@ impl<S: Service> Connection<S> {
                 if target.is_open() {
                     return service.serve_anybody(target, head, body, limits).await;
                 }
-                self.identify(&fields)
+                self.identify(&fields, &target)
             }
         };
         match caller {
@@ -189,8 +189,8 @@ impl<S: Service> Connection<S> {
         Ok(fields)
     }
 
-    fn identify(&self, fields: &HeadFields<'_>) -> Result<Caller, Failure> {
-        let caller = self.server.auth.identify(fields, self.peer);
+    fn identify(&self, fields: &HeadFields<'_>, target: &S::Target) -> Result<Caller, Failure> {
+        let caller = self.server.auth.identify(fields, self.peer, target.is_rated());
         Ok(caller.inspect_err(|failure| self.note(failure))?.being(&self.process))
     }
 

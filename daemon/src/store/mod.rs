@@ -3,11 +3,12 @@
 //!
 //! - [`schema`]: the tables, and opening a file only if it has exactly these
 //! - [`in_place`]: whether the open files are still at their paths
-//! - [`rows`]: reading and writing rows
+//! - [`rows`]: what rows are, and reading them; [`writing`]: transactions that write them
 
 mod in_place;
 mod rows;
 mod schema;
+mod writing;
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,9 +21,10 @@ use secrets_local::files;
 pub(crate) use rusqlite::InterruptHandle;
 
 pub(crate) use rows::{
-    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKind, RecordRow, SlotRow, Writing,
+    AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKey, RecordKind, RecordRow, SlotRow,
 };
 pub(crate) use schema::FORMAT;
+pub(crate) use writing::Writing;
 
 use in_place::InPlace;
 
@@ -107,6 +109,14 @@ impl Store {
         let made_log = !log_of(path).exists();
         let connection = schema::open(path)?;
         Ok(Self { connection, in_place: InPlace::at(path), made_log })
+    }
+
+    /// Opens a file that this process has made, checked and closed a moment ago, without checking again that it is sound.
+    pub(crate) fn open_again(path: &Path) -> Result<Self, Error> {
+        let store =
+            Self { connection: schema::open_again(path)?, in_place: InPlace::at(path), made_log: true };
+        store.allow_writing()?;
+        Ok(store)
     }
 
     /// The main file of an open vault once more, to be read while commits stay in the log: what it holds now, and no more.

@@ -1,9 +1,8 @@
-//! Reading and writing rows. A statement that changes another number of rows than it must is an error.
+//! What rows are, and reading them.
 
 use std::borrow::Cow;
-use std::ops::Deref;
 
-use rusqlite::{OptionalExtension, Params, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Error, Store};
 
@@ -116,6 +115,16 @@ pub(crate) struct RecordRow {
     pub(crate) sealed: Vec<u8>,
 }
 
+/// Where a record is: its kind, id and version.
+pub(crate) type RecordKey = (RecordKind, [u8; 16], u64);
+
+impl RecordRow {
+    /// Where it is.
+    pub(crate) const fn key(&self) -> RecordKey {
+        (self.kind, self.id, self.version)
+    }
+}
+
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuditRow {
@@ -191,19 +200,6 @@ impl Store {
             visit(record(row)?)?;
         }
         Ok(())
-    }
-
-    /// The kind, id and version of every record, in that order.
-    pub(crate) fn record_keys(&self) -> Result<Vec<(RecordKind, [u8; 16], u64)>, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT kind, id, version FROM record ORDER BY kind, id, version")?;
-        let mut rows = statement.query([])?;
-        let mut keys = Vec::new();
-        while let Some(row) = rows.next()? {
-            keys.push((RecordKind::from_number(row.get(0)?), row.get(1)?, unsigned(row, 2)?));
-        }
-        Ok(keys)
     }
 
     /// One record, if it is there.
@@ -295,150 +291,6 @@ impl Store {
             .query_row("SELECT count(*) FROM audit", [], |row| unsigned(row, 0))
             .map_err(Error::from)
     }
-
-    /// Starts a transaction.
-    pub(crate) fn begin(&self) -> Result<Writing<'_>, Error> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Writing { store: self, open: true })
-    }
-}
-
-/// A transaction, rolled back when dropped. Reads through it see what it wrote.
-pub(crate) struct Writing<'a> {
-    store: &'a Store,
-    open: bool,
-}
-
-impl Deref for Writing<'_> {
-    type Target = Store;
-    fn deref(&self) -> &Store {
-        self.store
-    }
-}
-
-impl Writing<'_> {
-    /// Makes the transaction durable: when this returns, it survives a power cut.
-    pub(crate) fn commit(mut self) -> Result<(), Error> {
-        self.store.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.open = false;
-        Ok(())
-    }
-
-    /// Replaces the header.
-    pub(crate) fn update_header(&self, header: &HeaderRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE header SET vault = ?1, lineage = ?2, epoch = ?3, mac = ?4 WHERE one = 1",
-            params![header.vault, header.lineage, header.epoch, header.mac],
-        )
-    }
-
-    /// Removes a key slot.
-    pub(crate) fn delete_slot(&self, id: &[u8; 16]) -> Result<(), Error> {
-        self.change_one("DELETE FROM slot WHERE id = ?1", params![id])
-    }
-
-    /// Adds the header of a new vault.
-    pub(crate) fn insert_header(&self, header: &HeaderRow) -> Result<(), Error> {
-        self.change_one(
-            "INSERT INTO header (one, vault, lineage, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
-            params![header.vault, header.lineage, header.epoch, header.mac],
-        )
-    }
-
-    /// Adds a key slot.
-    pub(crate) fn insert_slot(&self, slot: &SlotRow) -> Result<(), Error> {
-        self.change_one(
-            "INSERT INTO slot (id, kind, memory_kib, passes, lanes, salt, wrapped, sealed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                slot.id,
-                slot.kind,
-                slot.memory_kib,
-                slot.passes,
-                slot.lanes,
-                slot.salt,
-                slot.wrapped,
-                slot.sealed
-            ],
-        )
-    }
-
-    /// Adds the manifest of a new vault.
-    pub(crate) fn insert_manifest(&self, manifest: &ManifestRow) -> Result<(), Error> {
-        self.change_one(
-            "INSERT INTO manifest (one, generation, sealed) VALUES (1, ?1, ?2)",
-            params![signed(manifest.generation)?, manifest.sealed],
-        )
-    }
-
-    /// Replaces the manifest.
-    pub(crate) fn update_manifest(&self, manifest: &ManifestRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE manifest SET generation = ?1, sealed = ?2 WHERE one = 1",
-            params![signed(manifest.generation)?, manifest.sealed],
-        )
-    }
-
-    /// Adds a record.
-    pub(crate) fn insert_record(&self, record: &RecordRow) -> Result<(), Error> {
-        self.change_one(
-            "INSERT INTO record (kind, id, version, sealed) VALUES (?1, ?2, ?3, ?4)",
-            params![record.kind.number(), record.id, signed(record.version)?, record.sealed],
-        )
-    }
-
-    /// Removes a record.
-    pub(crate) fn delete_record(&self, record: &RecordRow) -> Result<(), Error> {
-        self.change_one(
-            "DELETE FROM record WHERE kind = ?1 AND id = ?2 AND version = ?3",
-            params![record.kind.number(), record.id, signed(record.version)?],
-        )
-    }
-
-    /// Adds an audit entry.
-    pub(crate) fn append_audit(&self, entry: &AuditRow) -> Result<(), Error> {
-        self.change_one(
-            "INSERT INTO audit (sequence, sealed, mac) VALUES (?1, ?2, ?3)",
-            params![signed(entry.sequence)?, entry.sealed, entry.mac],
-        )
-    }
-
-    /// Removes an audit entry.
-    pub(crate) fn delete_audit(&self, sequence: u64) -> Result<(), Error> {
-        self.change_one("DELETE FROM audit WHERE sequence = ?1", params![signed(sequence)?])
-    }
-
-    /// Replaces a record's content.
-    pub(crate) fn update_record(&self, record: &RecordRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE record SET sealed = ?4 WHERE kind = ?1 AND id = ?2 AND version = ?3",
-            params![record.kind.number(), record.id, signed(record.version)?, record.sealed],
-        )
-    }
-
-    /// Replaces an audit entry's content and MAC.
-    pub(crate) fn update_audit(&self, entry: &AuditRow) -> Result<(), Error> {
-        self.change_one(
-            "UPDATE audit SET sealed = ?2, mac = ?3 WHERE sequence = ?1",
-            params![signed(entry.sequence)?, entry.sealed, entry.mac],
-        )
-    }
-
-    fn change_one(&self, sql: &str, params: impl Params) -> Result<(), Error> {
-        match self.store.connection.prepare_cached(sql)?.execute(params)? {
-            1 => Ok(()),
-            _ => Err(Error::Damaged("a statement did not change exactly one row")),
-        }
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        if self.open {
-            // If even this fails, the connection is unusable, and the next use of it says so.
-            let _ = self.store.connection.execute_batch("ROLLBACK");
-        }
-    }
 }
 
 fn record(row: &Row<'_>) -> Result<RecordRow, Error> {
@@ -455,7 +307,7 @@ fn audit(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
 }
 
 /// SQLite's integers are signed; ours never are.
-fn signed(number: u64) -> Result<i64, Error> {
+pub(super) fn signed(number: u64) -> Result<i64, Error> {
     i64::try_from(number).map_err(|_| Error::Damaged("a counter is out of range"))
 }
 

@@ -82,6 +82,14 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Opens a vault file whose soundness is known.
+pub(super) fn open_again(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path)?;
+    check_identity(&connection)?;
+    check_schema(&connection)?;
+    Ok(connection)
+}
+
 /// A second connection to the main file of a vault that this process has open, for reading alone: without its log, and
 /// without locks (<https://sqlite.org/uri.html#uriimmutable>). The file must not be written to meanwhile. SQLite knows that
 /// the process has the file open twice, so that closing this one loses no lock of the other's. Nothing is checked yet.

@@ -59,10 +59,13 @@ impl Vault {
         request: ArchiveAudit,
     ) -> Result<AuditArchived, Error> {
         self.check_whole(caller, AuditAction::AuditArchive)?;
-        let mut removed = 0;
+        let (mut removed, mut is_first) = (0, true);
         loop {
-            let step = move |batch: &mut Batch<'_>, caller: &Caller| batch.archive(caller, request.through);
+            let step = move |batch: &mut Batch<'_>, caller: &Caller| {
+                batch.archive(caller, request.through, is_first)
+            };
             let (taken, goes_on) = self.write(caller, step).await?;
+            is_first = false;
             removed += taken;
             if !goes_on {
                 return Ok(AuditArchived { removed });

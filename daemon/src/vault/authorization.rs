@@ -32,6 +32,13 @@ impl Vault {
         }
     }
 
+    /// Whether the vault is open, so that an operation that the caller has the right to would be tried. Errors: what the
+    /// operation would answer otherwise.
+    pub(crate) fn check_open(&self, caller: &Caller) -> Result<(), Error> {
+        self.is_good(caller)?;
+        self.shared.read().view().map(drop)
+    }
+
     /// The first step of every operation: whether the caller's token is still good, and has this right. What is refused
     /// is noted for the audit log.
     pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {

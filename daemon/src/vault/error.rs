@@ -41,6 +41,9 @@ pub(crate) enum Error {
     /// The secret would have a name that the caller's token does not cover.
     #[error("the name is outside the token's names")]
     OutsideNames,
+    /// The change would bring other rules, and the caller's token may not set those.
+    #[error("the change would bring other rules")]
+    ChangesRules,
     /// A token would give more than the one it is made with.
     #[error("a token cannot have more rights than its creator")]
     BeyondMaker,
@@ -62,6 +65,9 @@ pub(crate) enum Error {
     /// The vault has as many tokens as it can.
     #[error("there are too many tokens")]
     TooManyTokens,
+    /// The caller has begun as many sessions as it may, or there are as many as there can be.
+    #[error("there are too many sessions")]
+    TooManySessions,
     /// No secret of this id, as far as the caller can tell.
     #[error("no such secret")]
     NotFound,
@@ -83,6 +89,12 @@ pub(crate) enum Error {
     /// Another secret has this name.
     #[error("the name is taken")]
     NameTaken,
+    /// Secrets at these positions have a name that another has.
+    #[error("{} names are taken", .0.len())]
+    NamesTaken(Vec<usize>),
+    /// Half done when somebody wanted to lock: nothing of the transaction counts, and the vault will be locked.
+    #[error("given up for a lock")]
+    GivenUp,
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed in the meantime")]
     Stale,
@@ -175,6 +187,7 @@ impl Error {
             | Self::NewerFormat { .. }
             | Self::NewerVault
             | Self::Timeout
+            | Self::GivenUp
             | Self::Internal(_) => true,
             Self::Uninitialized
             | Self::Locked
@@ -186,6 +199,7 @@ impl Error {
             | Self::Forbidden(_)
             | Self::BoundToNames
             | Self::OutsideNames
+            | Self::ChangesRules
             | Self::BeyondMaker
             | Self::UnknownToken
             | Self::TokenExpired
@@ -193,6 +207,7 @@ impl Error {
             | Self::TooManyRequests(_)
             | Self::TokenNameTaken
             | Self::TooManyTokens
+            | Self::TooManySessions
             | Self::NotFound
             | Self::Missing(_)
             | Self::Unusable(_)
@@ -202,6 +217,7 @@ impl Error {
             | Self::TooMuchToReveal
             | Self::NotGranted
             | Self::NameTaken
+            | Self::NamesTaken(_)
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing
@@ -242,8 +258,10 @@ impl Error {
             | Self::UnusableKey(..)
             | Self::NoKey(_)
             | Self::OutsideNames
+            | Self::ChangesRules
             | Self::TokenNameTaken
             | Self::TooManyTokens
+            | Self::TooManySessions
             | Self::NotFound
             | Self::Missing(_)
             | Self::Unusable(_)
@@ -252,6 +270,8 @@ impl Error {
             | Self::TooMuchToReveal
             | Self::NotGranted
             | Self::NameTaken
+            | Self::NamesTaken(_)
+            | Self::GivenUp
             | Self::Stale
             | Self::KeysChanged
             | Self::VaultMissing

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use secrets_proto::Glob;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::secret::{Secret, SecretDetail, SecretList, TrashList, TrashedSecret};
+use tokio::sync::SemaphorePermit;
 
 use crate::caller::{Caller, Scope};
 use crate::permits::Permit;
@@ -34,6 +35,8 @@ impl Vault {
         let beginning = filter.name.as_ref().map_or("", Glob::beginning);
         let begun: Vec<Arc<Record>> =
             self.shared.read().view()?.catalog.of(caller).live_from(beginning).cloned().collect();
+        let permit = permit.with(self.room.take(caller, length_of(&begun)).await);
+        let _turn = self.owners_turn(caller).await;
         let reply = self.at_leisure(caller, begun.len(), move || {
             let matcher = filter.name.as_ref().map(Glob::matcher);
             let fits = |record: &&Arc<Record>| {
@@ -62,7 +65,7 @@ impl Vault {
         if let Some(reply) = known(self.shared.read().view()?) {
             return Ok(Held { reply, permit });
         }
-        let _turn = self.full_list.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
+        let _turn = self.owners_lists.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
         let (opened, changes, records): (_, u64, Vec<Arc<Record>>) = {
             let published = self.shared.read();
             let view = published.view()?;
@@ -112,6 +115,8 @@ impl Vault {
         self.check(caller, Scope::List, AuditAction::List)?;
         let all: Vec<Arc<Record>> =
             self.shared.read().view()?.catalog.of(caller).with_trash().cloned().collect();
+        let permit = permit.with(self.room.take(caller, length_of(&all)).await);
+        let _turn = self.owners_turn(caller).await;
         let reply = self.at_leisure(caller, all.len(), move || {
             let mut secrets: Vec<TrashedSecret> =
                 all.iter().filter_map(|record| record.to_trashed()).collect();
@@ -121,6 +126,10 @@ impl Vault {
             write(TrashList { total: secrets.len(), secrets })
         });
         Ok(Held { reply: reply.await?, permit: Some(permit) })
+    }
+
+    async fn owners_turn(&self, caller: &Caller) -> Option<SemaphorePermit<'_>> {
+        if caller.is_master() { self.owners_lists.acquire().await.ok() } else { None }
     }
 
     /// A permit for what looks at many secrets, when what the same asker asked before has been answered.
@@ -150,4 +159,10 @@ impl Vault {
         drop(reader);
         done.map_err(|_| Error::Internal("a listing panicked"))
     }
+}
+
+/// About how long these are as JSON, with all there is to tell.
+fn length_of(records: &[Arc<Record>]) -> usize {
+    let of_words = |record: &Record| record.meta.note.as_ref().map_or(0, |note| note.as_str().len());
+    records.iter().map(|record| 400 + record.meta.name.as_str().len() + of_words(record)).sum()
 }

@@ -8,10 +8,11 @@
 //!   on [`secrets`], on [many of them](listing), on [what units may load](unit_grants), on [access tokens](token_ops), on
 //!   the [vault itself](vault_ops) and on its [audit log](audit_log). Each begins with [`authorization`]. Reads are served
 //!   from what the writer has published; everything else goes through its [`mailbox`]. [`start`] takes possession of a
-//!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key.
+//!   vault; [`sources`] and [`derivation`] turn what a caller offers into a key. What takes long is done [`aside`].
 //! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
 //! - The [`mod@format`]: what is in the file, each kind of record in memory and sealed.
 
+mod aside;
 mod audit_log;
 mod authorization;
 mod auto_lock;
@@ -24,6 +25,7 @@ mod listing;
 mod mailbox;
 mod placeholder;
 mod presets;
+mod room;
 mod rule_presets;
 mod rules;
 mod secrets;
@@ -62,6 +64,7 @@ pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
 
 use derivation::Derivations;
+use room::Room;
 use writer::command::Command;
 use writer::shared::Shared;
 
@@ -168,10 +171,12 @@ pub(crate) struct Vault {
     heavy: Arc<Permits>,
     /// For what is too long for the runtime's thread.
     readers: Arc<Semaphore>,
-    /// For writing the list with all there is to tell, once for all who ask meanwhile.
-    full_list: Arc<Semaphore>,
+    /// For writing long lists for the owner: one at a time, since each takes more memory while it is written.
+    owners_lists: Arc<Semaphore>,
     /// For reading a snapshot of the file.
     snapshots: Arc<Semaphore>,
+    /// For large answers that are made for one caller.
+    room: Arc<Room>,
     settings: Arc<Settings>,
     /// Locking by time.
     pub(crate) auto_lock: AutoLock,

@@ -6,10 +6,13 @@ use secrets_proto::rule::{HostPattern, PathPattern, Rule, Site};
 
 /// Provider, host, exceptions and site, by provider. Host and site are as the provider's own documents or client say,
 /// which the lines name; they were read on 2026-11-27. Exceptions keep keys from making or showing other keys.
-const PRESETS: [(&str, &str, &[&str], &str); 12] = [
+const PRESETS: [(&str, &str, &[&str], &str); 14] = [
     // anthropics/anthropic-sdk-python, src/anthropic/_client.py; docs.anthropic.com/en/api/overview
     ("anthropic", "api.anthropic.com", &["/v1/organizations", "/v1/organizations/**"], "header:x-api-key"),
     ("anthropic", "api.anthropic.com", &["/v1/organizations", "/v1/organizations/**"], "bearer"),
+    // docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html; the names are those of its variables. A wildcard does not
+    // sign for IAM and STS, which make keys.
+    ("aws", "**.amazonaws.com", &[], "aws-sigv4:AWS_ACCESS_KEY_ID,AWS_SESSION_TOKEN"),
     // openai/openai-python, src/openai/lib/azure.py; Azure/azure-sdk-for-python, sdk/ai/azure-ai-inference/README.md
     ("azure-openai", "*.openai.azure.com", &[], "header:api-key"),
     // octokit/endpoint.js, src/defaults.ts; docs.github.com/en/rest/authentication/authenticating-to-the-rest-api
@@ -28,6 +31,8 @@ const PRESETS: [(&str, &str, &[&str], &str); 12] = [
     ("openai", "api.openai.com", &["/v1/organization", "/v1/organization/**"], "bearer"),
     // docs.slack.dev/changelog/2020-11-no-more-tokens-in-querystrings-for-newly-created-apps
     ("slack", "slack.com", &[], "bearer"),
+    // docs.slack.dev/apis/web-api
+    ("slack", "slack.com", &[], "body:token"),
     // docs.stripe.com/api/authentication
     ("stripe", "api.stripe.com", &[], "bearer"),
     ("stripe", "api.stripe.com", &[], "basic"),

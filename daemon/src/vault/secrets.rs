@@ -6,8 +6,8 @@ use bytes::Bytes;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, UpdateSecret, VersionList,
+    CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, SameList, Secret,
+    SecretDetail, SecretList, UpdateSecret, VersionList, WriteSecret,
 };
 use secrets_proto::{Selector, Uuid};
 
@@ -15,7 +15,7 @@ use crate::caller::{Caller, Scope};
 
 use super::writer::effort::Effort;
 use super::writer::shared::Published;
-use super::{Error, Held, Rendered, Vault, presets};
+use super::{Error, Held, Rendered, Vault, presets, rules};
 
 /// A reveal of so many secrets by name or id is a small thing,
 const LIGHT: usize = 16;
@@ -110,6 +110,22 @@ impl Vault {
         self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
     }
 
+    /// Stores all of these in one transaction, or none. Scope `write`.
+    pub(crate) async fn write_all(
+        &self,
+        caller: &Caller,
+        all: Vec<WriteSecret>,
+    ) -> Result<Vec<SecretDetail>, Error> {
+        let _permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::Write, AuditAction::Create)?;
+        let shared = Arc::clone(&self.shared);
+        // Of no use without its answer: whoever has gone before its turn has given up.
+        self.write_for_answer(caller, move |batch, caller| {
+            batch.write_all(caller, all, &Effort::new(shared.urgent.interrupts()))
+        })
+        .await
+    }
+
     /// Gives a secret a new value. `expected` are the versions that `If-Match` names. Scope `write`.
     pub(crate) async fn update(
         &self,
@@ -122,7 +138,7 @@ impl Vault {
         self.write(caller, move |batch, caller| batch.update(caller, id, &new, expected)).await
     }
 
-    /// Changes a secret's metadata. Scope `write`.
+    /// Changes a secret's metadata. Scope `write`; with a provider whose rules are others, `admin` too.
     pub(crate) async fn edit(
         &self,
         caller: &Caller,
@@ -131,7 +147,8 @@ impl Vault {
         expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Edit)?;
-        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected)).await
+        self.write(caller, move |batch, caller| batch.edit(caller, id, patch, expected, rules::that_hold))
+            .await
     }
 
     /// Moves a secret to the trash, or destroys it with all its versions. Scope `write`.
@@ -171,6 +188,19 @@ impl Vault {
         let size: usize = reply.secrets.iter().map(|secret| secret.value.expose().len()).sum();
         let reply = self.at_leisure(caller, size / BYTES_A_STEP, move || write(reply)).await?;
         Ok(Held { reply, permit })
+    }
+
+    /// The other secrets with the same value. Scope `reveal`: that two values are equal tells about both, and who may store
+    /// could try values until one is.
+    pub(crate) async fn same(&self, caller: &Caller, id: Uuid) -> Result<SameList, Error> {
+        let _permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::Reveal, AuditAction::Compare)?;
+        let shared = Arc::clone(&self.shared);
+        let same = self.write_for_answer(caller, move |batch, caller| {
+            batch.same(caller, id, Effort::new(shared.urgent.interrupts()))
+        });
+        let secrets = same.await?;
+        Ok(SameList { total: secrets.len(), secrets })
     }
 
     /// How many bytes the values have together that are named, as far as the caller sees them.

@@ -29,9 +29,9 @@ const PIPE_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Offered {
     /// The kind of slot that it may open.
     pub(super) kind: SlotKind,
-    /// Its bytes.
+    /// The key's bytes.
     pub(super) secret: Zeroizing<Vec<u8>>,
-    /// Its bytes as slots may have been made with them too.
+    /// The key's bytes as slots may have been made with them too.
     others: Vec<Zeroizing<Vec<u8>>>,
     /// The key provider that gave it.
     pub(super) provider: Option<String>,
@@ -79,8 +79,9 @@ pub(crate) struct KeySources {
 }
 
 impl KeySources {
-    /// The same for a key that a slot is to be made for. A key provider command is run twice: one that prints something
-    /// else each time, as a signature does, would make a slot that nothing ever opens.
+    /// Reads a key that a slot is to be made for, as `secret_of` reads one that is to open the vault. A key provider command
+    /// is run twice: one that prints something else each time, as a signature does, would make a slot that nothing ever
+    /// opens.
     pub(super) async fn lasting_secret_of(&self, key: Key) -> Result<Offered, Error> {
         let first = self.secret_of(key).await?;
         if let Some(name) = &first.provider

@@ -20,6 +20,7 @@ use crate::store::{journal_of, log_of};
 
 use super::auto_lock::AutoLock;
 use super::derivation::Derivations;
+use super::room::Room;
 use super::writer::Writer;
 use super::writer::denials::Denials;
 use super::writer::shared::{Published, Shared};
@@ -97,8 +98,9 @@ pub(super) fn start(
         derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),
-        full_list: Arc::new(Semaphore::new(1)),
+        owners_lists: Arc::new(Semaphore::new(1)),
         snapshots: Arc::new(Semaphore::new(1)),
+        room: Arc::new(Room::new()),
         settings,
         lock,
         memory_lock,
@@ -106,10 +108,10 @@ pub(super) fn start(
     })
 }
 
-/// Removes whole or half copies that a backup, a restore or the making of a vault was killed over. Who has the lock is
-/// alone with them.
+/// Removes whole or half copies that a backup, a rotation, a restore or the making of a vault was killed over. Who has the
+/// lock is alone with them.
 fn sweep(vault: &Path) {
-    for copy in ["db.copy", "db.new", "db.restore"] {
+    for copy in ["db.copy", "db.new", "db.restore", "db.rotated"] {
         let copy = vault.with_extension(copy);
         for left in [log_of(&copy), journal_of(&copy), copy] {
             if let Err(error) = files::remove_if_there(&left) {

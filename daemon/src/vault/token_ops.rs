@@ -31,12 +31,12 @@ impl From<Error> for Unidentified {
 impl Vault {
     /// Who holds this token, which is well-formed: a caller with the token's rights. Counts the request. While the
     /// vault is locked nobody can tell, because the digests are sealed.
-    pub(crate) fn identify(&self, peer: Peer, text: &[u8]) -> Result<Caller, Unidentified> {
+    pub(crate) fn identify(&self, peer: Peer, text: &[u8], is_rated: bool) -> Result<Caller, Unidentified> {
         let published = self.shared.read();
         let tokens = &published.view()?.catalog.tokens;
         let token = tokens.by_hash(&token::hash(text)).ok_or(Error::UnknownToken)?;
         let now = Timestamp::now();
-        let good = tokens.check_time(token).and_then(|()| tokens.take(token, Instant::now(), now));
+        let good = tokens.check_time(token).and_then(|()| tokens.take(token, Instant::now(), now, is_rated));
         good.map_err(|error| Unidentified { error, rights: Some(Arc::clone(&token.rights)) })?;
         Ok(Caller::holding(peer, Arc::clone(&token.rights)))
     }

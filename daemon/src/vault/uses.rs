@@ -39,6 +39,8 @@ impl Vault {
             | WhyRefused::PlaceholderEnded
             | WhyRefused::PlaceholderMisplaced
             | WhyRefused::PlaceholderRepeated
+            | WhyRefused::BodyForm
+            | WhyRefused::SignatureForm
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => Refusal::Request,
         };
@@ -56,7 +58,7 @@ impl Vault {
         Ok(())
     }
 
-    /// That the token is of no session is a refusal of its own; the others are noted by the batch, with the request.
+    /// Notes as a refusal that the token is of no session. The batch notes all others, with the request.
     fn note_no_session<T>(&self, caller: &Caller, outcome: Result<T, Error>) -> Result<T, Error> {
         if matches!(outcome, Err(Error::NoSession)) {
             return self.note_refusal(caller, AuditAction::Use, outcome);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrets_local::places;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::vault::{
     AddKeyReply, AutoLock, InitReply, KeyList, RotateReply, VaultState, VaultStatus, VerifyReply,
     VerifyRequest,
 };
 use secrets_proto::{Timestamp, Uuid};
-use tokio::sync::oneshot;
 
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
@@ -20,13 +20,11 @@ use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
 use super::format::slots::NewSlot;
-use super::mailbox::answered;
 use super::sources::Offered;
 use super::writer::command::Command;
-use super::writer::interrupts::Interrupts;
 use super::writer::shared::{Published, View};
 use super::writer::snapshot::Snapshot;
-use super::{Error, Key, Vault};
+use super::{Error, Held, Key, Vault};
 
 impl Vault {
     /// State, limits and counts; of secrets, those that the caller sees. Any scope, but a token that is still good.
@@ -163,8 +161,18 @@ impl Vault {
     }
 
     /// A verified copy of the vault, still sealed. Scope `admin`.
-    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Bytes, Error> {
+    pub(crate) async fn backup(&self, caller: &Caller) -> Result<Held<Bytes>, Error> {
         self.check_whole(caller, AuditAction::Backup)?;
+        let length =
+            std::fs::metadata(self.settings.data_dir.join(places::VAULT)).map_or(0, |file| file.len());
+        let permit = self.heavy_permit(caller).await?;
+        let room = self.room.take(caller, usize::try_from(length).unwrap_or(usize::MAX)).await;
+        let permit = Some(permit.with(room));
+        let reply = self.copy(caller).await?;
+        Ok(Held { reply, permit })
+    }
+
+    async fn copy(&self, caller: &Caller) -> Result<Bytes, Error> {
         if let Some(copy) = self.on_snapshot(caller, Snapshot::copy).await? {
             let event = Event::done(AuditAction::Backup, Vec::new());
             self.write(caller, move |batch, caller| batch.audit(caller, event)).await?;
@@ -175,36 +183,6 @@ impl Vault {
             vault.backup(caller, shared.urgent.interrupts()).map(Bytes::from)
         })
         .await
-    }
-
-    /// Reads a snapshot of the file on a thread of its own, so that nobody waits for it but its caller, and one snapshot at a
-    /// time. `None` if that came to nothing, for whatever reason: the vault's thread then does the same by itself, and judges.
-    async fn on_snapshot<T, F>(&self, caller: &Caller, work: F) -> Result<Option<T>, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Snapshot) -> Result<T, Error> + Send + 'static,
-    {
-        let Ok(_turn) = self.snapshots.acquire().await else { return Ok(None) };
-        let (reply, answer) = oneshot::channel();
-        let gone = Gone(Arc::default());
-        let interrupts = Arc::clone(&gone.0);
-        let begun = self.whole(caller, move |vault, _| {
-            vault.begin_snapshot(interrupts, move |snapshot| {
-                let _ = reply.send(work(snapshot));
-            })
-        });
-        if let Err(error) = begun.await {
-            tracing::debug!(%error, "there is no snapshot");
-            return Ok(None);
-        }
-        match answered(answer).await {
-            Ok(done) => Ok(Some(done)),
-            Err(Error::Timeout) => Err(Error::Timeout),
-            Err(error) => {
-                tracing::debug!(%error, "a snapshot could not be read");
-                Ok(None)
-            }
-        }
     }
 
     /// The key slots. Scope `admin`.
@@ -276,22 +254,15 @@ impl Vault {
             })
             .await;
         let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
-        let slots = self.derivations.delay_if_wrong(derived).await?;
+        let slots = Arc::new(self.derivations.delay_if_wrong(derived).await?);
         let kept = slots.len();
-        let shared = Arc::clone(&self.shared);
-        self.whole(caller, move |vault, caller| {
-            vault.rotate(caller, &slots, &header_mac, shared.urgent.interrupts())
-        })
-        .await?;
+        if !self.rotate_aside(caller, Arc::clone(&slots), header_mac).await? {
+            let shared = Arc::clone(&self.shared);
+            self.whole(caller, move |vault, caller| {
+                vault.rotate(caller, &slots, &header_mac, shared.urgent.interrupts())
+            })
+            .await?;
+        }
         Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
-    }
-}
-
-/// Ends the reading of a snapshot once nobody waits for it.
-struct Gone(Arc<Interrupts>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.add();
     }
 }

@@ -1,5 +1,5 @@
-//! What the kernel tells of a peer and of time in two calls that have no safe form: asking a socket for its peer's pidfd
-//! has none yet, and the one for the time since boot does not work under valgrind.
+//! What the kernel tells of a peer and of time in calls that have no safe form: asking a socket for its peer's pidfd
+//! or its network namespace has none yet, and the one for the time since boot does not work under valgrind.
 //!
 //! Beside `memory` the one module of this crate where `unsafe` is allowed.
 #![allow(unsafe_code, reason = "a descriptor from the kernel and a time; each block says why it is sound")]
@@ -30,6 +30,27 @@ pub(super) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: the kernel has just made this descriptor, close-on-exec, for this call alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Which network namespace a socket is in, as a number that no other namespace gets until the next boot. Fails with
+/// `NOPROTOOPT` on kernels before 5.14.
+pub fn network_of(socket: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let mut cookie: u64 = 0;
+    let mut length: libc::socklen_t = u64::BITS / 8;
+    // SAFETY: the kernel writes at most `length` bytes, which is the size of `cookie`; both live through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::BADF));
+    }
+    Ok(cookie)
 }
 
 /// How long ago the system was started, its sleep included; zero if it does not tell. By the C library, since rustix finds

@@ -11,7 +11,7 @@
 
 mod calls;
 
-pub use calls::since_boot;
+pub use calls::{network_of, since_boot};
 
 use std::fs::File;
 use std::io::Read;
@@ -39,7 +39,7 @@ pub struct Process {
 #[derive(Debug)]
 enum Hold {
     Pidfd(OwnedFd),
-    /// It is older than this.
+    /// The time that the process is older than.
     Before(u64),
 }
 

@@ -34,13 +34,13 @@ pub enum Verdict<'a> {
 pub enum Refused {
     /// There are no rules.
     NoRules,
-    /// None is for this host and port.
+    /// No rule is for this host and port.
     Host,
-    /// None of those is for this site.
+    /// No rule for the host and port is for this site.
     Site,
-    /// None of those is for this method.
+    /// No rule for the site is for this method.
     Method,
-    /// None of those is for this path.
+    /// No rule for site and method is for this path.
     Path,
     /// The rule of this number is for this request, and excepts its path.
     Excepted(usize),
@@ -71,7 +71,9 @@ impl Refused {
                 )
             }
             Self::Excepted(number) => {
-                format!("rule {name}/{number} excepts this path; set it again without that: {set}")
+                format!(
+                    "rule {name}/{number} excepts this path; set it again without that (own rules replace all those of the provider): {set}"
+                )
             }
             Self::AmbiguousPath(number) => format!(
                 "rule {name}/{number} asks about the path, and this one can be read in two ways; leave out dot segments, doubled slashes and needless percent-encoding"
@@ -80,28 +82,31 @@ impl Refused {
     }
 }
 
-/// Tells which rule decides about a request: the first whose host, port, site, method and paths it matches. An exception
-/// of that rule refuses it, and so does a path that can be read in two ways, as soon as a rule asks about the path: no
-/// later rule is looked at then.
+/// Tells which rule decides about a request: the first whose host, port, site, method and paths it matches. The exceptions of
+/// every rule for the host refuse it, whatever else is said, and so does a path that can be read in two ways, as soon as a
+/// rule asks about the path: no later rule is looked at then.
 pub fn decide<'a>(rules: &'a [Rule], request: Request<'_>) -> Verdict<'a> {
+    let of_host = |rule: &Rule| rule.host.matches(request.host, request.port);
+    let path = path::decoded(request.path);
+    for (number, rule) in (1..).zip(rules).filter(|(_, rule)| !rule.except.is_empty() && of_host(rule)) {
+        let Some(path) = &path else { return Verdict::Refused(Refused::AmbiguousPath(number)) };
+        if rule.except.iter().any(|pattern| pattern.matches(path)) {
+            return Verdict::Refused(Refused::Excepted(number));
+        }
+    }
     let mut nearest = if rules.is_empty() { Refused::NoRules } else { Refused::Host };
     for (number, rule) in (1..).zip(rules) {
-        let mismatch = if !rule.host.matches(request.host, request.port) {
+        let mismatch = if !rule.is_for(request.host, request.port) {
             Refused::Host
         } else if request.site.is_some_and(|site| *site != rule.site) {
             Refused::Site
         } else if !rule.methods.is_empty() && !rule.methods.contains(request.method) {
             Refused::Method
-        } else if !rule.restricts_paths() {
+        } else if rule.paths.is_empty() {
             return Verdict::Allowed(number, rule);
         } else {
-            let Some(path) = path::decoded(request.path) else {
-                return Verdict::Refused(Refused::AmbiguousPath(number));
-            };
-            if rule.paths.is_empty() || rule.paths.iter().any(|pattern| pattern.matches(&path)) {
-                if rule.except.iter().any(|pattern| pattern.matches(&path)) {
-                    return Verdict::Refused(Refused::Excepted(number));
-                }
+            let Some(path) = &path else { return Verdict::Refused(Refused::AmbiguousPath(number)) };
+            if rule.paths.iter().any(|pattern| pattern.matches(path)) {
                 return Verdict::Allowed(number, rule);
             }
             Refused::Path
@@ -166,8 +171,11 @@ mod tests {
         assert_eq!(get("/v1/keys/1"), Err(Refused::Excepted(1)));
         assert_eq!(get("/v1/%6beys/1"), Err(Refused::Excepted(1)));
         assert_eq!(get("/v1/x/../keys/1"), Err(Refused::AmbiguousPath(1)));
-        assert_eq!(decided(&rules, "POST", "a.example.com", "/v1/keys/1", None), Ok(2));
-        assert_eq!(decided(&rules, "PUT", "a.example.com", "/v1/keys/1", None), Ok(3));
+        for method in ["POST", "PUT"] {
+            let other = decided(&rules, method, "a.example.com", "/v1/keys/1", None);
+            assert_eq!(other, Err(Refused::Excepted(1)), "{method}");
+        }
+        assert_eq!(decided(&rules, "PUT", "a.example.com", "/v1/models", None), Ok(3));
         // Nothing asks about this path.
         assert_eq!(decided(&rules, "GET", "b.example.com", "/a//b/%2f..", None), Ok(3));
         assert_eq!(decided(&rules, "GET", "example.com", "/", None), Err(Refused::Host));
@@ -175,15 +183,35 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_refuses_whatever_rule_stands_before_it() {
+        let rules = [
+            rule(r#"{"host":"*.example.com","site":"bearer"}"#),
+            rule(r#"{"host":"a.example.com","except":["/admin/**"],"site":"basic"}"#),
+        ];
+        let at = |host, path, site| decided(&rules, "GET", host, path, site);
+        for site in [None, Some("bearer"), Some("basic")] {
+            assert_eq!(at("a.example.com", "/admin/keys", site), Err(Refused::Excepted(2)), "{site:?}");
+            assert_eq!(
+                at("a.example.com", "/x/../admin/keys", site),
+                Err(Refused::AmbiguousPath(2)),
+                "{site:?}"
+            );
+        }
+        assert_eq!(at("a.example.com", "/v1", None), Ok(1));
+        assert_eq!(at("b.example.com", "/admin/keys", None), Ok(1));
+    }
+
+    #[test]
     fn the_site_chooses_among_rules_of_a_host() {
         let rules = [
             rule(r#"{"host":"a.example.com","except":["/keys"],"site":"header:x-api-key"}"#),
-            rule(r#"{"host":"a.example.com","except":["/keys"],"site":"bearer"}"#),
+            rule(r#"{"host":"a.example.com","except":["/admin"],"site":"bearer"}"#),
         ];
         let at = |site, path| decided(&rules, "GET", "a.example.com", path, Some(site));
         assert_eq!(at("header:x-api-key", "/"), Ok(1));
         assert_eq!(at("bearer", "/"), Ok(2));
-        assert_eq!(at("bearer", "/keys"), Err(Refused::Excepted(2)));
+        assert_eq!(at("bearer", "/keys"), Err(Refused::Excepted(1)));
+        assert_eq!(at("bearer", "/admin"), Err(Refused::Excepted(2)));
         assert_eq!(at("basic", "/"), Err(Refused::Site));
     }
 
@@ -240,18 +268,19 @@ mod tests {
                 .collect();
             let host = format!("{host}.example.com");
             let decided = |rules: &[Rule]| decided(rules, "GET", &host, &path, None);
+            let alone = |rule: &Rule| decided(std::slice::from_ref(rule));
+            let is_excepted = rules.iter().any(|rule| alone(rule) == Err(Refused::Excepted(1)));
             match decided(&rules) {
                 Ok(number) => {
+                    prop_assert!(!is_excepted);
                     prop_assert_eq!(decided(&rules[number - 1..number]), Ok(1));
                     for before in &rules[..number - 1] {
-                        prop_assert!(decided(std::slice::from_ref(before)).is_err());
+                        prop_assert!(alone(before).is_err());
                     }
                 }
                 Err(_) => {
-                    // None allows it, or one before those that do excepts it.
-                    let allowed = rules.iter().position(|rule| decided(std::slice::from_ref(rule)).is_ok());
-                    let excepted = rules.iter().position(|rule| decided(std::slice::from_ref(rule)) == Err(Refused::Excepted(1)));
-                    prop_assert!(allowed.is_none_or(|allowed| excepted.is_some_and(|excepted| excepted < allowed)));
+                    // None allows it, or one excepts it.
+                    prop_assert!(is_excepted || rules.iter().all(|rule| alone(rule).is_err()));
                 }
             }
         }

@@ -82,6 +82,11 @@ impl HostPattern {
         Ok(Self { depth, name: name.to_owned(), port })
     }
 
+    /// Whether more hosts than one are meant.
+    pub fn has_wildcard(&self) -> bool {
+        self.depth != Depth::None
+    }
+
     /// Whether a request to this host and port is meant.
     pub fn matches(&self, host: &Host, port: u16) -> bool {
         if port != self.port {

@@ -63,6 +63,14 @@ impl Rule {
         Self { host, methods: Vec::new(), paths: Vec::new(), except: Vec::new(), site, private: false }
     }
 
+    /// Whether the rule is for this host and port. What signs for AWS signs for the hosts that make and show keys (IAM and STS)
+    /// only if a rule names such a host itself.
+    pub fn is_for(&self, host: &Host, port: u16) -> bool {
+        let signs_by_wildcard = matches!(self.site, Site::AwsSigv4 { .. }) && self.host.has_wildcard();
+        let makes_keys = |label: &str| ["iam", "sts"].contains(&label.strip_suffix("-fips").unwrap_or(label));
+        self.host.matches(host, port) && !(signs_by_wildcard && host.as_str().split('.').any(makes_keys))
+    }
+
     /// Whether the path decides about a request, so that it must be read in one way only.
     pub const fn restricts_paths(&self) -> bool {
         !self.paths.is_empty() || !self.except.is_empty()
@@ -183,6 +191,29 @@ mod tests {
         let json = r#"{"host":"*.example.com:8443","methods":["GET"],"paths":["/v1/**"],"except":["/v1/keys"],"site":"header:x-api-key","private":true}"#;
         assert_eq!(serde_json::to_string(&serde_json::from_str::<Rule>(json).unwrap()).unwrap(), json);
         assert!(serde_json::from_str::<Rule>(r#"{"host":"a.b","site":"bearer","more":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_wildcard_signs_for_no_host_that_makes_keys() {
+        let rule = |host, site| Rule::new(HostPattern::parse(host).unwrap(), Site::parse(site).unwrap());
+        let (wide, plain) = (rule("**.amazonaws.com", "aws-sigv4:ID"), rule("**.amazonaws.com", "bearer"));
+        let is_for = |rule: &Rule, host| rule.is_for(&Host::parse(host).unwrap(), 443);
+        for host in
+            ["s3.amazonaws.com", "my-sts.s3.eu-west-1.amazonaws.com", "dynamodb.us-east-1.amazonaws.com"]
+        {
+            assert!(is_for(&wide, host), "{host}");
+        }
+        for host in [
+            "iam.amazonaws.com",
+            "sts.amazonaws.com",
+            "sts.eu-west-1.amazonaws.com",
+            "sts-fips.us-east-1.amazonaws.com",
+            "iam-fips.amazonaws.com",
+            "vpce-1.sts.us-east-1.vpce.amazonaws.com",
+        ] {
+            assert!(!is_for(&wide, host) && is_for(&plain, host), "{host}");
+        }
+        assert!(is_for(&rule("sts.eu-west-1.amazonaws.com", "aws-sigv4:ID"), "sts.eu-west-1.amazonaws.com"));
     }
 
     #[test]

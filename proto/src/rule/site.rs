@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::checked_text;
+use crate::SecretName;
 use crate::invalid::{FieldErrorType, Invalid};
 
 /// The place of a value in a request. There it stands alone and whole.
@@ -20,12 +21,22 @@ pub enum Site {
     Header(String),
     /// The whole value of this parameter of the query.
     Query(String),
+    /// The whole value of this field of a form, or of this field at the top of a JSON object, in the body.
+    Body(String),
+    /// A signature for AWS (Signature Version 4): by the value, with the id of this secret and, if the program sends a session
+    /// token, that of this one. Rules of those two have the same site.
+    AwsSigv4 {
+        /// The secret that is the key's id.
+        id: SecretName,
+        /// The secret that is the session token.
+        token: Option<SecretName>,
+    },
 }
 
 /// A site as text.
 #[cfg(feature = "openapi")]
 #[derive(schemars::JsonSchema)]
-#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|query:[A-Za-z0-9._~-]+)$", "maxLength" = 71))]
+#[schemars(rename = "Site", description = "Where in a request the value stands: `bearer`, all after one word and a space in `Authorization`; `basic`, user or password of `Authorization: Basic`; `header:NAME`, the whole value of this header; `query:NAME`, the whole value of this parameter of the query; `body:NAME`, the whole value of this field of a form or of a JSON object, in a body of up to 1 MiB; `aws-sigv4:ID` and `aws-sigv4:ID,TOKEN`, the signature of AWS by this key, whose id and session token are the secrets of these names.", extend("pattern" = r"^(bearer|basic|header:[a-z0-9-]+|(query|body):[A-Za-z0-9._~-]+|aws-sigv4:[A-Za-z_][A-Za-z0-9_]*(,[A-Za-z_][A-Za-z0-9_]*)?)$", "maxLength" = 521))]
 #[expect(dead_code, reason = "only its schema is wanted")]
 struct SiteText(String);
 
@@ -48,7 +59,7 @@ const OF_TRANSPORT: [&str; 14] = [
 ];
 
 impl Site {
-    /// Reads a site: `bearer`, `basic`, `header:NAME` or `query:NAME`.
+    /// Reads a site: `bearer`, `basic`, `header:NAME`, `query:NAME`, `body:NAME` or `aws-sigv4:ID[,TOKEN]`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         use FieldErrorType::{Enum, StringPatternMismatch, ValueError};
         let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
@@ -71,37 +82,52 @@ impl Site {
                 }
                 Ok(Self::Header(name.to_owned()))
             }
-            ("query", Some(name)) => {
-                let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-                if name.is_empty() || name.len() > 64 || !name.bytes().all(known) {
-                    return Err(Invalid::new(
+            ("query", Some(name)) if is_parameter(name) => Ok(Self::Query(name.to_owned())),
+            ("query", Some(_)) => Err(Invalid::new(
+                StringPatternMismatch,
+                "a site query:NAME has the name of a parameter, up to 64 letters, digits and . _ ~ -",
+            )),
+            ("body", Some(name)) if is_parameter(name) => Ok(Self::Body(name.to_owned())),
+            ("body", Some(_)) => Err(Invalid::new(
+                StringPatternMismatch,
+                "a site body:NAME has the name of a field, up to 64 letters, digits and . _ ~ -",
+            )),
+            ("aws-sigv4", Some(names)) => {
+                let (id, token) =
+                    names.split_once(',').map_or((names, None), |(id, token)| (id, Some(token)));
+                let id = SecretName::parse(id);
+                match (id, token.map(SecretName::parse).transpose()) {
+                    (Ok(id), Ok(token)) if token.as_ref() != Some(&id) => Ok(Self::AwsSigv4 { id, token }),
+                    _ => Err(Invalid::new(
                         StringPatternMismatch,
-                        "a site query:NAME has the name of a parameter, up to 64 letters, digits and . _ ~ -",
-                    ));
+                        "a site aws-sigv4:ID or aws-sigv4:ID,TOKEN has the names of the secrets with the key's id and with the session token",
+                    )),
                 }
-                Ok(Self::Query(name.to_owned()))
             }
-            ("body", _) => Err(Invalid::new(
-                ValueError,
-                "sites in the body (body:NAME) are not supported by this version",
+            _ => Err(Invalid::new(
+                Enum,
+                "a site is one of bearer, basic, header:NAME, query:NAME, body:NAME and aws-sigv4:ID[,TOKEN]",
             )),
-            ("aws-sigv4", _) => Err(Invalid::new(
-                ValueError,
-                "signing for AWS (aws-sigv4:ID) is not supported by this version",
-            )),
-            _ => Err(Invalid::new(Enum, "a site is one of bearer, basic, header:NAME and query:NAME")),
         }
     }
 
     /// Whether this value can stand there. In a header there can be no control character, and no space at either end, which
-    /// would be lost; in a query everything is encoded.
+    /// would be lost; in a query and in a body everything is encoded.
     pub fn can_hold(&self, value: &str) -> bool {
         match self {
-            Self::Bearer | Self::Header(_) => !value.chars().any(char::is_control) && value.trim() == value,
+            Self::Bearer | Self::Header(_) | Self::AwsSigv4 { .. } => {
+                !value.chars().any(char::is_control) && value.trim() == value
+            }
             Self::Basic => !value.chars().any(char::is_control),
-            Self::Query(_) => true,
+            Self::Query(_) | Self::Body(_) => true,
         }
     }
+}
+
+/// Whether this may be the name of a parameter or field: none that would be written in two ways.
+fn is_parameter(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(known)
 }
 
 checked_text!(Site);
@@ -113,6 +139,9 @@ impl fmt::Display for Site {
             Self::Basic => f.pad("basic"),
             Self::Header(name) => f.pad(&format!("header:{name}")),
             Self::Query(name) => f.pad(&format!("query:{name}")),
+            Self::Body(name) => f.pad(&format!("body:{name}")),
+            Self::AwsSigv4 { id, token: None } => f.pad(&format!("aws-sigv4:{id}")),
+            Self::AwsSigv4 { id, token: Some(token) } => f.pad(&format!("aws-sigv4:{id},{token}")),
         }
     }
 }
@@ -123,9 +152,17 @@ mod tests {
 
     #[test]
     fn a_site_is_shown_as_it_was_written() {
-        for good in
-            ["bearer", "basic", "header:x-api-key", "header:authorization", "query:key", "query:api_key.v1~-"]
-        {
+        for good in [
+            "bearer",
+            "basic",
+            "header:x-api-key",
+            "header:authorization",
+            "query:key",
+            "query:api_key.v1~-",
+            "body:token",
+            "aws-sigv4:ID",
+            "aws-sigv4:ID,TOKEN",
+        ] {
             assert_eq!(Site::parse(good).unwrap().to_string(), good);
         }
     }
@@ -149,10 +186,15 @@ mod tests {
             ("query:", "parameter"),
             ("query:a=b", "parameter"),
             ("query:a&b", "parameter"),
-            ("body", "sites in the body (body:NAME) are not supported by this version"),
-            ("body:token", "sites in the body (body:NAME) are not supported by this version"),
-            ("aws-sigv4", "not supported by this version"),
-            ("aws-sigv4:ID,TOKEN", "signing for AWS (aws-sigv4:ID) is not supported by this version"),
+            ("body", "one of bearer"),
+            ("body:", "field"),
+            ("body:a/b", "field"),
+            ("aws-sigv4", "one of bearer"),
+            ("aws-sigv4:", "the key's id"),
+            ("aws-sigv4:ID,", "the key's id"),
+            ("aws-sigv4:ID,ID", "the key's id"),
+            ("aws-sigv4:ID,A,B", "the key's id"),
+            ("aws-sigv4:a-b", "the key's id"),
         ] {
             let invalid = Site::parse(bad).unwrap_err();
             assert!(invalid.message.contains(message), "{bad:?}: {}", invalid.message);

@@ -5,8 +5,10 @@
 //! - [`driver`]: the program that asks
 //! - [`stage`]: all of them, set up
 //! - [`peers`]: what others have
+//! - [`fenced`]: what a fence takes
 
 mod driver;
+mod fenced;
 mod origin;
 mod peers;
 mod stage;
@@ -181,6 +183,11 @@ impl Table {
         let mut cells = vec!["–".to_owned(); columns - 2];
         cells[2] = format!("+ {}", time(median(times)));
         self.add("`proxy run -- true` beyond `run -- true`", "≤ 15 ms", cells);
+        if let Some(fenced) = fenced::measure(env) {
+            let mut cells = vec!["–".to_owned(); columns - 2];
+            cells[2] = fenced.cell();
+            self.add("the same with `--fence`", "≤ 40 ms", cells);
+        }
     }
 
     fn size(&mut self, programs: Programs, columns: usize) {

@@ -2,9 +2,15 @@
 //! on the loopback.
 
 mod answers;
+mod bodies;
+mod elsewhere;
 mod hostile;
+mod learning;
+mod named;
 mod nowhere;
 mod session;
+mod signatures;
+mod upgrades;
 mod world;
 
 use world::{VALUE, World};

@@ -139,6 +139,28 @@ fn a_rule_that_lost_its_private_addresses_holds_for_the_next_request() {
 }
 
 #[test]
+fn a_session_whose_command_ends_while_the_vault_is_locked_ends_at_the_next_unlock() {
+    let test = "a_session_whose_command_ends_while_the_vault_is_locked_ends_at_the_next_unlock";
+    let Some(world) = world(test) else { return };
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", "echo runs; read line"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    world.env.post("/vault/lock", &json!({})).expect(200);
+    drop(child.stdin.take());
+    process::wait(&mut child, DEADLINE);
+    world.env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let entries = |action: &str| {
+        let log = world.env.get("/audit").expect(200);
+        log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == action).count()
+    };
+    assert_eq!(entries("use_begin"), 1);
+    wait_until("the session has ended", || entries("use_end") == 1);
+    assert_eq!(world.env.get("/tokens").expect(200)["tokens"], json!([]));
+}
+
+#[test]
 fn what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run() {
     let Some(world) = World::new("what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run")
     else {

@@ -88,6 +88,21 @@ impl World {
         command
     }
 
+    /// `secretctl proxy` with these words, where the host's name is known.
+    pub fn proxy(&self, words: &[&str]) -> CtlOutput {
+        let all: Vec<&str> =
+            [self.env.programs().client, "proxy"].into_iter().chain(words.iter().copied()).collect();
+        self.with_names(&all)
+    }
+
+    /// A command where the host's name is known.
+    pub fn with_names(&self, words: &[&str]) -> CtlOutput {
+        let mut command = command_with_names(&self.env, &self.authority.pem, &[HOST, EVIL], words);
+        command.env("SECRETSD_LOG", "trace");
+        let (pid, output) = process::run(&mut command, b"");
+        CtlOutput::of(pid, output)
+    }
+
     /// That the value is nowhere: not in what the program wrote, in no file, and not at the other host.
     #[track_caller]
     pub fn assert_nowhere(&self, output: &CtlOutput) {

@@ -7,16 +7,20 @@
 //! - `client`: running one, and what must be so afterwards
 //! - `tools`, `python`, `node`, `others`: what asks for something
 //! - `packages`, `repositories`: what fetches packages and repositories
+//! - `sockets`: what talks over WebSockets
+//! - `learning`: the rules that `--learn` prints for them
 //! - `unsupported`: what does not work yet, and how it fails
 //! - `variables`: that nothing inherited leads past the broker
 //! - `table`: that the table has them all
 
 mod client;
+mod learning;
 mod node;
 mod others;
 mod packages;
 mod python;
 mod repositories;
+mod sockets;
 mod table;
 mod tools;
 mod unsupported;

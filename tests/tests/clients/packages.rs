@@ -30,7 +30,7 @@ fn serve(world: &World, proof: String, challenge: &'static str, files: Vec<File>
 }
 
 /// A world with an index of one package for Python, `thing`.
-fn simple_index(test: &str, python: &str) -> Option<World> {
+pub fn simple_index(test: &str, python: &str) -> Option<World> {
     let world = world(test, &["basic"])?;
     let wheel = world.env.path("thing-1.0-py3-none-any.whl");
     let code = "
@@ -83,10 +83,23 @@ fn npm() {
     if !has(test, &["npm", "--version"]) {
         return;
     }
-    let Some(world) = world(test, &["bearer"]) else { return };
+    let Some(world) = npm_index(test) else { return };
+    says(&world, &[], &["npm", "view", "--fetch-retries=0", "thing", "version"], "1.2.3");
+    bore(&world, 1);
+}
+
+/// A world with an index of one package for Node, `thing`.
+pub fn npm_index(test: &str) -> Option<World> {
+    let world = world(test, &["bearer"])?;
+    let code = "mkdir package && echo '{\"name\":\"thing\",\"version\":\"1.2.3\"}' >package/package.json && tar -czf thing.tgz package && rm -r package";
+    assert!(world.env.command("sh").args(["-c", code]).status().unwrap().success());
+    let archive = fs::read(world.env.path("thing.tgz")).unwrap();
     let version = json!({"name": "thing", "version": "1.2.3", "dist": {"tarball": world.url("/thing.tgz")}});
     let thing = json!({"name": "thing", "dist-tags": {"latest": "1.2.3"}, "versions": {"1.2.3": version}});
-    let files = vec![("/thing", "application/json", thing.to_string().into_bytes())];
+    let files = vec![
+        ("/thing", "application/json", thing.to_string().into_bytes()),
+        ("/thing.tgz", "application/octet-stream", archive),
+    ];
     serve(&world, format!("Bearer {VALUE}"), "Bearer", files);
     // Settings of the user's own that would lead elsewhere.
     let settings = format!(
@@ -95,8 +108,7 @@ fn npm() {
         world.host()
     );
     world.env.private_file("home/.npmrc", settings);
-    says(&world, &[], &["npm", "view", "--fetch-retries=0", "thing", "version"], "1.2.3");
-    bore(&world, 1);
+    Some(world)
 }
 
 #[test]

@@ -1,7 +1,14 @@
 //! Clients for Python.
 
-use crate::client::{SAID, bore, file, installed, says, world};
-use crate::world::World;
+use std::process::Command;
+
+use hyper::Response;
+use secretsd_tests::process;
+use secretsd_tests::source::repository;
+use serde_json::json;
+
+use crate::client::{SAID, bore, file, installed, run_with, says, world};
+use crate::world::{VALUE, World};
 
 /// A world with this site, and Python with the packages.
 fn ready(test: &str, site: &str) -> Option<(World, String)> {
@@ -83,4 +90,43 @@ fn grpcio() {
     says(&world, &[], &[&python, program.to_str().unwrap(), &world.host()], "hello");
     bore(&world, 1);
     assert_eq!(world.origin.last().version, "HTTP/2.0");
+}
+
+/// The host has botocore itself say how each request must be signed.
+#[test]
+fn boto3() {
+    let test = "python::boto3";
+    let Some(python) = installed(test, "python/bin/python") else { return };
+    let Some(world) = World::new(test) else { return };
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIACANARYKEYID01234"), ("AWS_SECRET_ACCESS_KEY", VALUE)];
+    let host = world.host();
+    for (name, value) in keys {
+        world.env.store(name, value);
+        let site = "aws-sigv4:AWS_ACCESS_KEY_ID";
+        let rule = ["proxy", "rule", "set", name, "--private", "--host", &host, "--site", site];
+        world.env.ctl(rule).expect(0);
+    }
+    let oracle = repository().join("tests/tests/broker/signed.py");
+    let botocore = python.clone();
+    world.origin.answer_by(move |seen, _| {
+        let asked = json!([{ "line": seen.line, "headers": seen.headers, "body": seen.body, "host": host }]);
+        let mut command = Command::new(&botocore);
+        command.arg(&oracle).arg("expect").envs(keys);
+        let (_, output) = process::run(&mut command, asked.to_string().as_bytes());
+        let expected = String::from_utf8(output.stdout).unwrap();
+        let is_signed = seen.header("authorization") == Some(expected.trim_end());
+        let answer = match seen.line.split_once(' ') {
+            _ if !is_signed => "{}",
+            Some(("GET", _)) => "<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>",
+            Some(("POST", _)) => "{\"TableNames\":[]}",
+            _ => "",
+        };
+        let status = if is_signed { 200 } else { 403 };
+        Some(Response::builder().status(status).body(answer.into()).unwrap())
+    });
+    let program = file("ask_boto3.py");
+    let selected = ["-s", "AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY"];
+    let output = run_with(&world, &selected, &[], &[&python, program.to_str().unwrap(), &world.url("")]);
+    assert_eq!(output.out(), "buckets 0\ntables []\n", "{}", output.err());
+    assert_eq!(world.origin.seen().len(), 3);
 }

@@ -11,7 +11,7 @@ use crate::client::{has, logged_in, says, world};
 use crate::world::{VALUE, World};
 
 /// A world with a private repository, `project.git`, of one commit.
-fn ready(test: &str) -> Option<World> {
+pub fn ready(test: &str) -> Option<World> {
     if !has(test, &["sh", "-c", "test -x \"$(git --exec-path)/git-http-backend\""]) {
         return None;
     }

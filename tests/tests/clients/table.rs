@@ -6,7 +6,7 @@ use std::fs;
 use secretsd_tests::source::repository;
 
 /// The modules whose tests are rows.
-const MODULES: [&str; 6] = ["node", "others", "packages", "python", "repositories", "tools"];
+const MODULES: [&str; 7] = ["node", "others", "packages", "python", "repositories", "sockets", "tools"];
 
 #[test]
 fn each_client_is_a_row_and_each_row_says_by_what() {

@@ -1,7 +1,6 @@
 //! What does not work yet, or never will: how it fails, and that the value is nowhere then.
 
-use crate::client::{carried, file, has, installed, processor, run, run_with, world};
-use crate::world::{VALUE, World};
+use crate::client::{has, installed, processor, run, world};
 
 /// A client that goes past its broker: the host gets a placeholder, which it refuses as any wrong key.
 #[track_caller]
@@ -78,35 +77,4 @@ $options = ['http' => ['header' => 'Authorization: Bearer ' . getenv('KEY')]];
 echo file_get_contents($argv[1], false, stream_context_create($options));";
         goes_past(test, &["php", "-r", code], &[]);
     }
-}
-
-/// A signed request has the key's id inside of a header, where no rule puts it.
-#[test]
-fn boto3() {
-    let test = "unsupported::boto3";
-    let Some(python) = installed(test, "python/bin/python") else { return };
-    let Some(world) = World::new(test) else { return };
-    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-        world.env.store(name, VALUE);
-        world.env.ctl(["proxy", "rule", "set", name, "--private", "--host", &world.host()]).expect(0);
-    }
-    let selected = ["-s", "AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY"];
-    let program = file("ask_boto3.py");
-    let output = run_with(&world, &selected, &[], &[&python, program.to_str().unwrap(), &world.url("")]);
-    assert_eq!(output.out(), "status 403\nAWS_ACCESS_KEY_ID\n", "{}", output.err());
-    assert_eq!(world.origin.seen().len(), 0);
-}
-
-/// The host is asked, but not for a WebSocket.
-#[test]
-fn websocket_client() {
-    let test = "unsupported::websocket_client";
-    let Some(python) = installed(test, "python/bin/python") else { return };
-    let Some(world) = world(test, &["bearer"]) else { return };
-    let program = file("ask_websocket.py");
-    let url = world.url("/v1/echo").replace("https:", "wss:");
-    let output = run(&world, &[], &[&python, program.to_str().unwrap(), &url]);
-    assert_eq!(output.out(), "status 200\n", "{}", output.err());
-    let seen = &carried(&world, 1)[0];
-    assert_eq!(seen.header("upgrade"), None);
 }

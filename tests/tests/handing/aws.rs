@@ -150,7 +150,7 @@ fn a_line_end_behind_a_key_is_no_part_of_it_and_one_inside_is_refused() {
                "SessionToken": "SESSION_TOKEN"})
     );
     for bad in ["canary\n\n", "can\tary", "canary\nx", "\n", "\r\n", "canary\u{85}"] {
-        env.ctl(["set", "AWS_SECRET_ACCESS_KEY"]).stdin(bad).expect(0);
+        env.ctl(["set", "AWS_SECRET_ACCESS_KEY", "--exact"]).stdin(bad).expect(0);
         let output = env.ctl(["aws-credentials"]).run();
         output.assert_code(7);
         let told = output.err();

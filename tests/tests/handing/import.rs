@@ -247,6 +247,7 @@ fn a_write_that_fails_in_the_middle_tells_what_is_stored_and_keeps_the_file() {
     assert_eq!(done.len() + perhaps.len() + open.len(), 400, "{told}");
     env.ctl(["unlock", "--passphrase-file", "-"]).stdin(secretsd_tests::env::PASSPHRASE).expect(0);
     let there: Vec<String> = env.ctl(["list", "--names"]).expect(0).lines().map(str::to_owned).collect();
+    assert!(there.is_empty() || there.len() == 400, "{} are there", there.len());
     assert!(done.iter().all(|name| there.contains(name)), "{told}");
     assert!(open.iter().all(|name| !there.contains(name)), "{told}");
     // And on from there.
@@ -302,6 +303,75 @@ fn a_file_that_others_see_is_told() {
         env.ctl(["import", &path(&repository.join("env")), "--dry-run"]).env("PATH", path(&bin)).run();
     output.assert_code(0);
     assert!(output.err().contains("git not found"), "{}", output.err());
+}
+
+#[test]
+fn a_thousand_secrets_are_stored_in_one_transaction() {
+    let env = Env::unlocked(programs!());
+    let lines: String = (0..1_000).map(|number| format!("N{number:04}=value-{number}\n")).collect();
+    env.store("N0500", "before");
+    let source = file(&env, &lines);
+    let refused = env.ctl(["import", &source]).run();
+    refused.assert_code(6);
+    assert_eq!(total(&env), 1);
+    assert!(refused.err().contains("two projects? add --prefix SHOP_"), "{}", refused.err());
+    env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
+    assert_eq!((total(&env), env.value("N0500")), (1_000, "value-500".to_owned()));
+    // Of ten problems and more it is said how many there are.
+    let refused = env.ctl(["import", &source]).run().err();
+    assert!(refused.contains("line 10: N0009 already") && !refused.contains("line 11: "), "{refused}");
+    assert!(
+        refused.contains("and 990 more\n") && refused.ends_with("1000 problems; nothing was stored\n"),
+        "{refused}"
+    );
+    // More than one request holds goes in parts.
+    let big: String = (0..40).map(|number| format!("BIG{number:02}={}\n", "x".repeat(60_000))).collect();
+    env.ctl(["import", "-"]).stdin(big).expect(0);
+    assert_eq!(env.value("BIG39").len(), 60_000);
+    assert_eq!(total(&env), 1_040);
+}
+
+#[test]
+fn a_second_project_gets_a_prefix_and_some_names_stay_out() {
+    let env = Env::unlocked(programs!());
+    env.store("API_KEY", "first");
+    let source = file(&env, "API_KEY=second\nurl=u\nPORT=3000\nNODE_ENV=test\nOTHER=$x\n");
+    env.ctl(["import", &source, "--except", "PORT", "--delete-source"]).expect(2);
+    env.ctl(["import", &source, "--prefix", "sh-op", "--except", "OTHER"]).expect(7);
+    env.ctl(["import", &source, "--prefix", "SHOP_", "--except", "PORT,*_ENV,OTHER"]).expect(0);
+    assert_eq!((env.value("API_KEY"), env.value("SHOP_API_KEY")), ("first".to_owned(), "second".to_owned()));
+    let names = env.ctl(["list", "--names"]).expect(0);
+    assert_eq!(names.lines().collect::<Vec<_>>(), ["API_KEY", "SHOP_API_KEY", "SHOP_URL"]);
+}
+
+#[test]
+fn settings_stay_in_the_file_if_a_person_wants_so() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "API_KEY=canary\nPORT=3000\nNODE_ENV=test\n");
+    let question = format!("PORT, NODE_ENV look like settings; leave them in {source}? [Y/n] ");
+    for (answer, names) in [("", "API_KEY\n"), ("n", "API_KEY\nNODE_ENV\nPORT\n")] {
+        let mut terminal = Terminal::ctl(&env, &["import", &source, "--on-conflict", "skip"]);
+        terminal.wait_for(&question);
+        terminal.type_keys(&format!("{answer}\r"));
+        terminal.expect(0, "read back and checked");
+        assert_eq!(env.ctl(["list", "--names"]).expect(0), names);
+    }
+    // Who is not there is asked nothing.
+    env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
+}
+
+#[test]
+fn an_interrupted_import_says_that_nothing_was_stored() {
+    let env = Env::unlocked(programs!());
+    let source = file(&env, "A=canary\n");
+    process::signal(env.pid(), rustix::process::Signal::STOP);
+    let mut terminal = Terminal::ctl(&env, &["import", &source]);
+    terminal.wait_for("waiting for secretsd");
+    terminal.type_keys("\u{3}");
+    terminal.wait_for("interrupted; nothing was stored");
+    terminal.wait();
+    process::signal(env.pid(), rustix::process::Signal::CONT);
+    assert_eq!(total(&env), 0);
 }
 
 #[test]

@@ -5,31 +5,38 @@ use secretsd_tests::source::{Source, sources};
 use super::{Findings, assert_clean, assert_found, assert_none, finding, in_module, one, only_in};
 
 /// The way of a request, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 10] = [
+const STAGES: [(&str, u8); 11] = [
     ("check", 0),
     ("session", 0),
-    ("accept", 1),
-    ("tunnel", 2),
-    ("forward", 3),
-    ("answer", 4),
-    ("inspect", 5),
-    ("decide", 5),
-    ("place", 5),
-    ("upstream", 5),
+    ("control", 1),
+    ("accept", 2),
+    ("tunnel", 3),
+    ("forward", 4),
+    ("answer", 5),
+    ("inspect", 6),
+    ("decide", 6),
+    ("place", 6),
+    ("upstream", 6),
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 10] = [
+const LEAVES: [&str; 16] = [
     "address",
+    "bodies",
     "body",
     "certificate",
     "coding",
     "denial",
     "environment",
+    "field",
     "grants",
+    "learn",
     "placeholders",
     "random",
+    "sigv4",
     "sought",
+    "stream",
+    "websocket",
 ];
 
 fn broker() -> Vec<Source> {
@@ -82,7 +89,7 @@ fn values_have_their_places(sources: &[Source]) -> Findings {
     findings.extend(only_in(sources, "SecretValue", in_module(&["forward", "place"]), what));
     findings.extend(only_in(sources, "Zeroizing", in_module(&["forward", "place", "sought"]), what));
     // Placeholders are looked for in the same way.
-    let who_look = ["forward", "sought", "body", "grants", "placeholders"];
+    let who_look = ["forward", "sought", "body", "grants", "placeholders", "websocket"];
     findings.extend(only_in(sources, "secrets_scrub", in_module(&who_look), what));
     // Neither knows where values come from, or go to.
     for source in sources.iter().filter(|source| ["place", "body", "sought"].contains(&source.module())) {
@@ -97,8 +104,8 @@ fn values_have_their_places(sources: &[Source]) -> Findings {
 fn the_daemon_is_asked_in_one_place(sources: &[Source]) -> Findings {
     let what = "only `decide` speaks to the daemon";
     let mut findings = only_in(sources, "secrets_client", in_module(&["decide"]), what);
-    // The one of the launcher, which is there before the session is.
-    findings.extend(only_in(sources, "UnixStream", in_module(&["session"]), what));
+    // Those of the launcher and of programs, which come to us.
+    findings.extend(only_in(sources, "UnixStream", in_module(&["session", "control", "stream"]), what));
     findings.extend(only_in(sources, "UnixStream::connect", |_| false, what));
     findings.extend(only_in(sources, "TakeReply", in_module(&["decide"]), what));
     findings
@@ -119,14 +126,11 @@ fn the_network_has_one_place(sources: &[Source]) -> Findings {
     }
     // Who has the other end of a connection is a question to the kernel.
     findings.extend(only_in(sources, "socket_with", in_module(&["accept"]), what));
-    for word in ["bind", "listen", "UnixListener"] {
-        findings.extend(only_in(
-            sources,
-            word,
-            in_module(&["check"]),
-            "where to listen is handed over, never chosen",
-        ));
+    let chosen = "where to listen is handed over, never chosen";
+    for word in ["bind", "net::listen(", "UnixListener::bind"] {
+        findings.extend(only_in(sources, word, in_module(&["check"]), chosen));
     }
+    findings.extend(only_in(sources, "UnixListener", in_module(&["session", "control"]), chosen));
     findings
 }
 
@@ -247,6 +251,8 @@ fn the_broker_connects_to_the_network_in_one_place() {
     assert_found(check, "broker/src/decide.rs", "use hyper_util::client::legacy::Client;");
     assert_found(check, "broker/src/upstream.rs", "rustix::net::socket(family, kind, None)");
     assert_found(check, "broker/src/accept.rs", "TcpListener::bind(address)");
+    assert_found(check, "broker/src/control.rs", "UnixListener::bind(path)");
+    assert_found(check, "broker/src/tunnel.rs", "use tokio::net::UnixListener;");
     assert_clean(check, "broker/src/tunnel.rs", "use tokio::net::TcpStream;");
 }
 

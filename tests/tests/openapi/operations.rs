@@ -6,8 +6,8 @@ use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialLis
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
-    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, Secret, SecretDetail,
-    SecretList, TrashList, UpdateSecret, VersionList, WrittenSecret,
+    CreateFromPreset, CreateSecret, PatchSecret, PresetList, RollbackRequest, SameList, Secret, SecretDetail,
+    SecretList, TrashList, UpdateSecret, VersionList, WriteSecrets, WrittenSecret,
 };
 use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
@@ -46,6 +46,10 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<CreateSecret>(json!({ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }))
             .replies_either::<Secret, WrittenSecret>(201, "It is stored; with `view=full` in full.").with("ETag").with("Location")
             .fails(&[409]),
+        op("write_secrets", "Stores many secrets in one transaction, all or none")
+            .body::<WriteSecrets>(json!({ "secrets": [{ "name": "OPENAI_API_KEY", "value": "sk-proj-0123456789abcdef0123", "provider": "openai" }, { "name": "DATABASE_URL", "value": "postgres://localhost/app", "replace": true }] }))
+            .replies::<SecretList<Secret>>(200, "All are stored, in the order of the request.")
+            .fails(&[409]),
         op("get_provider_presets", "Lists well-known providers and which of their secrets are there")
             .replies::<PresetList>(200, "The presets."),
         op("create_secret_from_preset", "Stores a new secret under the name that a provider's tools read")
@@ -78,6 +82,8 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<RevealRequest>(json!({ "secrets": ["OPENAI_API_KEY", "AWS_*"], "purpose": "run", "command": "npm" }))
             .replies::<RevealReply>(200, "The values, in order of first appearance.")
             .fails(&[404]),
+        op("find_same", "Lists the other secrets with the same value, and notes it in the audit log first")
+            .replies::<SameList>(200, "The others, by name."),
         op("list_versions", "Lists the versions of a secret's value, masked")
             .replies::<VersionList>(200, "The versions, newest first."),
         op("rollback_secret", "Makes an earlier value the present one")

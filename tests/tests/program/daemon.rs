@@ -118,6 +118,12 @@ fn respond(line: &str, head: &str, body: &str) -> (u16, String) {
                 r#","errors":[{"loc":["body","secrets",1],"msg":"no such secret","type":"missing"}]"#;
             error(404, "not_found_error", missing)
         }
+        // As a daemon of an earlier version that knows no directories.
+        "POST /user/secrets/reveal" if body.contains("OLD") && body.contains("directory") => {
+            let unknown =
+                r#","errors":[{"loc":["body","directory"],"msg":"unknown field","type":"extra_forbidden"}]"#;
+            error(422, "validation_error", unknown)
+        }
         "POST /user/secrets/reveal" => {
             (200, format!(r#"{{"secrets":[{{"id":"{ID}","name":"A_KEY","value":"a\n $é'\\\""}}]}}"#))
         }

@@ -29,6 +29,14 @@ fn runs_own_failures_do_not_look_like_the_commands() {
 }
 
 #[test]
+fn a_daemon_that_knows_no_directories_is_asked_without() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.run(&["run", "-s", "OLD", "--", "true"]).status.code(), Some(0));
+    let asked: Vec<bool> = daemon.requests().iter().map(|request| request.contains("directory")).collect();
+    assert_eq!(asked, [true, false]);
+}
+
+#[test]
 fn the_command_gets_the_secrets_and_not_our_token() {
     let daemon = Daemon::start();
     let output = daemon

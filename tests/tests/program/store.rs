@@ -25,6 +25,9 @@ fn a_value_in_argv_is_refused_and_never_shown() {
 
 const SECRET: &str = "/user/secrets/2489e9ad-2ee2-4e00-8ec9-32d5f69181c0";
 
+/// Whether a new name is like one that exists.
+const LIST: &str = "GET /user/secrets ";
+
 #[test]
 fn set_creates_or_updates_and_keeps_every_byte() {
     let daemon = Daemon::start();
@@ -35,6 +38,7 @@ fn set_creates_or_updates_and_keeps_every_byte() {
         daemon.requests(),
         [
             r#"POST /user/secrets {"name":"NEW","value":" x\n\n"}"#.to_owned(),
+            LIST.to_owned(),
             r#"POST /user/secrets {"name":"A_KEY","value":"é$","provider":"x"}"#.to_owned(),
             "GET /user/secrets?view=full&name=A_KEY ".to_owned(),
             format!(r#"PUT {SECRET} {{"value":"é$"}}"#),
@@ -60,7 +64,7 @@ fn a_well_known_prefix_names_the_provider_aloud() {
     let output = daemon.feed(&["set", "NEW"], b"ghp_canary");
     assert_eq!(
         daemon.requests(),
-        [r#"POST /user/secrets {"name":"NEW","value":"ghp_canary","provider":"github"}"#]
+        [r#"POST /user/secrets {"name":"NEW","value":"ghp_canary","provider":"github"}"#, LIST]
     );
     let said = text(&output.stderr);
     assert!(said.contains("github") && !said.contains("canary"), "{said}");
@@ -75,7 +79,7 @@ fn what_is_no_value_is_not_sent() {
     let file = daemon.dir.path().join("value");
     fs::write(&file, "from a file\n").unwrap();
     assert_eq!(daemon.run(&["set", "NEW", "--value-file", file.to_str().unwrap()]).status.code(), Some(0));
-    assert_eq!(daemon.requests(), [r#"POST /user/secrets {"name":"NEW","value":"from a file\n"}"#]);
+    assert_eq!(daemon.requests(), [r#"POST /user/secrets {"name":"NEW","value":"from a file\n"}"#, LIST]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod files;
 mod mask;
+mod or_env;
 mod selection;
 mod tty;
 

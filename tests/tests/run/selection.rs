@@ -15,6 +15,22 @@ fn names_lose_their_prefix() {
     assert_eq!(env.ctl(line).expect(0), "u o unset\n");
 }
 
+#[test]
+fn a_secret_that_has_expired_is_told_of_and_handed_over() {
+    let env = Env::unlocked(programs!());
+    for name in ["A", "B"] {
+        let secret = env.store(name, "v");
+        let path = format!("/user/secrets/{}", secret["id"].as_str().unwrap());
+        let expires = if name == "A" { "2020-01-01T00:00:00Z" } else { "2999-01-01T00:00:00Z" };
+        env.request("PATCH", &path).json(&serde_json::json!({ "expires_at": expires })).send().expect(200);
+    }
+    let output = env.ctl(["run", "-s", "A,B", "--", "sh", "-c", "echo $A $B"]).run();
+    assert_eq!((output.code, output.out()), (Some(0), "v v\n".to_owned()));
+    assert_eq!(output.err(), "secretctl: expired: A; replace with: secretctl set A --expires 90d\n");
+    assert!(env.ctl(["show", "A"]).expect(0).contains("\nexpired    2020-01-01T00:00:00Z\n"));
+    assert!(env.ctl(["show", "B"]).expect(0).contains("\nexpires    2999-01-01T00:00:00Z\n"));
+}
+
 /// A name beside --all would not be looked at, and its absence not told.
 #[test]
 fn all_does_not_go_with_names() {

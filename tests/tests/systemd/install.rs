@@ -165,7 +165,11 @@ fn a_user_installs_uses_upgrades_and_uninstalls() {
     assert!(said.contains("secretsd runs on as it was"), "{said}");
     assert_eq!((main_pid(&user), state(&user).as_str()), (pid, "unlocked"));
 
-    run(&["uninstall"]);
+    let said = run(&["uninstall"]);
+    assert!(
+        said.contains(&format!("your vault is kept in {}/.local/share/secretsd\n", user.home())),
+        "{said}"
+    );
     assert!(!lab.path(format!("/proc/{pid}")).exists(), "the daemon still runs");
     let gone = PROGRAMS.map(|name| format!(".local/bin/{name}"));
     for gone in gone.iter().map(String::as_str).chain([".local/share/systemd/user/secretsd.socket"]) {

@@ -7,6 +7,7 @@ mod install;
 mod lab;
 mod logind;
 mod sandbox;
+mod sessions;
 mod start;
 mod support;
 mod units;

@@ -12,7 +12,7 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 4] = ["secretsd", "secretctl", "secretsd-broker", "secretctl-mcp"];
+pub const PROGRAMS: [&str; 5] = ["secretsd", "secretctl", "secretsd-broker", "secretctl-mcp", "secretctl-ui"];
 
 /// The repository, outside.
 pub fn repository() -> PathBuf {

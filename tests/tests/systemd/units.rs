@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::support::{init, installed, main_pid, user};
+use crate::support::{init, installed, main_pid, repository, user};
 
 const UNITS: &str = "/usr/lib/systemd/user";
 
@@ -11,8 +11,14 @@ const UNITS: &str = "/usr/lib/systemd/user";
 fn systemd_finds_nothing_to_say_about_the_units() {
     let Some(lab) = installed("systemd_finds_nothing_to_say_about_the_units") else { return };
     let user = lab.user("verifier");
-    for unit in ["secretsd.socket", "secretsd-credentials.socket", "secretsd-use.socket", "secretsd.service"]
-    {
+    for unit in [
+        "secretsd.socket",
+        "secretsd-credentials.socket",
+        "secretsd-use.socket",
+        "secretsd.service",
+        "secretsd-broker@.socket",
+        "secretsd-broker@.service",
+    ] {
         let mut verify = user.command("systemd-analyze");
         verify.args(["--user", "verify", "--man=no", &format!("{UNITS}/{unit}")]);
         let output = verify.output().unwrap();
@@ -25,11 +31,21 @@ fn systemd_finds_nothing_to_say_about_the_units() {
 #[test]
 fn the_service_is_exposed_no_more_than_it_must() {
     let Some(lab) = installed("the_service_is_exposed_no_more_than_it_must") else { return };
-    let unit = format!("{UNITS}/secretsd.service");
-    let said = lab.run("systemd-analyze", &["security", "--offline=true", "--no-pager", &unit]);
-    let level = said.lines().find_map(|line| line.split_once("exposure level for secretsd.service: "));
-    let level: f64 = level.unwrap().1.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(level <= 1.0, "{said}");
+    // But for the network, a broker's is no more.
+    let copy = "/opt/exposure/secretsd-broker.service";
+    let broker = std::fs::read_to_string(repository().join("systemd/user/secretsd-broker@.service")).unwrap();
+    let families = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK";
+    assert!(broker.contains(families) && !broker.contains("PrivateNetwork="));
+    let without = broker.replace(families, "RestrictAddressFamilies=AF_UNIX\nPrivateNetwork=yes");
+    lab.run("mkdir", &["-p", "/opt/exposure"]);
+    std::fs::write(lab.path(copy), without).unwrap();
+    for unit in [format!("{UNITS}/secretsd.service"), copy.to_owned()] {
+        let said = lab.run("systemd-analyze", &["security", "--offline=true", "--no-pager", &unit]);
+        let level = said.lines().find_map(|line| line.split_once("exposure level for "));
+        let level = level.and_then(|(_, rest)| rest.split_once(".service: ")).unwrap().1;
+        let level: f64 = level.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(level <= 1.0, "{unit}: {said}");
+    }
 }
 
 #[test]

@@ -44,7 +44,10 @@ pub(super) fn run(session: &Session, args: &ArchiveArgs) -> Result<(), Failure> 
     draft.publish(false).map_err(failed)?;
     // The file is on the disk: only now may the vault lose them.
     let call = Call::new(Method::POST, "/audit/archive").json(&ArchiveAudit { through })?;
-    let AuditArchived { removed } = session.fetch(&call)?;
+    let AuditArchived { removed } = session.fetch(&call).map_err(|failure: Failure| {
+        let kept = "the file is complete, keep it: entries may have left the vault already; archive the rest to another file";
+        Failure::new(failure.exit(), format!("{}; {kept}", failure.message()))
+    })?;
     output::say(&format!(
         "{removed} entries are in the file and have left the vault; number {} is its first now",
         through + 1

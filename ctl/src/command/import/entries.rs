@@ -27,6 +27,10 @@ pub(crate) struct Reading {
     pub(crate) dialect: Option<Dialect>,
     /// Which names are wanted; all if there is none. What is wrong with another name's line does not matter.
     pub(crate) only: Vec<Glob>,
+    /// Which names are not wanted.
+    pub(crate) except: Vec<Glob>,
+    /// What is put before each name.
+    pub(crate) prefix: Option<SecretName>,
     /// Whether empty values are left out instead of refused.
     pub(crate) skip_empty: bool,
 }
@@ -153,7 +157,9 @@ impl Reading {
     /// Whether a name is one of those that are wanted. What is no name is one only if everything is.
     fn wants(&self, name: &str) -> bool {
         let matches = |name: SecretName| self.only.iter().any(|glob| glob.matches(&name));
-        self.only.is_empty() || SecretName::parse(name).is_ok_and(matches)
+        let is_left_out = |name: SecretName| self.except.iter().any(|glob| glob.matches(&name));
+        (self.only.is_empty() || SecretName::parse(name).is_ok_and(matches))
+            && !SecretName::parse(name).is_ok_and(is_left_out)
     }
 
     /// Names and values that the vault takes, each name once.
@@ -162,7 +168,9 @@ impl Reading {
         let mut places: HashMap<SecretName, Place> = HashMap::new();
         for pair in pairs.into_iter().filter(|pair| self.wants(&pair.name)) {
             let place = pair.place;
-            let name = match SecretName::parse(&pair.name) {
+            let prefix = self.prefix.as_ref().map_or("", SecretName::as_str);
+            let written = format!("{prefix}{}", pair.name);
+            let name = match SecretName::parse(&pair.name).and_then(|_| SecretName::parse(&written)) {
                 Ok(name) => name,
                 Err(invalid) => {
                     found.faults.push(fault(place, invalid.message));
@@ -186,7 +194,7 @@ impl Reading {
                 }
                 continue;
             }
-            let renamed = name.as_str() != pair.name;
+            let renamed = name.as_str() != written;
             match pair.value.map(|mut text| SecretValue::new(std::mem::take(&mut *text))) {
                 Ok(Ok(value)) => found.items.push(Item { place, name, value, renamed }),
                 Ok(Err(invalid)) => found.faults.push(fault(place, invalid.message)),
@@ -362,6 +370,18 @@ mod tests {
         assert_eq!(names, ["API_A", "DB"]);
         assert_eq!(found.empty, [SecretName::parse("API_B").unwrap()]);
         assert_eq!(found.faults.iter().map(|fault| fault.place).collect::<Vec<_>>(), [Place::Line(7)]);
+    }
+
+    #[test]
+    fn names_get_a_prefix_and_some_are_left_out() {
+        let except = vec![Glob::parse("PORT").unwrap(), Glob::parse("*_ENV").unwrap()];
+        let prefix = Some(SecretName::parse("shop_").unwrap());
+        let reading = Reading { except, prefix, ..Reading::default() };
+        let found = reading.read(b"KEY=x\nport=3000\nNODE_ENV=$x\nUrl=y\n9=z\n");
+        let names: Vec<_> = found.items.iter().map(|item| (item.name.as_str(), item.renamed)).collect();
+        assert_eq!(names, [("SHOP_KEY", false), ("SHOP_URL", true)]);
+        // What is no name alone is none behind a prefix either.
+        assert_eq!(found.faults.iter().map(|fault| fault.place).collect::<Vec<_>>(), [Place::Line(5)]);
     }
 
     #[test]

@@ -2,21 +2,27 @@
 //! requests.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 use rustix::fs::Mode;
 use secrets_client::{Call, Method};
+use secrets_proto::broker::Variables;
 use secrets_proto::reveal::Purpose;
 use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::session::BeginSession;
+use secrets_proto::session::{BeginSession, Session as Begun};
 use secrets_proto::{SecretName, Selector};
 
 use super::variables::merged;
 use crate::command::audit::seconds;
-use crate::command::run::{become_it, remark, selects};
+use crate::command::run::selects;
 use crate::failure::{Exit, Failure};
+use crate::fence::Fence;
 use crate::session::Session;
+use crate::start::{become_it, remark};
+use crate::supervise::End;
 use crate::{broker, environment, handover, lookup, output};
 
 /// Run a command that uses secrets and never sees them
@@ -30,14 +36,22 @@ The command replaces secretctl: same process, terminal, signals and exit status.
 you do, and could ask secretsd itself: this keeps values from what it writes, not from what
 it means to get.
 
-Hosts without a rule are refused, unless --allow names them.
+With --fence it cannot: bubblewrap gives it a network with nothing in it but its proxy, and
+a file system that it writes to in the working directory alone, and in those of --write.
+Git's settings and hooks there stay as they are. Signals, terminal and exit status are the
+same; secretctl stays beside it.
+
+Hosts without a rule are refused, unless --allow names them. With --learn they are reached, without
+values, and what the command asks for is noted; when it has ended, the smallest rules and --allow
+that cover it are printed to stderr, as commands. Rules hold as ever, and none is set.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
 the command cannot be executed, 127 if it does not exist.
 
 Example:
   secretctl proxy run -s OPENAI_API_KEY -- python3 agent.py
-  secretctl proxy run -s GITHUB_TOKEN --allow registry.npmjs.org -- npm run release")]
+  secretctl proxy run --fence -s OPENAI_API_KEY --allow registry.npmjs.org -- codex
+  secretctl proxy run -s GITHUB_TOKEN --learn -- npm run release")]
 pub(crate) struct RunArgs {
     /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',', required = true)]
@@ -45,6 +59,15 @@ pub(crate) struct RunArgs {
     /// Let requests to this host pass without values; repeatable
     #[arg(long, value_name = "HOST")]
     allow: Vec<String>,
+    /// Reach hosts without a rule, without values; print the rules that cover what was asked for
+    #[arg(long)]
+    learn: bool,
+    /// Fence the command in, so that it reaches these hosts and the working directory alone
+    #[arg(long)]
+    fence: bool,
+    /// A directory beside the working directory that a fenced command may write to; repeatable
+    #[arg(long, value_name = "DIR", requires = "fence")]
+    write: Vec<PathBuf>,
     /// How long the command may use them, like 30m, 12h or 7d; 12h unless said
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
@@ -53,14 +76,14 @@ pub(crate) struct RunArgs {
     command: Vec<OsString>,
 }
 
-/// Becomes the command. Returns only if that fails.
+/// Becomes the command, or ends as it does in its fence. Returns only if that fails.
 pub(super) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
 ) -> Result<(), Failure> {
-    let failure = match prepared(open, args) {
-        Ok(command) => become_it(command, inherited_umask, false),
+    let failure = match outcome(open, args, inherited_umask) {
+        Ok(end) => end.follow(),
         Err(failure) => failure,
     };
     // A command line that is none has the same code for every command.
@@ -68,13 +91,18 @@ pub(super) fn run(
     Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
 }
 
-fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> Result<Command, Failure> {
+fn outcome(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<End, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
     let selectors = handover::selectors(&args.selectors, false)?;
     let ttl_seconds = args.ttl.as_deref().map(ttl).transpose()?;
     let session = open()?;
+    let fence = args.fence.then(|| Fence::plan(&args.write, session.paths())).transpose()?;
     let secrets = names(&session, &selectors)?;
     let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let request = BeginSession {
@@ -86,14 +114,41 @@ fn prepared(open: impl FnOnce() -> Result<Session, Failure>, args: &RunArgs) -> 
     let begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
-    let variables = broker::start(begun, session.paths(), args.allow.clone())?;
+    if let Some(fence) = fence {
+        return fenced(fence, begun, &session, args, inherited_umask);
+    }
+    let variables =
+        broker::start(begun, session.paths(), args.allow.clone(), args.learn, broker::own_listener)?;
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
-    Ok(command)
+    Err(become_it(command, inherited_umask, false))
 }
 
-fn ttl(text: &str) -> Result<u64, Failure> {
+/// Runs the command in its fence, which makes the listener.
+fn fenced(
+    fence: Fence,
+    begun: Begun,
+    session: &Session,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<End, Failure> {
+    let mut started = fence.start(inherited_umask)?;
+    let variables =
+        broker::start(begun, session.paths(), args.allow.clone(), args.learn, || started.listener())?;
+    let files = files_of(&variables);
+    started.run(&args.command, merged(environment::for_child(false), variables), &files)
+}
+
+/// The files that a broker has made for its command: all in the directory of those that its variables name.
+fn files_of(variables: &Variables) -> Vec<PathBuf> {
+    let dir = variables.set.iter().find(|(name, _)| name == "SSL_CERT_FILE");
+    let dir = dir.and_then(|(_, path)| Path::new(path).parent());
+    let entries = dir.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+}
+
+pub(super) fn ttl(text: &str) -> Result<u64, Failure> {
     let seconds = seconds(text).and_then(|seconds| u64::try_from(seconds).ok());
     seconds.filter(|seconds| (1..=BeginSession::MAX_TTL).contains(seconds)).ok_or_else(|| {
         Failure::new(Exit::Invalid, "--ttl must be a duration like 30m, 12h or 7d, at most seven days")
@@ -101,7 +156,7 @@ fn ttl(text: &str) -> Result<u64, Failure> {
 }
 
 /// The names of what is selected. What is named exactly is not looked up: who may use a secret need not see the list.
-fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, Failure> {
+pub(super) fn names(session: &Session, selectors: &[Selector]) -> Result<Vec<SecretName>, Failure> {
     let exact: Option<Vec<SecretName>> = selectors
         .iter()
         .map(|selector| match selector {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 /// Run a command with secrets in its environment
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 The command replaces secretctl: same process, terminal, signals and exit status.
 With --file or --mask secretctl keeps running, passes signals on and exits as
@@ -24,9 +24,16 @@ stdout is not a terminal. When the command ends, what it left
 in the background loses its output, and on a terminal is hung up; start it with
 nohup and its output redirected, or without --mask.
 
+With --or-env a variable that the environment has, and that is not empty, stays
+as it is, and only the others are taken from the vault; --file and --mask treat
+both alike. If the environment has all of them, neither vault nor daemon is
+needed. So one line works on every machine: a CI sets the variables itself.
+
 Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
 if -s or --file names the secret exactly and the name is not changed, or with
 --allow-name. Otherwise nothing starts and the exit status is 2.
+
+Without -s on a terminal you pick the secrets from a list.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
@@ -34,11 +41,11 @@ failed, 126 if the command cannot be executed, 127 if it does not exist.
 Example:
   secretctl run -s OPENAI_API_KEY,'AWS_*' -- npm start
   secretctl run --file TLS_KEY -- sh -c 'curl --key \"$TLS_KEY\" https://example.com'
-  secretctl run -s DATABASE_URL --mask -- bash")]
+  secretctl run -s DATABASE_URL --mask -- bash
+  secretctl run --or-env -s OPENAI_API_KEY -- npm test")]
 pub(crate) struct RunArgs {
     /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
-    #[arg(required_unless_present_any = ["all", "files"])]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
@@ -46,6 +53,9 @@ pub(crate) struct RunArgs {
     /// Secrets to pass as files; the variables hold their paths
     #[arg(long = "file", value_name = "NAME", value_delimiter = ',')]
     pub(crate) files: Vec<String>,
+    /// Keep variables that the environment has; ask the vault for the others
+    #[arg(long)]
+    pub(crate) or_env: bool,
     /// Remove this prefix from the variables' names
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix_strip: Option<String>,
@@ -67,4 +77,16 @@ pub(crate) struct RunArgs {
     /// The command and its arguments, after `--`
     #[arg(value_name = "CMD", last = true, required = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// Whether no secret is asked for.
+    pub(super) fn selects_nothing(&self) -> bool {
+        !self.all && self.selectors.is_empty() && self.files.is_empty()
+    }
+
+    /// The same with these secrets.
+    pub(super) fn with(&self, selectors: Vec<String>) -> Self {
+        Self { selectors, ..self.clone() }
+    }
 }

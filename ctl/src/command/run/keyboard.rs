@@ -15,8 +15,8 @@ use rustix::termios::{
 };
 use zeroize::Zeroizing;
 
-use super::supervise::Terminal;
 use crate::job::Job;
+use crate::supervise::Terminal;
 use crate::terminal;
 use crate::turn::Turn;
 

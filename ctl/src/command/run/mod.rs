@@ -6,8 +6,6 @@
 //!
 //! - `args`: what the command line says
 //! - `selection`: which secrets, under which names
-//! - `start`: the command, and why it cannot be started
-//! - `supervise`: staying beside it: signals, stops, its end
 //! - `streams`: where its output goes when it is masked
 //! - `pty`: the terminal that we make, and the helpers on it
 //! - `keyboard`: our terminal meanwhile, and the keys that are typed there
@@ -18,12 +16,12 @@ mod keyboard;
 mod pty;
 mod pump;
 mod selection;
-mod start;
 mod streams;
-mod supervise;
 
 use std::ffi::OsString;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -36,16 +34,16 @@ use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{ending, environment, output};
+use crate::start::{become_it, remark};
+use crate::supervise::{End, Place, Supervisor, Watched};
+use crate::{ending, environment, output, screen, start};
 
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
-use supervise::{End, Place, Supervisor};
 
 pub(crate) use args::RunArgs;
-pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, on_terminal};
+pub(crate) use pty::{IN_FOREGROUND, ON_TERMINAL, OWN_PROGRAM, on_terminal};
 pub(crate) use selection::selects;
-pub(crate) use start::{become_it, remark};
 
 /// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
@@ -71,9 +69,48 @@ fn outcome(
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
+    if args.selects_nothing() {
+        let (session, args) = picked(open, args, program, arguments)?;
+        return with_secrets(|| Ok(session), Selection::parse(&args)?, &args, inherited_umask);
+    }
     let selection = Selection::parse(args)?;
+    with_secrets(open, selection, args, inherited_umask)
+}
+
+/// What a person picks, if there is one.
+fn picked(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    args: &RunArgs,
+    program: &OsString,
+    arguments: &[OsString],
+) -> Result<(Session, RunArgs), Failure> {
+    if !screen::may_pick() {
+        return Err(Failure::new(Exit::Usage, "no secrets selected; use -s NAME or --all; see --help"));
+    }
     let session = open()?;
-    let variables = selection.reveal(&session, remark(program), args.reason.as_deref())?;
+    let shown = program.to_string_lossy();
+    let names = screen::pick(&session, &format!("Secrets for {shown}"))?;
+    let more = if arguments.is_empty() { "" } else { " …" };
+    output::say(&format!("next time: secretctl run -s {} -- {shown}{more}", names.join(",")));
+    Ok((session, args.with(names)))
+}
+
+/// Runs the command with what was selected.
+fn with_secrets(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    selection: Selection,
+    args: &RunArgs,
+    inherited_umask: Mode,
+) -> Result<End, Failure> {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Exit::Usage, "no command; put it after --"));
+    };
+    let (variables, session) = if args.or_env {
+        selection.values_or_present(open, remark(program), args.reason.as_deref())?
+    } else {
+        let session = open()?;
+        (selection.reveal(&session, remark(program), args.reason.as_deref())?, Some(session))
+    };
     let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
     let hidden = variables.iter().filter(|variable| variable.is_masked);
     let forms = args.mask.then(|| Forms::new(hidden.map(|variable| variable.value.expose())));
@@ -88,8 +125,9 @@ fn outcome(
     } else {
         None
     };
-    let files = if has_files { Some(files(session.paths().socket.parent())?) } else { None };
-    if supervisor.is_some() {
+    let runtime = session.as_ref().and_then(Session::runtime_dir);
+    let files = if has_files { Some(files(runtime)?) } else { None };
+    if let (Some(_), Some(session)) = (&supervisor, session) {
         session.close();
     }
     let mut command =
@@ -131,7 +169,7 @@ pub(crate) fn in_foreground(command: &[OsString], inherited_umask: Mode) -> Fail
 
 /// Why a command is not watched over.
 enum Error {
-    /// It could not be started.
+    /// The command could not be started.
     Start(OsString, io::Error),
     /// The system refused something else.
     System(io::Error),
@@ -157,6 +195,10 @@ fn tell_what_is_not_masked(variables: &[Variable]) {
 fn files(runtime: Option<&Path>) -> Result<RunFiles, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::RunFailed, error.to_string());
     let runtime = runtime.ok_or_else(|| failed(&"the socket's path has no directory"))?;
+    // With --or-env no daemon need have been here before.
+    let made = DirBuilder::new().mode(0o700).create(runtime);
+    made.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+        .map_err(|error| failed(&format!("{}: {error}", runtime.display())))?;
     let files = RunFiles::create(runtime).map_err(|error| failed(&error))?;
     if !files.is_in_memory() {
         output::say("the runtime directory is on a disk; the values are stored there until the command ends");
@@ -186,6 +228,16 @@ fn hand_over(
     Ok(())
 }
 
+/// Runs a command beside us, which signals were left to, and gives how it ended.
+pub(crate) fn beside_us(command: Command, inherited_umask: Mode) -> Result<End, Failure> {
+    let supervisor = Supervisor::new().map_err(|error| not_run(&error))?;
+    rustix::process::umask(inherited_umask);
+    beside(&supervisor, command).map_err(|error| match error {
+        Error::Start(program, error) => start::not_started(&program, &error, false),
+        Error::System(error) => not_run(&error),
+    })
+}
+
 /// Runs the command beside us, with our terminal and our streams.
 fn beside(supervisor: &Supervisor, mut command: Command) -> Result<End, Error> {
     let watched = start(supervisor, &mut command, Place::Beside, &|_| Ok(()))?;
@@ -199,7 +251,7 @@ fn start(
     command: &mut Command,
     place: Place,
     connect: &dyn Fn(&mut Command) -> io::Result<()>,
-) -> Result<supervise::Watched, Error> {
+) -> Result<Watched, Error> {
     connect(command)?;
     let mut outcome = supervisor.start(command, place);
     if outcome.as_ref().is_err_and(start::is_script) {

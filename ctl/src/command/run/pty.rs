@@ -17,9 +17,9 @@ use rustix::termios::{
     LocalModes, OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetpgrp, tcsetwinsize,
 };
 
-use super::supervise::{End, Place, Supervisor};
 use crate::failure::{Exit, Failure};
 use crate::job::Job;
+use crate::supervise::{End, Place, Supervisor};
 
 /// The hidden command that leads the session of a terminal of ours.
 pub(crate) const ON_TERMINAL: &str = "__on-terminal";
@@ -31,7 +31,7 @@ pub(crate) const IN_FOREGROUND: &str = "__in-foreground";
 const FOREGROUND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Ourselves, even if the file is gone.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// A terminal that we have made: what we read from and write to, and the command's side.
 #[derive(Debug)]
@@ -76,7 +76,9 @@ pub(crate) fn on_terminal(command: &[OsString], inherited_umask: Mode) -> Result
     own.arg0("secretctl").args([IN_FOREGROUND, "--"]).args(command).process_group(0);
     rustix::process::umask(inherited_umask);
     let watched = supervisor.start(&mut own, Place::Below).map_err(failed)?;
-    tcsetpgrp(&tty, watched.pid()).map_err(|errno| failed(errno.into()))?;
+    if let Some(pid) = watched.pid() {
+        tcsetpgrp(&tty, pid).map_err(|errno| failed(errno.into()))?;
+    }
     Ok(supervisor.wait(&watched, &mut (), 0, || {}))
 }
 

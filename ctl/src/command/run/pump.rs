@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use secrets_scrub::{Forms, Masker};
 use zeroize::Zeroizing;
 
-use super::supervise::Event;
+use crate::supervise::Event;
 
 /// How long a possible beginning of a value is held back: 50 ms are promised, and waking up takes some.
 const PATIENCE: Duration = Duration::from_millis(40);

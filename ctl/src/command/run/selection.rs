@@ -4,14 +4,16 @@
 use secrets_client::Call;
 use secrets_proto::reveal::{Remark, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::{SecretName, SecretValue, Selector};
+use secrets_proto::{SecretName, SecretValue, Selector, Timestamp};
 use uuid::Uuid;
 
 use super::args::RunArgs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
-use crate::{handover, lookup, output};
+use crate::{handover, lookup, near, output, providers};
+
+mod present;
 
 /// A secret on its way to a program.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub(super) struct Selection {
     prefix: Option<SecretName>,
     allowed: Allowed,
     problems: Vec<String>,
+    /// Whether the environment's variables stand for secrets.
+    or_env: bool,
+    /// The selected secrets whose variables the environment has.
+    present: Vec<SecretName>,
 }
 
 impl Selection {
@@ -59,7 +65,7 @@ impl Selection {
                 None
             });
         let allowed = Allowed::parse(&all, &args.allow_names)?;
-        Ok(Self { all, files, unmasked, prefix, allowed, problems })
+        Ok(Self { all, files, unmasked, prefix, allowed, problems, or_env: args.or_env, present: Vec::new() })
     }
 
     /// Has the values handed over.
@@ -74,11 +80,23 @@ impl Selection {
             self.look_ahead(session)?;
         }
         let request = handover::request(self.all.clone(), "run", reason)?;
-        let reply = handover::reveal(session, &RevealRequest { command, ..request })?;
+        let request = RevealRequest { command, directory: directory(), ..request };
+        let reply = match handover::ask(session, &request) {
+            // A daemon that runs since before an update may not know of directories.
+            Err(failure) if failure.exit() == Exit::Invalid && request.directory.is_some() => {
+                handover::ask(session, &RevealRequest { directory: None, ..request.clone() })
+            }
+            reply => reply,
+        };
+        let reply = reply.map_err(|failure| {
+            let missing = lookup::those_missing(&failure, &request.secrets);
+            if missing.is_empty() { failure } else { self.missing(&missing, &near::listed(session)) }
+        })?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         self.settle()?;
         self.refuse(&names, &variables)?;
+        tell_of_expired(&reply.secrets);
         let is = |selector: &Selector| {
             reply.secrets.iter().any(|secret| selects(selector, secret.id, &secret.name))
         };
@@ -115,11 +133,16 @@ impl Selection {
         let names: Vec<&SecretName> = selected.map(|secret| &secret.name).collect();
         let variables = self.variables(&names);
         if self.problems.is_empty() && !missing.is_empty() {
-            return Err(lookup::missing(&missing));
+            let names: Vec<SecretName> = list.secrets.into_iter().map(|secret| secret.name).collect();
+            return Err(self.missing(&missing, &names));
         }
         if !missing.is_empty() {
-            let names: Vec<String> = missing.iter().map(lookup::shown).collect();
-            self.problems.push(format!("no such secret: {}", names.join(", ")));
+            let text = if self.or_env {
+                present::neither(&missing).to_string()
+            } else {
+                format!("no such secret: {}", lookup::listed(&missing))
+            };
+            self.problems.push(text);
         }
         self.settle()?;
         self.refuse(&names, &variables)
@@ -137,8 +160,19 @@ impl Selection {
         variables::settle(&refused, what_to_do)
     }
 
+    /// The failure that there are no such secrets.
+    fn missing(&self, selectors: &[Selector], listed: &[SecretName]) -> Failure {
+        if self.or_env { present::neither(selectors) } else { lookup::missing_among(selectors, listed) }
+    }
+
     fn settle(&self) -> Result<(), Failure> {
         handover::settle(&self.problems)
+    }
+
+    /// The name of a secret's variable.
+    fn stripped<'a>(&self, name: &'a SecretName) -> &'a str {
+        let stripped = self.prefix.as_ref().and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        stripped.unwrap_or(name.as_str())
     }
 
     /// The variables' names, in order; what is wrong with them is added to the problems.
@@ -146,12 +180,10 @@ impl Selection {
         let Some(prefix) = &self.prefix else {
             return names.iter().map(|name| name.as_str().to_owned()).collect();
         };
-        let stripped = |name: &SecretName| {
-            name.as_str().strip_prefix(prefix.as_str()).unwrap_or(name.as_str()).to_owned()
-        };
-        let variables: Vec<String> = names.iter().map(|name| stripped(name)).collect();
+        let variables: Vec<String> = names.iter().map(|name| self.stripped(name).to_owned()).collect();
         let mut problems = Vec::new();
-        if !names.is_empty() && !names.iter().any(|name| name.as_str().starts_with(prefix.as_str())) {
+        let mut every = names.iter().copied().chain(&self.present);
+        if !names.is_empty() && !every.any(|name| name.as_str().starts_with(prefix.as_str())) {
             problems.push("no selected secret has the prefix to strip".to_owned());
         }
         for (index, (name, variable)) in names.iter().zip(&variables).enumerate() {
@@ -165,6 +197,29 @@ impl Selection {
         }
         self.problems.extend(problems);
         variables
+    }
+}
+
+/// The directory in which the command starts, for the audit log, as far as it fits there.
+fn directory() -> Option<Remark> {
+    let path = std::env::current_dir().ok()?;
+    let is_key = path.iter().any(|part| providers::looks_like_key(&part.to_string_lossy()));
+    Remark::parse(&output::printable(path.to_str()?)).ok().filter(|_| !is_key)
+}
+
+/// The command gets them all the same: the owner's note may be wrong, and the command will say what does not work.
+fn tell_of_expired(secrets: &[RevealedSecret]) {
+    let now = Timestamp::now();
+    let expired: Vec<String> = secrets
+        .iter()
+        .filter(|secret| secret.expires_at.is_some_and(|time| time <= now))
+        .map(|secret| secret.name.to_string())
+        .collect();
+    if let Some(first) = expired.first() {
+        output::say(&format!(
+            "expired: {}; replace with: secretctl set {first} --expires 90d",
+            expired.join(", ")
+        ));
     }
 }
 
@@ -187,6 +242,7 @@ mod tests {
             selectors: selectors.iter().map(|text| (*text).to_owned()).collect(),
             all: false,
             files: Vec::new(),
+            or_env: false,
             prefix_strip: None,
             allow_names: Vec::new(),
             mask: false,

@@ -14,7 +14,7 @@ use secrets_scrub::Forms;
 use super::keyboard::{Beside, Keyboard};
 use super::pty::Pty;
 use super::pump::Pump;
-use super::supervise::{Event, Terminal};
+use crate::supervise::{Event, Terminal};
 
 /// Whether the command gets a terminal of its own in place of ours: only if nobody else in a pipeline uses ours.
 pub(super) fn take_over() -> bool {
@@ -33,7 +33,7 @@ pub(super) struct Streams {
 
 /// The ends that are the command's.
 pub(super) struct Ends {
-    /// None if it is ours.
+    /// The command's standard input; `None` if it is ours.
     stdin: Option<OwnedFd>,
     stdout: OwnedFd,
     stderr: OwnedFd,

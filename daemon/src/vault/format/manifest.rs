@@ -96,7 +96,7 @@ impl Manifest {
         }
     }
 
-    /// This manifest without its records, to count them again.
+    /// The manifest without its records, to count them again.
     pub(in crate::vault) fn without_records(&self) -> Self {
         Self { counts: BTreeMap::new(), tally: Tally::default(), ..self.clone() }
     }

@@ -55,6 +55,10 @@ pub(in crate::vault) struct Meta {
     /// When it was moved to the trash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) deleted_at: Option<Timestamp>,
+    /// When the value of this version was stored, if the record says that of no other field of its own. It names the version,
+    /// so that it is not taken for the time of another value, which a program has stored that does not know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) value_changed: Option<(u64, Timestamp)>,
     /// Where its value may be used without being seen. A program that does not know of rules has no use, and keeps them.
     /// Anything new inside a rule raises a mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +86,7 @@ impl Record {
             expires_at: None,
             last_used_at: None,
             deleted_at: None,
+            value_changed: None,
             rules: Vec::new(),
         };
         Self { id, version: 1, meta, rest: Rest::default() }
@@ -92,6 +97,7 @@ impl Record {
         let mut next = self.clone();
         next.version += 1;
         next.meta.updated_at = Timestamp::now();
+        next.meta.value_changed = self.value_changed_at().map(|time| (self.meta.value_version, time));
         change(&mut next.meta);
         next
     }
@@ -103,7 +109,21 @@ impl Record {
             meta.mask = mask(value);
             meta.size = value.expose().len() as u64;
             meta.value_version = version;
+            meta.value_changed = None;
         })
+    }
+
+    /// When it got its present value. Unknown where a program changed its metadata that did not keep that; the value's row
+    /// has it.
+    pub(in crate::vault) fn value_changed_at(&self) -> Option<Timestamp> {
+        let Meta { value_version, value_changed, created_at, updated_at, .. } = &self.meta;
+        if *value_version == self.version {
+            return Some(*updated_at);
+        }
+        if *value_version == 1 {
+            return Some(*created_at);
+        }
+        value_changed.filter(|(version, _)| version == value_version).map(|(_, time)| time)
     }
 
     /// Whether it is in the trash.
@@ -159,6 +179,7 @@ impl Record {
                 1_025..=8_192 => SizeClass::Medium,
                 _ => SizeClass::Large,
             },
+            value_changed_at: self.value_changed_at(),
         }
     }
 }
@@ -226,6 +247,26 @@ pub(in crate::vault) fn record_context(kind: RecordKind, id: &[u8; 16], version:
 mod tests {
     use super::*;
     use crate::crypto::vectors::{array, bytes, keys, list, number, vectors};
+
+    #[test]
+    fn the_age_of_a_value_is_its_own_and_never_that_of_another() {
+        let value = SecretValue::new("x".to_owned()).unwrap();
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let mut first = Record::new(Uuid::nil(), SecretName::parse("A").unwrap(), None, &value);
+        (first.meta.created_at, first.meta.updated_at) = (time(1), time(1));
+        assert_eq!(first.next(|_| ()).next(|_| ()).value_changed_at(), Some(time(1)));
+        let mut second = first.next(|_| ()).next_with_value(&value);
+        second.meta.updated_at = time(5);
+        let edited = second.next(|_| ()).next(|_| ());
+        assert_eq!(edited.value_changed_at(), Some(time(5)));
+        let read = Record::decode(edited.id, edited.version, &edited.encode().unwrap()).unwrap();
+        assert_eq!(read, edited);
+        // A program that does not know the field has stored another value, and changed a note after that.
+        let mut foreign = edited;
+        (foreign.version, foreign.meta.value_version) = (foreign.version + 2, foreign.version + 1);
+        assert_eq!(foreign.value_changed_at(), None);
+        assert_eq!(foreign.next(|_| ()).value_changed_at(), None);
+    }
 
     #[test]
     fn records_and_values_are_the_known_ones() {

@@ -36,7 +36,7 @@ impl NewSlot {
         Ok(Self { params, key, provider: None })
     }
 
-    /// The same for what this key provider prints.
+    /// The new slot with the name of the key provider, if one has printed the key.
     pub(in crate::vault) fn of_provider(self, provider: Option<String>) -> Self {
         Self { provider, ..self }
     }

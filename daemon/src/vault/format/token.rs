@@ -82,6 +82,8 @@ pub(in crate::vault) struct Session {
     pub(in crate::vault) purpose: Purpose,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) command: Option<Remark>,
+    /// The secrets, by their ids: a name may become another secret's.
+    pub(in crate::vault) secrets: Vec<Uuid>,
 }
 
 /// A scope of a token, as it is sealed.
@@ -200,13 +202,18 @@ impl Token {
     /// Counts a request, or says how many seconds too early it comes.
     pub(in crate::vault) fn take(&self, now: Instant, time: Timestamp) -> Result<(), Error> {
         self.pace(now)?;
+        self.note_use(time);
+        Ok(())
+    }
+
+    /// Notes that it was used.
+    pub(in crate::vault) fn note_use(&self, time: Timestamp) {
         let minute = time.as_second() - time.as_second().rem_euclid(STEP);
         let last = self.usage.last.load(Ordering::Relaxed);
         // A time yet to come is none: the clock was put back since.
         if minute > last || last > minute + AHEAD {
             self.usage.last.store(minute, Ordering::Relaxed);
         }
-        Ok(())
     }
 
     /// Counts a request of a token that it has made, or says how many seconds too early that comes.
@@ -217,7 +224,7 @@ impl Token {
         }
     }
 
-    /// This token with its last use in the sealed part; `None` if that is there already.
+    /// The token with its last use in the sealed part; `None` if that is there already.
     pub(in crate::vault) fn with_use(&self) -> Option<Self> {
         let last = self.usage.last();
         if last == self.meta.last_used_at {
@@ -252,7 +259,7 @@ pub(in crate::vault) struct Usage {
     known: Option<Clocks>,
 }
 
-/// Both clocks at one moment.
+/// The wall clock and the clock since boot at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::vault) struct Clocks {
     wall: Timestamp,

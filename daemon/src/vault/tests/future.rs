@@ -85,7 +85,8 @@ impl File {
             let grown = self.row(row.kind, row.id, row.version, &with_future(&plaintext, row.kind));
             manifest.remove(keys, &row).unwrap();
             manifest.add(keys, &grown).unwrap();
-            writing.update_record(&grown).unwrap();
+            writing.delete_record(&row).unwrap();
+            writing.insert_record(&grown).unwrap();
         }
         for (at, number) in (1_u8..).zip(KINDS) {
             for version in [1, 9] {
@@ -268,7 +269,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
         let tokens = &published.view().unwrap().catalog.tokens;
         let token = tokens.all().next().unwrap();
         assert_eq!(token.to_info().scopes, [Scope::List, Scope::Write]);
-        tokens.take(token, std::time::Instant::now(), later).unwrap();
+        tokens.take(token, std::time::Instant::now(), later, true).unwrap();
     }
     let keys = vault.keys(owner).await.unwrap().keys;
     let recovery = keys.iter().find(|key| key.kind == KeyKind::Recovery).unwrap().id;
@@ -294,7 +295,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     fixture.open().await.unwrap();
     fixture.restart().await;
 
-    files_with(&path, &backup);
+    files_with(&path, &backup.reply);
     assert_eq!(unknown_in(&path), before, "in a backup");
     fixture.open().await.unwrap();
     fixture.vault.verify(&fixture.owner, VerifyRequest { accept_restore: true }).await.unwrap();

@@ -75,6 +75,7 @@ impl Fixture {
             purpose: Purpose::parse("test").unwrap(),
             command: None,
             reason: None,
+            directory: None,
         };
         let reply = self.vault.reveal(&self.owner, request, |reply| reply).await?;
         Ok(reply
@@ -188,7 +189,7 @@ async fn reveals_are_answered_while_the_vault_is_verified_and_copied() {
 
     let (copy, answered) = reveals_during(&fixture, vault.backup(&owner)).await;
     assert!(answered > 3, "{answered} were answered during backup");
-    assert!(copy.unwrap().len() > 4_096);
+    assert!(copy.unwrap().reply.len() > 4_096);
 
     // Nothing was lost in the log that was held.
     let entries = now().await;
@@ -197,6 +198,82 @@ async fn reveals_are_answered_while_the_vault_is_verified_and_copied() {
     fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
     let counts = fixture.vault.verify(&owner, VerifyRequest::default()).await.unwrap();
     assert!(counts.audit_entries >= entries);
+}
+
+#[tokio::test]
+async fn reveals_and_writes_go_on_while_the_data_key_is_replaced() {
+    let mut fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault.clone(), fixture.owner.clone());
+    fixture.create("A", "a").await.unwrap();
+    let mut ids = Vec::new();
+    for name in ["B", "C", "D"] {
+        ids.push(fixture.create(name, "old").await.unwrap().secret.id);
+    }
+    lengthen_log(&fixture, 2_000).await;
+
+    let rotate = vault.rotate(&owner, passphrase(PASSPHRASE));
+    // Once it is under way, of each kind of change one.
+    let change = async {
+        under_way(vault).await;
+        vault.update(&owner, ids[0], UpdateSecret { value: value_of("new") }, None).await.unwrap();
+        vault.delete(&owner, ids[1], None, false).await.unwrap();
+        vault.delete(&owner, ids[2], None, true).await.unwrap();
+        fixture.create("E", "e").await.unwrap();
+        assert_eq!(vault.snapshots.available_permits(), 0, "all of this came after the rotation");
+        vault.verify_audit(&owner).await.unwrap().entries
+    };
+    let ((rotated, entries), answered) =
+        reveals_during(&fixture, async { tokio::join!(rotate, change) }).await;
+    assert!(answered > 3, "{answered} were answered during the rotation");
+
+    let check = async |fixture: &Fixture| {
+        let (vault, owner) = (&fixture.vault, &fixture.owner);
+        let found = fixture.reveal(&["*"]).await.unwrap();
+        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(found, [("A", "a"), ("B", "new"), ("E", "e")]);
+        assert_eq!(fixture.trash().await.total, 1);
+        let counts = vault.verify(owner, VerifyRequest::default()).await.unwrap();
+        assert_eq!((counts.secrets, counts.trashed, counts.values), (3, 1, 5));
+        assert!(vault.verify_audit(owner).await.unwrap().entries >= entries);
+    };
+    check(&fixture).await;
+    fixture.restart().await;
+    fixture.vault.unlock(&owner, Key::Recovery(rotated.unwrap().recovery_key)).await.unwrap();
+    check(&fixture).await;
+    assert_eq!(fixture.vault.versions(&owner, ids[0]).await.unwrap().versions.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_is_added_during_a_rotation_ends_it() {
+    let fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    lengthen_log(&fixture, 2_000).await;
+    let add = async {
+        under_way(vault).await;
+        vault.add_key(owner, Some(passphrase("new")), None).await.unwrap();
+    };
+    let (rotated, ()) = tokio::join!(vault.rotate(owner, passphrase(PASSPHRASE)), add);
+    assert!(matches!(rotated, Err(Error::KeysChanged)), "{rotated:?}");
+    for text in [PASSPHRASE, "new"] {
+        vault.lock(owner).await.unwrap();
+        vault.unlock(owner, passphrase(text)).await.unwrap();
+    }
+    assert_eq!(copies(&fixture), 0);
+}
+
+/// Until something that reads a snapshot is under way.
+async fn under_way(vault: &Vault) {
+    while vault.snapshots.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How many files of the data directory are neither the vault nor its log nor what stands for room on the disk.
+fn copies(fixture: &Fixture) -> usize {
+    let names = std::fs::read_dir(fixture.directory.path().join("data")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let known = ["vault.db", "vault.db-wal", "vault.lock", "ballast"];
+    names.filter(|name| !known.contains(&name.as_str())).count()
 }
 
 #[tokio::test]
@@ -235,14 +312,23 @@ async fn what_was_archived_leaves_the_log_and_the_rest_stays_chained_on_it() {
 async fn a_lock_ends_what_reads_a_snapshot() {
     let fixture = Fixture::new().await;
     lengthen_log(&fixture, 20_000).await;
-    let verify = fixture.vault.verify(&fixture.owner, VerifyRequest::default());
-    let lock = async {
+    let (vault, owner) = (&fixture.vault, &fixture.owner);
+    let lock = async || {
+        under_way(vault).await;
         // The vault's thread has begun the snapshot when it answers this.
-        fixture.vault.keys(&fixture.owner).await.unwrap();
-        fixture.vault.lock(&fixture.owner).await.unwrap();
+        vault.keys(owner).await.unwrap();
+        vault.lock(owner).await.unwrap();
     };
-    let (verified, ()) = tokio::join!(biased; verify, lock);
+    let (verified, ()) = tokio::join!(biased; vault.verify(owner, VerifyRequest::default()), lock());
     assert!(matches!(verified, Err(Error::Locked)), "{verified:?}");
+
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    let (rotated, ()) = tokio::join!(biased; vault.rotate(owner, passphrase(PASSPHRASE)), lock());
+    assert!(matches!(rotated, Err(Error::Locked)), "{rotated:?}");
+    assert_eq!(copies(&fixture), 0);
+    // The key of before opens it, and all of it is there.
+    vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
+    vault.verify(owner, VerifyRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -551,7 +637,7 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
     let copy = fixture.vault.backup(&fixture.owner).await.unwrap();
     fixture.create("b", "two").await.unwrap();
     fixture.vault.lock(&fixture.owner).await.unwrap();
-    files_with(&fixture.directory.path().join("data/vault.db"), &copy);
+    files_with(&fixture.directory.path().join("data/vault.db"), &copy.reply);
     fixture.restart().await;
 
     let status = fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
@@ -664,7 +750,8 @@ impl Fixture {
             rate_per_minute: None,
         };
         let made = self.vault.create_token(&self.owner, new).await.unwrap();
-        let caller = self.vault.identify(Peer { uid: 0, pid: 1 }, made.token.expose().as_bytes()).unwrap();
+        let caller =
+            self.vault.identify(Peer { uid: 0, pid: 1 }, made.token.expose().as_bytes(), true).unwrap();
         (made.info.id, caller)
     }
 

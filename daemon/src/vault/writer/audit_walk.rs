@@ -90,7 +90,8 @@ impl Back {
             if !sees_all {
                 entry.names.retain(|name| caller.sees(name));
                 // What others wrote there may name any secret, and what was dropped was about anything.
-                (entry.command, entry.reason, entry.used, entry.dropped) = (None, None, None, 0);
+                (entry.command, entry.reason, entry.directory) = (None, None, None);
+                (entry.used, entry.dropped) = (None, 0);
             }
             let concerns = sees_all || !entry.names.is_empty();
             // Denials are written late, so that an old one says nothing of what stands before it.

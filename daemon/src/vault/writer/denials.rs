@@ -54,7 +54,7 @@ pub(in crate::vault) struct Noted {
 }
 
 impl Denials {
-    /// None, at this time.
+    /// The denials that wait at the start: none.
     pub(in crate::vault) const fn new(now: Instant) -> Self {
         Self { slots: Vec::new(), next: None, dropped: 0, window: now, written: 0 }
     }

@@ -24,7 +24,7 @@ pub(in crate::vault) struct Effort<'a> {
 }
 
 impl<'a> Effort<'a> {
-    /// Nothing yet.
+    /// An effort that begins now.
     pub(in crate::vault) fn new(interrupts: &'a Interrupts) -> Self {
         Self { interrupts, start: Instant::now(), steps: 0 }
     }

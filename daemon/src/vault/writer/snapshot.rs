@@ -15,9 +15,11 @@ use crate::memory::Pinned;
 use crate::store::{InterruptHandle, Store, journal_of, log_of};
 use crate::vault::Error;
 use crate::vault::format::manifest::Manifest;
+use crate::vault::format::slots::NewSlot;
 
 use super::interrupts::Interrupts;
 use super::reading::Reading;
+use super::rotation::{Changes, Draft, Source};
 use super::verified::{Verified, verify};
 
 /// The most bytes a backup may have: it is handed out in one answer.
@@ -29,6 +31,8 @@ pub(in crate::vault) struct Snapshot {
     keys: Arc<Pinned<Keys>>,
     manifest: Manifest,
     path: PathBuf,
+    /// What changes in the vault after it.
+    changes: Arc<Changes>,
     interrupts: Arc<Interrupts>,
 }
 
@@ -46,13 +50,14 @@ impl Snapshot {
         path: &Path,
         keys: &Arc<Pinned<Keys>>,
         manifest: &Manifest,
+        changes: Arc<Changes>,
         interrupts: Arc<Interrupts>,
         work: impl FnOnce(&Self) + Send + 'static,
     ) -> Result<Running, Error> {
         let store = Store::beside(path)?;
         let statement = store.interrupter();
         let (keys, manifest, path) = (Arc::clone(keys), manifest.clone(), path.to_owned());
-        let snapshot = Self { store, keys, manifest, path, interrupts: Arc::clone(&interrupts) };
+        let snapshot = Self { store, keys, manifest, path, changes, interrupts: Arc::clone(&interrupts) };
         let thread = thread::Builder::new()
             .name("snapshot".to_owned())
             .spawn(move || work(&snapshot))
@@ -70,6 +75,13 @@ impl Snapshot {
     pub(in crate::vault) fn copy(&self) -> Result<Vec<u8>, Error> {
         self.store.check()?;
         copy(&self.store, &self.keys, &self.manifest, &self.path, &self.interrupts)
+    }
+
+    /// All of it sealed again, under a fresh data key that these slots wrap.
+    pub(in crate::vault) fn seal_again(&self, slots: &[NewSlot]) -> Result<Draft, Error> {
+        self.store.check()?;
+        let source = Source { store: &self.store, keys: &self.keys, manifest: &self.manifest };
+        Draft::make(&self.path, &source, slots, Arc::clone(&self.changes), &self.interrupts)
     }
 }
 

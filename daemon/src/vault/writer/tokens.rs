@@ -39,8 +39,19 @@ impl Tokens {
     }
 
     /// Counts a request of this token, and of those that it was made with, or says how many seconds too early it comes:
-    /// what a token has made uses up its creator's rate, so that it is no way around that.
-    pub(in crate::vault) fn take(&self, token: &Token, now: Instant, time: Timestamp) -> Result<(), Error> {
+    /// what a token has made uses up its creator's rate, so that it is no way around that. What is not rated is free for a
+    /// session.
+    pub(in crate::vault) fn take(
+        &self,
+        token: &Token,
+        now: Instant,
+        time: Timestamp,
+        is_rated: bool,
+    ) -> Result<(), Error> {
+        if !is_rated && token.session().is_some() {
+            token.note_use(time);
+            return Ok(());
+        }
         token.take(now, time)?;
         let mut maker = token.made_by();
         while let Some(token) = maker.and_then(|id| self.by_id(id)) {

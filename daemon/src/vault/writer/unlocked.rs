@@ -1,8 +1,13 @@
 //! An open vault: verified as a whole, then read from memory and written in batches.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod rotate;
 
+pub(in crate::vault) use rotate::Step;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use secrets_local::files;
 use secrets_local::leap::Sighting;
 
 use secrets_proto::audit::AuditAction;
@@ -17,14 +22,13 @@ use crate::vault::Error;
 use crate::vault::format::anchor::Progress;
 use crate::vault::format::file;
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::slots::NewSlot;
 use crate::vault::format::token::Clocks;
 
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
 use super::interrupts::Interrupts;
 use super::reading::Reading;
-use super::rotation;
+use super::rotation::Changes;
 use super::snapshot::{self, Running, Snapshot};
 use super::verified::{Verified, verify};
 
@@ -43,6 +47,10 @@ pub(in crate::vault) struct Unlocked {
     store: Option<Store>,
     /// Who reads a snapshot of the file. Meanwhile nothing is moved from the log into it.
     snapshot: Option<Running>,
+    /// Where changed records are noted for who has read a snapshot.
+    changes: Weak<Changes>,
+    /// The file has taken another's place, which is not durable yet.
+    moved: bool,
     /// The open file is not the one at its path any more: it is kept, to be read, and not written to.
     replaced: bool,
     /// Older than its rollback guard: it may be read, not written.
@@ -74,6 +82,8 @@ impl Unlocked {
             catalog,
             store: Some(store),
             snapshot: None,
+            changes: Weak::new(),
+            moved: false,
             replaced: false,
             rolled_back: false,
             renewed: false,
@@ -118,6 +128,10 @@ impl Unlocked {
     /// The file, opened and verified again if an earlier storage error made that necessary.
     pub(in crate::vault) fn store(&mut self) -> Result<&Store, Error> {
         if self.store.is_none() {
+            if self.moved {
+                self.path.parent().map_or(Ok(()), files::sync_dir)?;
+                self.moved = false;
+            }
             file::check(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
@@ -129,7 +143,7 @@ impl Unlocked {
             }
             catalog.tokens.keep_usage(&self.catalog.tokens);
             (self.manifest, self.catalog, self.slots) = (manifest, catalog, slots);
-            (self.store, self.renewed) = (Some(store), true);
+            (self.store, self.renewed, self.changes) = (Some(store), true, Weak::new());
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
     }
@@ -223,7 +237,9 @@ impl Unlocked {
         self.check_in_place()?;
         self.renew_log()?;
         self.store()?.hold_log(true)?;
-        match Snapshot::hand_to(&self.path, &self.keys, &self.manifest, interrupts, work) {
+        let changes = Arc::default();
+        self.changes = Arc::downgrade(&changes);
+        match Snapshot::hand_to(&self.path, &self.keys, &self.manifest, changes, interrupts, work) {
             Ok(running) => self.snapshot = Some(running),
             Err(error) => {
                 self.store()?.hold_log(false)?;
@@ -254,7 +270,7 @@ impl Unlocked {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
-        let Self { keys, lineage, manifest, catalog, store, slots, .. } = self;
+        let Self { keys, lineage, manifest, catalog, store, slots, changes, .. } = self;
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
         let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
         work(&mut batch)?;
@@ -265,6 +281,9 @@ impl Unlocked {
         batch.note_token_use()?;
         let committed;
         (committed, *lineage, *manifest) = batch.commit()?;
+        if let Some(changes) = changes.upgrade() {
+            changes.note(committed.rows.iter().copied());
+        }
         *slots = committed.slots.unwrap_or(*slots);
         Ok(committed)
     }
@@ -314,52 +333,6 @@ impl Unlocked {
             outcome => drop(outcome?),
         }
         Ok(copy)
-    }
-
-    /// Replaces the data key: every row is sealed again under a new epoch's keys, in one transaction. Only these slots
-    /// open the vault afterwards.
-    /// `header_mac` tells the slots that the caller's key was checked against: if they have changed since, nothing is done.
-    pub(in crate::vault) fn rotate(
-        &mut self,
-        caller: &Caller,
-        slots: &[NewSlot],
-        header_mac: &[u8; 32],
-        interrupts: &Interrupts,
-    ) -> Result<(), Error> {
-        if self.rolled_back {
-            return Err(Error::RolledBack);
-        }
-        self.store()?;
-        if self.manifest.header_mac != *header_mac {
-            return Err(Error::KeysChanged);
-        }
-        self.check_in_place()?;
-        self.end_snapshot();
-        let store = self.store.take().ok_or(Error::Internal("the store is not open"))?;
-        let rotated = rotation::rotate(&store, &self.keys, &self.manifest, slots, interrupts);
-        if matches!(rotated, Err(Error::Locked)) {
-            // Taken back whole: the file is as it was.
-            self.store = Some(store);
-            return Err(Error::Locked);
-        }
-        let (keys, manifest) = rotated?;
-        (self.keys, self.manifest, self.slots) = (Arc::new(Pinned::new(keys)), manifest, slots.len());
-        // From here on the rotation is a fact, and its caller must get the new recovery key: what fails is logged.
-        // Old ciphertext, and slots that wrap the old key, must not stay in free space.
-        match store.rebuild() {
-            Ok(()) => self.store = Some(store),
-            Err(error) => {
-                tracing::warn!(%error, "free space in the vault still holds rows of the old epoch");
-                // Before it is opened again: two handles would lock each other out.
-                drop(store);
-            }
-        }
-        if let Err(error) =
-            self.write(|batch| batch.audit(caller, Event::done(AuditAction::Rotate, Vec::new())))
-        {
-            tracing::warn!(%error, "the rotation is missing in the audit log");
-        }
-        Ok(())
     }
 
     /// Closes the file; the keys are wiped when this returns.

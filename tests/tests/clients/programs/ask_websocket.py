@@ -1,12 +1,16 @@
-"""Opens a WebSocket."""
+"""Talks over a WebSocket, with websocket-client."""
 
 import os
 import sys
 
 import websocket
 
-try:
-    websocket.create_connection(sys.argv[1], header=["Authorization: Bearer " + os.environ["KEY"]], timeout=20)
-    print("open")
-except websocket.WebSocketBadStatusException as error:
-    print("status", error.status_code)
+socket = websocket.create_connection(sys.argv[1], header=["Authorization: Bearer " + os.environ["KEY"]], timeout=20)
+print(socket.recv())
+socket.send("a text")
+assert socket.recv() == "a text"
+socket.send_binary(b"\xff" * 100_000)
+assert socket.recv() == b"\xff" * 100_000
+socket.ping("x")
+socket.close()
+print("talked")

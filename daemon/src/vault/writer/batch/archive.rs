@@ -15,10 +15,20 @@ const STEP: Duration = Duration::from_millis(10);
 
 impl Batch<'_> {
     /// Takes the oldest entries out of the audit log, each after its link was checked, up to the one with this number and
-    /// for as long as a step may take. Gives how many it took, and whether there are more.
-    pub(in crate::vault) fn archive(&mut self, caller: &Caller, through: u64) -> Result<(u64, bool), Error> {
+    /// for as long as a step may take. Gives how many it took, and whether there are more. The first step has the entry that
+    /// says so: what ends on the way has taken none in silence.
+    pub(in crate::vault) fn archive(
+        &mut self,
+        caller: &Caller,
+        through: u64,
+        is_first: bool,
+    ) -> Result<(u64, bool), Error> {
         if through > self.manifest.audit_count {
             return Err(Error::NotFound);
+        }
+        if is_first {
+            // Its number is beyond what is taken.
+            self.audit(caller, Event::done(AuditAction::AuditArchive, Vec::new()))?;
         }
         let (start, mut taken) = (Instant::now(), 0);
         while self.manifest.archived.entries < through {
@@ -35,7 +45,6 @@ impl Batch<'_> {
             self.manifest.archive_entry(row.mac);
             taken += 1;
         }
-        self.audit(caller, Event::done(AuditAction::AuditArchive, Vec::new()))?;
         Ok((taken, false))
     }
 }

@@ -2,6 +2,7 @@
 //! entry; what it refuses, it has not touched.
 
 mod archive;
+mod import;
 mod keys;
 mod reveal;
 mod rules;
@@ -16,14 +17,15 @@ pub(in crate::vault) use uses::told_of;
 use std::sync::Arc;
 
 use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::rule::Rule;
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::{self, Denial, Event};
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
-use crate::store::{AuditRow, RecordKind, RecordRow, Store, Writing};
+use crate::store::{AuditRow, RecordKey, RecordKind, RecordRow, Store, Writing};
 use crate::vault::Error;
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
@@ -49,6 +51,8 @@ pub(in crate::vault) struct Batch<'a> {
 pub(in crate::vault) struct Committed {
     /// The steps for every other copy of the catalog.
     pub(in crate::vault) changes: Vec<Change>,
+    /// The records that were added or removed.
+    pub(in crate::vault) rows: Vec<RecordKey>,
     /// Whether anything was written, be it an entry of the audit log alone.
     pub(in crate::vault) written: bool,
     /// Whether it must have left the disk before the answer.
@@ -128,13 +132,15 @@ impl<'a> Batch<'a> {
         self.put(Some(&old), record, caller, AuditAction::Update)
     }
 
-    /// Changes a secret's metadata.
+    /// Changes a secret's metadata. Another provider may bring other rules, `rules` says which: then it takes the scope of
+    /// those who set rules.
     pub(in crate::vault) fn edit(
         &mut self,
         caller: &Caller,
         id: Uuid,
         patch: PatchSecret,
         expected: Option<Vec<u64>>,
+        rules: fn(&Record) -> Vec<Rule>,
     ) -> Result<SecretDetail, Error> {
         let old = self.find(caller, id, expected)?;
         if let Some(name) = &patch.name {
@@ -152,6 +158,10 @@ impl<'a> Batch<'a> {
             meta.note = patch.note.unwrap_or_else(|| meta.note.clone());
             meta.expires_at = patch.expires_at.unwrap_or(meta.expires_at);
         });
+        if !caller.may(Scope::Admin) && rules(&old) != rules(&record) {
+            self.refuse_name(caller, AuditAction::RuleSet, &old.meta.name);
+            return Err(Error::ChangesRules);
+        }
         self.put(Some(&old), record, caller, AuditAction::Edit)
     }
 
@@ -324,11 +334,13 @@ impl<'a> Batch<'a> {
 
     fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.insert_record(row)?;
+        self.done.rows.push(row.key());
         self.manifest.add(self.keys, row)
     }
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
         self.writing.delete_record(row)?;
+        self.done.rows.push(row.key());
         self.manifest.remove(self.keys, row)
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
-use secrets_proto::{Selector, Timestamp};
+use secrets_proto::secret::Secret;
+use secrets_proto::{Selector, Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::Caller;
@@ -23,6 +24,12 @@ const LAST_USED_STEP: i64 = 60;
 const ANSWER: u64 = 64 << 20;
 const ANSWER_TO_TOKEN: u64 = 8 << 20;
 
+/// What those ask for who have just stored a value and compare it with what they meant to store,
+const CHECK: &str = "import";
+
+/// within so many seconds. That is no use of the value; it is in the audit log all the same.
+const CHECK_SECONDS: i64 = 600;
+
 impl Batch<'_> {
     /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
     /// What it refuses, also for its `effort`, it has not touched.
@@ -33,10 +40,12 @@ impl Batch<'_> {
         mut effort: Effort<'_>,
     ) -> Result<RevealReply, Error> {
         let (records, missing) = self.select(caller, &request.secrets, &mut effort)?;
+        let is_check = request.purpose.as_str() == CHECK;
         let mut event = Event {
             purpose: Some(request.purpose),
             command: request.command,
             reason: request.reason,
+            directory: request.directory,
             ..Event::done(
                 AuditAction::Reveal,
                 records.iter().map(|record| record.meta.name.clone()).collect(),
@@ -64,14 +73,43 @@ impl Batch<'_> {
             .map(|record| {
                 effort.give_way()?;
                 let value = self.open_value(record)?;
-                Ok(RevealedSecret { id: record.id, name: record.meta.name.clone(), value })
+                let (name, expires_at) = (record.meta.name.clone(), record.meta.expires_at);
+                Ok(RevealedSecret { id: record.id, name, value, expires_at })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        for record in records {
-            self.touch(&record)?;
+        for record in records.iter().filter(|record| !(is_check && is_fresh(record))) {
+            self.touch(record)?;
         }
         self.audit(caller, event)?;
         Ok(RevealReply { secrets })
+    }
+
+    /// The other secrets with the value of this one, among those that the caller sees. Whether two values are equal tells
+    /// about both, so it takes the right to have them, and the log has it before the answer leaves. Only those of its mask
+    /// and size are opened.
+    pub(in crate::vault) fn same(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        mut effort: Effort<'_>,
+    ) -> Result<Vec<Secret>, Error> {
+        let record = self.find(caller, id, None)?;
+        let value = self.open_value(&record)?;
+        let mut same = Vec::new();
+        for other in self.catalog.of(caller).live() {
+            effort.step()?;
+            let fits = (&other.meta.mask, other.meta.size) == (&record.meta.mask, record.meta.size);
+            if fits && other.id != id {
+                effort.give_way()?;
+                if self.open_value(other)? == value {
+                    same.push(other.to_secret());
+                }
+            }
+        }
+        let names = std::iter::once(record.meta.name.clone());
+        let names = names.chain(same.iter().map(|secret| secret.name.clone())).collect();
+        self.audit(caller, Event::done(AuditAction::Compare, names))?;
+        Ok(same)
     }
 
     /// The secrets selected, in order of first appearance and each once, and the positions of selectors without any.
@@ -116,4 +154,10 @@ impl Batch<'_> {
         self.delete_record(record)?;
         self.insert_record(used)
     }
+}
+
+/// Whether its value was stored just now.
+fn is_fresh(record: &Record) -> bool {
+    let age = |time: Timestamp| Timestamp::now().as_second() - time.as_second();
+    record.value_changed_at().is_some_and(|time| (0..CHECK_SECONDS).contains(&age(time)))
 }

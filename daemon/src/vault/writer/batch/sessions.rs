@@ -16,7 +16,16 @@ use crate::vault::writer::catalog::Change;
 use crate::vault::{Error, Unusable};
 
 use super::Batch;
-use super::tokens::{MOST, of_session};
+use super::tokens::of_session;
+
+/// The most sessions that there can be.
+const MOST: usize = 256;
+
+/// How many of them are the owner's alone: no token can take all.
+const FOR_THE_OWNER: usize = 64;
+
+/// The most sessions that were begun with one of the owner's tokens, and with what those have made.
+const OF_A_TOKEN: usize = 32;
 
 /// What the facade knows of rules and placeholders.
 pub(in crate::vault) struct Means {
@@ -46,13 +55,13 @@ impl Batch<'_> {
         let now = Timestamp::now();
         let expires_at = end_of(caller, request.ttl_seconds, now)?;
         let secrets = self.usable(caller, &request.secrets, means)?;
+        let ids = secrets.iter().filter_map(|secret| self.catalog.of(caller).by_name(&secret.name));
+        let ids = ids.map(|record| record.id).collect();
         // Those that have ended make room.
         if let Some(now) = self.catalog.tokens.forgetting_time() {
             self.forget_tokens(&Caller::daemon("expiry"), now)?;
         }
-        if self.catalog.tokens.all().len() >= MOST {
-            return Err(Error::TooManyTokens);
-        }
+        self.check_room(caller)?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let malformed = |_| Error::Internal("a session's token is not of its form");
         let globs = secrets.iter().map(|secret| Glob::parse(secret.name.as_str()));
@@ -68,7 +77,7 @@ impl Batch<'_> {
                 rate_per_minute: caller.rights().and_then(|rights| rights.rate_per_minute),
                 last_used_at: None,
                 made_by: caller.rights().map(|rights| rights.id),
-                session: Some(Session { purpose: request.purpose, command: request.command }),
+                session: Some(Session { purpose: request.purpose, command: request.command, secrets: ids }),
             },
         )?;
         self.insert_row(&token.seal(self.keys)?)?;
@@ -87,6 +96,22 @@ impl Batch<'_> {
             return Err(Error::NotFound);
         }
         self.revoke_token(caller, id)
+    }
+
+    /// Whether the caller may begin one more. Who holds a token keeps neither the owner nor other tokens from it.
+    fn check_room(&self, caller: &Caller) -> Result<(), Error> {
+        let sessions = || self.catalog.tokens.all().filter(|token| token.session().is_some());
+        let room = caller.rights().is_none_or(|rights| {
+            let tokens = &self.catalog.tokens;
+            let mut first = rights.id;
+            while let Some(maker) = tokens.by_id(first).and_then(Token::made_by) {
+                first = maker;
+            }
+            let own = tokens.descendants(first);
+            let own = sessions().filter(|token| own.contains(&token.rights.id)).count();
+            own < OF_A_TOKEN && sessions().count() < MOST - FOR_THE_OWNER
+        });
+        if room && sessions().count() < MOST { Ok(()) } else { Err(Error::TooManySessions) }
     }
 
     /// The secrets with these names, each once, with placeholders for their values.

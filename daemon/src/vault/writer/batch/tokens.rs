@@ -16,8 +16,8 @@ use crate::vault::writer::catalog::Change;
 
 use super::Batch;
 
-/// The most tokens that there can be.
-pub(super) const MOST: usize = 256;
+/// The most tokens that there can be, beside sessions.
+const MOST: usize = 256;
 
 impl Batch<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
@@ -37,7 +37,7 @@ impl Batch<'_> {
         if self.catalog.tokens.has_name(&new.name) {
             return Err(Error::TokenNameTaken);
         }
-        if self.catalog.tokens.all().len() >= MOST {
+        if self.catalog.tokens.all().filter(|token| token.session().is_none()).count() >= MOST {
             return Err(Error::TooManyTokens);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();

@@ -5,7 +5,6 @@ use std::fmt::Display;
 use secrets_local::clock::Moment;
 use secrets_proto::Uuid;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
-use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Method, RequestPath, Rule, host};
 use secrets_proto::session::{TakeReply, TakeRequest};
@@ -14,6 +13,7 @@ use crate::audit::{Denial, Event};
 use crate::caller::Caller;
 use crate::vault::Error;
 use crate::vault::format::record::Record;
+use crate::vault::format::token::Session;
 use crate::vault::writer::uses::{Key, Taken, Uses};
 
 use super::Batch;
@@ -30,14 +30,17 @@ impl Batch<'_> {
         now: Moment,
     ) -> Result<TakeReply, Error> {
         let TakeRequest { secret, wanted, site } = request;
-        let (id, purpose, command) = self.session_of(caller)?;
+        let (id, session) = self.session_of(caller)?;
         let mut event = Event {
-            purpose: Some(purpose),
-            command,
+            purpose: Some(session.purpose.clone()),
+            command: session.command.clone(),
             used: Some(told_of(&wanted.method, &wanted.host, wanted.port, &wanted.path)),
             ..Event::done(AuditAction::Use, vec![secret.clone()])
         };
-        let Some(record) = self.catalog.of(caller).by_name(secret).cloned() else {
+        // Another secret may have got the name since the session began.
+        let record =
+            self.catalog.of(caller).by_name(secret).filter(|record| session.secrets.contains(&record.id));
+        let Some(record) = record.cloned() else {
             self.refuse(caller, Event { refusal: Some(Refusal::Missing), ..event });
             return Err(Error::NotFound);
         };
@@ -82,12 +85,11 @@ impl Batch<'_> {
         Ok(TakeReply { rule: number, site: rule.site.clone(), private: rule.private, value })
     }
 
-    /// The session that the caller holds, with its purpose and command.
-    fn session_of(&self, caller: &Caller) -> Result<(Uuid, Purpose, Option<Remark>), Error> {
+    /// The session that the caller holds, by the id of its token.
+    pub(super) fn session_of(&self, caller: &Caller) -> Result<(Uuid, Session), Error> {
         let token = caller.rights().and_then(|rights| self.catalog.tokens.by_id(rights.id));
-        let session = token.and_then(|token| Some((token.rights.id, token.session()?)));
-        let (id, session) = session.ok_or(Error::NoSession)?;
-        Ok((id, session.purpose.clone(), session.command.clone()))
+        let session = token.and_then(|token| Some((token.rights.id, token.session()?.clone())));
+        session.ok_or(Error::NoSession)
     }
 }
 

@@ -24,12 +24,12 @@ pub(crate) fn become_it(mut command: Command, inherited_umask: Mode, path_is_sec
 }
 
 /// Whether a file could not be executed because it is neither a program nor says what is to read it.
-pub(super) fn is_script(error: &io::Error) -> bool {
+pub(crate) fn is_script(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error())
 }
 
-/// The same command for such a file, as a shell and execvp(3) would run it. Its streams are to be set again.
-pub(super) fn by_shell(command: &Command) -> Command {
+/// The command for a file that `sh` is to read, as a shell and execvp(3) would run it. Its streams are to be set again.
+pub(crate) fn by_shell(command: &Command) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg(command.get_program()).args(command.get_args()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -54,7 +54,7 @@ fn shown(program: &OsStr) -> Option<String> {
 }
 
 /// Why the command does not run.
-pub(super) fn not_started(program: &OsStr, error: &io::Error, path_is_secret: bool) -> Failure {
+pub(crate) fn not_started(program: &OsStr, error: &io::Error, path_is_secret: bool) -> Failure {
     let name = shown(program).unwrap_or_else(|| "the command".to_owned());
     let errno = error.raw_os_error();
     if error.kind() == io::ErrorKind::NotFound {

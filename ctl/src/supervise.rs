@@ -15,8 +15,8 @@ use rustix::process::{
     kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
 };
 use signal_hook::consts::{
-    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
-    SIGWINCH, SIGXCPU, SIGXFSZ,
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+    SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -44,13 +44,15 @@ const LAST_WORDS: Duration = Duration::from_millis(60);
 
 /// Where the command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Beside us, in our process group.
     Beside,
     /// On a terminal of its own, with our helper in between.
     Elsewhere,
     /// In a process group of its own, and we are that helper.
     Below,
+    /// In a process group of its own, and we are its helper in a fence, which does not stop: nobody there would see it.
+    Fenced,
 }
 
 /// How a command has ended.
@@ -63,7 +65,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// It could not be watched to its end.
+    /// The end of a command that could not be watched to its end.
     const UNKNOWN: Self = Self::Exit(125);
 
     /// Ends us in the same way: a shell ends a loop, a list or a script after Ctrl-C only if what it waits for died of
@@ -78,11 +80,11 @@ impl End {
 
 /// What happens.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A signal, and whether the kernel sent it, as it does for the terminal.
     Signal { number: i32, is_from_kernel: bool },
-    /// The command was stopped.
-    Stopped,
+    /// The command was stopped by this signal.
+    Stopped(i32),
     /// The command has ended.
     Ended(End),
     /// A stream has ended, or nobody reads it any more.
@@ -90,11 +92,16 @@ pub(super) enum Event {
 }
 
 /// What has to be done with a terminal while a command runs; by default nothing.
-pub(super) trait Terminal {
+pub(crate) trait Terminal {
     /// Makes it the command's, if it is ours to give.
     fn take(&mut self) {}
     /// Makes it what it was.
     fn give_back(&mut self) {}
+    /// Called when this signal has stopped the command; whether the command has now what it was stopped for, so that it
+    /// can go on.
+    fn lend(&mut self, _signal: i32) -> bool {
+        false
+    }
     /// Whether it was not ours to give.
     fn is_waiting(&self) -> bool {
         false
@@ -107,14 +114,14 @@ impl Terminal for () {}
 
 /// What watches over a command.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     events: Receiver<Event>,
     sender: Sender<Event>,
 }
 
 impl Supervisor {
     /// Catches signals from here on, so that none is lost.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (sender, events) = mpsc::channel();
         let ignored = job::ignored_signals();
         // What was ignored stays so, for the command too: it would inherit our handler as the default.
@@ -135,12 +142,12 @@ impl Supervisor {
     }
 
     /// Where others report events.
-    pub(super) fn reporter(&self) -> Sender<Event> {
+    pub(crate) fn reporter(&self) -> Sender<Event> {
         self.sender.clone()
     }
 
     /// Starts the command.
-    pub(super) fn start(&self, command: &mut Command, place: Place) -> io::Result<Watched> {
+    pub(crate) fn start(&self, command: &mut Command, place: Place) -> io::Result<Watched> {
         let early: Vec<Event> = self.events.try_iter().collect();
         let child = command.spawn();
         for event in early {
@@ -149,7 +156,7 @@ impl Supervisor {
                 Event::Signal { number, is_from_kernel } => {
                     Event::Signal { number, is_from_kernel: is_from_kernel && number == SIGWINCH }
                 }
-                Event::Stopped | Event::Ended(_) | Event::StreamEnded => event,
+                Event::Stopped(_) | Event::Ended(_) | Event::StreamEnded => event,
             };
             let _ = self.sender.send(event);
         }
@@ -160,11 +167,11 @@ impl Supervisor {
         let handle = pidfd_open(pid, PidfdFlags::empty())?;
         let to = self.sender.clone();
         thread::Builder::new().spawn(move || watch(pid, &to))?;
-        Ok(Watched { pid, handle, place })
+        Ok(Watched { pid: Some(pid), handle, place })
     }
 
     /// Waits for the command's end and then for that many streams. Gives how the command ended.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         command: &Watched,
         terminal: &mut dyn Terminal,
@@ -189,7 +196,8 @@ impl Supervisor {
                     status = Some(how);
                     ended();
                 }
-                Event::Stopped => self.stop_too(command, terminal, streams > 0),
+                Event::Stopped(signal) if terminal.lend(signal) => command.resume(),
+                Event::Stopped(_) => self.stop_too(command, terminal, streams > 0),
                 Event::StreamEnded => streams = streams.saturating_sub(1),
                 Event::Signal { number: SIGWINCH, is_from_kernel: true } => terminal.resize(),
                 Event::Signal { number: SIGCONT, .. } => {
@@ -219,7 +227,8 @@ impl Supervisor {
 
     /// Stops us as the command has stopped, so that the shell notices; then both go on.
     fn stop_too(&self, command: &Watched, terminal: &mut dyn Terminal, has_streams: bool) {
-        let is_kept = command.place == Place::Below || Job::own().is_some_and(Job::is_kept_by_a_shell);
+        let is_kept = matches!(command.place, Place::Below | Place::Fenced)
+            || Job::own().is_some_and(Job::is_kept_by_a_shell);
         if !is_kept {
             // Nobody would continue us. As the kernel does for a group without a shell: the stop is none.
             if command.place == Place::Elsewhere {
@@ -236,13 +245,15 @@ impl Supervisor {
             // The rest of our pipeline, which the terminal would have stopped.
             let _ = kill_current_process_group(Signal::TSTP);
         }
-        let _ = kill_process(getpid(), Signal::STOP);
+        if command.place != Place::Fenced {
+            let _ = kill_process(getpid(), Signal::STOP);
+        }
         // Only a SIGCONT says that the stop is over: it may take effect later than the call returns.
         let mut later = Vec::new();
         while let Ok(event) = self.events.recv() {
             match event {
                 Event::Signal { number: SIGCONT, .. } => break,
-                Event::Signal { number: SIGTSTP, .. } | Event::Stopped => {}
+                Event::Signal { number: SIGTSTP, .. } | Event::Stopped(_) => {}
                 Event::Signal { number, is_from_kernel } => command.pass_on(number, is_from_kernel),
                 Event::Ended(_) => {
                     later.push(event);
@@ -262,15 +273,21 @@ impl Supervisor {
 
 /// A command that was started.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pid: Pid,
+pub(crate) struct Watched {
+    /// None if somebody else has started it.
+    pid: Option<Pid>,
     handle: rustix::fd::OwnedFd,
     place: Place,
 }
 
 impl Watched {
-    /// The command's process, which leads its group if it has one of its own.
-    pub(super) const fn pid(&self) -> Pid {
+    /// One that somebody else has started and reports on, with a helper in between, to which signals go.
+    pub(crate) const fn by_helper(helper: rustix::fd::OwnedFd) -> Self {
+        Self { pid: None, handle: helper, place: Place::Elsewhere }
+    }
+
+    /// The command's process, if we have started it; it leads its group if it has one of its own.
+    pub(crate) const fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
@@ -284,9 +301,9 @@ impl Watched {
     }
 
     fn resume(&self) {
-        let _ = match self.place {
-            Place::Below => kill_process_group(self.pid, Signal::CONT),
-            Place::Beside | Place::Elsewhere => pidfd_send_signal(&self.handle, Signal::CONT),
+        let _ = match (self.place, self.pid) {
+            (Place::Below | Place::Fenced, Some(pid)) => kill_process_group(pid, Signal::CONT),
+            _ => pidfd_send_signal(&self.handle, Signal::CONT),
         };
     }
 }
@@ -295,7 +312,7 @@ fn watch(pid: Pid, to: &Sender<Event>) {
     loop {
         match waitpid(Some(pid), WaitOptions::UNTRACED) {
             Ok(Some((_, status))) if status.stopped() => {
-                let _ = to.send(Event::Stopped);
+                let _ = to.send(Event::Stopped(status.stopping_signal().unwrap_or(SIGSTOP)));
             }
             Ok(Some((_, status))) => {
                 let _ = to.send(Event::Ended(end(status)));

@@ -1,0 +1,109 @@
+//! `replace`: the rotation of a key as one walk. The new value takes the old one's place under every name that has it, and
+//! what still runs with the old one is named.
+
+use clap::Args;
+use secrets_proto::Provider;
+use secrets_proto::secret::{SameList, Secret, SecretDetail};
+
+use super::{same, set, r#where};
+use crate::age;
+use crate::failure::{Exit, Failure};
+use crate::input::{self, ValueArgs};
+use crate::lookup::Wanted;
+use crate::output::{self, Output};
+use crate::session::Session;
+
+/// Where a provider's keys are made, as its own documentation says.
+const PAGES: [(&str, &str); 9] = [
+    ("anthropic", "https://console.anthropic.com/settings/keys"),
+    ("github", "https://github.com/settings/tokens"),
+    ("gitlab", "https://gitlab.com/-/user_settings/personal_access_tokens"),
+    ("groq", "https://console.groq.com/keys"),
+    ("huggingface", "https://huggingface.co/settings/tokens"),
+    ("mistral", "https://console.mistral.ai/api-keys"),
+    ("openai", "https://platform.openai.com/api-keys"),
+    ("openrouter", "https://openrouter.ai/settings/keys"),
+    ("stripe", "https://dashboard.stripe.com/apikeys"),
+];
+
+/// Replace a value under every name that has it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Names the provider's page if it is known, asks for the new value, and stores it
+under this name and under every other name with the same value. Then it names the
+programs of `run` that still have the old value. The old value stays in the
+history, as after `set`.
+
+Example:
+  secretctl replace OPENAI_API_KEY")]
+pub(crate) struct ReplaceArgs {
+    /// The secret's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) value: ValueArgs,
+}
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &ReplaceArgs,
+) -> Result<(), Failure> {
+    input::refuse_arguments(&args.value)?;
+    let wanted = Wanted::parse(&args.name)?;
+    let session = open()?;
+    let SecretDetail { secret, .. } = wanted.get(&session)?;
+    let SameList { secrets: others, .. } = same::ask(&session, secret.id)?.parse()?;
+    let provider = secret.provider.as_ref().map(Provider::as_str);
+    if let Some((_, page)) = PAGES.iter().find(|(issuer, _)| Some(*issuer) == provider) {
+        output::say(&format!("create the new key at {page}"));
+    }
+    if !others.is_empty() {
+        output::say(&format!("the same value is replaced under: {}", names(&others)));
+    }
+    let value = input::value(&args.value)?;
+    let all: Vec<&Secret> = std::iter::once(&secret).chain(&others).collect();
+    let mut answer = None;
+    for (done, one) in all.iter().enumerate() {
+        let written = set::put(&session, one.id, &value).map_err(|failure| {
+            let left: Vec<String> = all.iter().skip(done).map(|secret| secret.name.to_string()).collect();
+            Failure::new(failure.exit(), format!("{failure}; still with the old value: {}", left.join(", ")))
+        })?;
+        output::say(&set::told(&written.parse()?, Some(one), &value));
+        answer.get_or_insert(written);
+    }
+    say_who_has_the_old_value(&session, &all);
+    output::say(&format!(
+        "now revoke the old key at its provider; the history has it too: secretctl history {}",
+        secret.name
+    ));
+    match answer {
+        Some(answer) if output.json => output::answer_json_line(answer.bytes()),
+        Some(_) => Ok(()),
+        None => Err(Failure::new(Exit::Other, "nothing was replaced")),
+    }
+}
+
+/// Names the programs that got the value before it was replaced, and still run. Who may not read the log is not told.
+fn say_who_has_the_old_value(session: &Session, replaced: &[&Secret]) {
+    let now = secrets_proto::Timestamp::now();
+    for secret in replaced {
+        let places = r#where::places(session, &secret.name, Some(now)).unwrap_or_default();
+        for place in places {
+            for one in &place.running {
+                let place_of = place.directory.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
+                output::say(&format!(
+                    "still running with the old value of {}: {}[{}]{place_of}, for {}",
+                    secret.name,
+                    place.program,
+                    one.pid,
+                    age::since(one.since, now)
+                ));
+            }
+        }
+    }
+}
+
+fn names(secrets: &[Secret]) -> String {
+    secrets.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>().join(", ")
+}

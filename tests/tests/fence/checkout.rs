@@ -1,0 +1,153 @@
+//! What git obeys outside is not the command's to change, in every kind of checkout; and git works inside.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::place::{Place, run};
+
+/// Attempts at what git outside would obey; each is to fail.
+const ATTEMPTS: &str = r#"
+try() { if "$@" 2>/dev/null; then echo "OUT $*"; fi; }
+put() { mkdir -p "$(dirname "$1")" && echo x >>"$1"; }
+"#;
+
+#[test]
+fn git_works_inside_and_its_settings_stay() {
+    let Some(place) = Place::new("git_works_inside_and_its_settings_stay") else { return };
+    place.git(&["init", "-q"]);
+    place.git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+    fs::remove_dir_all(place.project.join(".git/hooks")).unwrap();
+    let script = format!(
+        "{ATTEMPTS}
+        set -e
+        echo text >file; git add file
+        git -c user.name=a -c user.email=a@example.com commit -qm second
+        git checkout -qb topic; git mv file moved; git stash -q; git stash pop -q; git reset -q --hard; git gc -q
+        git status --short
+        set +e
+        try put .git/hooks/post-commit
+        try git config core.fsmonitor evil
+        try put .git/commondir
+        try mv .git away
+        try ln -s / .git/hooks"
+    );
+    let output = place.run(&["sh", "-c", &script]);
+    assert_eq!(output.out(), "", "{}", output.err());
+    assert_eq!(place.git(&["log", "--format=%s"]), "second\nfirst\n");
+    assert_eq!(place.git(&["status", "--short"]), "");
+    assert!(!place.project.join(".git/commondir").exists() && !place.project.join(".git/hooks").exists());
+}
+
+#[test]
+fn no_repository_is_made_around_the_user() {
+    let Some(place) = Place::new("no_repository_is_made_around_the_user") else { return };
+    let sub = place.project.join("sub");
+    fs::create_dir(&sub).unwrap();
+    let script = format!(
+        "{ATTEMPTS} try git init -q; try put .git/config; try rmdir .git; try ln -s / .git; git init -q below && echo made"
+    );
+    for (dir, is_in_checkout) in [(&place.project, false), (&sub, true)] {
+        if is_in_checkout {
+            place.git(&["init", "-q"]);
+            place.git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+        }
+        let mut command = place.command(&[], &["sh", "-c", &script]);
+        let output = run(command.current_dir(dir));
+        assert_eq!(output.out(), "made\n", "{}", output.err());
+        assert!(!dir.join(".git").exists() || dir == &place.project && is_in_checkout);
+    }
+    // From below its top, a checkout is read.
+    let mut command = place.command(&[], &["sh", "-c", "git log --format=%s; git rev-parse --show-prefix"]);
+    assert_eq!(run(command.current_dir(&sub)).out(), "first\nsub/\n");
+}
+
+#[test]
+fn submodules_work_trees_and_named_hooks_are_kept_too() {
+    let Some(place) = Place::new("submodules_work_trees_and_named_hooks_are_kept_too") else { return };
+    let env = &place.world.env;
+    let other = env.private_dir("home/other");
+    for dir in [&other, &place.project] {
+        let dir = dir.to_str().unwrap();
+        place.git(&["-C", dir, "init", "-q"]);
+        place.git(&["-C", dir, "commit", "-q", "--allow-empty", "-m", "first"]);
+    }
+    place.git(&["submodule", "--quiet", "add", other.to_str().unwrap(), "parts/sub"]);
+    place.git(&["commit", "-qm", "with a submodule"]);
+    let tree = env.path("home/tree");
+    place.git(&["worktree", "add", "-q", tree.to_str().unwrap()]);
+    place.git(&["config", "core.hooksPath", "tools/../hooks"]);
+    place.git(&["config", "include.path", "../included"]);
+    place.git(&["config", "extensions.worktreeConfig", "true"]);
+    place.write("included", "");
+    place.write("hooks/pre-commit", "");
+    let script = format!(
+        "{ATTEMPTS}
+        try put .git/modules/parts/sub/config
+        try put .git/modules/parts/sub/hooks/post-checkout
+        try mv .git/modules/parts .git/modules/away
+        try put parts/sub/.git
+        try mv parts away
+        try put .git/worktrees/tree/commondir
+        try put .git/worktrees/tree/gitdir
+        try put .git/config.worktree
+        try put .git/worktrees/tree/config.worktree
+        try put hooks/pre-commit
+        try put hooks/post-commit
+        try mv hooks away
+        try put included
+        try mv included away"
+    );
+    let output = place.run(&["sh", "-c", &script]);
+    assert_eq!((output.out().as_str(), output.code), ("", Some(0)), "{}", output.err());
+
+    // From a work tree, the repository elsewhere is read only, unless it is named; then its settings stay all the same.
+    let repository = place.project.join(".git");
+    let script = format!(
+        "{ATTEMPTS} git log -1 --format=%s; try put .git; try mv .git away; try put {0}/HEAD.new; try put {0}/hooks/x; try put {0}/config",
+        repository.display()
+    );
+    let mut command = place.command(&[], &["sh", "-c", &script]);
+    let output = run(command.current_dir(&tree));
+    assert_eq!(output.out(), "with a submodule\n", "{}", output.err());
+    let mut command = place.command(&["--write", repository.to_str().unwrap()], &["sh", "-c", &script]);
+    let output = run(command.current_dir(&tree));
+    assert_eq!(
+        output.out(),
+        format!("with a submodule\nOUT put {}/HEAD.new\n", repository.display()),
+        "{}",
+        output.err()
+    );
+}
+
+#[test]
+fn a_link_in_the_place_of_gits_settings_is_refused() {
+    let Some(place) = Place::new("a_link_in_the_place_of_gits_settings_is_refused") else { return };
+    place.git(&["init", "-q"]);
+    fs::remove_dir_all(place.project.join(".git/hooks")).unwrap();
+    fs::create_dir(place.project.join("githooks")).unwrap();
+    symlink("../githooks", place.project.join(".git/hooks")).unwrap();
+    let output = place.run(&["touch", "ran"]);
+    assert_eq!(output.code, Some(125));
+    assert!(output.err().contains("symbolic link"), "{}", output.err());
+    assert!(!place.project.join("ran").exists());
+}
+
+#[test]
+fn settings_that_are_replaced_from_outside_meanwhile_are_told() {
+    let Some(place) = Place::new("settings_that_are_replaced_from_outside_meanwhile_are_told") else {
+        return;
+    };
+    place.git(&["init", "-q"]);
+    let mut command = place.command(&[], &["sh", "-c", "echo ready >ready; until [ -e go ]; do :; done"]);
+    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let end = std::time::Instant::now() + secretsd_tests::process::DEADLINE;
+    while !place.project.join("ready").exists() {
+        assert!(std::time::Instant::now() < end, "the command does not start");
+        std::thread::yield_now();
+    }
+    place.git(&["config", "user.name", "me"]);
+    place.write("go", "");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains(".git/config was replaced from outside"), "{said}");
+}

@@ -1,0 +1,239 @@
+//! What `secretctl` answers about secrets: how old they are, who uses them and where, which are the same; for people at a
+//! terminal and for programs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{Env, programs};
+use serde_json::{Value, json};
+
+const KEY: &str = "sk_live_0123456789abcdefghijtUv";
+
+fn full(env: &Env, name: &str) -> Value {
+    env.get(&format!("/user/secrets?view=full&name={name}")).expect(200)["secrets"][0].clone()
+}
+
+#[test]
+fn the_age_of_a_value_is_not_that_of_its_note() {
+    let env = Env::unlocked(programs!());
+    let stored = env.store("A", "x");
+    let changed = || full(&env, "A")["value_changed_at"].clone();
+    assert_eq!(changed(), stored["created_at"]);
+    let history = || env.ctl(["history", "A", "--json"]).run().json()["versions"][0]["created_at"].clone();
+    env.ctl(["set", "A"]).stdin("y").expect(0);
+    let set = changed();
+    assert_eq!(set, history());
+    for change in
+        [&["edit", "A", "--note", "n"][..], &["rename", "A", "B"], &["rename", "B", "A"], &["rm", "A"]]
+    {
+        env.ctl(change).expect(0);
+    }
+    env.ctl(["restore", "A"]).expect(0);
+    assert_eq!(changed(), set);
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    assert_eq!((changed(), history()), (set.clone(), set));
+}
+
+#[test]
+fn what_import_reads_back_is_not_used() {
+    let env = Env::unlocked(programs!());
+    let file = env.private_file("env", "A=one\nB=two\n");
+    env.ctl(["import", file.to_str().unwrap()]).expect(0);
+    assert_eq!(full(&env, "A")["last_used_at"], Value::Null);
+    let text = env.ctl(["list", "--unused", "0s", "--names"]).expect(0);
+    assert_eq!(text, "A\nB\n");
+    env.ctl(["get", "A"]).expect(0);
+    assert!(full(&env, "A")["last_used_at"].is_string());
+}
+
+#[test]
+fn names_with_the_same_value_are_found_without_a_value_leaving() {
+    let env = Env::unlocked(programs!());
+    for (name, value) in [
+        ("OPENAI_API_KEY", KEY),
+        ("BLOG_KEY", KEY),
+        ("OTHER", "sk_live_0123456789abcdefghi_tUv"),
+        ("HIDDEN", KEY),
+    ] {
+        env.store(name, value);
+    }
+    let output = env.ctl(["same", "openai_api_key"]).run();
+    output.assert_code(0);
+    assert_eq!(output.out(), "BLOG_KEY\nHIDDEN\n");
+    assert!(!env.ctl(["same", "BLOG_KEY", "--json"]).expect(0).contains(KEY));
+    let output = env.ctl(["same", "OTHER"]).run();
+    assert_eq!((output.code, output.out().as_str()), (Some(0), ""));
+    assert!(output.err().contains("no other secret has the value of OTHER"), "{}", output.err());
+    let entries = env.get("/audit?limit=10").expect(200)["entries"].clone();
+    let compared: Vec<&Value> =
+        entries.as_array().unwrap().iter().filter(|one| one["action"] == "compare").collect();
+    assert_eq!(compared[0]["names"], json!(["OPENAI_API_KEY", "BLOG_KEY", "HIDDEN"]));
+
+    // It takes the right to reveal: who may store could try values otherwise. And only what the caller sees is compared.
+    let id = full(&env, "BLOG_KEY")["id"].as_str().unwrap().to_owned();
+    let ask = |scopes: &[&str]| {
+        let body = json!({"name": scopes.join("-"), "scopes": scopes, "secrets": ["OPENAI_*", "BLOG_*"]});
+        let token = env.post("/tokens", &body).expect(201)["token"].as_str().unwrap().to_owned();
+        env.anonymous("POST", &format!("/user/secrets/{id}/same")).bearer(&token).send()
+    };
+    ask(&["list", "write"]).expect_error(403, "forbidden_error");
+    let list = ask(&["reveal"]).expect(200);
+    assert_eq!((&list["total"], &list["secrets"][0]["name"]), (&json!(1), &json!("OPENAI_API_KEY")));
+}
+
+#[test]
+fn where_names_programs_and_directories_and_replace_those_with_the_old_value() {
+    let env = Env::unlocked(programs!());
+    env.store("KEY", KEY);
+    env.store("BLOG_KEY", KEY);
+    let shop = env.path("home/shop");
+    fs::create_dir(&shop).unwrap();
+    env.ctl(["run", "-s", "KEY", "--", "sh", "-c", ":"]).dir(&shop).expect(0);
+    env.ctl(["run", "-s", "KEY", "--", "sh", "-c", ":"]).dir(&shop).expect(0);
+    env.ctl(["get", "KEY"]).expect(0);
+    let told = env.ctl(["where", "KEY", "--json"]).run().json();
+    let told = told.as_array().unwrap();
+    assert_eq!((&told[0]["program"], &told[1]["program"]), (&json!("secretctl get"), &json!("sh")));
+    assert_eq!((&told[1]["directory"], &told[1]["times"]), (&json!(shop.to_str().unwrap()), &json!(2)));
+    let table = env.ctl(["where", "KEY"]).expect(0);
+    assert!(table.starts_with("PROGRAM") && table.contains("~/shop"), "{table}");
+    let output = env.ctl(["where", "BLOG_KEY"]).run();
+    assert!(output.err().contains("the audit log has no use of BLOG_KEY"), "{}", output.err());
+
+    // One that goes on with the old value.
+    let mut command: Command = env.command(env.programs().client);
+    let mut child = command
+        .args(["run", "-s", "KEY", "--", "cat"])
+        .current_dir(&shop)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let end = std::time::Instant::now() + secretsd_tests::process::DEADLINE;
+    let is_there = || env.ctl(["where", "KEY"]).expect(0).contains("cat");
+    while !is_there() {
+        assert!(std::time::Instant::now() < end);
+    }
+    let output = env.ctl(["replace", "key"]).stdin("sk_live_0123456789abcdefghijOpQ").run();
+    output.assert_code(0);
+    let said = output.err();
+    assert!(said.contains("the same value is replaced under: BLOG_KEY"), "{said}");
+    assert!(said.contains("replaced KEY: sk_liv••••tUv → sk_liv••••OpQ"), "{said}");
+    assert!(said.contains("replaced BLOG_KEY: sk_liv••••tUv → sk_liv••••OpQ"), "{said}");
+    let running =
+        format!("still running with the old value of KEY: cat[{}] in {}", child.id(), shop.display());
+    assert!(said.contains(&running), "{said}");
+    assert_eq!((env.value("KEY"), env.value("BLOG_KEY")), (env.value("BLOG_KEY"), env.value("KEY")));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_directory_is_not_told_to_a_token_that_is_bound_to_names() {
+    let env = Env::unlocked(programs!());
+    env.store("KEY", KEY);
+    env.ctl(["run", "-s", "KEY", "--", "true"]).expect(0);
+    let entries = |token: &str| {
+        env.anonymous("GET", "/audit?name=KEY").bearer(token).send().expect(200)["entries"].clone()
+    };
+    let last = |token: &str| entries(token).as_array().unwrap().last().unwrap().clone();
+    assert!(last(&env.token())["directory"].is_string());
+    let body = json!({"name": "t", "scopes": ["admin"], "secrets": ["KEY"]});
+    let token = env.post("/tokens", &body).expect(201)["token"].as_str().unwrap().to_owned();
+    let told = last(&token);
+    assert_eq!((&told["action"], told.get("directory")), (&json!("reveal"), None));
+}
+
+#[test]
+fn a_list_at_a_terminal_has_groups_ages_and_a_count_and_elsewhere_stays_what_it_was() {
+    let env = Env::unlocked(programs!());
+    for name in ["SHOP_DATABASE_URL", "SHOP_STRIPE_KEY", "OPENAI_API_KEY"] {
+        env.store(name, KEY);
+    }
+    env.store("TLS_KEY", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIH\n-----END PRIVATE KEY-----\n");
+    env.ctl(["edit", "SHOP_STRIPE_KEY", "--expires", "3d"]).expect(0);
+    let shown = |arguments: &[&str], variable: &str| {
+        let words = [&["env", variable, env.programs().client, "list"], arguments].concat();
+        let mut terminal = Terminal::run(&env, &words);
+        terminal.resize(50, 120);
+        terminal.expect(0, " secret");
+        terminal.shown()
+    };
+    let text = shown(&[], "X=1");
+    for part in
+        ["AGE", "EXPIRES", "SHOP (2)\r\n", "\x1b[33m", "other (2)\r\n", "PEM, up to 1 KiB", "4 secrets"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("UPDATED") && !text.contains("-----B"), "{text}");
+    let plain = shown(&["--sort", "expiry"], "NO_COLOR=1");
+    assert!(!plain.contains('\x1b') && !plain.contains("SHOP (2)"), "{plain}");
+    let expiring = shown(&["--expiring", "30d"], "NO_COLOR=1");
+    assert!(expiring.contains("SHOP_STRIPE_KEY") && !expiring.contains("OPENAI"), "{expiring}");
+    assert!(expiring.contains("1 secret\r\n"), "{expiring}");
+
+    let table = env.ctl(["list"]).expect(0);
+    assert!(
+        table.lines().next().unwrap().ends_with("UPDATED") && table.contains("-----B••••--\u{fffd}"),
+        "{table}"
+    );
+    assert_eq!(env.ctl(["list", "--json"]).run().json(), env.get("/user/secrets").expect(200));
+    let json = env.ctl(["list", "--json", "--expiring", "30d"]).run().json();
+    assert_eq!((&json["total"], json["secrets"][0].as_object().unwrap().len()), (&json!(1), 6));
+    assert_eq!(
+        env.ctl(["list", "--names", "--sort", "expiry"]).expect(0).lines().next(),
+        Some("SHOP_STRIPE_KEY")
+    );
+    env.ctl(["list", "--unused", "soon"]).expect(7);
+}
+
+#[test]
+fn the_log_at_a_terminal_fits_its_window_and_has_local_times() {
+    let env = Env::unlocked(programs!());
+    for name in ["OPENAI_API_KEY", "BLOG_DATABASE_URL", "STRIPE_KEY"] {
+        env.store(name, KEY);
+    }
+    env.ctl(["run", "--all", "--", "true"]).expect(0);
+    let client = env.programs().client;
+    let shown = |zone: &str, flags: &str| {
+        let script = format!("stty cols 80 && '{client}' audit {flags}; echo end.");
+        let mut terminal =
+            Terminal::run(&env, &["env", &format!("TZ={zone}"), "NO_COLOR=1", "sh", "-c", &script]);
+        terminal.expect(0, "end.");
+        terminal.shown()
+    };
+    let (east, west) = (shown("EST5", ""), shown("EST5", "--utc"));
+    for text in [&east, &west] {
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("DIRECTORY"), "{text}");
+    }
+    let time = |text: &str| text.lines().last().unwrap().to_owned() + text.lines().nth(1).unwrap();
+    assert!(west.contains("TIME (UTC)") && !east.contains("(UTC)"), "{east}{west}");
+    assert_ne!(time(&east), time(&west));
+    assert!(env.ctl(["audit"]).expect(0).starts_with("TIME (UTC)"));
+}
+
+#[test]
+fn a_token_goes_to_a_new_file_that_is_its_owners_alone() {
+    let env = Env::unlocked(programs!());
+    let file = env.path("home/agent.token");
+    let create = |name: &str| {
+        let flags =
+            ["token", "create", "--name", name, "--scope", "list", "--output", file.to_str().unwrap()];
+        env.ctl(flags).run()
+    };
+    let output = create("agent");
+    output.assert_code(0);
+    let token = fs::read_to_string(&file).unwrap();
+    assert!(token.starts_with("ssd_") && token.ends_with('\n') && output.out().is_empty());
+    assert!(!output.err().contains(token.trim()));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    env.ctl(["list"]).env("SECRETSD_TOKEN_FILE", &file).expect(0);
+    // What is there stays, and no token is created for nothing.
+    create("other").assert_code(6);
+    assert_eq!(fs::read_to_string(&file).unwrap(), token);
+    assert_eq!(env.get("/tokens").expect(200)["tokens"].as_array().unwrap().len(), 1);
+}

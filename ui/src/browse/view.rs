@@ -1,0 +1,196 @@
+//! A picture of the browser's state. Colours are few, and none says what words do not say.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, List, ListItem, Paragraph, Row as TableRow, Sparkline, Table, Wrap};
+use secrets_proto::audit::{AuditEntry, AuditOutcome};
+use secrets_proto::printable::printable;
+use secrets_proto::secret::{SecretDetail, SecretVersion};
+use secrets_proto::{SecretValue, Timestamp};
+
+use super::state::{Focus, State};
+use crate::age;
+use crate::rows::{Row, group};
+
+/// What is due within this many days is told apart.
+const DUE: i64 = 30;
+
+/// Draws all of it.
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
+    let [head, body, foot] =
+        Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)])
+            .areas(frame.area());
+    let count = match state.secrets.len() {
+        1 => "1 secret".to_owned(),
+        count => format!("{count} secrets"),
+    };
+    let title = if state.is_locked { "the vault is locked".to_owned() } else { count };
+    frame.render_widget(Line::from(vec![Span::styled("secretsd  ", Modifier::BOLD), Span::raw(title)]), head);
+    if state.is_locked {
+        frame.render_widget(Paragraph::new("Press u to unlock it, q to leave."), body);
+    } else if state.shows_audit() {
+        audit(frame, body, &state.audit);
+    } else {
+        let [left, right] = Layout::horizontal([Constraint::Percentage(45), Constraint::Min(30)]).areas(body);
+        secrets(frame, left, state, now);
+        detail(frame, right, state, now);
+    }
+    let words = if state.message.is_empty() { keys(state) } else { state.message.as_str() };
+    frame.render_widget(Line::styled(words.to_owned(), Modifier::DIM), foot);
+    if let Some(value) = &state.value {
+        shown(frame, body, state, value);
+    }
+}
+
+fn keys(state: &State) -> &'static str {
+    if state.is_locked {
+        return "u unlock · q leave";
+    }
+    match state.focus {
+        Focus::Secrets => {
+            "/ filter · v show · c copy · r replace · Enter history · a audit · l lock · q leave"
+        }
+        Focus::Filter => "type to filter · Enter keep it · Esc all",
+        Focus::Versions => "b go back to this value · Esc back · q leave",
+        Focus::Audit => "Esc back · q leave",
+    }
+}
+
+fn secrets(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp) {
+    let title = match (state.focus, state.filter.as_str()) {
+        (Focus::Filter, filter) => format!(" filter: {filter}_ "),
+        (_, "") => " secrets ".to_owned(),
+        (_, filter) => format!(" filter: {filter} "),
+    };
+    let items: Vec<ListItem<'_>> = state
+        .rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Group(first, count) => {
+                let name = group(state.secrets.get(*first)?.secret.name.as_str())?;
+                Some(ListItem::new(Line::styled(format!("{name} ({count})"), Modifier::BOLD)))
+            }
+            Row::Secret(index) => {
+                let detail = state.secrets.get(*index)?;
+                let (word, style) = expiry(detail, now);
+                let name = format!(" {:24} ", detail.secret.name.as_str());
+                Some(ListItem::new(Line::from(vec![Span::raw(name), Span::styled(word, style)])))
+            }
+        })
+        .collect();
+    let list = List::new(items).block(Block::bordered().title(title)).highlight_style(Modifier::REVERSED);
+    frame.render_stateful_widget(list, area, &mut state.list);
+}
+
+/// What a list says of a secret's end, if that is near or over.
+fn expiry(detail: &SecretDetail, now: Timestamp) -> (String, Style) {
+    match detail.expires_at {
+        Some(time) if time <= now => ("expired".to_owned(), Style::from(Color::Red)),
+        Some(time) if time <= now.saturating_add_seconds(DUE * age::DAY) => {
+            (age::until(time, now), Style::from(Color::Yellow))
+        }
+        Some(_) | None => (String::new(), Style::default()),
+    }
+}
+
+fn detail(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp) {
+    let Some(detail) = state.selected().cloned() else {
+        let words = if state.secrets.is_empty() {
+            "no secrets yet; leave with q, then: secretctl set NAME"
+        } else {
+            "choose a secret with the arrow keys"
+        };
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }).block(Block::bordered()), area);
+        return;
+    };
+    let block = Block::bordered().title(format!(" {} ", detail.secret.name));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let facts = facts(&detail, now);
+    let tall = u16::try_from(facts.len()).unwrap_or(u16::MAX);
+    let [top, uses, versions] =
+        Layout::vertical([Constraint::Length(tall), Constraint::Length(4), Constraint::Min(2)]).areas(inner);
+    frame.render_widget(Paragraph::new(facts), top);
+    let total: u64 = state.uses.iter().sum();
+    let title = format!("uses in 30 days: {total}");
+    frame.render_widget(Sparkline::default().block(Block::new().title(title)).data(&state.uses), uses);
+    let items: Vec<ListItem<'_>> = state.versions.iter().map(|version| item(version, now)).collect();
+    let focused = state.focus == Focus::Versions;
+    let style = if focused { Style::from(Modifier::REVERSED) } else { Style::default() };
+    let list = List::new(items).block(Block::new().title("history")).highlight_style(style);
+    frame.render_stateful_widget(list, versions, &mut state.version);
+}
+
+fn facts(detail: &SecretDetail, now: Timestamp) -> Vec<Line<'static>> {
+    let fact = |name: &str, text: String, style: Style| {
+        Line::from(vec![Span::styled(format!("{name:9}"), Modifier::DIM), Span::styled(text, style)])
+    };
+    let plain = Style::default();
+    let ago = |time: Timestamp| match age::between(time, now).as_str() {
+        "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
+    };
+    let mut lines = vec![
+        fact("mask", detail.secret.masked_value.clone(), plain),
+        fact("changed", ago(detail.secret.updated_at), plain),
+        fact("used", detail.last_used_at.map_or_else(|| "never".to_owned(), ago), plain),
+    ];
+    if let Some(provider) = &detail.secret.provider {
+        lines.insert(0, fact("provider", provider.to_string(), plain));
+    }
+    if let Some(time) = detail.expires_at {
+        let (_, style) = expiry(detail, now);
+        lines.push(fact("expires", age::until(time, now), style));
+    }
+    if let Some(note) = &detail.note {
+        lines.push(fact("note", printable(note.as_str()).into_owned(), plain));
+    }
+    lines
+}
+
+fn item(version: &SecretVersion, now: Timestamp) -> ListItem<'static> {
+    let mark = if version.current { "  current" } else { "" };
+    let age = age::between(version.created_at, now);
+    ListItem::new(format!("{:>4}  {:18}  {age}{mark}", version.version, version.masked_value))
+}
+
+fn audit(frame: &mut Frame<'_>, area: Rect, entries: &[AuditEntry]) {
+    let most = usize::from(area.height.saturating_sub(3));
+    let newest = entries.iter().rev().take(most).map(|entry| {
+        let denied = entry.outcome == AuditOutcome::Denied;
+        let names: Vec<&str> = entry.names.iter().map(|name| name.as_str()).collect();
+        let time = entry.time.to_string();
+        let time = time.split(['T', '.', 'Z']).nth(1).unwrap_or_default().to_owned();
+        let caller = entry.caller.comm.clone().unwrap_or_else(|| format!("pid {}", entry.caller.pid));
+        let outcome = if denied { "denied" } else { "" };
+        let row = TableRow::new([
+            time,
+            entry.action.as_str().to_owned(),
+            names.join(","),
+            printable(&caller).into_owned(),
+            outcome.to_owned(),
+        ]);
+        if denied { row.style(Style::from(Color::Red)) } else { row }
+    });
+    let widths = [
+        Constraint::Length(8),
+        Constraint::Length(16),
+        Constraint::Min(16),
+        Constraint::Length(16),
+        Constraint::Length(6),
+    ];
+    let header = TableRow::new(["TIME UTC", "ACTION", "NAMES", "CALLER", ""]).style(Modifier::BOLD);
+    let table = Table::new(newest, widths).header(header);
+    frame.render_widget(table.block(Block::bordered().title(" audit, newest first ")), area);
+}
+
+/// The value, over everything else.
+fn shown(frame: &mut Frame<'_>, area: Rect, state: &State, value: &SecretValue) {
+    let name = state.selected().map(|detail| detail.secret.name.to_string()).unwrap_or_default();
+    let lines: Vec<Line<'_>> = value.expose().lines().map(|line| Line::raw(printable(line))).collect();
+    let block = Block::bordered().title(format!(" {name} ")).title_bottom(" any key hides it ");
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+}

@@ -1,0 +1,50 @@
+//! Secrets in groups: names with the same beginning, up to the first underscore, belong together.
+
+/// A line of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// The heading of a group, by its first secret, and how many there are.
+    Group(usize, usize),
+    /// A secret, by its index.
+    Secret(usize),
+}
+
+/// The group of a name, if it may have one.
+pub(crate) fn group(name: &str) -> Option<&str> {
+    name.split_once('_').map(|(group, _)| group).filter(|group| !group.is_empty())
+}
+
+/// Whether a name has all these letters in this order, in any case: `dburl` finds `DATABASE_URL`.
+pub(crate) fn matches(name: &str, filter: &str) -> bool {
+    let mut letters = name.chars().flat_map(char::to_lowercase);
+    filter.chars().flat_map(char::to_lowercase).all(|wanted| letters.any(|letter| letter == wanted))
+}
+
+/// The lines of a list of secrets that match, by their names, which are sorted. A group has two secrets or more.
+pub(crate) fn rows<'a>(names: impl Iterator<Item = &'a str>, filter: &str) -> Vec<Row> {
+    let shown: Vec<(usize, &str)> = names.enumerate().filter(|(_, name)| matches(name, filter)).collect();
+    let mut rows = Vec::with_capacity(shown.len());
+    for run in shown.chunk_by(|(_, one), (_, next)| group(one).is_some() && group(one) == group(next)) {
+        if let [(first, _), _, ..] = run {
+            rows.push(Row::Group(*first, run.len()));
+        }
+        rows.extend(run.iter().map(|(index, _)| Row::Secret(*index)));
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_alike_is_a_group() {
+        let names = ["ALONE", "AWS_KEY", "AWS_TOKEN", "OPENAI_KEY", "_X_A", "_X_B"];
+        let rows = |filter| rows(names.into_iter(), filter);
+        let (group, one) = (Row::Group, Row::Secret);
+        assert_eq!(rows(""), [one(0), group(1, 2), one(1), one(2), one(3), one(4), one(5)]);
+        assert_eq!(rows("aken"), [one(2)]);
+        assert_eq!(rows("zz"), []);
+        assert!(matches("DATABASE_URL", "dburl") && !matches("DATABASE_URL", "lru"));
+    }
+}
