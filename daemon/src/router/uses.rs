@@ -5,7 +5,7 @@ use hyper::{HeaderMap, StatusCode};
 use secrets_proto::SecretName;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::rule::{Host, Method, RequestPath, Site};
-use secrets_proto::session::{RefusedUse, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::session::{AnyHost, RefusedRequest, RefusedUse, TakeReply, TakeRequest, Use, WhyRefused};
 
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, post, tell};
@@ -54,8 +54,13 @@ impl FromRequest for RefusedUse {
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let secret = parts.nullable("secret", SecretName::try_from);
-        let (refused, why) = (Use::take(parts), parts.required("why", |text| WhyRefused::parse(&text)));
-        Some(Self { secret: secret?.flatten(), refused: refused?, why: why? })
+        let method = parts.required("method", Method::try_from);
+        let host = parts.required("host", AnyHost::try_from);
+        let port = parts.port("port");
+        let path = parts.required("path", RequestPath::try_from);
+        let why = parts.required("why", |text| WhyRefused::parse(&text));
+        let refused = RefusedRequest { method: method?, host: host?, port: port?, path: path? };
+        Some(Self { secret: secret?.flatten(), refused, why: why? })
     }
 }
 
