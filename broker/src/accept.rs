@@ -68,8 +68,9 @@ impl Connections {
         }
     }
 
-    /// Serves each connection of a process of this user by a task of its own. It never ends by itself.
-    pub(crate) async fn serve<F>(&self, serve: impl Fn(TcpStream) -> F)
+    /// Serves each connection of a process of this user by a task of its own, which holds the permit for as long as the
+    /// connection is open. It never ends by itself.
+    pub(crate) async fn serve<F>(&self, serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -87,11 +88,7 @@ impl Connections {
                 continue;
             }
             let _ = stream.set_nodelay(true);
-            let serving = serve(stream);
-            tokio::spawn(async move {
-                serving.await;
-                drop(permit);
-            });
+            tokio::spawn(serve(stream, permit));
         }
     }
 

@@ -10,26 +10,24 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use hyper::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use secrets_scrub::{Forms, Masker};
 use tokio::time::{Sleep, sleep};
 
 use crate::coding::{Coding, Decoder};
+use crate::sought::Sought;
+
+/// Says that the answer is the broker's: the secret and the number of its rule, as `NAME/2`, or `-`.
+pub(crate) const DENIED: HeaderName = HeaderName::from_static("x-secretsd-denied");
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// How much of a compressed body is decoded at once: it may be a thousand times as long then.
-const PIECE: usize = 4 << 10;
+/// As much of a compressed body is decoded at once: it may be a thousand times as long then (RFC 1951 allows 1032).
+const PIECE: usize = 64;
 
-/// What a request has carried, to be taken out of its answer.
-#[derive(Debug)]
-pub(crate) struct Carried {
-    /// The values.
-    pub(crate) forms: Arc<Forms>,
-    /// What the program has in place of the value, so that it finds what it has sent. Empty if there is more than one.
-    pub(crate) mask: String,
-}
+/// As much of what was decoded goes on at once, and one piece more.
+const ENOUGH: usize = 64 << 10;
 
 /// The body of an answer.
 pub(crate) enum Body {
@@ -116,7 +114,7 @@ impl Patient {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
             self.deadline = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+            return Poll::Ready(frame.map(|frame| frame.map(not_ours).map_err(Error::from)));
         }
         // Most frames are there at once, and need no clock.
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(SILENCE)));
@@ -128,7 +126,7 @@ impl Patient {
 /// What comes from a host, decompressed, without the values.
 pub(crate) struct Scrubbed {
     body: Patient,
-    carried: Arc<Carried>,
+    sought: Arc<Sought>,
     masker: Masker<Arc<Forms>>,
     decoder: Option<Decoder>,
     /// Compressed bytes that wait.
@@ -144,14 +142,14 @@ impl Scrubbed {
     /// Takes these values out of what comes.
     pub(crate) fn new(
         incoming: Incoming,
-        carried: Arc<Carried>,
+        sought: Arc<Sought>,
         coding: Option<Coding>,
         by_event: bool,
     ) -> Self {
         Self {
             body: Patient::new(incoming),
-            masker: Masker::new(carried.forms.clone()).keeping_length(&carried.mask),
-            carried,
+            masker: sought.masker(),
+            sought,
             decoder: coding.map(Decoder::new),
             waiting: Bytes::new(),
             by_event,
@@ -167,11 +165,8 @@ impl Scrubbed {
             }
             let mut out = Vec::new();
             if self.waiting.has_remaining() {
-                let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
-                match self.decoder.as_mut().map(|decoder| decoder.decode(&piece)) {
-                    Some(Ok(plain)) => self.scrub(&plain, &mut out),
-                    Some(Err(error)) => return Poll::Ready(Some(Err(Error::Coding(error)))),
-                    None => self.scrub(&piece, &mut out),
+                if let Err(error) = self.decode(&mut out) {
+                    return Poll::Ready(Some(Err(Error::Coding(error))));
                 }
             } else {
                 match ready!(self.body.poll(context)) {
@@ -189,7 +184,7 @@ impl Scrubbed {
                         Ok(data) => self.scrub(&data, &mut out),
                         Err(frame) => {
                             if let Ok(mut trailers) = frame.into_trailers() {
-                                scrub_headers(&mut trailers, &self.carried);
+                                scrub_headers(&mut trailers, &self.sought);
                                 self.trailers = Some(trailers);
                             }
                             self.end(&mut out)?;
@@ -203,6 +198,20 @@ impl Scrubbed {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))));
             }
         }
+    }
+
+    /// Decodes of what waits as much as may be held at once.
+    fn decode(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut plain = Vec::new();
+        while self.waiting.has_remaining() && plain.len() < ENOUGH {
+            let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
+            match &mut self.decoder {
+                Some(decoder) => plain.append(&mut decoder.decode(&piece)?),
+                None => plain.extend_from_slice(&piece),
+            }
+        }
+        self.scrub(&plain, out);
+        Ok(())
     }
 
     fn scrub(&mut self, plain: &[u8], out: &mut Vec<u8>) {
@@ -227,15 +236,31 @@ impl Scrubbed {
     }
 }
 
-/// Takes the values out of headers, all of them at once.
-pub(crate) fn scrub_headers(headers: &mut HeaderMap, carried: &Carried) {
+/// A host does not say at the end either that an answer is the broker's.
+fn not_ours(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        trailers.remove(DENIED);
+    }
+    frame
+}
+
+/// Takes the values out of headers, all of them at once. One that has a value in its name goes as a whole.
+pub(crate) fn scrub_headers(headers: &mut HeaderMap, sought: &Sought) {
+    let all: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+    if sought.is_in_name(&all.join("\0")) {
+        let is_named = |name: &&HeaderName| sought.is_in_name(name.as_str());
+        let named: Vec<HeaderName> = headers.keys().filter(is_named).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
     let mut text = Vec::with_capacity(1_024);
     for value in headers.values() {
         text.extend_from_slice(value.as_bytes());
         text.push(0);
     }
     let mut clean = Vec::with_capacity(text.len());
-    Masker::new(&*carried.forms).keeping_length(&carried.mask).push_last(&text, &mut clean);
+    sought.masker().push_last(&text, &mut clean);
     if clean == text {
         return;
     }
@@ -255,17 +280,46 @@ mod tests {
 
     #[test]
     fn headers_lose_values_and_keep_their_length() {
-        let forms = Arc::new(Forms::new(["canary-value-1"]));
-        let carried = Carried { forms, mask: "placeholder".to_owned() };
+        let sought = Sought::new(["canary-value-1"].into_iter()).shown_as("placeholder".to_owned());
         let mut headers = HeaderMap::new();
         headers.insert("x-echo", HeaderValue::from_static("a canary-value-1 b"));
         headers.insert("x-other", HeaderValue::from_static("c"));
         headers.append("x-echo", HeaderValue::from_static("canary-value-1"));
         headers.insert("x-last", HeaderValue::from_static("canary-value-"));
-        scrub_headers(&mut headers, &carried);
+        scrub_headers(&mut headers, &sought);
         assert_eq!(headers["x-echo"], "a placeholder*** b");
         assert_eq!(headers["x-other"], "c");
         assert_eq!(headers.get_all("x-echo").iter().next_back().unwrap(), "placeholder***");
         assert_eq!(headers["x-last"], "canary-value-");
+    }
+
+    #[test]
+    fn a_piece_of_what_is_compressed_makes_no_more_than_a_little() {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![b'A'; 8 << 20]).unwrap();
+        let mut decoder = Decoder::new(Coding::Gzip);
+        for piece in encoder.finish().unwrap().chunks(PIECE) {
+            assert!(decoder.decode(piece).unwrap().len() <= 2 * ENOUGH);
+        }
+    }
+
+    #[test]
+    fn a_header_with_a_value_in_its_name_goes() {
+        let sought = Sought::new(["Canary+Value-123"].into_iter());
+        for name in [
+            "x-Canary+Value-123-y",
+            "x-CANARY+VALUE-123",
+            "x-43616E6172792B56616C75652D313233",
+            "x-Q2FuYXJ5K1ZhbHVlLTEyMw",
+            "Q2FuYXJ5K1ZhbHVlLTEyMw",
+            "YUNhbmFyeStWYWx1ZS0xMjM",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
+            headers.insert("x-other", HeaderValue::from_static("c"));
+            scrub_headers(&mut headers, &sought);
+            assert_eq!(headers.len(), 1, "{name}");
+        }
     }
 }

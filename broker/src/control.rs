@@ -171,8 +171,7 @@ impl Control {
     async fn relay(&self, stream: UnixStream) {
         match self.connections.admit() {
             Some(permit) => {
-                self.tunnels.clone().serve(stream).await;
-                drop(permit);
+                self.tunnels.clone().serve(stream, permit).await;
             }
             None => tracing::warn!("there are too many connections; one is refused"),
         }
@@ -217,7 +216,7 @@ impl Control {
         tokio::spawn(async move {
             tokio::select! {
                 () = closed.notified() => {}
-                () = connections.serve(|stream| tunnels.clone().serve(stream)) => {}
+                () = connections.serve(|stream, permit| tunnels.clone().serve(stream, permit)) => {}
                 _ = ended => {}
             }
             drop(room);

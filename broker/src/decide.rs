@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use secrets_client::{Answer, Call, Client, Error, Limits, Method as HttpMethod, TokenSource};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Host, Method, RequestPath, Rule, Site};
-use secrets_proto::session::{RefusedUse, ReturnedLease, Session, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::session::{
+    RefusedRequest, RefusedUse, ReturnedLease, Session, TakeReply, TakeRequest, Use, WhyRefused,
+};
 use secrets_proto::{ErrorType, SecretName};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep_until, timeout};
@@ -96,6 +98,11 @@ impl Asked {
     }
 }
 
+/// What the audit log is told of a request that is refused.
+pub(crate) fn told_of(method: &str, target: &Target, path: &str) -> Option<RefusedRequest> {
+    RefusedRequest::new(method, &target.host, target.port, path)
+}
+
 /// The rule of the session that allows a request.
 pub(crate) fn rule_for<'a>(granted: &'a Granted, asked: &Asked, site: &Site) -> Result<&'a Rule, Denial> {
     let Asked { method, host, port, path } = asked;
@@ -141,7 +148,12 @@ fn refused(name: &SecretName, why: Refused) -> Denial {
             Some(number),
         ),
     };
-    Denial::refusal(why, message).about(name, rule)
+    Denial::refusal(why, again(why, message)).about(name, rule)
+}
+
+/// A new rule does not reach a session that has begun.
+fn again(why: WhyRefused, message: String) -> String {
+    if why == WhyRefused::AmbiguousPath { message } else { message + ", then start the program again" }
 }
 
 impl Daemon {
@@ -275,9 +287,8 @@ impl Daemon {
     }
 
     /// Tells the daemon of a request that got no value. That it cannot be told changes nothing for the program.
-    pub(crate) fn tell(&self, why: WhyRefused, secret: Option<SecretName>, asked: Option<Asked>) {
-        let Some(asked) = asked else { return };
-        let refused = RefusedUse { secret, refused: asked.wanted(), why };
+    pub(crate) fn tell(&self, why: WhyRefused, secret: Option<SecretName>, refused: RefusedRequest) {
+        let refused = RefusedUse { secret, refused, why };
         let Ok(call) = Call::new(HttpMethod::POST, "/use/refusals").json(&refused) else { return };
         let daemon = self.clone();
         tokio::spawn(async move {

@@ -10,11 +10,8 @@ use secrets_proto::session::WhyRefused;
 use secrets_proto::{ErrorType, SecretName};
 use serde::Serialize;
 
-use crate::body::Body;
+use crate::body::{Body, DENIED};
 use crate::random;
-
-/// Says that the answer is the broker's: the secret and the number of its rule, as `NAME/2`, or `-`.
-const DENIED: HeaderName = HeaderName::from_static("x-secretsd-denied");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

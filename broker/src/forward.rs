@@ -4,25 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
-};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::http::response;
+use hyper::http::uri::Scheme;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use secrets_proto::ErrorType;
 use secrets_proto::rule::Site;
-use secrets_proto::session::WhyRefused;
-use secrets_scrub::Forms;
+use secrets_proto::session::{RefusedRequest, WhyRefused};
 use tokio::sync::Notify;
 
+use crate::answer;
 use crate::bodies::{self, Payload};
-use crate::body::{Body, Carried, Scrubbed, scrub_headers};
-use crate::coding::Coding;
-use crate::decide::{Asked, Daemon, Taken, rule_for};
+use crate::body::{Body, scrub_headers};
+use crate::decide::{Asked, Daemon, Taken, rule_for, told_of};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
@@ -30,6 +27,7 @@ use crate::learn::Notes;
 use crate::place;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
+use crate::sought::Sought;
 use crate::upstream::{Manner, Upstream};
 use crate::websocket;
 
@@ -56,7 +54,7 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Recent {
     taken: Taken,
-    carried: Arc<Carried>,
+    sought: Arc<Sought>,
     last: Instant,
 }
 
@@ -75,18 +73,19 @@ impl Forwarder {
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
     pub(crate) async fn answer(&self, target: &Target, request: Request<Incoming>) -> Response<Body> {
-        let asked = Asked::new(request.method().as_str(), target, request.uri().path());
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let (asked, told) = (Asked::new(method, target, path), told_of(method, target, path));
         match self.forward(target, asked.as_ref(), request).await {
             Ok(response) => response,
-            Err(denial) => self.deny(&denial, asked),
+            Err(denial) => self.deny(&denial, told),
         }
     }
 
     /// The answer to a request that is refused; the audit log is told if it should know.
-    pub(crate) fn deny(&self, denial: &Denial, asked: Option<Asked>) -> Response<Body> {
+    pub(crate) fn deny(&self, denial: &Denial, told: Option<RefusedRequest>) -> Response<Body> {
         tracing::info!(item = denial.item(), secret = denial.secret().map(tracing::field::display), "denied");
-        if let Some(why) = denial.why() {
-            self.daemon.tell(why, denial.secret().cloned(), asked);
+        if let (Some(why), Some(told)) = (denial.why(), told) {
+            self.daemon.tell(why, denial.secret().cloned(), told);
         }
         denial.response()
     }
@@ -99,8 +98,10 @@ impl Forwarder {
     ) -> Result<Response<Body>, Denial> {
         let becoming = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
-        inspect::check(&head, target)?;
+        inspect::check(&head, target, &Scheme::HTTPS)?;
         let upgrades = inspect::asks_for_websocket(&head)?;
+        // Before placeholders are looked for: what goes no further needs no value.
+        inspect::keep_end_to_end(&mut head.headers);
         if self.grants.learns {
             let there = placeholders::anywhere(&head, &self.grants);
             self.note(head.method.as_str(), target, head.uri.path(), &there);
@@ -113,7 +114,7 @@ impl Forwarder {
         if !self.grants.has_rule_for(target) && !self.grants.is_open(target) {
             return Err(Denial::refusal(
                 WhyRefused::HostNotAllowed,
-                "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST",
+                "no secret of this session may be used at this host; allow one with: secretctl proxy rule set NAME --host HOST, or let the host through with: secretctl proxy run --allow HOST; then start the program again",
             ));
         }
         let allows = |granted: &Granted, site: &Site| {
@@ -133,7 +134,6 @@ impl Forwarder {
             let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
             self.note(head.method.as_str(), target, head.uri.path(), &there);
         }
-        inspect::keep_end_to_end(&mut head.headers);
         let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
         if upgrades {
@@ -148,22 +148,21 @@ impl Forwarder {
             sign(&mut head, signed, target, &taken)?;
         }
         let manner = Manner { carries, private, upgrades };
-        let sending = self.upstream.send(Request::from_parts(head, body.outgoing()), manner);
-        let (sent, carried) = tokio::join!(sending, self.carried_by(taken));
+        let body = body.outgoing();
+        frame(&mut head, &body);
+        let sending = self.upstream.send(Request::from_parts(head, body), manner);
+        let (sent, sought) = tokio::join!(sending, self.sought(taken));
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
         let response = sent.map_err(|denial| match about {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return if upgrades { become_websocket(becoming, response, carried) } else { Err(not_agreed()) };
+            return if upgrades { become_websocket(becoming, response, sought) } else { Err(not_agreed()) };
         }
-        let (mut head, incoming) = response.into_parts();
-        head.version = Version::HTTP_11;
-        inspect::keep_end_to_end(&mut head.headers);
-        match carried {
-            None => Ok(Response::from_parts(head, Body::passed(incoming))),
-            Some(carried) => scrubbed(head, incoming, carried),
+        match sought {
+            None => Ok(answer::passed(response)),
+            Some(sought) => answer::scrubbed(response, sought),
         }
     }
 
@@ -189,12 +188,11 @@ impl Forwarder {
                 "this host is not allowed; let it through with: secretctl proxy run --allow HOST:PORT",
             ));
         }
+        inspect::check(&head, target, &Scheme::HTTP)?;
         inspect::keep_end_to_end(&mut head.headers);
         head.version = Version::HTTP_11;
-        let response = self.upstream.send_plain(Request::from_parts(head, body)).await?;
-        let (mut head, incoming) = response.into_parts();
-        inspect::keep_end_to_end(&mut head.headers);
-        Ok(Response::from_parts(head, Body::passed(incoming)))
+        frame(&mut head, &body);
+        Ok(answer::passed(self.upstream.send_plain(Request::from_parts(head, body)).await?))
     }
 
     /// Takes the values and puts them in their places. Gives them, by their secrets, and whether the host may have an address
@@ -215,8 +213,10 @@ impl Forwarder {
                 let message = "no rule can be for this method or path";
                 Denial::refusal(WhyRefused::RuleMismatch, message).about(&granted.name, None)
             })?;
-            private &= rule_for(granted, asked, site)?.private;
+            inspect::check_overrides(head, rule_for(granted, asked, site)?)
+                .map_err(|denial| denial.about(&granted.name, None))?;
             let taken = self.daemon.take(&granted.name, asked, site).await?;
+            private &= taken.private;
             let put = match (site, &mut *body) {
                 // All that belongs to it is there at the end.
                 (Site::AwsSigv4 { .. }, _) => Ok(()),
@@ -278,7 +278,7 @@ impl Forwarder {
     }
 
     /// What to look for in the answer to a request with these values, if there are any.
-    async fn carried_by(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Carried>> {
+    async fn sought(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Sought>> {
         if all.is_empty() {
             return None;
         }
@@ -287,18 +287,18 @@ impl Forwarder {
         }
         // It takes a while. The request goes first, so that the host is at work meanwhile.
         tokio::task::yield_now().await;
-        let forms = Arc::new(Forms::new(all.iter().map(|(_, taken)| taken.value.expose())));
+        let sought = Sought::new(all.iter().map(|(_, taken)| taken.value.expose()));
         let Some((secret, taken)) = all.pop().filter(|_| all.is_empty()) else {
-            return Some(Arc::new(Carried { forms, mask: String::new() }));
+            return Some(Arc::new(sought));
         };
         let placeholder = self.grants.secrets.get(secret).map(|granted| granted.placeholder.clone());
-        let carried = Arc::new(Carried { forms, mask: placeholder.unwrap_or_default() });
-        self.recent().insert(secret, Recent { taken, carried: carried.clone(), last: Instant::now() });
-        Some(carried)
+        let sought = Arc::new(sought.shown_as(placeholder.unwrap_or_default()));
+        self.recent().insert(secret, Recent { taken, sought: sought.clone(), last: Instant::now() });
+        Some(sought)
     }
 
     /// What was prepared a moment ago for the same value.
-    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Carried>> {
+    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Sought>> {
         let [(secret, taken)] = all else { return None };
         let mut recent = self.recent();
         let known = recent.get_mut(secret)?;
@@ -306,7 +306,7 @@ impl Forwarder {
             return None;
         }
         known.last = Instant::now();
-        Some(known.carried.clone())
+        Some(known.sought.clone())
     }
 
     /// Forgets the values that no request has carried for a moment. Says whether there are others.
@@ -318,6 +318,13 @@ impl Forwarder {
 
     fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that a body of unknown length comes. With `GET` and `HEAD` the library would leave it out over HTTP/1.1.
+fn frame(head: &mut Parts, body: &impl hyper::body::Body) {
+    if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
@@ -338,7 +345,7 @@ fn not_agreed() -> Denial {
 fn become_websocket(
     program: OnUpgrade,
     mut response: Response<Incoming>,
-    carried: Option<Arc<Carried>>,
+    sought: Option<Arc<Sought>>,
 ) -> Result<Response<Body>, Denial> {
     let host = hyper::upgrade::on(&mut response);
     let mut head = response.into_parts().0;
@@ -346,14 +353,14 @@ fn become_websocket(
     if !agreed || head.headers.contains_key(websocket::EXTENSIONS) {
         return Err(not_agreed());
     }
-    inspect::keep_end_to_end(&mut head.headers);
+    answer::keep_what_is_meant(&mut head);
     websocket::agree(&mut head.headers);
-    if let Some(carried) = &carried {
-        scrub_headers(&mut head.headers, carried);
+    if let Some(sought) = &sought {
+        scrub_headers(&mut head.headers, sought);
     }
     tokio::spawn(async move {
         let Ok((program, host)) = tokio::try_join!(program, host) else { return };
-        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), carried).await {
+        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), sought).await {
             tracing::debug!(%error, "a WebSocket ended");
         }
     });
@@ -373,7 +380,7 @@ fn sign(head: &mut Parts, signed: &Signed, target: &Target, taken: &[(usize, Tak
 /// Makes the request's target a whole URL, by which it finds its connection.
 fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     let mut parts = std::mem::take(&mut head.uri).into_parts();
-    parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
+    parts.scheme = Some(Scheme::HTTPS);
     parts.authority = target.parsed_authority();
     head.uri = Uri::from_parts(parts).map_err(|_| {
         Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
@@ -382,41 +389,4 @@ fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
     // Written again from the target, in the way of the version that the host speaks.
     head.headers.remove(HOST);
     Ok(())
-}
-
-/// The answer without the values that its request carried.
-fn scrubbed(
-    mut head: response::Parts,
-    incoming: Incoming,
-    carried: Arc<Carried>,
-) -> Result<Response<Body>, Denial> {
-    let coding = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None => None,
-        // There is nothing that could be compressed.
-        Some(_) if incoming.is_end_stream() => None,
-        Some(name) if name.eq_ignore_ascii_case(b"identity") => None,
-        Some(name) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
-            Some(Coding::Gzip)
-        }
-        Some(name) if name.eq_ignore_ascii_case(b"deflate") => Some(Coding::Deflate),
-        Some(_) => {
-            return Err(Denial::failure(
-                ErrorType::BadGatewayError,
-                "content_coding",
-                "the host compressed its answer in a way that cannot be looked into, though it was asked not to",
-            ));
-        }
-    };
-    scrub_headers(&mut head.headers, &carried);
-    if coding.is_some() {
-        head.headers.remove(CONTENT_ENCODING);
-        head.headers.remove(CONTENT_LENGTH);
-    }
-    let by_event = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
-    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, carried, coding, by_event)));
-    Ok(Response::from_parts(head, body))
 }

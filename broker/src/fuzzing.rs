@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use hyper::Request;
 use hyper::http::request::Parts;
+use hyper::http::uri::Scheme;
 use serde_json::json;
 
 use crate::grants::{Grants, Target};
@@ -28,13 +29,12 @@ static GRANTS: LazyLock<Option<Grants>> = LazyLock::new(|| {
 pub fn head(data: &[u8]) {
     let (Some(grants), Some(mut head)) = (&*GRANTS, parsed(data)) else { return };
     let Some(target) = Target::parse("a.example", Some(443)) else { return };
-    if inspect::check(&head, &target).is_err() {
+    if inspect::check(&head, &target, &Scheme::HTTPS).is_err() {
         return;
     }
-    let Ok(placed) = placeholders::find(&head, grants, &target) else { return };
     inspect::keep_end_to_end(&mut head.headers);
+    let Ok(placed) = placeholders::find(&head, grants, &target) else { return };
     for Placed { site, .. } in &placed {
-        // What was named in Connection is gone by now.
         if place::put(&mut head, site, PLACEHOLDER, VALUE).is_err() {
             return;
         }

@@ -4,7 +4,8 @@
 //! # Layout
 //!
 //! A request goes from left to right, and a module imports only what is to its right:
-//! `session → control → accept → tunnel → forward → inspect → decide → place → upstream`, with `body` on the way back.
+//! `session → control → accept → tunnel → forward → inspect → decide → place → upstream`, with `answer → body` on the way
+//! back.
 //!
 //! - `session`: one broker from its first message to its end
 //! - `control`: programs that come into a session with a name
@@ -16,6 +17,7 @@
 //! - `decide`: the daemon, which decides and has the values
 //! - `place`: values in the place of placeholders
 //! - `upstream`: TLS to the hosts; `address`: which of them are public
+//! - `answer`: the head of an answer; `sought`: the values that are looked for in it
 //! - `body`: answers, without the values; `coding`: those that come compressed; `websocket`: frames
 //! - `learn`: what was asked for, as rules
 //! - `certificate`, `environment`: what the program believes, and by which variables
@@ -25,6 +27,7 @@
 
 mod accept;
 mod address;
+mod answer;
 mod bodies;
 mod body;
 mod certificate;
@@ -46,6 +49,7 @@ mod placeholders;
 mod random;
 mod session;
 mod sigv4;
+mod sought;
 mod stream;
 mod tunnel;
 mod upstream;

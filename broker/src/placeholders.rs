@@ -139,7 +139,7 @@ fn misplaced(granted: Option<&Granted>, target: &Target) -> Denial {
     let sites: Vec<String> = sites(granted, target).into_iter().map(ToString::to_string).collect();
     let message = if sites.is_empty() {
         format!(
-            "no rule of {name} is for this host; add one with: secretctl proxy rule set {name} --host HOST"
+            "no rule of {name} is for this host; add one with: secretctl proxy rule set {name} --host HOST, then start the program again"
         )
     } else {
         format!(

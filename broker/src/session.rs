@@ -230,7 +230,7 @@ impl Service {
         let connections = Self::connections(listener)?;
         let ended = end_of(program);
         tokio::select! {
-            () = connections.serve(|stream| tunnels.clone().serve(stream)) => {}
+            () = connections.serve(|stream, permit| tunnels.clone().serve(stream, permit)) => {}
             () = forget(&tunnels) => {}
             _ = ended => {}
             () = over(ends_in) => tracing::info!("the session is over"),
@@ -267,7 +267,7 @@ impl Service {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut last = None;
         tokio::select! {
-            () = connections.serve(|stream| tunnels.clone().serve(stream)) => {}
+            () = connections.serve(|stream, permit| tunnels.clone().serve(stream, permit)) => {}
             () = control.clone().serve(asks) => {}
             order = control.order(&orders) => last = Some(order),
             () = forget(&tunnels) => {}

@@ -19,13 +19,14 @@ use secrets_proto::ErrorType;
 use secrets_proto::session::WhyRefused;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::body::Body;
 use crate::certificate::Authority;
-use crate::decide::Asked;
+use crate::decide::told_of;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
@@ -76,10 +77,12 @@ impl Tunnels {
     }
 
     /// Serves a connection of the program to its proxy, to the end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: impl Into<Stream>) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: impl Into<Stream>, permit: OwnedSemaphorePermit) {
+        // A tunnel goes on after the connection has been given to it.
+        let permit = Arc::new(permit);
         let service = service_fn(|request| {
-            let tunnels = self.clone();
-            async move { Ok::<_, hyper::Error>(tunnels.open(request).await) }
+            let (tunnels, permit) = (self.clone(), permit.clone());
+            async move { Ok::<_, hyper::Error>(tunnels.open(request, permit).await) }
         });
         let connection = plain().serve_connection(TokioIo::new(stream.into()), service).with_upgrades();
         if let Err(error) = connection.await {
@@ -87,7 +90,11 @@ impl Tunnels {
         }
     }
 
-    async fn open(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn open(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        permit: Arc<OwnedSemaphorePermit>,
+    ) -> Response<Body> {
         if request.method() != Method::CONNECT {
             return self.plain(request).await;
         }
@@ -114,6 +121,7 @@ impl Tunnels {
                 // Why a program does not take a certificate shows as an alert, or as an end without a word.
                 tracing::debug!(%error, "a tunnel ended");
             }
+            drop(permit);
         });
         Response::new(Body::full(Bytes::new()))
     }
@@ -137,7 +145,8 @@ impl Tunnels {
         let ended = if is_h2 {
             http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(100)
+                .max_concurrent_streams(32)
+                .max_send_buf_size(128 << 10)
                 .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
                 .initial_stream_window_size(1 << 20)
                 .initial_connection_window_size(2 << 20)
@@ -167,8 +176,8 @@ impl Tunnels {
                 WhyRefused::HostMismatch,
                 "TLS names another host than the tunnel is to; connect to that host",
             );
-            let asked = Asked::new(request.method().as_str(), target, request.uri().path());
-            return self.forwarder.deny(&denial, asked);
+            let told = told_of(request.method().as_str(), target, request.uri().path());
+            return self.forwarder.deny(&denial, told);
         }
         self.forwarder.answer(target, request).await
     }
@@ -183,10 +192,10 @@ impl Tunnels {
         let Some(target) = target else {
             return malformed("the request names no host").response();
         };
-        let asked = Asked::new(request.method().as_str(), &target, uri.path());
+        let told = told_of(request.method().as_str(), &target, uri.path());
         match self.forwarder.forward_plain(&target, request).await {
             Ok(response) => response,
-            Err(denial) => self.forwarder.deny(&denial, asked),
+            Err(denial) => self.forwarder.deny(&denial, told),
         }
     }
 }

@@ -295,7 +295,7 @@ fn not_sent(error: &legacy::Error) -> Denial {
                 }
                 Reason::Private => Denial::refusal(
                     WhyRefused::PrivateAddress,
-                    "the host has an address that is not public; if it is meant, allow it with: secretctl proxy rule set NAME --host HOST --private",
+                    "the host has an address that is not public; if it is meant, allow it with: secretctl proxy rule set NAME --host HOST --private, then start the program again",
                 ),
                 Reason::Proxy => bad(
                     "connect",

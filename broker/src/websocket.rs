@@ -8,7 +8,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use secrets_scrub::{Forms, Masker};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 
-use crate::body::Carried;
+use crate::sought::Sought;
 
 /// Extensions change what a frame holds: compressed, nothing can be found in it.
 pub(crate) const EXTENSIONS: HeaderName = HeaderName::from_static("sec-websocket-extensions");
@@ -26,7 +26,7 @@ pub(crate) fn agree(headers: &mut HeaderMap) {
 pub(crate) async fn pass(
     program: impl AsyncRead + AsyncWrite,
     host: impl AsyncRead + AsyncWrite,
-    carried: Option<Arc<Carried>>,
+    sought: Option<Arc<Sought>>,
 ) -> io::Result<()> {
     let (mut from_program, mut to_program) = tokio::io::split(program);
     let (mut from_host, mut to_host) = tokio::io::split(host);
@@ -35,9 +35,9 @@ pub(crate) async fn pass(
         to_host.shutdown().await
     };
     let back = async {
-        match carried {
+        match sought {
             None => drop(copy(&mut from_host, &mut to_program).await?),
-            Some(carried) => scrub(&mut from_host, &mut to_program, Frames::new(carried)).await?,
+            Some(sought) => scrub(&mut from_host, &mut to_program, Frames::new(sought)).await?,
         }
         to_program.shutdown().await
     };
@@ -70,7 +70,7 @@ pub(crate) struct Malformed;
 /// Reads a host's frames and takes values out of their payloads. Lengths stay as they are. Of a value that is split over
 /// frames only what is in the later ones is taken out: a frame is not held back for the next one.
 pub(crate) struct Frames {
-    carried: Arc<Carried>,
+    sought: Arc<Sought>,
     /// That of the message under way.
     message: Option<Masker<Arc<Forms>>>,
     /// That of the control frame under way, which may stand between those of a message.
@@ -85,8 +85,8 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// Takes these values out.
-    pub(crate) const fn new(carried: Arc<Carried>) -> Self {
-        Self { carried, message: None, control: None, head: Vec::new(), left: None, is_last: false }
+    pub(crate) const fn new(sought: Arc<Sought>) -> Self {
+        Self { sought, message: None, control: None, head: Vec::new(), left: None, is_last: false }
     }
 
     /// Takes what has come, and adds what may be shown.
@@ -147,7 +147,7 @@ impl Frames {
             return Err(Malformed);
         }
         self.is_last = is_last;
-        let masker = || Masker::new(self.carried.forms.clone()).keeping_length(&self.carried.mask);
+        let masker = || self.sought.masker();
         if is_control {
             self.control = Some(masker());
         } else if opcode != 0 {
@@ -196,8 +196,8 @@ mod tests {
     }
 
     fn clean(bytes: &[u8], cut: usize) -> Result<Vec<u8>, Malformed> {
-        let carried = Carried { forms: Arc::new(Forms::new([VALUE])), mask: "placeholder".to_owned() };
-        let (mut frames, mut out) = (Frames::new(Arc::new(carried)), Vec::new());
+        let sought = Sought::new([VALUE].into_iter()).shown_as("placeholder".to_owned());
+        let (mut frames, mut out) = (Frames::new(Arc::new(sought)), Vec::new());
         for piece in bytes.chunks(cut) {
             frames.push(piece, &mut out)?;
         }

@@ -233,7 +233,6 @@ mod tests {
             vec![colour.as_str(), "list"],
             vec!["run", "-s", CANARY],
             vec!["run", "-s", CANARY, CANARY],
-            vec!["run", "--", CANARY],
             vec!["status", CANARY],
             vec!["set", "A", "--provider", CANARY, "--provider", CANARY],
             vec!["unlock", "--key-file", CANARY, "--passphrase-file", CANARY],
@@ -254,7 +253,6 @@ mod tests {
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["env"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["find", "x"], "no such command; did you mean list? see: secretctl --help"),
-            (vec!["run", "--", "x"], "no secrets selected, add -s NAME or --all; see: secretctl run --help"),
             (vec!["run", "-s", "A"], "no command to run; write: secretctl run -s NAME -- COMMAND"),
             (
                 vec!["run", "-s", "A", "x"],

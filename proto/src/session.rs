@@ -98,6 +98,9 @@ pub struct TakeReply {
     pub rule: usize,
     /// Where the value goes.
     pub site: Site,
+    /// Whether the host may have an address that is not public.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// The value.
     pub value: SecretValue,
     /// For how long requests of the same method, host, port, path and site may have the value without asking again, if a
@@ -126,6 +129,69 @@ pub struct ReturnedLease {
     pub uses: u64,
 }
 
+/// A request that got no value, as far as it can be told: no rule need be possible for its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRequest {
+    /// The request's method; `OTHER` for one that is not in upper case.
+    pub method: Method,
+    /// The host that it goes to: a name or an address.
+    pub host: AnyHost,
+    /// The port.
+    pub port: u16,
+    /// The request's path, without query; cut before what no path has.
+    pub path: RequestPath,
+}
+
+impl RefusedRequest {
+    /// Tells of a request with this method, host, port and path. Gives `None` if the host is not even like a name or an
+    /// address.
+    pub fn new(method: &str, host: &str, port: u16, path: &str) -> Option<Self> {
+        let method = Method::parse(method).or_else(|_| Method::parse("OTHER")).ok()?;
+        let sound = |byte: &u8| byte.is_ascii_graphic() && !b"?#".contains(byte);
+        let end = path.bytes().take(RequestPath::MAX).take_while(sound).count();
+        let path = RequestPath::parse(path.get(..end)?).or_else(|_| RequestPath::parse("/")).ok()?;
+        Some(Self { method, host: AnyHost::parse(host).ok()?, port, path })
+    }
+}
+
+/// A host as a program names it: a name, with underscores and a dot at its end or not, or an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AnyHost(String);
+
+impl AnyHost {
+    /// Checks a host: 1 to 253 letters, digits, dots, dashes, underscores and colons.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+        if text.is_empty() || text.len() > 253 || !text.bytes().all(sound) {
+            return Err(Invalid::new(
+                FieldErrorType::StringPatternMismatch,
+                "a host is a name or an address of at most 253 characters",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for AnyHost {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AnyHost> for String {
+    fn from(host: AnyHost) -> Self {
+        host.0
+    }
+}
+
+impl std::fmt::Display for AnyHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(&self.0) }
+    }
+}
+
 /// Body of `POST /use/refusals`, on the socket of its own: a request that got no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedUse {
@@ -134,7 +200,7 @@ pub struct RefusedUse {
     pub secret: Option<SecretName>,
     /// The request.
     #[serde(flatten)]
-    pub refused: Use,
+    pub refused: RefusedRequest,
     /// Why.
     pub why: WhyRefused,
 }

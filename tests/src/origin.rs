@@ -340,8 +340,14 @@ fn respond(path: &str, seen: &Seen, gate: &Arc<Semaphore>) -> Response<BoxBody<B
             let value = seen.header("authorization").unwrap_or("none");
             trailers.insert("x-echo", value.parse().unwrap());
             trailers.insert("x-end", "yes".parse().unwrap());
+            trailers.insert("x-secretsd-denied", "-".parse().unwrap());
+            let name = format!("x-{}", value.rsplit(' ').next().unwrap_or_default());
+            trailers.insert(hyper::header::HeaderName::try_from(&name).unwrap(), "1".parse().unwrap());
             let frames = vec![data("{}"), Frame::trailers(trailers)];
-            response.header("trailer", "x-echo, x-end").body(pieces(frames, None)).unwrap()
+            response
+                .header("trailer", format!("x-echo, x-end, x-secretsd-denied, {name}"))
+                .body(pieces(frames, None))
+                .unwrap()
         }
         // A service of gRPC: a message of five bytes behind its length, and the status.
         "Say" => {

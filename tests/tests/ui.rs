@@ -238,6 +238,6 @@ fn run_without_a_selection_lets_a_person_pick() {
     assert!(screen.contains("nothing was selected"), "{screen}");
     // Without a terminal nobody is asked.
     let refused = env.ctl(["run", "--", "true"]).run();
-    assert!(refused.err().contains("no secrets selected; use -s NAME or --all"), "{}", refused.err());
+    assert!(refused.err().contains("no secrets selected, add -s NAME or --all"), "{}", refused.err());
     assert_eq!(refused.code, Some(2));
 }

@@ -257,7 +257,7 @@ fn a_value_is_taken_for_a_request_that_a_rule_allows_and_no_other() {
         ("method", json!("get"), "string_pattern_mismatch"),
         ("port", json!(0), "int_parsing"),
         ("port", json!(65_536), "int_parsing"),
-        ("site", json!("body:token"), "value_error"),
+        ("site", json!("cookie:token"), "enum"),
     ] {
         let mut body = wanted("GET", "api.example.com", "/");
         body[field] = value;

@@ -21,7 +21,7 @@ In an agent's settings:
   {\"mcpServers\": {\"secretsd\": {\"command\": \"secretctl\", \"args\": [\"mcp\"]}}}
 
 Example:
-  secretctl mcp --help")]
+  secretctl mcp")]
 pub(crate) struct McpArgs {}
 
 /// Becomes the program that answers. Returns only if it can't.

@@ -408,10 +408,10 @@ mod tests {
         );
         assert_eq!(body(response).await.as_object().unwrap().len(), 6);
         let response = sent(Found(detail(), View::Full), &HeaderMap::new());
-        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+        assert_eq!(body(response).await.as_object().unwrap().len(), 12);
         // Nothing to warn of.
         let response = sent(Found(detail(), View::Warned), &HeaderMap::new());
-        assert_eq!(body(response).await.as_object().unwrap().len(), 11);
+        assert_eq!(body(response).await.as_object().unwrap().len(), 12);
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::rule::{Host, Method, RequestPath, Site};
-use secrets_proto::session::{RefusedUse, ReturnedLease, TakeReply, TakeRequest, Use, WhyRefused};
+use secrets_proto::session::{
+    AnyHost, RefusedRequest, RefusedUse, ReturnedLease, TakeReply, TakeRequest, Use, WhyRefused,
+};
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Uuid};
 
 use super::codec::{FromRequest, IntoResponse, json};
@@ -70,8 +72,13 @@ impl FromRequest for RefusedUse {
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let secret = parts.nullable("secret", SecretName::try_from);
-        let (refused, why) = (Use::take(parts), parts.required("why", |text| WhyRefused::parse(&text)));
-        Some(Self { secret: secret?.flatten(), refused: refused?, why: why? })
+        let method = parts.required("method", Method::try_from);
+        let host = parts.required("host", AnyHost::try_from);
+        let port = parts.port("port");
+        let path = parts.required("path", RequestPath::try_from);
+        let why = parts.required("why", |text| WhyRefused::parse(&text));
+        let refused = RefusedRequest { method: method?, host: host?, port: port?, path: path? };
+        Some(Self { secret: secret?.flatten(), refused, why: why? })
     }
 }
 

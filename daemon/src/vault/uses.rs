@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::Remark;
-use secrets_proto::session::{RefusedUse, ReturnedLease, TakeReply, TakeRequest, WhyRefused};
+use secrets_proto::session::{RefusedRequest, RefusedUse, ReturnedLease, TakeReply, TakeRequest, WhyRefused};
 
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
@@ -67,7 +67,8 @@ impl Vault {
             | WhyRefused::PlainHttp
             | WhyRefused::PrivateAddress => Refusal::Request,
         };
-        let used = told_of(&refused);
+        let RefusedRequest { method, host, port, path } = &refused;
+        let used = told_of(method, host, *port, path);
         // A name that the caller does not see is not written down for it.
         let names = secret.into_iter().filter(|name| caller.sees(name)).collect();
         let event = Event {

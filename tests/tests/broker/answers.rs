@@ -1,9 +1,13 @@
 //! What comes back from a host: streamed as it comes, and without the value.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Stdio;
 use std::sync::mpsc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::Response;
+use hyper::ext::ReasonPhrase;
 use secretsd_tests::ctl::CtlOutput;
 use secretsd_tests::{canary, process};
 use serde_json::Value;
@@ -52,6 +56,7 @@ fn a_value_that_is_echoed_comes_back_as_its_placeholder() {
                 "{path} {version}: {}",
                 output.out()
             );
+            assert!(!output.out().contains("x-secretsd-denied: "), "{}", output.out());
         }
     }
 }
@@ -65,6 +70,79 @@ fn what_cannot_be_looked_into_is_refused() {
     // Without a value it may come as it likes.
     let script = format!("curl -sS {} | wc -c", world.url("/v1/brotli"));
     assert_eq!(world.run(&["sh", "-c", &script]).out().trim(), "10");
+}
+
+#[test]
+fn nothing_around_the_body_holds_the_value_or_speaks_for_the_broker() {
+    let test = "nothing_around_the_body_holds_the_value_or_speaks_for_the_broker";
+    for protocol in ["http/1.1", "h2"] {
+        let Some(world) = World::with(test, &[protocol]) else { return };
+        world.rule(&["--host", &world.host()]);
+        world.origin.answer_by(|seen, _| {
+            let mut response = Response::builder()
+                .status(401)
+                .header("x-secretsd-denied", "KEY/1")
+                .header(format!("X-{VALUE}"), "1")
+                .header(format!("X-{}", VALUE.to_uppercase()), "1")
+                .body(b"{}".to_vec())
+                .unwrap();
+            let said = format!("bad token {}", seen.header("authorization").unwrap_or("none"));
+            response.extensions_mut().insert(ReasonPhrase::try_from(said.into_bytes()).unwrap());
+            Some(response)
+        });
+        let url = world.url("/v1/echo");
+        let script = format!(
+            "curl -sSi --suppress-connect-headers --http1.1 -H \"Authorization: Bearer $KEY\" {url}; curl -sSi --suppress-connect-headers {url}"
+        );
+        let output = world.run(&["sh", "-c", &script]);
+        let out = output.out();
+        let carried = out.split("HTTP/").nth(1).unwrap_or_default().to_lowercase();
+        assert!(carried.contains("401") && !carried.contains(VALUE), "{out}{}", output.err());
+        assert!(!out.contains("x-secretsd-denied"), "{out}");
+    }
+}
+
+#[test]
+fn an_answer_in_two_codings_is_refused() {
+    let Some(world) = World::with("an_answer_in_two_codings_is_refused", &["http/1.1"]) else { return };
+    world.rule(&["--host", &world.host()]);
+    world.origin.answer_by(|seen, _| {
+        let (_, fields) = seen.line.split_once('?')?;
+        let mut body = seen.headers.clone().into_bytes();
+        let mut response = Response::builder();
+        for field in fields.split('&') {
+            let (name, coding) = field.split_once('=')?;
+            response = response.header(name, coding);
+            if coding.starts_with("gzip") {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(&body).ok()?;
+                body = encoder.finish().ok()?;
+            }
+        }
+        response.body(body).ok()
+    });
+    for (fields, code) in [
+        ("content-encoding=identity&content-encoding=gzip", "200"),
+        ("content-encoding=gzip&content-encoding=identity", "200"),
+        ("content-encoding=gzip&content-encoding=gzip", "502"),
+        ("content-encoding=gzip&content-encoding=br", "502"),
+        ("content-encoding=identity&content-encoding=br", "502"),
+        ("content-encoding=gzip,deflate", "502"),
+        ("transfer-encoding=gzip,chunked", "502"),
+    ] {
+        let url = world.url(&format!("/v1/x?{fields}"));
+        let script = format!(
+            "curl -sS -w '%{{http_code}}' -H \"Authorization: Bearer $KEY\" '{url}' > out; cat out; gunzip < out; gunzip < out | gunzip; true"
+        );
+        let output = world.run(&["sh", "-c", &script]);
+        world.assert_nowhere(&output);
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(out.contains(code), "{fields}: {out}");
+        assert!(
+            if code == "502" { out.contains("\"content_coding\"") } else { out.contains("sk-proj-ssdph") },
+            "{fields}: {out}"
+        );
+    }
 }
 
 #[test]

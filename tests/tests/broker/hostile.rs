@@ -3,11 +3,13 @@
 
 use std::process::{Command, Stdio};
 
+use secrets_proto::session::WhyRefused;
 use secretsd_tests::harness::skip;
 use secretsd_tests::origin::{Odd, Origin};
 use secretsd_tests::process;
 use serde_json::json;
 
+use crate::session::wait_until;
 use crate::world::{EVIL, HOST, VALUE, World};
 
 /// A request through a tunnel to `connect`, in which `KEY` stands for the placeholder.
@@ -130,6 +132,39 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
             get("/v1/echo", &format!("{bearer}Transfer-Encoding: xchunked\r\n")),
             "400",
         ),
+        at(
+            "another method for the host",
+            get("/v1/echo", &format!("{bearer}X-HTTP-Method-Override: DELETE\r\n")),
+            "\"smuggling\"",
+        ),
+        at(
+            "another method, with _",
+            get("/v1/echo", &format!("{bearer}X_HTTP_Method: DELETE\r\n")),
+            "\"smuggling\"",
+        ),
+        at("another method in the query", get("/v1/echo?a=b&_method=DELETE", bearer), "\"smuggling\""),
+        at(
+            "another path for the host",
+            get("/v1/echo", &format!("{bearer}X-Original-URL: /v1/admin\r\n")),
+            "\"smuggling\"",
+        ),
+        at(
+            "one more path for the host",
+            get("/v1/echo", &format!("{bearer}X-Rewrite-Url: /v1/admin\r\n")),
+            "\"smuggling\"",
+        ),
+        // One is left of them (RFC 9112, section 6.3).
+        at(
+            "two equal lengths",
+            get("/v1/echo", &format!("{bearer}Content-Length: 0\r\nContent-Length: 0\r\n")),
+            "200 OK",
+        ),
+        // It goes no further, so that no value is taken for it.
+        at(
+            "a field for one step",
+            get("/v1/echo?step", bearer).replace("close", "close, authorization"),
+            "200 OK",
+        ),
         at("a folded field", get("/v1/echo", "Authorization: Bearer\r\n KEY\r\n"), "400"),
         at("a space before the colon", get("/v1/echo", "Authorization : Bearer KEY\r\n"), "400"),
         at("HTTP/1.0", get("/v1/echo", bearer).replace("HTTP/1.1", "HTTP/1.0"), "426"),
@@ -170,6 +205,15 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
             raw: get("/v1/echo", bearer).replace(&host, &format!("{HOST}:{}", world.evil.port)),
             expected: "\"host_not_allowed\"",
         },
+        at("a long path", get(&format!("/v1/{}", "x".repeat(9000)), bearer), "\"rule_mismatch\""),
+        at("a path that is no ASCII", get("/v1/\u{e9}", bearer), "400"),
+        Attempt {
+            name: "a name with _",
+            connect: format!("a_b.test:{}", world.evil.port),
+            sni: HOST,
+            raw: get("/v1/echo", bearer),
+            expected: "\"host_mismatch\"",
+        },
         Attempt {
             name: "a name with a dot at its end",
             connect: host.replace(HOST, &format!("{HOST}.")),
@@ -187,10 +231,23 @@ fn no_attempt_gets_the_value_to_where_it_must_not_go() {
         assert!(answer.contains(attempt.expected), "{}: {answer}", attempt.name);
     }
     assert!(world.evil.seen().is_empty(), "{:?}", world.evil.seen());
+    // Each refusal is in the log.
+    let refused = |answer: &&String| {
+        WhyRefused::ALL.iter().any(|why| answer.contains(&format!("\"{}\"", why.as_str())))
+    };
+    let expected = answers.iter().filter(refused).count() as u64;
+    let logged = || -> u64 {
+        let audit = world.env.ctl(["audit", "--json"]).expect(0);
+        let entries = audit.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let denied = entries.filter(|entry| !entry["refusal"].is_null());
+        denied.map(|entry| entry["count"].as_u64().unwrap_or(1)).sum()
+    };
+    wait_until("an entry for each refusal", || logged() == expected);
     // The host got it where it may, and nowhere else.
     for seen in world.origin.seen() {
         let value = seen.header("authorization").is_some_and(|value| value.ends_with(VALUE));
         assert!(!value || seen.line.starts_with("GET /v1/echo"), "{}", seen.line);
+        assert!(!value || !seen.line.ends_with("step"), "{}", seen.line);
         assert!(!seen.headers.contains("ssdph"), "a placeholder left: {}", seen.whole());
     }
 }
@@ -329,6 +386,85 @@ fn what_is_let_through_is_tls_to_the_host_that_was_named() {
     assert_eq!(answers[2], "closed");
     assert!(answers[3].contains("\"host_mismatch\""), "{answers:?}");
     assert_eq!(world.evil.seen().len(), 1);
+}
+
+#[test]
+fn without_tls_too_the_host_is_the_one_that_was_let_through() {
+    let test = "without_tls_too_the_host_is_the_one_that_was_let_through";
+    if !has_python() {
+        return skip(test, "python3 is not installed");
+    }
+    let Some(world) = World::new(test) else { return };
+    world.rule(&["--host", &world.host()]);
+    let evil = format!("{EVIL}:{}", world.evil.port);
+    let get = |version: &str, more: &str| json!({ "raw": format!("GET http://{evil}/echo HTTP/{version}\r\nConnection: close\r\n{more}\r\n") });
+    let cases = [
+        get("1.1", "Host: internal.admin\r\n"),
+        get("1.1", &format!("Host: {evil}\r\nHost: internal.admin\r\n")),
+        get("1.0", &format!("Host: {evil}\r\n")),
+        get("1.1", &format!("Host: {evil}\r\n")),
+    ];
+    let answers = said(&world, &["-s", "KEY", "--allow", &evil], &cases);
+    assert!(answers[0].contains("\"host_mismatch\""), "{answers:?}");
+    assert!(answers[1].starts_with("400"), "{answers:?}");
+    assert!(answers[2].starts_with("426"), "{answers:?}");
+    // The host speaks TLS alone, and yet it is asked.
+    assert!(answers[3].starts_with("502"), "{answers:?}");
+}
+
+#[test]
+fn tunnels_count_as_connections() {
+    let test = "tunnels_count_as_connections";
+    if !has_python() {
+        return skip(test, "python3 is not installed");
+    }
+    let Some(world) = World::new(test) else { return };
+    world.rule(&["--host", &world.host()]);
+    let script = format!(
+        "import os, socket, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ['HTTPS_PROXY'])
+def tunnel(patience):
+    stream = socket.create_connection((proxy.hostname, proxy.port), timeout=patience)
+    stream.sendall(b'CONNECT {0} HTTP/1.1\\r\\nHost: {0}\\r\\n\\r\\n')
+    return stream
+def answer(stream):
+    try: return stream.recv(4096)[9:12].decode()
+    except TimeoutError: return 'waits'
+tunnels = [tunnel(20) for _ in range(256)]
+print(*{{answer(stream) for stream in tunnels}})
+more = tunnel(1)
+print(answer(more))
+tunnels.pop().close()
+more.settimeout(20)
+print(answer(more))",
+        world.host()
+    );
+    let output = world.run(&["python3", "-c", &script]);
+    assert_eq!(
+        output.out().split_whitespace().collect::<Vec<_>>(),
+        ["200", "waits", "200"],
+        "{}",
+        output.err()
+    );
+}
+
+#[test]
+fn a_body_of_unknown_length_arrives_with_any_method() {
+    let Some(world) = World::with("a_body_of_unknown_length_arrives_with_any_method", &["http/1.1"]) else {
+        return;
+    };
+    world.rule(&["--host", &world.host()]);
+    for version in ["--http1.1", "--http2"] {
+        for method in ["GET", "POST", "DELETE"] {
+            let url = world.url("/v1/echo");
+            let script = format!(
+                "printf 'a body' | curl -sSf {version} -X {method} -T - -H \"Authorization: Bearer $KEY\" {url}"
+            );
+            let output = world.run(&["sh", "-c", &script]);
+            assert_eq!(output.code, Some(0), "{version} {method} {}", output.err());
+            assert_eq!(world.origin.last().body, "a body", "{version} {method}");
+        }
+    }
 }
 
 #[test]

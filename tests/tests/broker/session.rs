@@ -18,7 +18,8 @@ fn world(test: &str) -> Option<World> {
     Some(world)
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until something is so.
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < end, "{what} did not come about");
@@ -127,6 +128,34 @@ fn a_lock_ends_uses_at_once_and_the_session_goes_on_after_it() {
     world.env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
     assert_eq!(ask().split(' ').next(), Some("200"));
     assert_eq!(world.origin.seen().len(), seen + 1);
+    drop(input);
+    process::wait(&mut child, DEADLINE);
+}
+
+#[test]
+fn a_rule_that_lost_its_private_addresses_holds_for_the_next_request() {
+    let Some(world) = world("a_rule_that_lost_its_private_addresses_holds_for_the_next_request") else {
+        return;
+    };
+    let script = format!(
+        "while read line; do curl -sS -H \"Authorization: Bearer $KEY\" {}; echo; done",
+        world.url("/v1/echo")
+    );
+    let mut command = world.command_with(&["-s", "KEY"], &["sh", "-c", &script]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut ask = || {
+        input.write_all(b"\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+    };
+    assert!(ask().contains("\"line\""));
+    world.env.ctl(["proxy", "rule", "set", "KEY", "--host", &world.host()]).expect(0);
+    let answer = ask();
+    assert!(answer.contains("\"private_address\""), "{answer}");
+    assert_eq!(world.origin.seen().len(), 1);
     drop(input);
     process::wait(&mut child, DEADLINE);
 }

@@ -5,21 +5,22 @@ use secretsd_tests::source::{Source, sources};
 use super::{Findings, assert_clean, assert_found, assert_none, finding, in_module, one, only_in};
 
 /// The way of a request, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 10] = [
+const STAGES: [(&str, u8); 11] = [
     ("check", 0),
     ("session", 0),
     ("control", 1),
     ("accept", 2),
     ("tunnel", 3),
     ("forward", 4),
-    ("inspect", 5),
-    ("decide", 5),
-    ("place", 5),
-    ("upstream", 5),
+    ("answer", 5),
+    ("inspect", 6),
+    ("decide", 6),
+    ("place", 6),
+    ("upstream", 6),
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 15] = [
+const LEAVES: [&str; 16] = [
     "address",
     "bodies",
     "body",
@@ -33,6 +34,7 @@ const LEAVES: [&str; 15] = [
     "placeholders",
     "random",
     "sigv4",
+    "sought",
     "stream",
     "websocket",
 ];
@@ -80,17 +82,17 @@ fn tls_has_two_places(sources: &[Source]) -> Findings {
     findings
 }
 
-fn values_have_three_places(sources: &[Source]) -> Findings {
-    let what = "`forward` takes values to `place` and `body`; nothing else sees one";
+fn values_have_their_places(sources: &[Source]) -> Findings {
+    let what =
+        "`forward` takes values to `place` and `sought`, and `body` looks for them; nothing else sees one";
     let mut findings = only_in(sources, "expose", in_module(&["forward"]), what);
-    for word in ["SecretValue", "Zeroizing"] {
-        findings.extend(only_in(sources, word, in_module(&["forward", "place"]), what));
-    }
+    findings.extend(only_in(sources, "SecretValue", in_module(&["forward", "place"]), what));
+    findings.extend(only_in(sources, "Zeroizing", in_module(&["forward", "place", "sought"]), what));
     // Placeholders are looked for in the same way.
-    let who_look = ["forward", "body", "grants", "placeholders", "websocket"];
+    let who_look = ["forward", "sought", "body", "grants", "placeholders", "websocket"];
     findings.extend(only_in(sources, "secrets_scrub", in_module(&who_look), what));
     // Neither knows where values come from, or go to.
-    for source in sources.iter().filter(|source| ["place", "body"].contains(&source.module())) {
+    for source in sources.iter().filter(|source| ["place", "body", "sought"].contains(&source.module())) {
         for word in ["tokio::net", "tracing", "TakeReply"] {
             let lines = source.lines_with(word).into_iter();
             findings.extend(lines.map(|line| finding(source, line, &format!("`{word}` beside a value"))));
@@ -213,10 +215,10 @@ fn the_broker_speaks_tls_in_two_places() {
 }
 
 #[test]
-fn the_broker_sees_values_in_three_places() {
-    assert_none("values are in forward, place and body", &values_have_three_places(&broker()));
+fn the_broker_sees_values_in_few_places() {
+    assert_none("values are in forward, place, sought and body", &values_have_their_places(&broker()));
 
-    let check = values_have_three_places;
+    let check = values_have_their_places;
     assert_found(check, "broker/src/decide.rs", "reply.value.expose()");
     assert_found(check, "broker/src/place.rs", "value.expose()");
     assert_found(check, "broker/src/upstream.rs", "use secrets_proto::SecretValue;");

@@ -85,7 +85,10 @@ fn picked(
     arguments: &[OsString],
 ) -> Result<(Session, RunArgs), Failure> {
     if !screen::may_pick() {
-        return Err(Failure::new(Exit::Usage, "no secrets selected; use -s NAME or --all; see --help"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "no secrets selected, add -s NAME or --all; see: secretctl run --help",
+        ));
     }
     let session = open()?;
     let shown = program.to_string_lossy();

@@ -1,12 +1,13 @@
 //! Handing over one value, to be used in one request that its rules allow, inside a batch.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use secrets_local::clock::Moment;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
-use secrets_proto::rule::{Rule, host};
-use secrets_proto::session::{TakeReply, TakeRequest, Use};
+use secrets_proto::rule::{Method, RequestPath, Rule, host};
+use secrets_proto::session::{TakeReply, TakeRequest};
 use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::{Denial, Event};
@@ -36,7 +37,7 @@ impl Batch<'_> {
         let mut event = Event {
             purpose: Some(session.purpose.clone()),
             command: session.command.clone(),
-            used: Some(told_of(wanted)),
+            used: Some(told_of(&wanted.method, &wanted.host, wanted.port, &wanted.path)),
             ..Event::done(AuditAction::Use, vec![secret.clone()])
         };
         // Another secret may have got the name since the session began.
@@ -93,7 +94,7 @@ impl Batch<'_> {
         }
         self.done.uses.push(Taken { key, entry, is_written, lease: given });
         let lease = given.map(|given| given.lease);
-        Ok(TakeReply { rule: number, site: rule.site.clone(), value, lease })
+        Ok(TakeReply { rule: number, site: rule.site.clone(), private: rule.private, value, lease })
     }
 
     /// Whether the caller's uses need not be asked for one by one: no rate counts them, and its time is not over soon.
@@ -116,9 +117,13 @@ impl Batch<'_> {
 }
 
 /// What the audit log is told of a request.
-pub(in crate::vault) fn told_of(request: &Use) -> AuditUse {
-    let Use { method, host, port, path } = request;
-    let host = if *port == host::HTTPS { host.to_string() } else { format!("{host}:{port}") };
+pub(in crate::vault) fn told_of(
+    method: &Method,
+    host: &impl Display,
+    port: u16,
+    path: &RequestPath,
+) -> AuditUse {
+    let host = if port == host::HTTPS { host.to_string() } else { format!("{host}:{port}") };
     let path = path.as_str();
     AuditUse {
         rule: None,

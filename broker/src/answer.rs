@@ -1,0 +1,77 @@
+//! A host's answer on its way to the program: what it says for one step is taken out, and the values that its request carried.
+
+use std::sync::Arc;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING,
+};
+use hyper::http::response::Parts;
+use hyper::{Response, Version};
+use secrets_proto::ErrorType;
+
+use crate::body::{Body, DENIED, Scrubbed, scrub_headers};
+use crate::coding::Coding;
+use crate::denial::Denial;
+use crate::inspect;
+use crate::sought::Sought;
+
+/// The answer to a request that carried no value.
+pub(crate) fn passed(answer: Response<Incoming>) -> Response<Body> {
+    let (mut head, incoming) = answer.into_parts();
+    keep_what_is_meant(&mut head);
+    Response::from_parts(head, Body::passed(incoming))
+}
+
+/// The answer without the values that its request carried.
+pub(crate) fn scrubbed(answer: Response<Incoming>, sought: Arc<Sought>) -> Result<Response<Body>, Denial> {
+    let (mut head, incoming) = answer.into_parts();
+    let framing = all(&head.headers, &TRANSFER_ENCODING);
+    if !(framing.is_empty() || framing == ["chunked"]) {
+        return Err(not_looked_into());
+    }
+    let coding = match all(&head.headers, &CONTENT_ENCODING).as_slice() {
+        [] => None,
+        // There is nothing that could be compressed.
+        _ if incoming.is_end_stream() => None,
+        [name] if name == "gzip" || name == "x-gzip" => Some(Coding::Gzip),
+        [name] if name == "deflate" => Some(Coding::Deflate),
+        _ => return Err(not_looked_into()),
+    };
+    keep_what_is_meant(&mut head);
+    scrub_headers(&mut head.headers, &sought);
+    if coding.is_some() {
+        head.headers.remove(CONTENT_ENCODING);
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let by_event =
+        kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    let body = Body::Scrubbed(Box::new(Scrubbed::new(incoming, sought, coding, by_event)));
+    Ok(Response::from_parts(head, body))
+}
+
+fn not_looked_into() -> Denial {
+    Denial::failure(
+        ErrorType::BadGatewayError,
+        "content_coding",
+        "the host compressed its answer in a way that cannot be looked into, though it was asked not to",
+    )
+}
+
+/// Takes out what is for one step alone, what only the broker says, and what the library would write out unseen: with the
+/// head it keeps the host's own words behind the status (the reason phrase of HTTP/1.1).
+pub(crate) fn keep_what_is_meant(head: &mut Parts) {
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    inspect::keep_end_to_end(&mut head.headers);
+    head.headers.remove(DENIED);
+}
+
+/// The codings in all fields of this name, in lower case; `identity` is none.
+fn all(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    let fields = headers.get_all(name).iter().map(|field| String::from_utf8_lossy(field.as_bytes()));
+    let joined = fields.collect::<Vec<_>>().join(",").to_ascii_lowercase();
+    let names = joined.split(',').map(str::trim);
+    names.filter(|name| !name.is_empty() && *name != "identity").map(str::to_owned).collect()
+}
