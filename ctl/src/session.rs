@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::{environment, input, output, prompt, spawn};
+use crate::{environment, input, output, prompt, spawn, vault_file};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
@@ -34,6 +34,21 @@ pub(crate) fn touching(key_provider: &str) -> String {
 
 /// Said when there is no vault to open.
 pub(crate) const NO_VAULT: &str = "there is no vault yet; create it with: secretctl init";
+
+/// That there is no vault, or that a restore was interrupted, with what to do.
+pub(crate) fn no_vault() -> String {
+    let aside = environment::data_dir(None).ok().and_then(|dir| vault_file::put_aside(&dir));
+    aside.map_or_else(|| NO_VAULT.to_owned(), |path| interrupted(&path))
+}
+
+/// That a restore was interrupted after it had put the vault aside as this file.
+pub(crate) fn interrupted(aside: &Path) -> String {
+    let name = aside.to_string_lossy();
+    let name = output::printable(&name);
+    format!(
+        "a restore was interrupted, and the vault lies aside as {name}; restore again with: secretctl restore-vault FILE, or rename it (and its -wal, if there is one) to vault.db"
+    )
+}
 
 /// The other way to a passphrase.
 const UNLOCK_FROM_FILE: &str = "or read it from a file: secretctl unlock --passphrase-file FILE";
@@ -204,7 +219,7 @@ impl Session {
         match self.status()?.state {
             VaultState::Unlocked => Ok(true),
             VaultState::Locked => Ok(false),
-            VaultState::Uninitialized => Err(Failure::new(Exit::Locked, NO_VAULT)),
+            VaultState::Uninitialized => Err(Failure::new(Exit::Locked, no_vault())),
         }
     }
 

@@ -21,7 +21,7 @@ use secrets_proto::Timestamp;
 
 use crate::failure::{Exit, Failure};
 
-pub(crate) use copies::{Backup, has_log, is_vault, kept, open_backup};
+pub(crate) use copies::{Backup, has_log, is_vault, kept, open_backup, put_aside};
 use copies::{KEPT, with_suffix};
 
 /// What SQLite keeps beside a database; with another database of the same name it would do harm.

@@ -69,7 +69,7 @@ fn rules_are_set_shown_and_removed() {
     assert_eq!(rules(&env), json!([]));
     for (bad, says) in [
         (&["set", "KEY", "--host", "127.0.0.1"][..], "IP address"),
-        (&["set", "KEY", "--host", "a.example", "--site", "body:token"], "not supported by this version"),
+        (&["set", "KEY", "--host", "a.example", "--site", "cookie:token"], "one of bearer"),
         (&["set", "KEY", "--host", "a.example", "--method", "get"], "upper case"),
         (&["set", "KEY", "--host", "a.example", "--path", "v1"], "begins with /"),
         (&["rm", "KEY", "0"], "from 1 to 16"),

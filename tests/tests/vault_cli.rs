@@ -403,6 +403,32 @@ fn a_destroyed_vault_comes_back_with_every_value() {
 }
 
 #[test]
+fn a_restore_that_was_interrupted_is_told_and_no_vault_is_said_to_be_missing() {
+    let (mut env, _) = unlocked();
+    env.store("A", "x");
+    env.stop();
+    let aside = env.data_dir().join("vault.db.before-restore-20260415T120000Z");
+    fs::rename(env.data_dir().join("vault.db"), &aside).unwrap();
+    env.start();
+    for arguments in [&["list"][..], &["status"], &["doctor"]] {
+        let output = env.ctl(arguments.iter().copied()).run();
+        let all = format!("{}{}", output.out(), output.err());
+        assert!(
+            all.contains("a restore was interrupted") && all.contains("before-restore"),
+            "{arguments:?}: {all}"
+        );
+        assert!(
+            !all.contains("create it with: secretctl init") || arguments == ["status"],
+            "{arguments:?}: {all}"
+        );
+    }
+    env.stop();
+    fs::rename(&aside, env.data_dir().join("vault.db")).unwrap();
+    env.start();
+    assert!(env.ctl(["status"]).expect(0).contains("locked"));
+}
+
+#[test]
 fn an_old_backup_restored_over_a_newer_vault_is_accepted() {
     let (mut env, keys) = unlocked();
     env.store("A", "old");

@@ -16,7 +16,7 @@ use super::groups::DAILY;
 use crate::environment;
 use crate::failure::Failure;
 use crate::globals::Globals;
-use crate::session::{NO_VAULT, Session};
+use crate::session::{Session, no_vault};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ fn state() -> Result<String, Failure> {
         Ok(status) => status,
         Err(Error::NotListening(_)) => {
             let has_vault = environment::data_dir(None).is_ok_and(|dir| dir.join(places::VAULT).exists());
-            return Ok(if has_vault { LOCKED.to_owned() } else { NO_VAULT.to_owned() });
+            return Ok(if has_vault { LOCKED.to_owned() } else { no_vault() });
         }
         Err(error) => return Err(error.into()),
     };
@@ -53,7 +53,7 @@ fn state() -> Result<String, Failure> {
         return Ok("ROLLBACK DETECTED; see: secretctl status".to_owned());
     }
     Ok(match status.state {
-        VaultState::Uninitialized => NO_VAULT.to_owned(),
+        VaultState::Uninitialized => no_vault(),
         VaultState::Locked => LOCKED.to_owned(),
         VaultState::Unlocked => {
             let count = match status.secrets {

@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
-use crate::session::Session;
+use crate::session::{NO_VAULT, Session, no_vault};
 
 /// Show the state of the vault and the daemon
 #[derive(Debug, Args)]
@@ -40,6 +40,12 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
         output::say(&warning);
     }
     let keys = keys(session, &status);
+    if status.state == VaultState::Uninitialized {
+        let why = no_vault();
+        if why != NO_VAULT {
+            output::say(&why);
+        }
+    }
     output::answer(describe(&status, &keys, session.paths(), output.colour, Timestamp::now()).as_bytes())
 }
 

@@ -17,7 +17,7 @@ use super::setup::Setup;
 use super::system;
 use crate::leap;
 use crate::obstacle::hindered_by;
-use crate::vault_file;
+use crate::{session, vault_file};
 
 /// The anchor's first bytes and its length.
 const ANCHOR: (&[u8; 4], u64) = (b"SDA1", 80);
@@ -58,7 +58,13 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         room(report, setup);
         clock(report, setup, &vault);
     } else {
-        report.ok("vault", "there is no vault yet; create it with: secretctl init");
+        match vault_file::put_aside(&setup.data_dir) {
+            Some(aside) => {
+                let what = session::interrupted(&aside);
+                report.fault("vault", what, "nothing else can be opened until it is back", None);
+            }
+            None => report.ok("vault", "there is no vault yet; create it with: secretctl init"),
+        }
     }
     said(report, service);
 }

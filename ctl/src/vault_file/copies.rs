@@ -122,6 +122,13 @@ pub(crate) fn kept(data_dir: &Path) -> Vec<PathBuf> {
     kept
 }
 
+/// The vault that an interrupted restore has put aside and nothing taken the place of, if that is how it is here.
+pub(crate) fn put_aside(data_dir: &Path) -> Option<PathBuf> {
+    let is_absent = fs::symlink_metadata(data_dir.join(places::VAULT)).is_err();
+    let vault = |path: &PathBuf| !path.as_os_str().as_encoded_bytes().ends_with(b"-wal");
+    kept(data_dir).into_iter().filter(vault).next_back().filter(|_| is_absent)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
