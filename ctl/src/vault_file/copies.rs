@@ -126,7 +126,7 @@ pub(crate) fn kept(data_dir: &Path) -> Vec<PathBuf> {
 pub(crate) fn put_aside(data_dir: &Path) -> Option<PathBuf> {
     let is_absent = fs::symlink_metadata(data_dir.join(places::VAULT)).is_err();
     let vault = |path: &PathBuf| !path.as_os_str().as_encoded_bytes().ends_with(b"-wal");
-    kept(data_dir).into_iter().filter(vault).next_back().filter(|_| is_absent)
+    kept(data_dir).into_iter().rfind(vault).filter(|_| is_absent)
 }
 
 #[cfg(test)]
