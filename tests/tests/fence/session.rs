@@ -176,8 +176,10 @@ fn the_terminal_is_the_commands() {
     terminal.type_keys("echo in''side; sleep 100\n");
     terminal.wait_for("inside\r\n");
     terminal.wait_until("Stopped", "\u{1a}");
+    // Its prompt, before anything else is typed.
+    terminal.wait_for("> ");
     terminal.type_keys("fg\n");
-    terminal.wait_for("fg\r\n");
+    terminal.wait_for("sleep 100\r\n");
     terminal.wait_until("> ", "\u{3}");
     terminal.type_keys("exit 5\n");
     terminal.wait_for("exit\r\n");
