@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{PidfdFlags, geteuid, getpid, pidfd_open};
 use secrets_client::Paths;
 use secrets_local::sessions::Place;
 use secrets_local::{files, passing, places};
@@ -172,9 +173,19 @@ fn tell(
 }
 
 fn connect(socket: &Path) -> io::Result<UnixStream> {
-    let stream = UnixStream::connect(socket)?;
+    let stream = connect_to_own(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Connects to a socket that no other user of this machine serves: what is told there becomes our environment.
+fn connect_to_own(socket: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket)?;
+    let uid = socket_peercred(&stream)?.uid.as_raw();
+    if files::is_anothers(uid, geteuid().as_raw()) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     Ok(stream)
 }
 
@@ -223,7 +234,7 @@ pub(crate) fn attach(
 
 /// A new connection over which a program's connection to its proxy goes.
 pub(crate) fn stream(control: &Path) -> io::Result<UnixStream> {
-    let stream = UnixStream::connect(control)?;
+    let stream = connect_to_own(control)?;
     passing::send(&stream, &serde_json::to_vec(&Ask::Stream)?, &[])?;
     Ok(stream)
 }

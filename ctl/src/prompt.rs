@@ -91,10 +91,17 @@ pub(crate) fn confirm_unseen(question: &str) -> Result<bool, Error> {
     Ok(is_yes(answer.ok_or(Error::Cancelled)?.expose()))
 }
 
-/// Asks a question that an empty line answers with yes, too.
+/// Asks a question that an empty line answers with yes, too. Other words are no answer: it is asked again.
 pub(crate) fn accept(question: &str) -> Result<bool, Error> {
-    let answer = line(&format!("{question} [Y/n] "))?;
-    Ok(answer.is_empty() || is_yes(&answer))
+    loop {
+        let answer = line(&format!("{question} [Y/n] "))?;
+        if answer.is_empty() || is_yes(&answer) {
+            return Ok(true);
+        }
+        if matches!(answer.trim().to_ascii_lowercase().as_str(), "n" | "no") {
+            return Ok(false);
+        }
+    }
 }
 
 fn is_yes(answer: &str) -> bool {

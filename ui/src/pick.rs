@@ -107,6 +107,7 @@ impl Picker {
                     Step::Stay => {}
                     step => return Ok(step),
                 },
+                Input::Stop => screen.stop()?,
                 Input::Changed | Input::Nothing => {}
                 Input::End => return Ok(Step::Cancel),
             }

@@ -16,7 +16,7 @@ use ratatui::{Frame, Terminal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// How long a terminal is looked at before it is asked whether a signal came.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -32,7 +32,9 @@ pub(crate) struct Screen {
 pub(crate) enum Input {
     /// A key was pressed.
     Key(KeyEvent),
-    /// Another size, or the terminal was given back: everything is to be drawn again.
+    /// The key that stops a job: what must not stay on the screen goes first, then [`Screen::stop`].
+    Stop,
+    /// Another size: everything is to be drawn again.
     Changed,
     /// Nothing, for as long as was asked.
     Nothing,
@@ -45,8 +47,7 @@ impl Screen {
     pub(crate) fn open() -> io::Result<Self> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
         let ended = Arc::new(AtomicBool::new(false));
-        // A hang-up may end this process as it does others: there is no terminal left to give back.
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&ended))?;
         }
         let terminal = Terminal::new(CrosstermBackend::new(tty.try_clone()?))?;
@@ -72,8 +73,7 @@ impl Screen {
                 match event::read()? {
                     Event::Key(key) if key.kind != KeyEventKind::Release => {
                         if is_stop(key) {
-                            self.stop()?;
-                            return Ok(Input::Changed);
+                            return Ok(Input::Stop);
                         }
                         return Ok(Input::Key(key));
                     }
@@ -107,6 +107,8 @@ impl Screen {
     pub(crate) fn lend<T>(&mut self, borrow: impl FnOnce() -> T) -> io::Result<T> {
         self.leave()?;
         let result = borrow();
+        // A signal of the terminal was for what had it.
+        self.ended.store(false, Ordering::Relaxed);
         self.enter()?;
         Ok(result)
     }
@@ -119,7 +121,7 @@ impl Screen {
     }
 
     /// Stops, with all that the shell takes for the same job, until the shell lets it go on.
-    fn stop(&mut self) -> io::Result<()> {
+    pub(crate) fn stop(&mut self) -> io::Result<()> {
         self.leave()?;
         kill_current_process_group(Signal::TSTP)?;
         self.enter()

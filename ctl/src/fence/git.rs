@@ -61,7 +61,7 @@ pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Gu
             // It says where the repository is: in a submodule, or a work tree.
             Ok(git) if git.is_file() => found.add(Guard::new(dot, None)),
             Ok(git) if git.is_symlink() => return Err(link(&dot)),
-            _ if root.join("HEAD").is_file() && root.join("objects").is_dir() => {
+            _ if is_bare(root) => {
                 found.repository(root, root.parent().filter(|_| root.ends_with(".git")).unwrap_or(root))?
             }
             // No repository is made around the user.
@@ -74,6 +74,11 @@ pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Gu
         }
     }
     Ok(found.guards)
+}
+
+/// Whether git takes a directory itself for a repository, if there is no other in it.
+pub(super) fn is_bare(dir: &Path) -> bool {
+    dir.join("HEAD").is_file() && dir.join("objects").is_dir()
 }
 
 fn link(path: &Path) -> String {
@@ -140,7 +145,8 @@ impl Found<'_> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_symlink() => return Err(link(path)),
             Ok(_) => {
-                let reserved = blank.filter(|blank| *blank == ITSELF && Reserved::is_free(path, *blank));
+                // What another fence keeps free must not go when that one ends.
+                let reserved = blank.filter(|blank| Reserved::is_free(path, *blank));
                 self.add(Guard::new(path.to_owned(), reserved));
             }
             Err(_) if blank.is_some() => self.add(Guard::new(path.to_owned(), blank)),
@@ -349,7 +355,8 @@ mod tests {
             let root = root.path().canonicalize().unwrap();
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::os::unix::fs::symlink("/etc", &path).unwrap();
+            let elsewhere = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
             fs::write(root.join(".git/HEAD"), "").err();
             assert!(guards(&[root], None).unwrap_err().contains("symbolic link"), "{name}");
         }

@@ -2,6 +2,7 @@
 //! writable; nothing of where sockets and temporary files are, of secretsd, and of what other programs keep as secrets.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -114,6 +115,13 @@ impl Mounts {
         let mut writable = vec![directory.clone()];
         check(&directory, "the working directory", home.as_deref(), &own, &places)?;
         for dir in write {
+            if fs::symlink_metadata(dir).is_ok_and(|found| found.is_symlink()) {
+                // An earlier command may have made it.
+                return Err(failed(&format!(
+                    "--write {}: it is a link; name the directory itself",
+                    dir.display()
+                )));
+            }
             let real = dir.canonicalize().ok().filter(|real| real.is_dir());
             let real = real
                 .ok_or_else(|| failed(&format!("--write {}: there is no such directory", dir.display())))?;
@@ -156,6 +164,11 @@ impl Mounts {
         places.dedup_by(|later, earlier| later.0 == earlier.0 && later.1 == earlier.1);
         let run = PathBuf::from("/run").canonicalize().map_err(|_| failed("there is no directory /run"))?;
         Ok(Self { directory, writable, places, guards, run })
+    }
+
+    /// The directories that git takes for repositories themselves.
+    pub(super) fn bare(&self) -> Vec<&Path> {
+        self.writable.iter().map(PathBuf::as_path).filter(|dir| git::is_bare(dir)).collect()
     }
 
     /// Makes what must not be created by the command. It is held as long as what this gives.

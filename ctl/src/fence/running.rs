@@ -7,16 +7,18 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, Mode, memfd_create};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, kill_current_process_group};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_current_process_group, pidfd_open, pidfd_send_signal};
 use secrets_local::{descriptors, passing};
 
 use super::messages::{self, Report};
@@ -43,6 +45,8 @@ pub(crate) struct Started {
     helper: Option<OwnedFd>,
     /// Removed when the fence is gone.
     reserved: Vec<Reserved>,
+    /// What was a repository itself before.
+    bare: Vec<PathBuf>,
 }
 
 /// The process that the fence ends with.
@@ -51,12 +55,35 @@ struct Bubblewrap {
     child: Child,
     /// What it says, if it cannot build the fence.
     words: File,
+    /// What it tells of the fence: a JSON object with `child-pid`, the process with which all others in it end.
+    info: File,
+    /// That process, once it is known.
+    first: Option<OwnedFd>,
+}
+
+impl Bubblewrap {
+    fn find_first(&self) -> Option<OwnedFd> {
+        let mut text = vec![0; 256];
+        let length = self.info.read_at(&mut text, 0).ok()?;
+        let told: serde_json::Value = serde_json::from_slice(text.get(..length)?).ok()?;
+        let id = i32::try_from(told.get("child-pid")?.as_i64()?).ok()?;
+        pidfd_open(Pid::from_raw(id)?, PidfdFlags::empty()).ok()
+    }
 }
 
 impl Drop for Bubblewrap {
+    /// Returns when nothing of the fence runs any more: bubblewrap itself ends sooner than what was started in it, and that
+    /// could still write to the working directory.
     fn drop(&mut self) {
+        let first = self.first.take().or_else(|| self.find_first());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(first) = first {
+            let _ = pidfd_send_signal(&first, Signal::KILL);
+            let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            // The first process of a namespace has ended when all others in it have.
+            while poll(&mut [PollFd::new(&first, PollFlags::IN)], Some(&patience)) == Err(Errno::INTR) {}
+        }
     }
 }
 
@@ -76,7 +103,8 @@ impl Fence {
         let supervisor = Supervisor::new().map_err(system)?;
         rustix::process::umask(inherited_umask);
         let bubblewrap = self.build(theirs).map_err(system)?;
-        Ok(Started { fence: self, bubblewrap, control, supervisor, helper: None, reserved })
+        let bare = self.mounts.bare().into_iter().map(Path::to_owned).collect();
+        Ok(Started { fence: self, bubblewrap, control, supervisor, helper: None, reserved, bare })
     }
 
     fn build(&self, theirs: UnixStream) -> io::Result<Bubblewrap> {
@@ -89,6 +117,8 @@ impl Fence {
             Ok(number)
         };
         let filter = pass(&syscalls::filter()?)?;
+        let info = in_memory(b"")?;
+        let told = info.try_clone()?;
         let mut all = Vec::new();
         let spaces =
             ["--unshare-user", "--disable-userns", "--unshare-net", "--unshare-pid", "--unshare-ipc"];
@@ -96,6 +126,7 @@ impl Fence {
             ["--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL", "--seccomp"];
         all.extend(spaces.into_iter().chain(rest).map(OsString::from));
         all.push(filter);
+        all.extend(["--info-fd".into(), told.as_raw_fd().to_string().into()]);
         all.extend(self.mounts.arguments(&own, || pass(b""))?);
         let mut text = Vec::new();
         for word in all {
@@ -109,10 +140,10 @@ impl Fence {
         command.env_clear().current_dir("/").process_group(0);
         command.stdin(OwnedFd::from(theirs)).stderr(words.try_clone()?);
         descriptors::pass_none_on()?;
-        for file in &passed {
+        for file in passed.iter().chain([&told]) {
             fcntl_setfd(file, FdFlags::empty())?;
         }
-        Ok(Bubblewrap { child: command.spawn()?, words })
+        Ok(Bubblewrap { child: command.spawn()?, words, info, first: None })
     }
 }
 
@@ -128,6 +159,7 @@ impl Started {
             return Err(failed("our helper in it is of another version"));
         };
         self.helper = Some(helper);
+        self.bubblewrap.first = self.bubblewrap.find_first();
         Ok(listener.into())
     }
 
@@ -164,6 +196,13 @@ impl Started {
             output::say(&format!(
                 "{} was replaced from outside meanwhile, so the command could write to it; look at it before you use git there",
                 path.display()
+            ));
+        }
+        for dir in self.fence.mounts.bare().into_iter().filter(|dir| !self.bare.iter().any(|was| was == dir))
+        {
+            output::say(&format!(
+                "{} was made a repository itself, whose settings git would obey; remove its HEAD, or look at it, before you use git there",
+                dir.display()
             ));
         }
         drop(self.reserved);

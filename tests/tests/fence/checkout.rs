@@ -38,6 +38,48 @@ fn git_works_inside_and_its_settings_stay() {
     assert!(!place.project.join(".git/commondir").exists() && !place.project.join(".git/hooks").exists());
 }
 
+/// Where `.git` is none any more, git takes the directory itself for a repository.
+#[test]
+fn a_checkout_that_was_made_a_repository_itself_is_told() {
+    let Some(place) = Place::new("a_checkout_that_was_made_a_repository_itself_is_told") else { return };
+    place.git(&["init", "-q"]);
+    let output = place.run(&["sh", "-c", "rm .git/HEAD; git init -q --bare x; mv x/HEAD x/objects x/refs ."]);
+    assert!(output.err().contains("was made a repository itself"), "{}", output.err());
+}
+
+/// What one fence keeps free, another does, too, when the first ends.
+#[test]
+fn two_fences_in_one_checkout_keep_it_both() {
+    let Some(place) = Place::new("two_fences_in_one_checkout_keep_it_both") else { return };
+    place.git(&["init", "-q"]);
+    fs::remove_dir_all(place.project.join(".git/hooks")).unwrap();
+    let mut first = place.command(&[], &["sh", "-c", "touch first; until [ -e second ]; do :; done"]);
+    let mut first = first.spawn().unwrap();
+    while !place.project.join("first").exists() {
+        std::thread::yield_now();
+    }
+    let script = "touch second; until [ -e third ]; do :; done; touch .git/hooks/pre-commit && echo OUT";
+    let mut second = place.command(&[], &["sh", "-c", script]);
+    let mut second = second.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    first.wait().unwrap();
+    fs::write(place.project.join("third"), "").unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(second.stdout.as_mut().unwrap(), &mut text).unwrap();
+    second.wait().unwrap();
+    assert_eq!(text, "");
+}
+
+/// What is left behind when the command ends has no moment in which nothing keeps it from a repository's place.
+#[test]
+fn the_end_of_a_fence_is_no_way_out() {
+    let Some(place) = Place::new("the_end_of_a_fence_is_no_way_out") else { return };
+    let script = "mkdir -p e/.git; for n in $(seq 20); do (while :; do mv -T e/.git .git && break; done) 2>/dev/null & done; exit 0";
+    for _ in 0..5 {
+        place.run(&["sh", "-c", script]);
+        assert!(!place.project.join(".git").exists(), "something outlived the fence");
+    }
+}
+
 #[test]
 fn no_repository_is_made_around_the_user() {
     let Some(place) = Place::new("no_repository_is_made_around_the_user") else { return };

@@ -76,6 +76,11 @@ impl Browser<'_> {
                         break;
                     }
                 }
+                Input::Stop => {
+                    self.hide();
+                    self.clipboard.clear(&mut screen, true)?;
+                    screen.stop()?;
+                }
                 Input::Changed => {}
                 Input::Nothing => self.load(),
                 Input::End => break,
@@ -129,6 +134,8 @@ impl Browser<'_> {
                         command.arg(flag).arg(path);
                     }
                 }
+                // A command may take its time, and the clipboard is to be empty by then.
+                self.clipboard.clear(screen, true)?;
                 let status = screen.lend(|| {
                     let status = command.args(words).status();
                     eprint_pause();

@@ -111,14 +111,21 @@ fn outcome(
         purpose: Purpose::parse("proxy-run")?,
         command: remark(program),
     };
-    let begun = session
+    let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
+    let end = Call::new(Method::DELETE, &format!("/use/sessions/{}", begun.id));
+    // What did not start leaves no session. The broker may have ended it already.
+    let ended = |failure: Failure| {
+        let _ = session.call_as_is(&end);
+        failure
+    };
     if let Some(fence) = fence {
-        return fenced(fence, begun, &session, args, inherited_umask);
+        return fenced(fence, begun, &session, args, inherited_umask).map_err(ended);
     }
     let variables =
-        broker::start(begun, session.paths(), args.allow.clone(), args.learn, broker::own_listener)?;
+        broker::start(begun, session.paths(), args.allow.clone(), args.learn, broker::own_listener)
+            .map_err(ended)?;
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
