@@ -206,6 +206,9 @@ impl Picker {
         frame.render_widget(Paragraph::new(vec![title, Line::styled(what, Modifier::DIM)]), head);
         let now = Timestamp::now();
         let items: Vec<ListItem<'_>> = self.rows.iter().map(|row| self.item(*row, now)).collect();
+        if items.is_empty() {
+            frame.render_widget(Paragraph::new("no name matches; Esc shows all"), list);
+        }
         let items = List::new(items).highlight_symbol("> ").highlight_style(Modifier::REVERSED);
         frame.render_stateful_widget(items, list, &mut self.list);
         let keys = "Space tick · Enter take · Esc leave";

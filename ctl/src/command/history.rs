@@ -6,6 +6,7 @@ use secrets_proto::secret::{SecretVersion, VersionList};
 
 use crate::failure::Failure;
 use crate::lookup::Wanted;
+use crate::mask;
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table;
@@ -34,7 +35,7 @@ fn row(version: &SecretVersion) -> [String; 4] {
     let mark = if version.current { "current" } else { "" };
     [
         version.version.to_string(),
-        version.masked_value.clone(),
+        mask::shown(&version.masked_value, None).into_owned(),
         version.created_at.to_string(),
         mark.to_owned(),
     ]

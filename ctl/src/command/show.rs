@@ -46,7 +46,7 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
     let mut lines = vec![
         ("name", secret.name.to_string()),
         ("id", secret.id.to_string()),
-        ("masked", secret.masked_value.clone()),
+        ("masked", mask::shown(&secret.masked_value, Some(detail.size_class)).into_owned()),
         ("size", mask::in_words(detail.size_class).to_owned()),
         ("created", secret.created_at.to_string()),
         ("updated", secret.updated_at.to_string()),
@@ -61,7 +61,14 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
     lines.extend(versions.iter().map(|version| {
         let mark = if version.current { ", current" } else { "" };
         let stored = version.created_at;
-        ("stored", format!("version {}: {} {stored}{mark}", version.version, version.masked_value))
+        (
+            "stored",
+            format!(
+                "version {}: {} {stored}{mark}",
+                version.version,
+                mask::shown(&version.masked_value, None)
+            ),
+        )
     }));
     // The note of somebody else must not reach where a title stands.
     let shown = |text| output::folded(&output::in_one_line(text), columns, 11);

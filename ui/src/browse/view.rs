@@ -49,9 +49,7 @@ fn keys(state: &State) -> &'static str {
         return "u unlock · q leave";
     }
     match state.focus {
-        Focus::Secrets => {
-            "/ filter · v show · c copy · r replace · Enter history · a audit · l lock · q leave"
-        }
+        Focus::Secrets => "/ filter · v show · c copy · r replace · Enter history · a audit · l lock · q",
         Focus::Filter => "type to filter · Enter keep it · Esc all",
         Focus::Versions => "b go back to this value · Esc back · q leave",
         Focus::Audit => "Esc back · q leave",
