@@ -155,23 +155,23 @@ fn a_list_at_a_terminal_has_groups_ages_and_a_count_and_elsewhere_stays_what_it_
     }
     env.store("TLS_KEY", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIH\n-----END PRIVATE KEY-----\n");
     env.ctl(["edit", "SHOP_STRIPE_KEY", "--expires", "3d"]).expect(0);
-    let shown = |arguments: &[&str], variable: &str| {
+    let shown = |arguments: &[&str], variable: &str, last: &str| {
         let words = [&["env", variable, env.programs().client, "list"], arguments].concat();
         let mut terminal = Terminal::run(&env, &words);
         terminal.resize(50, 120);
-        terminal.expect(0, " secret");
+        terminal.expect(0, last);
         terminal.shown()
     };
-    let text = shown(&[], "X=1");
+    let text = shown(&[], "X=1", "4 secrets\r\n");
     for part in
         ["AGE", "EXPIRES", "SHOP (2)\r\n", "\x1b[33m", "other (2)\r\n", "PEM, up to 1 KiB", "4 secrets"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("UPDATED") && !text.contains("-----B"), "{text}");
-    let plain = shown(&["--sort", "expiry"], "NO_COLOR=1");
+    let plain = shown(&["--sort", "expiry"], "NO_COLOR=1", "4 secrets\r\n");
     assert!(!plain.contains('\x1b') && !plain.contains("SHOP (2)"), "{plain}");
-    let expiring = shown(&["--expiring", "30d"], "NO_COLOR=1");
+    let expiring = shown(&["--expiring", "30d"], "NO_COLOR=1", "1 secret\r\n");
     assert!(expiring.contains("SHOP_STRIPE_KEY") && !expiring.contains("OPENAI"), "{expiring}");
     assert!(expiring.contains("1 secret\r\n"), "{expiring}");
 
