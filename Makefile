@@ -32,7 +32,7 @@ soak:
 	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi \
 		--test soak
 
-# Writes the API's description anew, after a route or a wire type has changed.
+# Writes the API's description again, after a route or a wire type has changed.
 openapi:
 	RENEW=1 cargo test --package secretsd-tests --locked --test openapi the_committed
 

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # A read-only mount over a file ends when somebody outside replaces the file by renaming another one over it: in the mount
 # namespace of the sandbox the new file is there, as writable as its directory. git, editors and package managers replace
 # files that way. So a sandbox that lets a program write to a checkout, but not to .git/config, stops doing so with the first
@@ -8,13 +8,15 @@
 # of a more privileged namespace are locked together. rename(2) says EBUSY for a mount point; but only one of the same
 # namespace, since Linux 3.18 ("detach_mounts").
 #
-# Seen with: Linux 6.18, bubblewrap 0.8.0, git 2.47.3.
+# Seen with: Linux 6.18, bubblewrap 0.8.0 (Debian's 0.8.0-2+deb12u1).
 #
-# This project: secretctl looks at the end of a fence whether what it had mounted read-only was replaced, and says so
-# (ctl/src/fence/git.rs, `fence::checkout::settings_that_are_replaced_from_outside_meanwhile_are_told`).
-set -eu
+# What follows: after a sandbox has ended, it is looked at whether what was mounted read-only was replaced, and that is said
+# (test `fence::checkout::settings_that_are_replaced_from_outside_meanwhile_are_told`).
+set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+(cd "$dir" && apt-get download -q bubblewrap=0.8.0-2+deb12u1 >/dev/null && dpkg-deb -x bubblewrap_*.deb package)
+bwrap() { "$dir/package/usr/bin/bwrap" "$@"; }
 bwrap --version
 uname -r
 echo before >"$dir/file"

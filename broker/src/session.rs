@@ -131,7 +131,7 @@ fn for_one_program(control: UnixStream) -> Result<(), Error> {
     serve(ready?.for_one(program, learned))
 }
 
-/// The first order begins the session; whoever sends it has the token.
+/// The first order begins the session; its sender has the token.
 fn with_a_name(orders: UnixListener) -> Result<(), Error> {
     let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
     if poll(&mut [PollFd::new(&orders, PollFlags::IN)], Some(&patience)) == Ok(0) {
@@ -238,7 +238,7 @@ impl Service {
         }
         connections.drain().await;
         if let Some(learned) = learned {
-            // Whoever read it may be gone.
+            // Its reader may be gone.
             let _ = std::fs::File::from(learned).write_all(tunnels.learned().as_bytes());
         }
         drop(programs);
