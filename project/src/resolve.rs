@@ -37,6 +37,8 @@ pub enum Origin {
     Made,
     /// From other secrets.
     Composed,
+    /// From somewhere else, as the caller says.
+    Given,
 }
 
 /// A secret and whether it is there.
@@ -123,7 +125,8 @@ impl Resolution {
     }
 }
 
-/// Looks which secrets are there; `find` gives the name that a secret has in the vault, if it has one.
+/// Looks which secrets are there: those that `is_given` says have a value from elsewhere, and those of which `find` gives
+/// the name that they have in the vault.
 ///
 /// # Errors
 ///
@@ -131,6 +134,7 @@ impl Resolution {
 pub fn resolve(
     manifest: &Manifest,
     choice: &Choice,
+    is_given: &dyn Fn(&str) -> bool,
     find: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<Resolution, NoSuch> {
     let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
@@ -145,7 +149,8 @@ pub fn resolve(
     let is_in_scope = |key: &str| scope.as_ref().is_none_or(|scope| scope.contains(key));
     let visible = profile.secrets.keys().map(String::as_str).filter(|key| is_in_scope(key));
     let reached = profile.with_parts(visible);
-    let mut known = BTreeMap::new();
+    let given = reached.iter().filter(|key| is_given(key));
+    let mut known: Known<'_> = given.map(|key| (*key, (Status::Resolved, Some(Origin::Given)))).collect();
     for key in &reached {
         status(profile, key, find, &mut known);
     }
