@@ -19,7 +19,7 @@ pub(crate) mod values;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use secrets_project::names::Names;
+use secrets_project::names::{BETWEEN, Names};
 use secrets_project::{Choice, DEFAULT, Fault, Manifest, Profile, RequireReason};
 use secrets_proto::SecretName;
 
@@ -161,6 +161,16 @@ impl Project {
         // What is no name alone is none with a prefix.
         SecretName::parse(key)?;
         Ok(SecretName::parse(self.names(key).own())?)
+    }
+
+    /// What stands before the names of this profile's secrets in the vault.
+    pub(crate) fn own_prefix(&self) -> Result<SecretName, Failure> {
+        self.profile()?;
+        let prefix = self.manifest.prefix();
+        let part = secrets_project::names::profile(&self.choice.profile);
+        let parts: Vec<&str> =
+            [Some(prefix.as_str()), part.as_deref(), Some("")].into_iter().flatten().collect();
+        Ok(SecretName::parse(&parts.join(BETWEEN))?)
     }
 
     /// Whether a secret may be had under its name without the project's prefix.
