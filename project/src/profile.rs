@@ -146,7 +146,7 @@ impl Profile {
     }
 
     /// These secrets and all that they are composed of.
-    pub(crate) fn with_parts<'s>(&'s self, keys: impl IntoIterator<Item = &'s str>) -> BTreeSet<&'s str> {
+    pub fn with_parts<'s>(&'s self, keys: impl IntoIterator<Item = &'s str>) -> BTreeSet<&'s str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&str> = keys.into_iter().collect();
         while let Some(key) = open.pop() {

@@ -16,17 +16,18 @@ pub(crate) mod flags;
 pub(crate) mod stored;
 pub(crate) mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use secrets_project::names::{BETWEEN, Names};
-use secrets_project::{Choice, DEFAULT, Fault, Manifest, Profile, RequireReason};
+use secrets_project::{Choice, DEFAULT, Encoding, Fault, Manifest, Profile, RequireReason};
 use secrets_proto::SecretName;
 
 use self::consent::{Book, Record};
 use self::find::Located;
 use self::flags::{ManifestArgs, NameArgs};
 use crate::failure::{Exit, Failure};
+use crate::lookup::Wanted;
 use crate::{environment, output, providers};
 
 /// A project, as its manifest is now.
@@ -163,6 +164,18 @@ impl Project {
         Ok(SecretName::parse(self.names(key).own())?)
     }
 
+    /// The secrets of the profile that are in the scope.
+    pub(crate) fn visible(&self) -> Result<Vec<&str>, Failure> {
+        let resolution = self.resolution(&HashSet::new())?;
+        let is_shown = |key: &&str| resolution.shown().any(|entry| entry.key == *key);
+        Ok(self.profile()?.secrets.keys().map(String::as_str).filter(is_shown).collect())
+    }
+
+    /// How a secret of the profile is written when it is stored, if it is not stored as it is.
+    pub(crate) fn encoding(&self, key: &str) -> Option<Encoding> {
+        self.profile().ok()?.secrets.get(key)?.encoding
+    }
+
     /// What stands before the names of this profile's secrets in the vault.
     pub(crate) fn own_prefix(&self) -> Result<SecretName, Failure> {
         self.profile()?;
@@ -208,6 +221,19 @@ pub(crate) fn load(located: &Located) -> Result<(PathBuf, Manifest), Failure> {
     }
     let manifest = Manifest::load(first, &mut |path| find::read(path, root)).map_err(told)?;
     Ok((file, manifest))
+}
+
+/// The secret that a command changes: by its own name or id, or as the project here calls it.
+pub(crate) fn wanted(name: &str, args: &NameArgs) -> Result<Wanted, Failure> {
+    wanted_of(name, Project::named(args)?.as_ref())
+}
+
+/// The secret that a command changes: by its own name or id, or as this project calls it.
+pub(crate) fn wanted_of(name: &str, project: Option<&Project>) -> Result<Wanted, Failure> {
+    match project {
+        None => Ok(Wanted::parse(name)?),
+        Some(project) => Ok(Wanted::parse(project.own_name(name)?.as_str())?),
+    }
 }
 
 /// A fault of a manifest, with its file as the user knows it. A value in a key's place is not shown.

@@ -10,6 +10,7 @@ use secrets_proto::{ErrorType, Selector};
 
 use super::{Consent, Project};
 use crate::failure::{Exit, Failure};
+use crate::lookup::Wanted;
 use crate::session::Session;
 
 /// Names of secrets in the vault, as many as matter to a project.
@@ -63,6 +64,13 @@ impl Project {
     pub(crate) fn find(&self, stored: &Stored, key: &str) -> Option<String> {
         let names = self.names(key);
         names.candidates(self.may_share(key)).find(|name| stored.contains(*name)).map(str::to_owned)
+    }
+
+    /// The secret of the vault that one of the project is.
+    pub(crate) fn found(&self, session: &Session, key: &str) -> Result<Wanted, Failure> {
+        let own = self.own_name(key)?;
+        let name = self.find(&self.stored(session)?, key);
+        Ok(Wanted::parse(name.as_deref().unwrap_or(own.as_str()))?)
     }
 
     /// Which secrets are there.

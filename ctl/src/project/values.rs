@@ -8,8 +8,11 @@ use secrets_proto::Selector;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use zeroize::Zeroizing;
 
-use super::Project;
+use super::stored::Stored;
+use super::{Project, shown};
 use crate::failure::{Exit, Failure};
+use crate::handover;
+use crate::session::Session;
 
 /// A value on its way to a program.
 #[derive(Debug)]
@@ -96,6 +99,89 @@ impl Project {
             }
         }
         Ok(parts)
+    }
+
+    /// What is wanted, for a text in which it is written: with nothing missing, and no files. `only` some of it, or all.
+    pub(crate) fn for_text(
+        &self,
+        session: &Session,
+        only: Option<&[&str]>,
+        purpose: &str,
+        reason: Option<&str>,
+    ) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
+        self.check_reason(reason)?;
+        let mut ask = |selectors| handover::ask(session, &handover::request(selectors, purpose, reason)?);
+        let mut stored = self.stored_or_asked(session, &mut |selectors| ask(selectors).map(drop))?;
+        let mut resolution = self.narrowed(&stored, only)?;
+        let files = resolution.shown().filter(|entry| entry.as_path).map(|entry| entry.key.as_str());
+        let files: Vec<&str> = files.collect();
+        if !files.is_empty() {
+            let text = format!(
+                "as_path: only `run` makes files, of {}; nothing was written; leave them out with --scope",
+                files.join(", ")
+            );
+            return Err(Failure::new(Exit::Invalid, text));
+        }
+        if self.make_missing(session, &mut stored, &resolution)? {
+            resolution = self.narrowed(&stored, only)?;
+        }
+        self.settle(&resolution)?;
+        let parts = self.gather(&resolution, Parts::default(), &mut ask)?;
+        let given = self.give(&resolution, parts, &|_| None)?.into_iter();
+        let text = |given: Given| {
+            let text = text_of(&given.key, &given.bytes)?.to_owned();
+            Ok((given.key, Zeroizing::new(text)))
+        };
+        given.map(text).collect()
+    }
+
+    /// Which secrets are there of these alone and of what they are composed of. Each of them is wanted, so that what may be
+    /// left out elsewhere must be there.
+    fn narrowed(&self, stored: &Stored, only: Option<&[&str]>) -> Result<Resolution, Failure> {
+        let mut resolution = self.resolution(stored)?;
+        let Some(keys) = only else { return Ok(resolution) };
+        let wanted = self.profile()?.with_parts(keys.iter().copied());
+        resolution.violations.clear();
+        resolution.entries.retain(|entry| wanted.contains(entry.key.as_str()));
+        for entry in &mut resolution.entries {
+            entry.is_part = !keys.contains(&entry.key.as_str());
+            if entry.status == Status::MissingOptional {
+                entry.status = Status::MissingRequired;
+            }
+        }
+        Ok(resolution)
+    }
+
+    /// One value as a program gets it, or what its file would hold.
+    pub(crate) fn value(
+        &self,
+        session: &Session,
+        key: &str,
+        reason: Option<&str>,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        self.check_reason(reason)?;
+        self.own_name(key)?;
+        let mut ask = |selectors| handover::ask(session, &handover::request(selectors, "get", reason)?);
+        let stored = self.stored_or_asked(session, &mut |selectors| ask(selectors).map(drop))?;
+        let mut resolution = self.resolution(&stored)?;
+        let wanted = self.profile()?.with_parts([key]);
+        resolution.entries.retain(|entry| wanted.contains(entry.key.as_str()));
+        if resolution.entries.is_empty() {
+            return Err(Failure::new(Exit::NotFound, format!("{} does not name it", shown(&self.file))));
+        }
+        let parts = self.gather(&resolution, Parts::default(), &mut ask)?;
+        let mut given =
+            self.give(&resolution, parts, &|_| None)?.into_iter().filter(|given| given.key == key);
+        given.next().map(|given| given.bytes).ok_or_else(|| {
+            let names = self.names(key);
+            let looked_for: Vec<&str> = names.candidates(self.may_share(key)).collect();
+            let text = format!(
+                "it has no value, as {}; store one with: secretctl set {key} --project{}",
+                looked_for.join(" or "),
+                self.flags()
+            );
+            Failure::new(Exit::NotFound, text)
+        })
     }
 
     /// What a program gets. `path` is where the file of a secret will be, if there can be files: what is composed of such
