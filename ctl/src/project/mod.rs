@@ -252,7 +252,7 @@ pub(crate) fn wanted_of(name: &str, project: Option<&Project>) -> Result<Wanted,
 
 /// A fault of a manifest, with its file as the user knows it. A value in a key's place is not shown.
 fn told(fault: Fault) -> Failure {
-    let is_value = |key: &String| key.split('.').any(|part| providers::looks_like_key(part));
+    let is_value = |key: &String| key.split('.').any(providers::looks_like_key);
     let fault = if fault.key.as_ref().is_some_and(is_value) { fault.without_key() } else { fault };
     let file = PathBuf::from(shown(&fault.file));
     Failure::new(Exit::Invalid, Fault { file, ..fault }.to_string())
