@@ -15,7 +15,6 @@ use crate::handover;
 use crate::session::Session;
 
 /// A value on its way to a program.
-#[derive(Debug)]
 pub(crate) struct Given {
     /// The variable.
     pub(crate) key: String,
@@ -26,7 +25,7 @@ pub(crate) struct Given {
 }
 
 /// Values that are there, before any is composed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Parts(BTreeMap<String, Zeroizing<Vec<u8>>>);
 
 impl Parts {

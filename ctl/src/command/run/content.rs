@@ -4,7 +4,6 @@ use secrets_proto::SecretValue;
 use zeroize::Zeroizing;
 
 /// A value: as the vault has it, or as it was decoded, composed or set elsewhere, which may be no text.
-#[derive(Debug)]
 pub(super) enum Content {
     Stored(SecretValue),
     Made(Zeroizing<Vec<u8>>),

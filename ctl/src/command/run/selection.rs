@@ -19,7 +19,6 @@ mod present;
 pub(super) use present::{lacks_vault, usable};
 
 /// A secret on its way to a program.
-#[derive(Debug)]
 pub(super) struct Variable {
     /// The variable's name.
     pub(super) name: String,
