@@ -240,6 +240,10 @@ impl Written {
 /// Names of secrets are names of variables and of secrets in the vault, which knows no lower case.
 fn check_keys(document: &Document, profile: &str, written: &Written) -> Result<(), Fault> {
     let prefix = names::prefix(&document.name);
+    let all = document.profiles.values().flat_map(|profile| profile.secrets.keys());
+    // Of two that become the same the last one is kept, from which the first one differs.
+    let mut keys: BTreeMap<String, &String> = BTreeMap::new();
+    all.for_each(|key| drop(keys.insert(key.to_ascii_uppercase(), key)));
     for (key, fields) in &written.secrets {
         let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         if !starts_well || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -253,8 +257,7 @@ fn check_keys(document: &Document, profile: &str, written: &Written) -> Result<(
         if fields.required == Some(Required::Alone(true)) && fields.default.is_some() {
             return Err(fields.place.fault("what has a default is not required"));
         }
-        let profiles = document.profiles.values().flat_map(|profile| profile.secrets.keys());
-        if profiles.into_iter().any(|other| other != key && other.eq_ignore_ascii_case(key)) {
+        if keys.get(&key.to_ascii_uppercase()).is_some_and(|other| *other != key) {
             let what =
                 "another secret differs in upper and lower case alone, which the vault does not tell apart";
             return Err(fields.place.fault(what));
@@ -335,6 +338,20 @@ mod tests {
         assert_eq!((fault.line, fault.key.as_deref()), (Some(6), Some("profiles.default.A")));
         for bad in ["", "a\u{0}", "a\nb"] {
             assert!(load(bad, &secret("A")).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_composed_in_few_steps() {
+        let chain = |steps: usize| {
+            let step =
+                |at: usize| format!("A{} = {{ description = \"a\", composed = \"${{A{}}}\" }}\n", at + 1, at);
+            "A0 = { description = \"a\" }\n".to_owned() + &(0..steps).map(step).collect::<String>()
+        };
+        assert!(load("p", &chain(20)).is_ok());
+        for steps in [40, 20_000] {
+            let fault = load("p", &chain(steps)).unwrap_err();
+            assert!(fault.what.contains("in more than"), "{fault}");
         }
     }
 

@@ -10,6 +10,17 @@ use crate::generate::Recipe;
 use crate::table::Place;
 use crate::template::Template;
 
+/// The most steps in which a secret is composed of others.
+const DEEPEST: usize = 32;
+
+/// Why secrets are not composed step by step.
+enum Steps<'s> {
+    /// One is composed of itself, by way of these.
+    Circle(Vec<&'s str>),
+    /// In too many.
+    Many,
+}
+
 /// A profile with all that it inherits.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -111,33 +122,46 @@ impl Profile {
     }
 
     fn check_circles(&self, name: &str, written: &Written) -> Result<(), Fault> {
-        let mut done = BTreeSet::new();
+        let mut known = BTreeMap::new();
         for key in self.secrets.keys() {
-            if let Some(circle) = self.circle(key, &mut Vec::new(), &mut done) {
-                let what = format!("in {name} secrets are composed of each other: {}", circle.join(" → "));
-                return Err(written.place.fault(what));
-            }
+            let what = match self.steps(key, &mut Vec::new(), &mut known) {
+                Ok(_) => continue,
+                Err(Steps::Circle(circle)) => {
+                    format!("in {name} secrets are composed of each other: {}", circle.join(" → "))
+                }
+                Err(Steps::Many) => format!("in {name} secrets are composed in more than {DEEPEST} steps"),
+            };
+            return Err(written.place.fault(what));
         }
         Ok(())
     }
 
-    fn circle<'s>(
+    /// In how many steps a secret is composed of others.
+    fn steps<'s>(
         &'s self,
         key: &'s str,
         above: &mut Vec<&'s str>,
-        done: &mut BTreeSet<&'s str>,
-    ) -> Option<Vec<&'s str>> {
+        known: &mut BTreeMap<&'s str, usize>,
+    ) -> Result<usize, Steps<'s>> {
         if let Some(at) = above.iter().position(|other| *other == key) {
-            return Some(above.get(at..)?.iter().copied().chain([key]).collect());
+            return Err(Steps::Circle(above.iter().skip(at).copied().chain([key]).collect()));
         }
-        if !done.insert(key) {
-            return None;
+        // All that walks along such steps calls itself for each.
+        if above.len() > DEEPEST {
+            return Err(Steps::Many);
+        }
+        if let Some(steps) = known.get(key) {
+            return Ok(*steps);
         }
         above.push(key);
-        let names = self.secrets.get(key)?.composed.as_ref().map(Template::names).unwrap_or_default();
-        let found = names.iter().find_map(|name| self.circle(name, above, done));
+        let composed = self.secrets.get(key).and_then(|secret| secret.composed.as_ref());
+        let mut most = 0;
+        for name in composed.map(Template::names).unwrap_or_default() {
+            most = most.max(1 + self.steps(name, above, known)?);
+        }
         above.pop();
-        found
+        known.insert(key, most);
+        if most > DEEPEST { Err(Steps::Many) } else { Ok(most) }
     }
 
     /// What of each secret counts.

@@ -210,8 +210,9 @@ fn absent(secret: &Secret) -> Status {
 }
 
 fn violations(profile: &Profile, entries: &[Entry], is_in_scope: &dyn Fn(&str) -> bool) -> Vec<Violation> {
-    let is_there =
-        |key: &String| entries.iter().any(|entry| entry.key == *key && entry.status == Status::Resolved);
+    let there = entries.iter().filter(|entry| entry.status == Status::Resolved);
+    let there: BTreeSet<&String> = there.map(|entry| &entry.key).collect();
+    let is_there = |key: &String| there.contains(key);
     let mut violations = Vec::new();
     for group in &profile.groups {
         let members: Vec<String> = group.members.iter().filter(|key| is_in_scope(key)).cloned().collect();

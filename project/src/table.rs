@@ -44,7 +44,8 @@ fn joined(path: &str, key: &str) -> String {
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'a> {
     file: &'a Path,
-    text: &'a str,
+    /// Where its lines end: a large text has many keys, and each has a line.
+    ends: &'a [usize],
 }
 
 /// Reads a text as TOML and hands its root over. A byte order mark before it does not count.
@@ -54,7 +55,9 @@ pub(crate) fn with_root<T>(
     read: impl FnOnce(Table<'_, '_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Text { file, text };
+    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.collect();
+    let source = Text { file, ends: &ends };
     let root = DeTable::parse(text).map_err(|error| {
         let line = error.span().map(|span| source.line(span));
         // The parser's words are its own, and hold nothing of the text.
@@ -66,8 +69,7 @@ pub(crate) fn with_root<T>(
 
 impl Text<'_> {
     fn line(&self, span: Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        1 + self.ends.partition_point(|end| *end < span.start)
     }
 }
 
@@ -99,7 +101,8 @@ impl<'t, 'i> Table<'t, 'i> {
 
     /// The value of this key.
     pub(crate) fn get(&self, name: &str) -> Option<Value<'t, 'i>> {
-        self.all().find(|(key, _)| *key == name).map(|(_, value)| value)
+        let (key, value) = self.entries.iter().find(|(key, _)| key.get_ref() == name)?;
+        Some(Value { source: self.source, place: self.place(key), value: value.get_ref() })
     }
 
     /// Every key with its value, by name.

@@ -1,6 +1,6 @@
 //! From what the vault has to what a program gets: decoded, composed, as a variable or as a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use secrets_project::{Origin, Profile, Resolution, Status};
@@ -192,8 +192,9 @@ impl Project {
         path: &dyn Fn(&str) -> Option<PathBuf>,
     ) -> Result<Vec<Given>, Failure> {
         let profile = self.profile()?;
-        for entry in &resolution.entries {
-            compose(profile, &entry.key, &mut parts, path)?;
+        let mut tried = BTreeSet::new();
+        for entry in resolution.entries.iter().filter(|entry| entry.status == Status::Resolved) {
+            compose(profile, &entry.key, &mut parts, &mut tried, path)?;
         }
         let mut given = Vec::new();
         for entry in resolution.shown().filter(|entry| entry.status == Status::Resolved) {
@@ -235,13 +236,17 @@ fn compose(
     profile: &Profile,
     key: &str,
     parts: &mut Parts,
+    tried: &mut BTreeSet<String>,
     path: &dyn Fn(&str) -> Option<PathBuf>,
 ) -> Result<(), Failure> {
+    if !tried.insert(key.to_owned()) {
+        return Ok(());
+    }
     let template = profile.secrets.get(key).and_then(|secret| secret.composed.as_ref());
     let Some(template) = template.filter(|_| !parts.has(key)) else { return Ok(()) };
     let mut texts: BTreeMap<&str, Zeroizing<String>> = BTreeMap::new();
     for part in template.names() {
-        compose(profile, part, parts, path)?;
+        compose(profile, part, parts, tried, path)?;
         let Some(bytes) = parts.0.get(part) else { return Ok(()) };
         let is_file = profile.secrets.get(part).is_some_and(|secret| secret.as_path);
         let text = if is_file {
