@@ -7,15 +7,16 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, SameList, Secret,
-    SecretDetail, SecretList, UpdateSecret, VersionList, WriteSecret,
+    SecretDetail, UpdateSecret, VersionList, WriteSecret,
 };
 use secrets_proto::{Selector, Uuid};
 
 use crate::caller::{Caller, Scope};
 
+use super::format::record::Record;
 use super::writer::effort::Effort;
 use super::writer::shared::Published;
-use super::{Error, Held, Rendered, Vault, presets, rules};
+use super::{Error, Form, Held, Rendered, Vault, presets, rules};
 
 /// A reveal of so many secrets by name or id is a small thing,
 const LIGHT: usize = 16;
@@ -27,13 +28,9 @@ const LIGHT_BYTES: u64 = 16 << 10;
 const BYTES_A_STEP: usize = 256;
 
 impl Vault {
-    /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
-    /// that see every name; others are refused, and ask for a filtered list.
-    pub(crate) fn rendered_list(
-        &self,
-        caller: &Caller,
-        render: fn(&SecretList<Secret>) -> Bytes,
-    ) -> Result<Rendered, Error> {
+    /// All secrets, written by `form`, which is asked only for what has changed since. Scope `list`. For callers that see
+    /// every name; others are refused, and ask for a filtered list.
+    pub(crate) fn rendered_list(&self, caller: &Caller, form: Form<Secret>) -> Result<Rendered, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         if !caller.sees_all() {
             return Err(Error::Internal("a list for all is not for this caller"));
@@ -42,12 +39,10 @@ impl Vault {
             return Ok(rendered.clone());
         }
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
-        let secrets: Vec<Secret> = view.catalog.all().live().map(|record| record.to_secret()).collect();
-        let total = secrets.len();
-        let rendered = Rendered {
-            body: render(&SecretList { secrets, total }),
-            tag: Bytes::from(format!("\"{}\"", view.tag)),
-        };
+        let stale = view.pages.stale(view.catalog.all());
+        view.pages.write(stale, Record::to_secret, form.page);
+        let rendered =
+            Rendered { body: view.pages.join(form.list), tag: Bytes::from(format!("\"{}\"", view.tag)) };
         Ok(view.rendered.insert(rendered).clone())
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use secrets_proto::audit::{AuditAction, AuditOutcome, Refusal};
 use secrets_proto::reveal::{Purpose, RevealRequest};
 use secrets_proto::secret::{
-    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, TrashList, UpdateSecret,
+    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, TrashList, UpdateSecret,
 };
 use secrets_proto::token::{CreateToken, Scope, TokenName};
 use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
@@ -510,19 +510,41 @@ async fn writes_that_wait_together_are_each_answered_by_their_own_result() {
 
 #[tokio::test]
 async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
-    fn render(list: &SecretList<Secret>) -> Bytes {
-        Bytes::from(list.total.to_string())
+    fn page(secrets: &[Secret]) -> Bytes {
+        Bytes::from(secrets.iter().map(|secret| format!("{} ", secret.name)).collect::<String>())
     }
+    fn list(pages: &[Bytes], total: usize) -> Bytes {
+        Bytes::from([&pages.concat(), total.to_string().as_bytes()].concat())
+    }
+    fn full_page(secrets: &[SecretDetail]) -> Bytes {
+        page(&secrets.iter().map(|detail| detail.secret.clone()).collect::<Vec<_>>())
+    }
+    let (form, full) = (Form { page, list }, Form { page: full_page, list });
     let fixture = Fixture::new().await;
-    let first = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
-    let same = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
+    let first = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+    let same = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
     assert_eq!((&first.tag, first.body.as_ptr()), (&same.tag, same.body.as_ptr()));
-    fixture.create("a", "one").await.unwrap();
-    let next = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
-    assert_eq!(&*next.body, b"1");
+    let id = fixture.create("a", "one").await.unwrap().secret.id;
+    let next = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+    assert_eq!(&*next.body, b"A 1");
     assert_ne!(first.tag, next.tag);
+    // A new name, the trash and back: each is a change of the page it was on, and of the one it comes to.
+    for (change, expected) in [("rename", "Z 1"), ("delete", "0"), ("restore", "Z 1")] {
+        match change {
+            "rename" => {
+                let renamed = PatchSecret { name: SecretName::parse("Z").ok(), ..PatchSecret::default() };
+                drop(fixture.vault.edit(&fixture.owner, id, renamed, None).await.unwrap());
+            }
+            "delete" => fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap(),
+            _ => drop(fixture.vault.restore(&fixture.owner, id).await.unwrap()),
+        }
+        let list = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+        assert_eq!(&*list.body, expected.as_bytes(), "{change}");
+        let full = fixture.vault.full_list(&fixture.owner, full).await.unwrap();
+        assert_eq!(&*full.reply, expected.as_bytes(), "{change}");
+    }
     fixture.vault.lock(&fixture.owner).await.unwrap();
-    assert!(matches!(fixture.vault.rendered_list(&fixture.owner, render), Err(Error::Locked)));
+    assert!(matches!(fixture.vault.rendered_list(&fixture.owner, form), Err(Error::Locked)));
 }
 
 #[tokio::test]

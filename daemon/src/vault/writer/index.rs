@@ -111,6 +111,16 @@ impl Secrets {
         from.take_while(move |record| record.meta.name.as_str().starts_with(beginning))
     }
 
+    /// The secrets outside the trash from this name to before that one, or all that follow, by name.
+    pub(in crate::vault) fn live_between<'a>(
+        &'a self,
+        first: &'a str,
+        end: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Record>> {
+        let range = (Bound::Included(first), end.map_or(Bound::Unbounded, Bound::Excluded));
+        self.by_name.range::<str, _>(range).map(|ByName(entry)| &entry.record)
+    }
+
     /// The secrets outside the trash whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for
     /// one name. Each one looked at is a step of `effort`, whose refusal ends the search.
     pub(in crate::vault) fn live_like<'a>(
