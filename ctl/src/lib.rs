@@ -20,6 +20,7 @@
 //! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
 //! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
+//! - `project`: the project that a command is run in, by its manifest (`secrets-project`), and what it gets
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
 //! - `ending`: what is put in order before a signal ends us
@@ -64,6 +65,7 @@ mod obstacle;
 mod once;
 mod output;
 mod passphrase;
+mod project;
 mod prompt;
 mod providers;
 mod relay;

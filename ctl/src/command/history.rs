@@ -5,9 +5,9 @@ use secrets_client::Call;
 use secrets_proto::secret::{SecretVersion, VersionList};
 
 use crate::failure::Failure;
-use crate::lookup::Wanted;
 use crate::mask;
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
 use crate::table;
 
@@ -18,10 +18,12 @@ pub(crate) struct HistoryArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {
-    let secret = Wanted::parse(&args.name)?.get(session)?.secret;
+    let secret = project::wanted(&args.name, &args.project)?.get(session)?.secret;
     let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
     if output.json {
         return output::answer_json_line(answer.bytes());

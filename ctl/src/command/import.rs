@@ -21,6 +21,8 @@ use self::store::{read_back, store};
 use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::Project;
+use crate::project::flags::NameArgs;
 use crate::session::Session;
 use crate::{lookup, prompt, providers, table, variables};
 
@@ -73,8 +75,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
     pub(crate) except: Vec<String>,
     /// Put this before each name, for the second project with the same names
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["project", "profile", "manifest"])]
     pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -89,6 +93,25 @@ pub(crate) struct ImportArgs {
     pub(crate) delete_source: bool,
 }
 
+impl ImportArgs {
+    /// This file as it is, all of it.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        Self {
+            file,
+            format: None,
+            dialect: None,
+            only: Vec::new(),
+            except: Vec::new(),
+            prefix: None,
+            project: NameArgs::default(),
+            skip_empty: false,
+            dry_run: false,
+            on_conflict: OnConflict::Fail,
+            delete_source: false,
+        }
+    }
+}
+
 /// The most names that exist and are told one by one.
 const LISTED: usize = 10;
 
@@ -97,12 +120,25 @@ pub(crate) fn run(
     output: Output,
     args: &ImportArgs,
 ) -> Result<(), Failure> {
+    store_file(open, output, args).map(drop)
+}
+
+/// Imports, and gives the names of what is stored now.
+pub(super) fn store_file(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &ImportArgs,
+) -> Result<Vec<SecretName>, Failure> {
+    let project = Project::named(&args.project)?;
     let source = Source::read(&args.file, args.delete_source)?;
     let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
     store::tell_of_interruption();
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
-    let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
+    let prefix = match &project {
+        Some(project) => Some(project.own_prefix()?),
+        None => args.prefix.as_deref().map(SecretName::parse).transpose()?,
+    };
     let (only, except, skip_empty) = (globs(&args.only)?, globs(&args.except)?, args.skip_empty);
     let reading = Reading { format, dialect: args.dialect, only, except, prefix, skip_empty };
     let Found { mut items, mut faults, differing, empty } = reading.read(source.bytes());
@@ -146,8 +182,10 @@ pub(crate) fn run(
         return Err(failure);
     }
     announce(&items);
+    let named: Vec<SecretName> = items.iter().map(|planned| planned.item.name.clone()).collect();
     if args.dry_run {
-        return output::answer(describe(&items, output).as_bytes());
+        output::answer(describe(&items, output).as_bytes())?;
+        return Ok(named);
     }
     store(&session, &items)?;
     let differing = read_back(&session, &items, args.delete_source)?;
@@ -156,7 +194,7 @@ pub(crate) fn run(
         if let Some(file) = source.shown() {
             output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
-        return Ok(());
+        return Ok(named);
     }
     if !differing.is_empty() {
         let text =
@@ -165,7 +203,7 @@ pub(crate) fn run(
     }
     source.delete()?;
     output::say(&deleted(&source));
-    Ok(())
+    Ok(named)
 }
 
 /// What is to be done with one item.

@@ -7,6 +7,7 @@ mod kept;
 mod audit;
 mod aws_credentials;
 mod backup;
+mod check;
 mod complete;
 mod completions;
 mod credential;
@@ -28,6 +29,7 @@ mod mcp;
 mod passwd;
 mod preset;
 mod presets;
+mod project;
 mod proxy;
 mod rename;
 mod replace;
@@ -46,6 +48,7 @@ mod token;
 mod trash;
 mod ui;
 mod unlock;
+mod uses;
 mod verify;
 mod r#where;
 
@@ -153,6 +156,13 @@ commands! {
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
             |context, args| aws_credentials::run(|| context.quick_session(), args);
+    }
+    "Projects" {
+        Check("check"): check::CheckArgs =>
+            |context, args| check::run(|| context.session(), context.output, args);
+        Project("project"): project::ProjectArgs =>
+            |context, args| project::run(|| context.session(), context.output, args);
+        Uses("uses"): uses::UsesArgs => |context, args| uses::run(context.output, args);
     }
     "Access" {
         Token("token"): token::TokenArgs =>

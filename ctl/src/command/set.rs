@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, Project, flags::NameArgs};
 use crate::session::Session;
 use crate::{mask, near, prompt, providers, variables};
 
@@ -42,6 +43,8 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
+    pub(crate) project: NameArgs,
+    #[command(flatten)]
     pub(crate) value: ValueArgs,
 }
 
@@ -63,7 +66,12 @@ pub(crate) fn run(
     mode: Mode,
 ) -> Result<(), Failure> {
     input::refuse_arguments(&args.value)?;
-    let mut wanted = Target::parse(&args.name, mode)?;
+    let project = Project::named(&args.project)?;
+    let mut wanted = match &project {
+        None => Target::parse(&args.name, mode)?,
+        Some(project) => Target::of_project(&args.name, project, mode)?,
+    };
+    let encoding = project.as_ref().and_then(|project| project.encoding(&args.name));
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
     let remarks = edit::remarks(args.note.as_deref(), args.expires.as_deref())?;
     let session = open()?;
@@ -81,7 +89,13 @@ pub(crate) fn run(
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
-    let value = input::value(&args.value)?;
+    let value = match encoding {
+        None => input::value(&args.value)?,
+        Some(encoding) => {
+            output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
+            SecretValue::new(encoding.encode(&input::bytes(&args.value)?).to_string())?
+        }
+    };
     let Written { mut answer, before } = match wanted {
         Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
@@ -175,6 +189,18 @@ impl Target {
             (Mode::Existing, _) | (Mode::Either, Some(_)) => Ok(Self::Existing(Wanted::parse(text)?)),
             (Mode::Either | Mode::New, _) => Ok(Self::Named(SecretName::parse(text)?)),
         }
+    }
+}
+
+impl Target {
+    /// A secret as the project here calls it. One that its manifest does not name may be stored all the same.
+    fn of_project(key: &str, project: &Project, mode: Mode) -> Result<Self, Failure> {
+        // What is no name, or is a value, is refused as ever.
+        Self::parse(key, Mode::New)?;
+        if !project.profile()?.secrets.contains_key(key) {
+            output::say(&format!("{} does not name it", project::shown(&project.file)));
+        }
+        Self::parse(project.own_name(key)?.as_str(), mode)
     }
 }
 
