@@ -2,20 +2,24 @@
 //! value is read back; and only then, if told to, the file is deleted.
 
 pub(crate) mod entries;
+mod foreign;
+mod format;
 mod git;
 mod settings;
 mod source;
 mod store;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{Glob, Provider, SecretName, Selector};
 
-use self::entries::{Fault, Found, ImportFormat, Item, Reading};
+use self::entries::{Fault, Found, Item, Reading};
+use self::foreign::From;
+use self::format::ImportFormat;
 use self::source::Source;
 use self::store::{read_back, store};
 use crate::dotenv::Dialect;
@@ -47,19 +51,27 @@ dotenv is read as dotenvy does, but without variables: a $ outside single quotes
 is refused. So is what most readers take differently: a backslash or a quote
 inside an unquoted value, and anything behind a closing quote. --dialect names
 another reader; without it, a note names lines that a common reader changes.
-json is one object of strings. Deleting the file does not remove it from disks,
-backups or git's history.
+json is one object of strings; nested takes paths for names. Files of other
+programs are named by --format alone: their secrets get the names under which
+secretctl's helpers look for them, and what to put in their place is printed.
+--find lists such files on this machine, without values, and the next command.
+Deleting the file does not remove it from disks, backups or git's history.
 
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
   secretctl import .env --prefix SHOP_ --except PORT,NODE_ENV
   secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
-  vault-export | secretctl import - --format json")]
+  secretctl import --find
+  secretctl import ~/.aws/credentials --format aws
+  sops -d secrets.yaml | secretctl import - --format nested")]
 pub(crate) struct ImportArgs {
     /// The file; `-` is stdin
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "find")]
+    pub(crate) file: Option<PathBuf>,
+    /// List files on this machine that hold secrets, without values, and what to do with each
+    #[arg(long, conflicts_with_all = ["file", "format", "dialect", "only", "except", "prefix", "skip_empty", "dry_run", "on_conflict", "delete_source"])]
+    pub(crate) find: bool,
     /// The format [default: json if the name ends in json or the file begins with {, else dotenv]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
@@ -97,15 +109,27 @@ pub(crate) fn run(
     output: Output,
     args: &ImportArgs,
 ) -> Result<(), Failure> {
-    let source = Source::read(&args.file, args.delete_source)?;
-    let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if args.find {
+        return Err(foreign::find(output.json));
+    }
+    let file = args.file.as_deref().unwrap_or(Path::new("-"));
+    let by_name = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
+    let is_store = format.is_some_and(ImportFormat::is_store);
+    let source = if is_store { Source::elsewhere(args.delete_source) } else { Source::read(file, args.delete_source) }?;
     store::tell_of_interruption();
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
     let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
     let (only, except, skip_empty) = (globs(&args.only)?, globs(&args.except)?, args.skip_empty);
     let reading = Reading { format, dialect: args.dialect, only, except, prefix, skip_empty };
-    let Found { mut items, mut faults, differing, empty } = reading.read(source.bytes());
+    let foreign = format.and_then(ImportFormat::foreign);
+    let found = match &foreign {
+        Some(name) if is_store => foreign::read(name, &From::Store(&source::directory(file)?), &reading)?,
+        Some(name) => foreign::read(name, &From::Bytes(source.bytes()), &reading)?,
+        None => reading.read(source.bytes()),
+    };
+    let Found { mut items, mut faults, differing, empty, notes, instead, holds_more } = found;
+    notes.iter().for_each(|note| output::say(note));
     source.warnings().iter().for_each(|warning| output::say(warning));
     for (place, readers) in differing {
         let readers = readers.join(", ");
@@ -125,7 +149,10 @@ pub(crate) fn run(
             if args.only.is_empty() { "nothing to import" } else { "nothing to import that --only selects" },
         ));
     }
-    if faults.is_empty() && !args.delete_source && source.shown().is_some() {
+    if args.delete_source && holds_more && faults.is_empty() {
+        return Err(not_deletable(&source, &instead));
+    }
+    if foreign.is_none() && faults.is_empty() && !args.delete_source && source.shown().is_some() {
         leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
     }
     let session = open()?;
@@ -140,6 +167,8 @@ pub(crate) fn run(
     faults.extend(conflicts.into_iter().take(LISTED));
     if !faults.is_empty() {
         let failure = report(faults, unlisted, exit);
+        let hint = if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
+        hint.iter().for_each(|hint| output::say(hint));
         if exit == Exit::Conflict && reading.prefix.is_none() {
             output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
         }
@@ -153,7 +182,9 @@ pub(crate) fn run(
     let differing = read_back(&session, &items, args.delete_source)?;
     output::say(&summary(&items));
     if !args.delete_source {
-        if let Some(file) = source.shown() {
+        if !instead.is_empty() {
+            put_instead(&source, &instead);
+        } else if let Some(file) = source.shown() {
             output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
         return Ok(());
@@ -166,6 +197,24 @@ pub(crate) fn run(
     source.delete()?;
     output::say(&deleted(&source));
     Ok(())
+}
+
+/// Why a file stays that was to be deleted.
+fn not_deletable(source: &Source, instead: &[String]) -> Failure {
+    let file = source.shown().unwrap_or("the file");
+    let text = if instead.is_empty() {
+        format!("{file} holds more than would be imported; import it without --delete-source")
+    } else {
+        format!("programs read {file}; import it without --delete-source, which prints what to put in its place")
+    };
+    Failure::new(Exit::Usage, text)
+}
+
+/// What to do with a file that programs go on reading.
+fn put_instead(source: &Source, instead: &[String]) {
+    let file = source.shown().unwrap_or("the file");
+    output::say(&format!("{file} still holds the values; put in their place:"));
+    instead.iter().for_each(|line| output::say(&format!("  {line}")));
 }
 
 /// What is to be done with one item.
@@ -236,7 +285,8 @@ fn plan(
         };
         let recognised =
             (action == Action::Create).then(|| providers::recognise(item.value.expose())).flatten();
-        let provider = recognised.and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
+        let said = item.provider.as_deref().filter(|_| action == Action::Create).map(|name| ("", name));
+        let provider = recognised.or(said).and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
         planned.push(Planned { item, action, provider });
     }
     (planned, conflicts)
@@ -267,7 +317,7 @@ fn announce(items: &[Planned]) {
     }
     variables::warn(items.iter().map(|planned| &planned.item.name));
     let told = items.iter().filter_map(|planned| {
-        let (prefix, provider) = planned.provider.as_ref()?;
+        let (prefix, provider) = planned.provider.as_ref().filter(|(prefix, _)| !prefix.is_empty())?;
         Some(format!("{} {provider} ({prefix})", shown(&planned.item.name)))
     });
     let told: Vec<String> = told.collect();
