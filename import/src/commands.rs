@@ -26,7 +26,10 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) fn store(program: &str, directory: &Path) -> Found {
     let entries = entries(directory);
     if entries.is_empty() {
-        return Found::refused("the store", "there are no files that end in .gpg or .age; name the store's directory");
+        return Found::refused(
+            "the store",
+            "there are no files that end in .gpg or .age; name the store's directory",
+        );
     }
     if entries.len() > MOST {
         return Found::refused("the store", format!("more than {MOST} entries; name one of its directories"));
@@ -56,7 +59,6 @@ pub(crate) fn store(program: &str, directory: &Path) -> Found {
             }
         }
     }
-    found.say("the store still holds the values; remove them there when nothing reads it any more");
     found
 }
 
@@ -73,7 +75,11 @@ pub(crate) fn keyring(list: &str) -> Found {
             (Some((service, user)), _) => (service.trim(), user.trim()),
             (None, [service, user]) => (*service, *user),
             _ => {
-                found.fault(place, None, "expected a service and a user, with a tab between them if there are blanks");
+                found.fault(
+                    place,
+                    None,
+                    "expected a service and a user, with a tab between them if there are blanks",
+                );
                 continue;
             }
         };
@@ -82,12 +88,18 @@ pub(crate) fn keyring(list: &str) -> Found {
             continue;
         }
         let is_address = service.contains("://") || service.contains('.');
-        let named = if is_address { name::of_host("KEYRING", service) } else { name::of_named("KEYRING", service) };
+        let named =
+            if is_address { name::of_host("KEYRING", service) } else { name::of_named("KEYRING", service) };
         match printed(Command::new("keyring").args(["get", service, user])) {
             Ok(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => {
                     let text = text.strip_suffix('\n').unwrap_or(text);
-                    found.add_noted(place, named, Zeroizing::new(text.to_owned()), Some(format!("user={user}")));
+                    found.add_noted(
+                        place,
+                        named,
+                        Zeroizing::new(text.to_owned()),
+                        Some(format!("user={user}")),
+                    );
                 }
                 Err(_) => found.fault(place, named, "not UTF-8 text"),
             },
@@ -166,9 +178,9 @@ fn printed(command: &mut Command) -> Result<Zeroizing<Vec<u8>>, Bad> {
     match (read, status) {
         _ if is_long => Err(Bad::Failed("prints more than a value may have".to_owned())),
         (Some(Ok(_)), Ok(status)) if status.success() => Ok(bytes),
-        (_, Ok(status)) => {
-            Err(Bad::Failed(status.code().map_or("was ended".to_owned(), |code| format!("failed with status {code}"))))
-        }
+        (_, Ok(status)) => Err(Bad::Failed(
+            status.code().map_or("was ended".to_owned(), |code| format!("failed with status {code}")),
+        )),
         (_, Err(_)) => Err(Bad::Failed("failed".to_owned())),
     }
 }

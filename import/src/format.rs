@@ -81,6 +81,9 @@ pub(crate) fn hint(bytes: &[u8]) -> String {
         return reason.to_owned();
     }
     let Ok(text) = text::decoded(bytes) else { return String::new() };
+    if text.contains("ENC[AES256_GCM,data:") {
+        return "encrypted by sops; pipe what sops -d prints".to_owned();
+    }
     looks_like(text).map_or_else(String::new, |(what, format)| {
         format!("it looks like {what}; if it is, say --format {}", format.name())
     })
@@ -151,7 +154,10 @@ mod tests {
             ("{\"auths\":{}}", "docker"),
             ("{\"encrypted\":false,\"items\":[]}", "bitwarden"),
             ("{\"a\":{\"b\":\"canary\"}}", "nested"),
-            ("folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp\n", "bitwarden"),
+            (
+                "folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp\n",
+                "bitwarden",
+            ),
             ("Title,Url,Username,Password,OTPAuth\n", "1password"),
             ("//registry.npmjs.org/:_authToken=canary\n", "npm"),
             ("[default]\naws_access_key_id = canary\n", "aws"),
@@ -162,7 +168,10 @@ mod tests {
             ("# c\ndb:\n  password: canary\n", "nested"),
         ] {
             let hint = hint(text.as_bytes());
-            assert!(hint.ends_with(&format!("--format {name}")) && !hint.contains("canary"), "{text}: {hint}");
+            assert!(
+                hint.ends_with(&format!("--format {name}")) && !hint.contains("canary"),
+                "{text}: {hint}"
+            );
         }
         for text in ["A=x\nB y\n", "", "X: y=z a\n1"] {
             assert!(!hint(text.as_bytes()).contains("npm"), "{text}");

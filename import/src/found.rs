@@ -3,6 +3,9 @@
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+/// Stands in what is to be put instead where a prefix goes that the owner gives all names.
+pub(crate) const PREFIX: char = '\u{1}';
+
 /// The most entries that are taken from one file.
 pub(crate) const MOST: usize = 20_000;
 
@@ -88,7 +91,12 @@ impl Found {
     }
 
     /// Adds something that cannot be taken over.
-    pub(crate) fn fault(&mut self, place: impl Into<String>, name: Option<String>, reason: impl Into<String>) {
+    pub(crate) fn fault(
+        &mut self,
+        place: impl Into<String>,
+        name: Option<String>,
+        reason: impl Into<String>,
+    ) {
         if self.faults.len() < MOST {
             self.faults.push(Fault { place: place.into(), name, reason: reason.into() });
         }

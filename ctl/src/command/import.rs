@@ -116,7 +116,11 @@ pub(crate) fn run(
     let by_name = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
     let is_store = format.is_some_and(ImportFormat::is_store);
-    let source = if is_store { Source::elsewhere(args.delete_source) } else { Source::read(file, args.delete_source) }?;
+    let source = if is_store {
+        Source::elsewhere(args.delete_source)
+    } else {
+        Source::read(file, args.delete_source)
+    }?;
     store::tell_of_interruption();
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
     let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
@@ -131,11 +135,21 @@ pub(crate) fn run(
     let Found { mut items, mut faults, differing, empty, notes, instead, holds_more } = found;
     notes.iter().for_each(|note| output::say(note));
     source.warnings().iter().for_each(|warning| output::say(warning));
-    for (place, readers) in differing {
-        let readers = readers.join(", ");
-        output::say(&format!(
-            "{place}: another value for {readers}; if that is the file's reader, say --dialect"
-        ));
+    if args.delete_source && !differing.is_empty() {
+        faults.extend(differing.iter().map(|(place, readers)| Fault {
+            place: *place,
+            reason: format!(
+                "another value for {}; the file is not deleted with it unless --dialect says whose the file is",
+                readers.join(", ")
+            ),
+        }));
+    } else {
+        for (place, readers) in differing {
+            let readers = readers.join(", ");
+            output::say(&format!(
+                "{place}: another value for {readers}; if that is the file's reader, say --dialect"
+            ));
+        }
     }
     if !empty.is_empty() {
         output::say(&format!(
@@ -167,7 +181,8 @@ pub(crate) fn run(
     faults.extend(conflicts.into_iter().take(LISTED));
     if !faults.is_empty() {
         let failure = report(faults, unlisted, exit);
-        let hint = if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
+        let hint =
+            if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
         hint.iter().for_each(|hint| output::say(hint));
         if exit == Exit::Conflict && reading.prefix.is_none() {
             output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
@@ -175,6 +190,10 @@ pub(crate) fn run(
         return Err(failure);
     }
     announce(&items);
+    let for_helpers = format.is_some_and(ImportFormat::is_for_helpers);
+    if for_helpers && reading.prefix.is_some() {
+        output::say("secretctl's helpers look for these names without --prefix, and will not find them");
+    }
     if args.dry_run {
         return output::answer(describe(&items, output).as_bytes());
     }
@@ -184,6 +203,10 @@ pub(crate) fn run(
     if !args.delete_source {
         if !instead.is_empty() {
             put_instead(&source, &instead);
+        } else if is_store {
+            output::say(
+                "the store still holds the values; remove them there when nothing reads them any more",
+            );
         } else if let Some(file) = source.shown() {
             output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
@@ -205,7 +228,9 @@ fn not_deletable(source: &Source, instead: &[String]) -> Failure {
     let text = if instead.is_empty() {
         format!("{file} holds more than would be imported; import it without --delete-source")
     } else {
-        format!("programs read {file}; import it without --delete-source, which prints what to put in its place")
+        format!(
+            "programs read {file}; import it without --delete-source, which prints what to put in its place"
+        )
     };
     Failure::new(Exit::Usage, text)
 }
@@ -286,7 +311,8 @@ fn plan(
         let recognised =
             (action == Action::Create).then(|| providers::recognise(item.value.expose())).flatten();
         let said = item.provider.as_deref().filter(|_| action == Action::Create).map(|name| ("", name));
-        let provider = recognised.or(said).and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
+        let provider =
+            recognised.or(said).and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
         planned.push(Planned { item, action, provider });
     }
     (planned, conflicts)
@@ -315,7 +341,9 @@ fn announce(items: &[Planned]) {
     if !renamed.is_empty() {
         output::say(&format!("names are converted to upper case: {}", names(&renamed)));
     }
-    variables::warn(items.iter().map(|planned| &planned.item.name));
+    // What cargo's helper looks for is never a variable, but begins like cargo's own.
+    let is_variable = |name: &&SecretName| !name.as_str().starts_with("CARGO__");
+    variables::warn(items.iter().map(|planned| &planned.item.name).filter(is_variable));
     let told = items.iter().filter_map(|planned| {
         let (prefix, provider) = planned.provider.as_ref().filter(|(prefix, _)| !prefix.is_empty())?;
         Some(format!("{} {provider} ({prefix})", shown(&planned.item.name)))

@@ -19,7 +19,10 @@ pub(crate) fn places() -> Vec<Place> {
     add(Format::Aws, moved("AWS_SHARED_CREDENTIALS_FILE").or_else(|| home(".aws/credentials")));
     add(Format::Aws, moved("AWS_CONFIG_FILE").or_else(|| home(".aws/config")));
     // docker(1); containers-auth.json(5)
-    add(Format::Docker, moved("DOCKER_CONFIG").map(|dir| dir.join("config.json")).or_else(|| home(".docker/config.json")));
+    add(
+        Format::Docker,
+        moved("DOCKER_CONFIG").map(|dir| dir.join("config.json")).or_else(|| home(".docker/config.json")),
+    );
     add(Format::Docker, moved("REGISTRY_AUTH_FILE"));
     add(Format::Docker, moved("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")));
     add(Format::Docker, config("containers/auth.json"));

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{Kind, Place};
 use crate::commands;
 use crate::format::Format;
+use crate::found::PREFIX;
 
 /// The most bytes of a file that is looked at.
 const LIMIT: u64 = 16 << 20;
@@ -55,13 +56,20 @@ impl Look {
             Kind::Of(Format::Pass | Format::Gopass) => look.store(&metadata)?,
             Kind::Dotenv => look.dotenv(&metadata)?,
             Kind::Of(format) => look.file(format, &metadata)?,
-            Kind::OnePux => look.next = vec!["unzip -p".to_owned(), shell(&place.path), "export.data | secretctl import - --format 1password".to_owned()],
+            Kind::OnePux => {
+                look.next = vec![
+                    "unzip -p".to_owned(),
+                    shell(&place.path),
+                    "export.data | secretctl import - --format 1password".to_owned(),
+                ]
+            }
         }
         Some(look)
     }
 
     fn store(&mut self, metadata: &fs::Metadata) -> Option<()> {
-        let count = metadata.is_dir().then(|| commands::entries(&self.path).len()).filter(|count| *count > 0)?;
+        let count =
+            metadata.is_dir().then(|| commands::entries(&self.path).len()).filter(|count| *count > 0)?;
         self.count = Some(count);
         self.next = self.import("--dry-run");
         Some(())
@@ -86,7 +94,7 @@ impl Look {
             return None;
         }
         self.count = Some(found.entries.len());
-        self.instead = found.instead;
+        self.instead = found.instead.iter().map(|line| line.replace(PREFIX, "")).collect();
         self.next = self.import("--dry-run");
         self.trouble = match (found.faults.first(), found.faults.len()) {
             (None, _) => None,

@@ -18,8 +18,18 @@ const DEEPEST: usize = 6;
 
 /// Directories in which projects keep what others wrote, and caches.
 const PASSED: [&str; 12] = [
-    "node_modules", "target", "venv", ".venv", "__pycache__", "site-packages", "vendor", "dist", "build", "snap",
-    "lost+found", "proc",
+    "node_modules",
+    "target",
+    "venv",
+    ".venv",
+    "__pycache__",
+    "site-packages",
+    "vendor",
+    "dist",
+    "build",
+    "snap",
+    "lost+found",
+    "proc",
 ];
 
 /// Ends of names of dotenv files that are examples.

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::ini;
-use crate::found::Found;
+use crate::found::{Found, PREFIX};
 use crate::name;
 
 const KEYS: [&str; 3] = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
@@ -35,10 +35,10 @@ pub(crate) fn read(text: &str) -> Found {
         }
         if has_keys {
             let (head, prefix) = if is_default {
-                ("[default]".to_owned(), String::new())
+                ("[default]".to_owned(), format!(" --prefix {PREFIX}"))
             } else {
                 let prefix = name::of([profile]).unwrap_or_default();
-                (format!("[profile {profile}]"), format!(" --prefix {prefix}_"))
+                (format!("[profile {profile}]"), format!(" --prefix {PREFIX}{prefix}_"))
             };
             found.put_instead(format!(
                 "in ~/.aws/config, below {head}: credential_process = secretctl aws-credentials{prefix}"
@@ -67,7 +67,10 @@ mod tests {
             ]
         );
         assert_eq!(found.faults[0].place, "line 8");
-        assert!(found.instead[1].contains("[profile prod-eu]") && found.instead[1].ends_with("--prefix PROD_EU_"));
+        assert!(
+            found.instead[1].contains("[profile prod-eu]")
+                && found.instead[1].ends_with("--prefix \u{1}PROD_EU_")
+        );
         assert!(!found.whole);
         assert_eq!(read("x\n").faults[0].place, "line 1");
         assert!(read("").entries.is_empty());

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 /// The text, if it is one.
 pub(crate) fn decoded(text: &str) -> Option<Zeroizing<String>> {
     let bytes = text.trim().trim_end_matches('=');
-    let bytes = BASE64_NOPAD.decode(bytes.as_bytes()).or_else(|_| BASE64.decode(text.trim().as_bytes())).ok()?;
+    let bytes =
+        BASE64_NOPAD.decode(bytes.as_bytes()).or_else(|_| BASE64.decode(text.trim().as_bytes())).ok()?;
     String::from_utf8(bytes).ok().map(Zeroizing::new)
 }
 

@@ -82,7 +82,8 @@ fn of_json(text: &str) -> Found {
     let export: Export = match serde_json::from_str(text) {
         Ok(export) => export,
         Err(error) => {
-            let reason = if error.is_data() { "not of the form of an export of Bitwarden" } else { "not valid JSON" };
+            let reason =
+                if error.is_data() { "not of the form of an export of Bitwarden" } else { "not valid JSON" };
             return Found::refused(format!("line {}", error.line().max(1)), reason);
         }
     };
@@ -157,7 +158,8 @@ fn of_csv(text: &str) -> Found {
         let (place, title) = (format!("line {}", row.line), row.field(title));
         let own = |text: &str| Zeroizing::new(text.to_owned());
         if !row.field(password).is_empty() {
-            let user = Some(row.field(user)).filter(|user| !user.is_empty()).map(|user| format!("user={user}"));
+            let user =
+                Some(row.field(user)).filter(|user| !user.is_empty()).map(|user| format!("user={user}"));
             found.add_noted(place.clone(), name::of([title]), own(row.field(password)), user);
         }
         if !row.field(code).is_empty() {

@@ -61,12 +61,17 @@ mod tests {
 
     #[test]
     fn tokens_are_named_by_their_registry() {
-        let found = read("[registry]\ntoken = \"a\"\n[registries.my-reg]\ntoken = \"b\"\n[registries.k]\nsecret-key = \"canary\"\n[registries.n]\ntoken = 1\n");
+        let found = read(
+            "[registry]\ntoken = \"a\"\n[registries.my-reg]\ntoken = \"b\"\n[registries.k]\nsecret-key = \"canary\"\n[registries.n]\ntoken = 1\n",
+        );
         let read: Vec<_> =
             found.entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_str())).collect();
         assert_eq!(read, [("CARGO__CRATES_IO", "a"), ("CARGO__MY_REG", "b")]);
         assert_eq!(found.faults.len(), 2);
         let found = super::read("[registry]\ntoken = canary\n");
-        assert_eq!((found.faults[0].place.as_str(), found.faults[0].reason.as_str()), ("line 2", "not valid TOML"));
+        assert_eq!(
+            (found.faults[0].place.as_str(), found.faults[0].reason.as_str()),
+            ("line 2", "not valid TOML")
+        );
     }
 }

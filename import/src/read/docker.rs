@@ -49,7 +49,10 @@ pub(crate) fn read(text: &str) -> Found {
     let config: Config = match serde_json::from_str(text) {
         Ok(config) => config,
         Err(error) if error.is_data() => {
-            return Found::refused(format!("line {}", error.line().max(1)), "not of the form of docker's config.json");
+            return Found::refused(
+                format!("line {}", error.line().max(1)),
+                "not of the form of docker's config.json",
+            );
         }
         Err(error) => return Found::refused(format!("line {}", error.line().max(1)), "not valid JSON"),
     };
@@ -130,7 +133,10 @@ mod tests {
             ]
         );
         assert_eq!((found.faults.len(), found.notes.len()), (2, 2));
-        assert_eq!(super::read("{\"auths\":\"canary\"}").faults[0].reason, "not of the form of docker's config.json");
+        assert_eq!(
+            super::read("{\"auths\":\"canary\"}").faults[0].reason,
+            "not of the form of docker's config.json"
+        );
         assert_eq!(super::read("{canary").faults[0].reason, "not valid JSON");
     }
 }

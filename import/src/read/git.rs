@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::found::Found;
+use crate::found::{Found, PREFIX};
 use crate::name;
 
 /// The password of each address.
@@ -15,7 +15,8 @@ pub(crate) fn read(text: &str) -> Found {
             continue;
         }
         let parts = line.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
-        let parts = parts.and_then(|(both, host)| both.split_once(':').map(|(user, password)| (user, password, host)));
+        let parts = parts
+            .and_then(|(both, host)| both.split_once(':').map(|(user, password)| (user, password, host)));
         let Some((user, password, host)) = parts else {
             found.fault(place, None, "not an address with user and password");
             continue;
@@ -31,7 +32,7 @@ pub(crate) fn read(text: &str) -> Found {
         let named = named.map(|name| more.map_or(name.clone(), |user| format!("{name}_{user}")));
         if let (Some(name), user) = (&named, user.as_str()) {
             found.put_instead(format!(
-                "nothing: git config --global credential.helper '!secretctl git-credential --host {user}@{host}={name}'"
+                "nothing, but: git config --global --add credential.helper '!secretctl git-credential --host {user}@{host}={PREFIX}{name}'"
             ));
         }
         found.add_noted(place, named, password, Some(format!("user={}", user.as_str())));

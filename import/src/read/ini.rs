@@ -27,7 +27,9 @@ pub(crate) fn read(text: &str) -> Result<Vec<Section<'_>>, (usize, &'static str)
             continue;
         }
         let is_indented = raw.starts_with([' ', '\t']);
-        if is_indented && let Some(setting) = sections.last_mut().and_then(|section| section.settings.last_mut()) {
+        if is_indented
+            && let Some(setting) = sections.last_mut().and_then(|section| section.settings.last_mut())
+        {
             setting.goes_on = true;
             continue;
         }
@@ -39,7 +41,8 @@ pub(crate) fn read(text: &str) -> Result<Vec<Section<'_>>, (usize, &'static str)
             sections.push(Section { name: name.trim(), settings: Vec::new() });
             continue;
         }
-        let section = sections.last_mut().ok_or((line, "no section, such as [default], is above this line"))?;
+        let section =
+            sections.last_mut().ok_or((line, "no section, such as [default], is above this line"))?;
         let end = trimmed.find(['=', ':']).ok_or((line, "no = after the name"))?;
         let (name, value) = trimmed.split_at_checked(end).ok_or((line, "no = after the name"))?;
         section.settings.push(Setting {

@@ -56,7 +56,8 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let yaml = "# c\r\ndb:\r\n  password: \"pa: ss\"\r\n  port: 5432\r\n  hosts: [a, b]\r\napi-key: |\r\n  x\r\n  y\r\n\"on\": true\r\n";
         assert_eq!(pairs(yaml), expected);
-        let json = r#"{"db":{"password":"pa: ss","port":5432,"hosts":["a","b"]},"api-key":"x\ny\n","on":true}"#;
+        let json =
+            r#"{"db":{"password":"pa: ss","port":5432,"hosts":["a","b"]},"api-key":"x\ny\n","on":true}"#;
         assert_eq!(pairs(json), expected);
         assert_eq!(pairs("a: &x {b: \"1\"}\nc: *x\n").len(), 2);
         assert_eq!(pairs(r#"{"a":"\ud83d\ude00"}"#)[0].1, "\u{1f600}");

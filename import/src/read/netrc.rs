@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::found::Found;
+use crate::found::{Found, PREFIX};
 use crate::name;
 
 /// The password of each host.
@@ -15,7 +15,8 @@ pub(crate) fn read(text: &str) -> Found {
         match word.text.as_str() {
             "machine" | "default" if !word.quoted => {
                 store(machine.take(), &mut found);
-                let host = (word.text.as_str() == "machine").then(|| words.next().map(|word| word.text.to_string()));
+                let host =
+                    (word.text.as_str() == "machine").then(|| words.next().map(|word| word.text.to_string()));
                 match host {
                     Some(None) => found.fault(format!("line {}", word.line), None, "no host after machine"),
                     Some(Some(host)) => machine = Some(Machine::of(Some(host))),
@@ -26,7 +27,9 @@ pub(crate) fn read(text: &str) -> Found {
                 let value = words.next();
                 let Some(machine) = machine.as_mut() else { continue };
                 match (word.text.as_str(), value) {
-                    (_, None) => found.fault(format!("line {}", word.line), None, "nothing follows this word"),
+                    (_, None) => {
+                        found.fault(format!("line {}", word.line), None, "nothing follows this word")
+                    }
                     ("login", Some(value)) => machine.user = Some(value.text.to_string()),
                     ("password", Some(value)) => machine.password = Some(value),
                     (_, Some(_)) => {}
@@ -78,7 +81,10 @@ fn store(machine: Option<Machine>, found: &mut Found) {
         return found.fault(place, name, reason);
     }
     if let Some(name) = &name {
-        found.put_instead(format!("nothing: remove {host} from the file; for git: git config --global credential.helper '!secretctl git-credential --host {host}={name}'; for pip and uv: secretctl keyring"));
+        let git = format!(
+            "git config --global --add credential.helper '!secretctl git-credential --host {host}={PREFIX}{name}'"
+        );
+        found.put_instead(format!("nothing for {host}; for git: {git}"));
     }
     found.add_noted(place, name, password.text, user.map(|user| format!("user={user}")));
 }
@@ -162,7 +168,9 @@ mod tests {
         let read: Vec<_> = found
             .entries
             .iter()
-            .map(|entry| (entry.place.as_str(), entry.name.as_str(), entry.value.as_str(), entry.note.as_deref()))
+            .map(|entry| {
+                (entry.place.as_str(), entry.name.as_str(), entry.value.as_str(), entry.note.as_deref())
+            })
             .collect();
         assert_eq!(
             read,

@@ -3,11 +3,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::found::Found;
+use crate::found::{Found, PREFIX};
 use crate::name;
 
 /// The settings that are secrets, behind a registry's address or alone, and what is added to the name.
-const SECRET: [(&str, &str); 4] = [("_authToken", ""), ("_password", "_PASSWORD"), ("_auth", "_AUTH"), ("key", "_KEY")];
+const SECRET: [(&str, &str); 4] =
+    [("_authToken", ""), ("_password", "_PASSWORD"), ("_auth", "_AUTH"), ("key", "_KEY")];
 
 /// The tokens and passwords of each registry.
 pub(crate) fn read(text: &str) -> Found {
@@ -17,7 +18,8 @@ pub(crate) fn read(text: &str) -> Found {
         if line.is_empty() || line.starts_with(['#', ';', '[']) {
             continue;
         }
-        let (place, (setting, value)) = (format!("line {}", at + 1), line.split_once('=').unwrap_or((line, "")));
+        let (place, (setting, value)) =
+            (format!("line {}", at + 1), line.split_once('=').unwrap_or((line, "")));
         let setting = setting.trim().trim_matches('"');
         let (registry, last) = setting.rsplit_once(':').unwrap_or(("", setting));
         let Some((_, suffix)) = SECRET.iter().find(|(known, _)| *known == last) else { continue };
@@ -27,7 +29,11 @@ pub(crate) fn read(text: &str) -> Found {
         let address = if registry.is_empty() { "//registry.npmjs.org/" } else { registry };
         let named = name_of(address).map(|name| format!("{name}{suffix}"));
         let Some(value) = unquoted(value.trim()) else {
-            found.fault(place, named, "npm reads a quote, backslash or # here in a way of its own; put the value in double quotes");
+            found.fault(
+                place,
+                named,
+                "npm reads a quote, backslash or # here in a way of its own; put the value in double quotes",
+            );
             continue;
         };
         if value.contains("${") {
@@ -35,8 +41,8 @@ pub(crate) fn read(text: &str) -> Found {
             continue;
         }
         if let Some(name) = &named {
-            found.put_instead(format!("{setting}=${{{name}}}"));
-            found.put_instead("and start npm with: secretctl run -s 'NPM__*' -- npm …");
+            found.put_instead(format!("{setting}=${{{PREFIX}{name}}}"));
+            found.put_instead(format!("and start npm with: secretctl run -s '{PREFIX}NPM__*' -- npm …"));
         }
         found.add(&place, named, value);
         if address == "//registry.npmjs.org/" {
@@ -80,7 +86,7 @@ mod tests {
                 ("NPM__REGISTRY_NPMJS_ORG_AUTH", "eDp5"),
             ]
         );
-        assert_eq!(found.instead[0], "//registry.npmjs.org/:_authToken=${NPM__REGISTRY_NPMJS_ORG}");
+        assert_eq!(found.instead[0], "//registry.npmjs.org/:_authToken=${\u{1}NPM__REGISTRY_NPMJS_ORG}");
         assert_eq!((found.faults.len(), found.notes.len()), (1, 1));
         assert!(!found.faults[0].reason.contains("canary"));
     }

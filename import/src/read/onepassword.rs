@@ -125,8 +125,13 @@ fn of_json(text: &str) -> Found {
 fn take(item: Item, at: usize, found: &mut Found) -> usize {
     let title = item.overview.title.unwrap_or_default();
     let place = format!("item {at}");
-    let password = item.details.login_fields.into_iter().filter(|field| field.designation.as_deref() == Some("password"));
-    let password = password.filter_map(|field| field.value).chain(item.details.password).find(|value| !value.is_empty());
+    let password = item
+        .details
+        .login_fields
+        .into_iter()
+        .filter(|field| field.designation.as_deref() == Some("password"));
+    let password =
+        password.filter_map(|field| field.value).chain(item.details.password).find(|value| !value.is_empty());
     let mut has_main = password.is_some();
     if let Some(password) = password {
         found.add(place.clone(), name::of([title.as_str()]), Zeroizing::new(password));
@@ -154,7 +159,8 @@ fn take(item: Item, at: usize, found: &mut Found) -> usize {
         if value.is_empty() {
             continue;
         }
-        let named = if is_alone { name::of([title.as_str()]) } else { name::of([title.as_str(), label.as_str()]) };
+        let named =
+            if is_alone { name::of([title.as_str()]) } else { name::of([title.as_str(), label.as_str()]) };
         has_main |= is_alone;
         found.add(place.clone(), named, Zeroizing::new(value));
     }
@@ -190,7 +196,8 @@ fn of_csv(text: &str) -> Found {
         let place = format!("line {}", row.line);
         let has_password = !row.field(password).is_empty();
         if has_password {
-            let user = Some(row.field(user)).filter(|user| !user.is_empty()).map(|user| format!("user={user}"));
+            let user =
+                Some(row.field(user)).filter(|user| !user.is_empty()).map(|user| format!("user={user}"));
             let value = Zeroizing::new(row.field(password).to_owned());
             found.add_noted(place.clone(), name::of([row.field(title)]), value, user);
         }
@@ -259,7 +266,10 @@ mod tests {
     fn rows_of_csv() {
         let text = "Title,Url,Username,Password,OTPAuth,Favorite,Archived,Tags,Notes\r\nGitHub,https://github.com,me,\"p,\"\"w\",otpauth://x,false,false,,\r\nA note,,,,,false,false,,\"l1\r\nl2\"\r\nOld,,,canary,,false,true,,\r\n";
         let found = read(text);
-        assert_eq!(pairs(&found), [("GITHUB", "p,\"w"), ("GITHUB_OTP", "otpauth://x"), ("A_NOTE", "l1\r\nl2")]);
+        assert_eq!(
+            pairs(&found),
+            [("GITHUB", "p,\"w"), ("GITHUB_OTP", "otpauth://x"), ("A_NOTE", "l1\r\nl2")]
+        );
         assert_eq!(found.entries[0].note.as_deref(), Some("user=me"));
         assert!(!found.whole);
         assert_eq!(read("a,b\n1,2\n").faults.len(), 1);

@@ -19,7 +19,11 @@ pub(crate) fn take(entry: &str, text: &str, found: &mut Found) {
     let own = |text: &str| Zeroizing::new(text.to_owned());
     let place = entry.to_owned();
     if first.starts_with("GOPASS-SECRET-1.0") {
-        return found.fault(place, name::of(parts), "of gopass's first format of its own; convert it with gopass fsck");
+        return found.fault(
+            place,
+            name::of(parts),
+            "of gopass's first format of its own; convert it with gopass fsck",
+        );
     }
     let is_whole = first.starts_with("-----BEGIN ") || first.trim_start().starts_with(['{', '<']);
     if rest.is_empty() || is_whole {
@@ -42,7 +46,8 @@ pub(crate) fn take(entry: &str, text: &str, found: &mut Found) {
         }
     }
     // A long first line and lines of the same kind are one text, such as a key in base64.
-    if left && fields.is_empty() && note.is_none() && rest.lines().all(|line| base64::decoded(line).is_some()) {
+    if left && fields.is_empty() && note.is_none() && rest.lines().all(|line| base64::decoded(line).is_some())
+    {
         return found.add(place, name::of(parts), own(text));
     }
     if first.is_empty() {
@@ -60,7 +65,8 @@ pub(crate) fn take(entry: &str, text: &str, found: &mut Found) {
 
 fn field_of(line: &str) -> Option<(&str, &str)> {
     let (label, value) = line.split_once(':')?;
-    let fits = !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.'));
+    let fits =
+        !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.'));
     (fits && !value.starts_with("//")).then(|| (label.trim(), value.trim()))
 }
 
@@ -71,7 +77,11 @@ mod tests {
     #[test]
     fn the_first_line_is_the_password_and_fields_follow() {
         let mut found = Found::default();
-        take("work/aws-key", "s3cret\nuser: me\nurl: https://x\napi key: k:v\notpauth://totp/x\n", &mut found);
+        take(
+            "work/aws-key",
+            "s3cret\nuser: me\nurl: https://x\napi key: k:v\notpauth://totp/x\n",
+            &mut found,
+        );
         take("openai", "sk-x\n", &mut found);
         take("pem", "-----BEGIN X-----\na: b\n-----END X-----\n", &mut found);
         take("text", "pw\nsome words here\n", &mut found);

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::ini;
-use crate::found::Found;
+use crate::found::{Found, PREFIX};
 use crate::name;
 
 /// Where uploads go if a section names no address.
@@ -35,7 +35,7 @@ pub(crate) fn read(text: &str) -> Found {
         let user = of("username").map(|setting| format!("user={}", setting.value));
         if let Some(name) = &name {
             found.put_instead(format!(
-                "nothing: remove the line with password, and upload with: secretctl run -s TWINE_PASSWORD={name} -- twine upload …"
+                "no password, and upload with: TWINE_PASSWORD=\"$(secretctl get {PREFIX}{name})\" twine upload …"
             ));
         }
         found.add_noted(&place, name, Zeroizing::new(password.value.to_owned()), user);

@@ -39,7 +39,8 @@ pub(crate) fn read(text: &str) -> Result<Table, Bad> {
         }
         let line = record.position().map_or(1, |position| line_at(text, position.byte()));
         if table.head.is_empty() {
-            table.head = record.iter().map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase()).collect();
+            table.head =
+                record.iter().map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase()).collect();
             continue;
         }
         if record.len() != table.head.len() {

@@ -14,7 +14,10 @@ const MARKS: [(&[u8], &str); 11] = [
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "encrypted by age; pipe what age --decrypt prints"),
     (b"-----BEGIN PGP MESSAGE-----", "encrypted by gpg; pipe what gpg --decrypt prints"),
     (b"\0GITCRYPT\0", "encrypted by git-crypt; run git-crypt unlock first"),
-    (b"\x03\xd9\xa2\x9a", "a KeePass database; its values can be piped one by one: keepassxc-cli show -s -a Password FILE ENTRY | secretctl set NAME"),
+    (
+        b"\x03\xd9\xa2\x9a",
+        "a KeePass database; its values can be piped one by one: keepassxc-cli show -s -a Password FILE ENTRY | secretctl set NAME",
+    ),
     (b"SQLite format 3\0", "a database, not an export"),
 ];
 
@@ -25,7 +28,9 @@ pub(crate) fn unreadable(bytes: &[u8]) -> Option<&'static str> {
     let is_packet = || bytes.first().is_some_and(|first| matches!(first, 0x84 | 0x85 | 0x8c));
     marked
         .or_else(|| is_wide().then_some("UTF-16 text; convert it first: iconv -f UTF-16LE -t UTF-8"))
-        .or_else(|| is_packet().then_some("not text; if it is encrypted by gpg, pipe what gpg --decrypt prints"))
+        .or_else(|| {
+            is_packet().then_some("not text; if it is encrypted by gpg, pipe what gpg --decrypt prints")
+        })
 }
 
 /// The text without its byte order mark, or the line that is not UTF-8.
@@ -42,7 +47,9 @@ pub(crate) fn encrypted_value(value: &str) -> Option<&'static str> {
     value
         .starts_with("ENC[AES256_GCM,data:")
         .then_some("encrypted by sops; pipe what sops -d prints")
-        .or_else(|| value.starts_with("$ANSIBLE_VAULT;").then_some("encrypted by ansible-vault; decrypt it first"))
+        .or_else(|| {
+            value.starts_with("$ANSIBLE_VAULT;").then_some("encrypted by ansible-vault; decrypt it first")
+        })
 }
 
 #[cfg(test)]

@@ -53,7 +53,11 @@ impl Building {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
-                if self.root.is_some() { Err("a second document; import one at a time") } else { Ok(()) }
+                if self.root.is_some() {
+                    Err("a second document; import one at a time")
+                } else {
+                    Ok(())
+                }
             }
             Event::Alias(anchor) => {
                 let (node, size) =
@@ -85,12 +89,7 @@ impl Building {
         }
     }
 
-    fn begin(
-        &mut self,
-        node: Node,
-        anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
-    ) -> Result<(), &'static str> {
+    fn begin(&mut self, node: Node, anchor: usize, tag: Option<Cow<'_, Tag>>) -> Result<(), &'static str> {
         if self.open.len() == DEEPEST {
             return Err("deeper than 64 levels");
         }
@@ -226,7 +225,8 @@ fn is_number(low: &str) -> bool {
             return !rest.is_empty() && rest.chars().all(|c| digits.contains(c));
         }
     }
-    let (mantissa, exponent) = body.split_once('e').map_or((body, None), |(before, after)| (before, Some(after)));
+    let (mantissa, exponent) =
+        body.split_once('e').map_or((body, None), |(before, after)| (before, Some(after)));
     let is_exponent = exponent.is_none_or(|text| {
         let text = text.strip_prefix(['-', '+']).unwrap_or(text);
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -244,10 +244,14 @@ mod tests {
 
     #[test]
     fn words_and_numbers_that_readers_differ_on_are_known() {
-        for text in ["0", "-7", "42", "abc", "1.2.3", "2026-01-01", "12e", "true", "a:b", "sk-1", "1e5x", "0xzz"] {
+        for text in
+            ["0", "-7", "42", "abc", "1.2.3", "2026-01-01", "12e", "true", "a:b", "sk-1", "1e5x", "0xzz"]
+        {
             assert!(matches!(kind(text), Kind::Text), "{text}");
         }
-        for text in ["007", "1_000", "1.5", "1e5", "0x1F", "0o17", "12:30", "+1", ".inf", "-.5", "1.", "123e4567"] {
+        for text in
+            ["007", "1_000", "1.5", "1e5", "0x1F", "0o17", "12:30", "+1", ".inf", "-.5", "1.", "123e4567"]
+        {
             assert!(matches!(kind(text), Kind::Number), "{text}");
         }
         for text in ["yes", "No", "ON", "True", "n"] {
@@ -258,7 +262,9 @@ mod tests {
     #[test]
     fn what_would_grow_is_refused_before_it_does() {
         let mut bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
-        for (name, before) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+        for (name, before) in
+            ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+        {
             bomb.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(",")));
         }
         assert_eq!(read(&bomb).err().unwrap().reason, MANY);

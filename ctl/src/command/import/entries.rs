@@ -137,8 +137,7 @@ impl Reading {
             return Found::fault(Place::Line(1), reason);
         }
         let (entries, faults) = dotenv::read(text, self.dialect);
-        let pair =
-            |entry: dotenv::Entry| Pair::new(Place::Line(entry.line), entry.name, Ok(entry.value));
+        let pair = |entry: dotenv::Entry| Pair::new(Place::Line(entry.line), entry.name, Ok(entry.value));
         let differing = self.differing(text, &entries);
         let matters = |found: &dotenv::Fault| found.name.as_deref().is_none_or(|name| self.wants(name));
         let faults = faults.into_iter().filter(matters);

@@ -89,7 +89,11 @@ pub(super) fn read(format: &str, from: &From<'_>, reading: &Reading) -> Result<F
     let pairs = answer.entries.into_iter().enumerate().map(pair).collect();
     let found = reading.check(pairs, faults);
     let notes = answer.notes.iter().map(|note| shown(note)).collect();
-    Ok(Found { notes, instead: answer.instead, holds_more: !answer.whole, ..found })
+    // Where a prefix of all names goes (`import/src/found.rs`).
+    let prefix = reading.prefix.as_ref().map_or("", |prefix| prefix.as_str());
+    let instead = answer.instead.iter().map(|line| printable(&line.replace('\u{1}', prefix)).into_owned());
+    let instead = instead.collect();
+    Ok(Found { notes, instead, holds_more: !answer.whole, ..found })
 }
 
 /// Which format a file seems to have that was taken for another, in words; nothing if it looks like none.

@@ -46,6 +46,11 @@ impl ImportFormat {
         self.to_possible_value().filter(|_| !is_ours).map(|value| value.get_name().to_owned())
     }
 
+    /// Whether helpers look for the names that its secrets get.
+    pub(super) fn is_for_helpers(self) -> bool {
+        matches!(self, Self::Docker | Self::Cargo | Self::Keyring | Self::Netrc | Self::Pypirc)
+    }
+
     /// Whether it is a directory, whose own program gives the values.
     pub(super) fn is_store(self) -> bool {
         matches!(self, Self::Pass | Self::Gopass)

@@ -65,7 +65,10 @@ impl Source {
     /// A store whose values its own program gives.
     pub(super) fn elsewhere(delete: bool) -> Result<Self, Failure> {
         if delete {
-            return Err(Failure::new(Exit::Usage, "a store is not deleted; remove its entries by its own program"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "a store is not deleted; remove its entries by its own program",
+            ));
         }
         Ok(Self { bytes: Zeroizing::default(), file: None })
     }
