@@ -1,6 +1,7 @@
 //! Stores whose own program gives the values: `pass`, `gopass` and `keyring`. A value comes through a pipe; on a command
 //! line there are only the names under which the store has it.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -113,13 +114,24 @@ pub(crate) fn keyring(list: &str) -> Found {
 /// The names of a store's entries, in their order: its encrypted files, without hidden ones.
 pub(crate) fn entries(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    collect(directory, &mut PathBuf::new(), &mut found, 0);
+    collect(directory, &mut PathBuf::new(), &mut found, &mut HashSet::new(), 0);
     found.sort();
     found
 }
 
-fn collect(directory: &Path, below: &mut PathBuf, found: &mut Vec<String>, depth: usize) {
-    let Ok(inside) = fs::read_dir(directory.join(&*below)) else { return };
+/// Links are followed, as pass does, but into each directory once.
+fn collect(
+    directory: &Path,
+    below: &mut PathBuf,
+    found: &mut Vec<String>,
+    seen: &mut HashSet<PathBuf>,
+    depth: usize,
+) {
+    let here = directory.join(&*below);
+    if !here.canonicalize().is_ok_and(|path| seen.insert(path)) {
+        return;
+    }
+    let Ok(inside) = fs::read_dir(here) else { return };
     for entry in inside.flatten() {
         let name = entry.file_name();
         if name.as_encoded_bytes().starts_with(b".") || found.len() > MOST {
@@ -127,9 +139,9 @@ fn collect(directory: &Path, below: &mut PathBuf, found: &mut Vec<String>, depth
         }
         below.push(&name);
         let path = directory.join(&*below);
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if path.is_dir() {
             if depth < DEEPEST {
-                collect(directory, below, found, depth + 1);
+                collect(directory, below, found, seen, depth + 1);
             }
         } else if is_entry(&path) {
             let text = below.with_extension("");

@@ -28,7 +28,8 @@ pub(crate) fn read(text: &str) -> Found {
         }
     }
     if !found.entries.is_empty() {
-        found.put_instead("in config.toml beside it, below [registry]: global-credential-providers = [\"cargo-credential-secretctl\"]");
+        let line = "in config.toml beside it, below [registry]: global-credential-providers = [\"cargo-credential-secretctl\"]";
+        found.instead.insert(0, line.to_owned());
     }
     found
 }
@@ -38,6 +39,11 @@ fn take(found: &mut Found, path: &str, name: &str, registry: &Table) {
     match registry.get("token") {
         Some(Value::String(token)) => {
             let place = format!("{path}.token");
+            if let Some(named) = &named {
+                found.put_instead(format!(
+                    "and say which index it is for: secretctl edit {named} --note index=URL"
+                ));
+            }
             found.add(&place, named.clone(), Zeroizing::new(token.clone()));
             if name == "crates-io" {
                 found.issued_by("crates-io", &place);

@@ -59,7 +59,7 @@ pub(crate) fn read(text: &str) -> Found {
     let mut found = Found::default();
     for (address, auth) in &config.auths {
         let place = format!("auths, {}", shown(address));
-        let named = name::of_host("DOCKER", address);
+        let named = name::of_address("DOCKER", address, known_as);
         let (user, secret) = match auth.credentials() {
             Ok(Some(credentials)) => credentials,
             // A helper has it.
@@ -103,6 +103,17 @@ impl Auth {
     }
 }
 
+/// The registry that an address means: docker's own is known by three hosts, and older clients know each at the versions of
+/// its interface.
+fn known_as(authority: String, path: &str) -> (String, String) {
+    let is_hub = ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(&authority.as_str());
+    let version = ["v1", "v2"].iter().find_map(|version| {
+        path.strip_prefix(version).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    let path = version.map_or(path, |rest| rest.trim_start_matches('/'));
+    (if is_hub { "docker.io".to_owned() } else { authority }, path.to_owned())
+}
+
 /// An address as it may be shown: without a user and password in it.
 fn shown(address: &str) -> &str {
     if address.contains('@') || address.len() > 100 { "…" } else { address }
@@ -127,9 +138,9 @@ mod tests {
         assert_eq!(
             read,
             [
-                ("DOCKER__INDEX_DOCKER_IO", r#"{"Username":"me","Secret":"a:b"}"#),
+                ("DOCKER__DOCKER_IO", r#"{"Username":"me","Secret":"a:b"}"#),
                 ("DOCKER__PLAIN_EXAMPLE", r#"{"Username":"u","Secret":"p\"q"}"#),
-                ("DOCKER__REG_EXAMPLE_COM_5000", r#"{"Username":"<token>","Secret":"t"}"#),
+                ("DOCKER__REG_EXAMPLE_COM___5000", r#"{"Username":"<token>","Secret":"t"}"#),
             ]
         );
         assert_eq!((found.faults.len(), found.notes.len()), (2, 2));

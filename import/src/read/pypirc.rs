@@ -63,7 +63,7 @@ mod tests {
             read,
             [
                 ("KEYRING__UPLOAD_PYPI_ORG", "pypi-x%y", Some("user=__token__")),
-                ("KEYRING__PKG_EXAMPLE_COM_8443", "a b;c", Some("user=me")),
+                ("KEYRING__PKG_EXAMPLE_COM___8443", "a b;c", Some("user=me")),
             ]
         );
         assert_eq!(found.faults.len(), 1);

@@ -161,7 +161,25 @@ fn broken() -> Failure {
 
 /// A place or a note as it may be shown: names in a file may be keys by mistake.
 fn shown(text: &str) -> String {
-    let word = |word: &str| if providers::looks_like_key(word) { "…".to_owned() } else { word.to_owned() };
-    let words: Vec<String> = printable(text).split(' ').map(word).collect();
-    words.join(" ")
+    let separators = [' ', '.', '/', ':', ',', '\'', '"'];
+    let word = |piece: &str| {
+        let word = piece.trim_end_matches(separators);
+        let rest = piece.get(word.len()..).unwrap_or_default();
+        if providers::looks_like_key(word) { format!("…{rest}") } else { piece.to_owned() }
+    };
+    printable(text).split_inclusive(separators).map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_not_shown() {
+        let key = format!("sk-proj-{}", "a1B2".repeat(8));
+        for text in [format!("a.{key}.b"), format!("{key}: x"), format!("work/{key}")] {
+            assert!(!shown(&text).contains("a1B2"), "{}", shown(&text));
+        }
+        assert_eq!(shown("auths, reg.example:5000"), "auths, reg.example:5000");
+    }
 }
