@@ -81,7 +81,12 @@ impl Look {
         let count = text.lines().filter(|line| is_assignment(line)).count();
         self.count = Some(count).filter(|count| *count > 0);
         self.count?;
-        self.next = vec!["secretctl import".to_owned(), shell(&self.path), "--dry-run".to_owned()];
+        // An empty value is refused unless that is said.
+        let has_empty = text.lines().any(is_empty);
+        let empty = has_empty.then_some("--skip-empty");
+        let path = shell(&self.path);
+        let words = ["secretctl import", &path].into_iter().chain(empty).chain(["--dry-run"]);
+        self.next = words.map(str::to_owned).collect();
         Some(())
     }
 
@@ -133,14 +138,23 @@ impl Look {
 
 /// A line that sets something, by a rough look: the import itself reads it.
 fn is_assignment(line: &str) -> bool {
+    value_of(line).is_some_and(|value| !value.is_empty())
+}
+
+/// A line that sets something to nothing, by a rough look.
+fn is_empty(line: &str) -> bool {
+    value_of(line)
+        .is_some_and(|value| value.is_empty() || value.starts_with('#') || matches!(value, "''" | "\"\""))
+}
+
+fn value_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line);
-    line.split_once('=').is_some_and(|(name, value)| {
-        let name = name.trim();
-        !value.trim().is_empty()
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then(|| value.trim())
 }
 
 fn is_in_git(path: &Path) -> bool {
@@ -176,5 +190,12 @@ mod tests {
         for line in ["# A=x", "A=", "A", "a.b=c", "=x"] {
             assert!(!is_assignment(line), "{line}");
         }
+        assert!(
+            is_empty("A=")
+                && is_empty("export A=''")
+                && !is_empty("A=x")
+                && !is_empty("=")
+                && !is_empty("# A=")
+        );
     }
 }

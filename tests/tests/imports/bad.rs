@@ -12,7 +12,7 @@ fn nothing_is_repeated_and_nothing_is_stored() {
     let long = format!("a:\n  ok: x\n  b: {}\n", "canary".repeat(20_000));
     for (format, text, told) in [
         ("nested", "a: x\nb: [canary\n", "not valid YAML"),
-        ("nested", "{\"a\": \"x\", \"b\": canary}", "not valid JSON"),
+        ("nested", "{\"a\": \"x\", \"b\": canary", "not valid JSON"),
         ("nested", "a: x\nb: !!binary canary\n", "b: binary"),
         ("nested", "a: x\nb-c: 1\nb_c: canary\n", "b_c: same name as b-c"),
         ("nested", "a: x\nb: ''\n", "b: the value is empty"),
