@@ -162,8 +162,9 @@ impl FromRequest for WriteSecret {
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let (new, replace) = (CreateSecret::take(parts), parts.flag("replace"));
+        let note = parts.nullable("note", Remark::try_from);
         let CreateSecret { name, value, provider } = new?;
-        Some(Self { name, value, provider, replace: replace? })
+        Some(Self { name, value, provider, note: note?.flatten(), replace: replace? })
     }
 }
 
