@@ -159,6 +159,11 @@ pub(crate) fn placeholder(name: &SecretName) -> Option<SecretValue> {
     SecretValue::new(variable(name.as_str())?.into_string().ok()?).ok()
 }
 
+/// What a client of Kubernetes says about itself to its credential plugin.
+pub(crate) fn kubernetes_exec_info() -> Option<OsString> {
+    variable("KUBERNETES_EXEC_INFO")
+}
+
 /// Whether the environment holds a token, which our children would have too.
 pub(crate) fn has_token() -> bool {
     variable("SECRETSD_TOKEN").is_some()

@@ -2,17 +2,17 @@
 //! in scripts and editors too: whatever keeps us from answering, we say nothing, and git goes on to ask elsewhere.
 
 use std::collections::HashMap;
-use std::io;
 
 use clap::Args;
 use secrets_client::Call;
+use secrets_proto::SecretName;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{SecretName, SecretValue, Selector};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::helper::{self, Found, note};
 use crate::session::Session;
-use crate::{environment, handover, input, output};
+use crate::{environment, handover, output};
 
 /// Git credential helper; git runs this
 #[derive(Debug, Args)]
@@ -23,7 +23,10 @@ there are several, the one named like GITHUB_TOKEN. Map other hosts with --host.
 The mapping of the user that git asks for comes first, then one without a user,
 then the provider's secret, then another user's mapping if the host has nothing
 else. Only https, except on this machine: --host http://localhost:3000=NAME.
-If the vault is locked or has no match, it prints nothing and git asks elsewhere.
+If the vault is locked or has no match, or the match has expired, it prints
+nothing and git asks elsewhere. The user name is the one that git asks for, the
+mapping's, or that of user=NAME in the secret's note; a note's other user is not
+answered. A host that takes no Basic but Bearer gets the token as such.
 Inside of proxy run the answer is the secret's placeholder.
 
 Example:
@@ -37,9 +40,6 @@ pub(crate) struct GitCredentialArgs {
     #[arg(value_name = "OPERATION")]
     pub(crate) operation: String,
 }
-
-/// The most bytes of a question.
-const LIMIT: usize = 64 << 10;
 
 /// Who issues tokens for which hosts, and the user name that goes with them where the address has none.
 const FORGES: [(&str, &[&str], &str); 7] = [
@@ -72,13 +72,10 @@ pub(crate) fn run(
         // Of what git offers to keep or wants forgotten, nothing is ours; helpers ignore operations they do not know.
         return Ok(());
     }
-    if output::stdout_is_terminal() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
-        ));
-    }
-    let question = input::bounded(io::stdin().lock(), "stdin", LIMIT)?;
+    helper::refuse_terminal(
+        "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
+    )?;
+    let question = helper::read(helper::QUESTION)?;
     let Some(question) = Question::parse(&question) else { return Ok(()) };
     let Ok(Some(answer)) = answer(open, &question, &hosts) else { return Ok(()) };
     output::answer(answer.as_bytes())
@@ -91,6 +88,8 @@ struct Question {
     /// In lower case, with the port if it is not the usual one.
     host: String,
     user: Option<String>,
+    /// git can send a token as it is, and it is the only way that the host offers.
+    bearer: bool,
 }
 
 impl Question {
@@ -98,6 +97,7 @@ impl Question {
     /// the server's headers as they came. One that we need and that comes twice could be smuggled in by an address.
     fn parse(text: &[u8]) -> Option<Self> {
         let (mut protocol, mut host, mut user) = (None, None, None);
+        let (mut takes_tokens, mut schemes) = (false, Vec::new());
         for line in text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()) {
             let at = line.iter().position(|byte| *byte == b'=')?;
             let (key, value) = line.split_at_checked(at)?;
@@ -107,6 +107,14 @@ impl Question {
                 b"username" => &mut user,
                 // Stands for all of them, for git alone, which never passes it on.
                 b"url" => return None,
+                b"capability[]" => {
+                    takes_tokens |= value == b"=authtype";
+                    continue;
+                }
+                b"wwwauth[]" => {
+                    schemes.extend(schemes_of(value.get(1..)?));
+                    continue;
+                }
                 _ => continue,
             };
             let value = std::str::from_utf8(value.get(1..)?).ok()?;
@@ -120,8 +128,27 @@ impl Question {
             _ => return None,
         };
         let user = user.filter(|user| !user.is_empty()).map(str::to_owned);
-        Some(Self { encrypted, host: canonical(host?, encrypted), user })
+        let offers =
+            |scheme: &str| schemes.iter().any(|offered| offered.eq_ignore_ascii_case(scheme.as_bytes()));
+        let bearer = takes_tokens && offers("bearer") && !offers("basic");
+        Some(Self { encrypted, host: canonical(host?, encrypted), user, bearer })
     }
+}
+
+/// The schemes in a `WWW-Authenticate` header (RFC 9110, 11.6.1): what stands first in it or behind a comma, and is no
+/// parameter.
+fn schemes_of(header: &[u8]) -> Vec<&[u8]> {
+    let mut is_quoted = false;
+    let parts = header.split(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    });
+    let words = parts.filter_map(|part| {
+        let mut words = part.trim_ascii().splitn(2, |byte| byte.is_ascii_whitespace());
+        let (word, rest) = (words.next()?, words.next().unwrap_or_default().trim_ascii_start());
+        (!word.is_empty() && !word.contains(&b'=') && !rest.starts_with(b"=")).then_some(word)
+    });
+    words.collect()
 }
 
 fn canonical(host: &str, encrypted: bool) -> String {
@@ -203,18 +230,29 @@ fn answer(
         _ => Vec::new(),
     };
     let Some((name, mapped)) = choose(hosts, question, &own) else { return Ok(None) };
-    let Some(value) = value_of(session.as_ref(), name, question)? else { return Ok(None) };
+    let Some(found) = value_of(session.as_ref(), name, question)? else { return Ok(None) };
     // A line break would be another attribute.
-    let value = handover::in_one_line(name, &value)?;
-    let user = match (&question.user, mapped, forge) {
+    let value = handover::in_one_line(name, &found.value)?;
+    let noted = note::field(found.note.as_ref(), "user");
+    let user = match (&question.user, mapped.and_then(|mapped| mapped.user.as_deref()), noted) {
+        // A mapping that names the user is meant for it, whatever the note says.
+        (Some(asked), None, Some(noted)) if asked != noted => return Ok(None),
         (Some(asked), _, _) => asked,
-        (None, Some(mapped), _) => mapped.user.as_deref().unwrap_or(ANY_USER),
+        (None, Some(user), _) | (None, None, Some(user)) => user,
+        (None, None, None) if mapped.is_some() => ANY_USER,
         // support.atlassian.com, "Using API tokens"
-        (None, None, _) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
-        (None, None, forge) => forge.map_or(ANY_USER, |(_, _, user)| user),
+        (None, None, None) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
+        (None, None, None) => forge.map_or(ANY_USER, |(_, _, user)| user),
     };
-    let mut text = Zeroizing::new(String::with_capacity(user.len() + value.len() + 32));
-    for part in ["username=", user, "\npassword=", value, "\n"] {
+    let expiry = found.expires_at.map(|time| format!("password_expiry_utc={}\n", time.as_second()));
+    let parts = if question.bearer {
+        ["capability[]=authtype\nauthtype=Bearer\n", "credential=", value, "\n"]
+    } else {
+        ["username=", user, "\npassword=", value]
+    };
+    let end = if question.bearer { "" } else { "\n" };
+    let mut text = Zeroizing::new(String::with_capacity(user.len() + value.len() + 128));
+    for part in parts.into_iter().chain([end, expiry.as_deref().unwrap_or_default()]) {
         text.push_str(part);
     }
     Ok(Some(text))
@@ -265,19 +303,17 @@ fn check_unambiguous(hosts: &[Mapped]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A secret's value; inside of a session of `proxy run` its placeholder, if the session has one.
+/// A secret that has not expired; inside of a session of `proxy run` its placeholder, if the session has one.
 fn value_of(
     session: Option<&Session>,
     name: &SecretName,
     question: &Question,
-) -> Result<Option<SecretValue>, Failure> {
+) -> Result<Option<Found>, Failure> {
     let Some(session) = session.filter(|_| !environment::in_session()) else {
-        return Ok(environment::placeholder(name));
+        let found = |value| Found { value, expires_at: None, note: None };
+        return Ok(environment::placeholder(name).map(found));
     };
-    let request =
-        handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
-    let mut reply = handover::ask_as_is(session, &request)?;
-    Ok(reply.secrets.pop().map(|secret| secret.value))
+    helper::find(session, name, "git-credential", Some(&question.host))
 }
 
 /// The provider's token: its only one, or the one of the usual name; if there are several, all of them. Inside of a session
@@ -319,6 +355,29 @@ mod tests {
         assert_eq!(Question::parse(bytes).map(|question| question.host), Some("h".to_owned()));
         let asked = Question::parse(b"protocol=https\nhost=h\nusername=me\n").unwrap();
         assert_eq!(asked.user.as_deref(), Some("me"));
+    }
+
+    #[test]
+    fn a_token_is_sent_as_it_is_only_where_nothing_else_is_offered() {
+        let bearer = |lines: &[u8]| {
+            let text = [b"protocol=https\nhost=h\n", lines].concat();
+            Question::parse(&text).unwrap().bearer
+        };
+        let able = b"capability[]=authtype\n";
+        for (headers, expected) in [
+            (&b"wwwauth[]=Bearer realm=\"x\"\n"[..], true),
+            (b"wwwauth[]=bearer\n", true),
+            (b"wwwauth[]=Bearer a=\"x, Basic y\", b = \"z\"\nwwwauth[]=Negotiate\n", true),
+            (b"wwwauth[]=Bearer\nwwwauth[]=Basic realm=\"\xe9\"\n", false),
+            (b"wwwauth[]=Bearer realm=\"x\", BASIC realm=\"y\"\n", false),
+            (b"wwwauth[]=Negotiate\n", false),
+            (b"wwwauth[]=Basic x=\"Bearer\"\n", false),
+            (b"wwwauth[]=\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(bearer(&[able, headers].concat()), expected, "{}", headers.escape_ascii());
+            assert!(!bearer(headers));
+        }
     }
 
     #[test]
