@@ -1,20 +1,23 @@
 //! `cargo-credential`: cargo's credential provider protocol, version 1 (The Cargo Book, "Credential Provider Protocol"):
 //! a line of JSON that says the version, and then for each line that comes a line.
 
+mod protocol;
+
 use std::io::{self, BufRead, Read};
 
 use clap::Args;
 use secrets_client::{Call, Method};
 use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{PatchSecret, SecretDetail, SecretList};
-use secrets_proto::{SecretName, SecretValue, SensitiveString};
-use serde::{Deserialize, Serialize};
+use secrets_proto::{SecretName, SecretValue};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use crate::helper::{self, note, place::Place};
 use crate::session::Session;
 use crate::{environment, handover, prompt};
+
+use protocol::{Answer, Cache, Hello, Problem, Reply, Request};
 
 /// Cargo credential provider; cargo runs this
 #[derive(Debug, Args)]
@@ -38,68 +41,6 @@ pub(crate) struct CargoCredentialArgs {
 
 /// How the names of these secrets begin.
 const PREFIX: &str = "CARGO__";
-
-#[derive(Deserialize)]
-struct Request {
-    v: u32,
-    registry: Registry,
-    kind: String,
-    #[serde(default)]
-    token: Option<SensitiveString>,
-    #[serde(default)]
-    args: Vec<SensitiveString>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Registry {
-    index_url: String,
-    #[serde(default)]
-    name: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Hello {
-    v: [u32; 1],
-}
-
-#[derive(Serialize)]
-enum Reply<'a> {
-    Ok(Answer<'a>),
-    Err(Problem<'a>),
-}
-
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum Answer<'a> {
-    Get {
-        token: &'a str,
-        #[serde(flatten)]
-        cache: Cache,
-        operation_independent: bool,
-    },
-    Login,
-    Logout,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "cache", rename_all = "kebab-case")]
-enum Cache {
-    Session,
-    Expires { expiration: i64 },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum Problem<'a> {
-    NotFound,
-    OperationNotSupported,
-    #[serde(rename_all = "kebab-case")]
-    Other {
-        message: &'a str,
-        caused_by: [&'a str; 0],
-    },
-}
 
 pub(crate) fn run(
     open: impl Fn() -> Result<Session, Failure>,

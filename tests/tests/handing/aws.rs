@@ -75,9 +75,11 @@ fn the_sdk_gets_its_credentials() {
 
 #[test]
 fn the_sdk_is_told_the_account_and_the_end_of_long_term_keys() {
-    let Some(python) = python("the_sdk_is_told_the_account_and_the_end_of_long_term_keys", "botocore") else {
-        return;
-    };
+    // The system's may be too old to know the account.
+    let fetched = concat!(env!("CARGO_TARGET_TMPDIR"), "/clients/python/bin/python");
+    let test = "the_sdk_is_told_the_account_and_the_end_of_long_term_keys";
+    let is_new = std::path::Path::new(fetched).exists();
+    let Some(python) = Some(fetched).filter(|_| is_new).or_else(|| python(test, "botocore")) else { return };
     let env = Env::unlocked(programs!());
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
         env.store(name, "x");
@@ -98,8 +100,7 @@ fn the_sdk_is_told_the_account_and_the_end_of_long_term_keys() {
     env.ctl(["edit", "AWS_SECRET_ACCESS_KEY", "--expires", "2099-01-01"]).expect(0);
     let told = ask();
     assert_eq!(told[2], "2099-01-01T00:00:00+00:00");
-    // Older ones do not know the account.
-    assert!(told[1] == "123456789012" || told[1] == "unknown", "{told}");
+    assert_eq!(told[1], if is_new { "123456789012" } else { "unknown" });
     let account = || env.ctl(["aws-credentials"]).run().json()["AccountId"].clone();
     assert_eq!(account(), "123456789012");
     env.store("AWS_ACCOUNT_ID", "210987654321\n");
