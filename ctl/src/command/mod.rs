@@ -8,9 +8,11 @@ mod audit;
 mod aws_credentials;
 mod backup;
 mod check;
+mod cargo_credential;
 mod complete;
 mod completions;
 mod credential;
+mod docker_credential;
 mod doctor;
 mod edit;
 mod export;
@@ -22,6 +24,8 @@ pub(crate) mod import;
 mod init;
 mod inject;
 mod key;
+mod keyring;
+mod kube_credential;
 mod list;
 mod lock;
 mod man;
@@ -49,6 +53,7 @@ mod trash;
 mod ui;
 mod unlock;
 mod uses;
+mod vault_client;
 mod verify;
 mod r#where;
 
@@ -156,6 +161,16 @@ commands! {
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
             |context, args| aws_credentials::run(|| context.quick_session(), args);
+        DockerCredential("docker-credential"): docker_credential::DockerCredentialArgs =>
+            |context, args| docker_credential::run(|| context.quick_session(), args);
+        CargoCredential("cargo-credential"): cargo_credential::CargoCredentialArgs =>
+            |context, args| cargo_credential::run(|| context.quick_session(), args);
+        Keyring("keyring"): keyring::KeyringArgs =>
+            |context, args| keyring::run(|| context.quick_session(), args);
+        KubeCredential("kube-credential"): kube_credential::KubeCredentialArgs =>
+            |context, args| kube_credential::run(|| context.quick_session(), args);
+        VaultClient("vault-client"): vault_client::VaultClientArgs =>
+            |context, args| vault_client::run(|| context.quick_session(), args);
     }
     "Projects" {
         Check("check"): check::CheckArgs =>
