@@ -33,7 +33,7 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
-names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui'
+names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-scan'
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
