@@ -1,8 +1,8 @@
 //! Asks the daemon for the values: once, all that the token may have, with one entry in the audit log.
 
 use secrets_client::{Client, Limits, Paths};
-use secrets_proto::Selector;
 use secrets_proto::reveal::{Purpose, RevealRequest};
+use secrets_proto::{ErrorType, Selector};
 use tokio::runtime::Builder;
 
 use crate::arguments::Arguments;
@@ -23,10 +23,6 @@ pub(crate) fn values(arguments: &Arguments) -> Result<Sought, Failure> {
         .map_err(|error| Failure::other(format!("cannot start: {error}")))?;
     let client = Client::new(paths.socket, paths.token, Limits::default());
     runtime.block_on(async {
-        // A pattern that nothing matches is an error of the daemon's.
-        if client.list().await?.secrets.is_empty() {
-            return Ok(Sought::new(&[]));
-        }
         let wrong = |invalid: secrets_proto::Invalid| Failure::other(invalid.to_string());
         let request = RevealRequest {
             secrets: vec![Selector::parse("*").map_err(wrong)?],
@@ -35,6 +31,11 @@ pub(crate) fn values(arguments: &Arguments) -> Result<Sought, Failure> {
             reason: None,
             directory: None,
         };
-        Ok(Sought::new(&client.reveal(&request).await?.secrets))
+        match client.reveal(&request).await {
+            Ok(reply) => Ok(Sought::new(&reply.secrets)),
+            // There are none.
+            Err(error) if error.kind() == Some(ErrorType::NotFoundError) => Ok(Sought::new(&[])),
+            Err(error) => Err(error.into()),
+        }
     })
 }

@@ -168,7 +168,7 @@ impl Names {
     fn find(git: &Git, found: &Found, scanner: &mut Scanner, report: &Report) -> Result<Self, Failure> {
         let mut commits = git.start(&["rev-list", "--all"], Stdio::null())?;
         let arguments =
-            ["diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-renames", "--no-abbrev"];
+            ["diff-tree", "--stdin", "-r", "-c", "--root", "--raw", "-z", "--no-renames", "--no-abbrev"];
         let mut changes = git.start(&arguments, Stdio::from(commits.stdout()?))?;
         let mut names = Self::default();
         let read = names.read(BufReader::new(changes.stdout()?), found, scanner);
@@ -196,13 +196,11 @@ impl Names {
                 commit = String::from_utf8_lossy(&field).trim().to_owned();
                 continue;
             }
-            // `:100644 100644 ID ID M`
-            let id =
-                field.split(|byte| *byte == b' ').nth(3).map(|id| String::from_utf8_lossy(id).into_owned());
+            let id = new_id(&field);
             if !next(&mut reader, &mut field)? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let Some(id) = id else { continue };
+            let Some(id) = id.filter(|id| id.bytes().any(|digit| digit != b'0')) else { continue };
             if found.blobs.contains_key(&id) {
                 add(self.blobs.entry(id).or_default().entry(field.clone()).or_default(), &commit);
             }
@@ -235,6 +233,14 @@ impl Names {
             add(commits, commit);
         }
     }
+}
+
+/// The object that a change brings: `:MODE MODE ID ID M`, of a merge `::MODE MODE MODE ID ID ID MM` with as many colons
+/// as it has parents. Of a merge only that is told which no parent has. What is removed has an id of zeros.
+fn new_id(change: &[u8]) -> Option<String> {
+    let parents = change.iter().take_while(|byte| **byte == b':').count();
+    let id = change.get(parents..)?.split(|byte| *byte == b' ').nth(2 * parents + 1)?;
+    Some(String::from_utf8_lossy(id).into_owned())
 }
 
 fn add(commits: &mut Vec<String>, commit: &str) {

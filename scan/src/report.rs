@@ -187,7 +187,10 @@ impl Report {
             }
             Place::Link(_) => notes.push("link".to_owned()),
             Place::Reference(_) => notes.push("name".to_owned()),
-            Place::Staged(_) => notes.push("staged".to_owned()),
+            Place::Staged(_) => {
+                notes.extend((*line == 0).then(|| "name".to_owned()));
+                notes.push("staged".to_owned());
+            }
             Place::Committed(_, commits) => notes.push(in_commits(commits)),
             Place::Object(_) => notes.push("in no commit of a branch or tag".to_owned()),
             Place::File(_) | Place::Message(..) | Place::Stdin => {}

@@ -163,6 +163,11 @@ impl Lines {
         (self.ended + 1, column.unsigned_abs() + 1)
     }
 
+    /// Where in the piece the line begins that was told last; nothing if that was before the piece.
+    pub(crate) fn start(&self) -> Option<usize> {
+        usize::try_from(self.line_start).ok()
+    }
+
     /// So much of the piece is left behind.
     pub(crate) fn leave(&mut self, piece: &[u8], done: usize) {
         self.count(piece, done);

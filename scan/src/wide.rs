@@ -34,6 +34,7 @@ impl Wide {
                     text: Vec::new(),
                     start: 0,
                     lines: Lines::default(),
+                    left: 0,
                     has_mark: false,
                 });
             }
@@ -83,6 +84,8 @@ struct Way {
     /// Where it begins.
     start: u64,
     lines: Lines,
+    /// How many units of its last line are done with.
+    left: u64,
     /// Whether the text begins with a byte order mark.
     has_mark: bool,
 }
@@ -91,7 +94,7 @@ impl Way {
     fn begin(&mut self, bytes: &[u8], offset: u64) {
         self.search.begin();
         self.text.clear();
-        (self.odd, self.high, self.lines) = (None, None, Lines::default());
+        (self.odd, self.high, self.lines, self.left) = (None, None, Lines::default(), 0);
         self.has_mark = offset == 0 && matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
         self.is_skipping = offset % 2 != self.parity;
         self.start = offset + u64::from(self.is_skipping);
@@ -106,14 +109,21 @@ impl Way {
             self.unit(if self.is_big { [0, last] } else { [last, 0] });
         }
         let (text, lines, start, mark) = (&self.text, &mut self.lines, self.start, u64::from(self.has_mark));
+        let left = self.left;
         let done = self.search.look(text, is_all, |found| {
             if !is_in_placeholder(text, found.start, found.end) {
-                let (line, column) = lines.at(text, found.start);
-                let column = if line == 1 { column - mark.min(column - 1) } else { column };
+                let (line, _) = lines.at(text, found.start);
+                let before = text.get(lines.start().unwrap_or_default()..found.start).unwrap_or_default();
+                let column = units(before) + if lines.start().is_none() { left } else { 0 };
+                let column = if line == 1 { column - mark.min(column) } else { column } + 1;
                 let offset = start + 2 * units(text.get(..found.start).unwrap_or_default());
                 hits.push(hit(&found, line, column, offset, true));
             }
         });
+        self.lines.at(text, done);
+        let of_line = self.lines.start().map_or(0..done, |start| start..done);
+        let of_line = units(text.get(of_line).unwrap_or_default());
+        self.left = if self.lines.start().is_none() { self.left + of_line } else { of_line };
         self.lines.leave(text, done);
         self.start += 2 * units(self.text.get(..done).unwrap_or_default());
         self.text.drain(..done);

@@ -119,7 +119,9 @@ impl<'a> Finder<'a> {
                     if trie.can_go_on_with(node, byte) {
                         self.lead_on(task, &AS_TEXT, node, symbols, at, 1, &[byte]);
                     }
-                    if let Some(length) = self.gaps.fold(task.rest(at)) {
+                    if !trie.ends_with_space(node)
+                        && let Some(length) = self.gaps.fold(task.rest(at))
+                    {
                         self.lead_on(task, &[Spelling::Plain], node, symbols, at, length, b" ");
                     }
                     let length = match self.gaps.read(Between::Characters, task.rest(at)) {
@@ -306,12 +308,15 @@ impl<'a> Finder<'a> {
                     false
                 }
             };
-            if let Some(length) = self.gaps.fold(rest).filter(|_| spelling != Spelling::Url) {
+            let may_fold = spelling != Spelling::Url && !trie.ends_with_space(walk.node);
+            if let Some(length) = self.gaps.fold(rest).filter(|_| may_fold) {
                 let to = trie.child(walk.node, b' ');
                 let at = walk.at + length;
                 self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
             }
-            match self.gaps.read(Between::Characters, rest) {
+            // One join after another is no join: what leads on from each of many would take without end.
+            let gaps = if walk.at == walk.after { self.gaps } else { Gaps::Screen };
+            match gaps.read(Between::Characters, rest) {
                 Read::Is(length, ()) if walk.at + length - walk.after <= self.gaps.most() => {
                     self.walks.push(Walk { at: walk.at + length, ..walk });
                 }

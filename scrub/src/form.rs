@@ -129,10 +129,11 @@ impl Form {
         Begin::To(at)
     }
 
-    /// A line end in the place of a space.
+    /// A line end in the place of a space. Between two of them no text is folded, and trying it would take without end.
     fn fold(&self, unit: usize, rest: &[u8]) -> Option<usize> {
         let is_text = matches!(self.spelling, Spelling::Plain | Spelling::Json);
-        if is_text && self.byte(unit) == Some(b' ') { self.gaps.fold(rest) } else { None }
+        let is_beside = unit.checked_sub(1).and_then(|before| self.byte(before)) == Some(b' ');
+        if is_text && !is_beside && self.byte(unit) == Some(b' ') { self.gaps.fold(rest) } else { None }
     }
 
     /// How many steps it takes to compare all of the value.

@@ -4,7 +4,7 @@
 use crate::read::{self, Between, GAP_MAX, Read};
 
 /// The most bytes of a join: deep indentation is part of it.
-const JOIN_MAX: usize = 256;
+const JOIN_MAX: usize = 128;
 
 /// How far before its line end a join may begin.
 pub(crate) const BEFORE_LINE_END: usize = 24;

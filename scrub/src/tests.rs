@@ -1,4 +1,5 @@
 mod hostile;
+mod search;
 
 use std::time::Instant;
 
