@@ -44,6 +44,7 @@ mod rollback;
 mod rotate;
 mod run;
 mod same;
+mod scan;
 mod set;
 mod show;
 mod status;
@@ -157,6 +158,7 @@ commands! {
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
         Inject("inject"): inject::InjectArgs => |context, args| inject::run(|| context.session(), args);
         Export("export"): export::ExportArgs => |context, args| export::run(|| context.session(), args);
+        Scan("scan"): scan::ScanArgs => |context, args| Err(scan::run(context, args));
         GitCredential("git-credential"): git_credential::GitCredentialArgs =>
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>

@@ -84,6 +84,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),
     ("ui/src/browse/", "shows and copies a value on a key press"),
     ("ui/src/clipboard.rs", "sends it to the terminal"),
+    ("scan/src/values.rs", "prepares to look for values"),
     ("broker/src/forward.rs", "gives values to what puts them in and to what takes them out of answers"),
 ];
 
