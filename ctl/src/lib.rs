@@ -36,6 +36,7 @@ mod age;
 mod assignment;
 mod broker;
 mod cli;
+mod clock;
 mod closed;
 mod command;
 mod completion;
