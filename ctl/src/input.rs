@@ -51,16 +51,16 @@ pub(crate) fn asks(args: &ValueArgs) -> bool {
     args.value_file.as_deref().is_none_or(|path| path == Path::new("-")) && io::stdin().is_terminal()
 }
 
-/// The value to store: the file's bytes, or all of stdin, or a line typed without echo. Of a line from a pipe its end is
-/// left out: `echo` adds it, and a key with it is refused by its provider.
-pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
-    SecretValue::from_bytes(bytes(args)?.to_vec()).map_err(not_a_value)
+/// The value to store: the file's bytes, or all of stdin, or a line typed without echo after this question. Of a line
+/// from a pipe its end is left out: `echo` adds it, and a key with it is refused by its provider.
+pub(crate) fn value(args: &ValueArgs, question: &str) -> Result<SecretValue, Failure> {
+    SecretValue::from_bytes(bytes(args, question)?.to_vec()).map_err(not_a_value)
 }
 
 /// What is to be stored, as [`value`] gets it, which need not be text.
-pub(crate) fn bytes(args: &ValueArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn bytes(args: &ValueArgs, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if asks(args) {
-        let typed = prompt::hidden("value: ")
+        let typed = prompt::hidden(question)
             .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
         if typed.expose().is_empty() {
             return Err(Failure::new(Exit::Invalid, "empty; nothing was stored"));
@@ -210,7 +210,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, content).unwrap();
-        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() })
+        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() }, "value: ")
     }
 
     #[test]

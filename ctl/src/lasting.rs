@@ -281,6 +281,27 @@ pub(crate) fn no_answer(control: &Path, error: &io::Error) -> Failure {
     }
 }
 
+/// Why a session of this machine does not answer, with how to have it again.
+pub(crate) fn no_answer_by_name(place: &Place, name: &SessionName, error: &io::Error) -> Failure {
+    if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        return no_answer(&place.control, error);
+    }
+    match place.note() {
+        Some(note) => {
+            let names: Vec<&str> = note.secrets.iter().map(|name| name.as_str()).collect();
+            let text = format!(
+                "session {name} has ended; start it again with: secretctl proxy start {name} -s {}",
+                names.join(",")
+            );
+            Failure::new(Exit::NotFound, text)
+        }
+        None => Failure::new(
+            Exit::NotFound,
+            format!("no session {name} runs: it was stopped, or never started; see: secretctl proxy list"),
+        ),
+    }
+}
+
 /// Ends a session's broker, if it runs, and removes what is left of it. Says whether it ran.
 ///
 /// # Errors

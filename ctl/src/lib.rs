@@ -40,6 +40,7 @@ mod assignment;
 mod broker;
 mod called;
 mod cli;
+mod clock;
 mod closed;
 mod command;
 mod completion;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
+use crate::shell::quoted;
 use crate::{environment, input, output, prompt, spawn, vault_file};
 
 /// Said while an answer is awaited that usually comes at once.
@@ -184,34 +185,47 @@ impl Session {
         if self.has_opened()? {
             return Ok(());
         }
-        // Until a passphrase has been checked: others would ask meanwhile.
-        let Some(_alone) = prompt::alone_unless(&is_open) else { return Ok(()) };
-        for attempt in 1..=TRIES {
-            if self.has_opened()? {
+        self.open_with(&Typed::PASSPHRASE, &is_open)
+    }
+
+    /// Opens the vault if it is locked, by asking for the recovery key, as [`open_vault`](Self::open_vault) asks for the
+    /// passphrase. One that is open already is asked about all the same: whether the key is right.
+    pub(crate) fn open_with_recovery_key(&self) -> Result<(), Failure> {
+        self.open_with(&Typed::RECOVERY_KEY, &|| false)
+    }
+
+    fn open_with(&self, typed: &Typed, is_open: &dyn Fn() -> bool) -> Result<(), Failure> {
+        // Until a key has been checked: others would ask meanwhile.
+        let Some(_alone) = prompt::alone_unless(is_open) else { return Ok(()) };
+        let mut attempt = 1;
+        while attempt <= TRIES {
+            if self.has_opened()? && typed.is_needless_when_open {
                 return Ok(());
             }
-            let typed = {
+            let key = {
                 let _alone = Hidden::start();
-                (self.ask)("passphrase of the vault: ", &is_open).map_err(unasked)?
+                (self.ask)(typed.question, is_open).map_err(|error| unasked(error, typed))?
             };
-            let Some(passphrase) = typed else {
+            let Some(key) = key else {
                 output::say("unlocked by another command");
                 return Ok(());
             };
-            let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
-            match self.unlock(&request) {
-                Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+            if key.expose().is_empty() {
+                attempt += 1;
+                output::say("nothing was typed; try again");
+                continue;
+            }
+            match self.unlock(&(typed.request)(key)) {
+                Err(failure) if typed.is_wrong(&failure) => {
                     if attempt < TRIES {
-                        output::say("wrong passphrase, try again");
+                        output::say(&format!("wrong {}, try again", typed.what));
                     }
+                    attempt += 1;
                 }
                 outcome => return outcome.map(drop),
             }
         }
-        Err(Failure::new(
-            Exit::NotAllowed,
-            "three wrong passphrases; if it is lost: secretctl unlock --recovery",
-        ))
+        Err(Failure::new(Exit::NotAllowed, typed.three_wrong))
     }
 
     /// Whether the vault is open; fails if there is none.
@@ -245,8 +259,11 @@ impl Session {
         if let Error::NotListening(path) = &error
             && !self.paths.socket_is_default
         {
-            let path = path.display();
-            let text = format!("nothing listens on {path}; start it with: secretsd --socket {path}");
+            let text = format!(
+                "nothing listens on {}; start it with: secretsd --socket {}",
+                path.display(),
+                quoted(path)
+            );
             return Failure::new(Exit::NoDaemon, text);
         }
         // What the daemon says of an access token is better than what is known here.
@@ -328,14 +345,52 @@ impl Download<'_> {
     }
 }
 
-fn unasked(error: prompt::Error) -> Failure {
-    if matches!(error, prompt::Error::NoTerminal) {
-        return Failure::new(
-            Exit::Locked,
-            "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
-        );
+/// A key that a person types.
+struct Typed {
+    what: &'static str,
+    question: &'static str,
+    request: fn(SensitiveString) -> UnlockRequest,
+    /// What is said where there is no terminal.
+    no_terminal: &'static str,
+    /// Whether nothing is asked once the vault is open.
+    is_needless_when_open: bool,
+    /// The other way to it.
+    from_file: &'static str,
+    three_wrong: &'static str,
+}
+
+impl Typed {
+    const PASSPHRASE: Self = Self {
+        what: "passphrase",
+        question: "passphrase of the vault: ",
+        request: |key| UnlockRequest { passphrase: Some(key), ..UnlockRequest::default() },
+        no_terminal: "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
+        is_needless_when_open: true,
+        from_file: UNLOCK_FROM_FILE,
+        three_wrong: "three wrong passphrases; if it is lost: secretctl unlock --recovery",
+    };
+    const RECOVERY_KEY: Self = Self {
+        what: "recovery key",
+        question: "recovery key: ",
+        request: |key| UnlockRequest { recovery_key: Some(key), ..UnlockRequest::default() },
+        no_terminal: "there is no terminal to ask on; name a file with --recovery-key-file",
+        is_needless_when_open: false,
+        from_file: "name a file with --recovery-key-file",
+        three_wrong: "three wrong recovery keys; a newer one may have taken its place, with: secretctl rotate",
+    };
+
+    /// Whether the daemon says that it is not the key, or none at all.
+    fn is_wrong(&self, failure: &Failure) -> bool {
+        failure.kind() == Some(ErrorType::WrongKeyError)
+            || self.what != Self::PASSPHRASE.what && failure.kind() == Some(ErrorType::ValidationError)
     }
-    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", UNLOCK_FROM_FILE))
+}
+
+fn unasked(error: prompt::Error, typed: &Typed) -> Failure {
+    if matches!(error, prompt::Error::NoTerminal) {
+        return Failure::new(Exit::Locked, typed.no_terminal);
+    }
+    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", typed.from_file))
 }
 
 #[cfg(test)]

@@ -175,6 +175,8 @@ pub enum AuditAction {
     Restore,
     /// A secret got an earlier value again.
     Rollback,
+    /// An earlier value of a secret was destroyed.
+    VersionDrop,
     /// Values were handed over.
     Reveal,
     /// A value was compared with the others.
@@ -244,6 +246,7 @@ impl AuditAction {
             Self::Purge => "purge",
             Self::Restore => "restore",
             Self::Rollback => "rollback",
+            Self::VersionDrop => "version_drop",
             Self::Reveal => "reveal",
             Self::Compare => "compare",
             Self::KeyAdd => "key_add",

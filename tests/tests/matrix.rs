@@ -101,6 +101,14 @@ struct Entry {
     request: fn(&mut World) -> (String, Value),
 }
 
+/// The path of a request: `argument` is an id, a query behind `?`, or both.
+fn asked(pattern: &str, argument: &str) -> String {
+    match argument.split_once('?') {
+        Some((id, query)) => format!("{}?{query}", pattern.replace("{id}", id)),
+        None => pattern.replace("{id}", argument),
+    }
+}
+
 /// A route that wants an open vault.
 const fn open_only(
     operation: &'static str,
@@ -170,6 +178,7 @@ const TABLE: &[Entry] = &[
     }),
     open_only("find_same", "reveal", About::Secret, 200, |world| at(&world.secret())),
     open_only("list_versions", "list", About::Secret, 200, |world| at(&world.secret())),
+    open_only("drop_version", "write", About::Secret, 204, |world| (world.replaced(), Value::Null)),
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
     }),
@@ -446,6 +455,15 @@ impl World {
         id
     }
 
+    /// A secret with an earlier value, and the query that names it.
+    fn replaced(&mut self) -> String {
+        let id = self.new_secret();
+        if self.state == State::Unlocked {
+            self.owner("PUT", &format!("/user/secrets/{id}"), &json!({ "value": "y" })).expect(200);
+        }
+        format!("{id}?version=1")
+    }
+
     fn trashed(&mut self) -> String {
         if let Some(id) = &self.trashed {
             return id.clone();
@@ -620,10 +638,7 @@ impl World {
     fn ask(&mut self, entry: &Entry, route: (&str, &str), peer: Peer, shown: &Shown) -> Option<String> {
         let (method, pattern) = route;
         let (argument, body) = (entry.request)(self);
-        let path = match argument.strip_prefix('?') {
-            Some(query) => format!("{pattern}?{query}"),
-            None => pattern.replace("{id}", &argument),
-        };
+        let path = asked(pattern, &argument);
         let mut request = Request::new(&self.env.socket(), method, &path);
         if let Some((name, value)) = self.header(shown) {
             request = request.header(name, &value);
@@ -772,10 +787,7 @@ fn a_token_that_may_only_use_values_gets_none_by_any_route() {
     for (method, path, entry) in everything_asked() {
         for bound in [Bound::No, Bound::Right] {
             let (argument, body) = (entry.request)(&mut world);
-            let path = match argument.strip_prefix('?') {
-                Some(query) => format!("{path}?{query}"),
-                None => path.replace("{id}", &argument),
-            };
+            let path = asked(path, &argument);
             let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
             let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
             let answer = if body.is_null() { request.send() } else { request.json(&body).send() };

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_proto::printable::without_numbers;
 
 /// A value that is looked at passes through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -85,7 +86,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
 }
 
 fn usage() -> ExitCode {
-    told("it is started by secretctl: secretctl ui, or secretctl run without -s");
+    told("secretctl starts this program; run: secretctl ui");
     ExitCode::from(2)
 }
 
@@ -98,7 +99,7 @@ fn failed(reason: &str) -> ExitCode {
 fn told(line: &str) {
     use std::io::Write;
     // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {}", without_numbers(line));
 }
 
 fn said(line: &str) -> ExitCode {

@@ -203,8 +203,9 @@ pub(super) fn store_file(
     if args.delete_source && holds_more && faults.is_empty() {
         return Err(not_deletable(&source, &instead));
     }
-    if foreign.is_none() && faults.is_empty() && !args.delete_source && source.shown().is_some() {
-        leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
+    let mut left = Vec::new();
+    if foreign.is_none() && faults.is_empty() && source.shown().is_some() {
+        left = leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {
@@ -256,8 +257,13 @@ pub(super) fn store_file(
             format!("the vault has a different value for {}; the file is not deleted", names(&differing));
         return Err(Failure::new(Exit::Conflict, text));
     }
-    source.delete()?;
-    output::say(&deleted(&source));
+    let lines: Vec<usize> = left.iter().filter_map(|item| item.place.line()).collect();
+    if lines.is_empty() {
+        source.delete()?;
+    } else {
+        source.keep(&lines)?;
+    }
+    output::say(&deleted(&source, lines.len()));
     Ok(named)
 }
 
@@ -306,21 +312,40 @@ impl Action {
     }
 }
 
-/// Asks whether what looks like a setting stays where it is.
-fn leave_settings(items: &mut Vec<Item>, prefix: Option<&SecretName>, file: &str) -> Result<(), Failure> {
+/// Asks whether what looks like a setting stays where it is. Gives what does.
+fn leave_settings(
+    items: &mut Vec<Item>,
+    prefix: Option<&SecretName>,
+    file: &str,
+) -> Result<Vec<Item>, Failure> {
     let found = settings::among(items, prefix);
     if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let stored = names(&found.iter().collect::<Vec<_>>());
+    let written = |name: &SecretName| {
+        let rest = prefix.and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        rest.unwrap_or(name.as_str()).to_owned()
+    };
+    let shown = match prefix {
+        // Only names of a list of ours are among these.
+        Some(_) => {
+            let written: Vec<String> = found.iter().map(written).collect();
+            format!("{} (stored as {stored})", written.join(", "))
+        }
+        None => stored,
+    };
     let (like, them) =
         if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
-    let question = format!("{} {like}; leave {them} in {file}?", names(&found.iter().collect::<Vec<_>>()));
+    let question = format!("{shown} {like}; leave {them} in {file}?");
     let is_left = prompt::accept(&question)
         .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
-    if is_left {
-        items.retain(|item| !found.contains(&item.name));
+    if !is_left {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let (left, others) = std::mem::take(items).into_iter().partition(|item| found.contains(&item.name));
+    *items = others;
+    Ok(left)
 }
 
 fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
@@ -412,24 +437,34 @@ fn summary(items: &[Planned]) -> String {
     let new = count(|action| action == Action::Create);
     let replaced = count(|action| action == Action::Replace);
     let skipped = count(|action| action == Action::Skip);
-    let mut parts = vec![format!("{new} new")];
+    let secrets = |count| if count == 1 { "secret" } else { "secrets" };
+    let mut parts = Vec::new();
+    if new > 0 || replaced == 0 {
+        parts.push(format!("imported {new} new {}", secrets(new)));
+    }
     if replaced > 0 {
-        parts.push(format!("{replaced} replaced"));
+        parts.push(format!("replaced {replaced} {}", secrets(replaced)));
     }
+    let mut text = parts.join(" and ");
     if skipped > 0 {
-        parts.push(format!("{skipped} skipped"));
+        text.push_str(&format!(", left {skipped} as it was in the vault"));
     }
-    format!("imported {}; each value was read back and checked", parts.join(", "))
+    format!("{text}; each value was read back and checked")
 }
 
-fn deleted(source: &Source) -> String {
+fn deleted(source: &Source, kept: usize) -> String {
     let file = source.shown().unwrap_or("the file");
+    let what = match kept {
+        0 => format!("deleted {file}"),
+        1 => format!("removed all but 1 line from {file}"),
+        _ => format!("removed all but {kept} lines from {file}"),
+    };
     let others = match source.other_names() {
         0 => String::new(),
         count => format!(" it still exists under {count} other names (hard links);"),
     };
     format!(
-        "deleted {file};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
+        "{what};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
     )
 }
 

@@ -88,9 +88,13 @@ pub(crate) enum RuleCommand {
     /// Add a rule, in place of one for the same host and site
     #[command(after_help = "\
 Hosts: api.example.com; *.example.com, one label more; **.example.com, one or more; with a port behind
-it unless that is 443. In paths, * stands for any characters of one segment and ** for any at all.
+it unless that is 443.
+
+In paths, * stands for any characters of one segment and ** for any at all.
+
 Sites: bearer, basic, header:NAME, query:NAME, body:NAME (a field of a form or a JSON object, in a
 body of up to 1 MiB), aws-sigv4:ID[,TOKEN] (the secrets with the key's id and with the session token).
+
 The first rule that matches a request decides.
 
 Example:

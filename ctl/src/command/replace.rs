@@ -1,17 +1,20 @@
 //! `replace`: the rotation of a key as one walk. The new value takes the old one's place under every name that has it, and
 //! what still runs with the old one is named.
 
-use clap::Args;
-use secrets_proto::Provider;
-use secrets_proto::secret::{SameList, Secret, SecretDetail};
+use std::io::{self, IsTerminal};
 
-use super::{same, set, r#where};
-use crate::age;
+use clap::Args;
+use secrets_client::Call;
+use secrets_proto::Provider;
+use secrets_proto::secret::{SameList, Secret, SecretDetail, VersionList};
+
+use super::{history, kept, same, set, r#where};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
 use crate::session::Session;
+use crate::{age, prompt};
 
 /// Where a provider's keys are made, as its own documentation says.
 const PAGES: [(&str, &str); 9] = [
@@ -31,8 +34,8 @@ const PAGES: [(&str, &str); 9] = [
 #[command(after_help = "\
 Names the provider's page if it is known, asks for the new value, and stores it
 under this name and under every other name with the same value. Then it names the
-programs of `run` that still have the old value. The old value stays in the
-history, as after `set`.
+programs of `run` that still have the old value. At last it asks whether the old
+value is destroyed in the history, too.
 
 Example:
   secretctl replace OPENAI_API_KEY")]
@@ -61,8 +64,10 @@ pub(crate) fn run(
     if !others.is_empty() {
         output::say(&format!("the same value is replaced under: {}", names(&others)));
     }
-    let value = input::value(&args.value)?;
+    let value = input::value(&args.value, &format!("{} new value: ", secret.name))?;
     let all: Vec<&Secret> = std::iter::once(&secret).chain(&others).collect();
+    let replaced: Vec<u64> =
+        all.iter().map(|one| present_version(&session, one)).collect::<Result<_, _>>()?;
     let mut answer = None;
     for (done, one) in all.iter().enumerate() {
         let written = set::put(&session, one.id, &value).map_err(|failure| {
@@ -73,15 +78,42 @@ pub(crate) fn run(
         answer.get_or_insert(written);
     }
     say_who_has_the_old_value(&session, &all);
-    output::say(&format!(
-        "now revoke the old key at its provider; the history has it too: secretctl history {}",
-        secret.name
-    ));
+    drop_old(&session, &all, &replaced)?;
     match answer {
         Some(answer) if output.json => output::answer_json_line(answer.bytes()),
         Some(_) => Ok(()),
         None => Err(Failure::new(Exit::Other, "nothing was replaced")),
     }
+}
+
+/// The number of the version that is the present one.
+fn present_version(session: &Session, secret: &Secret) -> Result<u64, Failure> {
+    let call = Call::get(&format!("/user/secrets/{}/versions", secret.id));
+    let VersionList { versions } = session.fetch(&call)?;
+    let present = versions.iter().find(|version| version.current).map(|version| version.version);
+    present.ok_or_else(|| Failure::new(Exit::DaemonFailed, "secretsd names no present version"))
+}
+
+/// Asks whether the old value stays in the history, and destroys it if it does not. Where nobody can be asked, it stays.
+fn drop_old(session: &Session, all: &[&Secret], replaced: &[u64]) -> Result<(), Failure> {
+    let in_history = |secret: &Secret| format!("the history has it too: secretctl history {}", secret.name);
+    const REVOKE: &str = "now revoke the old key at its provider";
+    if !io::stdin().is_terminal() || !prompt::can_ask() {
+        let first = all.first().map(|secret| in_history(secret)).unwrap_or_default();
+        output::say(&format!("{REVOKE}; {first}"));
+        return Ok(());
+    }
+    output::say(REVOKE);
+    if !prompt::confirm("destroy the old value in the history, too?").unwrap_or(false) {
+        all.iter().for_each(|secret| output::say(&in_history(secret)));
+        return Ok(());
+    }
+    for (secret, version) in all.iter().zip(replaced) {
+        history::drop_version(session, secret.id, *version)?;
+        output::say(&format!("dropped version {version} of {}", secret.name));
+    }
+    kept::remind("the old value may still be in");
+    Ok(())
 }
 
 /// Names the programs that got the value before it was replaced, and still run. Who may not read the log is not told.

@@ -84,16 +84,21 @@ pub(crate) fn run(
             ask_if_meant(&session, name)?;
         }
     }
-    expect_to_find(&session, &wanted, mode)?;
+    let existing = expect_to_find(&session, &wanted, mode)?;
     if let Target::Named(name) = &wanted {
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
+    let question = match (&wanted, &existing) {
+        (Target::Existing(_), Some(secret)) => format!("{} new value: ", secret.name),
+        (Target::Existing(_), None) => "new value: ".to_owned(),
+        (Target::Named(name), _) => format!("{name} value: "),
+    };
     let value = match encoding {
-        None => input::value(&args.value)?,
+        None => input::value(&args.value, &question)?,
         Some(encoding) => {
             output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
-            SecretValue::new(encoding.encode(&input::bytes(&args.value)?).to_string())?
+            SecretValue::new(encoding.encode(&input::bytes(&args.value, &question)?).to_string())?
         }
     };
     let Written { mut answer, before } = match wanted {
@@ -150,21 +155,21 @@ fn note_if_meant(session: &Session, name: &SecretName) {
     }
 }
 
-/// Whether what `add` and `update` expect is so.
-fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), Failure> {
+/// Whether what `add` and `update` expect is so; the secret that `update` is to find.
+fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<Option<Secret>, Failure> {
     match (mode, target) {
-        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(drop),
+        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(|detail| Some(detail.secret)),
         (Mode::New, Target::Named(name)) => match Wanted::parse(name.as_str())?.find(session) {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Ok(Some(_)) => Err(Failure::new(
                 Exit::Conflict,
                 format!("{name} already exists; replace its value with: secretctl set {name}"),
             )),
             // Who may store need not be allowed to look; the daemon tells when it comes to it.
-            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(()),
+            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(None),
             Err(failure) => Err(failure),
         },
-        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
+        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(None),
     }
 }
 

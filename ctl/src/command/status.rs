@@ -105,14 +105,11 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-/// Why a vault may be locked: the daemon does not remember which of these it was.
-const WHY_LOCKED: &str = " (after a start, by command or by timeout); unlock it with: secretctl unlock";
-
 /// The state first, with what to do about it; then the numbers, then where things are.
 fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool, now: Timestamp) -> String {
     let (state, then, code) = match status.state {
         VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
-        VaultState::Locked => ("locked", WHY_LOCKED.to_owned(), "33"),
+        VaultState::Locked => ("locked", "; unlock it with: secretctl unlock".to_owned(), "33"),
         VaultState::Unlocked if status.rolled_back => {
             ("unlocked, READ-ONLY: ROLLBACK DETECTED", left(&status.auto_lock, now), "31")
         }

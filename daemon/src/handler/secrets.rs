@@ -274,6 +274,22 @@ pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback)
     vault.rollback(caller, id, to, expected).await.map(|secret| Found(secret, view))
 }
 
+/// An earlier value to be destroyed.
+#[derive(Debug)]
+pub(crate) struct DropVersion {
+    /// Of which secret.
+    pub(crate) id: Uuid,
+    /// Which version of it.
+    pub(crate) version: u64,
+    /// The version that the secret must have.
+    pub(crate) expected: Option<Vec<u64>>,
+}
+
+/// `DELETE /user/secrets/{id}/versions`
+pub(crate) async fn drop_version(vault: &Vault, caller: &Caller, drop: DropVersion) -> Result<Done, Error> {
+    vault.drop_version(caller, drop.id, drop.version, drop.expected).await.map(|()| Done)
+}
+
 /// `GET /user/secrets/trash`
 pub(crate) async fn trash(vault: &Vault, caller: &Caller, trash: Trash) -> Result<Held<Bytes>, Error> {
     vault.trash(caller, move |list| (trash.render)(&list)).await

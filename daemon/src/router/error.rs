@@ -123,6 +123,10 @@ impl From<vault::Error> for Failure {
                 Type::ConflictError,
                 "The secret has changed in the meantime; read it again and repeat",
             ),
+            vault::Error::PresentValue => Self::new(
+                Type::ConflictError,
+                "This is the secret's present value; give it a new one first, or delete the secret",
+            ),
             vault::Error::KeysChanged => Self::new(
                 Type::ConflictError,
                 "The vault's keys have changed in the meantime; list them, then repeat if needed",
@@ -306,7 +310,7 @@ mod tests {
     async fn every_error_of_the_vault_has_its_answer() {
         use ErrorType as Type;
         let secret = || "canary".to_owned();
-        let unusable = Invalid::new(FieldErrorType::StringTooShort, "a passphrase has at least 1 byte");
+        let unusable = Invalid::new(FieldErrorType::StringTooShort, "the passphrase is empty");
         let no_key = |fault| vault::Error::NoKey(key_provider::Failure { name: "tpm".to_owned(), fault });
         for (error, kind) in [
             (vault::Error::Uninitialized, Type::VaultLockedError),

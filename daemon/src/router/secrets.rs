@@ -17,14 +17,17 @@ use super::route::{Route, delete, get, patch, post, put, read};
 use super::serve::{serve, serve_either, serve_now};
 use crate::caller::Scope;
 use crate::handler::secrets::{
-    self as handler, Create, Created, Delete, Edit, Found, Get, List, Listing, Restore, Reveal, Revealed,
-    Rollback, Shown, Trash, Update, View,
+    self as handler, Create, Created, Delete, DropVersion, Edit, Found, Get, List, Listing, Restore, Reveal,
+    Revealed, Rollback, Shown, Trash, Update, View,
 };
 use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
 use crate::vault::{ListFilter, Right};
+
+/// The largest number that JSON has exactly, so that a version can be told.
+const LARGEST: u64 = 9_007_199_254_740_991;
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
@@ -78,6 +81,12 @@ pub(super) static ROUTES: &[Route] = &[
         "list_versions",
         Right::Scope(Scope::List, AuditAction::List),
         |x| serve(x, handler::versions),
+    ),
+    delete(
+        "/api/v1/user/secrets/{id}/versions",
+        "drop_version",
+        Right::Scope(Scope::Write, AuditAction::VersionDrop),
+        |x| serve(x, handler::drop_version),
     ),
     post(
         "/api/v1/user/secrets/{id}/same",
@@ -213,6 +222,19 @@ impl FromRequest for Delete {
             _ => Err(Invalid::new(FieldErrorType::Enum, "expected true or false")),
         });
         Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
+    }
+}
+
+impl FromRequest for DropVersion {
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, expected) = (parts.id(), parts.expected_versions());
+        let version = parts.required_parameter("version", |text| {
+            let number = text.parse().ok().filter(|number| (1..=LARGEST).contains(number));
+            number.ok_or_else(|| {
+                Invalid::new(FieldErrorType::IntParsing, "expected a version's number, from 1 on")
+            })
+        });
+        Some(Self { id: id?, version: version?, expected: expected? })
     }
 }
 

@@ -98,6 +98,9 @@ pub(crate) enum Error {
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed in the meantime")]
     Stale,
+    /// The value is the present one, which is not dropped from the history.
+    #[error("the value is the present one")]
+    PresentValue,
     /// The key slots are not what they were when the operation began.
     #[error("the key slots have changed in the meantime")]
     KeysChanged,
@@ -219,6 +222,7 @@ impl Error {
             | Self::NameTaken
             | Self::NamesTaken(_)
             | Self::Stale
+            | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing
             | Self::Replaced
@@ -273,6 +277,7 @@ impl Error {
             | Self::NamesTaken(_)
             | Self::GivenUp
             | Self::Stale
+            | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing
             | Self::Replaced

@@ -233,6 +233,18 @@ impl Vault {
         self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
     }
 
+    /// Destroys an earlier value of a secret. Scope `write`, as for destroying the secret.
+    pub(crate) async fn drop_version(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        version: u64,
+        expected: Option<Vec<u64>>,
+    ) -> Result<(), Error> {
+        self.check(caller, Scope::Write, AuditAction::VersionDrop)?;
+        self.write(caller, move |batch, caller| batch.drop_version(caller, id, version, expected)).await
+    }
+
     /// Takes a secret out of the trash. Scope `write`.
     pub(crate) async fn restore(&self, caller: &Caller, id: Uuid) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Restore)?;

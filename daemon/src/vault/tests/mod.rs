@@ -608,6 +608,35 @@ async fn versions_roll_back_and_the_trash_gives_back() {
 }
 
 #[tokio::test]
+async fn an_earlier_value_is_dropped_as_a_whole_and_the_present_one_stays() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.create("a", "first-value-of-this-secret").await.unwrap().secret.id;
+    for value in ["second-value-of-this-secret", "third-value-of-this-secret"] {
+        fixture
+            .vault
+            .update(&fixture.owner, id, UpdateSecret { value: value_of(value) }, None)
+            .await
+            .unwrap();
+    }
+    let present = fixture.vault.drop_version(&fixture.owner, id, 3, None).await;
+    assert!(matches!(present, Err(Error::PresentValue)));
+    let stale = fixture.vault.drop_version(&fixture.owner, id, 1, Some(vec![2])).await;
+    assert!(matches!(stale, Err(Error::Stale)));
+    fixture.vault.drop_version(&fixture.owner, id, 2, Some(vec![3])).await.unwrap();
+    let again = fixture.vault.drop_version(&fixture.owner, id, 2, None).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    // The manifest accounts for it: the vault opens, and all of it verifies.
+    fixture.restart().await;
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    let versions = fixture.vault.versions(&fixture.owner, id).await.unwrap().versions;
+    assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [3, 1]);
+    // Numbers are not given twice.
+    fixture.vault.update(&fixture.owner, id, UpdateSecret { value: value_of("fourth") }, None).await.unwrap();
+    let versions = fixture.vault.versions(&fixture.owner, id).await.unwrap().versions;
+    assert_eq!(versions[0].version, 4);
+}
+
+#[tokio::test]
 async fn keys_come_and_go_but_the_last_stays() {
     let fixture = Fixture::new().await;
     let (vault, owner) = (&fixture.vault, &fixture.owner);

@@ -17,6 +17,7 @@ enum Step {
     Update(usize, String),
     Rename(usize, usize),
     Rollback(usize, usize),
+    DropVersion(usize, usize),
     Delete(usize),
     Purge(usize),
     Restore(usize),
@@ -33,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (name.clone(), value).prop_map(|(name, value)| Step::Update(name, value)),
         2 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
         2 => (name.clone(), 0..12_usize).prop_map(|(name, back)| Step::Rollback(name, back)),
+        2 => (name.clone(), 0..12_usize).prop_map(|(name, back)| Step::DropVersion(name, back)),
         2 => name.clone().prop_map(Step::Delete),
         1 => name.clone().prop_map(Step::Purge),
         2 => (0..4_usize).prop_map(Step::Restore),
@@ -132,6 +134,20 @@ impl Pair {
                         kept.give(value);
                     }
                     None => assert!(matches!(rolled_back, Err(Error::NotFound))),
+                }
+            }
+            Step::DropVersion(name, back) => {
+                let Some((id, kept)) = live.get_mut(NAMES[name]) else { return };
+                let at = kept.values.len().checked_sub(back + 1);
+                let version = at.map_or(1_000, |at| kept.values[at].0);
+                let dropped = vault.drop_version(&owner, *id, version, None).await;
+                match at {
+                    None => assert!(matches!(dropped, Err(Error::NotFound))),
+                    Some(_) if back == 0 => assert!(matches!(dropped, Err(Error::PresentValue))),
+                    Some(at) => {
+                        dropped.unwrap();
+                        kept.values.remove(at);
+                    }
                 }
             }
             Step::Delete(name) => {
