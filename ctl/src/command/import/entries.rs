@@ -69,7 +69,7 @@ impl Place {
     pub(super) fn line(self) -> Option<usize> {
         match self {
             Self::Line(number) => Some(number),
-            Self::Member(_) => None,
+            Self::Member(_) | Self::Named(..) => None,
         }
     }
 }
