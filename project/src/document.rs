@@ -161,8 +161,8 @@ impl Document {
             table.get(key).ok_or_else(|| value.place().fault(format!("it must have the key {key}")))
         };
         let (name, revision) = (needed("name")?, needed("revision")?);
-        if name.text()?.is_empty() {
-            return Err(name.place().fault("must not be empty"));
+        if name.text()?.is_empty() || name.text()?.contains(|c: char| c.is_control()) {
+            return Err(name.place().fault("must not be empty, and have no control characters"));
         }
         if revision.text()? != "1.0" {
             return Err(revision.place().fault("must be \"1.0\", the only revision that is known here"));

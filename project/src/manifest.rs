@@ -303,3 +303,70 @@ fn check_scope(name: &str, scope: &Scope, profiles: &BTreeMap<String, Profile>) 
     };
     wrong.map_or(Ok(()), |what| Err(scope.place.fault(what)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(file: &str, text: String) -> Source {
+        Source { file: file.into(), dir: "/p".into(), text: text.into_bytes() }
+    }
+
+    fn text(name: &str, extends: &str, secrets: &str) -> String {
+        format!(
+            "[project]\nname = {name:?}\nrevision = \"1.0\"\nextends = [{extends}]\n[profiles.default]\n{secrets}"
+        )
+    }
+
+    fn load(name: &str, secrets: &str) -> Result<Manifest, Fault> {
+        let source = source("/p/secretspec.toml", text(name, "", secrets));
+        Manifest::load(source, &mut |_| Err("nothing is read".to_owned()))
+    }
+
+    #[test]
+    fn names_fit_into_the_vault() {
+        let secret = |key: &str| format!("{key} = {{ description = \"a\" }}\n");
+        let long = "A".repeat(LONGEST_NAME - "P__".len());
+        assert!(load("p", &secret(&long)).is_ok());
+        for bad in [format!("{long}A"), "\"Ä\"".to_owned(), "\"A B\"".to_owned(), "9".to_owned()] {
+            assert!(load("p", &secret(&bad)).is_err(), "{bad}");
+        }
+        let fault = load("p", &(secret("A") + &secret("a"))).unwrap_err();
+        assert_eq!((fault.line, fault.key.as_deref()), (Some(6), Some("profiles.default.A")));
+        for bad in ["", "a\u{0}", "a\nb"] {
+            assert!(load(bad, &secret("A")).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn files_without_end_are_not_read() {
+        let mut count = 0;
+        let mut endless = |_: &Path| {
+            count += 1;
+            Ok(source(&format!("/p/{count}"), text("p", "\"x\"", "")))
+        };
+        let first = source("/p/secretspec.toml", text("p", "\"x\"", "A = { description = \"a\" }"));
+        let fault = Manifest::load(first, &mut endless).unwrap_err();
+        assert!(fault.what.contains("too many files"), "{fault}");
+        assert!(count <= MOST_FILES, "{count}");
+    }
+
+    #[test]
+    fn what_counts_differs_and_descriptions_do_not_count() {
+        let meaning = |secrets: &str| load("p", secrets).unwrap().meaning();
+        let base = meaning("A = { description = \"a\" }");
+        assert_eq!(base, meaning("# so\nA.description = 'another'"));
+        for other in [
+            "A = { description = \"a\", required = true }",
+            "A = { description = \"a\", as_path = true }",
+            "A = { description = \"a\", encoding = \"hex\" }",
+            "A = { description = \"a\", default = \"\" }",
+            "A = { description = \"a\", type = \"hex\", generate = true }",
+            "A = { description = \"a\", prompt = true }",
+            "A = { description = \"a\" }\n[scopes.s]\nsecrets = [\"A\"]",
+            "A = { description = \"a\" }\n[profiles.p]",
+        ] {
+            assert_ne!(base, meaning(other), "{other}");
+        }
+    }
+}

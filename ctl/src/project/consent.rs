@@ -54,7 +54,7 @@ pub(crate) struct Record {
     /// The names without the project's prefix that it may have.
     pub(crate) shared: BTreeSet<String>,
     /// What it asked for: by profile the secrets, each with a digest of what was said of it.
-    pub(crate) asks: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) asks: Asks,
     /// When it was allowed.
     pub(crate) allowed_at: Timestamp,
 }
@@ -153,30 +153,17 @@ impl Record {
     /// What is another in a manifest than was allowed, in words.
     pub(crate) fn difference(&self, manifest: &Manifest) -> String {
         let now = asks(manifest);
-        let told = |asks: &BTreeMap<String, BTreeMap<String, String>>,
-                    other: &BTreeMap<String, BTreeMap<String, String>>| {
-            let mut names = BTreeSet::new();
-            for (profile, keys) in asks {
-                let known = other.get(profile);
-                let only = keys.keys().filter(|key| known.is_none_or(|known| !known.contains_key(*key)));
-                names.extend(only.map(|key| labelled(key, profile)));
-            }
-            names
-        };
-        let mut changed = BTreeSet::new();
-        for (profile, keys) in &now {
-            let before = self.asks.get(profile);
-            let is_another = |key: &&String| {
-                before.and_then(|before| before.get(*key)).is_some_and(|old| keys.get(*key) != Some(old))
-            };
-            changed.extend(keys.keys().filter(is_another).map(|key| labelled(key, profile)));
-        }
         let mut parts = Vec::new();
         if self.prefix != manifest.prefix() {
             parts.push(format!("its names are {}__*, and were {}__*", manifest.prefix(), self.prefix));
         }
-        let (added, gone) = (told(&now, &self.asks), told(&self.asks, &now));
-        for (what, names) in [("new", added), ("gone", gone), ("changed", changed)] {
+        let lacks = |other: Option<&String>, _: &String| other.is_none();
+        let differs = |other: Option<&String>, own: &String| other.is_some_and(|other| other != own);
+        for (what, names) in [
+            ("new", among(&now, &self.asks, &lacks)),
+            ("gone", among(&self.asks, &now, &lacks)),
+            ("changed", among(&now, &self.asks, &differs)),
+        ] {
             if !names.is_empty() {
                 parts.push(format!("{what}: {}", listed(&names)));
             }
@@ -185,9 +172,29 @@ impl Record {
     }
 }
 
-/// A secret, with its profile unless that is the one that is meant if none is named.
-fn labelled(key: &str, profile: &str) -> String {
-    if profile == secrets_project::DEFAULT { key.to_owned() } else { format!("{key} ({profile})") }
+/// By profile the secrets, each with a digest of what was said of it.
+type Asks = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Those secrets that are so beside the other ones; each with its profile, unless it is so in the profile that is meant if
+/// none is named, of which the others inherit.
+fn among(asks: &Asks, others: &Asks, is_so: &dyn Fn(Option<&String>, &String) -> bool) -> BTreeSet<String> {
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (profile, keys) in asks {
+        let others = others.get(profile);
+        for (key, own) in keys {
+            if is_so(others.and_then(|others| others.get(key)), own) {
+                found.entry(key).or_default().push(profile);
+            }
+        }
+    }
+    let told = |(key, profiles): (&str, Vec<&str>)| {
+        if profiles.contains(&secrets_project::DEFAULT) {
+            key.to_owned()
+        } else {
+            format!("{key} ({})", profiles.join(", "))
+        }
+    };
+    found.into_iter().map(told).collect()
 }
 
 fn listed(names: &BTreeSet<String>) -> String {
@@ -198,7 +205,7 @@ fn listed(names: &BTreeSet<String>) -> String {
     text
 }
 
-fn asks(manifest: &Manifest) -> BTreeMap<String, BTreeMap<String, String>> {
+fn asks(manifest: &Manifest) -> Asks {
     let of = |keys: BTreeMap<&str, &str>| {
         let each = keys
             .into_iter()

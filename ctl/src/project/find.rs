@@ -108,9 +108,9 @@ fn is_mount_point(dir: &Path) -> Option<bool> {
 
 /// Reads a manifest; the error says why in a few words.
 pub(crate) fn read(path: &Path, root: &Path) -> Result<Source, String> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        _ => format!("cannot be read: {error}"),
+    let told = |error: io::Error| {
+        let is_absent = error.kind() == io::ErrorKind::NotFound;
+        if is_absent { "there is no such file".to_owned() } else { format!("cannot be read: {error}") }
     };
     let place = File::from(
         open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| told(errno.into()))?,

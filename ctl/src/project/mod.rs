@@ -101,6 +101,7 @@ impl Project {
             profile: args.profile.clone().or_else(environment::profile).unwrap_or_else(|| DEFAULT.to_owned()),
             scope: args.scope.clone().or_else(environment::scope),
         };
+        check_state(located)?;
         let book = Book::read()?;
         let consent = match book.of(&file) {
             Some(record) if record.is_of(&manifest) => Consent::Given(record.shared.clone()),
@@ -209,6 +210,19 @@ impl Project {
     }
 }
 
+/// Refuses a state directory in the work tree, where the repository would say itself what it is allowed; not where the
+/// user's home is the work tree.
+fn check_state(located: &Located) -> Result<(), Failure> {
+    let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
+    let is_home = environment::home().is_some_and(|home| real(home) == located.root);
+    let is_inside = environment::state_dir().is_some_and(|dir| real(dir).starts_with(&located.root));
+    if is_inside && !is_home {
+        let text = "the state directory lies in the project, which would say itself what it is allowed; unset XDG_STATE_HOME and SECRETSD_STATE_DIR, or name another place";
+        return Err(Failure::new(Exit::NotAllowed, text));
+    }
+    Ok(())
+}
+
 /// The manifest of a file that was found, and the file that it is in the end.
 pub(crate) fn load(located: &Located) -> Result<(PathBuf, Manifest), Failure> {
     let root = &located.root;
@@ -238,7 +252,7 @@ pub(crate) fn wanted_of(name: &str, project: Option<&Project>) -> Result<Wanted,
 
 /// A fault of a manifest, with its file as the user knows it. A value in a key's place is not shown.
 fn told(fault: Fault) -> Failure {
-    let is_value = |key: &String| key.split('.').any(|part| providers::looks_like_key(part));
+    let is_value = |key: &String| key.split('.').any(providers::looks_like_key);
     let fault = if fault.key.as_ref().is_some_and(is_value) { fault.without_key() } else { fault };
     let file = PathBuf::from(shown(&fault.file));
     Failure::new(Exit::Invalid, Fault { file, ..fault }.to_string())

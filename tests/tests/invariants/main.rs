@@ -69,6 +69,8 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
         "ctl/src/command/run/mod.rs",
         "puts values into a program's environment and files, takes them from its output",
     ),
+    ("ctl/src/command/run/content.rs", "holds a value on its way to a program"),
+    ("ctl/src/project/", "decodes, composes, makes and stores a project's values"),
     ("ctl/src/input.rs", "checks what was read as a value"),
     ("ctl/src/prompt.rs", "compares the passphrase with its repetition"),
     ("ctl/src/command/get.rs", "prints a value that was asked for"),
