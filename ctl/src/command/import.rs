@@ -5,6 +5,7 @@ pub(crate) mod entries;
 mod foreign;
 mod format;
 mod git;
+mod instead;
 mod settings;
 mod source;
 mod store;
@@ -17,7 +18,7 @@ use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{Glob, Provider, SecretName, Selector};
 
-use self::entries::{Fault, Found, Item, Reading};
+use self::entries::{Fault, Found, Item, Place, Reading};
 use self::foreign::From;
 use self::format::ImportFormat;
 use self::source::Source;
@@ -172,21 +173,21 @@ pub(super) fn store_file(
     let Found { mut items, mut faults, differing, empty, notes, instead, holds_more } = found;
     notes.iter().for_each(|note| output::say(note));
     source.warnings().iter().for_each(|warning| output::say(warning));
-    if args.delete_source && !differing.is_empty() {
-        faults.extend(differing.iter().map(|(place, readers)| Fault {
-            place: *place,
-            reason: format!(
-                "another value for {}; the file is not deleted with it unless --dialect says whose the file is",
-                readers.join(", ")
-            ),
-        }));
-    } else {
-        for (place, readers) in differing {
-            let readers = readers.join(", ");
-            output::say(&format!(
-                "{place}: another value for {readers}; if that is the file's reader, say --dialect"
-            ));
-        }
+    // The only copy of what the file's own reader takes would be deleted; what is left out matters less.
+    let is_stored = |place: Place| items.iter().any(|item| item.place == place);
+    let (lost, told): (Vec<_>, Vec<_>) =
+        differing.into_iter().partition(|(place, _)| args.delete_source && is_stored(*place));
+    for (place, readers) in lost {
+        let readers = readers.join(", ");
+        let reason =
+            format!("another value for {readers}; to delete the file, say whose it is with --dialect");
+        faults.push(Fault { place, reason });
+    }
+    for (place, readers) in told {
+        let readers = readers.join(", ");
+        output::say(&format!(
+            "{place}: another value for {readers}; if that is the file's reader, say --dialect"
+        ));
     }
     if !empty.is_empty() {
         output::say(&format!(
@@ -201,7 +202,7 @@ pub(super) fn store_file(
         ));
     }
     if args.delete_source && holds_more && faults.is_empty() {
-        return Err(not_deletable(&source, &instead));
+        return Err(instead::not_deletable(&source, &instead));
     }
     let mut left = Vec::new();
     if foreign.is_none() && faults.is_empty() && source.shown().is_some() {
@@ -242,7 +243,7 @@ pub(super) fn store_file(
     output::say(&summary(&items));
     if !args.delete_source {
         if !instead.is_empty() {
-            put_instead(&source, &instead);
+            instead::say(&source, &instead);
         } else if is_store {
             output::say(
                 "the store still holds the values; remove them there when nothing reads them any more",
@@ -265,26 +266,6 @@ pub(super) fn store_file(
     }
     output::say(&deleted(&source, lines.len()));
     Ok(named)
-}
-
-/// Why a file stays that was to be deleted.
-fn not_deletable(source: &Source, instead: &[String]) -> Failure {
-    let file = source.shown().unwrap_or("the file");
-    let text = if instead.is_empty() {
-        format!("{file} holds more than would be imported; import it without --delete-source")
-    } else {
-        format!(
-            "programs read {file}; import it without --delete-source, which prints what to put in its place"
-        )
-    };
-    Failure::new(Exit::Usage, text)
-}
-
-/// What to do with a file that programs go on reading.
-fn put_instead(source: &Source, instead: &[String]) {
-    let file = source.shown().unwrap_or("the file");
-    output::say(&format!("{file} still holds the values; put in their place:"));
-    instead.iter().for_each(|line| output::say(&format!("  {line}")));
 }
 
 /// What is to be done with one item.

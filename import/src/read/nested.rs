@@ -60,6 +60,7 @@ mod tests {
             r#"{"db":{"password":"pa: ss","port":5432,"hosts":["a","b"]},"api-key":"x\ny\n","on":true}"#;
         assert_eq!(pairs(json), expected);
         assert_eq!(pairs("a: &x {b: \"1\"}\nc: *x\n").len(), 2);
+        assert_eq!(pairs("a: !!str 0x1F\nb: ! yes\n")[1].1, "yes");
         assert_eq!(pairs(r#"{"a":"\ud83d\ude00"}"#)[0].1, "\u{1f600}");
     }
 

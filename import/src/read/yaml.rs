@@ -171,9 +171,11 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, &'s
         Some(tag) if tag.suffix == "vault" => {
             return Ok(Node::Other("encrypted by ansible-vault; decrypt it first"));
         }
-        Some(tag) if !tag.is_yaml_core_schema() && tag.handle != "" && tag.suffix != "" => {
-            return Err("a tag that only its own program knows");
+        // The mark that says that it is what it looks like: a text.
+        Some(tag) if !tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "" | "!") => {
+            return Ok(Node::Text(Zeroizing::new(text.to_owned())));
         }
+        Some(tag) if !tag.is_yaml_core_schema() => return Err("a tag that only its own program knows"),
         _ => {}
     }
     if style != ScalarStyle::Plain {

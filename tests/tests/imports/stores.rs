@@ -93,7 +93,7 @@ fn pass_and_gopass_give_their_entries() {
 fn what_sops_decrypts_is_named_by_its_path() {
     let test = "what_sops_decrypts_is_named_by_its_path";
     let env = Env::unlocked(programs!());
-    let plain = "db:\n  password: p1\n  port: 5432\nhosts:\n  - a\n  - b\nkey: 'yes'\n";
+    let plain = "db:\n  password: p1\n  port: 5432\nhosts:\n  - a\n  - b\nkey: 'v w'\n";
     let sops = has(test, "sops") && has(test, "gpg");
     let (encrypted, decrypted) = if sops {
         let gpg = Gpg::new(&env);
@@ -114,7 +114,7 @@ fn what_sops_decrypts_is_named_by_its_path() {
     }
     env.ctl(["import", "-", "--format", "nested"]).stdin(decrypted).expect(0);
     assert_eq!(names(&env), ["DB_PASSWORD", "DB_PORT", "HOSTS_0", "HOSTS_1", "KEY"]);
-    assert_eq!((env.value("DB_PORT"), env.value("KEY")), ("5432".to_owned(), "yes".to_owned()));
+    assert_eq!((env.value("DB_PORT"), env.value("KEY")), ("5432".to_owned(), "v w".to_owned()));
 }
 
 #[test]
