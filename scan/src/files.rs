@@ -12,8 +12,9 @@ use ignore::{DirEntry, WalkBuilder, WalkState};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use crate::git::Git;
+use crate::hits::{Hits, hit};
 use crate::report::{Place, Report};
-use crate::stream::{Hits, Scanner, hit};
+use crate::stream::Scanner;
 use crate::values::Sought;
 
 const FLAGS: OFlags = OFlags::RDONLY

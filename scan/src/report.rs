@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::PROGRAM;
 use crate::failure::Failure;
-use crate::stream::{Hit, Hits};
+use crate::hits::{Hit, Hits};
 use crate::values::Sought;
 
 /// A value was found.
