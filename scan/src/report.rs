@@ -219,7 +219,12 @@ impl Report {
             Place::Message(_, id) | Place::Object(id) => {
                 put("object", json!(id));
             }
-            _ => {}
+            Place::File(_)
+            | Place::Name(_)
+            | Place::Link(_)
+            | Place::Staged(_)
+            | Place::Reference(_)
+            | Place::Stdin => {}
         }
         escaped(&Value::Object(object).to_string())
     }
