@@ -12,8 +12,9 @@ use ignore::{DirEntry, WalkBuilder, WalkState};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use crate::git::Git;
+use crate::hits::{Hits, hit};
 use crate::report::{Place, Report};
-use crate::stream::{Hits, Scanner, hit};
+use crate::stream::Scanner;
 use crate::values::Sought;
 
 const FLAGS: OFlags = OFlags::RDONLY
@@ -82,7 +83,10 @@ fn path_of(error: &ignore::Error) -> Option<PathBuf> {
         ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
         ignore::Error::Loop { child, .. } => Some(child.clone()),
         ignore::Error::Partial(errors) => errors.iter().find_map(path_of),
-        _ => None,
+        ignore::Error::Io(_)
+        | ignore::Error::Glob { .. }
+        | ignore::Error::UnrecognizedFileType(_)
+        | ignore::Error::InvalidDefinition => None,
     }
 }
 

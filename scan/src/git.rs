@@ -137,10 +137,10 @@ impl Running {
 }
 
 fn not_started(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => Failure::other("git is not in PATH; install it"),
-        _ => Failure::other(format!("cannot start git: {error}")),
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::other("git is not in PATH; install it");
     }
+    Failure::other(format!("cannot start git: {error}"))
 }
 
 /// git's own last line: the first that says that something is fatal, or what there is.

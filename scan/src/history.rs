@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::failure::Failure;
 use crate::git::{Git, Kind, Next, Object, Objects};
+use crate::hits::{Hits, hit};
 use crate::report::{Place, Report};
-use crate::stream::{Hits, Scanner, hit};
+use crate::stream::Scanner;
 use crate::values::Sought;
 
 /// A message that is longer is not told apart from the object's head.

@@ -13,7 +13,7 @@
 //! - `daemon`: asks for the values
 //! - `values`: what is looked for, and whose it is
 //! - `stream`: one text after the other, in pieces, in every spelling
-//! - `wide`: text in UTF-16
+//! - `wide`: text in UTF-16; `hits`: what was found, and in which line
 //! - `files`: a tree of files, and their names
 //! - `git`: git's command, told to run no code that a repository names
 //! - `index`: what is staged; `history`: every object, and the commits it is in
@@ -26,6 +26,7 @@ mod failure;
 mod files;
 mod git;
 mod history;
+mod hits;
 mod hook;
 mod index;
 mod report;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::PROGRAM;
 use crate::failure::Failure;
-use crate::stream::{Hit, Hits};
+use crate::hits::{Hit, Hits};
 use crate::values::Sought;
 
 /// A value was found.
@@ -219,7 +219,12 @@ impl Report {
             Place::Message(_, id) | Place::Object(id) => {
                 put("object", json!(id));
             }
-            _ => {}
+            Place::File(_)
+            | Place::Name(_)
+            | Place::Link(_)
+            | Place::Staged(_)
+            | Place::Reference(_)
+            | Place::Stdin => {}
         }
         escaped(&Value::Object(object).to_string())
     }

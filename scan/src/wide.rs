@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrets_scrub::{Forms, Search};
 
-use crate::stream::{Hits, Lines, hit};
+use crate::hits::{Hits, Lines, hit};
 use crate::values::{Sought, is_in_placeholder};
 
 /// Stands for what is no character, or none that a value has.

@@ -22,9 +22,9 @@ impl Gaps {
     /// The gap that a text begins with.
     pub(crate) fn read(self, between: Between, rest: &[u8]) -> Read<()> {
         if self.may_join(between, rest) {
-            match join(rest) {
-                Read::Other => {}
-                read => return read,
+            let read = join(rest);
+            if read != Read::Other {
+                return read;
             }
         }
         read::gap(between, rest)
@@ -62,11 +62,8 @@ pub(crate) fn join(rest: &[u8]) -> Read<()> {
     let whole = rest;
     let rest = rest.get(..JOIN_MAX).unwrap_or(rest);
     let read = Reader { text: rest, at: 0 }.join();
-    match read {
-        // It is too long to be one.
-        Read::Cut if rest.len() < whole.len() => Read::Other,
-        read => read,
-    }
+    // One that is cut here is too long.
+    if read == Read::Cut && rest.len() < whole.len() { Read::Other } else { read }
 }
 
 /// Where the join begins that has this line end.
