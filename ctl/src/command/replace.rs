@@ -2,8 +2,9 @@
 //! what still runs with the old one is named.
 
 use clap::Args;
-use secrets_proto::Provider;
+use secrets_client::Call;
 use secrets_proto::secret::{SameList, Secret, SecretDetail};
+use secrets_proto::{ErrorType, Provider};
 
 use super::{same, set, r#where};
 use crate::age;
@@ -52,8 +53,10 @@ pub(crate) fn run(
     input::refuse_arguments(&args.value)?;
     let wanted = Wanted::parse(&args.name)?;
     let session = open()?;
-    let SecretDetail { secret, .. } = wanted.get(&session)?;
-    let SameList { secrets: others, .. } = same::ask(&session, secret.id)?.parse()?;
+    let SecretDetail { secret, version, .. } = wanted.get(&session)?;
+    let mut all = vec![(secret.clone(), version)];
+    all.extend(others(&session, &secret)?);
+    let others: Vec<Secret> = all.iter().skip(1).map(|(other, _)| other.clone()).collect();
     let provider = secret.provider.as_ref().map(Provider::as_str);
     if let Some((_, page)) = PAGES.iter().find(|(issuer, _)| Some(*issuer) == provider) {
         output::say(&format!("create the new key at {page}"));
@@ -62,17 +65,32 @@ pub(crate) fn run(
         output::say(&format!("the same value is replaced under: {}", names(&others)));
     }
     let value = input::value(&args.value)?;
-    let all: Vec<&Secret> = std::iter::once(&secret).chain(&others).collect();
-    let mut answer = None;
-    for (done, one) in all.iter().enumerate() {
-        let written = set::put(&session, one.id, &value).map_err(|failure| {
-            let left: Vec<String> = all.iter().skip(done).map(|secret| secret.name.to_string()).collect();
-            Failure::new(failure.exit(), format!("{failure}; still with the old value: {}", left.join(", ")))
-        })?;
+    let (mut answer, mut replaced, mut changed) = (None, Vec::new(), Vec::new());
+    for (done, (one, version)) in all.iter().enumerate() {
+        let written = match set::put_at(&session, one.id, &value, Some(*version)) {
+            Err(failure) if failure.kind() == Some(ErrorType::ConflictError) => {
+                changed.push(one.clone());
+                continue;
+            }
+            outcome => outcome.map_err(|failure| {
+                let left: Vec<Secret> = all.iter().skip(done).map(|(secret, _)| secret.clone()).collect();
+                Failure::new(failure.exit(), format!("{failure}; still with the old value: {}", names(&left)))
+            })?,
+        };
         output::say(&set::told(&written.parse()?, Some(one), &value));
+        replaced.push(one);
         answer.get_or_insert(written);
     }
-    say_who_has_the_old_value(&session, &all);
+    say_who_has_the_old_value(&session, &replaced);
+    if !changed.is_empty() {
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!(
+                "left as it is, because somebody else has changed it meanwhile: {}; look at it, then give it the new value with: secretctl set NAME",
+                names(&changed)
+            ),
+        ));
+    }
     output::say(&format!(
         "now revoke the old key at its provider; the history has it too: secretctl history {}",
         secret.name
@@ -82,6 +100,26 @@ pub(crate) fn run(
         Some(_) => Ok(()),
         None => Err(Failure::new(Exit::Other, "nothing was replaced")),
     }
+}
+
+/// The others that have the value of this one, each with the version in which it has it.
+fn others(session: &Session, secret: &Secret) -> Result<Vec<(Secret, u64)>, Failure> {
+    let ask = || -> Result<Vec<Secret>, Failure> {
+        let SameList { secrets, .. } = same::ask(session, secret.id)?.parse()?;
+        Ok(secrets)
+    };
+    let mut others = Vec::new();
+    for other in ask()? {
+        let detail: SecretDetail =
+            session.fetch(&Call::get(&format!("/user/secrets/{}", other.id)).query("view", "full"))?;
+        others.push((other, detail.version));
+    }
+    if !others.is_empty() {
+        // A version that was read after a change has another value.
+        let still = ask()?;
+        others.retain(|(other, _)| still.iter().any(|one| one.id == other.id));
+    }
+    Ok(others)
 }
 
 /// Names the programs that got the value before it was replaced, and still run. Who may not read the log is not told.
