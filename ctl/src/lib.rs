@@ -77,6 +77,7 @@ mod table;
 mod template;
 mod terminal;
 mod turn;
+mod unconfirmed;
 mod usage;
 mod variables;
 mod vault_file;
