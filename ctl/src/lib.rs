@@ -84,6 +84,7 @@ mod table;
 mod template;
 mod terminal;
 mod turn;
+mod unconfirmed;
 mod usage;
 mod variables;
 mod vault_file;

@@ -229,6 +229,7 @@ const TABLE: &[Entry] = &[
     open_only("rotate_vault", "admin", About::Whole, 200, |world| (String::new(), world.key())),
     open_only("list_keys", "admin", About::Whole, 200, |_| at("")),
     open_only("add_key", "admin", About::Whole, 201, |_| (String::new(), json!({ "recovery": true }))),
+    open_only("confirm_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("remove_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("list_tokens", "admin", About::Whole, 200, |_| at("")),
     open_only("create_token", "admin", About::Whole, 201, |world| {

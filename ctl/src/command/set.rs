@@ -278,9 +278,23 @@ fn update(
 }
 
 /// Gives the secret with this id a new value.
-pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    put_at(session, id, value, None)
+}
+
+/// Gives the secret with this id a new value, if it is still at this version.
+pub(super) fn put_at(
+    session: &Session,
+    id: Uuid,
+    value: &SecretValue,
+    version: Option<u64>,
+) -> Result<Answer, Failure> {
     let body = UpdateSecret { value: value.clone() };
-    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
+    let call = Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?;
+    session.call(&match version {
+        Some(version) => call.if_version(version),
+        None => call,
+    })
 }
 
 #[cfg(test)]

@@ -170,11 +170,18 @@ impl Vault {
         request: RevealRequest,
         write: impl FnOnce(RevealReply) -> T + Send + 'static,
     ) -> Result<Held<T>, Error> {
+        let size = self.size_of(caller, &request.secrets);
         let is_heavy = request.secrets.len() > LIGHT
             || request.secrets.iter().any(Selector::is_glob)
-            || self.size_of(caller, &request.secrets) > LIGHT_BYTES;
+            || size > LIGHT_BYTES;
         let permit = if is_heavy { Some(self.heavy_permit(caller).await?) } else { None };
         self.check(caller, Scope::Reveal, AuditAction::Reveal)?;
+        let permit = match permit {
+            Some(permit) => {
+                Some(permit.with(self.room.take(caller, usize::try_from(size).unwrap_or(usize::MAX)).await))
+            }
+            None => None,
+        };
         let shared = Arc::clone(&self.shared);
         let reveal = self.write_for_answer(caller, move |batch, caller| {
             batch.reveal(caller, request, Effort::new(shared.urgent.interrupts()))
@@ -198,11 +205,15 @@ impl Vault {
         Ok(SameList { total: secrets.len(), secrets })
     }
 
-    /// How many bytes the values have together that are named, as far as the caller sees them.
+    /// How many bytes the values have together that are named, as far as the caller sees them; if one is a glob, those of all
+    /// that it sees.
     fn size_of(&self, caller: &Caller, selectors: &[Selector]) -> u64 {
         let published = self.shared.read();
         let Ok(view) = published.view() else { return 0 };
         let secrets = view.catalog.of(caller);
+        if selectors.iter().any(Selector::is_glob) {
+            return secrets.bytes();
+        }
         let found = selectors.iter().filter_map(|selector| match selector {
             Selector::Id(id) => secrets.by_id(*id),
             Selector::Name(name) => secrets.by_name(name),

@@ -20,6 +20,8 @@ use super::effort::Effort;
 pub(in crate::vault) struct Secrets {
     by_id: HashMap<Uuid, Arc<Entry>>,
     by_name: BTreeSet<ByName>,
+    /// How many bytes the values of those outside the trash have.
+    bytes: u64,
 }
 
 /// One secret.
@@ -56,6 +58,7 @@ impl Secrets {
     pub(in crate::vault) fn insert(&mut self, entry: Arc<Entry>) {
         self.remove(entry.record.id);
         if !entry.record.is_deleted() {
+            self.bytes += entry.record.meta.size;
             self.by_name.insert(ByName(Arc::clone(&entry)));
         }
         self.by_id.insert(entry.record.id, entry);
@@ -66,6 +69,7 @@ impl Secrets {
         if let Some(old) = self.by_id.remove(&id)
             && !old.record.is_deleted()
         {
+            self.bytes -= old.record.meta.size;
             self.by_name.remove(old.record.meta.name.as_str());
         }
     }
@@ -94,6 +98,11 @@ impl Secrets {
     /// How many are outside the trash.
     pub(in crate::vault) fn live_count(&self) -> usize {
         self.by_name.len()
+    }
+
+    /// How many bytes the values of all outside the trash have together.
+    pub(in crate::vault) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// All outside the trash, by name.
