@@ -8,6 +8,7 @@ use secrets_proto::{Glob, SecretName, SecretValue, Selector, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{environment, handover, lookup, output};
@@ -66,7 +67,10 @@ pub(crate) fn run(
     let soonest = temporary.and_then(|_| soonest(&list.secrets, &[&token, &id, &key]));
     if let Some((name, time)) = soonest.filter(|(_, time)| *time <= Timestamp::now()) {
         // Some of the tools would use it all the same, others go on to another identity.
-        let text = format!("{name} expired at {time}; put in a new one: secretctl set {name} --expires TIME");
+        let text = format!(
+            "{name} expired at {}; put in a new one: secretctl set {name} --expires TIME",
+            Clock::of_stderr().shown(time)
+        );
         return Err(Failure::new(Exit::Other, text));
     }
     let mut selectors = vec![Selector::Name(id.clone()), Selector::Name(key.clone())];

@@ -64,7 +64,7 @@ pub(crate) fn run(
     if !others.is_empty() {
         output::say(&format!("the same value is replaced under: {}", names(&others)));
     }
-    let value = input::value(&args.value, &format!("{} new value: ", secret.name))?;
+    let value = input::value(&args.value, Some(secret.name.as_str()), "new value")?;
     let all: Vec<&Secret> = std::iter::once(&secret).chain(&others).collect();
     let replaced: Vec<u64> =
         all.iter().map(|one| present_version(&session, one)).collect::<Result<_, _>>()?;

@@ -81,12 +81,12 @@ pub(crate) fn run(
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
-    let question = match (&wanted, &existing) {
-        (Target::Existing(_), Some(secret)) => format!("{} new value: ", secret.name),
-        (Target::Existing(_), None) => "new value: ".to_owned(),
-        (Target::Named(name), _) => format!("{name} value: "),
+    let (name, what) = match (&wanted, &existing) {
+        (Target::Existing(_), Some(secret)) => (Some(secret.name.as_str()), "new value"),
+        (Target::Existing(_), None) => (None, "new value"),
+        (Target::Named(name), _) => (Some(name.as_str()), "value"),
     };
-    let value = input::value(&args.value, &question)?;
+    let value = input::value(&args.value, name, what)?;
     let Written { mut answer, before } = match wanted {
         Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
