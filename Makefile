@@ -14,7 +14,7 @@ CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/d
 # The programs.
 INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan
 
-.PHONY: demo test soak openapi bench lint fuzz build install uninstall deb
+.PHONY: demo picture test soak openapi bench lint fuzz build install uninstall deb
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
@@ -35,6 +35,10 @@ soak:
 # Writes the API's description again, after a route or a wire type has changed.
 openapi:
 	RENEW=1 cargo test --package secretsd-tests --locked --test openapi the_committed
+
+# Draws docs/demo.svg again from what the demo prints, after that has changed.
+picture:
+	RENEW=1 cargo test --package secretsd-tests --locked --test documents the_picture
 
 lint:
 	cargo fmt --all --check

@@ -25,6 +25,12 @@ impl Clock {
         Self(io::stderr().is_terminal().then(TimeZone::system))
     }
 
+    /// As the API writes them.
+    #[cfg(test)]
+    pub(crate) const fn utc() -> Self {
+        Self(None)
+    }
+
     /// In this zone.
     pub(crate) const fn in_zone(zone: TimeZone) -> Self {
         Self(Some(zone))

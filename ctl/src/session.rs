@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
-use secrets_local::files;
+use secrets_local::{files, sessions};
 use secrets_proto::vault::{KeyList, UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
@@ -213,7 +213,7 @@ impl Session {
                 output::say("unlocked by another command");
                 return Ok(());
             };
-            if key.expose().is_empty() {
+            if key.is_empty() {
                 attempt += 1;
                 output::say("nothing was typed; try again");
                 continue;
@@ -257,7 +257,20 @@ impl Session {
         {
             output::say(&notice);
         }
+        self.end_stopped_sessions();
         Ok(answer)
+    }
+
+    /// Ends the sessions that were stopped while the vault was locked. What fails is left for the next time.
+    fn end_stopped_sessions(&self) {
+        let Some(runtime) = self.runtime_dir() else { return };
+        for id in sessions::ended(runtime) {
+            let end = Call::new(Method::DELETE, &format!("/use/sessions/{id}"));
+            match self.call_as_is(&end) {
+                Err(failure) if failure.kind() != Some(ErrorType::NotFoundError) => {}
+                Ok(_) | Err(_) => sessions::forget_ended(runtime, id),
+            }
+        }
     }
 
     fn explain(&self, error: Error) -> Failure {

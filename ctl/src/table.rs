@@ -108,6 +108,8 @@ pub(crate) enum Cut {
     End(usize),
     /// Its beginning, down to this many: what the end of a path says is worth more.
     Beginning(usize),
+    /// Not here: as the last column it has what is left of the line, and at least this many.
+    Rest(usize),
 }
 
 /// Cuts cells until each row fits into so many columns, the widest columns first. Rows whose least is wider stay wider.
@@ -119,12 +121,17 @@ pub(crate) fn fit(header: &[&str], rows: &mut [impl AsMut<[String]>], cuts: &[Cu
             *widest = (*widest).max(width_of(cell));
         }
     }
+    for (width, how) in widths.iter_mut().zip(cuts) {
+        if let Cut::Rest(least) = how {
+            *width = (*width).min(*least);
+        }
+    }
     let gaps = 2 * widths.len().saturating_sub(1);
     let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
     while over > 0 {
         let spare = |at: usize, width: usize| match cuts.get(at) {
             Some(Cut::End(least) | Cut::Beginning(least)) => width > *least,
-            Some(Cut::Never) | None => false,
+            Some(Cut::Never | Cut::Rest(_)) | None => false,
         };
         let widest = widths.iter_mut().enumerate().filter(|(at, width)| spare(*at, **width));
         let Some((_, width)) = widest.max_by_key(|(_, width)| **width) else { break };
@@ -134,7 +141,7 @@ pub(crate) fn fit(header: &[&str], rows: &mut [impl AsMut<[String]>], cuts: &[Cu
     for row in rows.iter_mut() {
         for ((cell, width), how) in row.as_mut().iter_mut().zip(&widths).zip(cuts) {
             *cell = match how {
-                Cut::Never => continue,
+                Cut::Never | Cut::Rest(_) => continue,
                 Cut::End(_) => cut(cell, *width).into_owned(),
                 Cut::Beginning(_) => cut_beginning(cell, *width).into_owned(),
             };

@@ -33,6 +33,7 @@ pub mod leap;
 pub mod lock;
 pub mod loopback;
 pub mod memory;
+pub mod mounts;
 pub mod passing;
 pub mod peer;
 pub mod places;

@@ -22,6 +22,11 @@ impl SensitiveString {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Debug for SensitiveString {

@@ -867,10 +867,7 @@ fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
         let token = made["token"].as_str().unwrap().to_owned();
         let (argument, body) = (entry.request)(&mut world);
         let ask = |path: &str| Request::new(&world.env.socket(), method, path).bearer(&token);
-        let in_order = match argument.strip_prefix('?') {
-            Some(query) => format!("{path}?{query}"),
-            None => path.replace("{id}", &argument),
-        };
+        let in_order = asked(path, &argument);
         let request = ask(&in_order);
         let request = if body.is_null() { request } else { request.json(&body) };
         request.send().expect_error(403, "forbidden_error");

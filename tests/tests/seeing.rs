@@ -132,6 +132,33 @@ fn where_names_programs_and_directories_and_replace_those_with_the_old_value() {
     child.wait().unwrap();
 }
 
+/// At its end the walk asks whether the old value goes, too; under each name that had it.
+#[test]
+fn replace_destroys_the_old_value_if_a_person_wants_so() {
+    let env = Env::unlocked(programs!());
+    for name in ["KEY", "BLOG_KEY"] {
+        env.store(name, KEY);
+    }
+    let versions = |name: &str| {
+        let json = env.ctl(["history", name, "--json"]).run().json();
+        json["versions"].as_array().unwrap().len()
+    };
+    for (value, answer, left, said) in [
+        ("sk_live_0123456789abcdefghijOpQ", "", 2, "the history has it too: secretctl history BLOG_KEY"),
+        ("sk_live_0123456789abcdefghijXyZ", "y", 2, "dropped version 2 of BLOG_KEY"),
+    ] {
+        let mut terminal = Terminal::ctl(&env, &["replace", "KEY"]);
+        terminal.wait_for("KEY new value: ");
+        terminal.type_keys(&format!("{value}\r"));
+        terminal.wait_for("now revoke the old key at its provider");
+        terminal.wait_for("destroy the old value in the history, too? [y/N] ");
+        terminal.type_keys(&format!("{answer}\r"));
+        terminal.expect(0, said);
+        assert_eq!((versions("KEY"), versions("BLOG_KEY")), (left, left));
+        assert_eq!((env.value("KEY"), env.value("BLOG_KEY")), (value.to_owned(), value.to_owned()));
+    }
+}
+
 #[test]
 fn replace_leaves_what_somebody_else_has_changed_meanwhile() {
     let env = Env::unlocked(programs!());

@@ -11,6 +11,7 @@ use secrets_proto::selector::parse_id;
 use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList};
 
 use super::{init, kept};
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
@@ -129,7 +130,7 @@ pub(super) fn missing() -> Failure {
 }
 
 fn row(key: &KeyInfo) -> [String; 3] {
-    [key.id.to_string(), called(key), key.created_at.to_string()]
+    [key.id.to_string(), called(key), Clock::of_stdout().shown(key.created_at)]
 }
 
 /// What people call a kind of key.
@@ -256,7 +257,7 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
 }
 
 fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
-    let question = format!("remove the {} added {}?", called(key), key.created_at);
+    let question = format!("remove the {} added {}?", called(key), Clock::of_stderr().shown(key.created_at));
     prompt::confirm(&question).map_err(|error| match error {
         prompt::Error::NoTerminal => Failure::new(
             Exit::Usage,

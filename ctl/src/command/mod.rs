@@ -219,6 +219,9 @@ commands! {
         #[command(hide = true)]
         LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
         #[command(hide = true)]
+        Apart(fence::APART): hidden::ProgramArgs =>
+            |context, args| Err(hidden::apart(args, context.inherited_umask));
+        #[command(hide = true)]
         InFence(fence::FENCE): hidden::FenceArgs => |context, _| hidden::in_fence(context.inherited_umask);
         #[command(hide = true)]
         OnTerminal(run::ON_TERMINAL): hidden::ProgramArgs =>

@@ -39,8 +39,7 @@ pub(crate) fn run(
     // Before a value is asked for: this also opens the vault.
     let list: PresetList = session.fetch(&Call::get("/user/secrets/presets"))?;
     let preset = check(list.presets.iter().find(|preset| preset.provider == provider))?;
-    let question = format!("{} value: ", preset.env_var_name);
-    let value = input::value(&args.value, &question)?;
+    let value = input::value(&args.value, Some(preset.env_var_name.as_str()), "value")?;
     let body = CreateFromPreset { provider, value: value.clone() };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;

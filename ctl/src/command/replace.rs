@@ -66,7 +66,7 @@ pub(crate) fn run(
     if !others.is_empty() {
         output::say(&format!("the same value is replaced under: {}", names(&others)));
     }
-    let value = input::value(&args.value, &format!("{} new value: ", secret.name))?;
+    let value = input::value(&args.value, Some(secret.name.as_str()), "new value")?;
     let (mut answer, mut replaced, mut changed) = (None, Vec::new(), Vec::new());
     for (done, (one, version)) in all.iter().enumerate() {
         let old = present_version(&session, one)?;

@@ -89,16 +89,16 @@ pub(crate) fn run(
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
-    let question = match (&wanted, &existing) {
-        (Target::Existing(_), Some(secret)) => format!("{} new value: ", secret.name),
-        (Target::Existing(_), None) => "new value: ".to_owned(),
-        (Target::Named(name), _) => format!("{name} value: "),
+    let (name, what) = match (&wanted, &existing) {
+        (Target::Existing(_), Some(secret)) => (Some(secret.name.as_str()), "new value"),
+        (Target::Existing(_), None) => (None, "new value"),
+        (Target::Named(name), _) => (Some(name.as_str()), "value"),
     };
     let value = match encoding {
-        None => input::value(&args.value, &question)?,
+        None => input::value(&args.value, name, what)?,
         Some(encoding) => {
             output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
-            SecretValue::new(encoding.encode(&input::bytes(&args.value, &question)?).to_string())?
+            SecretValue::new(encoding.encode(&input::bytes(&args.value, name, what)?).to_string())?
         }
     };
     let Written { mut answer, before } = match wanted {

@@ -8,6 +8,7 @@ use secrets_proto::vault::{AutoLock, KeyInfo, KeyList, MemoryLock, Trigger, Vaul
 use serde_json::{Map, Value};
 
 use super::{expiry, key, verify};
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::leap;
 use crate::obstacle::hindered_by;
@@ -95,7 +96,7 @@ fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
     let answer = session.call_as_is(&Call::list().query("view", "full")).ok()?;
     let list: SecretList<SecretDetail> = answer.parse().ok()?;
     let times = list.secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
-    expiry::notice(times, Timestamp::now())
+    expiry::notice(times, Timestamp::now(), &Clock::of_stderr())
 }
 
 fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Value> {

@@ -192,8 +192,12 @@ fn create(
     let call = Call::new(Method::POST, "/tokens").json(request)?;
     let answer = ONCE.ask(|| session.call(&call))?;
     let CreatedToken { info, token } = answer.parse()?;
+    let where_it_is = match &file {
+        Some(file) => format!("it is in {} alone", named(&file.path)),
+        None => "it is shown only once".to_owned(),
+    };
     output::say(&format!(
-        "created token {}: {}, {}, {}; it is shown only once, its id is {}",
+        "created token {}: {}, {}, {}; {where_it_is}, its id is {}",
         info.name,
         scopes(&info),
         secrets(&info),

@@ -449,6 +449,7 @@ fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
         "local/src/descriptors.rs",
         "local/src/foreground.rs",
         "local/src/memory.rs",
+        "local/src/mounts.rs",
         "local/src/peer/calls.rs",
         "daemon/src/memory.rs",
         "daemon/src/process.rs",

@@ -8,26 +8,29 @@ use crate::clock::Clock;
 use crate::output::Output;
 use crate::table::{self, Cut, Style};
 
-/// The columns, with how far each is cut in a narrow window.
-const COLUMNS: [(&str, Cut); 8] = [
+/// The columns, with how far each is cut. `BY` is in the place of caller and token in a narrow window.
+const COLUMNS: [(&str, Cut); 9] = [
     ("TIME", Cut::Never),
-    ("CALLER", Cut::End(6)),
+    ("BY", Cut::End(8)),
+    ("CALLER", Cut::End(8)),
     ("TOKEN", Cut::End(5)),
     ("ACTION", Cut::End(6)),
-    ("NAMES", Cut::End(8)),
+    ("NAMES", Cut::End(14)),
     ("OUTCOME", Cut::End(7)),
     ("DIRECTORY", Cut::Beginning(9)),
-    ("FOR", Cut::End(8)),
+    ("FOR", Cut::Rest(8)),
 ];
 
-/// The places of columns that are left out where they tell nothing.
-const CALLER: usize = 1;
-const TOKEN: usize = 2;
-const DIRECTORY: usize = 6;
-const FOR: usize = 7;
+/// The columns that not every window has, by their places in a row.
+const BY: usize = 1;
+const CALLER: usize = 2;
+const TOKEN: usize = 3;
+const DIRECTORY: usize = 7;
+const FOR: usize = 8;
 
-/// A window of fewer columns has no room for the year, and none for what is the same in each row.
-const NARROW: usize = 100;
+/// A window of so many columns has no room for year and seconds, and none for caller and token both. In one of fewer a row
+/// takes two lines.
+const NARROW: std::ops::Range<usize> = 80..100;
 
 /// Lays the entries out in a window of so many columns. `row` gives an entry's cells without directory.
 pub(super) fn render(
@@ -40,38 +43,34 @@ pub(super) fn render(
     let clock = Clock::in_zone(if utc { TimeZone::UTC } else { TimeZone::system() });
     let home = crate::environment::home();
     let home = home.as_ref().and_then(|home| home.to_str());
-    let is_narrow = columns.is_some_and(|columns| columns < NARROW);
-    let format = if is_narrow { "%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    let is_narrow = columns.is_some_and(|columns| NARROW.contains(&columns));
+    let format = match columns {
+        Some(_) if is_narrow => "%m-%d %H:%M",
+        Some(columns) if columns < NARROW.start => "%m-%d %H:%M:%S",
+        _ => "%Y-%m-%d %H:%M:%S",
+    };
     let mut rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             let [_, caller, token, action, names, outcome, what_for] = row(entry);
             let directory =
                 entry.directory.as_ref().map_or_else(String::new, |path| short(path.as_str(), home));
-            let caller = if is_narrow { without_number(&caller) } else { caller };
-            vec![
-                clock.written(entry.time, format),
-                caller,
-                token,
-                action,
-                names,
-                outcome,
-                directory,
-                what_for,
-            ]
+            let by = by(&caller, &token);
+            let time = clock.written(entry.time, format);
+            // Why is in a wider window, and in JSON.
+            let outcome = if is_narrow { in_a_word(outcome) } else { outcome };
+            vec![time, by, caller, token, action, names, outcome, directory, what_for]
         })
         .collect();
-    let of = |at: usize, told: &[&str]| {
-        rows.iter().all(|row| row.get(at).is_some_and(|cell| told.contains(&cell.as_str())))
-    };
+    let is_empty = |at: usize| rows.iter().all(|row| row.get(at).is_some_and(String::is_empty));
     let gone = [
-        (CALLER, is_narrow && of(CALLER, &[OWN])),
-        (TOKEN, is_narrow && of(TOKEN, &["owner"])),
-        (DIRECTORY, of(DIRECTORY, &[""])),
-        (FOR, of(FOR, &[""])),
+        (BY, !is_narrow),
+        (CALLER, is_narrow),
+        (TOKEN, is_narrow),
+        (DIRECTORY, is_empty(DIRECTORY) && columns.is_some_and(|columns| columns >= NARROW.start)),
+        (FOR, is_empty(FOR) && columns.is_some_and(|columns| columns >= NARROW.start)),
     ];
-    let is_shown = |at: &usize| !gone.contains(&(*at, true));
-    let shown: Vec<usize> = (0..COLUMNS.len()).filter(is_shown).collect();
+    let shown: Vec<usize> = (0..COLUMNS.len()).filter(|at| !gone.contains(&(*at, true))).collect();
     for row in &mut rows {
         *row = shown.iter().filter_map(|at| row.get(*at).cloned()).collect();
     }
@@ -90,11 +89,16 @@ pub(super) fn render(
     table::render_styled(&header, &rows, output.colour, columns, style)
 }
 
-/// The caller that tells nothing: this program, run by the vault's owner.
-const OWN: &str = "secretctl";
+/// How it ended, without the reason.
+fn in_a_word(outcome: String) -> String {
+    outcome.split_once(':').map(|(word, _)| word.to_owned()).unwrap_or(outcome)
+}
 
-/// A caller without the number of its process, which takes the room of what says more.
-fn without_number(caller: &str) -> String {
+/// Who it was in a word: the token, if it is not the owner's, or else the program, without the number of its process.
+fn by(caller: &str, token: &str) -> String {
+    if !matches!(token, "owner" | "-") {
+        return token.to_owned();
+    }
     match caller.split_once('[').zip(caller.split_once(']')) {
         Some(((name, _), (_, rest))) => format!("{name}{rest}"),
         None => caller.to_owned(),
@@ -135,7 +139,7 @@ mod tests {
             let text = render(&entries, true, PLAIN, Some(columns), |entry| super::super::row(entry, 1));
             assert!(text.lines().all(|line| width_of(line) <= columns), "{columns}: {text}");
             assert!(text.lines().next().unwrap().starts_with("TIME (UTC)"), "{text}");
-            assert!(text.contains("04-15 12:00:00  "), "{text}");
+            assert!(text.contains("04-15 12:00"), "{text}");
         }
         let text = render(&entries, true, PLAIN, Some(200), |entry| super::super::row(entry, 1));
         assert!(
@@ -153,15 +157,14 @@ mod tests {
             render(entries, true, PLAIN, Some(columns), |entry| super::super::row(entry, 1))
         };
         let text = at(80, &entries);
-        assert_eq!(text.lines().next().unwrap().split_whitespace().nth(2), Some("ACTION"), "{text}");
-        assert!(text.contains("OPENAI_API_KEY,") && text.contains("to/some/shop  run npm"), "{text}");
-        assert!(!text.contains("CALLER") && !text.contains("TOKEN"), "{text}");
-        // Nothing of it is left out where it tells the rows apart.
+        assert!(text.starts_with("TIME (UTC)   BY         ACTION  NAMES"), "{text}");
+        assert!(text.contains("04-15 12:00  secretctl  reveal  OPENAI_API_KEY,"), "{text}");
+        assert!(text.contains("some/shop  run npm"), "{text}");
         let mut others = entries.clone();
         others[0].caller.comm = Some("curl".to_owned());
+        assert!(at(80, &others).contains("  curl  reveal"));
         others[0].caller.token = "agent".to_owned();
-        let text = at(80, &others);
-        assert!(text.contains("CALLER") && text.contains("curl    agent"), "{text}");
+        assert!(at(80, &others).contains("  agent  reveal"));
         assert!(at(100, &entries).contains("secretctl[4711]  owner"));
     }
 

@@ -79,7 +79,7 @@ fn outcome(context: &Context, args: &AttachArgs) -> Result<End, Failure> {
     let place = Place::new(runtime, &name);
     let attached = lasting::attach(&place.control, &listener()?, None)?;
     if !attached.listens {
-        return Err(Failure::new(Exit::RunFailed, "the session has not taken the listener"));
+        return Err(Failure::new(Exit::RunFailed, "the session did not accept the connection"));
     }
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     command.envs(merged(environment::for_child(false), attached.variables));

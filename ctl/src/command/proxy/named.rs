@@ -4,8 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use secrets_client::{Call, Method};
-use secrets_local::sessions::{Place, names};
+use secrets_local::sessions::{self, Place, names};
 use secrets_proto::broker::{Note, SessionName};
 use secrets_proto::vault::VaultState;
 use serde::Serialize;
@@ -174,16 +173,17 @@ pub(super) fn stop(context: &Context, args: &StopArgs) -> Result<(), Failure> {
     let note = place.note();
     let ran = lasting::end(&place, &name, paths.socket_is_default)?;
     drop(turn);
-    if ran {
-        output::say(&format!("the session {name} has ended"));
-        return Ok(());
-    }
-    output::say(&format!("the session {name} had ended already; what it left is removed"));
-    // Its broker could not end it; the token that was in its memory alone is gone with it.
+    output::say(&match ran {
+        true => format!("the session {name} has ended"),
+        false => format!("the session {name} had ended already; what it left is removed"),
+    });
+    // A broker that was killed could not end it, and none can while the vault is locked. The token that was in its memory
+    // alone is gone with it.
     if let Some(note) = note
         && let Ok(session) = Session::new(paths, false)
+        && !lasting::end_in_daemon(&session, note.session)
     {
-        let _ = session.call_as_is(&Call::new(Method::DELETE, &format!("/use/sessions/{}", note.session)));
+        let _ = sessions::remember_ended(&runtime, note.session);
     }
     Ok(())
 }

@@ -87,6 +87,7 @@ pub(super) fn run(
         ttl_seconds,
         purpose: Purpose::parse("proxy-start")?,
         command: Remark::parse(name.as_str()).ok(),
+        learn: false,
     };
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)

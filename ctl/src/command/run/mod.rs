@@ -42,7 +42,7 @@ use crate::project::Project;
 use crate::session::Session;
 use crate::start::{become_it, remark};
 use crate::supervise::{End, Place, Supervisor, Watched};
-use crate::{ending, environment, output, providers, screen, shell, start};
+use crate::{ending, environment, output, screen, start};
 
 use self::project::Wanted;
 use selection::{Selection, Variable};
@@ -105,13 +105,8 @@ fn picked(
     let session = open()?;
     let shown = program.to_string_lossy();
     let names = screen::pick(&session, &format!("Secrets for {shown}"))?;
-    // It was typed on this terminal a moment ago; a key among it is not shown all the same.
-    let word = |word: &OsString| match word.to_string_lossy().split('=').any(providers::begins_like_key) {
-        true => "…".to_owned(),
-        false => shell::quoted(Path::new(word)),
-    };
-    let line: Vec<String> = std::iter::once(program).chain(arguments).map(word).collect();
-    output::say(&format!("next time: secretctl run -s {} -- {}", names.join(","), line.join(" ")));
+    let more = if arguments.is_empty() { "" } else { " …" };
+    output::say(&format!("next time: secretctl run -s {} -- {shown}{more}", names.join(",")));
     Ok((session, args.with(names)))
 }
 
