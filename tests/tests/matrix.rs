@@ -856,9 +856,9 @@ fn a_caller_that_may_not_ask_is_told_so_whatever_it_sends() {
 fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
     let mut world = World::new(None);
     world.make_vault();
-    let asked: Vec<_> =
+    let routes: Vec<_> =
         everything_asked().into_iter().filter(|(_, _, entry)| entry.needs != Needs::Nothing).collect();
-    for (number, (method, path, entry)) in asked.into_iter().enumerate() {
+    for (number, (method, path, entry)) in routes.into_iter().enumerate() {
         let Needs::Scope(scope) = entry.needs else { continue };
         // Each route is asked by a token of its own, once in order and once not; the log must say the same of both.
         let others: Vec<&&str> = ALL.iter().filter(|other| **other != scope).collect();
