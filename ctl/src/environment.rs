@@ -195,6 +195,11 @@ pub(crate) fn is_agents() -> bool {
     AGENTS.iter().any(|name| variable(name).is_some())
 }
 
+/// What a client of Kubernetes says about itself to its credential plugin.
+pub(crate) fn kubernetes_exec_info() -> Option<OsString> {
+    variable("KUBERNETES_EXEC_INFO")
+}
+
 /// Whether the environment holds a token, which our children would have too.
 pub(crate) fn has_token() -> bool {
     variable("SECRETSD_TOKEN").is_some()

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_proto::printable::without_numbers;
 
 use rows::Projects;
 
@@ -91,7 +92,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
 }
 
 fn usage() -> ExitCode {
-    told("it is started by secretctl: secretctl ui, or secretctl run without -s");
+    told("secretctl starts this program; run: secretctl ui");
     ExitCode::from(2)
 }
 
@@ -104,7 +105,7 @@ fn failed(reason: &str) -> ExitCode {
 fn told(line: &str) {
     use std::io::Write;
     // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {}", without_numbers(line));
 }
 
 fn said(line: &str) -> ExitCode {

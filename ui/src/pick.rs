@@ -18,7 +18,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::secret::Secret;
 
 use crate::daemon::{Daemon, Refused};
-use crate::rows::{Projects, Row, group, rows};
+use crate::rows::{Projects, Row, group, rows, with_depth};
 use crate::screen::{Input, Screen, is_interrupt};
 use crate::{Arguments, CANCELLED, age, failed};
 
@@ -207,7 +207,8 @@ impl Picker {
         let title = Line::styled(self.title.clone(), Modifier::BOLD);
         frame.render_widget(Paragraph::new(vec![title, Line::styled(what, Modifier::DIM)]), head);
         let now = Timestamp::now();
-        let items: Vec<ListItem<'_>> = self.rows.iter().map(|row| self.item(*row, now)).collect();
+        let items: Vec<ListItem<'_>> =
+            with_depth(&self.rows).map(|(row, is_member)| self.item(row, is_member, now)).collect();
         if items.is_empty() {
             frame.render_widget(Paragraph::new("no name matches; Esc shows all"), list);
         }
@@ -219,7 +220,7 @@ impl Picker {
         frame.render_widget(Paragraph::new(Line::styled(format!("{count}{keys}"), Modifier::DIM)), foot);
     }
 
-    fn item(&self, row: Row, now: Timestamp) -> ListItem<'static> {
+    fn item(&self, row: Row, is_member: bool, now: Timestamp) -> ListItem<'static> {
         match row {
             Row::Group(first, count) => {
                 let name = self.secrets.get(first).and_then(|secret| group(secret.name.as_str()));
@@ -229,7 +230,10 @@ impl Picker {
             Row::Secret(index) => {
                 let Some(secret) = self.secrets.get(index) else { return ListItem::new("") };
                 let mark = if self.ticked.contains(&index) { "[x] " } else { "[ ] " };
-                let name = format!("{mark}{:32}", secret.name.as_str());
+                let name = match is_member {
+                    true => format!("  {mark}{:30}", secret.name.as_str()),
+                    false => format!("{mark}{:32}", secret.name.as_str()),
+                };
                 let age = age::between(secret.updated_at, now);
                 let rest = format!("  {:18}  {age}", secret.masked_value);
                 ListItem::new(Line::from(vec![Span::raw(name), Span::styled(rest, Modifier::DIM)]))

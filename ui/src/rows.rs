@@ -57,6 +57,22 @@ pub(crate) fn rows<'a>(names: impl Iterator<Item = &'a str>, filter: &str) -> Ve
     rows
 }
 
+/// Each line with whether it belongs to the heading above it, and is to be indented.
+pub(crate) fn with_depth(rows: &[Row]) -> impl Iterator<Item = (Row, bool)> {
+    let mut members = 0;
+    rows.iter().map(move |row| match row {
+        Row::Group(_, count) => {
+            members = *count;
+            (*row, false)
+        }
+        Row::Secret(_) => {
+            let is_member = members > 0;
+            members = members.saturating_sub(1);
+            (*row, is_member)
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +94,9 @@ mod tests {
         let rows = |filter| rows(names.into_iter(), filter);
         let (group, one) = (Row::Group, Row::Secret);
         assert_eq!(rows(""), [one(0), group(1, 2), one(1), one(2), one(3), one(4), one(5)]);
+        let all = rows("");
+        let depths: Vec<bool> = with_depth(&all).map(|(_, is_member)| is_member).collect();
+        assert_eq!(depths, [false, false, true, true, false, false, false]);
         assert_eq!(rows("aken"), [one(2)]);
         assert_eq!(rows("zz"), []);
         assert!(matches("DATABASE_URL", "dburl") && !matches("DATABASE_URL", "lru"));

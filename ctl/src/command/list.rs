@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::audit::seconds;
 use super::expiry;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
@@ -108,7 +109,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         secrets.iter().flat_map(|row| [output::printable(&row.name.0), "\n".into()]).collect()
     } else {
         let times = secrets.iter().map(|row| (&*row.name.0, row.expires_at));
-        if let Some(notice) = expiry::notice(times, Timestamp::now()) {
+        if let Some(notice) = expiry::notice(times, Timestamp::now(), &Clock::of_stderr()) {
             output::say(&notice);
         }
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
@@ -149,7 +150,7 @@ fn show(
         return output::answer(names.as_bytes());
     }
     let times = secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
-    if let Some(notice) = expiry::notice(times, now) {
+    if let Some(notice) = expiry::notice(times, now, &Clock::of_stderr()) {
         output::say(&notice);
     }
     let text = if for_eyes {

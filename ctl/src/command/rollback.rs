@@ -34,10 +34,7 @@ pub(crate) fn run(
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
     let wanted = project::wanted(&args.name, &args.project)?;
-    let version = args
-        .version
-        .parse()
-        .map_err(|_| Failure::new(Exit::Invalid, "not a version number; see: secretctl history"))?;
+    let version = number(&args.version)?;
     let session = open()?;
     let secret = wanted.get(&session)?.secret;
     let call = Call::new(Method::POST, &format!("/user/secrets/{}/rollback", secret.id));
@@ -50,4 +47,10 @@ pub(crate) fn run(
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
+}
+
+/// A version's number.
+pub(super) fn number(text: &str) -> Result<u64, Failure> {
+    text.parse()
+        .map_err(|_| Failure::new(Exit::Invalid, "not a version number; `secretctl history` lists them"))
 }

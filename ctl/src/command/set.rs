@@ -84,16 +84,21 @@ pub(crate) fn run(
             ask_if_meant(&session, name)?;
         }
     }
-    expect_to_find(&session, &wanted, mode)?;
+    let existing = expect_to_find(&session, &wanted, mode)?;
     if let Target::Named(name) = &wanted {
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
+    let (name, what) = match (&wanted, &existing) {
+        (Target::Existing(_), Some(secret)) => (Some(secret.name.as_str()), "new value"),
+        (Target::Existing(_), None) => (None, "new value"),
+        (Target::Named(name), _) => (Some(name.as_str()), "value"),
+    };
     let value = match encoding {
-        None => input::value(&args.value)?,
+        None => input::value(&args.value, name, what)?,
         Some(encoding) => {
             output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
-            SecretValue::new(encoding.encode(&input::bytes(&args.value)?).to_string())?
+            SecretValue::new(encoding.encode(&input::bytes(&args.value, name, what)?).to_string())?
         }
     };
     let Written { mut answer, before } = match wanted {
@@ -150,21 +155,21 @@ fn note_if_meant(session: &Session, name: &SecretName) {
     }
 }
 
-/// Whether what `add` and `update` expect is so.
-fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), Failure> {
+/// Whether what `add` and `update` expect is so; the secret that `update` is to find.
+fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<Option<Secret>, Failure> {
     match (mode, target) {
-        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(drop),
+        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(|detail| Some(detail.secret)),
         (Mode::New, Target::Named(name)) => match Wanted::parse(name.as_str())?.find(session) {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Ok(Some(_)) => Err(Failure::new(
                 Exit::Conflict,
                 format!("{name} already exists; replace its value with: secretctl set {name}"),
             )),
             // Who may store need not be allowed to look; the daemon tells when it comes to it.
-            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(()),
+            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(None),
             Err(failure) => Err(failure),
         },
-        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
+        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(None),
     }
 }
 
@@ -273,9 +278,23 @@ fn update(
 }
 
 /// Gives the secret with this id a new value.
-pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    put_at(session, id, value, None)
+}
+
+/// Gives the secret with this id a new value, if it is still at this version.
+pub(super) fn put_at(
+    session: &Session,
+    id: Uuid,
+    value: &SecretValue,
+    version: Option<u64>,
+) -> Result<Answer, Failure> {
     let body = UpdateSecret { value: value.clone() };
-    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
+    let call = Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?;
+    session.call(&match version {
+        Some(version) => call.if_version(version),
+        None => call,
+    })
 }
 
 #[cfg(test)]

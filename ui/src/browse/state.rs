@@ -5,6 +5,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::widgets::ListState;
 use secrets_proto::audit::{AuditAction, AuditEntry, AuditOutcome};
+use secrets_proto::printable::without_numbers;
 use secrets_proto::secret::{SecretDetail, SecretVersion};
 use secrets_proto::{SecretValue, Timestamp};
 
@@ -81,7 +82,7 @@ impl State {
 
     /// Says this until the next key.
     pub(super) fn say(&mut self, message: &str) {
-        message.clone_into(&mut self.message);
+        self.message = without_numbers(message).into_owned();
     }
 
     /// Takes what the daemon has; the cursor stays on its secret.
