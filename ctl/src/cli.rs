@@ -10,6 +10,7 @@ pub(crate) mod alone;
 #[cfg(test)]
 mod examples;
 pub(crate) mod groups;
+mod paragraphs;
 pub(crate) mod start_page;
 
 /// What the exit codes mean, for the manual page.

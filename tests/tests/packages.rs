@@ -35,6 +35,12 @@ fn only_the_broker_speaks_tls() {
         assert_eq!(for_tls(&crates), [""; 0], "{package}");
         assert!(!crates.contains("secretsd-broker"), "{package} depends on the broker");
     }
+    let importer = crates_of("secretctl-import");
+    assert_eq!(for_tls(&importer), [""; 0]);
+    // It knows neither the vault nor a way to it.
+    for other in ["secretsd", "secrets-client", "secretctl", "hyper", "tokio"] {
+        assert!(importer.contains("saphyr-parser") && !importer.contains(other), "it depends on {other}");
+    }
     let broker = crates_of("secretsd-broker");
     assert!(for_tls(&broker).contains(&"rustls"), "{broker:?}");
     for own in ["secretsd", "secretctl"] {
