@@ -83,7 +83,7 @@ impl Filter {
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
-                    return Some((from.max(odd.saturating_sub(self.reach)), odd));
+                    return Some((from.max(self.earliest(text, odd)), odd));
                 }
                 (_, Some(gram)) => return Some((from.max(gram.saturating_sub(KNOWN - GRAM)), gram)),
                 (_, None) => at += BLOCK,
@@ -92,7 +92,7 @@ impl Filter {
         let rest = text.get(at..).unwrap_or_default();
         for four in rest.as_chunks::<GRAM>().0 {
             if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
-                return Some((from.max(at.saturating_sub(self.reach)), at));
+                return Some((from.max(self.earliest(text, at)), at));
             }
             if self.grams.has(*four) && self.may_begin(text, at) {
                 return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
@@ -100,7 +100,7 @@ impl Filter {
             at += GRAM;
         }
         if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
-            return Some((from.max(at.saturating_sub(self.reach)), at));
+            return Some((from.max(self.earliest(text, at)), at));
         }
         if is_all {
             return None;
@@ -108,6 +108,13 @@ impl Filter {
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
         Some((from.max(text.len().saturating_sub(self.reach)), last))
+    }
+
+    /// Where a form may begin that has its first gap or escape there.
+    fn earliest(&self, text: &[u8], at: usize) -> usize {
+        let is_line_end = matches!(text.get(at), Some(b'\n' | b'\r'));
+        let start = if self.gaps == Gaps::Files && is_line_end { gaps::begin_of_join(text, at) } else { at };
+        start.saturating_sub(KNOWN)
     }
 
     /// Whether four in a row that were found belong to eight in a row, or seven in base64.
@@ -210,10 +217,24 @@ impl Filter {
         if matches!(self.class(after), Class::Gap | Class::Escape(_)) {
             return true;
         }
-        let is_beside =
-            self.grams.has_pair(before, after) && self.fits(text, start, self.characters(text, end));
+        let is_beside = self.grams.has_pair(before, after) && self.fits_around(text, start, end);
         is_beside
             || self.is_plus_a_space && self.grams.has_pair(before, b' ') && self.grams.has_pair(b' ', after)
+    }
+
+    /// Whether a form may go on from before `start` to behind `end`: of its first eight characters either four or more are
+    /// before, or four or more are behind. Then all four in a row of these that there are must be known.
+    fn fits_around(&self, text: &[u8], start: usize, end: usize) -> bool {
+        let before = start.checked_sub(GRAM).and_then(|from| text.get(from..start));
+        let Some(next @ [first, second, third, _]) = self.characters(text, end) else { return true };
+        if let Some(&[a, b, c, d]) = before
+            && self.grams.has([a, b, c, d])
+            && self.grams.has([b, c, d, first])
+        {
+            return true;
+        }
+        let last = start.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or_default();
+        self.grams.has(next) && (self.grams.has([last, first, second, third]) || self.grams.is_second(next))
     }
 
     /// Whether this may be between two digits: there must be more of them.

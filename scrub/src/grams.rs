@@ -14,6 +14,8 @@ pub(crate) struct Grams {
     shift: u32,
     /// For each two characters whether a form has them there beside each other.
     pairs: Zeroizing<Vec<u64>>,
+    /// For each hash whether it is of four behind the first one in base64, which is not known.
+    seconds: Zeroizing<Vec<u64>>,
 }
 
 impl Grams {
@@ -25,6 +27,7 @@ impl Grams {
             bits: Zeroizing::new(vec![0; bits / 64]),
             shift: 32 - bits.trailing_zeros(),
             pairs: Zeroizing::new(vec![0; (1 << 16) / 64]),
+            seconds: Zeroizing::new(vec![0; bits / 64]),
         };
         for text in texts {
             let Some(first) = text.first_chunk::<KNOWN>() else { continue };
@@ -47,6 +50,12 @@ impl Grams {
     pub(crate) fn has(&self, gram: [u8; GRAM]) -> bool {
         let (word, bit) = self.place(gram);
         self.bits.get(word).is_some_and(|word| word >> bit & 1 == 1)
+    }
+
+    /// Whether a form in base64 may have these behind its first character.
+    pub(crate) fn is_second(&self, gram: [u8; GRAM]) -> bool {
+        let (word, bit) = self.place(gram);
+        self.seconds.get(word).is_some_and(|word| word >> bit & 1 == 1)
     }
 
     /// Whether a form may have these beside each other.
@@ -96,6 +105,10 @@ impl Grams {
                     self.add_gram(gram);
                     let [second, ..] = gram;
                     if first == 1 {
+                        let (word, bit) = self.place(gram);
+                        if let Some(word) = self.seconds.get_mut(word) {
+                            *word |= 1 << bit;
+                        }
                         (0..64).for_each(|digit| {
                             self.add_pair(base64(Some(digit), true), second);
                             self.add_pair(base64(Some(digit), false), second);

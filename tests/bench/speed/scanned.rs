@@ -42,11 +42,17 @@ pub fn measure(programs: Programs, report: &mut Report) {
     let rg = ["rg", "--hidden", "--text", "--fixed-strings", "--file", patterns, "."];
     let log = format!("git log -p --all | rg --text --fixed-strings --file {patterns}");
     let client = env.programs().client;
-    let kinds: [(&str, &Path, &[&str], &[&str], f64); 2] = [
-        ("a checkout", &tree, &rg, &[client, "scan", "."], 2.0),
-        ("a history of 2,000 commits", &history, &["sh", "-c", &log], &[client, "scan", "--history"], 3.0),
+    let kinds = [
+        Kind { what: "a checkout", dir: &tree, floor: &rg, ours: &[client, "scan", "."], goal: 2.0 },
+        Kind {
+            what: "a history of 2,000 commits",
+            dir: &history,
+            floor: &["sh", "-c", &log],
+            ours: &[client, "scan", "--history"],
+            goal: 3.0,
+        },
     ];
-    for (what, dir, floor, ours, goal) in kinds {
+    for Kind { what, dir, floor, ours, goal } in kinds {
         // The first round fills the cache.
         let mut rounds: Vec<(f64, f64)> =
             (0..=ROUNDS).map(|_| (timed(&env, dir, floor, 1), timed(&env, dir, ours, 0))).collect();
@@ -66,6 +72,15 @@ pub fn measure(programs: Programs, report: &mut Report) {
             margin: Some(goal / ratio),
         });
     }
+}
+
+/// What is looked through, by which commands.
+struct Kind<'a> {
+    what: &'a str,
+    dir: &'a Path,
+    floor: &'a [&'a str],
+    ours: &'a [&'a str],
+    goal: f64,
 }
 
 /// The seconds that it takes; both find nothing, and say so by different codes.
