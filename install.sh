@@ -33,7 +33,7 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
-names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui'
+names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan'
 # Under which other programs run the client, and the command that each stands for. A link `keyring` is its user's to place.
 links='docker-credential-secretctl:docker-credential cargo-credential-secretctl:cargo-credential
     secretctl-vault-client:vault-client'

@@ -27,7 +27,7 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
-for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui; do cp "$programs/$name" "$work/programs"; done
+for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan; do cp "$programs/$name" "$work/programs"; done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"
 # Not the links among them.
 find "$root/usr/bin" -type f -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +

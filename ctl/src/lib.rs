@@ -21,6 +21,7 @@
 //! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
 //! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
+//! - `project`: the project that a command is run in, by its manifest (`secrets-project`), and what it gets
 //! - `helper`: what the commands share that git, docker, cargo and others run for a credential
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
@@ -39,6 +40,7 @@ mod assignment;
 mod broker;
 mod called;
 mod cli;
+mod clock;
 mod closed;
 mod command;
 mod completion;
@@ -68,6 +70,7 @@ mod obstacle;
 mod once;
 mod output;
 mod passphrase;
+mod project;
 mod prompt;
 mod providers;
 mod relay;
@@ -81,6 +84,7 @@ mod table;
 mod template;
 mod terminal;
 mod turn;
+mod unconfirmed;
 mod usage;
 mod variables;
 mod vault_file;

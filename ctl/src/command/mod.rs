@@ -8,6 +8,7 @@ mod audit;
 mod aws_credentials;
 mod backup;
 mod cargo_credential;
+mod check;
 mod complete;
 mod completions;
 mod credential;
@@ -32,6 +33,7 @@ mod mcp;
 mod passwd;
 mod preset;
 mod presets;
+mod project;
 mod proxy;
 mod rename;
 mod replace;
@@ -42,6 +44,7 @@ mod rollback;
 mod rotate;
 mod run;
 mod same;
+mod scan;
 mod set;
 mod show;
 mod status;
@@ -50,6 +53,7 @@ mod token;
 mod trash;
 mod ui;
 mod unlock;
+mod uses;
 mod vault_client;
 mod verify;
 mod r#where;
@@ -154,6 +158,7 @@ commands! {
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
         Inject("inject"): inject::InjectArgs => |context, args| inject::run(|| context.session(), args);
         Export("export"): export::ExportArgs => |context, args| export::run(|| context.session(), args);
+        Scan("scan"): scan::ScanArgs => |context, args| Err(scan::run(context, args));
         GitCredential("git-credential"): git_credential::GitCredentialArgs =>
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
@@ -168,6 +173,13 @@ commands! {
             |context, args| kube_credential::run(|| context.quick_session(), args);
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
+    }
+    "Projects" {
+        Check("check"): check::CheckArgs =>
+            |context, args| check::run(|| context.session(), context.output, args);
+        Project("project"): project::ProjectArgs =>
+            |context, args| project::run(|| context.session(), context.output, args);
+        Uses("uses"): uses::UsesArgs => |context, args| uses::run(context.output, args);
     }
     "Access" {
         Token("token"): token::TokenArgs =>
@@ -206,6 +218,9 @@ commands! {
         Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
         #[command(hide = true)]
         LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
+        #[command(hide = true)]
+        Apart(fence::APART): hidden::ProgramArgs =>
+            |context, args| Err(hidden::apart(args, context.inherited_umask));
         #[command(hide = true)]
         InFence(fence::FENCE): hidden::FenceArgs => |context, _| hidden::in_fence(context.inherited_umask);
         #[command(hide = true)]

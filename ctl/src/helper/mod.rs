@@ -15,6 +15,7 @@ use secrets_proto::{ErrorType, SecretName, SecretValue, Selector, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{environment, handover, input, output};
@@ -111,8 +112,10 @@ pub(crate) fn check_current(name: &SecretName, expires_at: Option<Timestamp>) ->
     match expires_at.filter(|time| *time <= Timestamp::now()) {
         None => Ok(()),
         Some(time) => {
-            let text =
-                format!("{name} expired at {time}; put in a new one: secretctl set {name} --expires TIME");
+            let text = format!(
+                "{name} expired at {}; put in a new one: secretctl set {name} --expires TIME",
+                Clock::of_stderr().shown(time)
+            );
             Err(Failure::new(Exit::Other, text))
         }
     }
