@@ -80,9 +80,10 @@ fn reply(reply: &Reply<'_>) -> Result<(), Failure> {
 /// Answers one request. What goes wrong is an answer as well.
 fn answer(open: &impl Fn() -> Result<Session, Failure>, line: &[u8]) -> Result<(), Failure> {
     let failed = |failure: &Failure| {
-        let problem = match failure.exit() {
-            Exit::NotFound => Problem::NotFound,
-            _ => Problem::Other { message: failure.message(), caused_by: [] },
+        let problem = if failure.exit() == Exit::NotFound {
+            Problem::NotFound
+        } else {
+            Problem::Other { message: failure.message(), caused_by: [] }
         };
         reply(&Reply::Err(problem))
     };
@@ -225,7 +226,9 @@ fn check_bound(detail: &SecretDetail, request: &Request) -> Result<(), Failure> 
     }
     let name = &detail.secret.name;
     let text = match note::field(detail.note.as_ref(), "index") {
-        Some(_) => format!("{name} is for another index than the one that is asked for"),
+        Some(_) => {
+            format!("{name} is for another index than the one that is asked for; see: secretctl show {name}")
+        }
         None => {
             format!("{name} does not say for which index it is; run: secretctl edit {name} --note index=URL")
         }

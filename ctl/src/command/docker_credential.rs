@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{SecretName, Selector, SensitiveString, Timestamp};
+use secrets_proto::{SecretName, SecretValue, Selector, SensitiveString, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -62,7 +62,7 @@ struct Credentials<'a> {
     #[serde(rename = "ServerURL")]
     server_url: &'a str,
     username: &'a str,
-    secret: &'a str,
+    secret: &'a SecretValue,
 }
 
 pub(crate) fn run(
@@ -99,13 +99,12 @@ fn get(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure> {
     helper::refuse_session("docker-credential")?;
     let found = helper::find(&open()?, &name, "docker-credential", Some(&place.authority()))?;
     let found = found.ok_or_else(not_found)?;
-    let login = Login::of(&found.value, found.note.as_ref());
+    let login = Login::of(found.value, found.note.as_ref());
     let user = login.user.ok_or_else(|| {
         let text = format!("{name} has no user name; set it: secretctl edit {name} --note user=NAME");
         Failure::new(Exit::Invalid, text)
     })?;
-    let secret = login.secret.expose();
-    helper::answer_json(&Credentials { server_url: &server, username: &user, secret }, 1)
+    helper::answer_json(&Credentials { server_url: &server, username: &user, secret: &login.secret }, 1)
 }
 
 fn store(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure> {
@@ -114,7 +113,7 @@ fn store(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure>
     let offer: Offer = serde_json::from_slice(&text)
         .map_err(|_| invalid("expected a JSON object with ServerURL, Username and Secret on stdin"))?;
     let name = place(&offer.server_url)?.name(PREFIX)?;
-    let value = Login::value(&offer.username, offer.secret.expose())?;
+    let value = Login::value(&offer.username, &offer.secret)?;
     helper::refuse_session("docker-credential")?;
     let session = open()?;
     let before = helper::look_up(&session, &name)?;
@@ -147,9 +146,10 @@ fn list(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure> 
         let reply = handover::ask_as_is(&session, &request).map_err(helper::plain)?;
         for revealed in reply.secrets {
             let note = some.iter().find(|detail| detail.secret.name == revealed.name);
-            let login = Login::of(&revealed.value, note.and_then(|detail| detail.note.as_ref()));
-            if let Some(server) = server_of(&revealed.name) {
-                users.insert(server, login.user.unwrap_or_default());
+            let login = Login::of(revealed.value, note.and_then(|detail| detail.note.as_ref()));
+            // docker asks for each that is listed, and gives up where one is not answered.
+            if let Some((server, user)) = server_of(&revealed.name).zip(login.user) {
+                users.insert(server, user);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use secrets_proto::secret::SecretDetail;
-use secrets_proto::{SecretName, SecretValue};
+use secrets_proto::{SecretName, SecretValue, SensitiveString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -110,12 +110,11 @@ fn get(
     }
     let place = Place::of_name(name, PREFIX).map(|place| place.authority());
     let found = helper::find(&open()?, name, "keyring", place.as_deref())?.ok_or_else(unknown)?;
-    let login = Login::of(&found.value, found.note.as_ref());
+    let login = Login::of(found.value, found.note.as_ref());
     if login.user.is_some() && user.is_some() && login.user.as_deref() != user {
         return Err(unknown());
     }
-    let password = SecretValue::new(login.secret.expose().to_owned())?;
-    print(name, user.or(login.user.as_deref()), handover::in_one_line(name, &password)?, args)
+    print(name, user.or(login.user.as_deref()), handover::in_one_line(name, &login.secret)?, args)
 }
 
 fn print(name: &SecretName, user: Option<&str>, password: &str, args: &KeyringArgs) -> Result<(), Failure> {
@@ -173,15 +172,15 @@ fn del(
 /// Whether the secret is this user's. One that says no user may be anybody's: it was not stored from here.
 fn is_users(session: &Session, detail: &SecretDetail, user: &str) -> Result<bool, Failure> {
     let found = helper::reveal(session, &detail.secret.name, "keyring", None, detail.note.clone())?;
-    Ok(found.is_some_and(|found| Login::of(&found.value, found.note.as_ref()).user.as_deref() == Some(user)))
+    Ok(found.is_some_and(|found| Login::of(found.value, found.note.as_ref()).user.as_deref() == Some(user)))
 }
 
 /// The password from stdin, without the line end behind it; typed where stdin is a terminal.
-fn password() -> Result<Zeroizing<String>, Failure> {
+fn password() -> Result<SensitiveString, Failure> {
     if std::io::stdin().is_terminal() {
         let typed = prompt::hidden("password: ")
             .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", "pipe it in")))?;
-        return Ok(Zeroizing::new(typed.expose().to_owned()));
+        return Ok(typed);
     }
     let bytes = helper::read(SecretValue::MAX + 2)?;
     let wrong = |text: &str| Failure::new(Exit::Invalid, text);
@@ -193,5 +192,5 @@ fn password() -> Result<Zeroizing<String>, Failure> {
             "the password has line breaks or other control characters, which keyring get cannot print",
         ));
     }
-    Ok(Zeroizing::new(text.to_owned()))
+    Ok(SensitiveString::new(text.to_owned()))
 }

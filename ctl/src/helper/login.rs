@@ -15,31 +15,29 @@ pub(crate) struct Login {
     /// The user, if that is known.
     pub(crate) user: Option<String>,
     /// The secret.
-    pub(crate) secret: SensitiveString,
+    pub(crate) secret: SecretValue,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept<T> {
+struct Kept<U, S> {
     #[serde(rename = "Username", alias = "username", alias = "user")]
-    user: T,
+    user: U,
     #[serde(rename = "Secret", alias = "secret", alias = "password", alias = "Password")]
-    secret: T,
+    secret: S,
 }
 
 impl Login {
     /// Reads a value with the note beside it.
-    pub(crate) fn of(value: &SecretValue, note: Option<&Remark>) -> Self {
-        match serde_json::from_str::<Kept<SensitiveString>>(value.expose()) {
-            Ok(kept) => Self { user: Some(kept.user.expose().to_owned()), secret: kept.secret },
-            Err(_) => Self {
-                user: note::field(note, "user").map(str::to_owned),
-                secret: SensitiveString::new(value.expose().to_owned()),
-            },
+    pub(crate) fn of(value: SecretValue, note: Option<&Remark>) -> Self {
+        match serde_json::from_str::<Kept<String, SecretValue>>(value.expose()) {
+            Ok(kept) => Self { user: Some(kept.user), secret: kept.secret },
+            Err(_) => Self { user: note::field(note, "user").map(str::to_owned), secret: value },
         }
     }
 
     /// The value that holds both.
-    pub(crate) fn value(user: &str, secret: &str) -> Result<SecretValue, Failure> {
+    pub(crate) fn value(user: &str, secret: &SensitiveString) -> Result<SecretValue, Failure> {
+        let secret = secret.expose();
         if user.is_empty() || user.contains(|c: char| c.is_control()) {
             return Err(Failure::new(Exit::Invalid, "the user name is empty or has control characters"));
         }
@@ -58,22 +56,26 @@ impl Login {
 mod tests {
     use super::*;
 
+    fn written(user: &str, secret: &str) -> Result<SecretValue, Failure> {
+        Login::value(user, &SensitiveString::new(secret.to_owned()))
+    }
+
     fn read(value: &str, note: Option<&str>) -> (Option<String>, String) {
         let note = note.map(|note| Remark::parse(note).unwrap());
-        let login = Login::of(&SecretValue::new(value.into()).unwrap(), note.as_ref());
+        let login = Login::of(SecretValue::new(value.into()).unwrap(), note.as_ref());
         (login.user, login.secret.expose().to_owned())
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         for (user, secret) in [("me", "a\"b\\c\nd"), ("<token>", "{\"Username\":1}"), ("é", " ")] {
-            let value = Login::value(user, secret).unwrap();
+            let value = written(user, secret).unwrap();
             assert_eq!(read(value.expose(), Some("user=other")), (Some(user.to_owned()), secret.to_owned()));
         }
         for (user, secret) in [("", "x"), ("a\nb", "x"), ("me", ""), ("me", "a\0b")] {
-            assert_eq!(Login::value(user, secret).unwrap_err().exit(), Exit::Invalid);
+            assert_eq!(written(user, secret).unwrap_err().exit(), Exit::Invalid);
         }
-        assert_eq!(Login::value("me", &"x".repeat(SecretValue::MAX)).unwrap_err().exit(), Exit::Invalid);
+        assert_eq!(written("me", &"x".repeat(SecretValue::MAX)).unwrap_err().exit(), Exit::Invalid);
     }
 
     #[test]
