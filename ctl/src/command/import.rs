@@ -26,6 +26,8 @@ use self::store::{read_back, store};
 use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::Project;
+use crate::project::flags::NameArgs;
 use crate::session::Session;
 use crate::{lookup, prompt, providers, table, variables};
 
@@ -86,8 +88,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
     pub(crate) except: Vec<String>,
     /// Put this before each name, for the second project with the same names
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["project", "profile", "manifest"])]
     pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -102,6 +106,26 @@ pub(crate) struct ImportArgs {
     pub(crate) delete_source: bool,
 }
 
+impl ImportArgs {
+    /// This file as it is, all of it.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        Self {
+            file: Some(file),
+            find: false,
+            format: None,
+            dialect: None,
+            only: Vec::new(),
+            except: Vec::new(),
+            prefix: None,
+            project: NameArgs::default(),
+            skip_empty: false,
+            dry_run: false,
+            on_conflict: OnConflict::Fail,
+            delete_source: false,
+        }
+    }
+}
+
 /// The most names that exist and are told one by one.
 const LISTED: usize = 10;
 
@@ -110,9 +134,19 @@ pub(crate) fn run(
     output: Output,
     args: &ImportArgs,
 ) -> Result<(), Failure> {
+    store_file(open, output, args).map(drop)
+}
+
+/// Imports, and gives the names of what is stored now.
+pub(super) fn store_file(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &ImportArgs,
+) -> Result<Vec<SecretName>, Failure> {
     if args.find {
         return Err(foreign::find(output.json));
     }
+    let project = Project::named(&args.project)?;
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let by_name = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
@@ -124,7 +158,10 @@ pub(crate) fn run(
     }?;
     store::tell_of_interruption();
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
-    let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
+    let prefix = match &project {
+        Some(project) => Some(project.own_prefix()?),
+        None => args.prefix.as_deref().map(SecretName::parse).transpose()?,
+    };
     let (only, except, skip_empty) = (globs(&args.only)?, globs(&args.except)?, args.skip_empty);
     let reading = Reading { format, dialect: args.dialect, only, except, prefix, skip_empty };
     let foreign = format.and_then(ImportFormat::foreign);
@@ -167,8 +204,9 @@ pub(crate) fn run(
     if args.delete_source && holds_more && faults.is_empty() {
         return Err(instead::not_deletable(&source, &instead));
     }
-    if foreign.is_none() && faults.is_empty() && !args.delete_source && source.shown().is_some() {
-        leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
+    let mut left = Vec::new();
+    if foreign.is_none() && faults.is_empty() && source.shown().is_some() {
+        left = leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {
@@ -191,12 +229,14 @@ pub(crate) fn run(
         return Err(failure);
     }
     announce(&items);
+    let named: Vec<SecretName> = items.iter().map(|planned| planned.item.name.clone()).collect();
     let for_helpers = format.is_some_and(ImportFormat::is_for_helpers);
     if for_helpers && reading.prefix.is_some() {
         output::say("secretctl's helpers look for these names without --prefix, and will not find them");
     }
     if args.dry_run {
-        return output::answer(describe(&items, output).as_bytes());
+        output::answer(describe(&items, output).as_bytes())?;
+        return Ok(named);
     }
     store(&session, &items)?;
     let differing = read_back(&session, &items, args.delete_source)?;
@@ -211,16 +251,21 @@ pub(crate) fn run(
         } else if let Some(file) = source.shown() {
             output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
-        return Ok(());
+        return Ok(named);
     }
     if !differing.is_empty() {
         let text =
             format!("the vault has a different value for {}; the file is not deleted", names(&differing));
         return Err(Failure::new(Exit::Conflict, text));
     }
-    source.delete()?;
-    output::say(&deleted(&source));
-    Ok(())
+    let lines: Vec<usize> = left.iter().filter_map(|item| item.place.line()).collect();
+    if lines.is_empty() {
+        source.delete()?;
+    } else {
+        source.keep(&lines)?;
+    }
+    output::say(&deleted(&source, lines.len()));
+    Ok(named)
 }
 
 /// What is to be done with one item.
@@ -248,21 +293,40 @@ impl Action {
     }
 }
 
-/// Asks whether what looks like a setting stays where it is.
-fn leave_settings(items: &mut Vec<Item>, prefix: Option<&SecretName>, file: &str) -> Result<(), Failure> {
+/// Asks whether what looks like a setting stays where it is. Gives what does.
+fn leave_settings(
+    items: &mut Vec<Item>,
+    prefix: Option<&SecretName>,
+    file: &str,
+) -> Result<Vec<Item>, Failure> {
     let found = settings::among(items, prefix);
     if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let stored = names(&found.iter().collect::<Vec<_>>());
+    let written = |name: &SecretName| {
+        let rest = prefix.and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        rest.unwrap_or(name.as_str()).to_owned()
+    };
+    let shown = match prefix {
+        // Only names of a list of ours are among these.
+        Some(_) => {
+            let written: Vec<String> = found.iter().map(written).collect();
+            format!("{} (stored as {stored})", written.join(", "))
+        }
+        None => stored,
+    };
     let (like, them) =
         if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
-    let question = format!("{} {like}; leave {them} in {file}?", names(&found.iter().collect::<Vec<_>>()));
+    let question = format!("{shown} {like}; leave {them} in {file}?");
     let is_left = prompt::accept(&question)
         .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
-    if is_left {
-        items.retain(|item| !found.contains(&item.name));
+    if !is_left {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let (left, others) = std::mem::take(items).into_iter().partition(|item| found.contains(&item.name));
+    *items = others;
+    Ok(left)
 }
 
 fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
@@ -354,24 +418,34 @@ fn summary(items: &[Planned]) -> String {
     let new = count(|action| action == Action::Create);
     let replaced = count(|action| action == Action::Replace);
     let skipped = count(|action| action == Action::Skip);
-    let mut parts = vec![format!("{new} new")];
+    let secrets = |count| if count == 1 { "secret" } else { "secrets" };
+    let mut parts = Vec::new();
+    if new > 0 || replaced == 0 {
+        parts.push(format!("imported {new} new {}", secrets(new)));
+    }
     if replaced > 0 {
-        parts.push(format!("{replaced} replaced"));
+        parts.push(format!("replaced {replaced} {}", secrets(replaced)));
     }
+    let mut text = parts.join(" and ");
     if skipped > 0 {
-        parts.push(format!("{skipped} skipped"));
+        text.push_str(&format!(", left {skipped} as it was in the vault"));
     }
-    format!("imported {}; each value was read back and checked", parts.join(", "))
+    format!("{text}; each value was read back and checked")
 }
 
-fn deleted(source: &Source) -> String {
+fn deleted(source: &Source, kept: usize) -> String {
     let file = source.shown().unwrap_or("the file");
+    let what = match kept {
+        0 => format!("deleted {file}"),
+        1 => format!("removed all but 1 line from {file}"),
+        _ => format!("removed all but {kept} lines from {file}"),
+    };
     let others = match source.other_names() {
         0 => String::new(),
         count => format!(" it still exists under {count} other names (hard links);"),
     };
     format!(
-        "deleted {file};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
+        "{what};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
     )
 }
 

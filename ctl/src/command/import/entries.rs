@@ -64,6 +64,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The line, if it is one.
+    pub(super) fn line(self) -> Option<usize> {
+        match self {
+            Self::Line(number) => Some(number),
+            Self::Member(_) | Self::Named(..) => None,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -206,8 +216,7 @@ impl Reading {
                 if self.skip_empty {
                     found.empty.push(name);
                 } else {
-                    let text =
-                        "the value is empty, and a secret has at least 1 byte; --skip-empty leaves it out";
+                    let text = "the value is empty; --skip-empty leaves it out";
                     found.faults.push(fault(place, text));
                 }
                 continue;

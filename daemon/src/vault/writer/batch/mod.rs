@@ -235,6 +235,24 @@ impl<'a> Batch<'a> {
         self.put(Some(&old), record, caller, AuditAction::Rollback)
     }
 
+    /// Destroys an earlier value of a secret; the present one stays.
+    pub(in crate::vault) fn drop_version(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        version: u64,
+        expected: Option<Vec<u64>>,
+    ) -> Result<(), Error> {
+        let record = self.find(caller, id, expected)?;
+        if record.meta.value_version == version {
+            return Err(Error::PresentValue);
+        }
+        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
+        self.delete_row(&row)?;
+        self.done.purged = true;
+        self.audit(caller, Event::done(AuditAction::VersionDrop, vec![record.meta.name.clone()]))
+    }
+
     /// Destroys what has been in the trash for too long by `now`.
     pub(in crate::vault) fn empty_trash(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Error> {
         let due: Vec<Uuid> = self
