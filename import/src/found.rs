@@ -122,7 +122,7 @@ impl Found {
     pub(crate) fn left_out(&mut self, count: usize, what: &str) {
         if count > 0 {
             self.whole = false;
-            self.say(format!("left out: {count} {what}"));
+            self.say(format!("left out: {what} ({count})"));
         }
     }
 

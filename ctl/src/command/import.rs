@@ -232,7 +232,7 @@ pub(super) fn store_file(
     let named: Vec<SecretName> = items.iter().map(|planned| planned.item.name.clone()).collect();
     let for_helpers = format.is_some_and(ImportFormat::is_for_helpers);
     if for_helpers && reading.prefix.is_some() {
-        output::say("secretctl's helpers look for these names without --prefix, and will not find them");
+        output::say("secretctl's helpers look for these names without a prefix, and will not find them");
     }
     if args.dry_run {
         output::answer(describe(&items, output).as_bytes())?;

@@ -1,5 +1,5 @@
 //! Which files on this machine hold secrets that nobody encrypted, and what to do with each. It reads them to count; it
-//! prints no value, no name of a secret and nothing of what a file holds.
+//! prints no value; of what a file holds it says hosts and profiles alone.
 
 mod known;
 mod look;

@@ -34,7 +34,13 @@ fn a_1pux_export_gives_its_concealed_fields() {
     output.assert_code(0);
     assert_eq!(names(&env), ["GITHUB", "GITHUB_API_KEY", "OPEN_AI"]);
     assert_eq!((env.value("GITHUB"), env.value("OPEN_AI")), ("p\"w,1".to_owned(), "sk-cred".to_owned()));
-    assert!(output.err().contains("left out: 1 fields that are not concealed"), "{}", output.err());
+    assert!(
+        output
+            .err()
+            .contains("left out: fields that are not concealed, such as user names and addresses (1)"),
+        "{}",
+        output.err()
+    );
     // The archive itself is named, with what to do.
     let archive = home_file(&env, "export.1pux", b"PK\x03\x04canary");
     let output = env.ctl(["import", &archive, "--format", "1password"]).run();

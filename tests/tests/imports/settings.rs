@@ -64,6 +64,9 @@ fn what_podman_logs_in_with_is_found_by_docker_s_helper_names() {
     let name = format!("DOCKER__127_0_0_1___{}", registry.port);
     assert_eq!(names(&env), [name.as_str()]);
     assert_eq!(env.value(&name), r#"{"Username":"me","Secret":"p:w\"x"}"#);
+    let answer = env.ctl(["docker-credential", "get"]).stdin(&host).run();
+    answer.assert_code(0);
+    assert_eq!((&answer.json()["Username"], &answer.json()["Secret"]), (&"me".into(), &"p:w\"x".into()));
 }
 
 #[test]
@@ -186,6 +189,12 @@ fn hosts_and_indexes_get_the_names_of_the_keyring() {
     assert_eq!(env.value("KEYRING__UPLOAD_PYPI_ORG"), "pypi-abc");
     assert_eq!(note(&env, "KEYRING__PKG_EXAMPLE_COM"), "user=me");
     assert_eq!(note(&env, "KEYRING__UPLOAD_PYPI_ORG"), "user=__token__");
+    for (service, user, password) in [
+        ("https://upload.pypi.org/legacy/", "__token__", "pypi-abc\n"),
+        ("https://pkg.example.com/simple/", "me", "a b\"c\n"),
+    ] {
+        assert_eq!(env.ctl(["keyring", "get", service, user]).expect(0), password);
+    }
     let output = env.ctl(["import", &pypirc, "--format", "pypirc", "--prefix", "X_", "--dry-run"]).run();
     output.assert_code(0);
     assert!(output.err().contains("will not find them"), "{}", output.err());
