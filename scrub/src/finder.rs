@@ -7,15 +7,13 @@
 use std::mem;
 
 use crate::digits::{Digits, Symbols};
-use crate::form::{Form, Found, Spelling};
+use crate::form::{AS_TEXT, Form, Found, Spelling, escapes};
 use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
 use crate::task::{By, Hit, Task, Walk};
 use crate::trie::{ROOT, Trie};
 
 /// What is compared one by one.
 const FEW: usize = 4;
-
-const AS_TEXT: [Spelling; 3] = [Spelling::Plain, Spelling::Url, Spelling::Json];
 
 /// Looks through one text after the other.
 pub(crate) struct Finder<'a> {
@@ -137,22 +135,8 @@ impl<'a> Finder<'a> {
                     continue;
                 }
                 b' ' => self.gap_or_space(task, node, symbols, at),
-                b'+' => self.lead_on(task, &[Spelling::Url], node, symbols, at, 1, b" "),
-                b'%' => match read::percent(task.rest(at)) {
-                    Read::Is(length, byte) => {
-                        self.lead_on(task, &[Spelling::Url], node, symbols, at, length, &[byte]);
-                    }
-                    Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                    Read::Other => {}
-                },
-                b'\\' => match read::escape(task.rest(at)) {
-                    Read::Is(length, c) => {
-                        let bytes = c.encode_utf8(&mut [0; 4]).to_owned();
-                        self.lead_on(task, &[Spelling::Json], node, symbols, at, length, bytes.as_bytes());
-                    }
-                    Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                    Read::Other => {}
-                },
+                b'+' => self.lead_on(task, &[Spelling::Url, Spelling::Twice], node, symbols, at, 1, b" "),
+                b'%' | b'\\' | b'&' => self.escaped(task, byte, node, symbols, at),
                 _ => {}
             }
             node = trie.step(node, byte);
@@ -172,6 +156,22 @@ impl<'a> Finder<'a> {
             }
         }
         at
+    }
+
+    /// Follows what goes on with this escape, in each way in which it may be one.
+    fn escaped(&mut self, task: Task<'_>, sign: u8, node: u32, symbols: &Symbols, at: usize) {
+        for (spelling, read) in escapes(sign, task.rest(at)) {
+            match read {
+                Read::Is(length, c) => {
+                    self.lead_on(task, &[spelling], node, symbols, at, length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        self.lead_on(task, &[spelling], node, symbols, at, length, b" ");
+                    }
+                }
+                Read::Cut => self.wait(task, symbols.last(self.trie.depth(node), at)),
+                Read::Other => {}
+            }
+        }
     }
 
     /// A space is a character, but what wraps a line in front of a carriage return.
@@ -241,29 +241,25 @@ impl<'a> Finder<'a> {
                 let at = walk.at + length;
                 self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
             };
-            let is_cut = match (spelling, first) {
-                (Spelling::Url, b'%') => match read::percent(rest) {
-                    Read::Is(length, byte) => {
-                        go_on(length, &[byte]);
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                (Spelling::Json, b'\\') => match read::escape(rest) {
-                    Read::Is(length, c) => {
-                        go_on(length, c.encode_utf8(&mut [0; 4]).as_bytes());
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                _ => {
-                    go_on(1, &[first]);
-                    if (spelling, first) == (Spelling::Url, b'+') {
-                        go_on(1, b" ");
+            let escape = escapes(first, rest).find(|(other, _)| *other == spelling);
+            let is_cut = match escape.map(|(_, read)| read) {
+                Some(Read::Is(length, c)) => {
+                    go_on(length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        go_on(length, b" ");
                     }
                     false
                 }
+                Some(read @ (Read::Cut | Read::Other)) => read == Read::Cut,
+                None => false,
             };
+            // Only an ampersand may be an escape and stand for itself.
+            if escape.is_none() || first == b'&' {
+                go_on(1, &[first]);
+                if first == b'+' && matches!(spelling, Spelling::Url | Spelling::Twice) {
+                    go_on(1, b" ");
+                }
+            }
             match read::gap(Between::Characters, rest) {
                 Read::Is(length, ()) if walk.at + length - walk.after <= GAP_MAX => {
                     self.walks.push(Walk { at: walk.at + length, ..walk });

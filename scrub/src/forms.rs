@@ -10,7 +10,9 @@ use crate::parts;
 use crate::trie::Trie;
 
 /// The values to look for, in every spelling that is known: as they are, in base64 (RFC 4648, both alphabets, at any
-/// alignment), in hexadecimal, percent-encoded (RFC 3986), as an HTML form's field and inside a JSON string (RFC 8259).
+/// alignment), in hexadecimal, percent-encoded (RFC 3986) once or twice, as a form's field, inside a JSON string (RFC 8259),
+/// and in HTML with character references, by number or, of signs in ASCII, by name. One spelling within another, such as
+/// base64 that is percent-encoded, is not among them, but for what stays as it is then.
 /// Its copies of the values are wiped when it is dropped, and `Debug` shows none.
 pub struct Forms {
     /// The forms of each text, one text after the other.
