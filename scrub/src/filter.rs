@@ -3,7 +3,7 @@
 //! among the eight, and then the characters around the first of these tell. Where every form has twelve, half as many
 //! places will do. What may be a form is told with some to spare; what is passed over is none for sure.
 
-use crate::form::{Spelling, escapes};
+use crate::form::{Spelling, escape};
 use crate::grams::{GRAM, Grams};
 use crate::read::{self, Between, Read};
 
@@ -254,19 +254,14 @@ impl Filter {
                 }
                 count += bytes.len();
             };
-            let escape =
-                rest.first().and_then(|sign| escapes(*sign, rest).find(|(other, _)| *other == spelling));
-            let read = match (escape, rest) {
+            let read = match (escape(spelling, rest), rest) {
                 // It may be a space that a form's field has, encoded once more.
-                (Some((Spelling::Twice, Read::Is(_, c))), _) if c.bytes() == b"+" && self.is_plus_a_space => {
+                (Some(Read::Is(_, c)), _)
+                    if spelling == Spelling::Twice && self.is_plus_a_space && c.bytes() == b"+" =>
+                {
                     Read::Cut
                 }
-                (Some((_, Read::Is(length, c))), _) => {
-                    add(c.bytes());
-                    Read::Is(length, ())
-                }
-                (Some((_, Read::Cut)), _) => Read::Cut,
-                (Some((_, Read::Other)), _) => Read::Other,
+                (Some(read), _) => read.map(|c| add(c.bytes())),
                 (None, [b'+', ..]) if at == first => {
                     add(b" ");
                     Read::Is(1, ())

@@ -7,7 +7,7 @@
 use std::mem;
 
 use crate::digits::{Digits, Symbols};
-use crate::form::{AS_TEXT, Form, Found, Spelling, escapes};
+use crate::form::{AS_TEXT, Form, Found, Spelling, escape};
 use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
 use crate::task::{By, Hit, Task, Walk};
 use crate::trie::{ROOT, Trie};
@@ -136,7 +136,7 @@ impl<'a> Finder<'a> {
                 }
                 b' ' => self.gap_or_space(task, node, symbols, at),
                 b'+' => self.lead_on(task, &[Spelling::Url, Spelling::Twice], node, symbols, at, 1, b" "),
-                b'%' | b'\\' | b'&' => self.escaped(task, byte, node, symbols, at),
+                b'%' | b'\\' | b'&' => self.escaped(task, node, symbols, at),
                 _ => {}
             }
             node = trie.step(node, byte);
@@ -159,8 +159,9 @@ impl<'a> Finder<'a> {
     }
 
     /// Follows what goes on with this escape, in each way in which it may be one.
-    fn escaped(&mut self, task: Task<'_>, sign: u8, node: u32, symbols: &Symbols, at: usize) {
-        for (spelling, read) in escapes(sign, task.rest(at)) {
+    fn escaped(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize) {
+        for spelling in AS_TEXT {
+            let Some(read) = escape(spelling, task.rest(at)) else { continue };
             match read {
                 Read::Is(length, c) => {
                     self.lead_on(task, &[spelling], node, symbols, at, length, c.bytes());
@@ -241,8 +242,8 @@ impl<'a> Finder<'a> {
                 let at = walk.at + length;
                 self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
             };
-            let escape = escapes(first, rest).find(|(other, _)| *other == spelling);
-            let is_cut = match escape.map(|(_, read)| read) {
+            let read = escape(spelling, rest);
+            let is_cut = match read {
                 Some(Read::Is(length, c)) => {
                     go_on(length, c.bytes());
                     if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
@@ -254,7 +255,7 @@ impl<'a> Finder<'a> {
                 None => false,
             };
             // Only an ampersand may be an escape and stand for itself.
-            if escape.is_none() || first == b'&' {
+            if read.is_none() || first == b'&' {
                 go_on(1, &[first]);
                 if first == b'+' && matches!(spelling, Spelling::Url | Spelling::Twice) {
                     go_on(1, b" ");

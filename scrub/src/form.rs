@@ -76,18 +76,15 @@ impl Meant {
     }
 }
 
-/// What a text may mean that begins with this sign, in each of the ways of writing that have escapes with it.
-pub(crate) fn escapes(sign: u8, text: &[u8]) -> impl Iterator<Item = (Spelling, Read<Meant>)> {
-    let both = match sign {
-        b'%' => [
-            Some((Spelling::Url, read::percent(text).map(Meant::byte))),
-            Some((Spelling::Twice, read::percent_twice(text).map(Meant::byte))),
-        ],
-        b'\\' => [Some((Spelling::Json, read::escape(text).map(Meant::character))), None],
-        b'&' => [Some((Spelling::Html, read::reference(text).map(Meant::character))), None],
-        _ => [None, None],
-    };
-    both.into_iter().flatten()
+/// What a text means in this way of writing, if it begins with the sign of its escapes.
+pub(crate) fn escape(spelling: Spelling, text: &[u8]) -> Option<Read<Meant>> {
+    match (spelling, text.first()) {
+        (Spelling::Url, Some(b'%')) => Some(read::percent(text).map(Meant::byte)),
+        (Spelling::Twice, Some(b'%')) => Some(read::percent_twice(text).map(Meant::byte)),
+        (Spelling::Json, Some(b'\\')) => Some(read::escape(text).map(Meant::character)),
+        (Spelling::Html, Some(b'&')) => Some(read::reference(text).map(Meant::character)),
+        _ => None,
+    }
 }
 
 /// Whether a text begins with the value.

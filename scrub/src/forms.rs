@@ -37,6 +37,12 @@ impl Forms {
             forms: texts.iter().flat_map(|text| Form::all(text)).collect(),
         }
     }
+
+    /// Whether a value may be in a text that is there as a whole. No is certain, yes is a guess; it is less work than to
+    /// mask the text.
+    pub fn may_be_in(&self, text: &[u8]) -> bool {
+        self.filter.next(text, 0, true).is_some()
+    }
 }
 
 impl fmt::Debug for Forms {
