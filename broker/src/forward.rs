@@ -28,7 +28,7 @@ use crate::inspect;
 use crate::learn::Notes;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
-use crate::upstream::{Manner, Unsent, Upstream};
+use crate::upstream::{Manner, Reach, Unsent, Upstream};
 use crate::websocket;
 
 use becoming::{become_websocket, not_agreed};
@@ -106,7 +106,7 @@ impl Forwarder {
         let Looked { mut head, mut body, placed, signed } = self.look(target, asked, head, body).await?;
         let filling = Filling { grants: &self.grants, asked, placed: &placed };
         let carries = !placed.is_empty();
-        let private = if carries { filling.allowed(&head)? } else { self.may_be_private(target) };
+        let reach = if carries { filling.allowed(&head)? } else { self.reach_without_value(target) };
         if upgrades {
             head.headers.remove(websocket::EXTENSIONS);
             websocket::agree(&mut head.headers);
@@ -120,7 +120,7 @@ impl Forwarder {
             Some(granted) => denial.about(&granted.name, None),
             None => denial,
         };
-        let manner = Manner { carries, private, upgrades };
+        let manner = Manner { carries, reach, upgrades };
         let mut is_again = false;
         let (response, sought) = loop {
             // A value is taken once there is a connection for it: connecting takes a while, and meanwhile the vault may be
@@ -128,7 +128,7 @@ impl Forwarder {
             let line = self.upstream.line(target, manner, is_again).await.map_err(about)?;
             // What was not sent, because the host had closed the connection, is filled in again.
             let spare = line.is_kept().then(|| (carries.then(|| head.clone()), body.copy()));
-            let taken = filling.fill(&self.daemon, &mut head, &mut body, line.is_public()).await?;
+            let taken = filling.fill(&self.daemon, &mut head, &mut body, &line).await?;
             if carries {
                 self.carried.notify_one();
             }
@@ -250,11 +250,15 @@ impl Forwarder {
         self.notes.note(method, target, path, named, self.has_private_rule(target));
     }
 
-    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
-    /// session learns.
-    fn may_be_private(&self, target: &Target) -> bool {
-        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
-        is_open || self.has_private_rule(target)
+    /// How far a request without a value may go.
+    fn reach_without_value(&self, target: &Target) -> Reach {
+        if self.has_private_rule(target) || self.grants.learns && self.grants.allows(target) {
+            Reach::Any
+        } else if !self.grants.has_rule_for(target) && self.grants.is_open(target) {
+            Reach::Loopback
+        } else {
+            Reach::Public
+        }
     }
 
     /// Whether a rule lets this host have an address that is not public.

@@ -36,6 +36,7 @@ pub(crate) use lines::Line;
 use lines::{Lines, Sender};
 pub(crate) use reason::private;
 use reason::{Failure, late_to_connect, no_answer, not_connected, not_sent, unreachable};
+pub(crate) use route::Reach;
 use route::Route;
 
 /// Until a host is connected and TLS is agreed.
@@ -64,6 +65,7 @@ pub(crate) struct Upstream {
     /// Offers HTTP/1.1, in which connections can become something else.
     tls_first: TlsConnector,
     to_public: Route,
+    to_loopback: Route,
     /// Also for what is let through.
     to_any: Route,
     /// Those that have carried no value.
@@ -77,8 +79,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Manner {
     /// The request carries a value.
     pub(crate) carries: bool,
-    /// The host may have an address that is not public.
-    pub(crate) private: bool,
+    /// Which addresses the host may have.
+    pub(crate) reach: Reach,
     /// The connection is to become a WebSocket.
     pub(crate) upgrades: bool,
 }
@@ -103,11 +105,12 @@ impl Upstream {
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             TlsConnector::from(Arc::new(config))
         };
-        let to_any = Route::new(true, CONNECT);
+        let to_any = Route::new(Reach::Any, CONNECT);
         Self {
             tls: tls(&[b"h2", b"http/1.1"]),
             tls_first: tls(&[b"http/1.1"]),
-            to_public: Route::new(false, CONNECT),
+            to_public: Route::new(Reach::Public, CONNECT),
+            to_loopback: Route::new(Reach::Loopback, CONNECT),
             lines: Lines::new(KEPT),
             lines_after_a_value: Lines::new(KEPT_AFTER_A_VALUE),
             plain: Client::builder(TokioExecutor::new()).build(to_any.clone()),
@@ -120,7 +123,7 @@ impl Upstream {
         let host = target.parsed_authority().ok_or_else(unreachable)?;
         if !fresh
             && !manner.upgrades
-            && let Some(line) = self.lines(manner.carries).take(&host, manner.private)
+            && let Some(line) = self.lines(manner.carries).take(&host, manner.reach)
         {
             return Ok(line);
         }
@@ -138,16 +141,20 @@ impl Upstream {
     }
 
     async fn connected(&self, target: &Target, host: Authority, manner: Manner) -> Result<Line, Failure> {
-        let mut route = if manner.private { self.to_any.clone() } else { self.to_public.clone() };
+        let mut route = match manner.reach {
+            Reach::Public => self.to_public.clone(),
+            Reach::Loopback => self.to_loopback.clone(),
+            Reach::Any => self.to_any.clone(),
+        };
         let tls = if manner.upgrades { &self.tls_first } else { &self.tls };
         let uri = url(host.clone(), PathAndQuery::from_static("/"))?;
         let stream = route.call(uri.clone()).await?.into_inner();
-        let is_public = route.is_public(&uri, &stream);
+        let address = route.address(&uri, &stream)?;
         let name = ServerName::try_from(target.host.clone())?;
         let stream = tls.connect(name, BufReader::with_capacity(READ_AHEAD, stream)).await?;
         let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(stream);
-        let line = |sender| Line { sender, host, is_public, is_kept: false, is_for_more: !manner.upgrades };
+        let line = |sender| Line { sender, host, address, is_kept: false, is_for_more: !manner.upgrades };
         if is_h2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder

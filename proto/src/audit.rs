@@ -175,6 +175,8 @@ pub enum AuditAction {
     Restore,
     /// A secret got an earlier value again.
     Rollback,
+    /// An earlier value of a secret was destroyed.
+    VersionDrop,
     /// Values were handed over.
     Reveal,
     /// A value was compared with the others.
@@ -225,6 +227,8 @@ pub enum AuditAction {
     UseEnd,
     /// Old entries were taken out of the audit log.
     AuditArchive,
+    /// A recovery key was confirmed to have been shown.
+    KeyConfirm,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -244,6 +248,7 @@ impl AuditAction {
             Self::Purge => "purge",
             Self::Restore => "restore",
             Self::Rollback => "rollback",
+            Self::VersionDrop => "version_drop",
             Self::Reveal => "reveal",
             Self::Compare => "compare",
             Self::KeyAdd => "key_add",
@@ -269,6 +274,7 @@ impl AuditAction {
             Self::Use => "use",
             Self::UseEnd => "use_end",
             Self::AuditArchive => "audit_archive",
+            Self::KeyConfirm => "key_confirm",
             Self::Other => "other",
         }
     }

@@ -4,6 +4,7 @@
 //! places will do. What may be a form is told with some to spare; what is passed over is none for sure.
 
 use crate::form::{Spelling, escape};
+use crate::gaps::{self, BEFORE_LINE_END, Gaps};
 use crate::grams::{GRAM, Grams};
 use crate::read::{self, Between, Read};
 
@@ -13,6 +14,9 @@ const BLOCK: usize = 16;
 /// The beginnings of all forms, as far as they are needed to see that none is there.
 pub(crate) struct Filter {
     grams: Grams,
+    gaps: Gaps,
+    /// How far before what is found a form may begin.
+    reach: usize,
     /// What is to be done at a byte.
     classes: [Class; 256],
     /// Whether a plus sign may be a space.
@@ -34,9 +38,13 @@ enum Class {
 
 impl Filter {
     /// Takes the values' bytes, each of eight or more.
-    pub(crate) fn new(texts: &[&[u8]]) -> Self {
+    pub(crate) fn new(texts: &[&[u8]], gaps: Gaps) -> Self {
+        let grams = Grams::new(texts);
+        let before = if gaps == Gaps::Files { BEFORE_LINE_END } else { 0 };
         let mut filter = Self {
-            grams: Grams::new(texts),
+            reach: grams.known + before,
+            grams,
+            gaps,
             classes: [Class::Character; 256],
             is_plus_a_space: false,
             is_odd: false,
@@ -90,7 +98,7 @@ impl Filter {
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
-                    return Some((from.max(odd.saturating_sub(known)), odd));
+                    return Some((from.max(odd.saturating_sub(self.reach)), odd));
                 }
                 (_, Some(gram)) => return Some((from.max(gram.saturating_sub(known - GRAM)), gram)),
                 (_, None) => at += BLOCK,
@@ -99,7 +107,7 @@ impl Filter {
         let rest = text.get(at..).unwrap_or_default();
         for four in rest.as_chunks::<GRAM>().0 {
             if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
-                return Some((from.max(at.saturating_sub(known)), at));
+                return Some((from.max(at.saturating_sub(self.reach)), at));
             }
             if self.grams.has(*four) && self.may_begin(text, at) {
                 return Some((from.max(at.saturating_sub(known - GRAM)), at));
@@ -107,14 +115,14 @@ impl Filter {
             at += GRAM;
         }
         if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
-            return Some((from.max(at.saturating_sub(known)), at));
+            return Some((from.max(at.saturating_sub(self.reach)), at));
         }
         if is_all {
             return None;
         }
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
-        Some((from.max(text.len().saturating_sub(known)), last))
+        Some((from.max(text.len().saturating_sub(self.reach)), last))
     }
 
     /// Whether four in a row that were found belong to eight in a row, or seven in base64.
@@ -144,7 +152,7 @@ impl Filter {
                     | (*byte == b'+') & self.is_plus_a_space;
                 let is_gap = |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == 0x1b);
                 // Of a gap the first byte tells.
-                let is_gap = is_gap(*byte) & (!is_gap(*before) | self.is_odd);
+                let is_gap = is_gap(*byte) & (!is_gap(*before) | self.is_each_looked_at());
                 let is_separator = (*byte == b' ') | (*byte == b':');
                 let may_be_dump =
                     is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
@@ -183,8 +191,16 @@ impl Filter {
             Class::Character => false,
             Class::Separator => self.may_go_on_in_hex(text, at),
             Class::Gap if self.is_odd => true,
+            Class::Gap if self.gaps == Gaps::Files && *byte != 0x1b => {
+                self.may_go_on_in_next_line(text, at) || self.may_go_on_in_hex(text, at)
+            }
             // What goes on a gap is not the first of one, and nothing that is between characters has begun a form.
-            Class::Gap if at.checked_sub(1).is_some_and(|at| self.at(text, at) == Class::Gap) => false,
+            Class::Gap
+                if !self.is_each_looked_at()
+                    && at.checked_sub(1).is_some_and(|at| self.at(text, at) == Class::Gap) =>
+            {
+                false
+            }
             Class::Gap => {
                 let mut after = at;
                 loop {
@@ -209,6 +225,30 @@ impl Filter {
                 ways(*byte, text.get(at..).unwrap_or_default()).iter().any(may_be)
             }
         }
+    }
+
+    /// Whether each byte of a gap is looked at, and not its first alone.
+    fn is_each_looked_at(&self) -> bool {
+        self.is_odd || self.gaps == Gaps::Files
+    }
+
+    /// Whether a form may be broken over lines here.
+    fn may_go_on_in_next_line(&self, text: &[u8], line_end: usize) -> bool {
+        let start = gaps::begin_of_join(text, line_end);
+        let end = match gaps::join(text.get(start..).unwrap_or_default()) {
+            Read::Is(length, ()) => start + length,
+            Read::Cut => return true,
+            Read::Other => return false,
+        };
+        let Some(before) = start.checked_sub(1).and_then(|at| text.get(at)).copied() else { return false };
+        let Some(after) = text.get(end).copied() else { return true };
+        if matches!(self.class(after), Class::Gap | Class::Escape) {
+            return true;
+        }
+        let is_beside =
+            self.grams.has_pair(before, after) && self.fits(text, start, self.characters(text, end));
+        is_beside
+            || self.is_plus_a_space && self.grams.has_pair(before, b' ') && self.grams.has_pair(b' ', after)
     }
 
     /// Whether this may be between two digits: there must be more of them.

@@ -10,10 +10,11 @@ use crate::bodies::Payload;
 use crate::decide::{Asked, Daemon, Taken, rule_for};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
+use crate::inspect;
 use crate::place;
 use crate::placeholders::Placed;
 use crate::sigv4::Signed;
-use crate::{inspect, upstream};
+use crate::upstream::{self, Line, Reach};
 
 /// A request with placeholders.
 #[derive(Clone, Copy)]
@@ -39,32 +40,30 @@ impl<'a> Filling<'a> {
         })
     }
 
-    /// Whether the session's own rules let the request have all of them. Gives whether the host may have an address that is
-    /// not public.
-    pub(super) fn allowed(self, head: &Parts) -> Result<bool, Denial> {
+    /// Whether the session's own rules let the request have all of them. Gives which addresses the host may have then.
+    pub(super) fn allowed(self, head: &Parts) -> Result<Reach, Denial> {
         let mut private = true;
         for (_, granted, site, asked) in self.each() {
             let rule = rule_for(granted, asked?, site)?;
             inspect::check_overrides(head, rule).map_err(|denial| denial.about(&granted.name, None))?;
             private &= rule.private;
         }
-        Ok(private)
+        Ok(if private { Reach::Any } else { Reach::Public })
     }
 
-    /// Takes the values and puts them in their places; gives them by their secrets. The request goes to a host whose address
-    /// is a public one, or is not.
+    /// Takes the values and puts them in their places; gives them by their secrets. The request goes over this connection.
     pub(super) async fn fill(
         self,
         daemon: &Daemon,
         head: &mut Parts,
         body: &mut Payload,
-        is_public: bool,
+        line: &Line,
     ) -> Result<Vec<(usize, Taken)>, Denial> {
         let mut all = Vec::with_capacity(self.placed.len());
         for (secret, granted, site, asked) in self.each() {
             let taken = daemon.take(&granted.name, asked?, site).await?;
             // The rule may have been made narrower since.
-            if !is_public && !taken.private {
+            if !taken.private && !line.is_within(Reach::Public) {
                 return Err(upstream::private().about(&granted.name, Some(taken.rule)));
             }
             let put = match (site, &mut *body) {

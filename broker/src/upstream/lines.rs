@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use hyper::http::uri::Authority;
 use hyper::{Request, Response};
 use tokio::time::sleep;
 
+use super::route::Reach;
 use crate::bodies::Outgoing;
 
 /// The most connections to a host that are kept while nothing is asked over them.
@@ -57,8 +59,8 @@ impl Sender {
 pub(crate) struct Line {
     pub(super) sender: Sender,
     pub(super) host: Authority,
-    /// Whether the host's address is a public one.
-    pub(super) is_public: bool,
+    /// The host's address, unless a proxy is before it.
+    pub(super) address: Option<IpAddr>,
     /// Whether it was there before: the host may have closed it by now.
     pub(super) is_kept: bool,
     /// Whether another request may go over it later.
@@ -66,9 +68,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Whether the host's address is a public one.
-    pub(crate) const fn is_public(&self) -> bool {
-        self.is_public
+    /// Whether the host's address is one of these.
+    pub(crate) fn is_within(&self, reach: Reach) -> bool {
+        is_within(self.address, reach)
     }
 
     /// The same connection for another request at the same time, where there can be one.
@@ -83,9 +85,13 @@ impl Line {
     }
 }
 
+fn is_within(address: Option<IpAddr>, reach: Reach) -> bool {
+    address.is_none_or(|address| reach.covers(address))
+}
+
 struct Kept {
     sender: Sender,
-    is_public: bool,
+    address: Option<IpAddr>,
     last: Instant,
 }
 
@@ -108,30 +114,30 @@ impl Lines {
         Self { hosts: Arc::default(), kept_for }
     }
 
-    /// One to this host that is free, the one that was used last; to a public address unless it may be another.
-    pub(super) fn take(&self, host: &Authority, private: bool) -> Option<Line> {
+    /// One to this host that is free, the one that was used last.
+    pub(super) fn take(&self, host: &Authority, reach: Reach) -> Option<Line> {
         let mut hosts = self.lock();
         let kept = hosts.by_name.get_mut(host)?;
         kept.retain(|kept| !kept.sender.is_closed());
-        let is_fit = |kept: &Kept| (private || kept.is_public) && !kept.sender.is_busy();
+        let is_fit = |kept: &Kept| is_within(kept.address, reach) && !kept.sender.is_busy();
         let at = kept.iter().rposition(is_fit)?;
         let found = kept.get_mut(at)?;
-        let (sender, is_public) = match &found.sender {
+        let (sender, address) = match &found.sender {
             Sender::Http2(sender) => {
                 found.last = Instant::now();
-                (Sender::Http2(sender.clone()), found.is_public)
+                (Sender::Http2(sender.clone()), found.address)
             }
             Sender::Http1(_) => {
                 let found = kept.remove(at);
-                (found.sender, found.is_public)
+                (found.sender, found.address)
             }
         };
-        Some(Line { sender, host: host.clone(), is_public, is_kept: true, is_for_more: true })
+        Some(Line { sender, host: host.clone(), address, is_kept: true, is_for_more: true })
     }
 
     /// Keeps one for the next request, as far as there is room. It may still be busy with its last answer.
     pub(super) fn keep(&self, line: Line) {
-        let Line { sender, host, is_public, is_for_more, .. } = line;
+        let Line { sender, host, address, is_for_more, .. } = line;
         if !is_for_more || sender.is_closed() {
             return;
         }
@@ -140,14 +146,14 @@ impl Lines {
         let is_there_already = match &sender {
             // Each that takes it gets a copy.
             Sender::Http2(_) => {
-                kept.iter().any(|kept| matches!(kept.sender, Sender::Http2(_)) && kept.is_public == is_public)
+                kept.iter().any(|kept| matches!(kept.sender, Sender::Http2(_)) && kept.address == address)
             }
             Sender::Http1(_) => kept.iter().filter(|kept| !kept.sender.is_busy()).count() >= MOST,
         };
         if is_there_already {
             return;
         }
-        kept.push(Kept { sender, is_public, last: Instant::now() });
+        kept.push(Kept { sender, address, last: Instant::now() });
         if !std::mem::replace(&mut hosts.is_swept, true) {
             tokio::spawn(self.clone().sweep());
         }

@@ -1,7 +1,7 @@
 //! Addresses of hosts, and the way to them: names looked up once, addresses that are not public left out, and the proxy
 //! of the machine's own gone through, if there is one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +19,29 @@ use tower_service::Service;
 use super::reason::{Failure, Reason};
 use crate::address::is_public;
 
+/// Which addresses of a host are connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those of the public internet.
+    Public,
+    /// Those, and this machine's loopback: for hosts that no rule names, where a session learns. What else answers at an address
+    /// that is not public, such as a cloud's metadata, is not for a program to find out by itself.
+    Loopback,
+    /// Any: a rule, or the user, says so.
+    Any,
+}
+
+impl Reach {
+    /// Whether this address is one of them.
+    pub(super) fn covers(self, address: IpAddr) -> bool {
+        match self {
+            Self::Public => is_public(address),
+            Self::Loopback => is_public(address) || address.to_canonical().is_loopback(),
+            Self::Any => true,
+        }
+    }
+}
+
 /// Connects to a host, or to the proxy that this process was started with, which connects to it.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
@@ -29,22 +52,24 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// To hosts that may have an address that is not public, or may not; each attempt takes so long at most.
-    pub(super) fn new(private: bool, patience: Duration) -> Self {
-        let http = |private| {
-            let mut http = HttpConnector::new_with_resolver(Resolver { private });
+    /// To hosts at these addresses; each attempt takes so long at most.
+    pub(super) fn new(reach: Reach, patience: Duration) -> Self {
+        let http = |reach| {
+            let mut http = HttpConnector::new_with_resolver(Resolver { reach });
             http.enforce_http(false);
             http.set_nodelay(true);
             http.set_connect_timeout(Some(patience));
             http
         };
-        Self { http: http(private), to_proxy: http(true), proxies: Arc::new(Matcher::from_env()) }
+        Self { http: http(reach), to_proxy: http(Reach::Any), proxies: Arc::new(Matcher::from_env()) }
     }
 
-    /// Whether this connection is to a public address. Behind a proxy it is the proxy that can tell.
-    pub(super) fn is_public(&self, uri: &Uri, stream: &TcpStream) -> bool {
-        let is_there = || stream.peer_addr().is_ok_and(|peer| is_public(peer.ip()));
-        self.proxies.intercept(uri).is_some() || is_there()
+    /// The host's address. Behind a proxy it is the proxy that knows it.
+    pub(super) fn address(&self, uri: &Uri, stream: &TcpStream) -> std::io::Result<Option<IpAddr>> {
+        if self.proxies.intercept(uri).is_some() {
+            return Ok(None);
+        }
+        stream.peer_addr().map(|peer| Some(peer.ip()))
     }
 }
 
@@ -77,10 +102,10 @@ impl Service<Uri> for Route {
     }
 }
 
-/// Looks names up, and leaves out addresses that are not public unless a rule allows them.
+/// Looks names up, and leaves out addresses that are not within reach.
 #[derive(Debug, Clone)]
 struct Resolver {
-    private: bool,
+    reach: Reach,
 }
 
 impl Service<Name> for Resolver {
@@ -93,14 +118,14 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let private = self.private;
+        let reach = self.reach;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Reason::NoAddress)?;
             let mut addresses: Vec<SocketAddr> = found.collect();
             if addresses.is_empty() {
                 return Err(Reason::NoAddress.into());
             }
-            addresses.retain(|address| private || is_public(address.ip()));
+            addresses.retain(|address| reach.covers(address.ip()));
             if addresses.is_empty() {
                 return Err(Reason::Private.into());
             }
