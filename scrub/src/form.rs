@@ -113,10 +113,12 @@ impl Form {
         let is_figures = value.bytes().all(|byte| byte.is_ascii_digit());
         let value = Arc::new(Zeroizing::new(value.to_owned()));
         SPELLINGS.into_iter().map(move |spelling| {
-            let between = match spelling {
-                Spelling::Hex => Between::HexDigits,
-                spelling if is_figures && AS_TEXT.contains(&spelling) => Between::Figures,
-                _ => Between::Characters,
+            let between = if spelling == Spelling::Hex {
+                Between::HexDigits
+            } else if is_figures && AS_TEXT.contains(&spelling) {
+                Between::Figures
+            } else {
+                Between::Characters
             };
             Self { value: Arc::clone(&value), spelling, between, gaps }
         })
@@ -203,7 +205,7 @@ impl Form {
             Spelling::Html if first == b'&' => match self.character(unit, read::reference(rest)) {
                 // It may stand for itself.
                 Piece::Other => same(self.byte(unit) == Some(first)),
-                piece => piece,
+                piece @ (Piece::Cut | Piece::Same(..)) => piece,
             },
             Spelling::Json | Spelling::Html => same(self.byte(unit) == Some(first)),
             Spelling::Base64(before) => {
