@@ -7,17 +7,15 @@
 use std::mem;
 
 use crate::digits::{Digits, Symbols};
-use crate::form::{Begin, Form, Spelling};
+use crate::form::{AS_TEXT, Begin, Form, Spelling, escape};
 use crate::forms::Forms;
 use crate::gaps::{self, Gaps};
-use crate::read::{self, Between, Read, base64_digit, hex_digit};
+use crate::read::{Between, Read, base64_digit, hex_digit};
 use crate::task::{By, Hit, Task, Walk};
 use crate::trie::{ROOT, Trie};
 
 /// What is compared one by one.
 const FEW: usize = 4;
-
-const AS_TEXT: [Spelling; 3] = [Spelling::Plain, Spelling::Url, Spelling::Json];
 
 /// Looks through one text after the other.
 pub(crate) struct Finder<'a> {
@@ -151,32 +149,11 @@ impl<'a> Finder<'a> {
                 }
                 b'\t' => self.through_join(task, node, symbols, at),
                 quote if gaps::is_quote(quote) => self.through_join(task, node, symbols, at),
-                b'+' => self.lead_on(task, &[Spelling::Url], node, symbols, at, 1, b" "),
-                b'%' => match read::percent(task.rest(at)) {
-                    Read::Is(length, byte) => {
-                        self.lead_on(task, &[Spelling::Url], node, symbols, at, length, &[byte]);
-                    }
-                    Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                    Read::Other => {}
-                },
+                b'+' => self.lead_on(task, &[Spelling::Url, Spelling::Twice], node, symbols, at, 1, b" "),
+                b'%' | b'&' => self.escaped(task, node, symbols, at),
                 b'\\' => {
                     self.through_join(task, node, symbols, at);
-                    match read::escape(task.rest(at)) {
-                        Read::Is(length, c) => {
-                            let bytes = c.encode_utf8(&mut [0; 4]).to_owned();
-                            self.lead_on(
-                                task,
-                                &[Spelling::Json],
-                                node,
-                                symbols,
-                                at,
-                                length,
-                                bytes.as_bytes(),
-                            );
-                        }
-                        Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                        Read::Other => {}
-                    }
+                    self.escaped(task, node, symbols, at);
                 }
                 _ => {}
             }
@@ -197,6 +174,23 @@ impl<'a> Finder<'a> {
             }
         }
         at
+    }
+
+    /// Follows what goes on with this escape, in each way in which it may be one.
+    fn escaped(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize) {
+        for spelling in AS_TEXT {
+            let Some(read) = escape(spelling, task.rest(at)) else { continue };
+            match read {
+                Read::Is(length, c) => {
+                    self.lead_on(task, &[spelling], node, symbols, at, length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        self.lead_on(task, &[spelling], node, symbols, at, length, b" ");
+                    }
+                }
+                Read::Cut => self.wait(task, symbols.last(self.trie.depth(node), at)),
+                Read::Other => {}
+            }
+        }
     }
 
     /// Follows each beginning through a join that begins with what may also be a character.
@@ -285,30 +279,27 @@ impl<'a> Finder<'a> {
                 let at = walk.at + length;
                 self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
             };
-            let is_cut = match (spelling, first) {
-                (Spelling::Url, b'%') => match read::percent(rest) {
-                    Read::Is(length, byte) => {
-                        go_on(length, &[byte]);
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                (Spelling::Json, b'\\') => match read::escape(rest) {
-                    Read::Is(length, c) => {
-                        go_on(length, c.encode_utf8(&mut [0; 4]).as_bytes());
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                _ => {
-                    go_on(1, &[first]);
-                    if (spelling, first) == (Spelling::Url, b'+') {
-                        go_on(1, b" ");
+            let read = escape(spelling, rest);
+            let is_cut = match read {
+                Some(Read::Is(length, c)) => {
+                    go_on(length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        go_on(length, b" ");
                     }
                     false
                 }
+                Some(read @ (Read::Cut | Read::Other)) => read == Read::Cut,
+                None => false,
             };
-            let may_fold = spelling != Spelling::Url && !trie.ends_with_space(walk.node);
+            // Only an ampersand may be an escape and stand for itself.
+            if read.is_none() || first == b'&' {
+                go_on(1, &[first]);
+                if first == b'+' && matches!(spelling, Spelling::Url | Spelling::Twice) {
+                    go_on(1, b" ");
+                }
+            }
+            let is_text = matches!(spelling, Spelling::Plain | Spelling::Json);
+            let may_fold = is_text && !trie.ends_with_space(walk.node);
             if let Some(length) = self.gaps.fold(rest).filter(|_| may_fold) {
                 let to = trie.child(walk.node, b' ');
                 let at = walk.at + length;

@@ -25,8 +25,12 @@ pub(crate) enum Spelling {
     Plain,
     /// Percent-encoded (RFC 3986), or as a form's field, where `+` is a space.
     Url,
+    /// Percent-encoded, and all of that once more: `%252F`.
+    Twice,
     /// Inside a JSON string (RFC 8259), with any of its escapes.
     Json,
+    /// In HTML, with character references: by number, or by the names of the signs in ASCII.
+    Html,
     /// Base64 in either alphabet (RFC 4648), the value beginning so many bytes after a multiple of three. Where a
     /// character holds bits of a neighbour, only ours are compared.
     Base64(usize),
@@ -34,15 +38,56 @@ pub(crate) enum Spelling {
     Hex,
 }
 
-const SPELLINGS: [Spelling; 7] = [
+/// Those in which characters stand for themselves, or are written by an escape.
+pub(crate) const AS_TEXT: [Spelling; 5] =
+    [Spelling::Plain, Spelling::Url, Spelling::Twice, Spelling::Json, Spelling::Html];
+
+const SPELLINGS: [Spelling; 9] = [
     Spelling::Plain,
     Spelling::Url,
+    Spelling::Twice,
     Spelling::Json,
+    Spelling::Html,
     Spelling::Base64(0),
     Spelling::Base64(1),
     Spelling::Base64(2),
     Spelling::Hex,
 ];
+
+/// What an escape stands for, in UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meant {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Meant {
+    fn byte(byte: u8) -> Self {
+        Self { bytes: [byte, 0, 0, 0], length: 1 }
+    }
+
+    fn character(c: char) -> Self {
+        let mut bytes = [0; 4];
+        let length = c.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// What a text means in this way of writing, if it begins with the sign of its escapes.
+pub(crate) fn escape(spelling: Spelling, text: &[u8]) -> Option<Read<Meant>> {
+    match (spelling, text.first()) {
+        (Spelling::Url, Some(b'%')) => Some(read::percent(text).map(Meant::byte)),
+        (Spelling::Twice, Some(b'%')) => Some(read::percent_twice(text).map(Meant::byte)),
+        (Spelling::Json, Some(b'\\')) => Some(read::escape(text).map(Meant::character)),
+        (Spelling::Html, Some(b'&')) => Some(read::reference(text).map(Meant::character)),
+        _ => None,
+    }
+}
 
 /// Whether a text begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +113,12 @@ impl Form {
         let is_figures = value.bytes().all(|byte| byte.is_ascii_digit());
         let value = Arc::new(Zeroizing::new(value.to_owned()));
         SPELLINGS.into_iter().map(move |spelling| {
-            let between = match spelling {
-                Spelling::Hex => Between::HexDigits,
-                Spelling::Plain | Spelling::Url | Spelling::Json if is_figures => Between::Figures,
-                Spelling::Plain | Spelling::Url | Spelling::Json | Spelling::Base64(_) => Between::Characters,
+            let between = if spelling == Spelling::Hex {
+                Between::HexDigits
+            } else if is_figures && AS_TEXT.contains(&spelling) {
+                Between::Figures
+            } else {
+                Between::Characters
             };
             Self { value: Arc::clone(&value), spelling, between, gaps }
         })
@@ -139,7 +186,9 @@ impl Form {
     /// How many steps it takes to compare all of the value.
     fn units(&self) -> usize {
         match self.spelling {
-            Spelling::Plain | Spelling::Url | Spelling::Json => self.value.len(),
+            Spelling::Plain | Spelling::Url | Spelling::Twice | Spelling::Json | Spelling::Html => {
+                self.value.len()
+            }
             Spelling::Hex => 2 * self.value.len(),
             Spelling::Base64(before) => (8 * (before + self.value.len())).div_ceil(6) - 8 * before / 6,
         }
@@ -150,9 +199,15 @@ impl Form {
         let same = |is: bool| if is { Piece::Same(1, 1) } else { Piece::Other };
         match self.spelling {
             Spelling::Plain => same(self.byte(unit) == Some(first)),
-            Spelling::Url => self.url(unit, first, rest),
-            Spelling::Json if first == b'\\' => self.escape(unit, rest),
-            Spelling::Json => same(self.byte(unit) == Some(first)),
+            Spelling::Url => self.url(unit, first, rest, read::percent),
+            Spelling::Twice => self.url(unit, first, rest, read::percent_twice),
+            Spelling::Json if first == b'\\' => self.character(unit, read::escape(rest)),
+            Spelling::Html if first == b'&' => match self.character(unit, read::reference(rest)) {
+                // It may stand for itself.
+                Piece::Other => same(self.byte(unit) == Some(first)),
+                piece @ (Piece::Cut | Piece::Same(..)) => piece,
+            },
+            Spelling::Json | Spelling::Html => same(self.byte(unit) == Some(first)),
             Spelling::Base64(before) => {
                 let (bits, ours) = self.sextet(unit, before);
                 same(base64_digit(first).is_some_and(|digit| digit & ours == bits))
@@ -169,24 +224,28 @@ impl Form {
         self.value.as_bytes().get(at).copied()
     }
 
-    fn url(&self, unit: usize, first: u8, rest: &[u8]) -> Piece {
+    fn url(&self, unit: usize, first: u8, rest: &[u8], percent: fn(&[u8]) -> Read<u8>) -> Piece {
         let wanted = self.byte(unit);
         if first != b'%' {
             let is = wanted == Some(first) || first == b'+' && wanted == Some(b' ');
             return if is { Piece::Same(1, 1) } else { Piece::Other };
         }
-        match read::percent(rest) {
+        match percent(rest) {
             Read::Is(bytes, byte) if wanted == Some(byte) => Piece::Same(bytes, 1),
+            // What a form's field has for a space was encoded once more.
+            Read::Is(bytes, b'+') if wanted == Some(b' ') && self.spelling == Spelling::Twice => {
+                Piece::Same(bytes, 1)
+            }
             Read::Cut => Piece::Cut,
             Read::Is(..) | Read::Other => Piece::Other,
         }
     }
 
-    /// An escape of JSON, which begins with a backslash.
-    fn escape(&self, unit: usize, rest: &[u8]) -> Piece {
+    /// An escape that stands for a character.
+    fn character(&self, unit: usize, escape: Read<char>) -> Piece {
         // In the middle of a character there is no escape.
         let wanted = self.value.get(unit..).and_then(|value| value.chars().next());
-        match read::escape(rest) {
+        match escape {
             Read::Is(bytes, c) if wanted == Some(c) => Piece::Same(bytes, c.len_utf8()),
             Read::Cut if wanted.is_some() => Piece::Cut,
             Read::Is(..) | Read::Cut | Read::Other => Piece::Other,

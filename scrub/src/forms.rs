@@ -11,7 +11,9 @@ use crate::parts;
 use crate::trie::Trie;
 
 /// The values to look for, in every spelling that is known: as they are, in base64 (RFC 4648, both alphabets, at any
-/// alignment), in hexadecimal, percent-encoded (RFC 3986), as an HTML form's field and inside a JSON string (RFC 8259).
+/// alignment), in hexadecimal, percent-encoded (RFC 3986) once or twice, as a form's field, inside a JSON string (RFC 8259),
+/// and in HTML with character references, by number or, of signs in ASCII, by name. One spelling within another, such as
+/// base64 that is percent-encoded, is not among them, but for what stays as it is then.
 /// Its copies of the values are wiped when it is dropped, and `Debug` shows none.
 pub struct Forms {
     /// The forms of each text, one text after the other.
@@ -75,6 +77,12 @@ impl Forms {
             gaps,
             owners,
         }
+    }
+
+    /// Whether a value may be in a text that is there as a whole. No is certain, yes is a guess; it is less work than to
+    /// mask the text.
+    pub fn may_be_in(&self, text: &[u8]) -> bool {
+        self.filter.next(text, 0, true).is_some()
     }
 
     /// Whose the form at this place is.

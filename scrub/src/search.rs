@@ -19,10 +19,12 @@ const FAR: usize = 16;
 pub enum Written {
     /// As it is.
     Clear,
-    /// Percent-encoded (RFC 3986).
+    /// Percent-encoded (RFC 3986), once or twice.
     Url,
     /// With the escapes of a JSON string (RFC 8259).
     Json,
+    /// With character references of HTML.
+    Html,
     /// In base64, in either alphabet (RFC 4648).
     Base64,
     /// In hexadecimal.
@@ -30,12 +32,13 @@ pub enum Written {
 }
 
 impl Written {
-    /// A word for it: `clear`, `url`, `json`, `base64`, `hex`.
+    /// A word for it: `clear`, `url`, `json`, `html`, `base64`, `hex`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clear => "clear",
             Self::Url => "url",
             Self::Json => "json",
+            Self::Html => "html",
             Self::Base64 => "base64",
             Self::Hex => "hex",
         }
@@ -141,8 +144,9 @@ impl<F> fmt::Debug for Search<F> {
 const fn written(form: &Form) -> Written {
     match form.spelling() {
         Spelling::Plain => Written::Clear,
-        Spelling::Url => Written::Url,
+        Spelling::Url | Spelling::Twice => Written::Url,
         Spelling::Json => Written::Json,
+        Spelling::Html => Written::Html,
         Spelling::Base64(_) => Written::Base64,
         Spelling::Hex => Written::Hex,
     }
