@@ -102,7 +102,7 @@ struct Entry {
 }
 
 /// The path of a request: `argument` is an id, a query behind `?`, or both.
-fn asked(pattern: &str, argument: &str) -> String {
+fn path_of(pattern: &str, argument: &str) -> String {
     match argument.split_once('?') {
         Some((id, query)) => format!("{}?{query}", pattern.replace("{id}", id)),
         None => pattern.replace("{id}", argument),
@@ -639,7 +639,7 @@ impl World {
     fn ask(&mut self, entry: &Entry, route: (&str, &str), peer: Peer, shown: &Shown) -> Option<String> {
         let (method, pattern) = route;
         let (argument, body) = (entry.request)(self);
-        let path = asked(pattern, &argument);
+        let path = path_of(pattern, &argument);
         let mut request = Request::new(&self.env.socket(), method, &path);
         if let Some((name, value)) = self.header(shown) {
             request = request.header(name, &value);
@@ -788,7 +788,7 @@ fn a_token_that_may_only_use_values_gets_none_by_any_route() {
     for (method, path, entry) in everything_asked() {
         for bound in [Bound::No, Bound::Right] {
             let (argument, body) = (entry.request)(&mut world);
-            let path = asked(path, &argument);
+            let path = path_of(path, &argument);
             let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
             let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
             let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
@@ -867,7 +867,7 @@ fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
         let token = made["token"].as_str().unwrap().to_owned();
         let (argument, body) = (entry.request)(&mut world);
         let ask = |path: &str| Request::new(&world.env.socket(), method, path).bearer(&token);
-        let in_order = asked(path, &argument);
+        let in_order = path_of(path, &argument);
         let request = ask(&in_order);
         let request = if body.is_null() { request } else { request.json(&body) };
         request.send().expect_error(403, "forbidden_error");

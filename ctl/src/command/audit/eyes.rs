@@ -15,7 +15,7 @@ const COLUMNS: [(&str, Cut); 9] = [
     ("CALLER", Cut::End(8)),
     ("TOKEN", Cut::End(5)),
     ("ACTION", Cut::End(6)),
-    ("NAMES", Cut::End(14)),
+    ("NAMES", Cut::End(16)),
     ("OUTCOME", Cut::End(7)),
     ("DIRECTORY", Cut::Beginning(9)),
     ("FOR", Cut::Rest(8)),
