@@ -26,6 +26,7 @@ Exit status:
   7    invalid input
   8    no daemon
   9    daemon failure: storage, damage, rollback, timeout
+  10   scan: a value was found
   125  run: secretctl failed; 126: cannot execute the command; 127: not found";
 
 /// Stores secrets in secretsd and passes their values to programs by name.

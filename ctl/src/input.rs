@@ -49,9 +49,14 @@ pub(crate) fn asks(args: &ValueArgs) -> bool {
 }
 
 /// The value to store: the file's bytes, or all of stdin, or a line typed without echo after a question for it: `what` of
-/// which secret, if that is known. Of a line from a pipe its end is
-/// left out: `echo` adds it, and a key with it is refused by its provider.
+/// which secret, if that is known. Of a line from a pipe its end is left out: `echo` adds it, and a key with it is refused by
+/// its provider.
 pub(crate) fn value(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<SecretValue, Failure> {
+    SecretValue::from_bytes(bytes(args, name, what)?.to_vec()).map_err(not_a_value)
+}
+
+/// What is to be stored, as [`value`] gets it, which need not be text.
+pub(crate) fn bytes(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if asks(args) {
         let question = name.map_or_else(|| format!("{what}: "), |name| format!("{name} {what}: "));
         let typed = prompt::hidden(&question).map_err(|error| {
@@ -61,25 +66,24 @@ pub(crate) fn value(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<
         if typed.expose().is_empty() {
             return Err(Failure::new(Exit::Invalid, "empty; nothing was stored"));
         }
-        return Ok(SecretValue::new(typed.expose().to_owned())?);
+        return Ok(Zeroizing::new(typed.expose().as_bytes().to_vec()));
     }
     let is_piped = args.value_file.is_none() && !args.exact && stdin_is_piped();
     let bytes = match &args.value_file {
         Some(path) => file(path, "--value-file", SecretValue::MAX)?,
         None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX + if is_piped { 2 } else { 0 })?,
     };
-    let bytes = match line_without_end(&bytes) {
+    match line_without_end(&bytes) {
         Some(line) if is_piped => {
             output::say("left out the newline at the end; to keep it, use --exact");
-            line
+            return Ok(Zeroizing::new(line.to_vec()));
         }
         Some(_) if !args.exact => {
             output::say("the value ends with a newline, which is stored too; use printf %s to avoid it");
-            &bytes
         }
-        _ => &bytes,
-    };
-    SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)
+        _ => {}
+    }
+    Ok(bytes)
 }
 
 /// Whether stdin is no file of the user's: a shell keeps what stands behind `<<<` in one without a name.

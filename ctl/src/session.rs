@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
 use secrets_local::{files, sessions};
-use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
+use secrets_proto::vault::{KeyList, UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -17,13 +17,16 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
 use crate::shell::quoted;
-use crate::{environment, input, output, prompt, spawn, vault_file};
+use crate::{environment, input, output, prompt, spawn, unconfirmed, vault_file};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
 
 /// How long a program waits for us that has something else to do.
 const QUICK: Duration = Duration::from_secs(2);
+
+/// How long the daemon may take for what it does with the whole vault.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
@@ -248,6 +251,12 @@ impl Session {
             answer => answer,
         };
         let answer = answer.map_err(input::naming_key_file(request.key_file.as_deref()))?;
+        // Who opens the vault may be the one who has not got its recovery key.
+        if let Ok(KeyList { keys }) = self.glance(&Call::get("/vault/keys"), QUICK)
+            && let Some(notice) = unconfirmed::notice(&keys)
+        {
+            output::say(&notice);
+        }
         self.end_stopped_sessions();
         Ok(answer)
     }

@@ -227,6 +227,8 @@ pub enum AuditAction {
     UseEnd,
     /// Old entries were taken out of the audit log.
     AuditArchive,
+    /// A recovery key was confirmed to have been shown.
+    KeyConfirm,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -272,6 +274,7 @@ impl AuditAction {
             Self::Use => "use",
             Self::UseEnd => "use_end",
             Self::AuditArchive => "audit_archive",
+            Self::KeyConfirm => "key_confirm",
             Self::Other => "other",
         }
     }

@@ -100,7 +100,7 @@ fn is_missing_test(word: &str, everything: &[String]) -> bool {
 fn every_test_that_is_named_exists() {
     let root = repository();
     let everything: Vec<String> =
-        ["proto", "local", "runfiles", "scrub", "client", "daemon", "ctl", "broker", "tests"]
+        ["proto", "local", "runfiles", "scrub", "project", "client", "daemon", "ctl", "broker", "tests"]
             .iter()
             .flat_map(|package| rust_files(&root.join(package)))
             .collect();
@@ -260,7 +260,9 @@ fn commands_and_flags_of_the_documents_exist() {
             let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
             let mut command = vec![words.next().unwrap_or_default()];
             let mut below = words.clone();
-            while ["key", "token", "credential", "proxy", "rule"].contains(&command[command.len() - 1]) {
+            while ["key", "token", "credential", "project", "proxy", "rule"]
+                .contains(&command[command.len() - 1])
+            {
                 let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
                 let Some(word) = word else { break };
                 command.push(word);

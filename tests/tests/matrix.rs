@@ -229,6 +229,7 @@ const TABLE: &[Entry] = &[
     open_only("rotate_vault", "admin", About::Whole, 200, |world| (String::new(), world.key())),
     open_only("list_keys", "admin", About::Whole, 200, |_| at("")),
     open_only("add_key", "admin", About::Whole, 201, |_| (String::new(), json!({ "recovery": true }))),
+    open_only("confirm_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("remove_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("list_tokens", "admin", About::Whole, 200, |_| at("")),
     open_only("create_token", "admin", About::Whole, 201, |world| {
@@ -855,9 +856,9 @@ fn a_caller_that_may_not_ask_is_told_so_whatever_it_sends() {
 fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
     let mut world = World::new(None);
     world.make_vault();
-    let asked: Vec<_> =
+    let routes: Vec<_> =
         everything_asked().into_iter().filter(|(_, _, entry)| entry.needs != Needs::Nothing).collect();
-    for (number, (method, path, entry)) in asked.into_iter().enumerate() {
+    for (number, (method, path, entry)) in routes.into_iter().enumerate() {
         let Needs::Scope(scope) = entry.needs else { continue };
         // Each route is asked by a token of its own, once in order and once not; the log must say the same of both.
         let others: Vec<&&str> = ALL.iter().filter(|other| **other != scope).collect();

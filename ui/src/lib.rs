@@ -29,6 +29,8 @@ use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
 use secrets_proto::printable::without_numbers;
 
+use rows::Projects;
+
 /// A value that is looked at passes through buffers of libraries, which do not wipe them.
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WipingAllocator;
@@ -47,6 +49,8 @@ struct Arguments {
     client: PathBuf,
     /// What the picked names are for.
     title: String,
+    /// The projects that are allowed.
+    projects: Projects,
 }
 
 /// Picks or browses. `secretctl` starts it.
@@ -72,6 +76,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
         token_file: None,
         client: PathBuf::from("secretctl"),
         title: String::new(),
+        projects: Projects::default(),
     };
     while let Some(word) = words.next() {
         match word.to_str()? {
@@ -79,6 +84,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
             "--token-file" => arguments.token_file = Some(words.next()?.into()),
             "--client" => arguments.client = words.next()?.into(),
             "--title" => arguments.title = words.next()?.to_string_lossy().into_owned(),
+            "--project" => arguments.projects.add(words.next()?.to_str()?),
             _ => return None,
         }
     }

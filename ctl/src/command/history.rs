@@ -9,8 +9,8 @@ use secrets_proto::secret::{SecretVersion, VersionList};
 use super::kept;
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
-use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
 use crate::{mask, prompt, table};
 
@@ -28,6 +28,8 @@ pub(crate) struct HistoryArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
     /// Destroy this earlier version
     #[arg(long, value_name = "VERSION")]
     pub(crate) drop: Option<String>,
@@ -38,7 +40,7 @@ pub(crate) struct HistoryArgs {
 
 pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {
     let version = args.drop.as_deref().map(super::rollback::number).transpose()?;
-    let secret = Wanted::parse(&args.name)?.get(session)?.secret;
+    let secret = project::wanted(&args.name, &args.project)?.get(session)?.secret;
     if let Some(version) = version {
         let question = format!("destroy version {version} of {}? it cannot be brought back", secret.name);
         let is_meant = args.yes || prompt::confirm(&question).map_err(unasked)?;

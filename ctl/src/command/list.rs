@@ -1,6 +1,7 @@
 //! `list`: names, providers and masks.
 
 mod eyes;
+mod of_project;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ use super::expiry;
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
 use crate::table;
 
@@ -24,6 +26,7 @@ use crate::table;
 Example:
   secretctl list
   secretctl list 'AWS_*' --json
+  secretctl list --project
   secretctl list --sort age --unused 90d")]
 pub(crate) struct ListArgs {
     /// Only matching names, like 'AWS_*'
@@ -44,6 +47,8 @@ pub(crate) struct ListArgs {
     /// Only those that expire within so long, like 30d, or have expired
     #[arg(long, value_name = "DURATION")]
     pub(crate) expiring: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 /// What comes first.
@@ -74,6 +79,9 @@ struct Row<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<(), Failure> {
+    if let Some(project) = Project::named(&args.project)? {
+        return of_project::run(session, output, args, &project);
+    }
     let mut call = Call::list();
     if let Some(glob) = &args.glob {
         call = call.query("name", Glob::parse(glob)?.as_str());

@@ -7,9 +7,12 @@ mod kept;
 mod audit;
 mod aws_credentials;
 mod backup;
+mod cargo_credential;
+mod check;
 mod complete;
 mod completions;
 mod credential;
+mod docker_credential;
 mod doctor;
 mod edit;
 mod export;
@@ -21,6 +24,8 @@ pub(crate) mod import;
 mod init;
 mod inject;
 mod key;
+mod keyring;
+mod kube_credential;
 mod list;
 mod lock;
 mod man;
@@ -28,6 +33,7 @@ mod mcp;
 mod passwd;
 mod preset;
 mod presets;
+mod project;
 mod proxy;
 mod rename;
 mod replace;
@@ -38,6 +44,7 @@ mod rollback;
 mod rotate;
 mod run;
 mod same;
+mod scan;
 mod set;
 mod show;
 mod status;
@@ -46,6 +53,8 @@ mod token;
 mod trash;
 mod ui;
 mod unlock;
+mod uses;
+mod vault_client;
 mod verify;
 mod r#where;
 
@@ -149,10 +158,28 @@ commands! {
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
         Inject("inject"): inject::InjectArgs => |context, args| inject::run(|| context.session(), args);
         Export("export"): export::ExportArgs => |context, args| export::run(|| context.session(), args);
+        Scan("scan"): scan::ScanArgs => |context, args| Err(scan::run(context, args));
         GitCredential("git-credential"): git_credential::GitCredentialArgs =>
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
             |context, args| aws_credentials::run(|| context.quick_session(), args);
+        DockerCredential("docker-credential"): docker_credential::DockerCredentialArgs =>
+            |context, args| docker_credential::run(|| context.quick_session(), args);
+        CargoCredential("cargo-credential"): cargo_credential::CargoCredentialArgs =>
+            |context, args| cargo_credential::run(|| context.quick_session(), args);
+        Keyring("keyring"): keyring::KeyringArgs =>
+            |context, args| keyring::run(|| context.quick_session(), args);
+        KubeCredential("kube-credential"): kube_credential::KubeCredentialArgs =>
+            |context, args| kube_credential::run(|| context.quick_session(), args);
+        VaultClient("vault-client"): vault_client::VaultClientArgs =>
+            |context, args| vault_client::run(|| context.quick_session(), args);
+    }
+    "Projects" {
+        Check("check"): check::CheckArgs =>
+            |context, args| check::run(|| context.session(), context.output, args);
+        Project("project"): project::ProjectArgs =>
+            |context, args| project::run(|| context.session(), context.output, args);
+        Uses("uses"): uses::UsesArgs => |context, args| uses::run(context.output, args);
     }
     "Access" {
         Token("token"): token::TokenArgs =>

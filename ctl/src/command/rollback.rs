@@ -5,8 +5,8 @@ use secrets_client::{Call, Method};
 use secrets_proto::secret::RollbackRequest;
 
 use crate::failure::{Exit, Failure};
-use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
 
 /// Go back to an earlier version of a secret's value
@@ -24,6 +24,8 @@ pub(crate) struct RollbackArgs {
     /// The version; `secretctl history` lists them
     #[arg(value_name = "VERSION")]
     pub(crate) version: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(
@@ -31,7 +33,7 @@ pub(crate) fn run(
     output: Output,
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
-    let wanted = Wanted::parse(&args.name)?;
+    let wanted = project::wanted(&args.name, &args.project)?;
     let version = number(&args.version)?;
     let session = open()?;
     let secret = wanted.get(&session)?.secret;

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, Project, flags::NameArgs};
 use crate::session::Session;
 use crate::{mask, near, prompt, providers, variables};
 
@@ -42,6 +43,8 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
+    pub(crate) project: NameArgs,
+    #[command(flatten)]
     pub(crate) value: ValueArgs,
 }
 
@@ -63,7 +66,12 @@ pub(crate) fn run(
     mode: Mode,
 ) -> Result<(), Failure> {
     input::refuse_arguments(&args.value)?;
-    let mut wanted = Target::parse(&args.name, mode)?;
+    let project = Project::named(&args.project)?;
+    let mut wanted = match &project {
+        None => Target::parse(&args.name, mode)?,
+        Some(project) => Target::of_project(&args.name, project, mode)?,
+    };
+    let encoding = project.as_ref().and_then(|project| project.encoding(&args.name));
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
     let remarks = edit::remarks(args.note.as_deref(), args.expires.as_deref())?;
     let session = open()?;
@@ -86,7 +94,13 @@ pub(crate) fn run(
         (Target::Existing(_), None) => (None, "new value"),
         (Target::Named(name), _) => (Some(name.as_str()), "value"),
     };
-    let value = input::value(&args.value, name, what)?;
+    let value = match encoding {
+        None => input::value(&args.value, name, what)?,
+        Some(encoding) => {
+            output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
+            SecretValue::new(encoding.encode(&input::bytes(&args.value, name, what)?).to_string())?
+        }
+    };
     let Written { mut answer, before } = match wanted {
         Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
@@ -183,6 +197,18 @@ impl Target {
     }
 }
 
+impl Target {
+    /// A secret as the project here calls it. One that its manifest does not name may be stored all the same.
+    fn of_project(key: &str, project: &Project, mode: Mode) -> Result<Self, Failure> {
+        // What is no name, or is a value, is refused as ever.
+        Self::parse(key, Mode::New)?;
+        if !project.profile()?.secrets.contains_key(key) {
+            output::say(&format!("{} does not name it", project::shown(&project.file)));
+        }
+        Self::parse(project.own_name(key)?.as_str(), mode)
+    }
+}
+
 /// What the daemon answered to a write, and what was there before.
 struct Written {
     answer: Answer,
@@ -252,9 +278,23 @@ fn update(
 }
 
 /// Gives the secret with this id a new value.
-pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    put_at(session, id, value, None)
+}
+
+/// Gives the secret with this id a new value, if it is still at this version.
+pub(super) fn put_at(
+    session: &Session,
+    id: Uuid,
+    value: &SecretValue,
+    version: Option<u64>,
+) -> Result<Answer, Failure> {
     let body = UpdateSecret { value: value.clone() };
-    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
+    let call = Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?;
+    session.call(&match version {
+        Some(version) => call.if_version(version),
+        None => call,
+    })
 }
 
 #[cfg(test)]

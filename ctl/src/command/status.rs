@@ -14,6 +14,7 @@ use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
 use crate::session::{NO_VAULT, Session, no_vault};
+use crate::unconfirmed;
 
 /// Show the state of the vault and the daemon
 #[derive(Debug, Args)]
@@ -41,6 +42,9 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
         output::say(&warning);
     }
     let keys = keys(session, &status);
+    if let Some(notice) = unconfirmed::notice(&keys) {
+        output::say(&notice);
+    }
     if status.state == VaultState::Uninitialized {
         let why = no_vault();
         if why != NO_VAULT {

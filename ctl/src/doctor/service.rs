@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use secrets_client::{Call, Error};
 use secrets_proto::credential::CredentialList;
-use secrets_proto::vault::{VaultState, VaultStatus};
+use secrets_proto::vault::{KeyList, VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
 
 use super::setup::{SOCKET, Setup, find_unit};
 use crate::session::Session;
+use crate::unconfirmed;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,6 +65,14 @@ impl Service {
             .ok()
             .and_then(|session| session.glance::<CredentialList>(&Call::get("/credentials"), PATIENCE).ok());
         list.is_some_and(|list| !list.credentials.is_empty())
+    }
+
+    /// That there are recovery keys which perhaps nobody has, as far as our token may know.
+    pub(super) fn unconfirmed(&self, setup: &Setup) -> Option<String> {
+        self.status().filter(|status| status.state == VaultState::Unlocked)?;
+        let session = Session::new(setup.paths.clone(), false).ok()?;
+        let list = session.glance::<KeyList>(&Call::get("/vault/keys"), PATIENCE).ok()?;
+        unconfirmed::notice(&list.keys)
     }
 
     /// Asks.

@@ -170,6 +170,12 @@ impl From<vault::Error> for Failure {
                 Type::StorageError,
                 "The daemon has no memory for deriving the key and nothing was changed; raise its limit (`ulimit -v`, MemoryMax=) or lower `memory_kib` in its settings for new keys, then repeat",
             ),
+            vault::Error::MemoryLimit { needed, left, limit } => Self::found(
+                Type::StorageError,
+                format!(
+                    "Deriving the key takes {needed} MiB of memory, and {limit} leaves the daemon {left} MiB; nothing was changed. Raise the limit (MemoryMax= of its unit, the container's memory, `ulimit`), or, for a new key, lower `memory_kib` in its settings, then repeat"
+                ),
+            ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
                 "The disk is full or failing; no stored data is lost. Free some space or check the disk, then repeat",
@@ -350,6 +356,7 @@ mod tests {
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::NoDescriptors, Type::StorageError),
             (vault::Error::NoMemory, Type::StorageError),
+            (vault::Error::MemoryLimit { needed: 66, left: 9, limit: "a limit" }, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Unfit("lock files", "FAT".to_owned()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),

@@ -131,6 +131,16 @@ pub(crate) enum Error {
     /// There is no memory for deriving a key. Nothing was changed.
     #[error("there is no memory for key derivation")]
     NoMemory,
+    /// Deriving a key needs more memory, in MiB, than a limit leaves. Nothing was changed.
+    #[error("key derivation needs {needed} MiB of memory, and {limit} leaves {left} MiB")]
+    MemoryLimit {
+        /// What it needs.
+        needed: u64,
+        /// What is left.
+        left: u64,
+        /// What the limit is called.
+        limit: &'static str,
+    },
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -181,6 +191,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::NoMemory
+            | Self::MemoryLimit { .. }
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)
@@ -246,6 +257,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::NoMemory
+            | Self::MemoryLimit { .. }
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)

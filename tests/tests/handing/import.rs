@@ -462,6 +462,11 @@ fn what_readers_take_otherwise_is_refused_or_told() {
             "3: another value for dotenv",
         ]
     );
+    // The file would be gone with the other reading.
+    let output = env.ctl(["import", &source, "--delete-source"]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("3 problems; nothing was stored"), "{}", output.err());
+    assert!(Path::new(&source).exists() && total(&env) == 0);
     let output = env.ctl(["import", &source, "--dialect", "dotenv"]).run();
     output.assert_code(0);
     assert!(!output.err().contains("another value"), "{}", output.err());

@@ -139,6 +139,8 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<AddKeyRequest>(json!({ "passphrase": "correct horse battery staple" }))
             .replies::<AddKeyReply>(201, "It is added.")
             .fails(&[404, 409, 502]),
+        op("confirm_key", "Notes that a recovery key was shown, so that it is not listed as unconfirmed")
+            .empty(204, "It is noted."),
         op("remove_key", "Removes a key; the last one stays")
             .empty(204, "It is gone.")
             .fails(&[409]),

@@ -10,7 +10,7 @@ use secrets_proto::secret::{SecretDetail, SecretVersion};
 use secrets_proto::{SecretValue, Timestamp};
 
 use crate::age::DAY;
-use crate::rows::{Row, rows};
+use crate::rows::{Projects, Row, rows};
 use crate::screen::is_interrupt;
 
 /// What is to be done for a key.
@@ -52,6 +52,7 @@ pub(super) struct State {
     pub(super) focus: Focus,
     pub(super) secrets: Vec<SecretDetail>,
     pub(super) rows: Vec<Row>,
+    pub(super) projects: Projects,
     pub(super) list: ListState,
     pub(super) filter: String,
     pub(super) versions: Vec<SecretVersion>,

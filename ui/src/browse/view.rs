@@ -68,7 +68,7 @@ fn secrets(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp)
         .filter_map(|(row, is_member)| match row {
             Row::Group(first, count) => {
                 let name = group(state.secrets.get(first)?.secret.name.as_str())?;
-                Some(ListItem::new(Line::styled(format!("{name} ({count})"), Modifier::BOLD)))
+                Some(ListItem::new(Line::styled(state.projects.heading(name, count), Modifier::BOLD)))
             }
             Row::Secret(index) => {
                 let detail = state.secrets.get(index)?;

@@ -63,6 +63,17 @@ impl Source {
         Ok(Self { bytes, file: Some(Named { path, shown, metadata }) })
     }
 
+    /// A store whose values its own program gives.
+    pub(super) fn elsewhere(delete: bool) -> Result<Self, Failure> {
+        if delete {
+            return Err(Failure::new(
+                Exit::Usage,
+                "a store is not deleted; remove its entries by its own program",
+            ));
+        }
+        Ok(Self { bytes: Zeroizing::default(), file: None })
+    }
+
     /// What it holds.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -174,6 +185,17 @@ impl Source {
     pub(super) fn other_names(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.metadata.nlink().saturating_sub(1))
     }
+}
+
+/// The directory of a store, from its root.
+pub(super) fn directory(path: &Path) -> Result<PathBuf, Failure> {
+    let path = environment::absolute(path)?;
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let shown = input::shown(&path).unwrap_or_else(|| "the store".to_owned());
+    let exit = if path.exists() { Exit::Invalid } else { Exit::NotFound };
+    Err(Failure::new(exit, format!("{shown} is no directory; name the store's directory")))
 }
 
 /// Opens what was a regular file a moment ago: neither a link nor a FIFO that took its place leads anywhere.

@@ -84,7 +84,7 @@ impl Pair {
         files_with(&key, &[7; 32]);
         let vault = Vault::start(settings(directory.path()), None).unwrap();
         let owner = Caller::owner(Peer { uid: 0, pid: 1 });
-        vault.init(&owner, Key::File(key.clone())).await.unwrap();
+        vault.init(&owner, Key::File(key.clone()), false).await.unwrap();
         Self { fixture: Fixture { directory, vault, owner }, key, model: Model::default() }
     }
 
@@ -174,7 +174,7 @@ impl Pair {
                 assert_eq!(restored.unwrap().version, kept.version);
                 live.insert(name, (id, kept));
             }
-            Step::Rotate => drop(vault.rotate(&owner, Key::File(self.key.clone())).await.unwrap()),
+            Step::Rotate => drop(vault.rotate(&owner, Key::File(self.key.clone()), false).await.unwrap()),
             Step::Lock => {
                 vault.lock(&owner).await.unwrap();
                 assert!(matches!(self.fixture.reveal(&["*"]).await, Err(Error::Locked)));

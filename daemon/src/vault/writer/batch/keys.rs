@@ -7,7 +7,7 @@ use secrets_proto::vault::KeyInfo;
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::store::{HeaderRow, MOST_SLOTS};
+use crate::store::{HeaderRow, MOST_SLOTS, SlotRow};
 use crate::vault::Error;
 use crate::vault::format::slots::{self, NewSlot};
 
@@ -35,6 +35,16 @@ impl Batch<'_> {
         slots::describe(self.keys, &row)
     }
 
+    /// Notes that the key of a slot was shown, if that was to be confirmed.
+    pub(in crate::vault) fn confirm_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        let slot = self.find_slot(id)?;
+        let Some(confirmed) = slots::confirmed(self.keys, &slot)? else { return Ok(()) };
+        self.writing.delete_slot(&slot.id)?;
+        self.writing.insert_slot(&confirmed)?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyConfirm, Vec::new()))
+    }
+
     /// Removes a key slot; never the last.
     pub(in crate::vault) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.find_slot(id)?;
@@ -52,9 +62,8 @@ impl Batch<'_> {
         self.audit(caller, Event::done(AuditAction::AcceptRestore, Vec::new()))
     }
 
-    fn find_slot(&self, id: Uuid) -> Result<(), Error> {
-        let known = self.writing.slots()?.iter().any(|slot| slot.id == *id.as_bytes());
-        if known { Ok(()) } else { Err(Error::NotFound) }
+    fn find_slot(&self, id: Uuid) -> Result<SlotRow, Error> {
+        self.writing.slots()?.into_iter().find(|slot| slot.id == *id.as_bytes()).ok_or(Error::NotFound)
     }
 
     fn renew_header(&mut self, lineage: [u8; 16]) -> Result<(), Error> {

@@ -17,6 +17,7 @@ pub(in crate::vault) use uses::told_of;
 use std::sync::Arc;
 
 use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::reveal::Remark;
 use secrets_proto::rule::Rule;
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
@@ -104,6 +105,16 @@ impl<'a> Batch<'a> {
         caller: &Caller,
         new: CreateSecret,
     ) -> Result<SecretDetail, Error> {
+        self.create_noted(caller, new, None)
+    }
+
+    /// Stores a new secret with a note.
+    fn create_noted(
+        &mut self,
+        caller: &Caller,
+        new: CreateSecret,
+        note: Option<Remark>,
+    ) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
             self.refuse_name(caller, AuditAction::Create, &new.name);
             return Err(Error::OutsideNames);
@@ -112,7 +123,8 @@ impl<'a> Batch<'a> {
             return Err(Error::NameTaken);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
-        let record = Record::new(id, new.name, new.provider, &new.value);
+        let mut record = Record::new(id, new.name, new.provider, &new.value);
+        record.meta.note = note;
         self.insert_value(&record, &new.value)?;
         self.put(None, record, caller, AuditAction::Create)
     }
