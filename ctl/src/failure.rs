@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Other = 1,
     /// The command line is not one.
     Usage = 2,
-    /// The vault is locked or not made, and there is nobody to ask.
+    /// The vault is locked or not made, or a secret is guarded, and there is nobody to ask.
     Locked = 3,
     /// No such secret.
     NotFound = 4,
@@ -43,12 +43,13 @@ impl Exit {
     /// The code that goes with an error of the API.
     pub(crate) const fn of(kind: ErrorType) -> Self {
         match kind {
-            ErrorType::VaultLockedError => Self::Locked,
+            ErrorType::VaultLockedError | ErrorType::ApprovalRequiredError => Self::Locked,
             ErrorType::NotFoundError => Self::NotFound,
             ErrorType::AuthenticationError
             | ErrorType::ExpiredTokenError
             | ErrorType::ForbiddenError
-            | ErrorType::WrongKeyError => Self::NotAllowed,
+            | ErrorType::WrongKeyError
+            | ErrorType::ApprovalDeniedError => Self::NotAllowed,
             ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
             ErrorType::ValidationError => Self::Invalid,
             ErrorType::InternalError
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn every_error_of_the_api_has_its_exit_code() {
         let codes: Vec<u8> = ErrorType::ALL.iter().map(|kind| Exit::of(*kind) as u8).collect();
-        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
+        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! - [`secret`]: the operations on `/user/secrets`
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
+//! - [`approval`]: guarded secrets, and the operations on `/approvals`
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`broker`]: what `secretctl` and the broker that it starts say to each other
@@ -26,6 +27,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod audit;
 pub mod broker;
 pub mod credential;

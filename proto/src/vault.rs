@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
+use crate::approval::Proof;
 use crate::{SensitiveString, Timestamp};
 
 /// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.
@@ -258,6 +259,18 @@ pub struct AddKeyRequest {
     /// A slot that the new one takes the place of, in one step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Uuid>,
+    /// Needed while a secret is guarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// Body of `DELETE /vault/keys/{id}`, which may have none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct RemoveKeyRequest {
+    /// Needed while a secret is guarded, for a passphrase or a recovery key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// Answer of `POST /vault/keys`.

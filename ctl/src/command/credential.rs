@@ -91,7 +91,8 @@ fn allow(
     let unit = UnitName::parse(&args.unit)?;
     let secrets = names(&args.names)?;
     let selectors: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
-    let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
+    let call =
+        Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets, proof: None })?;
     let session = open()?;
     let answer =
         session.call(&call).map_err(|failure| lookup::name_the_absent(&session, failure, &selectors))?;

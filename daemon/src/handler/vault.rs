@@ -6,7 +6,7 @@ use secrets_proto::vault::{
     AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply, VerifyRequest,
 };
 
-use super::secrets::{ById, Done};
+use super::secrets::Done;
 use crate::caller::Caller;
 use crate::vault::{Error, Held, Key, Vault};
 
@@ -76,16 +76,27 @@ pub(crate) struct AddKey {
     pub(crate) key: Option<Key>,
     /// The slot whose place it takes.
     pub(crate) replaces: Option<Uuid>,
+    /// What shows that it is the owner.
+    pub(crate) proof: Option<Key>,
 }
 
 /// `POST /vault/keys`
 pub(crate) async fn add_key(vault: &Vault, caller: &Caller, new: AddKey) -> Result<AddKeyReply, Error> {
-    vault.add_key(caller, new.key, new.replaces).await
+    vault.add_key(caller, new.key, new.replaces, new.proof).await
+}
+
+/// A key to be removed.
+#[derive(Debug)]
+pub(crate) struct RemoveKey {
+    /// Its slot.
+    pub(crate) id: Uuid,
+    /// What shows that it is the owner.
+    pub(crate) proof: Option<Key>,
 }
 
 /// `DELETE /vault/keys/{id}`
-pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, by: ById) -> Result<Done, Error> {
-    vault.remove_key(caller, by.0).await.map(|()| Done)
+pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, key: RemoveKey) -> Result<Done, Error> {
+    vault.remove_key(caller, key.id, key.proof).await.map(|()| Done)
 }
 
 /// The key of a vault whose data key is to be replaced.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::vault::{Error, Rendered, Settings};
 
+use super::approvals::Approvals;
 use super::batch::Committed;
 use super::catalog::{Catalog, Change};
 use super::denials::Denials;
@@ -30,6 +31,8 @@ pub(in crate::vault) struct Shared {
     denials: Mutex<Denials>,
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
+    /// What waits for a person, and what a person has answered.
+    pub(in crate::vault) approvals: Approvals,
     /// Notified when a lease was returned.
     returned: Condvar,
     /// What the vault's thread serves before everything else.
@@ -85,6 +88,7 @@ impl Shared {
             last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
+            approvals: Approvals::new(),
             returned: Condvar::new(),
             urgent: Urgent::default(),
             is_ending: AtomicBool::new(false),
@@ -137,7 +141,11 @@ impl Shared {
                 Change::Put(record) => record.id == open.key.secret && record.version != open.given.version,
                 Change::Remove(secret) => *secret == open.key.secret,
                 Change::RemoveToken(token) => *token == open.key.session,
-                Change::PutToken(_) | Change::Allow(_) | Change::Revoke(_) => false,
+                Change::PutToken(_)
+                | Change::Allow(_)
+                | Change::Revoke(_)
+                | Change::PutApprovalRule(_)
+                | Change::RemoveApprovalRule(_) => false,
             })
         });
     }

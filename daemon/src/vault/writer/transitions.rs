@@ -116,6 +116,7 @@ impl Writer {
             clock_leapt: seen.leapt(),
         }));
         self.state = State::Unlocked(Box::new(vault));
+        self.shared.approvals.opened(self.shared.clock.now());
         self.shared.opened.notify_one();
         tracing::info!("unlocked");
         Ok(())
@@ -128,6 +129,8 @@ impl Writer {
         // Before anybody can see that it is locked.
         self.shared.is_ending.store(self.is_final, Ordering::Relaxed);
         self.close(caller);
+        // Whatever was allowed, and whoever waits to be: from now on the vault is locked.
+        self.shared.approvals.forget();
         self.shared.wiped.notify_one();
     }
 
