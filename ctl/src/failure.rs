@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use secrets_client::Error;
-use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc};
+use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc, Uuid};
 
 /// The exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,12 @@ impl Failure {
         self.refusal.as_ref().map(|body| body.kind)
     }
 
+    /// The ask that waits for a person, if that is why.
+    pub(crate) fn ask(&self) -> Option<Uuid> {
+        let body = self.refusal.as_ref().filter(|body| body.kind == ErrorType::ApprovalRequiredError)?;
+        body.errors.first().and_then(|error| Uuid::parse_str(&error.msg).ok())
+    }
+
     /// The positions in a list that the daemon found fault with.
     pub(crate) fn positions(&self) -> Vec<usize> {
         let errors = self.refusal.as_ref().map(|body| body.errors.as_slice()).unwrap_or_default();
@@ -123,6 +129,11 @@ impl Failure {
         };
         let message = body.errors.iter().map(of_item).collect::<Vec<_>>().join("; ");
         Self { message, ..self }
+    }
+
+    /// The failure, with what the daemon said that led to it.
+    pub(crate) fn because(self, cause: Self) -> Self {
+        Self { refusal: cause.refusal, ..self }
     }
 
     /// Changes the exit code of a failure, and keeps its message.
@@ -170,7 +181,7 @@ impl From<Error> for Failure {
 
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
-    if body.errors.is_empty() {
+    if body.errors.is_empty() || body.kind == ErrorType::ApprovalRequiredError {
         return in_a_line(&body.detail);
     }
     let of_field = |error: &FieldError| match error.loc.as_slice() {

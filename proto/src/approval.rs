@@ -361,6 +361,8 @@ pub struct ApprovalList {
     pub approvals: Vec<Approval>,
     /// How many programs wait to answer asks, the caller too if it waits.
     pub approvers: usize,
+    /// Counts changes: whoever waits `after` this number misses none.
+    pub changes: u64,
 }
 
 /// Body of `POST /approvals`: asks those who answer asks to open the vault.

@@ -4,7 +4,7 @@
 use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{Glob, SecretName, SecretValue, Selector, Timestamp};
+use secrets_proto::{ErrorType, Glob, SecretName, SecretValue, Selector, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -126,7 +126,7 @@ fn write(credentials: &Credentials<'_>) -> Result<(), Failure> {
 
 /// What the tools show: they run us where no terminal is ours.
 fn plain(failure: Failure) -> Failure {
-    if failure.exit() == Exit::Locked {
+    if failure.exit() == Exit::Locked && failure.kind() != Some(ErrorType::ApprovalRequiredError) {
         return Failure::new(Exit::Locked, "the vault is locked; run: secretctl unlock");
     }
     failure

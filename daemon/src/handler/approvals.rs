@@ -34,14 +34,9 @@ pub(crate) struct List {
     pub(crate) after: Option<u64>,
 }
 
-/// The asks that are open, and the state of this list.
-#[derive(Debug)]
-pub(crate) struct Open(pub(crate) ApprovalList, pub(crate) u64);
-
 /// `GET /approvals`
-pub(crate) async fn list(vault: &Vault, caller: &Caller, asked: List) -> Result<Open, Error> {
-    let (list, changes) = vault.approvals(caller, asked.wait, asked.after).await?;
-    Ok(Open(list, changes))
+pub(crate) async fn list(vault: &Vault, caller: &Caller, asked: List) -> Result<ApprovalList, Error> {
+    vault.approvals(caller, asked.wait, asked.after).await
 }
 
 /// One ask, and how long it is waited for.

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use hyper::header::{ETAG, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::approval::{
-    Approval, ApprovalRuleList, ApprovalScope, ClientPattern, Decision, Effect, Guard, GuardedRight,
-    MAX_SECONDS, MAX_WAIT, Narrowing,
+    Approval, ApprovalList, ApprovalRuleList, ApprovalScope, ClientPattern, Decision, Effect, Guard,
+    GuardedRight, MAX_SECONDS, MAX_WAIT, Narrowing,
 };
 use secrets_proto::audit::AuditAction;
 use secrets_proto::{FieldErrorType, Invalid, SecretName, SensitiveString};
@@ -16,9 +15,7 @@ use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, put, read};
 use super::serve::{serve, serve_now};
 use crate::caller::Scope;
-use crate::handler::approvals::{
-    self as handler, AskUnlock, Decide, Get, List, Made, MadeRule, Open, SetGuard,
-};
+use crate::handler::approvals::{self as handler, AskUnlock, Decide, Get, List, Made, MadeRule, SetGuard};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -101,7 +98,7 @@ impl FromRequest for List {
         let wait = wait(parts);
         let after = parts.parameter("after", |text| {
             text.parse::<u64>()
-                .map_err(|_| Invalid::new(FieldErrorType::IntParsing, "expected the number of an ETag"))
+                .map_err(|_| Invalid::new(FieldErrorType::IntParsing, "expected a number of changes"))
         });
         Some(Self { wait: wait?, after: after? })
     }
@@ -196,16 +193,6 @@ impl FromRequest for NewRule {
     }
 }
 
-impl IntoResponse for Open {
-    fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
-        let answer = Response::metadata(StatusCode::OK, &self.0)?;
-        Ok(match HeaderValue::try_from(format!("\"{}\"", self.1)) {
-            Ok(tag) => answer.with(ETAG, tag),
-            Err(_) => answer,
-        })
-    }
-}
-
 impl IntoResponse for Made {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         Ok(Response::metadata(StatusCode::CREATED, &self.0)?)
@@ -221,5 +208,6 @@ impl IntoResponse for MadeRule {
 json! {
     Guard => metadata(OK),
     Approval => metadata(OK),
+    ApprovalList => metadata(OK),
     ApprovalRuleList => metadata(OK),
 }

@@ -98,7 +98,7 @@ impl Vault {
         caller: &Caller,
         wait: Duration,
         after: Option<u64>,
-    ) -> Result<(ApprovalList, u64), Error> {
+    ) -> Result<ApprovalList, Error> {
         self.check_whole(caller, AuditAction::Approve)?;
         self.check_made()?;
         let (approvals, clock) = (&self.shared.approvals, &self.shared.clock);
@@ -120,7 +120,7 @@ impl Vault {
         }
         let changes = *changes.borrow();
         let (asks, approvers) = approvals.open(clock.now());
-        Ok((ApprovalList { approvals: asks, approvers }, changes))
+        Ok(ApprovalList { approvals: asks, approvers, changes })
     }
 
     /// One ask, for the token that has asked it, or with scope `admin` on all names. With `wait`, as soon as it is settled.

@@ -108,6 +108,7 @@ fn with_secrets(
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
+    let open = || Ok(open()?.for_command(program));
     let (variables, session) = if args.or_env {
         selection.values_or_present(open, remark(program), args.reason.as_deref())?
     } else {
