@@ -181,7 +181,13 @@ impl From<Error> for Failure {
 
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
-    if body.errors.is_empty() || body.kind == ErrorType::ApprovalRequiredError {
+    if let (ErrorType::ApprovalRequiredError, Some(ask)) = (body.kind, body.errors.first()) {
+        let id: String = ask.msg.chars().take(8).collect();
+        return format!(
+            "this is guarded, and nobody has allowed it; answer it in a terminal with: secretctl approve {id}, then repeat"
+        );
+    }
+    if body.errors.is_empty() {
         return in_a_line(&body.detail);
     }
     let of_field = |error: &FieldError| match error.loc.as_slice() {

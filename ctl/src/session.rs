@@ -184,7 +184,13 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        self.send(call, WAITING)
+        match self.send(call, WAITING) {
+            Err(failure) if failure.ask().is_some() => {
+                self.have_allowed(failure)?;
+                self.send(call, WAITING)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.
@@ -375,18 +381,23 @@ impl Session {
                     outcome = ask();
                 }
                 Err(failure) => {
-                    let Some(id) = failure.ask() else { return Err(failure) };
-                    // Who holds an access token answers nothing that it has asked.
-                    let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
-                    let patience = Patience { may_ask, ..self.patience };
-                    let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
-                    settled.map_err(|told| told.because(failure))?;
+                    self.have_allowed(failure)?;
                     outcome = ask();
                 }
                 outcome => return outcome,
             }
         }
         outcome
+    }
+
+    /// If a person must allow what was refused, has that done; anything else is the failure that it was.
+    fn have_allowed(&self, failure: Failure) -> Result<(), Failure> {
+        let Some(id) = failure.ask() else { return Err(failure) };
+        // Who holds an access token answers nothing that it has asked.
+        let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
+        let patience = Patience { may_ask, ..self.patience };
+        let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
+        settled.map_err(|told| told.because(failure))
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.
