@@ -28,7 +28,7 @@ use crate::place;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
 use crate::sought::Sought;
-use crate::upstream::{Manner, Upstream};
+use crate::upstream::{Manner, Reach, Upstream};
 use crate::websocket;
 
 /// How long the spellings of a value are kept for the next request that carries it.
@@ -134,7 +134,7 @@ impl Forwarder {
             let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
             self.note(head.method.as_str(), target, head.uri.path(), &there);
         }
-        let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
+        let (taken, reach) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
         set_target(&mut head, target)?;
         if upgrades {
             head.headers.remove(websocket::EXTENSIONS);
@@ -147,7 +147,7 @@ impl Forwarder {
         if let Some(signed) = &signed {
             sign(&mut head, signed, target, &taken)?;
         }
-        let manner = Manner { carries, private, upgrades };
+        let manner = Manner { carries, reach, upgrades };
         let body = body.outgoing();
         frame(&mut head, &body);
         let sending = self.upstream.send(Request::from_parts(head, body), manner);
@@ -204,7 +204,7 @@ impl Forwarder {
         target: &Target,
         asked: Option<&Asked>,
         placed: &[Placed],
-    ) -> Result<(Vec<(usize, Taken)>, bool), Denial> {
+    ) -> Result<(Vec<(usize, Taken)>, Reach), Denial> {
         let mut private = true;
         let mut all: Vec<(usize, Taken)> = Vec::with_capacity(placed.len());
         for Placed { secret, site } in placed {
@@ -233,13 +233,13 @@ impl Forwarder {
             all.push((*secret, taken));
         }
         if all.is_empty() {
-            return Ok((all, self.may_be_private(target)));
+            return Ok((all, self.reach_without_value(target)));
         }
         if let Payload::Fields(text) = body {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
         }
         self.carried.notify_one();
-        Ok((all, private))
+        Ok((all, if private { Reach::Any } else { Reach::Public }))
     }
 
     /// Reads the body of a signed request if its signature cannot be checked without it.
@@ -261,11 +261,15 @@ impl Forwarder {
         self.notes.note(method, target, path, named, self.has_private_rule(target));
     }
 
-    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
-    /// session learns.
-    fn may_be_private(&self, target: &Target) -> bool {
-        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
-        is_open || self.has_private_rule(target)
+    /// How far a request without a value may go.
+    fn reach_without_value(&self, target: &Target) -> Reach {
+        if self.has_private_rule(target) || self.grants.learns && self.grants.allows(target) {
+            Reach::Any
+        } else if !self.grants.has_rule_for(target) && self.grants.is_open(target) {
+            Reach::Loopback
+        } else {
+            Reach::Public
+        }
     }
 
     /// Whether a rule lets this host have an address that is not public.

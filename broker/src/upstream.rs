@@ -3,7 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,9 +55,12 @@ type Pool = Client<Timed, Outgoing>;
 /// Sends requests to hosts.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pools: [Pool; 4],
+    /// For requests that carry no value, by how far they may go.
+    pools: [Pool; 3],
+    /// For those that carry one.
+    carrying: [Pool; 3],
     /// For connections that become something else, which HTTP/1.1 alone has.
-    becoming: [Pool; 2],
+    becoming: [Pool; 3],
     plain: Client<Routed, Incoming>,
     /// For what is let through.
     unseen: Routed,
@@ -68,10 +71,32 @@ pub(crate) struct Upstream {
 pub(crate) struct Manner {
     /// The request carries a value.
     pub(crate) carries: bool,
-    /// The host may have an address that is not public.
-    pub(crate) private: bool,
+    /// Which addresses the host may have.
+    pub(crate) reach: Reach,
     /// The connection is to become a WebSocket.
     pub(crate) upgrades: bool,
+}
+
+/// Which addresses of a host are connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those of the public internet.
+    Public,
+    /// Those, and this machine's loopback: for hosts that no rule names, where a session learns. What else answers at an address
+    /// that is not public, such as a cloud's metadata, is not for a program to find out by itself.
+    Loopback,
+    /// Any: a rule, or the user, says so.
+    Any,
+}
+
+impl Reach {
+    fn covers(self, address: IpAddr) -> bool {
+        match self {
+            Self::Public => is_public(address),
+            Self::Loopback => is_public(address) || address.to_canonical().is_loopback(),
+            Self::Any => true,
+        }
+    }
 }
 
 impl Upstream {
@@ -81,7 +106,7 @@ impl Upstream {
         // One that cannot be read is one that is not trusted.
         store.add_parsable_certificates(roots);
         let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        let pool = |private, kept, versions| {
+        let pool = |reach, kept, versions| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(kept)
@@ -89,21 +114,15 @@ impl Upstream {
                 .http1_max_buf_size(PIECE)
                 .http2_initial_stream_window_size(1 << 20)
                 .http2_initial_connection_window_size(2 << 20)
-                .build(Timed(connector(config.clone(), private, versions)))
+                .build(Timed(connector(config.clone(), reach, versions)))
         };
+        let reaches = [Reach::Public, Reach::Loopback, Reach::Any];
         Self {
-            pools: [
-                pool(false, KEPT, Versions::All),
-                pool(true, KEPT, Versions::All),
-                pool(false, KEPT_AFTER_A_VALUE, Versions::All),
-                pool(true, KEPT_AFTER_A_VALUE, Versions::All),
-            ],
-            becoming: [
-                pool(false, KEPT_AFTER_A_VALUE, Versions::First),
-                pool(true, KEPT_AFTER_A_VALUE, Versions::First),
-            ],
-            plain: Client::builder(TokioExecutor::new()).build(Routed::new(true)),
-            unseen: Routed::new(true),
+            pools: reaches.map(|reach| pool(reach, KEPT, Versions::All)),
+            carrying: reaches.map(|reach| pool(reach, KEPT_AFTER_A_VALUE, Versions::All)),
+            becoming: reaches.map(|reach| pool(reach, KEPT_AFTER_A_VALUE, Versions::First)),
+            plain: Client::builder(TokioExecutor::new()).build(Routed::new(Reach::Any)),
+            unseen: Routed::new(Reach::Any),
         }
     }
 
@@ -113,15 +132,15 @@ impl Upstream {
         request: Request<Outgoing>,
         manner: Manner,
     ) -> Result<Response<Incoming>, Denial> {
-        let [public, private, carrying, carrying_private] = &self.pools;
-        let [becoming, becoming_private] = &self.becoming;
-        let pool = match (manner.upgrades, manner.carries, manner.private) {
-            (true, _, false) => becoming,
-            (true, _, true) => becoming_private,
-            (false, false, false) => public,
-            (false, false, true) => private,
-            (false, true, false) => carrying,
-            (false, true, true) => carrying_private,
+        let [public, loopback, any] = match (manner.upgrades, manner.carries) {
+            (true, _) => &self.becoming,
+            (false, true) => &self.carrying,
+            (false, false) => &self.pools,
+        };
+        let pool = match manner.reach {
+            Reach::Public => public,
+            Reach::Loopback => loopback,
+            Reach::Any => any,
         };
         match timeout(HEAD, pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
@@ -158,11 +177,11 @@ enum Versions {
     First,
 }
 
-fn connector(config: ClientConfig, private: bool, versions: Versions) -> HttpsConnector<Routed> {
+fn connector(config: ClientConfig, reach: Reach, versions: Versions) -> HttpsConnector<Routed> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
     match versions {
-        Versions::All => builder.enable_all_versions().wrap_connector(Routed::new(private)),
-        Versions::First => builder.enable_http1().wrap_connector(Routed::new(private)),
+        Versions::All => builder.enable_all_versions().wrap_connector(Routed::new(reach)),
+        Versions::First => builder.enable_http1().wrap_connector(Routed::new(reach)),
     }
 }
 
@@ -176,15 +195,15 @@ struct Routed {
 }
 
 impl Routed {
-    fn new(private: bool) -> Self {
-        let http = |private| {
-            let mut http = HttpConnector::new_with_resolver(Resolver { private });
+    fn new(reach: Reach) -> Self {
+        let http = |reach| {
+            let mut http = HttpConnector::new_with_resolver(Resolver { reach });
             http.enforce_http(false);
             http.set_nodelay(true);
             http.set_connect_timeout(Some(CONNECT));
             http
         };
-        Self { http: http(private), to_proxy: http(true), proxies: Arc::new(Matcher::from_env()) }
+        Self { http: http(reach), to_proxy: http(Reach::Any), proxies: Arc::new(Matcher::from_env()) }
     }
 }
 
@@ -239,10 +258,10 @@ impl Service<Uri> for Timed {
     }
 }
 
-/// Looks names up, and leaves out addresses that are not public unless a rule allows them.
+/// Looks names up, and leaves out addresses that are not within reach.
 #[derive(Debug, Clone)]
 struct Resolver {
-    private: bool,
+    reach: Reach,
 }
 
 /// Why no connection is tried.
@@ -268,14 +287,14 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let private = self.private;
+        let reach = self.reach;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Reason::NoAddress)?;
             let mut addresses: Vec<SocketAddr> = found.collect();
             if addresses.is_empty() {
                 return Err(Reason::NoAddress.into());
             }
-            addresses.retain(|address| private || is_public(address.ip()));
+            addresses.retain(|address| reach.covers(address.ip()));
             if addresses.is_empty() {
                 return Err(Reason::Private.into());
             }

@@ -4,6 +4,7 @@
 //! spare; what is passed over is none for sure.
 
 use crate::form::Spelling;
+use crate::gaps::{self, BEFORE_LINE_END, Gaps};
 use crate::grams::{GRAM, Grams, KNOWN};
 use crate::read::{self, Between, Read};
 
@@ -13,6 +14,9 @@ const BLOCK: usize = 16;
 /// The beginnings of all forms, as far as they are needed to see that none is there.
 pub(crate) struct Filter {
     grams: Grams,
+    gaps: Gaps,
+    /// How far before what is found a form may begin.
+    reach: usize,
     /// What is to be done at a byte.
     classes: [Class; 256],
     /// Whether a plus sign may be a space.
@@ -34,9 +38,12 @@ enum Class {
 
 impl Filter {
     /// Takes the values' bytes, each of [`KNOWN`] or more.
-    pub(crate) fn new(texts: &[&[u8]]) -> Self {
+    pub(crate) fn new(texts: &[&[u8]], gaps: Gaps) -> Self {
+        let before = if gaps == Gaps::Files { BEFORE_LINE_END } else { 0 };
         let mut filter = Self {
             grams: Grams::new(texts),
+            gaps,
+            reach: KNOWN + before,
             classes: [Class::Character; 256],
             is_plus_a_space: false,
             is_odd: false,
@@ -76,7 +83,7 @@ impl Filter {
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
-                    return Some((from.max(odd.saturating_sub(KNOWN)), odd));
+                    return Some((from.max(odd.saturating_sub(self.reach)), odd));
                 }
                 (_, Some(gram)) => return Some((from.max(gram.saturating_sub(KNOWN - GRAM)), gram)),
                 (_, None) => at += BLOCK,
@@ -85,7 +92,7 @@ impl Filter {
         let rest = text.get(at..).unwrap_or_default();
         for four in rest.as_chunks::<GRAM>().0 {
             if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
-                return Some((from.max(at.saturating_sub(KNOWN)), at));
+                return Some((from.max(at.saturating_sub(self.reach)), at));
             }
             if self.grams.has(*four) && self.may_begin(text, at) {
                 return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
@@ -93,14 +100,14 @@ impl Filter {
             at += GRAM;
         }
         if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
-            return Some((from.max(at.saturating_sub(KNOWN)), at));
+            return Some((from.max(at.saturating_sub(self.reach)), at));
         }
         if is_all {
             return None;
         }
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
-        Some((from.max(text.len().saturating_sub(KNOWN)), last))
+        Some((from.max(text.len().saturating_sub(self.reach)), last))
     }
 
     /// Whether four in a row that were found belong to eight in a row, or seven in base64.
@@ -164,6 +171,9 @@ impl Filter {
             Class::Character => false,
             Class::Separator => self.may_go_on_in_hex(text, at),
             Class::Gap if self.is_odd => true,
+            Class::Gap if self.gaps == Gaps::Files && *byte != 0x1b => {
+                self.may_go_on_in_next_line(text, at) || self.may_go_on_in_hex(text, at)
+            }
             Class::Gap => {
                 let mut after = at;
                 loop {
@@ -185,6 +195,25 @@ impl Filter {
                 self.escaped(text, at, spelling).is_some_and(|next| self.fits(text, at, next))
             }
         }
+    }
+
+    /// Whether a form may be broken over lines here.
+    fn may_go_on_in_next_line(&self, text: &[u8], line_end: usize) -> bool {
+        let start = gaps::begin_of_join(text, line_end);
+        let end = match gaps::join(text.get(start..).unwrap_or_default()) {
+            Read::Is(length, ()) => start + length,
+            Read::Cut => return true,
+            Read::Other => return false,
+        };
+        let Some(before) = start.checked_sub(1).and_then(|at| text.get(at)).copied() else { return false };
+        let Some(after) = text.get(end).copied() else { return true };
+        if matches!(self.class(after), Class::Gap | Class::Escape(_)) {
+            return true;
+        }
+        let is_beside =
+            self.grams.has_pair(before, after) && self.fits(text, start, self.characters(text, end));
+        is_beside
+            || self.is_plus_a_space && self.grams.has_pair(before, b' ') && self.grams.has_pair(b' ', after)
     }
 
     /// Whether this may be between two digits: there must be more of them.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
+use crate::gaps::Gaps;
+use crate::read::{self, Between, Read, base64_digit, hex_digit};
 
 /// A value in one way of writing it.
 pub(crate) struct Form {
@@ -14,6 +15,7 @@ pub(crate) struct Form {
     spelling: Spelling,
     /// What may stand between its characters.
     between: Between,
+    gaps: Gaps,
 }
 
 /// The ways of writing.
@@ -44,7 +46,7 @@ const SPELLINGS: [Spelling; 7] = [
 
 /// Whether a text begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Begin {
     No,
     /// The text may begin with the value; it ends too early to tell.
     Perhaps,
@@ -62,7 +64,7 @@ enum Piece {
 
 impl Form {
     /// All forms of a value, in the order that [`Form::place`] tells.
-    pub(crate) fn all(value: &str) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(value: &str, gaps: Gaps) -> impl Iterator<Item = Self> {
         let is_figures = value.bytes().all(|byte| byte.is_ascii_digit());
         let value = Arc::new(Zeroizing::new(value.to_owned()));
         SPELLINGS.into_iter().map(move |spelling| {
@@ -71,7 +73,7 @@ impl Form {
                 Spelling::Plain | Spelling::Url | Spelling::Json if is_figures => Between::Figures,
                 Spelling::Plain | Spelling::Url | Spelling::Json | Spelling::Base64(_) => Between::Characters,
             };
-            Self { value: Arc::clone(&value), spelling, between }
+            Self { value: Arc::clone(&value), spelling, between, gaps }
         })
     }
 
@@ -81,13 +83,22 @@ impl Form {
         value * SPELLINGS.len() + place
     }
 
+    /// The value that the form at this place is of, by its place.
+    pub(crate) const fn value_of(place: usize) -> usize {
+        place / SPELLINGS.len()
+    }
+
+    pub(crate) const fn spelling(&self) -> Spelling {
+        self.spelling
+    }
+
     /// Whether line ends between its characters hide it.
     pub(crate) fn is_figures(&self) -> bool {
         self.between == Between::Figures
     }
 
     /// Whether the text begins with it. `gap` gets the range of each gap inside that matters to a screen.
-    pub(crate) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Found {
+    pub(crate) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Begin {
         let units = self.units();
         let (mut at, mut unit, mut gap_start) = (0, 0, 0);
         while unit < units {
@@ -101,16 +112,28 @@ impl Form {
                     unit += same;
                     gap_start = at;
                 }
-                Piece::Cut => return Found::Perhaps,
-                Piece::Other if unit == 0 => return Found::No,
-                Piece::Other => match read::gap(self.between, rest) {
-                    Read::Is(bytes, ()) if at + bytes - gap_start <= GAP_MAX => at += bytes,
-                    Read::Cut if text.len() - gap_start <= GAP_MAX => return Found::Perhaps,
-                    Read::Is(..) | Read::Cut | Read::Other => return Found::No,
+                Piece::Cut => return Begin::Perhaps,
+                Piece::Other if unit == 0 => return Begin::No,
+                Piece::Other if let Some(bytes) = self.fold(unit, rest) => {
+                    at += bytes;
+                    unit += 1;
+                    gap_start = at;
+                }
+                Piece::Other => match self.gaps.read(self.between, rest) {
+                    Read::Is(bytes, ()) if at + bytes - gap_start <= self.gaps.most() => at += bytes,
+                    Read::Cut if text.len() - gap_start <= self.gaps.most() => return Begin::Perhaps,
+                    Read::Is(..) | Read::Cut | Read::Other => return Begin::No,
                 },
             }
         }
-        Found::To(at)
+        Begin::To(at)
+    }
+
+    /// A line end in the place of a space. Between two of them no text is folded, and trying it would take without end.
+    fn fold(&self, unit: usize, rest: &[u8]) -> Option<usize> {
+        let is_text = matches!(self.spelling, Spelling::Plain | Spelling::Json);
+        let is_beside = unit.checked_sub(1).and_then(|before| self.byte(before)) == Some(b' ');
+        if is_text && !is_beside && self.byte(unit) == Some(b' ') { self.gaps.fold(rest) } else { None }
     }
 
     /// How many steps it takes to compare all of the value.

@@ -12,6 +12,8 @@ pub(crate) const GRAM: usize = 4;
 pub(crate) struct Grams {
     bits: Zeroizing<Vec<u64>>,
     shift: u32,
+    /// For each two characters whether a form has them there beside each other.
+    pairs: Zeroizing<Vec<u64>>,
 }
 
 impl Grams {
@@ -19,7 +21,11 @@ impl Grams {
     pub(crate) fn new(texts: &[&[u8]]) -> Self {
         // Some 24 of each value, and one bit in 16 is set at most, except of very many values.
         let bits = (16 * 24 * texts.len()).next_power_of_two().clamp(1 << 13, 1 << 22);
-        let mut grams = Self { bits: Zeroizing::new(vec![0; bits / 64]), shift: 32 - bits.trailing_zeros() };
+        let mut grams = Self {
+            bits: Zeroizing::new(vec![0; bits / 64]),
+            shift: 32 - bits.trailing_zeros(),
+            pairs: Zeroizing::new(vec![0; (1 << 16) / 64]),
+        };
         for text in texts {
             let Some(first) = text.first_chunk::<KNOWN>() else { continue };
             grams.add(first);
@@ -43,6 +49,19 @@ impl Grams {
         self.bits.get(word).is_some_and(|word| word >> bit & 1 == 1)
     }
 
+    /// Whether a form may have these beside each other.
+    pub(crate) fn has_pair(&self, one: u8, other: u8) -> bool {
+        let place = pair(one, other);
+        self.pairs.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    fn add_pair(&mut self, one: u8, other: u8) {
+        let place = pair(one, other);
+        if let Some(word) = self.pairs.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
     fn add(&mut self, characters: &[u8; KNOWN]) {
         for four in characters.array_windows::<GRAM>() {
             self.add_gram(*four);
@@ -50,6 +69,9 @@ impl Grams {
     }
 
     fn add_gram(&mut self, gram: [u8; GRAM]) {
+        for [one, other] in gram.array_windows::<2>() {
+            self.add_pair(*one, *other);
+        }
         let (word, bit) = self.place(gram);
         if let Some(word) = self.bits.get_mut(word) {
             *word |= 1 << bit;
@@ -70,11 +92,24 @@ impl Grams {
                 let is_first = |at: usize| choice >> at & 1 == 0;
                 let needs = |at: usize| digits.get(at).is_some_and(|digit| *digit >= 62);
                 if (0..GRAM).all(|at| is_first(at) || needs(at)) {
-                    self.add_gram(std::array::from_fn(|at| base64(digits.get(at).copied(), is_first(at))));
+                    let gram = std::array::from_fn(|at| base64(digits.get(at).copied(), is_first(at)));
+                    self.add_gram(gram);
+                    let [second, ..] = gram;
+                    if first == 1 {
+                        (0..64).for_each(|digit| {
+                            self.add_pair(base64(Some(digit), true), second);
+                            self.add_pair(base64(Some(digit), false), second);
+                        });
+                    }
                 }
             }
         }
     }
+}
+
+/// Hexadecimal digits have two cases.
+fn pair(one: u8, other: u8) -> usize {
+    usize::from(u16::from_be_bytes([one | 0x20, other | 0x20]))
 }
 
 fn base64(digit: Option<u8>, is_first: bool) -> u8 {

@@ -124,7 +124,7 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
     /// Shows what is not yet decided, values masked. Gives how far it is decided then.
     fn look(&mut self, is_all: bool, out: &mut Vec<u8>) -> usize {
         let forms = self.forms.clone();
-        let mut finder = Finder::new(&forms.trie, &forms.forms, mem::take(&mut self.kept));
+        let mut finder = Finder::new(&forms, mem::take(&mut self.kept));
         let end = self.look_with(&mut finder, is_all, out);
         self.kept = finder.keep();
         end

@@ -1,4 +1,5 @@
 mod hostile;
+mod search;
 
 use std::time::Instant;
 
@@ -32,8 +33,8 @@ fn slowly(forms: &Forms, text: &[u8]) -> Vec<u8> {
     let mut masked = 0;
     for at in 0..text.len() {
         let ends = forms.forms.iter().filter_map(|form| match form.find(&text[at..], ignore) {
-            Found::To(end) => Some((end, form)),
-            Found::No | Found::Perhaps => None,
+            Begin::To(end) => Some((end, form)),
+            Begin::No | Begin::Perhaps => None,
         });
         let Some((end, form)) = ends.max_by_key(|(end, _)| *end) else { continue };
         marks[at] = at >= masked;

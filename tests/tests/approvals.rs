@@ -106,6 +106,7 @@ fn nothing_of_a_guarded_secret_leaves_or_changes_before_it_is_allowed() {
             put(&env, &format!("{path}/rules"), &rule),
             env.request("DELETE", &path).send(),
             env.request("DELETE", &format!("{path}?purge=true")).send(),
+            env.request("DELETE", &format!("{path}/versions?version=1")).send(),
             // All or none: what is not guarded stays as it is, too, whichever comes first.
             env.post(
                 "/user/secrets/batch",

@@ -18,7 +18,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::secret::Secret;
 
 use crate::daemon::{Daemon, Refused};
-use crate::rows::{Row, group, rows};
+use crate::rows::{Projects, Row, group, rows, with_depth};
 use crate::screen::{Input, Screen, is_interrupt};
 use crate::{Arguments, CANCELLED, age, failed};
 
@@ -28,6 +28,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// What is on the screen.
 struct Picker {
     title: String,
+    projects: Projects,
     secrets: Vec<Secret>,
     filter: String,
     ticked: BTreeSet<usize>,
@@ -57,7 +58,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         Err(Refused::Locked) => return failed("the vault is locked; run: secretctl unlock"),
         Err(Refused::Other(reason)) => return failed(&reason),
     };
-    let mut picker = Picker::new(arguments.title.clone(), secrets);
+    let mut picker = Picker::new(arguments.title.clone(), arguments.projects.clone(), secrets);
     let answer = match File::options().write(true).open("/dev/tty").and_then(|tty| give_up_stdout(&tty)) {
         Ok(answer) => answer,
         Err(error) => return failed(&format!("there is no terminal to pick on: {error}")),
@@ -86,9 +87,10 @@ fn print(mut answer: File, names: &[&str]) -> ExitCode {
 }
 
 impl Picker {
-    fn new(title: String, secrets: Vec<Secret>) -> Self {
+    fn new(title: String, projects: Projects, secrets: Vec<Secret>) -> Self {
         let mut picker = Self {
             title,
+            projects,
             secrets,
             filter: String::new(),
             ticked: BTreeSet::new(),
@@ -205,7 +207,8 @@ impl Picker {
         let title = Line::styled(self.title.clone(), Modifier::BOLD);
         frame.render_widget(Paragraph::new(vec![title, Line::styled(what, Modifier::DIM)]), head);
         let now = Timestamp::now();
-        let items: Vec<ListItem<'_>> = self.rows.iter().map(|row| self.item(*row, now)).collect();
+        let items: Vec<ListItem<'_>> =
+            with_depth(&self.rows).map(|(row, is_member)| self.item(row, is_member, now)).collect();
         if items.is_empty() {
             frame.render_widget(Paragraph::new("no name matches; Esc shows all"), list);
         }
@@ -217,16 +220,20 @@ impl Picker {
         frame.render_widget(Paragraph::new(Line::styled(format!("{count}{keys}"), Modifier::DIM)), foot);
     }
 
-    fn item(&self, row: Row, now: Timestamp) -> ListItem<'static> {
+    fn item(&self, row: Row, is_member: bool, now: Timestamp) -> ListItem<'static> {
         match row {
             Row::Group(first, count) => {
                 let name = self.secrets.get(first).and_then(|secret| group(secret.name.as_str()));
-                ListItem::new(Line::styled(format!("{} ({count})", name.unwrap_or_default()), Modifier::BOLD))
+                let heading = self.projects.heading(name.unwrap_or_default(), count);
+                ListItem::new(Line::styled(heading, Modifier::BOLD))
             }
             Row::Secret(index) => {
                 let Some(secret) = self.secrets.get(index) else { return ListItem::new("") };
                 let mark = if self.ticked.contains(&index) { "[x] " } else { "[ ] " };
-                let name = format!("{mark}{:32}", secret.name.as_str());
+                let name = match is_member {
+                    true => format!("  {mark}{:30}", secret.name.as_str()),
+                    false => format!("{mark}{:32}", secret.name.as_str()),
+                };
                 let age = age::between(secret.updated_at, now);
                 let rest = format!("  {:18}  {age}", secret.masked_value);
                 ListItem::new(Line::from(vec![Span::raw(name), Span::styled(rest, Modifier::DIM)]))
@@ -249,7 +256,11 @@ mod tests {
     }
 
     fn picker() -> Picker {
-        Picker::new("title".to_owned(), ["ALONE", "AWS_KEY", "AWS_TOKEN", "OTHER"].map(secret).to_vec())
+        Picker::new(
+            "title".to_owned(),
+            Projects::default(),
+            ["ALONE", "AWS_KEY", "AWS_TOKEN", "OTHER"].map(secret).to_vec(),
+        )
     }
 
     fn typed(picker: &mut Picker, keys: &[KeyCode]) -> Step {

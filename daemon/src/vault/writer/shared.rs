@@ -17,6 +17,7 @@ use super::batch::Committed;
 use super::catalog::{Catalog, Change};
 use super::denials::Denials;
 use super::leases::Open;
+use super::pages::Pages;
 use super::urgent::Urgent;
 use super::uses::Uses;
 
@@ -61,8 +62,12 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// Of which it is joined.
+    pub(in crate::vault) pages: Pages,
     /// The list with all there is to tell, as it was written last, and how many changes it knows of.
     pub(in crate::vault) full: Option<(u64, Bytes)>,
+    /// Of which it is joined.
+    pub(in crate::vault) full_pages: Pages,
     /// How often something has changed that a list with all there is to tell may show.
     pub(in crate::vault) changes: u64,
     /// Changes with that list.
@@ -158,8 +163,15 @@ impl Shared {
         if let Published::Unlocked(view) = &mut *self.write() {
             view.changes += 1;
             for change in &committed.changes {
-                if view.catalog.is_shown_by(change) {
+                let is_shown = view.catalog.is_shown_by(change);
+                if is_shown {
                     (view.rendered, view.tag) = (None, tag.clone());
+                }
+                for name in view.catalog.names_in(change) {
+                    view.full_pages.touch(name);
+                    if is_shown {
+                        view.pages.touch(name);
+                    }
                 }
                 view.catalog.apply(change);
             }

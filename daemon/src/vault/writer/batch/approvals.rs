@@ -11,7 +11,7 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::store::RecordKind;
+use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
 use crate::vault::format::record::Record;
@@ -133,6 +133,15 @@ impl Batch<'_> {
             return Ok(());
         }
         Err(Error::Internal("a guarded secret was not asked for"))
+    }
+
+    /// The same look before a value's row is added or removed.
+    pub(super) fn check_value_row(&self, row: &RecordRow) -> Result<(), Error> {
+        if row.kind != RecordKind::Value {
+            return Ok(());
+        }
+        let record = self.catalog.all().any(Uuid::from_bytes(row.id));
+        record.map_or(Ok(()), |record| self.check_approved(record, &[GuardedRight::Write]))
     }
 
     /// Turns a guard on or off. Off, a person must have shown to be the owner. With a guard, the sessions end that use the
