@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use crate::approval::Proof;
+use crate::proof::Proof;
 use crate::{SensitiveString, Timestamp};
 
 /// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.

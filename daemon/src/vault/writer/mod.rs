@@ -268,7 +268,7 @@ impl Writer {
         };
         let (start, mut ran) = (Instant::now(), 0);
         let committed = vault.in_batch(|batch| {
-            batch.ask_at(Arc::clone(&self.shared));
+            batch.ask_at(Arc::clone(&self.shared.approvals), self.shared.clock.now());
             for work in works.iter_mut() {
                 work.run(batch)?;
                 ran += 1;

@@ -1,7 +1,7 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +33,7 @@ pub(in crate::vault) struct Shared {
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
     /// What waits for a person, and what a person has answered.
-    pub(in crate::vault) approvals: Approvals,
+    pub(in crate::vault) approvals: Arc<Approvals>,
     /// Notified when a lease was returned.
     returned: Condvar,
     /// What the vault's thread serves before everything else.
@@ -93,7 +93,7 @@ impl Shared {
             last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
-            approvals: Approvals::new(),
+            approvals: Arc::new(Approvals::new()),
             returned: Condvar::new(),
             urgent: Urgent::default(),
             is_ending: AtomicBool::new(false),
