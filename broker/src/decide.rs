@@ -358,6 +358,8 @@ fn not_taken(error: &Error) -> Denial {
             ErrorType::GatewayTimeoutError => too_slow(),
             ErrorType::InvalidRequestError
             | ErrorType::WrongKeyError
+            | ErrorType::ApprovalRequiredError
+            | ErrorType::ApprovalDeniedError
             | ErrorType::AlreadyExistsError
             | ErrorType::ConflictError
             | ErrorType::ValidationError

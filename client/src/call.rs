@@ -7,6 +7,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 use hyper::Method;
 use secrets_proto::API_BASE;
+use secrets_proto::approval::CLIENT_HEADER_MAX;
 use secrets_proto::reveal::RevealRequest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ pub struct Call {
     pub(crate) target: String,
     pub(crate) body: Option<Bytes>,
     pub(crate) if_match: Option<u64>,
+    pub(crate) said: Option<String>,
     /// How long its answer may take to begin, if not as long as that of others.
     pub(crate) patience: Option<Duration>,
 }
@@ -28,7 +30,14 @@ pub struct Call {
 impl Call {
     /// A request without a body for a route below [`API_BASE`], like `/vault/lock`.
     pub fn new(method: Method, route: &str) -> Self {
-        Self { method, target: format!("{API_BASE}{route}"), body: None, if_match: None, patience: None }
+        Self {
+            method,
+            target: format!("{API_BASE}{route}"),
+            body: None,
+            if_match: None,
+            said: None,
+            patience: None,
+        }
     }
 
     /// A `GET` of a route below [`API_BASE`].
@@ -59,6 +68,7 @@ impl Call {
             target: "/healthz".to_owned(),
             body: None,
             if_match: None,
+            said: None,
             patience: None,
         }
     }
@@ -75,6 +85,26 @@ impl Call {
     /// Has it done only if the secret is at this version; otherwise it is refused with a conflict.
     pub const fn if_version(mut self, version: u64) -> Self {
         self.if_match = Some(version);
+        self
+    }
+
+    /// Whether it only asks for something.
+    pub fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    /// Says what it is asked for: `program`, `script`, `directory` and `command`, each an absolute path. It is shown to
+    /// whoever decides about guarded secrets. What is too long is left out.
+    pub fn saying<'a>(mut self, facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut said = String::new();
+        for (name, fact) in facts {
+            let mut pair = format!("{}{name}=", if said.is_empty() { "" } else { "&" });
+            percent_encode(fact, &mut pair);
+            if said.len() + pair.len() <= CLIENT_HEADER_MAX {
+                said.push_str(&pair);
+            }
+        }
+        self.said = (!said.is_empty()).then_some(said);
         self
     }
 

@@ -14,6 +14,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, IF_MATCH};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use secrets_local::places::LONGEST_SOCKET;
+use secrets_proto::approval::CLIENT_HEADER;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::SecretList;
 use secrets_proto::vault::VaultStatus;
@@ -322,6 +323,9 @@ fn request(call: &Call, token: Option<&SensitiveString>) -> Result<Request<Full<
         let mut value = HeaderValue::from_str(&text).map_err(|_| token::Error::Malformed)?;
         value.set_sensitive(true);
         builder = builder.header(AUTHORIZATION, value);
+    }
+    if let Some(said) = &call.said {
+        builder = builder.header(CLIENT_HEADER, said);
     }
     if let Some(version) = call.if_match {
         builder = builder.header(IF_MATCH, format!("\"{version}\""));

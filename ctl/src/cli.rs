@@ -19,7 +19,7 @@ Exit status:
   0    success; also if the reader of the output closes it early
   1    any other failure
   2    wrong command line
-  3    locked, and no terminal to ask on
+  3    locked, or guarded and not allowed, and no terminal to ask on
   4    not found
   5    not allowed
   6    already exists, or conflict

@@ -1,5 +1,7 @@
 //! What a command is given beside its own arguments.
 
+use std::time::Duration;
+
 use rustix::fs::Mode;
 
 use crate::environment;
@@ -23,11 +25,16 @@ pub(crate) struct Context {
 impl Context {
     /// A session with the daemon, which is started if it does not run.
     pub(crate) fn session(&self) -> Result<Session, Failure> {
-        Session::new(environment::paths(&self.globals)?, !self.globals.no_spawn)
+        let session = Session::new(environment::paths(&self.globals)?, !self.globals.no_spawn)?;
+        Ok(session.waiting(self.wait()))
     }
 
     /// A session for programs that ask on the way to something else: no daemon is started, and nobody waits long.
     pub(crate) fn quick_session(&self) -> Result<Session, Failure> {
-        Session::quick(environment::paths(&self.globals)?)
+        Ok(Session::quick(environment::paths(&self.globals)?)?.waiting(self.wait()))
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        self.globals.wait.map(Duration::from_secs)
     }
 }

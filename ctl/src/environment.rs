@@ -4,7 +4,7 @@
 //! Where directories are is a rule that the programs share (`secrets_local::places`).
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::process::getuid;
@@ -138,6 +138,16 @@ pub(crate) fn surroundings(paths: &Paths) -> Surroundings {
 pub(crate) fn program_dirs() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
+}
+
+/// The path of the program that this word starts, as far as that can be told now.
+pub(crate) fn resolved(program: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        return absolute(path).ok().filter(|path| path.is_file());
+    }
+    let found = env::split_paths(&variable("PATH")?).map(|dir| dir.join(path)).find(|path| path.is_file());
+    found.and_then(|path| absolute(&path).ok())
 }
 
 /// Where a daemon that we start keeps its log.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use secrets_client::Error;
-use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc};
+use secrets_proto::{ErrorBody, ErrorType, FieldError, Invalid, Loc, Uuid};
 
 /// The exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Other = 1,
     /// The command line is not one.
     Usage = 2,
-    /// The vault is locked or not made, and there is nobody to ask.
+    /// The vault is locked or not made, or a secret is guarded, and there is nobody to ask.
     Locked = 3,
     /// No such secret.
     NotFound = 4,
@@ -43,12 +43,13 @@ impl Exit {
     /// The code that goes with an error of the API.
     pub(crate) const fn of(kind: ErrorType) -> Self {
         match kind {
-            ErrorType::VaultLockedError => Self::Locked,
+            ErrorType::VaultLockedError | ErrorType::ApprovalRequiredError => Self::Locked,
             ErrorType::NotFoundError => Self::NotFound,
             ErrorType::AuthenticationError
             | ErrorType::ExpiredTokenError
             | ErrorType::ForbiddenError
-            | ErrorType::WrongKeyError => Self::NotAllowed,
+            | ErrorType::WrongKeyError
+            | ErrorType::ApprovalDeniedError => Self::NotAllowed,
             ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
             ErrorType::ValidationError => Self::Invalid,
             ErrorType::InternalError
@@ -97,6 +98,12 @@ impl Failure {
         self.refusal.as_ref().map(|body| body.kind)
     }
 
+    /// The ask that waits for a person, if that is why.
+    pub(crate) fn ask(&self) -> Option<Uuid> {
+        let body = self.refusal.as_ref().filter(|body| body.kind == ErrorType::ApprovalRequiredError)?;
+        body.errors.first().and_then(|error| Uuid::parse_str(&error.msg).ok())
+    }
+
     /// The positions in a list that the daemon found fault with.
     pub(crate) fn positions(&self) -> Vec<usize> {
         let errors = self.refusal.as_ref().map(|body| body.errors.as_slice()).unwrap_or_default();
@@ -126,6 +133,11 @@ impl Failure {
         };
         let message = body.errors.iter().map(of_item).collect::<Vec<_>>().join("; ");
         Self { message, ..self }
+    }
+
+    /// The failure, with what the daemon said that led to it.
+    pub(crate) fn because(self, cause: Self) -> Self {
+        Self { refusal: cause.refusal, ..self }
     }
 
     /// Changes the exit code of a failure, and keeps its message.
@@ -173,6 +185,12 @@ impl From<Error> for Failure {
 
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
+    if let (ErrorType::ApprovalRequiredError, Some(ask)) = (body.kind, body.errors.first()) {
+        let id: String = ask.msg.chars().take(8).collect();
+        return format!(
+            "this is guarded, and nobody has allowed it; answer it in a terminal with: secretctl approve {id}, then repeat"
+        );
+    }
     if body.errors.is_empty() {
         return in_a_line(&body.detail);
     }
@@ -211,7 +229,7 @@ mod tests {
     #[test]
     fn every_error_of_the_api_has_its_exit_code() {
         let codes: Vec<u8> = ErrorType::ALL.iter().map(|kind| Exit::of(*kind) as u8).collect();
-        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
+        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
     }
 
     #[test]

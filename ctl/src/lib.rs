@@ -16,6 +16,7 @@
 //! - `screen`: picking names and browsing, by a program of its own
 //! - `session`: calls through `secrets-client`, starting the daemon (`spawn`), asking for the passphrase (`prompt`,
 //!   `terminal`, and `turn`: one question at a time)
+//! - `approval`: asking a person whether something guarded is allowed, or waiting for another's answer
 //! - `start`: becoming a command, and why it cannot be started; `supervise`: staying beside one: signals, stops, its end
 //! - `broker`: starting a broker, and what a command needs to come by it
 //! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
@@ -36,6 +37,7 @@
 //! - `failure`: exit codes
 
 mod age;
+mod approval;
 mod assignment;
 mod broker;
 mod called;

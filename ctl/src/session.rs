@@ -1,19 +1,24 @@
 //! What commands talk to: sends a request, and on the way starts the daemon if none runs and asks for the
 //! passphrase if the vault is locked. Commands see plain functions and no runtime.
 
+use std::cell::OnceCell;
+use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
+use secrets_local::peer::lineage;
 use secrets_local::{files, sessions};
+use secrets_proto::approval::{Approval, Decision, Proof};
 use secrets_proto::vault::{KeyList, UnlockRequest, VaultState, VaultStatus};
-use secrets_proto::{ErrorType, SensitiveString};
+use secrets_proto::{ErrorType, SensitiveString, Uuid};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::approval::{self, Patience, Ways};
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
 use crate::shell::quoted;
@@ -24,6 +29,10 @@ const WAITING: &str = "waiting for secretsd…";
 
 /// How long a program waits for us that has something else to do.
 const QUICK: Duration = Duration::from_secs(2);
+
+/// How long somebody else's answer is waited for when a secret is guarded; by a program that has something else to do.
+const WAIT: Duration = Duration::from_secs(60);
+const QUICK_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the daemon may take for what it does with the whole vault.
 pub(crate) const LONG: Duration = Duration::from_secs(3_600);
@@ -70,6 +79,14 @@ pub(crate) struct Session {
     /// The directory of the vault for a daemon that we start, if it is not the usual one.
     data_dir: Option<PathBuf>,
     ask: Ask,
+    /// How an answer is waited for when a secret is guarded.
+    patience: Patience,
+    /// The most seconds that one request may wait.
+    step: u64,
+    /// The command that will be started with what is asked for.
+    command: Option<String>,
+    /// What runs us, for whoever decides about guarded secrets.
+    runner: OnceCell<Vec<(&'static str, String)>>,
 }
 
 impl Session {
@@ -81,7 +98,22 @@ impl Session {
     /// A session for programs that ask on the way to something else: no daemon is started, and nobody waits long.
     pub(crate) fn quick(paths: Paths) -> Result<Self, Failure> {
         let limits = Limits { connect: QUICK, answer: QUICK, ..Limits::default() };
-        Self::with_limits(paths, false, limits)
+        let session = Self::with_limits(paths, false, limits)?;
+        let patience = Patience { wait: QUICK_WAIT, may_ask: false };
+        Ok(Self { patience, step: 1, ..session })
+    }
+
+    /// Sets how long somebody else's answer is waited for when a secret is guarded.
+    pub(crate) fn waiting(self, wait: Option<Duration>) -> Self {
+        let wait = wait.unwrap_or(self.patience.wait);
+        Self { patience: Patience { wait, ..self.patience }, ..self }
+    }
+
+    /// Says which command is to be started with what is asked for.
+    pub(crate) fn for_command(self, program: &OsStr) -> Self {
+        let command =
+            environment::resolved(program).and_then(|path| path.into_os_string().into_string().ok());
+        Self { command, ..self }
     }
 
     fn with_limits(paths: Paths, may_spawn: bool, limits: Limits) -> Result<Self, Failure> {
@@ -92,7 +124,19 @@ impl Session {
             .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
         let client = Client::new(paths.socket.clone(), paths.token.clone(), limits);
         let runtime = ManuallyDrop::new(runtime);
-        Ok(Self { runtime, client, paths, may_spawn, data_dir: None, ask: prompt::hidden_unless })
+        let patience = Patience { wait: WAIT, may_ask: true };
+        Ok(Self {
+            runtime,
+            client,
+            paths,
+            may_spawn,
+            data_dir: None,
+            ask: prompt::hidden_unless,
+            patience,
+            step: u64::MAX,
+            command: None,
+            runner: OnceCell::new(),
+        })
     }
 
     /// Sets the directory of the vault for a daemon that the session starts.
@@ -144,15 +188,83 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        self.send(call, WAITING)
+        match self.send(call, WAITING) {
+            Err(failure) if failure.ask().is_some() => {
+                self.have_allowed(failure)?;
+                self.send(call, WAITING)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.
     pub(crate) fn send(&self, call: &Call, note: &str) -> Result<Answer, Failure> {
+        let call = &self.said(call);
         self.starting(|| {
             let _waiting = Waiting::start(note);
             self.runtime.block_on(self.client.send(call))
         })
+    }
+
+    /// Reads an answer that may be long in coming, of which nobody is told.
+    pub(crate) fn fetch_quietly<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+        let answer = self.runtime.block_on(self.client.send(call));
+        Ok(answer.map_err(|error| self.explain(error))?.parse()?)
+    }
+
+    /// Answers an ask.
+    pub(crate) fn decide(&self, ask: Uuid, decision: &Decision) -> Result<Approval, Failure> {
+        let call = Call::new(Method::POST, &format!("/approvals/{ask}/decision")).json(decision)?;
+        Ok(self.call_slowly(&call, "checking…")?.parse()?)
+    }
+
+    /// Does something with the ways to ask how an ask stands and to answer it.
+    pub(crate) fn with_ways<T>(&self, work: impl FnOnce(&Ways<'_>) -> T) -> T {
+        let get = |ask: Uuid, wait: u64| {
+            let call = Call::get(&format!("/approvals/{ask}")).query("wait", &wait.to_string());
+            self.fetch_quietly(&call)
+        };
+        let decide = |ask: Uuid, decision: &Decision| self.decide(ask, decision);
+        work(&Ways { get: &get, decide: &decide, step: self.step })
+    }
+
+    /// Sends a request that takes a proof while a secret is guarded: only then the passphrase is asked for.
+    pub(crate) fn call_proven(
+        &self,
+        make: &dyn Fn(Option<Proof>) -> Result<Call, Failure>,
+    ) -> Result<Answer, Failure> {
+        self.call_proven_noted(make, WAITING)
+    }
+
+    /// Sends such a request, which may take a while; the note is what a person is told who waits.
+    pub(crate) fn call_proven_noted(
+        &self,
+        make: &dyn Fn(Option<Proof>) -> Result<Call, Failure>,
+        note: &str,
+    ) -> Result<Answer, Failure> {
+        match self.call_noted(&make(None)?, note) {
+            Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+                output::say("a secret is guarded, so this takes the passphrase of the vault");
+                let act = |proof| self.call_slowly(&make(Some(proof))?, "checking…");
+                approval::proven(&act, &|| false)?.ok_or(failure)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The request, which says what it is asked for if it does more than ask.
+    fn said(&self, call: &Call) -> Call {
+        if call.is_get() {
+            return call.clone();
+        }
+        let runner = self.runner.get_or_init(|| {
+            let Some(own) = lineage::own() else { return Vec::new() };
+            let facts = [("program", own.program), ("script", own.script), ("directory", own.directory)];
+            facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))).collect()
+        });
+        let facts = runner.iter().map(|(name, fact)| (*name, fact.as_str()));
+        call.clone()
+            .saying(self.command.as_deref().map(|command| ("command", command)).into_iter().chain(facts))
     }
 
     /// Sends a request that may take a while after somebody has typed, as [`send`](Self::send) does: meanwhile nothing
@@ -298,20 +410,34 @@ impl Session {
         failure
     }
 
-    /// Asks, and if the vault is locked, opens it and asks again.
+    /// Asks, and if the vault is locked, opens it and asks again. If a person must allow it, has that done.
     fn opening<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
         let mut outcome = ask();
         // Again if need be: a vault that is locking at that moment may still say that it is open.
-        for _ in 0..TRIES {
+        for _ in 0..2 * TRIES {
             match outcome {
                 Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {
                     self.open_vault()?;
+                    outcome = ask();
+                }
+                Err(failure) => {
+                    self.have_allowed(failure)?;
                     outcome = ask();
                 }
                 outcome => return outcome,
             }
         }
         outcome
+    }
+
+    /// If a person must allow what was refused, has that done; anything else is the failure that it was.
+    fn have_allowed(&self, failure: Failure) -> Result<(), Failure> {
+        let Some(id) = failure.ask() else { return Err(failure) };
+        // Who holds an access token answers nothing that it has asked.
+        let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
+        let patience = Patience { may_ask, ..self.patience };
+        let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
+        settled.map_err(|told| told.because(failure))
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.

@@ -2,7 +2,7 @@
 
 use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome, AuditUse, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
-use secrets_proto::{SecretName, Timestamp, UnitName};
+use secrets_proto::{SecretName, Timestamp, UnitName, Uuid};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
@@ -24,6 +24,8 @@ pub(crate) struct Event {
     pub(crate) directory: Option<Remark>,
     /// The request that a value was to be put into.
     pub(crate) used: Option<AuditUse>,
+    /// The approval rules and answers by which it was allowed, or that it is about.
+    pub(crate) approvals: Vec<Uuid>,
     /// Why it was refused, if it was.
     pub(crate) refusal: Option<Refusal>,
 }
@@ -39,6 +41,7 @@ impl Event {
             reason: None,
             directory: None,
             used: None,
+            approvals: Vec::new(),
             refusal: None,
         }
     }
@@ -111,13 +114,14 @@ impl Denial {
             reason,
             directory,
             used,
+            approvals,
             refusal,
             until,
             count,
             dropped,
             ..
         } = decode(0, plaintext)?;
-        let event = Event { action, names, purpose, command, reason, directory, used, refusal };
+        let event = Event { action, names, purpose, command, reason, directory, used, approvals, refusal };
         Some(Self { caller, event, time, until: until.unwrap_or(time), count, dropped })
     }
 }
@@ -150,6 +154,8 @@ struct Stored {
     directory: Option<Remark>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<AuditUse>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    approvals: Vec<Uuid>,
     outcome: AuditOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refusal: Option<Refusal>,
@@ -164,7 +170,7 @@ struct Stored {
 impl Stored {
     fn new(caller: AuditCaller, event: Event, time: Timestamp) -> Self {
         let AuditCaller { uid, pid, comm, exe, unit, token } = caller;
-        let Event { action, names, purpose, command, reason, directory, used, refusal } = event;
+        let Event { action, names, purpose, command, reason, directory, used, approvals, refusal } = event;
         let outcome = if refusal.is_some() { AuditOutcome::Denied } else { AuditOutcome::Ok };
         Self {
             time,
@@ -181,6 +187,7 @@ impl Stored {
             reason,
             directory,
             used,
+            approvals,
             outcome,
             refusal,
             count: 1,
@@ -226,6 +233,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         reason,
         directory,
         used,
+        approvals,
         outcome,
         refusal,
         count,
@@ -244,6 +252,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         reason,
         directory,
         used,
+        approvals,
         outcome,
         refusal,
         count,

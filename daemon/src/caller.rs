@@ -9,6 +9,8 @@ use secrets_proto::{Glob, Matcher, SecretName, Timestamp, Uuid};
 
 pub(crate) use secrets_proto::token::Scope;
 
+use crate::client::{Client, Said};
+
 /// The process at the other end of a connection, as the kernel named it when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
@@ -103,6 +105,10 @@ pub(crate) struct Caller {
     /// The peer as the audit log describes it; none for the daemon itself.
     process: Option<Arc<Process>>,
     holder: Holder,
+    /// What it says of itself, for approvals.
+    said: Option<Arc<Said>>,
+    /// Whether a person has shown that it is the owner who asks, by the passphrase or the recovery key.
+    is_proven: bool,
 }
 
 /// What a caller has shown.
@@ -118,20 +124,27 @@ enum Holder {
     Stranger,
 }
 
+/// The owner's name in the audit log.
+const OWNER: &str = "owner";
+
 impl Caller {
+    const fn with(peer: Peer, process: Option<Arc<Process>>, holder: Holder) -> Self {
+        Self { peer, process, holder, said: None, is_proven: false }
+    }
+
     /// The holder of the owner token.
     pub(crate) const fn owner(peer: Peer) -> Self {
-        Self { peer, process: None, holder: Holder::Master("owner") }
+        Self::with(peer, None, Holder::Master(OWNER))
     }
 
     /// The holder of an access token.
     pub(crate) const fn holding(peer: Peer, rights: Arc<TokenRights>) -> Self {
-        Self { peer, process: None, holder: Holder::Token(rights) }
+        Self::with(peer, None, Holder::Token(rights))
     }
 
     /// A service manager that starts a unit: may have this one value, if the unit was granted it.
     pub(crate) fn unit(peer: Peer, process: &Arc<Process>, name: Option<&SecretName>) -> Self {
-        Self { peer, process: Some(Arc::clone(process)), holder: Holder::Unit(name.cloned()) }
+        Self::with(peer, Some(Arc::clone(process)), Holder::Unit(name.cloned()))
     }
 
     /// The daemon itself, acting on a signal or a timer.
@@ -140,12 +153,12 @@ impl Caller {
             uid: rustix::process::geteuid().as_raw(),
             pid: rustix::process::getpid().as_raw_nonzero().get(),
         };
-        Self { peer, process: None, holder: Holder::Master(why) }
+        Self::with(peer, None, Holder::Master(why))
     }
 
     /// Somebody without a token that is known: may do nothing, and can be written about.
     pub(crate) const fn stranger(peer: Peer) -> Self {
-        Self { peer, process: None, holder: Holder::Stranger }
+        Self::with(peer, None, Holder::Stranger)
     }
 
     /// Says which process the caller is, for the audit log, and returns the caller.
@@ -161,9 +174,50 @@ impl Caller {
         self.clone()
     }
 
+    /// Reads the facts as [`witnessed`](Self::witnessed) does, and keeps what it takes to read what the caller runs for.
+    pub(crate) fn witnessed_for_approval(&self) -> Self {
+        if let Some(process) = &self.process {
+            process.facts_so_far();
+        }
+        self.clone()
+    }
+
+    /// Notes what the caller says of itself, and returns the caller.
+    pub(crate) fn saying(self, said: Said) -> Self {
+        Self { said: Some(Arc::new(said)), ..self }
+    }
+
+    /// The caller after a person has shown to be the owner.
+    pub(crate) fn proven(&self) -> Self {
+        Self { is_proven: true, ..self.clone() }
+    }
+
+    /// Whether a person has shown to be the owner, for this one request.
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Whether it is the daemon itself, which asks nobody.
+    pub(crate) fn is_daemon(&self) -> bool {
+        matches!(&self.holder, Holder::Master(name) if *name != OWNER)
+    }
+
+    /// What it runs for, read now unless it was read before. It is asked for only when a guarded secret is concerned.
+    pub(crate) fn client(&self) -> Client {
+        let lineage = self.process.as_deref().and_then(Process::lineage);
+        let token = self.rights().map(|rights| rights.id);
+        let said = self.said.as_deref().cloned().unwrap_or_default();
+        Client::new(token, self.token_name().to_owned(), self.peer.pid, lineage, &said)
+    }
+
     /// Whose share of what there is little of it uses.
     pub(crate) fn quota_key(&self) -> QuotaKey {
         self.rights().map_or(QuotaKey::Process(self.peer.pid), |rights| QuotaKey::Token(rights.id))
+    }
+
+    /// Its process, for people and for counting those who wait.
+    pub(crate) const fn pid(&self) -> i32 {
+        self.peer.pid
     }
 
     /// The access token it holds, if any.

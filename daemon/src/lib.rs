@@ -27,6 +27,7 @@ mod answering;
 mod audit;
 mod auth;
 mod caller;
+mod client;
 mod config;
 mod crypto;
 mod daemon;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::reveal::{Purpose, Remark};
-use crate::{SecretName, Timestamp};
+use crate::{SecretName, Timestamp, Uuid};
 
 /// Answer of `GET /audit`, newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,10 @@ pub struct AuditEntry {
     /// The requests that the value was put into, or was not. A token that is bound to names is not told this either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<AuditUse>,
+    /// The approval rules and approvals by which it was allowed, or that it is about. A token that is bound to names is not
+    /// told this either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Uuid>,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Why it was refused, if it was.
@@ -229,6 +233,20 @@ pub enum AuditAction {
     AuditArchive,
     /// A recovery key was confirmed to have been shown.
     KeyConfirm,
+    /// A secret was guarded.
+    Guard,
+    /// A secret's guard was turned off.
+    Unguard,
+    /// A person was asked whether something is allowed.
+    Ask,
+    /// A person has allowed it.
+    Approve,
+    /// A person has denied it.
+    Deny,
+    /// An approval rule was made.
+    RuleAdd,
+    /// An approval rule was removed.
+    RuleRemove,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -275,6 +293,13 @@ impl AuditAction {
             Self::UseEnd => "use_end",
             Self::AuditArchive => "audit_archive",
             Self::KeyConfirm => "key_confirm",
+            Self::Guard => "guard",
+            Self::Unguard => "unguard",
+            Self::Ask => "ask",
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+            Self::RuleAdd => "rule_add",
+            Self::RuleRemove => "rule_remove",
             Self::Other => "other",
         }
     }
@@ -335,6 +360,10 @@ pub enum Refusal {
     Request,
     /// The daemon could not do it.
     Failed,
+    /// A secret is guarded, and nobody has allowed this yet.
+    ApprovalRequired,
+    /// A secret is guarded, and a person or a rule has denied this.
+    ApprovalDenied,
     /// A reason that a newer program wrote.
     #[serde(other)]
     Other,
@@ -362,6 +391,8 @@ impl Refusal {
             Self::Rule => "no rule allows it",
             Self::Request => "not a request for a value",
             Self::Failed => "a failure",
+            Self::ApprovalRequired => "nobody has allowed it",
+            Self::ApprovalDenied => "denied by a person or a rule",
             Self::Other => "a reason unknown to this version",
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::{FieldErrorType, Invalid};
+use crate::proof::Proof;
 use crate::{SecretName, Timestamp};
 
 /// The name of a unit that can load credentials, as `systemd.unit(5)` has it: `prefix.type`, an instance
@@ -93,6 +94,9 @@ pub struct AllowCredentials {
     /// The secrets, by name: 1–1,000.
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 1000)))]
     pub secrets: Vec<SecretName>,
+    /// Needed if one of the secrets is guarded that the unit may not load yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl AllowCredentials {

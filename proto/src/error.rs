@@ -23,6 +23,10 @@ pub enum ErrorType {
     VaultLockedError,
     /// 403: the passphrase, key file or recovery key does not open the vault.
     WrongKeyError,
+    /// 403: a guarded secret, and nobody has allowed this yet; `X-Secretsd-Approval` is the id of the ask that waits.
+    ApprovalRequiredError,
+    /// 403: a guarded secret, and a person or a rule has denied this.
+    ApprovalDeniedError,
     /// 404: no such route, secret or version.
     NotFoundError,
     /// 409: the name is taken, or the vault exists.
@@ -49,13 +53,15 @@ pub enum ErrorType {
 
 impl ErrorType {
     /// Every type, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequestError,
         Self::AuthenticationError,
         Self::ExpiredTokenError,
         Self::ForbiddenError,
         Self::VaultLockedError,
         Self::WrongKeyError,
+        Self::ApprovalRequiredError,
+        Self::ApprovalDeniedError,
         Self::NotFoundError,
         Self::AlreadyExistsError,
         Self::ConflictError,
@@ -74,7 +80,11 @@ impl ErrorType {
         match self {
             Self::InvalidRequestError => 400,
             Self::AuthenticationError | Self::ExpiredTokenError => 401,
-            Self::ForbiddenError | Self::VaultLockedError | Self::WrongKeyError => 403,
+            Self::ForbiddenError
+            | Self::VaultLockedError
+            | Self::WrongKeyError
+            | Self::ApprovalRequiredError
+            | Self::ApprovalDeniedError => 403,
             Self::NotFoundError => 404,
             Self::AlreadyExistsError | Self::ConflictError => 409,
             Self::ValidationError => 422,

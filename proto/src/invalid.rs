@@ -42,6 +42,8 @@ pub enum FieldErrorType {
     DatetimeParsing,
     /// Valid by itself, but not together with the rest.
     ValueError,
+    /// No fault: the message is the id of the ask that waits for a person.
+    Approval,
 }
 
 /// A refused field: its kind and a fixed message that says what is expected.

@@ -14,6 +14,8 @@
 //! - [`secret`]: the operations on `/user/secrets`
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
+//! - [`approval`]: guarded secrets, and the operations on `/approvals`
+//! - [`proof`]: what shows that the owner asks
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`broker`]: what `secretctl` and the broker that it starts say to each other
@@ -26,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod audit;
 pub mod broker;
 pub mod credential;
@@ -34,6 +37,7 @@ pub mod invalid;
 mod matching;
 pub mod name;
 pub mod printable;
+pub mod proof;
 pub mod provider;
 pub mod reveal;
 pub mod rule;

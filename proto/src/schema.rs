@@ -112,6 +112,15 @@ pub(crate) fn one_key_or_fresh(schema: &mut Schema) {
     schema.insert("oneOf".to_owned(), alternatives.into());
 }
 
+/// Exactly one of the proofs.
+pub(crate) fn one_proof(schema: &mut Schema) {
+    let other = |key| if key == "passphrase" { "recovery_key" } else { "passphrase" };
+    let alternatives = ["passphrase", "recovery_key"].map(|key| {
+        json!({ "required": [key], "properties": { key: { "type": "string" }, other(key): { "type": "null" } } })
+    });
+    schema.insert("oneOf".to_owned(), alternatives.to_vec().into());
+}
+
 /// For each key the case that it is there and no other is: absent, null or false.
 fn alternatives(keys: &[&str]) -> Vec<Value> {
     let all = || keys.iter().copied().chain([FLAG]);

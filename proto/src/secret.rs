@@ -48,6 +48,9 @@ pub struct SecretDetail {
     /// alone, as in a vault that was written by an older version.
     #[serde(default)]
     pub value_changed_at: Option<Timestamp>,
+    /// Whether a person decides who may have or change it; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guarded: bool,
 }
 
 /// A secret that was written, as `?view=full` shows it.

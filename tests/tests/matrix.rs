@@ -248,6 +248,47 @@ const TABLE: &[Entry] = &[
         world.allow_unit();
         at("?unit=web.service")
     }),
+    open_only("set_guard", "admin", About::Whole, 200, |world| (world.secret(), json!({ "guarded": false }))),
+    Entry {
+        operation: "list_approvals",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: OK,
+        unlocked: OK,
+        request: |_| at(""),
+    },
+    Entry {
+        operation: "ask_unlock",
+        needs: Needs::Scope("admin"),
+        about: About::Sight,
+        uninitialized: LOCKED,
+        locked: (201, ""),
+        unlocked: (409, "conflict_error"),
+        request: |_| (String::new(), json!({ "right": "unlock" })),
+    },
+    // Asks are the subject of `approvals`; here there is none.
+    Entry {
+        operation: "get_approval",
+        needs: Needs::Token,
+        about: About::Sight,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| at(NOBODY),
+    },
+    Entry {
+        operation: "decide_approval",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| (NOBODY.to_owned(), json!({ "decision": "deny" })),
+    },
+    open_only("list_approval_rules", "admin", About::Whole, 200, |_| at("")),
+    open_only("add_approval_rule", "admin", About::Whole, 201, |world| (String::new(), world.rule())),
+    open_only("remove_approval_rule", "admin", About::Whole, 204, |world| at(&world.rule_to_lose())),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
     open_only("archive_audit", "admin", About::Whole, 200, |_| (String::new(), json!({ "through": 1 }))),
@@ -530,6 +571,21 @@ impl World {
             self.has_name_for_units = true;
         }
         NAME
+    }
+
+    /// An approval rule, about a client that there is not.
+    fn rule(&mut self) -> Value {
+        let client = json!({ "token": "owner", "program": "/nowhere" });
+        json!({ "effect": "deny", "secret": self.name_for_units(), "rights": ["reveal"], "client": client })
+    }
+
+    /// The id of an approval rule, made anew unless there is one.
+    fn rule_to_lose(&mut self) -> String {
+        if self.state != State::Unlocked {
+            return NOBODY.to_owned();
+        }
+        let rule = self.rule();
+        self.made("/approvals/rules", &rule)
     }
 
     /// Makes sure that the unit may load something.

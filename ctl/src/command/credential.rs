@@ -92,10 +92,14 @@ fn allow(
     let unit = UnitName::parse(&args.unit)?;
     let secrets = names(&args.names)?;
     let selectors: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
-    let call = Call::new(Method::POST, "/credentials").json(&AllowCredentials { unit, secrets })?;
     let session = open()?;
-    let answer =
-        session.call(&call).map_err(|failure| lookup::name_the_absent(&session, failure, &selectors))?;
+    let make = |proof| {
+        let request = AllowCredentials { unit: unit.clone(), secrets: secrets.clone(), proof };
+        Ok(Call::new(Method::POST, "/credentials").json(&request)?)
+    };
+    let answer = session
+        .call_proven(&make)
+        .map_err(|failure| lookup::name_the_absent(&session, failure, &selectors))?;
     if output.json {
         return output::answer_json_line(answer.bytes());
     }

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::Uuid;
 use secrets_proto::selector::parse_id;
-use secrets_proto::vault::{AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList};
+use secrets_proto::vault::{
+    AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList, RemoveKeyRequest,
+};
 
 use super::{init, kept};
 use crate::clock::Clock;
@@ -165,17 +167,21 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     // Nobody has them; they go when there is one that somebody has.
     let unconfirmed = if args.recovery { unconfirmed(session)? } else { Vec::new() };
     let request = AddKeyRequest { replaces: unconfirmed.first().map(|key| key.id), ..request };
-    let call = Call::new(Method::POST, "/vault/keys").json(&request)?;
+    let call = |confirm, proof| {
+        let request = AddKeyRequest { confirm, proof, ..request.clone() };
+        Ok(Call::new(Method::POST, "/vault/keys").json(&request)?)
+    };
+    let make = |proof| call(false, proof);
     let outcome = match &args.key_provider {
         // The daemon runs it twice, to see whether it prints the same.
         Some(name) => {
-            session.call_noted(&call, &format!("{}, and touch it again when asked again…", touching(name)))
+            let note = format!("{}, and touch it again when asked again…", touching(name));
+            session.call_proven_noted(&make, &note)
         }
-        None if args.recovery => ONCE.ask_to_confirm(|confirm| {
-            let request = AddKeyRequest { confirm, ..request.clone() };
-            session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?)
-        }),
-        None => session.call(&call),
+        None if args.recovery => {
+            ONCE.ask_to_confirm(|confirm| session.call_proven(&|proof| call(confirm, proof)))
+        }
+        None => session.call_proven(&make),
     };
     let outcome = outcome.map_err(input::naming_key_file(request.key_file.as_deref()));
     if let (Err(failure), Some(path)) = (&outcome, made) {
@@ -250,7 +256,11 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
     if !args.yes && !confirmed(&key)? {
         return Err(Failure::new(Exit::Other, "nothing was removed"));
     }
-    session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{id}")))?;
+    session.call_proven(&|proof| {
+        let call = Call::new(Method::DELETE, &format!("/vault/keys/{id}"));
+        // An older daemon knows of no body here.
+        Ok(if proof.is_some() { call.json(&RemoveKeyRequest { proof })? } else { call })
+    })?;
     output::say(&format!("removed the {}; earlier backups still open with it", called(&key)));
     kept::remind("it may open");
     Ok(())

@@ -4,6 +4,7 @@
 mod expiry;
 mod kept;
 
+mod approve;
 mod audit;
 mod aws_credentials;
 mod backup;
@@ -18,6 +19,7 @@ mod edit;
 mod export;
 mod get;
 mod git_credential;
+mod guard;
 mod hidden;
 mod history;
 pub(crate) mod import;
@@ -42,6 +44,7 @@ mod restore_vault;
 mod rm;
 mod rollback;
 mod rotate;
+mod rules;
 mod run;
 mod same;
 mod scan;
@@ -186,6 +189,12 @@ commands! {
             |context, args| token::run(|| context.session(), context.output, args);
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
+        Guard("guard"): guard::GuardArgs => |context, args| guard::run(|| context.session(), args);
+        Approve("approve"): approve::ApproveArgs =>
+            |context, args| approve::approve(&context.session()?, context.output, args);
+        Deny("deny"): approve::DenyArgs => |context, args| approve::deny(&context.session()?, args);
+        Rules("rules"): rules::RulesArgs =>
+            |context, args| rules::run(&context.session()?, context.output, args);
         Proxy("proxy"): proxy::ProxyArgs =>
             |context, args| proxy::run(|| context.session(), context, args);
         Mcp("mcp"): mcp::McpArgs => |context, _| Err(mcp::run(context));

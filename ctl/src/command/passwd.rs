@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use secrets_client::{Call, Method};
 use secrets_proto::vault::{AddKeyRequest, KeyInfo, KeyKind, UnlockRequest};
-use secrets_proto::{ErrorType, Uuid};
+use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
 use super::{init, kept, key};
+use crate::approval::proof_of;
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -47,14 +48,21 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
     }
     let session = open()?;
     let _alone = args.old_passphrase_file.is_none().then(prompt::alone);
-    check_old(&session, args)?;
+    let old = check_old(&session, args)?;
     let slot = choose(key::slots(&session)?, wanted)?;
     let new = match &args.new_passphrase_file {
         Some(path) => input::key(path, "--new-passphrase-file")?,
         None => init::ask_new("name a file with --new-passphrase-file")?,
     };
     let request = AddKeyRequest { passphrase: Some(new), replaces: Some(slot), ..AddKeyRequest::default() };
-    session.call(&Call::new(Method::POST, "/vault/keys").json(&request)?)?;
+    let send = |request: &AddKeyRequest| session.call(&Call::new(Method::POST, "/vault/keys").json(request)?);
+    match send(&request) {
+        // A secret is guarded: the passphrase that was checked is the proof.
+        Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+            send(&AddKeyRequest { proof: Some(proof_of(old)), ..request })?
+        }
+        outcome => outcome?,
+    };
     output::say(
         "passphrase changed; earlier backups still open with the old one, see: secretctl rotate --help",
     );
@@ -63,9 +71,10 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Passwd
 }
 
 /// Has the present passphrase checked; a person may mistype it.
-fn check_old(session: &Session, args: &PasswdArgs) -> Result<(), Failure> {
-    let check = |passphrase| {
-        session.unlock(&UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() }).map(drop)
+fn check_old(session: &Session, args: &PasswdArgs) -> Result<SensitiveString, Failure> {
+    let check = |passphrase: SensitiveString| {
+        let request = UnlockRequest { passphrase: Some(passphrase.clone()), ..UnlockRequest::default() };
+        session.unlock(&request).map(|_| passphrase)
     };
     let is_wrong = |failure: &Failure| failure.kind() == Some(ErrorType::WrongKeyError);
     if let Some(path) = &args.old_passphrase_file {

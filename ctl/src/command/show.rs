@@ -54,6 +54,9 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
         ("updated", clock.shown(secret.updated_at)),
         ("last used", detail.last_used_at.map_or("never".to_owned(), |time| clock.shown(time))),
     ];
+    if detail.guarded {
+        lines.push(("guarded", "a person decides who may have or change it".to_owned()));
+    }
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
     lines.extend(detail.expires_at.map(|time| {
         let title = if time <= Timestamp::now() { "expired" } else { "expires" };

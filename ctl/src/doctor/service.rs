@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use secrets_client::{Call, Error};
 use secrets_proto::credential::CredentialList;
-use secrets_proto::vault::{KeyList, VaultState, VaultStatus};
+use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::vault::{KeyKind, KeyList, VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
 
 use super::setup::{SOCKET, Setup, find_unit};
@@ -65,6 +66,24 @@ impl Service {
             .ok()
             .and_then(|session| session.glance::<CredentialList>(&Call::get("/credentials"), PATIENCE).ok());
         list.is_some_and(|list| !list.credentials.is_empty())
+    }
+
+    /// How many secrets are guarded, and what opens the vault that a program could read; as far as our token may know.
+    pub(super) fn guarded(&self, setup: &Setup) -> Option<(usize, Vec<KeyKind>)> {
+        self.status().filter(|status| status.state == VaultState::Unlocked)?;
+        let session = Session::new(setup.paths.clone(), false).ok()?;
+        let call = Call::list().query("view", "full");
+        let list = session.glance::<SecretList<SecretDetail>>(&call, PATIENCE).ok()?;
+        let guarded = list.secrets.iter().filter(|secret| secret.guarded).count();
+        let KeyList { keys } = session.glance(&Call::get("/vault/keys"), PATIENCE).ok()?;
+        let mut kinds = Vec::new();
+        for key in keys {
+            let is_proof = matches!(key.kind, KeyKind::Passphrase | KeyKind::Recovery);
+            if !is_proof && !kinds.contains(&key.kind) {
+                kinds.push(key.kind);
+            }
+        }
+        Some((guarded, kinds))
     }
 
     /// That there are recovery keys which perhaps nobody has, as far as our token may know.

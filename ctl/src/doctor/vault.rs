@@ -15,6 +15,7 @@ use super::report::{Report, as_root, quoted, removing};
 use super::service::Service;
 use super::setup::Setup;
 use super::system;
+use crate::approval;
 use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::{session, unconfirmed, vault_file};
@@ -67,6 +68,23 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
         }
     }
     said(report, setup, service);
+    guards(report, setup, service);
+}
+
+/// Whether what is guarded can be had by another way.
+fn guards(report: &mut Report, setup: &Setup, service: &Service) {
+    let Some((guarded @ 1.., kinds)) = service.guarded(setup) else { return };
+    let secrets = if guarded == 1 {
+        "1 secret is guarded".to_owned()
+    } else {
+        format!("{guarded} secrets are guarded")
+    };
+    if kinds.is_empty() {
+        return report.ok("guards", secrets);
+    }
+    let what = format!("{secrets}, and {} opens the vault, too", approval::ways_in(&kinds));
+    let why = "a program that can read it needs no approval";
+    report.warning("guards", what, why, Some("secretctl key list".to_owned()));
 }
 
 fn contents(report: &mut Report, setup: &Setup, vault: &Path) {

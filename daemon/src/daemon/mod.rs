@@ -133,6 +133,8 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     let api_served = server.run(api, async {
         let end = tokio::select! {
             () = stop.received() => {
+                // Who waits for a person must not hold up the end.
+                let _ = vault.end_waiting(&Caller::daemon("shutdown"));
                 // As long as brokers can say how often they have used what they were lent.
                 let _ = vault.end_leases(&Caller::daemon("shutdown")).await;
                 End::Stop

@@ -5,20 +5,25 @@ use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialLis
 
 use super::secrets::Done;
 use crate::caller::Caller;
-use crate::vault::{Error, Vault};
+use crate::vault::{Error, Key, Vault};
 
 /// `GET /credentials`
 pub(crate) fn list(vault: &Vault, caller: &Caller, (): ()) -> Result<CredentialList, Error> {
     vault.grants(caller)
 }
 
+/// What a unit is to be allowed.
+#[derive(Debug)]
+pub(crate) struct Allow {
+    /// Which unit and secrets.
+    pub(crate) request: AllowCredentials,
+    /// What shows that it is the owner.
+    pub(crate) proof: Option<Key>,
+}
+
 /// `POST /credentials`
-pub(crate) async fn allow(
-    vault: &Vault,
-    caller: &Caller,
-    request: AllowCredentials,
-) -> Result<CredentialGrant, Error> {
-    vault.allow(caller, request).await
+pub(crate) async fn allow(vault: &Vault, caller: &Caller, new: Allow) -> Result<CredentialGrant, Error> {
+    vault.allow(caller, new.request, new.proof).await
 }
 
 /// What is to be revoked: one secret of a unit, or all.

@@ -81,13 +81,15 @@ pub(crate) struct AddKey {
     pub(crate) key: Option<Key>,
     /// The slot whose place it takes.
     pub(crate) replaces: Option<Uuid>,
+    /// What shows that it is the owner.
+    pub(crate) proof: Option<Key>,
     /// Whether the caller will confirm that a fresh recovery key was shown.
     pub(crate) confirm: bool,
 }
 
 /// `POST /vault/keys`
 pub(crate) async fn add_key(vault: &Vault, caller: &Caller, new: AddKey) -> Result<AddKeyReply, Error> {
-    vault.add_key(caller, new.key, new.replaces, new.confirm).await
+    vault.add_key(caller, new.key, new.replaces, new.confirm, new.proof).await
 }
 
 /// `POST /vault/keys/{id}/confirm`
@@ -95,9 +97,18 @@ pub(crate) async fn confirm_key(vault: &Vault, caller: &Caller, by: ById) -> Res
     vault.confirm_key(caller, by.0).await.map(|()| Done)
 }
 
+/// A key to be removed.
+#[derive(Debug)]
+pub(crate) struct RemoveKey {
+    /// Its slot.
+    pub(crate) id: Uuid,
+    /// What shows that it is the owner.
+    pub(crate) proof: Option<Key>,
+}
+
 /// `DELETE /vault/keys/{id}`
-pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, by: ById) -> Result<Done, Error> {
-    vault.remove_key(caller, by.0).await.map(|()| Done)
+pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, key: RemoveKey) -> Result<Done, Error> {
+    vault.remove_key(caller, key.id, key.proof).await.map(|()| Done)
 }
 
 /// `POST /vault/rotate`

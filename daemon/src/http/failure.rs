@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use secrets_proto::approval::APPROVAL_HEADER;
 use secrets_proto::audit::Refusal;
-use secrets_proto::{ErrorBody, ErrorType, FieldError};
+use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Loc, Uuid};
 
 use super::response::{Response, Unwritable};
 use crate::caller::TokenRights;
@@ -32,6 +33,7 @@ enum Header {
     Challenge,
     RetryAfter(u32),
     Upgrade(&'static str),
+    Approval(Uuid),
 }
 
 impl Failure {
@@ -83,6 +85,18 @@ impl Failure {
     /// 429: come back after this many seconds.
     pub(crate) fn rate_limit(seconds: u32, detail: &'static str) -> Self {
         Self { header: Header::RetryAfter(seconds), ..Self::new(ErrorType::RateLimitError, detail) }
+    }
+
+    /// 403: a person must allow it; this ask waits.
+    pub(crate) fn approval(ask: Uuid) -> Self {
+        let detail = "This is guarded, and nobody has allowed it yet; answer the ask with `secretctl approve`, then repeat";
+        let error = FieldError {
+            loc: vec![Loc::field("approval")],
+            msg: ask.to_string().into(),
+            kind: FieldErrorType::Approval,
+        };
+        let failure = Self::new(ErrorType::ApprovalRequiredError, detail).with_errors(vec![error]);
+        Self { header: Header::Approval(ask), ..failure }
     }
 
     /// 500: a bug.
@@ -158,6 +172,10 @@ impl Failure {
             Header::Allow(methods) => answer.with(ALLOW, methods),
             Header::Challenge => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             Header::RetryAfter(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
+            Header::Approval(ask) => match HeaderValue::try_from(ask.to_string()) {
+                Ok(ask) => answer.with(HeaderName::from_static(APPROVAL_HEADER), ask),
+                Err(_) => answer,
+            },
             Header::Upgrade(protocol) => {
                 // Two of a kind, one line: a connection that closes also names the header that is its own.
                 let connection = if close { "Upgrade, close" } else { "Upgrade" };

@@ -5,12 +5,14 @@ use hyper::Version;
 use hyper::header::{AUTHORIZATION, EXPECT, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use secrets_proto::API_VERSION;
+use secrets_proto::approval::CLIENT_HEADER;
 
 use super::failure::Failure;
 
 /// The header that carries a token in the API's own client.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SECRETSD_API: HeaderName = HeaderName::from_static("x-secretsd-api");
+const X_SECRETSD_CLIENT: HeaderName = HeaderName::from_static(CLIENT_HEADER);
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The most headers of a request.
@@ -25,6 +27,8 @@ pub(crate) struct HeadFields<'a> {
     pub(crate) authorization: Option<&'a [u8]>,
     /// `X-API-Key`
     pub(crate) api_key: Option<&'a [u8]>,
+    /// `X-Secretsd-Client`
+    pub(crate) client: Option<&'a [u8]>,
     /// Whether a browser has marked the request.
     pub(crate) is_browser: bool,
 }
@@ -61,11 +65,13 @@ pub(crate) fn check<'a>(head: &'a Parts, path: Path<'_>) -> Result<HeadFields<'a
 }
 
 fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
-    let (mut host, mut authorization, mut api_key) = (None, None, None);
+    let (mut host, mut authorization, mut api_key, mut client) = (None, None, None, None);
     let mut is_browser = false;
     let once = |place: &mut Option<&HeaderValue>| match place {
         None => Ok(()),
-        Some(_) => Err(refused("Host or a header that carries the token is given twice; send it once")),
+        Some(_) => Err(refused(
+            "Host, X-Secretsd-Client or a header that carries the token is given twice; send it once",
+        )),
     };
     for (name, value) in &head.headers {
         let place = if *name == HOST {
@@ -74,6 +80,8 @@ fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
             &mut authorization
         } else if *name == X_API_KEY {
             &mut api_key
+        } else if *name == X_SECRETSD_CLIENT {
+            &mut client
         } else {
             is_browser |= *name == ORIGIN || *name == SEC_FETCH_SITE;
             if *name == X_SECRETSD_API && value != API_VERSION {
@@ -91,7 +99,8 @@ fn fields(head: &Parts) -> Result<HeadFields<'_>, Failure> {
     let host = host.ok_or_else(|| refused("The Host header is missing; send Host: localhost"))?.as_bytes();
     let authorization = authorization.map(HeaderValue::as_bytes);
     let api_key = api_key.map(HeaderValue::as_bytes);
-    Ok(HeadFields { host, authorization, api_key, is_browser })
+    let client = client.map(HeaderValue::as_bytes);
+    Ok(HeadFields { host, authorization, api_key, client, is_browser })
 }
 
 /// A path from the root, without anything that could be read as another path: no empty and no dot segments, and

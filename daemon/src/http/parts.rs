@@ -129,6 +129,50 @@ impl<'a> RequestParts<'a> {
         self.noting(result, || in_body(name))
     }
 
+    /// A field that is an object and may be absent or null. What is wrong inside is noted with its place.
+    pub(crate) fn object<T>(
+        &mut self,
+        name: &'static str,
+        take: impl FnOnce(&mut RequestParts<'_>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let mut value = match self.fields.take(name) {
+            None | Some(Value::Null) => return Some(None),
+            Some(value) => value,
+        };
+        let Value::Object(object) = &mut value else {
+            wipe(&mut value);
+            self.fault(in_body(name), Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"));
+            return None;
+        };
+        let fields = Fields::of(std::mem::take(object));
+        let mut parts = RequestParts::new(None, None, self.headers, fields);
+        let taken = take(&mut parts);
+        if parts.fields.has_more() {
+            self.fault(in_body(name), EXTRA_FIELD);
+        }
+        for mut fault in std::mem::take(&mut parts.faults) {
+            let inside = fault.loc.split_off(1);
+            fault.loc = in_body(name).into_iter().chain(inside).collect();
+            self.faults.push(fault);
+        }
+        taken.map(Some)
+    }
+
+    /// Notes a fault in a field of the body.
+    pub(crate) fn fault_in_body(&mut self, name: &'static str, invalid: Invalid) {
+        self.fault(in_body(name), invalid);
+    }
+
+    /// A field that is true or false and must be there.
+    pub(crate) fn required_flag(&mut self, name: &'static str) -> Option<bool> {
+        let result = match self.fields.take(name) {
+            None => Err(Invalid::new(FieldErrorType::Missing, "this field is required")),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(Invalid::new(FieldErrorType::BoolType, "expected true or false")),
+        };
+        self.noting(result, || in_body(name))
+    }
+
     /// A field that is true or false, and false if it is absent.
     pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         let result = match self.fields.take(name) {

@@ -17,6 +17,9 @@ pub(super) trait FromRequest: Sized {
     /// Whether it has a body. One that is sent where none is wanted is received and ignored.
     const BODY: bool = false;
 
+    /// Whether it may come without the body that it may have.
+    const MAY_LACK_BODY: bool = false;
+
     /// Takes what it needs; `None` when a fault was noted. Everything is tried before giving up, so that one answer
     /// tells all the faults.
     fn take(parts: &mut RequestParts<'_>) -> Option<Self>;

@@ -5,10 +5,11 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::{SecretName, UnitName};
 
+use super::approvals::proof;
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, post, read};
 use super::serve::{serve, serve_now};
-use crate::handler::credentials::{self as handler, Revoke};
+use crate::handler::credentials::{self as handler, Allow, Revoke};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -27,13 +28,15 @@ pub(super) static ROUTES: &[Route] = &[
     }),
 ];
 
-impl FromRequest for AllowCredentials {
+impl FromRequest for Allow {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let unit = parts.required("unit", UnitName::try_from);
-        let secrets = parts.list("secrets", 1..=Self::MAX_SECRETS, SecretName::try_from);
-        Some(Self { unit: unit?, secrets: secrets? })
+        let secrets = parts.list("secrets", 1..=AllowCredentials::MAX_SECRETS, SecretName::try_from);
+        let proof = proof(parts);
+        let request = AllowCredentials { unit: unit?, secrets: secrets?, proof: None };
+        Some(Self { request, proof: proof? })
     }
 }
 

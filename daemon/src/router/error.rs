@@ -106,6 +106,43 @@ impl From<vault::Error> for Failure {
                     "these values are too large for one answer; ask for fewer at once",
                 ),
             )]),
+            vault::Error::ApprovalRequired(id) => Self::approval(id),
+            vault::Error::ApprovalDenied => Self::new(
+                Type::ApprovalDeniedError,
+                "This is guarded, and a person or a rule has denied it; `secretctl rules` lists the rules",
+            ),
+            vault::Error::TooManyAsks => Self::rate_limit(
+                5,
+                "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat",
+            ),
+            vault::Error::Settled => Self::new(
+                Type::ConflictError,
+                "This was answered before, or nobody has answered it in time; list the open asks with `secretctl approve`",
+            ),
+            vault::Error::OwnAsk => Self::new(
+                Type::ForbiddenError,
+                "A token cannot answer what it has asked for itself; use another, or the owner's",
+            ),
+            vault::Error::UnfitAnswer(field, invalid) => Self::validation(vec![in_body(field, invalid)]),
+            vault::Error::Unproven => Self::new(
+                Type::WrongKeyError,
+                "A secret is guarded, so this takes the passphrase or the recovery key of the vault; send it as proof",
+            ),
+            vault::Error::NoPassphrase => Self::new(
+                Type::ConflictError,
+                "A guard asks for the vault's passphrase, and it has none; add one with `secretctl key add`",
+            ),
+            vault::Error::TooManyApprovalRules => Self::new(
+                Type::ConflictError,
+                "There are already 1000 approval rules, the maximum; remove some with `secretctl rules rm`",
+            ),
+            vault::Error::NameGranted => Self::new(
+                Type::ConflictError,
+                "A unit may load a secret of this name, and this one is guarded; first take that from the unit with `secretctl credential revoke`",
+            ),
+            vault::Error::AlreadyOpen => {
+                Self::new(Type::ConflictError, "The vault is open; nobody needs to be asked to open it")
+            }
             vault::Error::NotGranted => Self::new(
                 Type::NotFoundError,
                 "No such grant for this unit; list them to see which there are",

@@ -1,6 +1,7 @@
 //! From HTTP to a handler and back: finds the route, makes the typed request, and writes the typed reply or the
 //! error. Of HTTP it knows what is in `http`; it knows no connection and no token.
 
+mod approvals;
 mod audit;
 mod codec;
 mod credentials;

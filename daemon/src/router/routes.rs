@@ -2,7 +2,7 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{audit, credentials, open, rules, secrets, sessions, tokens, uses, vault};
+use super::{approvals, audit, credentials, open, rules, secrets, sessions, tokens, uses, vault};
 use crate::caller::Scope;
 use crate::vault::Right;
 
@@ -12,6 +12,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         open::ROUTES,
         secrets::ROUTES,
         rules::ROUTES,
+        approvals::ROUTES,
         vault::ROUTES,
         credentials::ROUTES,
         tokens::ROUTES,

@@ -407,6 +407,7 @@ mod tests {
             note: None,
             size_class: SizeClass::Small,
             value_changed_at: None,
+            guarded: false,
         }
     }
 

@@ -66,7 +66,11 @@ where
     Answering::later(async move {
         let request = if I::BODY {
             let bytes = body::receive(body, limits, caller.quota_key()).await?;
-            body::in_turn(bytes.len(), || request(Fields::parse(&head.headers, &bytes)?)).await?
+            if bytes.is_empty() && I::MAY_LACK_BODY {
+                request(Fields::default())?
+            } else {
+                body::in_turn(bytes.len(), || request(Fields::parse(&head.headers, &bytes)?)).await?
+            }
         } else {
             body::ignore(body, limits).await?;
             request(Fields::default())?

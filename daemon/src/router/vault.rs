@@ -10,11 +10,12 @@ use secrets_proto::vault::{
 };
 use secrets_proto::{FieldErrorType, Invalid, Loc, SensitiveString};
 
+use super::approvals::proof;
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, read};
 use super::serve::{serve, serve_costly, serve_now};
 use crate::caller::Scope;
-use crate::handler::vault::{self as handler, AddKey, Copy, Locked, Unlock, WithRecovery};
+use crate::handler::vault::{self as handler, AddKey, Copy, Locked, RemoveKey, Unlock, WithRecovery};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -68,8 +69,20 @@ impl FromRequest for AddKey {
             parse_id(&text)
                 .ok_or(Invalid::new(FieldErrorType::UuidParsing, "expected a UUID of 36 characters"))
         });
+        let proof = proof(parts);
         let key = if parts.flag("recovery")? { None } else { Some(key(parts, false)?) };
-        Some(Self { key, replaces: replaces?.flatten(), confirm: parts.flag("confirm")? })
+        let confirm = parts.flag("confirm");
+        Some(Self { key, replaces: replaces?.flatten(), proof: proof?, confirm: confirm? })
+    }
+}
+
+impl FromRequest for RemoveKey {
+    const BODY: bool = true;
+    const MAY_LACK_BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, proof) = (parts.id(), proof(parts));
+        Some(Self { id: id?, proof: proof? })
     }
 }
 

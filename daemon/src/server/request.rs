@@ -27,6 +27,7 @@ use super::wire::Seen;
 use crate::answering::{Answering, Boxed};
 use crate::auth::refuse_browsers;
 use crate::caller::{Caller, Peer};
+use crate::client::Said;
 use crate::http::body::ignore;
 use crate::http::failure::Failure;
 use crate::http::head::{self, HeadFields};
@@ -192,7 +193,12 @@ impl<S: Service> Connection<S> {
 
     fn identify(&self, fields: &HeadFields<'_>, target: &S::Target) -> Result<Caller, Failure> {
         let caller = self.server.auth.identify(fields, self.peer, target.is_rated());
-        Ok(caller.inspect_err(|failure| self.note(failure))?.being(&self.process))
+        let caller = caller.inspect_err(|failure| self.note(failure))?.being(&self.process);
+        match fields.client.map(Said::parse) {
+            None => Ok(caller),
+            Some(Ok(said)) => Ok(caller.saying(said)),
+            Some(Err(detail)) => Err(Failure::invalid_request(detail)),
+        }
     }
 
     /// Tells the audit log of a refusal that it keeps.

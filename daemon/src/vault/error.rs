@@ -1,9 +1,9 @@
 //! What a vault operation can end in, without a word of HTTP. `router` maps each to one answer.
 
 use secrets_local::{file_system, files};
-use secrets_proto::Invalid;
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
+use secrets_proto::{Invalid, Uuid};
 
 use crate::caller::Scope;
 use crate::{crypto, key_provider, store};
@@ -83,6 +83,39 @@ pub(crate) enum Error {
     /// The values of the secrets at these positions cannot be used.
     #[error("{} secrets cannot be used", .0.len())]
     Unusable(Vec<(usize, Unusable)>),
+    /// A secret is guarded, and nobody has allowed this yet: the id of the ask that waits for a person.
+    #[error("a person must allow it")]
+    ApprovalRequired(Uuid),
+    /// A secret is guarded, and a person or a rule has denied this.
+    #[error("a person or a rule has denied it")]
+    ApprovalDenied,
+    /// Too much waits for a person already.
+    #[error("too many asks are open")]
+    TooManyAsks,
+    /// The ask was answered before, or is over.
+    #[error("the ask is not open any more")]
+    Settled,
+    /// The caller's token, or one that was made with it, has asked for this itself.
+    #[error("a token cannot answer what it has asked for")]
+    OwnAsk,
+    /// An answer or rule that cannot be: which field, and why.
+    #[error("the answer cannot be: {0}")]
+    UnfitAnswer(&'static str, Invalid),
+    /// It takes a proof, and there was none.
+    #[error("a proof is needed")]
+    Unproven,
+    /// The vault has no passphrase that could be asked for.
+    #[error("there is no passphrase")]
+    NoPassphrase,
+    /// The vault has as many approval rules as it can.
+    #[error("there are too many approval rules")]
+    TooManyApprovalRules,
+    /// A unit may load a secret of this name, and the secret that is to get it is guarded.
+    #[error("a unit may load the name")]
+    NameGranted,
+    /// The vault is open already.
+    #[error("the vault is open")]
+    AlreadyOpen,
     /// The unit may not load this.
     #[error("not granted")]
     NotGranted,
@@ -229,6 +262,17 @@ impl Error {
             | Self::NoSession
             | Self::TooMuchWork
             | Self::TooMuchToReveal
+            | Self::ApprovalRequired(_)
+            | Self::ApprovalDenied
+            | Self::TooManyAsks
+            | Self::Settled
+            | Self::OwnAsk
+            | Self::UnfitAnswer(..)
+            | Self::Unproven
+            | Self::NoPassphrase
+            | Self::TooManyApprovalRules
+            | Self::AlreadyOpen
+            | Self::NameGranted
             | Self::NotGranted
             | Self::NameTaken
             | Self::NamesTaken(_)
@@ -247,13 +291,13 @@ impl Error {
     /// What the audit log says of it, if it is about a right that the caller does not have.
     pub(crate) const fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker | Self::NoSession => {
+            Self::Forbidden(_) | Self::BoundToNames | Self::BeyondMaker | Self::NoSession | Self::OwnAsk => {
                 Some(Refusal::Scope)
             }
-            Self::WrongKey => Some(Refusal::WrongKey),
+            Self::WrongKey | Self::Unproven => Some(Refusal::WrongKey),
             Self::UnknownToken => Some(Refusal::UnknownToken),
             Self::TokenExpired | Self::TokenAhead => Some(Refusal::ExpiredToken),
-            Self::TooManyUnlocks | Self::TooManyRequests(_) => Some(Refusal::Throttled),
+            Self::TooManyUnlocks | Self::TooManyRequests(_) | Self::TooManyAsks => Some(Refusal::Throttled),
             Self::DiskFull
             | Self::NoDescriptors
             | Self::NoMemory
@@ -284,6 +328,14 @@ impl Error {
             | Self::NoRule(_)
             | Self::TooMuchWork
             | Self::TooMuchToReveal
+            | Self::ApprovalRequired(_)
+            | Self::ApprovalDenied
+            | Self::Settled
+            | Self::UnfitAnswer(..)
+            | Self::NoPassphrase
+            | Self::TooManyApprovalRules
+            | Self::AlreadyOpen
+            | Self::NameGranted
             | Self::NotGranted
             | Self::NameTaken
             | Self::NamesTaken(_)

@@ -12,6 +12,7 @@
 //! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
 //! - The [`mod@format`]: what is in the file, each kind of record in memory and sealed.
 
+mod approvals;
 mod aside;
 mod audit_log;
 mod authorization;
@@ -25,6 +26,7 @@ mod listing;
 mod mailbox;
 mod placeholder;
 mod presets;
+mod proof;
 mod room;
 mod rule_presets;
 mod rules;
@@ -56,6 +58,7 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::reach::Lost;
 use crate::triggers::Triggers;
+pub(crate) use approvals::{AnswerTo, NewRule};
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
 pub(crate) use error::{Error, KeyField, Unusable};

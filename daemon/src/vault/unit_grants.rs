@@ -7,7 +7,7 @@ use secrets_proto::{SecretName, SecretValue};
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
 
-use super::{Error, Vault};
+use super::{Error, Key, Vault};
 
 impl Vault {
     /// What units may load, by unit. Scope `admin`.
@@ -24,9 +24,16 @@ impl Vault {
         &self,
         caller: &Caller,
         request: AllowCredentials,
+        proof: Option<Key>,
     ) -> Result<CredentialGrant, Error> {
         self.check_whole(caller, AuditAction::CredentialAllow)?;
-        self.write(caller, move |batch, caller| batch.allow(caller, request)).await
+        let caller = &match proof {
+            Some(proof) => self.prove(caller, Some(proof), AuditAction::CredentialAllow).await?,
+            // What is not guarded takes none.
+            None => caller.clone(),
+        };
+        let allowed = self.write(caller, move |batch, caller| batch.allow(caller, request)).await;
+        self.note_refusal(caller, AuditAction::CredentialAllow, allowed)
     }
 
     /// Takes one secret from what a unit may load, or all. Scope `admin`.

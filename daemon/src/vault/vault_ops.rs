@@ -194,12 +194,14 @@ impl Vault {
         key: Option<Key>,
         replaces: Option<Uuid>,
         confirm: bool,
+        proof: Option<Key>,
     ) -> Result<AddKeyReply, Error> {
         self.check_whole(caller, AuditAction::KeyAdd)?;
         // Before a derivation; the vault's thread asks once more.
         if self.shared.read().view()?.slots >= MOST_SLOTS && replaces.is_none() {
             return Err(Error::TooManyKeys);
         }
+        let caller = &self.prove_if_guarded(caller, proof, AuditAction::KeyAdd).await?;
         let cost = self.settings.kdf;
         let (slot, recovery_key, doubt) = match key {
             Some(key) => {
@@ -225,9 +227,20 @@ impl Vault {
     }
 
     /// Removes a key slot, but never the last. Scope `admin`.
-    pub(crate) async fn remove_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+    pub(crate) async fn remove_key(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        proof: Option<Key>,
+    ) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::KeyRemove)?;
-        self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await
+        let caller = &match proof {
+            Some(proof) => self.prove(caller, Some(proof), AuditAction::KeyRemove).await?,
+            // What is no proof itself may go without one.
+            None => caller.clone(),
+        };
+        let removed = self.write(caller, move |batch, caller| batch.remove_key(caller, id)).await;
+        self.note_refusal(caller, AuditAction::KeyRemove, removed)
     }
 
     /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
@@ -240,7 +253,12 @@ impl Vault {
         confirm: bool,
     ) -> Result<RotateReply, Error> {
         self.check_whole(caller, AuditAction::Rotate)?;
-        self.shared.read().view()?;
+        let is_proof = matches!(key, Key::Passphrase(_));
+        let check_proof = || {
+            let has_guarded = self.shared.read().view()?.catalog.has_guarded();
+            if has_guarded && !is_proof { Err(Error::Unproven) } else { Ok(()) }
+        };
+        self.note_refusal(caller, AuditAction::Rotate, check_proof())?;
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
         let offered = self.settings.keys.secret_of(key).await?;
@@ -257,6 +275,7 @@ impl Vault {
         let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
         let slots = Arc::new(self.derivations.delay_if_wrong(derived).await?);
         let kept = slots.len();
+        check_proof()?;
         if !self.rotate_aside(caller, Arc::clone(&slots), header_mac).await? {
             let shared = Arc::clone(&self.shared);
             self.whole(caller, move |vault, caller| {

@@ -10,6 +10,7 @@
 //! as a second descriptor of it, until somebody wants to know.
 
 mod calls;
+pub mod lineage;
 
 pub use calls::{network_of, since_boot};
 
@@ -23,6 +24,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use secrets_proto::printable;
 
+use self::lineage::Lineage;
+
 /// A peer, of which more is read when somebody wants to know, once.
 #[derive(Debug)]
 pub struct Process {
@@ -33,6 +36,7 @@ pub struct Process {
     /// When that was accepted: the time since boot, in hundredths of a second.
     accepted: u64,
     facts: OnceLock<Facts>,
+    lineage: OnceLock<Option<Lineage>>,
 }
 
 /// How a process is told from a later one with its id.
@@ -73,7 +77,13 @@ impl Process {
     pub fn of(socket: impl AsFd, pid: i32) -> Self {
         // Without a descriptor to spare it stays unknown.
         let socket = (pid > 0).then(|| socket.as_fd().try_clone_to_owned().ok()).flatten();
-        Self { pid, socket: Mutex::new(socket), accepted: now(), facts: OnceLock::new() }
+        Self {
+            pid,
+            socket: Mutex::new(socket),
+            accepted: now(),
+            facts: OnceLock::new(),
+            lineage: OnceLock::new(),
+        }
     }
 
     /// What is known of it, or nothing once it has ended. The first call reads it, in some 50 µs, and lets go of the
@@ -83,6 +93,25 @@ impl Process {
             let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
             socket.and_then(|socket| self.hold(&socket)?.facts_of(self.pid)).unwrap_or_default()
         })
+    }
+
+    /// What is known of it, as [`facts`](Self::facts) has it. The socket is kept, for [`lineage`](Self::lineage).
+    pub fn facts_so_far(&self) -> &Facts {
+        self.facts.get_or_init(|| {
+            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+            socket.as_ref().and_then(|socket| self.hold(socket)?.facts_of(self.pid)).unwrap_or_default()
+        })
+    }
+
+    /// What it runs for, or nothing once it has ended or the socket was let go of. The first call reads it, in some 20 µs for
+    /// each process that has started it, and lets go of the socket.
+    pub fn lineage(&self) -> Option<&Lineage> {
+        let read = || {
+            self.facts_so_far();
+            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+            socket.and_then(|socket| self.hold(&socket)?.lineage_of(self.pid))
+        };
+        self.lineage.get_or_init(read).as_ref()
     }
 
     fn hold(&self, socket: &OwnedFd) -> Option<Hold> {

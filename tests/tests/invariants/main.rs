@@ -23,9 +23,10 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 13] = [
+const LEAVES: [&str; 14] = [
     "answering",
     "caller",
+    "client",
     "config",
     "http",
     "inherited",

@@ -15,6 +15,7 @@ pub(super) struct Documented {
     summary: &'static str,
     parameters: Vec<Parameter>,
     body: Option<(Type, Value)>,
+    needs_body: bool,
     answers: Vec<Answer>,
     errors: Vec<u16>,
 }
@@ -42,7 +43,15 @@ enum Content {
 
 /// A route without anything but its operationId and what it does.
 pub(super) fn op(operation: &'static str, summary: &'static str) -> Documented {
-    Documented { operation, summary, parameters: vec![], body: None, answers: vec![], errors: vec![] }
+    Documented {
+        operation,
+        summary,
+        parameters: vec![],
+        body: None,
+        needs_body: true,
+        answers: vec![],
+        errors: vec![],
+    }
 }
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
@@ -74,6 +83,11 @@ impl Documented {
     /// Takes a JSON body like the example.
     pub(super) fn body<T: JsonSchema>(self, example: Value) -> Self {
         Self { body: Some((schema::<T>, example)), ..self }
+    }
+
+    /// May have a JSON body like the example.
+    pub(super) fn may_have_body<T: JsonSchema>(self, example: Value) -> Self {
+        Self { needs_body: false, ..self.body::<T>(example) }
     }
 
     /// Answers so.
@@ -193,6 +207,7 @@ pub(super) fn document(
             },
             "parameters": {
                 "id": { "name": "id", "in": "path", "required": true, "description": "A UUID with hyphens, in either case.", "schema": { "type": "string", "format": "uuid" } },
+                "client": { "name": "X-Secretsd-Client", "in": "header", "description": "What the caller runs for, where the daemon cannot see it: form-encoded `program`, `script`, `directory` and `command`, each an absolute path, at most 2048 bytes. It is shown to whoever answers asks.", "schema": { "type": "string", "maxLength": 2048, "pattern": "^(program|script|directory|command)=/[A-Za-z0-9_./-]{0,200}$" } },
                 "api_version": { "name": "X-Secretsd-Api", "in": "header", "description": "The version of the API that the caller speaks; another than the daemon's is refused with 426.", "schema": { "const": secrets_proto::API_VERSION } },
             },
             "headers": headers(),
@@ -222,6 +237,7 @@ fn operation(
         ),
     };
     if route.access != Access::Open {
+        parameters.push(json!({ "$ref": "#/components/parameters/client" }));
         codes.extend([401, 422]);
     }
     if route.path.contains("{id}") {
@@ -246,7 +262,7 @@ fn operation(
     });
     if let Some((schema, example)) = said.body {
         operation["requestBody"] = json!({
-            "required": true,
+            "required": said.needs_body,
             "content": { "application/json": { "schema": schema(requests), "example": example } },
         });
     }
@@ -296,6 +312,7 @@ fn headers() -> Value {
         "Retry-After": { "description": "Seconds to wait.", "required": true, "schema": { "type": "integer", "minimum": 1 } },
         "WWW-Authenticate": { "description": "How to authenticate.", "required": true, "schema": { "const": "Bearer" } },
         "Upgrade": text("What the daemon speaks: `HTTP/1.1`, or `secretsd-api/1`."),
+        "X-Secretsd-Approval": optional(text("The id of the ask that waits for a person, if the type is `approval_required_error`.")),
         "Allow": optional(text("The methods of this path, when another was used.")),
     })
 }

@@ -20,6 +20,7 @@ fn error(code: u16) -> Value {
         kinds.iter().map(|kind| (name(kind), json!({ "value": example(*kind) }))).collect();
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     let own = match code {
+        403 => Some("X-Secretsd-Approval"),
         401 => Some("WWW-Authenticate"),
         404 => Some("Allow"),
         426 => Some("Upgrade"),
@@ -52,6 +53,12 @@ fn example(kind: ErrorType) -> ErrorBody {
         ErrorType::ForbiddenError => "The token lacks the scope `reveal`; use one that has it",
         ErrorType::VaultLockedError => "The vault is locked; run `secretctl unlock`",
         ErrorType::WrongKeyError => "This key does not open the vault; check it and try again",
+        ErrorType::ApprovalRequiredError => {
+            "This is guarded, and nobody has allowed it yet; answer the ask with `secretctl approve`, then repeat"
+        }
+        ErrorType::ApprovalDeniedError => {
+            "This is guarded, and a person or a rule has denied it; `secretctl rules` lists the rules"
+        }
         ErrorType::NotFoundError => {
             "There is no such secret, version or key; list them to see which there are"
         }
@@ -80,6 +87,10 @@ fn example(kind: ErrorType) -> ErrorBody {
     if kind == ErrorType::ValidationError {
         let missing = Invalid::new(FieldErrorType::Missing, "this field is required");
         body.errors = vec![FieldError::new(vec![Loc::field("body"), Loc::field("name")], missing)];
+    }
+    if kind == ErrorType::ApprovalRequiredError {
+        let ask = Invalid::new(FieldErrorType::Approval, "01234567-89ab-4cde-8f01-23456789abcd");
+        body.errors = vec![FieldError::new(vec![Loc::field("approval")], ask)];
     }
     body
 }

@@ -1,6 +1,10 @@
 //! What the API's description says of each route. The table of routes knows method, path, operationId and scope; this
 //! adds what only people know, and which wire types go in and out.
 
+use secrets_proto::approval::{
+    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, NewApprovalRule,
+    SetGuard,
+};
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
@@ -12,8 +16,8 @@ use secrets_proto::secret::{
 use secrets_proto::session::{BeginSession, Session};
 use secrets_proto::token::{CreateToken, CreatedToken, TokenList};
 use secrets_proto::vault::{
-    AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RotateReply, UnlockRequest, VaultStatus,
-    VerifyReply, VerifyRequest,
+    AddKeyReply, AddKeyRequest, InitReply, InitRequest, KeyList, RemoveKeyRequest, RotateReply,
+    UnlockRequest, VaultStatus, VerifyReply, VerifyRequest,
 };
 use serde_json::json;
 
@@ -27,6 +31,7 @@ pub(super) fn operations() -> Vec<Documented> {
     let view = Parameter::query("view", "Whether more than the six fields are wanted.", json!({ "type": "string", "enum": ["basic", "full"] }));
     let written = Parameter::query("view", "Whether more than the six fields are wanted, and warnings of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
     let edited = Parameter::query("view", "`basic`: the six fields alone; `full`: warnings, too, of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
+    let wait = Parameter::query("wait", "For how many seconds a change is waited for.", json!({ "type": "integer", "minimum": 0, "maximum": 25 }));
     vec![
         op("health", "Tells that the daemon answers")
             .fixed(200, "It does.", json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } })),
@@ -142,6 +147,7 @@ pub(super) fn operations() -> Vec<Documented> {
         op("confirm_key", "Notes that a recovery key was shown, so that it is not listed as unconfirmed")
             .empty(204, "It is noted."),
         op("remove_key", "Removes a key; the last one stays")
+            .may_have_body::<RemoveKeyRequest>(json!({}))
             .empty(204, "It is gone.")
             .fails(&[409]),
 
@@ -173,6 +179,34 @@ pub(super) fn operations() -> Vec<Documented> {
             .takes(&Parameter::query("name", "The secret; all unless given.", json!({ "$ref": "#/components/schemas/SecretName" })))
             .empty(204, "It may not load it any more.")
             .fails(&[404]),
+
+        op("set_guard", "Turns a secret's guard on, or off with a proof")
+            .body::<SetGuard>(json!({ "guarded": true }))
+            .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
+            .fails(&[409]),
+        op("list_approvals", "Lists what waits for a person; whoever waits here is told of changes, and counted")
+            .takes(&wait)
+            .takes(&Parameter::query("after", "The number of `changes` of an earlier answer: it is answered at once if something has changed since.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })))
+            .replies::<ApprovalList>(200, "The open asks, the oldest first."),
+        op("ask_unlock", "Asks whoever answers asks to open the vault")
+            .body::<AskUnlock>(json!({ "right": "unlock" }))
+            .replies::<Approval>(201, "It waits.")
+            .fails(&[409]),
+        op("get_approval", "Tells how an ask stands, to the token that has asked and to who may answer")
+            .takes(&wait)
+            .replies::<Approval>(200, "The ask."),
+        op("decide_approval", "Answers an ask; to allow takes a proof")
+            .body::<Decision>(json!({ "decision": "allow", "scope": "session", "proof": { "passphrase": "correct horse battery staple" } }))
+            .replies::<Approval>(200, "It is answered.")
+            .fails(&[409]),
+        op("list_approval_rules", "Lists who may have or change guarded secrets, and who may not")
+            .replies::<ApprovalRuleList>(200, "The rules, by name of the secret."),
+        op("add_approval_rule", "Makes an approval rule; one that allows takes a proof")
+            .body::<NewApprovalRule>(json!({ "effect": "deny", "secret": "OPENAI_API_KEY", "rights": ["reveal"], "client": { "token": "owner", "program": "/usr/bin/agent" } }))
+            .replies::<ApprovalRule>(201, "It is made.")
+            .fails(&[404, 409]),
+        op("remove_approval_rule", "Removes an approval rule: a person is asked again")
+            .empty(204, "It is gone."),
 
         op("list_audit", "Lists who did what to which secrets")
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))

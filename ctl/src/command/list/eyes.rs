@@ -135,6 +135,7 @@ mod tests {
             note: None,
             size_class: SizeClass::Small,
             value_changed_at: Some(at(NOW - age)),
+            guarded: false,
         }
     }
 

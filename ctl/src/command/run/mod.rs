@@ -76,6 +76,8 @@ fn outcome(
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
+    let for_it = || Ok(open()?.for_command(program));
+    let open: &dyn Fn() -> Result<Session, Failure> = &for_it;
     let project = project::of(args)?;
     if !args.selects_nothing() {
         let variables = variables(open, Some(Selection::parse(args)?), project, args, None)?;

@@ -21,10 +21,13 @@ use super::rest::{self, Rest};
 use crate::vault::Error;
 
 /// The marks that this program knows.
-const KNOWN: [&str; 1] = [ARCHIVED];
+const KNOWN: [&str; 2] = [ARCHIVED, GUARDED];
 
 /// The mark of a vault whose audit log does not begin with the first entry any more.
 const ARCHIVED: &str = "audit-archived";
+
+/// The mark of a vault in which a secret is guarded: a program that does not know of it would hand the value to anybody.
+const GUARDED: &str = "guarded";
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
@@ -138,6 +141,16 @@ impl Manifest {
         self.archived = Archived { entries: self.archived.entries + 1, head: mac };
         if !self.requires.iter().any(|mark| mark == ARCHIVED) {
             self.requires.push(ARCHIVED.to_owned());
+        }
+    }
+
+    /// Says whether a secret is guarded, in the trash or not. While one is, only a program that knows of guards opens the
+    /// vault.
+    pub(in crate::vault) fn mark_guarded(&mut self, is_guarded: bool) {
+        match self.requires.iter().position(|mark| mark == GUARDED) {
+            Some(at) if !is_guarded => drop(self.requires.remove(at)),
+            None if is_guarded => self.requires.push(GUARDED.to_owned()),
+            Some(_) | None => {}
         }
     }
 
@@ -307,6 +320,20 @@ mod tests {
         let more = encoded.strip_prefix(&*plain).unwrap();
         assert!(more.starts_with(br#"{"requires":["audit-archived"],"archived":{"entries":2,"#));
         assert_eq!(Manifest::empty([0; 32]).with_more(more).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_guard_is_marked_until_nothing_is_guarded() {
+        let mut manifest = Manifest::empty([0; 32]);
+        let plain = manifest.clone();
+        manifest.mark_guarded(true);
+        manifest.mark_guarded(true);
+        let encoded = manifest.encode().unwrap();
+        let more = encoded.strip_prefix(&*plain.encode().unwrap()).unwrap();
+        assert_eq!(more, br#"{"requires":["guarded"]}"#);
+        assert_eq!(plain.clone().with_more(more).unwrap(), manifest);
+        manifest.mark_guarded(false);
+        assert_eq!(manifest, plain);
     }
 
     #[test]

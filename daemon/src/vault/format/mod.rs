@@ -9,6 +9,7 @@
 //! - [`anchor`]: the guard beside the file against an older copy of it; [`mod@file`]: how private all of it must be
 
 pub(super) mod anchor;
+pub(super) mod approval_rule;
 pub(super) mod audit_chain;
 pub(super) mod file;
 pub(super) mod manifest;

@@ -63,6 +63,9 @@ pub(in crate::vault) struct Meta {
     /// Anything new inside a rule raises a mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::vault) rules: Vec<Rule>,
+    /// Whether a person decides who may have or change it. While this is true of any secret, the manifest has a mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::vault) guarded: bool,
 }
 
 impl Record {
@@ -88,6 +91,7 @@ impl Record {
             deleted_at: None,
             value_changed: None,
             rules: Vec::new(),
+            guarded: false,
         };
         Self { id, version: 1, meta, rest: Rest::default() }
     }
@@ -180,6 +184,7 @@ impl Record {
                 _ => SizeClass::Large,
             },
             value_changed_at: self.value_changed_at(),
+            guarded: self.meta.guarded,
         }
     }
 }

@@ -115,7 +115,7 @@ impl File {
         writing.update_header(&header).unwrap();
         manifest.header_mac = header.mac;
 
-        let entry = r#"{"time":"2040-01-01T00:00:00Z","action":"ask","uid":0,"pid":1,"token":"t","outcome":"asked","refusal":"nobody","future":FUTURE}"#;
+        let entry = r#"{"time":"2040-01-01T00:00:00Z","action":"foresee","uid":0,"pid":1,"token":"t","outcome":"asked","refusal":"nobody","future":FUTURE}"#;
         let (sequence, entry) = (manifest.audit_count + 1, entry.replace("FUTURE", FUTURE));
         let sealed =
             seal::seal(keys, audit_context(&sequence.to_be_bytes(), sequence), entry.as_bytes()).unwrap();
@@ -149,7 +149,10 @@ impl File {
                 RecordKind::Unknown(kind) => {
                     unknown.insert(format!("kind {kind} {id} {}", row.version), plaintext);
                 }
-                kind @ (RecordKind::Secret | RecordKind::Token | RecordKind::Credential) => {
+                kind @ (RecordKind::Secret
+                | RecordKind::Token
+                | RecordKind::Credential
+                | RecordKind::ApprovalRule) => {
                     let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&plaintext).unwrap();
                     if let Some(future) = fields.get("future") {
                         unknown.insert(format!("{kind:?} {id}"), future.get().into());
@@ -200,7 +203,7 @@ async fn from_the_future(requires: &[&str], left: Left) -> Fixture {
     let id = fixture.list(owner).await.unwrap()[2].secret.id;
     vault.delete(owner, id, None, false).await.unwrap();
     fixture.token("agent", Some(None)).await;
-    vault.allow(owner, allowed("web.service", "A")).await.unwrap();
+    vault.allow(owner, allowed("web.service", "A"), None).await.unwrap();
     fixture.restart().await;
     let path = fixture.path();
     File::open(&path).grow(requires);
@@ -217,7 +220,11 @@ async fn from_the_future(requires: &[&str], left: Left) -> Fixture {
 }
 
 fn allowed(unit: &str, name: &str) -> AllowCredentials {
-    AllowCredentials { unit: UnitName::parse(unit).unwrap(), secrets: vec![SecretName::parse(name).unwrap()] }
+    AllowCredentials {
+        unit: UnitName::parse(unit).unwrap(),
+        secrets: vec![SecretName::parse(name).unwrap()],
+        proof: None,
+    }
 }
 
 impl Fixture {
@@ -259,7 +266,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     vault.delete(owner, a, None, false).await.unwrap();
     vault.restore(owner, a).await.unwrap();
     vault.restore(owner, trashed).await.unwrap();
-    vault.allow(owner, allowed("web.service", "B")).await.unwrap();
+    vault.allow(owner, allowed("web.service", "B"), None).await.unwrap();
     let (unit, name) = (UnitName::parse("web.service").unwrap(), SecretName::parse("A").unwrap());
     vault.revoke(owner, unit, Some(name)).await.unwrap();
     // A use is written along with what comes next.
@@ -273,8 +280,8 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     }
     let keys = vault.keys(owner).await.unwrap().keys;
     let recovery = keys.iter().find(|key| key.kind == KeyKind::Recovery).unwrap().id;
-    vault.add_key(owner, Some(passphrase("another")), None, false).await.unwrap();
-    vault.remove_key(owner, recovery).await.unwrap();
+    vault.add_key(owner, Some(passphrase("another")), None, false, None).await.unwrap();
+    vault.remove_key(owner, recovery, None).await.unwrap();
     let entries = vault.audit(owner, AuditQuery::default()).await.unwrap().reply.entries;
     let entry = entries.iter().find(|entry| entry.action == AuditAction::Other).unwrap();
     assert_eq!((entry.outcome, entry.refusal), (AuditOutcome::Other, Some(Refusal::Other)));

@@ -277,7 +277,7 @@ async fn a_key_that_is_added_during_a_rotation_ends_it() {
     lengthen_log(&fixture, 2_000).await;
     let add = async {
         under_way(vault).await;
-        vault.add_key(owner, Some(passphrase("new")), None, false).await.unwrap();
+        vault.add_key(owner, Some(passphrase("new")), None, false, None).await.unwrap();
     };
     let (rotated, ()) = tokio::join!(vault.rotate(owner, passphrase(PASSPHRASE), false), add);
     assert!(matches!(rotated, Err(Error::KeysChanged)), "{rotated:?}");
@@ -672,12 +672,12 @@ async fn keys_come_and_go_but_the_last_stays() {
     let (vault, owner) = (&fixture.vault, &fixture.owner);
     let before = vault.keys(owner).await.unwrap().keys;
     let old = before.iter().find(|key| key.kind == KeyKind::Passphrase).unwrap().id;
-    let new = vault.add_key(owner, Some(passphrase("new")), Some(old), false).await.unwrap();
+    let new = vault.add_key(owner, Some(passphrase("new")), Some(old), false, None).await.unwrap();
     assert!(matches!(
-        vault.add_key(owner, Some(passphrase("x")), Some(old), false).await,
+        vault.add_key(owner, Some(passphrase("x")), Some(old), false, None).await,
         Err(Error::NotFound)
     ));
-    let recovery = vault.add_key(owner, None, None, false).await.unwrap();
+    let recovery = vault.add_key(owner, None, None, false, None).await.unwrap();
     assert_eq!(vault.describe(owner).keys, Some(3));
 
     vault.lock(owner).await.unwrap();
@@ -685,10 +685,10 @@ async fn keys_come_and_go_but_the_last_stays() {
     vault.unlock(owner, Key::Recovery(recovery.recovery_key.unwrap())).await.unwrap();
     for key in vault.keys(owner).await.unwrap().keys {
         if key.id != new.key.id {
-            vault.remove_key(owner, key.id).await.unwrap();
+            vault.remove_key(owner, key.id, None).await.unwrap();
         }
     }
-    assert!(matches!(vault.remove_key(owner, new.key.id).await, Err(Error::LastKey)));
+    assert!(matches!(vault.remove_key(owner, new.key.id, None).await, Err(Error::LastKey)));
     vault.lock(owner).await.unwrap();
     assert_eq!(vault.unlock(owner, passphrase("new")).await.unwrap().keys, Some(1));
 }
@@ -698,7 +698,7 @@ async fn rotation_keeps_everything_and_drops_the_other_keys() {
     let mut fixture = Fixture::new().await;
     let id = fixture.create("a", "one").await.unwrap().secret.id;
     fixture.vault.update(&fixture.owner, id, UpdateSecret { value: value_of("two") }, None).await.unwrap();
-    fixture.vault.add_key(&fixture.owner, Some(passphrase("other")), None, false).await.unwrap();
+    fixture.vault.add_key(&fixture.owner, Some(passphrase("other")), None, false, None).await.unwrap();
     assert!(matches!(
         fixture.vault.rotate(&fixture.owner, passphrase("wrong"), false).await,
         Err(Error::WrongKey)
@@ -732,7 +732,10 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(matches!(fixture.create("c", "three").await, Err(Error::RolledBack)));
     assert!(matches!(fixture.reveal(&["a"]).await, Err(Error::RolledBack)));
-    assert!(matches!(fixture.vault.add_key(&fixture.owner, None, None, false).await, Err(Error::RolledBack)));
+    assert!(matches!(
+        fixture.vault.add_key(&fixture.owner, None, None, false, None).await,
+        Err(Error::RolledBack)
+    ));
     assert!(matches!(
         fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE), false).await,
         Err(Error::RolledBack)
@@ -753,7 +756,7 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     let (vault, owner) = (&fixture.vault, &fixture.owner);
     let found = vault.ask(Command::Slots).await.unwrap();
     let old = vault.keys(owner).await.unwrap().keys[0].id;
-    vault.add_key(owner, Some(passphrase("new")), Some(old), false).await.unwrap();
+    vault.add_key(owner, Some(passphrase("new")), Some(old), false, None).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
     let interrupts = Interrupts::default();
     let rotated = vault

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use secrets_proto::{SecretName, UnitName, Uuid};
 
 use crate::caller::Caller;
+use crate::vault::format::approval_rule::ApprovalRule;
 use crate::vault::format::record::Record;
 use crate::vault::format::token::Token;
 use crate::vault::format::unit_grant::UnitGrant;
@@ -22,6 +23,10 @@ pub(in crate::vault) struct Catalog {
     /// it takes longer for a secret that it must not know of.
     views: HashMap<Uuid, OnceLock<Secrets>>,
     grants: BTreeMap<UnitName, Arc<UnitGrant>>,
+    /// Who may have or change guarded secrets, by secret.
+    approval_rules: BTreeMap<Uuid, Vec<Arc<ApprovalRule>>>,
+    /// How many secrets are guarded, in the trash or not.
+    guarded: usize,
     /// The access tokens.
     pub(in crate::vault) tokens: Tokens,
 }
@@ -41,6 +46,10 @@ pub(in crate::vault) enum Change {
     PutToken(Box<Token>),
     /// Remove the token with this id.
     RemoveToken(Uuid),
+    /// Put this approval rule beside the others of its secret.
+    PutApprovalRule(Arc<ApprovalRule>),
+    /// Remove this approval rule.
+    RemoveApprovalRule(Arc<ApprovalRule>),
 }
 
 impl Catalog {
@@ -48,6 +57,7 @@ impl Catalog {
     pub(in crate::vault) fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(record) => {
+                self.count_guarded(record.id, record.meta.guarded);
                 let entry = self.all.put(Arc::clone(record));
                 for (token, view) in &mut self.views {
                     let Some(view) = view.get_mut() else { continue };
@@ -60,6 +70,7 @@ impl Catalog {
                 }
             }
             Change::Remove(id) => {
+                self.count_guarded(*id, false);
                 self.all.remove(*id);
                 self.views.values_mut().filter_map(OnceLock::get_mut).for_each(|view| view.remove(*id));
             }
@@ -80,6 +91,17 @@ impl Catalog {
                 self.views.remove(id);
                 self.tokens.remove(*id);
             }
+            Change::PutApprovalRule(rule) => {
+                self.approval_rules.entry(rule.meta.secret).or_default().push(Arc::clone(rule));
+            }
+            Change::RemoveApprovalRule(rule) => {
+                if let Some(rules) = self.approval_rules.get_mut(&rule.meta.secret) {
+                    rules.retain(|other| other.id != rule.id);
+                    if rules.is_empty() {
+                        self.approval_rules.remove(&rule.meta.secret);
+                    }
+                }
+            }
         }
     }
 
@@ -89,8 +111,34 @@ impl Catalog {
         match change {
             Change::Put(record) => self.all.any(record.id).is_none_or(|old| old.version != record.version),
             Change::Remove(_) => true,
-            Change::Allow(_) | Change::Revoke(_) | Change::PutToken(_) | Change::RemoveToken(_) => false,
+            Change::Allow(_)
+            | Change::Revoke(_)
+            | Change::PutToken(_)
+            | Change::RemoveToken(_)
+            | Change::PutApprovalRule(_)
+            | Change::RemoveApprovalRule(_) => false,
         }
+    }
+
+    /// Counts a secret that is about to take the place of the one with its id, or to go.
+    fn count_guarded(&mut self, id: Uuid, is_guarded: bool) {
+        let was_guarded = self.all.any(id).is_some_and(|old| old.meta.guarded);
+        self.guarded = (self.guarded + usize::from(is_guarded)).saturating_sub(usize::from(was_guarded));
+    }
+
+    /// Whether any secret is guarded, in the trash or not.
+    pub(in crate::vault) const fn has_guarded(&self) -> bool {
+        self.guarded > 0
+    }
+
+    /// Who may have or change this secret if it is guarded, and who may not.
+    pub(in crate::vault) fn approval_rules_of(&self, secret: Uuid) -> &[Arc<ApprovalRule>] {
+        self.approval_rules.get(&secret).map_or(&[], Vec::as_slice)
+    }
+
+    /// All approval rules.
+    pub(in crate::vault) fn approval_rules(&self) -> impl Iterator<Item = &Arc<ApprovalRule>> {
+        self.approval_rules.values().flatten()
     }
 
     /// The names that the secret of this step has now and will have after it.
@@ -98,9 +146,12 @@ impl Catalog {
         let (id, next) = match change {
             Change::Put(record) => (Some(record.id), Some(record)),
             Change::Remove(id) => (Some(*id), None),
-            Change::Allow(_) | Change::Revoke(_) | Change::PutToken(_) | Change::RemoveToken(_) => {
-                (None, None)
-            }
+            Change::Allow(_)
+            | Change::Revoke(_)
+            | Change::PutToken(_)
+            | Change::RemoveToken(_)
+            | Change::PutApprovalRule(_)
+            | Change::RemoveApprovalRule(_) => (None, None),
         };
         let now = id.and_then(|id| self.all.any(id));
         now.into_iter().chain(next).map(|record| record.meta.name.as_str())

@@ -10,10 +10,11 @@
 //!   [`audit_walk`]: what changes nothing
 //! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk
 
+pub(super) mod approvals;
 pub(super) mod audit_walk;
 mod ballast;
 pub(super) mod batch;
-mod catalog;
+pub(super) mod catalog;
 pub(super) mod command;
 pub(super) mod denials;
 pub(super) mod effort;
@@ -23,6 +24,7 @@ pub(in crate::vault) mod leases;
 mod locked;
 pub(in crate::vault) mod pages;
 pub(super) mod reading;
+pub(super) mod rights;
 mod rotation;
 pub(super) mod shared;
 pub(super) mod snapshot;
@@ -266,6 +268,7 @@ impl Writer {
         };
         let (start, mut ran) = (Instant::now(), 0);
         let committed = vault.in_batch(|batch| {
+            batch.ask_at(Arc::clone(&self.shared.approvals), self.shared.clock.now());
             for work in works.iter_mut() {
                 work.run(batch)?;
                 ran += 1;

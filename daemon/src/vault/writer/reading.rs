@@ -10,6 +10,7 @@ use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, Store};
 use crate::vault::Error;
+use crate::vault::format::approval_rule::ApprovalRule;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{StoredValue, record_context};
 use crate::vault::format::slots;
@@ -68,6 +69,7 @@ impl Reading<'_> {
                 }
                 RecordKind::Token => counts.tokens += 1,
                 RecordKind::Credential => counts.credentials += 1,
+                RecordKind::ApprovalRule => drop(ApprovalRule::open(self.keys, &row)?),
                 RecordKind::Unknown(_) => {
                     seal::open(self.keys, record_context(row.kind, &row.id, row.version), &row.sealed)
                         .map_err(|_| Error::Corrupt("a record of an unknown kind is not authentic"))?;

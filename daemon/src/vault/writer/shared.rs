@@ -1,7 +1,7 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::vault::{Error, Rendered, Settings};
 
+use super::approvals::Approvals;
 use super::batch::Committed;
 use super::catalog::{Catalog, Change};
 use super::denials::Denials;
@@ -31,6 +32,8 @@ pub(in crate::vault) struct Shared {
     denials: Mutex<Denials>,
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
+    /// What waits for a person, and what a person has answered.
+    pub(in crate::vault) approvals: Arc<Approvals>,
     /// Notified when a lease was returned.
     returned: Condvar,
     /// What the vault's thread serves before everything else.
@@ -90,6 +93,7 @@ impl Shared {
             last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
+            approvals: Arc::new(Approvals::new()),
             returned: Condvar::new(),
             urgent: Urgent::default(),
             is_ending: AtomicBool::new(false),
@@ -142,7 +146,11 @@ impl Shared {
                 Change::Put(record) => record.id == open.key.secret && record.version != open.given.version,
                 Change::Remove(secret) => *secret == open.key.secret,
                 Change::RemoveToken(token) => *token == open.key.session,
-                Change::PutToken(_) | Change::Allow(_) | Change::Revoke(_) => false,
+                Change::PutToken(_)
+                | Change::Allow(_)
+                | Change::Revoke(_)
+                | Change::PutApprovalRule(_)
+                | Change::RemoveApprovalRule(_) => false,
             })
         });
     }

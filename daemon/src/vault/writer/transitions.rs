@@ -119,6 +119,7 @@ impl Writer {
             clock_leapt: seen.leapt(),
         }));
         self.state = State::Unlocked(Box::new(vault));
+        self.shared.approvals.opened(self.shared.clock.now());
         self.shared.opened.notify_one();
         tracing::info!("unlocked");
         Ok(())
@@ -131,6 +132,8 @@ impl Writer {
         // Before anybody can see that it is locked.
         self.shared.is_ending.store(self.is_final, Ordering::Relaxed);
         self.close(caller);
+        // Whatever was allowed, and whoever waits to be: from now on the vault is locked.
+        self.shared.approvals.forget();
         self.shared.wiped.notify_one();
     }
 

@@ -11,6 +11,7 @@ use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 use crate::vault::Error;
+use crate::vault::format::approval_rule::ApprovalRule;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, record_context};
 use crate::vault::format::slots;
@@ -51,7 +52,8 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         return corrupt("the header and key slots are older than the rest");
     }
 
-    let Opened { counted, mut records, mut values, grants, tokens } = open_rows(store, keys, &manifest)?;
+    let Opened { counted, mut records, mut values, grants, tokens, rules } =
+        open_rows(store, keys, &manifest)?;
     if counted != manifest {
         return corrupt("rows were added, removed, changed or put back");
     }
@@ -86,6 +88,9 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         }
         catalog.apply(&Change::PutToken(Box::new(token)));
     }
+    for rule in rules {
+        catalog.apply(&Change::PutApprovalRule(Arc::new(rule)));
+    }
 
     let head = store.audit_entry(manifest.audit_count)?.map_or(manifest.archived.head, |row| row.mac);
     let left = manifest.audit_count.checked_sub(manifest.archived.entries);
@@ -104,6 +109,7 @@ struct Opened {
     values: Vec<(Uuid, u64)>,
     grants: Vec<UnitGrant>,
     tokens: Vec<Token>,
+    rules: Vec<ApprovalRule>,
 }
 
 impl Opened {
@@ -114,6 +120,7 @@ impl Opened {
             values: Vec::new(),
             grants: Vec::new(),
             tokens: Vec::new(),
+            rules: Vec::new(),
         }
     }
 
@@ -124,6 +131,7 @@ impl Opened {
             RecordKind::Value => self.values.push((Uuid::from_bytes(row.id), row.version)),
             RecordKind::Credential => self.grants.push(open_grant(keys, row)?),
             RecordKind::Token => self.tokens.push(Token::open(keys, row)?),
+            RecordKind::ApprovalRule => self.rules.push(ApprovalRule::open(keys, row)?),
             RecordKind::Unknown(_) => {}
         }
         Ok(())
@@ -135,6 +143,7 @@ impl Opened {
         self.values.extend(other.values);
         self.grants.extend(other.grants);
         self.tokens.extend(other.tokens);
+        self.rules.extend(other.rules);
         Ok(())
     }
 }

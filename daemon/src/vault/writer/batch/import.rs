@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use secrets_proto::SecretName;
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::secret::{CreateSecret, SecretDetail, UpdateSecret, WriteSecret};
 
@@ -13,6 +14,7 @@ use crate::vault::format::record::Record;
 use crate::vault::writer::effort::Effort;
 
 use super::Batch;
+use super::approvals::Why;
 
 impl Batch<'_> {
     /// Stores each of these, new or under a name that may be replaced, with an audit entry each. What it refuses, it has
@@ -38,6 +40,10 @@ impl Batch<'_> {
         if !taken.is_empty() {
             return Err(Error::NamesTaken(taken));
         }
+        let secrets = self.catalog.of(caller);
+        let present: Vec<Arc<Record>> =
+            all.iter().filter_map(|one| secrets.by_name(&one.name)).cloned().collect();
+        self.approve(caller, GuardedRight::Write, AuditAction::Update, &present, Why::default())?;
         all.into_iter()
             .map(|one| {
                 effort.give_way().map_err(|_| Error::GivenUp)?;
@@ -50,7 +56,7 @@ impl Batch<'_> {
         let WriteSecret { name, value, provider, note, .. } = one;
         let present: Option<Arc<Record>> = self.catalog.of(caller).by_name(&name).cloned();
         match present {
-            Some(record) => self.update(caller, record.id, &UpdateSecret { value }, None),
+            Some(record) => self.renew(caller, &record, &UpdateSecret { value }),
             None => self.create_noted(caller, CreateSecret { name, value, provider }, note),
         }
     }

@@ -7,6 +7,7 @@ use secrets_proto::vault::KeyInfo;
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
+use crate::crypto::slot::SlotKind;
 use crate::store::{HeaderRow, MOST_SLOTS, SlotRow};
 use crate::vault::Error;
 use crate::vault::format::slots::{self, NewSlot};
@@ -21,6 +22,10 @@ impl Batch<'_> {
         new: &NewSlot,
         replaced: Option<Uuid>,
     ) -> Result<KeyInfo, Error> {
+        if self.catalog.has_guarded() && !caller.is_proven() {
+            // With a key of its own a program would have all from a backup.
+            return Err(Error::Unproven);
+        }
         if let Some(id) = replaced {
             self.find_slot(id)?;
             self.writing.delete_slot(id.as_bytes())?;
@@ -47,7 +52,11 @@ impl Batch<'_> {
 
     /// Removes a key slot; never the last.
     pub(in crate::vault) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        self.find_slot(id)?;
+        let kind = SlotKind::from_number(self.find_slot(id)?.kind);
+        let is_proof = matches!(kind, Some(SlotKind::Passphrase | SlotKind::Recovery) | None);
+        if is_proof && self.catalog.has_guarded() && !caller.is_proven() {
+            return Err(Error::Unproven);
+        }
         if self.writing.slots()?.len() < 2 {
             return Err(Error::LastKey);
         }

@@ -1,6 +1,7 @@
 //! The operations on secrets, inside one transaction. Each checks first, then writes rows, then the audit
 //! entry; what it refuses, it has not touched.
 
+mod approvals;
 mod archive;
 mod import;
 mod keys;
@@ -16,6 +17,7 @@ pub(in crate::vault) use uses::told_of;
 
 use std::sync::Arc;
 
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::Remark;
 use secrets_proto::rule::Rule;
@@ -34,6 +36,8 @@ use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::writer::catalog::{Catalog, Change};
 use crate::vault::writer::uses::Taken;
 
+use approvals::{Gate, Why};
+
 /// How many versions of a value are kept, the present one included.
 const VERSIONS_KEPT: usize = 10;
 
@@ -45,6 +49,7 @@ pub(in crate::vault) struct Batch<'a> {
     lineage: [u8; 16],
     manifest: Manifest,
     done: Committed,
+    gate: Gate,
 }
 
 /// What a batch did, once it is durable.
@@ -76,7 +81,15 @@ impl<'a> Batch<'a> {
         manifest: Manifest,
     ) -> Result<Self, Error> {
         let writing = store.begin()?;
-        Ok(Self { writing, keys, catalog, lineage, manifest, done: Committed::default() })
+        Ok(Self {
+            writing,
+            keys,
+            catalog,
+            lineage,
+            manifest,
+            done: Committed::default(),
+            gate: Gate::default(),
+        })
     }
 
     /// Whether nothing was done since `before`.
@@ -93,6 +106,7 @@ impl<'a> Batch<'a> {
     /// manifest from now on.
     pub(in crate::vault) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
         self.manifest.generation += 1;
+        self.manifest.mark_guarded(self.catalog.has_guarded());
         self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
         self.done.written = true;
@@ -137,11 +151,16 @@ impl<'a> Batch<'a> {
         new: &UpdateSecret,
         expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
-        let old = self.find(caller, id, expected)?;
+        let old = self.find_to_change(caller, id, expected, AuditAction::Update)?;
+        self.renew(caller, &old, new)
+    }
+
+    /// Gives a secret a new value that the caller may change.
+    fn renew(&mut self, caller: &Caller, old: &Record, new: &UpdateSecret) -> Result<SecretDetail, Error> {
         let record = old.next_with_value(&new.value);
         self.insert_value(&record, &new.value)?;
-        self.drop_old_versions(id)?;
-        self.put(Some(&old), record, caller, AuditAction::Update)
+        self.drop_old_versions(old.id)?;
+        self.put(Some(old), record, caller, AuditAction::Update)
     }
 
     /// Changes a secret's metadata. Another provider may bring other rules, `rules` says which: then it takes the scope of
@@ -154,7 +173,7 @@ impl<'a> Batch<'a> {
         expected: Option<Vec<u64>>,
         rules: fn(&Record) -> Vec<Rule>,
     ) -> Result<SecretDetail, Error> {
-        let old = self.find(caller, id, expected)?;
+        let old = self.find_to_change(caller, id, expected, AuditAction::Edit)?;
         if let Some(name) = &patch.name {
             if !caller.sees(name) {
                 self.refuse_name(caller, AuditAction::Edit, name);
@@ -162,6 +181,9 @@ impl<'a> Batch<'a> {
             }
             if self.catalog.of(caller).by_name(name).is_some_and(|other| other.id != id) {
                 return Err(Error::NameTaken);
+            }
+            if *name != old.meta.name {
+                self.check_not_granted(&old, name)?;
             }
         }
         let record = old.next(|meta| {
@@ -184,7 +206,7 @@ impl<'a> Batch<'a> {
         id: Uuid,
         expected: Option<Vec<u64>>,
     ) -> Result<(), Error> {
-        let old = self.find(caller, id, expected)?;
+        let old = self.find_to_change(caller, id, expected, AuditAction::Delete)?;
         let record = old.next(|meta| meta.deleted_at = Some(meta.updated_at));
         self.put(Some(&old), record, caller, AuditAction::Delete).map(drop)
     }
@@ -198,13 +220,17 @@ impl<'a> Batch<'a> {
     ) -> Result<(), Error> {
         let old = self.catalog.of(caller).any(id).cloned().ok_or(Error::NotFound)?;
         check_version(&old, expected)?;
+        self.approve(caller, GuardedRight::Write, AuditAction::Purge, [&old], Why::default())?;
+        self.check_approved(&old, &[GuardedRight::Write])?;
         for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
             self.delete_row(&row)?;
         }
         self.delete_record(&old)?;
+        self.remove_approval_rules_of(id)?;
         self.apply(Change::Remove(id));
         self.done.purged = true;
-        self.audit(caller, Event::done(AuditAction::Purge, vec![old.meta.name.clone()]))
+        let event = Event::done(AuditAction::Purge, vec![old.meta.name.clone()]);
+        self.audit(caller, Event { approvals: self.approved_by(), ..event })
     }
 
     /// Takes a secret out of the trash, unless its name was given to another meanwhile.
@@ -214,6 +240,8 @@ impl<'a> Batch<'a> {
         if self.catalog.of(caller).by_name(&old.meta.name).is_some() {
             return Err(Error::NameTaken);
         }
+        self.approve(caller, GuardedRight::Write, AuditAction::Restore, [&old], Why::default())?;
+        self.check_not_granted(&old, &old.meta.name)?;
         let record = old.next(|meta| meta.deleted_at = None);
         self.put(Some(&old), record, caller, AuditAction::Restore)
     }
@@ -226,7 +254,7 @@ impl<'a> Batch<'a> {
         version: u64,
         expected: Option<Vec<u64>>,
     ) -> Result<SecretDetail, Error> {
-        let old = self.find(caller, id, expected)?;
+        let old = self.find_to_change(caller, id, expected, AuditAction::Rollback)?;
         let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
         let (_, value) = StoredValue::open(self.keys, &row)?;
         let record = old.next_with_value(&value);
@@ -243,14 +271,15 @@ impl<'a> Batch<'a> {
         version: u64,
         expected: Option<Vec<u64>>,
     ) -> Result<(), Error> {
-        let record = self.find(caller, id, expected)?;
+        let record = self.find_to_change(caller, id, expected, AuditAction::VersionDrop)?;
         if record.meta.value_version == version {
             return Err(Error::PresentValue);
         }
         let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
         self.delete_row(&row)?;
         self.done.purged = true;
-        self.audit(caller, Event::done(AuditAction::VersionDrop, vec![record.meta.name.clone()]))
+        let event = Event::done(AuditAction::VersionDrop, vec![record.meta.name.clone()]);
+        self.audit(caller, Event { approvals: self.approved_by(), ..event })
     }
 
     /// Destroys what has been in the trash for too long by `now`.
@@ -301,6 +330,25 @@ impl<'a> Batch<'a> {
         Ok(record)
     }
 
+    /// Refuses a name for a guarded secret that a unit may load: nobody has allowed the unit this secret.
+    fn check_not_granted(&self, record: &Record, name: &SecretName) -> Result<(), Error> {
+        let is_granted = || self.catalog.grants().any(|grant| grant.covers(name));
+        if record.meta.guarded && is_granted() { Err(Error::NameGranted) } else { Ok(()) }
+    }
+
+    /// The secret as [`find`](Self::find) has it, if the caller may change it.
+    fn find_to_change(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        expected: Option<Vec<u64>>,
+        action: AuditAction,
+    ) -> Result<Arc<Record>, Error> {
+        let record = self.find(caller, id, expected)?;
+        self.approve(caller, GuardedRight::Write, action, [&record], Why::default())?;
+        Ok(record)
+    }
+
     /// Writes a record in place of `old`, if there was one, with its audit entry.
     fn put(
         &mut self,
@@ -310,12 +358,13 @@ impl<'a> Batch<'a> {
         action: AuditAction,
     ) -> Result<SecretDetail, Error> {
         if let Some(old) = old {
+            self.check_approved(old, &[GuardedRight::Write])?;
             self.delete_record(old)?;
         }
         let names = names_of(old, &record);
         let detail = record.to_detail();
         self.insert_record(record)?;
-        self.audit(caller, Event::done(action, names))?;
+        self.audit(caller, Event { approvals: self.approved_by(), ..Event::done(action, names) })?;
         Ok(detail)
     }
 
@@ -349,6 +398,7 @@ impl<'a> Batch<'a> {
     }
 
     fn open_value(&self, record: &Record) -> Result<SecretValue, Error> {
+        self.check_approved(record, &[GuardedRight::Reveal, GuardedRight::Use])?;
         let row = self.writing.record(RecordKind::Value, record.id.as_bytes(), record.meta.value_version)?;
         let row = row.ok_or(Error::Corrupt("a secret's value is missing"))?;
         StoredValue::open(self.keys, &row).map(|(_, value)| value)
@@ -363,12 +413,14 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.check_value_row(row)?;
         self.writing.insert_record(row)?;
         self.done.rows.push(row.key());
         self.manifest.add(self.keys, row)
     }
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.check_value_row(row)?;
         self.writing.delete_record(row)?;
         self.done.rows.push(row.key());
         self.manifest.remove(self.keys, row)

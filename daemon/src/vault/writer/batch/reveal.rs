@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{RevealReply, RevealRequest, RevealedSecret};
 use secrets_proto::secret::Secret;
@@ -15,6 +16,7 @@ use crate::vault::format::record::Record;
 use crate::vault::writer::effort::Effort;
 
 use super::Batch;
+use super::approvals::Why;
 
 /// `last_used_at` is kept to this many seconds, so that a busy secret is not written on each reveal.
 const LAST_USED_STEP: i64 = 60;
@@ -72,6 +74,9 @@ impl Batch<'_> {
         if records.iter().map(|record| record.meta.size).sum::<u64>() > most {
             return Err(Error::TooMuchToReveal);
         }
+        let why = Why { purpose: event.purpose.as_ref(), reason: event.reason.as_ref() };
+        self.approve(caller, GuardedRight::Reveal, AuditAction::Reveal, &records, why)?;
+        event.approvals = self.approved_by();
         let secrets = records
             .iter()
             .map(|record| {
@@ -98,21 +103,28 @@ impl Batch<'_> {
         mut effort: Effort<'_>,
     ) -> Result<Vec<Secret>, Error> {
         let record = self.find(caller, id, None)?;
-        let value = self.open_value(&record)?;
-        let mut same = Vec::new();
+        let mut alike = Vec::new();
         for other in self.catalog.of(caller).live() {
             effort.step()?;
             let fits = (&other.meta.mask, other.meta.size) == (&record.meta.mask, record.meta.size);
             if fits && other.id != id {
-                effort.give_way()?;
-                if self.open_value(other)? == value {
-                    same.push(other.to_secret());
-                }
+                alike.push(Arc::clone(other));
+            }
+        }
+        let compared = alike.iter().chain([&record]);
+        self.approve(caller, GuardedRight::Reveal, AuditAction::Compare, compared, Why::default())?;
+        let value = self.open_value(&record)?;
+        let mut same = Vec::new();
+        for other in &alike {
+            effort.give_way()?;
+            if self.open_value(other)? == value {
+                same.push(other.to_secret());
             }
         }
         let names = std::iter::once(record.meta.name.clone());
         let names = names.chain(same.iter().map(|secret| secret.name.clone())).collect();
-        self.audit(caller, Event::done(AuditAction::Compare, names))?;
+        let event = Event { approvals: self.approved_by(), ..Event::done(AuditAction::Compare, names) };
+        self.audit(caller, event)?;
         Ok(same)
     }
 

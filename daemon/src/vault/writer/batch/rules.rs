@@ -21,7 +21,7 @@ impl Batch<'_> {
         rules: Vec<Rule>,
         expected: Option<Vec<u64>>,
     ) -> Result<Arc<Record>, Error> {
-        let old = self.find(caller, id, expected)?;
+        let old = self.find_to_change(caller, id, expected, AuditAction::RuleSet)?;
         let record = old.next(|meta| meta.rules = rules);
         self.put(Some(&old), record, caller, AuditAction::RuleSet)?;
         self.find(caller, id, None)

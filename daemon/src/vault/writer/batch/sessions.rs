@@ -1,13 +1,17 @@
 //! Beginning sessions, and what the audit log says of them, inside a batch. A session is an access token that may do
 //! nothing but use the values of some secrets.
 
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::rule::Rule;
 use secrets_proto::session::{BeginSession, SessionSecret};
 use secrets_proto::token::{Scope, TokenName};
 use secrets_proto::{Glob, SecretName, Timestamp, Uuid};
 
+use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::vault::format::record::Record;
@@ -16,6 +20,7 @@ use crate::vault::writer::catalog::Change;
 use crate::vault::{Error, Unusable};
 
 use super::Batch;
+use super::approvals::Why;
 use super::tokens::of_session;
 
 /// The most sessions that there can be.
@@ -54,6 +59,14 @@ impl Batch<'_> {
     ) -> Result<Begun, Error> {
         let now = Timestamp::now();
         let expires_at = end_of(caller, request.ttl_seconds, now)?;
+        let seen = self.catalog.of(caller);
+        let wanted: Vec<Arc<Record>> =
+            request.secrets.iter().filter_map(|name| seen.by_name(name)).cloned().collect();
+        if wanted.len() == request.secrets.len() {
+            // Once for all of them, and for the life of the session.
+            let why = Why { purpose: Some(&request.purpose), reason: None };
+            self.approve(caller, GuardedRight::Use, AuditAction::UseBegin, &wanted, why)?;
+        }
         let secrets = self.usable(caller, &request.secrets, request.learn, means)?;
         let ids = secrets.iter().filter_map(|secret| self.catalog.of(caller).by_name(&secret.name));
         let ids = ids.map(|record| record.id).collect();
@@ -81,7 +94,8 @@ impl Batch<'_> {
             },
         )?;
         self.insert_row(&token.seal(self.keys)?)?;
-        self.audit(caller, of_session(AuditAction::UseBegin, &token))?;
+        let event = Event { approvals: self.approved_by(), ..of_session(AuditAction::UseBegin, &token) };
+        self.audit(caller, event)?;
         self.apply(Change::PutToken(Box::new(token)));
         Ok(Begun { id, expires_at, secrets })
     }

@@ -21,7 +21,8 @@ const MOST: usize = 256;
 
 impl Batch<'_> {
     /// Refuses a caller whose token was revoked, or has expired, while its request was waiting.
-    pub(in crate::vault) fn admit(&self, caller: &Caller) -> Result<(), Error> {
+    pub(in crate::vault) fn admit(&mut self, caller: &Caller) -> Result<(), Error> {
+        self.forget_approval();
         caller.rights().map_or(Ok(()), |rights| self.catalog.tokens.check(rights))
     }
 

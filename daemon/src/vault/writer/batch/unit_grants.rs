@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, UnitName};
 use secrets_proto::{SecretName, SecretValue};
@@ -24,7 +25,7 @@ impl Batch<'_> {
         caller: &Caller,
         request: AllowCredentials,
     ) -> Result<CredentialGrant, Error> {
-        let AllowCredentials { unit, mut secrets } = request;
+        let AllowCredentials { unit, mut secrets, proof: _ } = request;
         let seen = self.catalog.of(caller);
         let exists = |name: &SecretName| seen.by_name(name).is_some();
         let missing: Vec<usize> =
@@ -39,6 +40,10 @@ impl Batch<'_> {
             Some(old) => secrets.into_iter().filter(|name| !old.covers(name)).collect(),
             None => secrets,
         };
+        let is_guarded = |name: &SecretName| seen.by_name(name).is_some_and(|record| record.meta.guarded);
+        if added.iter().any(is_guarded) && !caller.is_proven() {
+            return Err(Error::Unproven);
+        }
         let grant = match &old {
             Some(old) if added.is_empty() => return Ok(old.to_wire()),
             Some(old) => old.with(added.iter().cloned()),
@@ -90,6 +95,8 @@ impl Batch<'_> {
         }
         let record = caller.sees(name).then(|| self.catalog.all().by_name(name)).flatten().cloned();
         let record = record.ok_or(Error::NotFound)?;
+        // The grant is what a person has allowed.
+        self.allowed_before(&record, GuardedRight::Reveal);
         let value = self.open_value(&record)?;
         self.touch(&record)?;
         self.audit(caller, Event::of_unit(AuditAction::CredentialLoad, Some(unit), vec![name.clone()]))?;

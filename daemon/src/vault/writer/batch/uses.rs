@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Instant;
 
 use secrets_local::clock::Moment;
+use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::{AuditAction, AuditUse, Refusal};
 use secrets_proto::rule::decide::{Refused, Request, Verdict, decide};
 use secrets_proto::rule::{Method, RequestPath, Rule, host};
@@ -62,6 +63,8 @@ impl Batch<'_> {
                 return Err(Error::NoRule(why));
             }
         };
+        // Whoever has begun the session was asked for it.
+        self.allowed_before(&record, GuardedRight::Use);
         let value = self.open_value(&record)?;
         if !rule.site.can_hold(value.expose()) {
             // It has another value since the session began.

@@ -1,0 +1,369 @@
+//! A request that a person must allow: shown on the terminal and answered there, or waited for where somebody else answers.
+//! It knows no session, only ways to ask how the ask stands and to answer it.
+
+use std::time::{Duration, Instant};
+
+use secrets_proto::approval::{
+    Approval, ApprovalScope, ApprovalState, Decision, Effect, GuardedRight, Narrowing, Proof,
+};
+use secrets_proto::vault::KeyKind;
+use secrets_proto::{ErrorType, SensitiveString, Uuid};
+
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Waiting};
+use crate::prompt;
+
+/// How often a person may mistype.
+const TRIES: usize = 3;
+
+/// How many digits of an id are shown: those of few asks differ in them.
+const DIGITS: usize = 8;
+
+/// The most seconds that one request waits: then it is looked whether there is still somebody who could answer.
+const STEP: u64 = 5;
+
+/// How the daemon is asked.
+pub(crate) struct Ways<'a> {
+    /// How an ask stands, after this many seconds or as soon as it is settled.
+    pub(crate) get: &'a dyn Fn(Uuid, u64) -> Result<Approval, Failure>,
+    /// Answers an ask.
+    pub(crate) decide: &'a dyn Fn(Uuid, &Decision) -> Result<Approval, Failure>,
+    /// The most seconds that one answer may take to come.
+    pub(crate) step: u64,
+}
+
+/// How a command waits for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long, if it cannot ask on a terminal itself.
+    pub(crate) wait: Duration,
+    /// Whether it asks on the terminal.
+    pub(crate) may_ask: bool,
+}
+
+/// Returns when the ask was allowed. With a terminal the person at it is asked; without one whoever waits to answer asks is
+/// waited for, if there is somebody.
+pub(crate) fn settle(ways: &Ways<'_>, ask: Uuid, patience: Patience) -> Result<(), Failure> {
+    let approval = (ways.get)(ask, 0)?;
+    let state = if patience.may_ask && prompt::can_ask() {
+        match answer_here(ways, &approval, &Narrowing::default())? {
+            Some(answered) => answered.state,
+            // Somebody else was faster.
+            None => (ways.get)(ask, 0)?.state,
+        }
+    } else {
+        wait(ways, &approval, patience.wait)?
+    };
+    match state {
+        ApprovalState::Allowed => Ok(()),
+        ApprovalState::Denied => Err(denied(&approval)),
+        ApprovalState::Pending | ApprovalState::Expired => Err(unanswered(&approval)),
+    }
+}
+
+fn wait(ways: &Ways<'_>, approval: &Approval, patience: Duration) -> Result<ApprovalState, Failure> {
+    if approval.approvers == 0 || approval.state != ApprovalState::Pending {
+        return Ok(approval.state);
+    }
+    let names = names(approval);
+    let _waiting = Waiting::start(&format!("waiting until somebody allows {names}…"));
+    let end = Instant::now() + patience;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let step = left.as_secs().clamp(1, ways.step.min(STEP));
+        let now = (ways.get)(approval.id, if left.is_zero() { 0 } else { step })?;
+        if now.state != ApprovalState::Pending || left.is_zero() || now.approvers == 0 {
+            return Ok(now.state);
+        }
+    }
+}
+
+fn denied(approval: &Approval) -> Failure {
+    let text = format!("{} was denied; nothing was done", asked_for(approval));
+    Failure::new(Exit::NotAllowed, text)
+}
+
+fn unanswered(approval: &Approval) -> Failure {
+    let names = names(approval);
+    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
+    let id = short(approval.id);
+    let text = format!(
+        "{names} {is} guarded, and nobody has allowed this; answer it in a terminal with: secretctl approve {id}, then repeat"
+    );
+    Failure::new(Exit::Locked, text)
+}
+
+/// Shows an ask on the terminal and answers it as the person at it says. `None` if it was settled meanwhile.
+pub(crate) fn answer_here(
+    ways: &Ways<'_>,
+    approval: &Approval,
+    narrowing: &Narrowing,
+) -> Result<Option<Approval>, Failure> {
+    let is_settled =
+        || (ways.get)(approval.id, 0).is_ok_and(|approval| approval.state != ApprovalState::Pending);
+    let Some(_alone) = prompt::alone_unless(&is_settled) else { return Ok(None) };
+    let shown = format!("secretctl: {}", describe(approval, true));
+    prompt::show(&SensitiveString::new(shown)).map_err(undone)?;
+    let answer = loop {
+        let line = prompt::line(&format!("  {}: ", choices(approval))).map_err(undone)?;
+        if let Some(answer) = Answer::parse(&line, approval) {
+            break answer;
+        }
+    };
+    let decision = match answer {
+        Answer::Deny(scope) => {
+            let decision =
+                Decision { decision: Effect::Deny, scope, seconds: None, client: None, proof: None };
+            return settled((ways.decide)(approval.id, &decision));
+        }
+        Answer::Allow(scope) => allowing(scope, None, narrowing.clone()),
+    };
+    proven(
+        &|proof| {
+            let decision = Decision { proof: Some(proof), ..decision.clone() };
+            (ways.decide)(approval.id, &decision)
+        },
+        &is_settled,
+    )
+}
+
+/// The answer that allows, but for its proof.
+pub(crate) fn allowing(scope: ApprovalScope, seconds: Option<u64>, narrowing: Narrowing) -> Decision {
+    let client = (narrowing != Narrowing::default()).then_some(narrowing);
+    Decision { decision: Effect::Allow, scope: Some(scope), seconds, client, proof: None }
+}
+
+/// Asks for the passphrase and does something with it as proof. `None` if it has become needless.
+pub(crate) fn proven<T>(
+    act: &dyn Fn(Proof) -> Result<T, Failure>,
+    is_needless: &dyn Fn() -> bool,
+) -> Result<Option<T>, Failure> {
+    for attempt in 1..=TRIES {
+        let Some(typed) = prompt::hidden_unless("  passphrase: ", is_needless).map_err(undone)? else {
+            return Ok(None);
+        };
+        match settled(act(proof_of(typed))) {
+            Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+                if attempt < TRIES {
+                    output::say("wrong passphrase, try again");
+                }
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(Failure::new(Exit::NotAllowed, "three wrong passphrases; nothing was allowed"))
+}
+
+/// A passphrase as proof.
+pub(crate) fn proof_of(passphrase: SensitiveString) -> Proof {
+    Proof { passphrase: Some(passphrase), recovery_key: None }
+}
+
+/// That somebody else has answered is no failure.
+fn settled<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match outcome {
+        Err(failure) if failure.kind() == Some(ErrorType::ConflictError) => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+fn undone(error: prompt::Error) -> Failure {
+    error.into_failure("nothing was allowed", "answer it in a terminal with: secretctl approve")
+}
+
+/// What a person chooses.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Allow(ApprovalScope),
+    Deny(Option<ApprovalScope>),
+}
+
+impl Answer {
+    /// Reads a word or the beginning of one; an empty line is no.
+    fn parse(line: &str, approval: &Approval) -> Option<Self> {
+        let word = line.trim().to_ascii_lowercase();
+        if word.is_empty() || word == "n" || word == "no" {
+            return Some(Self::Deny(None));
+        }
+        let offered = |scope: ApprovalScope| approval.offers.contains(&scope);
+        let found = WORDS.iter().find(|(name, scope)| offered(*scope) && name.starts_with(&word));
+        found.map(|(_, scope)| match scope {
+            ApprovalScope::Never => Self::Deny(Some(*scope)),
+            scope @ (ApprovalScope::Once
+            | ApprovalScope::Session
+            | ApprovalScope::Time
+            | ApprovalScope::Always) => Self::Allow(*scope),
+        })
+    }
+}
+
+/// What scopes are called here.
+const WORDS: [(&str, ApprovalScope); 5] = [
+    ("once", ApprovalScope::Once),
+    ("session", ApprovalScope::Session),
+    ("hour", ApprovalScope::Time),
+    ("always", ApprovalScope::Always),
+    ("never", ApprovalScope::Never),
+];
+
+fn choices(approval: &Approval) -> String {
+    let offered = |scope: &ApprovalScope| approval.offers.contains(scope);
+    let mut words: Vec<String> = Vec::new();
+    for (word, scope) in WORDS.iter().filter(|(_, scope)| offered(scope) && *scope != ApprovalScope::Never) {
+        let meant =
+            if *scope == ApprovalScope::Always { format!(" ({})", meant(approval)) } else { String::new() };
+        words.push(format!("{word}{meant}"));
+    }
+    words.push("no".to_owned());
+    if offered(&ApprovalScope::Never) {
+        words.push("never".to_owned());
+    }
+    format!("{} [no]", words.join(", "))
+}
+
+/// The clients that would be allowed always.
+fn meant(approval: &Approval) -> String {
+    let client = &approval.client;
+    if client.token != "owner" {
+        return format!("token {}", client.token);
+    }
+    let directory =
+        client.directory.as_deref().map(|directory| format!(" in {}", output::printable(directory)));
+    match (&client.command, &client.program, &client.script) {
+        (Some(command), _, _) => {
+            format!("{}{}", name_of(command), directory.unwrap_or_default())
+        }
+        (None, _, Some(script)) => name_of(script),
+        (None, Some(program), None) => name_of(program),
+        (None, None, None) => client.unit.clone().unwrap_or_default(),
+    }
+}
+
+/// An ask in lines that are safe to print: what is asked for, and by whom.
+pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
+    let client = &approval.client;
+    let names = names(approval);
+    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
+    let mark = if is_question { "?" } else { "" };
+    let mut lines = match approval.right {
+        GuardedRight::Unlock => format!("the vault is locked. Open it for {}{mark}", who(approval)),
+        GuardedRight::Use => {
+            format!("{names} {is} guarded. Let {} use it without seeing it{mark}", who(approval))
+        }
+        GuardedRight::Reveal => {
+            let purpose = approval.purpose.as_ref().map(|purpose| format!(" for `{}`", purpose.as_str()));
+            format!(
+                "{names} {is} guarded. Reveal it to {}{}{mark}",
+                who(approval),
+                purpose.unwrap_or_default()
+            )
+        }
+        GuardedRight::Write => format!("{names} {is} guarded. Let {} change it{mark}", who(approval)),
+    };
+    if let Some(reason) = &approval.reason {
+        lines.push_str(&format!("   reason: {}", output::printable(reason.as_str())));
+    }
+    let mut facts = Vec::new();
+    if !client.chain.is_empty() {
+        let chain: Vec<_> = client.chain.iter().map(|name| output::printable(name)).collect();
+        facts.push(chain.join(" ← "));
+    }
+    match &client.session {
+        Some(session) => {
+            let place = session.tty.as_deref().unwrap_or(&session.leader);
+            facts.push(output::printable(place).into_owned());
+        }
+        None => facts.extend(client.unit.as_deref().map(|unit| output::printable(unit).into_owned())),
+    }
+    facts.extend(client.directory.as_deref().map(|directory| output::printable(directory).into_owned()));
+    facts.push(format!("token {}", output::printable(&client.token)));
+    lines.push_str(&format!("\n  {}", facts.join("   ")));
+    lines
+}
+
+/// An ask in one line: what is asked for, and by whom.
+pub(crate) fn summary(approval: &Approval) -> String {
+    format!("{} by {}", asked_for(approval), who(approval))
+}
+
+/// What was asked for, in a few words.
+fn asked_for(approval: &Approval) -> String {
+    match approval.right {
+        GuardedRight::Unlock => "opening the vault".to_owned(),
+        GuardedRight::Use => format!("the use of {}", names(approval)),
+        GuardedRight::Reveal => format!("the reveal of {}", names(approval)),
+        GuardedRight::Write => format!("the change of {}", names(approval)),
+    }
+}
+
+fn who(approval: &Approval) -> String {
+    let client = &approval.client;
+    let known = client.command.as_ref().or(client.script.as_ref()).or(client.program.as_ref());
+    known.map_or_else(|| "a program that cannot be seen".to_owned(), |path| name_of(path))
+}
+
+fn name_of(path: &str) -> String {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    output::printable(name).into_owned()
+}
+
+fn names(approval: &Approval) -> String {
+    let names: Vec<&str> = approval.secrets.iter().map(|name| name.as_str()).collect();
+    names.join(", ")
+}
+
+/// What opens the vault without a person, in words.
+pub(crate) fn ways_in(kinds: &[KeyKind]) -> String {
+    let names: Vec<&str> = kinds
+        .iter()
+        .map(|kind| match kind {
+            KeyKind::KeyFile => "a key file",
+            KeyKind::Credential => "a systemd credential",
+            KeyKind::KeyProvider => "a key provider",
+            KeyKind::Passphrase => "a passphrase",
+            KeyKind::Recovery => "a recovery key",
+        })
+        .collect();
+    names.join(" and ")
+}
+
+/// The beginning of an id, which is enough to name one of few.
+pub(crate) fn short(id: Uuid) -> String {
+    id.to_string().chars().take(DIGITS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approval() -> Approval {
+        let text = r#"{"id":"01234567-89ab-4cde-8f01-23456789abcd","state":"pending","created_at":"2026-04-15T12:00:00Z","expires_at":"2026-04-15T12:05:00Z","count":1,"approvers":0,"right":"reveal","secrets":["KEY"],"purpose":"run","reason":"a\u202eb","client":{"token":"owner","pid":7,"chain":["np\u001bm","bash"],"session":{"tty":"pts/3","leader":"bash"},"command":"/usr/bin/npm","directory":"/src"},"offers":["once","session","always","never"]}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn enter_alone_is_no_and_a_word_may_be_cut() {
+        let approval = approval();
+        let parse = |line: &str| Answer::parse(line, &approval);
+        for no in ["", "n", "no", "  NO "] {
+            assert_eq!(parse(no), Some(Answer::Deny(None)));
+        }
+        assert_eq!(parse("s"), Some(Answer::Allow(ApprovalScope::Session)));
+        assert_eq!(parse("once"), Some(Answer::Allow(ApprovalScope::Once)));
+        assert_eq!(parse("ne"), Some(Answer::Deny(Some(ApprovalScope::Never))));
+        // What is not offered, and what is no word, is asked again.
+        assert_eq!(parse("hour"), None);
+        assert_eq!(parse("yes"), None);
+    }
+
+    #[test]
+    fn what_others_have_named_steers_no_terminal() {
+        let shown = describe(&approval(), true);
+        assert!(
+            shown.starts_with("KEY is guarded. Reveal it to npm for `run`?   reason: a\u{fffd}b\n"),
+            "{shown:?}"
+        );
+        assert!(shown.contains("np\u{fffd}m ← bash   pts/3   /src   token owner"), "{shown:?}");
+        assert_eq!(choices(&approval()), "once, session, always (npm in /src), no, never [no]");
+    }
+}

@@ -1,0 +1,71 @@
+//! `guard`: has a person decide who may have or change a secret.
+
+use clap::Args;
+use secrets_client::{Call, Method};
+use secrets_proto::approval::{Guard, Proof, SetGuard};
+use secrets_proto::vault::KeyKind;
+
+use crate::approval;
+use crate::failure::Failure;
+use crate::lookup::Wanted;
+use crate::output;
+use crate::session::Session;
+
+/// Have a person decide who may have or change a secret
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A guarded value is revealed, used or changed only for a program that you have
+allowed, once or for longer. To allow takes the passphrase.
+
+Example:
+  secretctl guard DEPLOY_KEY
+  secretctl guard DEPLOY_KEY --off")]
+pub(crate) struct GuardArgs {
+    /// The secrets' names or ids
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Turn the guard off; asks for the passphrase
+    #[arg(long)]
+    pub(crate) off: bool,
+}
+
+pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GuardArgs) -> Result<(), Failure> {
+    let wanted: Vec<Wanted> = args.names.iter().map(|name| Wanted::parse(name)).collect::<Result<_, _>>()?;
+    let session = open()?;
+    let found = wanted.iter().map(|wanted| wanted.get(&session)).collect::<Result<Vec<_>, _>>()?;
+    let mut weakened: Vec<KeyKind> = Vec::new();
+    for detail in found {
+        let (id, name) = (detail.secret.id, &detail.secret.name);
+        let set = |proof: Option<Proof>| -> Result<Guard, Failure> {
+            let body = SetGuard { guarded: !args.off, proof };
+            session.fetch(&Call::new(Method::PUT, &format!("/user/secrets/{id}/guard")).json(&body)?)
+        };
+        if args.off {
+            if !detail.guarded {
+                output::say(&format!("{name} is not guarded"));
+                continue;
+            }
+            approval::proven(&|proof| set(Some(proof)), &|| false)?;
+            output::say(&format!("{name} is not guarded any more"));
+            continue;
+        }
+        let Guard { weakened_by, units, .. } = set(None)?;
+        output::say(&format!("{name} is guarded: whoever wants it asks for approval"));
+        for unit in units {
+            output::say(&format!("{} may still load {name}; see: secretctl credential list", unit.as_str()));
+        }
+        weakened.extend(weakened_by.into_iter().filter(|kind| !weakened.contains(kind)).collect::<Vec<_>>());
+    }
+    if !weakened.is_empty() {
+        output::say(&weaker(&weakened));
+    }
+    Ok(())
+}
+
+/// That programs can open the vault without a person.
+fn weaker(kinds: &[KeyKind]) -> String {
+    format!(
+        "warning: {} opens the vault, too, and a program that can read it needs no approval; see: secretctl key list",
+        approval::ways_in(kinds)
+    )
+}

@@ -1,0 +1,450 @@
+//! What a process runs for: the processes that started it, the terminal or service that it is in, and the program, script
+//! and directory that a person would name. For people, and for rules that a person has made; any process of the user can
+//! pass for another in all of it but the session: nobody comes into that from outside.
+//!
+//! Each step up is confirmed: the parent is held by a pidfd and read, and then the child, still alive, must name the same
+//! parent. If one of that fails, nothing at all is known.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::{COMM, Hold, is_alive, is_unit, printable, text, unit};
+
+/// How a process is told from all others since the machine was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProcessKey {
+    /// The inode of its pidfd, which no other process gets (Linux 6.9).
+    Inode(u64),
+    /// Its id and when it started, in hundredths of a second since boot.
+    Started(i32, u64),
+}
+
+/// What a session is told by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SessionKey {
+    /// The process that leads it.
+    Leader(ProcessKey),
+    /// The control group of a service or app, and the group's inode: another of this name is another session.
+    Group(String, u64),
+}
+
+/// Where a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// What it is told by.
+    pub key: SessionKey,
+    /// Its pseudo terminal, like `pts/3`, if it has one.
+    pub tty: Option<String>,
+    /// The name of the process that leads it, or of the group; safe to print.
+    pub leader: String,
+}
+
+/// What a process runs for. All of it is safe to print; a path that is not is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The process itself.
+    pub process: ProcessKey,
+    /// The names of it and of up to eight that started it, the nearest first.
+    pub chain: Vec<String>,
+    /// The outermost session with a pseudo terminal, or else the service's or app's.
+    pub session: Option<Session>,
+    /// The systemd unit.
+    pub unit: Option<String>,
+    /// The program of the first of them that is neither `secretctl` nor a shell or wrapper, and not beyond the session; the
+    /// session's shell if there is none.
+    pub program: Option<String>,
+    /// The script that it runs, if it is an interpreter and the file exists.
+    pub script: Option<String>,
+    /// The directory that it is in.
+    pub directory: Option<String>,
+}
+
+/// How far up is looked.
+const STEPS: usize = 64;
+
+/// How many of those that started a process are told.
+const CHAIN: usize = 8;
+
+/// The most bytes of a path that is told.
+const PATH: usize = 1_024;
+
+/// The inodes of pidfds are those of processes if the file system is this (`PID_FS_MAGIC`).
+const PIDFS: u64 = 0x5049_4446;
+
+/// The major numbers of pseudo terminals (`devices.txt` of the kernel).
+const PSEUDO_TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// Programs that only start others.
+const WRAPPERS: [&str; 20] = [
+    "env", "sudo", "doas", "su", "setsid", "nohup", "timeout", "nice", "ionice", "stdbuf", "xargs", "time",
+    "unshare", "setpriv", "runuser", "taskset", "flock", "watch", "direnv", "bwrap",
+];
+
+const SHELLS: [&str; 16] = [
+    "sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "busybox", "tcsh", "csh", "nu", "xonsh",
+    "pwsh", "elvish", "yash",
+];
+
+const INTERPRETERS: [&str; 14] = [
+    "python", "pypy", "node", "nodejs", "ruby", "perl", "php", "java", "deno", "bun", "lua", "tclsh",
+    "guile", "Rscript",
+];
+
+/// Whether this program, by its path, runs whatever it is given: an interpreter or a shell.
+pub fn runs_anything(program: &str) -> bool {
+    is_shell(program) || is_interpreter(program)
+}
+
+fn is_shell(program: &str) -> bool {
+    let name = file_name(program);
+    SHELLS.contains(&name) || SHELLS.contains(&unversioned(name))
+}
+
+fn is_interpreter(program: &str) -> bool {
+    let name = file_name(program);
+    INTERPRETERS.contains(&name) || INTERPRETERS.contains(&unversioned(name))
+}
+
+fn unversioned(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-')
+}
+
+fn file_name(path: &str) -> &str {
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+/// What this process itself runs for.
+pub fn own() -> Option<Lineage> {
+    let own = rustix::process::getpid();
+    let pidfd = pidfd_open(own, PidfdFlags::empty()).ok()?;
+    of(own.as_raw_nonzero().get(), &pidfd)
+}
+
+impl Hold {
+    /// What the process runs for that has this id, if it is the one that is held.
+    pub(super) fn lineage_of(&self, pid: i32) -> Option<Lineage> {
+        let opened;
+        let pidfd = match self {
+            Self::Pidfd(pidfd) => pidfd,
+            Self::Before(accepted) => {
+                opened = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+                if Stat::read(pid)?.started > *accepted {
+                    return None;
+                }
+                &opened
+            }
+        };
+        of(pid, pidfd)
+    }
+}
+
+/// What the process runs for that has this id and is held by this pidfd.
+fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
+    let own = Step { stat: Stat::read(pid)?, key: key(pidfd, pid)? };
+    let group = text(&directory_of(pid).join("cgroup"));
+    let steps = climb(own, pidfd)?;
+    let (peer, _) = steps.split_first()?;
+    let leader = steps.iter().rposition(|step| step.stat.leads_terminal());
+    let session = match leader.and_then(|at| steps.get(at)) {
+        Some(leader) => Some(Session {
+            key: SessionKey::Leader(leader.key),
+            tty: leader.stat.terminal(),
+            leader: leader.stat.name(),
+        }),
+        None => group.as_deref().and_then(session_of_group),
+    };
+    let within = leader.map_or(steps.as_slice(), |at| steps.get(..=at).unwrap_or_default());
+    let Asker { program, script, directory } = asker(within);
+    let lineage = Lineage {
+        process: peer.key,
+        chain: steps.iter().take(CHAIN + 1).map(|step| step.stat.name()).collect(),
+        session,
+        unit: group.as_deref().and_then(unit),
+        program,
+        script,
+        directory,
+    };
+    // Alive after the last look: then it was this process that was looked at.
+    is_alive(pidfd).then_some(lineage)
+}
+
+/// One process on the way up.
+struct Step {
+    stat: Stat,
+    key: ProcessKey,
+}
+
+/// The process and all that started it, but for the first of the system. `None` if a step cannot be confirmed.
+fn climb(own: Step, pidfd: &OwnedFd) -> Option<Vec<Step>> {
+    let mut held = pidfd.try_clone().ok()?;
+    let mut steps = vec![own];
+    while steps.len() < STEPS {
+        let child = steps.last()?;
+        let parent = child.stat.parent;
+        if parent <= 1 {
+            break;
+        }
+        let next = pidfd_open(Pid::from_raw(parent)?, PidfdFlags::empty()).ok()?;
+        let step = Step { stat: Stat::read(parent)?, key: key(&next, parent)? };
+        let again = Stat::read(child.stat.pid)?;
+        if again.parent != parent || !is_alive(&held) {
+            return None;
+        }
+        steps.push(step);
+        held = next;
+    }
+    Some(steps)
+}
+
+/// How this process is told from others.
+fn key(pidfd: &OwnedFd, pid: i32) -> Option<ProcessKey> {
+    let kind = rustix::fs::fstatfs(pidfd.as_fd()).ok()?.f_type;
+    if u64::try_from(kind).ok() == Some(PIDFS) {
+        let inode = rustix::fs::fstat(pidfd.as_fd()).ok()?.st_ino;
+        return Some(ProcessKey::Inode(inode));
+    }
+    Some(ProcessKey::Started(pid, Stat::read(pid)?.started))
+}
+
+/// What is used of `/proc/PID/stat` (proc_pid_stat(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stat {
+    pid: i32,
+    comm: String,
+    parent: i32,
+    session: i32,
+    terminal: u32,
+    started: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(&text(&directory_of(pid).join("stat"))?)
+    }
+
+    /// The name, in parentheses, may hold anything.
+    fn parse(stat: &str) -> Option<Self> {
+        let (start, rest) = stat.rsplit_once(')')?;
+        let (pid, comm) = start.split_once('(')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
+        Some(Self {
+            pid: pid.trim().parse().ok()?,
+            comm: comm.to_owned(),
+            parent: i32::try_from(number(1)?).ok()?,
+            session: i32::try_from(number(3)?).ok()?,
+            // A device number of 32 bits, which is written as a signed one.
+            terminal: u32::try_from(number(4)? & 0xffff_ffff).ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    fn name(&self) -> String {
+        printable(&self.comm, COMM)
+    }
+
+    /// Whether it leads a session with a pseudo terminal.
+    fn leads_terminal(&self) -> bool {
+        self.session == self.pid && self.terminal().is_some()
+    }
+
+    /// Its pseudo terminal, if it has one.
+    fn terminal(&self) -> Option<String> {
+        let (major, minor) =
+            ((self.terminal >> 8) & 0xfff, (self.terminal & 0xff) | ((self.terminal >> 12) & 0xf_ff00));
+        let first = *PSEUDO_TERMINALS.start();
+        PSEUDO_TERMINALS.contains(&major).then(|| format!("pts/{}", (major - first) * 256 + minor))
+    }
+}
+
+/// The session of a service or an app that has no terminal.
+fn session_of_group(lines: &str) -> Option<Session> {
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let unit = unit(lines)?;
+    let is_session = unit.ends_with(".service") && !unit.starts_with("user@")
+        || unit.starts_with("app-") && unit.ends_with(".scope");
+    if !is_session || !is_unit(&unit) {
+        return None;
+    }
+    // Up to the unit's own group: what it does below that is its own business.
+    let end = path.find(&unit)? + unit.len();
+    let group = path.get(..end)?;
+    let inode = fs::metadata(Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/'))).ok()?.ino();
+    Some(Session { key: SessionKey::Group(group.to_owned(), inode), tty: None, leader: unit })
+}
+
+/// The program, script and directory of who asks, as far as they can be read.
+#[derive(Default)]
+struct Asker {
+    program: Option<String>,
+    script: Option<String>,
+    directory: Option<String>,
+}
+
+fn asker(steps: &[Step]) -> Asker {
+    let mut last = Asker::default();
+    for step in steps {
+        let pid = step.stat.pid;
+        let Some(program) = link(pid, "exe") else {
+            // Not dumpable, as we are ourselves.
+            if is_own_name(&step.stat.comm) {
+                continue;
+            }
+            return Asker::default();
+        };
+        if is_own_name(file_name(&program)) {
+            continue;
+        }
+        let directory = link(pid, "cwd");
+        let script = if runs_anything(&program) { script_of(pid, directory.as_deref()) } else { None };
+        let only_starts = is_shell(&program) || WRAPPERS.contains(&file_name(&program));
+        let found = Asker { program: Some(program), script, directory };
+        if !only_starts || found.script.is_some() {
+            return found;
+        }
+        last = found;
+    }
+    last
+}
+
+fn is_own_name(name: &str) -> bool {
+    name == "secretctl" || name.starts_with("secretctl-")
+}
+
+fn directory_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
+}
+
+/// Where a link of `/proc/PID` leads, if that can be shown as it is.
+fn link(pid: i32, name: &str) -> Option<String> {
+    let target = fs::read_link(directory_of(pid).join(name)).ok()?;
+    path(target.to_str()?)
+}
+
+/// An absolute path that can be shown as it is.
+pub fn path(text: &str) -> Option<String> {
+    let shown = printable::printable(text);
+    (text.starts_with('/') && text.len() <= PATH && shown == text).then(|| text.to_owned())
+}
+
+/// The script that an interpreter was given: its first argument that is no option, if that is a file. Nothing else of the
+/// arguments is looked at.
+fn script_of(pid: i32, directory: Option<&str>) -> Option<String> {
+    let arguments = text(&directory_of(pid).join("cmdline"))?;
+    let script = script_in(&arguments)?;
+    let whole = Path::new(directory.unwrap_or("/")).join(script);
+    let whole = fs::canonicalize(whole).ok().filter(|path| path.is_file())?;
+    path(whole.to_str()?)
+}
+
+/// The first argument that is no option, unless an option says that the program itself is an argument.
+fn script_in(arguments: &str) -> Option<&str> {
+    for argument in arguments.split('\0').skip(1) {
+        let is_program = |option: &str| {
+            ["--eval", "--print", "--command", "-"].contains(&option)
+                || option.len() >= 2
+                    && !option.starts_with("--")
+                    && option
+                        .chars()
+                        .skip(1)
+                        .any(|letter| ['c', 'e', 'm', 'E', 'p', 'r', 's'].contains(&letter))
+        };
+        if argument.starts_with('-') {
+            if is_program(argument) {
+                return None;
+            }
+        } else {
+            return Some(argument).filter(|argument| !argument.is_empty());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_stat_is_read_past_any_name() {
+        let stat = "7 (a) R 1 (b) ) S 3 7 5 34819 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 2 3";
+        let read = Stat::parse(stat).unwrap();
+        assert_eq!((read.pid, read.parent, read.session, read.started), (7, 3, 5, 4242));
+        assert_eq!(read.comm, "a) R 1 (b) ");
+        assert_eq!(read.terminal().as_deref(), Some("pts/3"));
+        for (device, terminal) in
+            [(0, None), (1_025, None), (34_816, Some("pts/0")), (35_072, Some("pts/256"))]
+        {
+            let stat = Stat { terminal: device, ..read.clone() };
+            assert_eq!(stat.terminal().as_deref(), terminal, "{device}");
+        }
+        assert_eq!(Stat::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn what_runs_anything_is_known_by_its_name() {
+        for program in [
+            "/bin/sh",
+            "/usr/bin/python3.11",
+            "/opt/node",
+            "/usr/bin/bash",
+            "/usr/bin/perl5.36",
+            "/x/bash (deleted)",
+        ] {
+            assert!(runs_anything(program), "{program}");
+        }
+        for program in ["/usr/bin/npm", "/usr/bin/git", "/opt/pythonic", "/usr/bin/cargo"] {
+            assert!(!runs_anything(program), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_the_first_argument_and_no_program_text() {
+        for (arguments, script) in [
+            ("python3\0build.py\0x\0", Some("build.py")),
+            ("python3\0-u\0build.py\0", Some("build.py")),
+            ("python3\0-c\0print(1)\0", None),
+            ("python3\0-m\0http.server\0", None),
+            ("bash\0-lc\0x\0", None),
+            ("node\0", None),
+            ("bash\0", None),
+        ] {
+            assert_eq!(script_in(arguments), script, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn only_paths_that_can_be_shown_as_they_are_are_told() {
+        assert_eq!(path("/usr/bin/npm").as_deref(), Some("/usr/bin/npm"));
+        for odd in ["npm", "/a\u{1b}[2J", "/a\u{202e}b", "/a\nb", ""] {
+            assert_eq!(path(odd), None);
+        }
+        assert_eq!(path(&format!("/{}", "a".repeat(PATH))), None);
+    }
+
+    #[test]
+    fn the_living_have_a_lineage_and_the_dead_have_none() {
+        let own = own().unwrap();
+        assert_eq!(own.program.as_deref(), std::env::current_exe().unwrap().to_str());
+        assert!(!own.chain.is_empty() && own.chain.len() <= CHAIN + 1);
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let raw = pid.as_raw_nonzero().get();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let found = of(raw, &pidfd).unwrap();
+        assert_ne!(found.process, own.process);
+        assert_eq!(found.session, own.session);
+        child.kill().unwrap();
+        while is_alive(&pidfd) {
+            std::thread::yield_now();
+        }
+        assert_eq!(of(raw, &pidfd), None);
+        child.wait().unwrap();
+    }
+}

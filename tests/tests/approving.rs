@@ -1,0 +1,282 @@
+//! Guarded secrets and `secretctl`: what is asked on a terminal, and what comes of a question that nobody answers.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::http::Request;
+use secretsd_tests::terminal::Terminal;
+use secretsd_tests::{Env, programs};
+use serde_json::{Value, json};
+
+const VALUE: &str = "guarded-value-0123456789abcdef";
+
+fn guarded() -> Env {
+    let env = Env::unlocked(programs!());
+    env.store("KEY", VALUE);
+    assert_eq!(env.ctl(["guard", "KEY"]).expect(0), "");
+    env
+}
+
+fn asks(env: &Env) -> Vec<Value> {
+    env.get("/approvals").expect(200)["approvals"].as_array().unwrap().clone()
+}
+
+fn decide(env: &Env, id: &Value, mut body: Value) {
+    body["proof"] = json!({ "passphrase": PASSPHRASE });
+    let id = id.as_str().unwrap();
+    env.post(&format!("/approvals/{id}/decision"), &body).expect(200);
+}
+
+#[test]
+fn without_a_terminal_and_an_approver_every_command_fails_at_once_and_does_nothing() {
+    let env = guarded();
+    env.store("GITHUB_TOKEN", VALUE);
+    env.store("AWS_ACCESS_KEY_ID", VALUE);
+    env.store("AWS_SECRET_ACCESS_KEY", VALUE);
+    env.ctl(["guard", "GITHUB_TOKEN", "AWS_ACCESS_KEY_ID"]).expect(0);
+    let template = env.private_file("template", "{{ secret:KEY }}");
+    let template = template.to_str().unwrap().to_owned();
+    let marker = env.path("ran");
+    let marker = marker.to_str().unwrap().to_owned();
+    let git = "protocol=https\nhost=github.com\n\n";
+    let cases: Vec<(Vec<&str>, &str, i32)> = vec![
+        (vec!["get", "KEY"], "", 3),
+        (vec!["run", "-s", "KEY", "--", "touch", &marker], "", 125),
+        (vec!["run", "--all", "--", "touch", &marker], "", 125),
+        (vec!["export", "-s", "KEY"], "", 3),
+        (vec!["inject", "-i", &template], "", 3),
+        (vec!["set", "KEY"], "changed", 3),
+        (vec!["update", "KEY"], "changed", 3),
+        (vec!["rename", "KEY", "RENAMED"], "", 3),
+        (vec!["rm", "KEY", "--yes"], "", 3),
+        (vec!["aws-credentials"], "", 3),
+        (vec!["git-credential", "get"], git, 3),
+    ];
+    let before = env.get("/user/secrets").expect(200);
+    for (arguments, input, code) in cases {
+        let start = Instant::now();
+        let output = env.ctl(&arguments).stdin(input).run();
+        let (out, err) = (output.out(), output.err());
+        assert!(!out.contains(VALUE) && !err.contains(VALUE), "{arguments:?}");
+        // git asks the next helper, whatever ours ends with.
+        if arguments[0] != "git-credential" {
+            output.assert_code(code);
+            assert!(err.contains("secretctl approve "), "{arguments:?}: {err}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{arguments:?}: {:?}", start.elapsed());
+    }
+    assert_eq!(env.get("/user/secrets").expect(200), before);
+    assert!(fs::metadata(&marker).is_err(), "a command ran without its secret");
+    assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
+    let show = env.ctl(["show", "KEY"]).expect(0);
+    assert!(show.contains("guarded    a person decides"), "{show}");
+    assert_eq!(env.ctl(["show", "KEY", "--json"]).run().json()["guarded"], true);
+}
+
+#[test]
+fn a_session_is_asked_for_once_in_its_terminal_and_in_no_other() {
+    let env = guarded();
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["sh"]);
+    let get = |mark: &str| format!("'{client}' get KEY --show; echo {mark}:$?\r");
+    shell.type_keys(&get("first"));
+    shell.wait_for("KEY is guarded. Reveal it to ");
+    shell.wait_for("token owner");
+    shell.wait_for("[no]: ");
+    shell.type_keys("s\r");
+    shell.wait_for("passphrase: ");
+    assert!(!shell.echoes());
+    shell.type_keys("wrong\r");
+    shell.wait_for("wrong passphrase, try again");
+    shell.wait_for("passphrase: ");
+    shell.type_keys(&format!("{PASSPHRASE}\r"));
+    shell.wait_for(VALUE);
+    shell.wait_for("first:0");
+    // A script in the same terminal, and a tool in a session of its own, are the same session.
+    shell.type_keys(&get("again"));
+    shell.wait_for(VALUE);
+    shell.wait_for("again:0");
+    shell.type_keys(&format!("setsid --wait '{client}' get KEY | wc -c; echo detached\r"));
+    shell.wait_for("30");
+    shell.wait_for("detached");
+    assert!(!shell.shown().contains(PASSPHRASE), "{}", shell.shown());
+    // Another terminal asks; enter alone is no, and then it is quiet for a minute.
+    let mut other = Terminal::run(&env, &["sh"]);
+    other.type_keys(&get("other"));
+    other.wait_for("[no]: ");
+    other.type_keys("\r");
+    other.wait_for("other:5");
+    other.type_keys(&get("quiet"));
+    other.wait_for("quiet:5");
+    assert!(!other.shown().contains(VALUE), "{}", other.shown());
+    // A program without a terminal asks, too.
+    env.ctl(["get", "KEY"]).expect(3);
+}
+
+#[test]
+fn a_question_leaves_no_key_to_the_shell() {
+    let env = guarded();
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["sh"]);
+    shell.type_keys(&format!("PS1=; '{client}' get KEY --show; echo ended:$?\r"));
+    shell.wait_for("[no]: ");
+    shell.type_keys("once\r");
+    shell.wait_for("passphrase: ");
+    shell.resize(30, 60);
+    shell.type_keys("canary-one\rcanary-two\r");
+    shell.wait_for("ended:1");
+    shell.type_keys("echo at$((1+1))last\r");
+    shell.wait_for("at2last");
+    assert!(!shell.shown().contains("canary"), "{}", shell.shown());
+    assert!(shell.echoes());
+    shell.type_keys(&format!("'{client}' get KEY --show; echo ended:$?\r"));
+    shell.wait_for("[no]: ");
+    shell.type_keys("\x03");
+    shell.wait_until("at3last", "echo at$((2+1))last\r");
+    assert!(!shell.shown().contains(VALUE), "{}", shell.shown());
+    assert_eq!(asks(&env).len(), 1, "to break off decides nothing");
+}
+
+#[test]
+fn where_nobody_can_be_asked_somebody_who_waits_answers() {
+    let env = guarded();
+    let state = env.get("/approvals").expect(200)["changes"].to_string();
+    thread::scope(|scope| {
+        let approver = scope.spawn(|| {
+            let told = env.get(&format!("/approvals?wait=25&after={state}")).expect(200);
+            let ask = told["approvals"][0].clone();
+            decide(&env, &ask["id"], json!({ "decision": "allow", "scope": "once" }));
+            ask
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while env.get("/approvals").expect(200)["approvers"] != 1 {
+            assert!(Instant::now() < deadline, "nobody waits");
+            thread::yield_now();
+        }
+        let output = env.ctl(["run", "-s", "KEY", "--reason", "release", "--", "printenv", "KEY"]).run();
+        output.assert_code(0);
+        assert_eq!(output.out().trim(), VALUE);
+        let ask = approver.join().unwrap();
+        assert_eq!((&ask["purpose"], &ask["reason"]), (&json!("run"), &json!("release")));
+        let command = ask["client"]["command"].as_str().unwrap();
+        assert!(command.ends_with("/printenv"), "{ask}");
+        assert_eq!(ask["client"]["by"]["command"], "client");
+    });
+}
+
+#[test]
+fn an_approver_that_never_answers_is_not_waited_for_for_ever() {
+    let env = guarded();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| env.get("/approvals?wait=8&after=99999999"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut waits = || {
+            assert!(Instant::now() < deadline, "nobody waits");
+            env.get("/approvals").expect(200)["approvers"] != 1
+        };
+        // With a state that never was it is answered at once, and counts for a moment.
+        while waits() {
+            thread::yield_now();
+        }
+        let start = Instant::now();
+        let output = env.ctl(["get", "KEY", "--wait", "1"]).run();
+        output.assert_code(3);
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+        drop(waiting.join().unwrap());
+    });
+    assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
+    env.ctl(["get", "KEY"]).expect(3);
+}
+
+#[test]
+fn asks_are_answered_and_rules_are_made_by_command() {
+    let env = guarded();
+    env.ctl(["get", "KEY"]).expect(3);
+    let id = asks(&env)[0]["id"].as_str().unwrap().to_owned();
+    let list = env.ctl(["approve", "--json"]).run().json();
+    assert_eq!(list["approvals"][0]["id"], id);
+    // Without a terminal nobody can show to be the owner.
+    env.ctl(["approve", &id[..4], "--always"]).expect(3);
+    env.ctl(["guard", "KEY", "--off"]).expect(3);
+    env.ctl(["rules", "allow", "KEY", "--program", "/usr/bin/git"]).expect(3);
+    env.ctl(["rules", "allow", "KEY"]).expect(2);
+    env.ctl(["deny", "0000"]).expect(4);
+    env.ctl(["deny", "x"]).expect(7);
+    let denied = env.ctl(["deny", &id[..4]]).run();
+    denied.assert_code(0);
+    assert!(denied.err().starts_with("secretctl: denied the reveal of KEY by "), "{}", denied.err());
+    env.ctl(["get", "KEY"]).expect(5);
+    env.ctl(["deny"]).expect(4);
+    let mut terminal =
+        Terminal::ctl(&env, &["rules", "allow", "KEY", "--token", "owner", "--program", "/usr/bin/git"]);
+    terminal.wait_for("passphrase: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.expect(0, "KEY may be had by token owner, program /usr/bin/git");
+    let rules = env.ctl(["rules"]).expect(0);
+    assert!(rules.contains("allow   KEY     reveal  token owner, program /usr/bin/git"), "{rules}");
+    let rule =
+        env.ctl(["rules", "KEY", "--json"]).run().json()["rules"][0]["id"].as_str().unwrap().to_owned();
+    env.ctl(["rules", "rm", &rule[..4]]).expect(0);
+    assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
+    let mut terminal = Terminal::ctl(&env, &["guard", "KEY", "--off"]);
+    terminal.wait_for("passphrase: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.expect(0, "KEY is not guarded any more");
+    assert_eq!(env.ctl(["get", "KEY"]).expect(0), VALUE);
+}
+
+/// Whoever asks may call itself what it likes: what is shown of it neither steers a terminal nor turns text around.
+#[test]
+fn hostile_names_are_safe_where_they_are_shown() {
+    let env = guarded();
+    let hostile = "a\u{1b}[2J\u{202e}b\u{200b}<b>&\"\n";
+    let directory = env.private_dir(hostile);
+    let body = json!({ "secrets": ["KEY"], "purpose": "test", "reason": "r\u{202e}s" });
+    for said in ["program=/a%1b%5b2J&directory=/%E2%80%AE", "command=/%0a"] {
+        let request = Request::new(&env.socket(), "POST", "/api/v1/user/secrets/reveal").bearer(&env.token());
+        request
+            .header("X-Secretsd-Client", said)
+            .json(&body)
+            .send()
+            .expect_error(403, "approval_required_error");
+    }
+    for (said, length) in
+        [("program=%ff", 0), ("program=/", 64 << 10), ("nothing", 0), ("program=relative", 0)]
+    {
+        let said = format!("{said}{}", "a".repeat(length));
+        let request = Request::new(&env.socket(), "POST", "/api/v1/user/secrets/reveal").bearer(&env.token());
+        let answer = request.header("X-Secretsd-Client", &said).json(&body).send();
+        assert!([400, 431].contains(&answer.status), "{}", answer.status);
+    }
+    // A program with such a name, in such a directory.
+
+    let mut child = Command::new("python3")
+        .arg("-c")
+        .arg("import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.sendall(sys.stdin.buffer.read())\nprint(s.recv(4096).decode())")
+        .arg(env.socket())
+        .current_dir(&directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let body = body.to_string();
+    let request = format!(
+        "POST /api/v1/user/secrets/reveal HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        env.token(),
+        body.len()
+    );
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), request.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let list = env.ctl(["approve", "--json"]).expect(0);
+    let json: Value = serde_json::from_str(&list).unwrap();
+    let is_odd = |c: char| c.is_control() || ['\u{202e}', '\u{200b}'].contains(&c);
+    for ask in json["approvals"].as_array().unwrap() {
+        assert!(!ask["client"].to_string().chars().any(is_odd), "{ask}");
+    }
+    let mut terminal = Terminal::ctl(&env, &["approve"]);
+    terminal.wait_for("[no]: ");
+    assert!(!terminal.shown().contains("\u{1b}[2J") && !terminal.shown().contains('\u{202e}'));
+}
