@@ -242,8 +242,7 @@ fn check_keys(document: &Document, profile: &str, written: &Written) -> Result<(
     let prefix = names::prefix(&document.name);
     let all = document.profiles.values().flat_map(|profile| profile.secrets.keys());
     // Of two that become the same the last one is kept, from which the first one differs.
-    let mut keys: BTreeMap<String, &String> = BTreeMap::new();
-    all.for_each(|key| drop(keys.insert(key.to_ascii_uppercase(), key)));
+    let keys: BTreeMap<String, &String> = all.map(|key| (key.to_ascii_uppercase(), key)).collect();
     for (key, fields) in &written.secrets {
         let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         if !starts_well || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {

@@ -173,7 +173,7 @@ fn an_approver_that_never_answers_is_not_waited_for_for_ever() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| env.get("/approvals?wait=8&after=99999999"));
         let deadline = Instant::now() + Duration::from_secs(20);
-        let mut waits = || {
+        let waits = || {
             assert!(Instant::now() < deadline, "nobody waits");
             env.get("/approvals").expect(200)["approvers"] != 1
         };
