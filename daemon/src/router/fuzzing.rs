@@ -8,12 +8,13 @@ use secrets_proto::token::CreateToken;
 use secrets_proto::vault::VerifyRequest;
 
 use super::codec::FromRequest;
+use crate::handler::approvals::{Decide, SetGuard};
 use crate::handler::secrets::{ById, Delete, DropVersion, Edit, Get, List, Rollback, Update};
-use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
+use crate::handler::vault::{AddKey, RemoveKey, Unlock, WithRecovery};
 use crate::http::failure::Failure;
 use crate::http::fields::Fields;
 use crate::http::parts::RequestParts;
-use crate::vault::AuditQuery;
+use crate::vault::{AuditQuery, NewRule};
 
 /// Makes the request of each operation of this id, query, `If-Match` and body. None may panic, and what is refused is
 /// the caller's fault, in 4xx.
@@ -38,11 +39,14 @@ pub fn json_body(id: Option<&str>, query: Option<&str>, if_match: &[u8], body: &
     request.take::<DropVersion>();
     request.take::<VerifyRequest>();
     request.take::<AddKey>();
-    request.take::<Rotate>();
-    request.take::<Init>();
+    request.take::<RemoveKey>();
+    request.take::<WithRecovery>();
     request.take::<Unlock>();
     request.take::<AuditQuery>();
     request.take::<CreateToken>();
+    request.take::<SetGuard>();
+    request.take::<Decide>();
+    request.take::<NewRule>();
 }
 
 struct Request<'a> {
