@@ -36,15 +36,12 @@ pub(crate) fn values(arguments: &Arguments) -> Result<(Sought, LeftOut), Failure
             Err(error) => error,
         };
         let mut why = Why::of(refusal, &client).await?;
-        if let Why::Asked(ask) = &why {
-            if guarded::settle(ask, &client, &paths, arguments).await? {
-                match reveal(&client, &purpose, &all).await {
-                    Ok(secrets) => return Ok((Sought::new(&secrets), LeftOut::new())),
-                    Err(error) => why = Why::of(error, &client).await?,
-                }
-            } else if let Err(error) = reveal(&client, &purpose, &all).await {
-                // It was denied in the meantime, or waits.
-                why = Why::of(error, &client).await?;
+        if let Why::Asked(ask) = &why
+            && guarded::is_settled(ask, &client, &paths, arguments).await?
+        {
+            match reveal(&client, &purpose, &all).await {
+                Ok(secrets) => return Ok((Sought::new(&secrets), LeftOut::new())),
+                Err(error) => why = Why::of(error, &client).await?,
             }
         }
         without(&client, why, arguments.is_hook).await
@@ -66,7 +63,14 @@ async fn without(client: &Client, why: Why, is_hook: bool) -> Result<(Sought, Le
     let others: Vec<Selector> = others.iter().map(|secret| Selector::Id(secret.secret.id)).collect();
     let mut secrets = Vec::new();
     for some in others.chunks(RevealRequest::MAX_SELECTORS) {
-        secrets.append(&mut reveal(client, &purpose, some).await?);
+        match reveal(client, &purpose, some).await {
+            Ok(mut some) => secrets.append(&mut some),
+            // One was guarded in the meantime.
+            Err(error) => {
+                let why = Why::of(error, client).await?;
+                return Err(why.failure(&why.names(), is_hook));
+            }
+        }
     }
     let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let all: Vec<&str> = guarded.iter().map(|secret| secret.secret.name.as_str()).collect();

@@ -81,8 +81,8 @@ impl Why {
 }
 
 /// Has a person answer an ask: on the terminal by `secretctl approve`, or elsewhere by who waits to answer asks. Returns
-/// whether it was allowed.
-pub(crate) async fn settle(
+/// whether there is an answer.
+pub(crate) async fn is_settled(
     ask: &Approval,
     client: &Client,
     paths: &Paths,
@@ -102,7 +102,7 @@ pub(crate) async fn settle(
         }
         // It asks on the terminal, not here.
         let _ = command.args(["approve", &id]).stdin(Stdio::null()).stdout(Stdio::null()).status();
-        return Ok(approval(client, &id, 0).await?.state == ApprovalState::Allowed);
+        return Ok(approval(client, &id, 0).await?.state != ApprovalState::Pending);
     }
     let mut now = approval(client, &id, 0).await?;
     for _ in 0..PATIENCE / STEP {
@@ -111,7 +111,7 @@ pub(crate) async fn settle(
         }
         now = approval(client, &id, STEP).await?;
     }
-    Ok(now.state == ApprovalState::Allowed)
+    Ok(now.state != ApprovalState::Pending)
 }
 
 async fn approval(client: &Client, id: &str, wait: u64) -> Result<Approval, Failure> {

@@ -1,5 +1,8 @@
 //! Guarded secrets: they are left out by name, or a person allows them.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::terminal::Terminal;
 use serde_json::json;
@@ -20,8 +23,8 @@ fn ask(said: &str) -> String {
 /// Answers the only ask that waits.
 fn answer(tree: &Tree, id: &str, mut body: serde_json::Value) {
     let asks = tree.env.get("/approvals").expect(200);
-    let full = asks["approvals"].as_array().unwrap().iter().map(|ask| ask["id"].as_str().unwrap());
-    let full = full.filter(|full| full.starts_with(id)).next().unwrap().to_owned();
+    let mut full = asks["approvals"].as_array().unwrap().iter().map(|ask| ask["id"].as_str().unwrap());
+    let full = full.find(|full| full.starts_with(id)).unwrap().to_owned();
     if body["decision"] == "allow" {
         body["proof"] = json!({ "passphrase": PASSPHRASE });
     }
@@ -120,4 +123,26 @@ fn the_hook_names_it_and_goes_on_when_it_is_allowed() {
     tree.git(&["add", "clean"]);
     let (went, said) = hook::commit(&tree, &[]);
     assert!(!went && said.contains("clean:1:1 PHRASE clear (staged)"), "{said}");
+}
+
+#[test]
+fn where_nobody_can_be_asked_somebody_who_waits_answers() {
+    let tree = Tree::new();
+    guarded(&tree);
+    tree.write("phrase", PHRASE);
+    let state = tree.env.get("/approvals").expect(200)["changes"].to_string();
+    thread::scope(|scope| {
+        let approver = scope.spawn(|| {
+            let told = tree.env.get(&format!("/approvals?wait=25&after={state}")).expect(200);
+            let id = told["approvals"][0]["id"].as_str().unwrap().to_owned();
+            answer(&tree, &id, json!({ "decision": "allow", "scope": "once" }));
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while tree.env.get("/approvals").expect(200)["approvers"] != 1 {
+            assert!(Instant::now() < deadline, "nobody waits");
+            thread::yield_now();
+        }
+        assert_eq!(tree.scan(&[], 10), ["phrase:1:1 PHRASE clear"]);
+        approver.join().unwrap();
+    });
 }
