@@ -12,7 +12,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
-INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui
+INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-approve
 
 .PHONY: demo test soak openapi bench lint fuzz build install uninstall deb
 
@@ -62,6 +62,7 @@ build:
 	cargo build --release --locked -p secretsd-broker
 	cargo build --release --locked -p secretctl-mcp
 	cargo build --release --locked -p secretctl-ui
+	cargo build --release --locked -p secretctl-approve
 	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)
 
 install: build

@@ -27,7 +27,9 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
-for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui; do cp "$programs/$name" "$work/programs"; done
+for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-approve; do
+    cp "$programs/$name" "$work/programs"
+done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"
 strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root"/usr/bin/*
 # Where Debian's zsh looks.
@@ -69,6 +71,7 @@ Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
 Recommends: bubblewrap (>= 0.8), ca-certificates, libpam-systemd, systemd
+Suggests: pinentry-gnome3 | pinentry-x11, notification-daemon
 Section: utils
 Priority: optional
 Description: keep API keys in an encrypted vault and give them to chosen programs

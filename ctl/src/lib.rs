@@ -36,6 +36,7 @@
 mod age;
 mod approval;
 mod assignment;
+mod beside;
 mod broker;
 mod cli;
 mod closed;

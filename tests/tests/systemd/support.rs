@@ -12,7 +12,8 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 5] = ["secretsd", "secretctl", "secretsd-broker", "secretctl-mcp", "secretctl-ui"];
+pub const PROGRAMS: [&str; 6] =
+    ["secretsd", "secretctl", "secretsd-broker", "secretctl-mcp", "secretctl-ui", "secretctl-approve"];
 
 /// The repository, outside.
 pub fn repository() -> PathBuf {
