@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrets_client::Error;
 use secrets_proto::approval::{Approval, ApprovalList};
-use secrets_proto::{ErrorType, Timestamp, Uuid};
+use secrets_proto::{ErrorType, Uuid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -185,10 +185,8 @@ impl Agent {
         let unseen: Vec<Approval> =
             self.asks.iter().filter(|ask| !self.passed.contains(&ask.id)).cloned().collect();
         for ask in unseen {
-            let left = ask.expires_at.as_second() - Timestamp::now().as_second();
-            let milliseconds = i32::try_from(left.max(1).saturating_mul(1_000)).unwrap_or(i32::MAX);
             self.passed.push(ask.id);
-            match self.notifications.show(&notice::notice(&ask), milliseconds).await {
+            match self.notifications.show(&notice::notice(&ask)).await {
                 Ok(number) => drop(self.shown.insert(number, ask.id)),
                 Err(error) => say(&format!("{}: not shown: {error}", notice::short(&ask))),
             }

@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The most urgent: it stays until a person has seen it.
 const CRITICAL: u8 = 2;
 
+/// That the server decides when it goes. What no longer waits is taken away by us.
+const AS_LONG_AS_USUAL: i32 = -1;
+
 /// The keys of the buttons. None of them is `default`, which a click beside them would press.
 pub(crate) const DENY: &str = "deny";
 pub(crate) const ANSWER: &str = "answer";
@@ -89,14 +92,14 @@ impl Notifications {
         self.owner.is_some()
     }
 
-    /// Shows a notification for so many milliseconds, and gives its number.
-    pub(crate) async fn show(&self, notice: &Notice, milliseconds: i32) -> Result<u32, Error> {
+    /// Shows a notification for as long as the server does that, and gives its number.
+    pub(crate) async fn show(&self, notice: &Notice) -> Result<u32, Error> {
         let owner = self.owner.as_deref().ok_or(Error::NoServer)?;
         let hints = HashMap::from([("urgency", Variant::from(CRITICAL))]);
         let buttons = [DENY, "Deny", ANSWER, "Answer…"];
         let (title, text) = (notice.title.as_str(), notice.text.as_str());
         let body =
-            ("secretsd", 0_u32, "dialog-password", title, text, buttons.as_slice(), hints, milliseconds);
+            ("secretsd", 0_u32, "dialog-password", title, text, buttons.as_slice(), hints, AS_LONG_AS_USUAL);
         let reply = self.call_server(owner, "Notify", &body).await?;
         Ok(reply.body().deserialize()?)
     }

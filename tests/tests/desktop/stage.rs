@@ -16,8 +16,7 @@ use serde_json::Value;
 pub const VALUE: &str = "guarded-value-0123456789abcdef";
 
 /// What dunst does with a click that opens its menu: the entry that the file `choice` names.
-const MENU: &str =
-    "#!/bin/sh\nwhile read -r line; do case $line in *\"$(cat CHOICE)\"*) echo \"$line\" ;; esac; done\n";
+const MENU: &str = "#!/bin/sh\nwhile read -r line || [ -n \"$line\" ]; do\n    case $line in *\"$(cat CHOICE)\"*) echo \"$line\" ;; esac\ndone\n";
 
 /// A pinentry that notes what it is told, says the flavor in the file `flavor`, and types what is in the file `typed`, the first
 /// line first; without one it waits.
