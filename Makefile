@@ -12,9 +12,9 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
-INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-approve
+INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve
 
-.PHONY: demo test soak openapi bench lint fuzz build install uninstall deb
+.PHONY: demo picture test soak openapi bench lint fuzz build install uninstall deb
 
 # Shows the programs at work in a directory of its own, which it removes again.
 demo: build
@@ -35,6 +35,10 @@ soak:
 # Writes the API's description again, after a route or a wire type has changed.
 openapi:
 	RENEW=1 cargo test --package secretsd-tests --locked --test openapi the_committed
+
+# Draws docs/demo.svg again from what the demo prints, after that has changed.
+picture:
+	RENEW=1 cargo test --package secretsd-tests --locked --test documents the_picture
 
 lint:
 	cargo fmt --all --check
@@ -63,6 +67,8 @@ build:
 	cargo build --release --locked -p secretctl-mcp
 	cargo build --release --locked -p secretctl-ui
 	cargo build --release --locked -p secretctl-approve
+	cargo build --release --locked -p secretctl-import
+	cargo build --release --locked -p secretctl-scan
 	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)
 
 install: build

@@ -33,7 +33,10 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
-names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-approve'
+names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve'
+# Under which other programs run the client, and the command that each stands for. A link `keyring` is its user's to place.
+links='docker-credential-secretctl:docker-credential cargo-credential-secretctl:cargo-credential
+    secretctl-vault-client:vault-client'
 bash=$prefix/share/bash-completion/completions/secretctl
 zsh=$prefix/share/zsh/site-functions/_secretctl
 fish=$prefix/share/fish/vendor_completions.d/secretctl.fish
@@ -41,6 +44,10 @@ man=$prefix/share/man/man1
 
 files() {
     for program in $names; do echo "$prefix/bin/$program"; done
+    for link in $links; do
+        echo "$prefix/bin/${link%:*}"
+        echo "$man/${link%:*}.1"
+    done
     for unit in "$here"/systemd/user/*; do echo "$units/${unit##*/}"; done
     echo "$bash"
     echo "$zsh"
@@ -81,6 +88,10 @@ do_install() {
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM
     for name in $names; do place "$programs/$name" "$prefix/bin/$name" 0755; done
+    for link in $links; do
+        ln -sf secretctl "$destdir$prefix/bin/${link%:*}.new"
+        mv -fT "$destdir$prefix/bin/${link%:*}.new" "$destdir$prefix/bin/${link%:*}"
+    done
     # A percent sign is special in a unit.
     bin=$(echo "$prefix/bin" | sed 's/%/%%/g')
     for unit in "$here"/systemd/user/*; do
@@ -94,6 +105,11 @@ do_install() {
     place "$here/broker/secretsd-broker.1" "$man/secretsd-broker.1" 0644
     if "$programs/secretctl" man --dir "$work/man" >/dev/null 2>&1; then
         for page in "$work"/man/*; do place "$page" "$man/${page##*/}" 0644; done
+        for link in $links; do
+            [ -e "$work/man/${link%:*}.1" ] && continue
+            echo ".so man1/secretctl-${link#*:}.1" >"$scratch"
+            place "$scratch" "$man/${link%:*}.1" 0644
+        done
     fi
     if [ -z "$destdir" ]; then
         case :${PATH:-}: in

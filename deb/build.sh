@@ -27,11 +27,13 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
-for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-approve; do
+for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan \
+    secretctl-approve; do
     cp "$programs/$name" "$work/programs"
 done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"
-strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root"/usr/bin/*
+# Not the links among them.
+find "$root/usr/bin" -type f -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +
 # Where Debian's zsh looks.
 if [ -d "$root/usr/share/zsh/site-functions" ]; then
     mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
@@ -62,7 +64,7 @@ END
 # Asks for a source package's control file, and for nothing in it.
 mkdir "$work/debian"
 printf 'Source: secretsd\n\nPackage: secretsd\nArchitecture: any\n' >"$work/debian/control"
-depends=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/* 2>/dev/null)
+depends=$(cd "$work" && dpkg-shlibdeps -O $(find root/usr/bin -type f) 2>/dev/null)
 cat >"$root/DEBIAN/control" <<END
 Package: secretsd
 Version: $version

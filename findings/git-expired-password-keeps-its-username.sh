@@ -6,8 +6,8 @@
 # together: the old account with the new helper's password. A helper that answers by host alone gives its token to
 # another account's name. Seen with git 2.47.3.
 #
-# What follows for us: our helper sends no password_expiry_utc, so that git takes its answer whole or
-# not at all; ctl/src/command/git_credential.rs.
+# What follows for us: our helper says when a password ends, and answers nothing at all once it has, no user name
+# either; ctl/src/command/git_credential.rs.
 set -euo pipefail
 # Pinned: the packages of few systems can be had in more than one version.
 [ "$(git --version)" = 'git version 2.47.3' ] || { echo 'git 2.47.3 is needed in PATH' >&2; exit 2; }

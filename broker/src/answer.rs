@@ -70,6 +70,9 @@ pub(crate) fn keep_what_is_meant(head: &mut Parts) {
 
 /// The codings in all fields of this name, in lower case; `identity` is none.
 fn all(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    if !headers.contains_key(name) {
+        return Vec::new();
+    }
     let fields = headers.get_all(name).iter().map(|field| String::from_utf8_lossy(field.as_bytes()));
     let joined = fields.collect::<Vec<_>>().join(",").to_ascii_lowercase();
     let names = joined.split(',').map(str::trim);

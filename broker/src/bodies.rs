@@ -45,6 +45,23 @@ impl Payload {
             Self::Fields(text) => Either::Right(Full::new(text.bytes)),
         }
     }
+
+    /// The same once more, where it was read whole.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        match self {
+            Self::Passed(_) => None,
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Fields(text) => Some(Self::Fields(text.clone())),
+        }
+    }
+
+    /// What was to be sent to a host and was not.
+    pub(crate) fn unsent(outgoing: Outgoing) -> Option<Self> {
+        match outgoing {
+            Either::Left(incoming) => Some(Self::Passed(incoming)),
+            Either::Right(_) => None,
+        }
+    }
 }
 
 /// Finds the placeholders in a request's body, beside those that were `placed` in its head: whole values of fields, each

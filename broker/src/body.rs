@@ -178,6 +178,9 @@ impl Scrubbed {
                         // Mostly all there is comes at once.
                         Ok(data) if self.body.incoming.is_end_stream() => {
                             self.is_over = true;
+                            if self.masker.passes_last(&data) {
+                                return Poll::Ready(Some(Ok(Frame::data(data))));
+                            }
                             out.reserve(data.len() + self.masker.holds());
                             self.masker.push_last(&data, &mut out);
                         }
@@ -258,6 +261,9 @@ pub(crate) fn scrub_headers(headers: &mut HeaderMap, sought: &Sought) {
     for value in headers.values() {
         text.extend_from_slice(value.as_bytes());
         text.push(0);
+    }
+    if !sought.may_be_in(&text) {
+        return;
     }
     let mut clean = Vec::with_capacity(text.len());
     sought.masker().push_last(&text, &mut clean);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use secrets_local::{files, passing};
+use secrets_local::{descriptors, files, passing};
 use secrets_proto::broker::{Ask, Attach, Attached, Described, Note, Order, Told, Variables};
 use secrets_proto::{SecretName, Uuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -206,6 +206,10 @@ impl Control {
         let address =
             listener.local_addr().ok().filter(|address| is_tcp && address.ip() == Ipv4Addr::LOCALHOST);
         let address = address.ok_or("a socket that listens on 127.0.0.1 is expected")?;
+        // Of anything else nobody could say when the program has ended.
+        if !descriptors::is_pidfd(&program) {
+            return Err("a pidfd of the program is expected");
+        }
         let broken = |_| "the listener cannot be used";
         listener.set_nonblocking(true).map_err(broken)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(broken)?;

@@ -1,16 +1,18 @@
 //! One request on its way: looked into, decided about, filled with values, sent, and its answer freed of them.
+//!
+//! - [`fill`]: values for it
+//! - [`recent`]: what was looked for in answers a moment ago
+//! - [`becoming`]: connections that become something else
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod becoming;
+mod fill;
+mod recent;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
-use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode, Uri, Version};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode, Version};
 use secrets_proto::ErrorType;
 use secrets_proto::rule::Site;
 use secrets_proto::session::{RefusedRequest, WhyRefused};
@@ -18,21 +20,20 @@ use tokio::sync::Notify;
 
 use crate::answer;
 use crate::bodies::{self, Payload};
-use crate::body::{Body, scrub_headers};
-use crate::decide::{Asked, Daemon, Taken, rule_for, told_of};
+use crate::body::Body;
+use crate::decide::{Asked, Daemon, rule_for, told_of};
 use crate::denial::Denial;
 use crate::grants::{Granted, Grants, Target};
 use crate::inspect;
 use crate::learn::Notes;
-use crate::place;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
-use crate::sought::Sought;
-use crate::upstream::{Manner, Upstream};
+use crate::upstream::{Manner, Reach, Unsent, Upstream};
 use crate::websocket;
 
-/// How long the spellings of a value are kept for the next request that carries it.
-const KEPT_FOR: Duration = Duration::from_millis(300);
+use becoming::{become_websocket, not_agreed};
+use fill::{Filling, sign};
+use recent::Recent;
 
 /// Sends the requests of one session on.
 #[derive(Debug)]
@@ -47,15 +48,15 @@ pub(crate) struct Forwarder {
     pub(crate) notes: Notes,
     /// Tells that a request carries a value.
     pub(crate) carried: Notify,
-    recent: Mutex<HashMap<usize, Recent>>,
+    recent: Recent,
 }
 
-/// A value that a request has carried a moment ago, with its spellings, which take a while to prepare.
-#[derive(Debug)]
-struct Recent {
-    taken: Taken,
-    sought: Arc<Sought>,
-    last: Instant,
+/// A request of which it is known where it goes and which placeholders it has.
+struct Looked {
+    head: Parts,
+    body: Payload,
+    placed: Vec<Placed>,
+    signed: Option<Signed>,
 }
 
 impl Forwarder {
@@ -67,17 +68,17 @@ impl Forwarder {
             upstream,
             notes: Notes::default(),
             carried: Notify::new(),
-            recent: Mutex::default(),
+            recent: Recent::default(),
         }
     }
 
     /// Answers a request that came through a tunnel to this host: with what the host says, or with a denial.
     pub(crate) async fn answer(&self, target: &Target, request: Request<Incoming>) -> Response<Body> {
-        let (method, path) = (request.method().as_str(), request.uri().path());
-        let (asked, told) = (Asked::new(method, target, path), told_of(method, target, path));
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let asked = Asked::new(method.as_str(), target, uri.path());
         match self.forward(target, asked.as_ref(), request).await {
             Ok(response) => response,
-            Err(denial) => self.deny(&denial, told),
+            Err(denial) => self.deny(&denial, told_of(method.as_str(), target, uri.path())),
         }
     }
 
@@ -102,6 +103,70 @@ impl Forwarder {
         let upgrades = inspect::asks_for_websocket(&head)?;
         // Before placeholders are looked for: what goes no further needs no value.
         inspect::keep_end_to_end(&mut head.headers);
+        let Looked { mut head, mut body, placed, signed } = self.look(target, asked, head, body).await?;
+        let filling = Filling { grants: &self.grants, asked, placed: &placed };
+        let carries = !placed.is_empty();
+        let reach = if carries { filling.allowed(&head)? } else { self.reach_without_value(target) };
+        if upgrades {
+            head.headers.remove(websocket::EXTENSIONS);
+            websocket::agree(&mut head.headers);
+        }
+        if carries {
+            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        head.version = Version::HTTP_11;
+        let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
+        let about = |denial: Denial| match about {
+            Some(granted) => denial.about(&granted.name, None),
+            None => denial,
+        };
+        let manner = Manner { carries, reach, upgrades };
+        let mut is_again = false;
+        let (response, sought) = loop {
+            // A value is taken once there is a connection for it: connecting takes a while, and meanwhile the vault may be
+            // locked, or the rule removed.
+            let line = self.upstream.line(target, manner, is_again).await.map_err(about)?;
+            // What was not sent, because the host had closed the connection, is filled in again.
+            let spare = line.is_kept().then(|| (carries.then(|| head.clone()), body.copy()));
+            let taken = filling.fill(&self.daemon, &mut head, &mut body, &line).await?;
+            if carries {
+                self.carried.notify_one();
+            }
+            if let Some(signed) = &signed {
+                sign(&mut head, signed, target, &taken)?;
+            }
+            let outgoing = body.outgoing();
+            frame(&mut head, &outgoing);
+            let sending = self.upstream.send(line, Request::from_parts(head, outgoing), carries);
+            match tokio::join!(sending, self.recent.sought(&self.grants, taken)) {
+                (Ok(response), sought) => break (response, sought),
+                (Err(Unsent::Failed(denial)), _) => return Err(about(denial)),
+                (Err(Unsent::Again(request)), _) => {
+                    let (unsent, outgoing) = request.into_parts();
+                    let (spare, copy) = spare.unwrap_or_default();
+                    head = spare.unwrap_or(unsent);
+                    body = copy.or_else(|| Payload::unsent(outgoing)).ok_or_else(gone)?;
+                    is_again = true;
+                }
+            }
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return if upgrades { become_websocket(becoming, response, sought) } else { Err(not_agreed()) };
+        }
+        match sought {
+            None => Ok(answer::passed(response)),
+            Some(sought) => answer::scrubbed(response, sought),
+        }
+    }
+
+    /// Finds a request's placeholders, and refuses it if it can have none there, or is for a host that nobody has named.
+    async fn look(
+        &self,
+        target: &Target,
+        asked: Option<&Asked>,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<Looked, Denial> {
         if self.grants.learns {
             let there = placeholders::anywhere(&head, &self.grants);
             self.note(head.method.as_str(), target, head.uri.path(), &there);
@@ -120,7 +185,7 @@ impl Forwarder {
         let allows = |granted: &Granted, site: &Site| {
             asked.is_some_and(|asked| rule_for(granted, asked, site).is_ok())
         };
-        let (signed, mut body) = match signed {
+        let (signed, body) = match signed {
             Some(signed) => {
                 let (signed, body) = self.whole(signed, body).await?;
                 (Some(signed.checked(&head, &self.grants)?), body)
@@ -134,36 +199,7 @@ impl Forwarder {
             let there: Vec<_> = placed.iter().map(|placed| (placed.secret, placed.site.clone())).collect();
             self.note(head.method.as_str(), target, head.uri.path(), &there);
         }
-        let (taken, private) = self.fill(&mut head, &mut body, target, asked, &placed).await?;
-        set_target(&mut head, target)?;
-        if upgrades {
-            head.headers.remove(websocket::EXTENSIONS);
-            websocket::agree(&mut head.headers);
-        }
-        let carries = !taken.is_empty();
-        if carries {
-            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
-        if let Some(signed) = &signed {
-            sign(&mut head, signed, target, &taken)?;
-        }
-        let manner = Manner { carries, private, upgrades };
-        let body = body.outgoing();
-        frame(&mut head, &body);
-        let sending = self.upstream.send(Request::from_parts(head, body), manner);
-        let (sent, sought) = tokio::join!(sending, self.sought(taken));
-        let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
-        let response = sent.map_err(|denial| match about {
-            Some(granted) => denial.about(&granted.name, None),
-            None => denial,
-        })?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return if upgrades { become_websocket(becoming, response, sought) } else { Err(not_agreed()) };
-        }
-        match sought {
-            None => Ok(answer::passed(response)),
-            Some(sought) => answer::scrubbed(response, sought),
-        }
+        Ok(Looked { head, body, placed, signed })
     }
 
     /// Sends a request on that goes without TLS, to a host that the user has named.
@@ -195,53 +231,6 @@ impl Forwarder {
         Ok(answer::passed(self.upstream.send_plain(Request::from_parts(head, body)).await?))
     }
 
-    /// Takes the values and puts them in their places. Gives them, by their secrets, and whether the host may have an address
-    /// that is not public.
-    async fn fill(
-        &self,
-        head: &mut Parts,
-        body: &mut Payload,
-        target: &Target,
-        asked: Option<&Asked>,
-        placed: &[Placed],
-    ) -> Result<(Vec<(usize, Taken)>, bool), Denial> {
-        let mut private = true;
-        let mut all: Vec<(usize, Taken)> = Vec::with_capacity(placed.len());
-        for Placed { secret, site } in placed {
-            let Some(granted) = self.grants.secrets.get(*secret) else { continue };
-            let asked = asked.ok_or_else(|| {
-                let message = "no rule can be for this method or path";
-                Denial::refusal(WhyRefused::RuleMismatch, message).about(&granted.name, None)
-            })?;
-            inspect::check_overrides(head, rule_for(granted, asked, site)?)
-                .map_err(|denial| denial.about(&granted.name, None))?;
-            let taken = self.daemon.take(&granted.name, asked, site).await?;
-            private &= taken.private;
-            let put = match (site, &mut *body) {
-                // All that belongs to it is there at the end.
-                (Site::AwsSigv4 { .. }, _) => Ok(()),
-                (Site::Body(name), Payload::Fields(text)) => {
-                    place::put_into_field(text, name, taken.value.expose())
-                }
-                (site, _) => place::put(head, site, &granted.placeholder, taken.value.expose()),
-            };
-            put.map_err(|_| {
-                let message = "the value cannot stand there; it has control characters, or spaces at an end";
-                Denial::refusal(WhyRefused::PlaceholderMisplaced, message)
-                    .about(&granted.name, Some(taken.rule))
-            })?;
-            all.push((*secret, taken));
-        }
-        if all.is_empty() {
-            return Ok((all, self.may_be_private(target)));
-        }
-        if let Payload::Fields(text) = body {
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.bytes.len()));
-        }
-        self.carried.notify_one();
-        Ok((all, private))
-    }
-
     /// Reads the body of a signed request if its signature cannot be checked without it.
     async fn whole(&self, signed: Signed, body: Incoming) -> Result<(Signed, Payload), Denial> {
         let granted = self.grants.secrets.get(signed.key);
@@ -261,11 +250,15 @@ impl Forwarder {
         self.notes.note(method, target, path, named, self.has_private_rule(target));
     }
 
-    /// Whether a request without a value may go to this host at an address that is not public: as what is let through, where the
-    /// session learns.
-    fn may_be_private(&self, target: &Target) -> bool {
-        let is_open = !self.grants.has_rule_for(target) && self.grants.is_open(target);
-        is_open || self.has_private_rule(target)
+    /// How far a request without a value may go.
+    fn reach_without_value(&self, target: &Target) -> Reach {
+        if self.has_private_rule(target) || self.grants.learns && self.grants.allows(target) {
+            Reach::Any
+        } else if !self.grants.has_rule_for(target) && self.grants.is_open(target) {
+            Reach::Loopback
+        } else {
+            Reach::Public
+        }
     }
 
     /// Whether a rule lets this host have an address that is not public.
@@ -277,47 +270,10 @@ impl Forwarder {
         self.grants.secrets.iter().any(is_for)
     }
 
-    /// What to look for in the answer to a request with these values, if there are any.
-    async fn sought(&self, mut all: Vec<(usize, Taken)>) -> Option<Arc<Sought>> {
-        if all.is_empty() {
-            return None;
-        }
-        if let Some(known) = self.known(&all) {
-            return Some(known);
-        }
-        // It takes a while. The request goes first, so that the host is at work meanwhile.
-        tokio::task::yield_now().await;
-        let sought = Sought::new(all.iter().map(|(_, taken)| taken.value.expose()));
-        let Some((secret, taken)) = all.pop().filter(|_| all.is_empty()) else {
-            return Some(Arc::new(sought));
-        };
-        let placeholder = self.grants.secrets.get(secret).map(|granted| granted.placeholder.clone());
-        let sought = Arc::new(sought.shown_as(placeholder.unwrap_or_default()));
-        self.recent().insert(secret, Recent { taken, sought: sought.clone(), last: Instant::now() });
-        Some(sought)
-    }
-
-    /// What was prepared a moment ago for the same value.
-    fn known(&self, all: &[(usize, Taken)]) -> Option<Arc<Sought>> {
-        let [(secret, taken)] = all else { return None };
-        let mut recent = self.recent();
-        let known = recent.get_mut(secret)?;
-        if !known.taken.is(taken) && known.taken.value != taken.value {
-            return None;
-        }
-        known.last = Instant::now();
-        Some(known.sought.clone())
-    }
-
     /// Forgets the values that no request has carried for a moment. Says whether there are others.
     pub(crate) fn forget(&self) -> bool {
-        let mut recent = self.recent();
-        recent.retain(|_, recent| recent.last.elapsed() < KEPT_FOR);
-        self.daemon.forget() || !recent.is_empty()
-    }
-
-    fn recent(&self) -> MutexGuard<'_, HashMap<usize, Recent>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        let others = self.recent.forget();
+        self.daemon.forget() || others
     }
 }
 
@@ -328,65 +284,12 @@ fn frame(head: &mut Parts, body: &impl hyper::body::Body) {
     }
 }
 
+/// That there is nothing to send once more: what was read whole was not kept.
+fn gone() -> Denial {
+    Denial::failure(ErrorType::BadGatewayError, "connect", "the host has closed the connection; try again")
+}
+
 /// Whether it is seen in a head which secret is there.
 const fn is_of_head(site: &Site) -> bool {
     !matches!(site, Site::Body(_) | Site::AwsSigv4 { .. })
-}
-
-fn not_agreed() -> Denial {
-    Denial::failure(
-        ErrorType::BadGatewayError,
-        "upstream_protocol",
-        "the host agreed to another protocol than a WebSocket without extensions, which was asked for",
-    )
-}
-
-/// The host's answer that it is a WebSocket from now on, and what passes then.
-fn become_websocket(
-    program: OnUpgrade,
-    mut response: Response<Incoming>,
-    sought: Option<Arc<Sought>>,
-) -> Result<Response<Body>, Denial> {
-    let host = hyper::upgrade::on(&mut response);
-    let mut head = response.into_parts().0;
-    let agreed = head.headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if !agreed || head.headers.contains_key(websocket::EXTENSIONS) {
-        return Err(not_agreed());
-    }
-    answer::keep_what_is_meant(&mut head);
-    websocket::agree(&mut head.headers);
-    if let Some(sought) = &sought {
-        scrub_headers(&mut head.headers, sought);
-    }
-    tokio::spawn(async move {
-        let Ok((program, host)) = tokio::try_join!(program, host) else { return };
-        if let Err(error) = websocket::pass(TokioIo::new(program), TokioIo::new(host), sought).await {
-            tracing::debug!(%error, "a WebSocket ended");
-        }
-    });
-    Ok(Response::from_parts(head, Body::none()))
-}
-
-/// Signs a request again with the values that were taken for it.
-fn sign(head: &mut Parts, signed: &Signed, target: &Target, taken: &[(usize, Taken)]) -> Result<(), Denial> {
-    let value =
-        |wanted| taken.iter().find(|(secret, _)| *secret == wanted).map(|(_, taken)| taken.value.expose());
-    let misfit = || Denial::failure(ErrorType::BadGatewayError, "daemon", "the request could not be signed");
-    let (Some(key), Some(id)) = (value(signed.key), value(signed.id)) else { return Err(misfit()) };
-    let token = signed.token.and_then(value);
-    place::sign(head, signed, &target.authority(), (key, id, token)).map_err(|_| misfit())
-}
-
-/// Makes the request's target a whole URL, by which it finds its connection.
-fn set_target(head: &mut Parts, target: &Target) -> Result<(), Denial> {
-    let mut parts = std::mem::take(&mut head.uri).into_parts();
-    parts.scheme = Some(Scheme::HTTPS);
-    parts.authority = target.parsed_authority();
-    head.uri = Uri::from_parts(parts).map_err(|_| {
-        Denial::failure(ErrorType::InvalidRequestError, "target", "the request's target is malformed")
-    })?;
-    head.version = Version::HTTP_11;
-    // Written again from the target, in the way of the version that the host speaks.
-    head.headers.remove(HOST);
-    Ok(())
 }

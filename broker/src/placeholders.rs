@@ -183,6 +183,9 @@ pub(crate) fn times(head: &Parts, grants: &Grants) -> usize {
 
 /// How many times one of these is in a text, in any spelling; `mark` finds what is put in their place to count them.
 pub(crate) fn times_in(text: &[u8], spellings: &Forms, mark: &Finder<'_>) -> usize {
+    if !spellings.may_be_in(text) {
+        return 0;
+    }
     let mut marked = Vec::with_capacity(text.len() + 64);
     Masker::new(spellings).push_last(text, &mut marked);
     // What the program has written must not pass for a mark.

@@ -1,9 +1,11 @@
 //! What is looked for in answers: the values that a request carried.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
+use memchr::memmem::Finder;
 use secrets_scrub::{Forms, Masker, is_masked};
 use zeroize::Zeroizing;
 
@@ -12,7 +14,7 @@ pub(crate) struct Sought {
     /// The spellings in text.
     forms: Arc<Forms>,
     /// Those that a header's name can have, which is in lower case whatever the host has sent.
-    in_names: Vec<Zeroizing<String>>,
+    in_names: Vec<InName>,
     /// What the program has in place of the value, so that it finds what it has sent. Empty if there is more than one.
     mask: String,
 }
@@ -20,7 +22,8 @@ pub(crate) struct Sought {
 impl Sought {
     /// Prepares to look for these values. It takes time in proportion to their length.
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let in_names = values.clone().filter(|value| is_masked(value)).flat_map(in_lower_case).collect();
+        let in_names = values.clone().filter(|value| is_masked(value)).flat_map(in_lower_case);
+        let in_names = in_names.map(|spelling| InName::new(&spelling)).collect();
         Self { forms: Arc::new(Forms::new(values)), in_names, mask: String::new() }
     }
 
@@ -34,12 +37,35 @@ impl Sought {
         Masker::new(self.forms.clone()).keeping_length(&self.mask)
     }
 
-    /// Whether a header's name holds a value.
+    /// Whether a value may be in a text. No is certain, yes is a guess.
+    pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
+        self.forms.may_be_in(text)
+    }
+
+    /// Whether a header's name holds a value, or one of several names with a zero between them.
     pub(crate) fn is_in_name(&self, name: &str) -> bool {
-        let mut masked = Vec::with_capacity(name.len());
-        Masker::new(&*self.forms).push_last(name.as_bytes(), &mut masked);
-        let plain = name.replace('+', "-");
-        masked != name.as_bytes() || self.in_names.iter().any(|spelling| plain.contains(spelling.as_str()))
+        let mut masked = Vec::new();
+        if self.may_be_in(name.as_bytes()) {
+            Masker::new(&*self.forms).push_last(name.as_bytes(), &mut masked);
+            if masked != name.as_bytes() {
+                return true;
+            }
+        }
+        let plain = if name.contains('+') { Cow::Owned(name.replace('+', "-")) } else { Cow::Borrowed(name) };
+        self.in_names.iter().any(|spelling| spelling.is_in(&plain))
+    }
+}
+
+/// A spelling, and what finds it, which is prepared once. The allocator wipes it.
+struct InName(Finder<'static>);
+
+impl InName {
+    fn new(spelling: &str) -> Self {
+        Self(Finder::new(spelling).into_owned())
+    }
+
+    fn is_in(&self, name: &str) -> bool {
+        self.0.find(name.as_bytes()).is_some()
     }
 }
 

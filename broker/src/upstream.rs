@@ -1,35 +1,43 @@
 //! Connections to the hosts: names looked up once, addresses that are not public refused, TLS checked against the machine's
-//! roots, and a pool. Nothing else here connects to the network.
+//! roots. Nothing else here connects to the network.
+//!
+//! - [`route`]: addresses, and the way to them
+//! - [`lines`]: connections that are kept
+//! - [`reason`]: why there is none
 
-use std::error::Error as StdError;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+mod lines;
+mod reason;
+mod route;
+
+use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
-use secrets_proto::ErrorType;
-use secrets_proto::session::WhyRefused;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tower_service::Service;
+use tokio_rustls::TlsConnector;
+use tower_service::Service as _;
 
-use crate::address::is_public;
 use crate::bodies::Outgoing;
 use crate::denial::Denial;
 use crate::grants::Target;
+
+pub(crate) use lines::Line;
+use lines::{Lines, Sender};
+pub(crate) use reason::private;
+use reason::{Failure, late_to_connect, no_answer, not_connected, not_sent, unreachable};
+pub(crate) use route::Reach;
+use route::Route;
 
 /// Until a host is connected and TLS is agreed.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -43,24 +51,27 @@ const KEPT: Duration = Duration::from_secs(60);
 /// How long a connection is kept that has: the request's head stays in its buffer until it is closed.
 const KEPT_AFTER_A_VALUE: Duration = Duration::from_millis(300);
 
-/// The most connections to a host that are kept.
-const MOST_KEPT: usize = 16;
-
 /// How much of an answer is read at once, and at least so long may its head be. A body is in a few buffers of this size on its
 /// way: larger ones fit into no processor's cache, and the heap keeps them.
 const PIECE: usize = 64 << 10;
 
-type Pool = Client<Timed, Outgoing>;
+/// How much that is encrypted is read from a host at once: TLS alone would ask for 4 KiB.
+const READ_AHEAD: usize = 32 << 10;
 
 /// Sends requests to hosts.
-#[derive(Debug)]
 pub(crate) struct Upstream {
-    pools: [Pool; 4],
-    /// For connections that become something else, which HTTP/1.1 alone has.
-    becoming: [Pool; 2],
-    plain: Client<Routed, Incoming>,
-    /// For what is let through.
-    unseen: Routed,
+    /// Offers both versions of HTTP.
+    tls: TlsConnector,
+    /// Offers HTTP/1.1, in which connections can become something else.
+    tls_first: TlsConnector,
+    to_public: Route,
+    to_loopback: Route,
+    /// Also for what is let through.
+    to_any: Route,
+    /// Those that have carried no value.
+    lines: Lines,
+    lines_after_a_value: Lines,
+    plain: Client<Route, Incoming>,
 }
 
 /// How a request may go.
@@ -68,10 +79,18 @@ pub(crate) struct Upstream {
 pub(crate) struct Manner {
     /// The request carries a value.
     pub(crate) carries: bool,
-    /// The host may have an address that is not public.
-    pub(crate) private: bool,
+    /// Which addresses the host may have.
+    pub(crate) reach: Reach,
     /// The connection is to become a WebSocket.
     pub(crate) upgrades: bool,
+}
+
+/// What became of a request that has no answer.
+pub(crate) enum Unsent {
+    /// Nothing of it was sent, because the host had closed the connection, which was kept.
+    Again(Box<Request<Outgoing>>),
+    /// It failed.
+    Failed(Denial),
 }
 
 impl Upstream {
@@ -81,278 +100,162 @@ impl Upstream {
         // One that cannot be read is one that is not trusted.
         store.add_parsable_certificates(roots);
         let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        let pool = |private, kept, versions| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(kept)
-                .pool_max_idle_per_host(MOST_KEPT)
-                .http1_max_buf_size(PIECE)
-                .http2_initial_stream_window_size(1 << 20)
-                .http2_initial_connection_window_size(2 << 20)
-                .build(Timed(connector(config.clone(), private, versions)))
+        let tls = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
         };
+        let to_any = Route::new(Reach::Any, CONNECT);
         Self {
-            pools: [
-                pool(false, KEPT, Versions::All),
-                pool(true, KEPT, Versions::All),
-                pool(false, KEPT_AFTER_A_VALUE, Versions::All),
-                pool(true, KEPT_AFTER_A_VALUE, Versions::All),
-            ],
-            becoming: [
-                pool(false, KEPT_AFTER_A_VALUE, Versions::First),
-                pool(true, KEPT_AFTER_A_VALUE, Versions::First),
-            ],
-            plain: Client::builder(TokioExecutor::new()).build(Routed::new(true)),
-            unseen: Routed::new(true),
+            tls: tls(&[b"h2", b"http/1.1"]),
+            tls_first: tls(&[b"http/1.1"]),
+            to_public: Route::new(Reach::Public, CONNECT),
+            to_loopback: Route::new(Reach::Loopback, CONNECT),
+            lines: Lines::new(KEPT),
+            lines_after_a_value: Lines::new(KEPT_AFTER_A_VALUE),
+            plain: Client::builder(TokioExecutor::new()).build(to_any.clone()),
+            to_any,
         }
     }
 
-    /// Sends a request, whose target is a whole URL, and gives the answer's head.
+    /// A connection to the host, for one request: one that is kept, or a new one. If it must be `fresh`, a new one.
+    pub(crate) async fn line(&self, target: &Target, manner: Manner, fresh: bool) -> Result<Line, Denial> {
+        let host = target.parsed_authority().ok_or_else(unreachable)?;
+        if !fresh
+            && !manner.upgrades
+            && let Some(line) = self.lines(manner.carries).take(&host, manner.reach)
+        {
+            return Ok(line);
+        }
+        match timeout(CONNECT, self.connected(target, host, manner)).await {
+            Ok(Ok(line)) => {
+                // Others need not wait for its answer.
+                if let Some(copy) = line.copy() {
+                    self.lines(manner.carries).keep(copy);
+                }
+                Ok(line)
+            }
+            Ok(Err(failure)) => Err(not_connected(&failure)),
+            Err(_) => Err(late_to_connect()),
+        }
+    }
+
+    async fn connected(&self, target: &Target, host: Authority, manner: Manner) -> Result<Line, Failure> {
+        let mut route = match manner.reach {
+            Reach::Public => self.to_public.clone(),
+            Reach::Loopback => self.to_loopback.clone(),
+            Reach::Any => self.to_any.clone(),
+        };
+        let tls = if manner.upgrades { &self.tls_first } else { &self.tls };
+        let uri = url(host.clone(), PathAndQuery::from_static("/"))?;
+        let stream = route.call(uri.clone()).await?.into_inner();
+        let address = route.address(&uri, &stream)?;
+        let name = ServerName::try_from(target.host.clone())?;
+        let stream = tls.connect(name, BufReader::with_capacity(READ_AHEAD, stream)).await?;
+        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = TokioIo::new(stream);
+        let line = |sender| Line { sender, host, address, is_kept: false, is_for_more: !manner.upgrades };
+        if is_h2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(1 << 20)
+                .initial_connection_window_size(2 << 20);
+            let (sender, connection) = builder.handshake(stream).await?;
+            tokio::spawn(connection);
+            let line = line(Sender::Http2(sender));
+            return Ok(line);
+        }
+        let (sender, connection) = http1::Builder::new().max_buf_size(PIECE).handshake(stream).await?;
+        if manner.upgrades {
+            tokio::spawn(connection.with_upgrades());
+        } else {
+            tokio::spawn(connection);
+        }
+        Ok(line(Sender::Http1(sender)))
+    }
+
+    fn lines(&self, carries: bool) -> &Lines {
+        if carries { &self.lines_after_a_value } else { &self.lines }
+    }
+
+    /// Sends a request over this connection, and gives the answer's head.
     pub(crate) async fn send(
         &self,
-        request: Request<Outgoing>,
-        manner: Manner,
-    ) -> Result<Response<Incoming>, Denial> {
-        let [public, private, carrying, carrying_private] = &self.pools;
-        let [becoming, becoming_private] = &self.becoming;
-        let pool = match (manner.upgrades, manner.carries, manner.private) {
-            (true, _, false) => becoming,
-            (true, _, true) => becoming_private,
-            (false, false, false) => public,
-            (false, false, true) => private,
-            (false, true, false) => carrying,
-            (false, true, true) => carrying_private,
+        mut line: Line,
+        mut request: Request<Outgoing>,
+        carries: bool,
+    ) -> Result<Response<Incoming>, Unsent> {
+        address(&mut request, &line).map_err(|_| Unsent::Failed(unreachable()))?;
+        let mut error = match timeout(HEAD, line.sender.send(request)).await {
+            Ok(Ok(response)) => {
+                self.lines(carries).keep(line);
+                return Ok(response);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => return Err(Unsent::Failed(no_answer())),
         };
-        match timeout(HEAD, pool.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(not_sent(&error)),
-            Err(_) => Err(late("response", "the host did not begin its answer within ten minutes")),
+        match error.take_message().filter(|_| line.is_kept) {
+            Some(request) => Err(Unsent::Again(Box::new(request))),
+            None => Err(Unsent::Failed(not_sent(&error.into_error()))),
         }
     }
 
     /// Sends a request without TLS, which carries nothing, and gives the answer's head.
     pub(crate) async fn send_plain(&self, request: Request<Incoming>) -> Result<Response<Incoming>, Denial> {
         match timeout(HEAD, self.plain.request(request)).await {
-            Ok(sent) => sent.map_err(|error| not_sent(&error)),
-            Err(_) => Err(late("response", "the host did not begin its answer within ten minutes")),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(not_connected(&error.into())),
+            Ok(Err(error)) => Err(not_sent(&error)),
+            Err(_) => Err(no_answer()),
         }
     }
 
     /// Connects to a host whose traffic is not looked into: whatever the user has named may be there.
     pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, Denial> {
-        let uri = format!("https://{}:{}", target.bracketed(), target.port);
-        let uri = uri.parse().map_err(|_| unreachable())?;
-        match timeout(CONNECT, self.unseen.clone().call(uri)).await {
+        let host = target.parsed_authority().ok_or_else(unreachable)?;
+        let uri = url(host, PathAndQuery::from_static("/")).map_err(|_| unreachable())?;
+        match timeout(CONNECT, self.to_any.clone().call(uri)).await {
             Ok(Ok(stream)) => Ok(stream.into_inner()),
             Ok(Err(_)) => Err(unreachable()),
-            Err(_) => Err(late("connect", "the host was not connected within ten seconds")),
+            Err(_) => Err(late_to_connect()),
         }
     }
 }
 
-/// Which versions of HTTP a host is offered.
-#[derive(Debug, Clone, Copy)]
-enum Versions {
-    All,
-    /// HTTP/1.1.
-    First,
-}
-
-fn connector(config: ClientConfig, private: bool, versions: Versions) -> HttpsConnector<Routed> {
-    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-    match versions {
-        Versions::All => builder.enable_all_versions().wrap_connector(Routed::new(private)),
-        Versions::First => builder.enable_http1().wrap_connector(Routed::new(private)),
-    }
-}
-
-/// Connects to a host, or to the proxy that this process was started with, which connects to it.
-#[derive(Debug, Clone)]
-struct Routed {
-    http: HttpConnector<Resolver>,
-    /// Connects to proxies, which may have any address.
-    to_proxy: HttpConnector<Resolver>,
-    proxies: Arc<Matcher>,
-}
-
-impl Routed {
-    fn new(private: bool) -> Self {
-        let http = |private| {
-            let mut http = HttpConnector::new_with_resolver(Resolver { private });
-            http.enforce_http(false);
-            http.set_nodelay(true);
-            http.set_connect_timeout(Some(CONNECT));
-            http
-        };
-        Self { http: http(private), to_proxy: http(true), proxies: Arc::new(Matcher::from_env()) }
-    }
-}
-
-impl Service<Uri> for Routed {
-    type Response = TokioIo<TcpStream>;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.http.poll_ready(context).map_err(Failure::from)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let Some(proxy) = self.proxies.intercept(&uri) else {
-            let connecting = self.http.call(uri);
-            return Box::pin(async { connecting.await.map_err(Failure::from) });
-        };
-        // It looks names up itself, so that it alone can tell which are on a network of its own.
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
-        if let Some(credentials) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(credentials.clone());
-        }
-        let connecting = tunnel.call(uri);
-        Box::pin(async {
-            connecting.await.map_err(|error| {
-                tracing::warn!(%error, "the proxy that this process was started with does not connect");
-                Failure::from(Reason::Proxy)
-            })
-        })
-    }
-}
-
-/// A connector with a deadline for all of it.
-#[derive(Debug, Clone)]
-struct Timed(HttpsConnector<Routed>);
-
-type Stream = <HttpsConnector<Routed> as Service<Uri>>::Response;
-type Failure = Box<dyn StdError + Send + Sync>;
-
-impl Service<Uri> for Timed {
-    type Response = Stream;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move { timeout(CONNECT, connecting).await.map_err(|_| Reason::Late)? })
-    }
-}
-
-/// Looks names up, and leaves out addresses that are not public unless a rule allows them.
-#[derive(Debug, Clone)]
-struct Resolver {
-    private: bool,
-}
-
-/// Why no connection is tried.
-#[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("the name has no address")]
-    NoAddress,
-    #[error("the name has no public address")]
-    Private,
-    #[error("too late")]
-    Late,
-    #[error("the proxy does not connect")]
-    Proxy,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let private = self.private;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Reason::NoAddress)?;
-            let mut addresses: Vec<SocketAddr> = found.collect();
-            if addresses.is_empty() {
-                return Err(Reason::NoAddress.into());
+/// Writes where a request goes, in the way of the version that its connection speaks.
+fn address(request: &mut Request<Outgoing>, line: &Line) -> Result<(), Failure> {
+    match &line.sender {
+        Sender::Http1(_) => {
+            let uri = request.uri_mut();
+            if uri.scheme().is_some() || uri.authority().is_some() {
+                let path = std::mem::take(uri).into_parts().path_and_query;
+                *uri = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
             }
-            addresses.retain(|address| private || is_public(address.ip()));
-            if addresses.is_empty() {
-                return Err(Reason::Private.into());
+            let host = line.host.as_str();
+            let headers = request.headers_mut();
+            if headers.get(HOST).is_none_or(|written| written != host) {
+                headers.insert(HOST, HeaderValue::from_str(host)?);
             }
-            Ok(addresses.into_iter())
-        })
-    }
-}
-
-/// Why a request was not sent, or not answered.
-fn not_sent(error: &legacy::Error) -> Denial {
-    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(reason) = cause.downcast_ref::<Reason>() {
-            return match reason {
-                Reason::NoAddress => {
-                    bad("name_resolution", "the host's name has no address; check the name and the network")
-                }
-                Reason::Private => Denial::refusal(
-                    WhyRefused::PrivateAddress,
-                    "the host has an address that is not public; if it is meant, allow it with: secretctl proxy rule set NAME --host HOST --private, then start the program again",
-                ),
-                Reason::Proxy => bad(
-                    "connect",
-                    "the proxy that the session was started with (HTTPS_PROXY) does not connect to the host",
-                ),
-                Reason::Late => late("connect", "the host was not connected within ten seconds"),
-            };
         }
-        // An error of I/O may wrap one of TLS, which it does not give as its source.
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
-        if let Some(tls) = tls.or_else(|| cause.downcast_ref::<rustls::Error>()) {
-            return bad("upstream_tls", not_trusted(tls));
+        Sender::Http2(_) => {
+            let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+            *request.uri_mut() =
+                url(line.host.clone(), path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
+            request.headers_mut().remove(HOST);
         }
-        if let Some(inner) = wrapped.and_then(|wrapped| wrapped.downcast_ref::<Reason>()) {
-            source = Some(inner);
-            continue;
-        }
-        source = wrapped.map_or_else(|| cause.source(), |wrapped| Some(wrapped as &(dyn StdError + 'static)));
     }
-    if error.is_connect() {
-        return unreachable();
+    Ok(())
+}
+
+fn url(host: Authority, path: PathAndQuery) -> Result<Uri, hyper::http::Error> {
+    Uri::builder().scheme(Scheme::HTTPS).authority(host).path_and_query(path).build()
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
     }
-    bad("upstream_protocol", "the host ended the connection, or its answer is no HTTP")
-}
-
-fn not_trusted(error: &rustls::Error) -> &'static str {
-    use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        UnknownIssuer,
-    };
-    let rustls::Error::InvalidCertificate(reason) = error else {
-        return "TLS could not be agreed with the host; no value was sent";
-    };
-    if matches!(reason, Expired | ExpiredContext { .. }) {
-        "the host's certificate has expired; no value was sent"
-    } else if matches!(reason, NotValidYet | NotValidYetContext { .. }) {
-        "the host's certificate is not valid yet; check this machine's clock. No value was sent"
-    } else if matches!(reason, NotValidForName | NotValidForNameContext { .. }) {
-        "the host's certificate is for another name; no value was sent"
-    } else if matches!(reason, UnknownIssuer) {
-        "the host's certificate is signed by nobody whom this machine trusts; no value was sent. An authority of your own goes into the machine's store, or into SSL_CERT_FILE of the command that starts the session"
-    } else {
-        "the host's certificate is malformed; no value was sent"
-    }
-}
-
-fn bad(item: &'static str, message: &'static str) -> Denial {
-    Denial::failure(ErrorType::BadGatewayError, item, message)
-}
-
-fn late(item: &'static str, message: &'static str) -> Denial {
-    Denial::failure(ErrorType::GatewayTimeoutError, item, message)
-}
-
-fn unreachable() -> Denial {
-    bad("connect", "the host cannot be connected to")
 }
 
 /// The machine's roots: those of the store, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.

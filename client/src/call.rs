@@ -1,6 +1,7 @@
 //! One request and its answer as bytes, without a socket. Bodies may hold values, so they live in
 //! buffers that are allocated once and wiped.
 
+use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -22,12 +23,21 @@ pub struct Call {
     pub(crate) body: Option<Bytes>,
     pub(crate) if_match: Option<u64>,
     pub(crate) said: Option<String>,
+    /// How long its answer may take to begin, if not as long as that of others.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl Call {
     /// A request without a body for a route below [`API_BASE`], like `/vault/lock`.
     pub fn new(method: Method, route: &str) -> Self {
-        Self { method, target: format!("{API_BASE}{route}"), body: None, if_match: None, said: None }
+        Self {
+            method,
+            target: format!("{API_BASE}{route}"),
+            body: None,
+            if_match: None,
+            said: None,
+            patience: None,
+        }
     }
 
     /// A `GET` of a route below [`API_BASE`].
@@ -53,7 +63,14 @@ impl Call {
 
     /// The one question that needs no token: whether the daemon is up.
     pub(crate) fn health() -> Self {
-        Self { method: Method::GET, target: "/healthz".to_owned(), body: None, if_match: None, said: None }
+        Self {
+            method: Method::GET,
+            target: "/healthz".to_owned(),
+            body: None,
+            if_match: None,
+            said: None,
+            patience: None,
+        }
     }
 
     /// Adds a query parameter; its value is percent-encoded (RFC 3986).
@@ -88,6 +105,12 @@ impl Call {
             }
         }
         self.said = (!said.is_empty()).then_some(said);
+        self
+    }
+
+    /// Lets its answer take so long to begin: for what takes the longer the larger the vault is.
+    pub const fn within(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 

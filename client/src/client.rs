@@ -224,7 +224,8 @@ impl Client {
         token: Option<&SensitiveString>,
     ) -> Result<Response<Incoming>, Error> {
         let response = connection.sender.send_request(request(call, token)?);
-        let response = timeout(self.limits.answer, response).await.map_err(|_| Error::Timeout)?;
+        let patience = call.patience.unwrap_or(self.limits.answer);
+        let response = timeout(patience, response).await.map_err(|_| Error::Timeout)?;
         response.map_err(|_| Error::Broken)
     }
 

@@ -189,7 +189,10 @@ impl Answer {
         let found = WORDS.iter().find(|(name, scope)| offered(*scope) && name.starts_with(&word));
         found.map(|(_, scope)| match scope {
             ApprovalScope::Never => Self::Deny(Some(*scope)),
-            scope => Self::Allow(*scope),
+            scope @ (ApprovalScope::Once
+            | ApprovalScope::Session
+            | ApprovalScope::Time
+            | ApprovalScope::Always) => Self::Allow(*scope),
         })
     }
 }

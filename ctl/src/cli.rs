@@ -10,6 +10,7 @@ pub(crate) mod alone;
 #[cfg(test)]
 mod examples;
 pub(crate) mod groups;
+mod paragraphs;
 pub(crate) mod start_page;
 
 /// What the exit codes mean, for the manual page.
@@ -25,6 +26,7 @@ Exit status:
   7    invalid input
   8    no daemon
   9    daemon failure: storage, damage, rollback, timeout
+  10   scan: a value was found
   125  run: secretctl failed; 126: cannot execute the command; 127: not found";
 
 /// Stores secrets in secretsd and passes their values to programs by name.

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 mod dialect;
 mod read;
+mod systemd;
 mod write;
 
 pub(crate) use dialect::Dialect;
@@ -20,6 +21,7 @@ pub(crate) fn read(text: &str, dialect: Option<Dialect>) -> (Vec<Entry>, Vec<Fau
     match dialect {
         None => read::read_lines(text, true),
         Some(Dialect::Dotenvy) => read::read_lines(text, false),
+        Some(Dialect::Systemd) => systemd::read(text),
         Some(dialect) => dialect.read(text),
     }
 }

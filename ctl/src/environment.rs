@@ -39,6 +39,20 @@ const BROKER: [&str; 10] = [
     "REQUEST_METHOD",
 ];
 
+/// Variables that coding agents set in what they run, and SecretSpec's own for those that set none.
+const AGENTS: [&str; 10] = [
+    "SECRETSPEC_AGENT",
+    "AI_AGENT",
+    "CLAUDECODE",
+    "CLAUDE_CODE",
+    "CODEX_SANDBOX",
+    "CODEX_THREAD_ID",
+    "CURSOR_AGENT",
+    "CURSOR_TRACE_ID",
+    "GEMINI_CLI",
+    "OPENCODE",
+];
+
 /// Variables of ours that begin like this hold a token or lead to one.
 const TOKEN_PREFIX: &[u8] = b"SECRETSD_TOKEN";
 
@@ -169,6 +183,33 @@ pub(crate) fn placeholder(name: &SecretName) -> Option<SecretValue> {
     SecretValue::new(variable(name.as_str())?.into_string().ok()?).ok()
 }
 
+/// The profile of a project that is meant, if one is; SecretSpec's own variable. Blanks around it do not count.
+pub(crate) fn profile() -> Option<String> {
+    chosen("SECRETSPEC_PROFILE")
+}
+
+/// The scope of a project that is meant, if one is; SecretSpec's own variable.
+pub(crate) fn scope() -> Option<String> {
+    chosen("SECRETSPEC_SCOPE")
+}
+
+fn chosen(name: &str) -> Option<String> {
+    let value = variable(name)?;
+    // What is not UTF-8 is no profile's name, and not the same as nothing.
+    let text = value.to_string_lossy();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Whether a coding agent runs this, as far as its variables tell.
+pub(crate) fn is_agents() -> bool {
+    AGENTS.iter().any(|name| variable(name).is_some())
+}
+
+/// What a client of Kubernetes says about itself to its credential plugin.
+pub(crate) fn kubernetes_exec_info() -> Option<OsString> {
+    variable("KUBERNETES_EXEC_INFO")
+}
+
 /// Whether the environment holds a token, which our children would have too.
 pub(crate) fn has_token() -> bool {
     variable("SECRETSD_TOKEN").is_some()
@@ -215,6 +256,15 @@ pub(crate) fn for_child(clean: bool) -> Vec<(OsString, OsString)> {
 /// A variable that our children inherit and that is not empty.
 pub(crate) fn inherited(name: &str) -> Option<OsString> {
     variable(name).filter(|_| !is_token(&name.into()))
+}
+
+/// Removes these from what a child inherits.
+pub(crate) fn without(
+    mut variables: Vec<(OsString, OsString)>,
+    names: &[String],
+) -> Vec<(OsString, OsString)> {
+    variables.retain(|(name, _)| names.iter().all(|other| name != other.as_str()));
+    variables
 }
 
 /// What is to be set, and what removed, so that our environment becomes this one.

@@ -112,12 +112,16 @@ impl Failure {
 
     /// The failure; if the daemon refused this field, what the field names stands before the message.
     pub(crate) fn naming(self, field: &str, name: Option<String>) -> Self {
-        let is_it = |error: &FieldError| matches!(error.loc.last(), Some(Loc::Field(name)) if name == field);
-        let refused = self.refusal.as_ref().is_some_and(|body| body.errors.iter().any(is_it));
-        match name.filter(|_| refused) {
+        match name.filter(|_| self.is_about(field)) {
             Some(name) => Self { message: format!("{name}: {}", self.message), ..self },
             None => self,
         }
+    }
+
+    /// Whether the daemon refused this field.
+    pub(crate) fn is_about(&self, field: &str) -> bool {
+        let is_it = |error: &FieldError| matches!(error.loc.last(), Some(Loc::Field(name)) if name == field);
+        self.refusal.as_ref().is_some_and(|body| body.errors.iter().any(is_it))
     }
 
     /// The failure; where the daemon found fault with items of a list, what they are stands before what it says of them.
@@ -181,7 +185,13 @@ impl From<Error> for Failure {
 
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
-    if body.errors.is_empty() || body.kind == ErrorType::ApprovalRequiredError {
+    if let (ErrorType::ApprovalRequiredError, Some(ask)) = (body.kind, body.errors.first()) {
+        let id: String = ask.msg.chars().take(8).collect();
+        return format!(
+            "this is guarded, and nobody has allowed it; answer it in a terminal with: secretctl approve {id}, then repeat"
+        );
+    }
+    if body.errors.is_empty() {
         return in_a_line(&body.detail);
     }
     let of_field = |error: &FieldError| match error.loc.as_slice() {

@@ -35,9 +35,6 @@ pub(crate) const NO_VALUES: &str = "a value cannot be an argument, others could 
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
 
-/// The other ways to a value.
-const NOT_TYPED: &str = "use --value-file FILE, or: secretctl set NAME < FILE";
-
 /// Refuses a value on the command line, before anything else is done.
 pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
     if args.refused.is_empty() {
@@ -51,34 +48,42 @@ pub(crate) fn asks(args: &ValueArgs) -> bool {
     args.value_file.as_deref().is_none_or(|path| path == Path::new("-")) && io::stdin().is_terminal()
 }
 
-/// The value to store: the file's bytes, or all of stdin, or a line typed without echo. Of a line from a pipe its end is
-/// left out: `echo` adds it, and a key with it is refused by its provider.
-pub(crate) fn value(args: &ValueArgs) -> Result<SecretValue, Failure> {
+/// The value to store: the file's bytes, or all of stdin, or a line typed without echo after a question for it: `what` of
+/// which secret, if that is known. Of a line from a pipe its end is left out: `echo` adds it, and a key with it is refused by
+/// its provider.
+pub(crate) fn value(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<SecretValue, Failure> {
+    SecretValue::from_bytes(bytes(args, name, what)?.to_vec()).map_err(not_a_value)
+}
+
+/// What is to be stored, as [`value`] gets it, which need not be text.
+pub(crate) fn bytes(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if asks(args) {
-        let typed = prompt::hidden("value: ")
-            .map_err(|error| Failure::new(Exit::Other, error.told("nothing was stored", NOT_TYPED)))?;
+        let question = name.map_or_else(|| format!("{what}: "), |name| format!("{name} {what}: "));
+        let typed = prompt::hidden(&question).map_err(|error| {
+            let other = format!("store it from a file with: secretctl set {} < FILE", name.unwrap_or("NAME"));
+            Failure::new(Exit::Other, error.told("nothing was stored", &other))
+        })?;
         if typed.expose().is_empty() {
             return Err(Failure::new(Exit::Invalid, "empty; nothing was stored"));
         }
-        return Ok(SecretValue::new(typed.expose().to_owned())?);
+        return Ok(Zeroizing::new(typed.expose().as_bytes().to_vec()));
     }
     let is_piped = args.value_file.is_none() && !args.exact && stdin_is_piped();
     let bytes = match &args.value_file {
         Some(path) => file(path, "--value-file", SecretValue::MAX)?,
         None => bounded(io::stdin().lock(), "stdin", SecretValue::MAX + if is_piped { 2 } else { 0 })?,
     };
-    let bytes = match line_without_end(&bytes) {
+    match line_without_end(&bytes) {
         Some(line) if is_piped => {
             output::say("left out the newline at the end; to keep it, use --exact");
-            line
+            return Ok(Zeroizing::new(line.to_vec()));
         }
         Some(_) if !args.exact => {
             output::say("the value ends with a newline, which is stored too; use printf %s to avoid it");
-            &bytes
         }
-        _ => &bytes,
-    };
-    SecretValue::from_bytes(bytes.to_vec()).map_err(not_a_value)
+        _ => {}
+    }
+    Ok(bytes)
 }
 
 /// Whether stdin is no file of the user's: a shell keeps what stands behind `<<<` in one without a name.
@@ -206,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, content).unwrap();
-        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() })
+        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() }, None, "value")
     }
 
     #[test]

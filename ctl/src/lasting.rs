@@ -14,17 +14,19 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, geteuid, getpid, pidfd_open};
-use secrets_client::Paths;
+use secrets_client::{Call, Method, Paths};
 use secrets_local::sessions::Place;
 use secrets_local::{files, passing, places};
 use secrets_proto::broker::{Ask, Attach, Attached, Begin, Described, Named, Note, Order, SessionName, Told};
 use secrets_proto::session::Session;
+use secrets_proto::{ErrorType, Uuid};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::broker::{self, PATIENCE, failed, understood};
 use crate::environment;
 use crate::failure::{Exit, Failure};
+use crate::session::Session as Asking;
 
 /// The unit whose instances are the sockets on which brokers are started.
 const UNIT: &str = "secretsd-broker@";
@@ -235,9 +237,7 @@ pub(crate) fn attach(
     let ask = Ask::Attach(Attach { port, files_in });
     match told(control, &ask, &[listener.as_fd(), own.as_fd()]).map_err(io)? {
         Told::Attached(attached) => Ok(attached),
-        Told::Refused(why) => {
-            Err(Failure::new(Exit::NotAllowed, format!("the session does not take it: {why}")))
-        }
+        Told::Refused(why) => Err(Failure::new(Exit::NotAllowed, format!("the session refused: {why}"))),
         Told::Described(_) => Err(io(io::ErrorKind::InvalidData.into())),
     }
 }
@@ -278,6 +278,35 @@ pub(crate) fn no_answer(control: &Path, error: &io::Error) -> Failure {
         None => {
             Failure::new(Exit::NotFound, format!("{shown} does not answer: {error}; has the session ended?"))
         }
+    }
+}
+
+/// Why a session of this machine does not answer, with how to have it again.
+pub(crate) fn no_answer_by_name(place: &Place, name: &SessionName, error: &io::Error) -> Failure {
+    if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        return no_answer(&place.control, error);
+    }
+    match place.note() {
+        Some(note) => {
+            let names: Vec<&str> = note.secrets.iter().map(|name| name.as_str()).collect();
+            let text = format!(
+                "session {name} has ended; start it again with: secretctl proxy start {name} -s {}",
+                names.join(",")
+            );
+            Failure::new(Exit::NotFound, text)
+        }
+        None => Failure::new(
+            Exit::NotFound,
+            format!("no session {name} runs: it was stopped, or never started; see: secretctl proxy list"),
+        ),
+    }
+}
+
+/// Has the daemon end a session. Says whether it has, or knows of none.
+pub(crate) fn end_in_daemon(asking: &Asking, session: Uuid) -> bool {
+    match asking.call_as_is(&Call::new(Method::DELETE, &format!("/use/sessions/{session}"))) {
+        Ok(_) => true,
+        Err(failure) => failure.kind() == Some(ErrorType::NotFoundError),
     }
 }
 

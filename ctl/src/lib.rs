@@ -10,6 +10,7 @@
 //! usage → cli → command → session → secrets-client → secrets-proto
 //! ```
 //!
+//! - `called`: the links under which other programs run us
 //! - `usage` and `cli`: the command line as a whole, what is wrong with it, and what is shown where there is none
 //! - `command`: the table of commands, and one file a command; `context`: what each is given
 //! - `screen`: picking names and browsing, by a program of its own
@@ -21,6 +22,8 @@
 //! - `lasting`: sessions that outlast us, and their brokers; `relay`: connections to one that cannot listen where we are
 //! - `fence`: namespaces around a command, so that it reaches its broker and little else
 //! - `handover`, `lookup`, `doctor`: what commands share that asks the daemon
+//! - `project`: the project that a command is run in, by its manifest (`secrets-project`), and what it gets
+//! - `helper`: what the commands share that git, docker, cargo and others run for a credential
 //! - `input`, `variables`, `providers`, `table`, `vault_file`, `new_file`, `obstacle`: what they share that does not
 //! - `environment`: the only reader of environment variables and directories; `globals`: the flags of every command
 //! - `ending`: what is put in order before a signal ends us
@@ -38,7 +41,9 @@ mod approval;
 mod assignment;
 mod beside;
 mod broker;
+mod called;
 mod cli;
+mod clock;
 mod closed;
 mod command;
 mod completion;
@@ -53,6 +58,7 @@ mod fence;
 pub mod fuzzing;
 mod globals;
 mod handover;
+mod helper;
 mod holder;
 mod input;
 mod job;
@@ -67,6 +73,7 @@ mod obstacle;
 mod once;
 mod output;
 mod passphrase;
+mod project;
 mod prompt;
 mod providers;
 mod relay;
@@ -80,11 +87,11 @@ mod table;
 mod template;
 mod terminal;
 mod turn;
+mod unconfirmed;
 mod usage;
 mod variables;
 mod vault_file;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use rustix::fs::Mode;
@@ -103,7 +110,7 @@ pub fn main() -> ExitCode {
     let inherited = hardening::make_files_private();
     // Fails only where the kernel does not know the call; then there is nothing to be done.
     let _ = hardening::make_unreadable();
-    let words: Vec<OsString> = std::env::args_os().collect();
+    let words = called::expand(std::env::args_os().collect());
     let exit = match usage::parse(&words) {
         Ok(cli) => {
             let colour = cli.globals.color;

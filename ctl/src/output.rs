@@ -22,7 +22,7 @@ use stream::write_all;
 
 pub(crate) use failing::fail;
 pub(crate) use secrets_proto::printable::printable;
-pub(crate) use text::{cut, folded, in_one_line, width_of};
+pub(crate) use text::{cut, cut_beginning, folded, in_one_line, width_of, wrapped};
 pub(crate) use waiting::{Hidden, Waiting, say};
 
 /// How to show things.

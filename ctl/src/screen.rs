@@ -9,7 +9,7 @@ use secrets_client::{Paths, TokenSource};
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{environment, spawn};
+use crate::{environment, project, spawn};
 
 /// How the picker ends that a person has left without an answer.
 const CANCELLED: i32 = 130;
@@ -59,6 +59,9 @@ fn program(what: &str, paths: &Paths) -> Result<Command, Failure> {
     }
     if let Some(own) = own {
         command.arg("--client").arg(own);
+    }
+    for record in project::known() {
+        command.arg("--project").arg(format!("{}={}", record.prefix, record.project));
     }
     Ok(command)
 }

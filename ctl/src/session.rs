@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
-use secrets_local::files;
 use secrets_local::peer::lineage;
+use secrets_local::{files, sessions};
 use secrets_proto::approval::{Approval, Decision, Proof};
-use secrets_proto::vault::{UnlockRequest, VaultState, VaultStatus};
+use secrets_proto::vault::{KeyList, UnlockRequest, VaultState, VaultStatus};
 use secrets_proto::{ErrorType, SensitiveString, Uuid};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::approval::{self, Patience, Ways};
 use crate::failure::{Exit, Failure};
 use crate::output::{Hidden, Waiting};
-use crate::{environment, input, output, prompt, spawn, vault_file};
+use crate::shell::quoted;
+use crate::{environment, input, output, prompt, spawn, unconfirmed, vault_file};
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
@@ -32,6 +33,9 @@ const QUICK: Duration = Duration::from_secs(2);
 /// How long somebody else's answer is waited for when a secret is guarded; by a program that has something else to do.
 const WAIT: Duration = Duration::from_secs(60);
 const QUICK_WAIT: Duration = Duration::from_secs(20);
+
+/// How long the daemon may take for what it does with the whole vault.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
@@ -184,7 +188,13 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        self.send(call, WAITING)
+        match self.send(call, WAITING) {
+            Err(failure) if failure.ask().is_some() => {
+                self.have_allowed(failure)?;
+                self.send(call, WAITING)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.
@@ -290,34 +300,47 @@ impl Session {
         if self.has_opened()? {
             return Ok(());
         }
-        // Until a passphrase has been checked: others would ask meanwhile.
-        let Some(_alone) = prompt::alone_unless(&is_open) else { return Ok(()) };
-        for attempt in 1..=TRIES {
-            if self.has_opened()? {
+        self.open_with(&Typed::PASSPHRASE, &is_open)
+    }
+
+    /// Opens the vault if it is locked, by asking for the recovery key, as [`open_vault`](Self::open_vault) asks for the
+    /// passphrase. One that is open already is asked about all the same: whether the key is right.
+    pub(crate) fn open_with_recovery_key(&self) -> Result<(), Failure> {
+        self.open_with(&Typed::RECOVERY_KEY, &|| false)
+    }
+
+    fn open_with(&self, typed: &Typed, is_open: &dyn Fn() -> bool) -> Result<(), Failure> {
+        // Until a key has been checked: others would ask meanwhile.
+        let Some(_alone) = prompt::alone_unless(is_open) else { return Ok(()) };
+        let mut attempt = 1;
+        while attempt <= TRIES {
+            if self.has_opened()? && typed.is_needless_when_open {
                 return Ok(());
             }
-            let typed = {
+            let key = {
                 let _alone = Hidden::start();
-                (self.ask)("passphrase of the vault: ", &is_open).map_err(unasked)?
+                (self.ask)(typed.question, is_open).map_err(|error| unasked(error, typed))?
             };
-            let Some(passphrase) = typed else {
+            let Some(key) = key else {
                 output::say("unlocked by another command");
                 return Ok(());
             };
-            let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
-            match self.unlock(&request) {
-                Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+            if key.is_empty() {
+                attempt += 1;
+                output::say("nothing was typed; try again");
+                continue;
+            }
+            match self.unlock(&(typed.request)(key)) {
+                Err(failure) if typed.is_wrong(&failure) => {
                     if attempt < TRIES {
-                        output::say("wrong passphrase, try again");
+                        output::say(&format!("wrong {}, try again", typed.what));
                     }
+                    attempt += 1;
                 }
                 outcome => return outcome.map(drop),
             }
         }
-        Err(Failure::new(
-            Exit::NotAllowed,
-            "three wrong passphrases; if it is lost: secretctl unlock --recovery",
-        ))
+        Err(Failure::new(Exit::NotAllowed, typed.three_wrong))
     }
 
     /// Whether the vault is open; fails if there is none.
@@ -339,7 +362,27 @@ impl Session {
             Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => ask(),
             answer => answer,
         };
-        answer.map_err(input::naming_key_file(request.key_file.as_deref()))
+        let answer = answer.map_err(input::naming_key_file(request.key_file.as_deref()))?;
+        // Who opens the vault may be the one who has not got its recovery key.
+        if let Ok(KeyList { keys }) = self.glance(&Call::get("/vault/keys"), QUICK)
+            && let Some(notice) = unconfirmed::notice(&keys)
+        {
+            output::say(&notice);
+        }
+        self.end_stopped_sessions();
+        Ok(answer)
+    }
+
+    /// Ends the sessions that were stopped while the vault was locked. What fails is left for the next time.
+    fn end_stopped_sessions(&self) {
+        let Some(runtime) = self.runtime_dir() else { return };
+        for id in sessions::ended(runtime) {
+            let end = Call::new(Method::DELETE, &format!("/use/sessions/{id}"));
+            match self.call_as_is(&end) {
+                Err(failure) if failure.kind() != Some(ErrorType::NotFoundError) => {}
+                Ok(_) | Err(_) => sessions::forget_ended(runtime, id),
+            }
+        }
     }
 
     fn explain(&self, error: Error) -> Failure {
@@ -351,8 +394,11 @@ impl Session {
         if let Error::NotListening(path) = &error
             && !self.paths.socket_is_default
         {
-            let path = path.display();
-            let text = format!("nothing listens on {path}; start it with: secretsd --socket {path}");
+            let text = format!(
+                "nothing listens on {}; start it with: secretsd --socket {}",
+                path.display(),
+                quoted(path)
+            );
             return Failure::new(Exit::NoDaemon, text);
         }
         // What the daemon says of an access token is better than what is known here.
@@ -375,18 +421,23 @@ impl Session {
                     outcome = ask();
                 }
                 Err(failure) => {
-                    let Some(id) = failure.ask() else { return Err(failure) };
-                    // Who holds an access token answers nothing that it has asked.
-                    let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
-                    let patience = Patience { may_ask, ..self.patience };
-                    let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
-                    settled.map_err(|told| told.because(failure))?;
+                    self.have_allowed(failure)?;
                     outcome = ask();
                 }
                 outcome => return outcome,
             }
         }
         outcome
+    }
+
+    /// If a person must allow what was refused, has that done; anything else is the failure that it was.
+    fn have_allowed(&self, failure: Failure) -> Result<(), Failure> {
+        let Some(id) = failure.ask() else { return Err(failure) };
+        // Who holds an access token answers nothing that it has asked.
+        let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
+        let patience = Patience { may_ask, ..self.patience };
+        let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
+        settled.map_err(|told| told.because(failure))
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.
@@ -443,14 +494,52 @@ impl Download<'_> {
     }
 }
 
-fn unasked(error: prompt::Error) -> Failure {
-    if matches!(error, prompt::Error::NoTerminal) {
-        return Failure::new(
-            Exit::Locked,
-            "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
-        );
+/// A key that a person types.
+struct Typed {
+    what: &'static str,
+    question: &'static str,
+    request: fn(SensitiveString) -> UnlockRequest,
+    /// What is said where there is no terminal.
+    no_terminal: &'static str,
+    /// Whether nothing is asked once the vault is open.
+    is_needless_when_open: bool,
+    /// The other way to it.
+    from_file: &'static str,
+    three_wrong: &'static str,
+}
+
+impl Typed {
+    const PASSPHRASE: Self = Self {
+        what: "passphrase",
+        question: "passphrase of the vault: ",
+        request: |key| UnlockRequest { passphrase: Some(key), ..UnlockRequest::default() },
+        no_terminal: "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
+        is_needless_when_open: true,
+        from_file: UNLOCK_FROM_FILE,
+        three_wrong: "three wrong passphrases; if it is lost: secretctl unlock --recovery",
+    };
+    const RECOVERY_KEY: Self = Self {
+        what: "recovery key",
+        question: "recovery key: ",
+        request: |key| UnlockRequest { recovery_key: Some(key), ..UnlockRequest::default() },
+        no_terminal: "there is no terminal to ask on; name a file with --recovery-key-file",
+        is_needless_when_open: false,
+        from_file: "name a file with --recovery-key-file",
+        three_wrong: "three wrong recovery keys; a newer one may have taken its place, with: secretctl rotate",
+    };
+
+    /// Whether the daemon says that it is not the key, or none at all.
+    fn is_wrong(&self, failure: &Failure) -> bool {
+        failure.kind() == Some(ErrorType::WrongKeyError)
+            || self.what != Self::PASSPHRASE.what && failure.kind() == Some(ErrorType::ValidationError)
     }
-    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", UNLOCK_FROM_FILE))
+}
+
+fn unasked(error: prompt::Error, typed: &Typed) -> Failure {
+    if matches!(error, prompt::Error::NoTerminal) {
+        return Failure::new(Exit::Locked, typed.no_terminal);
+    }
+    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", typed.from_file))
 }
 
 #[cfg(test)]

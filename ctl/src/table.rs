@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::output::{cut, in_one_line, width_of};
+use crate::output::{cut, cut_beginning, in_one_line, width_of};
 
 /// What is shown, and how wide it is.
 type Cell<'a> = (Cow<'a, str>, usize);
@@ -65,6 +65,90 @@ pub(crate) fn render_styled<T: AsRef<str>>(
     text
 }
 
+/// Lays rows out in a window of so many columns, if it is one. Where they do not fit, only the columns at these places are
+/// shown, and cut as far as they may be.
+pub(crate) fn render_in_window(
+    columns: &[(&str, Cut)],
+    mut rows: Vec<Vec<String>>,
+    fewer: &[usize],
+    window: Option<usize>,
+    colour: bool,
+) -> String {
+    let mut columns = columns.to_vec();
+    let header =
+        |columns: &[(&str, Cut)]| columns.iter().map(|(title, _)| title.to_string()).collect::<Vec<_>>();
+    if let Some(window) = window {
+        let titles = header(&columns);
+        let all = rows.iter().chain([&titles]).fold(vec![0; columns.len()], |widths, row| {
+            widths
+                .iter()
+                .zip(row)
+                .map(|(widest, cell): (&usize, _)| width_of(&in_one_line(cell)).max(*widest))
+                .collect()
+        });
+        if all.iter().sum::<usize>() + 2 * all.len().saturating_sub(1) > window {
+            columns = fewer.iter().filter_map(|at| columns.get(*at).copied()).collect();
+            for row in &mut rows {
+                *row = fewer.iter().filter_map(|at| row.get(*at).cloned()).collect();
+            }
+        }
+        let (titles, cuts): (Vec<&str>, Vec<Cut>) = columns.iter().copied().unzip();
+        fit(&titles, &mut rows, &cuts, window);
+    }
+    let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+    render_styled(&titles, &rows, colour, None, |_| None)
+}
+
+/// How far a column may be cut, in cells, so that a row fits on a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Not at all.
+    Never,
+    /// Its end, down to this many.
+    End(usize),
+    /// Its beginning, down to this many: what the end of a path says is worth more.
+    Beginning(usize),
+    /// Not here: as the last column it has what is left of the line, and at least this many.
+    Rest(usize),
+}
+
+/// Cuts cells until each row fits into so many columns, the widest columns first. Rows whose least is wider stay wider.
+pub(crate) fn fit(header: &[&str], rows: &mut [impl AsMut<[String]>], cuts: &[Cut], columns: usize) {
+    let mut widths: Vec<usize> = header.iter().map(|title| width_of(title)).collect();
+    for row in rows.iter_mut() {
+        for (widest, cell) in widths.iter_mut().zip(row.as_mut()) {
+            *cell = in_one_line(cell).into_owned();
+            *widest = (*widest).max(width_of(cell));
+        }
+    }
+    for (width, how) in widths.iter_mut().zip(cuts) {
+        if let Cut::Rest(least) = how {
+            *width = (*width).min(*least);
+        }
+    }
+    let gaps = 2 * widths.len().saturating_sub(1);
+    let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
+    while over > 0 {
+        let spare = |at: usize, width: usize| match cuts.get(at) {
+            Some(Cut::End(least) | Cut::Beginning(least)) => width > *least,
+            Some(Cut::Never | Cut::Rest(_)) | None => false,
+        };
+        let widest = widths.iter_mut().enumerate().filter(|(at, width)| spare(*at, **width));
+        let Some((_, width)) = widest.max_by_key(|(_, width)| **width) else { break };
+        *width -= 1;
+        over -= 1;
+    }
+    for row in rows.iter_mut() {
+        for ((cell, width), how) in row.as_mut().iter_mut().zip(&widths).zip(cuts) {
+            *cell = match how {
+                Cut::Never | Cut::Rest(_) => continue,
+                Cut::End(_) => cut(cell, *width).into_owned(),
+                Cut::Beginning(_) => cut_beginning(cell, *width).into_owned(),
+            };
+        }
+    }
+}
+
 fn shown(cell: &str) -> Cell<'_> {
     let cell = in_one_line(cell);
     let width = width_of(&cell);
@@ -120,6 +204,26 @@ mod tests {
         assert_eq!(lines(Some(20)), format!("T     FOR\nA     x 2026-04-15 B\n日本  {}…\n", "y".repeat(13)));
         // It begins on the terminal's second line.
         assert_eq!(lines(Some(5)), "T     FOR\nA     x 2…\n日本  yyy…\n");
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_until_a_row_fits() {
+        let header = ["NAME", "ID", "DIRECTORY", "FOR"];
+        let cuts = [Cut::End(4), Cut::Never, Cut::Beginning(5), Cut::End(3)];
+        let fitted = |columns| {
+            let mut rows = [["A_LONG_NAME", "123456", "/srv/a/shop", "run npm"].map(str::to_owned)];
+            fit(&header, &mut rows, &cuts, columns);
+            rows[0].join("|")
+        };
+        assert_eq!(fitted(80), "A_LONG_NAME|123456|/srv/a/shop|run npm");
+        assert_eq!(
+            fitted(35),
+            "A_LONG_N…|123456|…v/a/shop|run npm"
+                .replace("A_LONG_N…", "A_LONG_…")
+                .replace("…v/a/shop", "…/a/shop")
+        );
+        // No further than they may be cut.
+        assert_eq!(fitted(10), "A_L…|123456|…shop|ru…");
     }
 
     #[test]

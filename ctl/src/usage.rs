@@ -2,6 +2,8 @@
 //! such a word may be a secret in the wrong place; here only our own flags and commands are named.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
@@ -10,6 +12,7 @@ use strsim::osa_distance;
 use crate::cli::alone::alone;
 use crate::cli::{Cli, groups};
 use crate::input::NO_VALUES;
+use crate::shell::quoted;
 use crate::{output, providers};
 
 /// A command line that leads to no command.
@@ -26,8 +29,12 @@ pub(crate) enum Stop {
 /// Commands that take a value from the user.
 const STORING: [&str; 4] = ["set", "add", "update", "preset"];
 
-/// Commands that start another one.
-const RUNNING: [&str; 2] = ["run", "proxy run"];
+/// Commands that start another one, with how that is written.
+const RUNNING: [(&str, &str); 3] = [
+    ("run", "-s NAME -- COMMAND"),
+    ("proxy run", "-s NAME -- COMMAND"),
+    ("proxy attach", "SESSION -- COMMAND"),
+];
 
 /// Words that people know from other programs, and our command for them.
 const ELSEWHERE: [(&str, &str); 3] = [("exec", "run"), ("env", "run"), ("find", "list")];
@@ -80,8 +87,10 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
         // The suggestion is one of our flags.
         let near = ours(error, ContextKind::SuggestedArg).map(|flag| format!("did you mean {flag}? "));
         let Some(option) = unknown_option(error) else {
-            let is_command = is(&RUNNING) && near.is_none();
-            return if is_command { without_dashes(&command) } else { too_many(is(&STORING), &see) };
+            return match running(&command).filter(|_| near.is_none()) {
+                Some(rest) => without_dashes(words, &command, rest),
+                None => too_many(is(&STORING), &see),
+            };
         };
         if near.is_none() && is(&STORING) {
             return format!("unknown option{option}; {NO_VALUES}; {see}");
@@ -95,7 +104,7 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
     if kind == ErrorKind::MissingRequiredArgument {
-        return missing(&argument, is(&RUNNING), &command);
+        return missing(&argument, &command);
     }
     let what = if kind == ErrorKind::InvalidValue {
         match ours(error, ContextKind::ValidValue) {
@@ -117,19 +126,66 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     format!("{what}; {see}")
 }
 
-fn missing(arguments: &str, runs: bool, command: &str) -> String {
+/// How a command is written that starts another one, behind its name.
+fn running(command: &str) -> Option<&'static str> {
+    let name = command.strip_prefix("secretctl ")?;
+    RUNNING.iter().find(|(known, _)| *known == name).map(|(_, rest)| *rest)
+}
+
+fn missing(arguments: &str, command: &str) -> String {
     if arguments.contains("<SELECTOR>") {
         return format!("no secrets selected, add -s NAME or --all; see: {command} --help");
     }
-    if runs {
-        return format!("no command to run; write: {command} -s NAME -- COMMAND");
+    if let Some(rest) = running(command).filter(|_| arguments.contains("<CMD>")) {
+        return format!("no command to run; write: {command} {rest}");
     }
     format!("{arguments} is missing; see: {command} --help")
 }
 
-/// What stands behind `run` without `--` may be a value as well as a command: none of it is repeated.
-fn without_dashes(command: &str) -> String {
-    format!("-- must stand before the command to run; write: {command} -s NAME -- COMMAND")
+/// What stands behind `run` without `--` may be a value as well as a command: it is repeated only on the terminal on which
+/// it was typed, and not if it looks like a key.
+fn without_dashes(words: &[OsString], command: &str, rest: &str) -> String {
+    let typed = io::stderr().is_terminal().then(|| with_dashes(words)).flatten();
+    let line = typed.unwrap_or_else(|| format!("{command} {rest}"));
+    format!("-- must stand before the command to run; write: {line}")
+}
+
+/// The command line with `--` before its command.
+fn with_dashes(words: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = words.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
+    if words.iter().any(|word| word.split(['=', ',']).any(providers::begins_like_key)) {
+        return None;
+    }
+    let root = Cli::command();
+    let (mut command, mut at, mut positions) = (&root, 0, 0);
+    // Past the words that are ours, of which options may take the next one.
+    while let Some(word) = words.get(at) {
+        if let Some(name) = word.strip_prefix('-') {
+            let options = || root.get_arguments().chain(command.get_arguments());
+            let option = options().find(|option| match name.strip_prefix('-') {
+                Some(long) => option.get_long() == long.split('=').next(),
+                None => name.len() == 1 && option.get_short() == name.chars().next(),
+            });
+            let takes_next =
+                option.is_some_and(|option| option.get_action().takes_values()) && !word.contains('=');
+            at += if takes_next { 2 } else { 1 };
+        } else if let Some(below) = command.find_subcommand(word) {
+            (command, at) = (below, at + 1);
+        } else if positions < command.get_positionals().filter(|position| !position.is_last_set()).count() {
+            (positions, at) = (positions + 1, at + 1);
+        } else {
+            break;
+        }
+    }
+    let (ours, theirs) = words.split_at_checked(at).filter(|(_, theirs)| !theirs.is_empty())?;
+    let is_selected = ours.iter().any(|word| word.starts_with("-s") || word.starts_with("--secret"));
+    let must_select = command
+        .get_arguments()
+        .any(|argument| argument.get_long() == Some("secret") && argument.is_required_set());
+    let quoted =
+        |words: &[&str]| words.iter().map(|word| quoted(Path::new(word))).collect::<Vec<_>>().join(" ");
+    let select = if must_select && !is_selected { " -s NAME" } else { "" };
+    Some(format!("secretctl {}{select} -- {}", quoted(ours), quoted(theirs)))
 }
 
 fn too_many(stores: bool, see: &str) -> String {
@@ -275,6 +331,35 @@ mod tests {
             (vec!["list", "A", "B"], "one word too many; see: secretctl list --help"),
         ] {
             assert_eq!(wrong(&line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_given_back_with_what_it_lacks() {
+        let line = |words: &[&str]| {
+            let words: Vec<OsString> = ["secretctl"].iter().chain(words).map(OsString::from).collect();
+            with_dashes(&words)
+        };
+        for (words, expected) in [
+            (vec!["run", "npm", "start"], "secretctl run -- npm start"),
+            (
+                vec!["--no-spawn", "run", "-s", "A,B", "--mask", "sh", "-c", "echo $A"],
+                "secretctl --no-spawn run -s A,B --mask -- sh -c 'echo $A'",
+            ),
+            (
+                vec!["run", "--secret=A", "--reason", "a b", "x"],
+                "secretctl run --secret=A --reason 'a b' -- x",
+            ),
+            (vec!["proxy", "run", "x"], "secretctl proxy run -s NAME -- x"),
+            (vec!["proxy", "run", "-sA", "run"], "secretctl proxy run -sA -- run"),
+            (vec!["proxy", "attach", "build", "npm", "ci"], "secretctl proxy attach build -- npm ci"),
+        ] {
+            assert_eq!(line(&words).as_deref(), Some(expected), "{words:?}");
+        }
+        for words in
+            [vec!["run", CANARY], vec!["run", "env", "KEY=sk-canary"], vec!["run", "-s", CANARY, "x"]]
+        {
+            assert_eq!(line(&words), None, "{words:?}");
         }
     }
 

@@ -70,7 +70,10 @@ pub use router::{Access, RouteInfo, routes};
 /// Runs the daemon.
 pub fn main() -> ExitCode {
     // Before anything is read, opened or started.
-    let result = process::harden().map_err(daemon::Error::from).and_then(|()| daemon::run());
+    let result = process::harden().map_err(daemon::Error::from).and_then(|()| {
+        memory::give_back_what_is_freed();
+        daemon::run()
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(daemon::Error::Config(config::Error::Show(text))) => {

@@ -1,10 +1,62 @@
-//! Memory that stays out of swap. The allocator that wipes what it frees is `secrets-local`'s.
+//! Memory that stays out of swap, and memory that goes back to the system. The allocator that wipes what it frees is
+//! `secrets-local`'s.
 //!
-//! The one module of this crate, beside `process`, where `unsafe` is allowed: `mlock` has no safe form.
-#![allow(unsafe_code, reason = "mlock, and counting in tests; each block says why it is sound")]
+//! The one module of this crate, beside `process`, where `unsafe` is allowed: `mlock` and `mallopt` have no safe form.
+#![allow(unsafe_code, reason = "mlock, mallopt, and counting in tests; each block says why it is sound")]
 
 use std::ops::Deref;
 use std::ptr;
+
+/// From this size on a block has pages of its own, which go back to the system when it is freed.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 128 << 10;
+
+/// As many heaps as threads that allocate much: the one that serves, and the vault's.
+#[cfg(target_env = "gnu")]
+const HEAPS: libc::c_int = 2;
+
+/// Has glibc give back what is freed, by mallopt(3): left alone it raises the size of what it keeps to that of the largest
+/// block that was ever freed, up to 32 MiB, keeps twice as much at the end of each heap, and makes a heap for every thread.
+/// Then answers that nobody read stay in memory in part, and those of other sizes are put beside them. Other C libraries
+/// are left as they are. Before there is a second thread.
+pub(crate) fn give_back_what_is_freed() {
+    #[cfg(target_env = "gnu")]
+    for (parameter, value) in
+        [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE), (libc::M_ARENA_MAX, HEAPS)]
+    {
+        // SAFETY: it takes two numbers, and sets how blocks are made from here on. What it refuses stays as it was.
+        unsafe { libc::mallopt(parameter, value) };
+    }
+}
+
+/// So much is kept for what is made next, in bytes.
+#[cfg(target_env = "gnu")]
+const KEPT: u32 = 4 << 20;
+
+/// Gives back what small blocks leave free between others, now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Returning {
+    /// How much was free when it was given back.
+    #[cfg(target_env = "gnu")]
+    free: u32,
+}
+
+impl Returning {
+    /// Gives it back, by malloc_trim(3), if there is much more or less of it than the last time. To be called again and again;
+    /// without glibc it does nothing.
+    pub(crate) fn again(&mut self) {
+        #[cfg(target_env = "gnu")]
+        {
+            // SAFETY: it takes nothing and gives numbers.
+            let free = unsafe { libc::mallinfo() }.fordblks.cast_unsigned();
+            if free > KEPT && free.abs_diff(self.free) > KEPT / 4 {
+                // SAFETY: it gives pages back that hold no block.
+                unsafe { libc::malloc_trim(0) };
+                self.free = free;
+            }
+        }
+    }
+}
 
 /// A value on pages of its own that are locked in memory where the system allows it, and wiped when dropped.
 pub(crate) struct Pinned<T> {

@@ -1,9 +1,11 @@
-//! Descriptors of other programs: those that were left open for this process by accident.
+//! Descriptors of other programs: those that were left open for this process by accident, and what one stands for.
 //!
 //! Beside `memory` and `peer::calls` the one module of this crate where `unsafe` is allowed: the call has no safe form.
 #![allow(unsafe_code, reason = "close_range; the block says why it is sound")]
 
+use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// `CLOSE_RANGE_CLOEXEC` of close_range(2), since Linux 5.11.
 const CLOSE_ON_EXEC: u32 = 1 << 2;
@@ -19,4 +21,10 @@ pub fn pass_none_on() -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::last_os_error())
+}
+/// Whether a descriptor stands for a process (pidfd_open(2)): `/proc/self/fdinfo` has its number (proc(5)), which is 0 for one
+/// of a namespace that is none of ours, and -1 for one that has ended.
+pub fn is_pidfd(descriptor: &OwnedFd) -> bool {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd()));
+    info.is_ok_and(|info| info.lines().any(|line| line.starts_with("Pid:")))
 }

@@ -42,7 +42,7 @@ pub enum Error {
         own: u32,
     },
     /// Open to group or others.
-    #[error("{path} has mode {mode:04o}, which lets others in; run: chmod {wanted:04o} {path}{}", no_modes(.path))]
+    #[error("{path} has mode {mode:04o}, which lets others in{}; run: chmod {wanted:04o} {}", no_modes(.path), quoted(.path))]
     TooOpen {
         /// The path.
         path: PathBuf,
@@ -213,14 +213,22 @@ fn on(path: &Path, error: &io::Error) -> String {
 }
 
 /// What to do where modes cannot be changed.
+/// A path as a word of a command line that a person may copy.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn no_modes(path: &Path) -> String {
     if file_system::is_native(path) {
         return String::new();
     }
     let name = file_system::name(path);
-    format!(
-        " (if that has no effect: {name} keeps no modes, mount it with umask=077 or choose another place)"
-    )
+    format!(" ({name} may keep no modes: then mount it with umask=077 or choose another place)")
 }
 
 /// Checks that `path`, if it exists, is a regular file of ours with no rights for others. Returns whether it exists.

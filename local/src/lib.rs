@@ -13,6 +13,7 @@
 //! - `lock`: the lock that one process at a time has on a vault
 //! - `descriptors`: those that were left open for this process by accident
 //! - `foreground`: which process group has a terminal's keys
+//! - `headroom`: how much more memory a process can take
 //! - `hardening`: what a process does to itself before it touches a secret
 //! - `memory`: an allocator that wipes what it frees
 //! - `loopback`: which user has the other end of a connection of this machine
@@ -26,11 +27,13 @@ pub mod file_system;
 pub mod files;
 pub mod foreground;
 pub mod hardening;
+pub mod headroom;
 pub mod key_file;
 pub mod leap;
 pub mod lock;
 pub mod loopback;
 pub mod memory;
+pub mod mounts;
 pub mod passing;
 pub mod peer;
 pub mod places;

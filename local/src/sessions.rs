@@ -4,11 +4,13 @@
 //! <runtime directory>/proxy/NAME/control.sock   over which programs come into it; nothing else is in that directory
 //! <runtime directory>/brokers/NAME.sock         on which its broker takes its user's orders
 //! <runtime directory>/brokers/NAME.json         what it is
+//! <runtime directory>/brokers/ID.ended          that the daemon is still to end it
 //! ```
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use secrets_proto::Uuid;
 use secrets_proto::broker::{Note, SessionName};
 
 use crate::{files, places};
@@ -81,11 +83,47 @@ pub fn names(runtime: &Path) -> Vec<SessionName> {
     names
 }
 
+/// What the name of a file ends with that says which session is still to be ended.
+const ENDED: &str = ".ended";
+
+/// Writes down that a session is over, which the daemon could not be told, because the vault is locked.
+///
+/// # Errors
+/// Where somebody else has the directory, or the system refuses.
+pub fn remember_ended(runtime: &Path, session: Uuid) -> Result<(), files::Error> {
+    let dir = files::private_dir(&runtime.join(places::BROKERS))?;
+    files::replace_private(&dir.join(format!("{session}{ENDED}")), b"")
+}
+
+/// The sessions that the daemon is still to end.
+pub fn ended(runtime: &Path) -> Vec<Uuid> {
+    let entries = fs::read_dir(runtime.join(places::BROKERS)).into_iter().flatten().flatten();
+    let id = |name: &str| Uuid::try_parse(name.strip_suffix(ENDED)?).ok();
+    entries.filter_map(|entry| id(entry.file_name().to_str()?)).collect()
+}
+
+/// Forgets that the daemon is to end this session.
+pub fn forget_ended(runtime: &Path, session: Uuid) {
+    let _ = fs::remove_file(runtime.join(places::BROKERS).join(format!("{session}{ENDED}")));
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_is_to_be_ended_is_remembered_until_it_is() {
+        let runtime =
+            tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+        assert!(ended(runtime.path()).is_empty());
+        let id = Uuid::from_u128(7);
+        remember_ended(runtime.path(), id).unwrap();
+        assert_eq!((ended(runtime.path()), names(runtime.path())), (vec![id], vec![]));
+        forget_ended(runtime.path(), id);
+        assert!(ended(runtime.path()).is_empty());
+    }
 
     #[test]
     fn a_session_has_a_directory_with_nothing_but_its_control_socket() {

@@ -40,8 +40,13 @@ struct Begun {
 /// Asks for the use of a secret, and waits so many seconds for an answer if somebody is there who could give one.
 pub(crate) async fn ask(client: &Client, name: &SecretName, seconds: u64) -> Result<Standing, Error> {
     let purpose = Purpose::parse("mcp").map_err(|_| Error::NotUnderstood("a request"))?;
-    let request =
-        BeginSession { secrets: vec![name.clone()], ttl_seconds: Some(MOMENT), purpose, command: None };
+    let request = BeginSession {
+        secrets: vec![name.clone()],
+        ttl_seconds: Some(MOMENT),
+        purpose,
+        command: None,
+        learn: false,
+    };
     let refusal = match client.send(&Call::new(Method::POST, SESSIONS).json(&request)?).await {
         Ok(answer) => {
             let begun: Begun = answer.parse()?;
@@ -50,15 +55,16 @@ pub(crate) async fn ask(client: &Client, name: &SecretName, seconds: u64) -> Res
         }
         Err(error) => error,
     };
-    match refusal {
-        Error::Refused(body) if body.kind == ErrorType::ApprovalDeniedError => Ok(Standing::Denied),
-        Error::Refused(body) if body.kind == ErrorType::ApprovalRequiredError => {
-            let id = body.errors.first().and_then(|error| Uuid::parse_str(&error.msg).ok());
-            let id = id.ok_or(Error::NotUnderstood("an answer"))?;
-            Ok(Standing::Asked(Box::new(settled(client, id, seconds.min(MOST)).await?)))
-        }
-        error => Err(error),
+    let Error::Refused(body) = &refusal else { return Err(refusal) };
+    if body.kind == ErrorType::ApprovalDeniedError {
+        return Ok(Standing::Denied);
     }
+    if body.kind != ErrorType::ApprovalRequiredError {
+        return Err(refusal);
+    }
+    let id = body.errors.first().and_then(|error| Uuid::parse_str(&error.msg).ok());
+    let id = id.ok_or(Error::NotUnderstood("an answer"))?;
+    Ok(Standing::Asked(Box::new(settled(client, id, seconds.min(MOST)).await?)))
 }
 
 /// How an ask stands in the end.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use secrets_client::{Call, Client, Error, Limits, Paths};
+use secrets_proto::printable::without_numbers;
 use secrets_proto::rule::RuleList;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::{ErrorType, SecretName};
@@ -55,6 +56,6 @@ fn said(error: &Error) -> String {
         Some(ErrorType::VaultLockedError) => {
             "the vault is locked; ask the person at this machine to run: secretctl unlock".to_owned()
         }
-        _ => error.to_string(),
+        _ => without_numbers(&error.to_string()).into_owned(),
     }
 }

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use crate::invalid::{FieldErrorType, Invalid};
 use crate::reveal::{Purpose, Remark};
 use crate::vault::KeyKind;
-use crate::{SecretName, SensitiveString, Timestamp, UnitName};
+use crate::{SecretName, Timestamp, UnitName};
+
+pub use crate::proof::Proof;
 
 /// The header in which a client says what it runs for, where the daemon cannot see it: form-encoded `program`, `script`,
 /// `directory` and `command`, each an absolute path, at most [`CLIENT_HEADER_MAX`] bytes.
@@ -77,18 +79,6 @@ impl fmt::Display for GuardedRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Exactly one of what only a person has. Key files, key providers and credentials are no proof: programs can read them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields, transform = crate::schema::one_proof))]
-pub struct Proof {
-    /// The passphrase of the vault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passphrase: Option<SensitiveString>,
-    /// The recovery key as `init` printed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recovery_key: Option<SensitiveString>,
 }
 
 /// Body of `PUT /user/secrets/{id}/guard`.

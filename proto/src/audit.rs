@@ -179,6 +179,8 @@ pub enum AuditAction {
     Restore,
     /// A secret got an earlier value again.
     Rollback,
+    /// An earlier value of a secret was destroyed.
+    VersionDrop,
     /// Values were handed over.
     Reveal,
     /// A value was compared with the others.
@@ -229,6 +231,8 @@ pub enum AuditAction {
     UseEnd,
     /// Old entries were taken out of the audit log.
     AuditArchive,
+    /// A recovery key was confirmed to have been shown.
+    KeyConfirm,
     /// A secret was guarded.
     Guard,
     /// A secret's guard was turned off.
@@ -262,6 +266,7 @@ impl AuditAction {
             Self::Purge => "purge",
             Self::Restore => "restore",
             Self::Rollback => "rollback",
+            Self::VersionDrop => "version_drop",
             Self::Reveal => "reveal",
             Self::Compare => "compare",
             Self::KeyAdd => "key_add",
@@ -287,6 +292,7 @@ impl AuditAction {
             Self::Use => "use",
             Self::UseEnd => "use_end",
             Self::AuditArchive => "audit_archive",
+            Self::KeyConfirm => "key_confirm",
             Self::Guard => "guard",
             Self::Unguard => "unguard",
             Self::Ask => "ask",

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::approval::Proof;
 use crate::invalid::{FieldErrorType, Invalid};
+use crate::proof::Proof;
 use crate::{SecretName, Timestamp};
 
 /// The name of a unit that can load credentials, as `systemd.unit(5)` has it: `prefix.type`, an instance

@@ -15,6 +15,7 @@
 //! - [`reveal`]: the one operation that hands values over
 //! - [`vault`]: the operations on `/vault`
 //! - [`approval`]: guarded secrets, and the operations on `/approvals`
+//! - [`proof`]: what shows that the owner asks
 //! - [`credential`]: the operations on `/credentials`
 //! - [`audit`]: entries of the audit log
 //! - [`broker`]: what `secretctl` and the broker that it starts say to each other
@@ -36,6 +37,7 @@ pub mod invalid;
 mod matching;
 pub mod name;
 pub mod printable;
+pub mod proof;
 pub mod provider;
 pub mod reveal;
 pub mod rule;

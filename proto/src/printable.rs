@@ -22,6 +22,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(each(text).map(|(_, shown)| shown).collect())
 }
 
+/// A message without the system's numbers of errors, ` (os error 2)`, which say nothing beside their words.
+pub fn without_numbers(message: &str) -> Cow<'_, str> {
+    const MARK: &str = " (os error ";
+    let mut left = Cow::Borrowed(message);
+    while let Some((before, rest)) = left.split_once(MARK)
+        && let Some((number, after)) = rest.split_once(')')
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        left = Cow::Owned(format!("{before}{after}"));
+    }
+    left
+}
+
 /// Each character of a text with the one that [`printable`] shows in its place.
 pub fn each(text: &str) -> impl Iterator<Item = (char, char)> {
     // Where there is nothing to combine with, a mark is one too many.
@@ -125,6 +138,18 @@ const fn is_ignored(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_says_what_happened_in_words_alone() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(
+            without_numbers(&format!("cannot read a: {error}; b: {error}")),
+            "cannot read a: No such file or directory; b: No such file or directory"
+        );
+        for same in ["a", "a (os error x)", "a (os error 2"] {
+            assert_eq!(without_numbers(same), same);
+        }
+    }
 
     #[test]
     fn what_people_write_is_shown() {

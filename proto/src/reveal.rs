@@ -81,7 +81,7 @@ impl Remark {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         use FieldErrorType::{StringPatternMismatch, StringTooLong, StringTooShort};
         if text.is_empty() {
-            return Err(Invalid::new(StringTooShort, "this text has at least 1 byte"));
+            return Err(Invalid::new(StringTooShort, "this text is empty"));
         }
         if text.len() > 1_000 {
             return Err(Invalid::new(StringTooLong, "this text has at most 1000 bytes"));

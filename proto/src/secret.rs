@@ -146,6 +146,9 @@ pub struct WriteSecret {
     /// Who issued it, if it is new; an existing secret keeps its provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// A note, if it is new; an existing secret keeps its note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Remark>,
     /// Whether a secret that has this name gets the value, as a new version; otherwise that is an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,

@@ -22,6 +22,11 @@ impl SensitiveString {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Debug for SensitiveString {
@@ -56,7 +61,7 @@ impl SecretValue {
         use FieldErrorType::{StringPatternMismatch, StringTooLong, StringTooShort};
         let text = SensitiveString::new(text);
         if text.expose().is_empty() {
-            return Err(Invalid::new(StringTooShort, "a value has at least 1 byte"));
+            return Err(Invalid::new(StringTooShort, "the value is empty"));
         }
         if text.expose().len() > Self::MAX {
             return Err(Invalid::new(StringTooLong, "a value has at most 65536 bytes"));

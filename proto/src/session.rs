@@ -25,6 +25,10 @@ pub struct BeginSession {
     /// The program whose requests are meant (`argv[0]` alone, never its arguments).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Remark>,
+    /// Whether secrets without a rule are taken, too: their values are put nowhere, and what the program asks for shows which
+    /// rules it needs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learn: bool,
 }
 
 impl BeginSession {

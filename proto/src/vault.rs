@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use crate::approval::Proof;
+use crate::proof::Proof;
 use crate::{SensitiveString, Timestamp};
 
 /// Answer of `GET /vault`, `POST /vault/unlock` and `POST /vault/lock`.
@@ -139,6 +139,10 @@ pub struct InitRequest {
     /// A key provider that the daemon's settings name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_provider: Option<String>,
+    /// Whether the caller will confirm that the recovery key was shown, by `POST /vault/keys/{id}/confirm`. Until then it
+    /// is listed as unconfirmed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
 }
 
 /// Answer of `POST /vault/init`; the vault is then unlocked.
@@ -147,6 +151,9 @@ pub struct InitRequest {
 pub struct InitReply {
     /// Opens the vault when the passphrase is lost. Shown this once.
     pub recovery_key: SensitiveString,
+    /// The recovery key's slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key_id: Option<Uuid>,
 }
 
 /// Body of `POST /vault/unlock`: exactly one key.
@@ -227,6 +234,10 @@ pub struct KeyInfo {
     /// What the settings called the key provider when the slot was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_provider: Option<String>,
+    /// Present and true for a recovery key of which its creator has not confirmed yet that it was shown: perhaps nobody has
+    /// it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// Answer of `GET /vault/keys`, oldest first.
@@ -259,6 +270,10 @@ pub struct AddKeyRequest {
     /// A slot that the new one takes the place of, in one step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Uuid>,
+    /// Whether the caller will confirm that the fresh recovery key was shown, by `POST /vault/keys/{id}/confirm`. Until then
+    /// it is listed as unconfirmed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
     /// Needed while a secret is guarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
@@ -307,4 +322,7 @@ pub struct RotateReply {
     pub recovery_key: SensitiveString,
     /// How many other key slots are gone, because their keys were not there to wrap the new data key.
     pub keys_removed: usize,
+    /// The recovery key's slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key_id: Option<Uuid>,
 }

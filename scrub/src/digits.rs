@@ -1,6 +1,6 @@
 //! Streams of characters of which some may belong to a form: where each of them is, and the bytes that they encode.
 
-use crate::read::GAP_MAX;
+use crate::gaps::Gaps;
 use crate::trie::{ROOT, Trie};
 
 /// The characters of a stream that may belong to a form, by where they are.
@@ -30,8 +30,8 @@ impl Symbols {
         self.at.len().checked_sub(count).and_then(|index| self.at.get(index)).copied().unwrap_or(at)
     }
 
-    pub(crate) fn allow_gap_to(&self, at: usize) -> bool {
-        self.at.is_empty() || at - self.after <= GAP_MAX
+    pub(crate) fn allow_gap_to(&self, gaps: Gaps, at: usize) -> bool {
+        self.at.is_empty() || at - self.after <= gaps.most()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Passes over text in which no form can begin, a few bytes at a time. Every form has eight characters or more. So
 //! there are four in a row, of the first eight, at one of the places that are looked at; or there is a gap or an escape
-//! among the eight, and then the characters around the first of these tell. What may be a form is told with some to
-//! spare; what is passed over is none for sure.
+//! among the eight, and then the characters around the first of these tell. Where every form has twelve, half as many
+//! places will do. What may be a form is told with some to spare; what is passed over is none for sure.
 
-use crate::form::Spelling;
-use crate::grams::{GRAM, Grams, KNOWN};
+use crate::form::{Spelling, escape};
+use crate::gaps::{self, BEFORE_LINE_END, Gaps};
+use crate::grams::{GRAM, Grams};
 use crate::read::{self, Between, Read};
 
 /// How many bytes are passed over at a time where they are nothing but characters.
@@ -13,6 +14,9 @@ const BLOCK: usize = 16;
 /// The beginnings of all forms, as far as they are needed to see that none is there.
 pub(crate) struct Filter {
     grams: Grams,
+    gaps: Gaps,
+    /// How far before what is found a form may begin.
+    reach: usize,
     /// What is to be done at a byte.
     classes: [Class; 256],
     /// Whether a plus sign may be a space.
@@ -29,19 +33,24 @@ enum Class {
     Separator,
     /// A line's end, or a control sequence.
     Gap,
-    Escape(Spelling),
+    Escape,
 }
 
 impl Filter {
-    /// Takes the values' bytes, each of [`KNOWN`] or more.
-    pub(crate) fn new(texts: &[&[u8]]) -> Self {
+    /// Takes the values' bytes, each of eight or more.
+    pub(crate) fn new(texts: &[&[u8]], gaps: Gaps) -> Self {
+        let grams = Grams::new(texts);
+        let before = if gaps == Gaps::Files { BEFORE_LINE_END } else { 0 };
         let mut filter = Self {
-            grams: Grams::new(texts),
+            reach: grams.known + before,
+            grams,
+            gaps,
             classes: [Class::Character; 256],
             is_plus_a_space: false,
             is_odd: false,
         };
-        let begins = |byte: u8| texts.iter().any(|text| text.iter().take(KNOWN).any(|other| *other == byte));
+        let known = filter.grams.known;
+        let begins = |byte: u8| texts.iter().any(|text| text.iter().take(known).any(|other| *other == byte));
         filter.is_odd = begins(b'\n') || begins(b'\r') || begins(0x1b);
         let classes = [
             (b' ', Class::Separator),
@@ -49,11 +58,12 @@ impl Filter {
             (b'\n', Class::Gap),
             (b'\r', Class::Gap),
             (0x1b, Class::Gap),
-            (b'%', Class::Escape(Spelling::Url)),
-            (b'\\', Class::Escape(Spelling::Json)),
+            (b'%', Class::Escape),
+            (b'\\', Class::Escape),
+            (b'&', Class::Escape),
         ];
         filter.is_plus_a_space = begins(b' ');
-        let space = filter.is_plus_a_space.then_some((b'+', Class::Escape(Spelling::Url)));
+        let space = filter.is_plus_a_space.then_some((b'+', Class::Escape));
         for (byte, class) in classes.into_iter().chain(space) {
             if let Some(slot) = filter.classes.get_mut(usize::from(byte)) {
                 *slot = class;
@@ -65,42 +75,61 @@ impl Filter {
     /// The first and the last place of the next part of the text in which a form may begin. If it is all of the text, none
     /// begins at its end.
     pub(crate) fn next(&self, text: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> {
+        // At so many places one after the other a form has four in a row that are known.
+        if self.grams.known >= 8 + GRAM {
+            self.next_by::<8>(text, from, is_all)
+        } else {
+            self.next_by::<4>(text, from, is_all)
+        }
+    }
+
+    /// The same; four in a row are looked at in every so manyth place.
+    fn next_by<const STEP: usize>(&self, text: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> {
+        let known = self.grams.known;
         let mut at = from;
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
             let mut odd = self.more_than_characters(text, at, block).map(|index| at + index);
             let odd = odd.find(|at| self.may_go_on(text, *at));
-            let fours = block.as_chunks::<GRAM>().0;
-            let gram = fours.iter().enumerate().find_map(|(index, four)| {
-                (self.grams.has(*four) && self.may_begin(text, at + GRAM * index))
-                    .then_some(at + GRAM * index)
+            let steps = block.as_chunks::<STEP>().0;
+            let gram = steps.iter().enumerate().find_map(|(index, step)| {
+                let four = step.first_chunk::<GRAM>()?;
+                (self.grams.has(*four) && self.may_begin(text, at + STEP * index))
+                    .then_some(at + STEP * index)
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
-                    return Some((from.max(odd.saturating_sub(KNOWN)), odd));
+                    return Some((from.max(self.earliest(text, odd)), odd));
                 }
-                (_, Some(gram)) => return Some((from.max(gram.saturating_sub(KNOWN - GRAM)), gram)),
+                (_, Some(gram)) => return Some((from.max(gram.saturating_sub(known - GRAM)), gram)),
                 (_, None) => at += BLOCK,
             }
         }
         let rest = text.get(at..).unwrap_or_default();
         for four in rest.as_chunks::<GRAM>().0 {
             if let Some(at) = (at..at + GRAM).find(|at| self.may_go_on(text, *at)) {
-                return Some((from.max(at.saturating_sub(KNOWN)), at));
+                return Some((from.max(self.earliest(text, at)), at));
             }
             if self.grams.has(*four) && self.may_begin(text, at) {
-                return Some((from.max(at.saturating_sub(KNOWN - GRAM)), at));
+                return Some((from.max(at.saturating_sub(known - GRAM)), at));
             }
             at += GRAM;
         }
         if let Some(at) = (at..text.len()).find(|at| self.may_go_on(text, *at)) {
-            return Some((from.max(at.saturating_sub(KNOWN)), at));
+            return Some((from.max(self.earliest(text, at)), at));
         }
         if is_all {
             return None;
         }
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
-        Some((from.max(text.len().saturating_sub(KNOWN)), last))
+        Some((from.max(text.len().saturating_sub(self.reach)), last))
+    }
+
+    /// Where a form may begin that has its first gap or escape there.
+    fn earliest(&self, text: &[u8], at: usize) -> usize {
+        let is_line_end = matches!(text.get(at), Some(b'\n' | b'\r'));
+        let start = if self.gaps == Gaps::Files && is_line_end { gaps::begin_of_join(text, at) } else { at };
+        start.saturating_sub(self.grams.known)
     }
 
     /// Whether four in a row that were found belong to eight in a row, or seven in base64.
@@ -124,8 +153,13 @@ impl Filter {
         let mut odd = [1; BLOCK];
         if let (Some(before), Some(after)) = (at.checked_sub(1).and_then(beside), beside(at + 1)) {
             for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
-                let is_escape = (*byte == b'%') | (*byte == b'\\') | (*byte == b'+') & self.is_plus_a_space;
-                let is_gap = (*byte == b'\n') | (*byte == b'\r') | (*byte == 0x1b);
+                let is_escape = (*byte == b'%')
+                    | (*byte == b'\\')
+                    | (*byte == b'&')
+                    | (*byte == b'+') & self.is_plus_a_space;
+                let is_gap = |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == 0x1b);
+                // Of a gap the first byte tells.
+                let is_gap = is_gap(*byte) & (!is_gap(*before) | self.is_each_looked_at());
                 let is_separator = (*byte == b' ') | (*byte == b':');
                 let may_be_dump =
                     is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
@@ -153,7 +187,7 @@ impl Filter {
         match self.at(text, at) {
             Class::Character => true,
             Class::Separator => text.get(at + 1).is_some_and(|next| *next != b'\r'),
-            Class::Gap | Class::Escape(_) => false,
+            Class::Gap | Class::Escape => false,
         }
     }
 
@@ -164,6 +198,16 @@ impl Filter {
             Class::Character => false,
             Class::Separator => self.may_go_on_in_hex(text, at),
             Class::Gap if self.is_odd => true,
+            Class::Gap if self.gaps == Gaps::Files && *byte != 0x1b => {
+                self.may_go_on_in_next_line(text, at) || self.may_go_on_in_hex(text, at)
+            }
+            // What goes on a gap is not the first of one, and nothing that is between characters has begun a form.
+            Class::Gap
+                if !self.is_each_looked_at()
+                    && at.checked_sub(1).is_some_and(|at| self.at(text, at) == Class::Gap) =>
+            {
+                false
+            }
             Class::Gap => {
                 let mut after = at;
                 loop {
@@ -181,10 +225,51 @@ impl Filter {
                 after > at && (self.fits(text, at, next) || space.is_some_and(|at| self.fits(text, at, next)))
                     || self.may_go_on_in_hex(text, at)
             }
-            Class::Escape(spelling) => {
-                self.escaped(text, at, spelling).is_some_and(|next| self.fits(text, at, next))
+            Class::Escape => {
+                let may_be = |spelling: &Spelling| {
+                    self.escaped(text, at, *spelling).is_some_and(|next| self.fits(text, at, next))
+                };
+                ways(*byte, text.get(at..).unwrap_or_default()).iter().any(may_be)
             }
         }
+    }
+
+    /// Whether each byte of a gap is looked at, and not its first alone.
+    fn is_each_looked_at(&self) -> bool {
+        self.is_odd || self.gaps == Gaps::Files
+    }
+
+    /// Whether a form may be broken over lines here.
+    fn may_go_on_in_next_line(&self, text: &[u8], line_end: usize) -> bool {
+        let start = gaps::begin_of_join(text, line_end);
+        let end = match gaps::join(text.get(start..).unwrap_or_default()) {
+            Read::Is(length, ()) => start + length,
+            Read::Cut => return true,
+            Read::Other => return false,
+        };
+        let Some(before) = start.checked_sub(1).and_then(|at| text.get(at)).copied() else { return false };
+        let Some(after) = text.get(end).copied() else { return true };
+        if matches!(self.class(after), Class::Gap | Class::Escape) {
+            return true;
+        }
+        let is_beside = self.grams.has_pair(before, after) && self.fits_around(text, start, end);
+        is_beside
+            || self.is_plus_a_space && self.grams.has_pair(before, b' ') && self.grams.has_pair(b' ', after)
+    }
+
+    /// Whether a form may go on from before `start` to behind `end`: of its first eight characters either four or more are
+    /// before, or four or more are behind. Then all four in a row of these that there are must be known.
+    fn fits_around(&self, text: &[u8], start: usize, end: usize) -> bool {
+        let before = start.checked_sub(GRAM).and_then(|from| text.get(from..start));
+        let Some(next @ [first, second, third, _]) = self.characters(text, end) else { return true };
+        if let Some(&[a, b, c, d]) = before
+            && self.grams.has([a, b, c, d])
+            && self.grams.has([b, c, d, first])
+        {
+            return true;
+        }
+        let last = start.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or_default();
+        self.grams.has(next) && (self.grams.has([last, first, second, third]) || self.grams.is_second(next))
     }
 
     /// Whether this may be between two digits: there must be more of them.
@@ -230,32 +315,23 @@ impl Filter {
                 }
                 count += bytes.len();
             };
-            let read = match (spelling, rest) {
-                (Spelling::Url, [b'%', ..]) => match read::percent(rest) {
-                    Read::Is(length, byte) => {
-                        add(&[byte]);
-                        Read::Is(length, ())
-                    }
-                    Read::Cut => Read::Cut,
-                    Read::Other => Read::Other,
-                },
-                (Spelling::Json, [b'\\', ..]) => match read::escape(rest) {
-                    Read::Is(length, c) => {
-                        add(c.encode_utf8(&mut [0; 4]).as_bytes());
-                        Read::Is(length, ())
-                    }
-                    Read::Cut => Read::Cut,
-                    Read::Other => Read::Other,
-                },
-                (Spelling::Url, [b'+', ..]) if at == first => {
+            let read = match (escape(spelling, rest), rest) {
+                // It may be a space that a form's field has, encoded once more.
+                (Some(Read::Is(_, c)), _)
+                    if spelling == Spelling::Twice && self.is_plus_a_space && c.bytes() == b"+" =>
+                {
+                    Read::Cut
+                }
+                (Some(read), _) => read.map(|c| add(c.bytes())),
+                (None, [b'+', ..]) if at == first => {
                     add(b" ");
                     Read::Is(1, ())
                 }
-                (_, [byte, ..]) if self.is_character(text, at) => {
+                (None, [byte, ..]) if self.is_character(text, at) => {
                     add(&[*byte]);
                     Read::Is(1, ())
                 }
-                _ => Read::Cut,
+                (None, _) => Read::Cut,
             };
             match read {
                 Read::Is(length, ()) => at += length,
@@ -276,6 +352,20 @@ impl Filter {
         }
         let before = at.checked_sub(GRAM - 1).and_then(|from| text.get(from..at));
         matches!(before, Some([a, b, c]) if self.grams.has([*a, *b, *c, first]))
+    }
+}
+
+/// In which spellings an escape with this sign, which the text begins with, may be meant.
+fn ways(sign: u8, text: &[u8]) -> &'static [Spelling] {
+    /// The first characters that are known take so many bytes at most where one is encoded twice.
+    const NEAR: usize = 5 * GRAM;
+    match sign {
+        b'\\' => &[Spelling::Json],
+        b'&' => &[Spelling::Html],
+        _ if text.get(..NEAR).unwrap_or(text).windows(3).any(|three| three == b"%25") => {
+            &[Spelling::Url, Spelling::Twice]
+        }
+        _ => &[Spelling::Url],
     }
 }
 

@@ -7,20 +7,21 @@
 use std::mem;
 
 use crate::digits::{Digits, Symbols};
-use crate::form::{Form, Found, Spelling};
-use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
+use crate::form::{AS_TEXT, Begin, Form, Spelling, escape};
+use crate::forms::Forms;
+use crate::gaps::{self, Gaps};
+use crate::read::{Between, Read, base64_digit, hex_digit};
 use crate::task::{By, Hit, Task, Walk};
 use crate::trie::{ROOT, Trie};
 
 /// What is compared one by one.
 const FEW: usize = 4;
 
-const AS_TEXT: [Spelling; 3] = [Spelling::Plain, Spelling::Url, Spelling::Json];
-
 /// Looks through one text after the other.
 pub(crate) struct Finder<'a> {
     trie: &'a Trie,
     forms: &'a [Form],
+    gaps: Gaps,
     /// What was found, in no order.
     pub(crate) found: Vec<Hit>,
     /// Where the earliest beginning is that more text is needed for.
@@ -44,10 +45,11 @@ pub(crate) struct Kept {
 
 impl<'a> Finder<'a> {
     /// Looks for these, in the room that was kept.
-    pub(crate) fn new(trie: &'a Trie, forms: &'a [Form], kept: Kept) -> Self {
+    pub(crate) fn new(forms: &'a Forms, kept: Kept) -> Self {
         Self {
-            trie,
-            forms,
+            trie: &forms.trie,
+            forms: &forms.forms,
+            gaps: forms.gaps,
             found: kept.found,
             undecided: None,
             walks: kept.walks,
@@ -115,7 +117,12 @@ impl<'a> Finder<'a> {
                     if trie.can_go_on_with(node, byte) {
                         self.lead_on(task, &AS_TEXT, node, symbols, at, 1, &[byte]);
                     }
-                    let length = match read::gap(Between::Characters, task.rest(at)) {
+                    if !trie.ends_with_space(node)
+                        && let Some(length) = self.gaps.fold(task.rest(at))
+                    {
+                        self.lead_on(task, &[Spelling::Plain], node, symbols, at, length, b" ");
+                    }
+                    let length = match self.gaps.read(Between::Characters, task.rest(at)) {
                         Read::Is(length, ()) => length,
                         read @ (Read::Cut | Read::Other) => {
                             if let (Read::Cut, Some(depth)) = (read, trie.alive(node, 0, 0)) {
@@ -130,29 +137,24 @@ impl<'a> Finder<'a> {
                         self.text(inside, &mut Symbols::default());
                     }
                     at += length;
-                    if !symbols.allow_gap_to(at) {
+                    if !symbols.allow_gap_to(self.gaps, at) {
                         node = ROOT;
                         symbols.clear();
                     }
                     continue;
                 }
-                b' ' => self.gap_or_space(task, node, symbols, at),
-                b'+' => self.lead_on(task, &[Spelling::Url], node, symbols, at, 1, b" "),
-                b'%' => match read::percent(task.rest(at)) {
-                    Read::Is(length, byte) => {
-                        self.lead_on(task, &[Spelling::Url], node, symbols, at, length, &[byte]);
-                    }
-                    Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                    Read::Other => {}
-                },
-                b'\\' => match read::escape(task.rest(at)) {
-                    Read::Is(length, c) => {
-                        let bytes = c.encode_utf8(&mut [0; 4]).to_owned();
-                        self.lead_on(task, &[Spelling::Json], node, symbols, at, length, bytes.as_bytes());
-                    }
-                    Read::Cut => self.wait(task, symbols.last(trie.depth(node), at)),
-                    Read::Other => {}
-                },
+                b' ' => {
+                    self.through_join(task, node, symbols, at);
+                    self.gap_or_space(task, node, symbols, at);
+                }
+                b'\t' => self.through_join(task, node, symbols, at),
+                quote if gaps::is_quote(quote) => self.through_join(task, node, symbols, at),
+                b'+' => self.lead_on(task, &[Spelling::Url, Spelling::Twice], node, symbols, at, 1, b" "),
+                b'%' | b'&' => self.escaped(task, node, symbols, at),
+                b'\\' => {
+                    self.through_join(task, node, symbols, at);
+                    self.escaped(task, node, symbols, at);
+                }
                 _ => {}
             }
             node = trie.step(node, byte);
@@ -174,9 +176,40 @@ impl<'a> Finder<'a> {
         at
     }
 
+    /// Follows what goes on with this escape, in each way in which it may be one.
+    fn escaped(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize) {
+        for spelling in AS_TEXT {
+            let Some(read) = escape(spelling, task.rest(at)) else { continue };
+            match read {
+                Read::Is(length, c) => {
+                    self.lead_on(task, &[spelling], node, symbols, at, length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        self.lead_on(task, &[spelling], node, symbols, at, length, b" ");
+                    }
+                }
+                Read::Cut => self.wait(task, symbols.last(self.trie.depth(node), at)),
+                Read::Other => {}
+            }
+        }
+    }
+
+    /// Follows each beginning through a join that begins with what may also be a character.
+    fn through_join(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize) {
+        if node == ROOT || self.gaps != Gaps::Files {
+            return;
+        }
+        match gaps::join(task.rest(at)) {
+            Read::Is(length, ()) if symbols.allow_gap_to(self.gaps, at + length) => {
+                self.walk_on(task, node, symbols, at, at + length);
+            }
+            Read::Cut => self.wait(task, symbols.last(self.trie.depth(node), at)),
+            Read::Is(..) | Read::Other => {}
+        }
+    }
+
     /// A space is a character, but what wraps a line in front of a carriage return.
     fn gap_or_space(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize) {
-        if node == ROOT || !symbols.allow_gap_to(at + 2) {
+        if node == ROOT || !symbols.allow_gap_to(self.gaps, at + 2) {
             return;
         }
         match task.rest(at) {
@@ -184,10 +217,15 @@ impl<'a> Finder<'a> {
             [_] => return self.wait(task, symbols.last(self.trie.depth(node), at)),
             _ => return,
         }
+        self.walk_on(task, node, symbols, at, at + 2);
+    }
+
+    /// Follows each beginning that ends here, in all ways of writing text, behind a gap.
+    fn walk_on(&mut self, task: Task<'_>, node: u32, symbols: &Symbols, at: usize, behind: usize) {
         for node in self.trie.chain(node).filter(|node| *node != ROOT) {
             let start = symbols.last(self.trie.depth(node), at);
             for spelling in AS_TEXT {
-                self.walk(task, Walk { spelling, start, node, at: at + 2, after: symbols.after });
+                self.walk(task, Walk { spelling, start, node, at: behind, after: symbols.after });
             }
         }
     }
@@ -241,31 +279,36 @@ impl<'a> Finder<'a> {
                 let at = walk.at + length;
                 self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
             };
-            let is_cut = match (spelling, first) {
-                (Spelling::Url, b'%') => match read::percent(rest) {
-                    Read::Is(length, byte) => {
-                        go_on(length, &[byte]);
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                (Spelling::Json, b'\\') => match read::escape(rest) {
-                    Read::Is(length, c) => {
-                        go_on(length, c.encode_utf8(&mut [0; 4]).as_bytes());
-                        false
-                    }
-                    read @ (Read::Cut | Read::Other) => read == Read::Cut,
-                },
-                _ => {
-                    go_on(1, &[first]);
-                    if (spelling, first) == (Spelling::Url, b'+') {
-                        go_on(1, b" ");
+            let read = escape(spelling, rest);
+            let is_cut = match read {
+                Some(Read::Is(length, c)) => {
+                    go_on(length, c.bytes());
+                    if (spelling, c.bytes()) == (Spelling::Twice, b"+") {
+                        go_on(length, b" ");
                     }
                     false
                 }
+                Some(read @ (Read::Cut | Read::Other)) => read == Read::Cut,
+                None => false,
             };
-            match read::gap(Between::Characters, rest) {
-                Read::Is(length, ()) if walk.at + length - walk.after <= GAP_MAX => {
+            // Only an ampersand may be an escape and stand for itself.
+            if read.is_none() || first == b'&' {
+                go_on(1, &[first]);
+                if first == b'+' && matches!(spelling, Spelling::Url | Spelling::Twice) {
+                    go_on(1, b" ");
+                }
+            }
+            let is_text = matches!(spelling, Spelling::Plain | Spelling::Json);
+            let may_fold = is_text && !trie.ends_with_space(walk.node);
+            if let Some(length) = self.gaps.fold(rest).filter(|_| may_fold) {
+                let to = trie.child(walk.node, b' ');
+                let at = walk.at + length;
+                self.walks.extend(to.map(|node| Walk { node, at, after: at, ..walk }));
+            }
+            // One join after another is no join: what leads on from each of many would take without end.
+            let gaps = if walk.at == walk.after { self.gaps } else { Gaps::Screen };
+            match gaps.read(Between::Characters, rest) {
+                Read::Is(length, ()) if walk.at + length - walk.after <= self.gaps.most() => {
                     self.walks.push(Walk { at: walk.at + length, ..walk });
                 }
                 Read::Cut => self.wait(task, walk.start),
@@ -278,9 +321,9 @@ impl<'a> Finder<'a> {
     fn compare(&mut self, task: Task<'_>, form: usize, start: usize) {
         let found = self.forms.get(form).map(|form| form.find(task.rest(start), |_, _| {}));
         match found {
-            Some(Found::To(length)) => self.hit(task, start, start + length, By::Form, form),
-            Some(Found::Perhaps) => self.wait(task, start),
-            Some(Found::No) | None => {}
+            Some(Begin::To(length)) => self.hit(task, start, start + length, By::Form, form),
+            Some(Begin::Perhaps) => self.wait(task, start),
+            Some(Begin::No) | None => {}
         }
     }
 
@@ -312,9 +355,9 @@ impl<'a> Finder<'a> {
                 at += 1;
                 continue;
             }
-            let gap = read::gap(between, task.rest(at));
+            let gap = self.gaps.read(between, task.rest(at));
             if let Read::Is(length, ()) = gap
-                && stream.symbols.allow_gap_to(at + length)
+                && stream.symbols.allow_gap_to(self.gaps, at + length)
             {
                 if let Some(inside) = task.inside(at, length) {
                     self.digits(inside, between, digit, &mut Digits::<BITS>::default());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::read::{self, Between, GAP_MAX, Read, base64_digit, hex_digit};
+use crate::gaps::Gaps;
+use crate::read::{self, Between, Read, base64_digit, hex_digit};
 
 /// A value in one way of writing it.
 pub(crate) struct Form {
@@ -14,6 +15,7 @@ pub(crate) struct Form {
     spelling: Spelling,
     /// What may stand between its characters.
     between: Between,
+    gaps: Gaps,
 }
 
 /// The ways of writing.
@@ -23,8 +25,12 @@ pub(crate) enum Spelling {
     Plain,
     /// Percent-encoded (RFC 3986), or as a form's field, where `+` is a space.
     Url,
+    /// Percent-encoded, and all of that once more: `%252F`.
+    Twice,
     /// Inside a JSON string (RFC 8259), with any of its escapes.
     Json,
+    /// In HTML, with character references: by number, or by the names of the signs in ASCII.
+    Html,
     /// Base64 in either alphabet (RFC 4648), the value beginning so many bytes after a multiple of three. Where a
     /// character holds bits of a neighbour, only ours are compared.
     Base64(usize),
@@ -32,19 +38,60 @@ pub(crate) enum Spelling {
     Hex,
 }
 
-const SPELLINGS: [Spelling; 7] = [
+/// Those in which characters stand for themselves, or are written by an escape.
+pub(crate) const AS_TEXT: [Spelling; 5] =
+    [Spelling::Plain, Spelling::Url, Spelling::Twice, Spelling::Json, Spelling::Html];
+
+const SPELLINGS: [Spelling; 9] = [
     Spelling::Plain,
     Spelling::Url,
+    Spelling::Twice,
     Spelling::Json,
+    Spelling::Html,
     Spelling::Base64(0),
     Spelling::Base64(1),
     Spelling::Base64(2),
     Spelling::Hex,
 ];
 
+/// What an escape stands for, in UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meant {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Meant {
+    fn byte(byte: u8) -> Self {
+        Self { bytes: [byte, 0, 0, 0], length: 1 }
+    }
+
+    fn character(c: char) -> Self {
+        let mut bytes = [0; 4];
+        let length = c.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// What a text means in this way of writing, if it begins with the sign of its escapes.
+pub(crate) fn escape(spelling: Spelling, text: &[u8]) -> Option<Read<Meant>> {
+    match (spelling, text.first()) {
+        (Spelling::Url, Some(b'%')) => Some(read::percent(text).map(Meant::byte)),
+        (Spelling::Twice, Some(b'%')) => Some(read::percent_twice(text).map(Meant::byte)),
+        (Spelling::Json, Some(b'\\')) => Some(read::escape(text).map(Meant::character)),
+        (Spelling::Html, Some(b'&')) => Some(read::reference(text).map(Meant::character)),
+        _ => None,
+    }
+}
+
 /// Whether a text begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Begin {
     No,
     /// The text may begin with the value; it ends too early to tell.
     Perhaps,
@@ -62,16 +109,18 @@ enum Piece {
 
 impl Form {
     /// All forms of a value, in the order that [`Form::place`] tells.
-    pub(crate) fn all(value: &str) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(value: &str, gaps: Gaps) -> impl Iterator<Item = Self> {
         let is_figures = value.bytes().all(|byte| byte.is_ascii_digit());
         let value = Arc::new(Zeroizing::new(value.to_owned()));
         SPELLINGS.into_iter().map(move |spelling| {
-            let between = match spelling {
-                Spelling::Hex => Between::HexDigits,
-                Spelling::Plain | Spelling::Url | Spelling::Json if is_figures => Between::Figures,
-                Spelling::Plain | Spelling::Url | Spelling::Json | Spelling::Base64(_) => Between::Characters,
+            let between = if spelling == Spelling::Hex {
+                Between::HexDigits
+            } else if is_figures && AS_TEXT.contains(&spelling) {
+                Between::Figures
+            } else {
+                Between::Characters
             };
-            Self { value: Arc::clone(&value), spelling, between }
+            Self { value: Arc::clone(&value), spelling, between, gaps }
         })
     }
 
@@ -81,13 +130,22 @@ impl Form {
         value * SPELLINGS.len() + place
     }
 
+    /// The value that the form at this place is of, by its place.
+    pub(crate) const fn value_of(place: usize) -> usize {
+        place / SPELLINGS.len()
+    }
+
+    pub(crate) const fn spelling(&self) -> Spelling {
+        self.spelling
+    }
+
     /// Whether line ends between its characters hide it.
     pub(crate) fn is_figures(&self) -> bool {
         self.between == Between::Figures
     }
 
     /// Whether the text begins with it. `gap` gets the range of each gap inside that matters to a screen.
-    pub(crate) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Found {
+    pub(crate) fn find(&self, text: &[u8], mut gap: impl FnMut(usize, usize)) -> Begin {
         let units = self.units();
         let (mut at, mut unit, mut gap_start) = (0, 0, 0);
         while unit < units {
@@ -101,22 +159,36 @@ impl Form {
                     unit += same;
                     gap_start = at;
                 }
-                Piece::Cut => return Found::Perhaps,
-                Piece::Other if unit == 0 => return Found::No,
-                Piece::Other => match read::gap(self.between, rest) {
-                    Read::Is(bytes, ()) if at + bytes - gap_start <= GAP_MAX => at += bytes,
-                    Read::Cut if text.len() - gap_start <= GAP_MAX => return Found::Perhaps,
-                    Read::Is(..) | Read::Cut | Read::Other => return Found::No,
+                Piece::Cut => return Begin::Perhaps,
+                Piece::Other if unit == 0 => return Begin::No,
+                Piece::Other if let Some(bytes) = self.fold(unit, rest) => {
+                    at += bytes;
+                    unit += 1;
+                    gap_start = at;
+                }
+                Piece::Other => match self.gaps.read(self.between, rest) {
+                    Read::Is(bytes, ()) if at + bytes - gap_start <= self.gaps.most() => at += bytes,
+                    Read::Cut if text.len() - gap_start <= self.gaps.most() => return Begin::Perhaps,
+                    Read::Is(..) | Read::Cut | Read::Other => return Begin::No,
                 },
             }
         }
-        Found::To(at)
+        Begin::To(at)
+    }
+
+    /// A line end in the place of a space. Between two of them no text is folded, and trying it would take without end.
+    fn fold(&self, unit: usize, rest: &[u8]) -> Option<usize> {
+        let is_text = matches!(self.spelling, Spelling::Plain | Spelling::Json);
+        let is_beside = unit.checked_sub(1).and_then(|before| self.byte(before)) == Some(b' ');
+        if is_text && !is_beside && self.byte(unit) == Some(b' ') { self.gaps.fold(rest) } else { None }
     }
 
     /// How many steps it takes to compare all of the value.
     fn units(&self) -> usize {
         match self.spelling {
-            Spelling::Plain | Spelling::Url | Spelling::Json => self.value.len(),
+            Spelling::Plain | Spelling::Url | Spelling::Twice | Spelling::Json | Spelling::Html => {
+                self.value.len()
+            }
             Spelling::Hex => 2 * self.value.len(),
             Spelling::Base64(before) => (8 * (before + self.value.len())).div_ceil(6) - 8 * before / 6,
         }
@@ -127,9 +199,15 @@ impl Form {
         let same = |is: bool| if is { Piece::Same(1, 1) } else { Piece::Other };
         match self.spelling {
             Spelling::Plain => same(self.byte(unit) == Some(first)),
-            Spelling::Url => self.url(unit, first, rest),
-            Spelling::Json if first == b'\\' => self.escape(unit, rest),
-            Spelling::Json => same(self.byte(unit) == Some(first)),
+            Spelling::Url => self.url(unit, first, rest, read::percent),
+            Spelling::Twice => self.url(unit, first, rest, read::percent_twice),
+            Spelling::Json if first == b'\\' => self.character(unit, read::escape(rest)),
+            Spelling::Html if first == b'&' => match self.character(unit, read::reference(rest)) {
+                // It may stand for itself.
+                Piece::Other => same(self.byte(unit) == Some(first)),
+                piece @ (Piece::Cut | Piece::Same(..)) => piece,
+            },
+            Spelling::Json | Spelling::Html => same(self.byte(unit) == Some(first)),
             Spelling::Base64(before) => {
                 let (bits, ours) = self.sextet(unit, before);
                 same(base64_digit(first).is_some_and(|digit| digit & ours == bits))
@@ -146,24 +224,28 @@ impl Form {
         self.value.as_bytes().get(at).copied()
     }
 
-    fn url(&self, unit: usize, first: u8, rest: &[u8]) -> Piece {
+    fn url(&self, unit: usize, first: u8, rest: &[u8], percent: fn(&[u8]) -> Read<u8>) -> Piece {
         let wanted = self.byte(unit);
         if first != b'%' {
             let is = wanted == Some(first) || first == b'+' && wanted == Some(b' ');
             return if is { Piece::Same(1, 1) } else { Piece::Other };
         }
-        match read::percent(rest) {
+        match percent(rest) {
             Read::Is(bytes, byte) if wanted == Some(byte) => Piece::Same(bytes, 1),
+            // What a form's field has for a space was encoded once more.
+            Read::Is(bytes, b'+') if wanted == Some(b' ') && self.spelling == Spelling::Twice => {
+                Piece::Same(bytes, 1)
+            }
             Read::Cut => Piece::Cut,
             Read::Is(..) | Read::Other => Piece::Other,
         }
     }
 
-    /// An escape of JSON, which begins with a backslash.
-    fn escape(&self, unit: usize, rest: &[u8]) -> Piece {
+    /// An escape that stands for a character.
+    fn character(&self, unit: usize, escape: Read<char>) -> Piece {
         // In the middle of a character there is no escape.
         let wanted = self.value.get(unit..).and_then(|value| value.chars().next());
-        match read::escape(rest) {
+        match escape {
             Read::Is(bytes, c) if wanted == Some(c) => Piece::Same(bytes, c.len_utf8()),
             Read::Cut if wanted.is_some() => Piece::Cut,
             Read::Is(..) | Read::Cut | Read::Other => Piece::Other,

@@ -1,5 +1,5 @@
-//! Takes known values out of a stream of output. Bytes go in and bytes come out; it knows no clock, no descriptor and
-//! nothing of where the values come from.
+//! Takes known values out of a stream of output, or tells where they are in a text. Bytes go in and bytes come out; it
+//! knows no clock, no descriptor and nothing of where the values come from.
 //!
 //! Every occurrence of every spelling is covered as a whole, those that overlap together; a covered stretch becomes one
 //! [`MARK`]. Colours and line ends inside of it are kept, so that a screen stays in order. What may be the beginning of
@@ -26,10 +26,12 @@ mod filter;
 mod finder;
 mod form;
 mod forms;
+mod gaps;
 mod grams;
 mod masker;
 mod parts;
 mod read;
+mod search;
 mod task;
 mod trie;
 
@@ -39,9 +41,10 @@ mod tests;
 pub use forms::Forms;
 pub use masker::{MARK, Masker};
 pub use parts::{SHORTEST, is_masked};
+pub use search::{Found, Search, Written};
 
 #[cfg(test)]
-use form::Found;
+use form::Begin;
 
 #[cfg(test)]
 fn ignore(_start: usize, _end: usize) {}

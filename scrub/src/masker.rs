@@ -18,6 +18,9 @@ pub const MARK: &str = "••••";
 /// What stands in the place of each byte of a value that its mask does not reach.
 const FILLER: u8 = b'*';
 
+/// As much is looked at where a value may begin, before what comes then is passed over again.
+const NEAR: usize = 128;
+
 /// So many bytes more than a part are far.
 const FAR: usize = 16;
 
@@ -66,8 +69,33 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
 
     /// Takes the next output of the stream, cut anywhere, and adds to `out` what of it can be shown already.
     pub fn push(&mut self, output: &[u8], out: &mut Vec<u8>) {
-        self.hold(output);
-        self.decide(false, out);
+        let mut rest = output;
+        while !rest.is_empty() {
+            if self.held.is_empty() {
+                // What no value begins in is not copied to where it would be held.
+                let first = self.forms.filter.next(rest, 0, false).map_or(rest.len(), |(first, _)| first);
+                let (shown, more) = rest.split_at(first);
+                out.extend_from_slice(shown);
+                rest = more;
+            }
+            let (near, far) = rest.split_at(rest.len().min(NEAR));
+            self.hold(near);
+            self.decide(false, out);
+            let left = self.held.len() - self.at;
+            if left > near.len() / 2 || self.at < self.masked.max(self.shown) {
+                // It takes more to decide: all there is.
+                self.hold(far);
+                return self.decide(false, out);
+            }
+            if far.is_empty() {
+                return;
+            }
+            // What is left is still there.
+            rest = rest.get(near.len() - left..).unwrap_or_default();
+            self.held.clear();
+            self.covered.clear();
+            (self.at, self.shown, self.masked, self.done) = (0, 0, 0, Default::default());
+        }
     }
 
     /// Takes the last output of the stream, and adds to `out` all that is left, masked where it is a value. Where a text is
@@ -75,6 +103,12 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
     pub fn push_last(&mut self, output: &[u8], out: &mut Vec<u8>) {
         self.hold(output);
         self.decide(true, out);
+    }
+
+    /// Whether the last output of the stream can be shown as it is: nothing before it is held back or may go on in it, and no
+    /// value may be in it. It is not taken.
+    pub fn passes_last(&self, output: &[u8]) -> bool {
+        self.held.is_empty() && !self.forms.may_be_in(output)
     }
 
     fn hold(&mut self, output: &[u8]) {
@@ -124,7 +158,7 @@ impl<F: Deref<Target = Forms> + Clone> Masker<F> {
     /// Shows what is not yet decided, values masked. Gives how far it is decided then.
     fn look(&mut self, is_all: bool, out: &mut Vec<u8>) -> usize {
         let forms = self.forms.clone();
-        let mut finder = Finder::new(&forms.trie, &forms.forms, mem::take(&mut self.kept));
+        let mut finder = Finder::new(&forms, mem::take(&mut self.kept));
         let end = self.look_with(&mut finder, is_all, out);
         self.kept = finder.keep();
         end

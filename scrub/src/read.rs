@@ -25,6 +25,17 @@ pub(crate) enum Read<T> {
     Is(usize, T),
 }
 
+impl<T> Read<T> {
+    /// The same of something else.
+    pub(crate) fn map<U>(self, to: impl FnOnce(T) -> U) -> Read<U> {
+        match self {
+            Self::Other => Read::Other,
+            Self::Cut => Read::Cut,
+            Self::Is(length, what) => Read::Is(length, to(what)),
+        }
+    }
+}
+
 /// What may stand between two characters and is none: what wraps lines and what sets colours.
 pub(crate) fn gap(between: Between, rest: &[u8]) -> Read<()> {
     let is = |bytes| Read::Is(bytes, ());
@@ -56,6 +67,96 @@ pub(crate) fn percent(rest: &[u8]) -> Read<u8> {
         Read::Cut => Read::Cut,
         Read::Other => Read::Other,
     }
+}
+
+/// A percent sign and two digits, of which the sign may be encoded itself: `%2F` and `%252F`.
+pub(crate) fn percent_twice(rest: &[u8]) -> Read<u8> {
+    let once = percent(rest);
+    if once != Read::Is(3, b'%') {
+        return once;
+    }
+    match hex_number(rest.get(3..).unwrap_or_default(), 2) {
+        Read::Is(_, number) => u8::try_from(number).map_or(once, |byte| Read::Is(5, byte)),
+        Read::Cut => Read::Cut,
+        Read::Other => once,
+    }
+}
+
+/// The sign of ASCII that has this name in HTML ("Named character references" of the HTML Standard).
+fn named(name: &[u8]) -> Option<char> {
+    Some(match name {
+        b"Hat" => '^',
+        b"NewLine" => '\n',
+        b"Tab" => '\t',
+        b"UnderBar" | b"lowbar" => '_',
+        b"VerticalLine" | b"verbar" | b"vert" => '|',
+        b"amp" | b"AMP" => '&',
+        b"apos" => '\'',
+        b"ast" | b"midast" => '*',
+        b"bsol" => '\\',
+        b"colon" => ':',
+        b"comma" => ',',
+        b"commat" => '@',
+        b"dollar" => '$',
+        b"equals" => '=',
+        b"excl" => '!',
+        b"grave" | b"DiacriticalGrave" => '`',
+        b"gt" | b"GT" => '>',
+        b"lbrace" | b"lcub" => '{',
+        b"lbrack" | b"lsqb" => '[',
+        b"lpar" => '(',
+        b"lt" | b"LT" => '<',
+        b"num" => '#',
+        b"percnt" => '%',
+        b"period" => '.',
+        b"plus" => '+',
+        b"quest" => '?',
+        b"quot" | b"QUOT" => '"',
+        b"rbrace" | b"rcub" => '}',
+        b"rbrack" | b"rsqb" => ']',
+        b"rpar" => ')',
+        b"semi" => ';',
+        b"sol" => '/',
+        _ => return None,
+    })
+}
+
+/// The longest of these names.
+const LONGEST: usize = b"DiacriticalGrave".len();
+
+/// So many digits a reference by number has at most: some write zeros in front.
+const DIGITS: usize = 8;
+
+/// A character reference of HTML, from its ampersand to its semicolon.
+pub(crate) fn reference(rest: &[u8]) -> Read<char> {
+    match rest.get(1..).unwrap_or_default() {
+        [] | [b'#'] | [b'#', b'x' | b'X'] => Read::Cut,
+        [b'#', b'x' | b'X', digits @ ..] => numbered(digits, 16, 3),
+        [b'#', digits @ ..] => numbered(digits, 10, 2),
+        text => {
+            let name = text.iter().take(LONGEST + 1).take_while(|byte| byte.is_ascii_alphabetic()).count();
+            match (text.get(name), text.get(..name).and_then(named)) {
+                (Some(b';'), Some(c)) => Read::Is(name + 2, c),
+                (None, _) if name <= LONGEST => Read::Cut,
+                _ => Read::Other,
+            }
+        }
+    }
+}
+
+/// Digits and a semicolon, behind so many bytes.
+fn numbered(text: &[u8], base: u32, before: usize) -> Read<char> {
+    let mut number = 0_u32;
+    for (at, byte) in text.iter().take(DIGITS + 1).enumerate() {
+        match char::from(*byte).to_digit(base) {
+            Some(digit) => number = number.saturating_mul(base).saturating_add(digit),
+            None if *byte == b';' && at > 0 => {
+                return char::from_u32(number).map_or(Read::Other, |c| Read::Is(before + at + 1, c));
+            }
+            None => return Read::Other,
+        }
+    }
+    if text.len() > DIGITS { Read::Other } else { Read::Cut }
 }
 
 /// A backslash and what makes an escape of it inside a JSON string (RFC 8259).

@@ -1,4 +1,5 @@
 mod hostile;
+mod search;
 
 use std::time::Instant;
 
@@ -32,8 +33,8 @@ fn slowly(forms: &Forms, text: &[u8]) -> Vec<u8> {
     let mut masked = 0;
     for at in 0..text.len() {
         let ends = forms.forms.iter().filter_map(|form| match form.find(&text[at..], ignore) {
-            Found::To(end) => Some((end, form)),
-            Found::No | Found::Perhaps => None,
+            Begin::To(end) => Some((end, form)),
+            Begin::No | Begin::Perhaps => None,
         });
         let Some((end, form)) = ends.max_by_key(|(end, _)| *end) else { continue };
         marks[at] = at >= masked;
@@ -66,6 +67,25 @@ fn url(value: &str, upper: bool, plus: bool) -> String {
     value.bytes().map(escape).collect()
 }
 
+/// Character references: by number where all is one, and otherwise by name where a sign has one.
+fn html(value: &str, number: Option<fn(u32) -> String>) -> String {
+    let name = |c: char| match c {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\'' => "&apos;".to_owned(),
+        '/' => "&sol;".to_owned(),
+        '+' => "&plus;".to_owned(),
+        '=' => "&equals;".to_owned(),
+        '_' => "&lowbar;".to_owned(),
+        '\n' => "&NewLine;".to_owned(),
+        '\t' => "&Tab;".to_owned(),
+        c => c.to_string(),
+    };
+    value.chars().map(|c| number.map_or_else(|| name(c), |number| number(u32::from(c)))).collect()
+}
+
 fn json_ascii(value: &str) -> String {
     value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
 }
@@ -84,6 +104,16 @@ fn spelled(value: &str) -> Vec<String> {
         url(value, true, false),
         url(value, false, true),
         url(value, false, false),
+        url(&url(value, true, true), true, true),
+        url(&url(value, false, false), false, false),
+        // Of what the first left as it is, the second may encode something.
+        url(&value.replace('%', "%25"), true, false),
+        html(value, None),
+        html(value, Some(|number| format!("&#{number};"))),
+        html(value, Some(|number| format!("&#0{number};"))),
+        html(value, Some(|number| format!("&#x{number:x};"))),
+        html(value, Some(|number| format!("&#X{number:04X};"))),
+        value.replace('&', "&amp;").replace('"', "&#34;").replace('/', "&#x2F;"),
         json.replace('/', "\\/"),
         json,
         json_ascii(value),
@@ -115,6 +145,7 @@ fn every_named_form_is_masked() {
         "a\"quote\\and\ttab",
         "-----K\nline one two\nend-----",
         "\"quoted\"",
+        "100%free&<b>'it'=50%25_of/%2F",
     ] {
         let forms = forms(&[value]);
         for text in spelled(value) {
@@ -330,8 +361,8 @@ proptest! {
     // Few letters, so that values overlap, begin each other, and nearly occur.
     #[test]
     fn pieces_are_masked_like_the_whole(
-        values in prop::collection::vec("[ab%\\\\\n]{8,12}", 1..4),
-        text in "([ab%\\\\\n]{0,40}|\x1b\\[m|[24][15ac]|YW|\\\\u006[12]){0,12}",
+        values in prop::collection::vec("[ab%\\\\\n&]{8,12}|[ab%&+ ]{12,16}", 1..4),
+        text in "([ab%\\\\\n&+ ]{0,40}|\x1b\\[m|[24][15ac]|YW|\\\\u006[12]|%25|%(25)?6[12]|%(25)?2[05b]|&#(97|x62|38);|&amp;){0,12}",
         cuts in prop::collection::vec(any::<usize>(), 0..12),
     ) {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();

@@ -127,6 +127,11 @@ impl Trie {
         }
     }
 
+    /// Whether the beginning ends with a space.
+    pub(crate) fn ends_with_space(&self, node: u32) -> bool {
+        node != ROOT && self.labels.get(node as usize) == Some(&b' ')
+    }
+
     /// How many bytes the beginning has.
     pub(crate) fn depth(&self, node: u32) -> usize {
         self.node(node).depth as usize

@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=$1
 shift
 [ $# -gt 0 ] || set -- sealed_blob selector json_body http_bytes slot_params vault_image dotenv_import \
-    broker_head client_hello rules scrubber
+    broker_head client_hello rules scrubber websocket_frames body_field aws_signature
 for target in "$@"; do
     mkdir -p "corpus/$target"
     # The limit on one allocation is what shows a forged cost that is believed.

@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -291,9 +292,22 @@ impl Env {
     /// Ends a daemon that `secretctl` started, which is nobody's child here.
     pub fn stop_listener(&self) {
         let Some(pid) = self.listener().filter(|pid| *pid != std::process::id()) else { return };
-        process::signal(pid, Signal::TERM);
-        if !process::wait_gone(pid, DEADLINE) {
-            process::signal(pid, Signal::KILL);
+        process::end(pid);
+    }
+
+    /// Ends the daemon that holds the vault, if one does that nobody reaches here: by a socket elsewhere, or behind a wrapper
+    /// that has ended before it.
+    fn stop_holder(&self) {
+        let path = self.data_dir().join("vault.lock");
+        let Ok(lock) = File::open(&path) else { return };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let Some(pid) = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else { return };
+        // In another container it is another process.
+        if fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "secretsd") {
+            process::end(pid);
         }
     }
 
@@ -323,17 +337,17 @@ impl Env {
 
 impl Drop for Env {
     fn drop(&mut self) {
-        match self.daemon.take() {
-            Some(mut daemon) => {
-                daemon.kill().ok();
-                daemon.wait().ok();
-                if thread::panicking() {
-                    let log = self.log();
-                    let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
-                    eprintln!("--- the end of the daemon's log:\n{}", &log[from..]);
-                }
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().ok();
+            daemon.wait().ok();
+            if thread::panicking() {
+                let log = self.log();
+                let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
+                eprintln!("--- the end of the daemon's log:\n{}", &log[from..]);
             }
-            None => self.stop_listener(),
         }
+        // One that `secretctl` has started, perhaps after ours had ended.
+        self.stop_listener();
+        self.stop_holder();
     }
 }

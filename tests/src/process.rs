@@ -53,6 +53,15 @@ pub fn signal(pid: u32, signal: Signal) {
     kill_process(as_pid(pid), signal).unwrap();
 }
 
+/// Asks a process that is nobody's child here to end, and ends it if it does not.
+pub fn end(pid: u32) {
+    // It may have gone by itself.
+    let _ = kill_process(as_pid(pid), Signal::TERM);
+    if !wait_gone(pid, DEADLINE) {
+        let _ = kill_process(as_pid(pid), Signal::KILL);
+    }
+}
+
 /// Runs a command to its end with this input, within the deadline.
 pub fn run(command: &mut Command, input: &[u8]) -> (u32, Output) {
     let mut child =

@@ -300,3 +300,108 @@ fn text_of_others_stays_where_it_belongs() {
     let piped = env.ctl(["show", "A", "--json"]).run();
     assert!(piped.out().contains(&note), "what a program reads is as it was");
 }
+
+/// Each command's lines on a terminal of this size.
+fn lines_on(env: &Env, columns: u16, rows: u16, line: &str) -> Vec<String> {
+    let client = format!("client={}", env.programs().client);
+    let script = format!("stty cols {columns} rows {rows}; \"$client\" {line}; echo end.");
+    let mut terminal = Terminal::run(env, &["env", &client, "NO_COLOR=1", "TZ=EST5", "sh", "-c", &script]);
+    terminal.wait_for("end.");
+    let shown = terminal.shown();
+    let shown = shown.rsplit_once("end.").unwrap().0;
+    shown.split("\r\n").map(str::to_owned).collect()
+}
+
+#[test]
+fn times_at_a_terminal_are_local_and_those_for_programs_are_not() {
+    let env = Env::unlocked(programs!());
+    let time = "2099-01-01T03:00:00Z";
+    env.store("A", "first-value-of-a");
+    env.ctl(["edit", "A", "--expires", time]).expect(0);
+    env.store("B", "value-of-b");
+    env.ctl(["rm", "B"]).expect(0);
+    env.ctl(["token", "create", "--name", "t", "--scope", "list", "--output", "t.token"]).expect(0);
+    let field = |line: &[&str], pointer: &str| {
+        let json = env.ctl([line, &["--json"]].concat()).run().json();
+        let time = json.pointer(pointer).and_then(|time| time.as_str()).expect("there is a time").to_owned();
+        assert!(time.ends_with('Z'), "{time}");
+        // The hour five hours before, on the same day or the one before.
+        let hour: u32 = time[11..13].parse().unwrap();
+        (time.clone(), format!(" {:02}:{}", (hour + 19) % 24, &time[14..16]))
+    };
+    for (line, pointer) in [
+        (&["show", "A"][..], "/created_at"),
+        (&["history", "A"], "/versions/0/created_at"),
+        (&["trash"], "/secrets/0/deleted_at"),
+        (&["token", "list"], "/tokens/0/expires_at"),
+    ] {
+        let (utc, local) = field(line, pointer);
+        let shown = lines_on(&env, 100, 30, &line.join(" ")).join("\n");
+        assert!(shown.contains(&local) && !shown.contains(&utc), "{line:?}: {local}: {shown}");
+        assert!(env.ctl(line).expect(0).contains(&utc), "{line:?}");
+    }
+    assert!(lines_on(&env, 80, 24, "show A").contains(&"expires    2098-12-31 22:00".to_owned()));
+}
+
+#[test]
+fn lists_fit_their_window() {
+    let env = Env::unlocked(programs!());
+    for name in ["OPENAI_API_KEY_OF_THE_SHOP", "DATABASE_URL_OF_THE_SHOP", "STRIPE"] {
+        env.store(name, "canary-value-0123456789");
+    }
+    let client = env.programs().client;
+    let dir = env.private_dir("home/a/directory/of/some/length/with/the/shop");
+    let script = "\"$0\" run -s OPENAI_API_KEY_OF_THE_SHOP,DATABASE_URL_OF_THE_SHOP -- true";
+    assert!(env.command("sh").args(["-c", script, client]).current_dir(dir).status().unwrap().success());
+    env.ctl(["get", "NOT_THERE"]).expect(4);
+    env.ctl(["rm", "STRIPE"]).expect(0);
+    for (name, scopes) in [("agent-for-the-shop", "list,reveal"), ("report", "admin")] {
+        let file = format!("{name}.token");
+        let create = ["token", "create", "--name", name, "--scope", scopes, "--output", &file];
+        env.ctl(create).expect(0);
+    }
+    for (columns, rows) in [(80, 24), (100, 30)] {
+        for line in ["audit", "doctor", "token list", "trash", "proxy list", "list", "show STRIPE"] {
+            let lines = lines_on(&env, columns, rows, line);
+            let is_table =
+                |line: &&String| !line.trim_start().starts_with("fix: ") && !line.starts_with("secretctl: ");
+            for shown in lines.iter().filter(is_table) {
+                assert!(shown.chars().count() <= columns.into(), "{line} at {columns}: {}", lines.join("\n"));
+            }
+        }
+        let audit = lines_on(&env, columns, rows, "audit").join("\n");
+        assert!(audit.contains("the/shop") && audit.contains("OPENAI_API"), "{audit}");
+        assert!(lines_on(&env, columns, rows, "token list").join("\n").contains("report"));
+    }
+}
+
+/// What stands behind `fix:` does what it says when it is pasted.
+#[test]
+fn a_line_to_paste_can_be_pasted() {
+    let env = Env::unlocked(programs!());
+    let fix = |line: &str| {
+        let lines = lines_on(&env, 100, 30, line);
+        let fix = lines.iter().find_map(|line| line.strip_prefix("fix: ").map(str::to_owned));
+        fix.unwrap_or_else(|| panic!("{line}: {}", lines.join("\n")))
+    };
+    env.store("A", "v");
+    assert_eq!(fix("run npm start"), "secretctl run -- npm start");
+    assert_eq!(fix("run -s A sh -c 'echo $A'"), "secretctl run -s A -- sh -c 'echo $A'");
+    assert_eq!(fix("proxy attach build npm ci"), "secretctl proxy attach build -- npm ci");
+    assert_eq!(fix("add A"), "secretctl set A");
+    // A key in its place is not shown again, nor what is read from a log.
+    let shown = lines_on(&env, 100, 30, "run sk-proj-canary").join("\n");
+    assert!(shown.contains("write: secretctl run -s NAME -- COMMAND"), "{shown}");
+    assert_eq!(shown.matches("canary").count(), 0, "{shown}");
+    assert!(!env.ctl(["run", "canary-word"]).run().err().contains("canary"));
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["unlock", "--recovery"]);
+    for _ in 0..3 {
+        terminal.wait_for("recovery key: ");
+        terminal.type_keys("\r");
+    }
+    terminal.expect(5, "three wrong recovery keys");
+    let shown = terminal.shown();
+    let fix = shown.rsplit_once("fix:").map(|(_, fix)| fix.replace("\u{1b}[0m", ""));
+    assert!(fix.is_none_or(|fix| fix.trim().starts_with("secretctl ")), "{shown}");
+}

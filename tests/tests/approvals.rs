@@ -106,6 +106,7 @@ fn nothing_of_a_guarded_secret_leaves_or_changes_before_it_is_allowed() {
             put(&env, &format!("{path}/rules"), &rule),
             env.request("DELETE", &path).send(),
             env.request("DELETE", &format!("{path}?purge=true")).send(),
+            env.request("DELETE", &format!("{path}/versions?version=1")).send(),
             // All or none: what is not guarded stays as it is, too, whichever comes first.
             env.post(
                 "/user/secrets/batch",
@@ -178,15 +179,20 @@ fn an_answer_holds_for_as_long_as_it_says() {
     let ask = asked(&reveal(&env, &["KEY"]));
     // Another process that is this program in all else waits by itself for once.
     allow(&env, &ask, "once").expect(200);
+    let body = r#"{"secrets":["KEY"],"purpose":"test"}"#;
+    let bearer = format!("Authorization: Bearer {}", env.token());
     let output = env.curl([
         "-s",
-        "-X",
-        "POST",
+        "-H",
+        &bearer,
+        "-H",
+        "Content-Type: application/json",
         "-d",
-        r#"{"secrets":["KEY"],"purpose":"test"}"#,
+        body,
         "http://localhost/api/v1/user/secrets/reveal",
     ]);
-    assert!(!String::from_utf8_lossy(&output.stdout).contains(VALUE));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("approval_required_error") && !told.contains(VALUE), "{told}");
     // A time ends by itself, always stays.
     let decision = json!({ "decision": "allow", "scope": "time", "seconds": 1, "proof": proof() });
     reveal(&env, &["KEY"]).expect(200);

@@ -605,8 +605,8 @@ fn many_secrets_are_stored_together_or_not_at_all() {
     let path = "/user/secrets/batch";
     let first = env.store("A", "first");
     let two = json!({ "secrets": [
-        { "name": "a", "value": "second", "provider": "openai", "replace": true },
-        { "name": "B", "value": "b", "provider": "github" },
+        { "name": "a", "value": "second", "provider": "openai", "note": "not taken", "replace": true },
+        { "name": "B", "value": "b", "provider": "github", "note": "user=me" },
     ]});
     let stored = env.post(path, &two).expect(200);
     assert_eq!(stored["total"], 2);
@@ -615,6 +615,8 @@ fn many_secrets_are_stored_together_or_not_at_all() {
         (&first["id"], &Value::Null)
     );
     assert_eq!((env.value("A"), env.value("B")), ("second".to_owned(), "b".to_owned()));
+    let full = env.get("/user/secrets?view=full").expect(200);
+    assert_eq!((&full["secrets"][0]["note"], &full["secrets"][1]["note"]), (&Value::Null, &json!("user=me")));
     assert!(!stored.to_string().contains("second"));
     let log = env.ctl(["audit", "--json"]).expect(0);
     for (action, name) in [("update", "A"), ("create", "B")] {
@@ -643,6 +645,7 @@ fn many_secrets_are_stored_together_or_not_at_all() {
             json!([{ "name": "C", "value": "c", "replace": "canary" }]),
             json!(["body", "secrets", 0, "replace"]),
         ),
+        (json!([{ "name": "C", "value": "c", "note": "canary\n" }]), json!(["body", "secrets", 0, "note"])),
         (json!([{ "name": "C", "value": "c", "more": 1 }]), json!(["body", "secrets", 0])),
         (json!(vec![json!({ "name": "C", "value": "c" }); 5_001]), json!(["body", "secrets"])),
     ] {

@@ -530,6 +530,29 @@ fn programs_that_do_not_belong_together() {
 }
 
 #[test]
+fn a_program_that_a_command_becomes_of_another_version() {
+    let env = Env::new(programs!());
+    let bin = env.private_dir("bin");
+    let client = bin.join("secretctl");
+    fs::copy(env.programs().client, &client).unwrap();
+    let found = || {
+        let mut command = env.command(&client);
+        command.args(["doctor", "--json"]).env("PATH", "/usr/bin:/bin");
+        let report: Value = serde_json::from_slice(&process::run(&mut command, b"").1.stdout).unwrap();
+        report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "helper").cloned()
+    };
+    assert_eq!(found(), None);
+    let built = Path::new(env.programs().daemon).with_file_name("secretctl-scan");
+    old_program(&built, &bin.join("secretctl-scan"));
+    let finding = found().unwrap();
+    assert_eq!(finding["level"], "fault");
+    assert!(finding["what"].as_str().unwrap().contains("secretctl-scan has version 0.0.9"), "{finding}");
+    fs::remove_file(bin.join("secretctl-scan")).unwrap();
+    fs::copy(&built, bin.join("secretctl-scan")).unwrap();
+    assert_eq!(found(), None);
+}
+
+#[test]
 fn what_a_broker_needs() {
     let env = Env::new(programs!());
     let bin = env.private_dir("bin");

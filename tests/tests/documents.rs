@@ -100,7 +100,7 @@ fn is_missing_test(word: &str, everything: &[String]) -> bool {
 fn every_test_that_is_named_exists() {
     let root = repository();
     let everything: Vec<String> =
-        ["proto", "local", "runfiles", "scrub", "client", "daemon", "ctl", "broker", "tests"]
+        ["proto", "local", "runfiles", "scrub", "project", "client", "daemon", "ctl", "broker", "tests"]
             .iter()
             .flat_map(|package| rust_files(&root.join(package)))
             .collect();
@@ -260,7 +260,9 @@ fn commands_and_flags_of_the_documents_exist() {
             let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
             let mut command = vec![words.next().unwrap_or_default()];
             let mut below = words.clone();
-            while ["key", "token", "credential", "proxy", "rule"].contains(&command[command.len() - 1]) {
+            while ["key", "token", "credential", "project", "proxy", "rule", "rules"]
+                .contains(&command[command.len() - 1])
+            {
                 let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
                 let Some(word) = word else { break };
                 command.push(word);
@@ -333,4 +335,35 @@ fn the_programs_that_are_shown_reveal_a_value() {
     let said = run("python3", block(&page, "python"));
     assert!(said.ends_with("OPENAI_API_KEY has 18 characters\n"), "{said}");
     assert!(said.starts_with("OPENAI_API_KEY ") && !said.contains("DATABASE_URL"), "{said}");
+}
+
+/// The picture in `docs/demo.svg` is drawn from what the demo prints now. `make picture` draws it again.
+#[test]
+fn the_picture_shows_what_the_demo_prints() {
+    let test = "the_picture_shows_what_the_demo_prints";
+    let has = |program: &str, word: &str| {
+        Command::new(program).arg(word).output().is_ok_and(|output| output.status.success())
+    };
+    for (program, word) in [("python3", "--version"), ("openssl", "version"), ("curl", "--version")] {
+        if !has(program, word) {
+            return skip(test, &format!("{program} is not installed"));
+        }
+    }
+    let programs = Path::new(programs!().client).parent().unwrap().to_owned();
+    let script = "set -o pipefail; tests/demo.sh \"$0\" | python3 tests/picture.py";
+    let drawn = Command::new("bash")
+        .args(["-c", script])
+        .arg(&programs)
+        .current_dir(repository())
+        // A socket's path is short, and nothing of the user's takes part.
+        .env_remove("XDG_RUNTIME_DIR")
+        .output()
+        .unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    assert!(drawn.contains("you are known here") && drawn.contains("sk-pro••••789"), "{drawn}");
+    if std::env::var_os("RENEW").is_some() {
+        fs::write(repository().join("docs/demo.svg"), &drawn).unwrap();
+    }
+    assert_eq!(drawn, read("docs/demo.svg"), "run: make picture");
 }

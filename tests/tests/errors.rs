@@ -431,6 +431,13 @@ fn numbers_are_checked() {
         rollback(version).expect_invalid(&json!(["body", "version"]), "int_type");
     }
     rollback("9007199254740991").expect_error(404, "not_found_error");
+    let drop = |query: &str| env.request("DELETE", &format!("/user/secrets/{id}/versions{query}")).send();
+    for version in ["", "0", "-1", "1.0", "one", "9007199254740992"] {
+        drop(&format!("?version={version}")).expect_invalid(&json!(["query", "version"]), "int_parsing");
+    }
+    drop("").expect_invalid(&json!(["query", "version"]), "missing");
+    drop("?version=9007199254740991").expect_error(404, "not_found_error");
+    drop("?version=1").expect_error(409, "conflict_error");
     // JSON does not tell 1.0 from 1.
     for version in ["1", "1.0", "10e-1"] {
         rollback(version).expect(200);

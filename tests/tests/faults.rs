@@ -11,10 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
+use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::harness::{behind, no_strace, skip, soak, strace};
 use secretsd_tests::http::raw;
 use secretsd_tests::ledger::{Ledger, Outcome, World};
-use secretsd_tests::process::DEADLINE;
+use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::random::Random;
 use secretsd_tests::{Answer, Env, programs};
 use serde_json::{Value, json};
@@ -158,6 +159,73 @@ fn fail(calls: &str, error: &str, when: &str) -> usize {
     let injected = injected(&env);
     check_after_restart(&mut env, &key, &mut ledger);
     injected
+}
+
+#[test]
+fn a_rotation_with_one_failing_call_leaves_no_recovery_key_unknown() {
+    if let Some(reason) = no_strace() {
+        return skip("one failing system call of a rotation", reason);
+    }
+    let (mut fired, mut done) = (0, 0);
+    for nth in 1..=if soak() { 60 } else { 24 } {
+        let (mut env, key) = new();
+        env.start();
+        let old = env.post("/vault/init", &key).expect(201)["recovery_key"].as_str().unwrap().to_owned();
+        env.store("A", "x");
+        assert!(env.stop().success());
+        let command = faulty(&env, "fsync,fdatasync", "EIO", &nth.to_string());
+        env.start_as(command);
+        soon("unlock", || env.post("/vault/unlock", &key));
+        let rotated = env.post("/vault/rotate", &key);
+        let known = if rotated.status == 200 {
+            done += 1;
+            rotated.expect(200)["recovery_key"].as_str().unwrap().to_owned()
+        } else {
+            rotated.expect_error(500, "storage_error");
+            old
+        };
+        fired += injected(&env);
+        env.kill();
+        env.start();
+        let opened = env.post("/vault/unlock", &json!({ "recovery_key": known }));
+        assert_eq!(opened.status, 200, "call {nth}: {:?}", String::from_utf8_lossy(&opened.body));
+        assert_eq!(env.value("A"), "x");
+        assert_calm(&env);
+    }
+    assert!(fired > 0 && done > 0, "{fired} calls failed, {done} rotations were done");
+}
+
+#[test]
+fn a_rotation_on_a_slow_disk_is_waited_for() {
+    if let Some(reason) = no_strace() {
+        return skip("a rotation that takes longer than other requests may", reason);
+    }
+    let (mut env, _) = new();
+    let phrase = env.private_file("phrase", PASSPHRASE).display().to_string();
+    env.start();
+    env.ctl(["init", "--passphrase-file", &phrase]).expect(0);
+    env.store("A", "x");
+    assert!(env.stop().success());
+    // Longer than the daemon gives other requests, and the client, too.
+    let slow = format!("inject=openat:delay_enter={}:when=1", Duration::from_secs(37).as_micros());
+    let draft = env.data_dir().join("vault.db.rotated").display().to_string();
+    let output = env.path("trace").display().to_string();
+    let command = behind(&env, &strace(&output, &["-e", "trace=openat", "-e", &slow, "-P", &draft]));
+    env.start_as(command);
+    env.ctl(["unlock", "--passphrase-file", &phrase]).expect(0);
+    let begun = Instant::now();
+    let mut command = env.command(env.programs().client);
+    command.args(["rotate", "--passphrase-file", &phrase]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    process::wait(&mut child, 3 * DEADLINE);
+    let rotated = child.wait_with_output().unwrap();
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    assert!(begun.elapsed() > Duration::from_secs(36), "{:?}", begun.elapsed());
+    env.kill();
+    env.start();
+    let file = env.private_file("recovery", rotated.stdout).display().to_string();
+    env.ctl(["unlock", "--recovery-key-file", &file]).expect(0);
+    assert_eq!(env.value("A"), "x");
 }
 
 #[test]
@@ -627,10 +695,10 @@ fn no_memory_for_a_key_is_said_as_such() {
     env.post("/vault/lock", &json!({})).expect(200);
     limit("--as=200000000:");
     for _ in 0..2 {
-        let answer = env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE }));
+        let answer = env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE }));
         answer.expect_error(500, "storage_error");
-        assert!(answer.text().contains("no memory"), "{}", answer.text());
+        assert!(answer.text().contains("takes 258 MiB"), "{}", answer.text());
     }
     limit("--as=unlimited:");
-    env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
 }

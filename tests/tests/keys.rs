@@ -2,12 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
+use secretsd_tests::harness::skip;
 use secretsd_tests::terminal::Terminal;
-use secretsd_tests::{process, programs};
+use secretsd_tests::{Answer, process, programs};
 use serde_json::{Value, json};
 
 /// An environment whose settings know key providers that work, fail and hang.
@@ -341,4 +344,124 @@ fn a_key_file_may_be_a_link_or_a_pipe() {
         let (code, said) = bash("\"$0\" unlock --key-file link");
         assert!(code == Some(7) && said.contains("of yours"), "{said}");
     }
+}
+
+/// A control group of the test's own with a limit on memory, removed when dropped.
+struct Group(PathBuf);
+
+impl Group {
+    /// `Err` says why there is none here.
+    fn of_mib(mib: u64) -> Result<Self, String> {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let mount = mounts.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            match fields[..] {
+                [_, path, "cgroup2", ..] => {
+                    let enabled = fs::read_to_string(Path::new(path).join("cgroup.subtree_control"));
+                    let has_memory =
+                        enabled.is_ok_and(|list| list.split_whitespace().any(|one| one == "memory"));
+                    has_memory.then(|| (PathBuf::from(path), "memory.max"))
+                }
+                [_, path, "cgroup", options, ..] if options.split(',').any(|option| option == "memory") => {
+                    Some((PathBuf::from(path), "memory.limit_in_bytes"))
+                }
+                _ => None,
+            }
+        });
+        let (mount, limit) = mount.ok_or("no control groups for memory")?;
+        let dir = mount.join(format!("secretsd-test-{}", std::process::id()));
+        fs::create_dir(&dir).map_err(|error| format!("no control group can be made: {error}"))?;
+        let group = Self(dir);
+        fs::write(group.0.join(limit), (mib << 20).to_string()).map_err(|error| error.to_string())?;
+        Ok(group)
+    }
+
+    /// This command, in the group.
+    fn command(&self, env: &Env) -> Command {
+        let daemon = env.daemon_command();
+        let mut command = env.command("sh");
+        command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
+        command.arg(daemon.get_program()).args(daemon.get_args());
+        command
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let end = Instant::now() + process::DEADLINE;
+        // Once the last process of it is gone.
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// What is refused, with how much is needed and there; and the daemon that goes on.
+fn assert_short_of_memory(env: &Env, answer: &Answer, limit: &str) {
+    answer.expect_error(500, "storage_error");
+    let told = answer.text();
+    assert!(told.contains("takes 66 MiB") || told.contains("takes 1026 MiB"), "{told}");
+    assert!(told.contains(limit) && told.contains("nothing was changed"), "{told}");
+    let client = env.ctl(["status"]).run();
+    client.assert_code(0);
+}
+
+#[test]
+fn a_derivation_that_a_memory_limit_has_no_room_for_is_refused_and_the_daemon_goes_on() {
+    let group = match Group::of_mib(48) {
+        Ok(group) => group,
+        Err(reason) => return skip("a derivation in a control group of 48 MiB", &reason),
+    };
+    let phrase = json!({ "passphrase": PASSPHRASE });
+    {
+        let mut env = Env::new(programs!());
+        env.settings("");
+        env.start_as(group.command(&env));
+        let pid = env.pid();
+        assert_short_of_memory(&env, &env.post("/vault/init", &phrase), "control group");
+        assert!(!env.data_dir().join("vault.db").exists());
+        let said = env.private_file("phrase", PASSPHRASE);
+        let refused = env.ctl(["init", "--passphrase-file", said.to_str().unwrap()]).run();
+        refused.assert_code(9);
+        assert!(
+            refused.err().contains("66 MiB") && refused.err().contains("memory_kib"),
+            "{}",
+            refused.err()
+        );
+        assert_eq!(env.pid(), pid);
+        env.stop();
+
+        // A vault from elsewhere, whose slot takes that much.
+        env.start();
+        env.post("/vault/init", &phrase).expect(201);
+        env.stop();
+        env.start_as(group.command(&env));
+        for _ in 0..3 {
+            assert_short_of_memory(&env, &env.post("/vault/unlock", &phrase), "control group");
+        }
+        assert_eq!(env.state(), "locked");
+        env.stop();
+    }
+    // What fits goes through, again and again.
+    let mut env = Env::new(programs!());
+    env.start_as(group.command(&env));
+    env.post("/vault/init", &phrase).expect(201);
+    for _ in 0..5 {
+        env.post("/vault/lock", &json!({})).expect(200);
+        env.post("/vault/unlock", &phrase).expect(200);
+    }
+    env.post("/vault/rotate", &phrase).expect(200);
+    env.stop();
+}
+
+#[test]
+fn a_derivation_beyond_the_limit_on_the_address_space_is_refused() {
+    let mut env = Env::new(programs!());
+    env.settings("[kdf]\nmemory_kib = 1048576\npasses = 2\n");
+    let daemon = env.daemon_command();
+    let mut command = env.command("prlimit");
+    command.arg("--as=900000000").arg(daemon.get_program()).args(daemon.get_args());
+    env.start_as(command);
+    let answer = env.post("/vault/init", &json!({ "passphrase": PASSPHRASE }));
+    assert_short_of_memory(&env, &answer, "address space");
 }

@@ -101,6 +101,14 @@ struct Entry {
     request: fn(&mut World) -> (String, Value),
 }
 
+/// The path of a request: `argument` is an id, a query behind `?`, or both.
+fn path_of(pattern: &str, argument: &str) -> String {
+    match argument.split_once('?') {
+        Some((id, query)) => format!("{}?{query}", pattern.replace("{id}", id)),
+        None => pattern.replace("{id}", argument),
+    }
+}
+
 /// A route that wants an open vault.
 const fn open_only(
     operation: &'static str,
@@ -170,6 +178,7 @@ const TABLE: &[Entry] = &[
     }),
     open_only("find_same", "reveal", About::Secret, 200, |world| at(&world.secret())),
     open_only("list_versions", "list", About::Secret, 200, |world| at(&world.secret())),
+    open_only("drop_version", "write", About::Secret, 204, |world| (world.replaced(), Value::Null)),
     open_only("rollback_secret", "write", About::Secret, 200, |world| {
         (world.secret(), json!({ "version": 1 }))
     }),
@@ -220,6 +229,7 @@ const TABLE: &[Entry] = &[
     open_only("rotate_vault", "admin", About::Whole, 200, |world| (String::new(), world.key())),
     open_only("list_keys", "admin", About::Whole, 200, |_| at("")),
     open_only("add_key", "admin", About::Whole, 201, |_| (String::new(), json!({ "recovery": true }))),
+    open_only("confirm_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("remove_key", "admin", About::Whole, 204, |world| at(&world.key_to_lose())),
     open_only("list_tokens", "admin", About::Whole, 200, |_| at("")),
     open_only("create_token", "admin", About::Whole, 201, |world| {
@@ -487,6 +497,15 @@ impl World {
         id
     }
 
+    /// A secret with an earlier value, and the query that names it.
+    fn replaced(&mut self) -> String {
+        let id = self.new_secret();
+        if self.state == State::Unlocked {
+            self.owner("PUT", &format!("/user/secrets/{id}"), &json!({ "value": "y" })).expect(200);
+        }
+        format!("{id}?version=1")
+    }
+
     fn trashed(&mut self) -> String {
         if let Some(id) = &self.trashed {
             return id.clone();
@@ -676,10 +695,7 @@ impl World {
     fn ask(&mut self, entry: &Entry, route: (&str, &str), peer: Peer, shown: &Shown) -> Option<String> {
         let (method, pattern) = route;
         let (argument, body) = (entry.request)(self);
-        let path = match argument.strip_prefix('?') {
-            Some(query) => format!("{pattern}?{query}"),
-            None => pattern.replace("{id}", &argument),
-        };
+        let path = path_of(pattern, &argument);
         let mut request = Request::new(&self.env.socket(), method, &path);
         if let Some((name, value)) = self.header(shown) {
             request = request.header(name, &value);
@@ -828,10 +844,7 @@ fn a_token_that_may_only_use_values_gets_none_by_any_route() {
     for (method, path, entry) in everything_asked() {
         for bound in [Bound::No, Bound::Right] {
             let (argument, body) = (entry.request)(&mut world);
-            let path = match argument.strip_prefix('?') {
-                Some(query) => format!("{path}?{query}"),
-                None => path.replace("{id}", &argument),
-            };
+            let path = path_of(path, &argument);
             let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
             let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
             let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
@@ -899,9 +912,9 @@ fn a_caller_that_may_not_ask_is_told_so_whatever_it_sends() {
 fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
     let mut world = World::new(None);
     world.make_vault();
-    let asked: Vec<_> =
+    let routes: Vec<_> =
         everything_asked().into_iter().filter(|(_, _, entry)| entry.needs != Needs::Nothing).collect();
-    for (number, (method, path, entry)) in asked.into_iter().enumerate() {
+    for (number, (method, path, entry)) in routes.into_iter().enumerate() {
         let Needs::Scope(scope) = entry.needs else { continue };
         // Each route is asked by a token of its own, once in order and once not; the log must say the same of both.
         let others: Vec<&&str> = ALL.iter().filter(|other| **other != scope).collect();
@@ -910,10 +923,7 @@ fn a_refusal_is_written_down_once_and_as_what_was_asked_for() {
         let token = made["token"].as_str().unwrap().to_owned();
         let (argument, body) = (entry.request)(&mut world);
         let ask = |path: &str| Request::new(&world.env.socket(), method, path).bearer(&token);
-        let in_order = match argument.strip_prefix('?') {
-            Some(query) => format!("{path}?{query}"),
-            None => path.replace("{id}", &argument),
-        };
+        let in_order = path_of(path, &argument);
         let request = ask(&in_order);
         let request = if body.is_null() { request } else { request.json(&body) };
         request.send().expect_error(403, "forbidden_error");

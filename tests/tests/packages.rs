@@ -27,13 +27,25 @@ fn for_tls(crates: &BTreeSet<String>) -> Vec<&str> {
 
 #[test]
 fn only_the_broker_speaks_tls() {
-    for package in
-        ["secretsd", "secretctl", "secrets-client", "secretctl-mcp", "secretctl-ui", "secretctl-approve"]
-    {
+    for package in [
+        "secretsd",
+        "secretctl",
+        "secrets-client",
+        "secretctl-mcp",
+        "secretctl-ui",
+        "secretctl-scan",
+        "secretctl-approve",
+    ] {
         let crates = crates_of(package);
         assert!(crates.contains(package) && crates.contains("hyper"), "{package}: {crates:?}");
         assert_eq!(for_tls(&crates), [""; 0], "{package}");
         assert!(!crates.contains("secretsd-broker"), "{package} depends on the broker");
+    }
+    let importer = crates_of("secretctl-import");
+    assert_eq!(for_tls(&importer), [""; 0]);
+    // It knows neither the vault nor a way to it.
+    for other in ["secretsd", "secrets-client", "secretctl", "hyper", "tokio"] {
+        assert!(importer.contains("saphyr-parser") && !importer.contains(other), "it depends on {other}");
     }
     let broker = crates_of("secretsd-broker");
     assert!(for_tls(&broker).contains(&"rustls"), "{broker:?}");

@@ -2,8 +2,9 @@
 //! terminal and for programs.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::terminal::Terminal;
@@ -109,7 +110,7 @@ fn where_names_programs_and_directories_and_replace_those_with_the_old_value() {
     let mut child = command
         .args(["run", "-s", "KEY", "--", "cat"])
         .current_dir(&shop)
-        .stdin(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
         .spawn()
         .unwrap();
     let end = std::time::Instant::now() + secretsd_tests::process::DEADLINE;
@@ -129,6 +130,76 @@ fn where_names_programs_and_directories_and_replace_those_with_the_old_value() {
     assert_eq!((env.value("KEY"), env.value("BLOG_KEY")), (env.value("BLOG_KEY"), env.value("KEY")));
     drop(child.stdin.take());
     child.wait().unwrap();
+}
+
+/// At its end the walk asks whether the old value goes, too; under each name that had it.
+#[test]
+fn replace_destroys_the_old_value_if_a_person_wants_so() {
+    let env = Env::unlocked(programs!());
+    for name in ["KEY", "BLOG_KEY"] {
+        env.store(name, KEY);
+    }
+    let versions = |name: &str| {
+        let json = env.ctl(["history", name, "--json"]).run().json();
+        json["versions"].as_array().unwrap().len()
+    };
+    for (value, answer, left, said) in [
+        ("sk_live_0123456789abcdefghijOpQ", "", 2, "the history has it too: secretctl history BLOG_KEY"),
+        ("sk_live_0123456789abcdefghijXyZ", "y", 2, "dropped version 2 of BLOG_KEY"),
+    ] {
+        let mut terminal = Terminal::ctl(&env, &["replace", "KEY"]);
+        terminal.wait_for("KEY new value: ");
+        terminal.type_keys(&format!("{value}\r"));
+        terminal.wait_for("now revoke the old key at its provider");
+        terminal.wait_for("destroy the old value in the history, too? [y/N] ");
+        terminal.type_keys(&format!("{answer}\r"));
+        terminal.expect(0, said);
+        assert_eq!((versions("KEY"), versions("BLOG_KEY")), (left, left));
+        assert_eq!((env.value("KEY"), env.value("BLOG_KEY")), (value.to_owned(), value.to_owned()));
+    }
+}
+
+#[test]
+fn replace_leaves_what_somebody_else_has_changed_meanwhile() {
+    let env = Env::unlocked(programs!());
+    let ids: Vec<String> = ["KEY", "BLOG_KEY", "SHOP_KEY"]
+        .iter()
+        .map(|name| env.store(name, KEY)["id"].as_str().unwrap().to_owned())
+        .collect();
+    for (changed, kept) in [("BLOG_KEY", &ids[1]), ("KEY", &ids[0])] {
+        let mut command: Command = env.command(env.programs().client);
+        command.args(["replace", "KEY"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("the same value is replaced under") {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        // It waits for the new value.
+        let theirs = format!("theirs, for {changed}");
+        env.request("PUT", &format!("/user/secrets/{kept}"))
+            .json(&json!({ "value": theirs }))
+            .send()
+            .expect(200);
+        child.stdin.take().unwrap().write_all(b"sk_live_0123456789abcdefghijOpQ").unwrap();
+        let status = child.wait().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(status.code(), Some(6), "{said}");
+        assert!(said.contains(&format!("meanwhile: {changed};")), "{said}");
+        for name in ["KEY", "BLOG_KEY", "SHOP_KEY"] {
+            let now = if name == changed { theirs.as_str() } else { "sk_live_0123456789abcdefghijOpQ" };
+            assert_eq!(env.value(name), now, "{name}");
+        }
+        // As it was.
+        for (name, id) in ["KEY", "BLOG_KEY", "SHOP_KEY"].iter().zip(&ids) {
+            let again = format!("{KEY} {changed}");
+            env.request("PUT", &format!("/user/secrets/{id}"))
+                .json(&json!({ "value": again }))
+                .send()
+                .expect(200);
+            assert_eq!(env.value(name), again);
+        }
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_paste_of_several_lines_stores_nothing_and_leaves_nothing_to_the_shell() {
         shell.type_keys(&format!("PS1=; '{}' set A; echo ended:$?\r", env.programs().client));
         shell.wait_for("value: ");
         shell.type_keys(&format!("{open}canary-one\r\rcanary-two\rcanary-three\r{close}"));
-        shell.wait_for("more than one line was pasted; nothing was stored\r\n\x1b[1;32mfix:\x1b[0m use --value-file FILE");
+        shell.wait_for("more than one line was pasted; nothing was stored\r\n\x1b[1;32mwrite:\x1b[0m secretctl set A < FILE");
         shell.wait_for("ended:1");
         // Whatever was left in the terminal would come before this.
         shell.type_keys("echo at$((1+1))last\r");
@@ -104,8 +104,40 @@ fn three_wrong_passphrases_are_enough_and_the_way_out_is_named() {
     }
     terminal.expect(
         5,
-        "three wrong passphrases\r\n\x1b[1;32mfix:\x1b[0m if it is lost: secretctl unlock --recovery",
+        "three wrong passphrases; if it is lost\r\n\x1b[1;32mfix:\x1b[0m secretctl unlock --recovery",
     );
+}
+
+#[test]
+fn a_recovery_key_may_be_mistyped_and_nothing_typed_is_asked_again() {
+    let mut env = Env::new(programs!());
+    env.settings(secretsd_tests::env::CHEAP_KDF);
+    env.start();
+    let made = env.post("/vault/init", &json!({ "passphrase": PASSPHRASE })).expect(201);
+    let key = made["recovery_key"].as_str().unwrap();
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["unlock", "--recovery"]);
+    for (typed, said) in
+        [("", "nothing was typed; try again"), ("not a key", "wrong recovery key, try again")]
+    {
+        terminal.wait_for("recovery key: ");
+        assert!(!terminal.echoes());
+        terminal.type_keys(&format!("{typed}\r"));
+        terminal.wait_for(said);
+    }
+    terminal.wait_for("recovery key: ");
+    terminal.type_keys(&format!("{key}\r"));
+    terminal.expect(0, "vault unlocked");
+    assert!(!terminal.shown().contains(key));
+    // As with the passphrase.
+    env.post("/vault/lock", &json!({})).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["unlock"]);
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys("\r");
+    terminal.wait_for("nothing was typed; try again");
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.expect(0, "vault unlocked");
 }
 
 #[test]

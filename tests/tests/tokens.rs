@@ -404,6 +404,7 @@ fn a_name_outside_the_globs_cannot_be_told_from_an_absent_one() {
         ("DELETE", "", &[("If-Match", "\"7\"")], Value::Null),
         ("DELETE", "?purge=true", &[], Value::Null),
         ("GET", "/versions", &[], Value::Null),
+        ("DELETE", "/versions?version=1", &[], Value::Null),
         ("POST", "/same", &[], Value::Null),
         ("POST", "/rollback", &[], json!({ "version": 1 })),
         ("POST", "/rollback", &[], json!({ "version": 9 })),

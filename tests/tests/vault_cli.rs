@@ -824,6 +824,32 @@ fn history_shows_masks_and_rollback_brings_a_value_back() {
 }
 
 #[test]
+fn an_earlier_value_is_destroyed_and_leaves_the_file() {
+    let (env, _) = unlocked();
+    for value in ["canary-first-value-of-a", "second-value-of-the-secret-a"] {
+        env.ctl(["set", "A"]).stdin(value).expect(0);
+    }
+    let drop = |version: &str| env.ctl(["history", "A", "--drop", version, "--yes"]).run();
+    let output = env.ctl(["history", "A", "--drop", "1"]).run();
+    output.assert_code(2);
+    assert!(output.err().contains("--yes"), "{}", output.err());
+    drop("2").assert_code(6);
+    drop("9").assert_code(4);
+    drop("x").assert_code(7);
+    let output = drop("1");
+    output.assert_code(0);
+    assert_eq!(output.err(), "secretctl: dropped version 1 of A\n");
+    drop("1").assert_code(4);
+    let versions = env.ctl(["history", "A", "--json"]).run().json();
+    assert_eq!(versions["versions"].as_array().unwrap().len(), 1);
+    env.ctl(["rollback", "A", "1"]).expect(4);
+    assert_eq!(env.value("A"), "second-value-of-the-secret-a");
+    let audit = env.ctl(["audit", "--name", "A", "--json"]).expect(0);
+    assert!(audit.contains("\"version_drop\""), "{audit}");
+    env.ctl(["verify"]).expect(0);
+}
+
+#[test]
 fn the_trash_lists_and_gives_back_the_newest_of_a_name() {
     let (env, _) = unlocked();
     let empty = env.ctl(["trash"]).run();

@@ -27,6 +27,9 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_proto::printable::without_numbers;
+
+use rows::Projects;
 
 /// A value that is looked at passes through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -46,6 +49,8 @@ struct Arguments {
     client: PathBuf,
     /// What the picked names are for.
     title: String,
+    /// The projects that are allowed.
+    projects: Projects,
 }
 
 /// Picks or browses. `secretctl` starts it.
@@ -71,6 +76,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
         token_file: None,
         client: PathBuf::from("secretctl"),
         title: String::new(),
+        projects: Projects::default(),
     };
     while let Some(word) = words.next() {
         match word.to_str()? {
@@ -78,6 +84,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
             "--token-file" => arguments.token_file = Some(words.next()?.into()),
             "--client" => arguments.client = words.next()?.into(),
             "--title" => arguments.title = words.next()?.to_string_lossy().into_owned(),
+            "--project" => arguments.projects.add(words.next()?.to_str()?),
             _ => return None,
         }
     }
@@ -85,7 +92,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
 }
 
 fn usage() -> ExitCode {
-    told("it is started by secretctl: secretctl ui, or secretctl run without -s");
+    told("secretctl starts this program; run: secretctl ui");
     ExitCode::from(2)
 }
 
@@ -98,7 +105,7 @@ fn failed(reason: &str) -> ExitCode {
 fn told(line: &str) {
     use std::io::Write;
     // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {}", without_numbers(line));
 }
 
 fn said(line: &str) -> ExitCode {

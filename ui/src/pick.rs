@@ -18,7 +18,7 @@ use secrets_proto::secret::Secret;
 use secrets_proto::{Timestamp, Uuid};
 
 use crate::daemon::{Daemon, Refused};
-use crate::rows::{Row, group, rows};
+use crate::rows::{Projects, Row, group, rows, with_depth};
 use crate::screen::{Input, Screen, is_interrupt};
 use crate::{Arguments, CANCELLED, age, failed};
 
@@ -28,6 +28,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// What is on the screen.
 struct Picker {
     title: String,
+    projects: Projects,
     secrets: Vec<Secret>,
     /// Those about which a person decides.
     guarded: BTreeSet<Uuid>,
@@ -62,7 +63,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     };
     let guarded = details.iter().filter(|detail| detail.guarded).map(|detail| detail.secret.id).collect();
     let secrets = details.into_iter().map(|detail| detail.secret).collect();
-    let mut picker = Picker::new(arguments.title.clone(), secrets, guarded);
+    let mut picker = Picker::new(arguments.title.clone(), arguments.projects.clone(), secrets, guarded);
     let answer = match File::options().write(true).open("/dev/tty").and_then(|tty| give_up_stdout(&tty)) {
         Ok(answer) => answer,
         Err(error) => return failed(&format!("there is no terminal to pick on: {error}")),
@@ -91,9 +92,10 @@ fn print(mut answer: File, names: &[&str]) -> ExitCode {
 }
 
 impl Picker {
-    fn new(title: String, secrets: Vec<Secret>, guarded: BTreeSet<Uuid>) -> Self {
+    fn new(title: String, projects: Projects, secrets: Vec<Secret>, guarded: BTreeSet<Uuid>) -> Self {
         let mut picker = Self {
             title,
+            projects,
             secrets,
             guarded,
             filter: String::new(),
@@ -211,7 +213,8 @@ impl Picker {
         let title = Line::styled(self.title.clone(), Modifier::BOLD);
         frame.render_widget(Paragraph::new(vec![title, Line::styled(what, Modifier::DIM)]), head);
         let now = Timestamp::now();
-        let items: Vec<ListItem<'_>> = self.rows.iter().map(|row| self.item(*row, now)).collect();
+        let items: Vec<ListItem<'_>> =
+            with_depth(&self.rows).map(|(row, is_member)| self.item(row, is_member, now)).collect();
         if items.is_empty() {
             frame.render_widget(Paragraph::new("no name matches; Esc shows all"), list);
         }
@@ -223,16 +226,20 @@ impl Picker {
         frame.render_widget(Paragraph::new(Line::styled(format!("{count}{keys}"), Modifier::DIM)), foot);
     }
 
-    fn item(&self, row: Row, now: Timestamp) -> ListItem<'static> {
+    fn item(&self, row: Row, is_member: bool, now: Timestamp) -> ListItem<'static> {
         match row {
             Row::Group(first, count) => {
                 let name = self.secrets.get(first).and_then(|secret| group(secret.name.as_str()));
-                ListItem::new(Line::styled(format!("{} ({count})", name.unwrap_or_default()), Modifier::BOLD))
+                let heading = self.projects.heading(name.unwrap_or_default(), count);
+                ListItem::new(Line::styled(heading, Modifier::BOLD))
             }
             Row::Secret(index) => {
                 let Some(secret) = self.secrets.get(index) else { return ListItem::new("") };
                 let mark = if self.ticked.contains(&index) { "[x] " } else { "[ ] " };
-                let name = format!("{mark}{:32}", secret.name.as_str());
+                let name = match is_member {
+                    true => format!("  {mark}{:30}", secret.name.as_str()),
+                    false => format!("{mark}{:32}", secret.name.as_str()),
+                };
                 let age = age::between(secret.updated_at, now);
                 let guarded = if self.guarded.contains(&secret.id) { "  guarded: you are asked" } else { "" };
                 let rest = format!("  {:18}  {age}{guarded}", secret.masked_value);
@@ -258,6 +265,7 @@ mod tests {
     fn picker() -> Picker {
         Picker::new(
             "title".to_owned(),
+            Projects::default(),
             ["ALONE", "AWS_KEY", "AWS_TOKEN", "OTHER"].map(secret).to_vec(),
             BTreeSet::new(),
         )

@@ -79,7 +79,7 @@ mod tests {
         "--socket a --socket b",
     ];
 
-    const LINES: [&str; 58] = [
+    const LINES: [&str; 64] = [
         "init --key-file K",
         "init --key-file K --passphrase-file P",
         "status",
@@ -120,6 +120,12 @@ mod tests {
         "import - --format json --dry-run --on-conflict skip",
         "git-credential --host a=b get",
         "aws-credentials --prefix P_",
+        "docker-credential get",
+        "cargo-credential --cargo-plugin",
+        "keyring --mode=creds --output=json get S",
+        "keyring get S U --mode creds",
+        "kube-credential A",
+        "vault-client --vault-id dev",
         "history A",
         "rollback A 2",
         "rename A B",

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use clap::{Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, paragraphs};
 use crate::command::GROUPS;
 
 /// clap's own command, which is no row of the table; it stands last in the last group.
@@ -31,7 +31,7 @@ pub(crate) fn brief() -> Command {
 fn with_list(list: fn(&Command) -> String) -> Command {
     let mut built = Cli::command();
     built.build();
-    Cli::command().help_template(format!(
+    paragraphs::filled(Cli::command()).help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{}\nOptions:\n{{options}}{{after-help}}",
         list(&built)
     ))

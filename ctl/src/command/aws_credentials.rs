@@ -4,19 +4,21 @@
 use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{ErrorType, Glob, SecretName, SecretValue, Selector, Timestamp};
+use secrets_proto::{Glob, SecretName, Selector, Timestamp};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::helper::{self, note};
 use crate::session::Session;
-use crate::{environment, handover, lookup, output};
+use crate::{environment, handover, lookup};
 
 /// AWS credential_process; AWS tools run this
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Answers with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it exists,
-AWS_SESSION_TOKEN with its --expires. In ~/.aws/config:
+Answers with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they exist,
+AWS_SESSION_TOKEN and AWS_ACCOUNT_ID, or account=NUMBER in the note of the key id.
+If one of the first three has --expires, the tools are told; once it has expired,
+there is no answer. In ~/.aws/config:
   [profile production]
   credential_process = secretctl aws-credentials --prefix PROD_
 Inside of proxy run the answer is the placeholders of these secrets.
@@ -40,44 +42,52 @@ struct Credentials<'a> {
     session_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
 }
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
     args: &AwsCredentialsArgs,
 ) -> Result<(), Failure> {
-    if output::stdout_is_terminal() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "AWS tools run this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
-        ));
-    }
+    helper::refuse_terminal(
+        "AWS tools run this; put into ~/.aws/config: credential_process = secretctl aws-credentials",
+    )?;
     let named = |suffix: &str| SecretName::parse(&format!("{}AWS_{suffix}", args.prefix));
     let (id, key, token) = (named("ACCESS_KEY_ID")?, named("SECRET_ACCESS_KEY")?, named("SESSION_TOKEN")?);
+    let account = named("ACCOUNT_ID")?;
     if environment::in_session() {
         return write_placeholders(&id, &key, &token);
     }
     let session = open()?;
     let glob = Glob::parse(&format!("{}AWS_*", args.prefix))?;
     let call = Call::list().query("name", glob.as_str()).query("view", "full");
-    let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(plain)?.parse()?;
-    // Without it the keys are long-term ones.
-    let temporary = list.secrets.iter().find(|detail| detail.secret.name == token);
-    let soonest = temporary.and_then(|_| soonest(&list.secrets, &[&token, &id, &key]));
-    if let Some((name, time)) = soonest.filter(|(_, time)| *time <= Timestamp::now()) {
-        // Some of the tools would use it all the same, others go on to another identity.
-        let text = format!("{name} expired at {time}; put in a new one: secretctl set {name} --expires TIME");
-        return Err(Failure::new(Exit::Other, text));
+    let list: SecretList<SecretDetail> = session.call_as_is(&call).map_err(helper::plain)?.parse()?;
+    let known = |name: &SecretName| list.secrets.iter().find(|detail| detail.secret.name == *name);
+    let soonest = soonest(&list.secrets, &[&token, &id, &key]);
+    if let Some((name, time)) = soonest {
+        helper::check_current(name, Some(time))?;
     }
     let mut selectors = vec![Selector::Name(id.clone()), Selector::Name(key.clone())];
-    selectors.extend(temporary.map(|_| Selector::Name(token.clone())));
+    selectors.extend(
+        [&token, &account]
+            .into_iter()
+            .filter_map(known)
+            .map(|detail| Selector::Name(detail.secret.name.clone())),
+    );
     let request = handover::request(selectors, "aws-credentials", None)?;
     let reply = handover::ask_as_is(&session, &request)
-        .map_err(|failure| plain(lookup::name_the_missing(failure, &request.secrets)))?;
+        .map_err(|failure| helper::plain(lookup::name_the_missing(failure, &request.secrets)))?;
     let value = |name: &SecretName| {
         let secret = reply.secrets.iter().find(|secret| secret.name == *name);
         secret.map(|secret| handover::in_one_line(name, &secret.value)).transpose()
     };
+    let noted = known(&id).and_then(|detail| note::field(detail.note.as_ref(), "account"));
+    let account_id = value(&account)?.or(noted);
+    if account_id.is_some_and(|text| text.len() != 12 || !text.bytes().all(|byte| byte.is_ascii_digit())) {
+        let text = format!("the account in {account}, or in the note of {id}, is not a number of 12 digits");
+        return Err(Failure::new(Exit::Invalid, text));
+    }
     let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not return all secrets");
     let credentials = Credentials {
         version: 1,
@@ -85,8 +95,9 @@ pub(crate) fn run(
         secret_access_key: value(&key)?.ok_or_else(incomplete)?,
         session_token: value(&token)?,
         expiration: soonest.map(|(_, time)| time),
+        account_id,
     };
-    write(&credentials)
+    helper::answer_json(&credentials, 3)
 }
 
 /// Answers with what the session of `proxy run` has, which stays the same until its end.
@@ -98,36 +109,22 @@ fn write_placeholders(id: &SecretName, key: &SecretName, token: &SecretName) -> 
         })
     };
     let (id_value, key_value, token_value) = (needed(id)?, needed(key)?, environment::placeholder(token));
-    write(&Credentials {
+    let credentials = Credentials {
         version: 1,
         access_key_id: handover::in_one_line(id, &id_value)?,
         secret_access_key: handover::in_one_line(key, &key_value)?,
         session_token: token_value.as_ref().map(|value| handover::in_one_line(token, value)).transpose()?,
         expiration: None,
-    })
+        account_id: None,
+    };
+    helper::answer_json(&credentials, 3)
 }
 
-/// Which of these ends first, and when: temporary credentials work together or not at all.
+/// Which of these ends first, and when: credentials work together or not at all.
 fn soonest<'a>(secrets: &[SecretDetail], names: &[&'a SecretName]) -> Option<(&'a SecretName, Timestamp)> {
     let end = |name: &'a SecretName| {
         let detail = secrets.iter().find(|detail| detail.secret.name == *name)?;
         detail.expires_at.map(|time| (name, time))
     };
     names.iter().filter_map(|name| end(name)).min_by_key(|(_, time)| *time)
-}
-
-fn write(credentials: &Credentials<'_>) -> Result<(), Failure> {
-    // Never grows, so that no copy is left behind: three values, of which each byte may become six.
-    let mut text = Zeroizing::new(Vec::with_capacity(3 * SecretValue::MAX * 6 + 256));
-    serde_json::to_writer(&mut *text, credentials)
-        .map_err(|_| Failure::new(Exit::Other, "the credentials cannot be written as JSON"))?;
-    output::answer_json_line(&text)
-}
-
-/// What the tools show: they run us where no terminal is ours.
-fn plain(failure: Failure) -> Failure {
-    if failure.exit() == Exit::Locked && failure.kind() != Some(ErrorType::ApprovalRequiredError) {
-        return Failure::new(Exit::Locked, "the vault is locked; run: secretctl unlock");
-    }
-    failure
 }

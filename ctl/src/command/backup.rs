@@ -14,7 +14,7 @@ use secrets_client::Call;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
 use crate::output::Waiting;
-use crate::session::{Download, Session};
+use crate::session::{Download, LONG, Session};
 use crate::{environment, input, output, vault_file};
 
 /// Write a verified, encrypted copy of the vault to a file
@@ -68,7 +68,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Backup
     new_file::check_replaceable(&path).map_err(failed(&path))?;
     let session = open()?;
     let mut draft = NewFile::sealed(&path).map_err(failed(&path))?;
-    let download = session.download(&Call::get("/vault/backup"), LIMIT, "copying the vault…")?;
+    let download = session.download(&Call::get("/vault/backup").within(LONG), LIMIT, "copying the vault…")?;
     let waiting = Waiting::start("writing and checking the copy…");
     let length = fill(draft.file(), download, &path)?;
     draft.publish(args.force).map_err(|error| {

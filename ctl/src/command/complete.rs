@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{key, token};
 use crate::completion::{self, Next, Source};
+use crate::project::{find, load};
 use crate::session::Session;
 use crate::{environment, output, providers, spawn};
 
@@ -59,6 +60,7 @@ fn lines(next: &Next, typed: &str) -> String {
         | Source::Tokens
         | Source::Units
         | Source::Sessions => (asked(next), None),
+        Source::Profiles | Source::Scopes => (of_manifest(next.source), None),
     };
     let begins = |word: &str| word.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     let mut text = String::new();
@@ -127,10 +129,26 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             let units = units.unwrap_or_default().into_iter().map(|grant| grant.unit.to_string());
             units.filter(|unit| is_plain(unit)).map(|unit| (unit, "unit".to_owned())).collect()
         }
-        Source::None | Source::Files | Source::Directories | Source::Command(_) | Source::Sessions => {
-            Vec::new()
-        }
+        Source::None
+        | Source::Files
+        | Source::Directories
+        | Source::Command(_)
+        | Source::Sessions
+        | Source::Profiles
+        | Source::Scopes => Vec::new(),
     }
+}
+
+/// What the manifest here has, if it can be read.
+fn of_manifest(source: Source) -> Vec<(String, String)> {
+    let located = find::locate(None).ok().flatten();
+    let Some((_, manifest)) = located.and_then(|located| load(&located).ok()) else { return Vec::new() };
+    let (names, help): (Vec<&str>, _) = if source == Source::Scopes {
+        (manifest.scopes().collect(), "scope")
+    } else {
+        (manifest.profiles().collect(), "profile")
+    };
+    names.into_iter().filter(|name| is_plain(name)).map(|name| (name.to_owned(), help.to_owned())).collect()
 }
 
 fn told<T: DeserializeOwned>(session: Option<&Session>, route: &str) -> Option<T> {

@@ -5,6 +5,7 @@ use secrets_client::{Call, Method};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::{SecretName, Selector, UnitName};
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::lookup;
 use crate::output::{self, Output};
@@ -118,7 +119,7 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     let row = |grant: &CredentialGrant| {
-        [grant.unit.to_string(), grant.updated_at.to_string(), joined(&grant.secrets)]
+        [grant.unit.to_string(), Clock::of_stdout().shown(grant.updated_at), joined(&grant.secrets)]
     };
     let rows: Vec<[String; 3]> = credentials.iter().map(row).collect();
     output::answer(table::render(["UNIT", "UPDATED", "SECRETS"], &rows, output.colour).as_bytes())

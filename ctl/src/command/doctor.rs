@@ -1,6 +1,7 @@
 //! `doctor`: what was found, worst of all the number of faults, which is also the exit code.
 
 use clap::Args;
+use secrets_proto::printable::without_numbers;
 use serde_json::json;
 
 use crate::doctor::{self, Finding, Level};
@@ -34,7 +35,8 @@ pub(crate) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
         let object = json!({ "faults": faults, "warnings": warnings, "findings": findings });
         output::answer_json_line(object.to_string().as_bytes())?;
     } else {
-        let lines: String = findings.iter().map(|finding| shown(finding, output.colour)).collect();
+        let columns = output::columns();
+        let lines: String = findings.iter().map(|finding| shown(finding, output.colour, columns)).collect();
         output::answer(lines.as_bytes())?;
     }
     let summary = format!("{}, {}", counted(faults, "fault"), counted(warnings, "warning"));
@@ -53,7 +55,13 @@ fn counted(count: usize, what: &str) -> String {
     }
 }
 
-fn shown(finding: &Finding, colour: bool) -> String {
+/// Where what was found begins on its line.
+const INDENT: usize = 28;
+
+/// Where a command begins that fixes it.
+const FIX: usize = 9;
+
+fn shown(finding: &Finding, colour: bool, columns: Option<usize>) -> String {
     let (word, code) = match finding.level {
         Level::Ok => ("ok", "32"),
         Level::Warning => ("warning", "33"),
@@ -61,11 +69,16 @@ fn shown(finding: &Finding, colour: bool) -> String {
     };
     let padded = format!("{word:<7}");
     let word = if colour { format!("\x1b[{code}m{padded}\x1b[0m") } else { padded };
-    let mut text = format!("{word}  {:<17}  {}\n", finding.check, output::printable(&finding.what));
-    for (title, line) in [("why", finding.why), ("fix", finding.fix.as_deref())] {
-        if let Some(line) = line {
-            text.push_str(&format!("{:<26}  {title}: {}\n", "", output::printable(line)));
-        }
+    let shown =
+        |line: &str, indent| output::wrapped(&output::printable(&without_numbers(line)), columns, indent);
+    let mut text = format!("{word}  {:<17}  {}\n", finding.check, shown(&finding.what, INDENT));
+    if let Some(why) = finding.why {
+        text.push_str(&format!("{:INDENT$}why: {}\n", "", shown(why, INDENT + 5)));
+    }
+    if let Some(fix) = &finding.fix {
+        // On one line, however long, so that it can be copied as it is; in a window from where it has most room.
+        let indent = if columns.is_some() { FIX } else { INDENT };
+        text.push_str(&format!("{:indent$}fix: {}\n", "", output::printable(fix)));
     }
     text
 }

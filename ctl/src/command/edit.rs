@@ -8,8 +8,8 @@ use secrets_proto::{ErrorType, Provider, Timestamp, Uuid};
 
 use super::expiry;
 use crate::failure::{Exit, Failure};
-use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::providers;
 use crate::session::Session;
 
@@ -34,6 +34,8 @@ pub(crate) struct EditArgs {
     /// Who issued the secret; an empty one removes it
     #[arg(long, value_name = "PROVIDER")]
     pub(crate) provider: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(
@@ -41,7 +43,7 @@ pub(crate) fn run(
     output: Output,
     args: &EditArgs,
 ) -> Result<(), Failure> {
-    let wanted = Wanted::parse(&args.name)?;
+    let wanted = project::wanted(&args.name, &args.project)?;
     let expires = if args.no_expiry { Some("never") } else { args.expires.as_deref() };
     let provider = args.provider.as_deref().map(|text| match text {
         "" => Ok(None),

@@ -3,6 +3,7 @@
 use secrets_proto::Timestamp;
 
 use super::audit::seconds;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 
 /// From this long before a secret expires its owner is told.
@@ -32,9 +33,9 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Fai
 
 /// A time to come as it is shown: the day is enough, unless that is near.
 pub(super) fn shown(time: Timestamp) -> String {
-    let text = time.to_string();
+    let text = Clock::of_stderr().shown(time);
     let is_near = time <= Timestamp::now().saturating_add_seconds(2 * 86_400);
-    match text.split_once('T') {
+    match text.split_once(['T', ' ']) {
         Some((day, _)) if !is_near => day.to_owned(),
         _ => text,
     }
@@ -44,6 +45,7 @@ pub(super) fn shown(time: Timestamp) -> String {
 pub(super) fn notice<'a>(
     secrets: impl IntoIterator<Item = (&'a str, Option<Timestamp>)>,
     now: Timestamp,
+    clock: &Clock,
 ) -> Option<String> {
     let soon = now.saturating_add_seconds(NOTICE);
     let mut due: Vec<(Timestamp, &str)> =
@@ -52,7 +54,7 @@ pub(super) fn notice<'a>(
     due.sort_by_key(|(time, _)| *time);
     let named = due.iter().take(NAMED).map(|(time, name)| {
         let verb = if *time <= now { "expired" } else { "expires" };
-        format!("{name} {verb} {time}")
+        format!("{name} {verb} {}", clock.shown(*time))
     });
     let mut parts: Vec<String> = named.collect();
     if due.len() > NAMED {
@@ -92,15 +94,18 @@ mod tests {
     fn names_what_expires_within_two_weeks_the_soonest_first() {
         let at = |name, expires| (name, Some(time(expires)));
         let now = time(NOW);
-        assert_eq!(notice([("A", None), at("B", "2026-04-29T12:00:01Z")], now), None);
-        let text =
-            notice([at("A", "2026-04-29T12:00:00Z"), at("B", "2026-04-15T12:00:00Z"), ("C", None)], now);
+        assert_eq!(notice([("A", None), at("B", "2026-04-29T12:00:01Z")], now, &Clock::utc()), None);
+        let text = notice(
+            [at("A", "2026-04-29T12:00:00Z"), at("B", "2026-04-15T12:00:00Z"), ("C", None)],
+            now,
+            &Clock::utc(),
+        );
         let text = text.unwrap();
         assert!(
             text.starts_with("B expired 2026-04-15T12:00:00Z, A expires 2026-04-29T12:00:00Z;"),
             "{text}"
         );
         let many = [at("N", "2026-04-16T00:00:00Z"); 8];
-        assert!(notice(many, now).unwrap().contains(", 3 more expire soon;"));
+        assert!(notice(many, now, &Clock::utc()).unwrap().contains(", 3 more expire soon;"));
     }
 }

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use secrets_proto::SecretName;
 use secrets_proto::reveal::RevealedSecret;
 use serde_json::Serializer;
 use zeroize::Zeroizing;
 
 use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
+use crate::project::Project;
+use crate::project::flags::ManifestArgs;
 use crate::session::Session;
 use crate::variables::{self, Allowed};
 use crate::{dotenv, environment, handover, input, new_file, output, shell};
@@ -42,6 +45,10 @@ so are those that control programs (LD_PRELOAD, NODE_OPTIONS) unless -s names
 them exactly. Then nothing is written. Prints to a terminal only with --show.
 Prefer `secretctl run`, which writes nothing anywhere.
 
+In a project with a secretspec.toml that `secretctl project allow` has allowed,
+its secrets are written if neither -s nor --all says which; with --profile,
+--scope or --manifest besides those.
+
 Example:
   secretctl export -s DATABASE_URL,API_KEY -o .env
   secretctl export -s API_KEY --format fish | source
@@ -49,7 +56,6 @@ Example:
 pub(crate) struct ExportArgs {
     /// Secrets by name, id or glob; repeatable, or separated by commas
     #[arg(short = 's', long = "secret", value_name = "SELECTOR", value_delimiter = ',')]
-    #[arg(required_unless_present = "all")]
     pub(crate) selectors: Vec<String>,
     /// All secrets
     #[arg(long, conflicts_with = "selectors")]
@@ -72,6 +78,8 @@ pub(crate) struct ExportArgs {
     /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// The most bytes that one byte of a value becomes: JSON's escape of a control character. Quotes in quotes are five.
@@ -89,13 +97,33 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Export
         handover::refuse_terminal(args.show)?;
     }
     let selectors = handover::selectors(&args.selectors, args.all)?;
+    let selects_nothing = selectors.is_empty();
+    let project = if selects_nothing || args.manifest.is_given() {
+        Project::here(&args.manifest)?.map(Project::allowed).transpose()?
+    } else {
+        None
+    };
+    if selects_nothing && project.is_none() {
+        let text = "no secrets selected, add -s NAME or --all; see: secretctl export --help";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let allowed = Allowed::parse(&selectors, &args.allow_names)?;
-    let request = handover::request(selectors, "export", args.reason.as_deref())?;
-    let reply = handover::reveal(&open()?, &request)?;
-    refuse(&reply.secrets, args.format, &allowed)?;
-    let text = written(&reply.secrets, args)?;
+    let session = open()?;
+    let mut secrets = Vec::new();
+    if !selects_nothing {
+        let request = handover::request(selectors, "export", args.reason.as_deref())?;
+        secrets = handover::reveal(&session, &request)?.secrets;
+        refuse(&secrets, args.format, &allowed)?;
+    }
+    let mut written_out: Vec<Pair> = secrets.iter().map(Pair::of).collect();
+    if let Some(project) = &project {
+        let of_project = project.for_text(&session, None, "export", args.reason.as_deref())?;
+        refuse_given(&of_project, args)?;
+        add(&mut written_out, of_project)?;
+    }
+    let text = written(&written_out, args)?;
     if args.format == ExportFormat::Dotenv && args.reader.is_none() {
-        tell_of_readers(&reply.secrets, &text);
+        tell_of_readers(&written_out, &text);
     }
     match target {
         Some(path) => write(path, text.as_bytes()),
@@ -104,12 +132,53 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Export
     }
 }
 
+/// A variable that is written.
+struct Pair {
+    name: String,
+    value: Zeroizing<String>,
+}
+
+impl Pair {
+    fn of(secret: &RevealedSecret) -> Self {
+        Self { name: secret.name.to_string(), value: Zeroizing::new(secret.value.expose().to_owned()) }
+    }
+}
+
+/// Adds what the project has; the same name twice is none, unless it is the same value.
+fn add(pairs: &mut Vec<Pair>, of_project: Vec<(String, Zeroizing<String>)>) -> Result<(), Failure> {
+    for (name, value) in of_project {
+        match pairs.iter().find(|pair| pair.name == name) {
+            None => pairs.push(Pair { name, value }),
+            Some(pair) if pair.value == value => {}
+            Some(_) => {
+                let text = format!(
+                    "{name} would be written twice, as you select it and as the project has it; nothing was written; leave it out"
+                );
+                return Err(Failure::new(Exit::Invalid, text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses names of a manifest that must not be set, before anything is written.
+fn refuse_given(given: &[(String, Zeroizing<String>)], args: &ExportArgs) -> Result<(), Failure> {
+    let allowed = Allowed::parse(&[], &args.allow_names)?;
+    let mut refused = Vec::new();
+    for (name, _) in given {
+        let in_shell = if args.format == ExportFormat::Json { None } else { allowed.in_shell(name) };
+        let reason = in_shell.or_else(|| allowed.in_environment(&SecretName::parse(name).ok()?, name));
+        refused.extend(reason.map(|reason| (name.clone(), reason)));
+    }
+    variables::settle(&refused, "nothing was written; leave them out, or allow each with --allow-name NAME")
+}
+
 /// All secrets in the format that is asked for, or the failure that names those that it cannot hold.
-fn written(secrets: &[RevealedSecret], args: &ExportArgs) -> Result<Zeroizing<String>, Failure> {
+fn written(secrets: &[Pair], args: &ExportArgs) -> Result<Zeroizing<String>, Failure> {
     let mut lines: Vec<Zeroizing<String>> = Vec::with_capacity(secrets.len());
     let mut unfit = Vec::new();
     for (index, secret) in secrets.iter().enumerate() {
-        let (name, value) = (secret.name.as_str(), secret.value.expose());
+        let (name, value) = (secret.name.as_str(), secret.value.as_str());
         // Large enough never to grow, so that no copy is left behind.
         let room = name.len() + value.len() * GROWTH + AROUND;
         let mut text = Zeroizing::new(String::with_capacity(room));
@@ -160,7 +229,7 @@ fn is_for_docker(name: &str, value: &str) -> bool {
 }
 
 /// Says which values a common reader of dotenv files would take for something else, or not read at all.
-fn tell_of_readers(secrets: &[RevealedSecret], text: &str) {
+fn tell_of_readers(secrets: &[Pair], text: &str) {
     let (entries, _) = dotenv::read(text, None);
     let others = dotenv::Others::read(text);
     for (secret, entry) in secrets.iter().zip(&entries) {
@@ -191,9 +260,10 @@ fn refuse(secrets: &[RevealedSecret], format: ExportFormat, allowed: &Allowed) -
     variables::settle(&refused, "nothing was written; leave them out, or allow each with --allow-name NAME")
 }
 
-fn json(secret: &RevealedSecret, room: usize) -> Result<Zeroizing<String>, Failure> {
+fn json(secret: &Pair, room: usize) -> Result<Zeroizing<String>, Failure> {
     let wrong = || Failure::new(Exit::Other, "a value cannot be written as JSON");
     let mut text = Zeroizing::new(Vec::with_capacity(room));
-    serde::Serialize::serialize(&secret.value, &mut Serializer::new(&mut *text)).map_err(|_| wrong())?;
+    serde::Serialize::serialize(secret.value.as_str(), &mut Serializer::new(&mut *text))
+        .map_err(|_| wrong())?;
     String::from_utf8(std::mem::take(&mut *text)).map(Zeroizing::new).map_err(|_| wrong())
 }

@@ -7,6 +7,7 @@ use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
 use crate::output;
+use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
 
 /// Write a secret's value to stdout, byte for byte
@@ -27,6 +28,8 @@ pub(crate) struct GetArgs {
     /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArgs) -> Result<(), Failure> {
@@ -34,6 +37,11 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
         return Err(Failure::new(Exit::Usage, "not printing a value to a terminal; pipe it, or use --show"));
     }
     output::check_stdout()?;
+    if let Some(project) = Project::named(&args.project)? {
+        let value = project.value(&open()?, &args.name, args.reason.as_deref())?;
+        output::answer(&value)?;
+        return if args.show { output::answer(b"\n") } else { Ok(()) };
+    }
     let request = RevealRequest {
         secrets: vec![Wanted::parse(&args.name)?.into_selector()],
         purpose: Purpose::parse("get")?,

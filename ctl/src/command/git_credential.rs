@@ -1,18 +1,22 @@
 //! `git-credential`: git's credential helper protocol (gitcredentials(7), git-credential(1)). git asks on every fetch,
 //! in scripts and editors too: whatever keeps us from answering, we say nothing, and git goes on to ask elsewhere.
 
+mod question;
+
 use std::collections::HashMap;
-use std::io;
 
 use clap::Args;
 use secrets_client::Call;
+use secrets_proto::SecretName;
 use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{SecretName, SecretValue, Selector};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::helper::{self, Found, note};
 use crate::session::Session;
-use crate::{environment, handover, input, output};
+use crate::{environment, handover, output};
+
+use question::{Question, canonical};
 
 /// Git credential helper; git runs this
 #[derive(Debug, Args)]
@@ -23,7 +27,10 @@ there are several, the one named like GITHUB_TOKEN. Map other hosts with --host.
 The mapping of the user that git asks for comes first, then one without a user,
 then the provider's secret, then another user's mapping if the host has nothing
 else. Only https, except on this machine: --host http://localhost:3000=NAME.
-If the vault is locked or has no match, it prints nothing and git asks elsewhere.
+If the vault is locked or has no match, or the match has expired, it prints
+nothing and git asks elsewhere. The user name is the one that git asks for, the
+mapping's, or that of user=NAME in the secret's note; a note's other user is not
+answered. A host that takes no Basic but Bearer gets the token as such.
 Inside of proxy run the answer is the secret's placeholder.
 
 Example:
@@ -37,9 +44,6 @@ pub(crate) struct GitCredentialArgs {
     #[arg(value_name = "OPERATION")]
     pub(crate) operation: String,
 }
-
-/// The most bytes of a question.
-const LIMIT: usize = 64 << 10;
 
 /// Who issues tokens for which hosts, and the user name that goes with them where the address has none.
 const FORGES: [(&str, &[&str], &str); 7] = [
@@ -72,61 +76,13 @@ pub(crate) fn run(
         // Of what git offers to keep or wants forgotten, nothing is ours; helpers ignore operations they do not know.
         return Ok(());
     }
-    if output::stdout_is_terminal() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
-        ));
-    }
-    let question = input::bounded(io::stdin().lock(), "stdin", LIMIT)?;
+    helper::refuse_terminal(
+        "git runs this; set it up with: git config --global credential.helper '!secretctl git-credential'",
+    )?;
+    let question = helper::read(helper::QUESTION)?;
     let Some(question) = Question::parse(&question) else { return Ok(()) };
     let Ok(Some(answer)) = answer(open, &question, &hosts) else { return Ok(()) };
     output::answer(answer.as_bytes())
-}
-
-/// What git wants to know.
-#[derive(Debug, PartialEq, Eq)]
-struct Question {
-    encrypted: bool,
-    /// In lower case, with the port if it is not the usual one.
-    host: String,
-    user: Option<String>,
-}
-
-impl Question {
-    /// Reads attributes, one a line, up to an empty line. Those that we do not need may hold any bytes: git passes on
-    /// the server's headers as they came. One that we need and that comes twice could be smuggled in by an address.
-    fn parse(text: &[u8]) -> Option<Self> {
-        let (mut protocol, mut host, mut user) = (None, None, None);
-        for line in text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()) {
-            let at = line.iter().position(|byte| *byte == b'=')?;
-            let (key, value) = line.split_at_checked(at)?;
-            let place = match key {
-                b"protocol" => &mut protocol,
-                b"host" => &mut host,
-                b"username" => &mut user,
-                // Stands for all of them, for git alone, which never passes it on.
-                b"url" => return None,
-                _ => continue,
-            };
-            let value = std::str::from_utf8(value.get(1..)?).ok()?;
-            if value.contains(|c: char| c.is_control()) || place.replace(value).is_some() {
-                return None;
-            }
-        }
-        let encrypted = match protocol? {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let user = user.filter(|user| !user.is_empty()).map(str::to_owned);
-        Some(Self { encrypted, host: canonical(host?, encrypted), user })
-    }
-}
-
-fn canonical(host: &str, encrypted: bool) -> String {
-    let usual = if encrypted { ":443" } else { ":80" };
-    host.strip_suffix(usual).unwrap_or(host).to_ascii_lowercase()
 }
 
 /// A host that the user maps to a secret: `[http://][USER@]HOST[:PORT]=NAME`.
@@ -203,18 +159,29 @@ fn answer(
         _ => Vec::new(),
     };
     let Some((name, mapped)) = choose(hosts, question, &own) else { return Ok(None) };
-    let Some(value) = value_of(session.as_ref(), name, question)? else { return Ok(None) };
+    let Some(found) = value_of(session.as_ref(), name, question)? else { return Ok(None) };
     // A line break would be another attribute.
-    let value = handover::in_one_line(name, &value)?;
-    let user = match (&question.user, mapped, forge) {
+    let value = handover::in_one_line(name, &found.value)?;
+    let noted = note::field(found.note.as_ref(), "user");
+    let user = match (&question.user, mapped.and_then(|mapped| mapped.user.as_deref()), noted) {
+        // A mapping that names the user is meant for it, whatever the note says.
+        (Some(asked), None, Some(noted)) if asked != noted => return Ok(None),
         (Some(asked), _, _) => asked,
-        (None, Some(mapped), _) => mapped.user.as_deref().unwrap_or(ANY_USER),
+        (None, Some(user), _) | (None, None, Some(user)) => user,
+        (None, None, None) if mapped.is_some() => ANY_USER,
         // support.atlassian.com, "Using API tokens"
-        (None, None, _) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
-        (None, None, forge) => forge.map_or(ANY_USER, |(_, _, user)| user),
+        (None, None, None) if value.starts_with("ATATT") => "x-bitbucket-api-token-auth",
+        (None, None, None) => forge.map_or(ANY_USER, |(_, _, user)| user),
     };
-    let mut text = Zeroizing::new(String::with_capacity(user.len() + value.len() + 32));
-    for part in ["username=", user, "\npassword=", value, "\n"] {
+    let expiry = found.expires_at.map(|time| format!("password_expiry_utc={}\n", time.as_second()));
+    let parts = if question.bearer {
+        ["capability[]=authtype\nauthtype=Bearer\n", "credential=", value, "\n"]
+    } else {
+        ["username=", user, "\npassword=", value]
+    };
+    let end = if question.bearer { "" } else { "\n" };
+    let mut text = Zeroizing::new(String::with_capacity(user.len() + value.len() + 128));
+    for part in parts.into_iter().chain([end, expiry.as_deref().unwrap_or_default()]) {
         text.push_str(part);
     }
     Ok(Some(text))
@@ -265,19 +232,17 @@ fn check_unambiguous(hosts: &[Mapped]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A secret's value; inside of a session of `proxy run` its placeholder, if the session has one.
+/// A secret that has not expired; inside of a session of `proxy run` its placeholder, if the session has one.
 fn value_of(
     session: Option<&Session>,
     name: &SecretName,
     question: &Question,
-) -> Result<Option<SecretValue>, Failure> {
+) -> Result<Option<Found>, Failure> {
     let Some(session) = session.filter(|_| !environment::in_session()) else {
-        return Ok(environment::placeholder(name));
+        let found = |value| Found { value, expires_at: None, note: None };
+        return Ok(environment::placeholder(name).map(found));
     };
-    let request =
-        handover::request(vec![Selector::Name(name.clone())], "git-credential", Some(&question.host))?;
-    let mut reply = handover::ask_as_is(session, &request)?;
-    Ok(reply.secrets.pop().map(|secret| secret.value))
+    helper::find(session, name, "git-credential", Some(&question.host))
 }
 
 /// The provider's token: its only one, or the one of the usual name; if there are several, all of them. Inside of a session
@@ -302,43 +267,6 @@ fn tokens_of(session: Option<&Session>, provider: &str) -> Result<Vec<SecretName
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn question(text: &str) -> Option<(bool, String)> {
-        Question::parse(text.as_bytes()).map(|question| (question.encrypted, question.host))
-    }
-
-    #[test]
-    fn reads_what_git_writes() {
-        let text = "capability[]=authtype\nprotocol=https\nhost=GitHub.com:443\npath=a=b.git\nwwwauth[]=Basic realm=\"x\"\n\nhost=evil";
-        assert_eq!(question(text), Some((true, "github.com".to_owned())));
-        assert_eq!(
-            question("protocol=http\nhost=localhost:8080\n"),
-            Some((false, "localhost:8080".to_owned()))
-        );
-        let bytes = b"protocol=https\nwwwauth[]=Basic realm=\"gesch\xfctzt\",\tcharset=\"UTF-8\"\npath=caf\xe9\0\nhost=h\n";
-        assert_eq!(Question::parse(bytes).map(|question| question.host), Some("h".to_owned()));
-        let asked = Question::parse(b"protocol=https\nhost=h\nusername=me\n").unwrap();
-        assert_eq!(asked.user.as_deref(), Some("me"));
-    }
-
-    #[test]
-    fn what_could_be_smuggled_in_is_no_question() {
-        for text in [
-            "",
-            "protocol=https\n",
-            "host=github.com\n",
-            "protocol=ssh\nhost=github.com\n",
-            "protocol=https\nhost=evil.example\nhost=github.com\n",
-            "protocol=http\nprotocol=https\nhost=github.com\n",
-            "protocol=https\nhost=github.com\r\n",
-            "protocol=https\nhost=git\0hub.com\n",
-            "protocol=https\ngithub.com\n",
-            "protocol=https\nhost=h\nusername=a\tb\n",
-            "url=https://evil.example\nprotocol=https\nhost=github.com\n",
-        ] {
-            assert_eq!(question(text), None, "{text:?}");
-        }
-    }
 
     #[test]
     fn a_mapping_fits_its_own_host_alone() {

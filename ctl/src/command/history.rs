@@ -1,42 +1,95 @@
-//! `history`: the versions of a value that are kept, by their masks.
+//! `history`: the versions of a value that are kept, by their masks, and dropping one of them.
 
 use clap::Args;
-use secrets_client::Call;
+use secrets_client::{Call, Method};
+use secrets_proto::ErrorType;
+use secrets_proto::Uuid;
 use secrets_proto::secret::{SecretVersion, VersionList};
 
-use crate::failure::Failure;
-use crate::lookup::Wanted;
-use crate::mask;
+use super::kept;
+use crate::clock::Clock;
+use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
-use crate::table;
+use crate::{mask, prompt, table};
 
-/// Show the kept versions of a secret, masked
+/// Show the kept versions of a secret, masked, or drop one
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  secretctl history OPENAI_API_KEY")]
+#[command(after_help = "\
+The last 10 values of a secret are kept. --drop destroys an earlier one, which
+cannot be brought back. Backups made before still have it, and its provider takes
+it until you revoke it there.
+
+Example:
+  secretctl history OPENAI_API_KEY
+  secretctl history OPENAI_API_KEY --drop 1")]
 pub(crate) struct HistoryArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
+    /// Destroy this earlier version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) drop: Option<String>,
+    /// Do not ask before destroying it
+    #[arg(long, requires = "drop")]
+    pub(crate) yes: bool,
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {
-    let secret = Wanted::parse(&args.name)?.get(session)?.secret;
+    let version = args.drop.as_deref().map(super::rollback::number).transpose()?;
+    let secret = project::wanted(&args.name, &args.project)?.get(session)?.secret;
+    if let Some(version) = version {
+        let question = format!("destroy version {version} of {}? it cannot be brought back", secret.name);
+        let is_meant = args.yes || prompt::confirm(&question).map_err(unasked)?;
+        if !is_meant {
+            return Err(Failure::new(Exit::Other, "nothing was dropped"));
+        }
+        drop_version(session, secret.id, version).map_err(|failure| match failure.kind() {
+            Some(ErrorType::NotFoundError) => Failure::new(
+                failure.exit(),
+                format!("no version {version} of {0}; see: secretctl history {0}", secret.name),
+            ),
+            _ => failure,
+        })?;
+        output::say(&format!("dropped version {version} of {}", secret.name));
+        kept::remind("the dropped value may still be in");
+        return Ok(());
+    }
     let answer = session.call(&Call::get(&format!("/user/secrets/{}/versions", secret.id)))?;
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
     let VersionList { versions } = answer.parse()?;
-    let rows: Vec<[String; 4]> = versions.iter().map(row).collect();
+    let clock = Clock::of_stdout();
+    let rows: Vec<[String; 4]> = versions.iter().map(|version| row(version, &clock)).collect();
     output::answer(table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour).as_bytes())
 }
 
-fn row(version: &SecretVersion) -> [String; 4] {
+fn unasked(error: prompt::Error) -> Failure {
+    if matches!(error, prompt::Error::NoTerminal) {
+        return Failure::new(
+            Exit::Usage,
+            "--drop cannot be undone and there is no terminal to ask on; use --yes",
+        );
+    }
+    Failure::new(Exit::Other, error.told("nothing was dropped", ""))
+}
+
+/// Destroys an earlier value of a secret.
+pub(super) fn drop_version(session: &Session, id: Uuid, version: u64) -> Result<(), Failure> {
+    let call = Call::new(Method::DELETE, &format!("/user/secrets/{id}/versions"));
+    session.call(&call.query("version", &version.to_string())).map(drop)
+}
+
+fn row(version: &SecretVersion, clock: &Clock) -> [String; 4] {
     let mark = if version.current { "current" } else { "" };
     [
         version.version.to_string(),
         mask::shown(&version.masked_value, None).into_owned(),
-        version.created_at.to_string(),
+        clock.shown(version.created_at),
         mark.to_owned(),
     ]
 }

@@ -2,25 +2,32 @@
 //! value is read back; and only then, if told to, the file is deleted.
 
 pub(crate) mod entries;
+mod foreign;
+mod format;
 mod git;
+mod instead;
 mod settings;
 mod source;
 mod store;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::{Glob, Provider, SecretName, Selector};
 
-use self::entries::{Fault, Found, ImportFormat, Item, Reading};
+use self::entries::{Fault, Found, Item, Place, Reading};
+use self::foreign::From;
+use self::format::ImportFormat;
 use self::source::Source;
 use self::store::{read_back, store};
 use crate::dotenv::Dialect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::Project;
+use crate::project::flags::NameArgs;
 use crate::session::Session;
 use crate::{lookup, prompt, providers, table, variables};
 
@@ -47,19 +54,27 @@ dotenv is read as dotenvy does, but without variables: a $ outside single quotes
 is refused. So is what most readers take differently: a backslash or a quote
 inside an unquoted value, and anything behind a closing quote. --dialect names
 another reader; without it, a note names lines that a common reader changes.
-json is one object of strings. Deleting the file does not remove it from disks,
-backups or git's history.
+json is one object of strings; nested takes paths for names. Files of other
+programs are named by --format alone: their secrets get the names under which
+secretctl's helpers look for them, and what to put in their place is printed.
+--find lists such files on this machine, without values, and the next command.
+Deleting the file does not remove it from disks, backups or git's history.
 
 Example:
   secretctl import .env --dry-run
   secretctl import .env --delete-source
   secretctl import .env --prefix SHOP_ --except PORT,NODE_ENV
   secretctl import .env --skip-empty --only '*_KEY,*_TOKEN'
-  vault-export | secretctl import - --format json")]
+  secretctl import --find
+  secretctl import ~/.aws/credentials --format aws
+  sops -d secrets.yaml | secretctl import - --format nested")]
 pub(crate) struct ImportArgs {
     /// The file; `-` is stdin
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "find")]
+    pub(crate) file: Option<PathBuf>,
+    /// List files on this machine that hold secrets, without values, and what to do with each
+    #[arg(long, conflicts_with_all = ["file", "format", "dialect", "only", "except", "prefix", "skip_empty", "dry_run", "on_conflict", "delete_source"])]
+    pub(crate) find: bool,
     /// The format [default: json if the name ends in json or the file begins with {, else dotenv]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
@@ -73,8 +88,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "delete_source")]
     pub(crate) except: Vec<String>,
     /// Put this before each name, for the second project with the same names
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["project", "profile", "manifest"])]
     pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -89,6 +106,26 @@ pub(crate) struct ImportArgs {
     pub(crate) delete_source: bool,
 }
 
+impl ImportArgs {
+    /// This file as it is, all of it.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        Self {
+            file: Some(file),
+            find: false,
+            format: None,
+            dialect: None,
+            only: Vec::new(),
+            except: Vec::new(),
+            prefix: None,
+            project: NameArgs::default(),
+            skip_empty: false,
+            dry_run: false,
+            on_conflict: OnConflict::Fail,
+            delete_source: false,
+        }
+    }
+}
+
 /// The most names that exist and are told one by one.
 const LISTED: usize = 10;
 
@@ -97,17 +134,56 @@ pub(crate) fn run(
     output: Output,
     args: &ImportArgs,
 ) -> Result<(), Failure> {
-    let source = Source::read(&args.file, args.delete_source)?;
-    let by_name = args.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    store_file(open, output, args).map(drop)
+}
+
+/// Imports, and gives the names of what is stored now.
+pub(super) fn store_file(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &ImportArgs,
+) -> Result<Vec<SecretName>, Failure> {
+    if args.find {
+        return Err(foreign::find(output.json));
+    }
+    let project = Project::named(&args.project)?;
+    let file = args.file.as_deref().unwrap_or(Path::new("-"));
+    let by_name = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let format = args.format.or(by_name.then_some(ImportFormat::Json));
+    let is_store = format.is_some_and(ImportFormat::is_store);
+    let source = if is_store {
+        Source::elsewhere(args.delete_source)
+    } else {
+        Source::read(file, args.delete_source)
+    }?;
     store::tell_of_interruption();
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::parse(text)).collect::<Result<Vec<_>, _>>();
-    let prefix = args.prefix.as_deref().map(SecretName::parse).transpose()?;
+    let prefix = match &project {
+        Some(project) => Some(project.own_prefix()?),
+        None => args.prefix.as_deref().map(SecretName::parse).transpose()?,
+    };
     let (only, except, skip_empty) = (globs(&args.only)?, globs(&args.except)?, args.skip_empty);
     let reading = Reading { format, dialect: args.dialect, only, except, prefix, skip_empty };
-    let Found { mut items, mut faults, differing, empty } = reading.read(source.bytes());
+    let foreign = format.and_then(ImportFormat::foreign);
+    let found = match &foreign {
+        Some(name) if is_store => foreign::read(name, &From::Store(&source::directory(file)?), &reading)?,
+        Some(name) => foreign::read(name, &From::Bytes(source.bytes()), &reading)?,
+        None => reading.read(source.bytes()),
+    };
+    let Found { mut items, mut faults, differing, empty, notes, instead, holds_more } = found;
+    notes.iter().for_each(|note| output::say(note));
     source.warnings().iter().for_each(|warning| output::say(warning));
-    for (place, readers) in differing {
+    // The only copy of what the file's own reader takes would be deleted; what is left out matters less.
+    let is_stored = |place: Place| items.iter().any(|item| item.place == place);
+    let (lost, told): (Vec<_>, Vec<_>) =
+        differing.into_iter().partition(|(place, _)| args.delete_source && is_stored(*place));
+    for (place, readers) in lost {
+        let readers = readers.join(", ");
+        let reason =
+            format!("another value for {readers}; to delete the file, say whose it is with --dialect");
+        faults.push(Fault { place, reason });
+    }
+    for (place, readers) in told {
         let readers = readers.join(", ");
         output::say(&format!(
             "{place}: another value for {readers}; if that is the file's reader, say --dialect"
@@ -125,8 +201,12 @@ pub(crate) fn run(
             if args.only.is_empty() { "nothing to import" } else { "nothing to import that --only selects" },
         ));
     }
-    if faults.is_empty() && !args.delete_source && source.shown().is_some() {
-        leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
+    if args.delete_source && holds_more && faults.is_empty() {
+        return Err(instead::not_deletable(&source, &instead));
+    }
+    let mut left = Vec::new();
+    if foreign.is_none() && faults.is_empty() && source.shown().is_some() {
+        left = leave_settings(&mut items, reading.prefix.as_ref(), source.shown().unwrap_or("the file"))?;
     }
     let session = open()?;
     let (items, conflicts) = match present(&session) {
@@ -140,32 +220,52 @@ pub(crate) fn run(
     faults.extend(conflicts.into_iter().take(LISTED));
     if !faults.is_empty() {
         let failure = report(faults, unlisted, exit);
+        let hint =
+            if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
+        hint.iter().for_each(|hint| output::say(hint));
         if exit == Exit::Conflict && reading.prefix.is_none() {
             output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
         }
         return Err(failure);
     }
     announce(&items);
+    let named: Vec<SecretName> = items.iter().map(|planned| planned.item.name.clone()).collect();
+    let for_helpers = format.is_some_and(ImportFormat::is_for_helpers);
+    if for_helpers && reading.prefix.is_some() {
+        output::say("secretctl's helpers look for these names without a prefix, and will not find them");
+    }
     if args.dry_run {
-        return output::answer(describe(&items, output).as_bytes());
+        output::answer(describe(&items, output).as_bytes())?;
+        return Ok(named);
     }
     store(&session, &items)?;
     let differing = read_back(&session, &items, args.delete_source)?;
     output::say(&summary(&items));
     if !args.delete_source {
-        if let Some(file) = source.shown() {
+        if !instead.is_empty() {
+            instead::say(&source, &instead);
+        } else if is_store {
+            output::say(
+                "the store still holds the values; remove them there when nothing reads them any more",
+            );
+        } else if let Some(file) = source.shown() {
             output::say(&format!("{file} still holds the values; delete it when nothing reads it any more"));
         }
-        return Ok(());
+        return Ok(named);
     }
     if !differing.is_empty() {
         let text =
             format!("the vault has a different value for {}; the file is not deleted", names(&differing));
         return Err(Failure::new(Exit::Conflict, text));
     }
-    source.delete()?;
-    output::say(&deleted(&source));
-    Ok(())
+    let lines: Vec<usize> = left.iter().filter_map(|item| item.place.line()).collect();
+    if lines.is_empty() {
+        source.delete()?;
+    } else {
+        source.keep(&lines)?;
+    }
+    output::say(&deleted(&source, lines.len()));
+    Ok(named)
 }
 
 /// What is to be done with one item.
@@ -193,21 +293,40 @@ impl Action {
     }
 }
 
-/// Asks whether what looks like a setting stays where it is.
-fn leave_settings(items: &mut Vec<Item>, prefix: Option<&SecretName>, file: &str) -> Result<(), Failure> {
+/// Asks whether what looks like a setting stays where it is. Gives what does.
+fn leave_settings(
+    items: &mut Vec<Item>,
+    prefix: Option<&SecretName>,
+    file: &str,
+) -> Result<Vec<Item>, Failure> {
     let found = settings::among(items, prefix);
     if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let stored = names(&found.iter().collect::<Vec<_>>());
+    let written = |name: &SecretName| {
+        let rest = prefix.and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        rest.unwrap_or(name.as_str()).to_owned()
+    };
+    let shown = match prefix {
+        // Only names of a list of ours are among these.
+        Some(_) => {
+            let written: Vec<String> = found.iter().map(written).collect();
+            format!("{} (stored as {stored})", written.join(", "))
+        }
+        None => stored,
+    };
     let (like, them) =
         if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
-    let question = format!("{} {like}; leave {them} in {file}?", names(&found.iter().collect::<Vec<_>>()));
+    let question = format!("{shown} {like}; leave {them} in {file}?");
     let is_left = prompt::accept(&question)
         .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
-    if is_left {
-        items.retain(|item| !found.contains(&item.name));
+    if !is_left {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let (left, others) = std::mem::take(items).into_iter().partition(|item| found.contains(&item.name));
+    *items = others;
+    Ok(left)
 }
 
 fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
@@ -236,7 +355,9 @@ fn plan(
         };
         let recognised =
             (action == Action::Create).then(|| providers::recognise(item.value.expose())).flatten();
-        let provider = recognised.and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
+        let said = item.provider.as_deref().filter(|_| action == Action::Create).map(|name| ("", name));
+        let provider =
+            recognised.or(said).and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
         planned.push(Planned { item, action, provider });
     }
     (planned, conflicts)
@@ -265,9 +386,11 @@ fn announce(items: &[Planned]) {
     if !renamed.is_empty() {
         output::say(&format!("names are converted to upper case: {}", names(&renamed)));
     }
-    variables::warn(items.iter().map(|planned| &planned.item.name));
+    // What cargo's helper looks for is never a variable, but begins like cargo's own.
+    let is_variable = |name: &&SecretName| !name.as_str().starts_with("CARGO__");
+    variables::warn(items.iter().map(|planned| &planned.item.name).filter(is_variable));
     let told = items.iter().filter_map(|planned| {
-        let (prefix, provider) = planned.provider.as_ref()?;
+        let (prefix, provider) = planned.provider.as_ref().filter(|(prefix, _)| !prefix.is_empty())?;
         Some(format!("{} {provider} ({prefix})", shown(&planned.item.name)))
     });
     let told: Vec<String> = told.collect();
@@ -295,24 +418,34 @@ fn summary(items: &[Planned]) -> String {
     let new = count(|action| action == Action::Create);
     let replaced = count(|action| action == Action::Replace);
     let skipped = count(|action| action == Action::Skip);
-    let mut parts = vec![format!("{new} new")];
+    let secrets = |count| if count == 1 { "secret" } else { "secrets" };
+    let mut parts = Vec::new();
+    if new > 0 || replaced == 0 {
+        parts.push(format!("imported {new} new {}", secrets(new)));
+    }
     if replaced > 0 {
-        parts.push(format!("{replaced} replaced"));
+        parts.push(format!("replaced {replaced} {}", secrets(replaced)));
     }
+    let mut text = parts.join(" and ");
     if skipped > 0 {
-        parts.push(format!("{skipped} skipped"));
+        text.push_str(&format!(", left {skipped} as it was in the vault"));
     }
-    format!("imported {}; each value was read back and checked", parts.join(", "))
+    format!("{text}; each value was read back and checked")
 }
 
-fn deleted(source: &Source) -> String {
+fn deleted(source: &Source, kept: usize) -> String {
     let file = source.shown().unwrap_or("the file");
+    let what = match kept {
+        0 => format!("deleted {file}"),
+        1 => format!("removed all but 1 line from {file}"),
+        _ => format!("removed all but {kept} lines from {file}"),
+    };
     let others = match source.other_names() {
         0 => String::new(),
         count => format!(" it still exists under {count} other names (hard links);"),
     };
     format!(
-        "deleted {file};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
+        "{what};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
     )
 }
 

@@ -66,8 +66,9 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
         ));
     }
     let (request, made) = request(session, args)?;
-    let call = Call::new(Method::POST, "/vault/init").json(&request)?;
-    let outcome = ONCE.ask(|| {
+    let outcome = ONCE.ask_to_confirm(|confirm| {
+        let request = InitRequest { confirm, ..request.clone() };
+        let call = Call::new(Method::POST, "/vault/init").json(&request)?;
         session
             .call_slowly(&call, "creating the vault…")
             .map_err(input::naming_key_file(request.key_file.as_deref()))
@@ -82,20 +83,24 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
     let reply: InitReply = answer.parse()?;
     ONCE.show(output, &answer, &reply.recovery_key)?;
-    // Who has pressed Ctrl-C meanwhile is asked nothing more.
-    ending::release();
     let is_typed = args.passphrase_file.is_none() && args.key_file.is_none();
+    let mut is_confirmed = true;
     if is_typed && !args.yes && !output.json && output::stdout_is_terminal() && prompt::can_ask() {
-        confirm(&reply.recovery_key)?;
+        // Who has pressed Ctrl-C meanwhile is asked nothing more.
+        ending::release();
+        is_confirmed = is_written_down(&reply.recovery_key)?;
+    }
+    if is_confirmed {
+        ONCE.confirm(session, reply.recovery_key_id)?;
     }
     output::say("next: secretctl import .env, or secretctl set NAME");
     Ok(())
 }
 
 /// Has a person show that the recovery key was written down: its last group is asked back.
-fn confirm(key: &SensitiveString) -> Result<(), Failure> {
+fn is_written_down(key: &SensitiveString) -> Result<bool, Failure> {
     let Some(last) = key.expose().rsplit('-').next().filter(|last| last.len() < key.expose().len()) else {
-        return Ok(());
+        return Ok(true);
     };
     let _alone = prompt::alone();
     for _ in 0..TRIES {
@@ -104,12 +109,12 @@ fn confirm(key: &SensitiveString) -> Result<(), Failure> {
             error.into_failure("the vault is created, its recovery key is not confirmed", "look at it above")
         })?;
         if typed.eq_ignore_ascii_case(last) {
-            return Ok(());
+            return Ok(true);
         }
         output::say("that is not its last group; try again");
     }
     output::say("the recovery key is not confirmed; if you don't have it: secretctl key add --recovery");
-    Ok(())
+    Ok(false)
 }
 
 /// The request, and the key file that had to be made for it.

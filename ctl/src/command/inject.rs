@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrets_client::Call;
-use secrets_proto::reveal::{RevealReply, RevealRequest};
+use secrets_proto::reveal::RevealRequest;
 use secrets_proto::secret::SecretList;
-use secrets_proto::{SecretName, SecretValue, Selector};
+use secrets_proto::{SecretName, Selector};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::project::Project;
+use crate::project::flags::ManifestArgs;
 use crate::session::Session;
 use crate::template::{self, Malformed, Placeholder};
 use crate::variables::{self, Allowed};
@@ -32,6 +34,9 @@ must be all that follows NAME= on its line, and names with a meaning for shells
 placeholders are listed with their lines, and nothing is written. The output
 file has mode 0600 and appears only when it is complete. Prints to a terminal
 only with --show.
+
+With --profile, --scope or --manifest a NAME that the allowed secretspec.toml
+has is the project's secret, and any other one the vault's.
 
 Example:
   secretctl inject -i config.toml.in -o config.toml
@@ -56,6 +61,8 @@ pub(crate) struct InjectArgs {
     /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// The most bytes of a template.
@@ -88,32 +95,66 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &Inject
             if lines.is_empty() { Vec::new() } else { missing(&open()?, &lines).unwrap_or_default() };
         return Err(report(&malformed, &missing, &lines, &[]));
     }
-    let selectors: Vec<Selector> = lines.keys().map(|name| Selector::Name((*name).clone())).collect();
-    let request = handover::request(selectors, "inject", args.reason.as_deref())?;
+    let project = if args.manifest.is_given() {
+        Project::here(&args.manifest)?.map(Project::allowed).transpose()?
+    } else {
+        None
+    };
     let session = open()?;
-    let reply = match handover::ask(&session, &request) {
+    let values = values(&session, &lines, project.as_ref(), args.reason.as_deref())?;
+    if !args.shell {
+        warn_of_line_ends(&template, &places, &values);
+    }
+    write(target, &fill(&template, &places, &values, args.shell)?)
+}
+
+/// The values of placeholders.
+type Values = HashMap<SecretName, Zeroizing<String>>;
+
+/// The value of each name: the project's if the project has such a secret, otherwise the vault's.
+fn values(
+    session: &Session,
+    lines: &Lines<'_>,
+    project: Option<&Project>,
+    reason: Option<&str>,
+) -> Result<Values, Failure> {
+    let mut values = Values::new();
+    if let Some(project) = project {
+        let keys = project.visible()?;
+        let is_meant = |key: &&str| lines.keys().any(|name| name.as_str().eq_ignore_ascii_case(key));
+        let keys: Vec<&str> = keys.into_iter().filter(is_meant).collect();
+        for (key, value) in project.for_text(session, Some(&keys), "inject", reason)? {
+            values.insert(SecretName::parse(&key)?, value);
+        }
+    }
+    let others: Vec<&SecretName> = lines.keys().copied().filter(|name| !values.contains_key(*name)).collect();
+    if others.is_empty() {
+        return Ok(values);
+    }
+    let lines: Lines<'_> = others.iter().filter_map(|name| Some((*name, lines.get(name)?.clone()))).collect();
+    let selectors: Vec<Selector> = lines.keys().map(|name| Selector::Name((*name).clone())).collect();
+    let request = handover::request(selectors, "inject", reason)?;
+    let reply = match handover::ask(session, &request) {
         Ok(reply) => reply,
         Err(failure) if failure.exit() == Exit::NotFound => {
-            return Err(not_found(failure, &lines, &near::listed(&session)));
+            return Err(not_found(failure, &lines, &near::listed(session)));
         }
         Err(failure) => return Err(failure),
     };
-    if !args.shell {
-        warn_of_line_ends(&template, &places, &reply);
+    for secret in reply.secrets {
+        values.insert(secret.name, Zeroizing::new(secret.value.expose().to_owned()));
     }
-    write(target, &fill(&template, &places, &reply, args.shell)?)
+    Ok(values)
 }
 
 /// Says which values bring a line end into a line that goes on: a header would end there.
-fn warn_of_line_ends(template: &[u8], places: &[Placeholder], reply: &RevealReply) {
+fn warn_of_line_ends(template: &[u8], places: &[Placeholder], values: &Values) {
     let is_alone = |place: &Placeholder| {
         let before = template.get(..place.range.start).unwrap_or_default();
         let after = template.get(place.range.end..).unwrap_or_default();
         matches!(before.last(), None | Some(b'\n')) && matches!(after.first(), None | Some(b'\r' | b'\n'))
     };
-    let ends = |name: &SecretName| {
-        reply.secrets.iter().any(|secret| secret.name == *name && secret.value.expose().ends_with('\n'))
-    };
+    let ends = |name: &SecretName| values.get(name).is_some_and(|value| value.ends_with('\n'));
     for place in places.iter().filter(|place| ends(&place.name) && !is_alone(place)) {
         let (line, name) = (place.line, &place.name);
         output::say(&format!("line {line}: {name} ends with a line break, which breaks this line too"));
@@ -239,16 +280,14 @@ fn report(
 fn fill(
     template: &[u8],
     places: &[Placeholder],
-    reply: &RevealReply,
+    values: &Values,
     quoted: bool,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let incomplete = || Failure::new(Exit::DaemonFailed, "secretsd did not return all secrets");
-    let values: HashMap<&SecretName, &SecretValue> =
-        reply.secrets.iter().map(|secret| (&secret.name, &secret.value)).collect();
     let mut pieces: Vec<&[u8]> = Vec::new();
     let mut at = 0;
     for place in places {
-        let value = values.get(&place.name).ok_or_else(incomplete)?.expose();
+        let value: &str = values.get(&place.name).ok_or_else(incomplete)?;
         pieces.push(template.get(at..place.range.start).unwrap_or_default());
         if quoted {
             shell::quote(value, |piece| pieces.push(piece.as_bytes()));

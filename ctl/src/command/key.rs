@@ -13,6 +13,7 @@ use secrets_proto::vault::{
 };
 
 use super::{init, kept};
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
@@ -131,7 +132,7 @@ pub(super) fn missing() -> Failure {
 }
 
 fn row(key: &KeyInfo) -> [String; 3] {
-    [key.id.to_string(), called(key), key.created_at.to_string()]
+    [key.id.to_string(), called(key), Clock::of_stdout().shown(key.created_at)]
 }
 
 /// What people call a kind of key.
@@ -145,10 +146,11 @@ const fn kind(kind: KeyKind) -> &'static str {
     }
 }
 
-/// What kind of key it is, with the name of a key provider.
+/// What kind of key it is, with the name of a key provider, and whether perhaps nobody has it.
 pub(super) fn called(key: &KeyInfo) -> String {
     match &key.key_provider {
         Some(name) => format!("{} {name}", kind(key.kind)),
+        None if key.unconfirmed => format!("{} (not confirmed)", kind(key.kind)),
         None => kind(key.kind).to_owned(),
     }
 }
@@ -162,17 +164,23 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     // A passphrase should not be made up twice, nor a key file made, before it is known that the vault can be opened.
     session.open_vault()?;
     let (request, made) = new_key(session, args)?;
-    let make = |proof| {
-        let request = AddKeyRequest { proof, ..request.clone() };
+    // Nobody has them; they go when there is one that somebody has.
+    let unconfirmed = if args.recovery { unconfirmed(session)? } else { Vec::new() };
+    let request = AddKeyRequest { replaces: unconfirmed.first().map(|key| key.id), ..request };
+    let call = |confirm, proof| {
+        let request = AddKeyRequest { confirm, proof, ..request.clone() };
         Ok(Call::new(Method::POST, "/vault/keys").json(&request)?)
     };
+    let make = |proof| call(false, proof);
     let outcome = match &args.key_provider {
         // The daemon runs it twice, to see whether it prints the same.
         Some(name) => {
             let note = format!("{}, and touch it again when asked again…", touching(name));
             session.call_proven_noted(&make, &note)
         }
-        None if args.recovery => ONCE.ask(|| session.call_proven(&make)),
+        None if args.recovery => {
+            ONCE.ask_to_confirm(|confirm| session.call_proven(&|proof| call(confirm, proof)))
+        }
         None => session.call_proven(&make),
     };
     let outcome = outcome.map_err(input::naming_key_file(request.key_file.as_deref()));
@@ -199,7 +207,23 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
         return if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) };
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
-    ONCE.show(output, &answer, &recovery_key)
+    ONCE.show(output, &answer, &recovery_key)?;
+    ONCE.confirm(session, Some(key.id).filter(|_| key.unconfirmed))?;
+    for other in unconfirmed.iter().skip(1) {
+        session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{}", other.id)))?;
+    }
+    for other in &unconfirmed {
+        output::say(&format!(
+            "removed the recovery key added {}, which nobody had confirmed",
+            other.created_at
+        ));
+    }
+    Ok(())
+}
+
+/// The recovery keys of which nobody has confirmed that they were shown.
+fn unconfirmed(session: &Session) -> Result<Vec<KeyInfo>, Failure> {
+    Ok(slots(session)?.into_iter().filter(|key| key.unconfirmed).collect())
 }
 
 /// The request, and the key file that had to be made for it.
@@ -243,7 +267,7 @@ fn remove(open: impl FnOnce() -> Result<Session, Failure>, args: &KeyRemoveArgs)
 }
 
 fn confirmed(key: &KeyInfo) -> Result<bool, Failure> {
-    let question = format!("remove the {} added {}?", called(key), key.created_at);
+    let question = format!("remove the {} added {}?", called(key), Clock::of_stderr().shown(key.created_at));
     prompt::confirm(&question).map_err(|error| match error {
         prompt::Error::NoTerminal => Failure::new(
             Exit::Usage,

@@ -1,6 +1,7 @@
 //! `list`: names, providers and masks.
 
 mod eyes;
+mod of_project;
 
 use std::borrow::Cow;
 
@@ -12,8 +13,10 @@ use serde::Deserialize;
 
 use super::audit::seconds;
 use super::expiry;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
 use crate::table;
 
@@ -23,6 +26,7 @@ use crate::table;
 Example:
   secretctl list
   secretctl list 'AWS_*' --json
+  secretctl list --project
   secretctl list --sort age --unused 90d")]
 pub(crate) struct ListArgs {
     /// Only matching names, like 'AWS_*'
@@ -43,6 +47,8 @@ pub(crate) struct ListArgs {
     /// Only those that expire within so long, like 30d, or have expired
     #[arg(long, value_name = "DURATION")]
     pub(crate) expiring: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 /// What comes first.
@@ -73,6 +79,9 @@ struct Row<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<(), Failure> {
+    if let Some(project) = Project::named(&args.project)? {
+        return of_project::run(session, output, args, &project);
+    }
     let mut call = Call::list();
     if let Some(glob) = &args.glob {
         call = call.query("name", Glob::parse(glob)?.as_str());
@@ -100,7 +109,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         secrets.iter().flat_map(|row| [output::printable(&row.name.0), "\n".into()]).collect()
     } else {
         let times = secrets.iter().map(|row| (&*row.name.0, row.expires_at));
-        if let Some(notice) = expiry::notice(times, Timestamp::now()) {
+        if let Some(notice) = expiry::notice(times, Timestamp::now(), &Clock::of_stderr()) {
             output::say(&notice);
         }
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
@@ -141,7 +150,7 @@ fn show(
         return output::answer(names.as_bytes());
     }
     let times = secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
-    if let Some(notice) = expiry::notice(times, now) {
+    if let Some(notice) = expiry::notice(times, now, &Clock::of_stderr()) {
         output::say(&notice);
     }
     let text = if for_eyes {

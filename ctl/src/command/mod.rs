@@ -8,9 +8,12 @@ mod approve;
 mod audit;
 mod aws_credentials;
 mod backup;
+mod cargo_credential;
+mod check;
 mod complete;
 mod completions;
 mod credential;
+mod docker_credential;
 mod doctor;
 mod edit;
 mod export;
@@ -23,6 +26,8 @@ pub(crate) mod import;
 mod init;
 mod inject;
 mod key;
+mod keyring;
+mod kube_credential;
 mod list;
 mod lock;
 mod man;
@@ -30,6 +35,7 @@ mod mcp;
 mod passwd;
 mod preset;
 mod presets;
+mod project;
 mod proxy;
 mod rename;
 mod replace;
@@ -41,6 +47,7 @@ mod rotate;
 mod rules;
 mod run;
 mod same;
+mod scan;
 mod set;
 mod show;
 mod status;
@@ -49,6 +56,8 @@ mod token;
 mod trash;
 mod ui;
 mod unlock;
+mod uses;
+mod vault_client;
 mod verify;
 mod r#where;
 
@@ -152,10 +161,28 @@ commands! {
         Get("get"): get::GetArgs => |context, args| get::run(|| context.session(), args);
         Inject("inject"): inject::InjectArgs => |context, args| inject::run(|| context.session(), args);
         Export("export"): export::ExportArgs => |context, args| export::run(|| context.session(), args);
+        Scan("scan"): scan::ScanArgs => |context, args| Err(scan::run(context, args));
         GitCredential("git-credential"): git_credential::GitCredentialArgs =>
             |context, args| git_credential::run(|| context.quick_session(), args);
         AwsCredentials("aws-credentials"): aws_credentials::AwsCredentialsArgs =>
             |context, args| aws_credentials::run(|| context.quick_session(), args);
+        DockerCredential("docker-credential"): docker_credential::DockerCredentialArgs =>
+            |context, args| docker_credential::run(|| context.quick_session(), args);
+        CargoCredential("cargo-credential"): cargo_credential::CargoCredentialArgs =>
+            |context, args| cargo_credential::run(|| context.quick_session(), args);
+        Keyring("keyring"): keyring::KeyringArgs =>
+            |context, args| keyring::run(|| context.quick_session(), args);
+        KubeCredential("kube-credential"): kube_credential::KubeCredentialArgs =>
+            |context, args| kube_credential::run(|| context.quick_session(), args);
+        VaultClient("vault-client"): vault_client::VaultClientArgs =>
+            |context, args| vault_client::run(|| context.quick_session(), args);
+    }
+    "Projects" {
+        Check("check"): check::CheckArgs =>
+            |context, args| check::run(|| context.session(), context.output, args);
+        Project("project"): project::ProjectArgs =>
+            |context, args| project::run(|| context.session(), context.output, args);
+        Uses("uses"): uses::UsesArgs => |context, args| uses::run(context.output, args);
     }
     "Access" {
         Token("token"): token::TokenArgs =>
@@ -203,6 +230,9 @@ commands! {
         Launch(spawn::NURSE): hidden::ProgramArgs => |_, args| Err(hidden::launch(args));
         #[command(hide = true)]
         LaunchBroker(broker::LAUNCH): hidden::ProgramArgs => |_, args| hidden::launch_broker(args);
+        #[command(hide = true)]
+        Apart(fence::APART): hidden::ProgramArgs =>
+            |context, args| Err(hidden::apart(args, context.inherited_umask));
         #[command(hide = true)]
         InFence(fence::FENCE): hidden::FenceArgs => |context, _| hidden::in_fence(context.inherited_umask);
         #[command(hide = true)]

@@ -10,6 +10,7 @@ use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
 use super::{init, kept, key};
 use crate::approval::proof_of;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{input, output, prompt};
@@ -121,8 +122,9 @@ fn choose(mut slots: Vec<KeyInfo>, wanted: Option<Uuid>) -> Result<Uuid, Failure
         let text = "the vault has several passphrases; choose one with --id, see: secretctl key list";
         Failure::new(Exit::Usage, text)
     };
+    let clock = Clock::of_stderr();
     let shown: Vec<String> =
-        (1..).zip(&slots).map(|(n, slot)| format!("{n}) added {}", slot.created_at)).collect();
+        (1..).zip(&slots).map(|(n, slot)| format!("{n}) added {}", clock.shown(slot.created_at))).collect();
     let answer =
         prompt::line(&format!("replace which passphrase? {}: ", shown.join("  "))).map_err(|_| several())?;
     let number: Option<usize> = answer.parse().ok();

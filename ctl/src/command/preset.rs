@@ -38,8 +38,8 @@ pub(crate) fn run(
     let session = open()?;
     // Before a value is asked for: this also opens the vault.
     let list: PresetList = session.fetch(&Call::get("/user/secrets/presets"))?;
-    check(list.presets.iter().find(|preset| preset.provider == provider))?;
-    let value = input::value(&args.value)?;
+    let preset = check(list.presets.iter().find(|preset| preset.provider == provider))?;
+    let value = input::value(&args.value, Some(preset.env_var_name.as_str()), "value")?;
     let body = CreateFromPreset { provider, value: value.clone() };
     let answer = session.call(&Call::new(Method::POST, "/user/secrets/preset").json(&body)?)?;
     let secret: Secret = answer.parse()?;
@@ -48,7 +48,7 @@ pub(crate) fn run(
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 
-fn check(preset: Option<&Preset>) -> Result<(), Failure> {
+fn check(preset: Option<&Preset>) -> Result<&Preset, Failure> {
     let Some(preset) = preset else {
         return Err(Failure::new(Exit::Invalid, "no such provider; see: secretctl presets"));
     };
@@ -59,5 +59,5 @@ fn check(preset: Option<&Preset>) -> Result<(), Failure> {
             format!("{name} already exists; replace its value with: secretctl set {name}"),
         ));
     }
-    Ok(())
+    Ok(preset)
 }

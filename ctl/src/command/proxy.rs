@@ -88,9 +88,13 @@ pub(crate) enum RuleCommand {
     /// Add a rule, in place of one for the same host and site
     #[command(after_help = "\
 Hosts: api.example.com; *.example.com, one label more; **.example.com, one or more; with a port behind
-it unless that is 443. In paths, * stands for any characters of one segment and ** for any at all.
+it unless that is 443.
+
+In paths, * stands for any characters of one segment and ** for any at all.
+
 Sites: bearer, basic, header:NAME, query:NAME, body:NAME (a field of a form or a JSON object, in a
 body of up to 1 MiB), aws-sigv4:ID[,TOKEN] (the secrets with the key's id and with the session token).
+
 The first rule that matches a request decides.
 
 Example:
@@ -215,7 +219,10 @@ fn set(
     }
     put(&session, output, &secret, rules)?;
     if list.source == RuleSource::Preset {
-        output::say("the rules of its provider do not hold any more; see: secretctl proxy rule show");
+        output::say(&format!(
+            "the rules of its provider do not hold any more; see: secretctl proxy rule show {}",
+            secret.secret.name
+        ));
     }
     Ok(())
 }
@@ -234,7 +241,10 @@ fn remove(
         None => rules.clear(),
         Some(number) if number <= rules.len() => drop(rules.remove(number - 1)),
         Some(_) => {
-            let message = "it has no own rule of this number; see: secretctl proxy rule show";
+            let message = format!(
+                "no rule of its own has this number; see: secretctl proxy rule show {}",
+                secret.secret.name
+            );
             return Err(Failure::new(Exit::NotFound, message));
         }
     }
@@ -270,7 +280,7 @@ fn put(session: &Session, output: Output, detail: &SecretDetail, rules: Vec<Rule
     output::say(&match list.source {
         RuleSource::Own => format!("{} has {count} {}", list.name, if count == 1 { "rule" } else { "rules" }),
         RuleSource::Preset => format!("{} has no rule of its own; those of its provider hold", list.name),
-        RuleSource::None => format!("{} has no rule any more, so that its value cannot be used", list.name),
+        RuleSource::None => format!("{} has no rule left; its value cannot be used", list.name),
     });
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
@@ -289,7 +299,7 @@ fn show(
     }
     let list: RuleList = answer.parse()?;
     if list.source == RuleSource::None {
-        output::say("it has no rule, so that its value cannot be used; see: secretctl proxy rule set --help");
+        output::say("it has no rule; its value cannot be used; see: secretctl proxy rule set --help");
         return Ok(());
     }
     let holds = if list.source == RuleSource::Own { "own" } else { "preset" };

@@ -5,6 +5,7 @@ use secrets_client::{Call, Method};
 use secrets_proto::Selector;
 use secrets_proto::secret::{TrashList, TrashedSecret};
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
@@ -47,7 +48,8 @@ pub(crate) fn run(
         count => format!("; {count} older with this name stay in the trash, restore them by id"),
     };
     variables::warn([&newest.secret.name]);
-    output::say(&format!("restored {}, deleted {}{older}", newest.secret.name, newest.deleted_at));
+    let deleted = Clock::of_stderr().shown(newest.deleted_at);
+    output::say(&format!("restored {}, deleted {deleted}{older}", newest.secret.name));
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }
 

@@ -8,6 +8,7 @@ use super::kept;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
 use crate::output;
+use crate::project::{self, Project, flags::NameArgs};
 use crate::prompt;
 use crate::session::Session;
 
@@ -24,10 +25,14 @@ pub(crate) struct RmArgs {
     /// Do not ask before destroying
     #[arg(long)]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &RmArgs) -> Result<(), Failure> {
-    let wanted = args.names.iter().map(|name| Wanted::parse(name)).collect::<Result<Vec<Wanted>, _>>()?;
+    let project = Project::named(&args.project)?;
+    let wanted = args.names.iter().map(|name| project::wanted_of(name, project.as_ref()));
+    let wanted = wanted.collect::<Result<Vec<Wanted>, _>>()?;
     let session = open()?;
     let found = find_all(&session, wanted, args.purge)?;
     if args.purge && !args.yes && !confirmed(&found)? {

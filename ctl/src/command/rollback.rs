@@ -5,8 +5,8 @@ use secrets_client::{Call, Method};
 use secrets_proto::secret::RollbackRequest;
 
 use crate::failure::{Exit, Failure};
-use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
 
 /// Go back to an earlier version of a secret's value
@@ -24,6 +24,8 @@ pub(crate) struct RollbackArgs {
     /// The version; `secretctl history` lists them
     #[arg(value_name = "VERSION")]
     pub(crate) version: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(
@@ -31,11 +33,8 @@ pub(crate) fn run(
     output: Output,
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
-    let wanted = Wanted::parse(&args.name)?;
-    let version = args
-        .version
-        .parse()
-        .map_err(|_| Failure::new(Exit::Invalid, "not a version number; see: secretctl history"))?;
+    let wanted = project::wanted(&args.name, &args.project)?;
+    let version = number(&args.version)?;
     let session = open()?;
     let secret = wanted.get(&session)?.secret;
     let call = Call::new(Method::POST, &format!("/user/secrets/{}/rollback", secret.id));
@@ -48,4 +47,10 @@ pub(crate) fn run(
     })?;
     output::say(&format!("{} has the value of version {version} again", secret.name));
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
+}
+
+/// A version's number.
+pub(super) fn number(text: &str) -> Result<u64, Failure> {
+    text.parse()
+        .map_err(|_| Failure::new(Exit::Invalid, "not a version number; `secretctl history` lists them"))
 }

@@ -11,7 +11,7 @@ use super::kept;
 use crate::failure::Failure;
 use crate::once::{self, Once};
 use crate::output::{self, Output};
-use crate::session::Session;
+use crate::session::{LONG, Session};
 use crate::{input, key_file, prompt};
 
 /// Give the vault a new data key and recovery key
@@ -46,7 +46,7 @@ const NOTE: &str = "encrypting everything again…";
 pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Result<(), Failure> {
     once::check_stdout()?;
     let key = key(session, args)?;
-    let answer = ONCE.ask(|| rotate(session, &key))?;
+    let answer = ONCE.ask_to_confirm(|confirm| rotate(session, &InitRequest { confirm, ..key.clone() }))?;
     let reply: RotateReply = answer.parse()?;
     let removed = match reply.keys_removed {
         0 => "no other key was removed".to_owned(),
@@ -56,7 +56,8 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     output::say(&format!("vault rotated: it has a new data key; {removed}; see: secretctl key list"));
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key no longer works; write down the new one, it is shown only once:");
-    ONCE.show(output, &answer, &reply.recovery_key)
+    ONCE.show(output, &answer, &reply.recovery_key)?;
+    ONCE.confirm(session, reply.recovery_key_id)
 }
 
 fn key(session: &Session, args: &RotateArgs) -> Result<InitRequest, Failure> {
@@ -82,7 +83,7 @@ fn key(session: &Session, args: &RotateArgs) -> Result<InitRequest, Failure> {
 
 /// Rotates; a locked vault is opened with the same key before.
 fn rotate(session: &Session, key: &InitRequest) -> Result<Answer, Failure> {
-    let call = Call::new(Method::POST, "/vault/rotate").json(key)?;
+    let call = Call::new(Method::POST, "/vault/rotate").within(LONG).json(key)?;
     let send = || session.call_slowly(&call, NOTE).map_err(input::naming_key_file(key.key_file.as_deref()));
     match send() {
         Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => {

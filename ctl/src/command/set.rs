@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::{self, Project, flags::NameArgs};
 use crate::session::Session;
 use crate::{mask, near, prompt, providers, variables};
 
@@ -42,6 +43,8 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
+    pub(crate) project: NameArgs,
+    #[command(flatten)]
     pub(crate) value: ValueArgs,
 }
 
@@ -63,7 +66,12 @@ pub(crate) fn run(
     mode: Mode,
 ) -> Result<(), Failure> {
     input::refuse_arguments(&args.value)?;
-    let mut wanted = Target::parse(&args.name, mode)?;
+    let project = Project::named(&args.project)?;
+    let mut wanted = match &project {
+        None => Target::parse(&args.name, mode)?,
+        Some(project) => Target::of_project(&args.name, project, mode)?,
+    };
+    let encoding = project.as_ref().and_then(|project| project.encoding(&args.name));
     let provider = args.provider.as_deref().map(Provider::parse).transpose()?;
     let remarks = edit::remarks(args.note.as_deref(), args.expires.as_deref())?;
     let session = open()?;
@@ -76,12 +84,23 @@ pub(crate) fn run(
             ask_if_meant(&session, name)?;
         }
     }
-    expect_to_find(&session, &wanted, mode)?;
+    let existing = expect_to_find(&session, &wanted, mode)?;
     if let Target::Named(name) = &wanted {
         variables::warn([name]);
     }
     let by_id = matches!(wanted, Target::Existing(_));
-    let value = input::value(&args.value)?;
+    let (name, what) = match (&wanted, &existing) {
+        (Target::Existing(_), Some(secret)) => (Some(secret.name.as_str()), "new value"),
+        (Target::Existing(_), None) => (None, "new value"),
+        (Target::Named(name), _) => (Some(name.as_str()), "value"),
+    };
+    let value = match encoding {
+        None => input::value(&args.value, name, what)?,
+        Some(encoding) => {
+            output::say(&format!("stored as {}, as the manifest says", encoding.as_str()));
+            SecretValue::new(encoding.encode(&input::bytes(&args.value, name, what)?).to_string())?
+        }
+    };
     let Written { mut answer, before } = match wanted {
         Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
@@ -136,21 +155,21 @@ fn note_if_meant(session: &Session, name: &SecretName) {
     }
 }
 
-/// Whether what `add` and `update` expect is so.
-fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<(), Failure> {
+/// Whether what `add` and `update` expect is so; the secret that `update` is to find.
+fn expect_to_find(session: &Session, target: &Target, mode: Mode) -> Result<Option<Secret>, Failure> {
     match (mode, target) {
-        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(drop),
+        (Mode::Existing, Target::Existing(wanted)) => wanted.get(session).map(|detail| Some(detail.secret)),
         (Mode::New, Target::Named(name)) => match Wanted::parse(name.as_str())?.find(session) {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Ok(Some(_)) => Err(Failure::new(
                 Exit::Conflict,
                 format!("{name} already exists; replace its value with: secretctl set {name}"),
             )),
             // Who may store need not be allowed to look; the daemon tells when it comes to it.
-            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(()),
+            Err(failure) if failure.kind() == Some(ErrorType::ForbiddenError) => Ok(None),
             Err(failure) => Err(failure),
         },
-        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(()),
+        (Mode::Either | Mode::New | Mode::Existing, _) => Ok(None),
     }
 }
 
@@ -175,6 +194,18 @@ impl Target {
             (Mode::Existing, _) | (Mode::Either, Some(_)) => Ok(Self::Existing(Wanted::parse(text)?)),
             (Mode::Either | Mode::New, _) => Ok(Self::Named(SecretName::parse(text)?)),
         }
+    }
+}
+
+impl Target {
+    /// A secret as the project here calls it. One that its manifest does not name may be stored all the same.
+    fn of_project(key: &str, project: &Project, mode: Mode) -> Result<Self, Failure> {
+        // What is no name, or is a value, is refused as ever.
+        Self::parse(key, Mode::New)?;
+        if !project.profile()?.secrets.contains_key(key) {
+            output::say(&format!("{} does not name it", project::shown(&project.file)));
+        }
+        Self::parse(project.own_name(key)?.as_str(), mode)
     }
 }
 
@@ -247,9 +278,23 @@ fn update(
 }
 
 /// Gives the secret with this id a new value.
-pub(super) fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+fn put(session: &Session, id: Uuid, value: &SecretValue) -> Result<Answer, Failure> {
+    put_at(session, id, value, None)
+}
+
+/// Gives the secret with this id a new value, if it is still at this version.
+pub(super) fn put_at(
+    session: &Session,
+    id: Uuid,
+    value: &SecretValue,
+    version: Option<u64>,
+) -> Result<Answer, Failure> {
     let body = UpdateSecret { value: value.clone() };
-    session.call(&Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?)
+    let call = Call::new(Method::PUT, &format!("/user/secrets/{id}")).json(&body)?;
+    session.call(&match version {
+        Some(version) => call.if_version(version),
+        None => call,
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use secrets_proto::Timestamp;
 use secrets_proto::secret::{SecretDetail, SecretVersion, VersionList};
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::mask;
@@ -43,14 +44,15 @@ pub(crate) fn run(session: &Session, output: Output, args: &ShowArgs) -> Result<
 
 fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<usize>) -> String {
     let secret = &detail.secret;
+    let clock = Clock::of_stdout();
     let mut lines = vec![
         ("name", secret.name.to_string()),
         ("id", secret.id.to_string()),
         ("masked", mask::shown(&secret.masked_value, Some(detail.size_class)).into_owned()),
         ("size", mask::in_words(detail.size_class).to_owned()),
-        ("created", secret.created_at.to_string()),
-        ("updated", secret.updated_at.to_string()),
-        ("last used", detail.last_used_at.map_or("never".to_owned(), |time| time.to_string())),
+        ("created", clock.shown(secret.created_at)),
+        ("updated", clock.shown(secret.updated_at)),
+        ("last used", detail.last_used_at.map_or("never".to_owned(), |time| clock.shown(time))),
     ];
     if detail.guarded {
         lines.push(("guarded", "a person decides who may have or change it".to_owned()));
@@ -58,12 +60,12 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
     lines.extend(detail.expires_at.map(|time| {
         let title = if time <= Timestamp::now() { "expired" } else { "expires" };
-        (title, time.to_string())
+        (title, clock.shown(time))
     }));
     lines.extend(detail.note.as_ref().map(|note| ("note", note.as_str().to_owned())));
     lines.extend(versions.iter().map(|version| {
         let mark = if version.current { ", current" } else { "" };
-        let stored = version.created_at;
+        let stored = clock.shown(version.created_at);
         (
             "stored",
             format!(

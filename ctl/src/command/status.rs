@@ -8,11 +8,13 @@ use secrets_proto::vault::{AutoLock, KeyInfo, KeyList, MemoryLock, Trigger, Vaul
 use serde_json::{Map, Value};
 
 use super::{expiry, key, verify};
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::leap;
 use crate::obstacle::hindered_by;
 use crate::output::{self, Output};
 use crate::session::{NO_VAULT, Session, no_vault};
+use crate::unconfirmed;
 
 /// Show the state of the vault and the daemon
 #[derive(Debug, Args)]
@@ -40,6 +42,9 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
         output::say(&warning);
     }
     let keys = keys(session, &status);
+    if let Some(notice) = unconfirmed::notice(&keys) {
+        output::say(&notice);
+    }
     if status.state == VaultState::Uninitialized {
         let why = no_vault();
         if why != NO_VAULT {
@@ -91,7 +96,7 @@ fn expiring(session: &Session, status: &VaultStatus) -> Option<String> {
     let answer = session.call_as_is(&Call::list().query("view", "full")).ok()?;
     let list: SecretList<SecretDetail> = answer.parse().ok()?;
     let times = list.secrets.iter().map(|detail| (detail.secret.name.as_str(), detail.expires_at));
-    expiry::notice(times, Timestamp::now())
+    expiry::notice(times, Timestamp::now(), &Clock::of_stderr())
 }
 
 fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Value> {
@@ -105,14 +110,11 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-/// Why a vault may be locked: the daemon does not remember which of these it was.
-const WHY_LOCKED: &str = " (after a start, by command or by timeout); unlock it with: secretctl unlock";
-
 /// The state first, with what to do about it; then the numbers, then where things are.
 fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool, now: Timestamp) -> String {
     let (state, then, code) = match status.state {
         VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
-        VaultState::Locked => ("locked", WHY_LOCKED.to_owned(), "33"),
+        VaultState::Locked => ("locked", "; unlock it with: secretctl unlock".to_owned(), "33"),
         VaultState::Unlocked if status.rolled_back => {
             ("unlocked, READ-ONLY: ROLLBACK DETECTED", left(&status.auto_lock, now), "31")
         }

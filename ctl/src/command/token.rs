@@ -11,13 +11,14 @@ use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenLis
 use secrets_proto::{Glob, SensitiveString, Timestamp, Uuid};
 
 use super::audit::seconds;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::table;
+use crate::table::{self, Cut};
 
 /// Create, list and revoke access tokens with limited rights
 #[derive(Debug, Args)]
@@ -191,20 +192,32 @@ fn create(
     let call = Call::new(Method::POST, "/tokens").json(request)?;
     let answer = ONCE.ask(|| session.call(&call))?;
     let CreatedToken { info, token } = answer.parse()?;
+    let where_it_is = match &file {
+        Some(file) => format!("it is in {} alone", named(&file.path)),
+        None => "it is shown only once".to_owned(),
+    };
     output::say(&format!(
-        "created token {}: {}, {}, {}; it is shown only once, its id is {}",
+        "created token {}: {}, {}, {}; {where_it_is}, its id is {}",
         info.name,
         scopes(&info),
         secrets(&info),
         match info.expires_at {
-            Some(time) => format!("until {time}"),
-            None => "for ever".to_owned(),
+            Some(time) => format!("until {}", Clock::of_stderr().shown(time)),
+            None => "without expiry".to_owned(),
         },
         info.id
     ));
     match file {
         Some(file) => file.hold(&token),
-        None => ONCE.show(output, &answer, &token),
+        None => {
+            ONCE.show(output, &answer, &token)?;
+            if output::stdout_is_terminal() {
+                output::say(
+                    "the token stays on this screen and in what it scrolled past: clear both; --output FILE writes it to a private file instead",
+                );
+            }
+            Ok(())
+        }
     }
 }
 
@@ -218,25 +231,39 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
         output::say("no tokens; create one with: secretctl token create --name NAME --scope list");
         return Ok(());
     }
-    let now = Timestamp::now();
-    let rows: Vec<[String; 7]> = tokens.iter().map(|token| row(token, now)).collect();
-    let header = ["NAME", "SCOPES", "SECRETS", "EXPIRES", "LAST USED", "PER MINUTE", "ID"];
-    output::answer(table::render(header, &rows, output.colour).as_bytes())
+    let (now, clock) = (Timestamp::now(), Clock::of_stdout());
+    let rows: Vec<Vec<String>> = tokens.iter().map(|token| row(token, now, &clock)).collect();
+    // A name is as good as an id for revoking, and no two tokens share one.
+    let is_limited = tokens.iter().any(|token| token.rate_per_minute.is_some());
+    let fewer: &[usize] = if is_limited { &[0, 1, 2, 3, 4, 5] } else { &[0, 1, 2, 3, 4] };
+    let text = table::render_in_window(&COLUMNS, rows, fewer, output::columns(), output.colour);
+    output::answer(text.as_bytes())
 }
 
-fn row(token: &TokenInfo, now: Timestamp) -> [String; 7] {
+/// The columns, with how far each is cut in a narrow window.
+const COLUMNS: [(&str, Cut); 7] = [
+    ("NAME", Cut::End(8)),
+    ("SCOPES", Cut::End(6)),
+    ("SECRETS", Cut::End(7)),
+    ("EXPIRES", Cut::Never),
+    ("LAST USED", Cut::Never),
+    ("PER MINUTE", Cut::Never),
+    ("ID", Cut::Never),
+];
+
+fn row(token: &TokenInfo, now: Timestamp, clock: &Clock) -> Vec<String> {
     let expires = match token.expires_at {
-        Some(time) if time <= now => format!("{time}, expired"),
-        Some(time) => time.to_string(),
+        Some(time) if time <= now => format!("{}, expired", clock.shown(time)),
+        Some(time) => clock.shown(time),
         None => "never".to_owned(),
     };
     let or = |text: Option<String>, none: &str| text.unwrap_or_else(|| none.to_owned());
-    [
+    vec![
         token.name.to_string(),
         scopes(token),
         secrets(token),
         expires,
-        or(token.last_used_at.map(|time| time.to_string()), "-"),
+        or(token.last_used_at.map(|time| clock.shown(time)), "-"),
         or(token.rate_per_minute.map(|rate| rate.to_string()), "-"),
         token.id.to_string(),
     ]

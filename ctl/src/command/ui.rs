@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::screen;
 use crate::session::Session;
 
-/// Browse secrets on the whole terminal: masks, use, expiry, history, the audit log
+/// Browse secrets on the whole terminal: masks, use, expiry, history, audit log
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A value is shown only while you look at it, after the key v, and each look is in the audit log. The key c

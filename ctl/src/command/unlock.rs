@@ -43,9 +43,12 @@ pub(crate) struct UnlockArgs {
 }
 
 pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
-    match request(session, args)? {
-        Some(request) => session.unlock(&request).map(drop)?,
-        None => session.open_vault()?,
+    if args.recovery {
+        session.open_with_recovery_key()?;
+    } else if let Some(request) = request(session, args)? {
+        session.unlock(&request)?;
+    } else {
+        session.open_vault()?;
     }
     let status = session.status()?;
     if let Some(notice) = clock_notice(&status) {

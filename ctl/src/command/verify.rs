@@ -6,7 +6,7 @@ use secrets_proto::vault::{VerifyReply, VerifyRequest};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
-use crate::session::Session;
+use crate::session::{LONG, Session};
 
 /// Read and check the whole vault
 #[derive(Debug, Args)]
@@ -30,6 +30,7 @@ pub(super) const NOTE: &str = "reading the whole vault…";
 
 pub(crate) fn run(session: &Session, output: Output, args: &VerifyArgs) -> Result<(), Failure> {
     let call = Call::new(Method::POST, "/vault/verify")
+        .within(LONG)
         .json(&VerifyRequest { accept_restore: args.accept_restore })?;
     let answer = session.call_noted(&call, NOTE)?;
     if session.status()?.rolled_back {

@@ -1,6 +1,7 @@
 //! `where`: which programs get a secret, and in which directories, from the audit log.
 
 use std::fs;
+use std::path::Path;
 
 use clap::Args;
 use secrets_client::Call;
@@ -12,6 +13,8 @@ use super::audit::eyes::short;
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
 use crate::output::{self, Output};
+use crate::project::consent::Record;
+use crate::project::{self, Project, flags::NameArgs};
 use crate::session::Session;
 use crate::{age, environment, table};
 
@@ -28,6 +31,8 @@ pub(crate) struct WhereArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 /// A program that got the secret.
@@ -38,6 +43,9 @@ pub(super) struct Place {
     /// The directory in which `run` started it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) directory: Option<String>,
+    /// The allowed project that the directory is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) project: Option<String>,
     /// When it got the value last.
     pub(super) last: Timestamp,
     /// How often.
@@ -56,8 +64,16 @@ pub(super) struct Running {
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &WhereArgs) -> Result<(), Failure> {
-    let detail = Wanted::parse(&args.name)?.get(session)?;
-    let places = places(session, &detail.secret.name, detail.value_changed_at)?;
+    let wanted = match Project::named(&args.project)? {
+        None => Wanted::parse(&args.name)?,
+        Some(project) => project.found(session, &args.name)?,
+    };
+    let detail = wanted.get(session)?;
+    let mut places = places(session, &detail.secret.name, detail.value_changed_at)?;
+    let known = project::known();
+    for place in &mut places {
+        place.project = place.directory.as_deref().and_then(|directory| project_of(&known, directory));
+    }
     if output.json {
         let text = serde_json::to_vec(&places)
             .map_err(|_| Failure::new(Exit::Other, "the places cannot be written as JSON"))?;
@@ -67,27 +83,43 @@ pub(crate) fn run(session: &Session, output: Output, args: &WhereArgs) -> Result
         output::say(&format!("the audit log has no use of {}", detail.secret.name));
         return Ok(());
     }
+    let has_projects = places.iter().any(|place| place.project.is_some());
     let now = Timestamp::now();
     let home = environment::home();
     let home = home.as_ref().and_then(|home| home.to_str());
-    let rows: Vec<[String; 5]> = places
+    let rows: Vec<Vec<String>> = places
         .iter()
         .map(|place| {
             let running = place.running.iter().map(|one| {
                 let old = if one.old { " OLD" } else { "" };
                 format!("{}{old}", one.pid)
             });
-            [
+            let mut row = vec![
                 place.program.clone(),
                 place.directory.as_deref().map_or("-".to_owned(), |path| short(path, home)),
                 age::since(place.last, now),
                 place.times.to_string(),
                 running.collect::<Vec<_>>().join(", "),
-            ]
+            ];
+            if has_projects {
+                row.insert(1, place.project.clone().unwrap_or_else(|| "-".to_owned()));
+            }
+            row
         })
         .collect();
-    let header = ["PROGRAM", "DIRECTORY", "LAST", "TIMES", "RUNNING"];
-    output::answer(table::render(header, &rows, output.colour).as_bytes())
+    let mut header = vec!["PROGRAM", "DIRECTORY", "LAST", "TIMES", "RUNNING"];
+    if has_projects {
+        header.insert(1, "PROJECT");
+    }
+    output::answer(table::render_styled(&header, &rows, output.colour, None, |_| None).as_bytes())
+}
+
+/// The allowed project that a directory is in: the one whose manifest is nearest above it.
+fn project_of(known: &[Record], directory: &str) -> Option<String> {
+    let is_in =
+        |record: &&Record| record.manifest.parent().is_some_and(|dir| Path::new(directory).starts_with(dir));
+    let nearest = known.iter().filter(is_in).max_by_key(|record| record.manifest.components().count());
+    nearest.map(|record| record.project.clone())
 }
 
 /// The programs that got this secret, the latest first. Needs the right to read the log.
@@ -113,7 +145,8 @@ fn gather(
         let known =
             places.iter().position(|place| (&place.program, &place.directory) == (&program, &directory));
         let at = known.unwrap_or_else(|| {
-            places.push(Place { program, directory, last: entry.time, times: 0, running: Vec::new() });
+            let (last, running) = (entry.time, Vec::new());
+            places.push(Place { program, directory, project: None, last, times: 0, running });
             places.len() - 1
         });
         let Some(place) = places.get_mut(at) else { continue };

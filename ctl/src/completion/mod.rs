@@ -63,6 +63,10 @@ pub(crate) enum Source {
     Units,
     /// Sessions with names.
     Sessions,
+    /// Profiles of the manifest here.
+    Profiles,
+    /// Scopes of the manifest here.
+    Scopes,
     /// The shell's files.
     Files,
     /// The shell's directories.
@@ -251,7 +255,9 @@ fn values(command: &Command, arg: &Arg, before: &str, typed: &str) -> Next {
     let listed = arg.get_value_delimiter().and_then(|delimiter| typed.rfind(delimiter));
     let (done, typed) = typed.split_at(listed.map_or(0, |at| at + 1));
     let shown = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
-    let scopes = Scope::ALL.into_iter().filter(|_| value_name(Some(arg)) == "SCOPE");
+    let scopes = Scope::ALL
+        .into_iter()
+        .filter(|_| value_name(Some(arg)) == "SCOPE" && arg.get_id() != "manifest_scope");
     let words: Vec<(String, String)> = shown
         .map(|value| (value.get_name().to_owned(), help(value.get_help())))
         .chain(scopes.map(|scope| (scope.as_str().to_owned(), "scope".to_owned())))
@@ -279,6 +285,8 @@ fn source(command: &Command, arg: &Arg) -> Source {
         ("UNIT", "revoke") => Source::Units,
         ("FILE" | "PATH", _) => Source::Files,
         ("DIR", _) => Source::Directories,
+        ("PROFILE", _) => Source::Profiles,
+        ("SCOPE", _) => Source::Scopes,
         _ => Source::None,
     }
 }

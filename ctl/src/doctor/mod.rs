@@ -7,6 +7,7 @@ mod approver;
 mod broker;
 mod container;
 mod fence;
+mod helpers;
 mod paths;
 mod process;
 mod programs;
@@ -71,6 +72,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     approver::check(&mut report, &setup);
     container::check(&mut report, &setup);
     fence::check(&mut report);
+    helpers::check(&mut report);
     units::check(&mut report, &setup);
     system::check(&mut report, &setup, &service);
     Ok(report.findings())

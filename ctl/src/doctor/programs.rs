@@ -10,14 +10,18 @@ use super::process::{self, Daemon};
 use super::report::{Fix, Report, quoted};
 use super::service::Service;
 use super::setup::Setup;
-use crate::environment;
+use crate::{environment, spawn};
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// The programs that commands become.
+const HELPERS: [&str; 3] = ["secretctl-mcp", "secretctl-scan", "secretctl-ui"];
 
 /// Less than the clocks can tell apart.
 const SLACK: Duration = Duration::from_millis(20);
 
 pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
+    helpers(report);
     let install = || Some("make install".to_owned());
     let Some(program) = &setup.program else {
         let what = "secretsd is neither next to secretctl nor in PATH";
@@ -43,6 +47,28 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     // Another version may know other settings, or not how to check them.
     if version.as_deref() == Some(OWN) {
         settings(report, setup, program);
+    }
+}
+
+/// What commands become, if it is of another version: what they tell it on its command line may mean something else there.
+fn helpers(report: &mut Report) {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent);
+    for name in HELPERS {
+        let Some(program) = spawn::find(name, beside, &environment::program_dirs()) else { continue };
+        let version = process::says(&program, &["--version"]).filter(|(fine, _)| *fine);
+        let version =
+            version.and_then(|(_, text)| text.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        if version.as_deref() != Some(OWN) {
+            let version = version.as_deref().unwrap_or("none that it prints");
+            let what = format!("{} has version {version}, secretctl {OWN}", program.display());
+            report.fault(
+                "helper",
+                what,
+                "they may not understand each other",
+                Some("make install".to_owned()),
+            );
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use secrets_proto::{ErrorBody, ErrorType};
 
 use super::setup::{SOCKET, Setup, find_unit};
 use crate::session::Session;
+use crate::unconfirmed;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -83,6 +84,14 @@ impl Service {
             }
         }
         Some((guarded, kinds))
+    }
+
+    /// That there are recovery keys which perhaps nobody has, as far as our token may know.
+    pub(super) fn unconfirmed(&self, setup: &Setup) -> Option<String> {
+        self.status().filter(|status| status.state == VaultState::Unlocked)?;
+        let session = Session::new(setup.paths.clone(), false).ok()?;
+        let list = session.glance::<KeyList>(&Call::get("/vault/keys"), PATIENCE).ok()?;
+        unconfirmed::notice(&list.keys)
     }
 
     /// Asks.

@@ -18,7 +18,7 @@ use super::system;
 use crate::approval;
 use crate::leap;
 use crate::obstacle::hindered_by;
-use crate::{session, vault_file};
+use crate::{session, unconfirmed, vault_file};
 
 /// The anchor's first bytes and its length.
 const ANCHOR: (&[u8; 4], u64) = (b"SDA1", 80);
@@ -67,7 +67,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
             None => report.ok("vault", "there is no vault yet; create it with: secretctl init"),
         }
     }
-    said(report, service);
+    said(report, setup, service);
     guards(report, setup, service);
 }
 
@@ -195,7 +195,7 @@ fn clock(report: &mut Report, setup: &Setup, vault: &Path) {
     report.warning("clock", what, why, fix());
 }
 
-fn said(report: &mut Report, service: &Service) {
+fn said(report: &mut Report, setup: &Setup, service: &Service) {
     let Some(status) = service.status() else { return };
     if status.rolled_back {
         let why = "it is read-only: put the newer one back, or accept this one";
@@ -212,6 +212,10 @@ fn said(report: &mut Report, service: &Service) {
         report.fault("reach", lost, why, None);
     }
     triggers(report, &status.auto_lock);
+    if let Some(notice) = service.unconfirmed(setup) {
+        let why = "a signal or a closed output may have swallowed it";
+        report.warning("recovery-key", notice, why, Some(unconfirmed::CURE.to_owned()));
+    }
     match status.keys {
         Some(1) => {
             let why = "if it is lost, so is everything in the vault";

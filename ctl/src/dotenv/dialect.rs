@@ -22,6 +22,8 @@ pub(crate) enum Dialect {
     Compose,
     /// `.` in a POSIX shell, bash or zsh
     Shell,
+    /// `EnvironmentFile=` of a systemd unit
+    Systemd,
 }
 
 const GLUED: &str = "something follows the closing quote; remove it, or put all of the value in quotes";
@@ -69,7 +71,9 @@ impl Dialect {
         let mut normalized = Zeroizing::new(match self {
             Self::Node => text.replace('\r', ""),
             Self::Shell => text.to_owned(),
-            Self::Dotenvy | Self::Dotenv | Self::Python | Self::Compose => without_mark.replace("\r\n", "\n"),
+            Self::Dotenvy | Self::Dotenv | Self::Python | Self::Compose | Self::Systemd => {
+                without_mark.replace("\r\n", "\n")
+            }
         });
         if matches!(self, Self::Dotenv | Self::Python) {
             normalized = Zeroizing::new(normalized.replace('\r', "\n"));
@@ -109,7 +113,7 @@ impl Dialect {
         let value = match self {
             Self::Node | Self::Dotenv => line.split('#').next().unwrap_or_default(),
             Self::Compose => line.split(" #").next().unwrap_or_default(),
-            Self::Dotenvy | Self::Python | Self::Shell => {
+            Self::Dotenvy | Self::Python | Self::Shell | Self::Systemd => {
                 let blank_before = |(at, _): &(usize, &str)| {
                     line.get(..*at).unwrap_or_default().ends_with(char::is_whitespace)
                 };

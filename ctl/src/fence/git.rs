@@ -2,17 +2,23 @@
 //! They stay as they are, even where they are not there yet; otherwise the next git outside would do what the command wrote
 //! into them.
 //!
-//! Guarded are the checkouts that the writable directories are themselves, with their submodules' and work trees' settings.
-//! What the command makes below is its own, and so is the index of the checkout, by which git looks into directories below.
+//! Guarded are the checkouts that the writable directories are themselves, and those that are below them when the fence is
+//! built (`nested`), with their submodules' and work trees' settings, and what those include. What the command makes below
+//! is its own, and so is the index of the checkout, by which git looks into directories below.
 
+use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::nested::{self, is_bare};
 use super::reserve::{Blank, Reserved};
 
 /// How deep submodules may be nested, with the parts of their names.
 const DEEPEST: usize = 8;
+
+/// More files of settings than include each other anywhere; git itself follows them ten deep.
+const MOST_INCLUDED: usize = 1_000;
 
 /// What `.git/commondir` says of a repository that is its own.
 const ITSELF: Blank = Blank::File(".\n");
@@ -51,7 +57,7 @@ fn identity(found: &Metadata) -> (u64, u64) {
 /// # Errors
 /// What cannot be kept as it is, for a person.
 pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Guard>, String> {
-    let mut found = Found { writable, home, guards: Vec::new() };
+    let mut found = Found { writable, home, guards: Vec::new(), read: HashSet::new() };
     for root in writable {
         let dot = root.join(".git");
         match fs::symlink_metadata(&dot) {
@@ -67,6 +73,9 @@ pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Gu
             // No repository is made around the user.
             _ => found.add(Guard::new(dot, Some(Blank::Directory))),
         }
+        for tree in nested::below(root)? {
+            found.nested(&tree);
+        }
     }
     for name in [".gitconfig", ".config/git/config"] {
         if let (Some(home), Some(root)) = (home, writable.first()) {
@@ -74,11 +83,6 @@ pub(super) fn guards(writable: &[PathBuf], home: Option<&Path>) -> Result<Vec<Gu
         }
     }
     Ok(found.guards)
-}
-
-/// Whether git takes a directory itself for a repository, if there is no other in it.
-pub(super) fn is_bare(dir: &Path) -> bool {
-    dir.join("HEAD").is_file() && dir.join("objects").is_dir()
 }
 
 fn link(path: &Path) -> String {
@@ -92,6 +96,8 @@ struct Found<'a> {
     writable: &'a [PathBuf],
     home: Option<&'a Path>,
     guards: Vec<Guard>,
+    /// The files of settings that were read, each for a tree: they can include each other.
+    read: HashSet<(PathBuf, PathBuf)>,
 }
 
 impl Found<'_> {
@@ -99,6 +105,18 @@ impl Found<'_> {
         if !self.guards.iter().any(|known| known.path == guard.path) {
             self.guards.push(guard);
         }
+    }
+
+    /// What git obeys in a checkout below a writable directory. A link in the place of something of it, which the command could
+    /// replace, is left as it is: a tool that makes many checkouts may have made it.
+    fn nested(&mut self, tree: &Path) {
+        let dot = tree.join(".git");
+        let _ = match fs::symlink_metadata(&dot) {
+            Ok(git) if git.is_dir() => self.repository(&dot, tree),
+            Ok(git) if git.is_file() => self.keep(&dot, None),
+            _ if is_bare(tree) => self.repository(tree, tree),
+            _ => Ok(()),
+        };
     }
 
     /// What git obeys in a repository's directory, whose work tree is there.
@@ -158,22 +176,38 @@ impl Found<'_> {
     /// What settings name that git obeys, too: another directory of hooks, and more settings. Tells whether work trees have
     /// settings of their own.
     fn settings(&mut self, file: &Path, tree: &Path) -> Result<bool, String> {
+        if self.read.len() >= MOST_INCLUDED {
+            return Err(format!("more than {MOST_INCLUDED} files of git's settings include each other"));
+        }
+        // Once for each tree: what they name is relative to it.
+        if !self.read.insert((file.to_owned(), tree.to_owned())) {
+            return Ok(false);
+        }
         let text = fs::read(file).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let text = text.replace("\\\r\n", "").replace("\\\n", "");
         let mut has_own = false;
         for (name, value) in text.lines().filter_map(setting) {
             let (from, blank) = match name.as_str() {
                 "hookspath" => (tree, Blank::Directory),
-                "path" => (file.parent().unwrap_or(tree), Blank::File("")),
+                "path" => {
+                    let included = plain(&self.expanded(&value, file.parent().unwrap_or(tree)));
+                    self.named(&included, Blank::File(""))?;
+                    // It can include more, wherever it is.
+                    if included.is_file() {
+                        has_own |= self.settings(&included, tree)?;
+                    }
+                    continue;
+                }
                 "worktreeconfig" => {
                     has_own = true;
                     continue;
                 }
                 _ => {
-                    self.program(value, tree);
+                    self.program(&value, tree);
                     continue;
                 }
             };
-            self.named(&plain(&self.expanded(value, from)), blank)?;
+            self.named(&plain(&self.expanded(&value, from)), blank)?;
         }
         Ok(has_own)
     }
@@ -251,13 +285,26 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// A line `name = value` of git's settings, in lower case the name, which can stand behind its section. Which section it is
-/// does not matter here: too much is kept rather than too little.
-fn setting(line: &str) -> Option<(String, &str)> {
+/// A line `name = value` of git's settings (git-config(1)), in lower case the name, which can stand behind its section; the
+/// value without quotes and comment. Which section it is does not matter here: too much is kept rather than too little.
+fn setting(line: &str) -> Option<(String, String)> {
     let line = line.trim();
     let line = if line.starts_with('[') { line.split_once(']')?.1 } else { line };
     let (name, value) = line.split_once('=').unwrap_or((line, "true"));
-    Some((name.trim().to_ascii_lowercase(), value.trim().trim_matches('"')))
+    Some((name.trim().to_ascii_lowercase(), unquoted(value.trim())))
+}
+
+fn unquoted(value: &str) -> String {
+    let (mut plain, mut is_quoted, mut characters) = (String::new(), false, value.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => is_quoted = !is_quoted,
+            '#' | ';' if !is_quoted => break,
+            '\\' => plain.extend(characters.next()),
+            _ => plain.push(character),
+        }
+    }
+    plain.trim_end().to_owned()
 }
 
 /// Where a submodule's files are, by its repository's settings.
@@ -346,6 +393,46 @@ mod tests {
         let names = guarded(&[&root], &root);
         assert!(names.contains(&"+.git/config.worktree".to_owned()), "{names:?}");
         assert!(names.contains(&"+.git/worktrees/w/config.worktree".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn includes_are_followed_and_checkouts_below_are_guarded() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let elsewhere = elsewhere.path().canonicalize().unwrap();
+        let write = |path: PathBuf, text: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(root.join(".git/HEAD"), "");
+        write(root.join(".git/config"), "[include]\n\tpath = \"../one\" ; a note\n");
+        write(root.join("one"), &format!("[include]\n path = {}/two # more\n", elsewhere.display()));
+        write(
+            elsewhere.join("two"),
+            &format!("[include]\n path = {0}/th\\\nree\n path = {0}/one\n", root.display()),
+        );
+        write(root.join("three"), "[core]\n\thooksPath = far/hooks\n");
+        write(root.join("vendor/lib/.git/HEAD"), "");
+        write(root.join("vendor/lib/.git/config"), "[include]\npath = ../own\n");
+        write(root.join("vendor/bare/HEAD"), "");
+        write(root.join("vendor/bare/objects/x"), "");
+        write(root.join("vendor/tree/.git"), "gitdir: /elsewhere\n");
+        let names = guarded(&[&root], &root);
+        for name in [
+            "one",
+            "three",
+            "+far",
+            "vendor/lib/.git",
+            "vendor/lib/.git/config",
+            "+vendor/lib/.git/hooks",
+            "+vendor/lib/own",
+            "vendor/bare",
+            "+vendor/bare/hooks",
+            "vendor/tree/.git",
+        ] {
+            assert!(names.contains(&name.to_owned()), "{name}: {names:?}");
+        }
     }
 
     #[test]

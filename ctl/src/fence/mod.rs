@@ -7,6 +7,9 @@
 //!                                                       tells how it ends
 //! ```
 //!
+//! bubblewrap alone would let the command see what is mounted outside later, and write to it. So `secretctl __apart` comes
+//! before it, in whose namespace nothing is mounted any more, and becomes it.
+//!
 //! # Layout
 //!
 //! - `running`: building it and watching over it from outside
@@ -14,8 +17,8 @@
 //! - `terminal`: who has the keys of our terminal meanwhile
 //! - `messages`: what the two say to each other
 //! - `bubblewrap`: the program
-//! - `mounts`: what the command sees of the file system; `git`: what it must not write though it writes around it;
-//!   `reserve`: what it must not create
+//! - `mounts`: what the command sees of the file system; `git`: what it must not write though it writes around it, `nested`:
+//!   where that is; `reserve`: what it must not create
 //! - `syscalls`: what the kernel refuses it
 //! - `variables`: what its environment must not name
 
@@ -24,6 +27,7 @@ mod git;
 mod inside;
 mod messages;
 mod mounts;
+mod nested;
 mod reserve;
 mod running;
 mod syscalls;
@@ -44,6 +48,9 @@ use mounts::Mounts;
 
 /// The hidden command that is our helper in a fence.
 pub(crate) const FENCE: &str = "__fence";
+
+/// The hidden command that becomes bubblewrap, in a mount namespace that gets nothing of what is mounted later.
+pub(crate) const APART: &str = "__apart";
 
 /// A fence that can be built.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 
 use super::failed;
 use super::git::{self, Guard};
+use super::nested::is_bare;
 use super::reserve::Reserved;
 use crate::environment::Surroundings;
 use crate::failure::Failure;
@@ -168,7 +169,7 @@ impl Mounts {
 
     /// The directories that git takes for repositories themselves.
     pub(super) fn bare(&self) -> Vec<&Path> {
-        self.writable.iter().map(PathBuf::as_path).filter(|dir| git::is_bare(dir)).collect()
+        self.writable.iter().map(PathBuf::as_path).filter(|dir| is_bare(dir)).collect()
     }
 
     /// Makes what must not be created by the command. It is held as long as what this gives.

@@ -19,12 +19,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, Mode, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_current_process_group, pidfd_open, pidfd_send_signal};
-use secrets_local::{descriptors, passing};
+use secrets_local::{descriptors, mounts, passing};
 
 use super::messages::{self, Report};
 use super::reserve::Reserved;
 use super::terminal::{Foreground, is_whole};
-use super::{FENCE, Fence, failed, syscalls, variables};
+use super::{APART, FENCE, Fence, failed, syscalls, variables};
 use crate::failure::Failure;
 use crate::supervise::{End, Event, Supervisor, Terminal, Watched};
 use crate::{ending, output};
@@ -68,6 +68,17 @@ impl Bubblewrap {
         let told: serde_json::Value = serde_json::from_slice(text.get(..length)?).ok()?;
         let id = i32::try_from(told.get("child-pid")?.as_i64()?).ok()?;
         pidfd_open(Pid::from_raw(id)?, PidfdFlags::empty()).ok()
+    }
+}
+
+impl Bubblewrap {
+    /// Whether what is mounted outside from now on appears in the fence.
+    fn sees_later_mounts(&self) -> bool {
+        let number = self.first.as_ref().and_then(number_of);
+        let mounts =
+            number.map(|number| fs::read_to_string(format!("/proc/{}/mountinfo", number.as_raw_nonzero())));
+        // What cannot be looked at is not known to be closed.
+        !mounts.is_some_and(|mounts| mounts.is_ok_and(|mounts| !mounts::follow_others(&mounts)))
     }
 }
 
@@ -135,8 +146,15 @@ impl Fence {
         }
         let arguments = pass(&text)?;
         let words = in_memory(b"")?;
-        let mut command = Command::new(&self.program);
-        command.arg("--args").arg(arguments).arg("--").arg(self.mounts.program()).args([FENCE]);
+        let mut command = Command::new(&own);
+        command
+            .args([APART, "--"])
+            .arg(&self.program)
+            .arg("--args")
+            .arg(arguments)
+            .arg("--")
+            .arg(self.mounts.program())
+            .args([FENCE]);
         command.env_clear().current_dir("/").process_group(0);
         command.stdin(OwnedFd::from(theirs)).stderr(words.try_clone()?);
         descriptors::pass_none_on()?;
@@ -160,6 +178,11 @@ impl Started {
         };
         self.helper = Some(helper);
         self.bubblewrap.first = self.bubblewrap.find_first();
+        if self.bubblewrap.sees_later_mounts() {
+            output::say(
+                "this system keeps secretctl from closing the fence to what is mounted later: the command sees it, and can write to it where you can",
+            );
+        }
         Ok(listener.into())
     }
 
@@ -246,14 +269,19 @@ impl Bubblewrap {
         if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
             return failed("bubblewrap does not answer");
         }
+        let ended = self.child.try_wait().ok().flatten();
         let _ = self.child.kill();
         let _ = self.child.wait();
         let mut said = String::new();
         let _ = self.words.seek(SeekFrom::Start(0));
         let _ = (&self.words).take(LAST_WORDS).read_to_string(&mut said);
         let said = said.trim();
-        let said = if said.is_empty() { "bubblewrap has ended at once" } else { said };
-        failed(&format!("{}; secretctl doctor says what to do", output::printable(said)))
+        let said = match ended {
+            _ if !said.is_empty() => output::printable(said).into_owned(),
+            Some(status) => format!("bubblewrap has ended at once, with {status}"),
+            None => format!("our helper in it has ended at once: {error}"),
+        };
+        failed(&format!("{said}; secretctl doctor says what to do"))
     }
 }
 

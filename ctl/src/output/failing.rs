@@ -3,21 +3,26 @@
 
 use std::io::{self, IsTerminal};
 
-use secrets_proto::printable::printable;
+use secrets_proto::printable::{printable, without_numbers};
 
 use super::waiting::{say, say_below};
 use crate::environment;
 use crate::globals::Colour;
 
 /// What stands before a command of ours in a message.
-const BEFORE: &str = ": secretctl";
+const BEFORE: [&str; 2] = [": secretctl", ": secretsd"];
 
 /// What stands before a command that is not ours.
 const RUN: &str = "run: ";
 
+/// Words of a command line that stand for what only its reader knows: such a line cannot be pasted as it is.
+const STAND_INS: [&str; 10] =
+    ["NAME", "FILE", "COMMAND", "CMD", "SELECTOR", "TIME", "ID", "DIR", "SESSION", "HOST"];
+
 /// Tells why a command failed, as its last word.
 pub(crate) fn fail(message: &str, colour: Colour) {
     let is_terminal = io::stderr().is_terminal();
+    let message = &*without_numbers(message);
     let Some((what, label, cure)) = parted(message).filter(|_| is_terminal) else { return say(message) };
     let is_coloured = match colour {
         Colour::Always => true,
@@ -29,7 +34,8 @@ pub(crate) fn fail(message: &str, colour: Colour) {
     say_below(&format!("{label} {}", printable(cure)));
 }
 
-/// What is wrong; `see` or `fix`; and what to do about it, if the message ends with a command for that.
+/// What is wrong; `see`, `fix` or `write`; and the command for it, if the message ends with one. What is behind `fix` can be
+/// pasted as it is; behind `write` are words to be replaced.
 fn parted(message: &str) -> Option<(&str, &'static str, &str)> {
     let (end, start) = [("; ", 0), ("? ", 1)]
         .iter()
@@ -37,14 +43,22 @@ fn parted(message: &str) -> Option<(&str, &'static str, &str)> {
         .max()?;
     let (what, rest) = (message.get(..end)?, message.get(start..)?);
     if let Some(command) = rest.strip_prefix(RUN) {
-        return Some((what, "fix", command));
+        return Some((what, label(command), command));
     }
-    let (lead, _) = rest.split_once(BEFORE)?;
-    let command = rest.get(lead.len() + 2..)?;
-    // The rest of a sentence, such as what the command is good for, stays.
-    let is_plain = matches!(lead, "see" | "write") || lead.ends_with(" with");
-    let label = if lead == "see" { "see" } else { "fix" };
-    Some((what, label, if is_plain { command } else { rest }))
+    let (at, _) = BEFORE.iter().find_map(|before| rest.find(before).map(|at| (at, before)))?;
+    let (lead, command) = (rest.get(..at)?, rest.get(at + 2..)?);
+    if lead == "see" {
+        return Some((what, "see", command));
+    }
+    // The rest of a sentence, such as what the command is good for, stays before it.
+    let is_plain = lead == "write" || lead.ends_with(" with");
+    let what = if is_plain { what } else { message.get(..start + at)? };
+    Some((what, label(command), command))
+}
+
+fn label(command: &str) -> &'static str {
+    let has_stand_in = command.split_whitespace().any(|word| STAND_INS.contains(&word));
+    if has_stand_in { "write" } else { "fix" }
 }
 
 #[cfg(test)]
@@ -58,7 +72,9 @@ mod tests {
             ("no such secret: A; see: secretctl list", ("no such secret: A", "see", "secretctl list")),
             ("wrong; did you mean run? see: secretctl", ("wrong; did you mean run?", "see", "secretctl")),
             ("X is not set; run: export X=/run", ("X is not set", "fix", "export X=/run")),
-            ("no; a; if lost: secretctl unlock", ("no; a", "fix", "if lost: secretctl unlock")),
+            ("no; a; if lost: secretctl unlock", ("no; a; if lost", "fix", "secretctl unlock")),
+            ("no; write: secretctl run -s NAME", ("no", "write", "secretctl run -s NAME")),
+            ("no; start it with: secretsd --socket s", ("no", "fix", "secretsd --socket s")),
         ] {
             assert_eq!(parted(message), Some(expected));
         }

@@ -35,6 +35,45 @@ pub(crate) fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{start}…"))
 }
 
+/// Cuts the beginning of printable text as [`cut`] does its end.
+pub(crate) fn cut_beginning(text: &str, room: usize) -> Cow<'_, str> {
+    let mut over = width_of(text).saturating_sub(room);
+    if over == 0 {
+        return Cow::Borrowed(text);
+    }
+    // The mark takes a cell, too.
+    over += 1;
+    let mut gone = 0;
+    let start = text.char_indices().find(|(_, character)| {
+        let is_enough = gone >= over;
+        gone += character.width().unwrap_or(0);
+        is_enough
+    });
+    Cow::Owned(format!("…{}", start.and_then(|(at, _)| text.get(at..)).unwrap_or_default()))
+}
+
+/// Printable text on as many lines of this width as its words take, those after the first indented. A word that is wider
+/// than a line is left to the terminal. Without a width it is one line.
+pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(room) = width.and_then(|width| width.checked_sub(indent)).filter(|room| *room > 1) else {
+        return text.to_owned();
+    };
+    let (mut lines, mut used) = (String::with_capacity(text.len()), 0);
+    for word in text.split(' ') {
+        let wide = width_of(word);
+        if used > 0 && used + 1 + wide > room {
+            lines.push_str(&format!("\n{:indent$}", ""));
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += wide;
+    }
+    lines
+}
+
 /// Printable text on as many lines of this width as it takes, those after the first indented. Without a width it is one
 /// line.
 pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String {
@@ -83,6 +122,22 @@ mod tests {
         assert_eq!(cut("日本語", 4), "日…");
         assert_eq!(cut("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
         assert_eq!((cut("ab", 1), cut("", 0)), ("…".into(), "".into()));
+    }
+
+    #[test]
+    fn the_beginning_is_cut_by_cells_too() {
+        assert_eq!(cut_beginning("abcd", 4), "abcd");
+        assert_eq!(cut_beginning("abcde", 4), "…cde");
+        assert_eq!(cut_beginning("日本語", 5), "…本語");
+        assert_eq!(cut_beginning("日本語", 4), "…語");
+        assert_eq!((cut_beginning("ab", 1), cut_beginning("", 0)), ("…".into(), "".into()));
+    }
+
+    #[test]
+    fn lines_end_between_words() {
+        assert_eq!(wrapped("ab cd efg hi", Some(7), 2), "ab cd\n  efg\n  hi");
+        assert_eq!(wrapped("abcdefghijk lm", Some(7), 2), "abcdefghijk\n  lm");
+        assert_eq!(wrapped("ab cd", None, 2), "ab cd");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use secrets_proto::printable::printable;
+use secrets_proto::printable::{printable, without_numbers};
 
 use super::stream::write_all;
 use crate::environment;
@@ -107,7 +107,7 @@ impl Drop for Hidden {
 
 /// Tells the user something, in one line of its own. Nobody is left to hear that this failed.
 pub(crate) fn say(message: &str) {
-    let message = format!("secretctl: {}\n", printable(message));
+    let message = format!("secretctl: {}\n", printable(&without_numbers(message)));
     Line::lock().erase();
     show(&message);
 }

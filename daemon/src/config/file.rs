@@ -197,6 +197,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
             header: seconds(tables.limits.header_seconds, usual.header.as_secs(), 1..=300),
             body: seconds(tables.limits.body_seconds, usual.body.as_secs(), 1..=300),
             request: seconds(tables.limits.request_seconds, usual.request.as_secs(), 1..=600),
+            long_request: usual.long_request,
             idle: seconds(tables.limits.idle_seconds, usual.idle.as_secs(), 1..=86_400),
         },
     };

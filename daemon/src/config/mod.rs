@@ -122,6 +122,8 @@ pub(crate) struct Limits {
     pub(crate) body: Duration,
     /// From the end of the head to the answer.
     pub(crate) request: Duration,
+    /// The same for what takes the longer the larger the vault is: `verify`, backups and rotations.
+    pub(crate) long_request: Duration,
     /// A connection on which nothing moves.
     pub(crate) idle: Duration,
 }
@@ -136,6 +138,7 @@ impl Default for Limits {
             header: Duration::from_secs(5),
             body: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            long_request: Duration::from_secs(3_600),
             idle: Duration::from_secs(60),
         }
     }

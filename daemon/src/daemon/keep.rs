@@ -1,6 +1,6 @@
 //! Keeping the daemon reachable: looks again and again whether the names of its sockets and of its token still lead to
 //! them, and makes them again if not. A directory for the runtime may be removed at any time: at the end of a session, by
-//! a cleaner, by hand.
+//! a cleaner, by hand. With the same beat, memory that is free goes back to the system.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::set_up::Names;
 use crate::listener::Standing;
+use crate::memory::Returning;
 use crate::reach::Lost;
 
 /// How often it looks. A client that finds no socket waits a little longer.
@@ -17,8 +18,10 @@ const BEAT: Duration = Duration::from_secs(1);
 pub(super) async fn keep(names: &mut Names, lost: &Lost) -> ! {
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut returning = Returning::default();
     loop {
         beat.tick().await;
+        returning.again();
         for new in lost.note(look(names)) {
             tracing::error!("{new}");
         }

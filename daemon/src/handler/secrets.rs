@@ -10,7 +10,7 @@ use secrets_proto::secret::{
 
 use crate::answering::Answering;
 use crate::caller::Caller;
-use crate::vault::{Error, Held, ListFilter, Rendered, Vault};
+use crate::vault::{Error, Form, Held, ListFilter, Rendered, Vault};
 
 /// How much of a secret's metadata to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,9 +32,9 @@ pub(crate) struct List {
     /// How much of each.
     pub(crate) view: View,
     /// Writes the list that nearly everybody asks for; the vault keeps what it wrote.
-    pub(crate) render: fn(&SecretList<Secret>) -> Bytes,
+    pub(crate) basic: Form<Secret>,
     /// Writes a list with all there is to tell.
-    pub(crate) render_full: fn(&SecretList<SecretDetail>) -> Bytes,
+    pub(crate) full: Form<SecretDetail>,
 }
 
 impl List {
@@ -61,24 +61,24 @@ pub(crate) fn list(
 ) -> Answering<Result<Listing, Error>, impl Future<Output = Result<Listing, Error>> + Send> {
     let is_kept = list.is_of_everything() && caller.sees_all();
     if is_kept && !vault.list_takes_turns(caller) {
-        let list = vault.rendered_list(caller, list.render);
+        let list = vault.rendered_list(caller, list.basic);
         return Answering::now(list.map(|reply| Listing::Rendered(Held { reply, permit: None })));
     }
     let is_full = caller.is_master() && list.filter.is_of_everything() && !matches!(list.view, View::Basic);
-    let List { filter, view, render, render_full } = list;
+    let List { filter, view, basic, full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
-        View::Full | View::Warned => render_full(&SecretList { total: secrets.len(), secrets }),
+        View::Full | View::Warned => full.write(&secrets),
         View::Basic => {
             let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
-            render(&SecretList { total: secrets.len(), secrets })
+            basic.write(&secrets)
         }
     };
     Answering::Later(async move {
         if is_kept {
-            return vault.rendered_list_in_turn(caller, render).await.map(Listing::Rendered);
+            return vault.rendered_list_in_turn(caller, basic).await.map(Listing::Rendered);
         }
         if is_full {
-            return vault.full_list(caller, render_full).await.map(Listing::Selected);
+            return vault.full_list(caller, full).await.map(Listing::Selected);
         }
         vault.list(caller, filter, write).await.map(Listing::Selected)
     })
@@ -272,6 +272,22 @@ pub(crate) struct Rollback {
 pub(crate) async fn rollback(vault: &Vault, caller: &Caller, rollback: Rollback) -> Result<Found, Error> {
     let Rollback { id, to, expected, view } = rollback;
     vault.rollback(caller, id, to, expected).await.map(|secret| Found(secret, view))
+}
+
+/// An earlier value to be destroyed.
+#[derive(Debug)]
+pub(crate) struct DropVersion {
+    /// Of which secret.
+    pub(crate) id: Uuid,
+    /// Which version of it.
+    pub(crate) version: u64,
+    /// The version that the secret must have.
+    pub(crate) expected: Option<Vec<u64>>,
+}
+
+/// `DELETE /user/secrets/{id}/versions`
+pub(crate) async fn drop_version(vault: &Vault, caller: &Caller, drop: DropVersion) -> Result<Done, Error> {
+    vault.drop_version(caller, drop.id, drop.version, drop.expected).await.map(|()| Done)
 }
 
 /// `GET /user/secrets/trash`

@@ -6,13 +6,18 @@ use secrets_proto::vault::{
     AddKeyReply, InitReply, KeyList, RotateReply, VaultStatus, VerifyReply, VerifyRequest,
 };
 
-use super::secrets::Done;
+use super::secrets::{ById, Done};
 use crate::caller::Caller;
 use crate::vault::{Error, Held, Key, Vault};
 
-/// The key of a vault to be made.
+/// A key, for which a recovery key is made, too.
 #[derive(Debug)]
-pub(crate) struct Init(pub(crate) Key);
+pub(crate) struct WithRecovery {
+    /// The key.
+    pub(crate) key: Key,
+    /// Whether the caller will confirm that the recovery key was shown.
+    pub(crate) confirm: bool,
+}
 
 /// The key of a vault to be opened.
 #[derive(Debug)]
@@ -24,8 +29,8 @@ pub(crate) fn status(vault: &Vault, caller: &Caller, (): ()) -> Result<VaultStat
 }
 
 /// `POST /vault/init`
-pub(crate) async fn init(vault: &Vault, caller: &Caller, Init(key): Init) -> Result<InitReply, Error> {
-    vault.init(caller, key).await
+pub(crate) async fn init(vault: &Vault, caller: &Caller, new: WithRecovery) -> Result<InitReply, Error> {
+    vault.init(caller, new.key, new.confirm).await
 }
 
 /// `POST /vault/unlock`
@@ -78,11 +83,18 @@ pub(crate) struct AddKey {
     pub(crate) replaces: Option<Uuid>,
     /// What shows that it is the owner.
     pub(crate) proof: Option<Key>,
+    /// Whether the caller will confirm that a fresh recovery key was shown.
+    pub(crate) confirm: bool,
 }
 
 /// `POST /vault/keys`
 pub(crate) async fn add_key(vault: &Vault, caller: &Caller, new: AddKey) -> Result<AddKeyReply, Error> {
-    vault.add_key(caller, new.key, new.replaces, new.proof).await
+    vault.add_key(caller, new.key, new.replaces, new.confirm, new.proof).await
+}
+
+/// `POST /vault/keys/{id}/confirm`
+pub(crate) async fn confirm_key(vault: &Vault, caller: &Caller, by: ById) -> Result<Done, Error> {
+    vault.confirm_key(caller, by.0).await.map(|()| Done)
 }
 
 /// A key to be removed.
@@ -99,15 +111,7 @@ pub(crate) async fn remove_key(vault: &Vault, caller: &Caller, key: RemoveKey) -
     vault.remove_key(caller, key.id, key.proof).await.map(|()| Done)
 }
 
-/// The key of a vault whose data key is to be replaced.
-#[derive(Debug)]
-pub(crate) struct Rotate(pub(crate) Key);
-
 /// `POST /vault/rotate`
-pub(crate) async fn rotate(
-    vault: &Vault,
-    caller: &Caller,
-    Rotate(key): Rotate,
-) -> Result<RotateReply, Error> {
-    vault.rotate(caller, key).await
+pub(crate) async fn rotate(vault: &Vault, caller: &Caller, new: WithRecovery) -> Result<RotateReply, Error> {
+    vault.rotate(caller, new.key, new.confirm).await
 }

@@ -44,6 +44,9 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// Whether it counts against the rate of the caller's token.
     fn is_rated(&self) -> bool;
 
+    /// Whether it takes the longer the larger the vault is, so that its caller may wait longer than others.
+    fn takes_long(&self) -> bool;
+
     /// Whether it is mostly read from memory, so that a request without a body is tried at once.
     fn is_in_memory(&self) -> bool;
 

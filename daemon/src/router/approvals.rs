@@ -134,7 +134,7 @@ impl FromRequest for Decide {
         let effect = parts.required("decision", |text| Effect::parse(&text));
         let scope = parts.nullable("scope", |text| ApprovalScope::parse(&text));
         let seconds = parts.nullable_number("seconds", 1..=MAX_SECONDS);
-        let narrowing = parts.object("client", |parts| Narrowing::take(parts));
+        let narrowing = parts.object("client", Narrowing::take);
         let proof = proof(parts);
         Some(Self {
             id: id?,

@@ -10,7 +10,7 @@ use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::{Response, sensitive};
-use crate::vault::{Held, Rendered};
+use crate::vault::{Form, Held, Rendered};
 
 /// A type that a request can become.
 pub(super) trait FromRequest: Sized {
@@ -47,6 +47,31 @@ pub(super) trait IntoResponse {
 pub(super) fn render<T: Serialize>(reply: &T) -> Bytes {
     // They have no maps and no foreign types, so that writing cannot fail. It is kept without room to grow.
     serde_json::to_vec(reply).unwrap_or_default().into_boxed_slice().into()
+}
+
+/// Writes a list as its JSON, a [`SecretList`](secrets_proto::secret::SecretList), of pages that the vault keeps written.
+pub(super) fn form<T: Serialize>() -> Form<T> {
+    fn page<T: Serialize>(secrets: &[T]) -> Bytes {
+        let array = render(&secrets);
+        // Without the brackets, which are the list's.
+        array.slice(1..array.len().saturating_sub(1).max(1))
+    }
+    fn list(pages: &[Bytes], total: usize) -> Bytes {
+        let (begin, end) = (br#"{"secrets":["#, format!(r#"],"total":{total}}}"#));
+        let commas = pages.len().saturating_sub(1);
+        let length = begin.len() + pages.iter().map(Bytes::len).sum::<usize>() + commas + end.len();
+        let mut text = Vec::with_capacity(length);
+        text.extend_from_slice(begin);
+        for page in pages {
+            if text.len() > begin.len() {
+                text.push(b',');
+            }
+            text.extend_from_slice(page);
+        }
+        text.extend_from_slice(end.as_bytes());
+        text.into_boxed_slice().into()
+    }
+    Form { page, list }
 }
 
 /// Writes values, into one buffer of the right size, which is wiped when it was sent.

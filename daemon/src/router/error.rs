@@ -160,6 +160,10 @@ impl From<vault::Error> for Failure {
                 Type::ConflictError,
                 "The secret has changed in the meantime; read it again and repeat",
             ),
+            vault::Error::PresentValue => Self::new(
+                Type::ConflictError,
+                "This is the secret's present value; give it a new one first, or delete the secret",
+            ),
             vault::Error::KeysChanged => Self::new(
                 Type::ConflictError,
                 "The vault's keys have changed in the meantime; list them, then repeat if needed",
@@ -202,6 +206,12 @@ impl From<vault::Error> for Failure {
             vault::Error::NoMemory => Self::new(
                 Type::StorageError,
                 "The daemon has no memory for deriving the key and nothing was changed; raise its limit (`ulimit -v`, MemoryMax=) or lower `memory_kib` in its settings for new keys, then repeat",
+            ),
+            vault::Error::MemoryLimit { needed, left, limit } => Self::found(
+                Type::StorageError,
+                format!(
+                    "Deriving the key takes {needed} MiB of memory, and {limit} leaves the daemon {left} MiB; nothing was changed. Raise the limit (MemoryMax= of its unit, the container's memory, `ulimit`), or, for a new key, lower `memory_kib` in its settings, then repeat"
+                ),
             ),
             vault::Error::Storage(_) => Self::new(
                 Type::StorageError,
@@ -343,7 +353,7 @@ mod tests {
     async fn every_error_of_the_vault_has_its_answer() {
         use ErrorType as Type;
         let secret = || "canary".to_owned();
-        let unusable = Invalid::new(FieldErrorType::StringTooShort, "a passphrase has at least 1 byte");
+        let unusable = Invalid::new(FieldErrorType::StringTooShort, "the passphrase is empty");
         let no_key = |fault| vault::Error::NoKey(key_provider::Failure { name: "tpm".to_owned(), fault });
         for (error, kind) in [
             (vault::Error::Uninitialized, Type::VaultLockedError),
@@ -383,6 +393,7 @@ mod tests {
             (vault::Error::DiskFull, Type::StorageError),
             (vault::Error::NoDescriptors, Type::StorageError),
             (vault::Error::NoMemory, Type::StorageError),
+            (vault::Error::MemoryLimit { needed: 66, left: 9, limit: "a limit" }, Type::StorageError),
             (vault::Error::Storage(secret()), Type::StorageError),
             (vault::Error::Unfit("lock files", "FAT".to_owned()), Type::StorageError),
             (vault::Error::Corrupt("rows were removed"), Type::VaultCorruptError),

@@ -8,7 +8,7 @@ use secrets_proto::token::CreateToken;
 use secrets_proto::vault::VerifyRequest;
 
 use super::codec::FromRequest;
-use crate::handler::secrets::{ById, Delete, Edit, Get, List, Rollback, Update};
+use crate::handler::secrets::{ById, Delete, DropVersion, Edit, Get, List, Rollback, Update};
 use crate::handler::vault::{AddKey, Init, Rotate, Unlock};
 use crate::http::failure::Failure;
 use crate::http::fields::Fields;
@@ -35,6 +35,7 @@ pub fn json_body(id: Option<&str>, query: Option<&str>, if_match: &[u8], body: &
     request.take::<RevealRequest>();
     request.take::<ById>();
     request.take::<Rollback>();
+    request.take::<DropVersion>();
     request.take::<VerifyRequest>();
     request.take::<AddKey>();
     request.take::<Rotate>();

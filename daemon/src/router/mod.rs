@@ -70,6 +70,13 @@ pub(crate) struct OpenTarget {
 }
 
 impl GuardedTarget {
+    fn takes_long(&self) -> bool {
+        match self {
+            Self::Route { route, .. } => route.takes_long,
+            Self::WrongMethod { .. } | Self::Nothing => false,
+        }
+    }
+
     fn is_rated(&self) -> bool {
         match self {
             Self::Route { route, .. } => route.is_rated,

@@ -17,11 +17,19 @@ pub(crate) struct Route {
     pub(super) operation: &'static str,
     /// Whether it counts against the rate of a session's token.
     pub(super) is_rated: bool,
+    /// Whether it takes the longer the larger the vault is.
+    pub(super) takes_long: bool,
     /// Who may ask for it, and what is done.
     pub(super) action: Action,
 }
 
 impl Route {
+    /// The route, for what takes the longer the larger the vault is.
+    pub(super) const fn slow(mut self) -> Self {
+        self.takes_long = true;
+        self
+    }
+
     /// What this request takes of its caller; `None` if anybody may ask.
     pub(super) fn right(&self, query: Option<&str>) -> Option<Right> {
         let Action::Guarded { right, .. } = self.action else { return None };
@@ -60,7 +68,14 @@ pub(super) const fn open(
     operation: &'static str,
     answer: fn(&HeaderMap) -> Response,
 ) -> Route {
-    Route { method: Method::GET, path, operation, is_rated: true, action: Action::Open(answer) }
+    Route {
+        method: Method::GET,
+        path,
+        operation,
+        is_rated: true,
+        takes_long: false,
+        action: Action::Open(answer),
+    }
 }
 
 /// A `GET` that is read from memory.
@@ -70,6 +85,7 @@ pub(super) const fn read(path: &'static str, operation: &'static str, right: Rig
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: true, run },
     }
 }
@@ -81,6 +97,7 @@ pub(super) const fn get(path: &'static str, operation: &'static str, right: Righ
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -92,6 +109,7 @@ pub(super) const fn post(path: &'static str, operation: &'static str, right: Rig
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -103,6 +121,7 @@ pub(super) const fn put(path: &'static str, operation: &'static str, right: Righ
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -114,6 +133,7 @@ pub(super) const fn patch(path: &'static str, operation: &'static str, right: Ri
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -125,6 +145,7 @@ pub(super) const fn delete(path: &'static str, operation: &'static str, right: R
         path,
         operation,
         is_rated: true,
+        takes_long: false,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -132,11 +153,11 @@ pub(super) const fn delete(path: &'static str, operation: &'static str, right: R
 /// A `POST` by which a session tells what it owes the audit log.
 pub(super) const fn tell(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
     let action = Action::Guarded { right, in_memory: false, run };
-    Route { method: Method::POST, path, operation, is_rated: false, action }
+    Route { method: Method::POST, path, operation, is_rated: false, takes_long: false, action }
 }
 
 /// A `DELETE` by which a session ends itself.
 pub(super) const fn end(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
     let action = Action::Guarded { right, in_memory: false, run };
-    Route { method: Method::DELETE, path, operation, is_rated: false, action }
+    Route { method: Method::DELETE, path, operation, is_rated: false, takes_long: false, action }
 }

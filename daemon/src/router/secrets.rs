@@ -12,19 +12,22 @@ use secrets_proto::{
     API_BASE, FieldErrorType, Glob, Invalid, Provider, SecretName, SecretValue, Selector, Timestamp,
 };
 
-use super::codec::{FromRequest, IntoResponse, json, render, render_sensitive, rendered, tagged};
+use super::codec::{FromRequest, IntoResponse, form, json, render, render_sensitive, rendered, tagged};
 use super::route::{Route, delete, get, patch, post, put, read};
 use super::serve::{serve, serve_either, serve_now};
 use crate::caller::Scope;
 use crate::handler::secrets::{
-    self as handler, Create, Created, Delete, Edit, Found, Get, List, Listing, Restore, Reveal, Revealed,
-    Rollback, Shown, Trash, Update, View,
+    self as handler, Create, Created, Delete, DropVersion, Edit, Found, Get, List, Listing, Restore, Reveal,
+    Revealed, Rollback, Shown, Trash, Update, View,
 };
 use crate::http::conditional;
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
 use crate::vault::{ListFilter, Right};
+
+/// The largest number that JSON has exactly, so that a version can be told.
+const LARGEST: u64 = 9_007_199_254_740_991;
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[
@@ -79,6 +82,12 @@ pub(super) static ROUTES: &[Route] = &[
         Right::Scope(Scope::List, AuditAction::List),
         |x| serve(x, handler::versions),
     ),
+    delete(
+        "/api/v1/user/secrets/{id}/versions",
+        "drop_version",
+        Right::Scope(Scope::Write, AuditAction::VersionDrop),
+        |x| serve(x, handler::drop_version),
+    ),
     post(
         "/api/v1/user/secrets/{id}/same",
         "find_same",
@@ -110,8 +119,8 @@ impl FromRequest for List {
         Some(Self {
             filter: ListFilter { provider: provider?, name: name? },
             view: view?,
-            render,
-            render_full: render,
+            basic: form(),
+            full: form(),
         })
     }
 }
@@ -162,8 +171,9 @@ impl FromRequest for WriteSecret {
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
         let (new, replace) = (CreateSecret::take(parts), parts.flag("replace"));
+        let note = parts.nullable("note", Remark::try_from);
         let CreateSecret { name, value, provider } = new?;
-        Some(Self { name, value, provider, replace: replace? })
+        Some(Self { name, value, provider, note: note?.flatten(), replace: replace? })
     }
 }
 
@@ -212,6 +222,19 @@ impl FromRequest for Delete {
             _ => Err(Invalid::new(FieldErrorType::Enum, "expected true or false")),
         });
         Some(Self { id: id?, expected: expected?, purge: purge?.unwrap_or(false) })
+    }
+}
+
+impl FromRequest for DropVersion {
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, expected) = (parts.id(), parts.expected_versions());
+        let version = parts.required_parameter("version", |text| {
+            let number = text.parse().ok().filter(|number| (1..=LARGEST).contains(number));
+            number.ok_or_else(|| {
+                Invalid::new(FieldErrorType::IntParsing, "expected a version's number, from 1 on")
+            })
+        });
+        Some(Self { id: id?, version: version?, expected: expected? })
     }
 }
 
@@ -366,7 +389,7 @@ mod tests {
     use crate::caller::QuotaKey;
     use crate::handler::secrets::Done;
     use crate::permits::Permits;
-    use crate::vault::{Held, Rendered};
+    use crate::vault::{Form, Held, Rendered};
 
     fn detail() -> SecretDetail {
         SecretDetail {
@@ -437,9 +460,15 @@ mod tests {
 
     #[tokio::test]
     async fn lists_count_what_they_hold() {
-        let list = SecretList { secrets: vec![detail().secret], total: 1 };
-        assert_eq!(&render(&list)[..12], br#"{"secrets":["#);
-        let written = render(&list);
+        let one = detail().secret;
+        for secrets in [vec![], vec![one.clone()], vec![one.clone(); 3]] {
+            let list = SecretList { total: secrets.len(), secrets };
+            let form: Form<Secret> = form();
+            assert_eq!(form.write(&list.secrets), render(&list));
+            let pages: Vec<Bytes> = list.secrets.chunks(2).map(form.page).collect();
+            assert_eq!((form.list)(&pages, list.total), render(&list));
+        }
+        let written = form().write(&[one]);
         let permit = Permits::new(1, 1).take_of_share(QuotaKey::Process(1)).await;
         let response = sent(Listing::Selected(Held { reply: written, permit }), &HeaderMap::new());
         assert_eq!(body(response).await["total"], 1);

@@ -75,6 +75,13 @@ impl service::Target for Target {
         }
     }
 
+    fn takes_long(&self) -> bool {
+        match self {
+            Self::Guarded(target) => target.takes_long(),
+            Self::Open(_) => false,
+        }
+    }
+
     fn is_in_memory(&self) -> bool {
         self.in_memory().is_some()
     }

@@ -35,11 +35,13 @@ impl FromRequest for BeginSession {
         let ttl_seconds = parts.nullable_number("ttl_seconds", 1..=Self::MAX_TTL);
         let purpose = parts.required("purpose", Purpose::try_from);
         let command = parts.nullable("command", Remark::try_from);
+        let learn = parts.flag("learn");
         Some(Self {
             secrets: secrets?,
             ttl_seconds: ttl_seconds?.flatten(),
             purpose: purpose?,
             command: command?.flatten(),
+            learn: learn?,
         })
     }
 }

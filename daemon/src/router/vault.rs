@@ -15,7 +15,7 @@ use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, read};
 use super::serve::{serve, serve_costly, serve_now};
 use crate::caller::Scope;
-use crate::handler::vault::{self as handler, AddKey, Copy, Init, Locked, RemoveKey, Rotate, Unlock};
+use crate::handler::vault::{self as handler, AddKey, Copy, Locked, RemoveKey, Unlock, WithRecovery};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -33,17 +33,23 @@ pub(super) static ROUTES: &[Route] = &[
     }),
     post("/api/v1/vault/verify", "verify_vault", Right::Whole(AuditAction::Verify), |x| {
         serve(x, handler::verify)
-    }),
+    })
+    .slow(),
     get("/api/v1/vault/backup", "backup_vault", Right::Whole(AuditAction::Backup), |x| {
         serve_costly(x, "application/octet-stream", handler::backup)
-    }),
+    })
+    .slow(),
     post("/api/v1/vault/rotate", "rotate_vault", Right::Whole(AuditAction::Rotate), |x| {
         serve(x, handler::rotate)
-    }),
+    })
+    .slow(),
     get("/api/v1/vault/keys", "list_keys", Right::Whole(AuditAction::KeyList), |x| serve(x, handler::keys)),
     post("/api/v1/vault/keys", "add_key", Right::Whole(AuditAction::KeyAdd), |x| serve(x, handler::add_key)),
     delete("/api/v1/vault/keys/{id}", "remove_key", Right::Whole(AuditAction::KeyRemove), |x| {
         serve(x, handler::remove_key)
+    }),
+    post("/api/v1/vault/keys/{id}/confirm", "confirm_key", Right::Whole(AuditAction::KeyConfirm), |x| {
+        serve(x, handler::confirm_key)
     }),
 ];
 
@@ -65,7 +71,8 @@ impl FromRequest for AddKey {
         });
         let proof = proof(parts);
         let key = if parts.flag("recovery")? { None } else { Some(key(parts, false)?) };
-        Some(Self { key, replaces: replaces?.flatten(), proof: proof? })
+        let confirm = parts.flag("confirm");
+        Some(Self { key, replaces: replaces?.flatten(), proof: proof?, confirm: confirm? })
     }
 }
 
@@ -79,19 +86,12 @@ impl FromRequest for RemoveKey {
     }
 }
 
-impl FromRequest for Rotate {
+impl FromRequest for WithRecovery {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        key(parts, false).map(Self)
-    }
-}
-
-impl FromRequest for Init {
-    const BODY: bool = true;
-
-    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        key(parts, false).map(Self)
+        let (key, confirm) = (key(parts, false), parts.flag("confirm"));
+        Some(Self { key: key?, confirm: confirm? })
     }
 }
 

@@ -127,10 +127,11 @@ impl<S: Service> Connection<S> {
     ) -> hyper::Response<Full<Bytes>> {
         let Self { server, seen, .. } = self;
         let pattern = target.pattern();
+        let deadline = if target.takes_long() { server.limits.long_request } else { server.limits.request };
         let served = guarded(self.serve(&head, target, body, asking));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
         let goes_on = || seen.patient.store(true, Ordering::Relaxed);
-        let served = match within(server.limits.request, served, waits, goes_on).await {
+        let served = match within(deadline, served, waits, goes_on).await {
             Ok(Some(served)) => served,
             Ok(None) => Err(panicked()),
             Err(_) => Err(Failure::new(

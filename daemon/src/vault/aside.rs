@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use crate::caller::Caller;
 
 use super::format::slots::NewSlot;
-use super::mailbox::answered;
 use super::writer::interrupts::Interrupts;
 use super::writer::snapshot::Snapshot;
 use super::writer::unlocked::Step;
@@ -42,13 +41,14 @@ impl Vault {
             tracing::debug!(%error, "there is no snapshot");
             return Ok(None);
         }
-        match answered(answer).await {
-            Ok(done) => Ok(Some(done)),
-            Err(Error::Timeout) => Err(Error::Timeout),
-            Err(error) => {
+        // However long it takes: it is as long as the vault is large, holds up nobody, and ends with its caller or by a lock.
+        match answer.await {
+            Ok(Ok(done)) => Ok(Some(done)),
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "a snapshot could not be read");
                 Ok(None)
             }
+            Err(_) => Err(Error::Internal("the thread of a snapshot gave no answer")),
         }
     }
 

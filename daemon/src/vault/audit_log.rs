@@ -5,17 +5,22 @@ use secrets_proto::audit::{ArchiveAudit, AuditAction, AuditArchived, AuditList, 
 
 use crate::caller::{Caller, Scope};
 
-use super::writer::audit_walk::{Back, Forward};
+use super::writer::audit_walk::{ANSWER, Back, Forward};
 use super::writer::batch::Batch;
 use super::writer::command::Command;
 use super::writer::reading::Reading;
 use super::{AuditQuery, Error, Held, Vault};
 
+/// About how many bytes an entry has as JSON.
+const AN_ENTRY: usize = 400;
+
 impl Vault {
     /// The newest entries that match, and those only that nobody has waited for yet are written first. Scope `admin`.
     pub(crate) async fn audit(&self, caller: &Caller, query: AuditQuery) -> Result<Held<AuditList>, Error> {
-        let permit = Some(self.heavy_permit(caller).await?);
+        let permit = self.heavy_permit(caller).await?;
         self.check(caller, Scope::Admin, AuditAction::Audit)?;
+        let most = query.limit.map_or(ANSWER, |limit| limit.saturating_mul(AN_ENTRY).min(ANSWER));
+        let permit = Some(permit.with(self.room.take(caller, most).await));
         self.write_denials();
         let mut walk = Back::default();
         loop {

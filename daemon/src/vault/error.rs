@@ -131,6 +131,9 @@ pub(crate) enum Error {
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed in the meantime")]
     Stale,
+    /// The value is the present one, which is not dropped from the history.
+    #[error("the value is the present one")]
+    PresentValue,
     /// The key slots are not what they were when the operation began.
     #[error("the key slots have changed in the meantime")]
     KeysChanged,
@@ -161,6 +164,16 @@ pub(crate) enum Error {
     /// There is no memory for deriving a key. Nothing was changed.
     #[error("there is no memory for key derivation")]
     NoMemory,
+    /// Deriving a key needs more memory, in MiB, than a limit leaves. Nothing was changed.
+    #[error("key derivation needs {needed} MiB of memory, and {limit} leaves {left} MiB")]
+    MemoryLimit {
+        /// What it needs.
+        needed: u64,
+        /// What is left.
+        left: u64,
+        /// What the limit is called.
+        limit: &'static str,
+    },
     /// The disk is failing. Nothing was reported done; reads go on.
     #[error("storage: {0}")]
     Storage(String),
@@ -211,6 +224,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::NoMemory
+            | Self::MemoryLimit { .. }
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)
@@ -263,6 +277,7 @@ impl Error {
             | Self::NameTaken
             | Self::NamesTaken(_)
             | Self::Stale
+            | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing
             | Self::Replaced
@@ -286,6 +301,7 @@ impl Error {
             Self::DiskFull
             | Self::NoDescriptors
             | Self::NoMemory
+            | Self::MemoryLimit { .. }
             | Self::Storage(_)
             | Self::Unfit(..)
             | Self::UnsafeFile(_)
@@ -325,6 +341,7 @@ impl Error {
             | Self::NamesTaken(_)
             | Self::GivenUp
             | Self::Stale
+            | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing
             | Self::Replaced

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrets_proto::Glob;
 use secrets_proto::audit::AuditAction;
-use secrets_proto::secret::{Secret, SecretDetail, SecretList, TrashList, TrashedSecret};
+use secrets_proto::secret::{Secret, SecretDetail, TrashList, TrashedSecret};
 use tokio::sync::SemaphorePermit;
 
 use crate::caller::{Caller, Scope};
@@ -14,13 +14,16 @@ use crate::permits::Permit;
 
 use super::format::record::Record;
 use super::writer::shared::{Published, View};
-use super::{Error, Held, ListFilter, Rendered, Vault};
+use super::{Error, Form, Held, ListFilter, Rendered, Vault};
 
 /// How many secrets are looked at without letting others go first.
 const SHORT: usize = 64;
 
 /// How many are looked at on the runtime's thread.
 const INLINE: usize = 512;
+
+/// So many secrets that are written already are joined to a list in the time that it takes to write one.
+const JOINED_IN_THE_TIME_OF_ONE: usize = 50;
 
 impl Vault {
     /// The secrets that match, by name, as `write` wrote them. Scope `list`.
@@ -48,12 +51,12 @@ impl Vault {
         Ok(Held { reply: reply.await?, permit: Some(permit) })
     }
 
-    /// All secrets with all there is to tell, as `write` wrote them; for the owner. Scope `list`. It is written once for all
+    /// All secrets with all there is to tell, written by `form`; for the owner. Scope `list`. It is written once for all
     /// who ask at the same time and shared by them: it is large, and need not be read.
     pub(crate) async fn full_list(
         &self,
         caller: &Caller,
-        write: fn(&SecretList<SecretDetail>) -> Bytes,
+        form: Form<SecretDetail>,
     ) -> Result<Held<Bytes>, Error> {
         let permit = Some(self.heavy_permit(caller).await?);
         self.check(caller, Scope::List, AuditAction::List)?;
@@ -66,23 +69,28 @@ impl Vault {
             return Ok(Held { reply, permit });
         }
         let _turn = self.owners_lists.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
-        let (opened, changes, records): (_, u64, Vec<Arc<Record>>) = {
-            let published = self.shared.read();
-            let view = published.view()?;
+        let (opened, changes, mut pages, stale, joined) = {
+            let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
             if let Some(reply) = known(view) {
                 return Ok(Held { reply, permit });
             }
-            (view.since, view.changes, view.catalog.of(caller).live_from("").cloned().collect())
+            let stale = view.full_pages.stale(view.catalog.all());
+            let joined = view.catalog.all().live_count() / JOINED_IN_THE_TIME_OF_ONE;
+            (view.since, view.changes, view.full_pages.clone(), stale, joined)
         };
-        let full = self.at_leisure(caller, records.len(), move || {
-            let secrets: Vec<SecretDetail> = records.iter().map(|record| record.to_detail()).collect();
-            write(&SecretList { total: secrets.len(), secrets })
+        let written = self.at_leisure(caller, stale.secrets() + joined, move || {
+            pages.write(stale, Record::to_detail, form.page);
+            (pages.join(form.list), pages)
         });
-        let reply = full.await?;
+        let (reply, pages) = written.await?;
         if let Published::Unlocked(view) = &mut *self.shared.write()
             && view.since == opened
         {
             view.full = Some((changes, reply.clone()));
+            // Else some of them are stale by now.
+            if view.changes == changes {
+                view.full_pages = pages;
+            }
         }
         Ok(Held { reply, permit })
     }
@@ -98,11 +106,11 @@ impl Vault {
     pub(crate) async fn rendered_list_in_turn(
         &self,
         caller: &Caller,
-        render: fn(&SecretList<Secret>) -> Bytes,
+        form: Form<Secret>,
     ) -> Result<Held<Rendered>, Error> {
         let permit =
             if self.list_takes_turns(caller) { Some(self.heavy_permit(caller).await?) } else { None };
-        Ok(Held { reply: self.rendered_list(caller, render)?, permit })
+        Ok(Held { reply: self.rendered_list(caller, form)?, permit })
     }
 
     /// The deleted secrets, newest first, as `write` wrote them. Scope `list`.

@@ -65,6 +65,7 @@ pub(crate) use error::{Error, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
+pub(crate) use writer::pages::Form;
 
 use derivation::Derivations;
 use room::Room;

@@ -7,15 +7,16 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::secret::{
     CreateFromPreset, CreateSecret, PatchSecret, Preset, PresetList, RollbackRequest, SameList, Secret,
-    SecretDetail, SecretList, UpdateSecret, VersionList, WriteSecret,
+    SecretDetail, UpdateSecret, VersionList, WriteSecret,
 };
 use secrets_proto::{Selector, Uuid};
 
 use crate::caller::{Caller, Scope};
 
+use super::format::record::Record;
 use super::writer::effort::Effort;
 use super::writer::shared::Published;
-use super::{Error, Held, Rendered, Vault, presets, rules};
+use super::{Error, Form, Held, Rendered, Vault, presets, rules};
 
 /// A reveal of so many secrets by name or id is a small thing,
 const LIGHT: usize = 16;
@@ -27,13 +28,9 @@ const LIGHT_BYTES: u64 = 16 << 10;
 const BYTES_A_STEP: usize = 256;
 
 impl Vault {
-    /// All secrets, as `render` wrote them; it is called only when the list has changed since. Scope `list`. For callers
-    /// that see every name; others are refused, and ask for a filtered list.
-    pub(crate) fn rendered_list(
-        &self,
-        caller: &Caller,
-        render: fn(&SecretList<Secret>) -> Bytes,
-    ) -> Result<Rendered, Error> {
+    /// All secrets, written by `form`, which is asked only for what has changed since. Scope `list`. For callers that see
+    /// every name; others are refused, and ask for a filtered list.
+    pub(crate) fn rendered_list(&self, caller: &Caller, form: Form<Secret>) -> Result<Rendered, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
         if !caller.sees_all() {
             return Err(Error::Internal("a list for all is not for this caller"));
@@ -42,12 +39,10 @@ impl Vault {
             return Ok(rendered.clone());
         }
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
-        let secrets: Vec<Secret> = view.catalog.all().live().map(|record| record.to_secret()).collect();
-        let total = secrets.len();
-        let rendered = Rendered {
-            body: render(&SecretList { secrets, total }),
-            tag: Bytes::from(format!("\"{}\"", view.tag)),
-        };
+        let stale = view.pages.stale(view.catalog.all());
+        view.pages.write(stale, Record::to_secret, form.page);
+        let rendered =
+            Rendered { body: view.pages.join(form.list), tag: Bytes::from(format!("\"{}\"", view.tag)) };
         Ok(view.rendered.insert(rendered).clone())
     }
 
@@ -175,11 +170,18 @@ impl Vault {
         request: RevealRequest,
         write: impl FnOnce(RevealReply) -> T + Send + 'static,
     ) -> Result<Held<T>, Error> {
+        let size = self.size_of(caller, &request.secrets);
         let is_heavy = request.secrets.len() > LIGHT
             || request.secrets.iter().any(Selector::is_glob)
-            || self.size_of(caller, &request.secrets) > LIGHT_BYTES;
+            || size > LIGHT_BYTES;
         let permit = if is_heavy { Some(self.heavy_permit(caller).await?) } else { None };
         self.check(caller, Scope::Reveal, AuditAction::Reveal)?;
+        let permit = match permit {
+            Some(permit) => {
+                Some(permit.with(self.room.take(caller, usize::try_from(size).unwrap_or(usize::MAX)).await))
+            }
+            None => None,
+        };
         let shared = Arc::clone(&self.shared);
         let reveal = self.write_for_answer(caller, move |batch, caller| {
             batch.reveal(caller, request, Effort::new(shared.urgent.interrupts()))
@@ -203,11 +205,15 @@ impl Vault {
         Ok(SameList { total: secrets.len(), secrets })
     }
 
-    /// How many bytes the values have together that are named, as far as the caller sees them.
+    /// How many bytes the values have together that are named, as far as the caller sees them; if one is a glob, those of all
+    /// that it sees.
     fn size_of(&self, caller: &Caller, selectors: &[Selector]) -> u64 {
         let published = self.shared.read();
         let Ok(view) = published.view() else { return 0 };
         let secrets = view.catalog.of(caller);
+        if selectors.iter().any(Selector::is_glob) {
+            return secrets.bytes();
+        }
         let found = selectors.iter().filter_map(|selector| match selector {
             Selector::Id(id) => secrets.by_id(*id),
             Selector::Name(name) => secrets.by_name(name),
@@ -236,6 +242,18 @@ impl Vault {
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Rollback)?;
         self.write(caller, move |batch, caller| batch.rollback(caller, id, request.version, expected)).await
+    }
+
+    /// Destroys an earlier value of a secret. Scope `write`, as for destroying the secret.
+    pub(crate) async fn drop_version(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        version: u64,
+        expected: Option<Vec<u64>>,
+    ) -> Result<(), Error> {
+        self.check(caller, Scope::Write, AuditAction::VersionDrop)?;
+        self.write(caller, move |batch, caller| batch.drop_version(caller, id, version, expected)).await
     }
 
     /// Takes a secret out of the trash. Scope `write`.

@@ -144,7 +144,7 @@ fn offered_passphrase(passphrase: &SensitiveString) -> Result<Offered, Error> {
     let refused = |kind, message| Error::UnusableKey(KeyField::Passphrase, Invalid::new(kind, message));
     let text = passphrase.expose();
     match text.len() {
-        0 => return Err(refused(FieldErrorType::StringTooShort, "a passphrase has at least 1 byte")),
+        0 => return Err(refused(FieldErrorType::StringTooShort, "the passphrase is empty")),
         1..=PASSPHRASE_MAX => {}
         _ => return Err(refused(FieldErrorType::StringTooLong, "a passphrase has at most 1024 bytes")),
     }

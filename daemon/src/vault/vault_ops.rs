@@ -9,13 +9,13 @@ use secrets_proto::vault::{
     AddKeyReply, AutoLock, InitReply, KeyList, RotateReply, VaultState, VaultStatus, VerifyReply,
     VerifyRequest,
 };
-use secrets_proto::{Timestamp, Uuid};
+use secrets_proto::{SensitiveString, Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::FORMAT;
 use crate::crypto::recovery::RecoveryKey;
-use crate::crypto::slot::SlotKind;
+use crate::crypto::slot::{KdfCost, SlotKind};
 use crate::store::MOST_SLOTS;
 use crate::triggers::Seen;
 
@@ -69,28 +69,23 @@ impl Vault {
         AutoLock { idle_seconds: idle, max_seconds: max, suspend, session_lock, obstacle, locks_at }
     }
 
-    /// Makes the vault and leaves it unlocked. Scope `admin`.
-    pub(crate) async fn init(&self, caller: &Caller, key: Key) -> Result<InitReply, Error> {
+    /// Makes the vault and leaves it unlocked. The recovery key stays unconfirmed until [`confirm_key`](Self::confirm_key) if
+    /// its caller will `confirm` it. Scope `admin`.
+    pub(crate) async fn init(&self, caller: &Caller, key: Key, confirm: bool) -> Result<InitReply, Error> {
         self.check_whole(caller, AuditAction::Init)?;
         let _opening = self.derivations.opening();
         if !matches!(*self.shared.read(), Published::Uninitialized) {
             return Err(Error::AlreadyInitialized);
         }
         let Offered { kind, secret, provider, .. } = self.settings.keys.lasting_secret_of(key).await?;
-        let recovery = RecoveryKey::generate()?;
-        let recovery_key = recovery.to_text()?;
-        let cost = self.settings.kdf;
+        let (recovery, recovery_key) = fresh_recovery(confirm)?;
+        let (cost, recovery_key_id) = (self.settings.kdf, Some(recovery.id()));
         let slots = self
             .derivations
-            .run(move |_| {
-                Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
-                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
-                ])
-            })
+            .run(move |_| Ok(vec![NewSlot::derive(kind, cost, &secret)?.of_provider(provider), recovery]))
             .await?;
         self.ask(|reply| Command::Init(caller.witnessed(), slots, reply)).await?;
-        Ok(InitReply { recovery_key })
+        Ok(InitReply { recovery_key, recovery_key_id })
     }
 
     /// Opens and verifies the vault. A wrong key is answered late. Scope `admin`.
@@ -191,12 +186,14 @@ impl Vault {
         self.read(caller, |reading| reading.key_slots()).await.map(|keys| KeyList { keys })
     }
 
-    /// Adds a key slot for this key, or for a fresh recovery key. Scope `admin`.
+    /// Adds a key slot for this key, or for a fresh recovery key, which stays unconfirmed until
+    /// [`confirm_key`](Self::confirm_key) if its caller will `confirm` it. Scope `admin`.
     pub(crate) async fn add_key(
         &self,
         caller: &Caller,
         key: Option<Key>,
         replaces: Option<Uuid>,
+        confirm: bool,
         proof: Option<Key>,
     ) -> Result<AddKeyReply, Error> {
         self.check_whole(caller, AuditAction::KeyAdd)?;
@@ -215,16 +212,18 @@ impl Vault {
                 (slot.of_provider(provider), None, doubt)
             }
             None => {
-                let recovery = RecoveryKey::generate()?;
-                (
-                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
-                    Some(recovery.to_text()?),
-                    None,
-                )
+                let (slot, recovery_key) = fresh_recovery(confirm)?;
+                (slot, Some(recovery_key), None)
             }
         };
         let key = self.write(caller, move |batch, caller| batch.add_key(caller, &slot, replaces)).await?;
         Ok(AddKeyReply { key, recovery_key, doubt })
+    }
+
+    /// Notes that the recovery key of this slot was shown. Scope `admin`.
+    pub(crate) async fn confirm_key(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        self.check_whole(caller, AuditAction::KeyConfirm)?;
+        self.write(caller, move |batch, caller| batch.confirm_key(caller, id)).await
     }
 
     /// Removes a key slot, but never the last. Scope `admin`.
@@ -245,8 +244,14 @@ impl Vault {
     }
 
     /// Replaces the data key and seals everything again. The key must open the vault now; afterwards it and the fresh
-    /// recovery key do, and no other. Scope `admin`.
-    pub(crate) async fn rotate(&self, caller: &Caller, key: Key) -> Result<RotateReply, Error> {
+    /// recovery key do, and no other; that one stays unconfirmed until [`confirm_key`](Self::confirm_key) if its caller will
+    /// `confirm` it. Scope `admin`.
+    pub(crate) async fn rotate(
+        &self,
+        caller: &Caller,
+        key: Key,
+        confirm: bool,
+    ) -> Result<RotateReply, Error> {
         self.check_whole(caller, AuditAction::Rotate)?;
         let is_proof = matches!(key, Key::Passphrase(_));
         let check_proof = || {
@@ -257,18 +262,14 @@ impl Vault {
         let found = self.ask(Command::Slots).await?;
         let (keys_before, header_mac) = (found.slots.len(), found.header_mac);
         let offered = self.settings.keys.secret_of(key).await?;
-        let recovery = RecoveryKey::generate()?;
-        let recovery_key = recovery.to_text()?;
-        let cost = self.settings.kdf;
+        let (recovery, recovery_key) = fresh_recovery(confirm)?;
+        let (cost, recovery_key_id) = (self.settings.kdf, Some(recovery.id()));
         let derived = self
             .derivations
             .run(move |cancel| {
                 offered.open(&found.slots, found.identity, || cancel.check())?;
                 let Offered { kind, secret, provider, .. } = offered;
-                Ok(vec![
-                    NewSlot::derive(kind, cost, &secret)?.of_provider(provider),
-                    NewSlot::derive(SlotKind::Recovery, cost, recovery.expose())?,
-                ])
+                Ok(vec![NewSlot::derive(kind, cost, &secret)?.of_provider(provider), recovery])
             })
             .await;
         let derived = self.note_refusal(caller, AuditAction::Rotate, derived);
@@ -282,6 +283,13 @@ impl Vault {
             })
             .await?;
         }
-        Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept) })
+        Ok(RotateReply { recovery_key, keys_removed: keys_before.saturating_sub(kept), recovery_key_id })
     }
+}
+
+/// A slot for a fresh recovery key, and the key. It takes no derivation that is slow.
+fn fresh_recovery(confirm: bool) -> Result<(NewSlot, SensitiveString), Error> {
+    let recovery = RecoveryKey::generate()?;
+    let slot = NewSlot::derive(SlotKind::Recovery, KdfCost::NONE, recovery.expose())?;
+    Ok((slot.with_confirmation(confirm), recovery.to_text()?))
 }

@@ -123,6 +123,7 @@ mod tests {
             "NODE_ENV",
             "CARGO_REGISTRY_TOKEN",
             "CARGO_REGISTRIES_WORK_TOKEN",
+            "CARGO__WORK",
             "NPM_CONFIG__AUTHTOKEN",
             "UV_PUBLISH_PASSWORD",
             "DOCKER_PASSWORD",

@@ -165,8 +165,10 @@ const ENDINGS: [&str; 5] = ["_BASE_URL", "_API_BASE", "_ENDPOINT_URL", "_PROXY",
 
 /// Whether programs let a variable of this name steer them.
 pub(super) fn steers(name: &str) -> bool {
-    let begins =
-        |prefix: &str| name.starts_with(prefix) && (prefix != "PYTHON" || !name.starts_with("PYTHON_"));
+    // No setting of cargo's has an empty name in front; that is where its tokens lie here.
+    let others = [("PYTHON", "PYTHON_"), ("CARGO_", "CARGO__")];
+    let is_other = |prefix: &str| others.iter().any(|(of, other)| *of == prefix && name.starts_with(other));
+    let begins = |prefix: &str| name.starts_with(prefix) && !is_other(prefix);
     NAMES.iter().any(|names| names.split_whitespace().any(|word| word == name))
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
         || PREFIXES.split_whitespace().any(begins) && !SECRETS.iter().any(|ending| name.ends_with(ending))

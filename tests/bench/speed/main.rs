@@ -6,7 +6,7 @@
 //! - [`load`]: requests as fast as they are answered
 //! - [`floors`]: bare hyper and bare SQLite
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
-//! - [`served`], [`written`], [`started`], [`masked`], [`grown`], [`logged`], [`counted`]: the measurements
+//! - [`served`], [`written`], [`started`], [`masked`], [`scanned`], [`grown`], [`logged`], [`counted`]: the measurements
 //! - [`broker`]: requests through the broker, and through what others have
 //! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
@@ -22,6 +22,7 @@ mod masked;
 mod peers;
 mod plot;
 mod report;
+mod scanned;
 mod served;
 mod started;
 mod written;
@@ -63,6 +64,10 @@ fn main() {
     }
     if wanted("masked") {
         masked::measure(programs, &mut report);
+    }
+    // Alone or not at all: a gigabyte is written for it.
+    if only.is_some_and(|only| only == "scan") {
+        scanned::measure(programs, &mut report);
     }
     if wanted("counted") {
         counted::measure(programs, &mut report);

@@ -156,7 +156,7 @@ fn lines() -> Vec<u8> {
 }
 
 /// Keys as providers make them.
-fn keys(count: u64) -> Vec<String> {
+pub fn keys(count: u64) -> Vec<String> {
     const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
     let mut random: u64 = 0x2545_f491_4f6c_dd1d;
     let mut letter = || {

@@ -43,3 +43,42 @@ fn what_a_program_asks_for_is_printed_as_commands_and_nothing_is_applied() {
     assert!(!err.contains("canary"), "{err}");
     assert_eq!(world.env.ctl(["proxy", "rule", "show", "KEY", "--json"]).expect(0), before);
 }
+
+/// Where there is no rule yet, the first session shows which are needed.
+#[test]
+fn learning_begins_without_a_rule() {
+    let Some(world) = World::new("learning_begins_without_a_rule") else { return };
+    let url = world.url("/v1/models");
+    let script =
+        format!("curl -sS -H \"Authorization: Bearer $KEY\" {url}; echo; curl -sS {}", world.url("/v1/open"));
+    let refused = world.run_with(&["-s", "KEY"], &["sh", "-c", &script]);
+    assert_eq!(refused.code, Some(125), "{}", refused.err());
+    let output = world.run_with(&["-s", "KEY", "--learn"], &["sh", "-c", &script]);
+    world.assert_nowhere(&output);
+    let (out, err) = (output.out(), output.err());
+    assert!(out.contains("\"host_not_allowed\"") && out.contains("GET /v1/open"), "{out}{err}");
+    let host = world.host();
+    let rule =
+        format!("secretctl proxy rule set KEY --host {host} --method GET --path '/v1/models' --site bearer");
+    assert!(err.lines().any(|line| line == rule), "{err}");
+    assert_eq!(world.origin.seen().len(), 1);
+}
+
+/// A host of this machine may be asked without a rule; what else has an address that is not public may not.
+#[test]
+fn learning_reaches_public_hosts_and_this_machine() {
+    let test = "learning_reaches_public_hosts_and_this_machine";
+    let Some(world) = World::new(test) else { return };
+    // Addresses of networks of one's own, of a cloud's metadata, and the loopback in another form.
+    let names = [("inner.test", "10.0.0.1"), ("metadata.test", "169.254.169.254"), ("link.test", "fe80::1")];
+    for (name, address) in names {
+        let script = format!(
+            "echo '{address} {name}' >>/etc/hosts; exec \"$0\" proxy run -s KEY --learn -- curl -sS --max-time 20 https://{name}/"
+        );
+        let output = world.with_names(&["sh", "-c", &script, world.env.programs().client]);
+        let (out, err) = (output.out(), output.err());
+        assert!(out.contains("\"private_address\""), "{name}: {out}{err}");
+    }
+    let output = world.run_with(&["-s", "KEY", "--learn"], &["curl", "-sS", &world.evil_url("/v1/echo")]);
+    assert!(output.out().contains("GET /v1/echo"), "{}", output.err());
+}

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bodies;
+mod connecting;
 mod elsewhere;
 mod hostile;
 mod learning;

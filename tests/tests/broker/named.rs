@@ -2,11 +2,15 @@
 //! by a socket.
 
 use std::fs;
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Signal;
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::process::{self, DEADLINE};
@@ -247,6 +251,66 @@ fn a_session_outlasts_locks_and_the_daemon() {
     named.unlock();
     assert!(answer(&named).contains("200 \n"));
     assert_eq!(named.listed()["state"], "running");
+}
+
+/// While the vault is locked nobody can end a session in the daemon: it is ended when the vault is unlocked.
+#[test]
+fn a_session_that_is_stopped_while_the_vault_is_locked_ends_at_the_next_unlock() {
+    let test = "a_session_that_is_stopped_while_the_vault_is_locked_ends_at_the_next_unlock";
+    let Some(named) = Named::new(test) else { return };
+    let env = &named.world.env;
+    let id = named.listed()["session"].as_str().unwrap().to_owned();
+    let has_token = || env.get("/tokens").expect(200).to_string().contains(&id);
+    assert!(has_token());
+    env.ctl(["lock"]).expect(0);
+    env.ctl(["proxy", "stop", "build"]).expect(0);
+    let left = env.runtime_dir().join(format!("brokers/{id}.ended"));
+    assert!(left.exists());
+    env.ctl(["unlock", "--passphrase-file", "-"]).stdin(PASSPHRASE).expect(0);
+    assert!(!has_token() && !left.exists());
+    // And there is a word for who asks for it afterwards.
+    let output = env.ctl(["proxy", "env", "build"]).run();
+    output.assert_code(4);
+    assert!(
+        output.err().contains("no session build runs: it was stopped, or never started"),
+        "{}",
+        output.err()
+    );
+}
+
+/// A message with descriptors, as programs send it to a control socket.
+fn send(stream: &UnixStream, message: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut with = SendAncillaryBuffer::new(&mut space);
+    assert!(with.push(SendAncillaryMessage::ScmRights(descriptors)));
+    sendmsg(stream, &[IoSlice::new(&length)], &mut with, SendFlags::empty()).unwrap();
+    (&*stream).write_all(message).unwrap();
+}
+
+/// A descriptor that is no process would never tell that its program has ended, or tell it at once.
+#[test]
+fn only_a_pidfd_stands_for_a_program() {
+    let Some(named) = Named::new("only_a_pidfd_stands_for_a_program") else { return };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ask = |program: BorrowedFd<'_>| {
+        let stream = UnixStream::connect(named.control()).unwrap();
+        let message = json!({"attach": {"port": port, "files_in": null}}).to_string();
+        send(&stream, message.as_bytes(), &[listener.as_fd(), program]);
+        let mut told = Vec::new();
+        (&stream).read_to_end(&mut told).unwrap();
+        String::from_utf8(told[4..].to_vec()).unwrap()
+    };
+    let null = fs::File::open("/dev/null").unwrap();
+    let (one, other) = std::io::pipe().unwrap();
+    for wrong in [null.as_fd(), one.as_fd(), other.as_fd(), listener.as_fd()] {
+        let told = ask(wrong);
+        assert!(told.contains("a pidfd of the program is expected"), "{told}");
+    }
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let told = ask(own.unwrap().as_fd());
+    assert!(told.contains("\"listens\":true"), "{told}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use secretsd_tests::harness::skip;
+use secretsd_tests::origin::Seen;
 use secretsd_tests::source::repository;
 use secretsd_tests::{canary, process};
 use serde_json::{Value, json};
@@ -183,4 +184,46 @@ fn what_cannot_be_signed_again_is_refused_by_name() {
     let answers = sent(&world, "AWS_*", &cases);
     assert!(answers[0].contains("\"placeholder_repeated\""), "{answers:?}");
     assert!(world.origin.seen().is_empty());
+}
+
+/// The AWS CLI itself, from PyPI: it has placeholders, signs with them, and the host gets what the real keys sign.
+#[test]
+fn the_aws_cli_works_in_a_session() {
+    let test = "the_aws_cli_works_in_a_session";
+    let works = Command::new("aws").arg("--version").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip(test, "the AWS CLI (PyPI's awscli) is not installed");
+    }
+    let Some(world) = world(test) else { return };
+    world.origin.answer_by(|seen: &Seen, _| {
+        let body = if seen.line.starts_with("GET /") {
+            "<?xml version=\"1.0\"?><ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>1</ID></Owner><Buckets><Bucket><Name>shop-backups</Name><CreationDate>2026-01-01T00:00:00.000Z</CreationDate></Bucket></Buckets></ListAllMyBucketsResult>"
+        } else if seen.line.starts_with("POST /") {
+            "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn><UserId>ci</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+        } else {
+            return None;
+        };
+        Some(hyper::Response::builder().header("content-type", "text/xml").body(body.as_bytes().to_vec()).unwrap())
+    });
+    let url = world.url("");
+    let script = format!(
+        "aws --endpoint-url {url} s3api list-buckets --query 'Buckets[].Name' --output text
+        aws --endpoint-url {url} sts get-caller-identity --query Arn --output text
+        echo \"$AWS_SECRET_ACCESS_KEY\""
+    );
+    let secrets = KEYS.map(|(name, _)| name).join(",");
+    let mut command = world.command_with(&["-s", &secrets], &["sh", "-c", &script]);
+    command
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_MAX_ATTEMPTS", "1");
+    let (_, output) = process::run(&mut command, b"");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(out.starts_with("shop-backups\narn:aws:iam::123456789012:user/ci\n"), "{out}{err}");
+    for (_, value) in KEYS {
+        for written in [&output.stdout, &output.stderr] {
+            assert_eq!(canary::find(written, value), None, "{out}{err}");
+        }
+    }
+    assert_signed(&world, &KEYS);
 }

@@ -36,6 +36,22 @@ with tunnel(["h2"]) as stream:
     while len(read) < 9 or len(read) < 9 + int.from_bytes(read[:3], "big"): read += stream.recv(4096)
     settings = read[9:9 + int.from_bytes(read[:3], "big")]
     print("settings", sorted(int.from_bytes(settings[at:at + 2], "big") for at in range(0, len(settings), 6)).count(8))
+    # One that asks all the same.
+    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", host), (":path", "/v1/echo"),
+        ("authorization", "Bearer " + os.environ["KEY"]), ("sec-websocket-version", "13")]
+    block = b"".join(b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in fields)
+    stream.sendall(len(block).to_bytes(3, "big") + bytes([1, 4, 0, 0, 0, 1]) + block)
+    stream.settimeout(10)
+    frames = read[9 + len(settings):]
+    while True:
+        while len(frames) < 9 or len(frames) < 9 + int.from_bytes(frames[:3], "big"):
+            piece = stream.recv(4096)
+            if not piece: print("closed"); sys.exit()
+            frames += piece
+        length = int.from_bytes(frames[:3], "big")
+        kind, of, payload = frames[3], int.from_bytes(frames[5:9], "big"), frames[9:9 + length]
+        frames = frames[9 + length:]
+        if of == 1 or kind == 7: print("frame", kind, payload.hex()[:40]); break
 "#;
 
 #[test]
@@ -60,7 +76,9 @@ fn a_connection_becomes_a_websocket_without_extensions_or_nothing() {
     let (_, output) = process::run(&mut world.command_with(&["-s", "KEY"], &words), b"");
     let out = String::from_utf8_lossy(&output.stdout);
     let refused = "HTTP/1.1 426 Upgrade Required denied";
-    let expected = ["HTTP/1.1 200 OK passed", refused, refused, refused, refused, "settings 0"];
+    // RST_STREAM with PROTOCOL_ERROR: that stream is refused, and the connection goes on.
+    let over_h2 = ["settings 0", "frame 3 00000001"];
+    let expected = [&["HTTP/1.1 200 OK passed", refused, refused, refused, refused][..], &over_h2].concat();
     assert_eq!(out.lines().collect::<Vec<_>>(), expected, "{}", String::from_utf8_lossy(&output.stderr));
     // The host, which answers as to any request, was asked for a WebSocket over HTTP/1.1, with nothing besides.
     let seen = world.origin.seen();

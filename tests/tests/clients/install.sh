@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs the clients that the broker is tested with, in the versions of requirements.txt and package-lock.json, where the
-# tests look for them: in cargo's target directory. Nothing of theirs is executed by that.
+# Installs the clients that the broker and the credential helpers are tested with, in the versions of requirements.txt and
+# package-lock.json, where the tests look for them: in cargo's target directory. Nothing of theirs is executed by that.
 set -euo pipefail
 here=$(dirname "$0")
 into=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-$here/../../../target}")/tmp/clients
 cd "$here"
 
+# The packages of the file $1, into $2.
 python() {
-    local venv=$into/python
-    cmp --silent requirements.txt "$venv/requirements.txt" && return
-    rm -rf "$venv"
-    python3 -m venv "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 --only-binary :all: \
-            --no-deps --requirement requirements.txt &&
-        cp requirements.txt "$venv/"
+    cmp --silent "$1" "$2/requirements.txt" && return
+    rm -rf "$2"
+    python3 -m venv "$2" &&
+        "$2/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 --only-binary :all: \
+            --no-deps --requirement "$1" &&
+        cp "$1" "$2/"
 }
 
 # The packages that the directory $1 names, into $2.
@@ -26,7 +26,8 @@ node() {
 }
 
 failed=0
-python || failed=1
+python requirements.txt "$into/python" || failed=1
+python ../helpers/requirements.txt "$into/helpers" || failed=1
 node . "$into/node" || failed=1
 node ../mcp "$into/mcp" || failed=1
 exit $failed

@@ -193,3 +193,68 @@ fn settings_that_are_replaced_from_outside_meanwhile_are_told() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains(".git/config was replaced from outside"), "{said}");
 }
+
+/// Checkouts below the working directory are somebody's, too, and settings can lead on to others more than once.
+#[test]
+fn checkouts_below_and_what_settings_include_stay_as_they_are() {
+    let Some(place) = Place::new("checkouts_below_and_what_settings_include_stay_as_they_are") else {
+        return;
+    };
+    let nested = place.project.join("vendor/lib");
+    fs::create_dir_all(&nested).unwrap();
+    for dir in [&place.project, &nested] {
+        let dir = dir.to_str().unwrap();
+        place.git(&["-C", dir, "init", "-q"]);
+        place.git(&["-C", dir, "commit", "-q", "--allow-empty", "-m", "first"]);
+    }
+    place.git(&["init", "-q", "--bare", "vendor/bare"]);
+    place.git(&["config", "include.path", "../one"]);
+    let outside = place.world.env.path("home/two");
+    place.write("one", &format!("[include]\n\tpath = {} # on\n", outside.display()));
+    let three = place.project.join("three");
+    fs::write(&outside, format!("[include]\n\tpath = \"{}\"\n", three.display())).unwrap();
+    place.write("three", "");
+    let script = format!(
+        "{ATTEMPTS}
+        try put vendor/lib/.git/config
+        try put vendor/lib/.git/hooks/post-checkout
+        try put vendor/lib/.git/commondir
+        try mv vendor/lib/.git vendor/lib/away
+        try mv vendor away
+        try put vendor/bare/config
+        try put vendor/bare/hooks/post-receive
+        try put one
+        try put three
+        try mv three away
+        git -C vendor/lib log --format=%s
+        echo text >vendor/lib/file && git -C vendor/lib add file && git -C vendor/lib -c user.name=a -c user.email=a@example.com commit -qm second
+        git init -q made && git -C made config core.pager x && echo made"
+    );
+    let output = place.run(&["sh", "-c", &script]);
+    assert_eq!(output.out(), "first\nmade\n", "{}", output.err());
+    assert_eq!(place.git(&["-C", nested.to_str().unwrap(), "log", "--format=%s"]), "second\nfirst\n");
+    // What was kept free is free again.
+    assert!(!nested.join(".git/commondir").exists());
+}
+
+/// What a fence that was killed has left in the way is gone with the next one.
+#[test]
+fn what_a_killed_fence_left_goes_with_the_next() {
+    let Some(place) = Place::new("what_a_killed_fence_left_goes_with_the_next") else { return };
+    place.git(&["init", "-q"]);
+    fs::remove_dir_all(place.project.join(".git/hooks")).unwrap();
+    let left = [".git/hooks", ".git/commondir"].map(|name| place.project.join(name));
+    let mut command = place.command(&[], &["sh", "-c", "touch ready; while :; do :; done"]);
+    let mut child = command.spawn().unwrap();
+    let end = std::time::Instant::now() + secretsd_tests::process::DEADLINE;
+    while !place.project.join("ready").exists() {
+        assert!(std::time::Instant::now() < end, "the command does not start");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(left.iter().all(|path| path.exists()));
+    let output = place.run(&["true"]);
+    assert_eq!(output.code, Some(0), "{}", output.err());
+    assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+}

@@ -2,6 +2,7 @@
 
 mod agent;
 mod checkout;
+mod mounted;
 mod place;
 mod probe;
 mod session;

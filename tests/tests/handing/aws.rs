@@ -14,6 +14,14 @@ frozen = found.get_frozen_credentials()
 print(json.dumps([frozen.access_key, frozen.secret_key, frozen.token, found.method]))
 ";
 
+/// As above, with what newer versions of the library know.
+const ALL: &str = "
+import botocore.session, json
+found = botocore.session.Session().get_credentials()
+end = getattr(found, '_expiry_time', None)
+print(json.dumps([found.access_key, getattr(found, 'account_id', 'unknown'), end and end.isoformat()]))
+";
+
 /// Makes a secret one that has expired.
 fn expire(env: &Env, name: &str) {
     let id = env.ctl(["show", name, "--json"]).run().json()["id"].as_str().unwrap().to_owned();
@@ -63,6 +71,47 @@ fn the_sdk_gets_its_credentials() {
     let error = ask("").unwrap_err();
     assert!(error.contains("the vault is locked"), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn the_sdk_is_told_the_account_and_the_end_of_long_term_keys() {
+    // The system's may be too old to know the account.
+    let fetched = concat!(env!("CARGO_TARGET_TMPDIR"), "/clients/python/bin/python");
+    let test = "the_sdk_is_told_the_account_and_the_end_of_long_term_keys";
+    let is_new = std::path::Path::new(fetched).exists();
+    let Some(python) = Some(fetched).filter(|_| is_new).or_else(|| python(test, "botocore")) else { return };
+    let env = Env::unlocked(programs!());
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        env.store(name, "x");
+    }
+    let ask = || -> Value {
+        let client = env.programs().client;
+        let config =
+            env.private_file("aws", format!("[default]\ncredential_process = {client} aws-credentials\n"));
+        let mut command = env.command("setsid");
+        command.arg(python).args(["-c", ALL]);
+        command.env("AWS_CONFIG_FILE", config).env("AWS_EC2_METADATA_DISABLED", "true");
+        let (_, output) = process::run(&mut command, b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(ask()[2], Value::Null);
+    env.ctl(["edit", "AWS_ACCESS_KEY_ID", "--note", "account=123456789012"]).expect(0);
+    env.ctl(["edit", "AWS_SECRET_ACCESS_KEY", "--expires", "2099-01-01"]).expect(0);
+    let told = ask();
+    assert_eq!(told[2], "2099-01-01T00:00:00+00:00");
+    assert_eq!(told[1], if is_new { "123456789012" } else { "unknown" });
+    let account = || env.ctl(["aws-credentials"]).run().json()["AccountId"].clone();
+    assert_eq!(account(), "123456789012");
+    env.store("AWS_ACCOUNT_ID", "210987654321\n");
+    assert_eq!(account(), "210987654321");
+    env.ctl(["set", "AWS_ACCOUNT_ID"]).stdin("canary").expect(0);
+    let output = env.ctl(["aws-credentials"]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("AWS_ACCOUNT_ID") && !output.err().contains("canary"), "{}", output.err());
+    env.ctl(["set", "AWS_ACCOUNT_ID"]).stdin("210987654321").expect(0);
+    expire(&env, "AWS_ACCESS_KEY_ID");
+    env.ctl(["aws-credentials"]).expect(1);
 }
 
 #[test]

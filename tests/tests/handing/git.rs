@@ -208,6 +208,58 @@ fn inside_of_a_session_the_answer_is_its_placeholder_and_nothing_is_revealed() {
     }
 }
 
+/// Makes a secret one that expires then.
+fn expire(env: &Env, name: &str, time: &str) {
+    let id = env.ctl(["show", name, "--json"]).run().json()["id"].as_str().unwrap().to_owned();
+    let body = json!({"expires_at": time});
+    env.request("PATCH", &format!("/user/secrets/{id}")).json(&body).send().expect(200);
+}
+
+#[test]
+fn the_user_of_the_note_is_given_and_no_other() {
+    if !has("the_user_of_the_note_is_given_and_no_other", "git") {
+        return;
+    }
+    let env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    env.ctl(["edit", "HUB", "--note", "CI account user=bot"]).expect(0);
+    let ask = |arguments: &str, question: &str| fill(&env, arguments, question).map(|(user, _)| user);
+    let (plain, bot, me) =
+        ("url=https://github.com/x\n", "url=https://bot@github.com/x\n", "url=https://me@github.com/x\n");
+    assert_eq!(ask("git-credential", plain).as_deref(), Some("bot"));
+    assert_eq!(ask("git-credential", bot).as_deref(), Some("bot"));
+    assert_eq!(ask("git-credential", me), None);
+    // A mapping says more than the note.
+    assert_eq!(ask("git-credential --host github.com=HUB", plain).as_deref(), Some("bot"));
+    assert_eq!(ask("git-credential --host github.com=HUB", me), None);
+    assert_eq!(ask("git-credential --host me@github.com=HUB", me).as_deref(), Some("me"));
+    assert_eq!(ask("git-credential --host me@github.com=HUB", plain).as_deref(), Some("me"));
+}
+
+#[test]
+fn git_is_told_when_a_password_ends_and_gets_none_that_has() {
+    if !has("git_is_told_when_a_password_ends_and_gets_none_that_has", "git") {
+        return;
+    }
+    let env = Env::unlocked(programs!());
+    set(&env, "HUB", "github", TOKEN);
+    env.store("WORK", TOKEN);
+    let question = |host: &str| format!("url=https://{host}/x\n");
+    let mapped = "git-credential --host h.example=WORK";
+    for (name, host) in [("HUB", "github.com"), ("WORK", "h.example")] {
+        expire(&env, name, "2099-01-01T00:00:00Z");
+        let (_, output) =
+            process::run(git(&env, mapped).args(["credential", "fill"]), question(host).as_bytes());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("password_expiry_utc=4070908800\n") && text.contains(TOKEN), "{text}");
+        expire(&env, name, "2020-01-01T00:00:00Z");
+        assert_eq!(fill(&env, mapped, &question(host)), None, "{host}");
+    }
+    // Not even a user name, which git would keep and send with another helper's password.
+    let output = env.ctl(["git-credential", "get"]).stdin("protocol=https\nhost=github.com\n").expect(0);
+    assert_eq!(output, "");
+}
+
 /// A child that does not outlive its test.
 struct Served(Child);
 
@@ -221,6 +273,16 @@ impl Drop for Served {
 #[test]
 fn git_clones_with_a_token_from_the_vault() {
     let test = "git_clones_with_a_token_from_the_vault";
+    clone_from(test, "Basic realm=\"gesch\u{fc}tzt\",\tcharset=\"UTF-8\"", &format!("git:{TOKEN}"));
+}
+
+#[test]
+fn git_clones_where_nothing_but_a_bearer_token_is_taken() {
+    clone_from("git_clones_where_nothing_but_a_bearer_token_is_taken", "Bearer realm=\"x\"", TOKEN);
+}
+
+/// Clones from a server that says this challenge and expects this.
+fn clone_from(test: &str, challenge: &str, expected: &str) {
     let Some(python) = python(test, "http.server").filter(|_| has(test, "git")) else { return };
     let env = Env::unlocked(programs!());
     env.store("WORK_TOKEN", TOKEN);
@@ -235,7 +297,11 @@ fn git_clones_with_a_token_from_the_vault() {
 
     let mut server = env.command(python);
     server.arg(repository().join("tests/tests/handing/git_server.py"));
-    server.env("GIT_PROJECT_ROOT", &root).env("EXPECTED", format!("git:{TOKEN}")).stdout(Stdio::piped());
+    server
+        .env("GIT_PROJECT_ROOT", &root)
+        .env("EXPECTED", expected)
+        .env("CHALLENGE", challenge)
+        .stdout(Stdio::piped());
     let mut server = Served(server.spawn().unwrap());
     let mut port = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();

@@ -1,4 +1,4 @@
-"""git's own HTTP backend behind basic authentication, on a port of the loopback interface that it prints."""
+"""git's own HTTP backend behind basic authentication or a token, on a port of the loopback interface that it prints."""
 
 import base64
 import http.server
@@ -6,7 +6,11 @@ import os
 import subprocess
 
 ROOT = os.environ["GIT_PROJECT_ROOT"]
-EXPECTED = "Basic " + base64.b64encode(os.environ["EXPECTED"].encode()).decode()
+CHALLENGE = os.environ["CHALLENGE"]
+SCHEME = CHALLENGE.split()[0]
+EXPECTED = os.environ["EXPECTED"]
+if SCHEME == "Basic":
+    EXPECTED = base64.b64encode(EXPECTED.encode()).decode()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -14,9 +18,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def answer(self):
-        if self.headers.get("Authorization") != EXPECTED:
+        if self.headers.get("Authorization") != f"{SCHEME} {EXPECTED}":
             self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="gesch\xfctzt",\tcharset="UTF-8"')
+            self.send_header("WWW-Authenticate", CHALLENGE)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

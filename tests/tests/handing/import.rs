@@ -356,6 +356,15 @@ fn settings_stay_in_the_file_if_a_person_wants_so() {
         terminal.expect(0, "read back and checked");
         assert_eq!(env.ctl(["list", "--names"]).expect(0), names);
     }
+    // With a prefix, both names are told; and what stays is all that stays of a file that is deleted otherwise.
+    let mut terminal = Terminal::ctl(&env, &["import", &source, "--prefix", "SHOP_", "--delete-source"]);
+    terminal
+        .wait_for("PORT, NODE_ENV (stored as SHOP_PORT, SHOP_NODE_ENV) look like settings; leave them in ");
+    terminal.type_keys("\r");
+    terminal.expect(0, "removed all but 2 lines from ");
+    assert_eq!(fs::read_to_string(&source).unwrap(), "PORT=3000\nNODE_ENV=test\n");
+    assert_eq!(env.value("SHOP_API_KEY"), "canary");
+    fs::write(&source, "API_KEY=canary\nPORT=3000\nNODE_ENV=test\n").unwrap();
     // Who is not there is asked nothing.
     env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
 }
@@ -453,6 +462,11 @@ fn what_readers_take_otherwise_is_refused_or_told() {
             "3: another value for dotenv",
         ]
     );
+    // The file would be gone with the other reading.
+    let output = env.ctl(["import", &source, "--delete-source"]).run();
+    output.assert_code(7);
+    assert!(output.err().contains("3 problems; nothing was stored"), "{}", output.err());
+    assert!(Path::new(&source).exists() && total(&env) == 0);
     let output = env.ctl(["import", &source, "--dialect", "dotenv"]).run();
     output.assert_code(0);
     assert!(!output.err().contains("another value"), "{}", output.err());

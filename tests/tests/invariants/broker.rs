@@ -65,8 +65,12 @@ fn imports_point_right(sources: &[Source]) -> Findings {
 
 fn tls_has_two_places(sources: &[Source]) -> Findings {
     let at_the_ends = "only `tunnel` and `upstream` hold connections with TLS";
-    let mut findings = only_in(sources, "tokio_rustls", in_module(&["tunnel"]), at_the_ends);
-    for word in ["hyper_rustls", "rustls_native_certs", "ClientConfig"] {
+    let mut findings = only_in(sources, "tokio_rustls", in_module(&["tunnel", "upstream"]), at_the_ends);
+    for word in ["tokio_rustls::server", "ServerConfig", "LazyConfigAcceptor"] {
+        let where_it_is = in_module(&["tunnel", "certificate"]);
+        findings.extend(only_in(sources, word, where_it_is, "only `tunnel` serves TLS"));
+    }
+    for word in ["TlsConnector", "rustls_native_certs", "ClientConfig"] {
         findings.extend(only_in(sources, word, in_module(&["upstream"]), at_the_ends));
     }
     let with_its_files = ["tunnel", "upstream", "certificate", "environment"];
@@ -207,7 +211,8 @@ fn the_broker_speaks_tls_in_two_places() {
     let check = tls_has_two_places;
     assert_found(check, "broker/src/forward.rs", "use rustls::ClientConnection;");
     assert_found(check, "broker/src/forward.rs", "use tokio_rustls::TlsConnector;");
-    assert_found(check, "broker/src/tunnel.rs", "use hyper_rustls::HttpsConnector;");
+    assert_found(check, "broker/src/tunnel.rs", "use tokio_rustls::TlsConnector;");
+    assert_found(check, "broker/src/upstream.rs", "use tokio_rustls::server::TlsStream;");
     assert_found(check, "broker/src/certificate.rs", "rustls::ClientConfig::builder()");
     assert_found(check, "broker/src/environment.rs", "use rustls::ServerConfig;");
     assert_found(check, "broker/src/session.rs", "use rcgen::KeyPair;");

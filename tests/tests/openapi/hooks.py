@@ -105,6 +105,14 @@ def trashed():
     return [id]
 
 
+def replaced():
+    """A secret with an earlier value."""
+    _, secret = ask("POST", "/user/secrets", {"name": f"REPLACED_{next(numbers)}", "value": "x"})
+    id = json.loads(secret)["id"]
+    ask("PUT", f"/user/secrets/{id}", {"value": "y"})
+    return [id]
+
+
 def operation_of(case):
     return case.operation.definition.raw["operationId"]
 
@@ -121,11 +129,13 @@ def before_call(context, case, kwargs):
     operation, body = operation_of(case), case.body
     # Steps that follow from one another have their ids already.
     if "id" in (case.path_parameters or {}) and case.meta.phase.name != TestPhase.STATEFUL:
-        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed}.get(operation, lambda: secrets)()
+        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed, "drop_version": replaced}.get(operation, lambda: secrets)()
         if known:
             case.path_parameters["id"] = chance.choice(known)
     if "If-Match" in (case.headers or {}):
         case.headers["If-Match"] = "*"
+    if operation == "drop_version":
+        case.query["version"] = 1
     if not isinstance(body, dict):
         return
     if operation == "reveal_secrets":

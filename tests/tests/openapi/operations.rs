@@ -91,6 +91,11 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<SameList>(200, "The others, by name."),
         op("list_versions", "Lists the versions of a secret's value, masked")
             .replies::<VersionList>(200, "The versions, newest first."),
+        op("drop_version", "Destroys an earlier value of a secret")
+            .takes(&Parameter::query("version", "A version that `versions` lists, and not the present one.", json!({ "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_991_u64 })).required())
+            .takes(&if_match)
+            .empty(204, "It is gone.")
+            .fails(&[409]),
         op("rollback_secret", "Makes an earlier value the present one")
             .takes(&written)
             .takes(&if_match)
@@ -139,6 +144,8 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<AddKeyRequest>(json!({ "passphrase": "correct horse battery staple" }))
             .replies::<AddKeyReply>(201, "It is added.")
             .fails(&[404, 409, 502]),
+        op("confirm_key", "Notes that a recovery key was shown, so that it is not listed as unconfirmed")
+            .empty(204, "It is noted."),
         op("remove_key", "Removes a key; the last one stays")
             .may_have_body::<RemoveKeyRequest>(json!({}))
             .empty(204, "It is gone.")

@@ -113,6 +113,9 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
         "/usr/bin/secretctl-ui",
         "/usr/bin/secretctl-approve",
         "/usr/lib/systemd/user/secretsd-approve.service",
+        "/usr/bin/secretctl-import",
+        "/usr/bin/secretctl-scan",
+        "/usr/bin/docker-credential-secretctl",
         "/usr/lib/systemd/user/secretsd.socket",
         "/usr/share/doc/secretsd",
     ] {

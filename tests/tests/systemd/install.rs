@@ -57,6 +57,19 @@ fn with_destdir_everything_goes_there_and_comes_away() {
             let name = unit.unwrap().file_name().into_string().unwrap();
             assert_eq!(mode(&format!("{units}/{name}")), 0o644);
         }
+        for (link, said) in [
+            ("docker-credential-secretctl", "docker and podman run this"),
+            ("cargo-credential-secretctl", "cargo runs this"),
+            ("secretctl-vault-client", "ansible runs this"),
+        ] {
+            let path = at(&format!("{prefix}/bin/{link}"));
+            assert_eq!(fs::read_link(&path).unwrap(), Path::new("secretctl"));
+            let help = Command::new(&path).arg("--help").output().unwrap();
+            let help = String::from_utf8(help.stdout).unwrap().to_lowercase();
+            assert!(help.contains(said), "{help}");
+            assert_eq!(mode(&format!("{prefix}/share/man/man1/{link}.1")), 0o644);
+        }
+        assert!(!at(&format!("{prefix}/bin/keyring")).exists(), "Python's own command is hidden");
         for page in ["secretsd.1", "secretctl.1", "secretsd-broker.1"] {
             assert_eq!(mode(&format!("{prefix}/share/man/man1/{page}")), 0o644);
         }

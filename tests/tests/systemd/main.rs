@@ -3,6 +3,7 @@
 mod activation;
 mod credentials;
 mod deb;
+mod dialect;
 mod install;
 mod lab;
 mod logind;

@@ -12,8 +12,16 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 6] =
-    ["secretsd", "secretctl", "secretsd-broker", "secretctl-mcp", "secretctl-ui", "secretctl-approve"];
+pub const PROGRAMS: [&str; 8] = [
+    "secretsd",
+    "secretctl",
+    "secretsd-broker",
+    "secretctl-mcp",
+    "secretctl-ui",
+    "secretctl-import",
+    "secretctl-scan",
+    "secretctl-approve",
+];
 
 /// The repository, outside.
 pub fn repository() -> PathBuf {

@@ -40,7 +40,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     let browser = Browser {
         daemon,
         client: arguments,
-        state: State::default(),
+        state: State { projects: arguments.projects.clone(), ..State::default() },
         clipboard: Clipboard::default(),
         shown: None,
     };

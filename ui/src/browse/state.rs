@@ -6,11 +6,12 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::widgets::ListState;
 use secrets_proto::approval::Approval;
 use secrets_proto::audit::{AuditAction, AuditEntry, AuditOutcome};
+use secrets_proto::printable::without_numbers;
 use secrets_proto::secret::{SecretDetail, SecretVersion};
 use secrets_proto::{SecretValue, Timestamp};
 
 use crate::age::DAY;
-use crate::rows::{Row, rows};
+use crate::rows::{Projects, Row, rows};
 use crate::screen::is_interrupt;
 
 /// What is to be done for a key.
@@ -52,6 +53,7 @@ pub(super) struct State {
     pub(super) focus: Focus,
     pub(super) secrets: Vec<SecretDetail>,
     pub(super) rows: Vec<Row>,
+    pub(super) projects: Projects,
     pub(super) list: ListState,
     pub(super) filter: String,
     pub(super) versions: Vec<SecretVersion>,
@@ -83,7 +85,7 @@ impl State {
 
     /// Says this until the next key.
     pub(super) fn say(&mut self, message: &str) {
-        message.clone_into(&mut self.message);
+        self.message = without_numbers(message).into_owned();
     }
 
     /// Takes what the daemon has; the cursor stays on its secret.

@@ -1,5 +1,6 @@
 //! A picture of the browser's state. Colours are few, and none says what words do not say.
 
+use jiff::tz::TimeZone;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -7,12 +8,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, List, ListItem, Paragraph, Row as TableRow, Sparkline, Table, Wrap};
 use secrets_proto::audit::{AuditEntry, AuditOutcome};
 use secrets_proto::printable::printable;
+use secrets_proto::reveal::Remark;
 use secrets_proto::secret::{SecretDetail, SecretVersion};
 use secrets_proto::{SecretValue, Timestamp};
 
 use super::state::{Focus, State};
 use crate::age;
-use crate::rows::{Row, group};
+use crate::rows::{Row, group, with_depth};
 
 /// What is due within this many days is told apart.
 const DUE: i64 = 30;
@@ -68,19 +70,20 @@ fn secrets(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp)
         (_, "") => " secrets ".to_owned(),
         (_, filter) => format!(" filter: {filter} "),
     };
-    let items: Vec<ListItem<'_>> = state
-        .rows
-        .iter()
-        .filter_map(|row| match row {
+    let items: Vec<ListItem<'_>> = with_depth(&state.rows)
+        .filter_map(|(row, is_member)| match row {
             Row::Group(first, count) => {
-                let name = group(state.secrets.get(*first)?.secret.name.as_str())?;
-                Some(ListItem::new(Line::styled(format!("{name} ({count})"), Modifier::BOLD)))
+                let name = group(state.secrets.get(first)?.secret.name.as_str())?;
+                Some(ListItem::new(Line::styled(state.projects.heading(name, count), Modifier::BOLD)))
             }
             Row::Secret(index) => {
-                let detail = state.secrets.get(*index)?;
+                let detail = state.secrets.get(index)?;
                 let (word, style) = expiry(detail, now);
-                let mark = if detail.guarded { "guarded " } else { "" };
-                let name = format!(" {:24} {mark}", detail.secret.name.as_str());
+                let guarded = if detail.guarded { "guarded " } else { "" };
+                let name = match is_member {
+                    true => format!("  {:23} {guarded}", detail.secret.name.as_str()),
+                    false => format!("{:25} {guarded}", detail.secret.name.as_str()),
+                };
                 Some(ListItem::new(Line::from(vec![Span::raw(name), Span::styled(word, style)])))
             }
         })
@@ -182,32 +185,56 @@ fn item(version: &SecretVersion, now: Timestamp) -> ListItem<'static> {
 
 fn audit(frame: &mut Frame<'_>, area: Rect, entries: &[AuditEntry]) {
     let most = usize::from(area.height.saturating_sub(3));
-    let newest = entries.iter().rev().take(most).map(|entry| {
-        let denied = entry.outcome == AuditOutcome::Denied;
+    let newest: Vec<&AuditEntry> = entries.iter().rev().take(most).collect();
+    let zone = TimeZone::system();
+    let home = std::env::var("HOME").ok();
+    let rows = newest.iter().map(|entry| {
+        let is_denied = entry.outcome == AuditOutcome::Denied;
         let names: Vec<&str> = entry.names.iter().map(|name| name.as_str()).collect();
-        let time = entry.time.to_string();
-        let time = time.split(['T', '.', 'Z']).nth(1).unwrap_or_default().to_owned();
         let caller = entry.caller.comm.clone().unwrap_or_else(|| format!("pid {}", entry.caller.pid));
-        let outcome = if denied { "denied" } else { "" };
+        let directory = entry.directory.as_ref().map_or("", Remark::as_str);
         let row = TableRow::new([
-            time,
+            local(entry.time, &zone),
             entry.action.as_str().to_owned(),
             names.join(","),
             printable(&caller).into_owned(),
-            outcome.to_owned(),
+            shortened(&printable(directory), home.as_deref()),
+            if is_denied { "denied".to_owned() } else { String::new() },
         ]);
-        if denied { row.style(Style::from(Color::Red)) } else { row }
+        if is_denied { row.style(Style::from(Color::Red)) } else { row }
     });
+    let widest = |text: fn(&AuditEntry) -> usize, least: u16, most: u16| {
+        let widest = newest.iter().map(|entry| text(entry)).max().unwrap_or(0);
+        Constraint::Length(u16::try_from(widest).unwrap_or(most).clamp(least, most))
+    };
     let widths = [
-        Constraint::Length(8),
         Constraint::Length(16),
-        Constraint::Min(16),
-        Constraint::Length(16),
-        Constraint::Length(6),
+        widest(|entry| entry.action.as_str().len(), 6, 13),
+        Constraint::Fill(3),
+        widest(|entry| entry.caller.comm.as_ref().map_or(9, String::len), 6, 12),
+        Constraint::Fill(2),
+        widest(|entry| if entry.outcome == AuditOutcome::Denied { 6 } else { 0 }, 0, 6),
     ];
-    let header = TableRow::new(["TIME UTC", "ACTION", "NAMES", "CALLER", ""]).style(Modifier::BOLD);
-    let table = Table::new(newest, widths).header(header);
+    let header = TableRow::new(["TIME", "ACTION", "NAMES", "CALLER", "DIRECTORY", ""]).style(Modifier::BOLD);
+    let table = Table::new(rows, widths).header(header);
     frame.render_widget(table.block(Block::bordered().title(" audit, newest first ")), area);
+}
+
+/// A time as the clock on the wall shows it: `2026-04-15 14:00`.
+fn local(time: Timestamp, zone: &TimeZone) -> String {
+    let instant = jiff::Timestamp::from_second(time.as_second()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// A directory by its end, which tells more than its beginning in a narrow column.
+fn shortened(path: &str, home: Option<&str>) -> String {
+    const MOST: usize = 24;
+    let path = match home.filter(|home| home.len() > 1).and_then(|home| path.strip_prefix(home)) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
+        _ => path.to_owned(),
+    };
+    let over = path.chars().count().saturating_sub(MOST);
+    if over == 0 { path } else { format!("…{}", path.chars().skip(over + 1).collect::<String>()) }
 }
 
 /// The value, over everything else.
@@ -217,4 +244,18 @@ fn shown(frame: &mut Frame<'_>, area: Rect, state: &State, value: &SecretValue) 
     let block = Block::bordered().title(format!(" {name} ")).title_bottom(" any key hides it ");
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_and_a_directory_are_those_of_the_place() {
+        let time = Timestamp::parse("2026-04-15T01:00:30Z").unwrap();
+        assert_eq!(local(time, &TimeZone::fixed(jiff::tz::offset(-3))), "2026-04-14 22:00");
+        assert_eq!(shortened("/home/me/shop", Some("/home/me")), "~/shop");
+        assert_eq!(shortened("/home/meg", Some("/home/me")), "/home/meg");
+        assert_eq!(shortened("/srv/a/very/long/path/to/a/shop", None), "…ery/long/path/to/a/shop");
+    }
 }

@@ -1,31 +1,36 @@
 //! The log as a person at a terminal sees it: each entry on one line of the window, in the time of the place, with the
 //! directory in which a program got its values.
 
-use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
-use secrets_proto::Timestamp;
 use secrets_proto::audit::{AuditEntry, AuditOutcome};
 
-use crate::output::{Output, cut, in_one_line, width_of};
-use crate::table::{self, Style};
+use crate::clock::Clock;
+use crate::output::Output;
+use crate::table::{self, Cut, Style};
 
-/// The columns, with the fewest cells that each is cut to.
-const COLUMNS: [(&str, usize); 8] = [
-    ("TIME", 14),
-    ("CALLER", 8),
-    ("TOKEN", 5),
-    ("ACTION", 6),
-    ("NAMES", 8),
-    ("OUTCOME", 7),
-    ("DIRECTORY", 9),
-    ("FOR", 8),
+/// The columns, with how far each is cut. `BY` is in the place of caller and token in a narrow window.
+const COLUMNS: [(&str, Cut); 9] = [
+    ("TIME", Cut::Never),
+    ("BY", Cut::End(8)),
+    ("CALLER", Cut::End(8)),
+    ("TOKEN", Cut::End(5)),
+    ("ACTION", Cut::End(6)),
+    ("NAMES", Cut::End(16)),
+    ("OUTCOME", Cut::End(7)),
+    ("DIRECTORY", Cut::Beginning(9)),
+    ("FOR", Cut::Rest(8)),
 ];
 
-/// A window of fewer columns has no room for the year.
-const NARROW: usize = 100;
+/// The columns that not every window has, by their places in a row.
+const BY: usize = 1;
+const CALLER: usize = 2;
+const TOKEN: usize = 3;
+const DIRECTORY: usize = 7;
+const FOR: usize = 8;
 
-/// Which columns are cut first.
-const CUT: [usize; 6] = [4, 6, 1, 5, 2, 3];
+/// A window of so many columns has no room for year and seconds, and none for caller and token both. In one of fewer a row
+/// takes two lines.
+const NARROW: std::ops::Range<usize> = 80..100;
 
 /// Lays the entries out in a window of so many columns. `row` gives an entry's cells without directory.
 pub(super) fn render(
@@ -35,25 +40,47 @@ pub(super) fn render(
     columns: Option<usize>,
     row: impl Fn(&AuditEntry) -> [String; 7],
 ) -> String {
-    let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
+    let clock = Clock::in_zone(if utc { TimeZone::UTC } else { TimeZone::system() });
     let home = crate::environment::home();
     let home = home.as_ref().and_then(|home| home.to_str());
-    let is_narrow = columns.is_some_and(|columns| columns < NARROW);
-    let mut rows: Vec<[String; 8]> = entries
+    let is_narrow = columns.is_some_and(|columns| NARROW.contains(&columns));
+    let format = match columns {
+        Some(_) if is_narrow => "%m-%d %H:%M",
+        Some(columns) if columns < NARROW.start => "%m-%d %H:%M:%S",
+        _ => "%Y-%m-%d %H:%M:%S",
+    };
+    let mut rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             let [_, caller, token, action, names, outcome, what_for] = row(entry);
             let directory =
                 entry.directory.as_ref().map_or_else(String::new, |path| short(path.as_str(), home));
-            [at(entry.time, &zone, is_narrow), caller, token, action, names, outcome, directory, what_for]
+            let by = by(&caller, &token);
+            let time = clock.written(entry.time, format);
+            // Why is in a wider window, and in JSON.
+            let outcome = if is_narrow { in_a_word(outcome) } else { outcome };
+            vec![time, by, caller, token, action, names, outcome, directory, what_for]
         })
         .collect();
-    if let Some(columns) = columns {
-        fit(&mut rows, columns);
+    let is_empty = |at: usize| rows.iter().all(|row| row.get(at).is_some_and(String::is_empty));
+    let gone = [
+        (BY, !is_narrow),
+        (CALLER, is_narrow),
+        (TOKEN, is_narrow),
+        (DIRECTORY, is_empty(DIRECTORY) && columns.is_some_and(|columns| columns >= NARROW.start)),
+        (FOR, is_empty(FOR) && columns.is_some_and(|columns| columns >= NARROW.start)),
+    ];
+    let shown: Vec<usize> = (0..COLUMNS.len()).filter(|at| !gone.contains(&(*at, true))).collect();
+    for row in &mut rows {
+        *row = shown.iter().filter_map(|at| row.get(*at).cloned()).collect();
     }
-    let mut header = COLUMNS.map(|(title, _)| title);
-    if utc {
-        header[0] = "TIME (UTC)";
+    let (mut header, cuts): (Vec<&str>, Vec<Cut>) =
+        shown.iter().filter_map(|at| COLUMNS.get(*at).copied()).unzip();
+    if let Some(time) = header.first_mut().filter(|_| utc) {
+        *time = "TIME (UTC)";
+    }
+    if let Some(columns) = columns {
+        table::fit(&header, &mut rows, &cuts, columns);
     }
     let style = |at: usize| {
         let entry = entries.get(at)?;
@@ -62,11 +89,20 @@ pub(super) fn render(
     table::render_styled(&header, &rows, output.colour, columns, style)
 }
 
-/// `2026-04-15 12:00:00`, there; in a narrow window without the year.
-fn at(time: Timestamp, zone: &TimeZone, is_narrow: bool) -> String {
-    let format = if is_narrow { "%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-    let instant = Instant::from_second(time.as_second()).unwrap_or(Instant::UNIX_EPOCH);
-    instant.to_zoned_datetime(zone.clone()).strftime(format).to_string()
+/// How it ended, without the reason.
+fn in_a_word(outcome: String) -> String {
+    outcome.split_once(':').map(|(word, _)| word.to_owned()).unwrap_or(outcome)
+}
+
+/// Who it was in a word: the token, if it is not the owner's, or else the program, without the number of its process.
+fn by(caller: &str, token: &str) -> String {
+    if !matches!(token, "owner" | "-") {
+        return token.to_owned();
+    }
+    match caller.split_once('[').zip(caller.split_once(']')) {
+        Some(((name, _), (_, rest))) => format!("{name}{rest}"),
+        None => caller.to_owned(),
+    }
 }
 
 /// A directory as people write it: `~` is home.
@@ -78,31 +114,10 @@ pub(crate) fn short(path: &str, home: Option<&str>) -> String {
     }
 }
 
-/// Cuts cells until a row fits, those of names first; the last column has what is left.
-fn fit(rows: &mut [[String; 8]], columns: usize) {
-    let mut widths = COLUMNS.map(|(title, _)| title.len());
-    for row in rows.iter() {
-        for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = (*widest).max(width_of(&in_one_line(cell)));
-        }
-    }
-    let Some(((last, _), (_, least_of_last))) = widths.split_last().zip(COLUMNS.last()) else { return };
-    let used: usize = widths.iter().map(|width| width + 2).sum::<usize>() - (*last + 2);
-    let mut over = (used + (*last).min(*least_of_last)).saturating_sub(columns);
-    for at in CUT {
-        let (Some(width), Some((_, least))) = (widths.get_mut(at), COLUMNS.get(at)) else { continue };
-        let less = over.min(width.saturating_sub(*least));
-        *width -= less;
-        over -= less;
-        for cell in rows.iter_mut().filter_map(|row| row.get_mut(at)) {
-            *cell = cut(&in_one_line(cell), *width).into_owned();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::width_of;
 
     const PLAIN: Output = Output { json: false, colour: false };
 
@@ -124,7 +139,7 @@ mod tests {
             let text = render(&entries, true, PLAIN, Some(columns), |entry| super::super::row(entry, 1));
             assert!(text.lines().all(|line| width_of(line) <= columns), "{columns}: {text}");
             assert!(text.lines().next().unwrap().starts_with("TIME (UTC)"), "{text}");
-            assert!(text.contains("04-15 12:00:00  secret"), "{text}");
+            assert!(text.contains("04-15 12:00"), "{text}");
         }
         let text = render(&entries, true, PLAIN, Some(200), |entry| super::super::row(entry, 1));
         assert!(
@@ -136,11 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_that_of_the_place() {
-        let zone = TimeZone::fixed(jiff::tz::offset(-3));
-        let time = Timestamp::parse("2026-04-15T01:00:00Z").unwrap();
-        assert_eq!(at(time, &zone, false), "2026-04-14 22:00:00");
-        assert_eq!(at(time, &zone, true), "04-14 22:00:00");
+    fn a_narrow_window_has_what_tells_something() {
+        let entries = [entry(&["OPENAI_API_KEY", "DATABASE_URL"], "/srv/a/long/path/to/some/shop")];
+        let at = |columns, entries: &[AuditEntry]| {
+            render(entries, true, PLAIN, Some(columns), |entry| super::super::row(entry, 1))
+        };
+        let text = at(80, &entries);
+        assert!(text.starts_with("TIME (UTC)   BY         ACTION  NAMES"), "{text}");
+        assert!(text.contains("04-15 12:00  secretctl  reveal  OPENAI_API_KEY,"), "{text}");
+        assert!(text.contains("some/shop  run npm"), "{text}");
+        let mut others = entries.clone();
+        others[0].caller.comm = Some("curl".to_owned());
+        assert!(at(80, &others).contains("  curl  reveal"));
+        others[0].caller.token = "agent".to_owned();
+        assert!(at(80, &others).contains("  agent  reveal"));
+        assert!(at(100, &entries).contains("secretctl[4711]  owner"));
     }
 
     #[test]

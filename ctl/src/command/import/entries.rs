@@ -3,20 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use clap::ValueEnum;
+use secrets_proto::reveal::Remark;
 use secrets_proto::{Glob, SecretName, SecretValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
+use super::format::ImportFormat;
 use crate::dotenv::{self, Dialect};
-
-/// How the file to import is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ImportFormat {
-    Dotenv,
-    Json,
-}
 
 /// What is taken from a file, and how it is read.
 #[derive(Debug, Default)]
@@ -44,6 +38,12 @@ pub(crate) struct Found {
     pub(crate) differing: Vec<(Place, Vec<&'static str>)>,
     /// The names that were left out because their values are empty.
     pub(crate) empty: Vec<SecretName>,
+    /// What else is to be said.
+    pub(crate) notes: Vec<String>,
+    /// What is to stand in the file instead of the values, a line each.
+    pub(crate) instead: Vec<String>,
+    /// Whether there is something in the file that would be lost with it.
+    pub(crate) holds_more: bool,
 }
 
 /// Where in the file something is.
@@ -53,6 +53,25 @@ pub(crate) enum Place {
     Line(usize),
     /// A member of a JSON object, from 1.
     Member(usize),
+    /// A place that another reader names; those before it are counted, for their order.
+    Named(usize, &'static str),
+}
+
+impl Place {
+    /// A place with words of its own. They stay until this process ends, which is soon, and so can be copied.
+    pub(super) fn named(at: usize, text: &str) -> Self {
+        Self::Named(at, Box::leak(text.to_owned().into_boxed_str()))
+    }
+}
+
+impl Place {
+    /// The line, if it is one.
+    pub(super) fn line(self) -> Option<usize> {
+        match self {
+            Self::Line(number) => Some(number),
+            Self::Member(_) | Self::Named(..) => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -60,6 +79,7 @@ impl fmt::Display for Place {
         match self {
             Self::Line(number) => write!(f, "line {number}"),
             Self::Member(number) => write!(f, "entry {number}"),
+            Self::Named(_, text) => f.write_str(text),
         }
     }
 }
@@ -70,6 +90,10 @@ pub(crate) struct Item {
     pub(crate) place: Place,
     pub(crate) name: SecretName,
     pub(crate) value: SecretValue,
+    /// Who issued it, if the file says so.
+    pub(crate) provider: Option<String>,
+    /// What is known beside it.
+    pub(crate) note: Option<Remark>,
     /// Whether the name is written otherwise than it is stored.
     pub(crate) renamed: bool,
 }
@@ -82,10 +106,18 @@ pub(crate) struct Fault {
 }
 
 /// A name and its value as they were read.
-struct Pair {
-    place: Place,
-    name: String,
-    value: Result<Zeroizing<String>, &'static str>,
+pub(super) struct Pair {
+    pub(super) place: Place,
+    pub(super) name: String,
+    pub(super) value: Result<Zeroizing<String>, &'static str>,
+    pub(super) provider: Option<String>,
+    pub(super) note: Option<String>,
+}
+
+impl Pair {
+    fn new(place: Place, name: String, value: Result<Zeroizing<String>, &'static str>) -> Self {
+        Self { place, name, value, provider: None, note: None }
+    }
 }
 
 impl Reading {
@@ -104,7 +136,7 @@ impl Reading {
         match self.format {
             Some(ImportFormat::Json) => self.read_json(text),
             None if is_object => self.read_json(text),
-            Some(ImportFormat::Dotenv) | None => self.read_dotenv(text),
+            Some(_) | None => self.read_dotenv(text),
         }
     }
 
@@ -115,11 +147,7 @@ impl Reading {
             return Found::fault(Place::Line(1), reason);
         }
         let (entries, faults) = dotenv::read(text, self.dialect);
-        let pair = |entry: dotenv::Entry| Pair {
-            place: Place::Line(entry.line),
-            name: entry.name,
-            value: Ok(entry.value),
-        };
+        let pair = |entry: dotenv::Entry| Pair::new(Place::Line(entry.line), entry.name, Ok(entry.value));
         let differing = self.differing(text, &entries);
         let matters = |found: &dotenv::Fault| found.name.as_deref().is_none_or(|name| self.wants(name));
         let faults = faults.into_iter().filter(matters);
@@ -155,7 +183,7 @@ impl Reading {
     }
 
     /// Whether a name is one of those that are wanted. What is no name is one only if everything is.
-    fn wants(&self, name: &str) -> bool {
+    pub(super) fn wants(&self, name: &str) -> bool {
         let matches = |name: SecretName| self.only.iter().any(|glob| glob.matches(&name));
         let is_left_out = |name: SecretName| self.except.iter().any(|glob| glob.matches(&name));
         (self.only.is_empty() || SecretName::parse(name).is_ok_and(matches))
@@ -163,7 +191,7 @@ impl Reading {
     }
 
     /// Names and values that the vault takes, each name once.
-    fn check(&self, pairs: Vec<Pair>, faults: Vec<Fault>) -> Found {
+    pub(super) fn check(&self, pairs: Vec<Pair>, faults: Vec<Fault>) -> Found {
         let mut found = Found { faults, ..Found::default() };
         let mut places: HashMap<SecretName, Place> = HashMap::new();
         for pair in pairs.into_iter().filter(|pair| self.wants(&pair.name)) {
@@ -188,15 +216,18 @@ impl Reading {
                 if self.skip_empty {
                     found.empty.push(name);
                 } else {
-                    let text =
-                        "the value is empty, and a secret has at least 1 byte; --skip-empty leaves it out";
+                    let text = "the value is empty; --skip-empty leaves it out";
                     found.faults.push(fault(place, text));
                 }
                 continue;
             }
             let renamed = name.as_str() != written;
             match pair.value.map(|mut text| SecretValue::new(std::mem::take(&mut *text))) {
-                Ok(Ok(value)) => found.items.push(Item { place, name, value, renamed }),
+                Ok(Ok(value)) => {
+                    // What is no line for people is not kept.
+                    let note = pair.note.and_then(|note| Remark::parse(&note).ok());
+                    found.items.push(Item { place, name, value, provider: pair.provider, note, renamed });
+                }
                 Ok(Err(invalid)) => found.faults.push(fault(place, invalid.message)),
                 Err(reason) => found.faults.push(fault(place, reason)),
             }
@@ -231,7 +262,7 @@ impl<'de> Deserialize<'de> for Members {
                 let mut pairs = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
                     let Text(value) = map.next_value()?;
-                    pairs.push(Pair { place: Place::Member(pairs.len() + 1), name, value });
+                    pairs.push(Pair::new(Place::Member(pairs.len() + 1), name, value));
                 }
                 Ok(Members(pairs))
             }

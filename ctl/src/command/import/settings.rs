@@ -36,7 +36,9 @@ pub(super) fn among(items: &[Item], prefix: Option<&SecretName>) -> Vec<SecretNa
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:/*".contains(c);
         NAMES.contains(&name) && value.len() <= LONGEST && value.chars().all(plain)
     };
-    items.iter().filter(is_setting).map(|item| item.name.clone()).collect()
+    // One of a JSON file could not stay there by itself.
+    let in_line = |item: &&Item| item.place.line().is_some();
+    items.iter().filter(is_setting).filter(in_line).map(|item| item.name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::git::{self, Tracked};
 use crate::failure::{Exit, Failure};
+use crate::new_file::NewFile;
 use crate::{environment, input};
 
 /// The most bytes of a file.
@@ -62,6 +63,17 @@ impl Source {
         Ok(Self { bytes, file: Some(Named { path, shown, metadata }) })
     }
 
+    /// A store whose values its own program gives.
+    pub(super) fn elsewhere(delete: bool) -> Result<Self, Failure> {
+        if delete {
+            return Err(Failure::new(
+                Exit::Usage,
+                "a store is not deleted; remove its entries by its own program",
+            ));
+        }
+        Ok(Self { bytes: Zeroizing::default(), file: None })
+    }
+
     /// What it holds.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -96,6 +108,41 @@ impl Source {
 
     /// Deletes the file if it is the one that was read, and nothing was written to it since.
     pub(super) fn delete(&self) -> Result<(), Failure> {
+        self.at_its_place(|dir, name, kept| {
+            unlinkat(dir, name, AtFlags::empty())
+                .and_then(|()| file_system::sync_dir(dir))
+                .map_err(|error| kept(&error))
+        })
+    }
+
+    /// Puts a file in its place that has these lines of it alone, by their numbers from 1, under the same condition.
+    pub(super) fn keep(&self, lines: &[usize]) -> Result<(), Failure> {
+        let Some(named) = &self.file else { return Ok(()) };
+        let mut text = Zeroizing::new(Vec::with_capacity(self.bytes.len() + 1));
+        for (number, line) in (1..).zip(self.bytes.split_inclusive(|byte| *byte == b'\n')) {
+            if lines.contains(&number) {
+                text.extend_from_slice(line);
+            }
+        }
+        if !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        self.at_its_place(|_, _, kept| {
+            let mode = Mode::from_raw_mode(named.metadata.mode() & 0o777);
+            let write = || {
+                let mut new = NewFile::beside(&named.path, mode)?;
+                new.file().write_all(&text)?;
+                new.publish(true)
+            };
+            write().map_err(|error: io::Error| kept(&error))
+        })
+    }
+
+    /// Does something with the file if it is the one that was read, and nothing was written to it since.
+    fn at_its_place(
+        &self,
+        act: impl FnOnce(&OwnedFd, &OsStr, &dyn Fn(&dyn std::fmt::Display) -> Failure) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let Some(named) = &self.file else { return Ok(()) };
         let shown = &named.shown;
         let kept = |reason: &dyn std::fmt::Display| {
@@ -116,9 +163,7 @@ impl Source {
             }
             Err(error) => return Err(kept(&error)),
         }
-        unlinkat(&dir, name, AtFlags::empty())
-            .and_then(|()| file_system::sync_dir(&dir))
-            .map_err(|error| kept(&error))
+        act(&dir, name, &kept)
     }
 
     /// Whether the name stands for the same file with the same content. Times tell too little: they step.
@@ -140,6 +185,17 @@ impl Source {
     pub(super) fn other_names(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.metadata.nlink().saturating_sub(1))
     }
+}
+
+/// The directory of a store, from its root.
+pub(super) fn directory(path: &Path) -> Result<PathBuf, Failure> {
+    let path = environment::absolute(path)?;
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let shown = input::shown(&path).unwrap_or_else(|| "the store".to_owned());
+    let exit = if path.exists() { Exit::Invalid } else { Exit::NotFound };
+    Err(Failure::new(exit, format!("{shown} is no directory; name the store's directory")))
 }
 
 /// Opens what was a regular file a moment ago: neither a link nor a FIFO that took its place leads anywhere.
@@ -194,6 +250,21 @@ mod tests {
         fs::write(&path, "A=x").unwrap();
         Source::read(&path, true).unwrap().delete().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn lines_that_stay_are_all_that_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("env");
+        fs::write(&path, "A=x\n# a note\nexport PORT=3000 # here\nB=y\nDEBUG=1").unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        Source::read(&path, true).unwrap().keep(&[3, 5]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "export PORT=3000 # here\nDEBUG=1\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        let source = Source::read(&path, true).unwrap();
+        fs::write(&path, "C=z\n").unwrap();
+        assert!(source.keep(&[1]).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "C=z\n");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{ending, handover, output};
 const REQUEST: usize = 1_000_000;
 
 /// What a secret takes in a request beside its name and value.
-const AROUND: usize = 96;
+const AROUND: usize = 112;
 
 /// The most bytes of values that are read back at once: less than an answer may have.
 const ANSWER: usize = 4 << 20;
@@ -48,7 +48,8 @@ pub(super) fn tell_of_interruption() {
 pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
     let parts = parts(&todo, WriteSecrets::MAX, REQUEST, |planned| {
-        AROUND + planned.item.name.as_str().len() + escaped(planned.item.value.expose())
+        let note = planned.item.note.as_ref().map_or(0, |note| escaped(note.as_str()));
+        AROUND + note + planned.item.name.as_str().len() + escaped(planned.item.value.expose())
     });
     let mut at = 0;
     for part in parts {
@@ -74,6 +75,7 @@ fn write(planned: &Planned) -> WriteSecret {
         name: planned.item.name.clone(),
         value: planned.item.value.clone(),
         provider: planned.provider.as_ref().map(|(_, provider)| provider.clone()),
+        note: planned.item.note.clone().filter(|_| planned.action == Action::Create),
         replace: planned.action == Action::Replace,
     }
 }

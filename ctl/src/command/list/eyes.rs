@@ -72,8 +72,11 @@ fn groups(secrets: &[SecretDetail]) -> Vec<Group<'_>> {
     groups
 }
 
+/// What a name begins with: a project's own name, behind which there are two underscores, or a word.
 fn first_word(detail: &SecretDetail) -> &str {
-    detail.secret.name.as_str().split('_').next().unwrap_or_default()
+    let name = detail.secret.name.as_str();
+    let of_project = name.split_once("__").map(|(project, _)| project).filter(|project| !project.is_empty());
+    of_project.unwrap_or_else(|| name.split('_').next().unwrap_or_default())
 }
 
 fn table(secrets: &[&SecretDetail], colour: bool, now: Timestamp) -> String {
@@ -132,6 +135,7 @@ mod tests {
             note: None,
             size_class: SizeClass::Small,
             value_changed_at: Some(at(NOW - age)),
+            guarded: false,
         }
     }
 

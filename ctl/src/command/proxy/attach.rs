@@ -31,7 +31,10 @@ By its name, a session of this machine: the command replaces secretctl, as with 
 By its socket, a path with a slash: in a container, into which the session's directory is
 mounted, or on another machine, to which the socket is forwarded by ssh. Nothing else of
 secretsd is needed there. secretctl stays beside the command, passes signals on and exits as
-it does. For a container: docker run --network none -v \"$XDG_RUNTIME_DIR/secretsd/proxy/build:/s\" …
+it does.
+
+For a container: docker run --network none -v \"$XDG_RUNTIME_DIR/secretsd/proxy/build:/s\" …
+
 For another machine: ssh -R /tmp/s.sock:\"$XDG_RUNTIME_DIR/secretsd/proxy/build/control.sock\" HOST
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
@@ -76,7 +79,7 @@ fn outcome(context: &Context, args: &AttachArgs) -> Result<End, Failure> {
     let place = Place::new(runtime, &name);
     let attached = lasting::attach(&place.control, &listener()?, None)?;
     if !attached.listens {
-        return Err(Failure::new(Exit::RunFailed, "the session has not taken the listener"));
+        return Err(Failure::new(Exit::RunFailed, "the session did not accept the connection"));
     }
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     command.envs(merged(environment::for_child(false), attached.variables));

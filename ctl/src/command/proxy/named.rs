@@ -4,18 +4,19 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use secrets_client::{Call, Method};
-use secrets_local::sessions::{Place, names};
+use secrets_local::sessions::{self, Place, names};
 use secrets_proto::broker::{Note, SessionName};
 use secrets_proto::vault::VaultState;
 use serde::Serialize;
 
 use super::variables::merged;
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{environment, lasting, shell, table};
+use crate::table::{self, Cut};
+use crate::{environment, lasting, shell};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {}
@@ -120,26 +121,44 @@ fn show(sessions: &[Listed], output: Output) -> Result<(), Failure> {
         output::say("no session has a name; start one with: secretctl proxy start SESSION -s SELECTOR");
         return Ok(());
     }
+    let is_seen = output::stdout_is_terminal();
+    let clock = Clock::of_stdout();
     let row = |listed: &Listed| {
         let state = match listed.state {
             State::Running => "running",
+            State::Paused if is_seen => "paused",
             State::Paused => "paused: the vault is locked",
             State::Ended => "ended",
         };
         let secrets: Vec<&str> = listed.note.secrets.iter().map(|name| name.as_str()).collect();
-        [
+        vec![
             listed.note.named.name.to_string(),
             secrets.join(","),
-            listed.note.named.started_at.to_string(),
-            listed.note.expires_at.to_string(),
+            clock.shown(listed.note.named.started_at),
+            clock.shown(listed.note.expires_at),
             listed.uses.map_or_else(|| "-".to_owned(), |uses| uses.to_string()),
             state.to_owned(),
         ]
     };
-    let rows: Vec<[String; 6]> = sessions.iter().map(row).collect();
-    let header = ["SESSION", "SECRETS", "STARTED", "EXPIRES", "USES", "STATE"];
-    output::answer(table::render(header, &rows, output.colour).as_bytes())
+    let rows: Vec<Vec<String>> = sessions.iter().map(row).collect();
+    let all = [0, 1, 2, 3, 4, 5];
+    let text = table::render_in_window(&COLUMNS, rows, &all, output::columns(), output.colour);
+    output::answer(text.as_bytes())?;
+    if is_seen && sessions.iter().any(|listed| listed.state == State::Paused) {
+        output::say("a paused session gets no values until the vault is unlocked: secretctl unlock");
+    }
+    Ok(())
 }
+
+/// The columns, with how far each is cut in a narrow window.
+const COLUMNS: [(&str, Cut); 6] = [
+    ("SESSION", Cut::End(7)),
+    ("SECRETS", Cut::End(7)),
+    ("STARTED", Cut::Never),
+    ("EXPIRES", Cut::Never),
+    ("USES", Cut::Never),
+    ("STATE", Cut::Never),
+];
 
 pub(super) fn stop(context: &Context, args: &StopArgs) -> Result<(), Failure> {
     let name = SessionName::parse(&args.name)?;
@@ -154,16 +173,17 @@ pub(super) fn stop(context: &Context, args: &StopArgs) -> Result<(), Failure> {
     let note = place.note();
     let ran = lasting::end(&place, &name, paths.socket_is_default)?;
     drop(turn);
-    if ran {
-        output::say(&format!("the session {name} has ended"));
-        return Ok(());
-    }
-    output::say(&format!("the session {name} had ended already; what it left is removed"));
-    // Its broker could not end it; the token that was in its memory alone is gone with it.
+    output::say(&match ran {
+        true => format!("the session {name} has ended"),
+        false => format!("the session {name} had ended already; what it left is removed"),
+    });
+    // A broker that was killed could not end it, and none can while the vault is locked. The token that was in its memory
+    // alone is gone with it.
     if let Some(note) = note
         && let Ok(session) = Session::new(paths, false)
+        && !lasting::end_in_daemon(&session, note.session)
     {
-        let _ = session.call_as_is(&Call::new(Method::DELETE, &format!("/use/sessions/{}", note.session)));
+        let _ = sessions::remember_ended(&runtime, note.session);
     }
     Ok(())
 }
@@ -171,8 +191,8 @@ pub(super) fn stop(context: &Context, args: &StopArgs) -> Result<(), Failure> {
 pub(super) fn env(context: &Context, args: &EnvArgs) -> Result<(), Failure> {
     let name = SessionName::parse(&args.name)?;
     let place = Place::new(&runtime(context)?, &name);
-    let described =
-        lasting::describe(&place.control).map_err(|error| lasting::no_answer(&place.control, &error))?;
+    let described = lasting::describe(&place.control)
+        .map_err(|error| lasting::no_answer_by_name(&place, &name, &error))?;
     let wanted = merged(environment::for_child(false), described.variables);
     let (set, unset) = environment::changes(&wanted);
     if context.output.json {

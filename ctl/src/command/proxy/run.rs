@@ -110,6 +110,7 @@ fn outcome(
         ttl_seconds,
         purpose: Purpose::parse("proxy-run")?,
         command: remark(program),
+        learn: args.learn,
     };
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)

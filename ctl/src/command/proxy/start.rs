@@ -10,6 +10,7 @@ use secrets_proto::{Selector, Timestamp};
 use serde::Serialize;
 
 use super::run::{names, ttl};
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
@@ -24,7 +25,9 @@ does locking the vault: as long as it is locked, requests are refused. Logging o
 else of yours, unless you are to stay: loginctl enable-linger
 
 Programs come into it with: secretctl proxy attach NAME -- CMD
+
 A shell gets its variables with: eval \"$(secretctl proxy env NAME)\"
+
 Its control socket is the only thing that a container or another machine needs; it gives no
 value and no token to anybody. See: secretctl proxy attach --help
 
@@ -87,6 +90,7 @@ pub(super) fn run(
         ttl_seconds,
         purpose: Purpose::parse("proxy-start")?,
         command: Remark::parse(name.as_str()).ok(),
+        learn: false,
     };
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
@@ -103,8 +107,10 @@ pub(super) fn run(
     let note = lasting::start(begun, session.paths(), args.allow.clone(), named)
         .map_err(|failure| ended(failure).with_exit(Exit::Other))?;
     drop(turn);
-    output::say(&format!("the session {name} lasts until {}; programs come into it with:", note.expires_at));
-    output::say(&format!("  secretctl proxy attach {name} -- CMD"));
+    let end = Clock::of_stderr().shown(note.expires_at);
+    output::say(&format!(
+        "session {name} started, until {end}; run a program in it: secretctl proxy attach {name} -- CMD"
+    ));
     output::say(&format!("its socket, for a container: {}", quoted(&place.control)));
     if output.json {
         let text = serde_json::to_vec(&Started { note: &note, control: &place.control });

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use crate::project::flags::ManifestArgs;
+
 /// Run a command with secrets in its environment
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -33,7 +35,9 @@ Variables that control shells or programs (PATH, LD_PRELOAD, PS1) are set only
 if -s or --file names the secret exactly and the name is not changed, or with
 --allow-name. Otherwise nothing starts and the exit status is 2.
 
-Without -s on a terminal you pick the secrets from a list.
+In a project with a secretspec.toml that `secretctl project allow` has allowed,
+the command gets the secrets that this names, and those of -s besides. Without a
+manifest and without -s you pick them from a list, on a terminal.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl
 failed, 126 if the command cannot be executed, 127 if it does not exist.
@@ -74,6 +78,8 @@ pub(crate) struct RunArgs {
     /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// The command and its arguments, after `--`
     #[arg(value_name = "CMD", last = true, required = true)]
     pub(crate) command: Vec<OsString>,

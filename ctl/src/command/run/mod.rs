@@ -6,21 +6,26 @@
 //!
 //! - `args`: what the command line says
 //! - `selection`: which secrets, under which names
+//! - `project`: those of the project's manifest
+//! - `content`: what a variable holds
 //! - `streams`: where its output goes when it is masked
 //! - `pty`: the terminal that we make, and the helpers on it
 //! - `keyboard`: our terminal meanwhile, and the keys that are typed there
 //! - `pump`: output on its way through the masker of `secrets-scrub`
 
 mod args;
+mod content;
 mod keyboard;
+mod project;
 mod pty;
 mod pump;
 mod selection;
 mod streams;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::Command;
@@ -33,11 +38,13 @@ use secrets_scrub::{Forms, is_masked};
 use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
+use crate::project::Project;
 use crate::session::Session;
 use crate::start::{become_it, remark};
 use crate::supervise::{End, Place, Supervisor, Watched};
 use crate::{ending, environment, output, screen, start};
 
+use self::project::Wanted;
 use selection::{Selection, Variable};
 use streams::{Streams, take_over};
 
@@ -47,11 +54,11 @@ pub(crate) use selection::selects;
 
 /// Ends as the command does. Whatever goes wrong before it starts must not look like the command's own status.
 pub(crate) fn run(
-    open: impl FnOnce() -> Result<Session, Failure>,
+    open: impl Fn() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
 ) -> Result<(), Failure> {
-    let failure = match outcome(open, args, inherited_umask) {
+    let failure = match outcome(&open, args, inherited_umask) {
         Ok(end) => end.follow(),
         Err(failure) => failure,
     };
@@ -62,24 +69,31 @@ pub(crate) fn run(
 
 /// Gives how the command ended, if it did not take our place.
 fn outcome(
-    open: impl FnOnce() -> Result<Session, Failure>,
+    open: &dyn Fn() -> Result<Session, Failure>,
     args: &RunArgs,
     inherited_umask: Mode,
 ) -> Result<End, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
-    if args.selects_nothing() {
-        let (session, args) = picked(open, args, program, arguments)?;
-        return with_secrets(|| Ok(session), Selection::parse(&args)?, &args, inherited_umask);
+    let for_it = || Ok(open()?.for_command(program));
+    let open: &dyn Fn() -> Result<Session, Failure> = &for_it;
+    let project = project::of(args)?;
+    if !args.selects_nothing() {
+        let variables = variables(open, Some(Selection::parse(args)?), project, args, None)?;
+        return with_secrets(open, variables, args, inherited_umask);
     }
-    let selection = Selection::parse(args)?;
-    with_secrets(open, selection, args, inherited_umask)
+    if project.is_some() {
+        return with_secrets(open, variables(open, None, project, args, None)?, args, inherited_umask);
+    }
+    let (session, args) = picked(open, args, program, arguments)?;
+    let variables = variables(open, Some(Selection::parse(&args)?), None, &args, Some(session))?;
+    with_secrets(open, variables, &args, inherited_umask)
 }
 
 /// What a person picks, if there is one.
 fn picked(
-    open: impl FnOnce() -> Result<Session, Failure>,
+    open: &dyn Fn() -> Result<Session, Failure>,
     args: &RunArgs,
     program: &OsString,
     arguments: &[OsString],
@@ -98,30 +112,49 @@ fn picked(
     Ok((session, args.with(names)))
 }
 
-/// Runs the command with what was selected.
+/// All that the command gets, before it is known where files will be.
+struct Secrets {
+    selected: Vec<Variable>,
+    of_project: Option<Wanted>,
+    session: Option<Session>,
+}
+
+/// Has everything handed over.
+fn variables(
+    open: &dyn Fn() -> Result<Session, Failure>,
+    selection: Option<Selection>,
+    project: Option<Project>,
+    args: &RunArgs,
+    session: Option<Session>,
+) -> Result<Secrets, Failure> {
+    let command = args.command.first().and_then(|program| remark(program));
+    let reason = args.reason.as_deref();
+    let (selected, mut session) = match selection {
+        None => (Vec::new(), session),
+        Some(selection) if args.or_env => selection.values_or_present(open, command.clone(), reason)?,
+        Some(selection) => {
+            let session = session.map_or_else(open, Ok)?;
+            (selection.reveal(&session, command.clone(), reason)?, Some(session))
+        }
+    };
+    let gather = |project| Wanted::gather(project, &mut session, open, args, command);
+    let of_project = project.map(gather).transpose()?;
+    Ok(Secrets { selected, of_project, session })
+}
+
+/// Runs the command with what was selected and what the project has.
 fn with_secrets(
-    open: impl FnOnce() -> Result<Session, Failure>,
-    selection: Selection,
+    open: &dyn Fn() -> Result<Session, Failure>,
+    secrets: Secrets,
     args: &RunArgs,
     inherited_umask: Mode,
 ) -> Result<End, Failure> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::new(Exit::Usage, "no command; put it after --"));
     };
-    let open = || Ok(open()?.for_command(program));
-    let (variables, session) = if args.or_env {
-        selection.values_or_present(open, remark(program), args.reason.as_deref())?
-    } else {
-        let session = open()?;
-        (selection.reveal(&session, remark(program), args.reason.as_deref())?, Some(session))
-    };
-    let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
-    let hidden = variables.iter().filter(|variable| variable.is_masked);
-    let forms = args.mask.then(|| Forms::new(hidden.map(|variable| variable.value.expose())));
-    if args.mask {
-        tell_what_is_not_masked(&variables);
-    }
-    let has_files = variables.iter().any(|variable| variable.as_file);
+    let Secrets { selected, of_project, session } = secrets;
+    let has_files = selected.iter().any(|variable| variable.as_file)
+        || of_project.as_ref().is_some_and(Wanted::has_files);
     // From here on a signal is for the command: what would end us could leave a file behind.
     let supervisor = if has_files || args.mask {
         ending::leave_signals();
@@ -129,15 +162,29 @@ fn with_secrets(
     } else {
         None
     };
+    // The files' directory is beside the socket, whether anything was asked of the daemon or not.
+    let session = if has_files && session.is_none() { Some(open()?) } else { session };
     let runtime = session.as_ref().and_then(Session::runtime_dir);
     let files = if has_files { Some(files(runtime)?) } else { None };
     if let (Some(_), Some(session)) = (&supervisor, session) {
         session.close();
     }
+    let excluded = of_project.as_ref().map(Wanted::excluded).unwrap_or_default();
+    let path = |key: &str| files.as_ref().map(|files| files.path().join(key));
+    let of_project = of_project.map(|wanted| wanted.variables(&path)).transpose()?.unwrap_or_default();
+    let variables = project::together(selected, of_project)?;
+    let path_is_secret = variables.iter().any(|variable| variable.name == "PATH");
+    let hidden = variables.iter().filter(|variable| variable.is_masked);
+    let forms = args.mask.then(|| Forms::new(hidden.filter_map(|variable| variable.value.text())));
+    if args.mask {
+        tell_what_is_not_masked(&variables);
+    }
     let mut command =
         if args.mask && take_over() { pty::on_its_terminal(program) } else { Command::new(program) };
     command.args(arguments);
-    hand_over(&mut command, variables, files.as_ref(), args.clean_env)?;
+    let inherited = environment::without(environment::for_child(args.clean_env), &excluded);
+    command.env_clear().envs(inherited);
+    hand_over(&mut command, variables, files.as_ref())?;
     let Some(supervisor) = supervisor else {
         return Err(become_it(command, inherited_umask, path_is_secret));
     };
@@ -188,7 +235,7 @@ impl From<io::Error> for Error {
 fn tell_what_is_not_masked(variables: &[Variable]) {
     let short: Vec<&str> = variables
         .iter()
-        .filter(|variable| variable.is_masked && !is_masked(variable.value.expose()))
+        .filter(|variable| variable.is_masked && !variable.value.text().is_some_and(is_masked))
         .map(|variable| variable.name.as_str())
         .collect();
     if !short.is_empty() {
@@ -215,17 +262,15 @@ fn hand_over(
     command: &mut Command,
     variables: Vec<Variable>,
     files: Option<&RunFiles>,
-    clean: bool,
 ) -> Result<(), Failure> {
-    command.env_clear().envs(environment::for_child(clean));
     for variable in variables {
-        let value = variable.value.expose();
+        let value = variable.value.bytes();
         let Some(files) = files.filter(|_| variable.as_file) else {
-            command.env(variable.name, value);
+            command.env(variable.name, OsStr::from_bytes(value));
             continue;
         };
         let path = files
-            .put(&variable.name, value.as_bytes())
+            .put(&variable.name, value)
             .map_err(|error| Failure::new(Exit::RunFailed, error.to_string()))?;
         command.env(variable.name, path);
     }

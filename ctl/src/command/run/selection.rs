@@ -2,12 +2,13 @@
 //! said at once. It knows no process.
 
 use secrets_client::Call;
-use secrets_proto::reveal::{Remark, RevealRequest, RevealedSecret};
+use secrets_proto::reveal::{Remark, RevealReply, RevealRequest, RevealedSecret};
 use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::{SecretName, SecretValue, Selector, Timestamp};
+use secrets_proto::{SecretName, Selector, Timestamp};
 use uuid::Uuid;
 
 use super::args::RunArgs;
+use super::content::Content;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::variables::{self, Allowed};
@@ -15,13 +16,14 @@ use crate::{handover, lookup, near, output, providers};
 
 mod present;
 
+pub(super) use present::{lacks_vault, usable};
+
 /// A secret on its way to a program.
-#[derive(Debug)]
 pub(super) struct Variable {
     /// The variable's name.
     pub(super) name: String,
     /// The secret's value.
-    pub(super) value: SecretValue,
+    pub(super) value: Content,
     /// Whether the variable holds the path of a file with the value.
     pub(super) as_file: bool,
     /// Whether its value is taken out of masked output.
@@ -79,17 +81,10 @@ impl Selection {
         if self.prefix.is_some() || !self.problems.is_empty() {
             self.look_ahead(session)?;
         }
-        let request = handover::request(self.all.clone(), "run", reason)?;
-        let request = RevealRequest { command, directory: directory(), ..request };
-        let reply = match handover::ask(session, &request) {
-            // A daemon that runs since before an update may not know of directories.
-            Err(failure) if failure.exit() == Exit::Invalid && request.directory.is_some() => {
-                handover::ask(session, &RevealRequest { directory: None, ..request.clone() })
-            }
-            reply => reply,
-        };
+        let wanted = self.all.clone();
+        let reply = ask(session, wanted.clone(), command, reason);
         let reply = reply.map_err(|failure| {
-            let missing = lookup::those_missing(&failure, &request.secrets);
+            let missing = lookup::those_missing(&failure, &wanted);
             if missing.is_empty() { failure } else { self.missing(&missing, &near::listed(session)) }
         })?;
         let names: Vec<&SecretName> = reply.secrets.iter().map(|secret| &secret.name).collect();
@@ -114,7 +109,7 @@ impl Selection {
         let is_in =
             |list: &[Selector]| list.iter().any(|selector| selects(selector, secret.id, &secret.name));
         let (as_file, is_masked) = (is_in(&self.files), !is_in(&self.unmasked));
-        Variable { name, value: secret.value, as_file, is_masked }
+        Variable { name, value: secret.value.into(), as_file, is_masked }
     }
 
     /// Finds all that is wrong by the list of names. Who may not see that is told what is known without it.
@@ -200,6 +195,24 @@ impl Selection {
     }
 }
 
+/// Asks for values for a command, which the audit log tells with the directory.
+pub(super) fn ask(
+    session: &Session,
+    selectors: Vec<Selector>,
+    command: Option<Remark>,
+    reason: Option<&str>,
+) -> Result<RevealReply, Failure> {
+    let request = handover::request(selectors, "run", reason)?;
+    let request = RevealRequest { command, directory: directory(), ..request };
+    match handover::ask(session, &request) {
+        // A daemon that runs since before an update may not know of directories.
+        Err(failure) if failure.exit() == Exit::Invalid && request.directory.is_some() => {
+            handover::ask(session, &RevealRequest { directory: None, ..request })
+        }
+        reply => reply,
+    }
+}
+
 /// The directory in which the command starts, for the audit log, as far as it fits there.
 fn directory() -> Option<Remark> {
     let path = std::env::current_dir().ok()?;
@@ -208,7 +221,7 @@ fn directory() -> Option<Remark> {
 }
 
 /// The command gets them all the same: the owner's note may be wrong, and the command will say what does not work.
-fn tell_of_expired(secrets: &[RevealedSecret]) {
+pub(super) fn tell_of_expired(secrets: &[RevealedSecret]) {
     let now = Timestamp::now();
     let expired: Vec<String> = secrets
         .iter()
@@ -236,6 +249,7 @@ pub(crate) fn selects(selector: &Selector, id: Uuid, name: &SecretName) -> bool 
 mod tests {
     use super::*;
     use crate::failure::Exit;
+    use crate::project::flags::ManifestArgs;
 
     fn args(selectors: &[&str]) -> RunArgs {
         RunArgs {
@@ -249,6 +263,7 @@ mod tests {
             no_mask_for: Vec::new(),
             clean_env: false,
             reason: None,
+            manifest: ManifestArgs::default(),
             command: vec!["true".into()],
         }
     }

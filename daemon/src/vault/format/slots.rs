@@ -1,5 +1,6 @@
 //! Key slots between their rows and the keys they wrap.
 
+use secrets_local::headroom::{Headroom, headroom};
 use secrets_proto::vault::{KeyInfo, KeyKind};
 use secrets_proto::{Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
@@ -10,21 +11,28 @@ use crate::crypto::slot::{KdfCost, SlotKey, SlotKind, SlotParams};
 use crate::store::{HeaderRow, SlotRow};
 use crate::vault::Error;
 
+use super::rest::{self, Rest};
+
 /// A slot whose key was derived, ready to wrap a data key.
 pub(in crate::vault) struct NewSlot {
     params: SlotParams,
     key: SlotKey,
     provider: Option<String>,
+    unconfirmed: bool,
 }
 
-/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version. It is written once:
-/// what a newer program has put there stays for as long as the slot does. A new kind of slot raises a mark in the manifest.
+/// What is kept about a slot for its owner: JSON, sealed with the slot's id as row and 0 as version. What a newer program
+/// has put there stays for as long as the slot does. A new kind of slot raises a mark in the manifest.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Description {
     created_at: Timestamp,
     /// The key provider that it was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_provider: Option<String>,
+    /// Its key was made here, and nobody has confirmed yet that it was shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unconfirmed: bool,
 }
 
 impl NewSlot {
@@ -32,8 +40,18 @@ impl NewSlot {
     pub(in crate::vault) fn derive(kind: SlotKind, cost: KdfCost, secret: &[u8]) -> Result<Self, Error> {
         let cost = if kind == SlotKind::Passphrase { cost } else { KdfCost::NONE };
         let params = SlotParams::generate(kind, cost)?;
-        let key = SlotKey::derive(&params, secret)?;
-        Ok(Self { params, key, provider: None })
+        let key = derive(&params, secret)?;
+        Ok(Self { params, key, provider: None, unconfirmed: false })
+    }
+
+    /// The new slot, to be confirmed once its key was shown.
+    pub(in crate::vault) fn with_confirmation(self, unconfirmed: bool) -> Self {
+        Self { unconfirmed, ..self }
+    }
+
+    /// The id that the slot will have.
+    pub(in crate::vault) const fn id(&self) -> Uuid {
+        Uuid::from_bytes(self.params.id)
     }
 
     /// The new slot with the name of the key provider, if one has printed the key.
@@ -44,10 +62,11 @@ impl NewSlot {
     /// The slot's row, with the data key of `keys` wrapped.
     pub(in crate::vault) fn to_row(&self, keys: &Keys) -> Result<SlotRow, Error> {
         let SlotParams { id, kind, cost, salt } = &self.params;
-        let description =
-            Description { created_at: Timestamp::now_precise(), key_provider: self.provider.clone() };
-        let description = serde_json::to_vec(&description)
-            .map_err(|_| Error::Internal("a slot's description does not encode"))?;
+        let description = Description {
+            created_at: Timestamp::now_precise(),
+            key_provider: self.provider.clone(),
+            unconfirmed: self.unconfirmed,
+        };
         Ok(SlotRow {
             id: *id,
             kind: kind.number(),
@@ -56,25 +75,51 @@ impl NewSlot {
             lanes: cost.lanes,
             salt: *salt,
             wrapped: self.key.wrap(&self.params, keys.identity(), keys.data())?,
-            sealed: seal::seal(keys, context(id), &description)?,
+            sealed: seal_description(keys, id, &description, &Rest::default())?,
         })
     }
 }
 
+/// The slot with its key confirmed; `None` if it is not to be confirmed.
+pub(in crate::vault) fn confirmed(keys: &Keys, slot: &SlotRow) -> Result<Option<SlotRow>, Error> {
+    let (description, rest) = open_description(keys, slot)?;
+    if !description.unconfirmed {
+        return Ok(None);
+    }
+    let description = Description { unconfirmed: false, ..description };
+    let sealed = seal_description(keys, &slot.id, &description, &rest)?;
+    Ok(Some(SlotRow { sealed, wrapped: slot.wrapped.clone(), ..*slot }))
+}
+
 /// What the owner may know about a slot.
 pub(in crate::vault) fn describe(keys: &Keys, slot: &SlotRow) -> Result<KeyInfo, Error> {
-    let damaged = || Error::Corrupt("a key slot is not of its form");
-    let kind = match SlotKind::from_number(slot.kind).ok_or_else(damaged)? {
+    let kind = match SlotKind::from_number(slot.kind).ok_or(MALFORMED)? {
         SlotKind::Passphrase => KeyKind::Passphrase,
         SlotKind::KeyFile => KeyKind::KeyFile,
         SlotKind::Credential => KeyKind::Credential,
         SlotKind::Recovery => KeyKind::Recovery,
         SlotKind::Provider => KeyKind::KeyProvider,
     };
-    let description = seal::open(keys, context(&slot.id), &slot.sealed).map_err(|_| damaged())?;
-    let Description { created_at, key_provider } =
-        serde_json::from_slice(&description).map_err(|_| damaged())?;
-    Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at, key_provider })
+    let (Description { created_at, key_provider, unconfirmed }, _) = open_description(keys, slot)?;
+    Ok(KeyInfo { id: Uuid::from_bytes(slot.id), kind, created_at, key_provider, unconfirmed })
+}
+
+const MALFORMED: Error = Error::Corrupt("a key slot is not of its form");
+
+fn open_description(keys: &Keys, slot: &SlotRow) -> Result<(Description, Rest), Error> {
+    let description = seal::open(keys, context(&slot.id), &slot.sealed).map_err(|_| MALFORMED)?;
+    rest::decode(&description).ok_or(MALFORMED)
+}
+
+fn seal_description(
+    keys: &Keys,
+    id: &[u8; 16],
+    description: &Description,
+    rest: &Rest,
+) -> Result<Vec<u8>, Error> {
+    let text =
+        rest::encode(description, rest).ok_or(Error::Internal("a slot's description does not encode"))?;
+    Ok(seal::seal(keys, context(id), &text)?)
 }
 
 /// The data key, if one of the slots of this kind opens with this secret. Takes one derivation a slot tried, which
@@ -94,11 +139,30 @@ pub(in crate::vault) fn open_one(
             cost: KdfCost { memory_kib: slot.memory_kib, passes: slot.passes, lanes: slot.lanes },
             salt: slot.salt,
         };
-        if let Ok(data) = SlotKey::derive(&params, secret)?.unwrap(&params, identity, &slot.wrapped) {
+        if let Ok(data) = derive(&params, secret)?.unwrap(&params, identity, &slot.wrapped) {
             return Ok(data);
         }
     }
     Err(Error::WrongKey)
+}
+
+/// What a derivation needs beside its blocks: the thread's stack, and what goes on meanwhile.
+const BESIDE: u64 = 2 << 20;
+
+/// Derives a slot's key if there is memory for it: beyond a limit the kernel would end the daemon, or an allocation abort it.
+fn derive(params: &SlotParams, secret: &[u8]) -> Result<SlotKey, Error> {
+    let needed = u64::from(params.cost.memory_kib) << 10;
+    if params.cost.is_acceptable()
+        && let Some(Headroom { bytes, limit }) = headroom()
+        && bytes < needed.saturating_add(BESIDE)
+    {
+        return Err(Error::MemoryLimit {
+            needed: needed.saturating_add(BESIDE) >> 20,
+            left: bytes >> 20,
+            limit,
+        });
+    }
+    Ok(SlotKey::derive(params, secret)?)
 }
 
 /// The MAC over the header and all slots: (vault, lineage, epoch u32), then for each slot by id (id, kind u32, memory
@@ -128,6 +192,23 @@ fn context(id: &[u8; 16]) -> AadContext<'_> {
 mod tests {
     use super::*;
     use crate::crypto::vectors::{array, bytes, identity, keys, list, number, vectors};
+
+    #[test]
+    fn a_confirmed_slot_keeps_what_a_newer_program_has_put_there() {
+        let keys = keys();
+        let slot =
+            NewSlot::derive(SlotKind::Recovery, KdfCost::NONE, &[7; 32]).unwrap().with_confirmation(true);
+        let row = slot.to_row(&keys).unwrap();
+        assert!(describe(&keys, &row).unwrap().unconfirmed);
+        let text = br#"{"created_at":"2026-04-15T12:00:00Z","unconfirmed":true,"newer":1.50}"#;
+        let row = SlotRow { sealed: seal::seal(&keys, context(&row.id), text).unwrap(), ..row };
+        let confirmed = confirmed(&keys, &row).unwrap().unwrap();
+        assert!(!describe(&keys, &confirmed).unwrap().unconfirmed);
+        let text = seal::open(&keys, context(&row.id), &confirmed.sealed).unwrap();
+        assert_eq!(&*text, br#"{"created_at":"2026-04-15T12:00:00Z","newer":1.50}"#);
+        assert!(super::confirmed(&keys, &confirmed).unwrap().is_none());
+        assert_eq!((confirmed.id, &confirmed.wrapped), (row.id, &row.wrapped));
+    }
 
     #[test]
     fn header_and_slots_are_the_known_ones() {

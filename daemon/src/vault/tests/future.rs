@@ -280,7 +280,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     }
     let keys = vault.keys(owner).await.unwrap().keys;
     let recovery = keys.iter().find(|key| key.kind == KeyKind::Recovery).unwrap().id;
-    vault.add_key(owner, Some(passphrase("another")), None, None).await.unwrap();
+    vault.add_key(owner, Some(passphrase("another")), None, false, None).await.unwrap();
     vault.remove_key(owner, recovery, None).await.unwrap();
     let entries = vault.audit(owner, AuditQuery::default()).await.unwrap().reply.entries;
     let entry = entries.iter().find(|entry| entry.action == AuditAction::Other).unwrap();
@@ -294,7 +294,7 @@ async fn what_a_newer_program_has_added_survives_every_use() {
     let used = fixture.vault.tokens(&fixture.owner).unwrap().tokens[0].last_used_at.unwrap();
     assert!(used.as_second() > later.as_second() - 60, "the use was not written");
 
-    fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE), false).await.unwrap();
     fixture.create("d", "four").await.unwrap();
     fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await.unwrap();
     fixture.restart().await;

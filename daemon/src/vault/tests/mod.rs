@@ -8,7 +8,7 @@ use std::path::Path;
 use secrets_proto::audit::{AuditAction, AuditOutcome, Refusal};
 use secrets_proto::reveal::{Purpose, RevealRequest};
 use secrets_proto::secret::{
-    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, SecretList, TrashList, UpdateSecret,
+    CreateSecret, PatchSecret, RollbackRequest, Secret, SecretDetail, TrashList, UpdateSecret,
 };
 use secrets_proto::token::{CreateToken, Scope, TokenName};
 use secrets_proto::vault::{KeyKind, VaultState, VerifyRequest};
@@ -54,7 +54,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let vault = Vault::start(settings(directory.path()), None).unwrap();
         let owner = Caller::owner(Peer { uid: 0, pid: 1 });
-        vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
+        vault.init(&owner, passphrase(PASSPHRASE), false).await.unwrap();
         Self { directory, vault, owner }
     }
 
@@ -211,7 +211,7 @@ async fn reveals_and_writes_go_on_while_the_data_key_is_replaced() {
     }
     lengthen_log(&fixture, 2_000).await;
 
-    let rotate = vault.rotate(&owner, passphrase(PASSPHRASE));
+    let rotate = vault.rotate(&owner, passphrase(PASSPHRASE), false);
     // Once it is under way, of each kind of change one.
     let change = async {
         under_way(vault).await;
@@ -244,15 +244,42 @@ async fn reveals_and_writes_go_on_while_the_data_key_is_replaced() {
 }
 
 #[tokio::test]
+async fn what_is_archived_during_a_rotation_is_gone_after_it() {
+    use secrets_proto::audit::ArchiveAudit;
+    let mut fixture = Fixture::new().await;
+    let (vault, owner) = (&fixture.vault.clone(), fixture.owner.clone());
+    fixture.create("A", "a").await.unwrap();
+    lengthen_log(&fixture, 2_000).await;
+    for through in [700, 1_500] {
+        let rotate = vault.rotate(&owner, passphrase(PASSPHRASE), false);
+        let archive = async {
+            under_way(vault).await;
+            // The vault's thread has begun the snapshot when it answers this.
+            vault.keys(&owner).await.unwrap();
+            vault.archive_audit(&owner, ArchiveAudit { through }).await.unwrap();
+            assert_eq!(vault.snapshots.available_permits(), 0, "it came after the rotation");
+        };
+        let (rotated, ()) = tokio::join!(rotate, archive);
+        rotated.unwrap();
+        assert_eq!(vault.verify_audit(&owner).await.unwrap().first, through + 1);
+        vault.verify(&owner, VerifyRequest::default()).await.unwrap();
+    }
+    fixture.restart().await;
+    fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    assert_eq!(fixture.vault.verify_audit(&owner).await.unwrap().first, 1_501);
+    assert_eq!(fixture.reveal(&["A"]).await.unwrap(), [("A".to_owned(), "a".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_key_that_is_added_during_a_rotation_ends_it() {
     let fixture = Fixture::new().await;
     let (vault, owner) = (&fixture.vault, &fixture.owner);
     lengthen_log(&fixture, 2_000).await;
     let add = async {
         under_way(vault).await;
-        vault.add_key(owner, Some(passphrase("new")), None, None).await.unwrap();
+        vault.add_key(owner, Some(passphrase("new")), None, false, None).await.unwrap();
     };
-    let (rotated, ()) = tokio::join!(vault.rotate(owner, passphrase(PASSPHRASE)), add);
+    let (rotated, ()) = tokio::join!(vault.rotate(owner, passphrase(PASSPHRASE), false), add);
     assert!(matches!(rotated, Err(Error::KeysChanged)), "{rotated:?}");
     for text in [PASSPHRASE, "new"] {
         vault.lock(owner).await.unwrap();
@@ -301,7 +328,7 @@ async fn what_was_archived_leaves_the_log_and_the_rest_stays_chained_on_it() {
         let before = AuditQuery { before: Some(through), ..AuditQuery::default() };
         assert!(fixture.vault.audit(&owner, before).await.unwrap().reply.entries.is_empty());
         // Once more, with all of it under another key and read again.
-        fixture.vault.rotate(&owner, passphrase(PASSPHRASE)).await.unwrap();
+        fixture.vault.rotate(&owner, passphrase(PASSPHRASE), false).await.unwrap();
         fixture.vault.lock(&owner).await.unwrap();
         fixture.restart().await;
         fixture.vault.unlock(&owner, passphrase(PASSPHRASE)).await.unwrap();
@@ -323,7 +350,7 @@ async fn a_lock_ends_what_reads_a_snapshot() {
     assert!(matches!(verified, Err(Error::Locked)), "{verified:?}");
 
     vault.unlock(owner, passphrase(PASSPHRASE)).await.unwrap();
-    let (rotated, ()) = tokio::join!(biased; vault.rotate(owner, passphrase(PASSPHRASE)), lock());
+    let (rotated, ()) = tokio::join!(biased; vault.rotate(owner, passphrase(PASSPHRASE), false), lock());
     assert!(matches!(rotated, Err(Error::Locked)), "{rotated:?}");
     assert_eq!(copies(&fixture), 0);
     // The key of before opens it, and all of it is there.
@@ -362,13 +389,16 @@ async fn every_kind_of_key_opens_its_slot_and_no_other() {
     let owner = Caller::owner(Peer { uid: 0, pid: 1 });
     assert!(matches!(vault.unlock(&owner, passphrase("x")).await, Err(Error::Uninitialized)));
     let key_file = directory.path().join("key");
-    let absent = vault.init(&owner, Key::File(key_file.clone())).await;
+    let absent = vault.init(&owner, Key::File(key_file.clone()), false).await;
     assert!(matches!(absent, Err(Error::UnusableKey(KeyField::KeyFile, _))));
     files_with(&key_file, &[7; 31]);
-    assert!(matches!(vault.init(&owner, Key::File(key_file.clone())).await, Err(Error::UnusableKey(..))));
+    assert!(matches!(
+        vault.init(&owner, Key::File(key_file.clone()), false).await,
+        Err(Error::UnusableKey(..))
+    ));
     files_with(&key_file, &[7; 32]);
-    let recovery = vault.init(&owner, Key::File(key_file.clone())).await.unwrap().recovery_key;
-    assert!(matches!(vault.init(&owner, passphrase("x")).await, Err(Error::AlreadyInitialized)));
+    let recovery = vault.init(&owner, Key::File(key_file.clone()), false).await.unwrap().recovery_key;
+    assert!(matches!(vault.init(&owner, passphrase("x"), false).await, Err(Error::AlreadyInitialized)));
 
     for key in [Key::File(key_file.clone()), Key::Recovery(recovery.clone())] {
         vault.lock(&owner).await.unwrap();
@@ -510,19 +540,41 @@ async fn writes_that_wait_together_are_each_answered_by_their_own_result() {
 
 #[tokio::test]
 async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
-    fn render(list: &SecretList<Secret>) -> Bytes {
-        Bytes::from(list.total.to_string())
+    fn page(secrets: &[Secret]) -> Bytes {
+        Bytes::from(secrets.iter().map(|secret| format!("{} ", secret.name)).collect::<String>())
     }
+    fn list(pages: &[Bytes], total: usize) -> Bytes {
+        Bytes::from([&pages.concat(), total.to_string().as_bytes()].concat())
+    }
+    fn full_page(secrets: &[SecretDetail]) -> Bytes {
+        page(&secrets.iter().map(|detail| detail.secret.clone()).collect::<Vec<_>>())
+    }
+    let (form, full) = (Form { page, list }, Form { page: full_page, list });
     let fixture = Fixture::new().await;
-    let first = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
-    let same = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
+    let first = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+    let same = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
     assert_eq!((&first.tag, first.body.as_ptr()), (&same.tag, same.body.as_ptr()));
-    fixture.create("a", "one").await.unwrap();
-    let next = fixture.vault.rendered_list(&fixture.owner, render).unwrap();
-    assert_eq!(&*next.body, b"1");
+    let id = fixture.create("a", "one").await.unwrap().secret.id;
+    let next = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+    assert_eq!(&*next.body, b"A 1");
     assert_ne!(first.tag, next.tag);
+    // A new name, the trash and back: each is a change of the page it was on, and of the one it comes to.
+    for (change, expected) in [("rename", "Z 1"), ("delete", "0"), ("restore", "Z 1")] {
+        match change {
+            "rename" => {
+                let renamed = PatchSecret { name: SecretName::parse("Z").ok(), ..PatchSecret::default() };
+                drop(fixture.vault.edit(&fixture.owner, id, renamed, None).await.unwrap());
+            }
+            "delete" => fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap(),
+            _ => drop(fixture.vault.restore(&fixture.owner, id).await.unwrap()),
+        }
+        let list = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
+        assert_eq!(&*list.body, expected.as_bytes(), "{change}");
+        let full = fixture.vault.full_list(&fixture.owner, full).await.unwrap();
+        assert_eq!(&*full.reply, expected.as_bytes(), "{change}");
+    }
     fixture.vault.lock(&fixture.owner).await.unwrap();
-    assert!(matches!(fixture.vault.rendered_list(&fixture.owner, render), Err(Error::Locked)));
+    assert!(matches!(fixture.vault.rendered_list(&fixture.owner, form), Err(Error::Locked)));
 }
 
 #[tokio::test]
@@ -540,7 +592,7 @@ async fn the_vault_locks_by_itself() {
     let settings = Settings { idle_lock: Duration::from_millis(50), ..settings(directory.path()) };
     let vault = Vault::start(settings, None).unwrap();
     let owner = Caller::owner(Peer { uid: 0, pid: 1 });
-    vault.init(&owner, passphrase(PASSPHRASE)).await.unwrap();
+    vault.init(&owner, passphrase(PASSPHRASE), false).await.unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while vault.describe(&owner).state != VaultState::Locked {
         assert!(std::time::Instant::now() < deadline, "still unlocked");
@@ -586,17 +638,46 @@ async fn versions_roll_back_and_the_trash_gives_back() {
 }
 
 #[tokio::test]
+async fn an_earlier_value_is_dropped_as_a_whole_and_the_present_one_stays() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.create("a", "first-value-of-this-secret").await.unwrap().secret.id;
+    for value in ["second-value-of-this-secret", "third-value-of-this-secret"] {
+        fixture
+            .vault
+            .update(&fixture.owner, id, UpdateSecret { value: value_of(value) }, None)
+            .await
+            .unwrap();
+    }
+    let present = fixture.vault.drop_version(&fixture.owner, id, 3, None).await;
+    assert!(matches!(present, Err(Error::PresentValue)));
+    let stale = fixture.vault.drop_version(&fixture.owner, id, 1, Some(vec![2])).await;
+    assert!(matches!(stale, Err(Error::Stale)));
+    fixture.vault.drop_version(&fixture.owner, id, 2, Some(vec![3])).await.unwrap();
+    let again = fixture.vault.drop_version(&fixture.owner, id, 2, None).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    // The manifest accounts for it: the vault opens, and all of it verifies.
+    fixture.restart().await;
+    fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    let versions = fixture.vault.versions(&fixture.owner, id).await.unwrap().versions;
+    assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [3, 1]);
+    // Numbers are not given twice.
+    fixture.vault.update(&fixture.owner, id, UpdateSecret { value: value_of("fourth") }, None).await.unwrap();
+    let versions = fixture.vault.versions(&fixture.owner, id).await.unwrap().versions;
+    assert_eq!(versions[0].version, 4);
+}
+
+#[tokio::test]
 async fn keys_come_and_go_but_the_last_stays() {
     let fixture = Fixture::new().await;
     let (vault, owner) = (&fixture.vault, &fixture.owner);
     let before = vault.keys(owner).await.unwrap().keys;
     let old = before.iter().find(|key| key.kind == KeyKind::Passphrase).unwrap().id;
-    let new = vault.add_key(owner, Some(passphrase("new")), Some(old), None).await.unwrap();
+    let new = vault.add_key(owner, Some(passphrase("new")), Some(old), false, None).await.unwrap();
     assert!(matches!(
-        vault.add_key(owner, Some(passphrase("x")), Some(old), None).await,
+        vault.add_key(owner, Some(passphrase("x")), Some(old), false, None).await,
         Err(Error::NotFound)
     ));
-    let recovery = vault.add_key(owner, None, None, None).await.unwrap();
+    let recovery = vault.add_key(owner, None, None, false, None).await.unwrap();
     assert_eq!(vault.describe(owner).keys, Some(3));
 
     vault.lock(owner).await.unwrap();
@@ -617,9 +698,12 @@ async fn rotation_keeps_everything_and_drops_the_other_keys() {
     let mut fixture = Fixture::new().await;
     let id = fixture.create("a", "one").await.unwrap().secret.id;
     fixture.vault.update(&fixture.owner, id, UpdateSecret { value: value_of("two") }, None).await.unwrap();
-    fixture.vault.add_key(&fixture.owner, Some(passphrase("other")), None, None).await.unwrap();
-    assert!(matches!(fixture.vault.rotate(&fixture.owner, passphrase("wrong")).await, Err(Error::WrongKey)));
-    let rotated = fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE)).await.unwrap();
+    fixture.vault.add_key(&fixture.owner, Some(passphrase("other")), None, false, None).await.unwrap();
+    assert!(matches!(
+        fixture.vault.rotate(&fixture.owner, passphrase("wrong"), false).await,
+        Err(Error::WrongKey)
+    ));
+    let rotated = fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE), false).await.unwrap();
     assert_eq!(rotated.keys_removed, 1);
     assert_eq!(fixture.reveal(&["a"]).await.unwrap(), [("A".to_owned(), "two".to_owned())]);
     fixture.create("b", "three").await.unwrap();
@@ -648,9 +732,12 @@ async fn an_old_copy_is_read_only_until_it_is_accepted() {
     assert_eq!(fixture.names().await, ["A"]);
     assert!(matches!(fixture.create("c", "three").await, Err(Error::RolledBack)));
     assert!(matches!(fixture.reveal(&["a"]).await, Err(Error::RolledBack)));
-    assert!(matches!(fixture.vault.add_key(&fixture.owner, None, None, None).await, Err(Error::RolledBack)));
     assert!(matches!(
-        fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE)).await,
+        fixture.vault.add_key(&fixture.owner, None, None, false, None).await,
+        Err(Error::RolledBack)
+    ));
+    assert!(matches!(
+        fixture.vault.rotate(&fixture.owner, passphrase(PASSPHRASE), false).await,
         Err(Error::RolledBack)
     ));
     fixture.vault.lock(&fixture.owner).await.unwrap();
@@ -669,7 +756,7 @@ async fn a_rotation_that_began_before_a_new_passphrase_is_refused() {
     let (vault, owner) = (&fixture.vault, &fixture.owner);
     let found = vault.ask(Command::Slots).await.unwrap();
     let old = vault.keys(owner).await.unwrap().keys[0].id;
-    vault.add_key(owner, Some(passphrase("new")), Some(old), None).await.unwrap();
+    vault.add_key(owner, Some(passphrase("new")), Some(old), false, None).await.unwrap();
     let slots = vec![NewSlot::derive(SlotKind::Passphrase, CHEAP, PASSPHRASE.as_bytes()).unwrap()];
     let interrupts = Interrupts::default();
     let rotated = vault
@@ -689,15 +776,15 @@ async fn a_new_vault_does_not_take_the_place_of_one_that_is_missing() {
     std::fs::rename(&vault_file, file("data/elsewhere")).unwrap();
     fixture.restart().await;
     assert_eq!(fixture.vault.describe(&fixture.owner).state, VaultState::Uninitialized);
-    let refused = fixture.vault.init(&fixture.owner, passphrase("x")).await;
+    let refused = fixture.vault.init(&fixture.owner, passphrase("x"), false).await;
     assert!(matches!(refused, Err(Error::VaultMissing)));
     assert!(!vault_file.exists());
     std::fs::remove_file(&anchor).unwrap();
     files_with(&log, b"the log of another vault");
-    let refused = fixture.vault.init(&fixture.owner, passphrase("x")).await;
+    let refused = fixture.vault.init(&fixture.owner, passphrase("x"), false).await;
     assert!(matches!(refused, Err(Error::VaultMissing)));
     std::fs::remove_file(&log).unwrap();
-    fixture.vault.init(&fixture.owner, passphrase("x")).await.unwrap();
+    fixture.vault.init(&fixture.owner, passphrase("x"), false).await.unwrap();
     assert!(!fixture.vault.describe(&fixture.owner).rolled_back);
     fixture.create("a", "b").await.unwrap();
 }

@@ -17,6 +17,7 @@ enum Step {
     Update(usize, String),
     Rename(usize, usize),
     Rollback(usize, usize),
+    DropVersion(usize, usize),
     Delete(usize),
     Purge(usize),
     Restore(usize),
@@ -33,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (name.clone(), value).prop_map(|(name, value)| Step::Update(name, value)),
         2 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
         2 => (name.clone(), 0..12_usize).prop_map(|(name, back)| Step::Rollback(name, back)),
+        2 => (name.clone(), 0..12_usize).prop_map(|(name, back)| Step::DropVersion(name, back)),
         2 => name.clone().prop_map(Step::Delete),
         1 => name.clone().prop_map(Step::Purge),
         2 => (0..4_usize).prop_map(Step::Restore),
@@ -82,7 +84,7 @@ impl Pair {
         files_with(&key, &[7; 32]);
         let vault = Vault::start(settings(directory.path()), None).unwrap();
         let owner = Caller::owner(Peer { uid: 0, pid: 1 });
-        vault.init(&owner, Key::File(key.clone())).await.unwrap();
+        vault.init(&owner, Key::File(key.clone()), false).await.unwrap();
         Self { fixture: Fixture { directory, vault, owner }, key, model: Model::default() }
     }
 
@@ -134,6 +136,20 @@ impl Pair {
                     None => assert!(matches!(rolled_back, Err(Error::NotFound))),
                 }
             }
+            Step::DropVersion(name, back) => {
+                let Some((id, kept)) = live.get_mut(NAMES[name]) else { return };
+                let at = kept.values.len().checked_sub(back + 1);
+                let version = at.map_or(1_000, |at| kept.values[at].0);
+                let dropped = vault.drop_version(&owner, *id, version, None).await;
+                match at {
+                    None => assert!(matches!(dropped, Err(Error::NotFound))),
+                    Some(_) if back == 0 => assert!(matches!(dropped, Err(Error::PresentValue))),
+                    Some(at) => {
+                        dropped.unwrap();
+                        kept.values.remove(at);
+                    }
+                }
+            }
             Step::Delete(name) => {
                 let Some((id, mut kept)) = live.remove(NAMES[name]) else { return };
                 vault.delete(&owner, id, None, false).await.unwrap();
@@ -158,7 +174,7 @@ impl Pair {
                 assert_eq!(restored.unwrap().version, kept.version);
                 live.insert(name, (id, kept));
             }
-            Step::Rotate => drop(vault.rotate(&owner, Key::File(self.key.clone())).await.unwrap()),
+            Step::Rotate => drop(vault.rotate(&owner, Key::File(self.key.clone()), false).await.unwrap()),
             Step::Lock => {
                 vault.lock(&owner).await.unwrap();
                 assert!(matches!(self.fixture.reveal(&["*"]).await, Err(Error::Locked)));

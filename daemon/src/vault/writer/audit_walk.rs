@@ -20,7 +20,7 @@ use crate::vault::{AuditQuery, Error};
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(10) };
 
 /// An answer ends with the entry that makes the sealed content it took longer than this.
-const ANSWER: usize = 8 << 20;
+pub(in crate::vault) const ANSWER: usize = 8 << 20;
 
 /// The log of an open vault, for reading.
 pub(in crate::vault) struct AuditLog<'a> {

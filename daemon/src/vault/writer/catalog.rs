@@ -141,6 +141,22 @@ impl Catalog {
         self.approval_rules.values().flatten()
     }
 
+    /// The names that the secret of this step has now and will have after it.
+    pub(in crate::vault) fn names_in<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a str> {
+        let (id, next) = match change {
+            Change::Put(record) => (Some(record.id), Some(record)),
+            Change::Remove(id) => (Some(*id), None),
+            Change::Allow(_)
+            | Change::Revoke(_)
+            | Change::PutToken(_)
+            | Change::RemoveToken(_)
+            | Change::PutApprovalRule(_)
+            | Change::RemoveApprovalRule(_) => (None, None),
+        };
+        let now = id.and_then(|id| self.all.any(id));
+        now.into_iter().chain(next).map(|record| record.meta.name.as_str())
+    }
+
     /// All secrets.
     pub(in crate::vault) const fn all(&self) -> &Secrets {
         &self.all

@@ -20,6 +20,8 @@ use super::effort::Effort;
 pub(in crate::vault) struct Secrets {
     by_id: HashMap<Uuid, Arc<Entry>>,
     by_name: BTreeSet<ByName>,
+    /// How many bytes the values of those outside the trash have.
+    bytes: u64,
 }
 
 /// One secret.
@@ -56,6 +58,7 @@ impl Secrets {
     pub(in crate::vault) fn insert(&mut self, entry: Arc<Entry>) {
         self.remove(entry.record.id);
         if !entry.record.is_deleted() {
+            self.bytes += entry.record.meta.size;
             self.by_name.insert(ByName(Arc::clone(&entry)));
         }
         self.by_id.insert(entry.record.id, entry);
@@ -66,6 +69,7 @@ impl Secrets {
         if let Some(old) = self.by_id.remove(&id)
             && !old.record.is_deleted()
         {
+            self.bytes -= old.record.meta.size;
             self.by_name.remove(old.record.meta.name.as_str());
         }
     }
@@ -96,6 +100,11 @@ impl Secrets {
         self.by_name.len()
     }
 
+    /// How many bytes the values of all outside the trash have together.
+    pub(in crate::vault) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// All outside the trash, by name.
     pub(in crate::vault) fn live(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
         self.by_name.iter().map(|ByName(entry)| &entry.record)
@@ -109,6 +118,16 @@ impl Secrets {
         let range = (Bound::Included(beginning), Bound::Unbounded);
         let from = self.by_name.range::<str, _>(range).map(|ByName(entry)| &entry.record);
         from.take_while(move |record| record.meta.name.as_str().starts_with(beginning))
+    }
+
+    /// The secrets outside the trash from this name to before that one, or all that follow, by name.
+    pub(in crate::vault) fn live_between<'a>(
+        &'a self,
+        first: &'a str,
+        end: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Record>> {
+        let range = (Bound::Included(first), end.map_or(Bound::Unbounded, Bound::Excluded));
+        self.by_name.range::<str, _>(range).map(|ByName(entry)| &entry.record)
     }
 
     /// The secrets outside the trash whose names match, by name. Only names that begin as the glob does are looked at: most commands ask for

@@ -22,6 +22,7 @@ mod index;
 pub(super) mod interrupts;
 pub(in crate::vault) mod leases;
 mod locked;
+pub(in crate::vault) mod pages;
 pub(super) mod reading;
 pub(super) mod rights;
 mod rotation;
@@ -48,6 +49,7 @@ use crate::vault::{Error, Settings};
 use ballast::Ballast;
 use command::{Command, FoundSlots, ReadTask, Reply, Respond, WholeTask, Work};
 use locked::Locked;
+use pages::Pages;
 use reading::Reading;
 use shared::{Published, Shared, View};
 use unlocked::Unlocked;
@@ -266,7 +268,7 @@ impl Writer {
         };
         let (start, mut ran) = (Instant::now(), 0);
         let committed = vault.in_batch(|batch| {
-            batch.ask_at(Arc::clone(&self.shared));
+            batch.ask_at(Arc::clone(&self.shared.approvals), self.shared.clock.now());
             for work in works.iter_mut() {
                 work.run(batch)?;
                 ran += 1;
@@ -342,6 +344,7 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
 /// Renews everything that is published of a vault.
 fn publish(view: &mut View, vault: &Unlocked) {
     (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
+    (view.pages, view.full_pages) = (Pages::default(), Pages::default());
     view.changes += 1;
     (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }

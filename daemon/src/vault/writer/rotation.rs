@@ -153,11 +153,31 @@ impl Draft {
         if self.old_head == head { Ok(true) } else { Err(broken(count)) }
     }
 
-    /// Whether it can follow the vault that is open: the vault notes what has changed for it, and its log begins at the same
-    /// entry.
+    /// Whether it can follow the vault that is open: the vault notes what has changed for it, and no entry that it still has
+    /// to follow was archived.
     pub(super) fn fits(&self, noted: Option<&Arc<Changes>>, manifest: &Manifest) -> bool {
         noted.is_some_and(|changes| Arc::ptr_eq(changes, &self.changes))
-            && self.manifest.archived == manifest.archived
+            && manifest.archived.entries <= self.manifest.audit_count
+    }
+
+    /// Takes out of its log what was archived in the vault meanwhile, as long as `goes_on` says. Returns whether that was all
+    /// of it.
+    fn follow_archive(
+        &mut self,
+        writing: &Writing<'_>,
+        through: u64,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
+        while self.manifest.archived.entries < through {
+            if !goes_on() {
+                return Ok(false);
+            }
+            let sequence = self.manifest.archived.entries + 1;
+            let row = writing.audit_entry(sequence)?.ok_or(Error::Internal("a draft lacks an entry"))?;
+            writing.delete_audit(sequence)?;
+            self.manifest.archive_entry(row.mac);
+        }
+        Ok(true)
     }
 
     /// Takes over what has changed in the vault since. Returns whether that was all: then it accounts for all that is in it,
@@ -183,10 +203,13 @@ impl Draft {
                 break;
             }
         }
+        is_all = is_all && self.follow_archive(&writing, old.manifest.archived.entries, in_time)?;
         is_all = is_all && self.follow_log(&writing, old, || Ok(in_time()))?;
         if is_all {
             let mut next = old.manifest.without_records();
             next.add_all(&self.manifest)?;
+            // Of the log that was sealed again; what it begins with has another MAC there.
+            next.archived = self.manifest.archived;
             (next.header_mac, next.audit_head) = (self.manifest.header_mac, self.manifest.audit_head);
             next.generation += 1;
             writing.update_manifest(&next.seal(&self.keys, &writing.header()?.lineage)?)?;

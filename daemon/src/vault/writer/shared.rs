@@ -1,7 +1,7 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::batch::Committed;
 use super::catalog::{Catalog, Change};
 use super::denials::Denials;
 use super::leases::Open;
+use super::pages::Pages;
 use super::urgent::Urgent;
 use super::uses::Uses;
 
@@ -32,7 +33,7 @@ pub(in crate::vault) struct Shared {
     /// How values are being used without being seen.
     uses: Mutex<Uses>,
     /// What waits for a person, and what a person has answered.
-    pub(in crate::vault) approvals: Approvals,
+    pub(in crate::vault) approvals: Arc<Approvals>,
     /// Notified when a lease was returned.
     returned: Condvar,
     /// What the vault's thread serves before everything else.
@@ -61,8 +62,12 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// Of which it is joined.
+    pub(in crate::vault) pages: Pages,
     /// The list with all there is to tell, as it was written last, and how many changes it knows of.
     pub(in crate::vault) full: Option<(u64, Bytes)>,
+    /// Of which it is joined.
+    pub(in crate::vault) full_pages: Pages,
     /// How often something has changed that a list with all there is to tell may show.
     pub(in crate::vault) changes: u64,
     /// Changes with that list.
@@ -88,7 +93,7 @@ impl Shared {
             last_use: Mutex::default(),
             denials: Mutex::new(denials),
             uses: Mutex::default(),
-            approvals: Approvals::new(),
+            approvals: Arc::new(Approvals::new()),
             returned: Condvar::new(),
             urgent: Urgent::default(),
             is_ending: AtomicBool::new(false),
@@ -158,8 +163,15 @@ impl Shared {
         if let Published::Unlocked(view) = &mut *self.write() {
             view.changes += 1;
             for change in &committed.changes {
-                if view.catalog.is_shown_by(change) {
+                let is_shown = view.catalog.is_shown_by(change);
+                if is_shown {
                     (view.rendered, view.tag) = (None, tag.clone());
+                }
+                for name in view.catalog.names_in(change) {
+                    view.full_pages.touch(name);
+                    if is_shown {
+                        view.pages.touch(name);
+                    }
                 }
                 view.catalog.apply(change);
             }

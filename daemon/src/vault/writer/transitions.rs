@@ -18,6 +18,7 @@ use crate::vault::format::anchor::{self, Verdict};
 use crate::vault::format::slots::NewSlot;
 
 use super::locked::{self, Locked};
+use super::pages::Pages;
 use super::shared::{Published, View};
 use super::{State, Writer};
 
@@ -106,7 +107,9 @@ impl Writer {
         *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
+            pages: Pages::default(),
             full: None,
+            full_pages: Pages::default(),
             changes: 0,
             tag: vault.tag(),
             slots: vault.slots(),

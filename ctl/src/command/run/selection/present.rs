@@ -51,7 +51,7 @@ impl Selection {
         for mut variable in revealed {
             // Where the list may not be seen, a glob has brought this one along.
             if let Some(value) = environment::inherited(&variable.name) {
-                variable.value = usable(&variable.name, value)?;
+                variable.value = usable(&variable.name, value)?.into();
             }
             if !variables.iter().any(|earlier| earlier.name == variable.name) {
                 variables.push(variable);
@@ -117,15 +117,19 @@ impl Selection {
     }
 }
 
-fn usable(variable: &str, value: OsString) -> Result<SecretValue, Failure> {
+pub(in crate::command::run) fn usable(variable: &str, value: OsString) -> Result<SecretValue, Failure> {
     let value = value.into_string().ok().and_then(|value| SecretValue::new(value).ok());
     value.ok_or_else(|| Failure::new(Exit::Invalid, format!("{variable} {UNUSABLE}")))
 }
 
 /// The failure that there is neither vault nor daemon to have these; any other one as it is.
 fn without_vault(asked: &[Selector], failure: Failure) -> Failure {
-    let is_absent = failure.exit() == Exit::NoDaemon || failure.message() == NO_VAULT;
-    if is_absent { neither(asked) } else { failure }
+    if lacks_vault(&failure) { neither(asked) } else { failure }
+}
+
+/// Whether it is because there is neither vault nor daemon.
+pub(in crate::command::run) fn lacks_vault(failure: &Failure) -> bool {
+    failure.exit() == Exit::NoDaemon || failure.message() == NO_VAULT
 }
 
 /// The failure that neither the environment nor a vault has these.

@@ -50,7 +50,7 @@ impl Fresh for Uuid {
 fn id_of(answer: &Answer) -> Uuid {
     match answer {
         Answer::Asked { id, .. } => *id,
-        other => panic!("{other:?}"),
+        Answer::Allowed(_) | Answer::Denied(_) | Answer::TooMany => panic!("{answer:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use secrets_local::clock::Moment;
 use secrets_proto::approval::{Effect, GuardedRight, MAX_RULES};
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
@@ -11,13 +12,12 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::store::RecordKind;
+use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
 use crate::vault::format::record::Record;
-use crate::vault::writer::approvals::{Answer, Asked};
+use crate::vault::writer::approvals::{Answer, Approvals, Asked};
 use crate::vault::writer::catalog::Change;
-use crate::vault::writer::shared::Shared;
 
 use super::Batch;
 
@@ -32,16 +32,16 @@ pub(super) struct Why<'a> {
 #[derive(Default)]
 pub(super) struct Gate {
     /// Where it is asked; nothing guarded is had or changed in a batch that has nobody to ask.
-    shared: Option<Arc<Shared>>,
+    asked_at: Option<(Arc<Approvals>, Moment)>,
     allowed: Vec<(Uuid, GuardedRight)>,
     /// By which rules and answers.
     by: Vec<Uuid>,
 }
 
 impl Batch<'_> {
-    /// Says where requests ask for approval.
-    pub(in crate::vault) fn ask_at(&mut self, shared: Arc<Shared>) {
-        self.gate.shared = Some(shared);
+    /// Says where, and when, requests ask for approval.
+    pub(in crate::vault) fn ask_at(&mut self, approvals: Arc<Approvals>, now: Moment) {
+        self.gate.asked_at = Some((approvals, now));
     }
 
     /// Begins a request: what the one before was allowed does not hold for it.
@@ -79,19 +79,20 @@ impl Batch<'_> {
             allow(&mut self.gate);
             return Ok(());
         }
-        let shared = self.gate.shared.clone().ok_or(Error::Internal("nobody can be asked for approval"))?;
+        let asked_at = self.gate.asked_at.clone();
+        let (approvals, now) = asked_at.ok_or(Error::Internal("nobody can be asked for approval"))?;
         let client = caller.client();
         let asked =
             Asked { client: &client, right, secrets: &guarded, purpose: why.purpose, reason: why.reason };
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let rules = |secret| self.catalog.approval_rules_of(secret);
-        let answer = shared.approvals.ask(id, &asked, rules, shared.clock.now());
-        let event = |action, refusal, approvals| Event {
+        let answer = approvals.ask(id, &asked, rules, now);
+        let event = |action, refusal, by| Event {
             names: guarded.iter().map(|(_, name)| name.clone()).collect(),
             purpose: why.purpose.cloned(),
             reason: why.reason.cloned(),
             refusal,
-            approvals,
+            approvals: by,
             ..Event::done(action, Vec::new())
         };
         match answer {
@@ -133,6 +134,15 @@ impl Batch<'_> {
             return Ok(());
         }
         Err(Error::Internal("a guarded secret was not asked for"))
+    }
+
+    /// The same look before a value's row is added or removed.
+    pub(super) fn check_value_row(&self, row: &RecordRow) -> Result<(), Error> {
+        if row.kind != RecordKind::Value {
+            return Ok(());
+        }
+        let record = self.catalog.all().any(Uuid::from_bytes(row.id));
+        record.map_or(Ok(()), |record| self.check_approved(record, &[GuardedRight::Write]))
     }
 
     /// Turns a guard on or off. Off, a person must have shown to be the owner. With a guard, the sessions end that use the
@@ -227,8 +237,8 @@ impl Batch<'_> {
     /// Removes the approval rules of a secret that is destroyed.
     pub(super) fn remove_approval_rules_of(&mut self, secret: Uuid) -> Result<(), Error> {
         let rules: Vec<_> = self.catalog.approval_rules_of(secret).to_vec();
-        if let Some(shared) = &self.gate.shared {
-            shared.approvals.forget_secret(secret);
+        if let Some((approvals, _)) = &self.gate.asked_at {
+            approvals.forget_secret(secret);
         }
         rules.iter().try_for_each(|rule| self.delete_approval_rule(rule))
     }

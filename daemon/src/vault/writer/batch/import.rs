@@ -53,11 +53,11 @@ impl Batch<'_> {
     }
 
     fn write_one(&mut self, caller: &Caller, one: WriteSecret) -> Result<SecretDetail, Error> {
-        let WriteSecret { name, value, provider, .. } = one;
+        let WriteSecret { name, value, provider, note, .. } = one;
         let present: Option<Arc<Record>> = self.catalog.of(caller).by_name(&name).cloned();
         match present {
             Some(record) => self.renew(caller, &record, &UpdateSecret { value }),
-            None => self.create(caller, CreateSecret { name, value, provider }),
+            None => self.create_noted(caller, CreateSecret { name, value, provider }, note),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::slot::SlotKind;
-use crate::store::{HeaderRow, MOST_SLOTS};
+use crate::store::{HeaderRow, MOST_SLOTS, SlotRow};
 use crate::vault::Error;
 use crate::vault::format::slots::{self, NewSlot};
 
@@ -40,9 +40,19 @@ impl Batch<'_> {
         slots::describe(self.keys, &row)
     }
 
+    /// Notes that the key of a slot was shown, if that was to be confirmed.
+    pub(in crate::vault) fn confirm_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        let slot = self.find_slot(id)?;
+        let Some(confirmed) = slots::confirmed(self.keys, &slot)? else { return Ok(()) };
+        self.writing.delete_slot(&slot.id)?;
+        self.writing.insert_slot(&confirmed)?;
+        self.renew_header(self.lineage)?;
+        self.audit(caller, Event::done(AuditAction::KeyConfirm, Vec::new()))
+    }
+
     /// Removes a key slot; never the last.
     pub(in crate::vault) fn remove_key(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
-        let kind = self.find_slot(id)?;
+        let kind = SlotKind::from_number(self.find_slot(id)?.kind);
         let is_proof = matches!(kind, Some(SlotKind::Passphrase | SlotKind::Recovery) | None);
         if is_proof && self.catalog.has_guarded() && !caller.is_proven() {
             return Err(Error::Unproven);
@@ -61,11 +71,8 @@ impl Batch<'_> {
         self.audit(caller, Event::done(AuditAction::AcceptRestore, Vec::new()))
     }
 
-    /// The kind of the slot with this id; none is a kind that is not known.
-    fn find_slot(&self, id: Uuid) -> Result<Option<SlotKind>, Error> {
-        let slots = self.writing.slots()?;
-        let slot = slots.iter().find(|slot| slot.id == *id.as_bytes()).ok_or(Error::NotFound)?;
-        Ok(SlotKind::from_number(slot.kind))
+    fn find_slot(&self, id: Uuid) -> Result<SlotRow, Error> {
+        self.writing.slots()?.into_iter().find(|slot| slot.id == *id.as_bytes()).ok_or(Error::NotFound)
     }
 
     fn renew_header(&mut self, lineage: [u8; 16]) -> Result<(), Error> {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::{AuditAction, Refusal};
+use secrets_proto::reveal::Remark;
 use secrets_proto::rule::Rule;
 use secrets_proto::secret::{CreateSecret, PatchSecret, SecretDetail, UpdateSecret};
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
@@ -118,6 +119,16 @@ impl<'a> Batch<'a> {
         caller: &Caller,
         new: CreateSecret,
     ) -> Result<SecretDetail, Error> {
+        self.create_noted(caller, new, None)
+    }
+
+    /// Stores a new secret with a note.
+    fn create_noted(
+        &mut self,
+        caller: &Caller,
+        new: CreateSecret,
+        note: Option<Remark>,
+    ) -> Result<SecretDetail, Error> {
         if !caller.sees(&new.name) {
             self.refuse_name(caller, AuditAction::Create, &new.name);
             return Err(Error::OutsideNames);
@@ -126,7 +137,8 @@ impl<'a> Batch<'a> {
             return Err(Error::NameTaken);
         }
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
-        let record = Record::new(id, new.name, new.provider, &new.value);
+        let mut record = Record::new(id, new.name, new.provider, &new.value);
+        record.meta.note = note;
         self.insert_value(&record, &new.value)?;
         self.put(None, record, caller, AuditAction::Create)
     }
@@ -249,6 +261,25 @@ impl<'a> Batch<'a> {
         self.insert_value(&record, &value)?;
         self.drop_old_versions(id)?;
         self.put(Some(&old), record, caller, AuditAction::Rollback)
+    }
+
+    /// Destroys an earlier value of a secret; the present one stays.
+    pub(in crate::vault) fn drop_version(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        version: u64,
+        expected: Option<Vec<u64>>,
+    ) -> Result<(), Error> {
+        let record = self.find_to_change(caller, id, expected, AuditAction::VersionDrop)?;
+        if record.meta.value_version == version {
+            return Err(Error::PresentValue);
+        }
+        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
+        self.delete_row(&row)?;
+        self.done.purged = true;
+        let event = Event::done(AuditAction::VersionDrop, vec![record.meta.name.clone()]);
+        self.audit(caller, Event { approvals: self.approved_by(), ..event })
     }
 
     /// Destroys what has been in the trash for too long by `now`.
@@ -382,12 +413,14 @@ impl<'a> Batch<'a> {
     }
 
     fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.check_value_row(row)?;
         self.writing.insert_record(row)?;
         self.done.rows.push(row.key());
         self.manifest.add(self.keys, row)
     }
 
     fn delete_row(&mut self, row: &RecordRow) -> Result<(), Error> {
+        self.check_value_row(row)?;
         self.writing.delete_record(row)?;
         self.done.rows.push(row.key());
         self.manifest.remove(self.keys, row)

@@ -32,6 +32,9 @@ const CHECK: &str = "import";
 /// within so many seconds. That is no use of the value; it is in the audit log all the same.
 const CHECK_SECONDS: i64 = 600;
 
+/// What those ask for who look for values where they must not be. That is no use of a value either.
+const SCAN: &str = "scan";
+
 impl Batch<'_> {
     /// Opens the values that the request selects. They may leave only after the commit: the audit entry is part of it.
     /// What it refuses, also for its `effort`, it has not touched.
@@ -43,6 +46,7 @@ impl Batch<'_> {
     ) -> Result<RevealReply, Error> {
         let (records, missing) = self.select(caller, &request.secrets, &mut effort)?;
         let is_check = request.purpose.as_str() == CHECK;
+        let is_scan = request.purpose.as_str() == SCAN;
         let mut event = Event {
             purpose: Some(request.purpose),
             command: request.command,
@@ -82,7 +86,7 @@ impl Batch<'_> {
                 Ok(RevealedSecret { id: record.id, name, value, expires_at })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        for record in records.iter().filter(|record| !(is_check && is_fresh(record))) {
+        for record in records.iter().filter(|record| !(is_scan || is_check && is_fresh(record))) {
             self.touch(record)?;
         }
         self.audit(caller, event)?;

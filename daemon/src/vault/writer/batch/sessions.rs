@@ -67,7 +67,7 @@ impl Batch<'_> {
             let why = Why { purpose: Some(&request.purpose), reason: None };
             self.approve(caller, GuardedRight::Use, AuditAction::UseBegin, &wanted, why)?;
         }
-        let secrets = self.usable(caller, &request.secrets, means)?;
+        let secrets = self.usable(caller, &request.secrets, request.learn, means)?;
         let ids = secrets.iter().filter_map(|secret| self.catalog.of(caller).by_name(&secret.name));
         let ids = ids.map(|record| record.id).collect();
         // Those that have ended make room.
@@ -128,11 +128,12 @@ impl Batch<'_> {
         if room && sessions().count() < MOST { Ok(()) } else { Err(Error::TooManySessions) }
     }
 
-    /// The secrets with these names, each once, with placeholders for their values.
+    /// The secrets with these names, each once, with placeholders for their values; those without a rule only to `learn`.
     fn usable(
         &self,
         caller: &Caller,
         names: &[SecretName],
+        learn: bool,
         means: &Means,
     ) -> Result<Vec<SessionSecret>, Error> {
         let secrets = self.catalog.of(caller);
@@ -145,12 +146,13 @@ impl Batch<'_> {
         for (at, name) in names.iter().enumerate() {
             let Some(record) = secrets.by_name(name) else { continue };
             let rules = (means.rules)(record);
-            if rules.is_empty() {
+            let has_none = rules.is_empty() && learn;
+            if rules.is_empty() && !learn {
                 unusable.push((at, Unusable::NoRule));
                 continue;
             }
             let value = self.open_value(record)?;
-            if !rules.iter().any(|rule| rule.site.can_hold(value.expose())) {
+            if !has_none && !rules.iter().any(|rule| rule.site.can_hold(value.expose())) {
                 unusable.push((at, Unusable::Value));
             } else if usable.iter().all(|secret| secret.name != *name) {
                 let placeholder = (means.placeholder)(value.expose())?;

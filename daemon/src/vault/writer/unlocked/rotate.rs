@@ -91,12 +91,19 @@ impl Unlocked {
         let slots = draft.slots();
         (self.keys, self.manifest) = draft.take_place(&self.path)?;
         (self.slots, self.changes, self.moved) = (slots, Weak::new(), true);
-        self.path.parent().map_or(Ok(()), files::sync_dir)?;
-        self.moved = false;
         // From here on the rotation is a fact, and its caller must get the new recovery key: what fails is logged.
-        match Store::open_again(&self.path) {
-            Ok(store) => self.store = Some(store),
-            Err(error) => tracing::warn!(%error, "the vault that was rotated is verified as a whole"),
+        match self.path.parent().map_or(Ok(()), files::sync_dir) {
+            Ok(()) => {
+                self.moved = false;
+                match Store::open_again(&self.path) {
+                    Ok(store) => self.store = Some(store),
+                    Err(error) => tracing::warn!(%error, "the vault that was rotated is verified as a whole"),
+                }
+            }
+            // It is tried again before anything else is asked of the file, and until then nothing is stored.
+            Err(error) => {
+                tracing::error!(%error, "the vault was rotated, and a power cut now may bring back the one before");
+            }
         }
         if let Err(error) =
             self.write(|batch| batch.audit(caller, Event::done(AuditAction::Rotate, Vec::new())))

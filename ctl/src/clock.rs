@@ -1,0 +1,64 @@
+//! Points in time as a person at a terminal reads them: in the time of the place. What goes to a file or a pipe has them as
+//! the API writes them, in UTC, so that it means the same wherever it is read.
+
+use std::io::{self, IsTerminal};
+
+use jiff::Timestamp as Instant;
+use jiff::tz::TimeZone;
+use secrets_proto::Timestamp;
+
+/// `2026-04-15 14:00`
+const TO_THE_MINUTE: &str = "%Y-%m-%d %H:%M";
+
+/// How times are written: in this zone, or none for UTC as the API has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock(Option<TimeZone>);
+
+impl Clock {
+    /// For answers: local if a person sees them.
+    pub(crate) fn of_stdout() -> Self {
+        Self(io::stdout().is_terminal().then(TimeZone::system))
+    }
+
+    /// For messages: local if a person sees them.
+    pub(crate) fn of_stderr() -> Self {
+        Self(io::stderr().is_terminal().then(TimeZone::system))
+    }
+
+    /// As the API writes them.
+    #[cfg(test)]
+    pub(crate) const fn utc() -> Self {
+        Self(None)
+    }
+
+    /// In this zone.
+    pub(crate) const fn in_zone(zone: TimeZone) -> Self {
+        Self(Some(zone))
+    }
+
+    /// A time, to the minute where it is local.
+    pub(crate) fn shown(&self, time: Timestamp) -> String {
+        self.written(time, TO_THE_MINUTE)
+    }
+
+    /// A time, in this format of strftime(3) where it is local.
+    pub(crate) fn written(&self, time: Timestamp, format: &str) -> String {
+        let Some(zone) = &self.0 else { return time.to_string() };
+        let instant = Instant::from_second(time.as_second()).unwrap_or(Instant::UNIX_EPOCH);
+        instant.to_zoned_datetime(zone.clone()).strftime(format).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_that_of_the_place() {
+        let time = Timestamp::parse("2026-04-15T01:00:30Z").unwrap();
+        let there = Clock::in_zone(TimeZone::fixed(jiff::tz::offset(-3)));
+        assert_eq!(there.shown(time), "2026-04-14 22:00");
+        assert_eq!(there.written(time, "%m-%d %H:%M:%S"), "04-14 22:00:30");
+        assert_eq!(Clock(None).shown(time), "2026-04-15T01:00:30Z");
+    }
+}
