@@ -176,7 +176,9 @@ fn what_asks_is_shown_and_answered_with_the_passphrase() {
     tmux.shows("passphrase:");
     tmux.run(&["send-keys", "-l", secretsd_tests::env::PASSPHRASE]);
     tmux.keys(&["Enter"]);
-    tmux.shows("Enter to go back");
+    tmux.shows("allowed the reveal of ALONE");
+    // What was said before is still above.
+    tmux.until("it may go back", |screen| screen.matches("Enter to go back").count() == 2);
     tmux.keys(&["Enter"]);
     tmux.shows(VALUE);
 }

@@ -84,7 +84,9 @@ pub(crate) struct DenyArgs {
 
 /// Becomes the program that asks on the desktop. Returns only if it can't.
 pub(crate) fn agent(context: &Context) -> Failure {
-    beside::become_program("secretctl-approve", context)
+    // A daemon is started if none runs. If that fails, the program says so itself, where its own user sees it.
+    let _ = context.session().and_then(|session| session.status());
+    beside::become_program("secretctl-approve", &context.globals)
 }
 
 pub(crate) fn approve(session: &Session, output: Output, args: &ApproveArgs) -> Result<(), Failure> {

@@ -23,5 +23,7 @@ pub(crate) struct McpArgs {}
 
 /// Becomes the program that answers. Returns only if it can't.
 pub(crate) fn run(context: &Context) -> Failure {
-    beside::become_program("secretctl-mcp", context)
+    // A daemon is started if none runs. If that fails, the program says so itself, where its own user sees it.
+    let _ = context.session().and_then(|session| session.status());
+    beside::become_program("secretctl-mcp", &context.globals)
 }
