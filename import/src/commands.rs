@@ -17,6 +17,9 @@ use crate::read::pass;
 /// The most entries of a store.
 const MOST: usize = 5_000;
 
+/// What is said of a link that is not followed.
+const OUTSIDE: &str = "a link that leads out of the store, left out; import what it leads to by its own path";
+
 /// How deep a store's directories go.
 const DEEPEST: usize = 16;
 
@@ -25,7 +28,10 @@ const LONGEST: u64 = 1 << 20;
 
 /// Reads a store in this directory by its program, which is `pass` or `gopass`.
 pub(crate) fn store(program: &str, directory: &Path) -> Found {
-    let entries = entries(directory);
+    let Entries { names: entries, outside } = entries(directory);
+    if let (true, Some(first)) = (entries.is_empty(), outside.first()) {
+        return Found::refused(first, OUTSIDE);
+    }
     if entries.is_empty() {
         return Found::refused(
             "the store",
@@ -36,6 +42,9 @@ pub(crate) fn store(program: &str, directory: &Path) -> Found {
         return Found::refused("the store", format!("more than {MOST} entries; name one of its directories"));
     }
     let mut found = Found::default();
+    for link in outside {
+        found.say(format!("{link}: {OUTSIDE}"));
+    }
     let flags: &[&str] = if is_gopasspw(program) { &["show", "--noparsing", "--unsafe"] } else { &["show"] };
     // The root of the store has the ids of its keys; a directory inside of it may be named, too.
     let (root, below) = root_of(directory);
@@ -111,43 +120,74 @@ pub(crate) fn keyring(list: &str) -> Found {
     found
 }
 
-/// The names of a store's entries, in their order: its encrypted files, without hidden ones.
-pub(crate) fn entries(directory: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(directory, &mut PathBuf::new(), &mut found, &mut HashSet::new(), 0);
-    found.sort();
+/// What a store has.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// The names of its encrypted files, in their order, without hidden ones.
+    pub(crate) names: Vec<String>,
+    /// The links that lead out of it.
+    outside: Vec<String>,
+}
+
+/// What is in a store's directory.
+pub(crate) fn entries(directory: &Path) -> Entries {
+    let (root, _) = root_of(directory);
+    // The directory itself was named, wherever it leads.
+    let within = [root.as_path(), directory].iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut walk = Walk { directory, within, seen: HashSet::new(), found: Entries::default() };
+    walk.collect(&mut PathBuf::new(), 0);
+    let mut found = walk.found;
+    found.names.sort();
+    found.outside.sort();
     found
 }
 
-/// Links are followed, as pass does, but into each directory once.
-fn collect(
-    directory: &Path,
-    below: &mut PathBuf,
-    found: &mut Vec<String>,
-    seen: &mut HashSet<PathBuf>,
-    depth: usize,
-) {
-    let here = directory.join(&*below);
-    if !here.canonicalize().is_ok_and(|path| seen.insert(path)) {
-        return;
-    }
-    let Ok(inside) = fs::read_dir(here) else { return };
-    for entry in inside.flatten() {
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") || found.len() > MOST {
-            continue;
+/// A walk through a store. Links are followed, as pass does, but into each directory once, and not out of the store: a
+/// store may be shared, and a link in it lead to anything.
+struct Walk<'a> {
+    directory: &'a Path,
+    within: Vec<PathBuf>,
+    seen: HashSet<PathBuf>,
+    found: Entries,
+}
+
+impl Walk<'_> {
+    fn collect(&mut self, below: &mut PathBuf, depth: usize) {
+        let here = self.directory.join(&*below);
+        if !here.canonicalize().is_ok_and(|path| self.seen.insert(path)) {
+            return;
         }
-        below.push(&name);
-        let path = directory.join(&*below);
-        if path.is_dir() {
-            if depth < DEEPEST {
-                collect(directory, below, found, seen, depth + 1);
+        let Ok(inside) = fs::read_dir(here) else { return };
+        for entry in inside.flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") || self.found.names.len() > MOST {
+                continue;
             }
-        } else if is_entry(&path) {
-            let text = below.with_extension("");
-            found.extend(text.to_str().map(str::to_owned));
+            below.push(&name);
+            self.entry(below, depth);
+            below.pop();
         }
-        below.pop();
+    }
+
+    fn entry(&mut self, below: &mut PathBuf, depth: usize) {
+        let path = self.directory.join(&*below);
+        let (is_dir, is_entry) = (path.is_dir(), is_entry(&path));
+        if !is_dir && !is_entry {
+            return;
+        }
+        let is_within = |path: PathBuf| self.within.iter().any(|within| path.starts_with(within));
+        if !path.canonicalize().is_ok_and(is_within) {
+            if self.found.outside.len() < MOST {
+                self.found.outside.push(below.to_string_lossy().into_owned());
+            }
+        } else if is_dir {
+            if depth < DEEPEST {
+                self.collect(below, depth + 1);
+            }
+        } else {
+            let text = below.with_extension("");
+            self.found.names.extend(text.to_str().map(str::to_owned));
+        }
     }
 }
 
@@ -194,5 +234,42 @@ fn printed(command: &mut Command) -> Result<Zeroizing<Vec<u8>>, Bad> {
             status.code().map_or("was ended".to_owned(), |code| format!("failed with status {code}")),
         )),
         (_, Err(_)) => Err(Bad::Failed("failed".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn no_link_leads_out_of_a_store() {
+        let dir = std::env::temp_dir().join(format!("secretctl-import-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        let store = dir.join("store");
+        for part in ["store/work", "store/other", "outside/deep"] {
+            fs::create_dir_all(dir.join(part)).unwrap();
+        }
+        for file in ["store/.gpg-id", "store/a.gpg", "store/work/b.gpg", "outside/deep/c.gpg"] {
+            fs::write(dir.join(file), "x").unwrap();
+        }
+        symlink("/", store.join("root")).unwrap();
+        symlink("../outside", store.join("out")).unwrap();
+        symlink("../outside/deep/c.gpg", store.join("file.gpg")).unwrap();
+        symlink("../work", store.join("other/inside")).unwrap();
+        symlink("../a.gpg", store.join("work/again.gpg")).unwrap();
+        symlink(&store, dir.join("link")).unwrap();
+        for named in [store.clone(), dir.join("link")] {
+            let found = entries(&named);
+            let inside = found.names.iter().filter(|name| name.ends_with("/b")).count();
+            assert_eq!((found.names.len(), inside), (3, 1), "{found:?}");
+            assert!(found.names.contains(&"a".to_owned()), "{found:?}");
+            assert_eq!(found.outside, ["file.gpg", "out", "root"], "{found:?}");
+        }
+        // What was named is read, wherever it leads; and one directory of a store may lead to another.
+        assert_eq!(entries(&store.join("out")).names, ["deep/c"]);
+        assert_eq!(entries(&store.join("other")).names, ["inside/again", "inside/b"]);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,17 +1,20 @@
 //! A tree of files: their names, what they hold, and what links lead to. No link is followed, and nothing is opened that is
 //! no file: what is in a tree may be another's.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat};
+use rustix::io::Errno;
 
-use crate::git::Git;
 use crate::hits::{Hits, hit};
 use crate::report::{Place, Report};
 use crate::stream::Scanner;
@@ -23,19 +26,36 @@ const FLAGS: OFlags = OFlags::RDONLY
     // Opening a FIFO that was put there in the meantime must not wait for its other end.
     .union(OFlags::NONBLOCK);
 
-/// Scans the working directory as git sees it: what is ignored is left out, unless git has it all the same.
-pub(crate) fn here(sought: &Arc<Sought>, report: &Report) {
-    let mut builder = WalkBuilder::new(".");
-    // Files of ripgrep's own would hide what git has.
-    builder
-        .ignore(false)
-        .hidden(false)
-        .filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
-    walk(&builder, sought, report);
-    let mut scanner = Scanner::new(sought);
-    match Git::here().tracked_and_ignored() {
-        Ok(paths) => paths.iter().for_each(|path| tracked(path, &mut scanner, report)),
-        Err(failure) => report.incomplete("what git has although it ignores it", &failure.message),
+/// The paths that a walk came by.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Mutex<HashSet<PathBuf>>);
+
+impl Seen {
+    /// All of them.
+    pub(crate) fn paths(self) -> HashSet<PathBuf> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one thread came by. It is added when the thread ends: threads do not wait for each other at each file.
+struct Own<'a> {
+    paths: Vec<PathBuf>,
+    all: Option<&'a Seen>,
+}
+
+impl Own<'_> {
+    fn push(&mut self, path: &Path) {
+        if self.all.is_some() {
+            self.paths.push(path.to_owned());
+        }
+    }
+}
+
+impl Drop for Own<'_> {
+    fn drop(&mut self) {
+        if let Some(all) = self.all {
+            all.0.lock().unwrap_or_else(PoisonError::into_inner).extend(self.paths.drain(..));
+        }
     }
 }
 
@@ -48,7 +68,7 @@ pub(crate) fn named(paths: &[PathBuf], sought: &Arc<Sought>, report: &Report) {
         builder.add(path);
     });
     builder.standard_filters(false).filter_entry(|entry| !is_objects_of_git(entry.path()));
-    walk(&builder, sought, report);
+    walk(&builder, sought, report, None);
 }
 
 /// What git keeps compressed, in which nothing can be found: `--history` looks into it.
@@ -59,12 +79,14 @@ fn is_objects_of_git(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "objects") && path.parent().is_some_and(is_git)
 }
 
-fn walk(builder: &WalkBuilder, sought: &Arc<Sought>, report: &Report) {
+/// Looks at all that a walk comes by, and notes it.
+pub(crate) fn walk(builder: &WalkBuilder, sought: &Arc<Sought>, report: &Report, seen: Option<&Seen>) {
     builder.build_parallel().run(|| {
         let mut scanner = Scanner::new(sought);
+        let mut own = Own { paths: Vec::new(), all: seen };
         Box::new(move |entry| {
             match entry {
-                Ok(entry) => visit(&entry, &mut scanner, report),
+                Ok(entry) => own.push(visit(&entry, &mut scanner, report)),
                 Err(error) => {
                     let path = path_of(&error).unwrap_or_default();
                     let why =
@@ -90,7 +112,8 @@ fn path_of(error: &ignore::Error) -> Option<PathBuf> {
     }
 }
 
-fn visit(entry: &DirEntry, scanner: &mut Scanner, report: &Report) {
+/// Looks at it; returns its path as it is shown.
+fn visit<'e>(entry: &'e DirEntry, scanner: &mut Scanner, report: &Report) -> &'e Path {
     let path = entry.path();
     let path = path.strip_prefix("./").ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(path);
     if entry.depth() > 0 {
@@ -100,39 +123,49 @@ fn visit(entry: &DirEntry, scanner: &mut Scanner, report: &Report) {
     let is_named = entry.depth() == 0;
     let kind =
         if is_named { fs::metadata(path).map(|data| data.file_type()).ok() } else { entry.file_type() };
-    let Some(kind) = kind else { return report.incomplete(&path.to_string_lossy(), "it is gone") };
-    if kind.is_dir() {
-        return;
-    }
-    if kind.is_symlink() {
-        return link(path, scanner, report);
-    }
-    if !kind.is_file() {
-        return report.skipped(path, what(kind));
-    }
-    let flags = if is_named { FLAGS } else { FLAGS | OFlags::NOFOLLOW };
-    read(path, openat(CWD, path, flags, Mode::empty()), scanner, report);
-}
-
-/// A file that git has although it ignores it. No part of its path is followed.
-fn tracked(path: &Path, scanner: &mut Scanner, report: &Report) {
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    match openat2(CWD, path, FLAGS, Mode::empty(), resolve) {
-        // It is not in the work tree, or a link.
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {}
-        opened => {
-            name(path, scanner, report);
-            read(path, opened, scanner, report);
+    match kind {
+        None => report.incomplete(&path.to_string_lossy(), "it is gone"),
+        Some(kind) if kind.is_dir() => {}
+        Some(kind) if kind.is_symlink() => link(path, fs::read_link(path), scanner, report),
+        Some(kind) if !kind.is_file() => report.skipped(path, what(kind)),
+        Some(_) => {
+            let flags = if is_named { FLAGS } else { FLAGS | OFlags::NOFOLLOW };
+            read(path, openat(CWD, path, flags, Mode::empty()), scanner, report);
         }
     }
+    path
 }
 
-fn read(
-    path: &Path,
-    opened: Result<std::os::fd::OwnedFd, rustix::io::Errno>,
-    scanner: &mut Scanner,
-    report: &Report,
-) {
+/// Looks at what git names in the working directory: a file, or a link as text. No part of its path is followed. Returns
+/// whether it is there: what git has need not be in the work tree, nor be reached without a link.
+pub(crate) fn listed(path: &Path, scanner: &mut Scanner, report: &Report) -> bool {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    let found = match openat2(CWD, path, FLAGS | OFlags::NOFOLLOW, Mode::empty(), resolve) {
+        Err(Errno::LOOP) => {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat2(CWD, path, flags, Mode::empty(), resolve).map(|opened| (opened, true))
+        }
+        opened => opened.map(|opened| (opened, false)),
+    };
+    match found {
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => return false,
+        Ok((opened, true)) => {
+            let target = readlinkat(opened, "", Vec::new());
+            let target = target.map(|target| OsString::from_vec(target.into_bytes()).into());
+            link(path, target.map_err(io::Error::from), scanner, report);
+        }
+        Ok((opened, false)) => {
+            let is_dir = fstat(&opened).is_ok_and(|data| FileType::from_raw_mode(data.st_mode).is_dir());
+            if !is_dir {
+                read(path, Ok(opened), scanner, report);
+            }
+        }
+        Err(error) => read(path, Err(error), scanner, report),
+    }
+    true
+}
+
+fn read(path: &Path, opened: Result<OwnedFd, Errno>, scanner: &mut Scanner, report: &Report) {
     let looked = opened.map_err(io::Error::from).and_then(|opened| {
         let mut file = File::from(opened);
         let kind = file.metadata()?.file_type();
@@ -146,7 +179,7 @@ fn read(
 }
 
 /// What of a path its last part has, or completes.
-fn name(path: &Path, scanner: &mut Scanner, report: &Report) {
+pub(crate) fn name(path: &Path, scanner: &mut Scanner, report: &Report) {
     let bytes = path.as_os_str().as_bytes();
     let hits = in_name(bytes, scanner);
     if !hits.is_empty() {
@@ -164,9 +197,9 @@ pub(crate) fn in_name(path: &[u8], scanner: &mut Scanner) -> Hits {
     hits
 }
 
-fn link(path: &Path, scanner: &mut Scanner, report: &Report) {
-    match fs::read_link(path) {
-        Ok(target) => report.hits(&Place::Link(path), &scanner.hits_in(&target.into_os_string().into_vec())),
+fn link(path: &Path, target: io::Result<PathBuf>, scanner: &mut Scanner, report: &Report) {
+    match target {
+        Ok(target) => report.hits(&Place::Link(path), &scanner.hits_in(target.as_os_str().as_bytes())),
         Err(error) => report.incomplete(&path.to_string_lossy(), &error.to_string()),
     }
 }

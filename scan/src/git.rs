@@ -81,8 +81,7 @@ impl Git {
 
     /// What git prints, or why it does not.
     pub(crate) fn output(&self, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
-        let output = self.command(arguments).output().map_err(|error| not_started(&error))?;
-        if output.status.success() { Ok(output.stdout) } else { Err(refused(&output.stderr)) }
+        printed(self.command(arguments))
     }
 
     /// Whether git ends well with this.
@@ -91,16 +90,14 @@ impl Git {
         Ok(output.status.success())
     }
 
-    /// The files below the working directory that are in the index and ignored at once. Where there is no git or no
-    /// repository there are none.
-    pub(crate) fn tracked_and_ignored(&self) -> Result<Vec<PathBuf>, Failure> {
-        let is_there = Path::new(".")
-            .canonicalize()
-            .is_ok_and(|here| here.ancestors().any(|dir| dir.join(".git").symlink_metadata().is_ok()));
-        if !is_there {
-            return Ok(Vec::new());
+    /// The files below a directory, from there: those in the index, and those that are not ignored. A checkout that git does
+    /// not look into is one of them. The empty path is the working directory.
+    pub(crate) fn files(&self, dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let mut command = self.command(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+        if !dir.as_os_str().is_empty() {
+            command.current_dir(dir);
         }
-        let listed = self.output(&["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"])?;
+        let listed = printed(command)?;
         let paths = listed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Ok(paths.map(|path| PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))).collect())
     }
@@ -134,6 +131,11 @@ impl Running {
     pub(crate) fn ended_well(mut self) -> bool {
         self.child.wait().is_ok_and(|status| status.success())
     }
+}
+
+fn printed(mut command: Command) -> Result<Vec<u8>, Failure> {
+    let output = command.output().map_err(|error| not_started(&error))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(refused(&output.stderr)) }
 }
 
 fn not_started(error: &io::Error) -> Failure {

@@ -4,16 +4,18 @@
 //! # Layout
 //!
 //! ```text
+//! checkout → files
 //! files, index, history → stream → values → daemon
 //!            │
 //!            └→ git, report
 //! ```
 //!
 //! - `arguments`: what `secretctl` says on the command line
-//! - `daemon`: asks for the values
+//! - `daemon`: asks for the values; `guarded`: those that a person must allow
 //! - `values`: what is looked for, and whose it is
 //! - `stream`: one text after the other, in pieces, in every spelling
 //! - `wide`: text in UTF-16; `hits`: what was found, and in which line
+//! - `checkout`: the working directory as git sees it
 //! - `files`: a tree of files, and their names
 //! - `git`: git's command, told to run no code that a repository names
 //! - `index`: what is staged; `history`: every object, and the commits it is in
@@ -21,10 +23,12 @@
 //! - `report`: what is printed
 
 mod arguments;
+mod checkout;
 mod daemon;
 mod failure;
 mod files;
 mod git;
+mod guarded;
 mod history;
 mod hits;
 mod hook;
@@ -72,8 +76,12 @@ pub fn main() -> ExitCode {
 }
 
 fn scan(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let sought = Arc::new(daemon::values(arguments)?);
+    let (sought, left_out) = daemon::values(arguments)?;
+    let sought = Arc::new(sought);
     let report = Report::new(arguments.json, Arc::clone(&sought));
+    for (why, names) in &left_out {
+        report.left_out(why, names);
+    }
     if sought.is_empty() {
         return Ok(report.end());
     }
@@ -81,7 +89,7 @@ fn scan(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.paths.is_empty() {
         files::named(&arguments.paths, &sought, &report);
     } else if !is_only_other {
-        files::here(&sought, &report);
+        checkout::here(&sought, &report);
     }
     if arguments.staged {
         index::scan(arguments.is_hook, &sought, &report)?;

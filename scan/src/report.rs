@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::PROGRAM;
 use crate::failure::Failure;
+use crate::guarded::Why;
 use crate::hits::{Hit, Hits};
 use crate::values::Sought;
 
@@ -58,6 +59,8 @@ pub(crate) struct Report {
     found: AtomicU64,
     texts: AtomicU64,
     is_incomplete: AtomicBool,
+    /// How many guarded secrets were not looked for.
+    guarded: AtomicU64,
     /// A reader that went away reads no more.
     is_closed: Mutex<bool>,
 }
@@ -70,6 +73,7 @@ impl Report {
             found: AtomicU64::new(0),
             texts: AtomicU64::new(0),
             is_incomplete: AtomicBool::new(false),
+            guarded: AtomicU64::new(0),
             is_closed: Mutex::new(false),
         }
     }
@@ -105,6 +109,16 @@ impl Report {
         self.say(&format!("cannot look at {}: {}", self.shown(what.as_bytes()), self.shown(why.as_bytes())));
     }
 
+    /// Says that these guarded secrets were not looked for, and what can be done.
+    pub(crate) fn left_out(&self, why: &Why, names: &[String]) {
+        self.is_incomplete.store(true, Ordering::Relaxed);
+        self.guarded.fetch_add(names.len() as u64, Ordering::Relaxed);
+        let (what, fix) = why.told(names);
+        let it = if names.len() == 1 { "it was" } else { "they were" };
+        self.say(&format!("{}; {it} not looked for", printable(&what)));
+        let _ = writeln!(io::stderr(), "fix: {}", printable(&fix));
+    }
+
     /// Says that something was passed over that holds nothing.
     pub(crate) fn skipped(&self, path: &Path, what: &str) {
         self.say(&format!("skipped {}: it is {what}", self.shown(path.as_os_str().as_bytes())));
@@ -123,7 +137,11 @@ impl Report {
             let count = counted(self.sought.placeholders as u64, "placeholder", "placeholders");
             notes.push(format!("{count} stored as values not looked for"));
         }
-        if is_incomplete {
+        let guarded = self.guarded.load(Ordering::Relaxed);
+        if guarded > 0 {
+            let count = counted(guarded, "guarded value", "guarded values");
+            notes.push(format!("{count} not looked for"));
+        } else if is_incomplete {
             notes.push("not everything could be looked at".to_owned());
         }
         let values = counted(self.sought.count() as u64, "value", "values");
@@ -263,6 +281,9 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 /// Says why nothing was done. What can be done about it is on a line of its own.
 pub(crate) fn failed(failure: &Failure) -> ExitCode {
     let _ = writeln!(io::stderr(), "{PROGRAM}: {}", printable(&failure.message));
+    if let Some(fix) = &failure.fix {
+        let _ = writeln!(io::stderr(), "fix: {}", printable(fix));
+    }
     ExitCode::from(failure.code)
 }
 

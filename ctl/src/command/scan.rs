@@ -22,9 +22,11 @@ directory as git sees it; with PATH through all of it, ignored or not. Links are
 followed. Columns are counted in bytes; line 0 is a name.
 
 Exits with 0 if nothing is found, 10 if something is, 1 if not everything could be
-looked at. The hook looks at what is staged before each commit, and stops it also
-while the vault is locked; git commit --no-verify goes on without it. The values
-leave the daemon once, with one entry in the audit log.
+looked at, or for. A guarded secret is asked for at a terminal; if nobody allows it,
+the others are looked for, and it is named. The hook looks at what is staged before
+each commit, and stops it also while the vault is locked; git commit --no-verify
+goes on without it. The values leave the daemon once, with one entry in the audit
+log.
 
 Example:
   secretctl scan
@@ -74,13 +76,14 @@ fn command(context: &Context, args: &ScanArgs) -> Result<Command, Failure> {
     let mut command = Command::new(program);
     if args.install_hook || args.uninstall_hook {
         command.arg(if args.install_hook { "install-hook" } else { "uninstall-hook" });
-        if let Some(own) = &own {
-            command.arg("--client").arg(own);
-        }
     } else {
         // A daemon is started if none runs, and the passphrase asked for if there is a terminal.
         context.session()?.open_vault()?;
         command.arg("scan");
+    }
+    // A hook calls it, and a scan where a person must allow something.
+    if let Some(own) = &own {
+        command.arg("--client").arg(own);
     }
     for (flag, path) in [("--socket", &context.globals.socket), ("--token-file", &context.globals.token_file)]
     {

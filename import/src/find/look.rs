@@ -68,8 +68,10 @@ impl Look {
     }
 
     fn store(&mut self, metadata: &fs::Metadata) -> Option<()> {
-        let count =
-            metadata.is_dir().then(|| commands::entries(&self.path).len()).filter(|count| *count > 0)?;
+        let count = metadata
+            .is_dir()
+            .then(|| commands::entries(&self.path).names.len())
+            .filter(|count| *count > 0)?;
         self.count = Some(count);
         self.next = self.import("--dry-run");
         Some(())

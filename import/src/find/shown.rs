@@ -34,8 +34,13 @@ pub(crate) fn text(looks: &[Look], complete: bool) -> String {
         if let Some(trouble) = &look.trouble {
             let _ = writeln!(text, "  but: {trouble}");
         }
-        if !look.next.is_empty() {
-            let _ = writeln!(text, "  next: {}", printable(&look.next.join(" ")));
+        let next = next(look);
+        if next.is_empty() && !look.next.is_empty() || printable(&next) != next {
+            // What is shown in its place would be another file.
+            text.push_str("  next: rename it, its path has characters that cannot be shown, or type the path yourself: secretctl import PATH");
+            let _ = writeln!(text, "{}", format_of(look));
+        } else if !next.is_empty() {
+            let _ = writeln!(text, "  next: {next}");
         }
         for line in &look.instead {
             let _ = writeln!(text, "  then: {}", printable(line));
@@ -48,6 +53,16 @@ pub(crate) fn text(looks: &[Look], complete: bool) -> String {
         text.push_str("not all of it was looked at: some directories are deeper than 6 levels, or there are too many files\n");
     }
     text
+}
+
+/// The next command; none if the path is no text.
+fn next(look: &Look) -> String {
+    if look.path.to_str().is_none() { String::new() } else { look.next.join(" ") }
+}
+
+/// What the command needs beside the path.
+fn format_of(look: &Look) -> String {
+    if look.kind == "dotenv" { String::new() } else { format!(" --format {}", look.kind) }
 }
 
 #[derive(Serialize)]
@@ -84,7 +99,7 @@ fn row(look: &Look) -> Row<'_> {
         uid: look.owner,
         git: look.in_git,
         problem: look.trouble.as_deref(),
-        next: look.next.join(" "),
+        next: next(look),
         instead: &look.instead,
     }
 }

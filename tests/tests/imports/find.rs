@@ -105,3 +105,24 @@ fn variables_that_move_files_are_followed() {
     // Without them nothing is there.
     assert!(found(&env, &[]).is_empty());
 }
+
+#[test]
+fn a_path_that_cannot_be_shown_gets_no_command_that_names_another_file() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let env = Env::unlocked(programs!());
+    home_file(&env, "line\nend\x1b[2J/.env", "A=canary\n");
+    home_file(&env, "bidi\u{202e}/.env", "A=canary\n");
+    let odd = env.path("home").join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join(".env"), "A=canary\n").unwrap();
+    let text = env.ctl(["import", "--find"]).dir(&env.path("home")).expect(0);
+    let told: Vec<&str> = text.lines().filter(|line| line.starts_with("  next: ")).collect();
+    assert_eq!(told.len(), 3, "{text}");
+    for line in told {
+        assert!(line.contains("rename it") && line.ends_with("secretctl import PATH"), "{text}");
+    }
+    // JSON can write the first two as they are.
+    let next: Vec<Value> = found(&env, &[]).iter().map(|file| file["next"].clone()).collect();
+    assert_eq!(next.iter().filter(|next| next.as_str() == Some("")).count(), 1, "{next:?}");
+}

@@ -9,7 +9,7 @@ use secretsd_tests::process;
 use crate::{Tree, VALUE};
 
 /// How a commit ended, and what was said. As by a program with windows: without a terminal, and with few variables.
-fn commit(tree: &Tree, more: &[&str]) -> (bool, String) {
+pub(crate) fn commit(tree: &Tree, more: &[&str]) -> (bool, String) {
     let mut command = Command::new("setsid");
     command.args(["git", "commit", "--quiet", "-m", "x"]).args(more).current_dir(&tree.dir);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
@@ -21,7 +21,7 @@ fn commit(tree: &Tree, more: &[&str]) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn install(tree: &Tree) -> String {
+pub(crate) fn install(tree: &Tree) -> String {
     let output = tree.ctl(&["scan", "--install-hook"]).run();
     output.assert_code(0);
     output.err()

@@ -1,7 +1,9 @@
 //! `secretctl scan`: values in files, in git's index and history, in a stream; the hook; and what is not told.
 
+mod checkout;
 mod files;
 mod git;
+mod guarded;
 mod hook;
 mod nowhere;
 
