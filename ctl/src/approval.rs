@@ -278,7 +278,21 @@ pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
     facts.extend(client.directory.as_deref().map(|directory| output::printable(directory).into_owned()));
     facts.push(format!("token {}", output::printable(&client.token)));
     lines.push_str(&format!("\n  {}", facts.join("   ")));
+    lines.push_str(&others(approval));
     lines
+}
+
+/// A line about how many ask the same, if it is more than one request.
+fn others(approval: &Approval) -> String {
+    let Approval { count, processes, client, .. } = approval;
+    match processes {
+        0 | 1 if *count > 1 => format!("\n  asked {count} times"),
+        0 | 1 => String::new(),
+        _ => format!(
+            "\n  {processes} processes ask the same, {count} times; once is for process {} alone",
+            client.pid
+        ),
+    }
 }
 
 /// An ask in one line: what is asked for, and by whom.
@@ -357,8 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn how_many_ask_is_told() {
+        let mut approval = approval();
+        (approval.count, approval.processes) = (3, 1);
+        assert!(describe(&approval, true).ends_with("\n  asked 3 times"));
+        approval.processes = 2;
+        let told = "\n  2 processes ask the same, 3 times; once is for process 7 alone";
+        assert!(describe(&approval, true).ends_with(told));
+    }
+
+    #[test]
     fn what_others_have_named_steers_no_terminal() {
         let shown = describe(&approval(), true);
+        assert!(!shown.contains("asked"), "{shown:?}");
         assert!(
             shown.starts_with("KEY is guarded. Reveal it to npm for `run`?   reason: a\u{fffd}b\n"),
             "{shown:?}"
