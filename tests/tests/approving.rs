@@ -57,6 +57,11 @@ fn without_a_terminal_and_an_approver_every_command_fails_at_once_and_does_nothi
     ];
     let before = env.get("/user/secrets").expect(200);
     for (arguments, input, code) in cases {
+        if asks(&env).len() == 4 {
+            // All of this is one asker, which has no more of them: a lock ends them.
+            env.post("/vault/lock", &Value::Null).expect(200);
+            env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+        }
         let start = Instant::now();
         let output = env.ctl(&arguments).stdin(input).run();
         let (out, err) = (output.out(), output.err());
