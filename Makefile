@@ -12,7 +12,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
-INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan
+INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve
 
 .PHONY: demo picture test soak openapi bench lint fuzz build install uninstall deb
 
@@ -66,6 +66,7 @@ build:
 	cargo build --release --locked -p secretsd-broker
 	cargo build --release --locked -p secretctl-mcp
 	cargo build --release --locked -p secretctl-ui
+	cargo build --release --locked -p secretctl-approve
 	cargo build --release --locked -p secretctl-import
 	cargo build --release --locked -p secretctl-scan
 	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)

@@ -27,7 +27,10 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
-for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan; do cp "$programs/$name" "$work/programs"; done
+for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan \
+    secretctl-approve; do
+    cp "$programs/$name" "$work/programs"
+done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"
 # Not the links among them.
 find "$root/usr/bin" -type f -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +
@@ -70,6 +73,7 @@ Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
 Recommends: bubblewrap (>= 0.8), ca-certificates, libpam-systemd, systemd
+Suggests: pinentry-gnome3 | pinentry-x11, notification-daemon
 Section: utils
 Priority: optional
 Description: keep API keys in an encrypted vault and give them to chosen programs

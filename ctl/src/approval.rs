@@ -278,21 +278,10 @@ pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
     facts.extend(client.directory.as_deref().map(|directory| output::printable(directory).into_owned()));
     facts.push(format!("token {}", output::printable(&client.token)));
     lines.push_str(&format!("\n  {}", facts.join("   ")));
-    lines.push_str(&others(approval));
-    lines
-}
-
-/// A line about how many ask the same, if it is more than one request.
-fn others(approval: &Approval) -> String {
-    let Approval { count, processes, client, .. } = approval;
-    match processes {
-        0 | 1 if *count > 1 => format!("\n  asked {count} times"),
-        0 | 1 => String::new(),
-        _ => format!(
-            "\n  {processes} processes ask the same, {count} times; once is for process {} alone",
-            client.pid
-        ),
+    if let Some(how_many) = approval.how_many() {
+        lines.push_str(&format!("\n  {how_many}"));
     }
+    lines
 }
 
 /// An ask in one line: what is asked for, and by whom.

@@ -16,7 +16,7 @@ pub(crate) struct Globals {
     /// Do not start secretsd if it is not running
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_spawn: bool,
-    /// How long to wait for an approval where no terminal can ask [default: 60]
+    /// How long to wait for an approval [default: 60]
     #[arg(long, global = true, value_name = "SECONDS", help_heading = "Global options")]
     pub(crate) wait: Option<u64>,
     /// Print JSON, where a command has output

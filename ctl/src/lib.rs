@@ -39,6 +39,7 @@
 mod age;
 mod approval;
 mod assignment;
+mod beside;
 mod broker;
 mod called;
 mod cli;

@@ -1,13 +1,15 @@
-//! What is asked of the daemon: lists and rules, never a value.
+//! What is asked of the daemon: lists, rules and the use of guarded secrets, never a value.
 
 use std::path::PathBuf;
 
 use secrets_client::{Call, Client, Error, Limits, Paths};
-use secrets_proto::ErrorType;
 use secrets_proto::printable::without_numbers;
 use secrets_proto::rule::RuleList;
-use secrets_proto::secret::{Secret, SecretList};
+use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::{ErrorType, SecretName};
 use uuid::Uuid;
+
+use crate::asking::{self, Standing};
 
 /// The daemon of this user.
 pub(crate) struct Daemon {
@@ -28,9 +30,16 @@ impl Daemon {
     }
 
     /// The secret of this name, if there is one that may be listed.
-    pub(crate) async fn secret(&self, name: &str) -> Result<Option<Secret>, String> {
-        let list = self.list().await?;
-        Ok(list.secrets.into_iter().find(|secret| secret.name.as_str() == name))
+    pub(crate) async fn secret(&self, name: &SecretName) -> Result<Option<SecretDetail>, String> {
+        let call = Call::get("/user/secrets").query("view", "full").query("name", name.as_str());
+        let answer = self.client.send(&call).await.map_err(|error| said(&error))?;
+        let list: SecretList<SecretDetail> = answer.parse().map_err(|error| said(&error))?;
+        Ok(list.secrets.into_iter().find(|detail| detail.secret.name == *name))
+    }
+
+    /// Asks a person for the use of a guarded secret, and waits so many seconds.
+    pub(crate) async fn ask(&self, name: &SecretName, seconds: u64) -> Result<Standing, String> {
+        asking::ask(&self.client, name, seconds).await.map_err(|error| said(&error))
     }
 
     /// The rules of a secret.

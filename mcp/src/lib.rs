@@ -1,11 +1,12 @@
 //! Answers coding agents over the Model Context Protocol, on standard input and output: which secrets there are, where
-//! their values may be used, and what to ask a person for. It knows no way to get a value: it lists secrets and reads
-//! rules, and asks the daemon for nothing else (tests/tests/invariants holds it to that).
+//! their values may be used, and what to ask a person for. It knows no way to get a value: it lists secrets, reads
+//! rules, and asks a person for the use of what is guarded (tests/tests/invariants holds it to that).
 //!
 //! # Layout
 //!
-//! `server → tools → daemon`; `explain` has the reasons that a broker gives, in words.
+//! `server → tools → daemon → asking`; `explain` has the reasons that a broker gives, in words.
 
+mod asking;
 mod daemon;
 mod explain;
 mod server;

@@ -109,8 +109,12 @@ fn tools() -> Result<Vec<Tool>, String> {
         )?,
         tool::<tools::RequestAccess, tools::Requested>(
             "request_access",
-            "Get the command by which a person can allow a use; changes nothing",
-        )?,
+            "Get the command by which a person can allow a use; if the secret is guarded, ask that person and wait",
+        )?
+        // A person is asked.
+        .with_annotations(
+            ToolAnnotations::new().read_only(false).destructive(false).idempotent(true).open_world(false),
+        ),
     ])
 }
 
@@ -160,7 +164,7 @@ impl ServerHandler for Server {
                 Err(refused) => refused,
             },
             "request_access" => match read(arguments) {
-                Ok(asked) => answer(tools::request(&asked)),
+                Ok(asked) => answer(tools::request(&self.daemon, asked).await),
                 Err(refused) => refused,
             },
             _ => return Err(ErrorData::invalid_params("there is no tool of this name", None)),

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use secrets_proto::SecretName;
+use secrets_proto::approval::ApprovalState as State;
 use secrets_proto::rule::decide::{Verdict, decide};
 use secrets_proto::rule::{HostPattern, Method, PathPattern, Site, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::asking::Standing;
 use crate::daemon::Daemon;
 use crate::explain;
 
@@ -87,8 +89,8 @@ pub(crate) async fn check(daemon: &Daemon, asked: CheckRule) -> Result<Checked, 
     let method = Method::parse(&asked.method).map_err(|invalid| invalid.to_string())?;
     let target = Target::parse(&asked.url).map_err(|invalid| invalid.to_string())?;
     let name = SecretName::parse(&asked.name).map_err(|invalid| invalid.to_string())?;
-    let secret = daemon.secret(name.as_str()).await?.ok_or_else(|| format!("there is no secret {name}"))?;
-    let list = daemon.rules(secret.id).await?;
+    let secret = daemon.secret(&name).await?.ok_or_else(|| format!("there is no secret {name}"))?;
+    let list = daemon.rules(secret.secret.id).await?;
     Ok(match decide(&list.rules, target.request(&method)) {
         Verdict::Allowed(number, rule) => Checked {
             allowed: true,
@@ -133,8 +135,9 @@ pub(crate) fn explain(asked: &ExplainDenial) -> Result<Explained, String> {
 pub(crate) struct RequestAccess {
     /// The secret's name
     name: String,
-    /// The host, such as api.example.com
-    host: String,
+    /// The host, such as api.example.com; may be left out for a guarded secret that has a rule
+    #[serde(default)]
+    host: Option<String>,
     /// Methods; empty is any
     #[serde(default)]
     methods: Vec<String>,
@@ -144,24 +147,110 @@ pub(crate) struct RequestAccess {
     /// Where the API expects its key: bearer (the default), basic, header:NAME or query:NAME
     #[serde(default)]
     site: Option<String>,
+    /// How many seconds to wait for a person's answer, if the secret is guarded and somebody is there; 60 unless said
+    #[serde(default)]
+    #[schemars(range(max = 120))]
+    wait_seconds: Option<u64>,
 }
 
 /// How a person can allow it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Requested {
-    /// Whether it is allowed already; a tool never allows anything itself
+    /// Whether a person has allowed the use of a guarded secret; a tool never allows anything itself
     granted: bool,
     /// What a person who agrees runs
     command: String,
     /// What to tell the person
     message: String,
+    /// Of a guarded secret: what came of asking a person
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Asked>,
 }
 
-/// Says how a person can allow a use. Nothing is changed.
-pub(crate) fn request(asked: &RequestAccess) -> Result<Requested, String> {
+/// What came of asking a person.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Asked {
+    /// The ask's id
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// pending, allowed, denied or expired
+    state: ApprovalState,
+}
+
+/// What is told of rules.
+const RULE: &str = "Show the command to the person at this machine and say what it is for. A running session keeps its rules: \
+                    after the change the program is started again.";
+
+/// Says how a person can allow a use, and asks that person if the secret is guarded. Nothing is changed.
+pub(crate) async fn request(daemon: &Daemon, asked: RequestAccess) -> Result<Requested, String> {
+    let name = SecretName::parse(&asked.name).map_err(|invalid| invalid.to_string())?;
+    let rule = asked.host.as_deref().map(|host| rule_command(&name, host, &asked)).transpose()?;
+    let is_guarded = match daemon.secret(&name).await {
+        Ok(secret) => secret.is_some_and(|secret| secret.guarded),
+        // The command is right whatever the daemon says now.
+        Err(_) if rule.is_some() => false,
+        Err(reason) => return Err(reason),
+    };
+    if !is_guarded {
+        let command = rule.ok_or("say for which host, such as api.example.com")?;
+        return Ok(Requested { granted: false, command, message: RULE.to_owned(), approval: None });
+    }
+    let standing = daemon.ask(&name, asked.wait_seconds.unwrap_or(WAIT)).await?;
+    let (state, id) = match &standing {
+        Standing::Allowed => (State::Allowed, None),
+        Standing::Denied => (State::Denied, None),
+        Standing::Asked(approval) => (approval.state, Some(approval.id.to_string())),
+    };
+    let answer = match &id {
+        Some(id) => format!("secretctl approve {}", id.get(..8).unwrap_or(id)),
+        None => "secretctl approve".to_owned(),
+    };
+    let (message, command) = match state {
+        State::Allowed => (
+            "A person has allowed it. Start the program with: secretctl proxy run -s NAME -- CMD. An answer for one \
+             request is used up; then the person is asked once more.",
+            rule,
+        ),
+        State::Denied => ("It was denied. Do not ask again; tell the person what it was for.", rule),
+        State::Pending | State::Expired => (
+            "The secret is guarded, and nobody has answered. Tell the person what it is for; they answer in a terminal \
+             with the command, which takes their passphrase, and choose for how long. Then ask again.",
+            Some(answer),
+        ),
+    };
+    let approval = Some(Asked { id, state: state.into() });
+    let command = command.unwrap_or_default();
+    Ok(Requested { granted: state == State::Allowed, command, message: message.to_owned(), approval })
+}
+
+/// How long a person's answer is waited for.
+const WAIT: u64 = 60;
+
+/// How an ask stands.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ApprovalState {
+    Pending,
+    Allowed,
+    Denied,
+    Expired,
+}
+
+impl From<State> for ApprovalState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Allowed => Self::Allowed,
+            State::Denied => Self::Denied,
+            State::Expired => Self::Expired,
+        }
+    }
+}
+
+/// The command that sets a rule.
+fn rule_command(name: &SecretName, host: &str, asked: &RequestAccess) -> Result<String, String> {
     let words = |invalid: secrets_proto::Invalid| invalid.to_string();
-    let name = SecretName::parse(&asked.name).map_err(words)?;
-    let host = HostPattern::parse(&asked.host).map_err(words)?;
+    let host = HostPattern::parse(host).map_err(words)?;
     let site = Site::parse(asked.site.as_deref().unwrap_or("bearer")).map_err(words)?;
     let mut command = format!("secretctl proxy rule set {name} --host '{host}'");
     for method in &asked.methods {
@@ -175,8 +264,5 @@ pub(crate) fn request(asked: &RequestAccess) -> Result<Requested, String> {
         let _ = write!(command, " --path '{path}'");
     }
     let _ = write!(command, " --site {site}");
-    let message = "Show the command to the person at this machine and say what it is for. A running session keeps its rules: \
-                   after the change the program is started again."
-        .to_owned();
-    Ok(Requested { granted: false, command, message })
+    Ok(command)
 }

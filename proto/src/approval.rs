@@ -3,6 +3,8 @@
 //!
 //! The rules here say who may ask ([`ApprovalRule`]); where a value may be put is said by [`rule`](crate::rule).
 
+mod words;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

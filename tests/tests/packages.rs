@@ -27,9 +27,15 @@ fn for_tls(crates: &BTreeSet<String>) -> Vec<&str> {
 
 #[test]
 fn only_the_broker_speaks_tls() {
-    for package in
-        ["secretsd", "secretctl", "secrets-client", "secretctl-mcp", "secretctl-ui", "secretctl-scan"]
-    {
+    for package in [
+        "secretsd",
+        "secretctl",
+        "secrets-client",
+        "secretctl-mcp",
+        "secretctl-ui",
+        "secretctl-scan",
+        "secretctl-approve",
+    ] {
         let crates = crates_of(package);
         assert!(crates.contains(package) && crates.contains("hyper"), "{package}: {crates:?}");
         assert_eq!(for_tls(&crates), [""; 0], "{package}");

@@ -147,6 +147,43 @@ fn a_lock_takes_everything_from_the_screen_and_an_unlock_brings_it_back() {
 }
 
 #[test]
+fn what_asks_is_shown_and_answered_with_the_passphrase() {
+    let env = vault();
+    let test = "what_asks_is_shown_and_answered_with_the_passphrase";
+    let Some(tmux) = Tmux::start(test, &env, 100, 30) else { return };
+    env.ctl(["guard", "ALONE"]).expect(0);
+    env.ctl(["get", "ALONE"]).expect(3);
+    tmux.ctl("ui");
+    tmux.shows("guarded");
+    tmux.shows("Reveal ALONE to ");
+    // Enter alone is no.
+    tmux.keys(&["p"]);
+    tmux.shows("[no]:");
+    tmux.keys(&["Enter"]);
+    tmux.shows("Enter to go back");
+    tmux.keys(&["Enter"]);
+    tmux.until("nothing asks", |screen| screen.contains("3 secrets") && !screen.contains("Reveal ALONE"));
+    assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
+    // A guarded value that is looked at here asks the person here.
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+    tmux.shows("3 secrets");
+    tmux.keys(&["v"]);
+    let screen = tmux.shows("[no]:");
+    assert!(!screen.contains(VALUE), "{screen}");
+    tmux.run(&["send-keys", "-l", "once"]);
+    tmux.keys(&["Enter"]);
+    tmux.shows("passphrase:");
+    tmux.run(&["send-keys", "-l", secretsd_tests::env::PASSPHRASE]);
+    tmux.keys(&["Enter"]);
+    tmux.shows("allowed the reveal of ALONE");
+    // What was said before is still above.
+    tmux.until("it may go back", |screen| screen.matches("Enter to go back").count() == 2);
+    tmux.keys(&["Enter"]);
+    tmux.shows(VALUE);
+}
+
+#[test]
 fn it_ends_when_its_terminal_hangs_up() {
     let env = vault();
     for (before, after) in [("", ""), ("(trap '' HUP; exec ", ")")] {

@@ -3,9 +3,10 @@
 use std::io;
 
 use secrets_client::{Call, Client, Error, Limits, Paths};
+use secrets_proto::approval::{Approval, ApprovalList};
 use secrets_proto::audit::{AuditEntry, AuditList};
 use secrets_proto::reveal::{Purpose, RevealRequest};
-use secrets_proto::secret::{Secret, SecretDetail, SecretList, SecretVersion, VersionList};
+use secrets_proto::secret::{SecretDetail, SecretList, SecretVersion, VersionList};
 use secrets_proto::{ErrorType, SecretName, SecretValue, Selector, Timestamp, Uuid};
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,6 +22,8 @@ pub(crate) struct Daemon {
 pub(crate) enum Refused {
     /// The vault is locked.
     Locked,
+    /// A person must allow it first: the ask that waits.
+    Ask(Uuid),
     /// Something else, in words.
     Other(String),
 }
@@ -29,9 +32,18 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         match error.kind() {
             Some(ErrorType::VaultLockedError) => Self::Locked,
+            Some(ErrorType::ApprovalRequiredError) => {
+                ask_of(&error).map_or_else(|| Self::Other(error.to_string()), Self::Ask)
+            }
             _ => Self::Other(error.to_string()),
         }
     }
+}
+
+/// The ask that a refusal names.
+fn ask_of(error: &Error) -> Option<Uuid> {
+    let Error::Refused(body) = error else { return None };
+    body.errors.first().and_then(|error| Uuid::parse_str(&error.msg).ok())
 }
 
 impl Daemon {
@@ -53,9 +65,10 @@ impl Daemon {
         Ok(list.secrets)
     }
 
-    /// All secrets, by name.
-    pub(crate) fn secrets(&self) -> Result<Vec<Secret>, Refused> {
-        Ok(self.runtime.block_on(self.client.list())?.secrets)
+    /// What waits for a person; nothing where this token may not ask.
+    pub(crate) fn asks(&self) -> Vec<Approval> {
+        let list = self.ask(&Call::get("/approvals")).and_then(|answer| Ok(answer.parse::<ApprovalList>()?));
+        list.map(|list| list.approvals).unwrap_or_default()
     }
 
     /// The kept values of a secret, by their masks.

@@ -14,8 +14,8 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{List, ListItem, ListState, Paragraph};
-use secrets_proto::Timestamp;
 use secrets_proto::secret::Secret;
+use secrets_proto::{Timestamp, Uuid};
 
 use crate::daemon::{Daemon, Refused};
 use crate::rows::{Projects, Row, group, rows, with_depth};
@@ -30,6 +30,8 @@ struct Picker {
     title: String,
     projects: Projects,
     secrets: Vec<Secret>,
+    /// Those about which a person decides.
+    guarded: BTreeSet<Uuid>,
     filter: String,
     ticked: BTreeSet<usize>,
     rows: Vec<Row>,
@@ -50,15 +52,18 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         Ok(daemon) => daemon,
         Err(reason) => return failed(&reason),
     };
-    let secrets = match daemon.secrets() {
+    let details = match daemon.details() {
         Ok(secrets) if secrets.is_empty() => {
             return failed("there are no secrets yet; store one with: secretctl set NAME");
         }
         Ok(secrets) => secrets,
+        Err(Refused::Ask(_)) => return failed("a person must allow that first"),
         Err(Refused::Locked) => return failed("the vault is locked; run: secretctl unlock"),
         Err(Refused::Other(reason)) => return failed(&reason),
     };
-    let mut picker = Picker::new(arguments.title.clone(), arguments.projects.clone(), secrets);
+    let guarded = details.iter().filter(|detail| detail.guarded).map(|detail| detail.secret.id).collect();
+    let secrets = details.into_iter().map(|detail| detail.secret).collect();
+    let mut picker = Picker::new(arguments.title.clone(), arguments.projects.clone(), secrets, guarded);
     let answer = match File::options().write(true).open("/dev/tty").and_then(|tty| give_up_stdout(&tty)) {
         Ok(answer) => answer,
         Err(error) => return failed(&format!("there is no terminal to pick on: {error}")),
@@ -87,11 +92,12 @@ fn print(mut answer: File, names: &[&str]) -> ExitCode {
 }
 
 impl Picker {
-    fn new(title: String, projects: Projects, secrets: Vec<Secret>) -> Self {
+    fn new(title: String, projects: Projects, secrets: Vec<Secret>, guarded: BTreeSet<Uuid>) -> Self {
         let mut picker = Self {
             title,
             projects,
             secrets,
+            guarded,
             filter: String::new(),
             ticked: BTreeSet::new(),
             rows: Vec::new(),
@@ -235,7 +241,8 @@ impl Picker {
                     false => format!("{mark}{:32}", secret.name.as_str()),
                 };
                 let age = age::between(secret.updated_at, now);
-                let rest = format!("  {:18}  {age}", secret.masked_value);
+                let guarded = if self.guarded.contains(&secret.id) { "  guarded: you are asked" } else { "" };
+                let rest = format!("  {:18}  {age}{guarded}", secret.masked_value);
                 ListItem::new(Line::from(vec![Span::raw(name), Span::styled(rest, Modifier::DIM)]))
             }
         }
@@ -249,7 +256,7 @@ mod tests {
     fn secret(name: &str) -> Secret {
         let now = Timestamp::now();
         let name = secrets_proto::SecretName::parse(name).unwrap();
-        let id = secrets_proto::Uuid::nil();
+        let id = Uuid::nil();
         Secret {
             id, name, provider: None, masked_value: "••••".to_owned(), created_at: now, updated_at: now
         }
@@ -260,6 +267,7 @@ mod tests {
             "title".to_owned(),
             Projects::default(),
             ["ALONE", "AWS_KEY", "AWS_TOKEN", "OTHER"].map(secret).to_vec(),
+            BTreeSet::new(),
         )
     }
 

@@ -9,6 +9,8 @@ use secrets_proto::approval::{
 
 use super::audit::seconds;
 use crate::approval::{self, describe, short};
+use crate::beside;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
@@ -22,7 +24,11 @@ the passphrase.
 Example:
   secretctl approve
   secretctl approve 3f2a --session
-  secretctl approve --watch")]
+  secretctl approve --watch
+
+On a desktop, --agent shows a notification for each ask, and asks for the
+passphrase in the window of a pinentry. To start it with the session:
+  systemctl --user enable --now secretsd-approve.service")]
 pub(crate) struct ApproveArgs {
     /// The ask's id, or its first digits
     #[arg(value_name = "ASK")]
@@ -54,6 +60,9 @@ pub(crate) struct ApproveArgs {
     /// Stay, and ask whenever something waits
     #[arg(long, conflicts_with_all = ["ask", "scope"])]
     pub(crate) watch: bool,
+    /// Stay, and ask on the desktop: by notifications and a pinentry
+    #[arg(long, conflicts_with_all = ["ask", "scope", "watch", "unit", "program", "command", "directory"])]
+    pub(crate) agent: bool,
 }
 
 /// Deny what asks for approval
@@ -71,6 +80,13 @@ pub(crate) struct DenyArgs {
     /// Deny it to the program until the rule is removed
     #[arg(long)]
     pub(crate) never: bool,
+}
+
+/// Becomes the program that asks on the desktop. Returns only if it can't.
+pub(crate) fn agent(context: &Context) -> Failure {
+    // A daemon is started if none runs. If that fails, the program says so itself, where its own user sees it.
+    let _ = context.session().and_then(|session| session.status());
+    beside::become_program("secretctl-approve", &context.globals)
 }
 
 pub(crate) fn approve(session: &Session, output: Output, args: &ApproveArgs) -> Result<(), Failure> {

@@ -40,7 +40,7 @@ pub(crate) struct CargoCredentialArgs {
 }
 
 /// How the names of these secrets begin.
-const PREFIX: &str = "CARGO__";
+const PREFIX: &str = helper::CARGO;
 
 pub(crate) fn run(
     open: impl Fn() -> Result<Session, Failure>,

@@ -36,7 +36,7 @@ pub(crate) struct DockerCredentialArgs {
 }
 
 /// How the names of these secrets begin.
-const PREFIX: &str = "DOCKER__";
+const PREFIX: &str = helper::DOCKER;
 
 /// The words by which clients know that there is no login (docker-credential-helpers, `credentials/error.go`).
 const NOT_FOUND: &str = "credentials not found in native keychain";

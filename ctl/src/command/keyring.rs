@@ -70,7 +70,7 @@ pub(crate) enum Operation {
 }
 
 /// How the names of these secrets begin.
-const PREFIX: &str = "KEYRING__";
+const PREFIX: &str = helper::KEYRING;
 
 /// What `--output json` prints.
 #[derive(Serialize)]

@@ -191,7 +191,10 @@ commands! {
             |context, args| credential::run(|| context.session(), context.output, args);
         Guard("guard"): guard::GuardArgs => |context, args| guard::run(|| context.session(), args);
         Approve("approve"): approve::ApproveArgs =>
-            |context, args| approve::approve(&context.session()?, context.output, args);
+            |context, args| match args.agent {
+                true => Err(approve::agent(context)),
+                false => approve::approve(&context.session()?, context.output, args),
+            };
         Deny("deny"): approve::DenyArgs => |context, args| approve::deny(&context.session()?, args);
         Rules("rules"): rules::RulesArgs =>
             |context, args| rules::run(&context.session()?, context.output, args);

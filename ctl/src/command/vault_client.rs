@@ -25,7 +25,7 @@ pub(crate) struct VaultClientArgs {
 }
 
 /// How the names of these secrets begin.
-const PREFIX: &str = "ANSIBLE__";
+const PREFIX: &str = helper::ANSIBLE;
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,

@@ -333,8 +333,8 @@ mod tests {
 
     #[test]
     fn flags_of_the_command_and_of_all() {
-        assert_eq!(words(&["list", "--p"]), ["--provider"]);
-        assert_eq!(words(&["list", "--provider", "x", "--p"]), [""; 0]);
+        assert_eq!(words(&["list", "--p"]), ["--provider", "--project", "--profile"]);
+        assert_eq!(words(&["list", "--provider", "x", "--p"]), ["--project", "--profile"]);
         assert_eq!(words(&["run", "-s", "A", "--s"]), ["--secret", "--socket"]);
         assert!(words(&["lock", "-"]).contains(&"--json".to_owned()));
         assert!(words(&["run", "--all", "--", "--j"]).is_empty());

@@ -3,6 +3,7 @@
 //! locked. A finding is a fault when something does not work or is open to others, a warning when it works
 //! and could be better.
 
+mod approver;
 mod broker;
 mod container;
 mod fence;
@@ -54,6 +55,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
         state_dir: environment::state_dir().unwrap_or_default(),
         program: find("secretsd"),
         broker: find("secretsd-broker"),
+        approver: find("secretctl-approve"),
         unit_dirs: environment::systemd_user_dirs(),
         daemon: holder.as_ref().and_then(Daemon::of),
         holder,
@@ -67,6 +69,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     vault::check(&mut report, &setup, &service);
     programs::check(&mut report, &setup, &service);
     broker::check(&mut report, &setup);
+    approver::check(&mut report, &setup);
     container::check(&mut report, &setup);
     fence::check(&mut report);
     helpers::check(&mut report);

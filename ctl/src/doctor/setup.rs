@@ -25,6 +25,8 @@ pub(super) struct Setup {
     pub(super) program: Option<PathBuf>,
     /// The broker's, in the same way.
     pub(super) broker: Option<PathBuf>,
+    /// The desktop's approver, in the same way.
+    pub(super) approver: Option<PathBuf>,
     pub(super) unit_dirs: Vec<PathBuf>,
     /// What the daemon that has the vault has written about itself.
     pub(super) holder: Option<Noted>,

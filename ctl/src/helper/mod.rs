@@ -20,6 +20,13 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{environment, handover, input, output};
 
+/// What the names of logins begin with: of docker's, cargo's, Python's keyring's and ansible's.
+pub(crate) const PREFIXES: [&str; 4] = [DOCKER, CARGO, KEYRING, ANSIBLE];
+pub(crate) const DOCKER: &str = "DOCKER__";
+pub(crate) const CARGO: &str = "CARGO__";
+pub(crate) const KEYRING: &str = "KEYRING__";
+pub(crate) const ANSIBLE: &str = "ANSIBLE__";
+
 /// The most bytes of a question that holds no value.
 pub(crate) const QUESTION: usize = 64 << 10;
 

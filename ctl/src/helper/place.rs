@@ -35,6 +35,10 @@ impl Place {
             Some("http") => true,
             Some(_) => return Err(unfit("an address begins with https:// or is a host alone")),
         };
+        // Readers of addresses do not agree on which host is meant by one with these in it.
+        if rest.contains(|sign: char| sign == '\\' || sign.is_whitespace() || sign.is_control()) {
+            return Err(unfit("an address has no blanks, backslashes or control characters"));
+        }
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -233,6 +237,9 @@ mod tests {
             "h:0",
             "h:65536",
             "h:+1",
+            "https://evil.example\\@registry.example",
+            "https://evil.example;\t@registry.example",
+            "https://evil.example @registry.example/",
             "h:1:2",
             "[::1",
             "[::g]",

@@ -117,6 +117,8 @@ fn a_locked_vault_is_opened_by_asking_and_the_call_goes_on() {
         "GET /api/v1/vault",
         "GET /api/v1/vault",
         "POST /api/v1/vault/unlock",
+        // Whether a recovery key was never seen.
+        "GET /api/v1/vault/keys",
         "GET /api/v1/x",
     ];
     assert_eq!(daemon.asked(), expected);

@@ -1,8 +1,11 @@
 //! `secretctl mcp` as agents use it: the protocol's own client starts it and calls its tools, on the real daemon.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::harness::skip;
+use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{Env, process, programs, source};
 use serde_json::{Value, json};
 
@@ -119,6 +122,55 @@ fn an_agent_lists_checks_and_asks() {
     // It asked for lists alone: nothing was revealed or used.
     let log = env.ctl(["audit", "--json"]).expect(0);
     assert!(!log.contains("\"reveal\"") && !log.contains("\"use\""), "{log}");
+}
+
+#[test]
+fn an_agent_asks_a_person_for_what_is_guarded() {
+    let Some(modules) = modules("an_agent_asks_a_person_for_what_is_guarded") else { return };
+    let env = vault();
+    env.ctl(["guard", "API_KEY"]).expect(0);
+    let request = || json!([call("request_access", json!({"name": "API_KEY", "wait_seconds": 30}))]);
+    let answer = |seen: &Value| seen["answers"][0]["structuredContent"].clone();
+    // Nobody waits to answer: the id is told at once.
+    let told = answer(&asked(&env, &modules, &request()));
+    assert_eq!((&told["granted"], &told["approval"]["state"]), (&json!(false), &json!("pending")), "{told}");
+    let asks = env.get("/approvals").expect(200);
+    let ask = &asks["approvals"][0];
+    assert_eq!((&ask["id"], &ask["right"]), (&told["approval"]["id"], &json!("use")));
+    let id = ask["id"].as_str().unwrap();
+    assert_eq!(told["command"], format!("secretctl approve {}", &id[..8]));
+    env.ctl(["deny"]).expect(0);
+    let told = answer(&asked(&env, &modules, &request()));
+    assert_eq!((&told["granted"], &told["approval"]["state"]), (&json!(false), &json!("denied")), "{told}");
+    // What was denied is forgotten with a lock. Somebody waits to answer now, and does while the tool waits.
+    env.post("/vault/lock", &json!({})).expect(200);
+    env.post("/vault/unlock", &json!({"passphrase": PASSPHRASE})).expect(200);
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + DEADLINE;
+            loop {
+                let list = env.get("/approvals?wait=5").expect(200);
+                if let Some(id) = list["approvals"][0]["id"].as_str() {
+                    let yes =
+                        json!({"decision": "allow", "scope": "once", "proof": {"passphrase": PASSPHRASE}});
+                    env.post(&format!("/approvals/{id}/decision"), &yes).expect(200);
+                    return;
+                }
+                assert!(Instant::now() < end, "nobody asks");
+            }
+        });
+        // The tool returns at once where nobody waits.
+        let end = Instant::now() + DEADLINE;
+        while env.get("/approvals").expect(200)["approvers"] == 0 {
+            assert!(Instant::now() < end, "nobody waits");
+        }
+        answer(&asked(&env, &modules, &request()))
+    });
+    assert_eq!((&told["granted"], &told["approval"]["state"]), (&json!(true), &json!("allowed")), "{told}");
+    let log = env.ctl(["audit", "--json"]).expect(0);
+    assert!(!log.contains("\"reveal\"") && !log.contains(VALUE), "{log}");
+    let sessions = env.get("/tokens").expect(200);
+    assert!(!sessions.to_string().contains("session"), "a session is left: {sessions}");
 }
 
 fn path(env: &Env) -> std::ffi::OsString {

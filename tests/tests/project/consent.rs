@@ -241,6 +241,32 @@ fn shared_names_are_allowed_one_by_one_and_none_by_itself() {
 }
 
 #[test]
+fn no_project_gets_the_logins_of_the_helpers() {
+    let env = Env::unlocked(programs!());
+    for (name, secret) in [
+        ("docker", "DOCKER__REGISTRY_EXAMPLE"),
+        ("Cargo", "CARGO__CRATES_IO"),
+        ("key-ring", "KEY_RING__PYPI_ORG"),
+        ("keyring", "KEYRING__PYPI_ORG"),
+        ("ansible", "ANSIBLE__PROD"),
+    ] {
+        env.store(secret, "canary");
+        let (_, key) = secret.split_once("__").unwrap();
+        let dir = checkout(&env, name, &manifest(name, &format!("{key} = {{ description = \"x\" }}")));
+        let output = env.ctl(["project", "allow", "--yes"]).dir(&dir).run();
+        if name == "key-ring" {
+            // Not theirs; but what is there already is shown before it is given.
+            output.assert_code(0);
+            assert!(output.out().contains("has now   KEY_RING__PYPI_ORG\n"), "{}", output.out());
+            continue;
+        }
+        output.assert_code(5);
+        assert!(output.err().contains("credential helpers"), "{}", output.err());
+        env.ctl(["run", "--", "env"]).dir(&dir).run().assert_code(125);
+    }
+}
+
+#[test]
 fn projects_with_the_same_names_are_told_and_listed() {
     let (env, dir) = shop("A = { description = \"a\", default = \"x\" }");
     let other = checkout(&env, "other", &manifest("Shop", "A = { description = \"a\", default = \"x\" }"));

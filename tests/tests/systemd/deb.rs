@@ -111,6 +111,8 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
         "/usr/bin/secretsd-broker",
         "/usr/bin/secretctl-mcp",
         "/usr/bin/secretctl-ui",
+        "/usr/bin/secretctl-approve",
+        "/usr/lib/systemd/user/secretsd-approve.service",
         "/usr/bin/secretctl-import",
         "/usr/bin/secretctl-scan",
         "/usr/bin/docker-credential-secretctl",

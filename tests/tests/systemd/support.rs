@@ -12,7 +12,7 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 7] = [
+pub const PROGRAMS: [&str; 8] = [
     "secretsd",
     "secretctl",
     "secretsd-broker",
@@ -20,6 +20,7 @@ pub const PROGRAMS: [&str; 7] = [
     "secretctl-ui",
     "secretctl-import",
     "secretctl-scan",
+    "secretctl-approve",
 ];
 
 /// The repository, outside.

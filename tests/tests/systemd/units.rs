@@ -18,6 +18,7 @@ fn systemd_finds_nothing_to_say_about_the_units() {
         "secretsd.service",
         "secretsd-broker@.socket",
         "secretsd-broker@.service",
+        "secretsd-approve.service",
     ] {
         let mut verify = user.command("systemd-analyze");
         verify.args(["--user", "verify", "--man=no", &format!("{UNITS}/{unit}")]);

@@ -13,7 +13,7 @@ use std::io;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use secrets_proto::Timestamp;
+use secrets_proto::{SecretName, SecretValue, Timestamp};
 
 use crate::clipboard::{self, Clipboard};
 use crate::daemon::{Daemon, Refused};
@@ -102,7 +102,7 @@ impl Browser<'_> {
             Effect::Detail => self.detail(),
             Effect::Show => {
                 if let Some(name) = self.state.selected().map(|detail| detail.secret.name.clone()) {
-                    match self.daemon.value(&name) {
+                    match self.value(&name, screen)? {
                         Ok(value) => {
                             self.state.value = Some(value);
                             self.shown = Some(Instant::now() + SHOWN);
@@ -113,7 +113,7 @@ impl Browser<'_> {
             }
             Effect::Copy => {
                 if let Some(name) = self.state.selected().map(|detail| detail.secret.name.clone()) {
-                    match self.daemon.value(&name) {
+                    match self.value(&name, screen)? {
                         Ok(value) => {
                             self.clipboard.put(screen, value.expose())?;
                             let seconds = clipboard::KEPT.as_secs();
@@ -126,28 +126,40 @@ impl Browser<'_> {
                 }
             }
             Effect::Client(words) => {
-                let mut command = Command::new(&self.client.client);
-                for (flag, path) in
-                    [("--socket", &self.client.socket), ("--token-file", &self.client.token_file)]
-                {
-                    if let Some(path) = path {
-                        command.arg(flag).arg(path);
-                    }
-                }
-                // A command may take its time, and the clipboard is to be empty by then.
-                self.clipboard.clear(screen, true)?;
-                let status = screen.lend(|| {
-                    let status = command.args(words).status();
-                    eprint_pause();
-                    status
-                })?;
-                if let Err(error) = status {
-                    self.state.say(&format!("secretctl cannot be started: {error}"));
-                }
+                self.run_client(&words, screen)?;
                 self.load();
             }
         }
         Ok(false)
+    }
+
+    /// A value. If a person must allow that, the one at this terminal is asked.
+    fn value(&mut self, name: &SecretName, screen: &mut Screen) -> io::Result<Result<SecretValue, Refused>> {
+        let outcome = self.daemon.value(name);
+        let Err(Refused::Ask(id)) = outcome else { return Ok(outcome) };
+        self.run_client(&["approve".to_owned(), id.to_string()], screen)?;
+        Ok(self.daemon.value(name))
+    }
+
+    /// Runs `secretctl` with these words on this terminal.
+    fn run_client(&mut self, words: &[String], screen: &mut Screen) -> io::Result<()> {
+        let mut command = Command::new(&self.client.client);
+        for (flag, path) in [("--socket", &self.client.socket), ("--token-file", &self.client.token_file)] {
+            if let Some(path) = path {
+                command.arg(flag).arg(path);
+            }
+        }
+        // A command may take its time, and the clipboard is to be empty by then.
+        self.clipboard.clear(screen, true)?;
+        let status = screen.lend(|| {
+            let status = command.args(words).status();
+            eprint_pause();
+            status
+        })?;
+        if let Err(error) = status {
+            self.state.say(&format!("secretctl cannot be started: {error}"));
+        }
+        Ok(())
     }
 
     fn hide(&mut self) {
@@ -161,6 +173,7 @@ impl Browser<'_> {
             Ok(secrets) => self.state.loaded(secrets),
             Err(refused) => return self.refused(refused),
         }
+        self.state.asks = self.daemon.asks();
         if self.state.shows_audit() {
             match self.daemon.audit(None, None) {
                 Ok(entries) => self.state.audit = entries,
@@ -196,6 +209,7 @@ impl Browser<'_> {
                 self.hide();
                 self.state.locked();
             }
+            Refused::Ask(_) => self.state.say("it is guarded, and nobody has allowed this"),
             Refused::Other(reason) => self.state.say(&reason),
         }
     }

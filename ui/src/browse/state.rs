@@ -4,6 +4,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::widgets::ListState;
+use secrets_proto::approval::Approval;
 use secrets_proto::audit::{AuditAction, AuditEntry, AuditOutcome};
 use secrets_proto::printable::without_numbers;
 use secrets_proto::secret::{SecretDetail, SecretVersion};
@@ -60,6 +61,8 @@ pub(super) struct State {
     /// How often the selected secret was used on each day, today last.
     pub(super) uses: Vec<u64>,
     pub(super) audit: Vec<AuditEntry>,
+    /// What waits for a person, the oldest first.
+    pub(super) asks: Vec<Approval>,
     /// The value that is shown now.
     pub(super) value: Option<SecretValue>,
     pub(super) message: String,
@@ -157,6 +160,16 @@ impl State {
                 return Effect::Load;
             }
             KeyCode::Char('l') => return client(["lock"]),
+            KeyCode::Char('p') => {
+                if let Some(ask) = self.asks.first() {
+                    return client(["approve", &ask.id.to_string()]);
+                }
+            }
+            KeyCode::Char('d') => {
+                if let Some(ask) = self.asks.first() {
+                    return client(["deny", &ask.id.to_string()]);
+                }
+            }
             KeyCode::Char('v') if self.selected().is_some() => return Effect::Show,
             KeyCode::Char('c') if self.selected().is_some() => return Effect::Copy,
             KeyCode::Char('r') => {

@@ -19,6 +19,9 @@ use crate::rows::{Row, group, with_depth};
 /// What is due within this many days is told apart.
 const DUE: i64 = 30;
 
+/// How many lines an ask takes, with its frame.
+const ASK: u16 = 4;
+
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
     let [head, body, foot] =
@@ -35,6 +38,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
     } else if state.shows_audit() {
         audit(frame, body, &state.audit);
     } else {
+        let tall = if state.asks.is_empty() { 0 } else { ASK };
+        let [top, body] = Layout::vertical([Constraint::Length(tall), Constraint::Min(3)]).areas(body);
+        asks(frame, top, state);
         let [left, right] = Layout::horizontal([Constraint::Percentage(45), Constraint::Min(30)]).areas(body);
         secrets(frame, left, state, now);
         detail(frame, right, state, now);
@@ -73,9 +79,10 @@ fn secrets(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp)
             Row::Secret(index) => {
                 let detail = state.secrets.get(index)?;
                 let (word, style) = expiry(detail, now);
+                let guarded = if detail.guarded { "guarded " } else { "" };
                 let name = match is_member {
-                    true => format!("  {:23} ", detail.secret.name.as_str()),
-                    false => format!("{:25} ", detail.secret.name.as_str()),
+                    true => format!("  {:23} {guarded}", detail.secret.name.as_str()),
+                    false => format!("{:25} {guarded}", detail.secret.name.as_str()),
                 };
                 Some(ListItem::new(Line::from(vec![Span::raw(name), Span::styled(word, style)])))
             }
@@ -83,6 +90,22 @@ fn secrets(frame: &mut Frame<'_>, area: Rect, state: &mut State, now: Timestamp)
         .collect();
     let list = List::new(items).block(Block::bordered().title(title)).highlight_style(Modifier::REVERSED);
     frame.render_stateful_widget(list, area, &mut state.list);
+}
+
+/// The oldest ask, which is the one that can be answered, and how many there are.
+fn asks(frame: &mut Frame<'_>, area: Rect, state: &State) {
+    let Some(ask) = state.asks.first() else { return };
+    let count = state.asks.len();
+    let title = if count == 1 { " asks for approval ".to_owned() } else { format!(" 1 of {count} asks ") };
+    let mut facts = ask.whereabouts();
+    if let Some(reason) = &ask.reason {
+        facts.insert(0, format!("reason: {}", printable(reason.as_str())));
+    }
+    let lines = vec![
+        Line::styled(ask.question(), Modifier::BOLD),
+        Line::raw(format!("p answer · d deny   {}", facts.join("   "))),
+    ];
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
 /// What a list says of a secret's end, if that is near or over.
@@ -140,6 +163,9 @@ fn facts(detail: &SecretDetail, now: Timestamp) -> Vec<Line<'static>> {
     ];
     if let Some(provider) = &detail.secret.provider {
         lines.insert(0, fact("provider", provider.to_string(), plain));
+    }
+    if detail.guarded {
+        lines.push(fact("guarded", "a person decides".to_owned(), plain));
     }
     if let Some(time) = detail.expires_at {
         let (_, style) = expiry(detail, now);

@@ -165,7 +165,7 @@ mod tests {
         assert!(at(80, &others).contains("  curl  reveal"));
         others[0].caller.token = "agent".to_owned();
         assert!(at(80, &others).contains("  agent  reveal"));
-        assert!(at(100, &entries).contains("secretctl[4711]  owner"));
+        assert!(at(120, &entries).contains("secretctl[4711]  owner"));
     }
 
     #[test]

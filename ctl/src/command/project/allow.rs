@@ -13,7 +13,7 @@ use crate::project::consent::{Book, Record};
 use crate::project::flags::ManifestArgs;
 use crate::project::{Consent, Project, shown};
 use crate::session::Session;
-use crate::{output, prompt, variables};
+use crate::{helper, output, prompt, variables};
 
 #[derive(Debug, Args)]
 pub(crate) struct AllowArgs {
@@ -35,9 +35,22 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &AllowA
     let manifest = ManifestArgs { manifest: args.manifest.clone(), ..ManifestArgs::default() };
     let project = Project::needed(&manifest)?;
     let book = Book::read()?;
-    let alike = book.alike(&project.manifest.prefix(), &project.file);
-    let shared = if args.no_shared { BTreeSet::new() } else { shared(open, &project)? };
-    output::answer(told(&project, &shared, &alike).as_bytes())?;
+    let prefix = project.manifest.prefix();
+    if helper::PREFIXES.iter().any(|taken| taken.trim_end_matches('_') == prefix) {
+        let text = format!(
+            "{prefix}__* are the logins of secretctl's credential helpers, which no project gets; give the project another name"
+        );
+        return Err(Failure::new(Exit::NotAllowed, text));
+    }
+    let alike = book.alike(&prefix, &project.file);
+    let stored = stored(open)?;
+    let own: Vec<&str> = stored
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with("__")))
+        .collect();
+    let shared = if args.no_shared { BTreeSet::new() } else { shared(&stored, &project) };
+    output::answer(told(&project, &own, &shared, &alike).as_bytes())?;
     let names = project.manifest.keys();
     let names: Vec<SecretName> = names.into_iter().filter_map(|key| SecretName::parse(key).ok()).collect();
     variables::warn(&names);
@@ -51,30 +64,30 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &AllowA
     Ok(())
 }
 
-/// The names that the project asks for and that the vault has without the project's prefix.
-fn shared(
-    open: impl FnOnce() -> Result<Session, Failure>,
-    project: &Project,
-) -> Result<BTreeSet<String>, Failure> {
+/// The names that the vault has.
+fn stored(open: impl FnOnce() -> Result<Session, Failure>) -> Result<BTreeSet<String>, Failure> {
     let list = open().and_then(|session| session.fetch::<SecretList<Secret>>(&Call::list()));
-    let list = match list {
-        Ok(list) => list.secrets,
+    match list {
+        Ok(list) => Ok(list.secrets.into_iter().map(|secret| secret.name.as_str().to_owned()).collect()),
         // A vault that is not there, or cannot be asked, shares nothing; the project's own names need no look.
         Err(failure) if !prompt::can_ask() || failure.exit() != Exit::Other => {
             output::say(&format!(
                 "no name is shared with the project, because the vault cannot be asked: {failure}"
             ));
-            return Ok(BTreeSet::new());
+            Ok(BTreeSet::new())
         }
-        Err(failure) => return Err(failure),
-    };
-    let stored: BTreeSet<&str> = list.iter().map(|secret| secret.name.as_str()).collect();
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The names that the project asks for and that the vault has without the project's prefix.
+fn shared(stored: &BTreeSet<String>, project: &Project) -> BTreeSet<String> {
     let keys = project.manifest.keys().into_iter().map(str::to_ascii_uppercase);
-    Ok(keys.filter(|key| stored.contains(key.as_str())).collect())
+    keys.filter(|key| stored.contains(key)).collect()
 }
 
 /// What the project is and gets.
-fn told(project: &Project, shared: &BTreeSet<String>, alike: &[&Record]) -> String {
+fn told(project: &Project, own: &[&str], shared: &BTreeSet<String>, alike: &[&Record]) -> String {
     let manifest = &project.manifest;
     let mut text = String::new();
     let mut line = |what: &str, value: &str| {
@@ -89,6 +102,10 @@ fn told(project: &Project, shared: &BTreeSet<String>, alike: &[&Record]) -> Stri
         .for_each(|file| line("extends", &shown(file)));
     line("names", &format!("{}__*", manifest.prefix()));
     line("asks for", &manifest.keys().join(", "));
+    // It may have been stored for something else.
+    if !own.is_empty() {
+        line("has now", &own.join(", "));
+    }
     let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
     line("shared", &if shared.is_empty() { "nothing".to_owned() } else { shared.join(", ") });
     match &project.consent {

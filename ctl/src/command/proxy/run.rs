@@ -101,7 +101,7 @@ fn outcome(
     };
     let selectors = handover::selectors(&args.selectors, false)?;
     let ttl_seconds = args.ttl.as_deref().map(ttl).transpose()?;
-    let session = open()?;
+    let session = open()?.for_command(program);
     let fence = args.fence.then(|| Fence::plan(&args.write, session.paths())).transpose()?;
     let secrets = names(&session, &selectors)?;
     let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();

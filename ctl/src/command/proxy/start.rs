@@ -72,15 +72,18 @@ pub(super) fn run(
     if place.control.as_os_str().len() > secrets_local::places::LONGEST_SOCKET {
         return Err(Failure::new(Exit::Invalid, "the path of its socket is too long; choose a shorter name"));
     }
-    // Opens the vault, if need be, before others have to wait for us.
-    let secrets = names(&session, &selectors)?;
-    let turn = lasting::turn(runtime)?;
-    if lasting::runs(&place.control) {
+    let is_free = || {
+        if !lasting::runs(&place.control) {
+            return Ok(());
+        }
         let message = format!(
             "the session {name} is there already; choose another name, or end it: secretctl proxy stop {name}"
         );
-        return Err(Failure::new(Exit::Conflict, message));
-    }
+        Err(Failure::new(Exit::Conflict, message))
+    };
+    is_free()?;
+    // Opens the vault and has a person asked, if need be, before others have to wait for us.
+    let secrets = names(&session, &selectors)?;
     let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let request = BeginSession {
         secrets: secrets.clone(),
@@ -93,12 +96,16 @@ pub(super) fn run(
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
     let id = begun.id;
-    let named = Named { name: name.clone(), started_at: Timestamp::now() };
-    let note = lasting::start(begun, session.paths(), args.allow.clone(), named).map_err(|failure| {
-        // Nobody has its token any more.
+    // Nobody has its token any more.
+    let ended = |failure: Failure| {
         let _ = session.call_as_is(&Call::new(Method::DELETE, &format!("/use/sessions/{id}")));
-        failure.with_exit(Exit::Other)
-    })?;
+        failure
+    };
+    let turn = lasting::turn(runtime).map_err(ended)?;
+    is_free().map_err(ended)?;
+    let named = Named { name: name.clone(), started_at: Timestamp::now() };
+    let note = lasting::start(begun, session.paths(), args.allow.clone(), named)
+        .map_err(|failure| ended(failure).with_exit(Exit::Other))?;
     drop(turn);
     let end = Clock::of_stderr().shown(note.expires_at);
     output::say(&format!(

@@ -1,0 +1,131 @@
+//! Asks a person on the desktop who may have a guarded secret: a notification with Deny and Answer…, and behind Answer… the
+//! window of a graphical pinentry. `secretctl approve --agent` becomes it, or the unit `secretsd-approve.service`.
+//!
+//! No button allows anything: any program of the user can press one. To allow takes the passphrase.
+//!
+//! # Layout
+//!
+//! - `agent`: what is shown and answered, and when
+//! - `answer`: one answer with the passphrase
+//! - `notice`: an ask in plain words, however hostile the names in it are
+//! - `bus`: notifications on the session bus
+//! - `pinentry`: the window in which the passphrase is typed
+//! - `daemon`: what is asked of the daemon
+
+mod agent;
+mod answer;
+mod bus;
+mod daemon;
+mod notice;
+mod pinentry;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use secrets_local::hardening;
+use secrets_local::memory::WipingAllocator;
+
+/// The passphrase passes through buffers of libraries, which do not wipe them.
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
+
+/// What failures are told under.
+const PROGRAM: &str = "secretctl approve --agent";
+
+/// What names the pinentry, beside the flag.
+const PINENTRY: &str = "SECRETSD_PINENTRY";
+
+/// What the command line says.
+#[derive(Default)]
+struct Arguments {
+    socket: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    pinentry: Option<PathBuf>,
+    /// Only to look whether all is there.
+    is_check: bool,
+}
+
+/// Answers asks until it is ended. `secretctl` or systemd starts it.
+pub fn main() -> ExitCode {
+    hardening::quiet_panics(PROGRAM);
+    if hardening::make_unreadable().and_then(|()| hardening::forbid_cores()).is_err() {
+        return failed("this process cannot be protected from others");
+    }
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if words.first().is_some_and(|word| word == "--version") {
+        return said(concat!("secretctl-approve ", env!("CARGO_PKG_VERSION")));
+    }
+    let Some(arguments) = arguments(words.into_iter()) else {
+        say("it takes --socket PATH, --token-file PATH, --pinentry PATH and --check");
+        return ExitCode::from(2);
+    };
+    let programs = match programs(arguments.pinentry) {
+        Ok(programs) => programs,
+        Err(reason) => return failed(reason),
+    };
+    let daemon = match daemon::Daemon::find(arguments.socket, arguments.token_file) {
+        Ok(daemon) => daemon,
+        Err(reason) => return failed(&reason),
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return failed("the runtime cannot be started");
+    };
+    let outcome = runtime.block_on(async {
+        if arguments.is_check {
+            return agent::check(&programs).await;
+        }
+        agent::run(daemon, programs).await
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => failed(&reason),
+    }
+}
+
+fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
+    let mut arguments = Arguments::default();
+    while let Some(word) = words.next() {
+        match word.to_str()? {
+            "--socket" => arguments.socket = Some(words.next()?.into()),
+            "--token-file" => arguments.token_file = Some(words.next()?.into()),
+            "--pinentry" => arguments.pinentry = Some(words.next()?.into()),
+            "--check" => arguments.is_check = true,
+            _ => return None,
+        }
+    }
+    Some(arguments)
+}
+
+/// The pinentries that may be asked, where there is a display for their windows.
+fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, &'static str> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if variable("WAYLAND_DISPLAY").or_else(|| variable("DISPLAY")).is_none() {
+        return Err("there is no display: neither WAYLAND_DISPLAY nor DISPLAY is set; \
+                    in a terminal use: secretctl approve --watch");
+    }
+    let named = named.or_else(|| variable(PINENTRY).map(PathBuf::from));
+    if named.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err("SECRETSD_PINENTRY and --pinentry must be an absolute path");
+    }
+    let path = variable("PATH").unwrap_or_default();
+    let search: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    Ok(pinentry::candidates(named, &search))
+}
+
+/// Says on standard error why it ends.
+fn failed(reason: &str) -> ExitCode {
+    say(reason);
+    ExitCode::FAILURE
+}
+
+fn say(line: &str) {
+    use std::io::Write;
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
+}
+
+fn said(line: &str) -> ExitCode {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{line}").is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
