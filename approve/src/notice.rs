@@ -42,6 +42,7 @@ pub(crate) fn description(ask: &Approval) -> String {
     if let Some(reason) = &ask.reason {
         lines.push(format!("reason: {}", reason.as_str()));
     }
+    lines.extend(ask.how_many());
     if !ask.client.chain.is_empty() {
         lines.push(ask.client.chain.join(" ← "));
     }
@@ -158,5 +159,14 @@ mod tests {
         assert_eq!(yes(&ask), "Allow for this session");
         ask.offers = vec![ApprovalScope::Once, ApprovalScope::Always];
         assert_eq!((scope(&ask), yes(&ask)), (Some(ApprovalScope::Once), "Allow once"));
+    }
+
+    #[test]
+    fn a_window_tells_how_many_ask() {
+        let mut ask = ask("npm", "release");
+        assert!(!description(&ask).contains("ask the same"));
+        (ask.count, ask.processes) = (3, 2);
+        let told = "%0A2 processes ask the same, 3 times; once is for process 7 alone%0A";
+        assert!(description(&ask).contains(told), "{}", description(&ask));
     }
 }

@@ -278,6 +278,9 @@ pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
     facts.extend(client.directory.as_deref().map(|directory| output::printable(directory).into_owned()));
     facts.push(format!("token {}", output::printable(&client.token)));
     lines.push_str(&format!("\n  {}", facts.join("   ")));
+    if let Some(how_many) = approval.how_many() {
+        lines.push_str(&format!("\n  {how_many}"));
+    }
     lines
 }
 
@@ -357,8 +360,19 @@ mod tests {
     }
 
     #[test]
+    fn how_many_ask_is_told() {
+        let mut approval = approval();
+        (approval.count, approval.processes) = (3, 1);
+        assert!(describe(&approval, true).ends_with("\n  asked 3 times"));
+        approval.processes = 2;
+        let told = "\n  2 processes ask the same, 3 times; once is for process 7 alone";
+        assert!(describe(&approval, true).ends_with(told));
+    }
+
+    #[test]
     fn what_others_have_named_steers_no_terminal() {
         let shown = describe(&approval(), true);
+        assert!(!shown.contains("asked"), "{shown:?}");
         assert!(
             shown.starts_with("KEY is guarded. Reveal it to npm for `run`?   reason: a\u{fffd}b\n"),
             "{shown:?}"

@@ -188,13 +188,18 @@ impl Session {
 
     /// Sends a request and leaves a locked vault locked.
     pub(crate) fn call_as_is(&self, call: &Call) -> Result<Answer, Failure> {
-        match self.send(call, WAITING) {
-            Err(failure) if failure.ask().is_some() => {
-                self.have_allowed(failure)?;
-                self.send(call, WAITING)
+        let mut outcome = self.send(call, WAITING);
+        // Again if need be: what was allowed once may have been for another process that asked the same.
+        for _ in 0..2 * TRIES {
+            match outcome {
+                Err(failure) if failure.ask().is_some() => {
+                    self.have_allowed(failure)?;
+                    outcome = self.send(call, WAITING);
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        outcome
     }
 
     /// Sends a request and leaves a locked vault locked; the note is what a person is told who waits.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
+use secrets_proto::SecretName;
 use strsim::osa_distance;
 
 use crate::cli::alone::alone;
@@ -184,8 +185,25 @@ fn with_dashes(words: &[OsString]) -> Option<String> {
         .any(|argument| argument.get_long() == Some("secret") && argument.is_required_set());
     let quoted =
         |words: &[&str]| words.iter().map(|word| quoted(Path::new(word))).collect::<Vec<_>>().join(" ");
-    let select = if must_select && !is_selected { " -s NAME" } else { "" };
-    Some(format!("secretctl {}{select} -- {}", quoted(ours), quoted(theirs)))
+    // A name of a secret that stands where the command was to be.
+    let (names, mut theirs) = theirs.split_at(theirs.iter().take_while(|word| is_name(word)).count());
+    let is_known = command.get_arguments().any(|argument| argument.get_long() == Some("secret"));
+    let names = if is_known && !is_selected { names } else { &[] };
+    if theirs.first() == Some(&"--") {
+        theirs = theirs.get(1..).unwrap_or_default();
+    }
+    let theirs = if theirs.is_empty() { "COMMAND".to_owned() } else { quoted(theirs) };
+    let select = match names {
+        [] if must_select && !is_selected => " -s NAME".to_owned(),
+        [] => String::new(),
+        names => format!(" -s {}", names.join(",")),
+    };
+    Some(format!("secretctl {}{select} -- {theirs}", quoted(ours)))
+}
+
+/// Whether it is written as people write names of secrets, and hardly anybody a program's.
+fn is_name(word: &str) -> bool {
+    SecretName::parse(word).is_ok_and(|name| name.as_str() == word) && word.len() > 2
 }
 
 fn too_many(stores: bool, see: &str) -> String {

@@ -206,7 +206,7 @@ impl Caller {
     pub(crate) fn client(&self) -> Client {
         let lineage = self.process.as_deref().and_then(Process::lineage);
         let token = self.rights().map(|rights| rights.id);
-        let said = self.said.as_deref().cloned().unwrap_or_default();
+        let said = self.said.as_deref().map(Said::existing).unwrap_or_default();
         Client::new(token, self.token_name().to_owned(), self.peer.pid, lineage, &said)
     }
 

@@ -2,6 +2,9 @@
 //! nothing, what the client says itself in a header. Any program of the user can pass for another in what either tells.
 
 use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use secrets_local::peer::lineage::{self, Lineage, ProcessKey, Session, SessionKey};
 use secrets_proto::approval::{ApprovalClient, CLIENT_HEADER_MAX, ClientSession, ToldBy};
@@ -42,7 +45,34 @@ impl Said {
         }
         Ok(said)
     }
+
+    /// Only what is there: a file, or for the directory one. What is not is no fact.
+    pub(crate) fn existing(&self) -> Self {
+        let file = |path: &Option<String>| path.clone().filter(|path| is_there(path, Metadata::is_file));
+        let directory = self.directory.clone().filter(|path| is_there(path, Metadata::is_dir));
+        Self {
+            program: file(&self.program),
+            script: file(&self.script),
+            directory,
+            command: file(&self.command),
+        }
+    }
 }
+
+/// Whether that is there, as far as we can see: of directories that the unit of the daemon hides nothing is known, and what
+/// lies in the temporary ones is another thing for it than for its client.
+fn is_there(path: &str, is_kind: impl Fn(&Metadata) -> bool) -> bool {
+    match fs::metadata(path) {
+        Ok(found) => is_kind(&found),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            TEMPORARY.iter().any(|place| Path::new(path).starts_with(place))
+        }
+        Err(_) => true,
+    }
+}
+
+/// The directories of which a unit with `PrivateTmp=` has its own (systemd.exec(5)).
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 const MALFORMED: &str = "X-Secretsd-Client is malformed; send program, script, directory and command as absolute paths, form-encoded, each once";
 
@@ -147,6 +177,11 @@ impl Client {
         self.session.as_ref().map(|session| &session.key)
     }
 
+    /// The program that runs it, if that is not what it says itself.
+    pub(crate) fn seen_program(&self) -> Option<&String> {
+        self.program.as_ref().filter(|_| !self.said.contains(&"program"))
+    }
+
     /// Its unit, if it is a service without a terminal.
     pub(crate) fn service(&self) -> Option<&String> {
         let has_terminal = self.session.as_ref().is_some_and(|session| session.tty.is_some());
@@ -210,6 +245,21 @@ mod tests {
             assert!(Said::parse(malformed.as_bytes()).is_err(), "{malformed}");
         }
         assert!(Said::parse(&[b'a'; CLIENT_HEADER_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_fact() {
+        let header = "program=/usr/bin/env&script=/usr/bin&directory=/usr&command=/usr/bin/no-such-program";
+        let said = Said::parse(header.as_bytes()).unwrap().existing();
+        assert_eq!(
+            (said.program.as_deref(), said.directory.as_deref()),
+            (Some("/usr/bin/env"), Some("/usr"))
+        );
+        assert_eq!((said.script, said.command), (None, None));
+        assert_eq!(Said::parse(b"directory=/usr/bin/env").unwrap().existing().directory, None);
+        // A daemon with temporary directories of its own sees none of the client's.
+        let hidden = Said::parse(b"directory=/tmp/no-such-directory").unwrap().existing();
+        assert_eq!(hidden.directory.as_deref(), Some("/tmp/no-such-directory"));
     }
 
     #[test]

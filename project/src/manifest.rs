@@ -1,6 +1,6 @@
 //! A file with those that it extends: merged, and checked as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::document::{Document, RequireReason, Required, Scope, Written};
@@ -142,6 +142,12 @@ impl Manifest {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// Each secret that some profile looks for in the vault, once: what is composed of others is not there.
+    pub fn looked_for(&self) -> BTreeSet<&str> {
+        let all = self.profiles.values().flat_map(|profile| profile.secrets.iter());
+        all.filter(|(_, secret)| secret.composed.is_none()).map(|(key, _)| key.as_str()).collect()
     }
 
     /// The files that were read; the manifest itself is the last one.

@@ -327,6 +327,10 @@ pub struct Approval {
     pub expires_at: Timestamp,
     /// How often it was asked for.
     pub count: u64,
+    /// How many processes have asked for it, as far as they can be told apart. The scope `once` is for one of them alone: for
+    /// the one that `client` describes.
+    #[serde(default)]
+    pub processes: usize,
     /// How many programs wait to answer asks.
     pub approvers: usize,
     /// What is asked for.

@@ -318,13 +318,21 @@ fn to_deny_takes_nothing_and_to_allow_takes_a_proof() {
     }
     asked(&reveal(&env, &["KEY"]));
     assert_eq!(decide(&env, &ask, &json!({ "decision": "deny" })).expect(200)["state"], "denied");
-    reveal(&env, &["KEY"]).expect_error(403, "approval_denied_error");
+    let told = reveal(&env, &["OTHER", "KEY"]).expect_error(403, "approval_denied_error");
+    assert_eq!(
+        told["detail"],
+        "KEY is guarded, and this was denied by a person within the last minute; nobody is asked again until that is over"
+    );
     assert!(log_of(&env, "KEY").contains(&("reveal".to_owned(), "approval_denied".to_owned())));
     // Never is kept, and beats what is allowed.
     let write = asked(&put(&env, &format!("/user/secrets/{id}"), &json!({ "value": "x" })));
     decide(&env, &write, &json!({ "decision": "deny", "scope": "never" })).expect(200);
-    put(&env, &format!("/user/secrets/{id}"), &json!({ "value": "x" }))
+    let told = put(&env, &format!("/user/secrets/{id}"), &json!({ "value": "x" }))
         .expect_error(403, "approval_denied_error");
+    assert_eq!(
+        told["detail"],
+        "KEY is guarded, and this was denied by a rule; `secretctl rules` lists the rules"
+    );
     let program = std::env::current_exe().unwrap();
     let client = json!({ "token": "owner", "program": program.to_str() });
     let rule = json!({ "effect": "allow", "secret": "KEY", "rights": ["write"], "client": client });
@@ -338,6 +346,9 @@ fn to_deny_takes_nothing_and_to_allow_takes_a_proof() {
     for client in [
         json!({ "token": "owner" }),
         json!({ "token": "owner", "program": "/usr/bin/python3" }),
+        json!({ "token": "owner", "program": "/usr/bin/env" }),
+        json!({ "token": "owner", "program": "/usr/bin/env", "script": "/etc/hosts" }),
+        json!({ "token": "owner", "command": "/usr/bin/npm", "directory": "/src" }),
         json!({ "token": "nobody" }),
     ] {
         let mut rule = proven.clone();
@@ -349,6 +360,40 @@ fn to_deny_takes_nothing_and_to_allow_takes_a_proof() {
     put(&env, &guard, &json!({ "guarded": false })).expect_error(403, "wrong_key_error");
     put(&env, &guard, &json!({ "guarded": false, "proof": proof() })).expect(200);
     assert_eq!(env.value("KEY"), VALUE);
+}
+
+/// The header is the client's own word: neither how many asks it may have nor how long it gets a no depends on it.
+#[test]
+fn a_process_is_one_asker_whatever_it_says_of_itself() {
+    let env = Env::unlocked(programs!());
+    guarded(&env);
+    let body = json!({ "secrets": ["KEY"], "purpose": "test" });
+    let saying = |said: &str| {
+        let request = Request::new(&env.socket(), "POST", "/api/v1/user/secrets/reveal").bearer(&env.token());
+        request.header("X-Secretsd-Client", said).json(&body).send()
+    };
+    let commands = ["env", "true", "false", "touch", "printenv", "sleep"];
+    let header = |name: &str| format!("command=/usr/bin/{name}");
+    let asks: Vec<String> = commands[..4].iter().map(|name| asked(&saying(&header(name)))).collect();
+    assert_eq!(
+        asks.iter().collect::<BTreeSet<_>>().len(),
+        4,
+        "an answer is about the command that was shown"
+    );
+    saying(&header(commands[4])).expect_error(429, "rate_limit_error");
+    decide(&env, &asks[0], &json!({ "decision": "deny" })).expect(200);
+    for name in &commands[4..] {
+        saying(&header(name)).expect_error(403, "approval_denied_error");
+    }
+    // What is not there is no fact.
+    let told = env.get(&format!("/approvals/{}", asks[1])).expect(200);
+    assert_eq!(told["client"]["command"], "/usr/bin/true");
+    let env = Env::unlocked(programs!());
+    guarded(&env);
+    let request = Request::new(&env.socket(), "POST", "/api/v1/user/secrets/reveal").bearer(&env.token());
+    let ask = asked(&request.header("X-Secretsd-Client", &header("no-such-program")).json(&body).send());
+    let told = env.get(&format!("/approvals/{ask}")).expect(200);
+    assert_eq!(told["client"].get("command"), None, "{told}");
 }
 
 #[test]

@@ -57,6 +57,11 @@ fn without_a_terminal_and_an_approver_every_command_fails_at_once_and_does_nothi
     ];
     let before = env.get("/user/secrets").expect(200);
     for (arguments, input, code) in cases {
+        if asks(&env).len() == 4 {
+            // All of this is one asker, which has no more of them: a lock ends them.
+            env.post("/vault/lock", &Value::Null).expect(200);
+            env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+        }
         let start = Instant::now();
         let output = env.ctl(&arguments).stdin(input).run();
         let (out, err) = (output.out(), output.err());
@@ -114,6 +119,34 @@ fn a_session_is_asked_for_once_in_its_terminal_and_in_no_other() {
     assert!(!other.shown().contains(VALUE), "{}", other.shown());
     // A program without a terminal asks, too.
     env.ctl(["get", "KEY"]).expect(3);
+}
+
+/// Another process of the same terminal that has asked the same before is not served by the answer to this one.
+#[test]
+fn once_is_for_the_process_at_whose_terminal_it_is_answered() {
+    let env = guarded();
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["sh"]);
+    let detached = |mark: &str| format!("setsid --wait '{client}' get KEY > {mark}-out; echo {mark}:$?\r");
+    shell.type_keys(&detached("first"));
+    shell.wait_for("first:3");
+    let first = asks(&env).remove(0);
+    shell.type_keys(&format!("'{client}' get KEY --show; echo own:$?\r"));
+    shell.wait_for("2 processes ask the same, 2 times; once is for process ");
+    shell.wait_for("[no]: ");
+    let open = asks(&env);
+    assert_eq!((open.len(), &open[0]["id"], &open[0]["processes"]), (1, &first["id"], &json!(2)));
+    // An approver elsewhere is shown the first, and this terminal its own.
+    assert_eq!(open[0]["client"]["pid"], first["client"]["pid"]);
+    let pid = first["client"]["pid"].to_string();
+    assert!(!shell.shown().contains(&format!("for process {pid} alone")), "{}", shell.shown());
+    shell.type_keys("once\r");
+    shell.wait_for("passphrase: ");
+    shell.type_keys(&format!("{PASSPHRASE}\r"));
+    shell.wait_for(VALUE);
+    shell.wait_for("own:0");
+    shell.type_keys(&detached("again"));
+    shell.wait_for("again:3");
 }
 
 #[test]
@@ -201,7 +234,7 @@ fn asks_are_answered_and_rules_are_made_by_command() {
     // Without a terminal nobody can show to be the owner.
     env.ctl(["approve", &id[..4], "--always"]).expect(3);
     env.ctl(["guard", "KEY", "--off"]).expect(3);
-    env.ctl(["rules", "allow", "KEY", "--program", "/usr/bin/git"]).expect(3);
+    env.ctl(["rules", "allow", "KEY", "--program", "/usr/bin/curl"]).expect(3);
     env.ctl(["rules", "allow", "KEY"]).expect(2);
     env.ctl(["deny", "0000"]).expect(4);
     env.ctl(["deny", "x"]).expect(7);
@@ -211,12 +244,12 @@ fn asks_are_answered_and_rules_are_made_by_command() {
     env.ctl(["get", "KEY"]).expect(5);
     env.ctl(["deny"]).expect(4);
     let mut terminal =
-        Terminal::ctl(&env, &["rules", "allow", "KEY", "--token", "owner", "--program", "/usr/bin/git"]);
+        Terminal::ctl(&env, &["rules", "allow", "KEY", "--token", "owner", "--program", "/usr/bin/curl"]);
     terminal.wait_for("passphrase: ");
     terminal.type_keys(&format!("{PASSPHRASE}\r"));
-    terminal.expect(0, "KEY may be had by token owner, program /usr/bin/git");
+    terminal.expect(0, "KEY may be had by token owner, program /usr/bin/curl");
     let rules = env.ctl(["rules"]).expect(0);
-    assert!(rules.contains("allow   KEY     reveal  token owner, program /usr/bin/git"), "{rules}");
+    assert!(rules.contains("allow   KEY     reveal  token owner, program /usr/bin/curl"), "{rules}");
     let rule =
         env.ctl(["rules", "KEY", "--json"]).run().json()["rules"][0]["id"].as_str().unwrap().to_owned();
     env.ctl(["rules", "rm", &rule[..4]]).expect(0);

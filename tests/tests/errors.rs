@@ -570,6 +570,13 @@ fn every_type_of_error_has_a_real_cause() {
     provoked(env.request("DELETE", &one).header("If-Match", "\"99\"").send());
     provoked(env.post("/user/secrets", &json!({})));
     provoked(env.request("GET", "/vault").header("X-Secretsd-Api", "2").send());
+    env.request("PUT", &format!("{one}/guard")).json(&json!({ "guarded": true })).send().expect(200);
+    let reveal = || env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" }));
+    provoked(reveal());
+    let asks = env.get("/approvals").expect(200);
+    let ask = asks["approvals"][0]["id"].as_str().unwrap();
+    env.post(&format!("/approvals/{ask}/decision"), &json!({ "decision": "deny" })).expect(200);
+    provoked(reveal());
     for _ in 0..11 {
         provoked(env.anonymous("GET", "/vault").bearer("wrong").send());
     }

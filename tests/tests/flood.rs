@@ -19,8 +19,12 @@ use serde_json::json;
 
 use rustix::process::Signal;
 
-/// What a lock may take, whatever others ask.
+/// What a lock may take, whatever others ask,
 const LOCKED: Duration = Duration::from_millis(500);
+
+/// or where the machine is slow for other reasons, so many times what it takes while nobody asks. Waiting behind the
+/// others' work would take a hundred times as long.
+const SLOWER: u32 = 10;
 
 /// How often each thing is tried: the middle one counts, since other programs run on the machine too.
 const ROUNDS: usize = 5;
@@ -58,12 +62,19 @@ fn middle(mut times: Vec<Duration>) -> Duration {
 #[test]
 fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     let (env, key) = vault(if soak() { 100_000 } else { 3_000 });
-    let flood = Flood::start(&env.socket(), &hostile::tokens(&env, "FLOODED_*"), 12);
     let timed = |work: &dyn Fn()| {
         let start = Instant::now();
         work();
         start.elapsed()
     };
+    let lock = || assert_eq!(env.post("/vault/lock", &json!({})).expect(200)["state"], "locked");
+    let mut alone = Vec::new();
+    for _ in 0..ROUNDS {
+        alone.push(timed(&lock));
+        env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+    }
+    let locked = LOCKED.max(SLOWER * middle(alone));
+    let flood = Flood::start(&env.socket(), &hostile::tokens(&env, "FLOODED_*"), 12);
     let (mut lives, mut reveals, mut locks, mut signals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         flood.resumed(&env, &key);
@@ -71,7 +82,7 @@ fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
             assert_eq!(Request::new(&env.socket(), "GET", "/healthz").send().status, 200);
         }));
         reveals.push(timed(&|| assert_eq!(env.value("OWN"), "the owner's")));
-        locks.push(timed(&|| assert_eq!(env.post("/vault/lock", &json!({})).expect(200)["state"], "locked")));
+        locks.push(timed(&lock));
         flood.resumed(&env, &key);
         signals.push(timed(&|| {
             process::signal(env.pid(), Signal::USR1);
@@ -81,8 +92,8 @@ fn eight_hostile_tokens_hold_up_neither_the_owner_nor_a_lock() {
     let (live, reveal, lock, signal) = (middle(lives), middle(reveals), middle(locks), middle(signals));
     let line = format!("healthz {live:?}, reveal {reveal:?}, lock {lock:?}, SIGUSR1 {signal:?}\n");
     std::io::stderr().write_all(line.as_bytes()).ok();
-    assert!(lock < LOCKED && signal < LOCKED, "{line}");
-    assert!(live < LOCKED && reveal < 4 * LOCKED, "{line}");
+    assert!(lock < locked && signal < locked, "{line}");
+    assert!(live < locked && reveal < 4 * locked, "{line}");
 }
 
 #[test]

@@ -21,14 +21,14 @@ use crate::session::Session;
 Without an id it shows what waits, one after the other, and asks. To allow takes
 the passphrase.
 
+On a desktop, --agent shows a notification for each ask, and asks for the
+passphrase in the window of a pinentry. To start it with the session:
+systemctl --user enable --now secretsd-approve.service
+
 Example:
   secretctl approve
   secretctl approve 3f2a --session
-  secretctl approve --watch
-
-On a desktop, --agent shows a notification for each ask, and asks for the
-passphrase in the window of a pinentry. To start it with the session:
-  systemctl --user enable --now secretsd-approve.service")]
+  secretctl approve --watch")]
 pub(crate) struct ApproveArgs {
     /// The ask's id, or its first digits
     #[arg(value_name = "ASK")]

@@ -129,7 +129,7 @@ fn erase(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure>
     helper::remove(&session, &found)
 }
 
-/// All servers and their users. A user lies beside its secret, so that all of them are asked for.
+/// All servers and their users, but for guarded logins. A user lies beside its secret, so that all of them are asked for.
 fn list(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure> {
     helper::refuse_terminal("docker runs this; see: secretctl list 'DOCKER__*'")?;
     helper::refuse_session("docker-credential")?;
@@ -137,7 +137,8 @@ fn list(open: impl FnOnce() -> Result<Session, Failure>) -> Result<(), Failure> 
     let call = Call::list().query("name", "DOCKER__*").query("view", "full");
     let known: SecretList<SecretDetail> = session.call_as_is(&call).map_err(helper::plain)?.parse()?;
     let now = Timestamp::now();
-    let current = |detail: &&SecretDetail| detail.expires_at.is_none_or(|time| time > now);
+    // For a list nobody is asked: what is guarded is left out, and is asked for by itself when docker wants it.
+    let current = |detail: &&SecretDetail| !detail.guarded && detail.expires_at.is_none_or(|time| time > now);
     let current: Vec<&SecretDetail> = known.secrets.iter().filter(current).collect();
     let mut users = BTreeMap::new();
     for some in current.chunks(secrets_proto::reveal::RevealRequest::MAX_SELECTORS) {

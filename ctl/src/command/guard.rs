@@ -50,7 +50,7 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GuardA
             continue;
         }
         let Guard { weakened_by, units, .. } = set(None)?;
-        output::say(&format!("{name} is guarded: whoever wants it asks for approval"));
+        output::say(&format!("{name} is guarded: you are asked before a program gets it"));
         for unit in units {
             output::say(&format!("{} may still load {name}; see: secretctl credential list", unit.as_str()));
         }

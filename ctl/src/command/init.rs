@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use secrets_client::{Call, Method};
 use secrets_proto::SensitiveString;
-use secrets_proto::vault::{InitReply, InitRequest, VaultState};
+use secrets_proto::vault::{InitReply, InitRequest, KeyList, VaultState};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -16,7 +16,7 @@ use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{ending, input, key_file, passphrase, prompt};
+use crate::{ending, input, key_file, passphrase, prompt, unconfirmed};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
@@ -59,11 +59,21 @@ const SHORT: &str = "that is short: anyone with the vault file could guess it";
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
     once::check_stdout()?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
-    if session.status()?.state != VaultState::Uninitialized {
-        return Err(Failure::new(
-            Exit::Conflict,
-            "the vault already exists; unlock it with: secretctl unlock; if you never saw its recovery key, then create one: secretctl key add --recovery",
-        ));
+    match session.status()?.state {
+        VaultState::Uninitialized => {}
+        VaultState::Locked => {
+            return Err(Failure::new(
+                Exit::Conflict,
+                "the vault already exists; if you never saw its recovery key, secretctl key add --recovery creates one; unlock it with: secretctl unlock",
+            ));
+        }
+        VaultState::Unlocked => {
+            let keys = session.fetch(&Call::get("/vault/keys")).map(|list: KeyList| list.keys);
+            let notice = keys.ok().and_then(|keys| unconfirmed::notice(&keys));
+            let text = "the vault already exists, and is unlocked";
+            let text = notice.map_or_else(|| text.to_owned(), |notice| format!("{text}; {notice}"));
+            return Err(Failure::new(Exit::Conflict, text));
+        }
     }
     let (request, made) = request(session, args)?;
     let outcome = ONCE.ask_to_confirm(|confirm| {

@@ -41,7 +41,7 @@ pub(crate) enum RulesCommand {
     #[command(after_help = "\
 Example:
   secretctl rules allow DEPLOY_KEY --token ci
-  secretctl rules allow DEPLOY_KEY --command /usr/bin/npm --directory ~/src/shop")]
+  secretctl rules allow DEPLOY_KEY --command /usr/bin/curl --directory ~/src/shop")]
     Allow(RulesAllowArgs),
 }
 

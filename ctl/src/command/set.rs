@@ -203,7 +203,10 @@ impl Target {
         // What is no name, or is a value, is refused as ever.
         Self::parse(key, Mode::New)?;
         if !project.profile()?.secrets.contains_key(key) {
-            output::say(&format!("{} does not name it", project::shown(&project.file)));
+            output::say(&format!(
+                "{} does not name {key}; it is stored, and the project's programs do not get it",
+                project::shown(&project.file)
+            ));
         }
         Self::parse(project.own_name(key)?.as_str(), mode)
     }

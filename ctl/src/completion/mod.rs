@@ -335,7 +335,7 @@ mod tests {
     fn flags_of_the_command_and_of_all() {
         assert_eq!(words(&["list", "--p"]), ["--provider", "--project", "--profile"]);
         assert_eq!(words(&["list", "--provider", "x", "--p"]), ["--project", "--profile"]);
-        assert_eq!(words(&["run", "-s", "A", "--s"]), ["--secret", "--socket"]);
+        assert_eq!(words(&["run", "-s", "A", "--s"]), ["--secret", "--scope", "--socket"]);
         assert!(words(&["lock", "-"]).contains(&"--json".to_owned()));
         assert!(words(&["run", "--all", "--", "--j"]).is_empty());
     }

@@ -267,7 +267,7 @@ pub(crate) fn shown(file: &Path) -> String {
 }
 
 fn no_manifest() -> Failure {
-    let text = "there is no secretspec.toml here; write one with: secretctl project init";
+    let text = "there is no secretspec.toml here; write one; see: secretctl project init --help";
     Failure::new(Exit::Usage, text)
 }
 

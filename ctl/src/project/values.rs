@@ -166,7 +166,7 @@ impl Project {
         let wanted = self.profile()?.with_parts([key]);
         resolution.entries.retain(|entry| wanted.contains(entry.key.as_str()));
         if resolution.entries.is_empty() {
-            return Err(Failure::new(Exit::NotFound, format!("{} does not name it", shown(&self.file))));
+            return Err(Failure::new(Exit::NotFound, format!("{} does not name {key}", shown(&self.file))));
         }
         let parts = self.gather(&resolution, Parts::default(), &mut ask)?;
         let mut given =

@@ -2,7 +2,7 @@
 //! decided.
 
 use secrets_proto::rule::decide::Refused;
-use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
+use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc, SecretName};
 
 use crate::caller::Scope;
 use crate::http::failure::Failure;
@@ -107,10 +107,9 @@ impl From<vault::Error> for Failure {
                 ),
             )]),
             vault::Error::ApprovalRequired(id) => Self::approval(id),
-            vault::Error::ApprovalDenied => Self::new(
-                Type::ApprovalDeniedError,
-                "This is guarded, and a person or a rule has denied it; `secretctl rules` lists the rules",
-            ),
+            vault::Error::ApprovalDenied { names, by_rule } => {
+                Self::found(Type::ApprovalDeniedError, denied(&names, by_rule))
+            }
             vault::Error::TooManyAsks => Self::rate_limit(
                 5,
                 "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat",
@@ -248,6 +247,19 @@ impl From<vault::Error> for Failure {
         };
         failure.with_cause(cause)
     }
+}
+
+/// What was denied, and by whom. Of many names the first: the caller knows what it has asked for.
+fn denied(names: &[SecretName], by_rule: bool) -> String {
+    let what = match names {
+        [] => "To open the vault".to_owned(),
+        [name] => format!("{name} is guarded, and this"),
+        [name, others @ ..] => format!("{name} and {} more are guarded, and this", others.len()),
+    };
+    if by_rule {
+        return format!("{what} was denied by a rule; `secretctl rules` lists the rules");
+    }
+    format!("{what} was denied by a person within the last minute; nobody is asked again until that is over")
 }
 
 /// Which key provider gave no key, why, and how to find out more.

@@ -83,7 +83,7 @@ impl RecordKind {
             Self::Token => 3,
             Self::Credential => 4,
             // The vaults of the tests that a newer program has written to have records of kind 5.
-            Self::ApprovalRule => 6,
+            Self::ApprovalRule => 7,
             Self::Unknown(number) => number,
         }
     }
@@ -96,7 +96,7 @@ impl RecordKind {
             Self::Value => "value".into(),
             Self::Token => "token".into(),
             Self::Credential => "credential".into(),
-            Self::ApprovalRule => "record-6".into(),
+            Self::ApprovalRule => "record-7".into(),
             Self::Unknown(number) => format!("record-{number}").into(),
         }
     }

@@ -145,7 +145,7 @@ impl Vault {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if ask.state != ApprovalState::Pending || left.is_zero() {
-                return Ok(approvals.to_wire(&ask, clock.now()));
+                return Ok(approvals.to_wire(&ask, caller.client().process, clock.now()));
             }
             let next = approvals.next_end(clock.now()).map_or(left, |end| end.min(left));
             let _ = timeout(next.max(Duration::from_millis(1)), changes.changed()).await;
@@ -168,10 +168,12 @@ impl Vault {
         match self.shared.approvals.ask_a_person(id, &asked, now) {
             Answer::Asked { id, .. } => {
                 let ask = self.shared.approvals.find(id, now).ok_or(Error::NotFound)?;
-                Ok(self.shared.approvals.to_wire(&ask, now))
+                Ok(self.shared.approvals.to_wire(&ask, client.process, now))
             }
             Answer::TooMany => Err(Error::TooManyAsks),
-            Answer::Denied(_) => Err(Error::ApprovalDenied),
+            Answer::Denied { rule, .. } => {
+                Err(Error::ApprovalDenied { names: Vec::new(), by_rule: rule.is_some() })
+            }
             Answer::Allowed(_) => Err(Error::Internal("nobody was asked to open the vault")),
         }
     }
@@ -200,20 +202,21 @@ impl Vault {
             return Err(Error::Settled);
         }
         let AnswerTo { effect, scope, seconds, narrowing, proof } = answer;
+        let by = caller.client().process;
         let clients = clients_of(&ask, effect, scope, &narrowing)?;
         if ask.right == GuardedRight::Unlock {
             if effect == Effect::Deny {
-                let settled = Settled { effect, scope: None, clients, seconds };
+                let settled = Settled { effect, scope: None, clients, seconds, by };
                 approvals.settle(id, &settled, |_| &[], clock.now());
             }
             let ask = approvals.find(id, clock.now()).ok_or(Error::NotFound)?;
-            return Ok(approvals.to_wire(&ask, clock.now()));
+            return Ok(approvals.to_wire(&ask, by, clock.now()));
         }
         let caller = match effect {
             Effect::Allow => self.prove(caller, proof, action).await?,
             Effect::Deny => caller.clone(),
         };
-        let settled = Settled { effect, scope, clients, seconds };
+        let settled = Settled { effect, scope, clients, seconds, by };
         let (shared, asked, wanted) = (Arc::clone(&self.shared), ask.clone(), settled.clone());
         self.write(&caller, move |batch, caller| {
             // Somebody else may have answered it while the proof was checked.
@@ -246,7 +249,7 @@ impl Vault {
             return Err(Error::Settled);
         }
         let ask = approvals.find(id, clock.now()).ok_or(Error::NotFound)?;
-        Ok(approvals.to_wire(&ask, clock.now()))
+        Ok(approvals.to_wire(&ask, by, clock.now()))
     }
 
     /// The approval rules, by name of the secret. Scope `admin`, on all names.

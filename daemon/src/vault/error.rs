@@ -3,7 +3,7 @@
 use secrets_local::{file_system, files};
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
-use secrets_proto::{Invalid, Uuid};
+use secrets_proto::{Invalid, SecretName, Uuid};
 
 use crate::caller::Scope;
 use crate::{crypto, key_provider, store};
@@ -86,9 +86,14 @@ pub(crate) enum Error {
     /// A secret is guarded, and nobody has allowed this yet: the id of the ask that waits for a person.
     #[error("a person must allow it")]
     ApprovalRequired(Uuid),
-    /// A secret is guarded, and a person or a rule has denied this.
+    /// Secrets are guarded, and a rule has denied this, or a person within the last minute.
     #[error("a person or a rule has denied it")]
-    ApprovalDenied,
+    ApprovalDenied {
+        /// Which secrets; none if it was to open the vault.
+        names: Vec<SecretName>,
+        /// Whether it was a rule.
+        by_rule: bool,
+    },
     /// Too much waits for a person already.
     #[error("too many asks are open")]
     TooManyAsks,
@@ -263,7 +268,7 @@ impl Error {
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::ApprovalRequired(_)
-            | Self::ApprovalDenied
+            | Self::ApprovalDenied { .. }
             | Self::TooManyAsks
             | Self::Settled
             | Self::OwnAsk
@@ -329,7 +334,7 @@ impl Error {
             | Self::TooMuchWork
             | Self::TooMuchToReveal
             | Self::ApprovalRequired(_)
-            | Self::ApprovalDenied
+            | Self::ApprovalDenied { .. }
             | Self::Settled
             | Self::UnfitAnswer(..)
             | Self::NoPassphrase

@@ -81,7 +81,7 @@ pub(crate) fn read(text: &str) -> Found {
         found.say("credsStore or credHelpers is set: what docker logs in to is kept there, not in this file");
     }
     if !found.entries.is_empty() {
-        found.put_instead("\"credsStore\": \"secretctl\" at the top, and no \"auth\" below \"auths\"");
+        found.put_instead("\"credsStore\": \"secretctl\" at the top, and no \"auth\" below \"auths\"; podman and skopeo want each registry instead: \"credHelpers\": {\"HOST\": \"secretctl\"}");
     }
     found
 }

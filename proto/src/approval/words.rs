@@ -44,6 +44,18 @@ impl Approval {
         )
     }
 
+    /// How many ask the same, if it is more than one request, and for which of them an answer for once is.
+    pub fn how_many(&self) -> Option<String> {
+        let Self { count, processes, client, .. } = self;
+        match processes {
+            0 | 1 => (*count > 1).then(|| format!("asked {count} times")),
+            _ => Some(format!(
+                "{processes} processes ask the same, {count} times; once is for process {} alone",
+                client.pid
+            )),
+        }
+    }
+
     /// Where the asker runs: its terminal, else its unit, and its directory and token.
     pub fn whereabouts(&self) -> Vec<String> {
         let client = &self.client;

@@ -88,6 +88,19 @@ fn a_login_that_was_set_by_hand_is_given() {
 }
 
 #[test]
+fn a_guarded_login_is_left_out_of_the_list_and_nobody_is_asked() {
+    let world = World::new();
+    for server in ["a.example", "b.example"] {
+        assert_ends(&store(&world, server, "me", "x"), true);
+    }
+    world.env.ctl(["guard", "DOCKER__A_EXAMPLE"]).expect(0);
+    assert_eq!(ask(&world, "list", "unused").json(), json!({"b.example": "me"}));
+    assert_eq!(world.env.get("/approvals").expect(200)["approvals"], json!([]));
+    world.env.ctl(["guard", "DOCKER__B_EXAMPLE"]).expect(0);
+    assert_eq!(ask(&world, "list", "unused").json(), json!({}));
+}
+
+#[test]
 fn bad_input_is_refused_and_not_shown() {
     let world = World::new();
     let long = "x".repeat(65_537);

@@ -91,7 +91,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ui/src/browse/", "shows and copies a value on a key press"),
     ("ui/src/clipboard.rs", "sends it to the terminal"),
     ("scan/src/values.rs", "prepares to look for values"),
-    ("broker/src/forward.rs", "gives values to what puts them in and to what takes them out of answers"),
+    ("broker/src/forward", "gives values to what puts them in and to what takes them out of answers"),
 ];
 
 type Findings = Vec<String>;

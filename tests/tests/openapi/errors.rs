@@ -57,7 +57,7 @@ fn example(kind: ErrorType) -> ErrorBody {
             "This is guarded, and nobody has allowed it yet; answer the ask with `secretctl approve`, then repeat"
         }
         ErrorType::ApprovalDeniedError => {
-            "This is guarded, and a person or a rule has denied it; `secretctl rules` lists the rules"
+            "KEY is guarded, and this was denied by a rule; `secretctl rules` lists the rules"
         }
         ErrorType::NotFoundError => {
             "There is no such secret, version or key; list them to see which there are"

@@ -32,7 +32,7 @@ fn a_name_is_the_projects_own() {
     // One that the manifest does not name is stored, and said.
     let output = ctl(&["set", "OTHER", "--project"]).stdin("x").run();
     output.assert_code(0);
-    assert!(output.err().contains("does not name it"), "{}", output.err());
+    assert!(output.err().contains("does not name "), "{}", output.err());
     ctl(&["get", "OTHER", "--project"]).run().assert_code(4);
     ctl(&["set", "sk-proj-canarycanarycanary", "--project"]).stdin("x").run().assert_code(2);
 }

@@ -82,7 +82,7 @@ fn stored(open: impl FnOnce() -> Result<Session, Failure>) -> Result<BTreeSet<St
 
 /// The names that the project asks for and that the vault has without the project's prefix.
 fn shared(stored: &BTreeSet<String>, project: &Project) -> BTreeSet<String> {
-    let keys = project.manifest.keys().into_iter().map(str::to_ascii_uppercase);
+    let keys = project.manifest.looked_for().into_iter().map(str::to_ascii_uppercase);
     keys.filter(|key| stored.contains(key)).collect()
 }
 
@@ -147,6 +147,6 @@ fn confirmed(
         return Ok(shared);
     }
     let names = shared.iter().cloned().collect::<Vec<_>>().join(", ");
-    let question = format!("and, where it has no such secret of its own, {names}?");
+    let question = format!("may it also use these of yours, where it has none of its own: {names}?");
     Ok(if asked(&question)? { shared } else { BTreeSet::new() })
 }

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrets_local::clock::{Clock, Moment};
-use secrets_local::peer::lineage::{ProcessKey, SessionKey};
+use secrets_local::peer::lineage::ProcessKey;
 use secrets_proto::approval::{Approval, ApprovalScope, ApprovalState, Effect, GuardedRight};
-use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::{SecretName, Timestamp, Uuid};
 use tokio::sync::watch;
 
@@ -16,6 +15,11 @@ use crate::client::Client;
 use crate::vault::format::approval_rule::{ApprovalRule, Pattern};
 
 use super::rights::{self, MemoryRule, Verdict};
+
+mod asker;
+
+pub(in crate::vault) use asker::Asked;
+use asker::{Asker, Request};
 
 /// The most asks that are open, and the most of one asker.
 const MOST: usize = 32;
@@ -61,57 +65,36 @@ pub(in crate::vault) struct Ask {
     /// By id, and by the names that they had.
     pub(in crate::vault) secrets: Vec<(Uuid, SecretName)>,
     pub(in crate::vault) client: Client,
-    purpose: Option<Purpose>,
-    reason: Option<Remark>,
+    request: Request,
     count: u64,
-    processes: Vec<ProcessKey>,
+    processes: Vec<Waiting>,
     created_at: Timestamp,
     begun: Moment,
     settled: Option<Moment>,
 }
 
+/// One of the processes of an ask, and what is shown of it alone.
+#[derive(Debug, Clone)]
+struct Waiting {
+    process: ProcessKey,
+    pid: i32,
+    chain: Vec<String>,
+}
+
 /// One request of one process that is allowed.
 struct Once {
     id: Uuid,
-    token: Option<Uuid>,
     process: ProcessKey,
-    right: GuardedRight,
-    secrets: BTreeSet<Uuid>,
+    request: Request,
     until: Moment,
 }
 
 /// What was denied, to whom.
 struct Denied {
-    who: Who,
+    asker: Asker,
     right: GuardedRight,
     secrets: BTreeSet<Uuid>,
     until: Moment,
-}
-
-/// Who asks, as far as asks are one: another program in the same terminal is another asker, so that an answer is about what
-/// a person was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Who {
-    token: Option<Uuid>,
-    session: Option<SessionKey>,
-    program: Option<String>,
-    command: Option<String>,
-    /// Where nothing else is known.
-    process: Option<ProcessKey>,
-}
-
-impl Who {
-    fn of(client: &Client) -> Self {
-        let (session, program) = (client.session_key().cloned(), client.program.clone());
-        let is_known = session.is_some() || program.is_some();
-        Self {
-            token: client.token,
-            session,
-            program,
-            command: client.command.clone(),
-            process: client.process.filter(|_| !is_known),
-        }
-    }
 }
 
 struct Approver {
@@ -120,22 +103,18 @@ struct Approver {
     last: Moment,
 }
 
-/// What a request is about.
-pub(in crate::vault) struct Asked<'a> {
-    pub(in crate::vault) client: &'a Client,
-    pub(in crate::vault) right: GuardedRight,
-    pub(in crate::vault) secrets: &'a [(Uuid, SecretName)],
-    pub(in crate::vault) purpose: Option<&'a Purpose>,
-    pub(in crate::vault) reason: Option<&'a Remark>,
-}
-
 /// What comes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vault) enum Answer {
     /// It is allowed, by these rules and answers.
     Allowed(Vec<Uuid>),
-    /// A person or a rule has denied it.
-    Denied(Option<Uuid>),
+    /// A rule has denied it, or else a person within the last minute.
+    Denied {
+        /// The rule.
+        rule: Option<Uuid>,
+        /// Which of the secrets.
+        secrets: Vec<Uuid>,
+    },
     /// A person is asked.
     Asked {
         id: Uuid,
@@ -153,6 +132,8 @@ pub(in crate::vault) struct Settled {
     pub(in crate::vault) scope: Option<ApprovalScope>,
     pub(in crate::vault) clients: Pattern,
     pub(in crate::vault) seconds: u64,
+    /// The process that has answered: a person who answers at the asker's own terminal was shown that one.
+    pub(in crate::vault) by: Option<ProcessKey>,
 }
 
 impl Approvals {
@@ -190,8 +171,12 @@ impl Approvals {
     ) -> Answer {
         let state = self.state(now);
         let ids: Vec<Uuid> = asked.secrets.iter().map(|(id, _)| *id).collect();
-        match rights::judge(asked.client, asked.right, &ids, rules, &state.allowed, now) {
-            Verdict::Denied(rule) => return Answer::Denied(Some(rule)),
+        match rights::judge(asked.client, asked.right, &ids, &rules, &state.allowed, now) {
+            Verdict::Denied(rule) => {
+                let is_of = |secret: &Uuid| rules(*secret).iter().any(|kept| kept.id == rule);
+                let secrets = ids.into_iter().filter(is_of).collect();
+                return Answer::Denied { rule: Some(rule), secrets };
+            }
             Verdict::Allowed(rules) => return Answer::Allowed(rules),
             Verdict::Unsettled => {}
         }
@@ -204,36 +189,28 @@ impl Approvals {
     }
 
     fn ask_in(&self, mut state: MutexGuard<'_, State>, id: Uuid, asked: &Asked<'_>, now: Moment) -> Answer {
-        let (who, set) =
-            (Who::of(asked.client), asked.secrets.iter().map(|(id, _)| *id).collect::<BTreeSet<Uuid>>());
-        let is_it = |once: &Once| {
-            once.token == asked.client.token
-                && Some(once.process) == asked.client.process
-                && once.right == asked.right
-                && once.secrets == set
-        };
+        let (asker, request) = (Asker::of(asked.client), Request::of(asked));
+        let is_it = |once: &Once| Some(once.process) == asked.client.process && once.request == request;
         if let Some(at) = state.once.iter().position(is_it) {
             return Answer::Allowed(vec![state.once.swap_remove(at).id]);
         }
-        let was_denied = |denied: &Denied| {
-            denied.who == who && denied.right == asked.right && !denied.secrets.is_disjoint(&set)
-        };
-        if state.denied.iter().any(was_denied) {
-            return Answer::Denied(None);
+        let was_denied = |denied: &&Denied| denied.covers(&asker, &request);
+        if let Some(denied) = state.denied.iter().find(was_denied) {
+            let secrets = denied.secrets.intersection(&request.secrets).copied().collect();
+            return Answer::Denied { rule: None, secrets };
         }
-        let is_same = |ask: &&mut Ask| {
-            ask.is_open() && ask.right == asked.right && ask.set() == set && Who::of(&ask.client) == who
-        };
+        let is_same = |ask: &&mut Ask| ask.is_open() && ask.request == request && ask.takes(asked.client);
         if let Some(ask) = state.asks.iter_mut().find(is_same) {
             ask.count = ask.count.saturating_add(1);
-            ask.add_process(asked.client.process);
+            ask.add_process(asked.client);
             let id = ask.id;
             drop(state);
             self.has_changed();
             return Answer::Asked { id, is_new: false };
         }
         let open = || state.asks.iter().filter(|ask| ask.is_open());
-        if open().count() >= MOST || open().filter(|ask| Who::of(&ask.client) == who).count() >= OF_AN_ASKER {
+        let of_asker = open().filter(|ask| Asker::of(&ask.client).is(&asker)).count();
+        if open().count() >= MOST || of_asker >= OF_AN_ASKER {
             return Answer::TooMany;
         }
         if state.asks.len() >= MOST_KEPT {
@@ -245,15 +222,14 @@ impl Approvals {
             right: asked.right,
             secrets: asked.secrets.to_vec(),
             client: asked.client.clone(),
-            purpose: asked.purpose.cloned(),
-            reason: asked.reason.cloned(),
+            request,
             count: 1,
             processes: Vec::new(),
             created_at: Timestamp::now(),
             begun: now,
             settled: None,
         };
-        ask.add_process(asked.client.process);
+        ask.add_process(asked.client);
         state.asks.push(ask);
         drop(state);
         self.has_changed();
@@ -265,9 +241,9 @@ impl Approvals {
         self.state(now).asks.iter().find(|ask| ask.id == id).cloned()
     }
 
-    /// What a person is told of an ask.
-    pub(in crate::vault) fn to_wire(&self, ask: &Ask, now: Moment) -> Approval {
-        ask.to_wire(self.state(now).waiting(now))
+    /// What is told of an ask: to a process that has asked it itself, of that process; to others, of the first.
+    pub(in crate::vault) fn to_wire(&self, ask: &Ask, to: Option<ProcessKey>, now: Moment) -> Approval {
+        ask.to_wire(to, self.state(now).waiting(now))
     }
 
     /// The asks that are open, the oldest first, and how many wait to answer them.
@@ -275,7 +251,7 @@ impl Approvals {
         let state = self.state(now);
         let approvers = state.waiting(now);
         let asks = state.asks.iter().filter(|ask| ask.is_open());
-        (asks.map(|ask| ask.to_wire(approvers)).collect(), approvers)
+        (asks.map(|ask| ask.to_wire(None, approvers)).collect(), approvers)
     }
 
     /// How long until the next ask goes without an answer.
@@ -303,21 +279,20 @@ impl Approvals {
         let ask = ask.clone();
         match (settled.effect, settled.scope) {
             (Effect::Deny, _) => state.denied.push(Denied {
-                who: Who::of(&ask.client),
+                asker: Asker::of(&ask.client),
                 right: ask.right,
-                secrets: ask.set(),
+                secrets: ask.request.secrets.clone(),
                 until: now + COOL_DOWN,
             }),
             (Effect::Allow, Some(ApprovalScope::Once)) => {
-                let once = ask.processes.iter().map(|process| Once {
+                // That one alone which a person was shown. Others that ask the same are asked for by themselves.
+                let once = ask.shown(settled.by).map(|waiting| Once {
                     id,
-                    token: ask.client.token,
-                    process: *process,
-                    right: ask.right,
-                    secrets: ask.set(),
+                    process: waiting.process,
+                    request: ask.request.clone(),
                     until: now + COOL_DOWN,
                 });
-                state.once.extend(once.collect::<Vec<_>>());
+                state.once.extend(once);
             }
             (Effect::Allow, Some(scope @ (ApprovalScope::Session | ApprovalScope::Time))) => {
                 let is_session = scope == ApprovalScope::Session;
@@ -375,7 +350,7 @@ impl Approvals {
     pub(in crate::vault) fn forget_secret(&self, secret: Uuid) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.allowed.retain(|rule| rule.secret != secret);
-        state.once.retain(|once| !once.secrets.contains(&secret));
+        state.once.retain(|once| !once.request.secrets.contains(&secret));
     }
 
     /// Counts this process among those who wait to answer asks, until what is returned is dropped.
@@ -440,6 +415,15 @@ impl State {
     }
 }
 
+impl Denied {
+    /// Whether this was denied: all of it or a part, or nobody would have peace.
+    fn covers(&self, asker: &Asker, request: &Request) -> bool {
+        self.right == request.right
+            && (self.secrets == request.secrets || !self.secrets.is_disjoint(&request.secrets))
+            && self.asker.is(asker)
+    }
+}
+
 impl Approver {
     fn counts(&self, now: Moment) -> bool {
         self.waiting > 0 || now < self.last + BETWEEN_WAITS
@@ -451,20 +435,33 @@ impl Ask {
         self.state == ApprovalState::Pending
     }
 
-    fn set(&self) -> BTreeSet<Uuid> {
-        self.secrets.iter().map(|(id, _)| *id).collect()
+    /// Whether an equal request of this client is this ask: one of the very same process, or of another in the same
+    /// session. What cannot be seen at all is its token alone, and no answer to it is about a process.
+    fn takes(&self, client: &Client) -> bool {
+        let is_in = |process| self.processes.iter().any(|waiting| waiting.process == process);
+        client.session.is_some() || client.process.map_or(self.processes.is_empty(), is_in)
     }
 
-    fn add_process(&mut self, process: Option<ProcessKey>) {
-        if let Some(process) = process
+    /// The process that is shown to whoever looks: its own if it has asked this itself, else the first that did.
+    fn shown(&self, to: Option<ProcessKey>) -> Option<&Waiting> {
+        let own = self.processes.iter().find(|waiting| Some(waiting.process) == to);
+        own.or_else(|| self.processes.first())
+    }
+
+    fn add_process(&mut self, client: &Client) {
+        if let Some(process) = client.process
             && self.processes.len() < PROCESSES
-            && !self.processes.contains(&process)
+            && self.processes.iter().all(|waiting| waiting.process != process)
         {
-            self.processes.push(process);
+            self.processes.push(Waiting { process, pid: client.pid, chain: client.chain.clone() });
         }
     }
 
-    fn to_wire(&self, approvers: usize) -> Approval {
+    fn to_wire(&self, to: Option<ProcessKey>, approvers: usize) -> Approval {
+        let mut client = self.client.to_wire();
+        if let Some(shown) = self.shown(to) {
+            (client.pid, client.chain) = (shown.pid, shown.chain.clone());
+        }
         let expires_at =
             self.created_at.saturating_add_seconds(i64::try_from(PATIENCE.as_secs()).unwrap_or(0));
         let offers =
@@ -475,12 +472,13 @@ impl Ask {
             created_at: self.created_at,
             expires_at,
             count: self.count,
+            processes: self.processes.len(),
             approvers,
             right: self.right,
             secrets: self.secrets.iter().map(|(_, name)| name.clone()).collect(),
-            purpose: self.purpose.clone(),
-            reason: self.reason.clone(),
-            client: self.client.to_wire(),
+            purpose: self.request.purpose.clone(),
+            reason: self.request.reason.clone(),
+            client,
             offers,
         }
     }

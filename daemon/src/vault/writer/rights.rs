@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use secrets_local::clock::Moment;
-use secrets_local::peer::lineage::{SessionKey, runs_anything};
+use secrets_local::peer::lineage::{SessionKey, interprets, runs_anything};
 use secrets_proto::Uuid;
 use secrets_proto::approval::{ApprovalScope, GuardedRight, Narrowing};
 
@@ -145,7 +145,9 @@ pub(in crate::vault) fn may_be_allowed(pattern: &Pattern) -> bool {
     let is_bare = |program: &Option<String>| program.as_deref().is_some_and(runs_anything);
     match (&pattern.command, &pattern.program) {
         (Some(_), _) => !is_bare(&pattern.command),
-        (None, Some(_)) => !is_bare(&pattern.program) || pattern.script.is_some(),
+        (None, Some(program)) => {
+            !is_bare(&pattern.program) || interprets(program) && pattern.script.is_some()
+        }
         (None, None) => false,
     }
 }

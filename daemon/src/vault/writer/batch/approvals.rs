@@ -101,10 +101,12 @@ impl Batch<'_> {
                 self.gate.by = by;
                 Ok(())
             }
-            Answer::Denied(rule) => {
+            Answer::Denied { rule, secrets } => {
                 let by = rule.into_iter().collect();
                 self.refuse(caller, event(action, Some(Refusal::ApprovalDenied), by));
-                Err(Error::ApprovalDenied)
+                let denied = guarded.iter().filter(|(id, _)| secrets.contains(id));
+                let names = denied.map(|(_, name)| name.clone()).collect();
+                Err(Error::ApprovalDenied { names, by_rule: rule.is_some() })
             }
             Answer::Asked { id, is_new } => {
                 if is_new {

@@ -37,22 +37,28 @@ fn rule(secret: Uuid, effect: Effect, right: GuardedRight, clients: Pattern) -> 
 
 #[test]
 fn what_is_offered_is_what_a_person_would_name() {
-    let npm = client(None, 1, "/usr/bin/make", "/src/shop", "/usr/bin/npm");
+    let npm = client(None, 1, "/usr/bin/make", "/src/shop", "/usr/bin/curl");
     let offer = offered(&npm);
     assert_eq!(
         (offer.command.as_deref(), offer.directory.as_deref()),
-        (Some("/usr/bin/npm"), Some("/src/shop"))
+        (Some("/usr/bin/curl"), Some("/src/shop"))
     );
     assert_eq!(offer.program, None);
     assert!(may_be_allowed(&offer) && offer.fits(&npm));
-    let elsewhere = client(None, 1, "/usr/bin/make", "/src/shopping", "/usr/bin/npm");
+    let elsewhere = client(None, 1, "/usr/bin/make", "/src/shopping", "/usr/bin/curl");
     assert!(!offer.fits(&elsewhere), "a directory is no beginning of another's name");
-    let below = client(None, 1, "/usr/bin/make", "/src/shop/web", "/usr/bin/npm");
+    let below = client(None, 1, "/usr/bin/make", "/src/shop/web", "/usr/bin/curl");
     assert!(offer.fits(&below));
     // A shell or interpreter by itself is any program.
-    for (program, command) in
-        [("/usr/bin/bash", ""), ("/usr/bin/python3.12", ""), ("/usr/bin/make", "/bin/sh")]
-    {
+    for (program, command) in [
+        ("/usr/bin/bash", ""),
+        ("/usr/bin/python3.12", ""),
+        ("/usr/bin/make", "/bin/sh"),
+        ("/usr/bin/env", ""),
+        ("/usr/bin/curl", "/usr/bin/env"),
+        ("/usr/bin/curl", "/usr/bin/timeout"),
+        ("/usr/bin/curl", "/usr/bin/npm"),
+    ] {
         let bare = client(None, 1, program, "/src", command);
         assert!(!may_be_allowed(&offered(&bare)), "{program} {command}");
         let scopes = scopes(&bare);
@@ -66,7 +72,7 @@ fn what_is_offered_is_what_a_person_would_name() {
 
 #[test]
 fn narrowing_never_widens() {
-    let npm = client(None, 1, "/usr/bin/make", "/src/shop", "/usr/bin/npm");
+    let npm = client(None, 1, "/usr/bin/make", "/src/shop", "/usr/bin/curl");
     let offer = offered(&npm);
     let by = |narrowing: Narrowing| narrowed(&offer, &narrowing, &npm);
     let program =
