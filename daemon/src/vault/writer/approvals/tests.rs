@@ -183,7 +183,8 @@ fn what_differs_in_anything_that_is_shown_is_another_ask() {
 /// What a client says of itself, and which program it has become, is its own choice.
 #[test]
 fn askers_are_told_apart_by_what_they_cannot_choose() {
-    let cases: [(&str, fn(u64) -> Client); 4] = [
+    type Case = (&'static str, fn(u64) -> Client);
+    let cases: [Case; 4] = [
         ("a command", |n| saying(1, Some(1), "/a", &format!("command=/c{n}"))),
         ("another program in a session", |n| saying(n, Some(1), &format!("/a{n}"), "")),
         ("another process of a program", |n| saying(n, None, "/a", "")),
