@@ -525,8 +525,10 @@ fn script_of(pid: i32, directory: Option<&str>) -> Option<String> {
     path(whole.to_str()?)
 }
 
-/// The first argument that is no option, unless an option says that the program itself is an argument.
+/// The first argument that is no option, unless an option says that the program itself is an argument, or may have this
+/// argument for its own, as `--rcfile` has.
 fn script_in(arguments: &str) -> Option<&str> {
+    let mut may_take_next = false;
     for argument in arguments.split('\0').skip(1) {
         let is_program = |option: &str| {
             ["--eval", "--print", "--command", "-"].contains(&option)
@@ -541,8 +543,9 @@ fn script_in(arguments: &str) -> Option<&str> {
             if is_program(argument) {
                 return None;
             }
+            may_take_next = argument.starts_with("--") && !argument.contains('=');
         } else {
-            return Some(argument).filter(|argument| !argument.is_empty());
+            return Some(argument).filter(|argument| !argument.is_empty() && !may_take_next);
         }
     }
     None
@@ -621,6 +624,9 @@ mod tests {
             ("python3\0-c\0print(1)\0", None),
             ("python3\0-m\0http.server\0", None),
             ("bash\0-lc\0x\0", None),
+            ("bash\0--rcfile\0settings\0", None),
+            ("bash\0--norc\0-x\0build.sh\0", Some("build.sh")),
+            ("node\0--enable-source-maps=1\0build.js\0", Some("build.js")),
             ("node\0", None),
             ("bash\0", None),
         ] {
