@@ -88,7 +88,8 @@ def record(secretspec, files, line):
         checked = run(secretspec, directory, ["check", "--json", *chosen])
         if not checked.stdout.startswith(b"{"):
             return {"run": line, "refused": True}
-        report = json.loads(checked.stdout)
+        # Where the checkout lay is another place each time.
+        report = json.loads(checked.stdout.decode().replace(str(work), "/checkout"))
         result = {"run": line, "complete": checked.returncode == 0, "report": report}
         # Whatever could be there, of whatever profile.
         text = b"".join(content for path, content in files.items() if path.endswith(".toml")).decode()
