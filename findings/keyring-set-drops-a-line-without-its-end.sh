@@ -2,8 +2,8 @@
 # Python's keyring command takes nothing from a pipe if the line in it has no end.
 #
 # `keyring set SERVICE USER` reads the password from standard input where that is a pipe. One newline at the end is taken
-# off (keyring's README, "Command-line Utility": a password can be piped in). keyring 23.9.3, the one of Debian 12, cuts by
-# text[: -text.endswith("\n")]: without a newline that is text[:0], and nothing of the password is left. So
+# off (keyring's README, "Command-line Utility": a password can be piped in). keyring 23.9.3, the one of Debian 12, cuts off
+# everything where there is none. So
 # `printf %s "$token" | keyring set …` goes on to ask at the terminal, or ends with an error; with a newline behind it the
 # password is stored. keyring 25.7.0 stores both.
 #
