@@ -9,7 +9,7 @@ use secrets_proto::reveal::{RevealReply, RevealRequest};
 use zeroize::Zeroizing;
 
 use super::stored::Stored;
-use super::{Project, shown};
+use super::{Consent, Project, shown};
 use crate::failure::{Exit, Failure};
 use crate::handover;
 use crate::session::Session;
@@ -52,8 +52,14 @@ impl Project {
             parts.push(format!("missing: {}", missing.join(", ")));
         }
         parts.extend(resolution.violations.iter().map(broken));
-        let text = format!("{}; fill in with: secretctl check --fill{}", parts.join("; "), self.flags());
-        Err(Failure::new(Exit::NotFound, text))
+        // What is missing may be there, and only not be given to a project that is not allowed.
+        let cure = match self.consent {
+            Consent::Given(_) => format!("fill in with: secretctl check --fill{}", self.flags()),
+            Consent::Before(_) | Consent::Elsewhere(_) | Consent::Never => {
+                "allow it with: secretctl project allow".to_owned()
+            }
+        };
+        Err(Failure::new(Exit::NotFound, format!("{}; {cure}", parts.join("; "))))
     }
 
     /// The flags by which a command means the same of the manifest.

@@ -39,6 +39,14 @@ fn nothing_is_given_before_the_owner_has_said_so() {
     let checked = env.ctl(["check"]).dir(&dir).run();
     checked.assert_code(0);
     assert!(checked.err().contains("not allowed"), "{}", checked.err());
+    let lacking = checkout(&env, "lacking", &manifest("lacking", "X = { description = \"x\" }"));
+    let checked = env.ctl(["check"]).dir(&lacking).run();
+    assert_eq!(checked.code, Some(4));
+    assert!(
+        checked.err().contains("missing: X; allow it with: secretctl project allow"),
+        "{}",
+        checked.err()
+    );
     // Nobody is there to ask, and nothing is allowed by that.
     env.ctl(["project", "allow"]).dir(&dir).run();
     env.ctl(["run", "--", "env"]).dir(&dir).run().assert_code(125);
