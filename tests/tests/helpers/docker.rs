@@ -109,7 +109,8 @@ fn bad_input_is_refused_and_not_shown() {
     };
     for (operation, input, told) in [
         ("get", String::new(), "no credentials server URL"),
-        ("get", "canary canary".into(), "expected lower-case"),
+        ("get", "canary canary".into(), "no blanks"),
+        ("get", "https://canary.example\\@other.example".into(), "backslashes"),
         ("get", "http://canary.example".into(), "unencrypted"),
         ("get", "ftp://canary.example".into(), "https://"),
         ("get", "bücher-canary.example".into(), "xn--"),
