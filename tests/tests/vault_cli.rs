@@ -84,12 +84,16 @@ impl Terminal {
     }
 
     /// Waits for a question and answers it.
-    fn answer(&mut self, question: &str, answer: &str) {
-        while !self.seen.ends_with(question) {
+    fn read_to(&mut self, text: &str) {
+        while !self.seen.ends_with(text) {
             let byte = self.output.recv_timeout(DEADLINE);
-            let byte = byte.unwrap_or_else(|_| panic!("{question:?} is not asked: {}", self.seen));
+            let byte = byte.unwrap_or_else(|_| panic!("{text:?} is not asked: {}", self.seen));
             self.seen.push(char::from(byte));
         }
+    }
+
+    fn answer(&mut self, question: &str, answer: &str) {
+        self.read_to(question);
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(format!("{answer}\n").as_bytes()).unwrap();
         stdin.flush().unwrap();
@@ -274,7 +278,8 @@ fn passwd_asks_on_a_terminal_and_shows_nothing_typed() {
     env.ctl(["key", "add", "--passphrase-file", "-"]).stdin("second").expect(0);
     let mut terminal = Terminal::run(&env, "passwd");
     terminal.answer("present passphrase: ", PASSPHRASE);
-    terminal.answer("Z: ", "1");
+    terminal.read_to("2) added ");
+    terminal.answer(": ", "1");
     terminal.answer("new passphrase: ", "typed by hand");
     terminal.answer("repeat it: ", "typed by hand");
     let (code, shown) = terminal.end();
