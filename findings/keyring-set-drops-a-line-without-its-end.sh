@@ -7,7 +7,7 @@
 # `printf %s "$token" | keyring set …` goes on to ask at the terminal, or ends with an error; with a newline behind it the
 # password is stored. keyring 25.7.0 stores both.
 #
-# What follows for us: `secretctl import --format keyring` takes off the one newline that `keyring get` puts behind a
+# What follows for us: an import from a keyring takes off the one newline that `keyring get` puts behind a
 # password (import/src/commands.rs), and its test puts passwords there by the library, not by the command.
 set -euo pipefail
 work=$(mktemp -d)

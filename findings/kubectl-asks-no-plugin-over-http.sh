@@ -7,7 +7,7 @@
 # it. The same setup with https, or with Kubernetes's client for Python, runs the plugin. Who tries a plugin on a
 # test server or through `kubectl proxy` looks for the fault in the plugin. Seen with kubectl 1.32.4.
 #
-# What follows for us: `secretctl kube-credential` is tested against a server with TLS (tests/tests/helpers/kube.rs), and
+# What follows for us: the helper for kubectl is tested against a server with TLS (tests/tests/helpers/kube.rs), and
 # docs/helpers.md says it.
 set -euo pipefail
 # Pinned: the packages of few systems can be had in more than one version.

@@ -5,7 +5,7 @@
 # 1.4.0 begins the next record behind the CR, before the LF: of a file with three lines the third record is said to be on
 # line 2. With LF alone it is on line 3. An editor that is told to go there shows the wrong record.
 #
-# What follows for us: `secretctl import` counts lines itself (import/src/read/table.rs), so that a fault names the right
+# What follows for us: an import of CSV counts lines itself (import/src/read/table.rs), so that a fault names the right
 # one.
 set -euo pipefail
 work=$(mktemp -d)

@@ -41,7 +41,7 @@ pub(crate) struct Patience {
     pub(crate) may_ask: bool,
 }
 
-/// Returns when the ask was allowed. With a terminal the person at it is asked; without one whoever waits to answer asks is
+/// Returns when the ask was allowed. With a terminal the person at it is asked; without one the client that waits to answer asks is
 /// waited for, if there is somebody.
 pub(crate) fn settle(ways: &Ways<'_>, ask: Uuid, patience: Patience) -> Result<(), Failure> {
     let approval = (ways.get)(ask, 0)?;

@@ -85,7 +85,7 @@ pub(crate) struct Session {
     step: u64,
     /// The command that will be started with what is asked for.
     command: Option<String>,
-    /// What runs us, for whoever decides about guarded secrets.
+    /// What runs us, for the person who decides about guarded secrets.
     runner: OnceCell<Vec<(&'static str, String)>>,
 }
 

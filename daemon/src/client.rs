@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(said.program.as_deref(), Some("/usr/bin/npm"));
         assert_eq!(said.directory.as_deref(), Some("/a b"));
         assert_eq!(Said::parse(b"").unwrap(), Said::default());
-        // What could deceive whoever reads it is no fact.
+        // What could deceive a reader is no fact.
         assert_eq!(Said::parse("command=/a%1b[2J".as_bytes()).unwrap().command, None);
         assert_eq!(Said::parse("command=/a%E2%80%AEb".as_bytes()).unwrap().command, None);
         for malformed in

@@ -357,7 +357,7 @@ pub struct ApprovalList {
     pub approvals: Vec<Approval>,
     /// How many programs wait to answer asks, the caller too if it waits.
     pub approvers: usize,
-    /// Counts changes: whoever waits `after` this number misses none.
+    /// Counts changes: a client that waits `after` this number misses none.
     pub changes: u64,
 }
 

@@ -207,7 +207,7 @@ pub(super) fn document(
             },
             "parameters": {
                 "id": { "name": "id", "in": "path", "required": true, "description": "A UUID with hyphens, in either case.", "schema": { "type": "string", "format": "uuid" } },
-                "client": { "name": "X-Secretsd-Client", "in": "header", "description": "What the caller runs for, where the daemon cannot see it: form-encoded `program`, `script`, `directory` and `command`, each an absolute path, at most 2048 bytes. It is shown to whoever answers asks.", "schema": { "type": "string", "maxLength": 2048, "pattern": "^(program|script|directory|command)=/[A-Za-z0-9_./-]{0,200}$" } },
+                "client": { "name": "X-Secretsd-Client", "in": "header", "description": "What the caller runs for, where the daemon cannot see it: form-encoded `program`, `script`, `directory` and `command`, each an absolute path, at most 2048 bytes. It is shown to the person who answers asks.", "schema": { "type": "string", "maxLength": 2048, "pattern": "^(program|script|directory|command)=/[A-Za-z0-9_./-]{0,200}$" } },
                 "api_version": { "name": "X-Secretsd-Api", "in": "header", "description": "The version of the API that the caller speaks; another than the daemon's is refused with 426.", "schema": { "const": secrets_proto::API_VERSION } },
             },
             "headers": headers(),

@@ -184,11 +184,11 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<SetGuard>(json!({ "guarded": true }))
             .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
             .fails(&[409]),
-        op("list_approvals", "Lists what waits for a person; whoever waits here is told of changes, and counted")
+        op("list_approvals", "Lists what waits for a person; a client that waits here hears of changes, and is counted")
             .takes(&wait)
             .takes(&Parameter::query("after", "The number of `changes` of an earlier answer: it is answered at once if something has changed since.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })))
             .replies::<ApprovalList>(200, "The open asks, the oldest first."),
-        op("ask_unlock", "Asks whoever answers asks to open the vault")
+        op("ask_unlock", "Asks the person who answers asks to open the vault")
             .body::<AskUnlock>(json!({ "right": "unlock" }))
             .replies::<Approval>(201, "It waits.")
             .fails(&[409]),

@@ -327,7 +327,7 @@ impl Approvals {
         self.has_changed();
     }
 
-    /// The vault was opened: whoever has asked for that has it.
+    /// The vault was opened: the client that asked for that has it.
     pub(in crate::vault) fn opened(&self, now: Moment) {
         let mut state = self.state(now);
         for ask in state.asks.iter_mut().filter(|ask| ask.is_open() && ask.right == GuardedRight::Unlock) {
