@@ -51,7 +51,7 @@ impl Exit {
             | ErrorType::WrongKeyError
             | ErrorType::ApprovalDeniedError => Self::NotAllowed,
             ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
-            ErrorType::ValidationError => Self::Invalid,
+            ErrorType::ValidationError | ErrorType::LimitExceededError => Self::Invalid,
             ErrorType::InternalError
             | ErrorType::StorageError
             | ErrorType::VaultCorruptError

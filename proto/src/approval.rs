@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::invalid::{FieldErrorType, Invalid};
+use crate::item::NamedItem;
 use crate::reveal::{Purpose, Remark};
 use crate::vault::KeyKind;
 use crate::{SecretName, Timestamp, UnitName};
@@ -337,6 +338,9 @@ pub struct Approval {
     pub right: GuardedRight,
     /// Of which guarded secrets; none for the right to unlock.
     pub secrets: Vec<SecretName>,
+    /// Of which guarded items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<NamedItem>,
     /// What for, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Purpose>,

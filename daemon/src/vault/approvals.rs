@@ -10,13 +10,15 @@ use secrets_proto::approval::{
 };
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
+use secrets_proto::token::ITEMS_NAME;
 use secrets_proto::vault::{KeyInfo, KeyKind};
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp, UnitName, Uuid};
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Event;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, ITEMS_TOKEN, Scope};
 use crate::crypto;
+use crate::guarded;
 
 use super::format::approval_rule::{self, Meta, Pattern};
 use super::writer::approvals::{Answer, Ask, Asked, Settled};
@@ -73,11 +75,24 @@ impl Vault {
         let is_guarded = is_guarded.ok_or(Error::NotFound)?;
         let caller =
             if is_guarded && !guarded { self.prove(caller, proof, action).await? } else { caller.clone() };
-        let keys: Vec<KeyInfo> = self.read(&caller, |reading| reading.key_slots()).await?;
+        let weakened_by = self.guards_weakened_by(&caller, guarded).await?;
+        let record = self.write(&caller, move |batch, caller| batch.set_guard(caller, id, guarded)).await?;
+        let published = self.shared.read();
+        let grants = published.view()?.catalog.grants().filter(|grant| grant.covers(&record.meta.name));
+        let units: Vec<UnitName> = grants.map(|grant| grant.meta.unit.clone()).collect();
+        Ok(Guard { guarded: record.meta.guarded, weakened_by, units })
+    }
+
+    /// What else opens the vault than a person's own key. To guard something there must be a passphrase.
+    pub(super) async fn guards_weakened_by(
+        &self,
+        caller: &Caller,
+        guarded: bool,
+    ) -> Result<Vec<KeyKind>, Error> {
+        let keys: Vec<KeyInfo> = self.read(caller, |reading| reading.key_slots()).await?;
         if guarded && keys.iter().all(|key| key.kind != KeyKind::Passphrase) {
             return Err(Error::NoPassphrase);
         }
-        let record = self.write(&caller, move |batch, caller| batch.set_guard(caller, id, guarded)).await?;
         let mut weakened_by: Vec<KeyKind> = Vec::new();
         for key in keys {
             let is_proof = matches!(key.kind, KeyKind::Passphrase | KeyKind::Recovery);
@@ -85,10 +100,7 @@ impl Vault {
                 weakened_by.push(key.kind);
             }
         }
-        let published = self.shared.read();
-        let grants = published.view()?.catalog.grants().filter(|grant| grant.covers(&record.meta.name));
-        let units: Vec<UnitName> = grants.map(|grant| grant.meta.unit.clone()).collect();
-        Ok(Guard { guarded: record.meta.guarded, weakened_by, units })
+        Ok(weakened_by)
     }
 
     /// The asks that are open, and how many wait to answer them. With `wait`, the caller is one of these, and is answered as
@@ -153,9 +165,9 @@ impl Vault {
         }
     }
 
-    /// Asks those who answer asks to open the vault. Scope `admin`.
+    /// Asks those who answer asks to open the vault. Scope `admin` or `items`.
     pub(crate) fn ask_unlock(&self, caller: &Caller) -> Result<Approval, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Ask)?;
+        self.check_either(caller, AuditAction::Ask)?;
         self.check_made()?;
         if matches!(*self.shared.read(), Published::Unlocked(_)) {
             return Err(Error::AlreadyOpen);
@@ -226,7 +238,7 @@ impl Vault {
             }
             let mut about = vec![id];
             if let Some(ApprovalScope::Always | ApprovalScope::Never) = wanted.scope {
-                for (secret, name) in &asked.secrets {
+                for (secret, subject) in &asked.secrets {
                     let meta = Meta {
                         secret: *secret,
                         effect,
@@ -234,12 +246,13 @@ impl Vault {
                         clients: wanted.clients.clone(),
                         created_at: Timestamp::now(),
                     };
-                    about.push(batch.add_approval_rule(caller, meta, name)?.id);
+                    about.push(batch.add_approval_rule(caller, meta, subject)?.id);
                 }
             }
-            let names = asked.secrets.iter().map(|(_, name)| name.clone()).collect();
+            let subjects = asked.secrets.iter().map(|(_, subject)| subject.clone());
+            let (names, items) = guarded::split(subjects);
             let reason = Remark::parse(&told_of(&asked, &wanted)).ok();
-            batch.audit(caller, Event { approvals: about, reason, ..Event::done(action, names) })
+            batch.audit(caller, Event { approvals: about, items, reason, ..Event::done(action, names) })
         })
         .await?;
         // Only what is in the audit log holds.
@@ -330,7 +343,7 @@ impl Vault {
 
 /// Whether this caller may know of the ask.
 fn may_see(caller: &Caller, ask: &Ask) -> bool {
-    let is_own = ask.client.token == caller.rights().map(|rights| rights.id);
+    let is_own = ask.client.token == caller.token_id();
     is_own || caller.may(Scope::Admin) && caller.sees_all()
 }
 
@@ -392,6 +405,8 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
     let ClientPattern { token, unit, program, script, directory, command } = clients;
     let token = if token == OWNER {
         None
+    } else if token == ITEMS_NAME {
+        Some(ITEMS_TOKEN)
     } else {
         match catalog.tokens.all().find(|known| known.name().as_str() == token) {
             Some(known) => Some(known.rights.id),
@@ -399,7 +414,7 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
         }
     };
     let pattern = Pattern { token, unit, program, script, directory, command };
-    if token.is_none() && !pattern.is_narrow() {
+    if token.is_none_or(|token| token == ITEMS_TOKEN) && !pattern.is_narrow() {
         return unfit(
             "with the owner's token every program is meant; name a program, command, unit or directory too",
         );
@@ -417,6 +432,7 @@ fn to_wire(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<Appr
     let Meta { secret, effect, rights, clients, created_at } = &rule.meta;
     let token = match clients.token {
         None => OWNER.to_owned(),
+        Some(ITEMS_TOKEN) => ITEMS_NAME.to_owned(),
         Some(id) => {
             catalog.tokens.by_id(id).map_or_else(|| id.to_string(), |token| token.name().as_str().to_owned())
         }
