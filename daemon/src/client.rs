@@ -325,6 +325,7 @@ mod tests {
             script: Some("/said/script".to_owned()),
             directory: Some("/said".to_owned()),
             command: Some("/said/command".to_owned()),
+            ..Said::default()
         };
         let mut lineage = Lineage {
             process: ProcessKey::Inode(1),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::item::{Attributes, ItemValue};
+use crate::item::field::{Attributes, ItemValue};
 use crate::{SecretName, SecretValue, Selector, SensitiveString, Timestamp};
 
 impl JsonSchema for SensitiveString {

@@ -25,6 +25,7 @@ mod history;
 pub(crate) mod import;
 mod init;
 mod inject;
+mod items;
 mod key;
 mod keyring;
 mod kube_credential;
@@ -189,6 +190,8 @@ commands! {
             |context, args| token::run(|| context.session(), context.output, args);
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
+        Items("items"): items::ItemsArgs =>
+            |context, args| items::run(|| context.session(), context.output, args);
         Guard("guard"): guard::GuardArgs => |context, args| guard::run(|| context.session(), args);
         Approve("approve"): approve::ApproveArgs =>
             |context, args| match args.agent {

@@ -299,3 +299,58 @@ fn seal_row(
     let sealed = seal::seal(keys, record_context(kind, &id, version), plaintext)?;
     Ok(RecordRow { kind, id, version, sealed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::vectors::keys;
+
+    fn item(value: &ItemValue) -> Item {
+        let label = ItemLabel::try_from("l".to_owned()).unwrap();
+        let content_type = ContentType::try_from("text/plain".to_owned()).unwrap();
+        Item::new(Uuid::from_u128(7), 3, label, Attributes::default(), content_type, value)
+    }
+
+    #[test]
+    fn what_was_sealed_is_opened_and_nothing_that_was_moved() {
+        let keys = keys();
+        let value = ItemValue::new((0..=255).collect()).unwrap();
+        let item = item(&value);
+        let (row, of_value) =
+            (item.seal(&keys).unwrap(), StoredItemValue::seal(&keys, &item, &value).unwrap());
+        assert_eq!(Item::open(&keys, &row).unwrap(), item);
+        let opened = StoredItemValue::open(&keys, &of_value).unwrap();
+        assert_eq!((&opened.value, &opened.content_type), (&value, &item.meta.content_type));
+        let moved = RecordRow { version: 2, ..row };
+        assert!(matches!(Item::open(&keys, &moved), Err(Error::Corrupt(_))));
+        let moved = RecordRow { id: [9; 16], ..of_value };
+        assert!(matches!(StoredItemValue::open(&keys, &moved), Err(Error::Corrupt(_))));
+    }
+
+    #[test]
+    fn a_value_has_the_form_that_is_described() {
+        let value = ItemValue::new(b"\0v".to_vec()).unwrap();
+        let item = item(&value);
+        let time = Timestamp::from_second(1).unwrap();
+        let plaintext = StoredItemValue::encode(time, &item.meta.content_type, &value).unwrap();
+        assert_eq!(*plaintext, b"\0\0\0\0\0\0\0\x01\x0atext/plain\0v");
+        for short in 0..=18 {
+            let cut = Zeroizing::new(plaintext[..short].to_vec());
+            assert!(StoredItemValue::decode(cut).is_none(), "{short} bytes");
+        }
+    }
+
+    #[test]
+    fn what_a_newer_program_has_added_to_an_item_is_kept() {
+        let keys = keys();
+        let value = ItemValue::new(Vec::new()).unwrap();
+        let item = item(&value);
+        let mut plaintext = rest::encode(&item.meta, &item.rest).unwrap();
+        plaintext.pop();
+        plaintext.extend_from_slice(br#","future":{"a":1}}"#);
+        let row = seal_row(&keys, RecordKind::Item, item.id, item.version, &plaintext).unwrap();
+        let next = Item::open(&keys, &row).unwrap().next(4, |_| ());
+        let kept = rest::encode(&next.meta, &next.rest).unwrap();
+        assert!(kept.ends_with(br#","future":{"a":1}}"#), "{}", String::from_utf8_lossy(&kept));
+    }
+}
