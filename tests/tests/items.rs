@@ -524,3 +524,82 @@ fn a_thousand_items_are_searched_in_a_moment() {
     // The bar is 5 ms for a release build; this is one without optimization, on a machine that does other things.
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
+
+#[test]
+fn the_client_lists_and_removes_items_and_never_shows_a_value() {
+    const VALUE: &str = "value-that-is-never-shown-0123456789";
+    let env = Env::unlocked(programs!());
+    assert_eq!(env.ctl(["items", "list"]).run().err().trim_end(), "secretctl: no items");
+    let id =
+        stored(&env, "Password\n\u{1b}[31m", &json!({ "service": "x", "user": "a\nb" }), VALUE.as_bytes());
+    let other = stored(&env, "", &json!({}), b"other");
+    let mut shown = Vec::new();
+    let mut ctl = |arguments: &[&str], code: i32| -> String {
+        let output = env.ctl(arguments).run();
+        output.assert_code(code);
+        shown.extend_from_slice(&output.stdout);
+        shown.extend_from_slice(&output.stderr);
+        format!("{}{}", output.out(), output.err())
+    };
+    let list = ctl(&["items", "list"], 0);
+    assert!(list.contains(&id[..8]) && list.contains("service=x") && list.contains("(no label)"), "{list}");
+    assert!(!list.contains('\u{1b}') && list.lines().count() == 3, "{list:?}");
+    let list = ctl(&["items", "list", "--attribute", "service=x"], 0);
+    assert!(list.contains(&id[..8]) && !list.contains(&other[..8]), "{list}");
+    ctl(&["items", "list", "--attribute", "service"], 2);
+    let json: Value = serde_json::from_str(&ctl(&["items", "show", &id[..6], "--json"], 0)).unwrap();
+    assert_eq!((&json["id"], &json["attributes"]["user"]), (&json!(id), &json!("a\nb")));
+    let detail = ctl(&["items", "show", &id], 0);
+    assert!(detail.contains("36 bytes") && detail.contains("service=x"), "{detail}");
+    let history = ctl(&["items", "history", &id[..8]], 0);
+    assert!(history.contains("text/plain") && history.contains("current"), "{history}");
+    let guarded = ctl(&["guard", "--item", &id[..8]], 0);
+    assert!(guarded.contains("is guarded"), "{guarded}");
+    // Without a terminal nobody can be asked.
+    let refused = ctl(&["items", "rm", &id[..8]], 3);
+    assert!(refused.contains("item \"Password"), "{refused}");
+    ctl(&["items", "rm", &other[..8]], 0);
+    assert!(ctl(&["items", "list", "--trash"], 0).contains(&other[..8]));
+    ctl(&["items", "show", &other[..8]], 4);
+    ctl(&["items", "restore", &other[..8]], 0);
+    ctl(&["items", "rm", "--purge", "--yes", &other[..8]], 0);
+    ctl(&["items", "restore", &other[..8]], 4);
+    ctl(&["items", "show", "xyz"], 6);
+    let log = ctl(&["audit"], 0);
+    assert!(log.contains("\"Password"), "{log}");
+    assert!(ctl(&["verify"], 0).contains("items"), "verify does not count items");
+    assert_eq!(canary::find(&shown, VALUE), None);
+    env.stop_listener();
+}
+
+#[test]
+fn a_rule_on_an_item_is_kept_listed_and_goes_with_it() {
+    const SAID: &str = "pid=4242&process=inode:77&program=/usr/bin/secret-tool&chain=secret-tool";
+    let mut env = Env::unlocked(programs!());
+    let id = stored(&env, "bank", &json!({ "a": "b" }), b"v");
+    let reveal = |env: &Env, said: &str| {
+        as_items(env, "POST", &format!("/items/{id}/reveal")).header("X-Secretsd-Client", said).send()
+    };
+    let guard = env.request("PUT", &format!("/items/{id}/guard")).json(&json!({ "guarded": true })).send();
+    guard.expect(200);
+    let refused = reveal(&env, SAID);
+    refused.expect_error(403, "approval_required_error");
+    let ask = refused.header("x-secretsd-approval").unwrap();
+    let allow = json!({ "decision": "allow", "scope": "always", "proof": { "passphrase": PASSPHRASE } });
+    env.post(&format!("/approvals/{ask}/decision"), &allow).expect(200);
+    env.stop();
+    env.start();
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let rules = env.get("/approvals/rules").expect(200);
+    assert_eq!((&rules["rules"], &rules["total"]), (&json!([]), &json!(0)));
+    let rule = &rules["items"][0];
+    assert_eq!(rule["item"], json!({ "id": id, "label": "bank" }));
+    assert_eq!(rule["client"], json!({ "token": "items", "program": "/usr/bin/secret-tool" }));
+    assert!(env.ctl(["rules"]).expect(0).contains("item \"bank\""));
+    reveal(&env, SAID).expect(200);
+    let another = SAID.replace("/usr/bin/secret-tool", "/usr/bin/other").replace("77", "78");
+    reveal(&env, &another).expect_error(403, "approval_required_error");
+    env.ctl(["rules", "rm", &rule["id"].as_str().unwrap()[..8]]).expect(0);
+    reveal(&env, SAID).expect_error(403, "approval_required_error");
+    assert_eq!(env.get("/approvals/rules").expect(200).get("items"), None);
+}

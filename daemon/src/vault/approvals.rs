@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrets_proto::approval::{
     Approval, ApprovalList, ApprovalRule, ApprovalRuleList, ApprovalScope, ApprovalState, ClientPattern,
-    Effect, Guard, GuardedRight, Narrowing,
+    Effect, Guard, GuardedRight, ItemApprovalRule, Narrowing,
 };
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
@@ -261,6 +261,8 @@ impl Vault {
         if !approvals.settle(id, &settled, |secret| catalog.approval_rules_of(secret), clock.now()) {
             return Err(Error::Settled);
         }
+        // An item may be open to somebody from now on.
+        self.shared.items_changed();
         let ask = approvals.find(id, clock.now()).ok_or(Error::NotFound)?;
         Ok(approvals.to_wire(&ask, by, clock.now()))
     }
@@ -273,7 +275,10 @@ impl Vault {
         let mut rules: Vec<ApprovalRule> =
             catalog.approval_rules().filter_map(|rule| to_wire(rule, catalog)).collect();
         rules.sort_by(|a, b| (&a.secret, a.created_at, a.id).cmp(&(&b.secret, b.created_at, b.id)));
-        Ok(ApprovalRuleList { total: rules.len(), rules })
+        let mut items: Vec<ItemApprovalRule> =
+            catalog.approval_rules().filter_map(|rule| to_item_rule(rule, catalog)).collect();
+        items.sort_by(|a, b| (&a.item.label, a.created_at, a.id).cmp(&(&b.item.label, b.created_at, b.id)));
+        Ok(ApprovalRuleList { total: rules.len(), rules, items })
     }
 
     /// Makes an approval rule; durable when this returns. One that allows takes a proof. Scope `admin`, on all names.
@@ -310,7 +315,9 @@ impl Vault {
     /// Removes an approval rule: from then on a person is asked again. Scope `admin`, on all names.
     pub(crate) async fn remove_approval_rule(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::RuleRemove)?;
-        self.write(caller, move |batch, caller| batch.remove_approval_rule(caller, id)).await
+        self.write(caller, move |batch, caller| batch.remove_approval_rule(caller, id)).await?;
+        self.shared.items_changed();
+        Ok(())
     }
 
     /// Ends the waiting for answers: the daemon ends. Scope `admin`.
@@ -430,6 +437,30 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
 /// What people are told of a rule, if its secret is there.
 fn to_wire(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<ApprovalRule> {
     let Meta { secret, effect, rights, clients, created_at } = &rule.meta;
+    Some(ApprovalRule {
+        id: rule.id,
+        effect: *effect,
+        secret: catalog.all().any(*secret)?.meta.name.clone(),
+        rights: rights.clone(),
+        client: clients_to_wire(clients, catalog),
+        created_at: *created_at,
+    })
+}
+
+/// The same of a rule on an item.
+fn to_item_rule(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<ItemApprovalRule> {
+    let Meta { secret, effect, rights, clients, created_at } = &rule.meta;
+    Some(ItemApprovalRule {
+        id: rule.id,
+        effect: *effect,
+        item: catalog.items.any(*secret)?.named(),
+        rights: rights.clone(),
+        client: clients_to_wire(clients, catalog),
+        created_at: *created_at,
+    })
+}
+
+fn clients_to_wire(clients: &Pattern, catalog: &Catalog) -> ClientPattern {
     let token = match clients.token {
         None => OWNER.to_owned(),
         Some(ITEMS_TOKEN) => ITEMS_NAME.to_owned(),
@@ -438,14 +469,7 @@ fn to_wire(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<Appr
         }
     };
     let Pattern { token: _, unit, program, script, directory, command } = clients.clone();
-    Some(ApprovalRule {
-        id: rule.id,
-        effect: *effect,
-        secret: catalog.all().any(*secret)?.meta.name.clone(),
-        rights: rights.clone(),
-        client: ClientPattern { token, unit, program, script, directory, command },
-        created_at: *created_at,
-    })
+    ClientPattern { token, unit, program, script, directory, command }
 }
 
 /// What the audit log says of an answer.
