@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_at_the_limit_is_kept_and_one_more_is_refused_as_too_large() {
         let too_large = |refused: Invalid| assert_eq!(refused.kind, FieldErrorType::LimitExceeded);
-        let text = |length| "é".repeat(length / 2);
+        let text = |length: usize| "é".repeat(length / 2);
         assert_eq!(ItemLabel::try_from(text(1_000)).unwrap().as_str().len(), 1_000);
         too_large(ItemLabel::try_from("x".repeat(1_001)).unwrap_err());
         assert!(ContentType::try_from("x".repeat(255)).is_ok());
