@@ -564,7 +564,7 @@ fn the_client_lists_and_removes_items_and_never_shows_a_value() {
     ctl(&["items", "restore", &other[..8]], 0);
     ctl(&["items", "rm", "--purge", "--yes", &other[..8]], 0);
     ctl(&["items", "restore", &other[..8]], 4);
-    ctl(&["items", "show", "xyz"], 6);
+    ctl(&["items", "show", "xyz"], 7);
     let log = ctl(&["audit"], 0);
     assert!(log.contains("\"Password"), "{log}");
     assert!(ctl(&["verify"], 0).contains("items"), "verify does not count items");

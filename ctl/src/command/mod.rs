@@ -177,6 +177,8 @@ commands! {
             |context, args| kube_credential::run(|| context.quick_session(), args);
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
+        Items("items"): items::ItemsArgs =>
+            |context, args| items::run(|| context.session(), context.output, args);
     }
     "Projects" {
         Check("check"): check::CheckArgs =>
@@ -190,8 +192,6 @@ commands! {
             |context, args| token::run(|| context.session(), context.output, args);
         Credential("credential"): credential::CredentialArgs =>
             |context, args| credential::run(|| context.session(), context.output, args);
-        Items("items"): items::ItemsArgs =>
-            |context, args| items::run(|| context.session(), context.output, args);
         Guard("guard"): guard::GuardArgs => |context, args| guard::run(|| context.session(), args);
         Approve("approve"): approve::ApproveArgs =>
             |context, args| match args.agent {
