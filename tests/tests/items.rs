@@ -3,6 +3,8 @@
 //! not be.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -267,6 +269,15 @@ fn the_token_for_items_gives_nothing_else_and_is_new_at_each_start() {
     let mut env = Env::unlocked(programs!());
     let secret = env.store("KEY", "value-of-a-secret-0123456789")["id"].as_str().unwrap().to_owned();
     let before = env.items_token();
+    let file = env.runtime_dir().join("items-token");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(&file).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !file.exists() {
+        assert!(Instant::now() < end, "the token's file is not written again");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(env.items_token(), before);
     for (method, path) in [
         ("GET", "/user/secrets".to_owned()),
         ("GET", format!("/user/secrets/{secret}")),

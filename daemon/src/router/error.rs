@@ -405,6 +405,7 @@ mod tests {
             (vault::Error::NotGranted, Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::TooManyItems, Type::LimitExceededError),
             (vault::Error::KeysChanged, Type::ConflictError),
             (vault::Error::VaultMissing, Type::ConflictError),
             (vault::Error::Replaced, Type::VaultCorruptError),

@@ -314,7 +314,9 @@ fn every_operation_takes_a_caller(sources: &[Source]) -> Findings {
 /// Rights are given out where a peer has shown what it has: a token, or a unit's control group.
 fn callers_are_made_in_few_places(sources: &[Source]) -> Findings {
     let mut findings = Vec::new();
-    for (word, module) in [("Caller::owner", "auth"), ("Caller::unit", "systemd_credentials")] {
+    for (word, module) in
+        [("Caller::owner", "auth"), ("Caller::items", "auth"), ("Caller::unit", "systemd_credentials")]
+    {
         findings.extend(only_in(
             sources,
             word,
@@ -700,6 +702,7 @@ fn only_auth_and_credentials_make_callers_of_peers() {
     assert_none("callers are made where peers are identified", &check(&daemon()));
 
     assert_found(check, "daemon/src/router/mod.rs", "let caller = Caller::owner(peer);");
+    assert_found(check, "daemon/src/router/items.rs", "let caller = Caller::items(peer);");
     assert_found(check, "daemon/src/server/mod.rs", "Caller::unit(peer, &process, None)");
     assert_clean(check, "daemon/src/systemd_credentials/mod.rs", "Caller::unit(peer, &process, None)");
 }
