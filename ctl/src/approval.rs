@@ -65,7 +65,7 @@ fn wait(ways: &Ways<'_>, approval: &Approval, patience: Duration) -> Result<Appr
     if approval.approvers == 0 || approval.state != ApprovalState::Pending {
         return Ok(approval.state);
     }
-    let names = names(approval);
+    let names = approval.names();
     let _waiting = Waiting::start(&format!("waiting until somebody allows {names}…"));
     let end = Instant::now() + patience;
     loop {
@@ -84,8 +84,8 @@ fn denied(approval: &Approval) -> Failure {
 }
 
 fn unanswered(approval: &Approval) -> Failure {
-    let names = names(approval);
-    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
+    let names = approval.names();
+    let is = if approval.secrets.len() + approval.items.len() == 1 { "is" } else { "are" };
     let id = short(approval.id);
     let text = format!(
         "{names} {is} guarded, and nobody has allowed this; answer it in a terminal with: secretctl approve {id}, then repeat"
@@ -242,8 +242,8 @@ fn meant(approval: &Approval) -> String {
 /// An ask in lines that are safe to print: what is asked for, and by whom.
 pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
     let client = &approval.client;
-    let names = names(approval);
-    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
+    let names = approval.names();
+    let is = if approval.secrets.len() + approval.items.len() == 1 { "is" } else { "are" };
     let mark = if is_question { "?" } else { "" };
     let mut lines = match approval.right {
         GuardedRight::Unlock => format!("the vault is locked. Open it for {}{mark}", who(approval)),
@@ -293,9 +293,9 @@ pub(crate) fn summary(approval: &Approval) -> String {
 fn asked_for(approval: &Approval) -> String {
     match approval.right {
         GuardedRight::Unlock => "opening the vault".to_owned(),
-        GuardedRight::Use => format!("the use of {}", names(approval)),
-        GuardedRight::Reveal => format!("the reveal of {}", names(approval)),
-        GuardedRight::Write => format!("the change of {}", names(approval)),
+        GuardedRight::Use => format!("the use of {}", approval.names()),
+        GuardedRight::Reveal => format!("the reveal of {}", approval.names()),
+        GuardedRight::Write => format!("the change of {}", approval.names()),
     }
 }
 
@@ -308,11 +308,6 @@ fn who(approval: &Approval) -> String {
 fn name_of(path: &str) -> String {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     output::printable(name).into_owned()
-}
-
-fn names(approval: &Approval) -> String {
-    let names: Vec<&str> = approval.secrets.iter().map(|name| name.as_str()).collect();
-    names.join(", ")
 }
 
 /// What opens the vault without a person, in words.

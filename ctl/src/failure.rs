@@ -51,7 +51,7 @@ impl Exit {
             | ErrorType::WrongKeyError
             | ErrorType::ApprovalDeniedError => Self::NotAllowed,
             ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
-            ErrorType::ValidationError => Self::Invalid,
+            ErrorType::ValidationError | ErrorType::LimitExceededError => Self::Invalid,
             ErrorType::InternalError
             | ErrorType::StorageError
             | ErrorType::VaultCorruptError
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn every_error_of_the_api_has_its_exit_code() {
         let codes: Vec<u8> = ErrorType::ALL.iter().map(|kind| Exit::of(*kind) as u8).collect();
-        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
+        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 7, 1, 1, 9, 9, 9, 9, 9]);
     }
 
     #[test]

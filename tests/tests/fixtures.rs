@@ -159,3 +159,34 @@ fn check_content(env: &Env) {
     let verified = env.post("/vault/verify", &json!({})).expect(200);
     assert_eq!(verified["secrets"], 4);
 }
+
+/// As `tests/fixtures/items/README.md` has it.
+#[test]
+fn a_vault_with_items_has_them_all_and_goes_on() {
+    let (mut env, key) = started_on("items/vault.db");
+    for _ in 0..2 {
+        env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+        check_content(&env);
+        let search = json!({ "attributes": { "service": "example.com" } });
+        let found = env.post("/items/search", &search).expect(200);
+        let item = &found["items"][0];
+        assert_eq!(
+            (&found["total"], &item["label"], &item["version"]),
+            (&json!(1), &json!("Password for me at example.com"), &json!(2))
+        );
+        assert_eq!(item["attributes"], json!({ "service": "example.com", "username": "me" }));
+        let path = format!("/items/{}", item["id"].as_str().unwrap());
+        let value = env.request("POST", &format!("{path}/reveal")).send().expect(200);
+        assert_eq!(
+            (&value["content_type"], &value["value_base64"]),
+            (&json!("application/octet-stream"), &json!("AP8Kc2Vjb25k"))
+        );
+        let versions = env.get(&format!("{path}/versions")).expect(200);
+        assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
+        assert_eq!(env.get("/items/collection").expect(200)["label"], "Login of the fixture");
+        env.post("/vault/verify", &json!({})).expect(200);
+        env.post("/vault/rotate", &json!({ "key_file": key })).expect(200);
+        env.stop();
+        env.start();
+    }
+}

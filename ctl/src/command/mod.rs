@@ -25,6 +25,7 @@ mod history;
 pub(crate) mod import;
 mod init;
 mod inject;
+mod items;
 mod key;
 mod keyring;
 mod kube_credential;
@@ -176,6 +177,8 @@ commands! {
             |context, args| kube_credential::run(|| context.quick_session(), args);
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
+        Items("items"): items::ItemsArgs =>
+            |context, args| items::run(|| context.session(), context.output, args);
     }
     "Projects" {
         Check("check"): check::CheckArgs =>

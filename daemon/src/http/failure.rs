@@ -50,8 +50,15 @@ impl Failure {
 
     /// 422: these fields are at fault.
     pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
-        let failure =
-            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors");
+        let is_too_large = errors.iter().any(|error| error.kind == FieldErrorType::LimitExceeded);
+        let failure = if is_too_large {
+            Self::new(
+                ErrorType::LimitExceededError,
+                "An item cannot be so large; nothing was done, see errors",
+            )
+        } else {
+            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors")
+        };
         failure.with_errors(errors)
     }
 

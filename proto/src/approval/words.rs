@@ -4,9 +4,11 @@ use super::{Approval, GuardedRight};
 use crate::printable::printable;
 
 impl Approval {
-    /// The names of the secrets, by commas.
+    /// The names of the secrets, by commas, and the labels of items.
     pub fn names(&self) -> String {
-        let names: Vec<&str> = self.secrets.iter().map(|name| name.as_str()).collect();
+        let items = self.items.iter().map(|item| format!("item \"{}\"", printable(&item.label)));
+        let names: Vec<String> =
+            self.secrets.iter().map(|name| name.as_str().to_owned()).chain(items).collect();
         names.join(", ")
     }
 

@@ -190,7 +190,8 @@ fn audit(frame: &mut Frame<'_>, area: Rect, entries: &[AuditEntry]) {
     let home = std::env::var("HOME").ok();
     let rows = newest.iter().map(|entry| {
         let is_denied = entry.outcome == AuditOutcome::Denied;
-        let names: Vec<&str> = entry.names.iter().map(|name| name.as_str()).collect();
+        let items = entry.items.iter().map(|item| format!("\"{}\"", printable(&item.label)));
+        let names: Vec<String> = entry.names.iter().map(|name| name.to_string()).chain(items).collect();
         let caller = entry.caller.comm.clone().unwrap_or_else(|| format!("pid {}", entry.caller.pid));
         let directory = entry.directory.as_ref().map_or("", Remark::as_str);
         let row = TableRow::new([
