@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use secrets_client::TokenSource;
 use secrets_proto::ErrorBody;
+use secrets_proto::vault::VaultState;
 use tempfile::TempDir;
 
 use super::*;
