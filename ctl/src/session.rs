@@ -251,15 +251,8 @@ impl Session {
         {
             return foreign;
         }
-        if let Error::NotListening(path) = &error
-            && !self.paths.socket_is_default
-        {
-            let text = format!(
-                "nothing listens on {}; start it with: secretsd --socket {}",
-                path.display(),
-                quoted(path)
-            );
-            return Failure::new(Exit::NoDaemon, text);
+        if let Error::NotListening(path) = &error {
+            return self.not_running(path);
         }
         // What the daemon says of an access token is better than what is known here.
         let given = matches!(self.paths.token, TokenSource::Given(_)) && !self.paths.token.is_access_token();
@@ -268,6 +261,22 @@ impl Session {
             return Failure::new(failure.exit(), "SECRETSD_TOKEN is not this daemon's token; unset it");
         }
         failure
+    }
+
+    /// That no daemon runs, with what a person types to start it.
+    fn not_running(&self, socket: &Path) -> Failure {
+        let text = if !self.paths.socket_is_default {
+            format!(
+                "nothing listens on {}; start it with: secretctl --socket {} unlock",
+                socket.display(),
+                quoted(socket)
+            )
+        } else if spawn::is_left_to_systemd(&self.paths) {
+            spawn::UNIT_NOT_STARTED.to_owned()
+        } else {
+            "secretsd is not running; start it with: secretctl unlock".to_owned()
+        };
+        Failure::new(Exit::NoDaemon, text)
     }
 
     /// Asks, and if the vault is locked, opens it and asks again. If a person must allow it, has that done.

@@ -56,8 +56,8 @@ impl Why {
         let is = if names.len() == 1 { "is" } else { "are" };
         match self {
             Self::Asked(ask) => (
-                format!("{shown} {is} guarded, and nobody has allowed this"),
-                format!("answer it in a terminal with: secretctl approve {}, then repeat", short(ask)),
+                format!("{shown} {is} guarded, and nobody has allowed this; repeat it once that is done"),
+                format!("secretctl approve {}", short(ask)),
             ),
             Self::Denied => (
                 format!("{shown} {is} guarded, and a person or a rule has denied this"),

@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
-use crate::table;
+use crate::{pager, table};
 
 /// List names, providers and masks, never values
 #[derive(Debug, Args)]
@@ -163,7 +163,7 @@ fn show(
         });
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows.collect::<Vec<_>>(), output.colour)
     };
-    output::answer(text.as_bytes())
+    pager::answer_paged(&text)
 }
 
 /// Which secrets, by their times, and in which order.

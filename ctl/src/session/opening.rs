@@ -61,9 +61,13 @@ impl Session {
             }
             match self.unlock(&(typed.request)(key)) {
                 Err(failure) if typed.is_wrong(&failure) => {
-                    if attempt < TRIES {
-                        output::say(&format!("wrong {}, try again", typed.what));
-                    }
+                    // What has not the form of a key was mistyped, and need not be another key.
+                    let what = match failure.kind() {
+                        Some(ErrorType::ValidationError) => failure.message().to_owned(),
+                        _ => format!("wrong {}", typed.what),
+                    };
+                    let is_last = attempt == TRIES;
+                    output::say(&if is_last { what } else { format!("{what}; try again") });
                     attempt += 1;
                 }
                 outcome => return outcome.map(drop),
@@ -137,7 +141,7 @@ impl Typed {
         no_terminal: "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
         is_needless_when_open: true,
         from_file: UNLOCK_FROM_FILE,
-        three_wrong: "three wrong passphrases; if it is lost: secretctl unlock --recovery",
+        three_wrong: "three wrong passphrases, the vault stays locked; if the passphrase is lost: secretctl unlock --recovery",
     };
     const RECOVERY_KEY: Self = Self {
         what: "recovery key",
@@ -146,7 +150,7 @@ impl Typed {
         no_terminal: "there is no terminal to ask on; name a file with --recovery-key-file",
         is_needless_when_open: false,
         from_file: "name a file with --recovery-key-file",
-        three_wrong: "three wrong recovery keys; a newer one may have taken its place, with: secretctl rotate",
+        three_wrong: "three wrong recovery keys, the vault stays locked; a rotation prints a new one, and the old one no longer works",
     };
 
     /// Whether the daemon says that it is not the key, or none at all.
