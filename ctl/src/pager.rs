@@ -17,7 +17,12 @@ const NOT_EXECUTED: [i32; 2] = [126, 127];
 
 /// Writes an answer for eyes; through a pager if it is longer than the terminal.
 pub(crate) fn answer_paged(text: &str) -> Result<(), Failure> {
-    if is_long(text) && paged(text) { Ok(()) } else { answer(text.as_bytes()) }
+    if is_long(text) && paged(text, &[]) { Ok(()) } else { answer(text.as_bytes()) }
+}
+
+/// Writes an answer as [`answer_paged`] does, of which the end is the newest: `less` begins there.
+pub(crate) fn answer_paged_from_its_end(text: &str) -> Result<(), Failure> {
+    if is_long(text) && paged(text, &["+G"]) { Ok(()) } else { answer(text.as_bytes()) }
 }
 
 /// Writes help; at a terminal with its headings in bold, and through a pager if it is long.
@@ -53,12 +58,12 @@ fn lines(text: &str, columns: usize) -> usize {
 }
 
 /// Gives the text to the pager and waits for its end. Says whether it was shown.
-fn paged(text: &str) -> bool {
+fn paged(text: &str, for_less: &[&str]) -> bool {
     // In the background it would be stopped at its first key.
     if environment::plain_terminal() || !Job::own().is_some_and(Job::is_in_foreground) {
         return false;
     }
-    let Some(mut command) = pager() else { return false };
+    let Some(mut command) = pager(for_less) else { return false };
     // Keys that end a program are for the pager, which we must not leave alone at the terminal.
     ending::leave_signals();
     for signal in [SIGINT, SIGQUIT] {
@@ -74,7 +79,7 @@ fn paged(text: &str) -> bool {
 }
 
 /// The pager; none if the user wants none, or there is none.
-fn pager() -> Option<Command> {
+fn pager(for_less: &[&str]) -> Option<Command> {
     let mut command = match environment::pager() {
         Some(words) if words.is_empty() || words == "cat" => return None,
         Some(words) => {
@@ -82,7 +87,11 @@ fn pager() -> Option<Command> {
             shell.arg("-c").arg(words);
             shell
         }
-        None => Command::new(spawn::find("less", None, &environment::program_dirs())?),
+        None => {
+            let mut less = Command::new(spawn::find("less", None, &environment::program_dirs())?);
+            less.args(for_less);
+            less
+        }
     };
     command.env_clear().envs(environment::for_child(false));
     if environment::inherited("LESS").is_none() {

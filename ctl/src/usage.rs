@@ -280,7 +280,7 @@ fn too_early(option: &str, words: &[OsString]) -> Option<String> {
     }
     let written = words::option_of(command, option).filter(|_| is_before)?;
     let name = text.strip_prefix("secretctl ")?;
-    Some(format!("{option} is an option of {name} and stands behind it; write: {text} {written}"))
+    Some(format!("{option} goes behind {name}; write: {text} {written}"))
 }
 
 /// A piece of context that holds only names of ours.
@@ -352,20 +352,14 @@ mod tests {
             (vec!["token", "x"], "no such command; see: secretctl token --help"),
             (
                 vec!["--since", "1h", "audit"],
-                "--since is an option of audit and stands behind it; write: secretctl audit --since TIME",
+                "--since goes behind audit; write: secretctl audit --since TIME",
             ),
             (
                 vec!["proxy", "--host=x", "rule", "set", "A"],
-                "--host is an option of proxy rule set and stands behind it; write: secretctl proxy rule set --host HOST",
+                "--host goes behind proxy rule set; write: secretctl proxy rule set --host HOST",
             ),
-            (
-                vec!["-s", "A", "run", "--", "env"],
-                "-s is an option of run and stands behind it; write: secretctl run -s SELECTOR",
-            ),
-            (
-                vec!["--names", "list"],
-                "--names is an option of list and stands behind it; write: secretctl list --names",
-            ),
+            (vec!["-s", "A", "run", "--", "env"], "-s goes behind run; write: secretctl run -s SELECTOR"),
+            (vec!["--names", "list"], "--names goes behind list; write: secretctl list --names"),
             (vec!["--zzz", "list"], "unknown option --zzz; see: secretctl list --help"),
             (vec!["x"], "no such command; see: secretctl --help"),
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),

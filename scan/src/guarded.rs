@@ -56,7 +56,7 @@ impl Why {
         let is = if names.len() == 1 { "is" } else { "are" };
         match self {
             Self::Asked(ask) => (
-                format!("{shown} {is} guarded, and nobody has allowed this; repeat it once that is done"),
+                format!("{shown} {is} guarded, and nobody has allowed this"),
                 format!("secretctl approve {}", short(ask)),
             ),
             Self::Denied => (

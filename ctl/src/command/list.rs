@@ -155,7 +155,7 @@ fn show(
     }
     let text = if for_eyes {
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
-        eyes::render(&secrets, is_by_name, output, output::rows(), now)
+        eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)
     } else {
         let rows = secrets.iter().map(|SecretDetail { secret, .. }| {
             let provider = secret.provider.as_ref().map_or("-", Provider::as_str).to_owned();
