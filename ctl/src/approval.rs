@@ -51,7 +51,7 @@ pub(crate) fn settle(ways: &Ways<'_>, ask: Uuid, patience: Patience) -> Result<(
             // Somebody else was faster.
             None => match elsewhere(ways, &approval)? {
                 ApprovalState::Denied => return Err(denied(&approval, " elsewhere")),
-                state => state,
+                state @ (ApprovalState::Pending | ApprovalState::Allowed | ApprovalState::Expired) => state,
             },
         }
     } else {
