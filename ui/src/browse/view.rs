@@ -27,8 +27,11 @@ const ASK: u16 = 4;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
-    let words = if state.message.is_empty() { keys(state) } else { state.message.as_str() }.to_owned();
-    let tall = lines(&words, frame.area().width);
+    // Of the keys as many are shown as there is room for, and a message whole.
+    let (words, tall) = match state.message.as_str() {
+        "" => (keys(state).to_owned(), 1),
+        message => (message.to_owned(), lines(message, frame.area().width)),
+    };
     let [head, body, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(tall)])
             .areas(frame.area());
