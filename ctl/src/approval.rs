@@ -51,14 +51,17 @@ pub(crate) fn settle(ways: &Ways<'_>, ask: Uuid, patience: Patience) -> Result<(
         match answer_here(ways, &approval, &Narrowing::default())? {
             Some(answered) => answered.state,
             // Somebody else was faster.
-            None => (ways.get)(ask, 0)?.state,
+            None => match elsewhere(ways, &approval)? {
+                ApprovalState::Denied => return Err(denied(&approval, " elsewhere")),
+                state @ (ApprovalState::Pending | ApprovalState::Allowed | ApprovalState::Expired) => state,
+            },
         }
     } else {
         wait(ways, &approval, patience.wait)?
     };
     match state {
         ApprovalState::Allowed => Ok(()),
-        ApprovalState::Denied => Err(denied(&approval)),
+        ApprovalState::Denied => Err(denied(&approval, "")),
         ApprovalState::Pending | ApprovalState::Expired => Err(unanswered(&approval)),
     }
 }
@@ -80,15 +83,43 @@ fn wait(ways: &Ways<'_>, approval: &Approval, patience: Duration) -> Result<Appr
     }
 }
 
-fn denied(approval: &Approval) -> Failure {
-    let text = format!("{} was denied; nothing was done", approval.asked_for());
+/// What became of an ask that somebody was just asked about, and that was settled without them. Says so, unless it was
+/// denied: that is for the caller.
+pub(crate) fn elsewhere(ways: &Ways<'_>, approval: &Approval) -> Result<ApprovalState, Failure> {
+    let state = (ways.get)(approval.id, 0).map_err(|failure| match failure.kind() {
+        Some(ErrorType::VaultLockedError) => {
+            Failure::new(Exit::Locked, "the vault was locked meanwhile; nothing was done")
+        }
+        _ => failure,
+    })?;
+    match state.state {
+        ApprovalState::Allowed => output::say("allowed elsewhere"),
+        ApprovalState::Expired => output::say("the question has ended: nobody has answered it in time"),
+        ApprovalState::Denied | ApprovalState::Pending => {}
+    }
+    Ok(state.state)
+}
+
+/// Whether nobody needs to answer an ask any more: it is settled, or has ended with a lock or with its daemon.
+fn is_over(ways: &Ways<'_>, ask: Uuid) -> bool {
+    match (ways.get)(ask, 0) {
+        Ok(approval) => approval.state != ApprovalState::Pending,
+        Err(failure) => {
+            let is_gone = [ErrorType::VaultLockedError, ErrorType::NotFoundError].map(Some);
+            is_gone.contains(&failure.kind()) || failure.exit() == Exit::NoDaemon
+        }
+    }
+}
+
+fn denied(approval: &Approval, by: &str) -> Failure {
+    let text = format!("{} was denied{by}; nothing was done", approval.asked_for());
     Failure::new(Exit::NotAllowed, text)
 }
 
 fn unanswered(approval: &Approval) -> Failure {
     let (guarded, id) = (approval.guarded(), short(approval.id));
     let text = format!(
-        "{guarded}, and nobody has allowed this; answer it in a terminal with: secretctl approve {id}, then repeat"
+        "{guarded}, and nobody has allowed this; repeat it once that is done: secretctl approve {id}"
     );
     Failure::new(Exit::Locked, text)
 }
@@ -99,17 +130,21 @@ pub(crate) fn answer_here(
     approval: &Approval,
     narrowing: &Narrowing,
 ) -> Result<Option<Approval>, Failure> {
-    let is_settled =
-        || (ways.get)(approval.id, 0).is_ok_and(|approval| approval.state != ApprovalState::Pending);
+    let is_settled = || is_over(ways, approval.id);
     let Some(_alone) = prompt::alone_unless(&is_settled) else { return Ok(None) };
     let mut shown = String::from("secretctl: ");
     shown.push_str(&described(approval, true, prompt::columns()).join("\n"));
     prompt::show(&SensitiveString::new(shown)).map_err(undone)?;
     let answer = loop {
-        let line = prompt::line(&format!("  {}: ", choices(approval))).map_err(undone)?;
+        let question = format!("  {}: ", choices(approval));
+        let Some(line) = prompt::line_unless(&question, &is_settled).map_err(undone)? else {
+            return Ok(None);
+        };
         if let Some(answer) = Answer::parse(&line, approval) {
             break answer;
         }
+        let hint = SensitiveString::new("  type one of these words, or its first letters".to_owned());
+        prompt::show(&hint).map_err(undone)?;
     };
     let decision = match answer {
         Answer::Deny(scope) => {
@@ -182,7 +217,7 @@ fn settled<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
 }
 
 fn undone(error: prompt::Error) -> Failure {
-    error.into_failure("nothing was allowed", "answer it in a terminal with: secretctl approve")
+    error.into_failure("nothing was allowed", "answer it at another terminal: secretctl approve")
 }
 
 /// What a person chooses.

@@ -89,6 +89,11 @@ pub(crate) fn plain_terminal() -> bool {
     variable("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// The pager of the user's choice, as a shell reads it; empty for none.
+pub(crate) fn pager() -> Option<OsString> {
+    env::var_os("SECRETCTL_PAGER").or_else(|| env::var_os("PAGER"))
+}
+
 /// Whether the user says which certificate authorities are trusted.
 pub(crate) fn names_authorities() -> bool {
     variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()

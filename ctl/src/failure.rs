@@ -129,14 +129,22 @@ impl Failure {
         self.refusal.as_ref().is_some_and(|body| body.errors.iter().any(is_it))
     }
 
-    /// The failure; where the daemon found fault with items of a list, what they are stands before what it says of them.
-    pub(crate) fn naming_items(self, names: &[impl fmt::Display]) -> Self {
-        let Some(body) = self.refusal.as_ref().filter(|_| !self.positions().is_empty()) else { return self };
-        let of_item = |error: &FieldError| match last_index(error).and_then(|index| names.get(index)) {
-            Some(name) => format!("{name}: {}", error.msg),
-            None => error.msg.to_string(),
-        };
-        let message = body.errors.iter().map(of_item).collect::<Vec<_>>().join("; ");
+    /// What the daemon found fault with in items of a list: their positions, and what it says of each.
+    pub(crate) fn item_faults(&self) -> Vec<(usize, String)> {
+        let errors = self.refusal.as_ref().map(|body| body.errors.as_slice()).unwrap_or_default();
+        errors.iter().filter_map(|error| Some((last_index(error)?, error.msg.to_string()))).collect()
+    }
+
+    /// The failure; where the daemon refused a name because there is one, the message says which.
+    pub(crate) fn taken(self, name: &str) -> Self {
+        if self.kind() != Some(ErrorType::AlreadyExistsError) {
+            return self;
+        }
+        self.with_message(format!("{name} already exists; replace its value with: secretctl set {name}"))
+    }
+
+    /// The failure with another message.
+    pub(crate) fn with_message(self, message: String) -> Self {
         Self { message, ..self }
     }
 
@@ -201,7 +209,7 @@ fn describe(body: &ErrorBody) -> String {
     if let (ErrorType::ApprovalRequiredError, Some(ask)) = (body.kind, body.errors.first()) {
         let id: String = ask.msg.chars().take(8).collect();
         return format!(
-            "this is guarded, and nobody has allowed it; answer it in a terminal with: secretctl approve {id}, then repeat"
+            "this is guarded, and nobody has allowed it; repeat it once that is done: secretctl approve {id}"
         );
     }
     if body.errors.is_empty() {
@@ -219,7 +227,10 @@ fn describe(body: &ErrorBody) -> String {
 fn in_a_line(sentence: &str) -> String {
     let mut chars = sentence.chars();
     match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+        // A word, or the article; not an abbreviation.
+        (Some(first), Some(second))
+            if first.is_ascii_uppercase() && (second.is_ascii_lowercase() || sentence.starts_with("A ")) =>
+        {
             format!("{}{}", first.to_ascii_lowercase(), chars.as_str())
         }
         _ => sentence.to_owned(),
@@ -262,7 +273,7 @@ mod tests {
     fn a_sentence_of_the_daemon_goes_on_behind_our_name() {
         for (said, told) in [
             ("The token lacks it", "the token lacks it"),
-            ("A vault exists", "A vault exists"),
+            ("A vault exists", "a vault exists"),
             ("UTF-8 is expected", "UTF-8 is expected"),
             ("", ""),
         ] {

@@ -62,7 +62,7 @@ impl Why {
         match self {
             Self::Asked(ask) => (
                 format!("{shown} {is} guarded, and nobody has allowed this"),
-                format!("answer it in a terminal with: secretctl approve {}, then repeat", short(ask)),
+                format!("secretctl approve {}", short(ask)),
             ),
             Self::Denied => (
                 format!("{shown} {is} guarded, and a person or a rule has denied this"),

@@ -423,3 +423,57 @@ fn hostile_names_are_safe_where_they_are_shown() {
     terminal.wait_for("[no]: ");
     assert!(!terminal.shown().contains("\u{1b}[2J") && !terminal.shown().contains('\u{202e}'));
 }
+
+#[test]
+fn a_question_that_is_settled_elsewhere_says_so_and_ends() {
+    let env = guarded();
+    let client = env.programs().client;
+    let open = |line: &str| {
+        let mut shell = Terminal::run(&env, &["sh"]);
+        shell.type_keys(&format!("PS1=; '{client}' {line}; echo en''ded:$?\r"));
+        shell.wait_for("[no]: ");
+        shell
+    };
+    let settle = |decision: Value| {
+        let id = asks(&env)[0]["id"].clone();
+        match decision["decision"].as_str() {
+            Some("allow") => decide(&env, &id, decision),
+            _ => {
+                let path = format!("/approvals/{}/decision", id.as_str().unwrap());
+                env.post(&path, &decision).expect(200);
+            }
+        }
+    };
+    let mut shell = open("get KEY --show");
+    // A word that is none is not taken, and the words that are there are named.
+    shell.type_keys("yes\r");
+    shell.wait_for("type one of these words");
+    shell.wait_for("[no]: ");
+    settle(json!({ "decision": "allow", "scope": "once" }));
+    shell.wait_for("\r\nsecretctl: allowed elsewhere\r\n");
+    shell.wait_for(VALUE);
+    shell.wait_for("ended:0");
+    // The same while the passphrase is asked for.
+    let mut shell = open("get KEY --show");
+    shell.type_keys("once\r");
+    shell.wait_for("passphrase: ");
+    settle(json!({ "decision": "allow", "scope": "once" }));
+    shell.wait_for("\r\nsecretctl: allowed elsewhere\r\n");
+    shell.wait_for("ended:0");
+    let mut shell = open("get KEY --show");
+    env.post("/vault/lock", &Value::Null).expect(200);
+    shell.wait_for("the vault was locked meanwhile; nothing was done\r\n");
+    shell.wait_for("ended:3");
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let mut shell = open("get KEY --show");
+    // Somebody who answers by command hears of it, too.
+    let mut other = open("approve");
+    settle(json!({ "decision": "deny" }));
+    shell.wait_for("the reveal of KEY was denied elsewhere; nothing was done\r\n");
+    shell.wait_for("ended:5");
+    other.wait_for("\r\nsecretctl: denied elsewhere\r\n");
+    other.wait_for("ended:0");
+    // The terminal is as before.
+    shell.wait_until("at2last", "echo at$((1+1))last\r");
+    assert!(shell.echoes() && !shell.shown().contains(VALUE), "{}", shell.shown());
+}

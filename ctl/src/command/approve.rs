@@ -8,7 +8,7 @@ use secrets_proto::approval::{
 };
 
 use super::audit::seconds;
-use crate::approval::{self, described, short};
+use crate::approval::{self, Ways, described, short};
 use crate::beside;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -149,8 +149,23 @@ fn watch(session: &Session, args: &ApproveArgs) -> Result<(), Failure> {
 }
 
 fn answer_one(session: &Session, ask: &Approval, args: &ApproveArgs) -> Result<(), Failure> {
-    let answered = session.with_ways(|ways| approval::answer_here(ways, ask, &narrowing(args)))?;
-    told(answered.as_ref());
+    session.with_ways(|ways| match approval::answer_here(ways, ask, &narrowing(args))? {
+        Some(answered) => {
+            told(Some(&answered));
+            Ok(())
+        }
+        None => answered_elsewhere(ways, ask, args.watch),
+    })
+}
+
+/// Says what became of an ask that was settled while its question stood here. Who watches goes on to the next one.
+fn answered_elsewhere(ways: &Ways<'_>, ask: &Approval, watches: bool) -> Result<(), Failure> {
+    match approval::elsewhere(ways, ask) {
+        Ok(ApprovalState::Denied) => output::say("denied elsewhere"),
+        Ok(_) => {}
+        Err(failure) if watches && failure.exit() == Exit::Locked => output::say(failure.message()),
+        Err(failure) => return Err(failure),
+    }
     Ok(())
 }
 

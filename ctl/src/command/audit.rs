@@ -13,6 +13,7 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::pager;
 use crate::session::Session;
 use crate::table::{self, Style};
 
@@ -96,7 +97,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     let own = rustix::process::geteuid().as_raw();
     if output::stdout_is_terminal() {
         let text = eyes::render(&entries, args.utc, output, output::columns(), |entry| row(entry, own));
-        return output::answer(text.as_bytes());
+        return pager::answer_paged_from_its_end(&text);
     }
     let rows: Vec<[String; 7]> = entries.iter().map(|entry| row(entry, own)).collect();
     // What callers chose freely is last: whatever it says, it moves nothing else.

@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
-use crate::table;
+use crate::{pager, table};
 
 /// List names, providers and masks, never values
 #[derive(Debug, Args)]
@@ -163,7 +163,7 @@ fn show(
     }
     let text = if for_eyes {
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
-        eyes::render(&secrets, is_by_name, output, output::rows(), now)
+        eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)
     } else {
         let rows = secrets.iter().map(|SecretDetail { secret, .. }| {
             let provider = secret.provider.as_ref().map_or("-", Provider::as_str).to_owned();
@@ -171,7 +171,7 @@ fn show(
         });
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows.collect::<Vec<_>>(), output.colour)
     };
-    output::answer(text.as_bytes())
+    pager::answer_paged(&text)
 }
 
 /// Which secrets, by their times, and in which order.

@@ -61,6 +61,7 @@ mod uses;
 mod vault_client;
 mod verify;
 mod r#where;
+mod written_down;
 
 use clap::{Args, Subcommand};
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::selector::parse_id;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
-use secrets_proto::{Glob, SensitiveString, Timestamp, Uuid};
+use secrets_proto::{ErrorType, Glob, SensitiveString, Timestamp, Uuid};
 
 use super::audit::seconds;
 use crate::clock::Clock;
@@ -191,7 +191,16 @@ fn create(
     // Asked for the passphrase before, so that a signal ends us there.
     session.open_vault()?;
     let call = Call::new(Method::POST, "/tokens").json(request)?;
-    let answer = ONCE.ask(|| session.call(&call))?;
+    let answer = ONCE.ask(|| session.call(&call)).map_err(|failure| match failure.kind() {
+        Some(ErrorType::AlreadyExistsError) => {
+            let name = &request.name;
+            let text = format!(
+                "a token {name} already exists; choose another name, or revoke it with: secretctl token revoke {name}"
+            );
+            Failure::new(failure.exit(), text)
+        }
+        _ => failure,
+    })?;
     let CreatedToken { info, token } = answer.parse()?;
     let where_it_is = match &file {
         Some(file) => format!("it is in {} alone", named(&file.path)),

@@ -90,6 +90,10 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("ctl/src/mask.rs", "tells roughly how long a value is"),
     ("ctl/src/command/set.rs", "recognises a provider by the value's prefix"),
     ("ctl/src/command/init.rs", "counts a passphrase's characters"),
+    (
+        "ctl/src/command/written_down.rs",
+        "compares the last group of a fresh recovery key with what was typed",
+    ),
     ("ctl/src/once.rs", "prints a fresh recovery key or access token once"),
     ("ui/src/browse/", "shows and copies a value on a key press"),
     ("ui/src/clipboard.rs", "sends it to the terminal"),
