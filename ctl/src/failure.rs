@@ -98,6 +98,11 @@ impl Failure {
         self.refusal.as_ref().map(|body| body.kind)
     }
 
+    /// Whether a person must allow it, who has not, or could not be asked.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.refusal.as_ref().is_some_and(|body| is_about_approval(body))
+    }
+
     /// The ask that waits for a person, if that is why.
     pub(crate) fn ask(&self) -> Option<Uuid> {
         let body = self.refusal.as_ref().filter(|body| body.kind == ErrorType::ApprovalRequiredError)?;
@@ -175,12 +180,20 @@ impl From<Error> for Failure {
             }
             Error::Connect { .. } | Error::ForeignServer(..) | Error::Token(_) => Exit::NotAllowed,
             Error::Timeout | Error::Broken | Error::NotUnderstood(_) => Exit::DaemonFailed,
+            // Too much waits for a person: that nobody could be asked is what it comes to.
+            Error::Refused(body) if is_about_approval(body) => Exit::Locked,
             Error::Refused(body) => Exit::of(body.kind),
         };
         let message = error.to_string();
         let Error::Refused(body) = error else { return Self::new(exit, message) };
         Self { exit, message: describe(&body), refusal: Some(body) }
     }
+}
+
+/// Whether it is asking a person that was refused.
+fn is_about_approval(body: &ErrorBody) -> bool {
+    let is_it = |error: &FieldError| matches!(error.loc.as_slice(), [Loc::Field(name)] if name == "approval");
+    body.errors.iter().any(is_it)
 }
 
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.

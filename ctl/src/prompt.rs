@@ -122,6 +122,12 @@ pub(crate) fn can_ask() -> bool {
     terminal::open().is_some()
 }
 
+/// How wide the terminal is that is asked on.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal::open()?).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Asks a question whose answer is shown.
 pub(crate) fn line(question: &str) -> Result<String, Error> {
     let _turn = alone();

@@ -111,10 +111,7 @@ impl From<vault::Error> for Failure {
             vault::Error::ApprovalDenied { names, by_rule } => {
                 Self::found(Type::ApprovalDeniedError, denied(&names, by_rule))
             }
-            vault::Error::TooManyAsks => Self::rate_limit(
-                5,
-                "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat",
-            ),
+            vault::Error::TooManyAsks => Self::too_many_asks(),
             vault::Error::Settled => Self::new(
                 Type::ConflictError,
                 "This was answered before, or nobody has answered it in time; list the open asks with `secretctl approve`",

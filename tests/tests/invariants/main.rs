@@ -61,6 +61,7 @@ const ROOTS: [&str; 4] = ["daemon", "fuzzing", "lib", "main"];
 const MAY_EXPOSE: &[(&str, &str)] = &[
     ("proto/src/sensitive.rs", "the type itself"),
     ("proto/src/item/field.rs", "the type of an item's value"),
+    ("proto/src/proof.rs", "looks whether what was typed has the form of a recovery key"),
     ("daemon/src/crypto/", "derives keys from passphrases and recovery keys"),
     ("daemon/src/vault/", "seals values and computes masks"),
     ("daemon/src/auth/", "compares tokens"),
