@@ -61,14 +61,15 @@ fn enable() -> Result<(), Failure> {
     if let Some(holder) = holder(&program)?
         && !is_ours(&holder)
     {
-        let text =
-            format!("{holder} has {NAME}\nfix: end it and keep it from being started, then enable again");
+        let text = format!(
+            "{holder} has {NAME}; end it, keep it from being started, then: secretctl secret-service enable"
+        );
         return Err(Failure::new(Exit::Conflict, text));
     }
     let file = file()?;
     if fs::read_to_string(&file).is_ok_and(|text| !starts_ours(&text)) {
         let shown = file.display();
-        let text = format!("{shown} starts another program\nfix: mv {shown} {shown}.old");
+        let text = format!("{shown} starts another program; run: mv {shown} {shown}.old");
         return Err(Failure::new(Exit::Conflict, text));
     }
     let mut text = format!("[D-BUS Service]\nName={NAME}\nExec={}\n", program.display());
@@ -85,7 +86,7 @@ fn enable() -> Result<(), Failure> {
         let done =
             lasting::manage(&["daemon-reload"]).and_then(|()| lasting::manage(&["enable", "--now", UNIT]));
         done.map_err(|said| {
-            Failure::new(Exit::Other, format!("{said}\nfix: systemctl --user status {UNIT}"))
+            Failure::new(Exit::Other, format!("{said}; run: systemctl --user status {UNIT}"))
         })?;
         output::say("the Secret Service is on: programs keep their passwords in the vault");
     } else {
@@ -126,7 +127,7 @@ fn program() -> Result<PathBuf, Failure> {
     let own = env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent);
     spawn::find(PROGRAM, beside, &environment::program_dirs()).ok_or_else(|| {
-        let text = format!("{PROGRAM} is neither beside secretctl nor in PATH\nfix: make install");
+        let text = format!("{PROGRAM} is neither beside secretctl nor in PATH; install it");
         Failure::new(Exit::Other, text)
     })
 }

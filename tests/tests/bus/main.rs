@@ -379,7 +379,7 @@ fn properties_are_those_of_the_specification() {
     };
     for path in [LOGIN, "/org/freedesktop/secrets/aliases/default"] {
         let items = Vec::<OwnedObjectPath>::try_from(get(path, "Collection", "Items")).unwrap();
-        assert_eq!(items, [item.clone()]);
+        assert_eq!(items, std::slice::from_ref(&item));
     }
     set(item.as_str(), "Item", "Label", Variant::from("new")).unwrap();
     assert_eq!(String::try_from(get(item.as_str(), "Item", "Label")).unwrap(), "new");
