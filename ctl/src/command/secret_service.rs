@@ -7,11 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Said, Stdio};
 
-use clap::{Args, Subcommand};
-use secrets_local::places::Base;
-
 use crate::failure::{Exit, Failure};
 use crate::{environment, lasting, output, spawn};
+use clap::{Args, Subcommand};
 
 /// The name on the bus, the unit, and the program.
 const NAME: &str = "org.freedesktop.secrets";
@@ -135,7 +133,7 @@ fn program() -> Result<PathBuf, Failure> {
 /// The file from which the session bus starts a program that is asked for (D-Bus Specification, "Message Bus Starting
 /// Services"): the user's own comes before the system's.
 fn file() -> Result<PathBuf, Failure> {
-    let data = Base::Data.dir(|name| env::var_os(name));
+    let data = environment::user_data_dir();
     let data = data.ok_or_else(|| Failure::new(Exit::Other, "neither XDG_DATA_HOME nor HOME is set"))?;
     Ok(data.join(format!("dbus-1/services/{NAME}.service")))
 }
