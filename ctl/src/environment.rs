@@ -240,6 +240,11 @@ pub(crate) fn user_units() -> Option<PathBuf> {
     Base::Config.dir(variable).map(|dir| dir.join("systemd/user"))
 }
 
+/// The directory of the user's data, ours and that of other programs.
+pub(crate) fn user_data_dir() -> Option<PathBuf> {
+    Base::Data.dir(variable)
+}
+
 /// Where systemd looks for a user's units, if there is a systemd for this user.
 pub(crate) fn systemd_user_dirs() -> Vec<PathBuf> {
     let Some(runtime) = Base::Runtime.dir(variable).filter(|dir| dir.join("systemd/private").exists()) else {

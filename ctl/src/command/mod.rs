@@ -49,6 +49,7 @@ mod rules;
 mod run;
 mod same;
 mod scan;
+mod secret_service;
 mod set;
 mod show;
 mod status;
@@ -180,6 +181,7 @@ commands! {
             |context, args| vault_client::run(|| context.quick_session(), args);
         Items("items"): items::ItemsArgs =>
             |context, args| items::run(|| context.session(), context.output, args);
+        SecretService("secret-service"): secret_service::SecretServiceArgs => |_, args| secret_service::run(args);
     }
     "Projects" {
         Check("check"): check::CheckArgs =>

@@ -136,6 +136,9 @@ const WRAPPERS: [&str; 20] = [
     "unshare", "setpriv", "runuser", "taskset", "flock", "watch", "direnv", "bwrap",
 ];
 
+/// Programs that live for a moment and only carry a secret to whoever started them.
+const CARRIERS: [&str; 3] = ["secret-tool", "git-credential-libsecret", "docker-credential-secretservice"];
+
 const SHELLS: [&str; 16] = [
     "sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "busybox", "tcsh", "csh", "nu", "xonsh",
     "pwsh", "elvish", "yash",
@@ -378,8 +381,8 @@ impl Hold {
     }
 }
 
-/// What the process runs for that has this id and is held by this pidfd.
-fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
+/// What the process runs for that has this id and is held by this pidfd; nothing once it has ended.
+pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
     let own = Step { stat: Stat::read(pid)?, key: key(pidfd, pid)? };
     let group = text(&directory_of(pid).join("cgroup"));
     let steps = climb(own, pidfd)?;
@@ -537,7 +540,8 @@ fn asker(steps: &[Step]) -> Asker {
         }
         let directory = link(pid, "cwd");
         let script = if interprets(&program) { script_of(pid, directory.as_deref()) } else { None };
-        let only_starts = is_shell(&program) || WRAPPERS.contains(&file_name(&program));
+        let name = file_name(&program);
+        let only_starts = is_shell(&program) || WRAPPERS.contains(&name) || CARRIERS.contains(&name);
         let found = Asker { program: Some(program), script, directory };
         if !only_starts || found.script.is_some() {
             return found;
