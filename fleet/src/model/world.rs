@@ -386,7 +386,7 @@ impl World {
             self.put(sealed)?;
         }
         let machine = &mut self.machines[who];
-        machine.snapshots += parts.len() as u32;
+        machine.snapshots += u32::try_from(parts.len()).expect("there are few");
         machine.read.insert(of);
         if compact {
             let outbox: BTreeSet<_> = machine.outbox.iter().map(|sealed| sealed.name).collect();
