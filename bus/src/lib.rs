@@ -63,6 +63,7 @@ Options:
       --socket PATH         The daemon's socket
       --token-file PATH     The token; beside the socket unless given
       --holder              Print who has the name, if anybody has, and end
+      --start               Have the bus start what serves the name, print who has it then, and end
       --reload              Have the bus read again what it can start, and end
   -V, --version             Print the version
   -h, --help                Print this";
@@ -72,6 +73,7 @@ Options:
 enum Task {
     Serve,
     Holder,
+    Start,
     Reload,
 }
 
@@ -118,6 +120,7 @@ async fn perform(arguments: Arguments) -> Result<Option<String>, String> {
             serve::run(daemon, &arguments.name).await.map(|()| None)
         }
         Task::Holder => Ok(name::holder(&serve::connect().await?, &arguments.name).await),
+        Task::Start => name::start(&serve::connect().await?, &arguments.name).await,
         Task::Reload => name::reload(&serve::connect().await?).await.map(|()| None),
     }
 }
@@ -135,6 +138,7 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
                 arguments.name = name;
             }
             "--holder" => arguments.task = Task::Holder,
+            "--start" => arguments.task = Task::Start,
             "--reload" => arguments.task = Task::Reload,
             _ => return None,
         }

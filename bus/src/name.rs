@@ -46,6 +46,16 @@ async fn ask(connection: &Connection, method: &str, argument: &str) -> Option<zb
     connection.call_method(Some(DRIVER), DRIVER_PATH, Some(DRIVER), method, &argument).await.ok()
 }
 
+/// Has the bus start what it would start for a program that asks, and says who has the name then.
+pub(crate) async fn start(connection: &Connection, name: &str) -> Result<Option<String>, String> {
+    let no_flags = 0_u32;
+    let reply = connection
+        .call_method(Some(DRIVER), DRIVER_PATH, Some(DRIVER), "StartServiceByName", &(name, no_flags))
+        .await;
+    reply.map_err(|_| format!("the bus cannot start what is to have {name}"))?;
+    Ok(holder(connection, name).await)
+}
+
 /// Has the bus read again which names can be started.
 pub(crate) async fn reload(connection: &Connection) -> Result<(), String> {
     let reply = connection.call_method(Some(DRIVER), DRIVER_PATH, Some(DRIVER), "ReloadConfig", &()).await;

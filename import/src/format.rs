@@ -100,6 +100,7 @@ fn is_table(text: &str) -> bool {
     let is_word = |field: &str| {
         let word = field.trim().trim_matches('"');
         (1..=40).contains(&word.len())
+            && word.starts_with(|first: char| first.is_ascii_alphabetic())
             && word.chars().all(|character| character.is_ascii_alphanumeric() || "_ -".contains(character))
     };
     let count = head.split(',').count();

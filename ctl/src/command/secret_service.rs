@@ -86,10 +86,16 @@ fn enable() -> Result<(), Failure> {
         done.map_err(|said| {
             Failure::new(Exit::Other, format!("{said}; run: systemctl --user status {UNIT}"))
         })?;
-        output::say("the Secret Service is on: programs keep their passwords in the vault");
-    } else {
-        output::say("the Secret Service is on: the bus starts it when a program asks");
     }
+    // What the bus starts is what programs get, whatever was written.
+    if let Some(holder) = named(&ask(&program, &["--start"])?).filter(|holder| !is_ours(holder)) {
+        let text = format!(
+            "the bus started {holder}, as it does not read {}; nothing is served from the vault; run: secretctl secret-service disable",
+            file.display()
+        );
+        return Err(Failure::new(Exit::Conflict, text));
+    }
+    output::say("the Secret Service is on: programs keep their passwords in the vault");
     Ok(())
 }
 
@@ -149,9 +155,12 @@ fn has_unit() -> bool {
 
 /// Who has the name, as `secretsd-bus` says it.
 fn holder(program: &Path) -> Result<Option<String>, Failure> {
-    let said = ask(program, &["--holder"])?;
+    Ok(named(&ask(program, &["--holder"])?))
+}
+
+fn named(said: &Said) -> Option<String> {
     let text = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-    Ok(Some(text).filter(|text| !text.is_empty()))
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn is_ours(holder: &str) -> bool {

@@ -263,6 +263,44 @@ fn a_name_that_another_has_is_left_to_it() {
 }
 
 #[test]
+fn it_is_turned_on_and_off_and_never_beside_another() {
+    if lacks("it_is_turned_on_and_off_and_never_beside_another", &["dbus-daemon"]) {
+        return;
+    }
+    let mut stage = Stage::new();
+    stage.service.kill().unwrap();
+    stage.service.wait().unwrap();
+    let caller = stage.caller();
+    let has = |wanted: bool| until("the name is taken, or free", || caller.has_owner() == wanted);
+    let ctl = |word: &str, code: i32| {
+        let mut command = stage.command(stage.env.programs().client);
+        let said = process::run(command.args(["secret-service", word]), b"").1;
+        let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        assert_eq!(said.status.code(), Some(code), "{text}");
+        text
+    };
+    let file = stage.env.path("data/dbus-1/services/org.freedesktop.secrets.service");
+    has(false);
+    assert!(ctl("status", 0).contains("off") && !file.exists());
+    assert!(ctl("enable", 0).contains("is on") && file.exists());
+    // The bus has started it, from what was written.
+    let session = caller.session();
+    caller.create(&session, &[("of", "test")], b"value", false).unwrap();
+    let status = ctl("status", 0);
+    assert!(status.contains("  on\n") && status.contains("secretsd-bus (pid "), "{status}");
+    ctl("enable", 0);
+    let off = ctl("disable", 0);
+    assert!(off.contains("serves until it is ended") && !file.exists(), "{off}");
+    assert!(stage.env.ctl(["items", "list"]).expect(0).contains("of=test"));
+    let (_, pid) = status.split_once("(pid ").unwrap();
+    process::signal(pid.split_once(')').unwrap().0.parse().unwrap(), rustix::process::Signal::TERM);
+    has(false);
+    caller.runtime.block_on(caller.connection.request_name(NAME)).unwrap();
+    let refused = ctl("enable", 6);
+    assert!(refused.contains(&format!("(pid {})", std::process::id())) && !file.exists(), "{refused}");
+}
+
+#[test]
 fn what_was_answered_survives_a_kill_and_the_process_ends_with_its_bus() {
     if lacks("what_was_answered_survives_a_kill", &["dbus-daemon"]) {
         return;

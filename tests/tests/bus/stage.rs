@@ -41,9 +41,11 @@ impl Stage {
                 r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
                 "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
                 <busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
+                <servicedir>{}</servicedir>
                 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
                 <allow own="*"/></policy></busconfig>"#,
-                env.path("session-bus").display()
+                env.path("session-bus").display(),
+                env.path("data/dbus-1/services").display()
             ),
         );
         let mut dbus = command(&env, "dbus-daemon");
