@@ -12,7 +12,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
-INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve
+INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus
 
 .PHONY: demo picture test soak openapi bench lint fuzz build install uninstall deb
 
@@ -25,12 +25,14 @@ demo: build
 test:
 	-tests/tests/openapi/install.sh
 	-tests/tests/clients/install.sh
+	-tests/tests/bus/install.sh
 	cargo test --workspace --locked
 
 # The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.
 soak:
 	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi \
 		--test soak
+	SOAK=1 cargo test --package secrets-fleet --locked model
 
 # Writes the API's description again, after a route or a wire type has changed.
 openapi:
@@ -67,6 +69,7 @@ build:
 	cargo build --release --locked -p secretctl-mcp
 	cargo build --release --locked -p secretctl-ui
 	cargo build --release --locked -p secretctl-approve
+	cargo build --release --locked -p secretsd-bus
 	cargo build --release --locked -p secretctl-import
 	cargo build --release --locked -p secretctl-scan
 	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)

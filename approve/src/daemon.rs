@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use secrets_client::{Call, Client, Error, Limits, Method, Paths};
 use secrets_proto::approval::{Approval, ApprovalList, ApprovalScope, Decision, Effect, Proof};
 use secrets_proto::vault::UnlockRequest;
-use secrets_proto::{SensitiveString, Uuid};
+use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
 /// How long one request waits for something new, in seconds.
 const WAIT: &str = "25";
@@ -42,21 +42,39 @@ impl Daemon {
         self.decide(ask, &decision).await
     }
 
-    /// Allows an ask with the passphrase, or opens the vault with it, if that is what was asked for.
+    /// Allows an ask with what was typed, the passphrase or a recovery key, or opens the vault with it, if that is what was
+    /// asked for.
     pub(crate) async fn allow(
         &self,
         ask: &Approval,
         scope: Option<ApprovalScope>,
-        passphrase: SensitiveString,
+        typed: SensitiveString,
+    ) -> Result<(), Error> {
+        let (recovery_key, passphrase) = Proof::readings(typed);
+        if let Some(proof) = recovery_key {
+            let done = self.allow_with(ask, scope, proof).await;
+            let kind = done.as_ref().err().and_then(Error::kind);
+            if !matches!(kind, Some(ErrorType::WrongKeyError | ErrorType::ValidationError)) {
+                return done;
+            }
+        }
+        self.allow_with(ask, scope, passphrase).await
+    }
+
+    async fn allow_with(
+        &self,
+        ask: &Approval,
+        scope: Option<ApprovalScope>,
+        proof: Proof,
     ) -> Result<(), Error> {
         let Some(scope) = scope else {
-            let request = UnlockRequest { passphrase: Some(passphrase), ..UnlockRequest::default() };
+            let Proof { passphrase, recovery_key } = proof;
+            let request = UnlockRequest { passphrase, recovery_key, ..UnlockRequest::default() };
             let call = Call::new(Method::POST, "/vault/unlock").json(&request)?;
             return self.client.send(&call).await.map(drop);
         };
-        let proof = Some(Proof { passphrase: Some(passphrase), recovery_key: None });
-        let decision =
-            Decision { decision: Effect::Allow, scope: Some(scope), seconds: None, client: None, proof };
+        let (scope, proof) = (Some(scope), Some(proof));
+        let decision = Decision { decision: Effect::Allow, scope, seconds: None, client: None, proof };
         self.decide(ask.id, &decision).await
     }
 

@@ -12,6 +12,10 @@ const TITLE: usize = 80;
 /// The most bytes of a description in a pinentry, escaped: a line of its protocol has 1000.
 const DESCRIPTION: usize = 900;
 
+/// The most characters that its question has, and each line of which the asker chooses the length.
+const QUESTION: usize = 240;
+const LINE: usize = 120;
+
 /// How many digits of an id are shown, as `secretctl approve` shows them.
 const DIGITS: usize = 8;
 
@@ -29,6 +33,9 @@ pub(crate) fn notice(ask: &Approval) -> Notice {
     if let Some(reason) = &ask.reason {
         facts.insert(0, format!("reason: {}", reason.as_str()));
     }
+    if let Some(from) = ask.from_where() {
+        facts.insert(0, from);
+    }
     // A server that shows no buttons leaves this way.
     let way = format!("\nsecretctl approve {}", short(ask));
     let left = SHOWN - title.chars().count() - way.chars().count();
@@ -38,15 +45,18 @@ pub(crate) fn notice(ask: &Approval) -> Notice {
 
 /// What a pinentry says of an ask, in the escapes of its protocol.
 pub(crate) fn description(ask: &Approval) -> String {
-    let mut lines = vec![ask.question()];
-    if let Some(reason) = &ask.reason {
-        lines.push(format!("reason: {}", reason.as_str()));
-    }
+    // What the asker chooses the length of comes last, so that it pushes nothing else out.
+    let mut lines = vec![cut(&ask.question(), QUESTION)];
     lines.extend(ask.how_many());
+    lines.extend(ask.reach());
+    lines.push(cut(&ask.whereabouts().join("   "), LINE));
+    lines.extend(ask.from_where().map(|line| cut(&line, LINE)));
     if !ask.client.chain.is_empty() {
         lines.push(ask.client.chain.join(" ← "));
     }
-    lines.push(ask.whereabouts().join("   "));
+    if let Some(reason) = &ask.reason {
+        lines.push(format!("reason: {}", reason.as_str()));
+    }
     let lines: Vec<String> = lines.iter().map(|line| plain(line)).collect();
     let mut escaped = String::new();
     for character in lines.join("\n").chars() {
@@ -151,6 +161,22 @@ mod tests {
             assert!(!said.contains(['<', '&']), "{said:?}");
         }
         assert!(description(&hostile).contains("%25n%250AOK"), "a percent sign is escaped");
+    }
+
+    /// However much an asker says, what matters of it is in the window.
+    #[test]
+    fn a_long_reason_pushes_nothing_out_of_the_window() {
+        let mut ask = ask("npm", &"x".repeat(900));
+        ask.offers = vec![ApprovalScope::Once, ApprovalScope::Session];
+        ask.client.command = Some(format!("/home/{}/npm", "y".repeat(900)));
+        (ask.count, ask.processes) = (3, 2);
+        let said = description(&ask);
+        for fact in
+            ["once is for process 7 alone", "session is for whatever npm runs in pts/3", "npm is /home/"]
+        {
+            assert!(said.contains(fact), "{fact}: {said}");
+        }
+        assert!(said.len() <= DESCRIPTION + 3);
     }
 
     #[test]

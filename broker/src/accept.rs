@@ -62,7 +62,7 @@ impl Connections {
                 false
             }
             Err(error) => {
-                tracing::warn!(%error, "whose a connection is cannot be told; it is refused");
+                tracing::warn!(%error, "cannot find out whose connection this is; refused it");
                 false
             }
         }

@@ -363,6 +363,7 @@ fn not_taken(error: &Error) -> Denial {
             | ErrorType::AlreadyExistsError
             | ErrorType::ConflictError
             | ErrorType::ValidationError
+            | ErrorType::LimitExceededError
             | ErrorType::UpgradeRequiredError
             | ErrorType::InternalError
             | ErrorType::StorageError

@@ -12,7 +12,7 @@ use crate::token;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no socket at this path, or one that nobody serves.
-    #[error("nothing listens on {0}; start it with: secretsd")]
+    #[error("nothing listens on {0}; start it with: secretctl unlock")]
     NotListening(PathBuf),
     /// The socket's path is longer than the kernel has room for: no daemon can listen there.
     #[error(

@@ -13,19 +13,25 @@ pub(crate) fn until(time: Timestamp, now: Timestamp) -> String {
     if time <= now {
         return "expired".to_owned();
     }
-    match span(time.as_second() - now.as_second()).as_str() {
+    let seconds = time.as_second() - now.as_second();
+    // Days are rounded: what was set to 90 days is not said to have 89.
+    let rounded = if seconds >= DAYS_FROM { seconds + 43_200 } else { seconds };
+    match span(rounded).as_str() {
         "now" => "now".to_owned(),
         span => format!("in {span}"),
     }
 }
+
+/// From so many seconds on a span is told in days.
+const DAYS_FROM: i64 = 172_800;
 
 fn span(seconds: i64) -> String {
     let days = seconds / 86_400;
     match seconds {
         ..60 => "now".to_owned(),
         60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ if days < 60 => format!("{days} d"),
+        3_600..DAYS_FROM => format!("{} h", seconds / 3_600),
+        _ if days < 100 => format!("{days} d"),
         // Months of 365.25 / 12 days.
         _ if days < 731 => format!("{} months", days * 400 / 12_175),
         _ => format!("{} years", days * 4 / 1_461),
@@ -47,8 +53,8 @@ mod tests {
             (3_600, "1 h"),
             (47 * 3_600, "47 h"),
             (2 * DAY, "2 d"),
-            (59 * DAY, "59 d"),
-            (61 * DAY, "2 months"),
+            (99 * DAY, "99 d"),
+            (100 * DAY, "3 months"),
             (250 * DAY, "8 months"),
             (730 * DAY, "23 months"),
             (731 * DAY, "2 years"),
@@ -57,6 +63,8 @@ mod tests {
         }
         let time = |second| Timestamp::from_second(second).unwrap();
         assert_eq!(until(time(3 * DAY), time(0)), "in 3 d");
+        assert_eq!(until(time(90 * DAY), time(2)), "in 90 d");
+        assert_eq!(until(time(2 * DAY), time(1)), "in 47 h");
         assert_eq!(until(time(5), time(0)), "now");
         assert_eq!(until(time(5), time(5)), "expired");
         assert_eq!(since(time(0), time(7_200)), "2 h");

@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use secrets_proto::approval::{
-    Approval, ApprovalScope, ApprovalState, Decision, Effect, GuardedRight, Narrowing, Proof,
-};
+use secrets_proto::approval::{Approval, ApprovalScope, ApprovalState, Decision, Effect, Narrowing, Proof};
 use secrets_proto::vault::KeyKind;
 use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
@@ -18,6 +16,10 @@ const TRIES: usize = 3;
 
 /// How many digits of an id are shown: those of few asks differ in them.
 const DIGITS: usize = 8;
+
+/// How far the first line of an ask goes in, behind our name, and the others with what goes on below them.
+const FIRST: usize = "secretctl: ".len();
+const INDENT: usize = 4;
 
 /// The most seconds that one request waits: then it is looked whether there is still somebody who could answer.
 const STEP: u64 = 5;
@@ -49,14 +51,17 @@ pub(crate) fn settle(ways: &Ways<'_>, ask: Uuid, patience: Patience) -> Result<(
         match answer_here(ways, &approval, &Narrowing::default())? {
             Some(answered) => answered.state,
             // Somebody else was faster.
-            None => (ways.get)(ask, 0)?.state,
+            None => match elsewhere(ways, &approval)? {
+                ApprovalState::Denied => return Err(denied(&approval, " elsewhere")),
+                state @ (ApprovalState::Pending | ApprovalState::Allowed | ApprovalState::Expired) => state,
+            },
         }
     } else {
         wait(ways, &approval, patience.wait)?
     };
     match state {
         ApprovalState::Allowed => Ok(()),
-        ApprovalState::Denied => Err(denied(&approval)),
+        ApprovalState::Denied => Err(denied(&approval, "")),
         ApprovalState::Pending | ApprovalState::Expired => Err(unanswered(&approval)),
     }
 }
@@ -65,7 +70,7 @@ fn wait(ways: &Ways<'_>, approval: &Approval, patience: Duration) -> Result<Appr
     if approval.approvers == 0 || approval.state != ApprovalState::Pending {
         return Ok(approval.state);
     }
-    let names = names(approval);
+    let names = approval.names();
     let _waiting = Waiting::start(&format!("waiting until somebody allows {names}…"));
     let end = Instant::now() + patience;
     loop {
@@ -78,17 +83,43 @@ fn wait(ways: &Ways<'_>, approval: &Approval, patience: Duration) -> Result<Appr
     }
 }
 
-fn denied(approval: &Approval) -> Failure {
-    let text = format!("{} was denied; nothing was done", asked_for(approval));
+/// What became of an ask that somebody was just asked about, and that was settled without them. Says so, unless it was
+/// denied: that is for the caller.
+pub(crate) fn elsewhere(ways: &Ways<'_>, approval: &Approval) -> Result<ApprovalState, Failure> {
+    let state = (ways.get)(approval.id, 0).map_err(|failure| match failure.kind() {
+        Some(ErrorType::VaultLockedError) => {
+            Failure::new(Exit::Locked, "the vault was locked meanwhile; nothing was done")
+        }
+        _ => failure,
+    })?;
+    match state.state {
+        ApprovalState::Allowed => output::say("allowed elsewhere"),
+        ApprovalState::Expired => output::say("the question has ended: nobody has answered it in time"),
+        ApprovalState::Denied | ApprovalState::Pending => {}
+    }
+    Ok(state.state)
+}
+
+/// Whether nobody needs to answer an ask any more: it is settled, or has ended with a lock or with its daemon.
+fn is_over(ways: &Ways<'_>, ask: Uuid) -> bool {
+    match (ways.get)(ask, 0) {
+        Ok(approval) => approval.state != ApprovalState::Pending,
+        Err(failure) => {
+            let is_gone = [ErrorType::VaultLockedError, ErrorType::NotFoundError].map(Some);
+            is_gone.contains(&failure.kind()) || failure.exit() == Exit::NoDaemon
+        }
+    }
+}
+
+fn denied(approval: &Approval, by: &str) -> Failure {
+    let text = format!("{} was denied{by}; nothing was done", approval.asked_for());
     Failure::new(Exit::NotAllowed, text)
 }
 
 fn unanswered(approval: &Approval) -> Failure {
-    let names = names(approval);
-    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
-    let id = short(approval.id);
+    let (guarded, id) = (approval.guarded(), short(approval.id));
     let text = format!(
-        "{names} {is} guarded, and nobody has allowed this; answer it in a terminal with: secretctl approve {id}, then repeat"
+        "{guarded}, and nobody has allowed this; repeat it once that is done: secretctl approve {id}"
     );
     Failure::new(Exit::Locked, text)
 }
@@ -99,16 +130,21 @@ pub(crate) fn answer_here(
     approval: &Approval,
     narrowing: &Narrowing,
 ) -> Result<Option<Approval>, Failure> {
-    let is_settled =
-        || (ways.get)(approval.id, 0).is_ok_and(|approval| approval.state != ApprovalState::Pending);
+    let is_settled = || is_over(ways, approval.id);
     let Some(_alone) = prompt::alone_unless(&is_settled) else { return Ok(None) };
-    let shown = format!("secretctl: {}", describe(approval, true));
+    let mut shown = String::from("secretctl: ");
+    shown.push_str(&described(approval, true, prompt::columns()).join("\n"));
     prompt::show(&SensitiveString::new(shown)).map_err(undone)?;
     let answer = loop {
-        let line = prompt::line(&format!("  {}: ", choices(approval))).map_err(undone)?;
+        let question = format!("  {}: ", choices(approval));
+        let Some(line) = prompt::line_unless(&question, &is_settled).map_err(undone)? else {
+            return Ok(None);
+        };
         if let Some(answer) = Answer::parse(&line, approval) {
             break answer;
         }
+        let hint = SensitiveString::new("  type one of these words, or its first letters".to_owned());
+        prompt::show(&hint).map_err(undone)?;
     };
     let decision = match answer {
         Answer::Deny(scope) => {
@@ -133,7 +169,8 @@ pub(crate) fn allowing(scope: ApprovalScope, seconds: Option<u64>, narrowing: Na
     Decision { decision: Effect::Allow, scope: Some(scope), seconds, client, proof: None }
 }
 
-/// Asks for the passphrase and does something with it as proof. `None` if it has become needless.
+/// Asks for the passphrase and does something with it as proof; a recovery key that is typed there is one, too. `None` if it
+/// has become needless.
 pub(crate) fn proven<T>(
     act: &dyn Fn(Proof) -> Result<T, Failure>,
     is_needless: &dyn Fn() -> bool,
@@ -142,13 +179,25 @@ pub(crate) fn proven<T>(
         let Some(typed) = prompt::hidden_unless("  passphrase: ", is_needless).map_err(undone)? else {
             return Ok(None);
         };
-        match settled(act(proof_of(typed))) {
-            Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
+        if typed.is_empty() {
+            if attempt < TRIES {
+                output::say("nothing was typed; try again");
+            }
+            continue;
+        }
+        let is_wrong = |failure: &Failure| failure.kind() == Some(ErrorType::WrongKeyError);
+        let (recovery_key, passphrase) = Proof::readings(typed);
+        let mut outcome = recovery_key.map(|proof| settled(act(proof)));
+        if outcome.as_ref().is_none_or(|outcome| outcome.as_ref().is_err_and(is_wrong)) {
+            outcome = Some(settled(act(passphrase)));
+        }
+        match outcome {
+            Some(Err(failure)) if is_wrong(&failure) => {
                 if attempt < TRIES {
-                    output::say("wrong passphrase, try again");
+                    output::say("wrong passphrase, try again; the recovery key does, too");
                 }
             }
-            outcome => return outcome,
+            outcome => return outcome.unwrap_or(Ok(None)),
         }
     }
     Err(Failure::new(Exit::NotAllowed, "three wrong passphrases; nothing was allowed"))
@@ -168,7 +217,7 @@ fn settled<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
 }
 
 fn undone(error: prompt::Error) -> Failure {
-    error.into_failure("nothing was allowed", "answer it in a terminal with: secretctl approve")
+    error.into_failure("nothing was allowed", "answer it at another terminal: secretctl approve")
 }
 
 /// What a person chooses.
@@ -210,8 +259,11 @@ fn choices(approval: &Approval) -> String {
     let offered = |scope: &ApprovalScope| approval.offers.contains(scope);
     let mut words: Vec<String> = Vec::new();
     for (word, scope) in WORDS.iter().filter(|(_, scope)| offered(scope) && *scope != ApprovalScope::Never) {
-        let meant =
-            if *scope == ApprovalScope::Always { format!(" ({})", meant(approval)) } else { String::new() };
+        let meant = if *scope == ApprovalScope::Always {
+            format!(" ({})", approval.lasting_clients())
+        } else {
+            String::new()
+        };
         words.push(format!("{word}{meant}"));
     }
     words.push("no".to_owned());
@@ -221,98 +273,13 @@ fn choices(approval: &Approval) -> String {
     format!("{} [no]", words.join(", "))
 }
 
-/// The clients that would be allowed always.
-fn meant(approval: &Approval) -> String {
-    let client = &approval.client;
-    if client.token != "owner" {
-        return format!("token {}", client.token);
-    }
-    let directory =
-        client.directory.as_deref().map(|directory| format!(" in {}", output::printable(directory)));
-    match (&client.command, &client.program, &client.script) {
-        (Some(command), _, _) => {
-            format!("{}{}", name_of(command), directory.unwrap_or_default())
-        }
-        (None, _, Some(script)) => name_of(script),
-        (None, Some(program), None) => name_of(program),
-        (None, None, None) => client.unit.clone().unwrap_or_default(),
-    }
-}
-
-/// An ask in lines that are safe to print: what is asked for, and by whom.
-pub(crate) fn describe(approval: &Approval, is_question: bool) -> String {
-    let client = &approval.client;
-    let names = names(approval);
-    let is = if approval.secrets.len() == 1 { "is" } else { "are" };
-    let mark = if is_question { "?" } else { "" };
-    let mut lines = match approval.right {
-        GuardedRight::Unlock => format!("the vault is locked. Open it for {}{mark}", who(approval)),
-        GuardedRight::Use => {
-            format!("{names} {is} guarded. Let {} use it without seeing it{mark}", who(approval))
-        }
-        GuardedRight::Reveal => {
-            let purpose = approval.purpose.as_ref().map(|purpose| format!(" for `{}`", purpose.as_str()));
-            format!(
-                "{names} {is} guarded. Reveal it to {}{}{mark}",
-                who(approval),
-                purpose.unwrap_or_default()
-            )
-        }
-        GuardedRight::Write => format!("{names} {is} guarded. Let {} change it{mark}", who(approval)),
-    };
-    if let Some(reason) = &approval.reason {
-        lines.push_str(&format!("   reason: {}", output::printable(reason.as_str())));
-    }
-    let mut facts = Vec::new();
-    if !client.chain.is_empty() {
-        let chain: Vec<_> = client.chain.iter().map(|name| output::printable(name)).collect();
-        facts.push(chain.join(" ← "));
-    }
-    match &client.session {
-        Some(session) => {
-            let place = session.tty.as_deref().unwrap_or(&session.leader);
-            facts.push(output::printable(place).into_owned());
-        }
-        None => facts.extend(client.unit.as_deref().map(|unit| output::printable(unit).into_owned())),
-    }
-    facts.extend(client.directory.as_deref().map(|directory| output::printable(directory).into_owned()));
-    facts.push(format!("token {}", output::printable(&client.token)));
-    lines.push_str(&format!("\n  {}", facts.join("   ")));
-    if let Some(how_many) = approval.how_many() {
-        lines.push_str(&format!("\n  {how_many}"));
-    }
-    lines
-}
-
-/// An ask in one line: what is asked for, and by whom.
-pub(crate) fn summary(approval: &Approval) -> String {
-    format!("{} by {}", asked_for(approval), who(approval))
-}
-
-/// What was asked for, in a few words.
-fn asked_for(approval: &Approval) -> String {
-    match approval.right {
-        GuardedRight::Unlock => "opening the vault".to_owned(),
-        GuardedRight::Use => format!("the use of {}", names(approval)),
-        GuardedRight::Reveal => format!("the reveal of {}", names(approval)),
-        GuardedRight::Write => format!("the change of {}", names(approval)),
-    }
-}
-
-fn who(approval: &Approval) -> String {
-    let client = &approval.client;
-    let known = client.command.as_ref().or(client.script.as_ref()).or(client.program.as_ref());
-    known.map_or_else(|| "a program that cannot be seen".to_owned(), |path| name_of(path))
-}
-
-fn name_of(path: &str) -> String {
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    output::printable(name).into_owned()
-}
-
-fn names(approval: &Approval) -> String {
-    let names: Vec<&str> = approval.secrets.iter().map(|name| name.as_str()).collect();
-    names.join(", ")
+/// An ask in lines that are safe to print. In a window of so many columns what does not fit goes on below, indented: none of
+/// it can pass for a line of its own.
+pub(crate) fn described(approval: &Approval, is_question: bool, columns: Option<usize>) -> Vec<String> {
+    let mut lines = approval.lines(is_question).into_iter();
+    let first = lines.next().map(|line| output::folded(&line, columns, FIRST));
+    let rest = lines.map(|line| format!("  {}", output::folded(&line, columns, INDENT)));
+    first.into_iter().chain(rest).collect()
 }
 
 /// What opens the vault without a person, in words.
@@ -360,24 +327,27 @@ mod tests {
     }
 
     #[test]
-    fn how_many_ask_is_told() {
-        let mut approval = approval();
-        (approval.count, approval.processes) = (3, 1);
-        assert!(describe(&approval, true).ends_with("\n  asked 3 times"));
-        approval.processes = 2;
-        let told = "\n  2 processes ask the same, 3 times; once is for process 7 alone";
-        assert!(describe(&approval, true).ends_with(told));
+    fn what_others_have_named_steers_no_terminal() {
+        let shown = described(&approval(), true, None).join("\n");
+        assert_eq!(
+            shown,
+            "KEY is guarded. Reveal it to npm for `run`?   reason: a\u{fffd}b\n  np\u{fffd}m ← bash   pts/3   /src   token owner\n  session is for whatever npm runs in pts/3"
+        );
+        assert_eq!(choices(&approval()), "once, session, always (npm in /src), no, never [no]");
     }
 
+    /// In a narrow window the end of a reason does not stand where a question of ours begins.
     #[test]
-    fn what_others_have_named_steers_no_terminal() {
-        let shown = describe(&approval(), true);
-        assert!(!shown.contains("asked"), "{shown:?}");
-        assert!(
-            shown.starts_with("KEY is guarded. Reveal it to npm for `run`?   reason: a\u{fffd}b\n"),
-            "{shown:?}"
-        );
-        assert!(shown.contains("np\u{fffd}m ← bash   pts/3   /src   token owner"), "{shown:?}");
-        assert_eq!(choices(&approval()), "once, session, always (npm in /src), no, never [no]");
+    fn what_does_not_fit_goes_on_indented() {
+        let mut approval = approval();
+        let reason = format!("{}secretctl: OTHER is guarded. Reveal it to ls?", "x".repeat(17));
+        approval.reason = Some(secrets_proto::reveal::Remark::parse(&reason).unwrap());
+        for columns in [20, 40, 53, 80] {
+            let shown = format!("secretctl: {}", described(&approval, true, Some(columns)).join("\n"));
+            for line in shown.lines().skip(1) {
+                assert!(line.starts_with("  "), "{columns}: {shown}");
+                assert!(line.chars().count() <= columns, "{columns}: {shown}");
+            }
+        }
     }
 }

@@ -89,6 +89,11 @@ pub(crate) fn plain_terminal() -> bool {
     variable("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// The pager of the user's choice, as a shell reads it; empty for none.
+pub(crate) fn pager() -> Option<OsString> {
+    env::var_os("SECRETCTL_PAGER").or_else(|| env::var_os("PAGER"))
+}
+
 /// Whether the user says which certificate authorities are trusted.
 pub(crate) fn names_authorities() -> bool {
     variable("SSL_CERT_FILE").or_else(|| variable("SSL_CERT_DIR")).is_some()
@@ -233,6 +238,11 @@ pub(crate) fn runtime_dir() -> Option<PathBuf> {
 /// Where a user's own units lie.
 pub(crate) fn user_units() -> Option<PathBuf> {
     Base::Config.dir(variable).map(|dir| dir.join("systemd/user"))
+}
+
+/// The directory of the user's data, ours and that of other programs.
+pub(crate) fn user_data_dir() -> Option<PathBuf> {
+    Base::Data.dir(variable)
 }
 
 /// Where systemd looks for a user's units, if there is a systemd for this user.

@@ -51,7 +51,7 @@ impl Exit {
             | ErrorType::WrongKeyError
             | ErrorType::ApprovalDeniedError => Self::NotAllowed,
             ErrorType::AlreadyExistsError | ErrorType::ConflictError => Self::Conflict,
-            ErrorType::ValidationError => Self::Invalid,
+            ErrorType::ValidationError | ErrorType::LimitExceededError => Self::Invalid,
             ErrorType::InternalError
             | ErrorType::StorageError
             | ErrorType::VaultCorruptError
@@ -98,6 +98,11 @@ impl Failure {
         self.refusal.as_ref().map(|body| body.kind)
     }
 
+    /// Whether a person must allow it, who has not, or could not be asked.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.refusal.as_ref().is_some_and(|body| is_about_approval(body))
+    }
+
     /// The ask that waits for a person, if that is why.
     pub(crate) fn ask(&self) -> Option<Uuid> {
         let body = self.refusal.as_ref().filter(|body| body.kind == ErrorType::ApprovalRequiredError)?;
@@ -124,14 +129,22 @@ impl Failure {
         self.refusal.as_ref().is_some_and(|body| body.errors.iter().any(is_it))
     }
 
-    /// The failure; where the daemon found fault with items of a list, what they are stands before what it says of them.
-    pub(crate) fn naming_items(self, names: &[impl fmt::Display]) -> Self {
-        let Some(body) = self.refusal.as_ref().filter(|_| !self.positions().is_empty()) else { return self };
-        let of_item = |error: &FieldError| match last_index(error).and_then(|index| names.get(index)) {
-            Some(name) => format!("{name}: {}", error.msg),
-            None => error.msg.to_string(),
-        };
-        let message = body.errors.iter().map(of_item).collect::<Vec<_>>().join("; ");
+    /// What the daemon found fault with in items of a list: their positions, and what it says of each.
+    pub(crate) fn item_faults(&self) -> Vec<(usize, String)> {
+        let errors = self.refusal.as_ref().map(|body| body.errors.as_slice()).unwrap_or_default();
+        errors.iter().filter_map(|error| Some((last_index(error)?, error.msg.to_string()))).collect()
+    }
+
+    /// The failure; where the daemon refused a name because there is one, the message says which.
+    pub(crate) fn taken(self, name: &str) -> Self {
+        if self.kind() != Some(ErrorType::AlreadyExistsError) {
+            return self;
+        }
+        self.with_message(format!("{name} already exists; replace its value with: secretctl set {name}"))
+    }
+
+    /// The failure with another message.
+    pub(crate) fn with_message(self, message: String) -> Self {
         Self { message, ..self }
     }
 
@@ -175,6 +188,8 @@ impl From<Error> for Failure {
             }
             Error::Connect { .. } | Error::ForeignServer(..) | Error::Token(_) => Exit::NotAllowed,
             Error::Timeout | Error::Broken | Error::NotUnderstood(_) => Exit::DaemonFailed,
+            // Too much waits for a person: that nobody could be asked is what it comes to.
+            Error::Refused(body) if is_about_approval(body) => Exit::Locked,
             Error::Refused(body) => Exit::of(body.kind),
         };
         let message = error.to_string();
@@ -183,12 +198,18 @@ impl From<Error> for Failure {
     }
 }
 
+/// Whether it is asking a person that was refused.
+fn is_about_approval(body: &ErrorBody) -> bool {
+    let is_it = |error: &FieldError| matches!(error.loc.as_slice(), [Loc::Field(name)] if name == "approval");
+    body.errors.iter().any(is_it)
+}
+
 /// The daemon's own words. Those on a field say all there is to say, except which of several it is.
 fn describe(body: &ErrorBody) -> String {
     if let (ErrorType::ApprovalRequiredError, Some(ask)) = (body.kind, body.errors.first()) {
         let id: String = ask.msg.chars().take(8).collect();
         return format!(
-            "this is guarded, and nobody has allowed it; answer it in a terminal with: secretctl approve {id}, then repeat"
+            "this is guarded, and nobody has allowed it; repeat it once that is done: secretctl approve {id}"
         );
     }
     if body.errors.is_empty() {
@@ -206,7 +227,10 @@ fn describe(body: &ErrorBody) -> String {
 fn in_a_line(sentence: &str) -> String {
     let mut chars = sentence.chars();
     match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+        // A word, or the article; not an abbreviation.
+        (Some(first), Some(second))
+            if first.is_ascii_uppercase() && (second.is_ascii_lowercase() || sentence.starts_with("A ")) =>
+        {
             format!("{}{}", first.to_ascii_lowercase(), chars.as_str())
         }
         _ => sentence.to_owned(),
@@ -229,7 +253,7 @@ mod tests {
     #[test]
     fn every_error_of_the_api_has_its_exit_code() {
         let codes: Vec<u8> = ErrorType::ALL.iter().map(|kind| Exit::of(*kind) as u8).collect();
-        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 1, 1, 9, 9, 9, 9, 9]);
+        assert_eq!(codes, [1, 5, 5, 5, 3, 5, 3, 5, 4, 6, 6, 7, 7, 1, 1, 9, 9, 9, 9, 9]);
     }
 
     #[test]
@@ -249,7 +273,7 @@ mod tests {
     fn a_sentence_of_the_daemon_goes_on_behind_our_name() {
         for (said, told) in [
             ("The token lacks it", "the token lacks it"),
-            ("A vault exists", "A vault exists"),
+            ("A vault exists", "a vault exists"),
             ("UTF-8 is expected", "UTF-8 is expected"),
             ("", ""),
         ] {

@@ -129,7 +129,7 @@ fn has_unit(is_default: bool) -> bool {
 }
 
 /// Has the user's service manager do something; says what it said if it does not.
-fn manage(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn manage(arguments: &[&str]) -> Result<(), String> {
     let said = |error: io::Error| format!("systemctl: {error}");
     let mut child = Command::new("systemctl")
         .args(["--user", "--quiet"])

@@ -33,7 +33,8 @@
 //! - `passphrase`: passphrases that are made of words
 //! - `key_file`: key files on their way to the daemon
 //! - `once`: answers that are shown once
-//! - `output`: the only writer to stdout and stderr; `closed`: whether there is a stdout
+//! - `output`: the only writer to stdout and stderr; `pager`: long answers, a screen at a time; `closed`: whether there is a
+//!   stdout
 //! - `failure`: exit codes
 
 mod age;
@@ -72,6 +73,7 @@ mod new_file;
 mod obstacle;
 mod once;
 mod output;
+mod pager;
 mod passphrase;
 mod project;
 mod prompt;
@@ -116,7 +118,7 @@ pub fn main() -> ExitCode {
             let colour = cli.globals.color;
             ended(run(cli, inherited), colour)
         }
-        Err(Stop::Answer(text)) => ended(output::answer_help(&text), Colour::Auto),
+        Err(Stop::Answer(text)) => ended(pager::answer_help(&text), Colour::Auto),
         Err(Stop::Help(text)) => {
             // For eyes what to do now. A script that has lost its command fails at a terminal, too.
             let is_seen = words.len() == 1 && output::stdout_is_terminal();

@@ -77,7 +77,7 @@ pub(crate) fn absent(session: &Session, selectors: &[Selector]) -> Failure {
 /// The failure that these do not exist, with the names among the listed ones that may have been meant.
 pub(crate) fn missing_among(selectors: &[Selector], listed: &[SecretName]) -> Failure {
     let names: Vec<String> = selectors.iter().map(shown).collect();
-    let meant: Vec<&str> = selectors.iter().filter_map(|selector| meant(selector, listed)).collect();
+    let meant: Vec<String> = selectors.iter().filter_map(|selector| meant(selector, listed)).collect();
     let see = if meant.len() == names.len() { "" } else { "see: secretctl list" };
     let advice = if meant.is_empty() {
         see.to_owned()
@@ -87,10 +87,11 @@ pub(crate) fn missing_among(selectors: &[Selector], listed: &[SecretName]) -> Fa
     Failure::new(Exit::NotFound, format!("no such secret: {}; {advice}", names.join(", ")))
 }
 
-/// The listed name that may have been meant.
-pub(crate) fn meant<'a>(selector: &Selector, listed: &'a [SecretName]) -> Option<&'a str> {
+/// The listed names of which one may have been meant, as they stand in a question.
+pub(crate) fn meant(selector: &Selector, listed: &[SecretName]) -> Option<String> {
     let Selector::Name(name) = selector else { return None };
-    near::meant(name, listed).map(SecretName::as_str)
+    let names: Vec<&str> = near::meant(name, listed).into_iter().map(SecretName::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" or "))
 }
 
 /// The failure that a unit may not load these anyway, all at once.
@@ -171,6 +172,8 @@ mod tests {
             message(&["openai_api_ky"]),
             "no such secret: OPENAI_API_KY; did you mean OPENAI_API_KEY?"
         );
+        assert_eq!(message(&["OPENAI"]), "no such secret: OPENAI; did you mean OPENAI_API_KEY?");
+        assert_eq!(message(&["KEY"]), "no such secret: KEY; did you mean OPENAI_API_KEY or STRIPE_KEY?");
         assert_eq!(
             message(&["OPENAI_API_KY", "NONE", "STRIPE_KEYS"]),
             "no such secret: OPENAI_API_KY, NONE, STRIPE_KEYS; did you mean OPENAI_API_KEY, STRIPE_KEY? see: secretctl list"

@@ -15,10 +15,43 @@ pub(crate) fn listed(session: &Session) -> Vec<SecretName> {
     list.map(|list| list.secrets.into_iter().map(|secret| secret.name).collect()).unwrap_or_default()
 }
 
-/// The one name that is nearest to a name which is not there: at most two characters left out, added, replaced or
-/// swapped with their neighbour, and one in three at most. None is better than a wild guess.
-pub(crate) fn meant<'a>(name: &SecretName, among: &'a [SecretName]) -> Option<&'a SecretName> {
-    nearest(name, among, |_| true)
+/// The fewest characters of a name that others are looked for by which only hold it.
+const A_PART: usize = 3;
+
+/// The most names that a part of them may mean.
+const MOST: usize = 3;
+
+/// The names that may be meant by one which is not there. That is the one that is nearest: at most two characters left out,
+/// added, replaced or swapped with their neighbour, and one in three at most. Or, if there is none, those few that begin with
+/// it or have its words: `OPENAI` and `OPENAI_KEY` may be `OPENAI_API_KEY`. None is better than a wild guess.
+pub(crate) fn meant<'a>(name: &SecretName, among: &'a [SecretName]) -> Vec<&'a SecretName> {
+    if let Some(near) = nearest(name, among, |_| true) {
+        return vec![near];
+    }
+    let part = name.as_str();
+    if part.len() < A_PART {
+        return Vec::new();
+    }
+    let whole: Vec<&SecretName> = among
+        .iter()
+        .filter(|other| other.as_str().starts_with(part) || has_words(other.as_str(), part))
+        .collect();
+    if whole.len() > MOST { Vec::new() } else { whole }
+}
+
+/// Whether a longer name has all these words, in their order.
+fn has_words(name: &str, part: &str) -> bool {
+    let split = |text: &'_ str| {
+        text.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (words, mut wanted) = (split(name), split(part).into_iter().peekable());
+    if wanted.len() >= words.len() {
+        return false;
+    }
+    for word in &words {
+        wanted.next_if(|next| next == word);
+    }
+    wanted.peek().is_none()
 }
 
 /// The one name that a new name may be a slip of. Names that differ on purpose are none: by a number, or by a short word
@@ -72,12 +105,15 @@ mod tests {
         texts.iter().map(|text| SecretName::parse(text).unwrap()).collect()
     }
 
-    fn found(
-        name: &str,
-        among: &[&str],
-        find: for<'a> fn(&SecretName, &'a [SecretName]) -> Option<&'a SecretName>,
-    ) -> Option<String> {
-        find(&SecretName::parse(name).unwrap(), &names(among)).map(|name| name.as_str().to_owned())
+    fn found(name: &str, among: &[&str]) -> Vec<String> {
+        let among = names(among);
+        let found = meant(&SecretName::parse(name).unwrap(), &among);
+        found.into_iter().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    fn slip(name: &str, among: &[&str]) -> Option<String> {
+        let among = names(among);
+        mistyped(&SecretName::parse(name).unwrap(), &among).map(|name| name.as_str().to_owned())
     }
 
     #[test]
@@ -85,14 +121,27 @@ mod tests {
         let there = ["OPENAI_API_KEY", "BLOG_DATABASE_URL", "AB"];
         for slip in ["OPENAI_API_KY", "OPENAI_API_KEYS", "OPENIA_API_KEY", "OPENAI_APIKEY", "OPENAI_API_LEZ"]
         {
-            assert_eq!(found(slip, &there, meant).as_deref(), Some("OPENAI_API_KEY"), "{slip}");
+            assert_eq!(found(slip, &there), ["OPENAI_API_KEY"], "{slip}");
         }
-        assert_eq!(found("BLOG_DATABSE_URL", &there, mistyped).as_deref(), Some("BLOG_DATABASE_URL"));
-        for other in ["OPENAI_KEY", "A", "AC", "ANTHROPIC_API_KEY"] {
-            assert_eq!(found(other, &there, meant), None, "{other}");
+        assert_eq!(slip("BLOG_DATABSE_URL", &there).as_deref(), Some("BLOG_DATABASE_URL"));
+        for other in ["A", "AC", "ANTHROPIC_API_KEY", "API_OPENAI", "OPENAI_API_KEY_OLD", "OTHER"] {
+            assert!(found(other, &there).is_empty(), "{other}");
         }
         // Of two that are as near neither is guessed.
-        assert_eq!(found("KEY_C", &["KEY_A", "KEY_B"], meant), None);
+        assert!(found("KEY_C", &["KEY_A", "KEY_B"]).is_empty());
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_found() {
+        let there = ["OPENAI_API_KEY", "BLOG_DATABASE_URL", "SHOP_DATABASE_URL"];
+        for part in ["OPENAI", "OPEN", "OPENAI_API", "OPENAI_KEY", "API_KEY"] {
+            assert_eq!(found(part, &there), ["OPENAI_API_KEY"], "{part}");
+        }
+        assert_eq!(found("DATABASE_URL", &there), ["BLOG_DATABASE_URL", "SHOP_DATABASE_URL"]);
+        assert!(found("OP", &there).is_empty());
+        // Of many none is guessed, and a new name that is a part of another is no slip.
+        assert!(found("KEY", &["A_KEY", "B_KEY", "C_KEY", "D_KEY"]).is_empty());
+        assert_eq!(slip("OPENAI", &there), None);
     }
 
     #[test]
@@ -104,9 +153,9 @@ mod tests {
             ("DB_US_URL", "DB_EU_URL"),
             ("KEY_OF_B", "KEY_OF_A"),
         ] {
-            assert_eq!(found(name, &[there], mistyped), None, "{name}");
+            assert_eq!(slip(name, &[there]), None, "{name}");
         }
-        assert_eq!(found("OPENAI_API_KY", &["OPENAI_API_KEY"], mistyped).as_deref(), Some("OPENAI_API_KEY"));
-        assert_eq!(found("OPENAIAPI_KEY", &["OPENAI_API_KEY"], mistyped).as_deref(), Some("OPENAI_API_KEY"));
+        assert_eq!(slip("OPENAI_API_KY", &["OPENAI_API_KEY"]).as_deref(), Some("OPENAI_API_KEY"));
+        assert_eq!(slip("OPENAIAPI_KEY", &["OPENAI_API_KEY"]).as_deref(), Some("OPENAI_API_KEY"));
     }
 }

@@ -23,7 +23,7 @@ use stream::write_all;
 pub(crate) use failing::fail;
 pub(crate) use secrets_proto::printable::printable;
 pub(crate) use text::{cut, cut_beginning, folded, in_one_line, width_of, wrapped};
-pub(crate) use waiting::{Hidden, Waiting, say};
+pub(crate) use waiting::{Hidden, Waiting, say, say_more};
 
 /// How to show things.
 #[derive(Debug, Clone, Copy)]
@@ -83,27 +83,6 @@ pub(crate) fn answer(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn answer_line(bytes: &[u8]) -> Result<(), Failure> {
     answer(bytes)?;
     answer(b"\n")
-}
-
-/// Writes help; at a terminal with its headings in bold.
-pub(crate) fn answer_help(text: &str) -> Result<(), Failure> {
-    if !stdout_is_terminal() || environment::no_colour() {
-        return answer(text.as_bytes());
-    }
-    let bold = |line: &str| match line.split_once(':') {
-        Some((head, rest))
-            if line.starts_with(|c: char| c.is_ascii_uppercase()) && is_heading(head, rest) =>
-        {
-            format!("\x1b[1m{head}:\x1b[0m{rest}\n")
-        }
-        _ => format!("{line}\n"),
-    };
-    answer(text.lines().map(bold).collect::<String>().as_bytes())
-}
-
-/// A line of its own, or the head of the line on usage; not a sentence with a colon.
-fn is_heading(head: &str, rest: &str) -> bool {
-    rest.trim().is_empty() && head.split(' ').count() <= 3 || head == "Usage"
 }
 
 /// Shows help to somebody who did not ask for it.

@@ -122,9 +122,20 @@ pub(crate) fn can_ask() -> bool {
     terminal::open().is_some()
 }
 
+/// How wide the terminal is that is asked on.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal::open()?).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Asks a question whose answer is shown.
 pub(crate) fn line(question: &str) -> Result<String, Error> {
-    let _turn = alone();
+    line_unless(question, &|| false)?.ok_or(Error::Cancelled)
+}
+
+/// Asks a question whose answer is shown, until it is `needless`: then there is none.
+pub(crate) fn line_unless(question: &str, needless: &dyn Fn() -> bool) -> Result<Option<String>, Error> {
+    let Some(_turn) = alone_unless(needless) else { return Ok(None) };
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
     let ask = || {
         terminal::forget_typed(&tty);
@@ -133,14 +144,19 @@ pub(crate) fn line(question: &str) -> Result<String, Error> {
     ask()?;
     while !(&tty).more(LOOK) {
         if terminal::continued() {
-            wait_again(&tty, &|| false)?;
-            ask()?;
+            if wait_again(&tty, needless)? {
+                ask()?;
+            }
+        } else if needless() {
+            terminal::forget_typed(&tty);
+            (&tty).write_all(b"\n")?;
+            return Ok(None);
         }
     }
     let mut line = String::new();
     BufReader::new((&tty).take(256)).read_line(&mut line)?;
     terminal::forget_typed(&tty);
-    Ok(line.trim().to_owned())
+    Ok(Some(line.trim().to_owned()))
 }
 
 /// After a stop: waits until the terminal is ours again. Gives whether there is still a question.

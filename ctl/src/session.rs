@@ -8,21 +8,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use secrets_client::{Answer, Call, Client, Error, Limits, Method, Paths, TokenSource};
+use secrets_client::{Answer, Call, Client, Error, Limits, Paths, TokenSource};
+use secrets_local::files;
 use secrets_local::peer::lineage;
-use secrets_local::{files, sessions};
-use secrets_proto::approval::{Approval, Decision, Proof};
-use secrets_proto::vault::{KeyList, UnlockRequest, VaultState, VaultStatus};
-use secrets_proto::{ErrorType, SensitiveString, Uuid};
+use secrets_proto::vault::VaultStatus;
+use secrets_proto::{ErrorType, SensitiveString};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::approval::{self, Patience, Ways};
+use crate::approval::Patience;
 use crate::failure::{Exit, Failure};
-use crate::output::{Hidden, Waiting};
+use crate::output::Waiting;
 use crate::shell::quoted;
-use crate::{environment, input, output, prompt, spawn, unconfirmed, vault_file};
+use crate::{environment, output, prompt, spawn, vault_file};
+
+mod allowing;
+mod opening;
+
+pub(crate) use opening::touching;
 
 /// Said while an answer is awaited that usually comes at once.
 const WAITING: &str = "waiting for secretsd…";
@@ -39,11 +43,6 @@ pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
-
-/// Said while a key provider is waited for, which may be a device.
-pub(crate) fn touching(key_provider: &str) -> String {
-    format!("waiting for key provider {key_provider}; touch it if it blinks")
-}
 
 /// Said when there is no vault to open.
 pub(crate) const NO_VAULT: &str = "there is no vault yet; create it with: secretctl init";
@@ -62,9 +61,6 @@ pub(crate) fn interrupted(aside: &Path) -> String {
         "a restore was interrupted, and the vault lies aside as {name}; restore again with: secretctl restore-vault FILE, or rename it (and its -wal, if there is one) to vault.db"
     )
 }
-
-/// The other way to a passphrase.
-const UNLOCK_FROM_FILE: &str = "or read it from a file: secretctl unlock --passphrase-file FILE";
 
 /// A way to ask for a passphrase, until it is needless.
 type Ask = fn(&str, &dyn Fn() -> bool) -> Result<Option<SensitiveString>, prompt::Error>;
@@ -211,52 +207,6 @@ impl Session {
         })
     }
 
-    /// Reads an answer that may be long in coming, of which nobody is told.
-    pub(crate) fn fetch_quietly<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
-        let answer = self.runtime.block_on(self.client.send(call));
-        Ok(answer.map_err(|error| self.explain(error))?.parse()?)
-    }
-
-    /// Answers an ask.
-    pub(crate) fn decide(&self, ask: Uuid, decision: &Decision) -> Result<Approval, Failure> {
-        let call = Call::new(Method::POST, &format!("/approvals/{ask}/decision")).json(decision)?;
-        Ok(self.call_slowly(&call, "checking…")?.parse()?)
-    }
-
-    /// Does something with the ways to ask how an ask stands and to answer it.
-    pub(crate) fn with_ways<T>(&self, work: impl FnOnce(&Ways<'_>) -> T) -> T {
-        let get = |ask: Uuid, wait: u64| {
-            let call = Call::get(&format!("/approvals/{ask}")).query("wait", &wait.to_string());
-            self.fetch_quietly(&call)
-        };
-        let decide = |ask: Uuid, decision: &Decision| self.decide(ask, decision);
-        work(&Ways { get: &get, decide: &decide, step: self.step })
-    }
-
-    /// Sends a request that takes a proof while a secret is guarded: only then the passphrase is asked for.
-    pub(crate) fn call_proven(
-        &self,
-        make: &dyn Fn(Option<Proof>) -> Result<Call, Failure>,
-    ) -> Result<Answer, Failure> {
-        self.call_proven_noted(make, WAITING)
-    }
-
-    /// Sends such a request, which may take a while; the note is what a person is told who waits.
-    pub(crate) fn call_proven_noted(
-        &self,
-        make: &dyn Fn(Option<Proof>) -> Result<Call, Failure>,
-        note: &str,
-    ) -> Result<Answer, Failure> {
-        match self.call_noted(&make(None)?, note) {
-            Err(failure) if failure.kind() == Some(ErrorType::WrongKeyError) => {
-                output::say("a secret is guarded, so this takes the passphrase of the vault");
-                let act = |proof| self.call_slowly(&make(Some(proof))?, "checking…");
-                approval::proven(&act, &|| false)?.ok_or(failure)
-            }
-            outcome => outcome,
-        }
-    }
-
     /// The request, which says what it is asked for if it does more than ask.
     fn said(&self, call: &Call) -> Call {
         if call.is_get() {
@@ -295,116 +245,14 @@ impl Session {
         self.runtime.block_on(answer).map_err(|_| Error::Timeout)??.parse()
     }
 
-    /// Opens the vault if it is locked, by asking for the passphrase. Only one command on a terminal asks; it and those
-    /// that wait for it go on when the vault is open, no matter who has opened it.
-    pub(crate) fn open_vault(&self) -> Result<(), Failure> {
-        let is_open = || {
-            let status = self.glance::<VaultStatus>(&Call::status(), QUICK);
-            status.is_ok_and(|status| status.state == VaultState::Unlocked)
-        };
-        if self.has_opened()? {
-            return Ok(());
-        }
-        self.open_with(&Typed::PASSPHRASE, &is_open)
-    }
-
-    /// Opens the vault if it is locked, by asking for the recovery key, as [`open_vault`](Self::open_vault) asks for the
-    /// passphrase. One that is open already is asked about all the same: whether the key is right.
-    pub(crate) fn open_with_recovery_key(&self) -> Result<(), Failure> {
-        self.open_with(&Typed::RECOVERY_KEY, &|| false)
-    }
-
-    fn open_with(&self, typed: &Typed, is_open: &dyn Fn() -> bool) -> Result<(), Failure> {
-        // Until a key has been checked: others would ask meanwhile.
-        let Some(_alone) = prompt::alone_unless(is_open) else { return Ok(()) };
-        let mut attempt = 1;
-        while attempt <= TRIES {
-            if self.has_opened()? && typed.is_needless_when_open {
-                return Ok(());
-            }
-            let key = {
-                let _alone = Hidden::start();
-                (self.ask)(typed.question, is_open).map_err(|error| unasked(error, typed))?
-            };
-            let Some(key) = key else {
-                output::say("unlocked by another command");
-                return Ok(());
-            };
-            if key.is_empty() {
-                attempt += 1;
-                output::say("nothing was typed; try again");
-                continue;
-            }
-            match self.unlock(&(typed.request)(key)) {
-                Err(failure) if typed.is_wrong(&failure) => {
-                    if attempt < TRIES {
-                        output::say(&format!("wrong {}, try again", typed.what));
-                    }
-                    attempt += 1;
-                }
-                outcome => return outcome.map(drop),
-            }
-        }
-        Err(Failure::new(Exit::NotAllowed, typed.three_wrong))
-    }
-
-    /// Whether the vault is open; fails if there is none.
-    fn has_opened(&self) -> Result<bool, Failure> {
-        match self.status()?.state {
-            VaultState::Unlocked => Ok(true),
-            VaultState::Locked => Ok(false),
-            VaultState::Uninitialized => Err(Failure::new(Exit::Locked, no_vault())),
-        }
-    }
-
-    /// Opens the vault with a given key.
-    pub(crate) fn unlock(&self, request: &UnlockRequest) -> Result<Answer, Failure> {
-        let call = Call::new(Method::POST, "/vault/unlock").json(request)?;
-        let note = request.key_provider.as_deref().map(|name| format!("{}…", touching(name)));
-        let ask = || self.call_slowly(&call, note.as_deref().unwrap_or("checking…"));
-        let answer = match ask() {
-            // It was locking at that moment, perhaps because the machine has just woken up.
-            Err(failure) if failure.kind() == Some(ErrorType::VaultLockedError) => ask(),
-            answer => answer,
-        };
-        let answer = answer.map_err(input::naming_key_file(request.key_file.as_deref()))?;
-        // Who opens the vault may be the one who has not got its recovery key.
-        if let Ok(KeyList { keys }) = self.glance(&Call::get("/vault/keys"), QUICK)
-            && let Some(notice) = unconfirmed::notice(&keys)
-        {
-            output::say(&notice);
-        }
-        self.end_stopped_sessions();
-        Ok(answer)
-    }
-
-    /// Ends the sessions that were stopped while the vault was locked. What fails is left for the next time.
-    fn end_stopped_sessions(&self) {
-        let Some(runtime) = self.runtime_dir() else { return };
-        for id in sessions::ended(runtime) {
-            let end = Call::new(Method::DELETE, &format!("/use/sessions/{id}"));
-            match self.call_as_is(&end) {
-                Err(failure) if failure.kind() != Some(ErrorType::NotFoundError) => {}
-                Ok(_) | Err(_) => sessions::forget_ended(runtime, id),
-            }
-        }
-    }
-
     fn explain(&self, error: Error) -> Failure {
         if matches!(error, Error::NotListening(_) | Error::Connect { .. })
             && let Err(foreign) = self.check_places()
         {
             return foreign;
         }
-        if let Error::NotListening(path) = &error
-            && !self.paths.socket_is_default
-        {
-            let text = format!(
-                "nothing listens on {}; start it with: secretsd --socket {}",
-                path.display(),
-                quoted(path)
-            );
-            return Failure::new(Exit::NoDaemon, text);
+        if let Error::NotListening(path) = &error {
+            return self.not_running(path);
         }
         // What the daemon says of an access token is better than what is known here.
         let given = matches!(self.paths.token, TokenSource::Given(_)) && !self.paths.token.is_access_token();
@@ -413,6 +261,22 @@ impl Session {
             return Failure::new(failure.exit(), "SECRETSD_TOKEN is not this daemon's token; unset it");
         }
         failure
+    }
+
+    /// That no daemon runs, with what a person types to start it.
+    fn not_running(&self, socket: &Path) -> Failure {
+        let text = if !self.paths.socket_is_default {
+            format!(
+                "nothing listens on {}; start it with: secretctl --socket {} unlock",
+                socket.display(),
+                quoted(socket)
+            )
+        } else if spawn::is_left_to_systemd(&self.paths) {
+            spawn::UNIT_NOT_STARTED.to_owned()
+        } else {
+            "secretsd is not running; start it with: secretctl unlock".to_owned()
+        };
+        Failure::new(Exit::NoDaemon, text)
     }
 
     /// Asks, and if the vault is locked, opens it and asks again. If a person must allow it, has that done.
@@ -433,16 +297,6 @@ impl Session {
             }
         }
         outcome
-    }
-
-    /// If a person must allow what was refused, has that done; anything else is the failure that it was.
-    fn have_allowed(&self, failure: Failure) -> Result<(), Failure> {
-        let Some(id) = failure.ask() else { return Err(failure) };
-        // Who holds an access token answers nothing that it has asked.
-        let may_ask = self.patience.may_ask && !self.paths.token.is_access_token();
-        let patience = Patience { may_ask, ..self.patience };
-        let settled = self.with_ways(|ways| approval::settle(ways, id, patience));
-        settled.map_err(|told| told.because(failure))
     }
 
     /// Sends, and if nothing listens, starts the daemon and sends again.
@@ -497,54 +351,6 @@ impl Download<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         Ok(self.runtime.block_on(self.body.next())?)
     }
-}
-
-/// A key that a person types.
-struct Typed {
-    what: &'static str,
-    question: &'static str,
-    request: fn(SensitiveString) -> UnlockRequest,
-    /// What is said where there is no terminal.
-    no_terminal: &'static str,
-    /// Whether nothing is asked once the vault is open.
-    is_needless_when_open: bool,
-    /// The other way to it.
-    from_file: &'static str,
-    three_wrong: &'static str,
-}
-
-impl Typed {
-    const PASSPHRASE: Self = Self {
-        what: "passphrase",
-        question: "passphrase of the vault: ",
-        request: |key| UnlockRequest { passphrase: Some(key), ..UnlockRequest::default() },
-        no_terminal: "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
-        is_needless_when_open: true,
-        from_file: UNLOCK_FROM_FILE,
-        three_wrong: "three wrong passphrases; if it is lost: secretctl unlock --recovery",
-    };
-    const RECOVERY_KEY: Self = Self {
-        what: "recovery key",
-        question: "recovery key: ",
-        request: |key| UnlockRequest { recovery_key: Some(key), ..UnlockRequest::default() },
-        no_terminal: "there is no terminal to ask on; name a file with --recovery-key-file",
-        is_needless_when_open: false,
-        from_file: "name a file with --recovery-key-file",
-        three_wrong: "three wrong recovery keys; a newer one may have taken its place, with: secretctl rotate",
-    };
-
-    /// Whether the daemon says that it is not the key, or none at all.
-    fn is_wrong(&self, failure: &Failure) -> bool {
-        failure.kind() == Some(ErrorType::WrongKeyError)
-            || self.what != Self::PASSPHRASE.what && failure.kind() == Some(ErrorType::ValidationError)
-    }
-}
-
-fn unasked(error: prompt::Error, typed: &Typed) -> Failure {
-    if matches!(error, prompt::Error::NoTerminal) {
-        return Failure::new(Exit::Locked, typed.no_terminal);
-    }
-    Failure::new(Exit::Other, error.told("nothing was done, the vault stays locked", typed.from_file))
 }
 
 #[cfg(test)]

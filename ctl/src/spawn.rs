@@ -42,6 +42,10 @@ const LAST_WORDS: u64 = 64 << 10;
 
 const SOCKET_UNIT: &str = "secretsd.socket";
 
+/// Said where systemd is to start the daemon, and does not yet.
+pub(crate) const UNIT_NOT_STARTED: &str =
+    "secretsd's socket unit is installed but not started; run: systemctl --user start secretsd.socket";
+
 /// A daemon that is being started.
 #[derive(Debug)]
 pub(crate) struct Starting {
@@ -62,10 +66,8 @@ pub(crate) struct Log {
 
 /// Starts the daemon for this socket, unless systemd is supposed to.
 pub(crate) fn start(paths: &Paths, data_dir: Option<&Path>) -> Result<Starting, Failure> {
-    if paths.socket_is_default && systemd_has_it(&environment::systemd_user_dirs()) {
-        return Err(no_daemon(
-            "secretsd's socket unit is installed but not started; run: systemctl --user start secretsd.socket",
-        ));
+    if is_left_to_systemd(paths) {
+        return Err(no_daemon(UNIT_NOT_STARTED));
     }
     let own = std::env::current_exe().map_err(|_| no_daemon("cannot find secretsd; start it yourself"))?;
     let Some(program) = find("secretsd", own.parent(), &environment::program_dirs()) else {
@@ -195,6 +197,11 @@ fn no_daemon(message: &str) -> Failure {
 pub(crate) fn may_be_activated(paths: &Paths) -> bool {
     // The daemon's token is gone when the daemon is.
     !paths.socket.with_file_name(places::TOKEN).exists() && systemd_has_it(&environment::systemd_user_dirs())
+}
+
+/// Whether the daemon of these paths is systemd's to start.
+pub(crate) fn is_left_to_systemd(paths: &Paths) -> bool {
+    paths.socket_is_default && systemd_has_it(&environment::systemd_user_dirs())
 }
 
 fn systemd_has_it(dirs: &[PathBuf]) -> bool {

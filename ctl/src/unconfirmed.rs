@@ -2,13 +2,16 @@
 
 use secrets_proto::vault::KeyInfo;
 
+use crate::clock::Clock;
+
 /// What replaces one.
 pub(crate) const CURE: &str = "secretctl key add --recovery";
 
 /// Says that there are such keys, and what to do.
 pub(crate) fn notice(keys: &[KeyInfo]) -> Option<String> {
+    let clock = Clock::of_stderr();
     let added: Vec<String> =
-        keys.iter().filter(|key| key.unconfirmed).map(|key| key.created_at.to_string()).collect();
+        keys.iter().filter(|key| key.unconfirmed).map(|key| clock.shown(key.created_at)).collect();
     let which = match added.as_slice() {
         [] => return None,
         [one] => format!("the recovery key added {one}"),

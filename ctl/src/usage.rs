@@ -8,13 +8,14 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 use secrets_proto::SecretName;
-use strsim::osa_distance;
 
 use crate::cli::alone::alone;
 use crate::cli::{Cli, groups};
 use crate::input::NO_VALUES;
 use crate::shell::quoted;
 use crate::{output, providers};
+
+mod words;
 
 /// A command line that leads to no command.
 #[derive(Debug)]
@@ -36,9 +37,6 @@ const RUNNING: [(&str, &str); 3] = [
     ("proxy run", "-s NAME -- COMMAND"),
     ("proxy attach", "SESSION -- COMMAND"),
 ];
-
-/// Words that people know from other programs, and our command for them.
-const ELSEWHERE: [(&str, &str); 3] = [("exec", "run"), ("env", "run"), ("find", "list")];
 
 /// Reads the command line.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, Stop> {
@@ -93,14 +91,17 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
                 None => too_many(is(&STORING), &see),
             };
         };
+        if let Some(place) = too_early(option.trim_start(), words) {
+            return place;
+        }
         if near.is_none() && is(&STORING) {
             return format!("unknown option{option}; {NO_VALUES}; {see}");
         }
         return format!("unknown option{option}; {}{see}", near.unwrap_or_default());
     }
     if kind == ErrorKind::InvalidSubcommand {
-        let hint = near_command(error).map(|command| format!("did you mean {command}? ")).unwrap_or_default();
-        return format!("no such command; {hint}see: secretctl --help");
+        let (hint, command) = meant_command(error, words);
+        return format!("no such command; {}see: {command} --help", hint.unwrap_or_default());
     }
     // In all other kinds the argument is one of ours; its value is never taken from the context.
     let argument = ours(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
@@ -243,27 +244,43 @@ fn unknown_option(error: &clap::Error) -> Option<String> {
     Some(if is_name && !providers::begins_like_key(long) { format!(" --{name}") } else { String::new() })
 }
 
-/// The one command that differs from the word by a slip or two: a character that was left out, added, replaced, or swapped
-/// with its neighbour. None is better than a wild guess.
-fn near_command(error: &clap::Error) -> Option<String> {
-    let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
-    if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| theirs == word) {
-        return Some((*ours).to_owned());
+/// What may be meant by a word that is no command, as a question; and the command whose help lists those that there are.
+fn meant_command(error: &clap::Error, words: &[OsString]) -> (Option<String>, String) {
+    let root = Cli::command();
+    let (mut parent, mut text) = (&root, "secretctl".to_owned());
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return (None, text);
+    };
+    for before in words.iter().skip(1).take_while(|before| *before != word.as_str()) {
+        let known = before.to_str().and_then(|before| parent.find_subcommand(before));
+        if let Some(below) = known.filter(|below| !below.is_hide_set()) {
+            text = format!("{text} {}", below.get_name());
+            parent = below;
+        }
     }
-    let cli = Cli::command();
-    let names = cli.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(|command| {
-        std::iter::once(command.get_name())
-            .chain(command.get_visible_aliases())
-            .map(move |name| (name, command))
-    });
-    let near = names
-        .map(|(name, command)| (osa_distance(word, name), command.get_name()))
-        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
-    let near: Vec<(usize, &str)> = near.collect();
-    let least = near.iter().map(|(slips, _)| *slips).min()?;
-    let mut nearest = near.iter().filter(|(slips, _)| *slips == least);
-    let (_, name) = nearest.next()?;
-    nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
+    let meant: Vec<String> = words::meant(word, parent)
+        .iter()
+        .map(|name| format!("{text} {name}").trim_start_matches("secretctl ").to_owned())
+        .collect();
+    ((!meant.is_empty()).then(|| format!("did you mean {}? ", meant.join(" or "))), text)
+}
+
+/// An option that a command has and that stands before it: where it belongs.
+fn too_early(option: &str, words: &[OsString]) -> Option<String> {
+    let root = Cli::command();
+    let (mut command, mut text, mut is_before) = (&root, "secretctl".to_owned(), false);
+    let mut has_passed = false;
+    for word in words.iter().skip(1).take_while(|word| *word != "--").filter_map(|word| word.to_str()) {
+        has_passed |= word.split('=').next() == Some(option);
+        if let Some(below) = command.find_subcommand(word).filter(|below| !below.is_hide_set()) {
+            is_before = has_passed;
+            text = format!("{text} {}", below.get_name());
+            command = below;
+        }
+    }
+    let written = words::option_of(command, option).filter(|_| is_before)?;
+    let name = text.strip_prefix("secretctl ")?;
+    Some(format!("{option} goes behind {name}; write: {text} {written}"))
 }
 
 /// A piece of context that holds only names of ours.
@@ -322,7 +339,28 @@ mod tests {
         for (line, expected) in [
             (vec!["lits"], "no such command; did you mean list? see: secretctl --help"),
             (vec!["lst"], "no such command; did you mean list? see: secretctl --help"),
-            (vec!["delete"], "no such command; see: secretctl --help"),
+            (vec!["delete", "A"], "no such command; did you mean rm? see: secretctl --help"),
+            (vec!["remove", "A"], "no such command; did you mean rm? see: secretctl --help"),
+            (vec!["view", "A"], "no such command; did you mean show or get? see: secretctl --help"),
+            (vec!["cat", "A"], "no such command; did you mean get or show? see: secretctl --help"),
+            (vec!["st"], "no such command; did you mean status? see: secretctl --help"),
+            (vec!["key", "delete"], "no such command; did you mean key remove? see: secretctl key --help"),
+            (
+                vec!["proxy", "rule", "shwo"],
+                "no such command; did you mean proxy rule show? see: secretctl proxy rule --help",
+            ),
+            (vec!["token", "x"], "no such command; see: secretctl token --help"),
+            (
+                vec!["--since", "1h", "audit"],
+                "--since goes behind audit; write: secretctl audit --since TIME",
+            ),
+            (
+                vec!["proxy", "--host=x", "rule", "set", "A"],
+                "--host goes behind proxy rule set; write: secretctl proxy rule set --host HOST",
+            ),
+            (vec!["-s", "A", "run", "--", "env"], "-s goes behind run; write: secretctl run -s SELECTOR"),
+            (vec!["--names", "list"], "--names goes behind list; write: secretctl list --names"),
+            (vec!["--zzz", "list"], "unknown option --zzz; see: secretctl list --help"),
             (vec!["x"], "no such command; see: secretctl --help"),
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["env"], "no such command; did you mean run? see: secretctl --help"),

@@ -1,6 +1,7 @@
 //! The audit log's entries in their stored form. Chaining and sealing them is the vault's business.
 
 use secrets_proto::audit::{AuditAction, AuditCaller, AuditEntry, AuditOutcome, AuditUse, Refusal};
+use secrets_proto::item::NamedItem;
 use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::{SecretName, Timestamp, UnitName, Uuid};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub(crate) struct Event {
     pub(crate) action: AuditAction,
     /// The secrets it concerns.
     pub(crate) names: Vec<SecretName>,
+    /// The items it concerns.
+    pub(crate) items: Vec<NamedItem>,
     /// What for.
     pub(crate) purpose: Option<Purpose>,
     /// The program that gets the values.
@@ -36,6 +39,7 @@ impl Event {
         Self {
             action,
             names,
+            items: Vec::new(),
             purpose: None,
             command: None,
             reason: None,
@@ -44,6 +48,11 @@ impl Event {
             approvals: Vec::new(),
             refusal: None,
         }
+    }
+
+    /// Something that was done with an item.
+    pub(crate) fn of_item(action: AuditAction, item: NamedItem) -> Self {
+        Self { items: vec![item], ..Self::done(action, Vec::new()) }
     }
 
     /// Something about what a unit may load. It stands where other entries have the program that gets the values.
@@ -109,6 +118,7 @@ impl Denial {
             action,
             caller,
             names,
+            items,
             purpose,
             command,
             reason,
@@ -121,7 +131,8 @@ impl Denial {
             dropped,
             ..
         } = decode(0, plaintext)?;
-        let event = Event { action, names, purpose, command, reason, directory, used, approvals, refusal };
+        let event =
+            Event { action, names, items, purpose, command, reason, directory, used, approvals, refusal };
         Some(Self { caller, event, time, until: until.unwrap_or(time), count, dropped })
     }
 }
@@ -144,6 +155,8 @@ struct Stored {
     token: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     names: Vec<SecretName>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    items: Vec<NamedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     purpose: Option<Purpose>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,7 +183,8 @@ struct Stored {
 impl Stored {
     fn new(caller: AuditCaller, event: Event, time: Timestamp) -> Self {
         let AuditCaller { uid, pid, comm, exe, unit, token } = caller;
-        let Event { action, names, purpose, command, reason, directory, used, approvals, refusal } = event;
+        let Event { action, names, items, purpose, command, reason, directory, used, approvals, refusal } =
+            event;
         let outcome = if refusal.is_some() { AuditOutcome::Denied } else { AuditOutcome::Ok };
         Self {
             time,
@@ -182,6 +196,7 @@ impl Stored {
             unit,
             token,
             names,
+            items,
             purpose,
             command,
             reason,
@@ -228,6 +243,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         unit,
         token,
         names,
+        items,
         purpose,
         command,
         reason,
@@ -247,6 +263,7 @@ pub(crate) fn decode(sequence: u64, plaintext: &[u8]) -> Option<AuditEntry> {
         action,
         caller,
         names,
+        items,
         purpose,
         command,
         reason,

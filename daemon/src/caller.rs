@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrets_local::peer::{Facts, Process};
 use secrets_proto::audit::AuditCaller;
-use secrets_proto::{Glob, Matcher, SecretName, Timestamp, Uuid};
+use secrets_proto::{Glob, Matcher, SecretName, Timestamp, Uuid, token};
 
 pub(crate) use secrets_proto::token::Scope;
 
@@ -58,6 +58,7 @@ const fn bit(scope: Scope) -> u8 {
         Scope::Reveal => 4,
         Scope::Admin => 8,
         Scope::Use => 16,
+        Scope::Items => 32,
     }
 }
 
@@ -118,6 +119,8 @@ enum Holder {
     Master(&'static str),
     /// An access token.
     Token(Arc<TokenRights>),
+    /// What serves the Secret Service: it has the scope `items`, also of a vault that is locked.
+    Items,
     /// A service manager that starts a unit: it may receive the one value that the unit asks for.
     Unit(Option<SecretName>),
     /// The holder of nothing that is known: no right.
@@ -126,6 +129,13 @@ enum Holder {
 
 /// The owner's name in the audit log.
 const OWNER: &str = "owner";
+
+/// What the items token is called in the audit log.
+const ITEMS: &str = token::ITEMS_NAME;
+
+/// What the items token is known by where access tokens have their ids, in approval rules above all. No access token has
+/// it: theirs are random, and say so.
+pub(crate) const ITEMS_TOKEN: Uuid = Uuid::from_u128(1);
 
 impl Caller {
     const fn with(peer: Peer, process: Option<Arc<Process>>, holder: Holder) -> Self {
@@ -140,6 +150,11 @@ impl Caller {
     /// The holder of an access token.
     pub(crate) const fn holding(peer: Peer, rights: Arc<TokenRights>) -> Self {
         Self::with(peer, None, Holder::Token(rights))
+    }
+
+    /// The holder of the items token.
+    pub(crate) const fn items(peer: Peer) -> Self {
+        Self::with(peer, None, Holder::Items)
     }
 
     /// A service manager that starts a unit: may have this one value, if the unit was granted it.
@@ -204,8 +219,12 @@ impl Caller {
 
     /// What it runs for, read now unless it was read before. It is asked for only when a guarded secret is concerned.
     pub(crate) fn client(&self) -> Client {
+        let token = self.token_id();
+        if matches!(self.holder, Holder::Items) {
+            // Whom it speaks for is what counts, and not what it is itself.
+            return Client::attested(token, self.token_name().to_owned(), self.said.as_deref());
+        }
         let lineage = self.process.as_deref().and_then(Process::lineage);
-        let token = self.rights().map(|rights| rights.id);
         let said = self.said.as_deref().map(Said::existing).unwrap_or_default();
         Client::new(token, self.token_name().to_owned(), self.peer.pid, lineage, &said)
     }
@@ -224,7 +243,17 @@ impl Caller {
     pub(crate) fn rights(&self) -> Option<&TokenRights> {
         match &self.holder {
             Holder::Token(rights) => Some(rights),
-            Holder::Master(_) | Holder::Unit(_) | Holder::Stranger => None,
+            Holder::Master(_) | Holder::Items | Holder::Unit(_) | Holder::Stranger => None,
+        }
+    }
+
+    /// What its token is known by; none is the owner's.
+    pub(crate) fn token_id(&self) -> Option<Uuid> {
+        match &self.holder {
+            Holder::Items => Some(ITEMS_TOKEN),
+            Holder::Master(_) | Holder::Token(_) | Holder::Unit(_) | Holder::Stranger => {
+                self.rights().map(|rights| rights.id)
+            }
         }
     }
 
@@ -238,6 +267,7 @@ impl Caller {
         match &self.holder {
             Holder::Master(_) => true,
             Holder::Token(rights) => rights.scopes.contains(scope),
+            Holder::Items => scope == Scope::Items,
             Holder::Unit(_) => scope == Scope::Reveal,
             Holder::Stranger => false,
         }
@@ -249,8 +279,14 @@ impl Caller {
             Holder::Master(_) => true,
             Holder::Token(rights) => rights.sees(name),
             Holder::Unit(wanted) => wanted.as_ref() == Some(name),
-            Holder::Stranger => false,
+            // Of what has a name it sees nothing.
+            Holder::Items | Holder::Stranger => false,
         }
+    }
+
+    /// Whether items exist as far as this caller can tell, given the scope.
+    pub(crate) fn sees_items(&self) -> bool {
+        self.sees_all() || matches!(self.holder, Holder::Items)
     }
 
     /// Whether it sees every name, so that an answer for all callers serves it too.
@@ -258,28 +294,27 @@ impl Caller {
         match &self.holder {
             Holder::Master(_) => true,
             Holder::Token(rights) => rights.names.is_none(),
-            Holder::Unit(_) | Holder::Stranger => false,
+            Holder::Items | Holder::Unit(_) | Holder::Stranger => false,
         }
     }
 
     /// What the audit log keeps of it.
     pub(crate) fn for_audit(&self) -> AuditCaller {
-        let facts = self.process.as_deref().map(Process::facts).cloned();
-        let Facts { comm, exe, unit } = facts.unwrap_or_default();
-        AuditCaller {
-            uid: self.peer.uid,
-            pid: self.peer.pid,
-            comm,
-            exe,
-            unit,
-            token: self.token_name().to_owned(),
-        }
+        let attested = match (&self.holder, &self.said) {
+            (Holder::Items, Some(said)) => said.sender(),
+            _ => None,
+        };
+        let own =
+            || (self.peer.pid, self.process.as_deref().map(Process::facts).cloned().unwrap_or_default());
+        let (pid, Facts { comm, exe, unit }) = attested.unwrap_or_else(own);
+        AuditCaller { uid: self.peer.uid, pid, comm, exe, unit, token: self.token_name().to_owned() }
     }
 
     fn token_name(&self) -> &str {
         match &self.holder {
             Holder::Master(name) => name,
             Holder::Token(rights) => &rights.name,
+            Holder::Items => ITEMS,
             Holder::Unit(_) => "credential",
             Holder::Stranger => "",
         }

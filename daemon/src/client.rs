@@ -1,14 +1,19 @@
 //! What a caller runs for, as people and approval rules name it: what the kernel says of its process, and where that says
 //! nothing, what the client says itself in a header. Any program of the user can pass for another in what either tells.
 
+mod sender;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use secrets_local::peer::Facts;
 use secrets_local::peer::lineage::{self, Lineage, ProcessKey, Session, SessionKey};
 use secrets_proto::approval::{ApprovalClient, CLIENT_HEADER_MAX, ClientSession, ToldBy};
 use secrets_proto::{Uuid, printable};
+
+use sender::Sender;
 
 /// What a client says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub(crate) struct Said {
     script: Option<String>,
     directory: Option<String>,
     command: Option<String>,
+    /// Whom it speaks for; it counts if it is what serves the Secret Service, and is overlooked otherwise.
+    sender: Sender,
 }
 
 impl Said {
@@ -34,7 +41,10 @@ impl Said {
                 "script" => &mut said.script,
                 "directory" => &mut said.directory,
                 "command" => &mut said.command,
-                _ => continue,
+                word => {
+                    said.sender.take(word, &decode(value).unwrap_or_default());
+                    continue;
+                }
             };
             let path = decode(value).ok_or(MALFORMED)?;
             if !path.starts_with('/') || place.is_some() {
@@ -55,7 +65,16 @@ impl Said {
             script: file(&self.script),
             directory,
             command: file(&self.command),
+            sender: Sender::default(),
         }
+    }
+
+    /// The process that it speaks for, as the audit log describes one.
+    pub(crate) fn sender(&self) -> Option<(i32, Facts)> {
+        let Self { sender, program, .. } = self;
+        let facts =
+            Facts { comm: sender.chain.first().cloned(), exe: program.clone(), unit: sender.unit.clone() };
+        (sender.pid > 0).then_some((sender.pid, facts))
     }
 }
 
@@ -123,6 +142,8 @@ pub(crate) struct Client {
     pub(crate) command: Option<String>,
     /// Which facts the client has told itself.
     said: Vec<&'static str>,
+    /// Whether they were told by what serves the Secret Service, about somebody else.
+    is_attested: bool,
 }
 
 impl Client {
@@ -148,6 +169,7 @@ impl Client {
             directory: lineage.and_then(|lineage| lineage.directory.clone()),
             command: None,
             said: Vec::new(),
+            is_attested: false,
         };
         if lineage.is_none() {
             // Dead, or not in our view: what it says of itself could be said by anybody who took its place.
@@ -172,6 +194,40 @@ impl Client {
         client
     }
 
+    /// The process that what serves the Secret Service speaks for, as it has found it.
+    pub(crate) fn attested(token: Option<Uuid>, token_name: String, said: Option<&Said>) -> Self {
+        let Said { program, script, directory, command, sender } = said.cloned().unwrap_or_default();
+        let session = sender.session();
+        let facts = [
+            ("session", session.is_some()),
+            ("unit", sender.unit.is_some()),
+            ("program", program.is_some()),
+            ("script", script.is_some()),
+            ("directory", directory.is_some()),
+            ("command", command.is_some()),
+        ];
+        Self {
+            token,
+            token_name,
+            pid: sender.pid,
+            process: sender.process,
+            chain: sender.chain,
+            session,
+            unit: sender.unit,
+            program,
+            script,
+            directory,
+            command,
+            said: facts.into_iter().filter(|(_, is_known)| *is_known).map(|(name, _)| name).collect(),
+            is_attested: true,
+        }
+    }
+
+    /// Whether its token tells it from others: the owner's does not, nor does the one that everybody on the bus shares.
+    pub(crate) fn is_known_by_token(&self) -> bool {
+        self.token.is_some() && !self.is_attested
+    }
+
     /// What its session is told by.
     pub(crate) fn session_key(&self) -> Option<&SessionKey> {
         self.session.as_ref().map(|session| &session.key)
@@ -179,7 +235,7 @@ impl Client {
 
     /// The program that runs it, if that is not what it says itself.
     pub(crate) fn seen_program(&self) -> Option<&String> {
-        self.program.as_ref().filter(|_| !self.said.contains(&"program"))
+        self.program.as_ref().filter(|_| self.is_attested || !self.said.contains(&"program"))
     }
 
     /// Its unit, if it is a service without a terminal.
@@ -269,6 +325,7 @@ mod tests {
             script: Some("/said/script".to_owned()),
             directory: Some("/said".to_owned()),
             command: Some("/said/command".to_owned()),
+            ..Said::default()
         };
         let mut lineage = Lineage {
             process: ProcessKey::Inode(1),

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! `daemon` puts the stages together; `answering`, `http`, `process`, `relaunch`, `inherited`, `memory`, `config`,
-//! `permits`, `listening`, `reach`, `triggers` and `caller` are leaves, and so is the crate `secrets-local`.
+//! `permits`, `listening`, `reach`, `triggers`, `guarded` and `caller` are leaves, and so is the crate `secrets-local`.
 
 mod answering;
 mod audit;
@@ -34,6 +34,7 @@ mod daemon;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guarded;
 mod handler;
 mod http;
 mod inherited;

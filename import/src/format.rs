@@ -84,9 +84,27 @@ pub(crate) fn hint(bytes: &[u8]) -> String {
     if text.contains("ENC[AES256_GCM,data:") {
         return "encrypted by sops; pipe what sops -d prints".to_owned();
     }
-    looks_like(text).map_or_else(String::new, |(what, format)| {
-        format!("it looks like {what}; if it is, say --format {}", format.name())
-    })
+    if let Some((what, format)) = looks_like(text) {
+        return format!("it looks like {what}; if it is, say --format {}", format.name());
+    }
+    if is_table(text) { TABLE.to_owned() } else { String::new() }
+}
+
+/// Said of a table whose columns are not those of an export that is read.
+const TABLE: &str = "it looks like comma-separated values; --format 1password reads the columns Title and Password (and Username), --format bitwarden the columns name and login_password: rename its columns";
+
+/// Whether the first lines are rows of a table with a head of words, such as browsers export.
+fn is_table(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let (Some(head), second) = (lines.next(), lines.next()) else { return false };
+    let is_word = |field: &str| {
+        let word = field.trim().trim_matches('"');
+        (1..=40).contains(&word.len())
+            && word.chars().all(|character| character.is_ascii_alphanumeric() || "_ -".contains(character))
+    };
+    let count = head.split(',').count();
+    // A comma inside of quotes makes a row longer.
+    count > 1 && head.split(',').all(is_word) && second.is_none_or(|row| row.split(',').count() >= count)
 }
 
 /// What a text looks like. Each mark is one that no dotenv file has.
@@ -172,6 +190,15 @@ mod tests {
                 hint.ends_with(&format!("--format {name}")) && !hint.contains("canary"),
                 "{text}: {hint}"
             );
+        }
+        for text in
+            ["name,url,username,password,note\na,b,c,canary,\n", "\"url\",\"username\"\n\"a\",\"b,c\""]
+        {
+            assert!(hint(text.as_bytes()).starts_with("it looks like comma-separated values"), "{text}");
+            assert!(!hint(text.as_bytes()).contains("canary"), "{text}");
+        }
+        for text in ["A=x,y\nB=1\n", "A,B=x\n", "canary", "-----BEGIN X, Y-----"] {
+            assert!(!hint(text.as_bytes()).contains("comma"), "{text}");
         }
         for text in ["A=x\nB y\n", "", "X: y=z a\n1"] {
             assert!(!hint(text.as_bytes()).contains("npm"), "{text}");

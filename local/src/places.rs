@@ -49,6 +49,9 @@ pub const BROKERS: &str = "brokers";
 /// The owner's token, beside the daemon's socket.
 pub const TOKEN: &str = "token";
 
+/// The token for items, beside it.
+pub const ITEMS_TOKEN: &str = "items-token";
+
 /// The daemon's settings, in the configuration directory.
 pub const SETTINGS: &str = "config.toml";
 

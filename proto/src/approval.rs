@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::invalid::{FieldErrorType, Invalid};
+use crate::item::NamedItem;
 use crate::reveal::{Purpose, Remark};
 use crate::vault::KeyKind;
 use crate::{SecretName, Timestamp, UnitName};
@@ -337,6 +338,9 @@ pub struct Approval {
     pub right: GuardedRight,
     /// Of which guarded secrets; none for the right to unlock.
     pub secrets: Vec<SecretName>,
+    /// Of which guarded items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<NamedItem>,
     /// What for, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Purpose>,
@@ -430,6 +434,27 @@ pub struct ApprovalRuleList {
     pub rules: Vec<ApprovalRule>,
     /// How many there are.
     pub total: usize,
+    /// Those on items, by the item's label; not counted in `total`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ItemApprovalRule>,
+}
+
+/// Who may have or change one guarded item, or may not, until the rule is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct ItemApprovalRule {
+    /// Its id.
+    pub id: Uuid,
+    /// What it does.
+    pub effect: Effect,
+    /// The item, with the label that it has now; in the trash too.
+    pub item: NamedItem,
+    /// Which rights it is about.
+    pub rights: Vec<GuardedRight>,
+    /// Which clients it is about.
+    pub client: ClientPattern,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// Body of `POST /approvals/rules`.

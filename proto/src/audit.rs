@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::item::NamedItem;
 use crate::reveal::{Purpose, Remark};
 use crate::{SecretName, Timestamp, Uuid};
 
@@ -60,6 +61,9 @@ pub struct AuditEntry {
     /// The secrets it concerned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<SecretName>,
+    /// The items it concerned. A token that is bound to names is not told this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<NamedItem>,
     /// What for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Purpose>,
@@ -165,17 +169,17 @@ pub enum AuditAction {
     Unlock,
     /// The vault was closed.
     Lock,
-    /// A secret was stored.
+    /// A secret or item was stored.
     Create,
-    /// A secret got a new value.
+    /// A secret or item got a new value.
     Update,
-    /// A secret's metadata changed.
+    /// The metadata of a secret or item changed.
     Edit,
-    /// A secret was moved to the trash.
+    /// A secret or item was moved to the trash.
     Delete,
-    /// A secret was destroyed with all its versions.
+    /// A secret or item was destroyed with all its versions.
     Purge,
-    /// A secret came back from the trash.
+    /// A secret or item came back from the trash.
     Restore,
     /// A secret got an earlier value again.
     Rollback,
@@ -233,9 +237,9 @@ pub enum AuditAction {
     AuditArchive,
     /// A recovery key was confirmed to have been shown.
     KeyConfirm,
-    /// A secret was guarded.
+    /// A secret or item was guarded.
     Guard,
-    /// A secret's guard was turned off.
+    /// The guard of a secret or item was turned off.
     Unguard,
     /// A person was asked whether something is allowed.
     Ask,

@@ -35,6 +35,8 @@ pub enum ErrorType {
     ConflictError,
     /// 422: a field is missing or malformed; `errors` says which.
     ValidationError,
+    /// 422: an item is larger than one can be, or there are as many as there can be; nothing was stored.
+    LimitExceededError,
     /// 426: an HTTP or API version that the daemon does not speak.
     UpgradeRequiredError,
     /// 429: too many; `Retry-After` says when to come back.
@@ -53,7 +55,7 @@ pub enum ErrorType {
 
 impl ErrorType {
     /// Every type, for tables and tests.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequestError,
         Self::AuthenticationError,
         Self::ExpiredTokenError,
@@ -66,6 +68,7 @@ impl ErrorType {
         Self::AlreadyExistsError,
         Self::ConflictError,
         Self::ValidationError,
+        Self::LimitExceededError,
         Self::UpgradeRequiredError,
         Self::RateLimitError,
         Self::InternalError,
@@ -87,7 +90,7 @@ impl ErrorType {
             | Self::ApprovalDeniedError => 403,
             Self::NotFoundError => 404,
             Self::AlreadyExistsError | Self::ConflictError => 409,
-            Self::ValidationError => 422,
+            Self::ValidationError | Self::LimitExceededError => 422,
             Self::UpgradeRequiredError => 426,
             Self::RateLimitError => 429,
             Self::InternalError | Self::StorageError | Self::VaultCorruptError => 500,

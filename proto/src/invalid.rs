@@ -42,6 +42,8 @@ pub enum FieldErrorType {
     DatetimeParsing,
     /// Valid by itself, but not together with the rest.
     ValueError,
+    /// Larger than it can be, in an item.
+    LimitExceeded,
     /// No fault: the message is the id of the ask that waits for a person.
     Approval,
 }

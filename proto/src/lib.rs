@@ -17,6 +17,7 @@
 //! - [`approval`]: guarded secrets, and the operations on `/approvals`
 //! - [`proof`]: what shows that the owner asks
 //! - [`credential`]: the operations on `/credentials`
+//! - [`item`]: secrets that are found by attributes, and the operations on `/items`
 //! - [`audit`]: entries of the audit log
 //! - [`broker`]: what `secretctl` and the broker that it starts say to each other
 //! - [`rule`]: to which requests a value may be put without being seen
@@ -34,6 +35,7 @@ pub mod broker;
 pub mod credential;
 pub mod error;
 pub mod invalid;
+pub mod item;
 mod matching;
 pub mod name;
 pub mod printable;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::item::field::{Attributes, ItemValue};
 use crate::{SecretName, SecretValue, Selector, SensitiveString, Timestamp};
 
 impl JsonSchema for SensitiveString {
@@ -36,6 +37,41 @@ impl JsonSchema for SecretValue {
             // In characters; the limit itself is in bytes.
             "maxLength": Self::MAX,
             "pattern": r"^[^\u0000]*$",
+        })
+    }
+}
+
+impl JsonSchema for ItemValue {
+    fn schema_name() -> Cow<'static, str> {
+        "ItemValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An item's value: 0–65,536 bytes of any kind, in base64 with padding.",
+            "type": "string",
+            "format": "password",
+            "contentEncoding": "base64",
+            "maxLength": Self::MAX.div_ceil(3) * 4,
+            "pattern": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$",
+        })
+    }
+}
+
+impl JsonSchema for Attributes {
+    fn schema_name() -> Cow<'static, str> {
+        "Attributes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // In characters; the limits themselves are in bytes.
+        let text = json!({ "type": "string", "maxLength": Self::MAX_TEXT, "pattern": r"^[^\u0000]*$" });
+        json_schema!({
+            "description": "What an item is found by: pairs of strings, 1,024 bytes at most each, without NUL.",
+            "type": "object",
+            "maxProperties": Self::MAX,
+            "propertyNames": text,
+            "additionalProperties": text,
         })
     }
 }

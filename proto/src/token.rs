@@ -25,6 +25,10 @@ const CHECKSUM: usize = 6;
 /// The length of a token.
 pub const LENGTH: usize = PREFIX.len() + RANDOM + CHECKSUM;
 
+/// The name, in the audit log and in approval rules, of the token that what serves the Secret Service has. No new access
+/// token gets it.
+pub const ITEMS_NAME: &str = "items";
+
 /// Whether this is meant as an access token, and not as the owner's.
 pub fn is_meant(text: &[u8]) -> bool {
     text.starts_with(PREFIX.as_bytes())
@@ -71,17 +75,21 @@ pub enum Scope {
     Admin,
     /// Have values used where their rules allow it, without ever seeing them. No other scope includes it.
     Use,
+    /// Have, store and change items, lock the vault, and ask a person to open it. No other scope includes it.
+    Items,
 }
 
 impl Scope {
     /// Every right.
-    pub const ALL: [Self; 5] = [Self::List, Self::Write, Self::Reveal, Self::Admin, Self::Use];
+    pub const ALL: [Self; 6] = [Self::List, Self::Write, Self::Reveal, Self::Admin, Self::Use, Self::Items];
 
     /// Reads a scope's name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found
-            .ok_or(Invalid::new(FieldErrorType::Enum, "a scope is one of list, write, reveal, admin and use"))
+        found.ok_or(Invalid::new(
+            FieldErrorType::Enum,
+            "a scope is one of list, write, reveal, admin, use and items",
+        ))
     }
 
     /// The scope's name on the wire.
@@ -92,6 +100,7 @@ impl Scope {
             Self::Reveal => "reveal",
             Self::Admin => "admin",
             Self::Use => "use",
+            Self::Items => "items",
         }
     }
 }
@@ -186,8 +195,8 @@ impl fmt::Display for TokenName {
 pub struct CreateToken {
     /// The token's name, unlike any other's.
     pub name: TokenName,
-    /// What it may do: 1–5 scopes.
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 5)))]
+    /// What it may do: 1–6 scopes.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 6)))]
     pub scopes: Vec<Scope>,
     /// The names of secrets that exist for it: 1–64 globs; absent or null is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -200,8 +200,16 @@ pub struct VerifyReply {
     pub tokens: u64,
     /// Credential grants.
     pub credentials: u64,
+    /// Items, in the trash or not; absent if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items: u64,
     /// Entries of the audit log.
     pub audit_entries: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What opens a key slot.

@@ -74,7 +74,7 @@ async fn without(client: &Client, why: Why, is_hook: bool) -> Result<(Sought, Le
     }
     let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let all: Vec<&str> = guarded.iter().map(|secret| secret.secret.name.as_str()).collect();
-    if let Why::Asked(_) = why {
+    if let Why::Asked(_) | Why::Full = why {
         // One answer to the ask allows them all.
         return Ok((Sought::new(&secrets), vec![(why, names(&all))]));
     }
@@ -84,13 +84,11 @@ async fn without(client: &Client, why: Why, is_hook: bool) -> Result<(Sought, Le
     for secret in &guarded {
         match reveal(client, &purpose, &[Selector::Id(secret.secret.id)]).await {
             Ok(mut one) => secrets.append(&mut one),
-            // More asks than may wait.
-            Err(error) if error.kind() == Some(ErrorType::RateLimitError) => {
-                denied.push(secret.secret.name.as_str());
-            }
             Err(error) => match Why::of(error, client).await? {
                 Why::Denied => denied.push(secret.secret.name.as_str()),
-                asked @ Why::Asked(_) => left_out.push((asked, names(&[secret.secret.name.as_str()]))),
+                asked @ (Why::Asked(_) | Why::Full) => {
+                    left_out.push((asked, names(&[secret.secret.name.as_str()])))
+                }
             },
         }
     }

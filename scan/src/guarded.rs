@@ -4,8 +4,8 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use secrets_client::{Call, Client, Error, Paths};
-use secrets_proto::ErrorType;
 use secrets_proto::approval::{Approval, ApprovalState};
+use secrets_proto::{ErrorType, Loc};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
@@ -24,6 +24,8 @@ pub(crate) enum Why {
     Asked(Box<Approval>),
     /// A person or a rule has said no.
     Denied,
+    /// As many asks wait already as may.
+    Full,
 }
 
 impl Why {
@@ -35,6 +37,9 @@ impl Why {
             (ErrorType::ApprovalRequiredError, Some(ask)) => {
                 Ok(Self::Asked(Box::new(approval(client, &ask.msg, 0).await?)))
             }
+            (ErrorType::RateLimitError, Some(limit)) if limit.loc == [Loc::field("approval")] => {
+                Ok(Self::Full)
+            }
             _ => Err(error.into()),
         }
     }
@@ -43,7 +48,7 @@ impl Why {
     pub(crate) fn names(&self) -> Vec<String> {
         match self {
             Self::Asked(ask) => ask.secrets.iter().map(ToString::to_string).collect(),
-            Self::Denied => vec!["one of the secrets".to_owned()],
+            Self::Denied | Self::Full => vec!["one of the secrets".to_owned()],
         }
     }
 
@@ -57,12 +62,16 @@ impl Why {
         match self {
             Self::Asked(ask) => (
                 format!("{shown} {is} guarded, and nobody has allowed this"),
-                format!("answer it in a terminal with: secretctl approve {}, then repeat", short(ask)),
+                format!("secretctl approve {}", short(ask)),
             ),
             Self::Denied => (
                 format!("{shown} {is} guarded, and a person or a rule has denied this"),
                 "a no ends after a minute, a rule with: secretctl rules rm RULE; see: secretctl rules"
                     .to_owned(),
+            ),
+            Self::Full => (
+                format!("{shown} {is} guarded, and too many asks wait for a person already"),
+                "answer them in a terminal with: secretctl approve, then repeat".to_owned(),
             ),
         }
     }
@@ -73,7 +82,7 @@ impl Why {
         // The hook takes the code of a guarded secret for a locked vault.
         let code = match self {
             _ if is_hook => 1,
-            Self::Asked(_) => 3,
+            Self::Asked(_) | Self::Full => 3,
             Self::Denied => 5,
         };
         Failure { code, message: format!("{what}; nothing was looked for"), fix: Some(fix) }

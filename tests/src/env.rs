@@ -219,6 +219,11 @@ impl Env {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
+    /// The token for items of the daemon that runs.
+    pub fn items_token(&self) -> String {
+        fs::read_to_string(self.runtime_dir().join("items-token")).unwrap()
+    }
+
     /// The owner token.
     pub fn token(&self) -> String {
         fs::read_to_string(self.runtime_dir().join("token")).unwrap().trim_end().to_owned()

@@ -181,8 +181,10 @@ fn a_start_page_says_how_the_vault_is_and_what_to_do() {
 fn help_is_as_wide_as_the_window_and_fits_on_it() {
     let env = Env::new(programs!());
     let help = |columns: u16, line: &str| {
-        let script =
-            format!("stty cols {columns} rows 40; '{}' {line}; echo ended:$?", env.programs().client);
+        let script = format!(
+            "stty cols {columns} rows 40; PAGER=cat '{}' {line}; echo ended:$?",
+            env.programs().client
+        );
         let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
         terminal.expect(0, "ended:0");
         let shown = terminal.shown();
@@ -305,7 +307,8 @@ fn text_of_others_stays_where_it_belongs() {
 fn lines_on(env: &Env, columns: u16, rows: u16, line: &str) -> Vec<String> {
     let client = format!("client={}", env.programs().client);
     let script = format!("stty cols {columns} rows {rows}; \"$client\" {line}; echo end.");
-    let mut terminal = Terminal::run(env, &["env", &client, "NO_COLOR=1", "TZ=EST5", "sh", "-c", &script]);
+    let mut terminal =
+        Terminal::run(env, &["env", &client, "NO_COLOR=1", "PAGER=cat", "TZ=EST5", "sh", "-c", &script]);
     terminal.wait_for("end.");
     let shown = terminal.shown();
     let shown = shown.rsplit_once("end.").unwrap().0;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -394,6 +396,98 @@ fn a_process_is_one_asker_whatever_it_says_of_itself() {
     let ask = asked(&request.header("X-Secretsd-Client", &header("no-such-program")).json(&body).send());
     let told = env.get(&format!("/approvals/{ask}")).expect(200);
     assert_eq!(told["client"].get("command"), None, "{told}");
+}
+
+/// Connects twice, and passes for another in one of two ways: `dies` leaves its connection to a child and ends, `becomes` asks
+/// as itself and executes a shell, which asks over the other connection.
+const PRETENDER: &str = r#"
+import os, socket, sys
+mode, path, request = sys.argv[1:4]
+def connected():
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    return s
+first, second = connected(), connected()
+def ask(s):
+    s.sendall(open(request, "rb").read())
+    answer = b""
+    while more := s.recv(65536):
+        answer += more
+    sys.stdout.buffer.write(answer + b"\n")
+    sys.stdout.flush()
+if mode == "dies":
+    end, held = os.pipe()
+    if os.fork():
+        os._exit(0)
+    os.close(held)
+    os.read(end, 1)
+    ask(first)
+else:
+    ask(first)
+    sys.stdin.readline()
+    second.set_inheritable(True)
+    os.execv("/bin/bash", ["bash", "-c", 'cat "$1" >&$2; cat <&$2', "bash", request, str(second.fileno())])
+"#;
+
+/// Who is gone, and who has become another program, is not taken for what it was: an answer to that reaches neither.
+#[test]
+fn who_has_ended_or_become_another_program_passes_for_nobody() {
+    let env = Env::unlocked(programs!());
+    guarded(&env);
+    let body = json!({ "secrets": ["KEY"], "purpose": "test" }).to_string();
+    let said = "program=/usr/bin/python3&command=/usr/bin/curl";
+    let request = format!(
+        "POST /api/v1/user/secrets/reveal HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nX-Secretsd-Client: {said}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        env.token(),
+        body.len()
+    );
+    let request = env.private_file("request", request);
+    let pretender = |mode: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", PRETENDER, mode]).arg(env.socket()).arg(&request).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let open = || env.get("/approvals").expect(200)["approvals"].as_array().unwrap().clone();
+
+    // What it says of itself allows the living one for good, and the dead one nothing.
+    let rule = json!({
+        "effect": "allow", "secret": "KEY", "rights": ["reveal"], "proof": proof(),
+        "client": { "token": "owner", "command": "/usr/bin/curl" },
+    });
+    let rule = env.post("/approvals/rules", &rule).expect(201)["id"].as_str().unwrap().to_owned();
+    let output = pretender("dies").wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("approval_required_error") && !told.contains(VALUE), "{told}");
+    let asks = open();
+    for fact in ["program", "script", "directory", "command", "session", "unit"] {
+        assert_eq!(asks[0]["client"].get(fact), None, "{}", asks[0]);
+    }
+    assert!(!asks[0]["offers"].as_array().unwrap().contains(&json!("once")), "{}", asks[0]);
+    decide(&env, asks[0]["id"].as_str().unwrap(), &json!({ "decision": "deny" })).expect(200);
+    assert_eq!(env.request("DELETE", &format!("/approvals/rules/{rule}")).send().status, 204);
+
+    // Allowed once, and another program by then.
+    let mut child = pretender("becomes");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let ask = loop {
+        if let Some(ask) = open().into_iter().next() {
+            break ask;
+        }
+        assert!(Instant::now() < deadline, "nobody asks");
+        thread::yield_now();
+    };
+    assert!(ask["client"]["program"].as_str().unwrap().contains("/python3"), "{ask}");
+    allow(&env, ask["id"].as_str().unwrap(), "once").expect(200);
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(told.matches("approval_required_error").count(), 2, "{told}");
+    assert!(!told.contains(VALUE), "{told}");
+    let ask = open().remove(0);
+    assert_eq!((&ask["state"], &ask["count"]), (&json!("pending"), &json!(1)), "{ask}");
+    // A shell that only starts others stands for who has started it.
+    assert_eq!(ask["client"]["chain"][0], "bash", "{ask}");
+    assert_eq!(ask["client"]["program"].as_str(), std::env::current_exe().unwrap().to_str(), "{ask}");
 }
 
 #[test]

@@ -121,6 +121,116 @@ fn a_session_is_asked_for_once_in_its_terminal_and_in_no_other() {
     env.ctl(["get", "KEY"]).expect(3);
 }
 
+/// An answer at a shell's own prompt reaches all that the shell runs, and a name says nothing of the file: both are told.
+#[test]
+fn a_question_says_how_far_an_answer_reaches_and_which_file_asks() {
+    let env = guarded();
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["sh"]);
+    shell.type_keys(&format!("'{client}' get KEY --show; echo ended:$?\r"));
+    shell.wait_for("session is for whatever ");
+    shell.wait_for(" runs in pts/");
+    shell.wait_for("[no]: ");
+    shell.type_keys("\r");
+    shell.wait_for("ended:5");
+    // Not the system's, but one that calls itself the same; and what is no shell has no such line.
+    let npm = env.path("npm");
+    fs::copy("/bin/true", &npm).unwrap();
+    let mut shell = Terminal::run(&env, &["sh"]);
+    shell.type_keys(&format!("'{client}' run -s KEY -- '{}'; echo ended:$?\r", npm.display()));
+    shell.wait_for("npm is ");
+    shell.wait_for("[no]: ");
+    let lies = npm.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    assert!(shell.shown().replace("\r\n    ", "").contains(&format!("{lies}/npm")), "{}", shell.shown());
+    shell.type_keys("\x03");
+    shell.wait_until("at3last", "echo at$((2+1))last\r");
+}
+
+/// Four open asks of one asker are all: then nobody can be asked, which is what the exit code says.
+#[test]
+fn where_too_much_waits_nobody_could_be_asked() {
+    let env = guarded();
+    for number in 1..=4 {
+        env.ctl(["run", "-s", "KEY", "--reason", &format!("r{number}"), "--", "true"]).expect(125);
+    }
+    assert_eq!(asks(&env).len(), 4);
+    let git = "protocol=https\nhost=github.com\n\n";
+    env.ctl(["run", "-s", "KEY", "--reason", "r4", "--", "true"]).expect(125);
+    for (arguments, input, code) in [
+        (vec!["get", "KEY"], "", 3),
+        (vec!["export", "-s", "KEY"], "", 3),
+        (vec!["set", "KEY"], "changed", 3),
+        (vec!["rm", "KEY", "--yes"], "", 3),
+        (vec!["run", "-s", "KEY", "--", "true"], "", 125),
+        // It has looked for all that is not guarded.
+        (vec!["scan", env.path("").to_str().unwrap()], "", 1),
+        (vec!["git-credential", "get"], git, 0),
+    ] {
+        let output = env.ctl(&arguments).stdin(input).run();
+        output.assert_code(code);
+        if arguments[0] != "git-credential" {
+            assert!(output.err().contains("too many asks wait for a person already"), "{}", output.err());
+            assert!(output.err().contains("secretctl approve"), "{}", output.err());
+        }
+    }
+    assert_eq!(asks(&env).len(), 4);
+}
+
+#[test]
+fn a_recovery_key_that_is_typed_is_a_proof_too() {
+    let env = Env::unlocked(programs!());
+    env.store("KEY", VALUE);
+    env.store("OTHER", "other-value-0123456789");
+    let made = env.post("/vault/keys", &json!({ "recovery": true })).expect(201);
+    let recovery = made["recovery_key"].as_str().unwrap().to_lowercase();
+    env.ctl(["guard", "KEY"]).expect(0);
+    let list = env.ctl(["list", "--json"]).run().json();
+    assert_eq!((&list["secrets"][0]["guarded"], &list["total"]), (&json!(true), &json!(2)));
+    assert_eq!(list["secrets"][1].as_object().unwrap().len(), 6, "{list}");
+    let client = env.programs().client;
+    let mut shell = Terminal::run(&env, &["sh"]);
+    shell.type_keys(&format!("'{client}' get KEY --show; echo ended:$?\r"));
+    shell.wait_for("[no]: ");
+    shell.type_keys("once\r");
+    shell.wait_for("passphrase: ");
+    // The form of one, and none of this vault: it is a passphrase as well, and wrong.
+    shell.type_keys(&format!("{}\r", ["m0p6"; 14].join(" ")));
+    shell.wait_for("wrong passphrase, try again");
+    shell.wait_for("passphrase: ");
+    shell.type_keys(&format!("{recovery}\r"));
+    shell.wait_for(VALUE);
+    shell.wait_for("ended:0");
+    assert!(!shell.shown().contains(&recovery), "{}", shell.shown());
+    for arguments in
+        [&["rules", "allow", "KEY", "--program", "/usr/bin/curl"][..], &["guard", "KEY", "--off"][..]]
+    {
+        let mut terminal = Terminal::ctl(&env, arguments);
+        terminal.wait_for("passphrase: ");
+        terminal.type_keys(&format!("{recovery}\r"));
+        terminal.expect(0, "KEY");
+    }
+    assert_eq!(env.value("KEY"), VALUE);
+}
+
+/// A passphrase that has the form of a recovery key is one all the same.
+#[test]
+fn a_passphrase_like_a_recovery_key_is_taken() {
+    let env = guarded();
+    let odd = ["four"; 14].join(" ").replace('u', "v");
+    let mut terminal = Terminal::ctl(&env, &["passwd"]);
+    terminal.wait_for("present passphrase: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    for question in ["new passphrase: ", "repeat it: "] {
+        terminal.wait_for(question);
+        terminal.type_keys(&format!("{odd}\r"));
+    }
+    terminal.expect(0, "");
+    let mut terminal = Terminal::ctl(&env, &["guard", "KEY", "--off"]);
+    terminal.wait_for("passphrase: ");
+    terminal.type_keys(&format!("{odd}\r"));
+    terminal.expect(0, "KEY is not guarded any more");
+}
+
 /// Another process of the same terminal that has asked the same before is not served by the answer to this one.
 #[test]
 fn once_is_for_the_process_at_whose_terminal_it_is_answered() {
@@ -312,4 +422,58 @@ fn hostile_names_are_safe_where_they_are_shown() {
     let mut terminal = Terminal::ctl(&env, &["approve"]);
     terminal.wait_for("[no]: ");
     assert!(!terminal.shown().contains("\u{1b}[2J") && !terminal.shown().contains('\u{202e}'));
+}
+
+#[test]
+fn a_question_that_is_settled_elsewhere_says_so_and_ends() {
+    let env = guarded();
+    let client = env.programs().client;
+    let open = |line: &str| {
+        let mut shell = Terminal::run(&env, &["sh"]);
+        shell.type_keys(&format!("PS1=; '{client}' {line}; echo en''ded:$?\r"));
+        shell.wait_for("[no]: ");
+        shell
+    };
+    let settle = |decision: Value| {
+        let id = asks(&env)[0]["id"].clone();
+        match decision["decision"].as_str() {
+            Some("allow") => decide(&env, &id, decision),
+            _ => {
+                let path = format!("/approvals/{}/decision", id.as_str().unwrap());
+                env.post(&path, &decision).expect(200);
+            }
+        }
+    };
+    let mut shell = open("get KEY --show");
+    // A word that is none is not taken, and the words that are there are named.
+    shell.type_keys("yes\r");
+    shell.wait_for("type one of these words");
+    shell.wait_for("[no]: ");
+    settle(json!({ "decision": "allow", "scope": "once" }));
+    shell.wait_for("\r\nsecretctl: allowed elsewhere\r\n");
+    shell.wait_for(VALUE);
+    shell.wait_for("ended:0");
+    // The same while the passphrase is asked for.
+    let mut shell = open("get KEY --show");
+    shell.type_keys("once\r");
+    shell.wait_for("passphrase: ");
+    settle(json!({ "decision": "allow", "scope": "once" }));
+    shell.wait_for("\r\nsecretctl: allowed elsewhere\r\n");
+    shell.wait_for("ended:0");
+    let mut shell = open("get KEY --show");
+    env.post("/vault/lock", &Value::Null).expect(200);
+    shell.wait_for("the vault was locked meanwhile; nothing was done\r\n");
+    shell.wait_for("ended:3");
+    env.post("/vault/unlock", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let mut shell = open("get KEY --show");
+    // Somebody who answers by command hears of it, too.
+    let mut other = open("approve");
+    settle(json!({ "decision": "deny" }));
+    shell.wait_for("the reveal of KEY was denied elsewhere; nothing was done\r\n");
+    shell.wait_for("ended:5");
+    other.wait_for("\r\nsecretctl: denied elsewhere\r\n");
+    other.wait_for("ended:0");
+    // The terminal is as before.
+    shell.wait_until("at2last", "echo at$((1+1))last\r");
+    assert!(shell.echoes() && !shell.shown().contains(VALUE), "{}", shell.shown());
 }

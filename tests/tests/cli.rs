@@ -446,8 +446,17 @@ fn messages_say_what_happened_and_what_to_do() {
     let socket = env.path("none.sock");
     let output = env.ctl(["list", "--no-spawn", "--socket", socket.to_str().unwrap()]).run();
     output.assert_code(8);
-    let expected = format!("start it with: secretsd --socket {}", socket.display());
-    assert!(output.err().contains(&expected), "{}", output.err());
+    let expected = format!("start it with: secretctl --socket {} unlock\n", socket.display());
+    assert!(output.err().ends_with(&expected), "{}", output.err());
+    // What is said is what helps.
+    let line = ["--socket", socket.to_str().unwrap(), "unlock", "--passphrase-file", "-"];
+    let elsewhere = Env::new(programs!());
+    let output = elsewhere.ctl(["list", "--no-spawn"]).run();
+    output.assert_code(8);
+    assert_eq!(output.err(), "secretctl: secretsd is not running; start it with: secretctl unlock\n");
+    elsewhere.ctl(line).stdin("x").expect(3);
+    elsewhere.ctl([&line[..2], &["list"]].concat()).expect(3);
+    elsewhere.ctl([&line[..2], &["stop"]].concat()).expect(0);
 }
 
 #[test]

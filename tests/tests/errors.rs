@@ -569,6 +569,8 @@ fn every_type_of_error_has_a_real_cause() {
     provoked(env.post("/user/secrets", &json!({ "name": "A", "value": "x" })));
     provoked(env.request("DELETE", &one).header("If-Match", "\"99\"").send());
     provoked(env.post("/user/secrets", &json!({})));
+    let large = json!({ "label": "x".repeat(1_001), "attributes": {}, "value_base64": "" });
+    provoked(env.post("/items", &large));
     provoked(env.request("GET", "/vault").header("X-Secretsd-Api", "2").send());
     env.request("PUT", &format!("{one}/guard")).json(&json!({ "guarded": true })).send().expect(200);
     let reveal = || env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" }));

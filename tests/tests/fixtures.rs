@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::http::Request;
 use secretsd_tests::source::repository;
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
@@ -116,6 +117,85 @@ fn a_vault_that_requires_what_is_not_known_is_refused_and_left_as_it_is() {
     assert_eq!(changed, [""; 0]);
 }
 
+/// As `tests/fixtures/guarded/README.md` has them: what opens the vault, and the tokens that its rules are about.
+const GUARDED_RECOVERY_KEY: &str = "T05B-BETV-DW6F-S549-DD8M-1RED-KAP2-07W1-2G6E-190F-TH9N-5JYV-9V25-258H";
+const CI: &str = "ssd_cwQmhBL6cbUx8H0KUnTmjJ1mLvxdiDcoBCIDhAxCKpw2YsG54";
+const BLOCKED: &str = "ssd_TAVGRLGrx2PIo8rqp5yNhbWZUuDDT9I1jFA5AxTl8hW27PYfD";
+
+#[test]
+fn a_guard_and_the_rules_of_an_older_vault_hold() {
+    let fixture = repository().join("tests/fixtures/guarded");
+    let mut env = Env::new(programs!());
+    for (directory, file) in [("data/secretsd", "vault.db"), ("state/secretsd", "anchor")] {
+        env.private_dir(directory);
+        env.private_file(&format!("{directory}/{file}"), fs::read(fixture.join(file)).unwrap());
+    }
+    env.start();
+    let keys = [json!({ "recovery_key": GUARDED_RECOVERY_KEY }), json!({ "passphrase": PASSPHRASE })];
+    // The second time it is as this program has written it.
+    for key in &keys {
+        env.post("/vault/unlock", key).expect(200);
+        check_guard(&env, key);
+        env.stop();
+        env.start();
+    }
+    env.post("/vault/unlock", &keys[1]).expect(200);
+    env.post("/vault/rotate", &keys[1]).expect(200);
+    check_guard(&env, &keys[1]);
+    env.ctl(["audit", "--verify"]).expect(0);
+    assert!(!env.log().contains("rollback"), "the anchor is not the vault's");
+}
+
+#[track_caller]
+fn check_guard(env: &Env, proof: &Value) {
+    let list = env.get("/user/secrets?view=full").expect(200);
+    let told = |at: usize| (list["secrets"][at]["name"].clone(), list["secrets"][at].get("guarded").cloned());
+    assert_eq!(told(0), (json!("GUARDED"), Some(json!(true))));
+    assert_eq!(told(1), (json!("PLAIN"), None));
+    let id = list["secrets"][0]["id"].as_str().unwrap();
+    let rules = env.get("/approvals/rules").expect(200);
+    let rules: Vec<Value> = rules["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| json!([rule["effect"], rule["secret"], rule["rights"], rule["client"]]))
+        .collect();
+    let expected = [
+        json!(["allow", "GUARDED", ["reveal"], { "token": "ci" }]),
+        json!(["deny", "GUARDED", ["use", "reveal", "write"], { "token": "blocked" }]),
+        json!(["allow", "GUARDED", ["use", "reveal"], { "token": "owner", "command": "/usr/bin/curl", "directory": "/src/shop" }]),
+        json!(["allow", "GUARDED", ["write"], { "token": "owner", "unit": "deploy.service" }]),
+    ];
+    assert_eq!(rules.len(), expected.len(), "{rules:?}");
+    for rule in expected {
+        assert!(rules.contains(&rule), "{rule} is not among {rules:?}");
+    }
+    let body = json!({ "secrets": ["GUARDED"], "purpose": "test" });
+    let reveal = |token: &str| {
+        Request::new(&env.socket(), "POST", "/api/v1/user/secrets/reveal").bearer(token).json(&body).send()
+    };
+    assert_eq!(reveal(CI).expect(200)["secrets"][0]["value"], "guarded-value-2");
+    reveal(BLOCKED).expect_error(403, "approval_denied_error");
+    reveal(&env.token()).expect_error(403, "approval_required_error");
+    assert_eq!(env.value("PLAIN"), "plain-value");
+    // The doors beside it are shut, and a person opens them.
+    env.post("/vault/keys", &json!({ "recovery": true })).expect_error(403, "wrong_key_error");
+    let off = |proof: Option<&Value>| {
+        let body = match proof {
+            Some(proof) => json!({ "guarded": false, "proof": proof }),
+            None => json!({ "guarded": false }),
+        };
+        env.request("PUT", &format!("/user/secrets/{id}/guard")).json(&body).send()
+    };
+    off(None).expect_error(403, "wrong_key_error");
+    off(Some(proof)).expect(200);
+    assert_eq!(env.value("GUARDED"), "guarded-value-2");
+    env.request("PUT", &format!("/user/secrets/{id}/guard"))
+        .json(&json!({ "guarded": true }))
+        .send()
+        .expect(200);
+}
+
 /// Every file of the vault; a daemon that the client has started logs beside the anchor.
 fn files(env: &Env) -> BTreeMap<String, Vec<u8>> {
     let directories = [env.data_dir(), env.state_dir()];
@@ -158,4 +238,35 @@ fn check_content(env: &Env) {
     assert_eq!(openai["expires_at"], "2040-01-01T00:00:00Z");
     let verified = env.post("/vault/verify", &json!({})).expect(200);
     assert_eq!(verified["secrets"], 4);
+}
+
+/// As `tests/fixtures/items/README.md` has it.
+#[test]
+fn a_vault_with_items_has_them_all_and_goes_on() {
+    let (mut env, key) = started_on("items/vault.db");
+    for _ in 0..2 {
+        env.post("/vault/unlock", &json!({ "key_file": key })).expect(200);
+        check_content(&env);
+        let search = json!({ "attributes": { "service": "example.com" } });
+        let found = env.post("/items/search", &search).expect(200);
+        let item = &found["items"][0];
+        assert_eq!(
+            (&found["total"], &item["label"], &item["version"]),
+            (&json!(1), &json!("Password for me at example.com"), &json!(2))
+        );
+        assert_eq!(item["attributes"], json!({ "service": "example.com", "username": "me" }));
+        let path = format!("/items/{}", item["id"].as_str().unwrap());
+        let value = env.request("POST", &format!("{path}/reveal")).send().expect(200);
+        assert_eq!(
+            (&value["content_type"], &value["value_base64"]),
+            (&json!("application/octet-stream"), &json!("AP8Kc2Vjb25k"))
+        );
+        let versions = env.get(&format!("{path}/versions")).expect(200);
+        assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
+        assert_eq!(env.get("/items/collection").expect(200)["label"], "Login of the fixture");
+        env.post("/vault/verify", &json!({})).expect(200);
+        env.post("/vault/rotate", &json!({ "key_file": key })).expect(200);
+        env.stop();
+        env.start();
+    }
 }

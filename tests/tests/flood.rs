@@ -20,7 +20,7 @@ use serde_json::json;
 use rustix::process::Signal;
 
 /// What a lock may take, whatever others ask,
-const LOCKED: Duration = Duration::from_millis(500);
+const LOCKED: Duration = Duration::from_secs(2);
 
 /// or where the machine is slow for other reasons, so many times what it takes while nobody asks. Waiting behind the
 /// others' work would take a hundred times as long.

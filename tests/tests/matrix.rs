@@ -51,6 +51,8 @@ enum Shown {
     Scoped(&'static [&'static str], Bound),
     /// By one header or the other.
     Owner(&'static str),
+    /// The token for items, which is good for a locked vault too.
+    Items,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,7 @@ enum Needs {
     Nothing,
     Token,
     Scope(&'static str),
+    Either(&'static str, &'static str),
 }
 
 /// What a route is about, for a token that is bound to names.
@@ -217,7 +220,7 @@ const TABLE: &[Entry] = &[
     },
     Entry {
         operation: "lock_vault",
-        needs: Needs::Scope("admin"),
+        needs: Needs::Either("admin", "items"),
         about: About::Sight,
         uninitialized: OK,
         locked: OK,
@@ -260,7 +263,7 @@ const TABLE: &[Entry] = &[
     },
     Entry {
         operation: "ask_unlock",
-        needs: Needs::Scope("admin"),
+        needs: Needs::Either("admin", "items"),
         about: About::Sight,
         uninitialized: LOCKED,
         locked: (201, ""),
@@ -289,6 +292,36 @@ const TABLE: &[Entry] = &[
     open_only("list_approval_rules", "admin", About::Whole, 200, |_| at("")),
     open_only("add_approval_rule", "admin", About::Whole, 201, |world| (String::new(), world.rule())),
     open_only("remove_approval_rule", "admin", About::Whole, 204, |world| at(&world.rule_to_lose())),
+    open_only("search_items", "items", About::Whole, 200, |_| {
+        (String::new(), json!({ "attributes": { "a": "b" } }))
+    }),
+    open_only("create_item", "items", About::Whole, 201, |_| {
+        (String::new(), json!({ "label": "l", "attributes": {}, "value_base64": "" }))
+    }),
+    open_only("list_item_trash", "items", About::Whole, 200, |_| at("")),
+    open_only("get_collection", "items", About::Whole, 200, |_| at("")),
+    open_only("label_collection", "items", About::Whole, 200, |_| (String::new(), json!({ "label": "l" }))),
+    Entry {
+        operation: "watch_items",
+        needs: Needs::Scope("items"),
+        about: About::Whole,
+        uninitialized: OK,
+        locked: OK,
+        unlocked: OK,
+        request: |_| at(""),
+    },
+    open_only("get_item", "items", About::Whole, 200, |world| at(&world.item())),
+    open_only("edit_item", "items", About::Whole, 200, |world| (world.item(), json!({ "label": "m" }))),
+    open_only("delete_item", "items", About::Whole, 204, |world| at(&world.item())),
+    open_only("update_item", "items", About::Whole, 200, |world| {
+        (world.item(), json!({ "value_base64": "eQ==" }))
+    }),
+    open_only("reveal_item", "items", About::Whole, 200, |world| at(&world.item())),
+    open_only("restore_item", "items", About::Whole, 200, |world| at(&world.trashed_item())),
+    open_only("list_item_versions", "items", About::Whole, 200, |world| at(&world.item())),
+    open_only("set_item_guard", "admin", About::Whole, 200, |world| {
+        (world.item(), json!({ "guarded": false }))
+    }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
     open_only("archive_audit", "admin", About::Whole, 200, |_| (String::new(), json!({ "through": 1 }))),
@@ -320,6 +353,7 @@ fn everything_asked() -> Vec<(&'static str, &'static str, &'static Entry)> {
             Access::Open => Needs::Nothing,
             Access::Token => Needs::Token,
             Access::Scope(scope) => Needs::Scope(scope),
+            Access::Either(one, other) => Needs::Either(one, other),
         };
         assert_eq!(told, entry.needs, "what {} says that it needs", route.operation);
         all.push((route.method, route.path, entry));
@@ -344,6 +378,14 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     let (scopes, bound) = match shown {
         Shown::Nothing | Shown::Malformed(_) => return (401, "authentication_error"),
         Shown::Owner(_) => return granted,
+        Shown::Items => {
+            let is_enough = match entry.needs {
+                Needs::Nothing | Needs::Token => true,
+                Needs::Scope(scope) => scope == "items",
+                Needs::Either(one, other) => [one, other].contains(&"items"),
+            };
+            return if is_enough { granted } else { FORBIDDEN };
+        }
         // Nobody can tell what they are.
         Shown::Unknown | Shown::Revoked | Shown::Expired | Shown::Scoped(..) if state != State::Unlocked => {
             return LOCKED;
@@ -357,6 +399,13 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     {
         return FORBIDDEN;
     }
+    if let Needs::Either(one, other) = entry.needs {
+        // Items have no names: a token that is bound to some has none of them.
+        let is_enough = |scope| scopes.contains(&scope) && (scope != "items" || *bound == Bound::No);
+        if !is_enough(one) && !is_enough(other) {
+            return FORBIDDEN;
+        }
+    }
     match (entry.about, bound) {
         (About::Whole, Bound::Right | Bound::Wrong) | (About::NewName, Bound::Wrong) => FORBIDDEN,
         (About::Secret, Bound::Wrong) | (About::Owners, _) => ABSENT,
@@ -364,7 +413,7 @@ fn expected(entry: &Entry, peer: Peer, state: State, shown: &Shown) -> Outcome {
     }
 }
 
-const ALL: &[&str] = &["list", "write", "reveal", "admin", "use"];
+const ALL: &[&str] = &["list", "write", "reveal", "admin", "use", "items"];
 
 fn everything_shown() -> Vec<Shown> {
     let mut all = vec![
@@ -377,8 +426,9 @@ fn everything_shown() -> Vec<Shown> {
         Shown::Expired,
         Shown::Owner("Authorization"),
         Shown::Owner("X-API-Key"),
+        Shown::Items,
     ];
-    for scopes in [&ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..], ALL] {
+    for scopes in ALL.chunks(1).chain([ALL]) {
         all.extend([Bound::No, Bound::Right, Bound::Wrong].map(|bound| Shown::Scoped(scopes, bound)));
     }
     all
@@ -394,6 +444,8 @@ struct World {
     tokens: Vec<(Shown, String)>,
     named: u32,
     secret: Option<String>,
+    item: Option<String>,
+    trashed_item: Option<String>,
     trashed: Option<String>,
     key_to_lose: Option<String>,
     token_to_lose: Option<String>,
@@ -428,6 +480,8 @@ impl World {
             tokens: Vec::new(),
             named: 0,
             secret: None,
+            item: None,
+            trashed_item: None,
             trashed: None,
             key_to_lose: None,
             token_to_lose: None,
@@ -504,6 +558,32 @@ impl World {
             self.owner("PUT", &format!("/user/secrets/{id}"), &json!({ "value": "y" })).expect(200);
         }
         format!("{id}?version=1")
+    }
+
+    /// A new item; while there can be none, an id is as good as any.
+    fn new_item(&mut self) -> String {
+        if self.state != State::Unlocked {
+            return NOBODY.to_owned();
+        }
+        self.made("/items", &json!({ "label": "l", "attributes": { "a": "b" }, "value_base64": "eA==" }))
+    }
+
+    fn item(&mut self) -> String {
+        let id = self.item.clone().unwrap_or_else(|| self.new_item());
+        self.item = Some(id.clone()).filter(|_| self.state == State::Unlocked);
+        id
+    }
+
+    fn trashed_item(&mut self) -> String {
+        if let Some(id) = &self.trashed_item {
+            return id.clone();
+        }
+        let id = self.new_item();
+        if self.state == State::Unlocked {
+            assert_eq!(self.owner("DELETE", &format!("/items/{id}"), &Value::Null).status, 204);
+            self.trashed_item = Some(id.clone());
+        }
+        id
     }
 
     fn trashed(&mut self) -> String {
@@ -612,6 +692,8 @@ impl World {
     fn used_up(&mut self, operation: &str) {
         match operation {
             "delete_secret" => self.secret = None,
+            "delete_item" => self.item = None,
+            "restore_item" => self.trashed_item = None,
             "restore_secret" => self.trashed = None,
             "remove_key" | "rotate_vault" => self.key_to_lose = None,
             "revoke_token" => self.token_to_lose = None,
@@ -656,7 +738,9 @@ impl World {
                         Bound::Wrong => request["secrets"] = json!(WRONG),
                     }
                 }
-                Shown::Nothing | Shown::Malformed(_) | Shown::Unknown | Shown::Owner(_) => continue,
+                Shown::Nothing | Shown::Malformed(_) | Shown::Unknown | Shown::Owner(_) | Shown::Items => {
+                    continue;
+                }
             }
             let made = self.owner("POST", "/tokens", &request).expect(201);
             if shown == Shown::Revoked {
@@ -683,6 +767,7 @@ impl World {
             Shown::Unknown => Some(bearer(UNKNOWN)),
             Shown::Owner("X-API-Key") => Some(("X-API-Key", self.env.token())),
             Shown::Owner(_) => Some(bearer(&self.env.token())),
+            Shown::Items => Some(bearer(&self.env.items_token())),
             // Before there is a vault there is none that knows it; any well-formed one will do.
             Shown::Revoked | Shown::Expired | Shown::Scoped(..) => {
                 let found = self.tokens.iter().find(|(known, _)| known == shown);
@@ -845,7 +930,7 @@ fn a_token_that_may_only_use_values_gets_none_by_any_route() {
         for bound in [Bound::No, Bound::Right] {
             let (argument, body) = (entry.request)(&mut world);
             let path = path_of(path, &argument);
-            let (header, token) = world.header(&Shown::Scoped(&ALL[4..], bound)).unwrap();
+            let (header, token) = world.header(&Shown::Scoped(&ALL[4..5], bound)).unwrap();
             let request = Request::new(&world.env.socket(), method, &path).header(header, &token);
             let answer = if body.is_null() { request.send() } else { request.json(&body).send() };
             assert!(!answer.text().contains(VALUE), "{method} {path}");

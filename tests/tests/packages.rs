@@ -35,6 +35,7 @@ fn only_the_broker_speaks_tls() {
         "secretctl-ui",
         "secretctl-scan",
         "secretctl-approve",
+        "secretsd-bus",
     ] {
         let crates = crates_of(package);
         assert!(crates.contains(package) && crates.contains("hyper"), "{package}: {crates:?}");

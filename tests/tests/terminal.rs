@@ -104,7 +104,7 @@ fn three_wrong_passphrases_are_enough_and_the_way_out_is_named() {
     }
     terminal.expect(
         5,
-        "three wrong passphrases; if it is lost\r\n\x1b[1;32mfix:\x1b[0m secretctl unlock --recovery",
+        "three wrong passphrases, the vault stays locked; if the passphrase is lost\r\n\x1b[1;32mfix:\x1b[0m secretctl unlock --recovery",
     );
 }
 
@@ -118,7 +118,7 @@ fn a_recovery_key_may_be_mistyped_and_nothing_typed_is_asked_again() {
     env.post("/vault/lock", &json!({})).expect(200);
     let mut terminal = Terminal::ctl(&env, &["unlock", "--recovery"]);
     for (typed, said) in
-        [("", "nothing was typed; try again"), ("not a key", "wrong recovery key, try again")]
+        [("", "nothing was typed; try again"), ("not a key", "usually in 14 groups of 4; try again")]
     {
         terminal.wait_for("recovery key: ");
         assert!(!terminal.echoes());
@@ -388,4 +388,116 @@ fn what_cannot_be_done_is_said_before_a_value_is_asked_for() {
     let output = env.ctl(["add", "OPENAI_API_KEY"]).stdin("y").run();
     output.assert_code(6);
     assert!(output.err().contains(taken), "{}", output.err());
+}
+
+#[test]
+fn long_tables_go_through_a_pager_and_values_never_do() {
+    let env = Env::unlocked(programs!());
+    for number in 0..30 {
+        env.store(&format!("KEY_{number}"), &format!("{VALUE}\n").repeat(40));
+    }
+    let client = env.programs().client;
+    let script = |rows: u16, pager: &str, line: &str| {
+        let script = format!("stty rows {rows} cols 80; {pager} '{client}' {line}; echo en''ded:$?");
+        let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
+        terminal.wait_for("ended:0");
+        terminal.shown()
+    };
+    let mark = "SECRETCTL_PAGER='sed s/^/paged:/'";
+    for line in ["list", "audit", "run --help"] {
+        let shown = script(20, mark, line);
+        assert!(shown.contains("\r\npaged:"), "{line}: {shown}");
+        // Nothing is paged that fits, or where no pager is wanted.
+        assert!(!script(2000, mark, line).contains("paged:"), "{line}");
+        assert!(!script(20, "SECRETCTL_PAGER= PAGER='sed s/^/paged:/'", line).contains("paged:"), "{line}");
+        assert!(!script(20, mark, &format!("{line} | cat")).contains("paged:"), "{line}");
+    }
+    assert!(script(20, "PAGER='sed s/^/paged:/'", "list").contains("paged:"));
+    // One that is not there shows nothing, so that we do.
+    assert!(script(20, "PAGER=no-such-pager", "list").contains("KEY_29"));
+    let shown = script(20, mark, "get KEY_0 --show");
+    assert!(shown.contains(VALUE) && !shown.contains("paged:"), "{shown}");
+}
+
+#[test]
+fn ctrl_c_is_for_the_pager() {
+    let env = Env::unlocked(programs!());
+    for number in 0..30 {
+        env.store(&format!("KEY_{number}"), "value");
+    }
+    let pager =
+        "trap : INT; cat >/dev/null; echo stan''ds; read x </dev/tty; read x </dev/tty; echo pager-en''ded";
+    env.private_file("home/pager", pager);
+    let script = format!(
+        "stty rows 20 cols 80; trap : INT; PAGER='sh home/pager' '{}' list; echo all-en''ded:$?",
+        env.programs().client
+    );
+    let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
+    terminal.wait_for("stands");
+    terminal.type_keys("\x03");
+    terminal.wait_until("pager-ended", "\r");
+    terminal.expect(0, "all-ended:0");
+}
+
+#[test]
+fn a_new_recovery_key_is_asked_back_and_a_token_on_the_screen_is_warned_of() {
+    let env = Env::unlocked(programs!());
+    let unconfirmed = |env: &Env| {
+        let list = env.get("/vault/keys").expect(200);
+        list["keys"].as_array().unwrap().iter().filter(|key| key["unconfirmed"] == true).count()
+    };
+    let before = unconfirmed(&env);
+    // Three times wrong: the key is there, and told as one that perhaps nobody has.
+    let mut terminal = Terminal::ctl(&env, &["key", "add", "--recovery"]);
+    for _ in 0..3 {
+        terminal.wait_for("its last group, the 4 characters after the last dash: ");
+        terminal.type_keys("no\r");
+        terminal.wait_for("that is not its last group");
+    }
+    terminal
+        .expect(0, "the recovery key is not confirmed; if you don't have it: secretctl key add --recovery");
+    assert_eq!(unconfirmed(&env), before + 1);
+    let mut terminal = Terminal::ctl(&env, &["key", "add", "--recovery"]);
+    terminal.wait_for("its last group, ");
+    let key = recovery_key(&terminal);
+    terminal.type_keys(&format!("{}\r", key.rsplit('-').next().unwrap()));
+    terminal.expect(0, "which nobody had confirmed");
+    assert_eq!(unconfirmed(&env), 0);
+    // With --yes nobody is asked.
+    Terminal::ctl(&env, &["key", "add", "--recovery", "--yes"]).expect(0, "shown only once:");
+    let mut terminal = Terminal::ctl(&env, &["rotate"]);
+    terminal.wait_for("passphrase of the vault: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.wait_for("its last group, ");
+    let (_, key) = terminal
+        .shown()
+        .rsplit_once("shown only once:\r\n")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let key = key.lines().next().unwrap().to_owned();
+    terminal.type_keys(&format!("{}\r", key.rsplit('-').next().unwrap()));
+    assert!(terminal.wait().success());
+    assert_eq!(unconfirmed(&env), 0);
+
+    let mut terminal = Terminal::ctl(&env, &["token", "create", "--name", "ci", "--scope", "list"]);
+    terminal
+        .expect(0, "the token stays on this screen and in what it scrolled past: clear both; --output FILE");
+    let output = env.ctl(["token", "create", "--name", "cd", "--scope", "list"]).run();
+    output.assert_code(0);
+    assert!(!output.err().contains("stays on this screen"), "{}", output.err());
+}
+
+#[test]
+fn a_recovery_key_that_is_malformed_is_told_from_a_wrong_one() {
+    let env = locked(secretsd_tests::env::CHEAP_KDF);
+    let mut terminal = Terminal::ctl(&env, &["unlock", "--recovery"]);
+    for typed in ["too-short", &"0".repeat(56), &"7".repeat(56)] {
+        terminal.wait_for("recovery key: ");
+        terminal.type_keys(&format!("{typed}\r"));
+    }
+    terminal.expect(5, "three wrong recovery keys, the vault stays locked");
+    let shown = terminal.shown();
+    assert!(shown.contains("56 letters and digits, usually in 14 groups of 4; try again"), "{shown}");
+    assert!(shown.contains("the recovery key has a typing error: its checksum does not match"), "{shown}");
+    assert!(!shown.contains("too-short") && !shown.contains("777"), "{shown}");
 }

@@ -92,7 +92,7 @@ fn what_a_token_may_be_is_checked_field_by_field() {
         ("name", json!("owner"), json!(["body", "name"]), "string_pattern_mismatch"),
         ("scopes", json!("list"), json!(["body", "scopes"]), "list_type"),
         ("scopes", json!([]), json!(["body", "scopes"]), "too_short"),
-        ("scopes", json!(vec!["list"; 6]), json!(["body", "scopes"]), "too_long"),
+        ("scopes", json!(vec!["list"; 7]), json!(["body", "scopes"]), "too_long"),
         ("scopes", json!(["list", "all"]), json!(["body", "scopes", 1]), "enum"),
         ("scopes", json!([1]), json!(["body", "scopes", 0]), "string_type"),
         ("secrets", json!([]), json!(["body", "secrets"]), "too_short"),

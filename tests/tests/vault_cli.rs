@@ -314,7 +314,7 @@ fn rotate_voids_every_other_key_and_prints_a_new_recovery_key() {
         assert_eq!(env.value("A"), LONG);
     }
 
-    let mut terminal = Terminal::run(&env, "rotate");
+    let mut terminal = Terminal::run(&env, "rotate --yes");
     terminal.answer("passphrase of the vault: ", PASSPHRASE);
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");

@@ -185,3 +185,38 @@ fn a_name_that_is_missing_brings_up_the_one_that_was_meant() {
     let none = "no such secret: HIDDEN_DATABSE_URL; see: secretctl list\n";
     assert!(get(&both, "HIDDEN_DATABSE_URL").ends_with(none));
 }
+
+#[test]
+fn a_part_of_a_name_finds_it_wherever_one_is_looked_up_but_not_for_a_token_that_may_not_list() {
+    let env = Env::unlocked(programs!());
+    env.store("OPENAI_API_KEY", "value-of-a-secret");
+    let meant = "no such secret: OPENAI; did you mean OPENAI_API_KEY?\n";
+    for line in [
+        "show OPENAI",
+        "get OPENAI",
+        "edit OPENAI --note x",
+        "rm OPENAI --yes",
+        "history OPENAI",
+        "rename OPENAI A",
+        "update OPENAI",
+        "rollback OPENAI 1",
+        "where OPENAI",
+        "same OPENAI",
+        "guard OPENAI",
+        "replace OPENAI",
+        "proxy rule show OPENAI",
+        "proxy run -s OPENAI -- true",
+        "run -s OPENAI -- true",
+        "export -s OPENAI",
+    ] {
+        let output = env.ctl(line.split(' ')).stdin("new").run();
+        assert!(output.err().ends_with(meant), "{line}: {}", output.err());
+    }
+    let request = json!({ "name": "reveal", "scopes": ["reveal"], "secrets": ["*"] });
+    let token = env.post("/tokens", &request).expect(201)["token"].as_str().unwrap().to_owned();
+    for line in ["get OPENAI", "run -s OPENAI -- true"] {
+        let output = env.ctl(line.split(' ')).env("SECRETSD_TOKEN", &token).run();
+        assert!(!output.err().contains("OPENAI_API_KEY"), "{line}: {}", output.err());
+        assert_ne!(output.code, Some(0), "{line}");
+    }
+}

@@ -8,11 +8,12 @@ use secrets_proto::approval::{
 };
 
 use super::audit::seconds;
-use crate::approval::{self, describe, short};
+use crate::approval::{self, Ways, described, short};
 use crate::beside;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::prompt;
 use crate::session::Session;
 
 /// Answer what asks for approval
@@ -110,7 +111,8 @@ pub(crate) fn approve(session: &Session, output: Output, args: &ApproveArgs) -> 
         return asks.into_iter().try_for_each(|ask| answer_one(session, ask, args));
     };
     let ask = named(&list, args.ask.as_deref())?;
-    describe(ask, false).lines().for_each(output::say);
+    let room = prompt::columns().map(|columns| columns.saturating_sub("secretctl: ".len()));
+    described(ask, false, room).iter().flat_map(|line| line.lines()).for_each(output::say);
     let decision = approval::allowing(scope, seconds, narrowing(args));
     let done = approval::proven(
         &|proof| session.decide(ask.id, &Decision { proof: Some(proof), ..decision.clone() }),
@@ -126,7 +128,7 @@ pub(crate) fn deny(session: &Session, args: &DenyArgs) -> Result<(), Failure> {
     let scope = args.never.then_some(ApprovalScope::Never);
     let decision = Decision { decision: Effect::Deny, scope, seconds: None, client: None, proof: None };
     session.decide(ask.id, &decision)?;
-    output::say(&format!("denied {}", approval::summary(ask)));
+    output::say(&format!("denied {}", ask.summary()));
     Ok(())
 }
 
@@ -147,17 +149,32 @@ fn watch(session: &Session, args: &ApproveArgs) -> Result<(), Failure> {
 }
 
 fn answer_one(session: &Session, ask: &Approval, args: &ApproveArgs) -> Result<(), Failure> {
-    let answered = session.with_ways(|ways| approval::answer_here(ways, ask, &narrowing(args)))?;
-    told(answered.as_ref());
+    session.with_ways(|ways| match approval::answer_here(ways, ask, &narrowing(args))? {
+        Some(answered) => {
+            told(Some(&answered));
+            Ok(())
+        }
+        None => answered_elsewhere(ways, ask, args.watch),
+    })
+}
+
+/// Says what became of an ask that was settled while its question stood here. Who watches goes on to the next one.
+fn answered_elsewhere(ways: &Ways<'_>, ask: &Approval, watches: bool) -> Result<(), Failure> {
+    match approval::elsewhere(ways, ask) {
+        Ok(ApprovalState::Denied) => output::say("denied elsewhere"),
+        Ok(_) => {}
+        Err(failure) if watches && failure.exit() == Exit::Locked => output::say(failure.message()),
+        Err(failure) => return Err(failure),
+    }
     Ok(())
 }
 
 fn told(answered: Option<&Approval>) {
     match answered {
         Some(ask) if ask.state == ApprovalState::Allowed => {
-            output::say(&format!("allowed {}", approval::summary(ask)));
+            output::say(&format!("allowed {}", ask.summary()));
         }
-        Some(ask) => output::say(&format!("denied {}", approval::summary(ask))),
+        Some(ask) => output::say(&format!("denied {}", ask.summary())),
         None => output::say("this was answered meanwhile"),
     }
 }

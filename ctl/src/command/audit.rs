@@ -13,6 +13,7 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
+use crate::pager;
 use crate::session::Session;
 use crate::table::{self, Style};
 
@@ -96,7 +97,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &AuditArgs) -> Result
     let own = rustix::process::geteuid().as_raw();
     if output::stdout_is_terminal() {
         let text = eyes::render(&entries, args.utc, output, output::columns(), |entry| row(entry, own));
-        return output::answer(text.as_bytes());
+        return pager::answer_paged_from_its_end(&text);
     }
     let rows: Vec<[String; 7]> = entries.iter().map(|entry| row(entry, own)).collect();
     // What callers chose freely is last: whatever it says, it moves nothing else.
@@ -144,7 +145,7 @@ fn row(entry: &AuditEntry, own: u32) -> [String; 7] {
         caller(&entry.caller, own),
         token.to_owned(),
         entry.action.as_str().to_owned(),
-        shortened(&entry.names),
+        shortened(&named(entry)),
         outcome(entry),
         what_for.join(" "),
     ]
@@ -181,17 +182,23 @@ fn caller(caller: &AuditCaller, own: u32) -> String {
     text
 }
 
+/// The secrets and items of an entry: these by label, in quotation marks.
+fn named(entry: &AuditEntry) -> Vec<String> {
+    let items = entry.items.iter().map(|item| format!("\"{}\"", item.label));
+    entry.names.iter().map(SecretName::to_string).chain(items).collect()
+}
+
 /// A list of as many names as fit, and how many more there are; JSON has them all.
-fn shortened(names: &[SecretName]) -> String {
+fn shortened(names: &[String]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {
-        if index > 0 && text.len() + 1 + name.as_str().len() > NAMES_WIDTH {
+        if index > 0 && text.len() + 1 + name.len() > NAMES_WIDTH {
             return format!("{text} … +{}", names.len() - index);
         }
         if index > 0 {
             text.push(',');
         }
-        text.push_str(name.as_str());
+        text.push_str(name);
     }
     text
 }
@@ -314,11 +321,10 @@ mod tests {
 
     #[test]
     fn many_names_are_counted() {
-        let names: Vec<SecretName> =
-            (0..200).map(|index| SecretName::parse(&format!("SECRET_{index}")).unwrap()).collect();
+        let names: Vec<String> = (0..200).map(|index| format!("SECRET_{index}")).collect();
         assert_eq!(shortened(&names), "SECRET_0,SECRET_1,SECRET_2,SECRET_3,SECRET_4 … +195");
         assert_eq!(shortened(&names[..2]), "SECRET_0,SECRET_1");
-        let long = SecretName::parse(&"X".repeat(100)).unwrap();
+        let long = "X".repeat(100);
         assert_eq!(shortened(std::slice::from_ref(&long)), long.as_str());
         assert_eq!(shortened(&[]), "");
     }

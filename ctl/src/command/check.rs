@@ -10,7 +10,7 @@ use crate::project::flags::ManifestArgs;
 use crate::project::values::broken;
 use crate::project::{Consent, Project, shown};
 use crate::session::Session;
-use crate::table;
+use crate::table::{self, Cut};
 
 /// Check whether the secrets that secretspec.toml names are there
 #[derive(Debug, Args)]
@@ -89,6 +89,15 @@ fn listed(resolution: &Resolution, output: Output) -> String {
     table::render(["NAME", "STATE", "FROM"], &rows, output.colour)
 }
 
+/// The columns of `--explain`, with how far each is cut in a narrow window.
+const EXPLAINED: [(&str, Cut); 5] = [
+    ("NAME", Cut::End(16)),
+    ("STATE", Cut::Never),
+    ("FROM", Cut::End(8)),
+    ("LOOKED FOR", Cut::Beginning(16)),
+    ("FOR", Cut::Never),
+];
+
 /// Everything there is to say: the manifest, the names that are looked for, and what does not count.
 fn explained(project: &Project, resolution: &Resolution, output: Output) -> Result<String, Failure> {
     let profile = project.profile()?;
@@ -117,9 +126,10 @@ fn explained(project: &Project, resolution: &Resolution, output: Output) -> Resu
         let description = secret.map(|secret| secret.description.clone()).unwrap_or_default();
         [entry.key.clone(), state(entry).to_owned(), source(entry), looked_for, description]
     };
-    let rows: Vec<[String; 5]> = resolution.shown().map(row).collect();
-    let header = ["NAME", "STATE", "FROM", "LOOKED FOR", "FOR"];
-    text.push_str(&table::render(header, &rows, output.colour));
+    let rows: Vec<Vec<String>> = resolution.shown().map(|entry| row(entry).into()).collect();
+    // In a narrow window without what each is for: the manifest has that.
+    let window = output::columns().filter(|_| output::stdout_is_terminal());
+    text.push_str(&table::render_in_window(&EXPLAINED, rows, &[0, 1, 2, 3], window, output.colour));
     Ok(text)
 }
 

@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use clap::{Args, Command};
-use secrets_client::Call;
+use secrets_client::{Call, Method};
 use secrets_proto::credential::CredentialList;
+use secrets_proto::item::{ItemList, SearchItems};
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
 use secrets_proto::token::{TokenInfo, TokenList};
 use secrets_proto::vault::KeyList;
@@ -57,6 +58,7 @@ fn lines(next: &Next, typed: &str) -> String {
         | Source::Trash
         | Source::Providers
         | Source::Keys
+        | Source::Items
         | Source::Tokens
         | Source::Units
         | Source::Sessions => (asked(next), None),
@@ -113,6 +115,12 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             let keys = keys.unwrap_or_default().into_iter();
             keys.map(|key| (key.id.to_string(), format!("{}, {}", key::called(&key), key.created_at)))
                 .collect()
+        }
+        Source::Items => {
+            let search = Call::new(Method::POST, "/items/search").json(&SearchItems::default()).ok();
+            let list: Option<ItemList> = search.and_then(|search| session?.glance(&search, PATIENCE).ok());
+            let items = list.map(|list| list.items).unwrap_or_default().into_iter();
+            items.map(|item| (item.id.to_string(), item.label.as_str().to_owned())).collect()
         }
         Source::Tokens => {
             let tokens = told::<TokenList>(session, "/tokens").map(|list| list.tokens);

@@ -1,5 +1,6 @@
 //! `git-credential`: git's credential helper protocol (gitcredentials(7), git-credential(1)). git asks on every fetch,
-//! in scripts and editors too: whatever keeps us from answering, we say nothing, and git goes on to ask elsewhere.
+//! in scripts and editors too: whatever keeps us from answering, we do not fail, and git goes on to ask elsewhere. Only of a
+//! lock we say a word, since a person can do something about it.
 
 mod question;
 
@@ -7,8 +8,8 @@ use std::collections::HashMap;
 
 use clap::Args;
 use secrets_client::Call;
-use secrets_proto::SecretName;
 use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::{ErrorType, SecretName};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -27,8 +28,8 @@ there are several, the one named like GITHUB_TOKEN. Map other hosts with --host.
 The mapping of the user that git asks for comes first, then one without a user,
 then the provider's secret, then another user's mapping if the host has nothing
 else. Only https, except on this machine: --host http://localhost:3000=NAME.
-If the vault is locked or has no match, or the match has expired, it prints
-nothing and git asks elsewhere. The user name is the one that git asks for, the
+If the vault is locked or has no match, or the match has expired, git asks
+elsewhere; of a lock one line is printed. The user name is the one that git asks for, the
 mapping's, or that of user=NAME in the secret's note; a note's other user is not
 answered. A host that takes no Basic but Bearer gets the token as such.
 Inside of proxy run the answer is the secret's placeholder.
@@ -81,8 +82,20 @@ pub(crate) fn run(
     )?;
     let question = helper::read(helper::QUESTION)?;
     let Some(question) = Question::parse(&question) else { return Ok(()) };
-    let Ok(Some(answer)) = answer(open, &question, &hosts) else { return Ok(()) };
-    output::answer(answer.as_bytes())
+    match answer(open, &question, &hosts) {
+        Ok(Some(answer)) => output::answer(answer.as_bytes()),
+        // git goes on to ask for a password, and nobody would guess why.
+        Err(failure) if failure.exit() == Exit::Locked && !environment::in_session() => {
+            output::say(&match failure.kind() {
+                Some(ErrorType::VaultLockedError) => {
+                    "nothing for git, the vault is locked; open it with: secretctl unlock".to_owned()
+                }
+                _ => failure.message().to_owned(),
+            });
+            Ok(())
+        }
+        Ok(None) | Err(_) => Ok(()),
+    }
 }
 
 /// A host that the user maps to a secret: `[http://][USER@]HOST[:PORT]=NAME`.

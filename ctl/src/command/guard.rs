@@ -5,13 +5,14 @@ use secrets_client::{Call, Method};
 use secrets_proto::approval::{Guard, Proof, SetGuard};
 use secrets_proto::vault::KeyKind;
 
+use super::items;
 use crate::approval;
 use crate::failure::Failure;
 use crate::lookup::Wanted;
 use crate::output;
 use crate::session::Session;
 
-/// Have a person decide who may have or change a secret
+/// Have a person decide who may have or change a secret or item
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A guarded value is revealed, used or changed only for a program that you have
@@ -19,11 +20,15 @@ allowed, once or for longer. To allow takes the passphrase.
 
 Example:
   secretctl guard DEPLOY_KEY
-  secretctl guard DEPLOY_KEY --off")]
+  secretctl guard DEPLOY_KEY --off
+  secretctl guard --item 3f2a91c0")]
 pub(crate) struct GuardArgs {
     /// The secrets' names or ids
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required_unless_present = "items")]
     pub(crate) names: Vec<String>,
+    /// An item's id or its first digits, as `secretctl items list` shows them; repeatable
+    #[arg(long = "item", value_name = "ITEM")]
+    pub(crate) items: Vec<String>,
     /// Turn the guard off; asks for the passphrase
     #[arg(long)]
     pub(crate) off: bool,
@@ -33,15 +38,22 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GuardA
     let wanted: Vec<Wanted> = args.names.iter().map(|name| Wanted::parse(name)).collect::<Result<_, _>>()?;
     let session = open()?;
     let found = wanted.iter().map(|wanted| wanted.get(&session)).collect::<Result<Vec<_>, _>>()?;
+    let items = args.items.iter().map(|item| items::find(&session, item)).collect::<Result<Vec<_>, _>>()?;
+    let secrets = found.into_iter().map(|detail| {
+        let path = format!("/user/secrets/{}/guard", detail.secret.id);
+        (path, detail.secret.name.to_string(), detail.guarded)
+    });
+    let items = items.iter().map(|item| {
+        (format!("/items/{}/guard", item.id), format!("item \"{}\"", items::label(item)), item.guarded)
+    });
     let mut weakened: Vec<KeyKind> = Vec::new();
-    for detail in found {
-        let (id, name) = (detail.secret.id, &detail.secret.name);
+    for (path, name, is_guarded) in secrets.chain(items) {
         let set = |proof: Option<Proof>| -> Result<Guard, Failure> {
             let body = SetGuard { guarded: !args.off, proof };
-            session.fetch(&Call::new(Method::PUT, &format!("/user/secrets/{id}/guard")).json(&body)?)
+            session.fetch(&Call::new(Method::PUT, &path).json(&body)?)
         };
         if args.off {
-            if !detail.guarded {
+            if !is_guarded {
                 output::say(&format!("{name} is not guarded"));
                 continue;
             }

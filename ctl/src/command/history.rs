@@ -12,12 +12,14 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{self, flags::NameArgs};
 use crate::session::Session;
-use crate::{mask, prompt, table};
+use crate::{mask, pager, prompt, table};
 
 /// Show the kept versions of a secret, masked, or drop one
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The last 10 values of a secret are kept. --drop destroys an earlier one, which
+The last 10 values of a secret are kept. Each change of a secret takes a number,
+one of its name, note or expiry, too; a version has the number of the change that
+stored its value. --drop destroys an earlier one, which
 cannot be brought back. Backups made before still have it, and its provider takes
 it until you revoke it there.
 
@@ -65,7 +67,16 @@ pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Resu
     let VersionList { versions } = answer.parse()?;
     let clock = Clock::of_stdout();
     let rows: Vec<[String; 4]> = versions.iter().map(|version| row(version, &clock)).collect();
-    output::answer(table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour).as_bytes())
+    pager::answer_paged(&table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour))?;
+    if output::stdout_is_terminal() && has_gaps(&versions) {
+        output::say("the numbers between are changes of name, note or expiry, or values that were dropped");
+    }
+    Ok(())
+}
+
+/// Whether numbers are left out.
+fn has_gaps(versions: &[SecretVersion]) -> bool {
+    versions.windows(2).any(|pair| matches!(pair, [one, other] if one.version.abs_diff(other.version) > 1))
 }
 
 fn unasked(error: prompt::Error) -> Failure {

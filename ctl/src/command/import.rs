@@ -6,6 +6,7 @@ mod foreign;
 mod format;
 mod git;
 mod instead;
+mod plan;
 mod settings;
 mod source;
 mod store;
@@ -13,14 +14,17 @@ mod store;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretList};
-use secrets_proto::{Glob, Provider, SecretName, Selector};
+use secrets_proto::{Glob, SecretName};
 
-use self::entries::{Fault, Found, Item, Place, Reading};
+use self::entries::{Fault, Found, Place, Reading};
 use self::foreign::From;
 use self::format::ImportFormat;
+pub(crate) use self::plan::OnConflict;
+use self::plan::{announce, describe, names, plan, summary};
+use self::settings::leave_settings;
 use self::source::Source;
 use self::store::{read_back, store};
 use crate::dotenv::Dialect;
@@ -29,19 +33,6 @@ use crate::output::{self, Output};
 use crate::project::Project;
 use crate::project::flags::NameArgs;
 use crate::session::Session;
-use crate::{lookup, prompt, providers, table, variables};
-
-/// What to do with a name that exists.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnConflict {
-    /// Store nothing
-    #[default]
-    Fail,
-    /// Keep what is there
-    Skip,
-    /// Replace the value; the present one goes to the history
-    Replace,
-}
 
 /// Import secrets from a file, and optionally delete it
 #[derive(Debug, Args)]
@@ -268,99 +259,9 @@ pub(super) fn store_file(
     Ok(named)
 }
 
-/// What is to be done with one item.
-struct Planned {
-    item: Item,
-    action: Action,
-    /// The provider that the value's prefix names, for what is new.
-    provider: Option<(&'static str, Provider)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Create,
-    Replace,
-    Skip,
-}
-
-impl Action {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Create => "new",
-            Self::Replace => "replace",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-/// Asks whether what looks like a setting stays where it is. Gives what does.
-fn leave_settings(
-    items: &mut Vec<Item>,
-    prefix: Option<&SecretName>,
-    file: &str,
-) -> Result<Vec<Item>, Failure> {
-    let found = settings::among(items, prefix);
-    if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
-        return Ok(Vec::new());
-    }
-    let stored = names(&found.iter().collect::<Vec<_>>());
-    let written = |name: &SecretName| {
-        let rest = prefix.and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
-        rest.unwrap_or(name.as_str()).to_owned()
-    };
-    let shown = match prefix {
-        // Only names of a list of ours are among these.
-        Some(_) => {
-            let written: Vec<String> = found.iter().map(written).collect();
-            format!("{} (stored as {stored})", written.join(", "))
-        }
-        None => stored,
-    };
-    let (like, them) =
-        if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
-    let question = format!("{shown} {like}; leave {them} in {file}?");
-    let is_left = prompt::accept(&question)
-        .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
-    if !is_left {
-        return Ok(Vec::new());
-    }
-    let (left, others) = std::mem::take(items).into_iter().partition(|item| found.contains(&item.name));
-    *items = others;
-    Ok(left)
-}
-
 fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
     let list: SecretList<Secret> = session.fetch(&Call::list())?;
     Ok(list.secrets.into_iter().map(|secret| secret.name).collect())
-}
-
-/// What to do with each, and the names that are taken and must not be.
-fn plan(
-    items: Vec<Item>,
-    present: &HashSet<SecretName>,
-    on_conflict: OnConflict,
-) -> (Vec<Planned>, Vec<Fault>) {
-    let mut planned = Vec::with_capacity(items.len());
-    let mut conflicts = Vec::new();
-    for item in items {
-        let action = match (present.contains(&item.name), on_conflict) {
-            (false, _) => Action::Create,
-            (true, OnConflict::Replace) => Action::Replace,
-            (true, OnConflict::Skip) => Action::Skip,
-            (true, OnConflict::Fail) => {
-                let reason = format!("{} already exists; see: --on-conflict", shown(&item.name));
-                conflicts.push(Fault { place: item.place, reason });
-                continue;
-            }
-        };
-        let recognised =
-            (action == Action::Create).then(|| providers::recognise(item.value.expose())).flatten();
-        let said = item.provider.as_deref().filter(|_| action == Action::Create).map(|name| ("", name));
-        let provider =
-            recognised.or(said).and_then(|(prefix, name)| Some((prefix, Provider::parse(name).ok()?)));
-        planned.push(Planned { item, action, provider });
-    }
-    (planned, conflicts)
 }
 
 /// Says each problem in a line of its own, how many more names exist, and gives the failure that sums them up.
@@ -377,62 +278,6 @@ fn report(mut faults: Vec<Fault>, unlisted: usize, exit: Exit) -> Failure {
     Failure::new(exit, format!("{count} {noun}; nothing was stored"))
 }
 
-/// What is not as it is written in the file, or could surprise.
-fn announce(items: &[Planned]) {
-    let of = |wanted: fn(&Planned) -> bool| -> Vec<&SecretName> {
-        items.iter().filter(|planned| wanted(planned)).map(|planned| &planned.item.name).collect()
-    };
-    let renamed = of(|planned| planned.item.renamed);
-    if !renamed.is_empty() {
-        output::say(&format!("names are converted to upper case: {}", names(&renamed)));
-    }
-    // What cargo's helper looks for is never a variable, but begins like cargo's own.
-    let is_variable = |name: &&SecretName| !name.as_str().starts_with("CARGO__");
-    variables::warn(items.iter().map(|planned| &planned.item.name).filter(is_variable));
-    let told = items.iter().filter_map(|planned| {
-        let (prefix, provider) = planned.provider.as_ref().filter(|(prefix, _)| !prefix.is_empty())?;
-        Some(format!("{} {provider} ({prefix})", shown(&planned.item.name)))
-    });
-    let told: Vec<String> = told.collect();
-    if !told.is_empty() {
-        output::say(&format!("recognised providers from the values' prefixes: {}", told.join(", ")));
-    }
-}
-
-fn describe(items: &[Planned], output: Output) -> String {
-    let row = |planned: &Planned| {
-        let provider = planned.provider.as_ref().map_or("-", |(_, provider)| provider.as_str());
-        [
-            shown(&planned.item.name),
-            planned.action.word().to_owned(),
-            provider.to_owned(),
-            planned.item.place.to_string(),
-        ]
-    };
-    let rows: Vec<[String; 4]> = items.iter().map(row).collect();
-    table::render(["NAME", "WOULD BE", "PROVIDER", "FROM"], &rows, output.colour)
-}
-
-fn summary(items: &[Planned]) -> String {
-    let count = |wanted: fn(Action) -> bool| items.iter().filter(|planned| wanted(planned.action)).count();
-    let new = count(|action| action == Action::Create);
-    let replaced = count(|action| action == Action::Replace);
-    let skipped = count(|action| action == Action::Skip);
-    let secrets = |count| if count == 1 { "secret" } else { "secrets" };
-    let mut parts = Vec::new();
-    if new > 0 || replaced == 0 {
-        parts.push(format!("imported {new} new {}", secrets(new)));
-    }
-    if replaced > 0 {
-        parts.push(format!("replaced {replaced} {}", secrets(replaced)));
-    }
-    let mut text = parts.join(" and ");
-    if skipped > 0 {
-        text.push_str(&format!(", left {skipped} as it was in the vault"));
-    }
-    format!("{text}; each value was read back and checked")
-}
-
 fn deleted(source: &Source, kept: usize) -> String {
     let file = source.shown().unwrap_or("the file");
     let what = match kept {
@@ -447,13 +292,4 @@ fn deleted(source: &Source, kept: usize) -> String {
     format!(
         "{what};{others} disks, backups and git's history may still hold it; to be safe, get new values from the providers"
     )
-}
-
-fn names(names: &[&SecretName]) -> String {
-    names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ")
-}
-
-/// A name as it may be shown: a key in its place is not.
-fn shown(name: &SecretName) -> String {
-    lookup::shown(&Selector::Name(name.clone()))
 }

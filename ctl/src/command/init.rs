@@ -11,12 +11,13 @@ use secrets_proto::SensitiveString;
 use secrets_proto::vault::{InitReply, InitRequest, KeyList, VaultState};
 use zeroize::Zeroizing;
 
+use super::written_down;
 use crate::failure::{Exit, Failure};
 use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{ending, input, key_file, passphrase, prompt, unconfirmed};
+use crate::{input, key_file, passphrase, prompt, unconfirmed};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
@@ -93,38 +94,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<
     output::say("vault created and unlocked; write down its recovery key, it is shown only once:");
     let reply: InitReply = answer.parse()?;
     ONCE.show(output, &answer, &reply.recovery_key)?;
-    let is_typed = args.passphrase_file.is_none() && args.key_file.is_none();
-    let mut is_confirmed = true;
-    if is_typed && !args.yes && !output.json && output::stdout_is_terminal() && prompt::can_ask() {
-        // Who has pressed Ctrl-C meanwhile is asked nothing more.
-        ending::release();
-        is_confirmed = is_written_down(&reply.recovery_key)?;
-    }
-    if is_confirmed {
+    let asks = args.passphrase_file.is_none() && args.key_file.is_none() && !args.yes;
+    if !asks || written_down::is_shown_back(&reply.recovery_key, output, "the vault is created")? {
         ONCE.confirm(session, reply.recovery_key_id)?;
     }
     output::say("next: secretctl import .env, or secretctl set NAME");
     Ok(())
-}
-
-/// Has a person show that the recovery key was written down: its last group is asked back.
-fn is_written_down(key: &SensitiveString) -> Result<bool, Failure> {
-    let Some(last) = key.expose().rsplit('-').next().filter(|last| last.len() < key.expose().len()) else {
-        return Ok(true);
-    };
-    let _alone = prompt::alone();
-    for _ in 0..TRIES {
-        let question = format!("its last group, the {} characters after the last dash: ", last.len());
-        let typed = prompt::line(&question).map_err(|error| {
-            error.into_failure("the vault is created, its recovery key is not confirmed", "look at it above")
-        })?;
-        if typed.eq_ignore_ascii_case(last) {
-            return Ok(true);
-        }
-        output::say("that is not its last group; try again");
-    }
-    output::say("the recovery key is not confirmed; if you don't have it: secretctl key add --recovery");
-    Ok(false)
 }
 
 /// The request, and the key file that had to be made for it.

@@ -12,7 +12,7 @@ use secrets_proto::vault::{
     AddKeyReply, AddKeyRequest, KeyDoubt, KeyInfo, KeyKind, KeyList, RemoveKeyRequest,
 };
 
-use super::{init, kept};
+use super::{init, kept, written_down};
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::once::{self, Once};
@@ -53,7 +53,13 @@ Example:
 }
 
 #[derive(Debug, Args)]
-#[group(id = "key", required = true, multiple = true)]
+#[group(skip)]
+#[command(group(
+    clap::ArgGroup::new("key")
+        .args(["passphrase", "passphrase_file", "key_file", "recovery", "key_provider", "credential"])
+        .required(true)
+        .multiple(true)
+))]
 pub(crate) struct KeyAddArgs {
     /// Add a passphrase; asks for it twice unless a file is given
     #[arg(long)]
@@ -73,6 +79,9 @@ pub(crate) struct KeyAddArgs {
     /// Add the credential that systemd passes to the daemon
     #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file", "recovery", "key_provider"])]
     pub(crate) credential: bool,
+    /// Do not ask whether the recovery key was written down
+    #[arg(long, requires = "recovery")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -208,15 +217,18 @@ fn add(session: &Session, output: Output, args: &KeyAddArgs) -> Result<(), Failu
     };
     output::say(&format!("added a recovery key, id {}; write it down, it is shown only once:", key.id));
     ONCE.show(output, &answer, &recovery_key)?;
-    ONCE.confirm(session, Some(key.id).filter(|_| key.unconfirmed))?;
-    for other in unconfirmed.iter().skip(1) {
+    // The first one is gone already, and the others go when there is one that somebody has.
+    let mut gone = 1;
+    if args.yes || written_down::is_shown_back(&recovery_key, output, "it is added")? {
+        ONCE.confirm(session, Some(key.id).filter(|_| key.unconfirmed))?;
+        gone = unconfirmed.len();
+    }
+    for other in unconfirmed.iter().take(gone).skip(1) {
         session.call(&Call::new(Method::DELETE, &format!("/vault/keys/{}", other.id)))?;
     }
-    for other in &unconfirmed {
-        output::say(&format!(
-            "removed the recovery key added {}, which nobody had confirmed",
-            other.created_at
-        ));
+    for other in unconfirmed.iter().take(gone) {
+        let added = Clock::of_stderr().shown(other.created_at);
+        output::say(&format!("removed the recovery key added {added}, which nobody had confirmed"));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretDetail, SecretList};
 use secrets_proto::{Glob, Provider, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::audit::seconds;
 use super::expiry;
@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
-use crate::table;
+use crate::{pager, table};
 
 /// List names, providers and masks, never values
 #[derive(Debug, Args)]
@@ -60,6 +60,15 @@ pub(crate) enum Order {
     Expiry,
 }
 
+/// A secret as `list --json` writes it: the API's six fields, and whether a person decides about it; absent if not.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    secret: Secret,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guarded: bool,
+}
+
 /// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
 #[derive(Deserialize)]
 struct Row<'a> {
@@ -92,13 +101,11 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     let now = Timestamp::now();
     let chosen = args.chosen(now)?;
     let for_eyes = output::stdout_is_terminal() && !output.json && !args.names;
-    if for_eyes || chosen.is_some() {
+    // What is guarded is told by the full view alone.
+    if for_eyes || chosen.is_some() || output.json && !args.names {
         let SecretList { secrets, .. } =
             session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;
         return show(chosen.unwrap_or_default().of(secrets), output, args, for_eyes, now);
-    }
-    if output.json && !args.names {
-        return output::answer_json_line(session.call(&call)?.bytes());
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;
@@ -137,7 +144,8 @@ fn show(
     now: Timestamp,
 ) -> Result<(), Failure> {
     if output.json && !args.names {
-        let secrets: Vec<Secret> = secrets.into_iter().map(|detail| detail.secret).collect();
+        let listed = |detail: SecretDetail| Listed { secret: detail.secret, guarded: detail.guarded };
+        let secrets: Vec<Listed> = secrets.into_iter().map(listed).collect();
         let text = serde_json::to_vec(&SecretList { total: secrets.len(), secrets })
             .map_err(|_| Failure::new(Exit::Other, "the list cannot be written as JSON"))?;
         return output::answer_json_line(&text);
@@ -155,7 +163,7 @@ fn show(
     }
     let text = if for_eyes {
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
-        eyes::render(&secrets, is_by_name, output, output::rows(), now)
+        eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)
     } else {
         let rows = secrets.iter().map(|SecretDetail { secret, .. }| {
             let provider = secret.provider.as_ref().map_or("-", Provider::as_str).to_owned();
@@ -163,7 +171,7 @@ fn show(
         });
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows.collect::<Vec<_>>(), output.colour)
     };
-    output::answer(text.as_bytes())
+    pager::answer_paged(&text)
 }
 
 /// Which secrets, by their times, and in which order.

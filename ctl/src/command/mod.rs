@@ -25,6 +25,7 @@ mod history;
 pub(crate) mod import;
 mod init;
 mod inject;
+mod items;
 mod key;
 mod keyring;
 mod kube_credential;
@@ -48,6 +49,7 @@ mod rules;
 mod run;
 mod same;
 mod scan;
+mod secret_service;
 mod set;
 mod show;
 mod status;
@@ -60,6 +62,7 @@ mod uses;
 mod vault_client;
 mod verify;
 mod r#where;
+mod written_down;
 
 use clap::{Args, Subcommand};
 
@@ -176,6 +179,9 @@ commands! {
             |context, args| kube_credential::run(|| context.quick_session(), args);
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
+        Items("items"): items::ItemsArgs =>
+            |context, args| items::run(|| context.session(), context.output, args);
+        SecretService("secret-service"): secret_service::SecretServiceArgs => |_, args| secret_service::run(args);
     }
     "Projects" {
         Check("check"): check::CheckArgs =>

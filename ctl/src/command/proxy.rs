@@ -11,6 +11,7 @@ mod attach;
 mod named;
 mod run;
 mod start;
+mod unusable;
 mod variables;
 
 use std::fmt::Write;
@@ -299,7 +300,10 @@ fn show(
     }
     let list: RuleList = answer.parse()?;
     if list.source == RuleSource::None {
-        output::say("it has no rule; its value cannot be used; see: secretctl proxy rule set --help");
+        let name = &detail.secret.name;
+        output::say(&format!(
+            "it has no rule, so its value cannot be used; allow a host with: secretctl proxy rule set {name} --host HOST"
+        ));
         return Ok(());
     }
     let holds = if list.source == RuleSource::Own { "own" } else { "preset" };

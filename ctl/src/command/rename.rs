@@ -2,8 +2,8 @@
 
 use clap::Args;
 use secrets_client::{Call, Method};
-use secrets_proto::SecretName;
 use secrets_proto::secret::PatchSecret;
+use secrets_proto::{ErrorType, SecretName};
 
 use crate::failure::{Exit, Failure};
 use crate::lookup::Wanted;
@@ -32,11 +32,18 @@ pub(crate) fn run(
     if providers::looks_like_key(&args.new) {
         return Err(Failure::new(Exit::Usage, "the new name looks like a value; choose another"));
     }
-    let patch = PatchSecret { name: Some(SecretName::parse(&args.new)?), ..PatchSecret::default() };
+    let name = SecretName::parse(&args.new)?;
+    let patch = PatchSecret { name: Some(name.clone()), ..PatchSecret::default() };
     let session = open()?;
     let old = wanted.get(&session)?.secret;
     let call = Call::new(Method::PATCH, &format!("/user/secrets/{}", old.id)).json(&patch)?;
-    let answer = session.call(&call)?;
+    let answer = session.call(&call).map_err(|failure| match failure.kind() {
+        Some(ErrorType::AlreadyExistsError) => {
+            let text = format!("{name} already exists, and nothing was renamed; choose another name");
+            Failure::new(failure.exit(), text)
+        }
+        _ => failure,
+    })?;
     let new: secrets_proto::secret::Secret = answer.parse()?;
     variables::warn([&new.name]);
     output::say(&format!("renamed {} to {}", old.name, new.name));

@@ -7,7 +7,7 @@ use secrets_client::{Answer, Call, Method};
 use secrets_proto::ErrorType;
 use secrets_proto::vault::{InitRequest, RotateReply, UnlockRequest};
 
-use super::kept;
+use super::{kept, written_down};
 use crate::failure::Failure;
 use crate::once::{self, Once};
 use crate::output::{self, Output};
@@ -24,7 +24,8 @@ may have been read.
 
 Example:
   secretctl rotate")]
-#[group(multiple = false)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("key").args(["passphrase_file", "key_file"]).multiple(false)))]
 pub(crate) struct RotateArgs {
     /// Read the passphrase from this file (`-`: stdin), without a newline at its end
     #[arg(long, value_name = "FILE")]
@@ -32,6 +33,9 @@ pub(crate) struct RotateArgs {
     /// Use this key file; it must open the vault
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Do not ask whether the recovery key was written down
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 const ONCE: Once = Once {
@@ -57,7 +61,11 @@ pub(crate) fn run(session: &Session, output: Output, args: &RotateArgs) -> Resul
     kept::remind("the old data key and all old keys open");
     output::say("the old recovery key no longer works; write down the new one, it is shown only once:");
     ONCE.show(output, &answer, &reply.recovery_key)?;
-    ONCE.confirm(session, reply.recovery_key_id)
+    let asks = args.passphrase_file.is_none() && args.key_file.is_none() && !args.yes;
+    if !asks || written_down::is_shown_back(&reply.recovery_key, output, "the vault is rotated")? {
+        ONCE.confirm(session, reply.recovery_key_id)?;
+    }
+    Ok(())
 }
 
 fn key(session: &Session, args: &RotateArgs) -> Result<InitRequest, Failure> {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::SecretName;
 use secrets_proto::approval::{
-    ApprovalRule, ApprovalRuleList, ClientPattern, Effect, GuardedRight, NewApprovalRule,
+    ApprovalRule, ApprovalRuleList, ClientPattern, Effect, GuardedRight, ItemApprovalRule, NewApprovalRule,
 };
 
 use crate::approval::{self, short};
@@ -91,15 +91,16 @@ pub(crate) fn run(session: &Session, output: Output, args: &RulesArgs) -> Result
 
 fn list(session: &Session, output: Output, name: Option<&str>) -> Result<(), Failure> {
     let name = name.map(SecretName::parse).transpose()?;
-    let ApprovalRuleList { mut rules, .. } = session.fetch(&Call::get("/approvals/rules"))?;
+    let ApprovalRuleList { mut rules, mut items, .. } = session.fetch(&Call::get("/approvals/rules"))?;
     rules.retain(|rule| name.as_ref().is_none_or(|name| *name == rule.secret));
+    items.retain(|_| name.is_none());
     if output.json {
-        let list = ApprovalRuleList { total: rules.len(), rules };
+        let list = ApprovalRuleList { total: rules.len(), rules, items };
         let text = serde_json::to_vec(&list)
             .map_err(|_| Failure::new(Exit::Other, "the rules cannot be written as JSON"))?;
         return output::answer_json_line(&text);
     }
-    let rows: Vec<[String; 5]> = rules.iter().map(row).collect();
+    let rows: Vec<[String; 5]> = rules.iter().map(row).chain(items.iter().map(item_row)).collect();
     let header = ["RULE", "EFFECT", "SECRET", "RIGHTS", "CLIENT"];
     output::answer(table::render(header, &rows, output.colour).as_bytes())
 }
@@ -113,6 +114,15 @@ fn row(rule: &ApprovalRule) -> [String; 5] {
         rights.join(","),
         told(&rule.client),
     ]
+}
+
+fn item_row(rule: &ItemApprovalRule) -> [String; 5] {
+    let rights: Vec<&str> = rule.rights.iter().map(|right| right.as_str()).collect();
+    [short(rule.id), rule.effect.as_str().to_owned(), on_item(rule), rights.join(","), told(&rule.client)]
+}
+
+fn on_item(rule: &ItemApprovalRule) -> String {
+    format!("item \"{}\"", output::in_one_line(&rule.item.label))
 }
 
 fn told(client: &ClientPattern) -> String {
@@ -133,17 +143,19 @@ fn remove(session: &Session, args: &RulesRmArgs) -> Result<(), Failure> {
     if id.len() < 4 {
         return Err(Failure::new(Exit::Invalid, "a rule's id has at least its first 4 digits"));
     }
-    let ApprovalRuleList { rules, .. } = session.fetch(&Call::get("/approvals/rules"))?;
-    let mut found = rules.iter().filter(|rule| rule.id.to_string().starts_with(&id));
-    let rule = match (found.next(), found.next()) {
+    let ApprovalRuleList { rules, items, .. } = session.fetch(&Call::get("/approvals/rules"))?;
+    let of_secrets = rules.iter().map(|rule| (rule.id, rule.secret.to_string()));
+    let all = of_secrets.chain(items.iter().map(|rule| (rule.id, on_item(rule))));
+    let mut found = all.filter(|(rule, _)| rule.to_string().starts_with(&id));
+    let (rule, on) = match (found.next(), found.next()) {
         (Some(rule), None) => rule,
         (Some(_), Some(_)) => {
             return Err(Failure::new(Exit::Invalid, "several ids begin so; give more digits"));
         }
         (None, _) => return Err(Failure::new(Exit::NotFound, "no such rule; see: secretctl rules")),
     };
-    session.call(&Call::new(Method::DELETE, &format!("/approvals/rules/{}", rule.id)))?;
-    output::say(&format!("removed the rule on {}; who wants it asks again", rule.secret));
+    session.call(&Call::new(Method::DELETE, &format!("/approvals/rules/{rule}")))?;
+    output::say(&format!("removed the rule on {on}; who wants it asks again"));
     Ok(())
 }
 

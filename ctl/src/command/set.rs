@@ -256,7 +256,9 @@ fn create(
     };
     let said = recognised.zip(provider.clone());
     let body = CreateSecret { name: name.clone(), value: value.clone(), provider };
-    let answer = session.call(&Call::new(Method::POST, "/user/secrets").json(&body)?)?;
+    let answer = session
+        .call(&Call::new(Method::POST, "/user/secrets").json(&body)?)
+        .map_err(|failure| failure.taken(name.as_str()))?;
     if let Some((prefix, provider)) = said {
         output::say(&format!(
             "recognised provider {provider} from the prefix {prefix}; change it with --provider"

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::selector::parse_id;
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenInfo, TokenList, TokenName};
-use secrets_proto::{Glob, SensitiveString, Timestamp, Uuid};
+use secrets_proto::{ErrorType, Glob, SensitiveString, Timestamp, Uuid};
 
 use super::audit::seconds;
 use crate::clock::Clock;
@@ -38,7 +38,8 @@ pub(crate) enum TokenCommand {
     #[command(after_help = "\
 Scopes: list (names and masks), write (store, change, delete), reveal (receive
 values), admin (keys, tokens, backups and the audit log), use (have values used
-without seeing them). With --secret the token sees only secrets with matching
+without seeing them), items (have and change what programs store by the Secret
+Service). With --secret the token sees only secrets with matching
 names. Pass it to a program in a file with mode 0600 named by
 SECRETSD_TOKEN_FILE, or in SECRETSD_TOKEN.
 
@@ -60,7 +61,7 @@ pub(crate) struct TokenCreateArgs {
     /// The token's name in the list and in the audit log
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
-    /// What it may do: list, write, reveal, admin, use; repeatable, or separated by commas
+    /// What it may do: list, write, reveal, admin, use, items; repeatable, or separated by commas
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<String>,
     /// Only these secrets, by name or glob; repeatable, or separated by commas
@@ -190,7 +191,16 @@ fn create(
     // Asked for the passphrase before, so that a signal ends us there.
     session.open_vault()?;
     let call = Call::new(Method::POST, "/tokens").json(request)?;
-    let answer = ONCE.ask(|| session.call(&call))?;
+    let answer = ONCE.ask(|| session.call(&call)).map_err(|failure| match failure.kind() {
+        Some(ErrorType::AlreadyExistsError) => {
+            let name = &request.name;
+            let text = format!(
+                "a token {name} already exists; choose another name, or revoke it with: secretctl token revoke {name}"
+            );
+            Failure::new(failure.exit(), text)
+        }
+        _ => failure,
+    })?;
     let CreatedToken { info, token } = answer.parse()?;
     let where_it_is = match &file {
         Some(file) => format!("it is in {} alone", named(&file.path)),

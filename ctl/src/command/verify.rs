@@ -46,6 +46,7 @@ pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
         return output::answer_json_line(answer.bytes());
     }
     let counts: VerifyReply = answer.parse()?;
+    let items = (counts.items > 0).then_some(("items", counts.items));
     let lines = [
         ("secrets", counts.secrets),
         ("in the trash", counts.trashed),
@@ -54,6 +55,7 @@ pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
         ("credentials", counts.credentials),
         ("audit entries", counts.audit_entries),
     ];
-    let text: String = lines.iter().map(|(title, count)| format!("{title:<13} {count}\n")).collect();
+    let text: String =
+        lines.iter().chain(&items).map(|(title, count)| format!("{title:<13} {count}\n")).collect();
     output::answer(text.as_bytes())
 }

@@ -16,7 +16,7 @@ use crate::output::{self, Output};
 use crate::project::consent::Record;
 use crate::project::{self, Project, flags::NameArgs};
 use crate::session::Session;
-use crate::{age, environment, table};
+use crate::{age, environment, pager, table};
 
 /// Show which programs use a secret, and where
 #[derive(Debug, Args)]
@@ -111,7 +111,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &WhereArgs) -> Result
     if has_projects {
         header.insert(1, "PROJECT");
     }
-    output::answer(table::render_styled(&header, &rows, output.colour, None, |_| None).as_bytes())
+    pager::answer_paged(&table::render_styled(&header, &rows, output.colour, None, |_| None))
 }
 
 /// The allowed project that a directory is in: the one whose manifest is nearest above it.

@@ -57,6 +57,8 @@ pub(crate) enum Source {
     Providers,
     /// Ids of the vault's keys.
     Keys,
+    /// Items.
+    Items,
     /// Names of access tokens.
     Tokens,
     /// Units that may load secrets.
@@ -275,6 +277,7 @@ fn source(command: &Command, arg: &Arg) -> Source {
     }
     match (value_name(Some(arg)), command.get_name()) {
         ("NAME", "restore") => Source::Trash,
+        ("ITEM", _) => Source::Items,
         ("NAME" | "OLD" | "SELECTOR" | "GLOB", _) => Source::Names,
         ("PROVIDER", _) => Source::Providers,
         ("ID", "remove" | "passwd") => Source::Keys,
@@ -380,7 +383,7 @@ mod tests {
         assert_eq!(words(&["completions", ""]), ["bash", "zsh", "fish"]);
         assert_eq!(
             words(&["token", "create", "--scope", "list,"]),
-            ["list", "write", "reveal", "admin", "use"]
+            ["list", "write", "reveal", "admin", "use", "items"]
         );
         assert_eq!(words(&["man", "compl"]), ["completions"]);
         assert_eq!(words(&["man", "key", "re"]), ["remove"]);

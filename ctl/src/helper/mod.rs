@@ -158,7 +158,7 @@ pub(crate) fn remove(session: &Session, found: &SecretDetail) -> Result<(), Fail
 
 /// What other programs show of a failure: they run us where no terminal is ours.
 pub(crate) fn plain(failure: Failure) -> Failure {
-    if failure.exit() == Exit::Locked && failure.kind() != Some(ErrorType::ApprovalRequiredError) {
+    if failure.exit() == Exit::Locked && !failure.is_unanswered() {
         return Failure::new(Exit::Locked, "the vault is locked; run: secretctl unlock");
     }
     failure

@@ -112,6 +112,11 @@ pub(crate) fn say(message: &str) {
     show(&message);
 }
 
+/// Tells more of what was said last, in a line of its own without our name: so that it can be copied as it is.
+pub(crate) fn say_more(text: &str) {
+    say_below(&printable(&without_numbers(text)));
+}
+
 /// Tells more of what was said last, in a line of its own, which is printable already.
 pub(super) fn say_below(text: &str) {
     Line::lock().erase();

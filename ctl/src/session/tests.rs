@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use secrets_client::TokenSource;
 use secrets_proto::ErrorBody;
+use secrets_proto::vault::VaultState;
 use tempfile::TempDir;
 
 use super::*;
@@ -166,5 +167,5 @@ fn without_a_daemon_and_without_leave_to_start_one_it_says_so() {
     };
     let failure = Session::new(paths, false).unwrap().call(&Call::get("/x")).err().unwrap();
     assert_eq!(failure.exit(), Exit::NoDaemon);
-    assert!(failure.message().contains("secretsd"));
+    assert!(failure.message().ends_with(" unlock"), "{failure}");
 }

@@ -21,18 +21,19 @@ use crate::vault::{self, Unidentified, Vault};
 pub(crate) use self::browser::refuse_browsers;
 pub(crate) use self::owner::{Error as OwnerTokenError, OwnerToken, TokenFile};
 
-/// Knows the owner's token, and where to ask about others.
+/// Knows the tokens of this run, the owner's and the one for items, and where to ask about others.
 #[derive(Debug)]
 pub(crate) struct Auth {
     owner: OwnerToken,
+    items: OwnerToken,
     vault: Vault,
     throttle: Mutex<Throttle>,
 }
 
 impl Auth {
-    /// Knows the owner's token, asks this vault about others, and answers so many wrong ones plainly.
-    pub(crate) fn new(owner: OwnerToken, vault: Vault, wrong_tokens: usize) -> Self {
-        Self { owner, vault, throttle: Mutex::new(Throttle::new(wrong_tokens)) }
+    /// Knows the owner's token and the one for items, asks this vault about others, and answers so many wrong ones plainly.
+    pub(crate) fn new(owner: OwnerToken, items: OwnerToken, vault: Vault, wrong_tokens: usize) -> Self {
+        Self { owner, items, vault, throttle: Mutex::new(Throttle::new(wrong_tokens)) }
     }
 
     /// The caller that a request's token names. Only what is wrong counts as a guess: a good token is served however
@@ -46,6 +47,9 @@ impl Auth {
         let token = token(fields)?;
         if self.owner.is(token) {
             return Ok(Caller::owner(peer));
+        }
+        if self.items.is(token) {
+            return Ok(Caller::items(peer));
         }
         let failure = match self.ask_vault(token, peer, is_rated) {
             Ok(caller) => return Ok(caller),
@@ -157,7 +161,8 @@ mod tests {
             keys: KeySources::default(),
         };
         let owner = OwnerToken::fixed("secret-token-012345678901234567890123456789");
-        (Auth::new(owner, Vault::start(settings, None).unwrap(), 10), directory)
+        let items = OwnerToken::fixed("items-token-0123456789012345678901234567890");
+        (Auth::new(owner, items, Vault::start(settings, None).unwrap(), 10), directory)
     }
 
     fn fields<'a>(authorization: Option<&'a str>, api_key: Option<&'a str>) -> HeadFields<'a> {

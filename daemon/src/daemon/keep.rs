@@ -37,9 +37,9 @@ fn look(names: &mut Names) -> Vec<String> {
     }
     let beside = [&names.credentials, &names.uses];
     lost.extend(beside.into_iter().flatten().filter_map(|socket| stand(socket).err()));
-    if !names.token.is_in_place() {
-        let path = names.token.path().display().to_string();
-        match names.token.write() {
+    for token in names.tokens.iter_mut().filter(|token| !token.is_in_place()) {
+        let path = token.path().display().to_string();
+        match token.write() {
             Ok(()) => tracing::warn!("the token file {path} was removed or changed; it is written again"),
             Err(error) => lost.push(format!("the token file {path} was removed or changed: {error}")),
         }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use self::set_up::{Names, Stages, set_up};
+use crate::auth::TokenFile;
 use crate::caller::Caller;
 use crate::config::{self, Config, StartKey};
 use crate::listener::{self, Bound, Handed, Standing};
@@ -162,7 +163,7 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
         never = keep::keep(&mut names, &lost) => never,
     };
     answers.0.append(&mut of_uses.0);
-    let Names { api, credentials, uses, token } = names;
+    let Names { api, credentials, uses, tokens } = names;
     if end == End::Relaunch && !stop.came_meanwhile().await {
         let handed_over = |socket: Option<Standing>| socket.map(Standing::into_handover);
         let (api, credentials, uses) = (api.into_handover(), handed_over(credentials), handed_over(uses));
@@ -175,7 +176,7 @@ async fn serve(stages: Stages, stop: &mut StopSignals) -> Result<(), Error> {
     notify(NotifyState::Stopping);
     vault.shutdown().await;
     drop(answers);
-    token.remove();
+    tokens.into_iter().for_each(TokenFile::remove);
     for socket in [Some(api), credentials, uses].into_iter().flatten() {
         socket.remove();
     }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use secrets_local::lock;
+use secrets_local::{lock, places};
 
 use super::Error;
 use crate::auth::{Auth, OwnerToken, TokenFile};
@@ -41,7 +41,8 @@ pub(super) struct Names {
     pub(super) api: Standing,
     pub(super) credentials: Option<Standing>,
     pub(super) uses: Option<Standing>,
-    pub(super) token: TokenFile,
+    /// The owner's token, and the one for items.
+    pub(super) tokens: [TokenFile; 2],
 }
 
 /// Takes possession of the vault, the sockets and the owner token, newly or from the image before. Returns the stages and
@@ -75,9 +76,12 @@ pub(super) fn set_up(
     let token_path = config.token_path(bound.path());
     let (token, token_file) =
         if resumed { OwnerToken::resume(&token_path)? } else { OwnerToken::create(&token_path)? };
+    let items_path = token_path.with_file_name(places::ITEMS_TOKEN);
+    let (items, items_file) =
+        if resumed { OwnerToken::resume(&items_path)? } else { OwnerToken::create(&items_path)? };
     let uid = rustix::process::geteuid().as_raw();
     let limits = affordable(config.limits);
-    let auth = Auth::new(token, vault.clone(), limits.wrong_tokens);
+    let auth = Auth::new(token, items, vault.clone(), limits.wrong_tokens);
     let config::CredentialSettings { socket: on, system_manager } = config.credentials;
     let policy = Policy { on, uid, system_manager };
     let credential_socket = CredentialSocket::new(vault.clone(), policy, limits.connections / UNITS);
@@ -85,7 +89,8 @@ pub(super) fn set_up(
     let use_server = server.of_use(Api::of_use(vault.clone()));
     let listen = |bound: Option<Bound>| bound.map(Bound::listen).transpose();
     let api = bound.listen()?;
-    let names = Names { api, credentials: listen(units)?, uses: listen(uses)?, token: token_file };
+    let names =
+        Names { api, credentials: listen(units)?, uses: listen(uses)?, tokens: [token_file, items_file] };
     if let Err(error) = vault.lock_file().and_then(|lock| lock::announce(&File::from(lock), names.api.path()))
     {
         // It helps others alone.

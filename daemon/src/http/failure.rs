@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use secrets_proto::approval::APPROVAL_HEADER;
 use secrets_proto::audit::Refusal;
-use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Loc, Uuid};
+use secrets_proto::{ErrorBody, ErrorType, FieldError, FieldErrorType, Invalid, Loc, Uuid};
 
 use super::response::{Response, Unwritable};
 use crate::caller::TokenRights;
@@ -50,8 +50,15 @@ impl Failure {
 
     /// 422: these fields are at fault.
     pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
-        let failure =
-            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors");
+        let is_too_large = errors.iter().any(|error| error.kind == FieldErrorType::LimitExceeded);
+        let failure = if is_too_large {
+            Self::new(
+                ErrorType::LimitExceededError,
+                "An item cannot be so large; nothing was done, see errors",
+            )
+        } else {
+            Self::new(ErrorType::ValidationError, "Some fields are missing or malformed; see errors")
+        };
         failure.with_errors(errors)
     }
 
@@ -85,6 +92,17 @@ impl Failure {
     /// 429: come back after this many seconds.
     pub(crate) fn rate_limit(seconds: u32, detail: &'static str) -> Self {
         Self { header: Header::RetryAfter(seconds), ..Self::new(ErrorType::RateLimitError, detail) }
+    }
+
+    /// 429: a person must allow it, and as much waits for that person as may.
+    pub(crate) fn too_many_asks() -> Self {
+        let invalid = Invalid::new(
+            FieldErrorType::TooLong,
+            "too many asks wait for a person already; answer them with: secretctl approve, then repeat",
+        );
+        let detail =
+            "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat";
+        Self::rate_limit(5, detail).with_errors(vec![FieldError::new(vec![Loc::field("approval")], invalid)])
     }
 
     /// 403: a person must allow it; this ask waits.

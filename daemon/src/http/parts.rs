@@ -1,6 +1,7 @@
 //! A request taken apart. What an operation wants is taken field by field; every fault is noted, and all of them are
 //! answered together. A taker returns `None` when it noted a fault.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use hyper::HeaderMap;
@@ -156,6 +157,31 @@ impl<'a> RequestParts<'a> {
             self.faults.push(fault);
         }
         taken.map(Some)
+    }
+
+    /// A field that is an object of strings and must be there. What is wrong with a member is noted without its name, which is
+    /// the caller's own text.
+    pub(crate) fn required_map<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(BTreeMap<String, String>) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let taken = self.optional_map(name, parse)?;
+        if taken.is_none() {
+            let invalid = Invalid::new(FieldErrorType::Missing, "this field is required");
+            self.fault(in_body(name), invalid);
+        }
+        taken
+    }
+
+    /// A field that is an object of strings and may be absent, but not null.
+    pub(crate) fn optional_map<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(BTreeMap<String, String>) -> Result<T, Invalid>,
+    ) -> Option<Option<T>> {
+        let result = self.fields.take(name).map(|value| strings(value).and_then(parse)).transpose();
+        self.noting(result, || in_body(name))
     }
 
     /// Notes a fault in a field of the body.
@@ -354,6 +380,15 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
         format!("{float}").parse().ok()
     };
     number.as_u64().or_else(of_float).filter(|number| *number < LIMIT)
+}
+
+fn strings(mut value: Value) -> Result<BTreeMap<String, String>, Invalid> {
+    let Value::Object(members) = &mut value else {
+        wipe(&mut value);
+        return Err(Invalid::new(FieldErrorType::ModelType, "a JSON object is expected"));
+    };
+    let members = std::mem::take(members).into_iter();
+    members.map(|(name, member)| Ok((name, string(member)?))).collect()
 }
 
 fn string(value: Value) -> Result<String, Invalid> {

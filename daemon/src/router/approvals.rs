@@ -14,7 +14,6 @@ use secrets_proto::{FieldErrorType, Invalid, SecretName, SensitiveString};
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, put, read};
 use super::serve::{serve, serve_now};
-use crate::caller::Scope;
 use crate::handler::approvals::{self as handler, AskUnlock, Decide, Get, List, Made, MadeRule, SetGuard};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
@@ -29,7 +28,7 @@ pub(super) static ROUTES: &[Route] = &[
     get("/api/v1/approvals", "list_approvals", Right::Whole(AuditAction::Approve), |x| {
         serve(x, handler::list)
     }),
-    post("/api/v1/approvals", "ask_unlock", Right::Scope(Scope::Admin, AuditAction::Ask), |x| {
+    post("/api/v1/approvals", "ask_unlock", Right::AdminOrItems(AuditAction::Ask), |x| {
         serve_now(x, handler::ask_unlock)
     }),
     get("/api/v1/approvals/{id}", "get_approval", Right::Token(AuditAction::Ask), |x| serve(x, handler::get)),
@@ -74,7 +73,7 @@ pub(super) fn proof(parts: &mut RequestParts<'_>) -> Option<Option<Key>> {
 }
 
 /// How long is waited, from the query.
-fn wait(parts: &mut RequestParts<'_>) -> Option<Duration> {
+pub(super) fn wait(parts: &mut RequestParts<'_>) -> Option<Duration> {
     let wait = parts.parameter("wait", |text| {
         text.parse::<u64>().ok().filter(|seconds| *seconds <= MAX_WAIT).ok_or(Invalid::new(
             FieldErrorType::IntParsing,
@@ -82,6 +81,14 @@ fn wait(parts: &mut RequestParts<'_>) -> Option<Duration> {
         ))
     });
     Some(Duration::from_secs(wait?.unwrap_or(0)))
+}
+
+/// The state after which something is waited for, from the query.
+pub(super) fn after(parts: &mut RequestParts<'_>) -> Option<Option<u64>> {
+    parts.parameter("after", |text| {
+        text.parse::<u64>()
+            .map_err(|_| Invalid::new(FieldErrorType::IntParsing, "expected a number of changes"))
+    })
 }
 
 impl FromRequest for SetGuard {
@@ -95,11 +102,7 @@ impl FromRequest for SetGuard {
 
 impl FromRequest for List {
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let wait = wait(parts);
-        let after = parts.parameter("after", |text| {
-            text.parse::<u64>()
-                .map_err(|_| Invalid::new(FieldErrorType::IntParsing, "expected a number of changes"))
-        });
+        let (wait, after) = (wait(parts), after(parts));
         Some(Self { wait: wait?, after: after? })
     }
 }

@@ -2,9 +2,10 @@
 //! decided.
 
 use secrets_proto::rule::decide::Refused;
-use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc, SecretName};
+use secrets_proto::{ErrorType, FieldError, FieldErrorType, Invalid, Loc};
 
 use crate::caller::Scope;
+use crate::guarded::Subject;
 use crate::http::failure::Failure;
 use crate::key_provider::{self, Fault};
 use crate::vault;
@@ -110,10 +111,7 @@ impl From<vault::Error> for Failure {
             vault::Error::ApprovalDenied { names, by_rule } => {
                 Self::found(Type::ApprovalDeniedError, denied(&names, by_rule))
             }
-            vault::Error::TooManyAsks => Self::rate_limit(
-                5,
-                "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat",
-            ),
+            vault::Error::TooManyAsks => Self::too_many_asks(),
             vault::Error::Settled => Self::new(
                 Type::ConflictError,
                 "This was answered before, or nobody has answered it in time; list the open asks with `secretctl approve`",
@@ -155,6 +153,10 @@ impl From<vault::Error> for Failure {
                 Self::new(Type::AlreadyExistsError, detail)
                     .with_errors(indexes.into_iter().map(taken).collect())
             }
+            vault::Error::TooManyItems => Self::new(
+                Type::LimitExceededError,
+                "There are already 10000 items, the maximum, or 64 MiB of labels and attributes; delete some with `secretctl items rm`",
+            ),
             vault::Error::Stale => Self::new(
                 Type::ConflictError,
                 "The secret has changed in the meantime; read it again and repeat",
@@ -250,11 +252,15 @@ impl From<vault::Error> for Failure {
 }
 
 /// What was denied, and by whom. Of many names the first: the caller knows what it has asked for.
-fn denied(names: &[SecretName], by_rule: bool) -> String {
-    let what = match names {
+fn denied(subjects: &[Subject], by_rule: bool) -> String {
+    let what = match subjects {
         [] => "To open the vault".to_owned(),
-        [name] => format!("{name} is guarded, and this"),
-        [name, others @ ..] => format!("{name} and {} more are guarded, and this", others.len()),
+        // Its label is the caller's own text.
+        [Subject::Item(_), ..] => "This item is guarded, and this".to_owned(),
+        [Subject::Secret(name)] => format!("{name} is guarded, and this"),
+        [Subject::Secret(name), others @ ..] => {
+            format!("{name} and {} more are guarded, and this", others.len())
+        }
     };
     if by_rule {
         return format!("{what} was denied by a rule; `secretctl rules` lists the rules");
@@ -340,6 +346,7 @@ const fn lacks(scope: Scope) -> &'static str {
         Scope::Reveal => "The token lacks the scope `reveal`; use one that has it",
         Scope::Admin => "The token lacks the scope `admin`; use one that has it",
         Scope::Use => "The token lacks the scope `use`; use one that has it",
+        Scope::Items => "The token lacks the scope `items`; use one that has it",
     }
 }
 
@@ -395,6 +402,7 @@ mod tests {
             (vault::Error::NotGranted, Type::NotFoundError),
             (vault::Error::NameTaken, Type::AlreadyExistsError),
             (vault::Error::Stale, Type::ConflictError),
+            (vault::Error::TooManyItems, Type::LimitExceededError),
             (vault::Error::KeysChanged, Type::ConflictError),
             (vault::Error::VaultMissing, Type::ConflictError),
             (vault::Error::Replaced, Type::VaultCorruptError),

@@ -8,6 +8,7 @@ mod credentials;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod items;
 mod open;
 mod route;
 mod routes;

@@ -37,7 +37,7 @@ impl Route {
         Some(match right {
             // It is refused as what it would have done.
             Right::Scope(scope, AuditAction::Delete) if purges() => Right::Scope(scope, AuditAction::Purge),
-            right @ (Right::Token(_) | Right::Scope(..) | Right::Whole(_)) => right,
+            right @ (Right::Token(_) | Right::Scope(..) | Right::AdminOrItems(_) | Right::Whole(_)) => right,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{approvals, audit, credentials, open, rules, secrets, sessions, tokens, uses, vault};
+use super::{approvals, audit, credentials, items, open, rules, secrets, sessions, tokens, uses, vault};
 use crate::caller::Scope;
 use crate::vault::Right;
 
@@ -13,6 +13,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         secrets::ROUTES,
         rules::ROUTES,
         approvals::ROUTES,
+        items::ROUTES,
         vault::ROUTES,
         credentials::ROUTES,
         tokens::ROUTES,
@@ -49,6 +50,8 @@ pub enum Access {
     Token,
     /// A token with this scope.
     Scope(&'static str),
+    /// A token with one of these scopes.
+    Either(&'static str, &'static str),
 }
 
 /// The table of routes.
@@ -61,6 +64,9 @@ pub fn routes() -> impl Iterator<Item = RouteInfo> {
             Action::Open(_) => Access::Open,
             Action::Guarded { right: Right::Token(_), .. } => Access::Token,
             Action::Guarded { right: Right::Scope(scope, _), .. } => Access::Scope(scope.as_str()),
+            Action::Guarded { right: Right::AdminOrItems(_), .. } => {
+                Access::Either(Scope::Admin.as_str(), Scope::Items.as_str())
+            }
             Action::Guarded { right: Right::Whole(_), .. } => Access::Scope(Scope::Admin.as_str()),
         },
     })

@@ -28,7 +28,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/vault/unlock", "unlock_vault", Right::Scope(Scope::Admin, AuditAction::Unlock), |x| {
         serve(x, handler::unlock)
     }),
-    post("/api/v1/vault/lock", "lock_vault", Right::Scope(Scope::Admin, AuditAction::Lock), |x| {
+    post("/api/v1/vault/lock", "lock_vault", Right::AdminOrItems(AuditAction::Lock), |x| {
         serve(x, handler::lock)
     }),
     post("/api/v1/vault/verify", "verify_vault", Right::Whole(AuditAction::Verify), |x| {

@@ -46,7 +46,7 @@ impl<S: Service> FuzzedServer<S> {
         drop(file);
         let uid = rustix::process::geteuid().as_raw();
         let limits = Limits::default();
-        let auth = Auth::new(owner, vault.clone(), limits.wrong_tokens);
+        let auth = Auth::new(owner.clone(), owner, vault.clone(), limits.wrong_tokens);
         let server = Server::new(auth, service(vault.clone()), vault, limits, uid);
         Some(Self { server: Arc::new(server), token, stopping: watch::channel(()).0 })
     }

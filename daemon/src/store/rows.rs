@@ -67,6 +67,12 @@ pub(crate) enum RecordKind {
     Credential,
     /// A rule that says who may have or change a guarded secret.
     ApprovalRule,
+    /// What is known of an item but its value.
+    Item,
+    /// One version of an item's value.
+    ItemValue,
+    /// What holds all items.
+    Collection,
     /// Something that a newer program keeps, by its number.
     Unknown(u32),
 }
@@ -84,6 +90,9 @@ impl RecordKind {
             Self::Credential => 4,
             // The vaults of the tests that a newer program has written to have records of kind 5.
             Self::ApprovalRule => 7,
+            Self::Item => 8,
+            Self::ItemValue => 9,
+            Self::Collection => 10,
             Self::Unknown(number) => number,
         }
     }
@@ -97,13 +106,17 @@ impl RecordKind {
             Self::Token => "token".into(),
             Self::Credential => "credential".into(),
             Self::ApprovalRule => "record-7".into(),
+            Self::Item => "record-8".into(),
+            Self::ItemValue => "record-9".into(),
+            Self::Collection => "record-10".into(),
             Self::Unknown(number) => format!("record-{number}").into(),
         }
     }
 
     /// The kind with this number.
     pub(crate) fn from_number(number: u32) -> Self {
-        let known = Self::FIRST.into_iter().chain([Self::ApprovalRule]);
+        let others = [Self::ApprovalRule, Self::Item, Self::ItemValue, Self::Collection];
+        let known = Self::FIRST.into_iter().chain(others);
         known.into_iter().find(|kind| kind.number() == number).unwrap_or(Self::Unknown(number))
     }
 }

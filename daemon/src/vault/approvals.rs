@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use secrets_proto::approval::{
     Approval, ApprovalList, ApprovalRule, ApprovalRuleList, ApprovalScope, ApprovalState, ClientPattern,
-    Effect, Guard, GuardedRight, Narrowing,
+    Effect, Guard, GuardedRight, ItemApprovalRule, Narrowing,
 };
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
+use secrets_proto::token::ITEMS_NAME;
 use secrets_proto::vault::{KeyInfo, KeyKind};
 use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp, UnitName, Uuid};
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Event;
-use crate::caller::{Caller, Scope};
+use crate::caller::{Caller, ITEMS_TOKEN, Scope};
 use crate::crypto;
+use crate::guarded;
 
 use super::format::approval_rule::{self, Meta, Pattern};
 use super::writer::approvals::{Answer, Ask, Asked, Settled};
@@ -73,11 +75,24 @@ impl Vault {
         let is_guarded = is_guarded.ok_or(Error::NotFound)?;
         let caller =
             if is_guarded && !guarded { self.prove(caller, proof, action).await? } else { caller.clone() };
-        let keys: Vec<KeyInfo> = self.read(&caller, |reading| reading.key_slots()).await?;
+        let weakened_by = self.guards_weakened_by(&caller, guarded).await?;
+        let record = self.write(&caller, move |batch, caller| batch.set_guard(caller, id, guarded)).await?;
+        let published = self.shared.read();
+        let grants = published.view()?.catalog.grants().filter(|grant| grant.covers(&record.meta.name));
+        let units: Vec<UnitName> = grants.map(|grant| grant.meta.unit.clone()).collect();
+        Ok(Guard { guarded: record.meta.guarded, weakened_by, units })
+    }
+
+    /// What else opens the vault than a person's own key. To guard something there must be a passphrase.
+    pub(super) async fn guards_weakened_by(
+        &self,
+        caller: &Caller,
+        guarded: bool,
+    ) -> Result<Vec<KeyKind>, Error> {
+        let keys: Vec<KeyInfo> = self.read(caller, |reading| reading.key_slots()).await?;
         if guarded && keys.iter().all(|key| key.kind != KeyKind::Passphrase) {
             return Err(Error::NoPassphrase);
         }
-        let record = self.write(&caller, move |batch, caller| batch.set_guard(caller, id, guarded)).await?;
         let mut weakened_by: Vec<KeyKind> = Vec::new();
         for key in keys {
             let is_proof = matches!(key.kind, KeyKind::Passphrase | KeyKind::Recovery);
@@ -85,10 +100,7 @@ impl Vault {
                 weakened_by.push(key.kind);
             }
         }
-        let published = self.shared.read();
-        let grants = published.view()?.catalog.grants().filter(|grant| grant.covers(&record.meta.name));
-        let units: Vec<UnitName> = grants.map(|grant| grant.meta.unit.clone()).collect();
-        Ok(Guard { guarded: record.meta.guarded, weakened_by, units })
+        Ok(weakened_by)
     }
 
     /// The asks that are open, and how many wait to answer them. With `wait`, the caller is one of these, and is answered as
@@ -153,9 +165,9 @@ impl Vault {
         }
     }
 
-    /// Asks those who answer asks to open the vault. Scope `admin`.
+    /// Asks those who answer asks to open the vault. Scope `admin` or `items`.
     pub(crate) fn ask_unlock(&self, caller: &Caller) -> Result<Approval, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Ask)?;
+        self.check_either(caller, AuditAction::Ask)?;
         self.check_made()?;
         if matches!(*self.shared.read(), Published::Unlocked(_)) {
             return Err(Error::AlreadyOpen);
@@ -226,7 +238,7 @@ impl Vault {
             }
             let mut about = vec![id];
             if let Some(ApprovalScope::Always | ApprovalScope::Never) = wanted.scope {
-                for (secret, name) in &asked.secrets {
+                for (secret, subject) in &asked.secrets {
                     let meta = Meta {
                         secret: *secret,
                         effect,
@@ -234,12 +246,13 @@ impl Vault {
                         clients: wanted.clients.clone(),
                         created_at: Timestamp::now(),
                     };
-                    about.push(batch.add_approval_rule(caller, meta, name)?.id);
+                    about.push(batch.add_approval_rule(caller, meta, subject)?.id);
                 }
             }
-            let names = asked.secrets.iter().map(|(_, name)| name.clone()).collect();
+            let subjects = asked.secrets.iter().map(|(_, subject)| subject.clone());
+            let (names, items) = guarded::split(subjects);
             let reason = Remark::parse(&told_of(&asked, &wanted)).ok();
-            batch.audit(caller, Event { approvals: about, reason, ..Event::done(action, names) })
+            batch.audit(caller, Event { approvals: about, items, reason, ..Event::done(action, names) })
         })
         .await?;
         // Only what is in the audit log holds.
@@ -248,6 +261,8 @@ impl Vault {
         if !approvals.settle(id, &settled, |secret| catalog.approval_rules_of(secret), clock.now()) {
             return Err(Error::Settled);
         }
+        // An item may be open to somebody from now on.
+        self.shared.items_changed();
         let ask = approvals.find(id, clock.now()).ok_or(Error::NotFound)?;
         Ok(approvals.to_wire(&ask, by, clock.now()))
     }
@@ -260,7 +275,10 @@ impl Vault {
         let mut rules: Vec<ApprovalRule> =
             catalog.approval_rules().filter_map(|rule| to_wire(rule, catalog)).collect();
         rules.sort_by(|a, b| (&a.secret, a.created_at, a.id).cmp(&(&b.secret, b.created_at, b.id)));
-        Ok(ApprovalRuleList { total: rules.len(), rules })
+        let mut items: Vec<ItemApprovalRule> =
+            catalog.approval_rules().filter_map(|rule| to_item_rule(rule, catalog)).collect();
+        items.sort_by(|a, b| (&a.item.label, a.created_at, a.id).cmp(&(&b.item.label, b.created_at, b.id)));
+        Ok(ApprovalRuleList { total: rules.len(), rules, items })
     }
 
     /// Makes an approval rule; durable when this returns. One that allows takes a proof. Scope `admin`, on all names.
@@ -297,7 +315,9 @@ impl Vault {
     /// Removes an approval rule: from then on a person is asked again. Scope `admin`, on all names.
     pub(crate) async fn remove_approval_rule(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
         self.check_whole(caller, AuditAction::RuleRemove)?;
-        self.write(caller, move |batch, caller| batch.remove_approval_rule(caller, id)).await
+        self.write(caller, move |batch, caller| batch.remove_approval_rule(caller, id)).await?;
+        self.shared.items_changed();
+        Ok(())
     }
 
     /// Ends the waiting for answers: the daemon ends. Scope `admin`.
@@ -330,7 +350,7 @@ impl Vault {
 
 /// Whether this caller may know of the ask.
 fn may_see(caller: &Caller, ask: &Ask) -> bool {
-    let is_own = ask.client.token == caller.rights().map(|rights| rights.id);
+    let is_own = ask.client.token == caller.token_id();
     is_own || caller.may(Scope::Admin) && caller.sees_all()
 }
 
@@ -392,6 +412,8 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
     let ClientPattern { token, unit, program, script, directory, command } = clients;
     let token = if token == OWNER {
         None
+    } else if token == ITEMS_NAME {
+        Some(ITEMS_TOKEN)
     } else {
         match catalog.tokens.all().find(|known| known.name().as_str() == token) {
             Some(known) => Some(known.rights.id),
@@ -399,7 +421,7 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
         }
     };
     let pattern = Pattern { token, unit, program, script, directory, command };
-    if token.is_none() && !pattern.is_narrow() {
+    if token.is_none_or(|token| token == ITEMS_TOKEN) && !pattern.is_narrow() {
         return unfit(
             "with the owner's token every program is meant; name a program, command, unit or directory too",
         );
@@ -415,21 +437,39 @@ fn pattern_of(clients: ClientPattern, effect: Effect, catalog: &Catalog) -> Resu
 /// What people are told of a rule, if its secret is there.
 fn to_wire(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<ApprovalRule> {
     let Meta { secret, effect, rights, clients, created_at } = &rule.meta;
-    let token = match clients.token {
-        None => OWNER.to_owned(),
-        Some(id) => {
-            catalog.tokens.by_id(id).map_or_else(|| id.to_string(), |token| token.name().as_str().to_owned())
-        }
-    };
-    let Pattern { token: _, unit, program, script, directory, command } = clients.clone();
     Some(ApprovalRule {
         id: rule.id,
         effect: *effect,
         secret: catalog.all().any(*secret)?.meta.name.clone(),
         rights: rights.clone(),
-        client: ClientPattern { token, unit, program, script, directory, command },
+        client: clients_to_wire(clients, catalog),
         created_at: *created_at,
     })
+}
+
+/// The same of a rule on an item.
+fn to_item_rule(rule: &approval_rule::ApprovalRule, catalog: &Catalog) -> Option<ItemApprovalRule> {
+    let Meta { secret, effect, rights, clients, created_at } = &rule.meta;
+    Some(ItemApprovalRule {
+        id: rule.id,
+        effect: *effect,
+        item: catalog.items.any(*secret)?.named(),
+        rights: rights.clone(),
+        client: clients_to_wire(clients, catalog),
+        created_at: *created_at,
+    })
+}
+
+fn clients_to_wire(clients: &Pattern, catalog: &Catalog) -> ClientPattern {
+    let token = match clients.token {
+        None => OWNER.to_owned(),
+        Some(ITEMS_TOKEN) => ITEMS_NAME.to_owned(),
+        Some(id) => {
+            catalog.tokens.by_id(id).map_or_else(|| id.to_string(), |token| token.name().as_str().to_owned())
+        }
+    };
+    let Pattern { token: _, unit, program, script, directory, command } = clients.clone();
+    ClientPattern { token, unit, program, script, directory, command }
 }
 
 /// What the audit log says of an answer.

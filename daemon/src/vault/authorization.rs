@@ -17,6 +17,8 @@ pub(crate) enum Right {
     Token(AuditAction),
     /// A token with this scope.
     Scope(Scope, AuditAction),
+    /// A token with the scope `admin` or `items`: it gives nothing away that is in the vault.
+    AdminOrItems(AuditAction),
     /// A token with the scope `admin` that is not bound to names: it concerns the vault as a whole.
     Whole(AuditAction),
 }
@@ -28,6 +30,7 @@ impl Vault {
         match right {
             Right::Token(action) => self.check_token(caller, action),
             Right::Scope(scope, action) => self.check(caller, scope, action),
+            Right::AdminOrItems(action) => self.check_either(caller, action),
             Right::Whole(action) => self.check_whole(caller, action),
         }
     }
@@ -43,6 +46,12 @@ impl Vault {
     /// is noted for the audit log.
     pub(super) fn check(&self, caller: &Caller, scope: Scope, action: AuditAction) -> Result<(), Error> {
         let outcome = self.has(caller, scope);
+        self.note_refusal(caller, action, outcome)
+    }
+
+    /// Checks the caller for what takes the scope `admin` or `items`.
+    pub(super) fn check_either(&self, caller: &Caller, action: AuditAction) -> Result<(), Error> {
+        let outcome = self.has(caller, Scope::Items).or_else(|_| self.has(caller, Scope::Admin));
         self.note_refusal(caller, action, outcome)
     }
 
@@ -69,7 +78,11 @@ impl Vault {
 
     fn has(&self, caller: &Caller, scope: Scope) -> Result<(), Error> {
         self.is_good(caller)?;
-        if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
+        if !caller.may(scope) {
+            return Err(Error::Forbidden(scope));
+        }
+        // Items have no names that a token could be bound to.
+        if scope == Scope::Items && !caller.sees_items() { Err(Error::BoundToNames) } else { Ok(()) }
     }
 
     /// Notes for the audit log that this was refused. Any scope: it is told, not asked.

@@ -3,9 +3,10 @@
 use secrets_local::{file_system, files};
 use secrets_proto::audit::Refusal;
 use secrets_proto::rule::decide::Refused;
-use secrets_proto::{Invalid, SecretName, Uuid};
+use secrets_proto::{Invalid, Uuid};
 
 use crate::caller::Scope;
+use crate::guarded::Subject;
 use crate::{crypto, key_provider, store};
 
 /// Why an operation was not done. Nothing here holds what a caller sent; causes go to the log.
@@ -90,7 +91,7 @@ pub(crate) enum Error {
     #[error("a person or a rule has denied it")]
     ApprovalDenied {
         /// Which secrets; none if it was to open the vault.
-        names: Vec<SecretName>,
+        names: Vec<Subject>,
         /// Whether it was a rule.
         by_rule: bool,
     },
@@ -133,6 +134,9 @@ pub(crate) enum Error {
     /// Half done when somebody wanted to lock: nothing of the transaction counts, and the vault will be locked.
     #[error("given up for a lock")]
     GivenUp,
+    /// There are as many items as there can be, or they have as many bytes of attributes together.
+    #[error("there are too many items")]
+    TooManyItems,
     /// `If-Match` names a version that is not the present one.
     #[error("the secret has changed in the meantime")]
     Stale,
@@ -282,6 +286,7 @@ impl Error {
             | Self::NameTaken
             | Self::NamesTaken(_)
             | Self::Stale
+            | Self::TooManyItems
             | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing
@@ -346,6 +351,7 @@ impl Error {
             | Self::NamesTaken(_)
             | Self::GivenUp
             | Self::Stale
+            | Self::TooManyItems
             | Self::PresentValue
             | Self::KeysChanged
             | Self::VaultMissing

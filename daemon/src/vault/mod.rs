@@ -22,6 +22,7 @@ mod error;
 mod format;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod items;
 mod listing;
 mod mailbox;
 mod placeholder;

@@ -119,9 +119,9 @@ impl Vault {
         Err(error)
     }
 
-    /// Wipes keys and values from memory; done when this returns. Scope `admin`.
+    /// Wipes keys and values from memory; done when this returns. Scope `admin` or `items`.
     pub(crate) async fn lock(&self, caller: &Caller) -> Result<VaultStatus, Error> {
-        self.check(caller, Scope::Admin, AuditAction::Lock)?;
+        self.check_either(caller, AuditAction::Lock)?;
         self.derivations.give_up();
         self.ask_urgently(|reply| Command::Lock(caller.witnessed(), reply)).await?;
         Ok(self.describe(caller))

@@ -5,10 +5,12 @@
 //! Each step up is confirmed: the parent is held by a pidfd and read, and then the child, still alive, must name the same
 //! parent. If one of that fails, nothing at all is known.
 
+use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -31,6 +33,56 @@ pub enum SessionKey {
     /// The control group of a service or app, and the group's inode: another of this name is another session.
     Group(String, u64),
 }
+
+/// `inode:INODE` or `start:PID:TIME`.
+impl fmt::Display for ProcessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inode(inode) => write!(f, "inode:{inode}"),
+            Self::Started(pid, time) => write!(f, "start:{pid}:{time}"),
+        }
+    }
+}
+
+impl FromStr for ProcessKey {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let read = || match text.split_once(':')? {
+            ("inode", inode) => Some(Self::Inode(inode.parse().ok()?)),
+            ("start", rest) => {
+                let (pid, time) = rest.split_once(':')?;
+                Some(Self::Started(pid.parse().ok()?, time.parse().ok()?))
+            }
+            _ => None,
+        };
+        read().ok_or(NoKey)
+    }
+}
+
+/// The leader's, or `group:INODE:PATH`.
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leader(process) => process.fmt(f),
+            Self::Group(path, inode) => write!(f, "group:{inode}:{path}"),
+        }
+    }
+}
+
+impl FromStr for SessionKey {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let Some(rest) = text.strip_prefix("group:") else { return text.parse().map(Self::Leader) };
+        let (inode, path) = rest.split_once(':').ok_or(NoKey)?;
+        Ok(Self::Group(path.to_owned(), inode.parse().map_err(|_| NoKey)?))
+    }
+}
+
+/// A text is none of a process or session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoKey;
 
 /// Where a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +135,9 @@ const WRAPPERS: [&str; 20] = [
     "env", "sudo", "doas", "su", "setsid", "nohup", "timeout", "nice", "ionice", "stdbuf", "xargs", "time",
     "unshare", "setpriv", "runuser", "taskset", "flock", "watch", "direnv", "bwrap",
 ];
+
+/// Programs that live for a moment and only carry a secret to whoever started them.
+const CARRIERS: [&str; 3] = ["secret-tool", "git-credential-libsecret", "docker-credential-secretservice"];
 
 const SHELLS: [&str; 16] = [
     "sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "busybox", "tcsh", "csh", "nu", "xonsh",
@@ -326,8 +381,8 @@ impl Hold {
     }
 }
 
-/// What the process runs for that has this id and is held by this pidfd.
-fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
+/// What the process runs for that has this id and is held by this pidfd; nothing once it has ended.
+pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
     let own = Step { stat: Stat::read(pid)?, key: key(pidfd, pid)? };
     let group = text(&directory_of(pid).join("cgroup"));
     let steps = climb(own, pidfd)?;
@@ -485,7 +540,8 @@ fn asker(steps: &[Step]) -> Asker {
         }
         let directory = link(pid, "cwd");
         let script = if interprets(&program) { script_of(pid, directory.as_deref()) } else { None };
-        let only_starts = is_shell(&program) || WRAPPERS.contains(&file_name(&program));
+        let name = file_name(&program);
+        let only_starts = is_shell(&program) || WRAPPERS.contains(&name) || CARRIERS.contains(&name);
         let found = Asker { program: Some(program), script, directory };
         if !only_starts || found.script.is_some() {
             return found;

@@ -196,6 +196,14 @@ fn what_keeps_a_run_from_starting_is_said_and_the_command_does_not_run() {
     let (code, error) = starts(&["-s", "KEY"]);
     assert_eq!(code, Some(125));
     assert!(error.contains("KEY: no rule says where"), "{error}");
+    assert!(error.ends_with("set one with: secretctl proxy rule set KEY --host HOST\n"), "{error}");
+    world.env.store("OTHER", "value-of-other");
+    let (code, error) = starts(&["-s", "OTHER,KEY"]);
+    assert_eq!(code, Some(125));
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(lines[0].ends_with(": secretctl proxy rule set OTHER --host HOST"), "{error}");
+    assert!(lines[1].ends_with(": secretctl proxy rule set KEY --host HOST"), "{error}");
+    assert_eq!(lines.len(), 2, "{error}");
     let (code, error) = starts(&["-s", "KEY,MISSING"]);
     assert_eq!(code, Some(125));
     assert!(error.contains("no such secret: MISSING"), "{error}");

@@ -152,7 +152,11 @@ fn whatever_keeps_us_from_answering_is_quick_and_quiet() {
     }
     silent(&env, &["get", "--host", "github.com=NONE"], question);
     env.post("/vault/lock", &json!({})).expect(200);
-    silent(&env, &["get"], question);
+    // A person can do something about a lock, and would not guess it from git's question. Of other hosts nothing is said.
+    let output = env.ctl(["git-credential", "get"]).stdin(question).run();
+    let told = "secretctl: nothing for git, the vault is locked; open it with: secretctl unlock\n";
+    assert_eq!((output.code, output.out(), output.err()), (Some(0), String::new(), told.to_owned()));
+    silent(&env, &["get"], "protocol=https\nhost=h.example\n\n");
     env.stop();
     silent(&env, &["get"], question);
     assert!(env.listener().is_none(), "a daemon was started");

@@ -114,7 +114,7 @@ fn npm_reads_the_token_from_what_is_put_in_its_place() {
         (env.value(&name), env.value("NPM__PKG_EXAMPLE_COM")),
         ("npm_abc==".to_owned(), "x-1".to_owned())
     );
-    let lines = said.lines().filter_map(|line| line.strip_prefix("secretctl:   //"));
+    let lines = said.lines().filter_map(|line| line.strip_prefix("  //"));
     let instead: String = lines.map(|line| format!("//{line}\n")).collect();
     assert!(instead.contains(&format!("//{address}/:_authToken=${{{name}}}")), "{said}");
     fs::write(&file, instead).unwrap();

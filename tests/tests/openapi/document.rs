@@ -231,6 +231,10 @@ fn operation(
     let (security, who) = match route.access {
         Access::Open => (json!([]), "Needs no token.".to_owned()),
         Access::Token => (json!([{ "bearer": [] }, { "api_key": [] }]), "Needs any token.".to_owned()),
+        Access::Either(one, other) => (
+            json!([{ "bearer": [one] }, { "api_key": [one] }, { "bearer": [other] }, { "api_key": [other] }]),
+            format!("Needs a token with the scope `{one}` or `{other}`."),
+        ),
         Access::Scope(scope) => (
             json!([{ "bearer": [scope] }, { "api_key": [scope] }]),
             format!("Needs a token with the scope `{scope}`."),

@@ -67,6 +67,7 @@ fn example(kind: ErrorType) -> ErrorBody {
         }
         ErrorType::ConflictError => "The secret has changed in the meantime; read it again and repeat",
         ErrorType::ValidationError => "Some fields are missing or malformed; see errors",
+        ErrorType::LimitExceededError => "An item cannot be so large; nothing was done, see errors",
         ErrorType::UpgradeRequiredError => "This daemon speaks version 1 of the API; upgrade one of the two",
         ErrorType::RateLimitError => "Too many wrong tokens; wait, and read the token file again",
         ErrorType::InternalError => "The daemon has a bug; see its log for this X-Request-Id",

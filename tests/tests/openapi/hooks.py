@@ -48,7 +48,7 @@ def ask(method, path, body=None):
 by_operation = collections.defaultdict(collections.Counter)
 chance = random.Random(4711)
 numbers = itertools.count()
-secrets, names = [], ["OPENAI_API_KEY"]
+secrets, names, items = [], ["OPENAI_API_KEY"], []
 
 
 @schemathesis.hook
@@ -68,6 +68,7 @@ def before_load_schema(context, raw):
                 operation["parameters"] = [known for known in operation["parameters"] if known.get("$ref") != client]
     # What is guarded is refused in every other operation until a person answers; `approvals.rs` looks at that.
     del raw["paths"]["/api/v1/user/secrets/{id}/guard"]
+    del raw["paths"]["/api/v1/items/{id}/guard"]
 
 
 @schemathesis.hook
@@ -119,6 +120,18 @@ def replaced():
     return [id]
 
 
+def trashed_item():
+    """An item that can come back."""
+    _, item = ask("POST", "/items", {"label": "l", "attributes": {}, "value_base64": ""})
+    id = json.loads(item)["id"]
+    ask("DELETE", f"/items/{id}")
+    return [id]
+
+
+def of_item(operation):
+    return operation.endswith("_item") or operation == "list_item_versions"
+
+
 def operation_of(case):
     return case.operation.definition.raw["operationId"]
 
@@ -135,7 +148,7 @@ def before_call(context, case, kwargs):
     operation, body = operation_of(case), case.body
     # Steps that follow from one another have their ids already.
     if "id" in (case.path_parameters or {}) and case.meta.phase.name != TestPhase.STATEFUL:
-        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed, "drop_version": replaced}.get(operation, lambda: secrets)()
+        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed, "drop_version": replaced, "restore_item": trashed_item}.get(operation, lambda: items if of_item(operation) else secrets)()
         if known:
             case.path_parameters["id"] = chance.choice(known)
     if "If-Match" in (case.headers or {}):
@@ -168,6 +181,10 @@ def after_call(context, case, response):
         secret = response.json()
         secrets.append(secret["id"])
         names.append(secret["name"])
+    elif operation == "create_item":
+        items.append(response.json()["id"])
+    elif operation == "delete_item":
+        items[:] = [known for known in items if known != id]
     elif operation == "delete_secret":
         secrets[:] = [known for known in secrets if known != id]
     elif operation == "lock_vault":

@@ -7,6 +7,10 @@ use secrets_proto::approval::{
 };
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
+use secrets_proto::item::{
+    Collection, CreateItem, Item, ItemChanges, ItemList, ItemTrash, ItemVersionList, PatchCollection,
+    PatchItem, RevealedItem, SearchItems, UpdateItemValue,
+};
 use secrets_proto::reveal::{RevealReply, RevealRequest};
 use secrets_proto::rule::{RuleList, SetRules};
 use secrets_proto::secret::{
@@ -207,6 +211,55 @@ pub(super) fn operations() -> Vec<Documented> {
             .fails(&[404, 409]),
         op("remove_approval_rule", "Removes an approval rule: a person is asked again")
             .empty(204, "It is gone."),
+
+        op("search_items", "Finds items by their attributes, the newest change first; never their values")
+            .body::<SearchItems>(json!({ "attributes": { "service": "example.com", "username": "me" } }))
+            .replies::<ItemList>(200, "The items that have at least these attributes."),
+        op("create_item", "Stores an item, or replaces the one that has exactly its attributes")
+            .body::<CreateItem>(json!({ "label": "Password for me at example.com", "attributes": { "service": "example.com", "username": "me" }, "content_type": "text/plain", "value_base64": "aHVudGVyMg==", "replace": true }))
+            .replies::<Item>(200, "The one that has exactly these attributes has a new version.").with("ETag")
+            .replies::<Item>(201, "It is stored.").with("ETag").with("Location"),
+        op("list_item_trash", "Lists deleted items")
+            .replies::<ItemTrash>(200, "The deleted items, newest first."),
+        op("get_collection", "Describes what holds all items")
+            .replies::<Collection>(200, "The collection."),
+        op("label_collection", "Gives what holds all items another label")
+            .body::<PatchCollection>(json!({ "label": "Login" }))
+            .replies::<Collection>(200, "The collection."),
+        op("watch_items", "Tells whether the vault is open, and waits for changes of that and of items")
+            .takes(&wait)
+            .takes(&Parameter::query("after", "The number of `changes` of an earlier answer: it is answered at once if something has changed since.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })))
+            .replies::<ItemChanges>(200, "How it is now."),
+        op("get_item", "Describes one item, never its value")
+            .takes(&if_none_match)
+            .replies::<Item>(200, "The item.").may_have("ETag")
+            .empty(304, "The item is as the caller has it.").with("ETag"),
+        op("edit_item", "Changes an item's label or attributes; what is absent stays")
+            .takes(&if_match)
+            .body::<PatchItem>(json!({ "label": "Password for me at example.com" }))
+            .replies::<Item>(200, "It is changed.").may_have("ETag")
+            .fails(&[409]),
+        op("delete_item", "Moves an item to the trash, or destroys it")
+            .takes(&Parameter::query("purge", "Whether to destroy it with all its versions, also out of the trash.", json!({ "type": "boolean" })))
+            .takes(&if_match)
+            .empty(204, "It is gone.")
+            .fails(&[409]),
+        op("update_item", "Gives an item a new value")
+            .takes(&if_match)
+            .body::<UpdateItemValue>(json!({ "content_type": "text/plain", "value_base64": "aHVudGVyMg==" }))
+            .replies::<Item>(200, "It has the new value.").may_have("ETag")
+            .fails(&[409]),
+        op("reveal_item", "Hands an item's value over, and notes it in the audit log first")
+            .replies::<RevealedItem>(200, "The value."),
+        op("restore_item", "Takes an item out of the trash")
+            .replies::<Item>(200, "It is back.").may_have("ETag")
+            .fails(&[422]),
+        op("list_item_versions", "Lists the versions of an item's value, never the values")
+            .replies::<ItemVersionList>(200, "The versions, newest first."),
+        op("set_item_guard", "Turns an item's guard on, or off with a proof")
+            .body::<SetGuard>(json!({ "guarded": true }))
+            .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
+            .fails(&[409]),
 
         op("list_audit", "Lists who did what to which secrets")
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))

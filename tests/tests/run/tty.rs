@@ -203,9 +203,9 @@ fn a_pager_or_editor_that_reads_from_a_pipe_gets_the_keys() {
     // Each key at once, and no line.
     shell.wait_for_echo(false);
     shell.type_keys("G");
-    shell.wait_for("line100");
-    shell.type_keys("\x1a");
-    shell.wait_for("Stopped");
+    shell.wait_for("(END)");
+    // A key between what the pager shows and its next read can be lost.
+    shell.wait_until("Stopped", "\x1a");
     shell.wait_for("go> ");
     assert_eq!(shell.modes(), before);
     shell.type_keys("fg\r");

@@ -112,6 +112,7 @@ fn a_package_installs_upgrades_and_goes_and_never_takes_a_vault() {
         "/usr/bin/secretctl-mcp",
         "/usr/bin/secretctl-ui",
         "/usr/bin/secretctl-approve",
+        "/usr/bin/secretsd-bus",
         "/usr/lib/systemd/user/secretsd-approve.service",
         "/usr/bin/secretctl-import",
         "/usr/bin/secretctl-scan",

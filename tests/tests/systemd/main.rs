@@ -1,6 +1,7 @@
 //! The daemon under a real systemd: its units, and what they promise.
 
 mod activation;
+mod approvals;
 mod credentials;
 mod deb;
 mod dialect;

@@ -12,7 +12,7 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 8] = [
+pub const PROGRAMS: [&str; 9] = [
     "secretsd",
     "secretctl",
     "secretsd-broker",
@@ -21,6 +21,7 @@ pub const PROGRAMS: [&str; 8] = [
     "secretctl-import",
     "secretctl-scan",
     "secretctl-approve",
+    "secretsd-bus",
 ];
 
 /// The repository, outside.

@@ -19,6 +19,7 @@ fn systemd_finds_nothing_to_say_about_the_units() {
         "secretsd-broker@.socket",
         "secretsd-broker@.service",
         "secretsd-approve.service",
+        "secretsd-bus.service",
     ] {
         let mut verify = user.command("systemd-analyze");
         verify.args(["--user", "verify", "--man=no", &format!("{UNITS}/{unit}")]);

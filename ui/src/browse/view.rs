@@ -19,13 +19,21 @@ use crate::rows::{Row, group, with_depth};
 /// What is due within this many days is told apart.
 const DUE: i64 = 30;
 
+/// The most lines that a message takes.
+const MESSAGE: u16 = 4;
+
 /// How many lines an ask takes, with its frame.
 const ASK: u16 = 4;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
+    // Of the keys as many are shown as there is room for, and a message whole.
+    let (words, tall) = match state.message.as_str() {
+        "" => (keys(state).to_owned(), 1),
+        message => (message.to_owned(), lines(message, frame.area().width)),
+    };
     let [head, body, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)])
+        Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(tall)])
             .areas(frame.area());
     let count = match state.secrets.len() {
         1 => "1 secret".to_owned(),
@@ -45,11 +53,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
         secrets(frame, left, state, now);
         detail(frame, right, state, now);
     }
-    let words = if state.message.is_empty() { keys(state) } else { state.message.as_str() };
-    frame.render_widget(Line::styled(words.to_owned(), Modifier::DIM), foot);
+    frame.render_widget(Paragraph::new(Line::styled(words, Modifier::DIM)).wrap(Wrap { trim: true }), foot);
     if let Some(value) = &state.value {
         shown(frame, body, state, value);
     }
+}
+
+/// How many lines a message takes, of which none ends within a word: what is to be done stands at its end.
+fn lines(words: &str, width: u16) -> u16 {
+    let width = usize::from(width).max(1);
+    let (mut lines, mut used) = (1_u16, 0);
+    for word in words.split(' ') {
+        let cells = Line::raw(word).width();
+        if used > 0 && used + 1 + cells > width {
+            (lines, used) = (lines.saturating_add(1), 0);
+        }
+        used += cells + usize::from(used > 0);
+    }
+    lines.min(MESSAGE)
 }
 
 fn keys(state: &State) -> &'static str {
@@ -190,7 +211,8 @@ fn audit(frame: &mut Frame<'_>, area: Rect, entries: &[AuditEntry]) {
     let home = std::env::var("HOME").ok();
     let rows = newest.iter().map(|entry| {
         let is_denied = entry.outcome == AuditOutcome::Denied;
-        let names: Vec<&str> = entry.names.iter().map(|name| name.as_str()).collect();
+        let items = entry.items.iter().map(|item| format!("\"{}\"", printable(&item.label)));
+        let names: Vec<String> = entry.names.iter().map(|name| name.to_string()).chain(items).collect();
         let caller = entry.caller.comm.clone().unwrap_or_else(|| format!("pid {}", entry.caller.pid));
         let directory = entry.directory.as_ref().map_or("", Remark::as_str);
         let row = TableRow::new([

@@ -21,5 +21,5 @@ pub(super) fn not_deletable(source: &Source, instead: &[String]) -> Failure {
 pub(super) fn say(source: &Source, instead: &[String]) {
     let file = source.shown().unwrap_or("the file");
     output::say(&format!("{file} still holds the values; put in their place:"));
-    instead.iter().for_each(|line| output::say(&format!("  {line}")));
+    instead.iter().for_each(|line| output::say_more(&format!("  {line}")));
 }

@@ -3,6 +3,9 @@
 use secrets_proto::SecretName;
 
 use super::entries::Item;
+use super::plan::names;
+use crate::failure::Failure;
+use crate::{output, prompt};
 
 /// Names that frameworks and programs read and that say how something runs.
 const NAMES: [&str; 16] = [
@@ -39,6 +42,42 @@ pub(super) fn among(items: &[Item], prefix: Option<&SecretName>) -> Vec<SecretNa
     // One of a JSON file could not stay there by itself.
     let in_line = |item: &&Item| item.place.line().is_some();
     items.iter().filter(is_setting).filter(in_line).map(|item| item.name.clone()).collect()
+}
+
+/// Asks whether what looks like a setting stays where it is. Gives what does.
+pub(super) fn leave_settings(
+    items: &mut Vec<Item>,
+    prefix: Option<&SecretName>,
+    file: &str,
+) -> Result<Vec<Item>, Failure> {
+    let found = among(items, prefix);
+    if found.is_empty() || found.len() == items.len() || !output::stdout_is_terminal() || !prompt::can_ask() {
+        return Ok(Vec::new());
+    }
+    let stored = names(&found.iter().collect::<Vec<_>>());
+    let written = |name: &SecretName| {
+        let rest = prefix.and_then(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        rest.unwrap_or(name.as_str()).to_owned()
+    };
+    let shown = match prefix {
+        // Only names of a list of ours are among these.
+        Some(_) => {
+            let written: Vec<String> = found.iter().map(written).collect();
+            format!("{} (stored as {stored})", written.join(", "))
+        }
+        None => stored,
+    };
+    let (like, them) =
+        if found.len() == 1 { ("looks like a setting", "it") } else { ("look like settings", "them") };
+    let question = format!("{shown} {like}; leave {them} in {file}?");
+    let is_left = prompt::accept(&question)
+        .map_err(|error| error.into_failure("nothing was stored", "name what to leave with --except"))?;
+    if !is_left {
+        return Ok(Vec::new());
+    }
+    let (left, others) = std::mem::take(items).into_iter().partition(|item| found.contains(&item.name));
+    *items = others;
+    Ok(left)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use secrets_proto::secret::{SecretList, WriteSecret, WriteSecrets};
 use secrets_proto::{SecretName, Selector};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Action, Planned, names};
+use super::plan::{Action, Planned, names};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::{ending, handover, output};

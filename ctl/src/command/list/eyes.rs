@@ -4,18 +4,19 @@ use secrets_proto::Timestamp;
 use secrets_proto::secret::SecretDetail;
 
 use crate::output::Output;
-use crate::table::{self, Style};
+use crate::table::{self, Cut, Style};
 use crate::{age, mask};
 
 /// From this long before a secret expires it stands out.
 const DUE: i64 = 14 * 86_400;
 
-/// Lays the secrets out, in groups by what their names begin with if they are `grouped`. `rows` are those of the terminal.
+/// Lays the secrets out, in groups by what their names begin with if they are `grouped`. `rows` and `columns` are those of the
+/// terminal.
 pub(super) fn render(
     secrets: &[SecretDetail],
     grouped: bool,
     output: Output,
-    rows: Option<usize>,
+    (rows, columns): (Option<usize>, Option<usize>),
     now: Timestamp,
 ) -> String {
     let groups = if grouped { groups(secrets) } else { Vec::new() };
@@ -25,7 +26,9 @@ pub(super) fn render(
     } else {
         secrets.iter().collect()
     };
-    let table = table(&order, output.colour, now);
+    // Groups are indented.
+    let columns = columns.map(|columns| if is_grouped { columns.saturating_sub(2) } else { columns });
+    let table = table(&order, output.colour, columns, now);
     let mut lines = table.lines();
     let mut text = String::new();
     if is_grouped {
@@ -79,7 +82,10 @@ fn first_word(detail: &SecretDetail) -> &str {
     of_project.unwrap_or_else(|| name.split('_').next().unwrap_or_default())
 }
 
-fn table(secrets: &[&SecretDetail], colour: bool, now: Timestamp) -> String {
+/// How far columns are cut in a narrow window: times never.
+const CUTS: [Cut; 3] = [Cut::End(24), Cut::End(8), Cut::End(6)];
+
+fn table(secrets: &[&SecretDetail], colour: bool, columns: Option<usize>, now: Timestamp) -> String {
     let style = |at: usize| -> Option<Style> {
         let expires = secrets.get(at)?.expires_at?;
         if expires <= now {
@@ -89,7 +95,7 @@ fn table(secrets: &[&SecretDetail], colour: bool, now: Timestamp) -> String {
     };
     let is_used = secrets.iter().any(|detail| detail.last_used_at.is_some());
     let expires = secrets.iter().any(|detail| detail.expires_at.is_some());
-    let rows: Vec<Vec<String>> = secrets
+    let mut rows: Vec<Vec<String>> = secrets
         .iter()
         .map(|detail| {
             let provider = detail.secret.provider.as_ref().map_or("-", |provider| provider.as_str());
@@ -112,6 +118,9 @@ fn table(secrets: &[&SecretDetail], colour: bool, now: Timestamp) -> String {
     let mut header = vec!["NAME", "PROVIDER", "MASKED", "AGE"];
     header.extend(is_used.then_some("USED"));
     header.extend(expires.then_some("EXPIRES"));
+    if let Some(columns) = columns {
+        table::fit(&header, &mut rows, &CUTS, columns);
+    }
     table::render_styled(&header, &rows, colour, None, style)
 }
 
@@ -144,7 +153,7 @@ mod tests {
     const PLAIN: Output = Output { json: false, colour: false };
 
     fn shown(secrets: &[SecretDetail], grouped: bool, output: Output, rows: Option<usize>) -> String {
-        render(secrets, grouped, output, rows, Timestamp::from_second(NOW).unwrap())
+        render(secrets, grouped, output, (rows, None), Timestamp::from_second(NOW).unwrap())
     }
 
     #[test]
@@ -170,6 +179,20 @@ mod tests {
             few,
             "NAME     PROVIDER  MASKED  AGE\nAWS_KEY  -         ••••    3 d\nGH       -         ••••    8 months\n2 secrets\n"
         );
+    }
+
+    #[test]
+    fn a_secret_is_one_line_of_the_window() {
+        let long = format!("SHOP_{}", "LONG_".repeat(12));
+        let secrets = [
+            detail(&format!("{long}A"), 0, Some(5), Some(90 * DAY)),
+            detail(&format!("{long}B"), 0, None, None),
+        ];
+        let now = Timestamp::from_second(NOW).unwrap();
+        let text = render(&secrets, true, PLAIN, (None, Some(80)), now);
+        assert!(text.lines().all(|line| crate::output::width_of(line) <= 80), "{text}");
+        assert!(text.contains("…") && text.contains("in 90 d"), "{text}");
+        assert!(!render(&secrets, true, PLAIN, (None, Some(200)), now).contains('…'));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::project::Project;
 use crate::session::Session;
-use crate::{age, mask, table};
+use crate::{age, mask, pager, table};
 
 pub(super) fn run(
     session: &Session,
@@ -70,7 +70,5 @@ pub(super) fn run(
     };
     let rows: Vec<[String; 5]> = secrets.iter().filter_map(row).collect();
     let last = if for_eyes { "AGE" } else { "UPDATED" };
-    output::answer(
-        table::render(["NAME", "PROFILE", "PROVIDER", "MASKED", last], &rows, output.colour).as_bytes(),
-    )
+    pager::answer_paged(&table::render(["NAME", "PROFILE", "PROVIDER", "MASKED", last], &rows, output.colour))
 }

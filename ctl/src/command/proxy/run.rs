@@ -15,6 +15,7 @@ use secrets_proto::secret::{Secret, SecretList};
 use secrets_proto::session::{BeginSession, Session as Begun};
 use secrets_proto::{SecretName, Selector};
 
+use super::unusable;
 use super::variables::merged;
 use crate::command::audit::seconds;
 use crate::command::run::selects;
@@ -23,7 +24,7 @@ use crate::fence::Fence;
 use crate::session::Session;
 use crate::start::{become_it, remark};
 use crate::supervise::End;
-use crate::{broker, environment, handover, lookup, output};
+use crate::{broker, environment, handover, output};
 
 /// Run a command that uses secrets and never sees them
 #[derive(Debug, Args)]
@@ -104,7 +105,6 @@ fn outcome(
     let session = open()?.for_command(program);
     let fence = args.fence.then(|| Fence::plan(&args.write, session.paths())).transpose()?;
     let secrets = names(&session, &selectors)?;
-    let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let request = BeginSession {
         secrets: secrets.clone(),
         ttl_seconds,
@@ -114,7 +114,7 @@ fn outcome(
     };
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
-        .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
+        .map_err(|failure: Failure| unusable::named(&session, failure, &secrets))?;
     let end = Call::new(Method::DELETE, &format!("/use/sessions/{}", begun.id));
     // What did not start leaves no session. The broker may have ended it already.
     let ended = |failure: Failure| {

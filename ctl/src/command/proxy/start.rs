@@ -3,19 +3,20 @@
 use clap::Args;
 use secrets_client::{Call, Method};
 use secrets_local::sessions::Place;
+use secrets_proto::Timestamp;
 use secrets_proto::broker::{Named, Note, SessionName};
 use secrets_proto::reveal::{Purpose, Remark};
 use secrets_proto::session::{BeginSession, Session as Begun};
-use secrets_proto::{Selector, Timestamp};
 use serde::Serialize;
 
 use super::run::{names, ttl};
+use super::unusable;
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::shell::quoted;
-use crate::{handover, lasting, lookup};
+use crate::{handover, lasting};
 
 /// Start a session that programs use secrets in, now and later
 #[derive(Debug, Args)]
@@ -84,7 +85,6 @@ pub(super) fn run(
     is_free()?;
     // Opens the vault and has a person asked, if need be, before others have to wait for us.
     let secrets = names(&session, &selectors)?;
-    let wanted: Vec<Selector> = secrets.iter().cloned().map(Selector::Name).collect();
     let request = BeginSession {
         secrets: secrets.clone(),
         ttl_seconds,
@@ -94,7 +94,7 @@ pub(super) fn run(
     };
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
-        .map_err(|failure: Failure| lookup::name_the_missing(failure.naming_items(&secrets), &wanted))?;
+        .map_err(|failure: Failure| unusable::named(&session, failure, &secrets))?;
     let id = begun.id;
     // Nobody has its token any more.
     let ended = |failure: Failure| {

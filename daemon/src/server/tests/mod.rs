@@ -56,7 +56,8 @@ impl Running {
             keys: KeySources::default(),
         };
         let vault = Vault::start(settings, None).unwrap();
-        let auth = Auth::new(OwnerToken::fixed(TOKEN), vault.clone(), limits.wrong_tokens);
+        let items = OwnerToken::fixed("items-token-0123456789012345678901234567890");
+        let auth = Auth::new(OwnerToken::fixed(TOKEN), items, vault.clone(), limits.wrong_tokens);
         let server = Server::new(auth, Api::new(vault.clone()), vault, limits, uid);
         let (door, listener) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -21,13 +21,17 @@ use super::rest::{self, Rest};
 use crate::vault::Error;
 
 /// The marks that this program knows.
-const KNOWN: [&str; 2] = [ARCHIVED, GUARDED];
+const KNOWN: [&str; 3] = [ARCHIVED, GUARDED, GUARDED_ITEMS];
 
 /// The mark of a vault whose audit log does not begin with the first entry any more.
 const ARCHIVED: &str = "audit-archived";
 
 /// The mark of a vault in which a secret is guarded: a program that does not know of it would hand the value to anybody.
 const GUARDED: &str = "guarded";
+
+/// The mark of a vault in which an item is guarded: a program that does not know of it would let keys be added without a
+/// proof, and take the mark of guards away.
+const GUARDED_ITEMS: &str = "guarded-items";
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
@@ -144,12 +148,17 @@ impl Manifest {
         }
     }
 
-    /// Says whether a secret is guarded, in the trash or not. While one is, only a program that knows of guards opens the
-    /// vault.
-    pub(in crate::vault) fn mark_guarded(&mut self, is_guarded: bool) {
-        match self.requires.iter().position(|mark| mark == GUARDED) {
-            Some(at) if !is_guarded => drop(self.requires.remove(at)),
-            None if is_guarded => self.requires.push(GUARDED.to_owned()),
+    /// Says whether a secret is guarded, and whether an item is, in the trash or not. While one is, only a program that
+    /// knows of such guards opens the vault.
+    pub(in crate::vault) fn mark_guarded(&mut self, secrets: bool, items: bool) {
+        self.mark(GUARDED, secrets);
+        self.mark(GUARDED_ITEMS, items);
+    }
+
+    fn mark(&mut self, name: &str, is_needed: bool) {
+        match self.requires.iter().position(|mark| mark == name) {
+            Some(at) if !is_needed => drop(self.requires.remove(at)),
+            None if is_needed => self.requires.push(name.to_owned()),
             Some(_) | None => {}
         }
     }
@@ -326,13 +335,17 @@ mod tests {
     fn a_guard_is_marked_until_nothing_is_guarded() {
         let mut manifest = Manifest::empty([0; 32]);
         let plain = manifest.clone();
-        manifest.mark_guarded(true);
-        manifest.mark_guarded(true);
+        manifest.mark_guarded(true, false);
+        manifest.mark_guarded(true, false);
         let encoded = manifest.encode().unwrap();
         let more = encoded.strip_prefix(&*plain.encode().unwrap()).unwrap();
         assert_eq!(more, br#"{"requires":["guarded"]}"#);
         assert_eq!(plain.clone().with_more(more).unwrap(), manifest);
-        manifest.mark_guarded(false);
+        manifest.mark_guarded(false, true);
+        let encoded = manifest.encode().unwrap();
+        let more = encoded.strip_prefix(&*plain.encode().unwrap()).unwrap();
+        assert_eq!(more, br#"{"requires":["guarded-items"]}"#);
+        manifest.mark_guarded(false, false);
         assert_eq!(manifest, plain);
     }
 

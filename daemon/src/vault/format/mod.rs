@@ -2,6 +2,7 @@
 //! together. Nothing here reads or writes rows. A change of the format is described where it is made.
 //!
 //! - [`record`]: a secret's metadata and its values; [`mask`]: what is shown of a value
+//! - [`item`]: an item, its values, and what holds all items
 //! - [`unit_grant`]: what a unit may load; [`token`]: an access token
 //! - [`rest`]: what a newer program has added to a record
 //! - [`slots`]: the keys that open the vault
@@ -12,6 +13,7 @@ pub(super) mod anchor;
 pub(super) mod approval_rule;
 pub(super) mod audit_chain;
 pub(super) mod file;
+pub(super) mod item;
 pub(super) mod manifest;
 pub(super) mod mask;
 pub(super) mod record;

@@ -137,7 +137,7 @@ impl Record {
 
     /// When it leaves the trash for good, if it is there.
     pub(in crate::vault) fn purged_at(&self) -> Option<Timestamp> {
-        self.meta.deleted_at.map(|time| time.saturating_add_seconds(TRASH_SECONDS))
+        self.meta.deleted_at.map(purged_at)
     }
 
     /// The plaintext of the sealed form.
@@ -241,6 +241,11 @@ impl StoredValue {
             current: row.version == current,
         })
     }
+}
+
+/// When something leaves the trash for good that was deleted then.
+pub(in crate::vault) fn purged_at(deleted_at: Timestamp) -> Timestamp {
+    deleted_at.saturating_add_seconds(TRASH_SECONDS)
 }
 
 /// Where a record's sealed content belongs.

@@ -146,6 +146,7 @@ impl File {
             let id = Uuid::from_bytes(row.id);
             match row.kind {
                 RecordKind::Value => {}
+                RecordKind::Item | RecordKind::ItemValue | RecordKind::Collection => {}
                 RecordKind::Unknown(kind) => {
                     unknown.insert(format!("kind {kind} {id} {}", row.version), plaintext);
                 }

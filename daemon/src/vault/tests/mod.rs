@@ -1,6 +1,7 @@
 //! The facade on a real file, through its real thread.
 
 mod future;
+mod items;
 mod model;
 
 use std::path::Path;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use secrets_local::clock::{Clock, Moment};
 use secrets_local::peer::lineage::ProcessKey;
 use secrets_proto::approval::{Approval, ApprovalScope, ApprovalState, Effect, GuardedRight};
-use secrets_proto::{SecretName, Timestamp, Uuid};
+use secrets_proto::{Timestamp, Uuid};
 use tokio::sync::watch;
 
 use crate::client::Client;
+use crate::guarded::{self, Subject};
 use crate::vault::format::approval_rule::{ApprovalRule, Pattern};
 
 use super::rights::{self, MemoryRule, Verdict};
@@ -63,7 +64,7 @@ pub(in crate::vault) struct Ask {
     pub(in crate::vault) state: ApprovalState,
     pub(in crate::vault) right: GuardedRight,
     /// By id, and by the names that they had.
-    pub(in crate::vault) secrets: Vec<(Uuid, SecretName)>,
+    pub(in crate::vault) secrets: Vec<(Uuid, Subject)>,
     pub(in crate::vault) client: Client,
     request: Request,
     count: u64,
@@ -181,6 +182,27 @@ impl Approvals {
             Verdict::Unsettled => {}
         }
         self.ask_in(state, id, asked, now)
+    }
+
+    /// Whether such a request would be allowed now, without asking anybody.
+    pub(in crate::vault) fn would_allow<'a>(
+        &self,
+        client: &Client,
+        right: GuardedRight,
+        id: Uuid,
+        rules: impl Fn(Uuid) -> &'a [Arc<ApprovalRule>],
+        now: Moment,
+    ) -> bool {
+        let state = self.state(now);
+        match rights::judge(client, right, &[id], &rules, &state.allowed, now) {
+            Verdict::Denied(_) => false,
+            Verdict::Allowed(_) => true,
+            Verdict::Unsettled => state.once.iter().any(|once| {
+                Some(once.process) == client.process
+                    && once.request.right == right
+                    && once.request.secrets.contains(&id)
+            }),
+        }
     }
 
     /// Asks a person about what no rule can settle.
@@ -464,6 +486,7 @@ impl Ask {
         }
         let expires_at =
             self.created_at.saturating_add_seconds(i64::try_from(PATIENCE.as_secs()).unwrap_or(0));
+        let (secrets, items) = guarded::split(self.secrets.iter().map(|(_, subject)| subject.clone()));
         let offers =
             if self.right == GuardedRight::Unlock { Vec::new() } else { rights::scopes(&self.client) };
         Approval {
@@ -475,7 +498,8 @@ impl Ask {
             processes: self.processes.len(),
             approvers,
             right: self.right,
-            secrets: self.secrets.iter().map(|(_, name)| name.clone()).collect(),
+            secrets,
+            items,
             purpose: self.request.purpose.clone(),
             reason: self.request.reason.clone(),
             client,

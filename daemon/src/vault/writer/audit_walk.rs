@@ -92,6 +92,7 @@ impl Back {
                 // What others wrote there may name any secret, and what was dropped was about anything.
                 (entry.command, entry.reason, entry.directory) = (None, None, None);
                 (entry.used, entry.dropped) = (None, 0);
+                entry.items.clear();
             }
             let concerns = sees_all || !entry.names.is_empty();
             // Denials are written late, so that an old one says nothing of what stands before it.

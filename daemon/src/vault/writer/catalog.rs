@@ -8,11 +8,13 @@ use secrets_proto::{SecretName, UnitName, Uuid};
 
 use crate::caller::Caller;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::item::{Collection, Item};
 use crate::vault::format::record::Record;
 use crate::vault::format::token::Token;
 use crate::vault::format::unit_grant::UnitGrant;
 
 use super::index::Secrets;
+use super::items::Items;
 use super::tokens::Tokens;
 
 /// All secrets, what units may load, and the access tokens; and for each token that is bound to names, a view of its own.
@@ -27,6 +29,8 @@ pub(in crate::vault) struct Catalog {
     approval_rules: BTreeMap<Uuid, Vec<Arc<ApprovalRule>>>,
     /// How many secrets are guarded, in the trash or not.
     guarded: usize,
+    /// The items.
+    pub(in crate::vault) items: Items,
     /// The access tokens.
     pub(in crate::vault) tokens: Tokens,
 }
@@ -50,6 +54,12 @@ pub(in crate::vault) enum Change {
     PutApprovalRule(Arc<ApprovalRule>),
     /// Remove this approval rule.
     RemoveApprovalRule(Arc<ApprovalRule>),
+    /// Put this item in the place of the one with its id.
+    PutItem(Arc<Item>),
+    /// Remove the item with this id.
+    RemoveItem(Uuid),
+    /// Put this in the place of what holds all items.
+    PutCollection(Arc<Collection>),
 }
 
 impl Catalog {
@@ -91,6 +101,9 @@ impl Catalog {
                 self.views.remove(id);
                 self.tokens.remove(*id);
             }
+            Change::PutItem(item) => self.items.put(Arc::clone(item)),
+            Change::RemoveItem(id) => self.items.remove(*id),
+            Change::PutCollection(collection) => self.items.set_collection(Arc::clone(collection)),
             Change::PutApprovalRule(rule) => {
                 self.approval_rules.entry(rule.meta.secret).or_default().push(Arc::clone(rule));
             }
@@ -116,7 +129,10 @@ impl Catalog {
             | Change::PutToken(_)
             | Change::RemoveToken(_)
             | Change::PutApprovalRule(_)
-            | Change::RemoveApprovalRule(_) => false,
+            | Change::RemoveApprovalRule(_)
+            | Change::PutItem(_)
+            | Change::RemoveItem(_)
+            | Change::PutCollection(_) => false,
         }
     }
 
@@ -127,8 +143,13 @@ impl Catalog {
     }
 
     /// Whether any secret is guarded, in the trash or not.
-    pub(in crate::vault) const fn has_guarded(&self) -> bool {
+    pub(in crate::vault) const fn has_guarded_secrets(&self) -> bool {
         self.guarded > 0
+    }
+
+    /// Whether any secret or item is guarded, in the trash or not.
+    pub(in crate::vault) const fn has_guarded(&self) -> bool {
+        self.has_guarded_secrets() || self.items.has_guarded()
     }
 
     /// Who may have or change this secret if it is guarded, and who may not.
@@ -151,7 +172,10 @@ impl Catalog {
             | Change::PutToken(_)
             | Change::RemoveToken(_)
             | Change::PutApprovalRule(_)
-            | Change::RemoveApprovalRule(_) => (None, None),
+            | Change::RemoveApprovalRule(_)
+            | Change::PutItem(_)
+            | Change::RemoveItem(_)
+            | Change::PutCollection(_) => (None, None),
         };
         let now = id.and_then(|id| self.all.any(id));
         now.into_iter().chain(next).map(|record| record.meta.name.as_str())

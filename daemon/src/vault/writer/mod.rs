@@ -2,7 +2,7 @@
 //! over a channel, in order; writes that wait together share one commit.
 //!
 //! - [`command`]: what it can be asked; [`urgent`] and [`interrupts`]: what goes before everything else
-//! - [`shared`]: what it publishes, the [`catalog`] with its [`index`] and the [`tokens`] above all; [`denials`]: what was
+//! - [`shared`]: what it publishes, the [`catalog`] with its [`index`], the [`items`] and the [`tokens`] above all; [`denials`]: what was
 //!   refused and is still to be written; [`uses`] and [`leases`]: what is used without being seen
 //! - [`tending`]: what is done by time, between commands
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
@@ -20,6 +20,7 @@ pub(super) mod denials;
 pub(super) mod effort;
 mod index;
 pub(super) mod interrupts;
+mod items;
 pub(in crate::vault) mod leases;
 mod locked;
 pub(in crate::vault) mod pages;

@@ -2,6 +2,7 @@
 //! in memory.
 
 use secrets_proto::Uuid;
+use secrets_proto::item::ItemVersion;
 use secrets_proto::secret::SecretVersion;
 use secrets_proto::vault::{KeyInfo, VerifyReply};
 
@@ -11,6 +12,7 @@ use crate::crypto::seal;
 use crate::store::{RecordKind, Store};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::item::StoredItemValue;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{StoredValue, record_context};
 use crate::vault::format::slots;
@@ -45,6 +47,13 @@ impl Reading<'_> {
         rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
     }
 
+    /// The kept versions of an item's value, newest first.
+    pub(in crate::vault) fn item_versions(&self, id: Uuid) -> Result<Vec<ItemVersion>, Error> {
+        let current = self.catalog.items.by_id(id).ok_or(Error::NotFound)?.meta.value_version;
+        let rows = self.store.records_of(RecordKind::ItemValue, id.as_bytes())?;
+        rows.iter().rev().map(|row| StoredItemValue::describe(self.keys, row, current)).collect()
+    }
+
     /// The key slots, oldest first.
     pub(in crate::vault) fn key_slots(&self) -> Result<Vec<KeyInfo>, Error> {
         let slots = self.store.slots()?;
@@ -70,6 +79,10 @@ impl Reading<'_> {
                 RecordKind::Token => counts.tokens += 1,
                 RecordKind::Credential => counts.credentials += 1,
                 RecordKind::ApprovalRule => drop(ApprovalRule::open(self.keys, &row)?),
+                // Opened along with the rest when the file was verified.
+                RecordKind::Item => counts.items += 1,
+                RecordKind::ItemValue => drop(StoredItemValue::open(self.keys, &row)?),
+                RecordKind::Collection => {}
                 RecordKind::Unknown(_) => {
                     seal::open(self.keys, record_context(row.kind, &row.id, row.version), &row.sealed)
                         .map_err(|_| Error::Corrupt("a record of an unknown kind is not authentic"))?;

@@ -8,6 +8,7 @@ use secrets_local::peer::lineage::{SessionKey, interprets, runs_anything};
 use secrets_proto::Uuid;
 use secrets_proto::approval::{ApprovalScope, GuardedRight, Narrowing};
 
+use crate::caller::ITEMS_TOKEN;
 use crate::client::Client;
 use crate::vault::format::approval_rule::{ApprovalRule, Pattern, is_within};
 
@@ -81,7 +82,7 @@ pub(in crate::vault) fn judge<'a>(
 /// The clients that are meant by an answer to this one: others that are like it in what a person would name.
 pub(in crate::vault) fn offered(client: &Client) -> Pattern {
     let token = Pattern { token: client.token, ..Pattern::default() };
-    if client.token.is_some() {
+    if client.is_known_by_token() {
         return token;
     }
     if let Some(unit) = client.service() {
@@ -136,7 +137,7 @@ pub(in crate::vault) fn narrowed(pattern: &Pattern, by: &Narrowing, client: &Cli
 /// Whether a rule that allows may have this pattern: the owner's token alone is everybody, and so is what runs whatever it
 /// is given. An access token is somebody.
 pub(in crate::vault) fn may_be_allowed(pattern: &Pattern) -> bool {
-    if pattern.token.is_some() {
+    if pattern.token.is_some_and(|token| token != ITEMS_TOKEN) {
         return true;
     }
     if pattern.unit.is_some() {
@@ -163,7 +164,7 @@ pub(in crate::vault) fn scopes(client: &Client) -> Vec<ApprovalScope> {
             ApprovalScope::Once => client.process.is_some(),
             ApprovalScope::Session => client.session.is_some(),
             ApprovalScope::Time | ApprovalScope::Always => lasting,
-            ApprovalScope::Never => denied.token.is_some() || denied.is_narrow(),
+            ApprovalScope::Never => client.is_known_by_token() || denied.is_narrow(),
         })
         .collect()
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use secrets_local::clock::{Clock, Moment};
 use secrets_proto::Uuid;
 use secrets_proto::vault::MemoryLock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use crate::crypto;
 use crate::vault::{Error, Rendered, Settings};
 
 use super::approvals::Approvals;
@@ -44,6 +45,8 @@ pub(in crate::vault) struct Shared {
     pub(in crate::vault) wiped: Notify,
     /// Notified when the vault was opened.
     pub(in crate::vault) opened: Notify,
+    /// Another number whenever somebody who watches items should look again.
+    pub(in crate::vault) item_changes: watch::Sender<u64>,
 }
 
 /// What can be known of the vault without its thread.
@@ -99,6 +102,7 @@ impl Shared {
             is_ending: AtomicBool::new(false),
             wiped: Notify::new(),
             opened: Notify::new(),
+            item_changes: watch::Sender::new(first_number()),
         }
     }
 
@@ -150,9 +154,17 @@ impl Shared {
                 | Change::Allow(_)
                 | Change::Revoke(_)
                 | Change::PutApprovalRule(_)
-                | Change::RemoveApprovalRule(_) => false,
+                | Change::RemoveApprovalRule(_)
+                | Change::PutItem(_)
+                | Change::RemoveItem(_)
+                | Change::PutCollection(_) => false,
             })
         });
+    }
+
+    /// Tells those who watch items that something is another.
+    pub(in crate::vault) fn items_changed(&self) {
+        self.item_changes.send_modify(|changes| *changes += 1);
     }
 
     /// Takes the steps of a commit.
@@ -176,6 +188,12 @@ impl Shared {
                 view.catalog.apply(change);
             }
             view.slots = committed.slots.unwrap_or(view.slots);
+        }
+        let is_of_items = |change: &Change| {
+            matches!(change, Change::PutItem(_) | Change::RemoveItem(_) | Change::PutCollection(_))
+        };
+        if committed.changes.iter().any(is_of_items) {
+            self.items_changed();
         }
     }
 
@@ -207,4 +225,9 @@ impl Published {
             Self::Uninitialized => Err(Error::Uninitialized),
         }
     }
+}
+
+/// A number that the image before this one will not have come to: it was handed no other.
+fn first_number() -> u64 {
+    crypto::random::<4>().map_or(0, u32::from_be_bytes).into()
 }

@@ -121,6 +121,7 @@ impl Writer {
         self.state = State::Unlocked(Box::new(vault));
         self.shared.approvals.opened(self.shared.clock.now());
         self.shared.opened.notify_one();
+        self.shared.items_changed();
         tracing::info!("unlocked");
         Ok(())
     }
@@ -134,6 +135,7 @@ impl Writer {
         self.close(caller);
         // Whatever was allowed, and whoever waits to be: from now on the vault is locked.
         self.shared.approvals.forget();
+        self.shared.items_changed();
         self.shared.wiped.notify_one();
     }
 

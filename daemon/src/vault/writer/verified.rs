@@ -12,6 +12,7 @@ use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::item::{Collection, Item};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, record_context};
 use crate::vault::format::slots;
@@ -52,7 +53,7 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         return corrupt("the header and key slots are older than the rest");
     }
 
-    let Opened { counted, mut records, mut values, grants, tokens, rules } =
+    let Opened { counted, mut records, mut values, grants, tokens, rules, items } =
         open_rows(store, keys, &manifest)?;
     if counted != manifest {
         return corrupt("rows were added, removed, changed or put back");
@@ -76,6 +77,7 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
     if values.iter().any(|(id, _)| records.binary_search_by_key(id, |record| record.id).is_err()) {
         return corrupt("a value belongs to no secret");
     }
+    items.into_catalog(&mut catalog)?;
     for grant in grants {
         if catalog.grant(&grant.meta.unit).is_some() {
             return corrupt("a unit has two grants");
@@ -110,6 +112,7 @@ struct Opened {
     grants: Vec<UnitGrant>,
     tokens: Vec<Token>,
     rules: Vec<ApprovalRule>,
+    items: OpenedItems,
 }
 
 impl Opened {
@@ -121,6 +124,7 @@ impl Opened {
             grants: Vec::new(),
             tokens: Vec::new(),
             rules: Vec::new(),
+            items: OpenedItems::default(),
         }
     }
 
@@ -132,6 +136,9 @@ impl Opened {
             RecordKind::Credential => self.grants.push(open_grant(keys, row)?),
             RecordKind::Token => self.tokens.push(Token::open(keys, row)?),
             RecordKind::ApprovalRule => self.rules.push(ApprovalRule::open(keys, row)?),
+            RecordKind::Item => self.items.items.push(Arc::new(Item::open(keys, row)?)),
+            RecordKind::ItemValue => self.items.values.push((Uuid::from_bytes(row.id), row.version)),
+            RecordKind::Collection => self.items.collections.push(Arc::new(Collection::open(keys, row)?)),
             RecordKind::Unknown(_) => {}
         }
         Ok(())
@@ -144,7 +151,46 @@ impl Opened {
         self.grants.extend(other.grants);
         self.tokens.extend(other.tokens);
         self.rules.extend(other.rules);
+        self.items.items.extend(other.items.items);
+        self.items.values.extend(other.items.values);
+        self.items.collections.extend(other.items.collections);
         Ok(())
+    }
+}
+
+/// Rows of items that were opened, in no order.
+#[derive(Default)]
+struct OpenedItems {
+    items: Vec<Arc<Item>>,
+    /// The item and the version of each value; what it is stays sealed.
+    values: Vec<(Uuid, u64)>,
+    collections: Vec<Arc<Collection>>,
+}
+
+impl OpenedItems {
+    /// Puts them into the catalog, if each has its value and each value its item.
+    fn into_catalog(self, catalog: &mut Catalog) -> Result<(), Error> {
+        let Self { items, mut values, mut collections } = self;
+        values.sort_unstable();
+        for item in items {
+            if catalog.items.any(item.id).is_some() {
+                return Err(Error::Corrupt("an item is there twice"));
+            }
+            if catalog.items.has_order(item.meta.order) {
+                return Err(Error::Corrupt("two items were changed at once"));
+            }
+            if values.binary_search(&(item.id, item.meta.value_version)).is_err() {
+                return Err(Error::Corrupt("an item's value is missing"));
+            }
+            catalog.apply(&Change::PutItem(item));
+        }
+        if values.iter().any(|(id, _)| catalog.items.any(*id).is_none()) {
+            return Err(Error::Corrupt("a value belongs to no item"));
+        }
+        if let Some(collection) = collections.pop() {
+            catalog.apply(&Change::PutCollection(collection));
+        }
+        if collections.is_empty() { Ok(()) } else { Err(Error::Corrupt("there are two collections")) }
     }
 }
 

@@ -4,17 +4,19 @@
 use std::collections::BTreeSet;
 
 use secrets_local::peer::lineage::{ProcessKey, SessionKey};
+use secrets_proto::Uuid;
 use secrets_proto::approval::GuardedRight;
 use secrets_proto::reveal::{Purpose, Remark};
-use secrets_proto::{SecretName, Uuid};
 
 use crate::client::Client;
+use crate::guarded::Subject;
 
 /// What a request is about.
 pub(in crate::vault) struct Asked<'a> {
     pub(in crate::vault) client: &'a Client,
     pub(in crate::vault) right: GuardedRight,
-    pub(in crate::vault) secrets: &'a [(Uuid, SecretName)],
+    /// By id, and by the names that they have.
+    pub(in crate::vault) secrets: &'a [(Uuid, Subject)],
     pub(in crate::vault) purpose: Option<&'a Purpose>,
     pub(in crate::vault) reason: Option<&'a Remark>,
 }

@@ -1,4 +1,5 @@
 use secrets_local::peer::lineage::{Lineage, Session, SessionKey};
+use secrets_proto::SecretName;
 use secrets_proto::reveal::{Purpose, Remark};
 
 use super::*;
@@ -30,8 +31,9 @@ fn saying(process: u64, session: Option<u64>, program: &str, said: &str) -> Clie
     Client::new(None, "owner".to_owned(), pid, Some(&lineage), &Said::parse(said.as_bytes()).unwrap())
 }
 
-fn named(numbers: &[u128]) -> Vec<(Uuid, SecretName)> {
-    let name = |number: &u128| (Uuid::from_u128(*number), SecretName::parse(&format!("S{number}")).unwrap());
+fn named(numbers: &[u128]) -> Vec<(Uuid, Subject)> {
+    let name =
+        |number: &u128| (Uuid::from_u128(*number), SecretName::parse(&format!("S{number}")).unwrap().into());
     numbers.iter().map(name).collect()
 }
 

@@ -12,6 +12,7 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
+use crate::guarded::{self, Subject};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
@@ -66,11 +67,23 @@ impl Batch<'_> {
         why: Why<'_>,
     ) -> Result<(), Error> {
         let is_guarded = |record: &&Arc<Record>| record.meta.guarded;
-        let guarded: Vec<(Uuid, SecretName)> = records
+        let guarded: Vec<(Uuid, Subject)> = records
             .into_iter()
             .filter(is_guarded)
-            .map(|record| (record.id, record.meta.name.clone()))
+            .map(|record| (record.id, record.meta.name.clone().into()))
             .collect();
+        self.approve_guarded(caller, right, action, &guarded, why)
+    }
+
+    /// The same for what is known to be guarded.
+    pub(super) fn approve_guarded(
+        &mut self,
+        caller: &Caller,
+        right: GuardedRight,
+        action: AuditAction,
+        guarded: &[(Uuid, Subject)],
+        why: Why<'_>,
+    ) -> Result<(), Error> {
         if guarded.is_empty() {
             return Ok(());
         }
@@ -83,12 +96,14 @@ impl Batch<'_> {
         let (approvals, now) = asked_at.ok_or(Error::Internal("nobody can be asked for approval"))?;
         let client = caller.client();
         let asked =
-            Asked { client: &client, right, secrets: &guarded, purpose: why.purpose, reason: why.reason };
+            Asked { client: &client, right, secrets: guarded, purpose: why.purpose, reason: why.reason };
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let rules = |secret| self.catalog.approval_rules_of(secret);
         let answer = approvals.ask(id, &asked, rules, now);
+        let (names, items) = guarded::split(guarded.iter().map(|(_, subject)| subject.clone()));
         let event = |action, refusal, by| Event {
-            names: guarded.iter().map(|(_, name)| name.clone()).collect(),
+            names: names.clone(),
+            items: items.clone(),
             purpose: why.purpose.cloned(),
             reason: why.reason.cloned(),
             refusal,
@@ -105,7 +120,7 @@ impl Batch<'_> {
                 let by = rule.into_iter().collect();
                 self.refuse(caller, event(action, Some(Refusal::ApprovalDenied), by));
                 let denied = guarded.iter().filter(|(id, _)| secrets.contains(id));
-                let names = denied.map(|(_, name)| name.clone()).collect();
+                let names = denied.map(|(_, subject)| subject.clone()).collect();
                 Err(Error::ApprovalDenied { names, by_rule: rule.is_some() })
             }
             Answer::Asked { id, is_new } => {
@@ -124,15 +139,30 @@ impl Batch<'_> {
 
     /// Goes on with a secret whose value a unit or session was allowed to have before.
     pub(super) fn allowed_before(&mut self, record: &Record, right: GuardedRight) {
-        if record.meta.guarded {
-            self.gate.allowed.push((record.id, right));
+        self.allow_before(record.id, record.meta.guarded, right);
+    }
+
+    /// The same for anything with a guard.
+    pub(super) fn allow_before(&mut self, id: Uuid, is_guarded: bool, right: GuardedRight) {
+        if is_guarded {
+            self.gate.allowed.push((id, right));
         }
     }
 
     /// The last look before a value is opened or a row is changed: a guarded secret for which nobody was asked stays shut.
     pub(super) fn check_approved(&self, record: &Record, rights: &[GuardedRight]) -> Result<(), Error> {
-        let is_allowed = |right: &GuardedRight| self.gate.allowed.contains(&(record.id, *right));
-        if !record.meta.guarded || rights.iter().any(is_allowed) {
+        self.check_allowed(record.id, record.meta.guarded, rights)
+    }
+
+    /// The same look for anything with a guard.
+    pub(super) fn check_allowed(
+        &self,
+        id: Uuid,
+        is_guarded: bool,
+        rights: &[GuardedRight],
+    ) -> Result<(), Error> {
+        let is_allowed = |right: &GuardedRight| self.gate.allowed.contains(&(id, *right));
+        if !is_guarded || rights.iter().any(is_allowed) {
             return Ok(());
         }
         Err(Error::Internal("a guarded secret was not asked for"))
@@ -140,11 +170,19 @@ impl Batch<'_> {
 
     /// The same look before a value's row is added or removed.
     pub(super) fn check_value_row(&self, row: &RecordRow) -> Result<(), Error> {
-        if row.kind != RecordKind::Value {
-            return Ok(());
-        }
-        let record = self.catalog.all().any(Uuid::from_bytes(row.id));
-        record.map_or(Ok(()), |record| self.check_approved(record, &[GuardedRight::Write]))
+        let id = Uuid::from_bytes(row.id);
+        let is_guarded = match row.kind {
+            RecordKind::Value => self.catalog.all().any(id).is_some_and(|record| record.meta.guarded),
+            RecordKind::ItemValue => self.catalog.items.any(id).is_some_and(|item| item.meta.guarded),
+            RecordKind::Secret
+            | RecordKind::Token
+            | RecordKind::Credential
+            | RecordKind::ApprovalRule
+            | RecordKind::Item
+            | RecordKind::Collection
+            | RecordKind::Unknown(_) => false,
+        };
+        self.check_allowed(id, is_guarded, &[GuardedRight::Write])
     }
 
     /// Turns a guard on or off. Off, a person must have shown to be the owner. With a guard, the sessions end that use the
@@ -194,7 +232,7 @@ impl Batch<'_> {
     ) -> Result<Arc<ApprovalRule>, Error> {
         let secret = self.catalog.of(caller).by_name(name).ok_or(Error::NotFound)?.id;
         let meta = Meta { secret, effect, rights, clients, created_at: Timestamp::now() };
-        self.add_approval_rule(caller, meta, name)
+        self.add_approval_rule(caller, meta, &name.clone().into())
     }
 
     /// Keeps an approval rule. One that is there already is no error. One that allows takes a proof.
@@ -202,7 +240,7 @@ impl Batch<'_> {
         &mut self,
         caller: &Caller,
         meta: Meta,
-        name: &SecretName,
+        subject: &Subject,
     ) -> Result<Arc<ApprovalRule>, Error> {
         if meta.effect == Effect::Allow && !caller.is_proven() {
             return Err(Error::Unproven);
@@ -221,7 +259,8 @@ impl Batch<'_> {
         let rule = Arc::new(ApprovalRule::new(id, meta));
         self.insert_row(&rule.seal(self.keys)?)?;
         self.apply(Change::PutApprovalRule(Arc::clone(&rule)));
-        let event = Event { approvals: vec![id], ..Event::done(AuditAction::RuleAdd, vec![name.clone()]) };
+        let (names, items) = guarded::split([subject.clone()]);
+        let event = Event { approvals: vec![id], items, ..Event::done(AuditAction::RuleAdd, names) };
         self.audit(caller, event)?;
         Ok(rule)
     }
@@ -231,9 +270,13 @@ impl Batch<'_> {
         let rule = self.catalog.approval_rules().find(|rule| rule.id == id).cloned();
         let rule = rule.ok_or(Error::NotFound)?;
         let name = self.catalog.all().any(rule.meta.secret).map(|record| record.meta.name.clone());
+        let item = self.catalog.items.any(rule.meta.secret).map(|item| item.named());
         self.delete_approval_rule(&rule)?;
-        let names = name.into_iter().collect();
-        self.audit(caller, Event { approvals: vec![id], ..Event::done(AuditAction::RuleRemove, names) })
+        let (names, items) = (name.into_iter().collect(), item.into_iter().collect());
+        self.audit(
+            caller,
+            Event { approvals: vec![id], items, ..Event::done(AuditAction::RuleRemove, names) },
+        )
     }
 
     /// Removes the approval rules of a secret that is destroyed.

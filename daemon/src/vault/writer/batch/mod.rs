@@ -4,6 +4,7 @@
 mod approvals;
 mod archive;
 mod import;
+mod items;
 mod keys;
 mod reveal;
 mod rules;
@@ -106,7 +107,7 @@ impl<'a> Batch<'a> {
     /// manifest from now on.
     pub(in crate::vault) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
         self.manifest.generation += 1;
-        self.manifest.mark_guarded(self.catalog.has_guarded());
+        self.manifest.mark_guarded(self.catalog.has_guarded_secrets(), self.catalog.items.has_guarded());
         self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
         self.done.written = true;
@@ -291,7 +292,8 @@ impl<'a> Batch<'a> {
             .filter(|record| record.purged_at().is_some_and(|time| time <= now))
             .map(|record| record.id)
             .collect();
-        due.into_iter().try_for_each(|id| self.purge(caller, id, None))
+        due.into_iter().try_for_each(|id| self.purge(caller, id, None))?;
+        self.empty_item_trash(caller, now)
     }
 
     /// Adds an entry to the audit log: sealed, and chained to the one before.

@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
-use secrets_proto::token::{CreateToken, TokenInfo};
+use secrets_proto::token::{CreateToken, ITEMS_NAME, TokenInfo};
 use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Event;
@@ -35,7 +35,7 @@ impl Batch<'_> {
     ) -> Result<TokenInfo, Error> {
         let now = Timestamp::now();
         let (expires_at, rate_per_minute) = within(caller.rights(), &new, now)?;
-        if self.catalog.tokens.has_name(&new.name) {
+        if self.catalog.tokens.has_name(&new.name) || new.name.is_same(ITEMS_NAME) {
             return Err(Error::TokenNameTaken);
         }
         if self.catalog.tokens.all().filter(|token| token.session().is_none()).count() >= MOST {
