@@ -3,6 +3,8 @@
 //! among the eight, and then the characters around the first of these tell. Where every form has twelve, half as many
 //! places will do. What may be a form is told with some to spare; what is passed over is none for sure.
 
+use zeroize::Zeroizing;
+
 use crate::form::{Spelling, escape};
 use crate::gaps::{self, BEFORE_LINE_END, Gaps};
 use crate::grams::{GRAM, Grams};
@@ -23,6 +25,8 @@ pub(crate) struct Filter {
     is_plus_a_space: bool,
     /// Whether line ends and the like are among the first characters of a value.
     is_odd: bool,
+    /// Which bytes are among those: an escape that stands for another one begins no form, and none goes on with it.
+    first: Zeroizing<[bool; 256]>,
 }
 
 /// What a byte can be in a form, other than a character as it is.
@@ -48,10 +52,18 @@ impl Filter {
             classes: [Class::Character; 256],
             is_plus_a_space: false,
             is_odd: false,
+            first: Zeroizing::new([false; 256]),
         };
         let known = filter.grams.known;
-        let begins = |byte: u8| texts.iter().any(|text| text.iter().take(known).any(|other| *other == byte));
-        filter.is_odd = begins(b'\n') || begins(b'\r') || begins(0x1b);
+        for byte in texts.iter().flat_map(|text| text.iter().take(known)) {
+            if let Some(slot) = filter.first.get_mut(usize::from(*byte)) {
+                *slot = true;
+            }
+        }
+        let begins = |byte: u8| filter.is_first(byte);
+        let is_odd = begins(b'\n') || begins(b'\r') || begins(0x1b);
+        let is_plus_a_space = begins(b' ');
+        (filter.is_odd, filter.is_plus_a_space) = (is_odd, is_plus_a_space);
         let classes = [
             (b' ', Class::Separator),
             (b':', Class::Separator),
@@ -62,8 +74,7 @@ impl Filter {
             (b'\\', Class::Escape),
             (b'&', Class::Escape),
         ];
-        filter.is_plus_a_space = begins(b' ');
-        let space = filter.is_plus_a_space.then_some((b'+', Class::Escape));
+        let space = is_plus_a_space.then_some((b'+', Class::Escape));
         for (byte, class) in classes.into_iter().chain(space) {
             if let Some(slot) = filter.classes.get_mut(usize::from(byte)) {
                 *slot = class;
@@ -219,19 +230,50 @@ impl Filter {
                         Read::Other => break,
                     }
                 }
-                let next = self.characters(text, after);
+                let fits = |at: usize| {
+                    self.may_be_beside(text, at, after) && self.fits(text, at, self.characters(text, after))
+                };
                 let space =
                     at.checked_sub(1).filter(|before| *byte == b'\r' && text.get(*before) == Some(&b' '));
-                after > at && (self.fits(text, at, next) || space.is_some_and(|at| self.fits(text, at, next)))
-                    || self.may_go_on_in_hex(text, at)
+                after > at && (fits(at) || space.is_some_and(fits)) || self.may_go_on_in_hex(text, at)
             }
             Class::Escape => {
                 let may_be = |spelling: &Spelling| {
-                    self.escaped(text, at, *spelling).is_some_and(|next| self.fits(text, at, next))
+                    self.may_mean_one(text, at, *spelling)
+                        && is_worth_reading(text, at, *spelling)
+                        && self.escaped(text, at, *spelling).is_some_and(|next| self.fits(text, at, next))
                 };
-                ways(*byte, text.get(at..).unwrap_or_default()).iter().any(may_be)
+                ways(*byte).iter().any(may_be)
             }
         }
+    }
+
+    fn is_first(&self, byte: u8) -> bool {
+        self.first.get(usize::from(byte)).is_some_and(|is| *is)
+    }
+
+    /// Whether what is read as an escape there may stand for one of the first characters of a value. What is cut may.
+    fn may_mean_one(&self, text: &[u8], at: usize, spelling: Spelling) -> bool {
+        match escape(spelling, text.get(at..).unwrap_or_default()) {
+            Some(Read::Is(_, meant)) => {
+                let first = meant.bytes().first().copied().unwrap_or_default();
+                self.is_first(first) || first == b'+' && self.is_plus_a_space
+            }
+            Some(Read::Cut) => true,
+            // An ampersand that begins no reference stands for itself.
+            Some(Read::Other) => false,
+            // A plus sign, which is looked at where it may be a space.
+            None => true,
+        }
+    }
+
+    /// Whether what is before the first gap of a form and what is behind it may be beside each other. What is cut may.
+    fn may_be_beside(&self, text: &[u8], gap: usize, after: usize) -> bool {
+        let before = gap.checked_sub(1).and_then(|at| text.get(at));
+        let (Some(before), Some(next)) = (before, text.get(after)) else { return true };
+        let mean = |spelling: &Spelling| self.may_mean_one(text, after, *spelling);
+        self.grams.has_pair(*before, *next)
+            || self.class(*next) == Class::Escape && ways(*next).iter().any(mean)
     }
 
     /// Whether each byte of a gap is looked at, and not its first alone.
@@ -274,7 +316,8 @@ impl Filter {
 
     /// Whether this may be between two digits: there must be more of them.
     fn may_go_on_in_hex(&self, text: &[u8], at: usize) -> bool {
-        if !at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(|byte| is_digit(*byte)) {
+        let before = at.checked_sub(1).and_then(|before| text.get(before)).copied().unwrap_or_default();
+        if !is_digit(before) {
             return false;
         }
         let (mut next, mut count) = ([0; GRAM], 0);
@@ -282,6 +325,9 @@ impl Filter {
             match byte {
                 b' ' | b':' | b'\n' | b'\r' => {}
                 0x1b => return true,
+                byte if count == 0 && !(is_digit(*byte) && self.grams.has_pair(before, *byte)) => {
+                    return false;
+                }
                 byte if is_digit(*byte) => {
                     if let Some(slot) = next.get_mut(count) {
                         *slot = *byte;
@@ -355,18 +401,25 @@ impl Filter {
     }
 }
 
-/// In which spellings an escape with this sign, which the text begins with, may be meant.
-fn ways(sign: u8, text: &[u8]) -> &'static [Spelling] {
-    /// The first characters that are known take so many bytes at most where one is encoded twice.
-    const NEAR: usize = 5 * GRAM;
+/// In which spellings an escape with this sign may be meant.
+const fn ways(sign: u8) -> &'static [Spelling] {
     match sign {
         b'\\' => &[Spelling::Json],
         b'&' => &[Spelling::Html],
-        _ if text.get(..NEAR).unwrap_or(text).windows(3).any(|three| three == b"%25") => {
-            &[Spelling::Url, Spelling::Twice]
-        }
-        _ => &[Spelling::Url],
+        _ => &[Spelling::Url, Spelling::Twice],
     }
+}
+
+/// Whether an escape there is another one than in the spellings that were tried before: without a percent sign that is
+/// encoded itself, what is encoded twice reads as if it were once.
+fn is_worth_reading(text: &[u8], at: usize, spelling: Spelling) -> bool {
+    /// The first characters that are known take so many bytes at most where one is encoded twice.
+    const NEAR: usize = 5 * GRAM;
+    if spelling != Spelling::Twice {
+        return true;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    rest.get(..NEAR).unwrap_or(rest).windows(3).any(|three| three == b"%25")
 }
 
 /// Whether it is a digit of hexadecimal, without branches.

@@ -416,6 +416,74 @@ proptest! {
     }
 }
 
+/// What pages, APIs, forms and dumps have around a value, full of escapes and gaps that stand for something else.
+const AROUND: [&str; 6] = [
+    "<a href=\"/x?a=b&amp;c=d\">&nbsp;one &lt;b&gt;</a>\n    <p class=\"y\">\r\n",
+    "{\"text\": \"line one\\nline \\\"two\\\" \\u00e9\", \"url\": \"https:\\/\\/x.example\"},\n",
+    "q=%D0%BA%D0%BB&x=a%20b%2520c+d&y=%25&z=",
+    "00000000  3c 61 20 68 72 65 66 3d  22 2f 78 3f 0a 0d  \n",
+    "\x1b[1mINFO\x1b[0m server: 200 in 12 ms;\tpeer=10.0.0.7\n",
+    "\u{0}\u{7f}\u{e9}\\x \r \r\n% %2 %zz & &# &#x &amp \\ \\u12 \x1b",
+];
+
+/// What is masked is known here by where it was put, and by no matcher.
+#[test]
+fn every_spelling_is_masked_amid_escapes_wherever_it_is_cut() {
+    for value in ["sk-canary/4711+x", "pass word & \u{fc}mlaut", "100%free&<b>'it'=50%25_of/%2F", "12345678"]
+    {
+        let forms = forms(&[value]);
+        for (index, spelled) in spelled(value).iter().enumerate() {
+            // In base64 neighbours have a part in the first and the last characters: those are with it.
+            let is_base64 = index >= 21;
+            for around in [AROUND[index % 6], AROUND[(index + 1) % 6]] {
+                // What may go on with it is no part of it.
+                let text = format!("{around};{spelled};{around}");
+                let whole = masked(&forms, &text);
+                if is_base64 {
+                    let is_there = whole.starts_with(around) && whole.ends_with(around);
+                    assert!(
+                        is_there && whole.contains(MARK) && whole.len() <= 2 * around.len() + 27,
+                        "{text:?}"
+                    );
+                } else {
+                    assert_eq!(whole, format!("{around};{MARK};{around}"), "{spelled:?}");
+                }
+                let from = around.len().saturating_sub(4);
+                for cut in from..from + spelled.len() + 10 {
+                    let cut = cut.min(text.len());
+                    let pieces = in_pieces(&forms, [&text.as_bytes()[..cut], &text.as_bytes()[cut..]]);
+                    assert_eq!(String::from_utf8_lossy(&pieces), whole, "{text:?} cut at {cut}");
+                }
+            }
+        }
+    }
+}
+
+/// A line end and an escape beside each other are the first of a form that is other than characters as they are.
+#[test]
+fn an_escape_behind_a_line_end_hides_no_value() {
+    for value in ["qwertyui", "sk-canary-4711"] {
+        let forms = forms(&[value]);
+        for at in 1..value.len() {
+            let (before, after) = value.split_at(at);
+            let (escaped, rest) = after.split_at(1);
+            let code = u32::from(escaped.as_bytes()[0]);
+            for escape in [
+                format!("%{code:02x}"),
+                format!("%25{code:02x}"),
+                format!("\\u{code:04x}"),
+                format!("&#{code};"),
+            ] {
+                for around in (0..16).map(|length| "~".repeat(length)) {
+                    let text = format!("{around}{before}\n{escape}{rest}{}", "~".repeat(40));
+                    let shown = format!("{around}{MARK}\n{}", "~".repeat(40));
+                    assert_eq!(masked(&forms, &text), shown, "{text:?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_mask_takes_a_values_place_byte_for_byte() {
     let forms = Forms::new(["canary-value-1", "other-value-22"]);
