@@ -27,7 +27,7 @@ pub(crate) async fn watch(desk: Arc<Desk>) {
         let mut end = Instant::now() + INTEREST;
         let (mut after, mut pause) = (None, FIRST);
         while Instant::now() < end {
-            // One question is asked to its end, whoever calls meanwhile.
+            // One question is asked to its end, no matter who calls meanwhile.
             let changes = desk.daemon.changes(after);
             let mut changes = pin!(changes);
             let outcome = loop {

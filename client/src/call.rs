@@ -94,7 +94,7 @@ impl Call {
     }
 
     /// Says what it is asked for: `program`, `script`, `directory` and `command`, each an absolute path. It is shown to
-    /// whoever decides about guarded secrets. What is too long is left out.
+    /// the person who decides about guarded secrets. What is too long is left out.
     pub fn saying<'a>(mut self, facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut said = String::new();
         for (name, fact) in facts {

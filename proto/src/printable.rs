@@ -135,6 +135,22 @@ const fn is_ignored(character: char) -> bool {
     )
 }
 
+/// Printable text with single blanks: what others have chosen must not reach another column or line, nor pass for a fact
+/// beside it.
+pub fn in_one_line(text: &str) -> Cow<'_, str> {
+    let text = printable(text);
+    if !text.contains("  ") {
+        return text;
+    }
+    let mut single = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != ' ' || !single.ends_with(' ') {
+            single.push(character);
+        }
+    }
+    Cow::Owned(single)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

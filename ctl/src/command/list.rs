@@ -101,7 +101,7 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     let now = Timestamp::now();
     let chosen = args.chosen(now)?;
     let for_eyes = output::stdout_is_terminal() && !output.json && !args.names;
-    // What is guarded is told by the full view alone.
+    // Only the full view says what is guarded.
     if for_eyes || chosen.is_some() || output.json && !args.names {
         let SecretList { secrets, .. } =
             session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;

@@ -3,23 +3,7 @@
 
 use std::borrow::Cow;
 
-use secrets_proto::printable::printable;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Printable text whose blanks are single ones: with many of them it could reach another column or line.
-pub(crate) fn in_one_line(text: &str) -> Cow<'_, str> {
-    let text = printable(text);
-    if !text.contains("  ") {
-        return text;
-    }
-    let mut single = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character != ' ' || !single.ends_with(' ') {
-            single.push(character);
-        }
-    }
-    Cow::Owned(single)
-}
 
 /// How many cells printable text takes on a terminal.
 pub(crate) fn width_of(text: &str) -> usize {
@@ -106,6 +90,7 @@ fn split(text: &str, room: usize) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::in_one_line;
 
     #[test]
     fn blanks_are_single_whatever_they_are() {

@@ -1,9 +1,7 @@
 //! An ask in words that are safe to show anywhere: on a terminal, in a notification, to an agent.
 
-use std::borrow::Cow;
-
 use super::{Approval, ApprovalScope, GuardedRight};
-use crate::printable::printable;
+use crate::printable::{in_one_line, printable};
 
 /// Directories that a program of the user cannot write to: who is named from there is the one that is known by that name.
 const SYSTEM: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
@@ -54,11 +52,11 @@ impl Approval {
         let mark = if is_question { "?" } else { "" };
         let mut first = format!("{}. {}{mark}", self.guarded(), self.sentence(self.it()));
         if let Some(reason) = &self.reason {
-            first.push_str(&format!("   reason: {}", one_line(reason.as_str())));
+            first.push_str(&format!("   reason: {}", in_one_line(reason.as_str())));
         }
         let mut facts = Vec::new();
         if !self.client.chain.is_empty() {
-            let chain: Vec<_> = self.client.chain.iter().map(|name| one_line(name)).collect();
+            let chain: Vec<_> = self.client.chain.iter().map(|name| in_one_line(name)).collect();
             facts.push(chain.join(" ← "));
         }
         facts.extend(self.whereabouts());
@@ -107,7 +105,7 @@ impl Approval {
     pub fn from_where(&self) -> Option<String> {
         let path = self.path()?;
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        (!SYSTEM.contains(&directory)).then(|| format!("{} is {}", name_of(path), one_line(path)))
+        (!SYSTEM.contains(&directory)).then(|| format!("{} is {}", name_of(path), in_one_line(path)))
     }
 
     /// How many ask the same, if it is more than one request, and for which of them an answer for once is.
@@ -131,7 +129,7 @@ impl Approval {
             return None;
         }
         let place =
-            self.place().map_or_else(|| "its session".to_owned(), |place| one_line(place).into_owned());
+            self.place().map_or_else(|| "its session".to_owned(), |place| in_one_line(place).into_owned());
         Some(match self.path() {
             Some(path) => format!("session is for whatever {} runs in {place}", name_of(path)),
             None => format!("session is for every program in {place}"),
@@ -142,14 +140,15 @@ impl Approval {
     pub fn lasting_clients(&self) -> String {
         let client = &self.client;
         if client.token != OWNER {
-            return format!("token {}", one_line(&client.token));
+            return format!("token {}", in_one_line(&client.token));
         }
-        let directory = client.directory.as_deref().map(|directory| format!(" in {}", one_line(directory)));
+        let directory =
+            client.directory.as_deref().map(|directory| format!(" in {}", in_one_line(directory)));
         match (&client.command, &client.program, &client.script) {
             (Some(command), _, _) => format!("{}{}", name_of(command), directory.unwrap_or_default()),
             (None, _, Some(script)) => name_of(script),
             (None, Some(program), None) => name_of(program),
-            (None, None, None) => client.unit.as_deref().map(one_line).unwrap_or_default().into_owned(),
+            (None, None, None) => client.unit.as_deref().map(in_one_line).unwrap_or_default().into_owned(),
         }
     }
 
@@ -164,30 +163,14 @@ impl Approval {
     /// Where the asker runs: its terminal, else its unit, and its directory and token.
     pub fn whereabouts(&self) -> Vec<String> {
         let known = self.place().into_iter().chain(self.client.directory.as_deref());
-        let mut facts: Vec<String> = known.map(|fact| one_line(fact).into_owned()).collect();
-        facts.push(format!("token {}", one_line(&self.client.token)));
+        let mut facts: Vec<String> = known.map(|fact| in_one_line(fact).into_owned()).collect();
+        facts.push(format!("token {}", in_one_line(&self.client.token)));
         facts
     }
 }
 
 fn name_of(path: &str) -> String {
-    one_line(path.rsplit_once('/').map_or(path, |(_, name)| name)).into_owned()
-}
-
-/// Printable text with single blanks: what others have chosen must not pass for a fact beside it, which stand three blanks
-/// apart.
-fn one_line(text: &str) -> Cow<'_, str> {
-    let text = printable(text);
-    if !text.contains("  ") {
-        return text;
-    }
-    let mut single = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character != ' ' || !single.ends_with(' ') {
-            single.push(character);
-        }
-    }
-    Cow::Owned(single)
+    in_one_line(path.rsplit_once('/').map_or(path, |(_, name)| name)).into_owned()
 }
 
 #[cfg(test)]
