@@ -26,7 +26,7 @@ test:
 	-tests/tests/openapi/install.sh
 	-tests/tests/clients/install.sh
 	-tests/tests/bus/install.sh
-	cargo test --workspace --locked
+	tests/all.sh
 
 # The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.
 soak:
