@@ -11,6 +11,7 @@
 //! - `bus`: notifications on the session bus
 //! - `pinentry`: the window in which the passphrase is typed
 //! - `daemon`: what is asked of the daemon
+//! - `settings`: which pinentry the settings file names
 
 mod agent;
 mod answer;
@@ -18,6 +19,7 @@ mod bus;
 mod daemon;
 mod notice;
 mod pinentry;
+mod settings;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 /// What failures are told under.
 const PROGRAM: &str = "secretctl approve --agent";
 
-/// What names the pinentry, beside the flag.
+/// What names the pinentry, beside the flag and the settings file.
 const PINENTRY: &str = "SECRETSD_PINENTRY";
 
 /// What the command line says.
@@ -62,7 +64,7 @@ pub fn main() -> ExitCode {
     };
     let programs = match programs(arguments.pinentry) {
         Ok(programs) => programs,
-        Err(reason) => return failed(reason),
+        Err(reason) => return failed(&reason),
     };
     let daemon = match daemon::Daemon::find(arguments.socket, arguments.token_file) {
         Ok(daemon) => daemon,
@@ -98,16 +100,21 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
 }
 
 /// The pinentries that may be asked, where there is a display for their windows.
-fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, &'static str> {
+fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if variable("WAYLAND_DISPLAY").or_else(|| variable("DISPLAY")).is_none() {
         return Err("there is no display: neither WAYLAND_DISPLAY nor DISPLAY is set; \
-                    in a terminal use: secretctl approve --watch");
+                    in a terminal use: secretctl approve --watch"
+            .to_owned());
     }
     let named = named.or_else(|| variable(PINENTRY).map(PathBuf::from));
     if named.as_ref().is_some_and(|path| !path.is_absolute()) {
-        return Err("SECRETSD_PINENTRY and --pinentry must be an absolute path");
+        return Err("SECRETSD_PINENTRY and --pinentry must be an absolute path".to_owned());
     }
+    let named = match named {
+        None => settings::pinentry(variable)?,
+        named => named,
+    };
     let path = variable("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
     Ok(pinentry::candidates(named, &search))

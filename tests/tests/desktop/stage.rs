@@ -1,6 +1,7 @@
 //! A desktop of the test's own: a session bus, an X server without a screen, the real dunst, and a pinentry that types what
 //! the test says. Dropping it ends them all.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -117,7 +118,7 @@ impl Stage {
     }
 
     /// A command on this desktop.
-    pub fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.env.command(program);
         let bus = format!("unix:path={}", self.env.path("session-bus").display());
         command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("DISPLAY", &self.display);
