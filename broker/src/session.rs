@@ -18,7 +18,10 @@ use secrets_proto::Timestamp;
 use secrets_proto::broker::{Begin, Begun, Named, Note, Order, Variables};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::accept::Connections;
 use crate::certificate::Authority;
@@ -32,6 +35,9 @@ use crate::upstream::{self, Upstream};
 
 /// How long the first message may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Libraries that write down at the level of debugging what hosts have said.
+const WITH_WORDS_OF_HOSTS: [&str; 2] = ["h2", "hyper::proto::h2"];
 
 /// How often what requests have carried is forgotten.
 const FORGET: Duration = Duration::from_millis(250);
@@ -73,8 +79,7 @@ enum Error {
 pub(crate) fn main() -> ExitCode {
     hardening::make_files_private();
     hardening::quiet_panics("secretsd-broker");
-    let filter = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+    log();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,6 +87,16 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has what happens written to the standard error, as far as `SECRETSD_LOG` asks for it.
+fn log() {
+    let chosen = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // These write down a host's last words (RFC 9113, section 6.8), which may be the value.
+    let is_quiet = |target: &str| WITH_WORDS_OF_HOSTS.iter().any(|library| target.starts_with(library));
+    let fit = filter_fn(move |about| *about.level() <= Level::INFO || !is_quiet(about.target()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(chosen.and(fit))).init();
 }
 
 fn run() -> Result<(), Error> {
