@@ -7,7 +7,7 @@
 //! `session → control → accept → tunnel → forward → inspect → decide → place → upstream`, with `answer → body` on the way
 //! back.
 //!
-//! - `session`: one broker from its first message to its end
+//! - `session`: one broker from its first message to its end; `ready`: what it makes before that
 //! - `control`: programs that come into a session with a name
 //! - `accept`: connections of the program
 //! - `tunnel`: what it asks of its proxy; TLS towards it
@@ -47,6 +47,7 @@ mod learn;
 mod place;
 mod placeholders;
 mod random;
+mod ready;
 mod session;
 mod sigv4;
 mod sought;
