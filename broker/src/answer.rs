@@ -13,8 +13,8 @@ use secrets_proto::ErrorType;
 use crate::body::{Body, DENIED, Scrubbed, scrub_headers};
 use crate::coding::Coding;
 use crate::denial::Denial;
-use crate::inspect;
 use crate::sought::Sought;
+use crate::step;
 
 /// The answer to a request that carried no value.
 pub(crate) fn passed(answer: Response<Incoming>) -> Response<Body> {
@@ -68,7 +68,7 @@ pub(crate) fn keep_what_is_meant(head: &mut Parts) {
     head.version = Version::HTTP_11;
     head.extensions.clear();
     keep_true_length(head);
-    inspect::keep_end_to_end(&mut head.headers);
+    step::keep_end_to_end(&mut head.headers);
     head.headers.remove(DENIED);
 }
 

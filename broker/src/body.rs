@@ -15,8 +15,8 @@ use secrets_scrub::{Forms, Masker};
 use tokio::time::{Sleep, sleep};
 
 use crate::coding::{Coding, Decoder};
-use crate::inspect;
 use crate::sought::Sought;
+use crate::step;
 
 /// Says that the answer is the broker's: the secret and the number of its rule, as `NAME/2`, or `-`.
 pub(crate) const DENIED: HeaderName = HeaderName::from_static("x-secretsd-denied");
@@ -244,7 +244,7 @@ impl Scrubbed {
 /// all there is.
 fn not_ours(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        inspect::keep_end_to_end(trailers);
+        step::keep_end_to_end(trailers);
         trailers.remove(CONTENT_LENGTH);
         trailers.remove(DENIED);
     }

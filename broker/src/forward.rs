@@ -28,6 +28,7 @@ use crate::inspect;
 use crate::learn::Notes;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
+use crate::step;
 use crate::upstream::{Manner, Reach, Unsent, Upstream};
 use crate::websocket;
 
@@ -102,7 +103,7 @@ impl Forwarder {
         inspect::check(&head, target, &Scheme::HTTPS)?;
         let upgrades = inspect::asks_for_websocket(&head)?;
         // Before placeholders are looked for: what goes no further needs no value.
-        inspect::keep_end_to_end(&mut head.headers);
+        step::keep_end_to_end(&mut head.headers);
         let Looked { mut head, mut body, placed, signed } = self.look(target, asked, head, body).await?;
         let filling = Filling { grants: &self.grants, asked, placed: &placed };
         let carries = !placed.is_empty();
@@ -228,7 +229,7 @@ impl Forwarder {
             ));
         }
         inspect::check(&head, target, &Scheme::HTTP)?;
-        inspect::keep_end_to_end(&mut head.headers);
+        step::keep_end_to_end(&mut head.headers);
         head.version = Version::HTTP_11;
         frame(&mut head, &body);
         let response = self.upstream.send_plain(Request::from_parts(head, body)).await?;

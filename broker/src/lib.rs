@@ -22,8 +22,8 @@
 //! - `learn`: what was asked for, as rules
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
-//! - `grants`, `denial`, `random`, `stream`: what a session may use, what is said when it may not, random bytes, what a
-//!   program's connection comes over
+//! - `grants`, `denial`, `random`, `step`, `stream`: what a session may use, what is said when it may not, random bytes,
+//!   what is for one step of the way alone, what a program's connection comes over
 
 mod accept;
 mod address;
@@ -51,6 +51,7 @@ mod ready;
 mod session;
 mod sigv4;
 mod sought;
+mod step;
 mod stream;
 mod tunnel;
 mod upstream;
