@@ -14,6 +14,7 @@
 //! - [`lab`]: a real systemd, booted for the tests
 //! - [`ledger`]: what was answered, and whether the vault keeps it
 //! - [`origin`]: hosts with TLS, for the broker to talk to, and names for them
+//! - [`raw`]: hosts with TLS that say bytes which a test has written
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
 //! - [`source`]: reading the project's sources, for the tests that check its structure
@@ -32,6 +33,7 @@ pub mod ledger;
 pub mod origin;
 pub mod process;
 pub mod random;
+pub mod raw;
 pub mod source;
 pub mod terminal;
 pub mod unit;
