@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to the session bus.
 pub(crate) async fn connect() -> Result<Connection, String> {
-    let connecting = zbus::connection::Builder::session().method_timeout(PATIENCE).build();
+    connect_for(PATIENCE).await
+}
+
+/// A connection on which each call may take so long.
+pub(crate) async fn connect_for(patience: Duration) -> Result<Connection, String> {
+    let connecting = zbus::connection::Builder::session().method_timeout(patience).build();
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let no_bus = || {
         "there is no session bus; DBUS_SESSION_BUS_ADDRESS says where it is, and a login session has one"
@@ -30,13 +35,13 @@ pub(crate) async fn connect() -> Result<Connection, String> {
     connected.map_err(|_| no_bus())?.map_err(|_| no_bus())
 }
 
-/// Serves under this name.
-pub(crate) async fn run(daemon: Daemon, own_name: &str) -> Result<(), String> {
+/// Serves under this name, where no prompt waits longer than that.
+pub(crate) async fn run(daemon: Daemon, own_name: &str, patience: Duration) -> Result<(), String> {
     let connection = connect().await?;
     // Before the name is ours, so that no call is lost.
     let mut messages = MessageStream::from(&connection);
     name::take(&connection, own_name).await?;
-    let desk = Desk::new(connection, daemon);
+    let desk = Desk::new(connection, daemon, patience);
     tokio::spawn(watch(Arc::clone(&desk)));
     let mut peers = Peers::new(desk);
     while let Some(message) = next(&mut messages).await {

@@ -1,5 +1,7 @@
 //! `secretsd-bus` on a real bus: the tests that its clients have of their own, and ours. The vault is the real one.
 
+mod guarded;
+mod imported;
 mod stage;
 
 use std::fs;
@@ -9,23 +11,12 @@ use std::thread;
 use std::time::Instant;
 
 use secretsd_tests::env::PASSPHRASE;
-use secretsd_tests::harness::skip;
-use secretsd_tests::process::{self, DEADLINE};
+use secretsd_tests::harness::{lacks, skip};
+use secretsd_tests::process::{self, DEADLINE, until};
 use serde_json::json;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
-use stage::{LOGIN, NAME, SERVICE, Stage, until};
-
-/// Whether the machine lacks one of these, said aloud.
-fn lacks(test: &str, needed: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let missing = needed.iter().find(|name| !dirs.iter().any(|dir| dir.join(name).exists()));
-    if let Some(name) = missing {
-        skip(test, &format!("{name} is not installed"));
-    }
-    missing.is_some()
-}
+use stage::{LOGIN, NAME, SERVICE, Stage};
 
 /// Runs one of the suites that `install.sh` has fetched, and gives what pytest says last.
 fn suite(test: &str, directory: &str, arguments: &[&str]) -> Option<String> {
@@ -178,7 +169,7 @@ fn wrong_arguments_are_refused_and_harm_nothing() {
     let refused = caller.try_call(SERVICE, "Service.OpenSession", &unknown).unwrap_err();
     assert_eq!(refused, "org.freedesktop.DBus.Error.NotSupported");
     assert_eq!(caller.value(&session, item.as_str()).unwrap(), b"value");
-    assert!(stage.service.try_wait().unwrap().is_none());
+    assert!(stage.service().try_wait().unwrap().is_none());
 }
 
 const NO_OBJECT: &str = "org.freedesktop.Secret.Error.NoSuchObject";
@@ -246,7 +237,8 @@ fn a_name_that_another_has_is_left_to_it() {
     if lacks("a_name_that_another_has_is_left_to_it", &["dbus-daemon"]) {
         return;
     }
-    let stage = Stage::new();
+    let mut stage = Stage::new();
+    let pid = stage.service().id();
     let program = env!("CARGO_BIN_EXE_secretsd-bus");
     let run = |arguments: &[&str]| {
         let mut command = stage.command(program);
@@ -255,7 +247,7 @@ fn a_name_that_another_has_is_left_to_it() {
     let second = run(&[]);
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(said.contains(NAME) && said.contains(&format!("(pid {})", stage.service.id())), "{said}");
+    assert!(said.contains(NAME) && said.contains(&format!("(pid {pid})")), "{said}");
     let held = run(&["--holder"]);
     assert!(String::from_utf8(held.stdout).unwrap().contains("secretsd-bus"));
     assert_eq!(run(&["--holder", "--bus-name", "org.example.None"]).stdout, b"");
@@ -267,9 +259,7 @@ fn it_is_turned_on_and_off_and_never_beside_another() {
     if lacks("it_is_turned_on_and_off_and_never_beside_another", &["dbus-daemon"]) {
         return;
     }
-    let mut stage = Stage::new();
-    stage.service.kill().unwrap();
-    stage.service.wait().unwrap();
+    let stage = Stage::empty();
     let caller = stage.caller();
     let has = |wanted: bool| until("the name is taken, or free", || caller.has_owner() == wanted);
     let ctl = |word: &str, code: i32| {
@@ -321,8 +311,7 @@ fn what_was_answered_survives_a_kill_and_the_process_ends_with_its_bus() {
             }
         });
         stored.extend(answered.iter().take(40));
-        stage.service.kill().unwrap();
-        stage.service.wait().unwrap();
+        stage.end_service();
         stored.extend(answered.iter());
     });
     let listed = stage.env.ctl(["items", "list", "--json"]).expect(0);
@@ -330,13 +319,11 @@ fn what_was_answered_survives_a_kill_and_the_process_ends_with_its_bus() {
         assert!(listed.contains(&format!("\"n\":\"{number}\"")), "{number} was answered and is gone");
     }
 
-    stage.service = stage.command(env!("CARGO_BIN_EXE_secretsd-bus")).spawn().unwrap();
+    stage.serve(&[]);
     let caller = stage.caller();
-    until("it serves again", || caller.has_owner());
     assert_eq!(caller.search(&[("n", "0")]).0.len(), 1);
-    stage.dbus.kill().unwrap();
-    stage.dbus.wait().unwrap();
-    assert_eq!(process::wait(&mut stage.service, DEADLINE).code(), Some(1));
+    stage.bus.end();
+    assert_eq!(process::wait(stage.service(), DEADLINE).code(), Some(1));
 }
 
 #[test]
@@ -402,7 +389,7 @@ fn properties_are_those_of_the_specification() {
     if lacks("properties_are_those_of_the_specification", &["dbus-daemon"]) {
         return;
     }
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     let caller = stage.caller();
     let session = caller.session();
     let (item, _) = caller.create(&session, &[("s", "x")], b"value", false).unwrap();
@@ -429,5 +416,5 @@ fn properties_are_those_of_the_specification() {
     }
     let refused = set(item.as_str(), "Item", "Label", Variant::from(1_u8)).unwrap_err();
     assert_eq!(refused, "org.freedesktop.DBus.Error.InvalidArgs");
-    assert!(process::resident(stage.service.id()) < 24 << 20, "a debug build");
+    assert!(process::resident(stage.service().id()) < 24 << 20, "a debug build");
 }
