@@ -43,9 +43,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
 use secrets_local::telling::{self, said, say};
+use secrets_local::{descriptors, hardening};
 
 /// Values pass through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -112,6 +112,8 @@ pub fn main() -> ExitCode {
         return telling::failed(PROGRAM, "this process cannot be protected from others");
     }
     hardening::make_files_private();
+    // Messages of the bus can bring many, and one that could not be taken would end the connection to it.
+    descriptors::raise_limit();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.first().and_then(|word| word.to_str()) {
         Some("--version" | "-V") => return said(concat!("secretsd-bus ", env!("CARGO_PKG_VERSION"))),

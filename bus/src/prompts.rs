@@ -138,9 +138,11 @@ async fn settled(desk: &Arc<Desk>, ask: Uuid, end: Instant) -> bool {
         if approval.state != ApprovalState::Pending {
             return approval.state == ApprovalState::Allowed;
         }
-        wait = end.saturating_duration_since(Instant::now()).as_secs();
-        if approval.approvers == 0 || wait == 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if approval.approvers == 0 || left.is_zero() {
             return false;
         }
+        // Whole seconds; who called ends this in time.
+        wait = left.as_secs() + 1;
     }
 }

@@ -1,11 +1,13 @@
 //! Serves the bus until it is gone.
 
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::sync::mpsc;
 use zbus::message::Type;
 use zbus::{Connection, Message, MessageStream};
 
@@ -15,6 +17,9 @@ use crate::desk::Desk;
 use crate::name;
 use crate::peers::{DRIVER, Peers};
 use crate::watch::watch;
+
+/// How many messages may wait to be looked at, which is done at once: each can have 128 MiB.
+const QUEUED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// How long the bus may take for an answer of its own.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,7 +31,7 @@ pub(crate) async fn connect() -> Result<Connection, String> {
 
 /// A connection on which each call may take so long.
 pub(crate) async fn connect_for(patience: Duration) -> Result<Connection, String> {
-    let connecting = zbus::connection::Builder::session().method_timeout(patience).build();
+    let connecting = zbus::connection::Builder::session().method_timeout(patience).max_queued(QUEUED).build();
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let no_bus = || {
         "there is no session bus; DBUS_SESSION_BUS_ADDRESS says where it is, and a login session has one"
@@ -43,8 +48,17 @@ pub(crate) async fn run(daemon: Daemon, own_name: &str, patience: Duration) -> R
     name::take(&connection, own_name).await?;
     let desk = Desk::new(connection, daemon, patience);
     tokio::spawn(watch(Arc::clone(&desk)));
-    let mut peers = Peers::new(desk);
-    while let Some(message) = next(&mut messages).await {
+    let (unheard, mut ended) = mpsc::unbounded_channel();
+    let mut peers = Peers::new(desk, unheard);
+    loop {
+        let message = tokio::select! {
+            message = next(&mut messages) => message,
+            Some(name) = ended.recv() => {
+                peers.gone(&name);
+                continue;
+            }
+        };
+        let Some(message) = message else { break };
         match message.message_type() {
             Type::MethodCall => {
                 if let Some(call) = Call::read(message) {

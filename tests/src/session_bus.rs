@@ -22,6 +22,15 @@ impl SessionBus {
                 "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
                 <busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth>
                 <servicedir>{}</servicedir>
+                <!-- As those of a login session. -->
+                <limit name="max_incoming_bytes">1000000000</limit><limit name="max_incoming_unix_fds">250000000</limit>
+                <limit name="max_outgoing_bytes">1000000000</limit><limit name="max_outgoing_unix_fds">250000000</limit>
+                <limit name="max_message_size">1000000000</limit><limit name="max_message_unix_fds">4096</limit>
+                <limit name="max_completed_connections">100000</limit>
+                <limit name="max_incomplete_connections">10000</limit>
+                <limit name="max_connections_per_user">100000</limit>
+                <limit name="max_match_rules_per_connection">50000</limit>
+                <limit name="max_replies_per_connection">50000</limit>
                 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
                 <allow own="*"/></policy></busconfig>"#,
                 Self::address(env),

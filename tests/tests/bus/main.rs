@@ -1,59 +1,23 @@
-//! `secretsd-bus` on a real bus: the tests that its clients have of their own, and ours. The vault is the real one.
+//! `secretsd-bus` on a real bus, with the real vault.
 
+mod clients;
 mod guarded;
+mod hostile;
 mod imported;
 mod stage;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
 use secretsd_tests::env::PASSPHRASE;
-use secretsd_tests::harness::{lacks, skip};
+use secretsd_tests::harness::lacks;
 use secretsd_tests::process::{self, DEADLINE, until};
 use serde_json::json;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
 use stage::{LOGIN, NAME, SERVICE, Stage};
-
-/// Runs one of the suites that `install.sh` has fetched, and gives what pytest says last.
-fn suite(test: &str, directory: &str, arguments: &[&str]) -> Option<String> {
-    let venv = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secret-service");
-    let python = venv.join("bin/python");
-    if lacks(test, &["dbus-daemon"]) {
-        return None;
-    }
-    if !python.exists() {
-        skip(test, "tests/tests/bus/install.sh has not fetched it");
-        return None;
-    }
-    let stage = Stage::new();
-    let mut pytest = stage.command(python.to_str().unwrap());
-    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]).args(arguments);
-    pytest.current_dir(venv.join("sources").join(directory)).stdout(Stdio::piped());
-    let (_, output) = process::run(&mut pytest, b"");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = text.lines().last().unwrap_or_default().to_owned();
-    assert!(output.status.success(), "{text}");
-    Some(last)
-}
-
-#[test]
-fn the_tests_of_secretstorage_pass() {
-    if let Some(last) = suite("the_tests_of_secretstorage_pass", "secretstorage-3.5.0", &["tests"]) {
-        assert!(last.starts_with("21 passed, 6 skipped"), "{last}");
-    }
-}
-
-#[test]
-fn the_tests_of_keyring_pass() {
-    let arguments = ["--noconftest", "tests/backends/test_SecretService.py"];
-    if let Some(last) = suite("the_tests_of_keyring_pass", "keyring-25.7.0", &arguments) {
-        assert!(last.starts_with("16 passed"), "{last}");
-    }
-}
 
 #[test]
 fn values_are_any_bytes_up_to_the_limit() {
@@ -279,6 +243,10 @@ fn it_is_turned_on_and_off_and_never_beside_another() {
     let status = ctl("status", 0);
     assert!(status.contains("  on\n") && status.contains("secretsd-bus (pid "), "{status}");
     ctl("enable", 0);
+    let mut doctor = stage.command(stage.env.programs().client);
+    let found = process::run(doctor.arg("doctor"), b"").1;
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert!(found.contains("the vault serves org.freedesktop.secrets"), "{found}");
     let off = ctl("disable", 0);
     assert!(off.contains("serves until it is ended") && !file.exists(), "{off}");
     assert!(stage.env.ctl(["items", "list"]).expect(0).contains("of=test"));
@@ -358,30 +326,6 @@ fn who_listens_on_the_bus_sees_no_value_of_an_encrypted_session() {
     until("the plain one is seen", || text().contains(CANARY) || text().contains(&hex));
     monitor.kill().unwrap();
     monitor.wait().unwrap();
-}
-
-#[test]
-fn docker_keeps_its_logins_there() {
-    const TEST: &str = "docker_keeps_its_logins_there";
-    if lacks(TEST, &["dbus-daemon", "docker-credential-secretservice"]) {
-        return;
-    }
-    let stage = Stage::new();
-    let run = |verb: &str, input: &str| {
-        let mut command = stage.command("docker-credential-secretservice");
-        process::run(command.arg(verb), input.as_bytes()).1
-    };
-    for (user, secret) in [("a", "first"), ("a", "second")] {
-        let login = json!({ "ServerURL": "https://r.example", "Username": user, "Secret": secret });
-        let stored = run("store", &login.to_string());
-        assert!(stored.status.success(), "{}", String::from_utf8_lossy(&stored.stdout));
-    }
-    let got: serde_json::Value = serde_json::from_slice(&run("get", "https://r.example").stdout).unwrap();
-    assert_eq!((&got["Username"], &got["Secret"]), (&json!("a"), &json!("second")));
-    let listed: serde_json::Value = serde_json::from_slice(&run("list", "").stdout).unwrap();
-    assert_eq!(listed, json!({ "https://r.example": "a" }));
-    assert!(run("erase", "https://r.example").status.success());
-    assert!(!run("get", "https://r.example").status.success());
 }
 
 #[test]
