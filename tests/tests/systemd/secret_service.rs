@@ -14,7 +14,9 @@ fn the_unit_serves_the_vault_and_comes_back_after_a_kill() {
     let user = user(lab, "keeper");
     init(&user);
     assert!(user.run("secretctl", &["secret-service", "status"]).contains("off"));
-    user.run("secretctl", &["secret-service", "enable"]);
+    let enabled = user.command("secretctl").args(["secret-service", "enable"]).output().unwrap();
+    let said = String::from_utf8_lossy(&enabled.stderr);
+    assert!(enabled.status.success(), "{said}{}", user.journal("secretsd-bus.service"));
     let property = |name: &str| user.property("secretsd-bus.service", name);
     assert_eq!((property("ActiveState"), property("UnitFileState")), ("active".into(), "enabled".into()));
     assert_eq!(property("MemoryMax"), (320 << 20).to_string());
