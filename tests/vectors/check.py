@@ -41,7 +41,7 @@ FIELDS = {
 DENIAL_FIELDS = {"refusal", "count", "until", "dropped"}
 AUDIT_FIELDS = DENIAL_FIELDS | {
     *("time", "action", "uid", "pid", "comm", "exe", "unit", "token"),
-    *("names", "purpose", "command", "reason", "outcome"),
+    *("names", "items", "approvals", "purpose", "command", "reason", "outcome"),
 }
 
 
