@@ -244,6 +244,7 @@ fn there_is_a_manual_page_for_every_command_and_formatters_find_no_fault() {
     for (name, text) in [
         ("secretsd.1", include_str!("../../daemon/secretsd.1")),
         ("secretsd-broker.1", include_str!("../../broker/secretsd-broker.1")),
+        ("secretsd-bus.1", include_str!("../../bus/secretsd-bus.1")),
     ] {
         let page = env.private_file(name, text);
         fs::set_permissions(&page, fs::Permissions::from_mode(0o644)).unwrap();
