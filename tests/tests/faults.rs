@@ -399,7 +399,7 @@ impl Small {
         command.args(["-m", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn().unwrap();
         let mut ready = [0];
-        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
         Self { holder }
     }
 

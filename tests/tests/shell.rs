@@ -329,3 +329,21 @@ fn the_brokers_page_is_of_its_version() {
     let version = String::from_utf8(version.stdout).unwrap();
     assert!(version.starts_with("secretsd-broker ") && page.contains(version.trim()), "{version}");
 }
+
+#[test]
+fn the_page_of_what_serves_the_bus_has_its_flags_and_version() {
+    let page = include_str!("../../bus/secretsd-bus.1").replace("\\-", "-");
+    let program = Path::new(programs!().daemon).with_file_name("secretsd-bus");
+    let says =
+        |flag: &str| String::from_utf8(process::run(Command::new(&program).arg(flag), b"").1.stdout).unwrap();
+    let help = says("--help");
+    let flags: Vec<&str> = help
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|word| word.len() > 2 && word.starts_with("--"))
+        .collect();
+    assert!(flags.len() >= 8, "{help}");
+    for flag in flags.into_iter().filter(|flag| *flag != "--help") {
+        assert!(page.contains(flag), "{flag} is not in the page");
+    }
+    assert!(page.contains(says("--version").trim()), "the page is of another version");
+}

@@ -14,13 +14,14 @@ use secrets_proto::{FieldErrorType, Invalid, SecretName, SensitiveString};
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, put, read};
 use super::serve::{serve, serve_now};
+use crate::guarded::RuleAbout;
 use crate::handler::approvals::{
     self as handler, AskUnlock, Decide, Get, List, Made, MadeItemRule, MadeRule, NewItemRule, SetGuard,
 };
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
-use crate::vault::{AnswerTo, Key, NewRule, Right, RuleAbout};
+use crate::vault::{AnswerTo, Key, NewRule, Right};
 
 /// The routes.
 pub(super) static ROUTES: &[Route] = &[

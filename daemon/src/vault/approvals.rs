@@ -12,13 +12,13 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
 use secrets_proto::token::ITEMS_NAME;
 use secrets_proto::vault::{KeyInfo, KeyKind};
-use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp, UnitName, Uuid};
+use secrets_proto::{FieldErrorType, Invalid, Timestamp, UnitName, Uuid};
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Event;
 use crate::caller::{Caller, ITEMS_TOKEN, Scope};
 use crate::crypto;
-use crate::guarded;
+use crate::guarded::{self, RuleAbout};
 
 use super::format::approval_rule::{self, Meta, Pattern};
 use super::writer::approvals::{Answer, Ask, Asked, Settled};
@@ -43,15 +43,6 @@ pub(crate) struct AnswerTo {
     pub(crate) narrowing: Narrowing,
     /// What shows that it is the owner.
     pub(crate) proof: Option<Key>,
-}
-
-/// What an approval rule is about.
-#[derive(Debug)]
-pub(crate) enum RuleAbout {
-    /// The secret of this name.
-    Secret(SecretName),
-    /// The item of this id.
-    Item(Uuid),
 }
 
 /// An approval rule to be made.

@@ -59,7 +59,7 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::reach::Lost;
 use crate::triggers::Triggers;
-pub(crate) use approvals::{AnswerTo, NewRule, RuleAbout};
+pub(crate) use approvals::{AnswerTo, NewRule};
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
 pub(crate) use error::{Error, KeyField, Unusable};

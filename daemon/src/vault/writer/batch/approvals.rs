@@ -12,13 +12,13 @@ use secrets_proto::{Timestamp, Uuid};
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::guarded::{self, Subject};
+use crate::guarded::{self, RuleAbout, Subject};
 use crate::store::{RecordKind, RecordRow};
+use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
 use crate::vault::format::record::Record;
 use crate::vault::writer::approvals::{Answer, Approvals, Asked};
 use crate::vault::writer::catalog::Change;
-use crate::vault::{Error, RuleAbout};
 
 use super::Batch;
 
