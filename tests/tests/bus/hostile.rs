@@ -45,6 +45,9 @@ fn the_largest_message_of_a_bus_is_refused_and_does_no_harm() {
         let refused = caller.try_call(LOGIN, "Collection.CreateItem", &(&session, &large, &large));
         assert_eq!(refused.unwrap_err(), LIMITS_EXCEEDED);
     }
+    // What there would be room for, too.
+    let more = vec![7_u64; (3 << 20) / 8];
+    assert_eq!(caller.try_call(SERVICE, "Service.SearchItems", &more).unwrap_err(), LIMITS_EXCEEDED);
     works(&caller);
     let pid = stage.service().id();
     let unit =

@@ -81,29 +81,39 @@ fn the_items_of_gnome_keyring_are_copied_and_a_second_time_nothing_is() {
     caller.create(&session, &[("s", "twice")], b"canary-2", false).unwrap();
     caller.create(&session, &[], b"canary-none", false).unwrap();
     caller.create(&session, &[("s", "empty")], b"", false).unwrap();
+    // Two that are the same in all.
+    caller.create(&session, &[("s", "same")], b"canary-same", false).unwrap();
+    caller.create(&session, &[("s", "same")], b"canary-same", false).unwrap();
 
     let (code, _, said) = import(&stage, &["--dry-run"]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("would copy 6, replaced 0; there already: 0; left out: 0"), "{said}");
+    assert!(said.contains("would copy 8, replaced 0; there already: 0; left out: 0"), "{said}");
     assert_eq!(items(&stage)["total"], 0);
 
     let (code, _, said) = import(&stage, &[]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("copied 6, replaced 0; there already: 0; left out: 0"), "{said}");
+    assert!(said.contains("copied 8, replaced 0; there already: 0; left out: 0"), "{said}");
     assert_eq!(values(&stage, "s", "bytes"), [all]);
     assert_eq!(values(&stage, "lines", "a\nb").len(), 1);
     assert_eq!(values(&stage, "s", "twice"), [b"canary-1", b"canary-2"]);
     assert_eq!(values(&stage, "s", "empty"), [b""]);
     assert_eq!(values(&stage, "of", "plain"), [b"canary-plain"]);
     let before = items(&stage);
-    assert_eq!(before["total"], 6);
+    assert_eq!(before["total"], 8);
     assert!(before.to_string().contains("Of Plain"));
 
     let (code, answer, said) = import(&stage, &["--json"]);
     assert_eq!(code, 0, "{said}");
     let outcome: Value = answer.parse().unwrap();
-    assert_eq!(outcome, json!({ "copied": 0, "replaced": 0, "unchanged": 6, "left": [] }));
+    assert_eq!(outcome, json!({ "copied": 0, "replaced": 0, "unchanged": 8, "left": [] }));
     assert_eq!(items(&stage), before);
+
+    let same = json!({ "attributes": { "s": "same" } });
+    let found = stage.env.post("/items/search", &same).expect(200);
+    let one = format!("/items/{}", found["items"][0]["id"].as_str().unwrap());
+    assert_eq!(stage.env.request("DELETE", &one).send().status, 204);
+    let (code, _, said) = import(&stage, &[]);
+    assert!(code == 0 && said.contains("copied 1, replaced 0; there already: 7; left out: 0"), "{said}");
 }
 
 #[test]
