@@ -90,7 +90,7 @@ fn a_guarded_item_is_locked_until_a_person_allows_it() {
 
     let (outcome, ask) = answered(&stage, &allow(), || caller.prompted(unlock(&caller, &item).as_str()));
     assert!(!outcome.0);
-    assert_eq!(Vec::<OwnedObjectPath>::try_from(outcome.1).unwrap(), [item.clone()]);
+    assert_eq!(Vec::<OwnedObjectPath>::try_from(outcome.1).unwrap(), std::slice::from_ref(&item));
     assert_eq!(ask["client"]["pid"], std::process::id());
     assert_eq!(ask["client"]["token"], "items");
     assert_eq!(caller.value(&session, item.as_str()).unwrap(), b"guarded-value");
