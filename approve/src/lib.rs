@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_local::telling::{self, said};
 
 /// The passphrase passes through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -52,26 +53,26 @@ struct Arguments {
 pub fn main() -> ExitCode {
     hardening::quiet_panics(PROGRAM);
     if hardening::make_unreadable().and_then(|()| hardening::forbid_cores()).is_err() {
-        return failed("this process cannot be protected from others");
+        return telling::failed(PROGRAM, "this process cannot be protected from others");
     }
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "--version") {
         return said(concat!("secretctl-approve ", env!("CARGO_PKG_VERSION")));
     }
     let Some(arguments) = arguments(words.into_iter()) else {
-        say("it takes --socket PATH, --token-file PATH, --pinentry PATH and --check");
+        telling::say(PROGRAM, "it takes --socket PATH, --token-file PATH, --pinentry PATH and --check");
         return ExitCode::from(2);
     };
     let programs = match programs(arguments.pinentry) {
         Ok(programs) => programs,
-        Err(reason) => return failed(&reason),
+        Err(reason) => return telling::failed(PROGRAM, &reason),
     };
     let daemon = match daemon::Daemon::find(arguments.socket, arguments.token_file) {
         Ok(daemon) => daemon,
-        Err(reason) => return failed(&reason),
+        Err(reason) => return telling::failed(PROGRAM, &reason),
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return failed("the runtime cannot be started");
+        return telling::failed(PROGRAM, "the runtime cannot be started");
     };
     let outcome = runtime.block_on(async {
         if arguments.is_check {
@@ -81,7 +82,7 @@ pub fn main() -> ExitCode {
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => failed(&reason),
+        Err(reason) => telling::failed(PROGRAM, &reason),
     }
 }
 
@@ -118,21 +119,4 @@ fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let path = variable("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
     Ok(pinentry::candidates(named, &search))
-}
-
-/// Says on standard error why it ends.
-fn failed(reason: &str) -> ExitCode {
-    say(reason);
-    ExitCode::FAILURE
-}
-
-fn say(line: &str) {
-    use std::io::Write;
-    // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
-}
-
-fn said(line: &str) -> ExitCode {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{line}").is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

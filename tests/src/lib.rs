@@ -17,6 +17,7 @@
 //! - [`raw`]: hosts with TLS that say bytes which a test has written
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
+//! - [`session_bus`]: a session bus of the test's own
 //! - [`source`]: reading the project's sources, for the tests that check its structure
 //! - [`imports`]: which files name which, and their circles
 
@@ -34,6 +35,7 @@ pub mod origin;
 pub mod process;
 pub mod random;
 pub mod raw;
+pub mod session_bus;
 pub mod source;
 pub mod terminal;
 pub mod unit;

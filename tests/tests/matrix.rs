@@ -322,6 +322,10 @@ const TABLE: &[Entry] = &[
     open_only("set_item_guard", "admin", About::Whole, 200, |world| {
         (world.item(), json!({ "guarded": false }))
     }),
+    open_only("add_item_approval_rule", "admin", About::Whole, 201, |world| {
+        let client = json!({ "token": "items", "program": "/usr/bin/agent" });
+        (world.item(), json!({ "effect": "deny", "rights": ["reveal"], "client": client }))
+    }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),
     open_only("archive_audit", "admin", About::Whole, 200, |_| (String::new(), json!({ "through": 1 }))),

@@ -180,7 +180,7 @@ commands! {
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
         Items("items"): items::ItemsArgs =>
-            |context, args| items::run(|| context.session(), context.output, args);
+            |context, args| items::run(context, args);
         SecretService("secret-service"): secret_service::SecretServiceArgs => |_, args| secret_service::run(args);
     }
     "Projects" {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
-use secretsd_tests::process;
+use secretsd_tests::harness::lacks;
+use secretsd_tests::process::{self, until};
 
-use stage::{Stage, VALUE, lacks, until};
+use stage::{Stage, VALUE};
 
 const NEEDED: [&str; 4] = ["dbus-daemon", "Xvfb", "dunst", "dunstctl"];
 

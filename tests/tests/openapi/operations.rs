@@ -2,8 +2,8 @@
 //! adds what only people know, and which wire types go in and out.
 
 use secrets_proto::approval::{
-    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, NewApprovalRule,
-    SetGuard,
+    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, ItemApprovalRule,
+    NewApprovalRule, NewItemApprovalRule, SetGuard,
 };
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
@@ -260,6 +260,11 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<SetGuard>(json!({ "guarded": true }))
             .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
             .fails(&[409]),
+
+        op("add_item_approval_rule", "Makes an approval rule on an item; one that allows takes a proof")
+            .body::<NewItemApprovalRule>(json!({ "effect": "deny", "rights": ["reveal"], "client": { "token": "items", "program": "/usr/bin/agent" } }))
+            .replies::<ItemApprovalRule>(201, "It is made.")
+            .fails(&[404, 409]),
 
         op("list_audit", "Lists who did what to which secrets")
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))

@@ -7,12 +7,12 @@ use secrets_local::clock::Moment;
 use secrets_proto::approval::{Effect, GuardedRight, MAX_RULES};
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
-use secrets_proto::{SecretName, Timestamp, Uuid};
+use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::guarded::{self, Subject};
+use crate::guarded::{self, RuleAbout, Subject};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
@@ -221,18 +221,25 @@ impl Batch<'_> {
         self.find(caller, id, None)
     }
 
-    /// Makes an approval rule about the secret of this name.
+    /// Makes an approval rule about a secret or an item.
     pub(in crate::vault) fn add_rule_for(
         &mut self,
         caller: &Caller,
-        name: &SecretName,
+        about: &RuleAbout,
         effect: Effect,
         rights: Vec<GuardedRight>,
         clients: Pattern,
     ) -> Result<Arc<ApprovalRule>, Error> {
-        let secret = self.catalog.of(caller).by_name(name).ok_or(Error::NotFound)?.id;
+        let (secret, subject) = match about {
+            RuleAbout::Secret(name) => {
+                (self.catalog.of(caller).by_name(name).ok_or(Error::NotFound)?.id, name.clone().into())
+            }
+            RuleAbout::Item(id) => {
+                (*id, self.catalog.items.by_id(*id).ok_or(Error::NotFound)?.named().into())
+            }
+        };
         let meta = Meta { secret, effect, rights, clients, created_at: Timestamp::now() };
-        self.add_approval_rule(caller, meta, &name.clone().into())
+        self.add_approval_rule(caller, meta, &subject)
     }
 
     /// Keeps an approval rule. One that is there already is no error. One that allows takes a proof.
