@@ -20,6 +20,11 @@ impl Clock {
         Self(io::stdout().is_terminal().then(TimeZone::system))
     }
 
+    /// For what a person reads wherever it goes: local.
+    pub(crate) fn local() -> Self {
+        Self(Some(TimeZone::system()))
+    }
+
     /// For messages: local if a person sees them.
     pub(crate) fn of_stderr() -> Self {
         Self(io::stderr().is_terminal().then(TimeZone::system))

@@ -88,6 +88,7 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
         let Some(option) = unknown_option(error) else {
             return match running(&command).filter(|_| near.is_none()) {
                 Some(rest) => without_dashes(words, &command, rest),
+                None if is(&["token create"]) => format!("one word too many; write: {command} --name NAME"),
                 None => too_many(is(&STORING), &see),
             };
         };
@@ -135,6 +136,9 @@ fn running(command: &str) -> Option<&'static str> {
 }
 
 fn missing(arguments: &str, command: &str) -> String {
+    if arguments.contains("<SECRET>") {
+        return format!("no names given; write: {command} --from .env");
+    }
     if arguments.contains("<SELECTOR>") {
         return format!("no secrets selected, add -s NAME or --all; see: {command} --help");
     }
@@ -362,6 +366,14 @@ mod tests {
             (vec!["--names", "list"], "--names goes behind list; write: secretctl list --names"),
             (vec!["--zzz", "list"], "unknown option --zzz; see: secretctl list --help"),
             (vec!["x"], "no such command; see: secretctl --help"),
+            (vec!["generate", "A"], "no such command; did you mean set? see: secretctl --help"),
+            (vec!["decrypt"], "no such command; did you mean export or get? see: secretctl --help"),
+            (vec!["cp", "A", "B"], "no such command; see: secretctl --help"),
+            (
+                vec!["token", "create", "agent", "--scope", "list"],
+                "one word too many; write: secretctl token create --name NAME",
+            ),
+            (vec!["project", "init"], "no names given; write: secretctl project init --from .env"),
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["env"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["find", "x"], "no such command; did you mean list? see: secretctl --help"),

@@ -49,7 +49,7 @@ enum AuditCommand {
     /// Move all entries from the vault to a new file
     #[command(after_help = "\
 The file has one JSON object per line, in the clear: names, but no values. The
-entries leave the vault once the file is on the disk; later ones stay chained on
+entries leave the vault once the file is on the disk; later ones stay chained to
 them. Versions of secretsd that cannot archive do not open the vault afterwards.
 
 Example:

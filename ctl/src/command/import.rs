@@ -81,8 +81,6 @@ pub(crate) struct ImportArgs {
     /// Put this before each name, for the second project with the same names
     #[arg(long, value_name = "PREFIX", conflicts_with_all = ["project", "profile", "manifest"])]
     pub(crate) prefix: Option<String>,
-    #[command(flatten)]
-    pub(crate) project: NameArgs,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -95,6 +93,8 @@ pub(crate) struct ImportArgs {
     /// Delete the file after every value was stored and read back
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) delete_source: bool,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 impl ImportArgs {
@@ -215,7 +215,10 @@ pub(super) fn store_file(
             if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
         hint.iter().for_each(|hint| output::say(hint));
         if exit == Exit::Conflict && reading.prefix.is_none() {
-            output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
+            let prefix = source.prefix();
+            output::say(&format!(
+                "two projects? add --prefix {prefix}, and run with --prefix-strip {prefix}"
+            ));
         }
         return Err(failure);
     }

@@ -5,7 +5,7 @@ use strsim::osa_distance;
 
 /// Words that people know from other programs, and ours for them, the likeliest first. Of these only those are named that
 /// there are where the word stood.
-const ELSEWHERE: [(&[&str], &[&str]); 20] = [
+const ELSEWHERE: [(&[&str], &[&str]); 23] = [
     (
         &["delete", "del", "remove", "rm", "unset", "erase", "destroy", "forget", "revoke"],
         &["rm", "remove", "revoke"],
@@ -15,6 +15,9 @@ const ELSEWHERE: [(&[&str], &[&str]); 20] = [
     (&["st", "state"], &["status"]),
     (&["find", "search", "grep", "dir", "ls"], &["list"]),
     (&["exec", "env"], &["run"]),
+    (&["generate"], &["set"]),
+    (&["encrypt"], &["import", "set"]),
+    (&["decrypt"], &["export", "get"]),
     (&["create", "new", "insert", "put", "store", "save", "write", "add"], &["set", "create", "add"]),
     (&["change", "modify", "annotate"], &["edit"]),
     (&["mv", "move"], &["rename"]),
@@ -51,9 +54,12 @@ fn near(word: &str, parent: &Command) -> Option<String> {
             .chain(command.get_visible_aliases())
             .map(move |name| (name, command))
     });
+    let length = |word: &str| word.chars().count();
     let near = names
+        // A word of two letters is a slip of many longer ones.
+        .filter(|(name, _)| length(word) > 2 || length(name) <= 2)
         .map(|(name, command)| (osa_distance(word, name), command.get_name()))
-        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
+        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= length(word));
     let near: Vec<(usize, &str)> = near.collect();
     let least = near.iter().map(|(slips, _)| *slips).min()?;
     let mut nearest = near.iter().filter(|(slips, _)| *slips == least);

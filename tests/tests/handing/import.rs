@@ -314,7 +314,13 @@ fn a_thousand_secrets_are_stored_in_one_transaction() {
     let refused = env.ctl(["import", &source]).run();
     refused.assert_code(6);
     assert_eq!(total(&env), 1);
-    assert!(refused.err().contains("two projects? add --prefix SHOP_"), "{}", refused.err());
+    assert!(refused.err().contains("two projects? add --prefix "), "{}", refused.err());
+    // The directory gives the prefix, where it can.
+    let blog = env.private_dir("home/blog-2");
+    fs::copy(&source, blog.join(".env")).unwrap();
+    let refused = env.ctl(["import", ".env"]).dir(&blog).run();
+    let told = "two projects? add --prefix BLOG_2_, and run with --prefix-strip BLOG_2_";
+    assert!(refused.err().contains(told), "{}", refused.err());
     env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
     assert_eq!((total(&env), env.value("N0500")), (1_000, "value-500".to_owned()));
     // Of ten problems and more it is said how many there are.
