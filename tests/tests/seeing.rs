@@ -288,6 +288,23 @@ fn a_list_at_a_terminal_has_groups_ages_and_a_count_and_elsewhere_stays_what_it_
         Some("SHOP_STRIPE_KEY")
     );
     env.ctl(["list", "--unused", "soon"]).expect(7);
+    // A part of a name is none, and there is a way to look for it.
+    for (typed, told) in [
+        ("stripe", "no secret has this name; for a part of one: secretctl list '*STRIPE*'"),
+        ("NOPE", "no secret matches"),
+        ("NOPE*", "no secret matches"),
+    ] {
+        for line in [&["list", typed][..], &["list", typed, "--names"]] {
+            let output = env.ctl(line).run();
+            output.assert_code(0);
+            assert_eq!(
+                (output.out(), output.err()),
+                (String::new(), format!("secretctl: {told}\n")),
+                "{line:?}"
+            );
+        }
+        assert!(shown(&[typed], "X=1", told).contains(told));
+    }
 }
 
 #[test]

@@ -117,6 +117,9 @@ impl ImportArgs {
     }
 }
 
+/// The most faults that are told one by one: a file that has more is none of this format.
+const SHOWN: usize = 20;
+
 /// The most names that exist and are told one by one.
 const LISTED: usize = 10;
 
@@ -270,13 +273,13 @@ fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
 /// Says each problem in a line of its own, how many more names exist, and gives the failure that sums them up.
 fn report(mut faults: Vec<Fault>, unlisted: usize, exit: Exit) -> Failure {
     faults.sort_by_key(|fault| fault.place);
-    for fault in &faults {
+    for fault in faults.iter().take(SHOWN) {
         output::say(&format!("{}: {}", fault.place, fault.reason));
     }
-    if unlisted > 0 {
-        output::say(&format!("and {unlisted} more"));
-    }
     let count = faults.len() + unlisted;
+    if let more @ 1.. = count - faults.len().min(SHOWN) {
+        output::say(&format!("and {more} more"));
+    }
     let noun = if count == 1 { "problem" } else { "problems" };
     Failure::new(exit, format!("{count} {noun}; nothing was stored"))
 }

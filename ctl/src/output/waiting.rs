@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use secrets_proto::printable::{printable, without_numbers};
 
 use super::stream::write_all;
-use super::text::wrapped;
+use super::text::wrapped_from;
 use crate::environment;
 
 /// How long a person is left without a word.
@@ -114,7 +114,7 @@ impl Drop for Hidden {
 pub(crate) fn say(message: &str) {
     let line = format!("secretctl: {}", printable(&without_numbers(message)));
     Line::lock().erase();
-    show(&format!("{}\n", wrapped(&line, columns(), INDENT)));
+    show(&format!("{}\n", wrapped_from(0, &line, columns(), INDENT)));
 }
 
 /// How many cells a line of the terminal has that messages go to.

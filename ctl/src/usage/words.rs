@@ -67,6 +67,21 @@ fn near(word: &str, parent: &Command) -> Option<String> {
     nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
 }
 
+/// Whether an option may be a slip of the other, or its beginning.
+pub(super) fn is_slip(option: &str, other: &str) -> bool {
+    osa_distance(option, other) <= 2 || option.len() > 4 && other.starts_with(option)
+}
+
+/// What to do in place of an option that people know from other programs.
+pub(super) fn option_elsewhere(option: &str, command: &str) -> Option<&'static str> {
+    match (command, option) {
+        ("secretctl run", "--env-file") => Some("store what is in the file with: secretctl import FILE"),
+        ("secretctl run", "-e" | "--env") => Some("write: secretctl run -s NAME -- COMMAND"),
+        ("secretctl", "-v") => Some("write: secretctl --version"),
+        _ => None,
+    }
+}
+
 /// The option of this command that a word names, as it is written there: with what stands for its value.
 pub(super) fn option_of(command: &Command, option: &str) -> Option<String> {
     let is_it = |known: &&Arg| match option.strip_prefix("--") {
