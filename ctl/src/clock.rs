@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal};
 
 use jiff::Timestamp as Instant;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrets_proto::Timestamp;
 
@@ -18,6 +19,11 @@ impl Clock {
     /// For answers: local if a person sees them.
     pub(crate) fn of_stdout() -> Self {
         Self(io::stdout().is_terminal().then(TimeZone::system))
+    }
+
+    /// For what a person reads wherever it goes: local.
+    pub(crate) fn local() -> Self {
+        Self(Some(TimeZone::system()))
     }
 
     /// For messages: local if a person sees them.
@@ -49,6 +55,13 @@ impl Clock {
     }
 }
 
+/// The first moment of a date like `2026-04-15` in this zone.
+pub(crate) fn first_moment_of(date: &str, zone: &TimeZone) -> Option<Timestamp> {
+    // More than a date would be read, too, and its time left out.
+    let date: Date = date.parse().ok().filter(|_| date.len() == "2026-04-15".len())?;
+    Timestamp::from_second(date.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_second())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +72,12 @@ mod tests {
         let there = Clock::in_zone(TimeZone::fixed(jiff::tz::offset(-3)));
         assert_eq!(there.shown(time), "2026-04-14 22:00");
         assert_eq!(there.written(time, "%m-%d %H:%M:%S"), "04-14 22:00:30");
+        let zone = TimeZone::fixed(jiff::tz::offset(-3));
+        let midnight = first_moment_of("2026-04-15", &zone).unwrap();
+        assert_eq!(midnight.to_string(), "2026-04-15T03:00:00Z");
+        for bad in ["", "2026-04-31", "20260415", "2026-04-15T12:00", "yesterday.", "-004-04-15"] {
+            assert_eq!(first_moment_of(bad, &zone), None, "{bad}");
+        }
         assert_eq!(Clock(None).shown(time), "2026-04-15T01:00:30Z");
     }
 }

@@ -32,6 +32,10 @@ pub(crate) fn parse(texts: &[String], what: &str, problems: &mut Vec<String>) ->
     for (index, text) in texts.iter().enumerate() {
         match Selector::parse(text) {
             Ok(selector) => selectors.push(selector),
+            Err(_) if text.contains('=') => problems.push(format!(
+                "{what} {}: a secret is given by its name alone, and its variable has the same name",
+                index + 1
+            )),
             Err(invalid) => problems.push(format!("{what} {}: {invalid}", index + 1)),
         }
     }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read};
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,11 +12,12 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
+use secrets_project::generate::Recipe;
 use secrets_proto::{FieldErrorType, Invalid, SecretValue, SensitiveString};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
-use crate::{output, prompt, providers};
+use crate::{output, prompt, providers, random};
 
 /// Where a value comes from. The hidden words are taken so that they can be refused with the reason.
 #[derive(Debug, Args)]
@@ -25,12 +28,25 @@ pub(crate) struct ValueArgs {
     /// Keep the newline at the end of a line that comes from a pipe
     #[arg(long)]
     pub(crate) exact: bool,
+    /// Store a random value: 32 letters and digits, or so many
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "32",
+        conflicts_with_all = ["value_file", "exact"]
+    )]
+    pub(crate) generate: Option<String>,
     #[arg(hide = true)]
     pub(crate) refused: Vec<OsString>,
 }
 
 /// Why a value is never an argument.
 pub(crate) const NO_VALUES: &str = "a value cannot be an argument, others could see it; type it when asked, or pipe it in; if this was a real one, it is in your shell's history: remove it there and replace it at its provider";
+
+/// How long a value may be that is made: fewer characters could be guessed, and more serve nothing.
+const LENGTHS: RangeInclusive<usize> = 12..=1_024;
 
 /// The most bytes a passphrase or recovery key may have, and its newline.
 const KEY_LIMIT: usize = 1_024 + 2;
@@ -40,12 +56,18 @@ pub(crate) fn refuse_arguments(args: &ValueArgs) -> Result<(), Failure> {
     if args.refused.is_empty() {
         return Ok(());
     }
+    let is_length = |word: &OsString| word.len() <= 4 && word.as_bytes().iter().all(u8::is_ascii_digit);
+    if args.generate.is_some() && args.refused.iter().all(is_length) {
+        let text = "the length goes behind an equals sign; write: --generate=LENGTH";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     Err(Failure::new(Exit::Usage, NO_VALUES))
 }
 
 /// Whether [`value`] will ask a person.
 pub(crate) fn asks(args: &ValueArgs) -> bool {
-    args.value_file.as_deref().is_none_or(|path| path == Path::new("-")) && io::stdin().is_terminal()
+    let from_stdin = args.value_file.as_deref().is_none_or(|path| path == Path::new("-"));
+    args.generate.is_none() && from_stdin && io::stdin().is_terminal()
 }
 
 /// The value to store: the file's bytes, or all of stdin, or a line typed without echo after a question for it: `what` of
@@ -57,6 +79,9 @@ pub(crate) fn value(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<
 
 /// What is to be stored, as [`value`] gets it, which need not be text.
 pub(crate) fn bytes(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if let Some(length) = &args.generate {
+        return made(length);
+    }
     if asks(args) {
         let question = name.map_or_else(|| format!("{what}: "), |name| format!("{name} {what}: "));
         let typed = prompt::hidden(&question).map_err(|error| {
@@ -84,6 +109,16 @@ pub(crate) fn bytes(args: &ValueArgs, name: Option<&str>, what: &str) -> Result<
         _ => {}
     }
     Ok(bytes)
+}
+
+/// As many random letters and digits as this text says.
+fn made(length: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let length = length.parse().ok().filter(|length| LENGTHS.contains(length)).ok_or_else(|| {
+        let (least, most) = (LENGTHS.start(), LENGTHS.end());
+        Failure::new(Exit::Invalid, format!("--generate must be a length from {least} to {most}"))
+    })?;
+    let made = Recipe::Password { length, all_ascii: false }.make(random::fill)?;
+    Ok(Zeroizing::new(made.as_bytes().to_vec()))
 }
 
 /// Whether stdin is no file of the user's: a shell keeps what stands behind `<<<` in one without a name.
@@ -211,7 +246,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, content).unwrap();
-        value(&ValueArgs { value_file: Some(path), exact: false, refused: Vec::new() }, None, "value")
+        value(
+            &ValueArgs { value_file: Some(path), exact: false, generate: None, refused: Vec::new() },
+            None,
+            "value",
+        )
     }
 
     #[test]
@@ -277,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_value_on_the_command_line_is_a_usage_error_that_does_not_show_it() {
-        let args = ValueArgs { value_file: None, exact: false, refused: vec!["sk-canary".into()] };
+        let args =
+            ValueArgs { value_file: None, exact: false, generate: None, refused: vec!["sk-canary".into()] };
         let failure = refuse_arguments(&args).unwrap_err();
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(!failure.message().contains("canary"));

@@ -79,6 +79,7 @@ mod passphrase;
 mod project;
 mod prompt;
 mod providers;
+mod random;
 mod relay;
 mod screen;
 mod session;

@@ -38,7 +38,7 @@ pub(crate) fn length(value: &SecretValue) -> String {
             let least = 1_usize << characters.ilog2();
             format!("{least} to {} characters", least * 2 - 1)
         }
-        _ => format!("up to {} KiB", bytes.div_ceil(1_024).next_power_of_two()),
+        _ => in_words(SizeClass::of(bytes as u64)).to_owned(),
     }
 }
 
@@ -66,7 +66,9 @@ mod tests {
             (64, "64 to 127 characters"),
             (1_023, "512 to 1023 characters"),
             (1_024, "up to 1 KiB"),
-            (1_025, "up to 2 KiB"),
+            // As the list has it.
+            (1_025, "up to 8 KiB"),
+            (8_193, "up to 64 KiB"),
             (SecretValue::MAX, "up to 64 KiB"),
         ] {
             assert_eq!(super::length(&SecretValue::new("x".repeat(length)).unwrap()), class);

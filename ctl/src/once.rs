@@ -51,6 +51,12 @@ pub(crate) fn check_stdout() -> Result<(), Failure> {
     }
 }
 
+/// Whether stdout is a file that another user may read.
+pub(crate) fn others_can_read_stdout() -> bool {
+    fstat(io::stdout())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o077 != 0)
+}
+
 fn obstacle() -> Option<String> {
     let stdout = io::stdout();
     let flags = fcntl_getfl(&stdout).ok()?;

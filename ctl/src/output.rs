@@ -23,7 +23,7 @@ use stream::write_all;
 pub(crate) use failing::fail;
 pub(crate) use secrets_proto::printable::in_one_line;
 pub(crate) use secrets_proto::printable::printable;
-pub(crate) use text::{cut, cut_beginning, folded, width_of, wrapped};
+pub(crate) use text::{cut, cut_beginning, folded, width_of, wrapped, wrapped_from};
 pub(crate) use waiting::{Hidden, Waiting, say, say_more};
 
 /// How to show things.

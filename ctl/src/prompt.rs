@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use secrets_proto::SensitiveString;
 use zeroize::Zeroizing;
 
+use crate::output::wrapped_from;
 use crate::terminal::{self, Quiet};
 use crate::turn::{LOOK, Turn};
 
@@ -25,6 +26,9 @@ const BURST: Duration = Duration::from_millis(40);
 
 /// Who has typed something goes on within this time.
 const TYPING: Duration = Duration::from_secs(2);
+
+/// How far the further lines of a question stand to the right.
+const INDENT: usize = 2;
 
 /// How long the rest of a paste is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +64,7 @@ fn unseen(
 ) -> Result<Option<SensitiveString>, Error> {
     let Some(turn) = terminal::turn(needless) else { return Ok(None) };
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
-    let quiet = Quiet::ask(&tty, turn, question)?;
+    let quiet = Quiet::ask(&tty, turn, &wrapped_from(0, question, columns(), INDENT))?;
     let result = read_line(Asking { tty: &tty, needless, typed: None });
     drop(quiet);
     let echo = result.as_ref().ok().and_then(Option::as_ref).map_or("", |line| echo(line.expose()));
@@ -137,6 +141,7 @@ pub(crate) fn line(question: &str) -> Result<String, Error> {
 pub(crate) fn line_unless(question: &str, needless: &dyn Fn() -> bool) -> Result<Option<String>, Error> {
     let Some(_turn) = alone_unless(needless) else { return Ok(None) };
     let tty = terminal::open().ok_or(Error::NoTerminal)?;
+    let question = wrapped_from(0, question, columns(), INDENT);
     let ask = || {
         terminal::forget_typed(&tty);
         (&tty).write_all(question.as_bytes())

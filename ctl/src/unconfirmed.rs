@@ -17,5 +17,7 @@ pub(crate) fn notice(keys: &[KeyInfo]) -> Option<String> {
         [one] => format!("the recovery key added {one}"),
         several => format!("{} recovery keys, added {},", several.len(), several.join(", ")),
     };
-    Some(format!("nobody has confirmed {which} to be written down; if you don't have it, replace it: {CURE}"))
+    Some(format!(
+        "nobody has confirmed that {which} was written down; if you don't have it, replace it: {CURE}"
+    ))
 }

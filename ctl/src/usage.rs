@@ -83,16 +83,26 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
     let see = format!("see: {command} --help");
     let is = |names: &[&str]| names.iter().any(|name| command == format!("secretctl {name}"));
     if kind == ErrorKind::UnknownArgument {
-        // The suggestion is one of our flags.
-        let near = ours(error, ContextKind::SuggestedArg).map(|flag| format!("did you mean {flag}? "));
-        let Some(option) = unknown_option(error) else {
+        let unknown = unknown_option(error);
+        // The suggestion is one of our flags, and may have little of what was typed.
+        let is_near = |flag: &String| {
+            unknown.as_deref().is_some_and(|option| words::is_slip(option.trim_start(), flag))
+        };
+        let near = ours(error, ContextKind::SuggestedArg).filter(is_near);
+        let near = near.map(|flag| format!("did you mean {flag}? "));
+        let Some(option) = unknown else {
             return match running(&command).filter(|_| near.is_none()) {
                 Some(rest) => without_dashes(words, &command, rest),
+                None if is(&["token create"]) => format!("one word too many; write: {command} --name NAME"),
                 None => too_many(is(&STORING), &see),
             };
         };
         if let Some(place) = too_early(option.trim_start(), words) {
             return place;
+        }
+        if let Some(hint) = words::option_elsewhere(option.trim_start(), &command).filter(|_| near.is_none())
+        {
+            return format!("unknown option{option}; {hint}");
         }
         if near.is_none() && is(&STORING) {
             return format!("unknown option{option}; {NO_VALUES}; {see}");
@@ -100,6 +110,9 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
         return format!("unknown option{option}; {}{see}", near.unwrap_or_default());
     }
     if kind == ErrorKind::InvalidSubcommand {
+        if command == "secretctl" && words.get(1).is_some_and(|word| word == "version") {
+            return "no such command; write: secretctl --version".to_owned();
+        }
         let (hint, command) = meant_command(error, words);
         return format!("no such command; {}see: {command} --help", hint.unwrap_or_default());
     }
@@ -135,6 +148,9 @@ fn running(command: &str) -> Option<&'static str> {
 }
 
 fn missing(arguments: &str, command: &str) -> String {
+    if arguments.contains("<SECRET>") {
+        return format!("no names given; write: {command} --from .env");
+    }
     if arguments.contains("<SELECTOR>") {
         return format!("no secrets selected, add -s NAME or --all; see: {command} --help");
     }
@@ -362,6 +378,21 @@ mod tests {
             (vec!["--names", "list"], "--names goes behind list; write: secretctl list --names"),
             (vec!["--zzz", "list"], "unknown option --zzz; see: secretctl list --help"),
             (vec!["x"], "no such command; see: secretctl --help"),
+            (vec!["generate", "A"], "no such command; did you mean set? see: secretctl --help"),
+            (vec!["decrypt"], "no such command; did you mean export or get? see: secretctl --help"),
+            (vec!["version"], "no such command; write: secretctl --version"),
+            (vec!["-v"], "unknown option -v; write: secretctl --version"),
+            (
+                vec!["run", "--env-file", "x", "--", "y"],
+                "unknown option --env-file; store what is in the file with: secretctl import FILE",
+            ),
+            (vec!["run", "-e", "A", "--", "y"], "unknown option -e; write: secretctl run -s NAME -- COMMAND"),
+            (vec!["cp", "A", "B"], "no such command; see: secretctl --help"),
+            (
+                vec!["token", "create", "agent", "--scope", "list"],
+                "one word too many; write: secretctl token create --name NAME",
+            ),
+            (vec!["project", "init"], "no names given; write: secretctl project init --from .env"),
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["env"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["find", "x"], "no such command; did you mean list? see: secretctl --help"),

@@ -147,7 +147,7 @@ pub(crate) struct RequestAccess {
     /// Where the API expects its key: bearer (the default), basic, header:NAME or query:NAME
     #[serde(default)]
     site: Option<String>,
-    /// How many seconds to wait for a person's answer, if the secret is guarded and somebody is there; 60 unless said
+    /// How many seconds to wait for a person's answer, if the secret is guarded and somebody is there; 60 by default
     #[serde(default)]
     #[schemars(range(max = 120))]
     wait_seconds: Option<u64>,

@@ -98,6 +98,17 @@ pub enum SizeClass {
     Large,
 }
 
+impl SizeClass {
+    /// That of a value of so many bytes.
+    pub const fn of(bytes: u64) -> Self {
+        match bytes {
+            0..=1_024 => Self::Small,
+            1_025..=8_192 => Self::Medium,
+            _ => Self::Large,
+        }
+    }
+}
+
 /// Answer of `GET /user/secrets`, ordered by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "{T}List"))]

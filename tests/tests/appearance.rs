@@ -182,7 +182,7 @@ fn help_is_as_wide_as_the_window_and_fits_on_it() {
     let env = Env::new(programs!());
     let help = |columns: u16, line: &str| {
         let script = format!(
-            "stty cols {columns} rows 40; PAGER=cat '{}' {line}; echo ended:$?",
+            "stty cols {columns} rows 24; PAGER=cat '{}' {line}; echo ended:$?",
             env.programs().client
         );
         let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
@@ -191,14 +191,20 @@ fn help_is_as_wide_as_the_window_and_fits_on_it() {
         shown.rsplit_once("ended:0").unwrap().0.replace("\x1b[1m", "*").replace("\x1b[0m", "*")
     };
     for columns in [80, 100] {
-        for line in ["--help", "run --help", "import --help", "set --help", "init --help"] {
+        for line in ["run --help", "import --help", "set --help", "init --help"] {
             let shown = help(columns, line);
             let widest = shown.lines().map(|line| line.chars().filter(|c| *c != '*').count()).max();
             assert!(widest <= Some(columns.into()), "{line} at {columns}: {shown}");
             assert!(shown.contains("*Usage:* secretctl") && shown.contains("\n*Options:*"), "{shown}");
         }
+        // On the smallest terminal all of it is seen at once, above the prompt.
         let shown = help(columns, "--help");
-        assert!(shown.lines().count() <= 40, "{} lines: {shown}", shown.lines().count());
+        assert!(shown.lines().count() <= 23, "{} lines: {shown}", shown.lines().count());
+        assert!(
+            shown.lines().all(|line| line.len() <= 84) && shown.contains("*Usage:* secretctl"),
+            "{shown}"
+        );
+        assert!(shown.contains("*Every day:*") && shown.trim_end().ends_with(": secretctl help"), "{shown}");
     }
     assert!(help(80, "help").contains("Replace the vault with a backup"));
     assert!(!env.ctl(["--help"]).expect(0).contains("Exit status"));
@@ -344,6 +350,20 @@ fn times_at_a_terminal_are_local_and_those_for_programs_are_not() {
         assert!(env.ctl(line).expect(0).contains(&utc), "{line:?}");
     }
     assert!(lines_on(&env, 80, 24, "show A").contains(&"expires    2098-12-31 22:00".to_owned()));
+    // Completions are for a person, though no terminal reads them.
+    let offered = |words: &[u8]| {
+        // The daemon is not waited for.
+        let ask = || env.ctl(["__complete"]).env("TZ", "EST5").stdin(words).expect(0);
+        (0..100).map(|_| ask()).find(|offered| !offered.is_empty()).expect("there is something to complete")
+    };
+    for (words, line, pointer) in [
+        (&b"key\0remove\0\0"[..], &["key", "list"][..], "/keys/0/created_at"),
+        (b"restore\0\0", &["trash"], "/secrets/0/deleted_at"),
+    ] {
+        let (utc, local) = field(line, pointer);
+        let shown = offered(words);
+        assert!(shown.contains(&local) && !shown.contains(&utc), "{shown}");
+    }
 }
 
 #[test]
@@ -366,8 +386,7 @@ fn lists_fit_their_window() {
     for (columns, rows) in [(80, 24), (100, 30)] {
         for line in ["audit", "doctor", "token list", "trash", "proxy list", "list", "show STRIPE"] {
             let lines = lines_on(&env, columns, rows, line);
-            let is_table =
-                |line: &&String| !line.trim_start().starts_with("fix: ") && !line.starts_with("secretctl: ");
+            let is_table = |line: &&String| !line.trim_start().starts_with("fix: ");
             for shown in lines.iter().filter(is_table) {
                 assert!(shown.chars().count() <= columns.into(), "{line} at {columns}: {}", lines.join("\n"));
             }
@@ -376,6 +395,67 @@ fn lists_fit_their_window() {
         assert!(audit.contains("the/shop") && audit.contains("OPENAI_API"), "{audit}");
         assert!(lines_on(&env, columns, rows, "token list").join("\n").contains("report"));
     }
+}
+
+/// Words are kept whole where they fit, in messages and in questions; a line to paste stays one.
+#[test]
+fn messages_and_questions_are_broken_between_words() {
+    let env = Env::unlocked(programs!());
+    let long = format!("A_{}", "VERY_LONG_NAME_".repeat(4));
+    env.store(&long, "x");
+    for columns in [80_u16, 100] {
+        let lines = lines_on(&env, columns, 24, &format!("rm {long}"));
+        let said =
+            format!("secretctl: moved {long} to the trash for 30 days; undo with: secretctl restore {long}");
+        assert_eq!(lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" "), said);
+        assert!(lines.iter().all(|line| line.chars().count() <= columns.into()), "{lines:?}");
+        assert!(lines.len() > 2 && lines[1].starts_with("  ") && !lines[1].starts_with("   "), "{lines:?}");
+        env.ctl(["restore", &long]).expect(0);
+        // What can be pasted is not broken.
+        let lines = lines_on(&env, columns, 24, &format!("add {long}"));
+        assert!(lines.contains(&format!("fix: secretctl set {long}")), "{lines:?}");
+    }
+    let client = env.programs().client;
+    let script = format!(
+        "stty cols 80 rows 24; '{client}' history {long} --drop 1 --yes; '{client}' set {long}; '{client}' history {long} --drop 1"
+    );
+    let mut terminal = Terminal::run(&env, &["sh", "-c", &script]);
+    terminal.wait_for("value: ");
+    terminal.type_keys("another\r");
+    terminal.wait_for("[y/N] ");
+    let shown = terminal.shown();
+    let question = shown.rsplit("\r\n").take(3).collect::<Vec<_>>();
+    assert!(question.iter().all(|line| line.chars().count() <= 80), "{question:?}");
+    assert!(question[2].starts_with("destroy version 1 of"), "{question:?}");
+    assert!(question[1].starts_with("  A_") && question[0].ends_with("[y/N] "), "{question:?}");
+    // Where nobody sees it, a message is one line.
+    assert_eq!(env.ctl(["rm", &long]).run().err().lines().count(), 1);
+}
+
+/// The numbers between versions are explained where there are some, to a person.
+#[test]
+fn gaps_in_a_history_are_explained() {
+    let env = Env::unlocked(programs!());
+    env.store("A", "one");
+    env.ctl(["set", "A"]).stdin("two").expect(0);
+    let told = "the numbers between are changes of name, note or expiry, or values that were dropped";
+    let says = || lines_on(&env, 120, 30, "history A").iter().any(|line| line.contains(told));
+    assert!(!says(), "versions 1 and 2 have nothing between them");
+    env.ctl(["edit", "A", "--note", "n"]).expect(0);
+    env.ctl(["set", "A"]).stdin("three").expect(0);
+    let versions = env.ctl(["history", "A", "--json"]).run().json()["versions"].clone();
+    let numbers: Vec<&Value> = versions.as_array().unwrap().iter().map(|one| &one["version"]).collect();
+    assert_eq!(numbers, [4, 2, 1]);
+    assert!(says());
+    let output = env.ctl(["history", "A"]).run();
+    assert!(!(output.out() + &output.err()).contains(told), "not to a program");
+    // A version that was dropped leaves a gap, too.
+    env.store("B", "one");
+    for value in ["two", "three"] {
+        env.ctl(["set", "B"]).stdin(value).expect(0);
+    }
+    env.ctl(["history", "B", "--drop", "2", "--yes"]).expect(0);
+    assert!(lines_on(&env, 120, 30, "history B").iter().any(|line| line.contains(told)));
 }
 
 /// What stands behind `fix:` does what it says when it is pasted.

@@ -100,10 +100,39 @@ fn where_names_programs_and_directories_and_replace_those_with_the_old_value() {
     let told = told.as_array().unwrap();
     assert_eq!((&told[0]["program"], &told[1]["program"]), (&json!("secretctl get"), &json!("sh")));
     assert_eq!((&told[1]["directory"], &told[1]["times"]), (&json!(shop.to_str().unwrap()), &json!(2)));
+    // What a program got several times counts as often, wherever it got it; nobody else's use does.
+    let crm = env.private_dir("home/crm");
+    for _ in 0..3 {
+        env.ctl(["run", "-s", "KEY,BLOG_KEY", "--", "sh", "-c", ":"]).dir(&crm).expect(0);
+    }
+    env.ctl(["run", "-s", "BLOG_KEY", "--", "sh", "-c", ":"]).dir(&crm).expect(0);
+    env.ctl(["get", "KEY"]).expect(0);
+    let counts = |name: &str| {
+        let told = env.ctl(["where", name, "--json"]).run().json();
+        let count = |one: &Value| {
+            let directory = one["directory"].as_str().map(|path| path.rsplit('/').next().unwrap().to_owned());
+            (one["program"].as_str().unwrap().to_owned(), directory, one["times"].as_u64().unwrap())
+        };
+        told.as_array().unwrap().iter().map(count).collect::<Vec<_>>()
+    };
+    let row = |program: &str, directory: Option<&str>, times| {
+        (program.to_owned(), directory.map(str::to_owned), times)
+    };
+    assert_eq!(
+        counts("KEY"),
+        [row("secretctl get", None, 2), row("sh", Some("crm"), 3), row("sh", Some("shop"), 2)]
+    );
+    assert_eq!(counts("BLOG_KEY"), [row("sh", Some("crm"), 4)]);
     let table = env.ctl(["where", "KEY"]).expect(0);
+    let times = |directory: &str| {
+        let line = table.lines().find(|line| line.contains(directory)).unwrap();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    assert_eq!((times("~/shop"), times("~/crm")), ("2".to_owned(), "3".to_owned()), "{table}");
     assert!(table.starts_with("PROGRAM") && table.contains("~/shop"), "{table}");
-    let output = env.ctl(["where", "BLOG_KEY"]).run();
-    assert!(output.err().contains("the audit log has no use of BLOG_KEY"), "{}", output.err());
+    env.store("UNUSED", "x");
+    let output = env.ctl(["where", "UNUSED"]).run();
+    assert!(output.err().contains("the audit log has no use of UNUSED"), "{}", output.err());
 
     // One that goes on with the old value.
     let mut command: Command = env.command(env.programs().client);
@@ -259,6 +288,23 @@ fn a_list_at_a_terminal_has_groups_ages_and_a_count_and_elsewhere_stays_what_it_
         Some("SHOP_STRIPE_KEY")
     );
     env.ctl(["list", "--unused", "soon"]).expect(7);
+    // A part of a name is none, and there is a way to look for it.
+    for (typed, told) in [
+        ("stripe", "no secret has this name; for a part of one: secretctl list '*STRIPE*'"),
+        ("NOPE", "no secret matches"),
+        ("NOPE*", "no secret matches"),
+    ] {
+        for line in [&["list", typed][..], &["list", typed, "--names"]] {
+            let output = env.ctl(line).run();
+            output.assert_code(0);
+            assert_eq!(
+                (output.out(), output.err()),
+                (String::new(), format!("secretctl: {told}\n")),
+                "{line:?}"
+            );
+        }
+        assert!(shown(&[typed], "X=1", told).contains(told));
+    }
 }
 
 #[test]
@@ -307,4 +353,13 @@ fn a_token_goes_to_a_new_file_that_is_its_owners_alone() {
     create("other").assert_code(6);
     assert_eq!(fs::read_to_string(&file).unwrap(), token);
     assert_eq!(env.get("/tokens").expect(200)["tokens"].as_array().unwrap().len(), 1);
+    // A shell's file is mostly one that others may read; such a token would be refused, and that is said at once.
+    for (mask, is_said) in [("022", true), ("077", false)] {
+        let script =
+            format!("umask {mask}; \"$0\" token create --name of-{mask} --scope list > {mask}.token");
+        let output = env.command("sh").args(["-c", &script, env.programs().client]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.contains("others could read the file that the token went to"), is_said, "{said}");
+        assert!(output.status.success(), "{said}");
+    }
 }

@@ -148,6 +148,84 @@ fn a_new_name_that_may_be_a_slip_is_asked_about_or_noted() {
     );
 }
 
+/// A name that is taken is said to be, as it is stored, and its near neighbours are not brought up.
+#[test]
+fn a_taken_name_is_told_from_one_that_is_only_like_it() {
+    let env = Env::unlocked(programs!());
+    for name in ["OPENAI_API_KEY", "OPENAI_API_KY"] {
+        env.store(name, KEY);
+    }
+    for typed in ["OPENAI_API_KEY", "openai_api_key", "OPENAI_API_KY"] {
+        let name = typed.to_ascii_uppercase();
+        let output = env.ctl(["add", typed]).stdin("x").run();
+        output.assert_code(6);
+        let said =
+            format!("secretctl: {name} already exists; replace its value with: secretctl set {name}\n");
+        assert_eq!(output.err(), said);
+        assert_eq!(env.value(&name), KEY);
+    }
+    // At a terminal, too, neither is asked about.
+    for name in ["OPENAI_API_KEY", "OPENAI_API_KY"] {
+        let mut terminal = Terminal::ctl(&env, &["set", name]);
+        terminal.wait_for(&format!("{name} value: "));
+        terminal.type_keys("\r");
+        terminal.expect(7, "empty; nothing was stored");
+        assert!(!terminal.shown().contains("did you mean"), "{}", terminal.shown());
+    }
+    // One that is free brings up the nearest.
+    let mut terminal = Terminal::ctl(&env, &["set", "OPENAI_API_KEYS"]);
+    terminal.wait_for("did you mean OPENAI_API_KEY? ");
+    terminal.type_keys("n\r");
+    terminal.expect(1, "nothing was stored");
+    let output = env.ctl(["rename", "OPENAI_API_KY", "openai_api_key"]).run();
+    output.assert_code(6);
+    assert!(
+        output.err().contains("OPENAI_API_KEY already exists, and nothing was renamed"),
+        "{}",
+        output.err()
+    );
+}
+
+/// What is made is neither shown nor asked for, and is another one each time.
+#[test]
+fn a_value_can_be_made() {
+    let env = Env::unlocked(programs!());
+    let mut made = Vec::new();
+    for (flag, length) in
+        [("--generate", 32), ("--generate=32", 32), ("--generate=100", 100), ("--generate=12", 12)]
+    {
+        let output = env.ctl(["set", "DB_PASSWORD", flag]).run();
+        output.assert_code(0);
+        let value = env.value("DB_PASSWORD");
+        assert_eq!(value.len(), length, "{flag}");
+        assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{flag}");
+        assert!(!output.out().contains(&value) && !output.err().contains(&value), "{}", output.err());
+        assert!(!made.contains(&value));
+        made.push(value);
+    }
+    let mut terminal = Terminal::ctl(&env, &["add", "AT_A_TERMINAL", "--generate"]);
+    terminal.expect(0, "stored AT_A_TERMINAL (new)");
+    assert!(!terminal.shown().contains("value: "), "{}", terminal.shown());
+    env.store("COPY", &env.value("DB_PASSWORD"));
+    env.ctl(["replace", "DB_PASSWORD", "--generate"]).expect(0);
+    assert_eq!(env.value("DB_PASSWORD"), env.value("COPY"));
+    assert!(!made.contains(&env.value("COPY")));
+    for (length, code) in [("11", 7), ("0", 7), ("-1", 7), ("1025", 7), ("x", 7), ("", 7)] {
+        env.ctl(["set", "NEW", &format!("--generate={length}")]).run().assert_code(code);
+    }
+    let output = env.ctl(["set", "NEW", "--generate", "32"]).run();
+    output.assert_code(2);
+    assert!(output.err().contains("write: --generate=LENGTH"), "{}", output.err());
+    for line in
+        [&["--generate", "--exact"][..], &["--generate", "--value-file", "x"], &["--generate", "hunter2"]]
+    {
+        let output = env.ctl([&["set", "NEW"], line].concat()).stdin("x").run();
+        output.assert_code(2);
+        assert!(!output.err().contains("hunter2"), "{}", output.err());
+    }
+    env.ctl(["show", "NEW"]).expect(4);
+}
+
 #[test]
 fn a_name_that_is_missing_brings_up_the_one_that_was_meant() {
     let env = Env::unlocked(programs!());

@@ -89,7 +89,7 @@ fn not_trusted(error: &rustls::Error) -> &'static str {
     } else if matches!(reason, NotValidForName | NotValidForNameContext { .. }) {
         "the host's certificate is for another name; no value was sent"
     } else if matches!(reason, UnknownIssuer) {
-        "the host's certificate is signed by nobody whom this machine trusts; no value was sent. An authority of your own goes into the machine's store, or into SSL_CERT_FILE of the command that starts the session"
+        "the host's certificate is not signed by an authority that this machine trusts; no value was sent. An authority of your own goes into the machine's store, or into SSL_CERT_FILE of the command that starts the session"
     } else {
         "the host's certificate is malformed; no value was sent"
     }

@@ -15,26 +15,42 @@ const HELP: &str = "help";
 /// What is needed every day.
 pub(crate) const DAILY: [&str; 6] = ["import", "set", "list", "run", "get", "lock"];
 
+/// Helpers that other programs run: nobody types them, so that they are left out where there is little room.
+const HELPERS: [&str; 7] = [
+    "git-credential",
+    "aws-credentials",
+    "docker-credential",
+    "cargo-credential",
+    "keyring",
+    "kube-credential",
+    "vault-client",
+];
+
 /// So many columns has every terminal.
 const COLUMNS: usize = 80;
 
+/// The lines of the smallest terminal, of which the prompt needs one.
+#[cfg(test)]
+const LINES: usize = 23;
+
 /// The command line, whose help has all commands in groups, and what each does.
 pub(crate) fn command() -> Command {
-    with_list(list)
-}
-
-/// The command line, whose help fits on a screen: it says what the daily commands do and names the others.
-pub(crate) fn brief() -> Command {
-    with_list(brief_list)
-}
-
-fn with_list(list: fn(&Command) -> String) -> Command {
-    let mut built = Cli::command();
-    built.build();
     paragraphs::filled(Cli::command()).help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{}\nOptions:\n{{options}}{{after-help}}",
-        list(&built)
+        list(&built())
     ))
+}
+
+/// The command line, whose help fits on the smallest screen: it says what the daily commands do and names the others.
+pub(crate) fn brief() -> Command {
+    let list = brief_list(&built());
+    Cli::command().help_template(format!("{{about-with-newline}}{{usage-heading}} {{usage}}\n{list}"))
+}
+
+fn built() -> Command {
+    let mut built = Cli::command();
+    built.build();
+    built
 }
 
 /// The groups that are shown, the last with clap's own command.
@@ -69,7 +85,7 @@ fn brief_list(root: &Command) -> String {
     let width = 2 + groups().map(|(title, _)| title.len()).max().unwrap_or_default();
     for (title, names) in groups() {
         let mut line = format!("  {title:width$}");
-        for name in names {
+        for name in names.iter().filter(|name| !HELPERS.contains(name)) {
             if line.len() + 1 + name.len() > COLUMNS {
                 let _ = writeln!(text, "{}", line.trim_end());
                 line = format!("  {:width$}", "");
@@ -79,6 +95,7 @@ fn brief_list(root: &Command) -> String {
         }
         let _ = writeln!(text, "{}", line.trim_end());
     }
+    text.push_str("\nall options, and the helpers that git, docker and others run: secretctl help\n");
     text
 }
 
@@ -106,11 +123,19 @@ mod tests {
     #[test]
     fn help_for_eyes_fits_on_a_screen_and_names_every_command() {
         let help = brief().render_help().to_string();
-        assert!(help.lines().count() <= 40, "{} lines: {help}", help.lines().count());
+        assert!(help.lines().count() <= LINES, "{} lines: {help}", help.lines().count());
         let list = brief_list(&Cli::command());
         assert!(list.lines().all(|line| line.chars().count() <= COLUMNS), "{list}");
         for name in groups().flat_map(|(_, names)| names) {
-            assert!(help.split_whitespace().any(|word| word == name), "{name} is missing: {help}");
+            let is_there = list.split_whitespace().any(|word| word == name);
+            assert_eq!(is_there, !HELPERS.contains(&name), "{name}: {help}");
+        }
+        // Helpers are those that say who runs them.
+        let root = Cli::command();
+        let runs = |about: String| about.ends_with(" runs this") || about.ends_with(" run this");
+        for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            assert_eq!(runs(about(command)), HELPERS.contains(&name), "{name}");
         }
         assert!(DAILY.iter().all(|name| help.contains(&format!("\n  {name:8}"))), "{help}");
     }

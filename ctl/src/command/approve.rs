@@ -19,8 +19,8 @@ use crate::session::Session;
 /// Answer what asks for approval
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without an id it shows what waits, one after the other, and asks. To allow takes
-the passphrase.
+Without an id it shows what waits, one after the other, and asks. Allowing asks
+for the passphrase.
 
 On a desktop, --agent shows a notification for each ask, and asks for the
 passphrase in the window of a pinentry. To start it with the session:
@@ -69,7 +69,7 @@ pub(crate) struct ApproveArgs {
 /// Deny what asks for approval
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Takes no passphrase. Nobody is asked the same again for a minute.
+Needs no passphrase. Nobody is asked the same again for a minute.
 
 Example:
   secretctl deny 3f2a

@@ -4,6 +4,7 @@ mod archive;
 pub(super) mod eyes;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use secrets_client::Call;
 use secrets_proto::audit::{
     AuditCaller, AuditEntry, AuditList, AuditOutcome, AuditUse, AuditVerified, Refusal,
@@ -13,9 +14,9 @@ use secrets_proto::{SecretName, Timestamp, Uuid};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
-use crate::pager;
 use crate::session::Session;
 use crate::table::{self, Style};
+use crate::{clock, pager};
 
 /// Show who accessed what, and when
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub(crate) struct AuditArgs {
     /// Only entries about this secret
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Only since this time: RFC 3339, or a duration back like 45m, 2h, 7d
+    /// Only since this time: RFC 3339, a date, or a duration back like 45m, 2h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Only entries of this session of `proxy run`: who began and ended it, what it used and was refused
@@ -49,7 +50,7 @@ enum AuditCommand {
     /// Move all entries from the vault to a new file
     #[command(after_help = "\
 The file has one JSON object per line, in the clear: names, but no values. The
-entries leave the vault once the file is on the disk; later ones stay chained on
+entries leave the vault once the file is on the disk; later ones stay chained to
 them. Versions of secretsd that cannot archive do not open the vault afterwards.
 
 Example:
@@ -232,15 +233,15 @@ fn session_id(text: &str) -> Result<Uuid, Failure> {
     })
 }
 
-/// An RFC 3339 time, or so long before `now`.
+/// An RFC 3339 time, the first moment of a date here, or so long before `now`.
 fn point_in_time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Some(seconds) = seconds(text) {
         return Ok(now.saturating_add_seconds(-seconds));
     }
-    Timestamp::parse(text).map_err(|_| {
+    Timestamp::parse(text).ok().or_else(|| clock::first_moment_of(text, &TimeZone::system())).ok_or_else(|| {
         Failure::new(
             Exit::Invalid,
-            "--since must be a time like 2026-04-15T12:00:00Z, or a duration like 45m, 2h, 7d",
+            "--since must be a time like 2026-04-15T12:00:00Z, a date like 2026-04-15, or a duration like 45m, 2h, 7d",
         )
     })
 }

@@ -17,7 +17,8 @@ use crate::table::{self, Cut};
 #[command(after_help = "\
 Prints no value. With --json, the report is SecretSpec's resolution report
 (schema_version 1). With --fill, at a terminal, it asks for what is missing and
-stores it under the project's names; what the manifest has a recipe for is made.
+stores it under the project's names; what the manifest has a recipe for is
+generated.
 
 Exit status: 0 if all that is required is there, 4 if something is missing.
 
@@ -26,7 +27,7 @@ Example:
   secretctl check --profile production --json
   secretctl check --fill")]
 pub(crate) struct CheckArgs {
-    /// Print where each secret is looked for, and what of the manifest does not count here
+    /// Print where each secret is looked for, and what of the manifest is ignored
     #[arg(long)]
     pub(crate) explain: bool,
     /// Ask for what is missing and store it
@@ -64,9 +65,9 @@ pub(crate) fn run(
             output::say("nothing is missing");
         }
     }
-    if let Some(refusal) = project.refusal() {
-        output::say(&refusal);
-    }
+    // If something is missing, the last line has the cure.
+    let refusal = if resolution.is_complete() { project.refusal() } else { project.not_allowed() };
+    refusal.iter().for_each(|refusal| output::say(refusal));
     if output.json {
         let text = serde_json::to_vec_pretty(&Report::of(&resolution))
             .map_err(|_| Failure::new(Exit::Other, "the report cannot be written as JSON"))?;

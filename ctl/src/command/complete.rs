@@ -10,11 +10,12 @@ use secrets_proto::credential::CredentialList;
 use secrets_proto::item::{ItemList, SearchItems};
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
 use secrets_proto::token::{TokenInfo, TokenList};
-use secrets_proto::vault::KeyList;
+use secrets_proto::vault::{KeyInfo, KeyList};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{key, token};
+use crate::clock::Clock;
 use crate::completion::{self, Next, Source};
 use crate::project::{find, load};
 use crate::session::Session;
@@ -85,6 +86,7 @@ fn asked(next: &Next) -> Vec<(String, String)> {
         .filter(|paths| !spawn::may_be_activated(paths))
         .and_then(|paths| Session::new(paths, false).ok());
     let session = session.as_ref();
+    let clock = Clock::local();
     match next.source {
         Source::Names => {
             let secrets = told::<SecretList>(session, "/user/secrets").map(|list| list.secrets);
@@ -98,7 +100,10 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             let secrets = told::<TrashList>(session, "/user/secrets/trash").map(|list| list.secrets);
             let secrets = secrets.unwrap_or_default().into_iter();
             secrets
-                .map(|trashed| (trashed.secret.name.to_string(), format!("deleted {}", trashed.deleted_at)))
+                .map(|trashed| {
+                    let deleted = clock.shown(trashed.deleted_at);
+                    (trashed.secret.name.to_string(), format!("deleted {deleted}"))
+                })
                 .collect()
         }
         Source::Providers => {
@@ -113,8 +118,8 @@ fn asked(next: &Next) -> Vec<(String, String)> {
         Source::Keys => {
             let keys = told::<KeyList>(session, "/vault/keys").map(|list| list.keys);
             let keys = keys.unwrap_or_default().into_iter();
-            keys.map(|key| (key.id.to_string(), format!("{}, {}", key::called(&key), key.created_at)))
-                .collect()
+            let help = |key: &KeyInfo| format!("{}, added {}", key::called(key), clock.shown(key.created_at));
+            keys.map(|key| (key.id.to_string(), help(&key))).collect()
         }
         Source::Items => {
             let search = Call::new(Method::POST, "/items/search").json(&SearchItems::default()).ok();

@@ -47,7 +47,7 @@ Prefer `secretctl run`, which writes nothing anywhere.
 
 In a project with a secretspec.toml that `secretctl project allow` has allowed,
 its secrets are written if neither -s nor --all says which; with --profile,
---scope or --manifest besides those.
+--scope or --manifest in addition to those.
 
 Example:
   secretctl export -s DATABASE_URL,API_KEY -o .env

@@ -16,7 +16,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A guarded value is revealed, used or changed only for a program that you have
-allowed, once or for longer. To allow takes the passphrase.
+allowed, once or for longer. Allowing asks for the passphrase.
 
 Example:
   secretctl guard DEPLOY_KEY

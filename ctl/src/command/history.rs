@@ -17,10 +17,9 @@ use crate::{mask, pager, prompt, table};
 /// Show the kept versions of a secret, masked, or drop one
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The last 10 values of a secret are kept. Each change of a secret takes a number,
-one of its name, note or expiry, too; a version has the number of the change that
-stored its value. --drop destroys an earlier one, which
-cannot be brought back. Backups made before still have it, and its provider takes
+The last 10 values of a secret are kept. Every change of a secret takes a number,
+also one of its name, note or expiry; a version has the number of the change that
+stored its value. --drop destroys an earlier one, which cannot be brought back. Backups made before still have it, and its provider takes
 it until you revoke it there.
 
 Example:
@@ -30,14 +29,14 @@ pub(crate) struct HistoryArgs {
     /// The secret's name or id
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) project: NameArgs,
     /// Destroy this earlier version
     #[arg(long, value_name = "VERSION")]
     pub(crate) drop: Option<String>,
     /// Do not ask before destroying it
     #[arg(long, requires = "drop")]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Result<(), Failure> {

@@ -81,8 +81,6 @@ pub(crate) struct ImportArgs {
     /// Put this before each name, for the second project with the same names
     #[arg(long, value_name = "PREFIX", conflicts_with_all = ["project", "profile", "manifest"])]
     pub(crate) prefix: Option<String>,
-    #[command(flatten)]
-    pub(crate) project: NameArgs,
     /// Leave out empty values and print their names, instead of refusing them
     #[arg(long)]
     pub(crate) skip_empty: bool,
@@ -95,6 +93,8 @@ pub(crate) struct ImportArgs {
     /// Delete the file after every value was stored and read back
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) delete_source: bool,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 impl ImportArgs {
@@ -116,6 +116,9 @@ impl ImportArgs {
         }
     }
 }
+
+/// The most faults that are told one by one: a file that has more is none of this format.
+const SHOWN: usize = 20;
 
 /// The most names that exist and are told one by one.
 const LISTED: usize = 10;
@@ -215,7 +218,10 @@ pub(super) fn store_file(
             if args.format.is_none() && exit == Exit::Invalid { foreign::hint(source.bytes()) } else { None };
         hint.iter().for_each(|hint| output::say(hint));
         if exit == Exit::Conflict && reading.prefix.is_none() {
-            output::say("two projects? add --prefix SHOP_, and run with --prefix-strip SHOP_");
+            let prefix = source.prefix();
+            output::say(&format!(
+                "two projects? add --prefix {prefix}, and run with --prefix-strip {prefix}"
+            ));
         }
         return Err(failure);
     }
@@ -267,13 +273,13 @@ fn present(session: &Session) -> Result<HashSet<SecretName>, Failure> {
 /// Says each problem in a line of its own, how many more names exist, and gives the failure that sums them up.
 fn report(mut faults: Vec<Fault>, unlisted: usize, exit: Exit) -> Failure {
     faults.sort_by_key(|fault| fault.place);
-    for fault in &faults {
+    for fault in faults.iter().take(SHOWN) {
         output::say(&format!("{}: {}", fault.place, fault.reason));
     }
-    if unlisted > 0 {
-        output::say(&format!("and {unlisted} more"));
-    }
     let count = faults.len() + unlisted;
+    if let more @ 1.. = count - faults.len().min(SHOWN) {
+        output::say(&format!("and {more} more"));
+    }
     let noun = if count == 1 { "problem" } else { "problems" };
     Failure::new(exit, format!("{count} {noun}; nothing was stored"))
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use clap::{Args, ValueEnum};
 use secrets_client::Call;
 use secrets_proto::secret::{Secret, SecretDetail, SecretList};
-use secrets_proto::{Glob, Provider, Timestamp};
+use secrets_proto::{Glob, Provider, SecretName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::audit::seconds;
@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
-use crate::{pager, table};
+use crate::{near, pager, table};
 
 /// List names, providers and masks, never values
 #[derive(Debug, Args)]
@@ -105,12 +105,12 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     if for_eyes || chosen.is_some() || output.json && !args.names {
         let SecretList { secrets, .. } =
             session.fetch::<SecretList<SecretDetail>>(&call.query("view", "full"))?;
-        return show(chosen.unwrap_or_default().of(secrets), output, args, for_eyes, now);
+        return show(session, chosen.unwrap_or_default().of(secrets), output, args, for_eyes, now);
     }
     let answer = session.call(&call.query("view", "full"))?;
     let SecretList { secrets, .. } = answer.parse::<SecretList<Row<'_>>>()?;
     if secrets.is_empty() {
-        return none(args);
+        return none(session, args);
     }
     let text = if args.names {
         secrets.iter().flat_map(|row| [output::printable(&row.name.0), "\n".into()]).collect()
@@ -125,18 +125,30 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
     output::answer(text.as_bytes())
 }
 
-fn none(args: &ListArgs) -> Result<(), Failure> {
+fn none(session: &Session, args: &ListArgs) -> Result<(), Failure> {
     let filters = [&args.glob, &args.provider, &args.unused, &args.expiring];
-    output::say(if filters.into_iter().any(Option::is_some) {
-        "no secret matches"
-    } else {
-        "no secrets yet; store one with: secretctl set NAME"
-    });
+    if !filters.into_iter().any(Option::is_some) {
+        output::say("no secrets yet; store one with: secretctl set NAME");
+        return Ok(());
+    }
+    match args.glob.as_deref().and_then(|text| part_of_names(session, text)) {
+        Some(part) => {
+            output::say(&format!("no secret has this name; for a part of one: secretctl list '*{part}*'"));
+        }
+        None => output::say("no secret matches"),
+    }
     Ok(())
+}
+
+/// What stands for a name, if names that are there have it in them.
+fn part_of_names(session: &Session, text: &str) -> Option<SecretName> {
+    let part = SecretName::parse(text).ok()?;
+    near::listed(session).iter().any(|name| name.as_str().contains(part.as_str())).then_some(part)
 }
 
 /// Shows secrets of which more is known than their mask.
 fn show(
+    session: &Session,
     secrets: Vec<SecretDetail>,
     output: Output,
     args: &ListArgs,
@@ -151,7 +163,7 @@ fn show(
         return output::answer_json_line(&text);
     }
     if secrets.is_empty() {
-        return none(args);
+        return none(session, args);
     }
     if args.names {
         let names: String = secrets.iter().map(|detail| format!("{}\n", detail.secret.name)).collect();

@@ -127,7 +127,7 @@ pub(crate) struct RuleSetArgs {
     /// Only requests for this path; may be repeated
     #[arg(long = "path", value_name = "PATTERN")]
     pub(crate) paths: Vec<String>,
-    /// Not for this path, whatever else is said; may be repeated
+    /// Never for this path, even if --path matches it; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub(crate) except: Vec<String>,
     /// Where in the request the value stands

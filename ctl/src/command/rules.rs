@@ -107,6 +107,10 @@ fn list(session: &Session, output: Output, name: Option<&str>) -> Result<(), Fai
             .map_err(|_| Failure::new(Exit::Other, "the rules cannot be written as JSON"))?;
         return output::answer_json_line(&text);
     }
+    if rules.is_empty() && items.is_empty() {
+        output::say("no rules; an answer `always` or `never` makes one: secretctl approve");
+        return Ok(());
+    }
     let rows: Vec<[String; 5]> = rules.iter().map(row).chain(items.iter().map(item_row)).collect();
     let header = ["RULE", "EFFECT", "SECRET", "RIGHTS", "CLIENT"];
     output::answer(table::render(header, &rows, output.colour).as_bytes())

@@ -22,7 +22,7 @@ directory as git sees it; with PATH through all of it, ignored or not. Links are
 followed. Columns are counted in bytes; line 0 is a name.
 
 Exits with 0 if nothing is found, 10 if something is, 1 if not everything could be
-looked at, or for. A guarded secret is asked for at a terminal; if nobody allows it,
+looked at or looked for. A guarded secret is asked for at a terminal; if nobody allows it,
 the others are looked for, and it is named. The hook looks at what is staged before
 each commit, and stops it also while the vault is locked; git commit --no-verify
 goes on without it. The values leave the daemon once, with one entry in the audit

@@ -43,9 +43,9 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
-    pub(crate) project: NameArgs,
-    #[command(flatten)]
     pub(crate) value: ValueArgs,
+    #[command(flatten)]
+    pub(crate) project: NameArgs,
 }
 
 /// What is expected to be there.

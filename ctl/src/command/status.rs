@@ -51,7 +51,9 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
             output::say(&why);
         }
     }
-    output::answer(describe(&status, &keys, session.paths(), output.colour, Timestamp::now()).as_bytes())
+    let text =
+        describe(&status, &keys, session.paths(), (output.colour, output::columns()), Timestamp::now());
+    output::answer(text.as_bytes())
 }
 
 /// What the owner should do something about.
@@ -110,8 +112,17 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
+/// How wide the titles are, with the blank behind them.
+const TITLE: usize = 11;
+
 /// The state first, with what to do about it; then the numbers, then where things are.
-fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool, now: Timestamp) -> String {
+fn describe(
+    status: &VaultStatus,
+    keys: &[KeyInfo],
+    paths: &Paths,
+    (colour, columns): (bool, Option<usize>),
+    now: Timestamp,
+) -> String {
     let (state, then, code) = match status.state {
         VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
         VaultState::Locked => ("locked", "; unlock it with: secretctl unlock".to_owned(), "33"),
@@ -147,7 +158,8 @@ fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool,
     lines.push(("secretctl", VERSION.to_owned()));
     lines.push(("socket", paths.socket.display().to_string()));
     lines.push(("token", token));
-    let lines = lines.iter().map(|(title, text)| format!("{title:<10} {}\n", output::printable(text)));
+    let shown = |text: &str| output::wrapped(&output::printable(text), columns, TITLE);
+    let lines = lines.iter().map(|(title, text)| format!("{title:<10} {}\n", shown(text)));
     std::iter::once(format!("{:<10} {state}{then}\n", "vault")).chain(lines).collect()
 }
 

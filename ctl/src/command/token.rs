@@ -225,6 +225,10 @@ fn create(
                 output::say(
                     "the token stays on this screen and in what it scrolled past: clear both; --output FILE writes it to a private file instead",
                 );
+            } else if once::others_can_read_stdout() {
+                output::say(
+                    "others could read the file that the token went to, so secretctl will refuse it; chmod 600 it, or use --output FILE",
+                );
             }
             Ok(())
         }

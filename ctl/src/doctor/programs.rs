@@ -119,7 +119,7 @@ fn settings(report: &mut Report, setup: &Setup, program: &Path) {
         }
         Some((false, message)) => {
             let message = message.trim_start_matches("secretsd: ").to_owned();
-            let fix = mend(&message);
+            let fix = fix_for(&message);
             report.fault("settings", message, "the daemon does not start with them", fix);
         }
         None => {
@@ -130,7 +130,7 @@ fn settings(report: &mut Report, setup: &Setup, program: &Path) {
 }
 
 /// The daemon's words hold the line that is wrong, or the command that fixes the file.
-fn mend(message: &str) -> Fix {
+fn fix_for(message: &str) -> Fix {
     if let Some((_, command)) = message.split_once("; run: ") {
         return Some(command.to_owned());
     }

@@ -71,7 +71,7 @@ fn program(report: &mut Report, setup: &Setup, service: &Path) {
     let texts = std::iter::once(fs::read_to_string(service)).chain(lines).flatten();
     let Some(program) = started(&texts.collect::<Vec<_>>().join("\n")) else {
         let what = format!("{} starts no program", service.display());
-        return report.fault("units", what, "systemd cannot start the daemon", mend(setup));
+        return report.fault("units", what, "systemd cannot start the daemon", fix_for(setup));
     };
     let same = |a: &Path, b: &Path| match (fs::metadata(a), fs::metadata(b)) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
@@ -79,11 +79,11 @@ fn program(report: &mut Report, setup: &Setup, service: &Path) {
     };
     if !program.is_file() || access(&program, Access::EXEC_OK).is_err() {
         let what = format!("{} starts {}, which cannot be executed", service.display(), program.display());
-        report.fault("units", what, "systemd cannot start the daemon", mend(setup));
+        report.fault("units", what, "systemd cannot start the daemon", fix_for(setup));
     } else if let Some(own) = setup.program.as_ref().filter(|own| !same(own, &program)) {
         let what =
             format!("systemd starts {}, and secretctl would start {}", program.display(), own.display());
-        report.warning("units", what, "one of them is not the one you installed last", mend(setup));
+        report.warning("units", what, "one of them is not the one you installed last", fix_for(setup));
     }
 }
 
@@ -98,7 +98,7 @@ fn started(text: &str) -> Option<PathBuf> {
 }
 
 /// A drop-in that starts the program which secretctl would start; it leaves the unit itself alone.
-fn mend(setup: &Setup) -> Option<String> {
+fn fix_for(setup: &Setup) -> Option<String> {
     let program = setup.program.as_ref()?;
     let dir = environment::user_units()?.join("secretsd.service.d");
     let file = quoted(&dir.join("zz-program.conf"));

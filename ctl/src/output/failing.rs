@@ -52,8 +52,8 @@ fn parted(message: &str) -> Option<(&str, &'static str, &str)> {
     if lead == "see" {
         return Some((what, "see", command));
     }
-    // The rest of a sentence, such as what the command is good for, stays before it.
-    let is_plain = lead == "write" || lead.ends_with(" with");
+    // The rest of a sentence stays before it: what the command is good for, or what else could be done, or before.
+    let is_plain = lead == "write" || lead.ends_with(" with") && !lead.contains(',');
     let what = if is_plain { what } else { message.get(..start + at)? };
     Some((what, label(command), command))
 }
@@ -77,6 +77,7 @@ mod tests {
             ("no; a; if lost: secretctl unlock", ("no; a; if lost", "fix", "secretctl unlock")),
             ("no; write: secretctl run -s NAME", ("no", "write", "secretctl run -s NAME")),
             ("no; start it with: secretsd --socket s", ("no", "fix", "secretsd --socket s")),
+            ("no; look, then do it with: secretctl x", ("no; look, then do it with", "fix", "secretctl x")),
         ] {
             assert_eq!(parted(message), Some(expected));
         }

@@ -39,15 +39,18 @@ pub(crate) fn cut_beginning(text: &str, room: usize) -> Cow<'_, str> {
 /// Printable text on as many lines of this width as its words take, those after the first indented. A word that is wider
 /// than a line is left to the terminal. Without a width it is one line.
 pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(room) = width.and_then(|width| width.checked_sub(indent)).filter(|room| *room > 1) else {
-        return text.to_owned();
-    };
-    let (mut lines, mut used) = (String::with_capacity(text.len()), 0);
+    wrapped_from(indent, text, width, indent)
+}
+
+/// Text on lines as those of [`wrapped`], of which the first begins in this column.
+pub(crate) fn wrapped_from(start: usize, text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width.filter(|width| *width > indent + 1) else { return text.to_owned() };
+    let (mut lines, mut used, mut room) = (String::with_capacity(text.len()), 0, width.saturating_sub(start));
     for word in text.split(' ') {
         let wide = width_of(word);
         if used > 0 && used + 1 + wide > room {
             lines.push_str(&format!("\n{:indent$}", ""));
-            used = 0;
+            (used, room) = (0, width - indent);
         } else if used > 0 {
             lines.push(' ');
             used += 1;
@@ -123,6 +126,9 @@ mod tests {
         assert_eq!(wrapped("ab cd efg hi", Some(7), 2), "ab cd\n  efg\n  hi");
         assert_eq!(wrapped("abcdefghijk lm", Some(7), 2), "abcdefghijk\n  lm");
         assert_eq!(wrapped("ab cd", None, 2), "ab cd");
+        assert_eq!(wrapped_from(0, "ab cd ef ghi", Some(7), 2), "ab cd\n  ef\n  ghi");
+        assert_eq!(wrapped_from(0, "abcd ef ghi", Some(7), 2), "abcd ef\n  ghi");
+        assert_eq!(wrapped("ab cd", Some(2), 2), "ab cd");
     }
 
     #[test]

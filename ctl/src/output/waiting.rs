@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use secrets_proto::printable::{printable, without_numbers};
 
 use super::stream::write_all;
+use super::text::wrapped_from;
 use crate::environment;
 
 /// How long a person is left without a word.
@@ -18,6 +19,9 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// How often the line changes.
 const STEP: Duration = Duration::from_secs(1);
+
+/// How far the further lines of a message stand to the right.
+const INDENT: usize = 2;
 
 /// Takes the line away: to its beginning, then all of it.
 const ERASE: &str = "\r\x1b[K";
@@ -105,11 +109,18 @@ impl Drop for Hidden {
     }
 }
 
-/// Tells the user something, in one line of its own. Nobody is left to hear that this failed.
+/// Tells the user something, in one line; on a terminal that is narrower, in as many as its words take. Nobody is left to
+/// hear that this failed.
 pub(crate) fn say(message: &str) {
-    let message = format!("secretctl: {}\n", printable(&without_numbers(message)));
+    let line = format!("secretctl: {}", printable(&without_numbers(message)));
     Line::lock().erase();
-    show(&message);
+    show(&format!("{}\n", wrapped_from(0, &line, columns(), INDENT)));
+}
+
+/// How many cells a line of the terminal has that messages go to.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Tells more of what was said last, in a line of its own without our name: so that it can be copied as it is.

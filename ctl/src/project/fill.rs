@@ -1,7 +1,6 @@
 //! Values that a project lacks: made by its manifest's recipe, or asked of a person; and stored under the project's name
 //! for them.
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use secrets_client::{Call, Method};
 use secrets_project::{Missing, Resolution, Secret, Violation};
 use secrets_proto::secret::CreateSecret;
@@ -11,7 +10,7 @@ use super::Project;
 use super::stored::Stored;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{output, prompt, providers};
+use crate::{output, prompt, providers, random};
 
 /// What to do where nobody can be asked.
 const NOT_TYPED: &str = "store it with: secretctl set NAME --project < FILE";
@@ -35,7 +34,7 @@ impl Project {
             if self.find(stored, &entry.key).is_some() {
                 continue;
             }
-            let value = recipe.make(random)?;
+            let value = recipe.make(random::fill)?;
             let name = self.own_name(&entry.key)?;
             let is_new = self.store(session, &name, secret, value.as_bytes())?;
             output::say(&if is_new {
@@ -157,13 +156,4 @@ impl Project {
 
 fn is_in_group(violations: &[Violation], key: &str) -> bool {
     violations.iter().any(|violation| violation.group.members.iter().any(|member| member == key))
-}
-
-fn random(bytes: &mut [u8]) -> Result<(), Failure> {
-    let mut at = 0;
-    while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
-        at += getrandom(rest, GetRandomFlags::empty())
-            .map_err(|error| Failure::new(Exit::Other, format!("there are no random numbers: {error}")))?;
-    }
-    Ok(())
 }

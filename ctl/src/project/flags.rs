@@ -55,3 +55,25 @@ impl NameArgs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use crate::cli::Cli;
+
+    /// A heading goes on until the next one: what is declared behind these flags would stand below it, too.
+    #[test]
+    fn only_what_is_of_projects_stands_below_their_heading() {
+        fn check(command: &Command) {
+            let below =
+                command.get_arguments().filter(|one| one.get_help_heading() == Some("Project options"));
+            for argument in below {
+                let known = ["project", "profile", "manifest_scope", "manifest", "no_manifest"];
+                assert!(known.contains(&argument.get_id().as_str()), "{}: {argument}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

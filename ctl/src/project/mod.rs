@@ -123,25 +123,32 @@ impl Project {
 
     /// Why it gets nothing, if it is not allowed.
     pub(crate) fn refusal(&self) -> Option<String> {
+        let (reason, cure) = (self.not_allowed()?, self.cure()?);
+        Some(format!("{reason}; {cure}"))
+    }
+
+    /// In what way the project is not allowed, if it is not.
+    pub(crate) fn not_allowed(&self) -> Option<String> {
         let file = shown(&self.file);
-        let text = match &self.consent {
-            Consent::Given(_) => return None,
+        match &self.consent {
+            Consent::Given(_) => None,
             Consent::Before(difference) => {
-                format!(
-                    "{file} has changed since it was allowed ({difference}); look at it, then allow it again with: secretctl project allow"
-                )
+                Some(format!("{file} has changed since it was allowed ({difference})"))
             }
             Consent::Elsewhere(before) => {
-                format!(
-                    "{file} is not allowed here, only where it was before, in {}; allow it with: secretctl project allow",
-                    shown(before)
-                )
+                Some(format!("{file} is not allowed here, only where it was before, in {}", shown(before)))
             }
-            Consent::Never => {
-                format!("{file} is not allowed to get secrets; allow it with: secretctl project allow")
-            }
-        };
-        Some(text)
+            Consent::Never => Some(format!("{file} is not allowed to get secrets")),
+        }
+    }
+
+    /// How a project is allowed that is not.
+    pub(crate) fn cure(&self) -> Option<&'static str> {
+        match &self.consent {
+            Consent::Given(_) => None,
+            Consent::Before(_) => Some("look at it, then allow it again with: secretctl project allow"),
+            Consent::Elsewhere(_) | Consent::Never => Some("allow it with: secretctl project allow"),
+        }
     }
 
     /// The profile that is meant.
@@ -267,8 +274,13 @@ pub(crate) fn shown(file: &Path) -> String {
 }
 
 fn no_manifest() -> Failure {
-    let text = "there is no secretspec.toml here; write one; see: secretctl project init --help";
-    Failure::new(Exit::Usage, text)
+    let has_dotenv = Path::new(".env").is_file();
+    let cure = if has_dotenv {
+        "write: secretctl project init --from .env"
+    } else {
+        "see: secretctl project init --help"
+    };
+    Failure::new(Exit::Usage, format!("there is no secretspec.toml here; {cure}"))
 }
 
 /// What was allowed, for who tells of a secret where it is used: nothing if that cannot be read.

@@ -9,7 +9,7 @@ use secrets_proto::reveal::{RevealReply, RevealRequest};
 use zeroize::Zeroizing;
 
 use super::stored::Stored;
-use super::{Consent, Project, shown};
+use super::{Project, shown};
 use crate::failure::{Exit, Failure};
 use crate::handover;
 use crate::session::Session;
@@ -53,12 +53,8 @@ impl Project {
         }
         parts.extend(resolution.violations.iter().map(broken));
         // What is missing may be there, and only not be given to a project that is not allowed.
-        let cure = match self.consent {
-            Consent::Given(_) => format!("fill in with: secretctl check --fill{}", self.flags()),
-            Consent::Before(_) | Consent::Elsewhere(_) | Consent::Never => {
-                "allow it with: secretctl project allow".to_owned()
-            }
-        };
+        let fill = || format!("fill in with: secretctl check --fill{}", self.flags());
+        let cure = self.cure().map_or_else(fill, ToOwned::to_owned);
         Err(Failure::new(Exit::NotFound, format!("{}; {cure}", parts.join("; "))))
     }
 

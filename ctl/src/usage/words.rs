@@ -5,7 +5,7 @@ use strsim::osa_distance;
 
 /// Words that people know from other programs, and ours for them, the likeliest first. Of these only those are named that
 /// there are where the word stood.
-const ELSEWHERE: [(&[&str], &[&str]); 20] = [
+const ELSEWHERE: [(&[&str], &[&str]); 23] = [
     (
         &["delete", "del", "remove", "rm", "unset", "erase", "destroy", "forget", "revoke"],
         &["rm", "remove", "revoke"],
@@ -15,6 +15,9 @@ const ELSEWHERE: [(&[&str], &[&str]); 20] = [
     (&["st", "state"], &["status"]),
     (&["find", "search", "grep", "dir", "ls"], &["list"]),
     (&["exec", "env"], &["run"]),
+    (&["generate"], &["set"]),
+    (&["encrypt"], &["import", "set"]),
+    (&["decrypt"], &["export", "get"]),
     (&["create", "new", "insert", "put", "store", "save", "write", "add"], &["set", "create", "add"]),
     (&["change", "modify", "annotate"], &["edit"]),
     (&["mv", "move"], &["rename"]),
@@ -51,14 +54,32 @@ fn near(word: &str, parent: &Command) -> Option<String> {
             .chain(command.get_visible_aliases())
             .map(move |name| (name, command))
     });
+    let length = |word: &str| word.chars().count();
     let near = names
+        // A word of two letters is a slip of many longer ones.
+        .filter(|(name, _)| length(word) > 2 || length(name) <= 2)
         .map(|(name, command)| (osa_distance(word, name), command.get_name()))
-        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= word.chars().count());
+        .filter(|(slips, _)| *slips <= 2 && slips * 2 <= length(word));
     let near: Vec<(usize, &str)> = near.collect();
     let least = near.iter().map(|(slips, _)| *slips).min()?;
     let mut nearest = near.iter().filter(|(slips, _)| *slips == least);
     let (_, name) = nearest.next()?;
     nearest.all(|(_, other)| other == name).then(|| (*name).to_owned())
+}
+
+/// Whether an option may be a slip of the other, or its beginning.
+pub(super) fn is_slip(option: &str, other: &str) -> bool {
+    osa_distance(option, other) <= 2 || option.len() > 4 && other.starts_with(option)
+}
+
+/// What to do in place of an option that people know from other programs.
+pub(super) fn option_elsewhere(option: &str, command: &str) -> Option<&'static str> {
+    match (command, option) {
+        ("secretctl run", "--env-file") => Some("store what is in the file with: secretctl import FILE"),
+        ("secretctl run", "-e" | "--env") => Some("write: secretctl run -s NAME -- COMMAND"),
+        ("secretctl", "-v") => Some("write: secretctl --version"),
+        _ => None,
+    }
 }
 
 /// The option of this command that a word names, as it is written there: with what stands for its value.

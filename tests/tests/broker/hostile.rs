@@ -315,7 +315,7 @@ fn a_host_that_cannot_be_trusted_gets_nothing() {
     let Some(world) = World::new("a_host_that_cannot_be_trusted_gets_nothing") else { return };
     for (odd, says) in [
         (Odd::Expired, "expired"),
-        (Odd::SelfSigned, "nobody whom this machine trusts"),
+        (Odd::SelfSigned, "not signed by an authority that this machine trusts"),
         (Odd::OtherName, "another name"),
     ] {
         let origin = Origin::with(&world.authority, &[HOST], odd, &["http/1.1"]);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::http::Request;
 use secretsd_tests::process::DEADLINE;
+use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Answer, Env};
 use serde_json::{Value, json};
 
@@ -146,4 +147,35 @@ fn a_clock_that_is_set_after_the_start_loses_nothing() {
     unlock(&env);
     assert_eq!(env.value("KEY"), "value");
     assert_eq!(env.state(), "unlocked");
+}
+
+/// A question that nobody answers in time ends with its ask, and the terminal is the shell's again.
+#[test]
+fn a_question_that_nobody_answers_ends() {
+    let Some(mut env) = moved::env("question") else { return };
+    env.settings(CHEAP_KDF);
+    moved::start(&mut env);
+    env.init();
+    env.store("KEY", "canary-value");
+    env.ctl(["guard", "KEY"]).expect(0);
+    for (typed, start) in [("", 0), ("once\r", 400)] {
+        moved::move_to(&env, Ahead::ran(start));
+        let mut shell = Terminal::run(&env, &["sh"]);
+        let script = format!("PS1=; '{}' get KEY --show; echo en''ded:$?\r", env.programs().client);
+        shell.type_keys(&script);
+        shell.wait_for("[no]: ");
+        shell.type_keys(typed);
+        if !typed.is_empty() {
+            shell.wait_for("passphrase: ");
+        }
+        moved::move_to(&env, Ahead::ran(start + 280));
+        assert_eq!(env.get("/approvals").expect(200)["approvals"].as_array().unwrap().len(), 1);
+        moved::move_to(&env, Ahead::ran(start + 301));
+        shell.wait_for("\r\nsecretctl: the question has ended: nobody has answered it in time\r\n");
+        shell.wait_for("nobody has allowed this");
+        shell.wait_for("ended:3");
+        shell.wait_until("at2last", "echo at$((1+1))last\r");
+        assert!(shell.echoes() && !shell.shown().contains("canary"), "{}", shell.shown());
+        assert_eq!(env.get("/approvals").expect(200)["approvals"], json!([]));
+    }
 }

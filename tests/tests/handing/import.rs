@@ -68,6 +68,11 @@ fn every_fault_and_conflict_is_listed_by_its_line_and_nothing_is_stored() {
         assert_eq!(total(&env), 1);
         assert_eq!(fs::read_to_string(&source).unwrap(), text);
     }
+    // Of a file that is something else, the beginning is enough.
+    let source = file(&env, &"a line\n".repeat(200));
+    let told = env.ctl(["import", &source]).run().err();
+    assert!(told.ends_with("and 180 more\nsecretctl: 200 problems; nothing was stored\n"), "{told}");
+    assert_eq!(told.matches("secretctl: line ").count(), 20, "{told}");
     // Conflicts alone, and what resolves them.
     let source = file(&env, "TAKEN=after\nNEW=x\n");
     env.ctl(["import", &source]).expect(6);
@@ -314,7 +319,13 @@ fn a_thousand_secrets_are_stored_in_one_transaction() {
     let refused = env.ctl(["import", &source]).run();
     refused.assert_code(6);
     assert_eq!(total(&env), 1);
-    assert!(refused.err().contains("two projects? add --prefix SHOP_"), "{}", refused.err());
+    assert!(refused.err().contains("two projects? add --prefix "), "{}", refused.err());
+    // The directory gives the prefix, where it can.
+    let blog = env.private_dir("home/blog-2");
+    fs::copy(&source, blog.join(".env")).unwrap();
+    let refused = env.ctl(["import", ".env"]).dir(&blog).run();
+    let told = "two projects? add --prefix BLOG_2_, and run with --prefix-strip BLOG_2_";
+    assert!(refused.err().contains(told), "{}", refused.err());
     env.ctl(["import", &source, "--on-conflict", "replace"]).expect(0);
     assert_eq!((total(&env), env.value("N0500")), (1_000, "value-500".to_owned()));
     // Of ten problems and more it is said how many there are.

@@ -47,6 +47,7 @@ fn nothing_is_given_before_the_owner_has_said_so() {
         "{}",
         checked.err()
     );
+    assert_eq!(checked.err().matches("secretctl project allow").count(), 1, "{}", checked.err());
     // Nobody is there to ask, and nothing is allowed by that.
     env.ctl(["project", "allow"]).dir(&dir).run();
     env.ctl(["run", "--", "env"]).dir(&dir).run().assert_code(125);

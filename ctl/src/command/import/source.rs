@@ -14,7 +14,10 @@ use zeroize::Zeroizing;
 use super::git::{self, Tracked};
 use crate::failure::{Exit, Failure};
 use crate::new_file::NewFile;
-use crate::{environment, input};
+use crate::{environment, input, providers};
+
+/// The most characters that a prefix may have that is only an example.
+const SHORT: usize = 16;
 
 /// The most bytes of a file.
 const LIMIT: usize = 16 << 20;
@@ -82,6 +85,13 @@ impl Source {
     /// The file as it may be shown; nothing for stdin.
     pub(super) fn shown(&self) -> Option<&str> {
         self.file.as_ref().map(|file| file.shown.as_str())
+    }
+
+    /// A prefix for the names of a second project: by the directory that the file is in.
+    pub(super) fn prefix(&self) -> String {
+        let directory = self.file.as_ref().and_then(|file| file.path.parent()?.file_name()?.to_str());
+        let prefix = directory.filter(|name| !providers::looks_like_key(name)).and_then(prefix_of);
+        prefix.unwrap_or_else(|| "SHOP_".to_owned())
     }
 
     /// What its owner should know about the file.
@@ -206,6 +216,13 @@ fn open_file(dir: impl AsFd, name: &OsStr) -> io::Result<File> {
     if is_file { Ok(file) } else { Err(io::Error::other("it is not a regular file any more")) }
 }
 
+/// What names can begin with, of a word that may be another alphabet's or long.
+fn prefix_of(word: &str) -> Option<String> {
+    let is_usable = word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.len() < SHORT;
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    is_usable.then(|| format!("{}_", word.chars().map(upper).collect::<String>().trim_end_matches('_')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,5 +296,15 @@ mod tests {
             assert!(Source::read(bad, true).is_err());
         }
         assert_eq!(Source::read(dir.path(), false).err().unwrap().exit(), Exit::Invalid);
+    }
+
+    #[test]
+    fn a_directory_makes_a_prefix_if_it_can() {
+        for (name, prefix) in [("blog", "BLOG_"), ("my-app.v2", "MY_APP_V2_"), ("a_", "A_")] {
+            assert_eq!(prefix_of(name).as_deref(), Some(prefix));
+        }
+        for name in ["", "7up", ".config", "größe-und-mehr-und-mehr", "日本"] {
+            assert_eq!(prefix_of(name), None, "{name}");
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(
             && glob.as_ref().is_none_or(is_meant)
     });
     if output.json && !args.names {
-        return super::show(secrets, output, args, false, now);
+        return super::show(session, secrets, output, args, false, now);
     }
     if secrets.is_empty() {
         output::say("the vault has nothing of this project yet; see what it lacks with: secretctl check");

@@ -16,9 +16,9 @@ use crate::session::Session;
 #[command(after_help = "\
 A project's secretspec.toml names the secrets that it needs. Its API_KEY is
 MY_APP__API_KEY in the vault, for a project called my-app, and
-MY_APP__PRODUCTION__API_KEY comes first in the profile production. Nothing is
-given to a project until you have allowed it, and after a change of its
-secretspec.toml not until you have allowed it again.
+MY_APP__PRODUCTION__API_KEY comes first in the profile production. A project
+gets nothing until you have allowed it; when its secretspec.toml changes, you
+have to allow it again.
 
 Example:
   secretctl project init --from .env
@@ -36,8 +36,8 @@ pub(crate) enum ProjectCommand {
     #[command(after_help = "\
 Shows the names that the project gets: its own, and those of the vault that it
 would share with other programs. What was allowed is remembered by the file's
-path and by what it says, with all that it extends. Another description is no
-change; anything else is one, and has to be allowed again.
+path and by what it says, with all that it extends. A new description of a
+secret does not matter; any other change has to be allowed again.
 
 Example:
   secretctl project allow

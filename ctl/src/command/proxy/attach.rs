@@ -102,7 +102,7 @@ fn from_socket(control: &Path, mut command: Command, inherited_umask: Mode) -> R
     let attached = lasting::attach(control, &listener, Some(files.path().to_owned()))?;
     for (name, text) in &attached.files {
         if name.is_empty() || name.starts_with('.') || name.contains('/') {
-            return Err(failed(&"the session names files that are none"));
+            return Err(failed(&"a name of the session's files cannot be used"));
         }
         files.put(name, text.as_bytes()).map_err(|error| failed(&error))?;
     }

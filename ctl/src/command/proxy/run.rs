@@ -34,8 +34,8 @@ their own, which puts the value in where a rule of the secret allows it: to that
 that method, for that path. See: secretctl proxy rule show NAME
 
 The command replaces secretctl: same process, terminal, signals and exit status. It runs as
-you do, and could ask secretsd itself: this keeps values from what it writes, not from what
-it means to get.
+you do, and could ask secretsd itself: this keeps values out of what it writes; it does not stop a
+program that sets out to get them.
 
 With --fence it cannot: bubblewrap gives it a network with nothing in it but its proxy, and
 a file system that it writes to in the working directory alone, and in those of --write.
@@ -44,7 +44,7 @@ same; secretctl stays beside it.
 
 Hosts without a rule are refused, unless --allow names them. With --learn they are reached, without
 values, and what the command asks for is noted; when it has ended, the smallest rules and --allow
-that cover it are printed to stderr, as commands. Rules hold as ever, and none is set.
+that cover it are printed to stderr, as commands. Rules apply as usual, and none is changed.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl failed, 126 if
 the command cannot be executed, 127 if it does not exist.
@@ -69,7 +69,7 @@ pub(crate) struct RunArgs {
     /// A directory beside the working directory that a fenced command may write to; repeatable
     #[arg(long, value_name = "DIR", requires = "fence")]
     write: Vec<PathBuf>,
-    /// How long the command may use them, like 30m, 12h or 7d; 12h unless said
+    /// How long the command may use them, like 30m, 12h or 7d [default: 12h]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     /// The command and its arguments, after `--`

@@ -22,8 +22,8 @@ use crate::{handover, lasting};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The session lasts until its time is over or it is stopped. Closing the shell does not end it, nor
-does locking the vault: as long as it is locked, requests are refused. Logging out does, with all
-else of yours, unless you are to stay: loginctl enable-linger
+does locking the vault: as long as it is locked, requests are refused. Logging out ends it, as
+everything else that you run, unless lingering is on: loginctl enable-linger
 
 Programs come into it with: secretctl proxy attach NAME -- CMD
 
@@ -45,7 +45,7 @@ pub(crate) struct StartArgs {
     /// Let requests to this host pass without values; repeatable
     #[arg(long, value_name = "HOST")]
     allow: Vec<String>,
-    /// How long it lasts, like 30m, 12h or 7d; 12h unless said
+    /// How long it lasts, like 30m, 12h or 7d [default: 12h]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 }

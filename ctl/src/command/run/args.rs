@@ -36,7 +36,7 @@ if -s or --file names the secret exactly and the name is not changed, or with
 --allow-name. Otherwise nothing starts and the exit status is 2.
 
 In a project with a secretspec.toml that `secretctl project allow` has allowed,
-the command gets the secrets that this names, and those of -s besides. Without a
+the command gets the secrets that it names, and those of -s as well. Without a
 manifest and without -s you pick them from a list, on a terminal.
 
 Exit status: the command's own, or 128 + the signal's number; 125 if secretctl
@@ -44,7 +44,7 @@ failed, 126 if the command cannot be executed, 127 if it does not exist.
 
 Example:
   secretctl run -s OPENAI_API_KEY,'AWS_*' -- npm start
-  secretctl run --file TLS_KEY -- sh -c 'curl --key \"$TLS_KEY\" https://example.com'
+  secretctl run --file TLS_KEY -- sh -c 'curl --key \"$TLS_KEY\" https://a.example'
   secretctl run -s DATABASE_URL --mask -- bash
   secretctl run --or-env -s OPENAI_API_KEY -- npm test")]
 pub(crate) struct RunArgs {
@@ -78,11 +78,11 @@ pub(crate) struct RunArgs {
     /// The reason, for the audit log
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
     /// The command and its arguments, after `--`
     #[arg(value_name = "CMD", last = true, required = true)]
     pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 impl RunArgs {

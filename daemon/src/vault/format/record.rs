@@ -178,11 +178,7 @@ impl Record {
             last_used_at: self.meta.last_used_at,
             expires_at: self.meta.expires_at,
             note: self.meta.note.clone(),
-            size_class: match self.meta.size {
-                0..=1_024 => SizeClass::Small,
-                1_025..=8_192 => SizeClass::Medium,
-                _ => SizeClass::Large,
-            },
+            size_class: SizeClass::of(self.meta.size),
             value_changed_at: self.value_changed_at(),
             guarded: self.meta.guarded,
         }
