@@ -1,0 +1,40 @@
+//! One vault on several machines, without a server of its own: what the machines exchange, and how it is merged.
+//!
+//! Each machine appends to a log of its own. Logs, snapshots and lists of machines are *objects*: sealed, signed, padded
+//! files whose names hold the hash of their bytes. No object is ever written twice, and so any store will do that can
+//! put, list, get and delete whole files, whatever it promises about two that write at once. What comes out of a merge
+//! depends on what was read, and never on the order or on a clock.
+//!
+//! Pure: bytes and values in, bytes and values out. There is no file, no socket, no clock and no cipher in here; who
+//! uses it brings a [`Crypt`].
+//!
+//! - [`exchange`]: the directory in which objects lie, and what else is in it; [`name`]: what objects are called
+//! - [`object`]: what is in one, how it is padded, sealed and read; [`change`]: what a machine says that it did
+//! - [`secret`]: one secret as all machines see it, and the rules by which changes are merged
+//! - [`replica`]: what one machine knows, the order in which it takes objects, forks; [`names`]: two secrets of one name
+//! - [`snapshot`]: all of that at once; [`join`]: how it is merged; [`applied`]: which objects are in it
+//! - [`clock`]: times that never run backwards
+
+pub mod applied;
+pub mod change;
+pub mod clock;
+pub mod crypt;
+pub mod exchange;
+pub mod ids;
+pub mod join;
+pub mod name;
+pub mod names;
+pub mod object;
+pub mod padding;
+pub mod replica;
+pub mod secret;
+pub mod snapshot;
+
+mod fault;
+pub use applied::Applied;
+pub use change::Change;
+pub use crypt::Crypt;
+pub use ids::{Dot, MachineId, ObjectId, Writer};
+pub use name::{Kind, ObjectName};
+pub use replica::Replica;
+pub use secret::Secret;
