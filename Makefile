@@ -31,6 +31,7 @@ test:
 soak:
 	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi \
 		--test soak
+	SOAK=1 cargo test --package secrets-fleet --locked model
 
 # Writes the API's description again, after a route or a wire type has changed.
 openapi:

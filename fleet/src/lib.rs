@@ -31,6 +31,9 @@ pub mod secret;
 pub mod snapshot;
 
 mod fault;
+#[cfg(test)]
+mod model;
+
 pub use applied::Applied;
 pub use change::Change;
 pub use crypt::Crypt;

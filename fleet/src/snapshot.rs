@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::applied::Applied;
-use crate::ids::{Dot, MachineId, ObjectId, Writer};
+use crate::ids::{Dot, MachineId, ObjectId, ShortHash, Writer};
 use crate::object::Signed;
 use crate::replica::Replica;
 use crate::secret::{Field, Secret, Value};
@@ -35,6 +35,8 @@ pub struct Snapshot<V> {
 pub struct Part<V> {
     /// Who wrote it.
     pub by: MachineId,
+    /// Which snapshot it is of: random, as two may have one number.
+    pub of: ShortHash,
     /// The number of the first part.
     pub first: u32,
     /// How many parts there are.
@@ -112,11 +114,11 @@ impl<V: Clone> Replica<V> {
 }
 
 impl<V: Serialize> Snapshot<V> {
-    /// Its parts, the first of which gets this number.
+    /// Its parts. `of` is random, and the first part gets this number.
     #[must_use]
-    pub fn into_parts(self, first: u32) -> Vec<Part<V>> {
+    pub fn into_parts(self, of: ShortHash, first: u32) -> Vec<Part<V>> {
         let Self { by, applied, heads, owners, secrets } = self;
-        let empty = |frame| Part { by, first, parts: 0, frame, items: Vec::new() };
+        let empty = |frame| Part { by, of, first, parts: 0, frame, items: Vec::new() };
         let frame = Frame { applied, heads, owners };
         let mut room = PART.saturating_sub(length(&frame));
         let mut parts = Vec::new();
@@ -144,11 +146,11 @@ impl<V> Snapshot<V> {
     ///
     /// They are not all the parts of one snapshot.
     pub fn from_parts(parts: Vec<Part<V>>) -> Result<Self, NotASnapshot> {
-        let Some(Part { by, first, parts: count, frame: Some(frame), .. }) = parts.first() else {
+        let Some(Part { by, of, first, parts: count, frame: Some(frame), .. }) = parts.first() else {
             return Err(NotASnapshot);
         };
-        let (by, first, count, frame) = (*by, *first, *count, frame.clone());
-        let belongs = |part: &Part<V>| (part.by, part.first, part.parts) == (by, first, count);
+        let (by, of, first, count, frame) = (*by, *of, *first, *count, frame.clone());
+        let belongs = |part: &Part<V>| (part.by, part.of, part.first, part.parts) == (by, of, first, count);
         if u32::try_from(parts.len()) != Ok(count) || !parts.iter().all(belongs) {
             return Err(NotASnapshot);
         }
