@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     NamesTwice,
     /// Nobody answers who wants an object.
     NoAnswer,
+    /// What an object asks for is not heard while the object waits.
+    DeafWhileWaiting,
     /// Bytes are taken without a look at the name.
     AnyBytes,
 }

@@ -68,6 +68,8 @@ pub struct Known {
     pub forked: bool,
     /// Objects that others want and that are in this state.
     pub asked: BTreeSet<ObjectId>,
+    /// Objects that wait, and whose wishes were heard.
+    pub heard: BTreeSet<ObjectId>,
 }
 
 /// A machine's state: the secrets, with `V` in the place of each value, and what it knows beside them.
@@ -96,6 +98,7 @@ impl<V> Replica<V> {
             owners: BTreeMap::from([(writer, me)]),
             forked: false,
             asked: BTreeSet::new(),
+            heard: BTreeSet::new(),
         };
         Self { known, secrets: BTreeMap::new(), touched: BTreeSet::new() }
     }
@@ -136,6 +139,7 @@ impl<V> Replica<V> {
         let mut missing: Vec<_> = before.into_iter().chain(entry.seen.iter().copied()).collect();
         missing.retain(|object| !self.has(object));
         if !missing.is_empty() && !fault::is(Fault::AnyOrder) {
+            self.hear(object, &entry);
             return Receipt::Waits(missing);
         }
         self.known.forked |= object.writer == self.known.writer;
@@ -167,9 +171,27 @@ impl<V> Replica<V> {
         crate::clock::next(wall, self.secrets.get(&id).and_then(Secret::newest))
     }
 
+    /// Hears what the author of an object wants, though the object waits. Two that lack something of each other would wait
+    /// for ever otherwise: neither could take the object in which the other says so.
+    fn hear(&mut self, object: ObjectId, entry: &Entry<V>) {
+        if fault::is(Fault::DeafWhileWaiting) || self.known.heard.contains(&object) {
+            return;
+        }
+        for change in &entry.changes {
+            let Change::Want { objects } = change else { continue };
+            let here: Vec<_> =
+                objects.iter().filter(|object| self.known.applied.has(object)).copied().collect();
+            if !here.is_empty() {
+                self.known.asked.extend(here);
+                self.known.heard.insert(object);
+            }
+        }
+    }
+
     fn apply(&mut self, object: ObjectId, entry: Entry<V>) {
         let known = &mut self.known;
         known.applied.add(&object);
+        let was_heard = known.heard.remove(&object);
         known.owners.insert(object.writer, entry.by);
         if let Some(hash) = entry.prev {
             let before = ObjectId { number: object.number.saturating_sub(1), hash: hash.short(), ..object };
@@ -182,7 +204,7 @@ impl<V> Replica<V> {
                     self.secrets.entry(id).or_default().apply(Dot { object, index }, entry.by, change);
                     self.touched.insert(id);
                 }
-                (None, Change::Want { objects }) if entry.by != self.known.me => {
+                (None, Change::Want { objects }) if entry.by != self.known.me && !was_heard => {
                     let here = objects.into_iter().filter(|object| self.known.applied.has(object));
                     self.known.asked.extend(here);
                 }

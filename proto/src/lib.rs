@@ -33,6 +33,7 @@ pub mod audit;
 pub mod broker;
 pub mod credential;
 pub mod error;
+pub mod fleet;
 pub mod invalid;
 mod matching;
 pub mod name;

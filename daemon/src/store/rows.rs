@@ -67,6 +67,12 @@ pub(crate) enum RecordKind {
     Credential,
     /// A rule that says who may have or change a guarded secret.
     ApprovalRule,
+    /// The fleet that the vault belongs to: one row.
+    Fleet,
+    /// An object of the fleet that is not in the exchange yet.
+    Object,
+    /// What all machines of the fleet know of one secret; its id is the secret's.
+    Origin,
     /// Something that a newer program keeps, by its number.
     Unknown(u32),
 }
@@ -84,6 +90,9 @@ impl RecordKind {
             Self::Credential => 4,
             // The vaults of the tests that a newer program has written to have records of kind 5.
             Self::ApprovalRule => 7,
+            Self::Fleet => 16,
+            Self::Object => 17,
+            Self::Origin => 18,
             Self::Unknown(number) => number,
         }
     }
@@ -97,13 +106,17 @@ impl RecordKind {
             Self::Token => "token".into(),
             Self::Credential => "credential".into(),
             Self::ApprovalRule => "record-7".into(),
+            Self::Fleet => "record-16".into(),
+            Self::Object => "record-17".into(),
+            Self::Origin => "record-18".into(),
             Self::Unknown(number) => format!("record-{number}").into(),
         }
     }
 
     /// The kind with this number.
     pub(crate) fn from_number(number: u32) -> Self {
-        let known = Self::FIRST.into_iter().chain([Self::ApprovalRule]);
+        let known =
+            Self::FIRST.into_iter().chain([Self::ApprovalRule, Self::Fleet, Self::Object, Self::Origin]);
         known.into_iter().find(|kind| kind.number() == number).unwrap_or(Self::Unknown(number))
     }
 }

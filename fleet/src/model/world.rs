@@ -436,7 +436,13 @@ impl World {
             }
         }
         if !agree {
-            return Err("they do not agree".to_owned());
+            let known =
+                self.machines.iter().map(|machine| machine.replica.known.applied.beyond(&Applied::default()));
+            return Err(format!(
+                "they do not agree: {:?} objects{}",
+                known.collect::<Vec<_>>(),
+                self.difference()
+            ));
         }
         for machine in &self.machines {
             if !known.iter().all(|known| machine.replica.known.applied.has_all(known)) {
@@ -530,5 +536,18 @@ impl Crypt for Toy {
 
     fn verify(&self, by: MachineId, _: u32, message: &[u8], signature: &[u8; 64]) -> bool {
         Toy(by).sign(message).is_some_and(|expected| expected == *signature) || fault::is(Fault::AnyBytes)
+    }
+}
+
+impl World {
+    /// The first secret on which two machines do not agree.
+    fn difference(&self) -> String {
+        let views: Vec<_> = self.machines.iter().map(|machine| view(&machine.replica)).collect();
+        let pairs = views.windows(2).filter_map(|two| Some((two.first()?, two.last()?)));
+        let mut all = pairs.flat_map(|(one, other)| {
+            let ids: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+            ids.into_iter().map(|id| (one.get(id), other.get(id))).collect::<Vec<_>>()
+        });
+        all.find(|(one, other)| one != other).map_or_else(String::new, |two| format!(", {two:#?}"))
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`record`]: a secret's metadata and its values; [`mask`]: what is shown of a value
 //! - [`unit_grant`]: what a unit may load; [`token`]: an access token
+//! - [`fleet`]: the other machines of the vault, and what they know of each secret
 //! - [`rest`]: what a newer program has added to a record
 //! - [`slots`]: the keys that open the vault
 //! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
@@ -12,6 +13,7 @@ pub(super) mod anchor;
 pub(super) mod approval_rule;
 pub(super) mod audit_chain;
 pub(super) mod file;
+pub(super) mod fleet;
 pub(super) mod manifest;
 pub(super) mod mask;
 pub(super) mod record;

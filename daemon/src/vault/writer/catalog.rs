@@ -8,6 +8,7 @@ use secrets_proto::{SecretName, UnitName, Uuid};
 
 use crate::caller::Caller;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::fleet::Fleet;
 use crate::vault::format::record::Record;
 use crate::vault::format::token::Token;
 use crate::vault::format::unit_grant::UnitGrant;
@@ -27,6 +28,8 @@ pub(in crate::vault) struct Catalog {
     approval_rules: BTreeMap<Uuid, Vec<Arc<ApprovalRule>>>,
     /// How many secrets are guarded, in the trash or not.
     guarded: usize,
+    /// The fleet that the vault belongs to.
+    pub(in crate::vault) fleet: Option<Arc<Fleet>>,
     /// The access tokens.
     pub(in crate::vault) tokens: Tokens,
 }
@@ -50,6 +53,8 @@ pub(in crate::vault) enum Change {
     PutApprovalRule(Arc<ApprovalRule>),
     /// Remove this approval rule.
     RemoveApprovalRule(Arc<ApprovalRule>),
+    /// What is known of the fleet from now on.
+    PutFleet(Arc<Fleet>),
 }
 
 impl Catalog {
@@ -94,6 +99,7 @@ impl Catalog {
             Change::PutApprovalRule(rule) => {
                 self.approval_rules.entry(rule.meta.secret).or_default().push(Arc::clone(rule));
             }
+            Change::PutFleet(fleet) => self.fleet = Some(Arc::clone(fleet)),
             Change::RemoveApprovalRule(rule) => {
                 if let Some(rules) = self.approval_rules.get_mut(&rule.meta.secret) {
                     rules.retain(|other| other.id != rule.id);
@@ -116,7 +122,8 @@ impl Catalog {
             | Change::PutToken(_)
             | Change::RemoveToken(_)
             | Change::PutApprovalRule(_)
-            | Change::RemoveApprovalRule(_) => false,
+            | Change::RemoveApprovalRule(_)
+            | Change::PutFleet(_) => false,
         }
     }
 
@@ -151,7 +158,8 @@ impl Catalog {
             | Change::PutToken(_)
             | Change::RemoveToken(_)
             | Change::PutApprovalRule(_)
-            | Change::RemoveApprovalRule(_) => (None, None),
+            | Change::RemoveApprovalRule(_)
+            | Change::PutFleet(_) => (None, None),
         };
         let now = id.and_then(|id| self.all.any(id));
         now.into_iter().chain(next).map(|record| record.meta.name.as_str())

@@ -150,7 +150,8 @@ impl Shared {
                 | Change::Allow(_)
                 | Change::Revoke(_)
                 | Change::PutApprovalRule(_)
-                | Change::RemoveApprovalRule(_) => false,
+                | Change::RemoveApprovalRule(_)
+                | Change::PutFleet(_) => false,
             })
         });
     }

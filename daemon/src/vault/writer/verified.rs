@@ -12,6 +12,7 @@ use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::fleet::{Fleet, Origin};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, record_context};
 use crate::vault::format::slots;
@@ -52,7 +53,7 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         return corrupt("the header and key slots are older than the rest");
     }
 
-    let Opened { counted, mut records, mut values, grants, tokens, rules } =
+    let Opened { counted, mut records, mut values, grants, tokens, rules, fleet, origins } =
         open_rows(store, keys, &manifest)?;
     if counted != manifest {
         return corrupt("rows were added, removed, changed or put back");
@@ -88,6 +89,13 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         }
         catalog.apply(&Change::PutToken(Box::new(token)));
     }
+    if fleet.len() > 1 || (fleet.is_empty() && !origins.is_empty()) {
+        return corrupt("the fleet's row is missing, or there twice");
+    }
+    if let Some(mut fleet) = fleet.into_iter().next() {
+        origins.into_iter().for_each(|(id, origin)| fleet.put_origin(id, origin));
+        catalog.apply(&Change::PutFleet(Arc::new(fleet)));
+    }
     for rule in rules {
         catalog.apply(&Change::PutApprovalRule(Arc::new(rule)));
     }
@@ -110,6 +118,8 @@ struct Opened {
     grants: Vec<UnitGrant>,
     tokens: Vec<Token>,
     rules: Vec<ApprovalRule>,
+    fleet: Vec<Fleet>,
+    origins: Vec<(Uuid, Origin)>,
 }
 
 impl Opened {
@@ -121,6 +131,8 @@ impl Opened {
             grants: Vec::new(),
             tokens: Vec::new(),
             rules: Vec::new(),
+            fleet: Vec::new(),
+            origins: Vec::new(),
         }
     }
 
@@ -132,7 +144,9 @@ impl Opened {
             RecordKind::Credential => self.grants.push(open_grant(keys, row)?),
             RecordKind::Token => self.tokens.push(Token::open(keys, row)?),
             RecordKind::ApprovalRule => self.rules.push(ApprovalRule::open(keys, row)?),
-            RecordKind::Unknown(_) => {}
+            RecordKind::Fleet => self.fleet.push(Fleet::open(keys, row)?),
+            RecordKind::Origin => self.origins.push(Origin::open(keys, row)?),
+            RecordKind::Object | RecordKind::Unknown(_) => {}
         }
         Ok(())
     }
@@ -144,6 +158,8 @@ impl Opened {
         self.grants.extend(other.grants);
         self.tokens.extend(other.tokens);
         self.rules.extend(other.rules);
+        self.fleet.extend(other.fleet);
+        self.origins.extend(other.origins);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod archive;
+mod fleet;
 mod import;
 mod keys;
 mod reveal;
@@ -12,6 +13,7 @@ mod tokens;
 mod unit_grants;
 mod uses;
 
+pub(in crate::vault) use fleet::Synced;
 pub(in crate::vault) use sessions::{Begun, Means};
 pub(in crate::vault) use uses::told_of;
 
