@@ -23,7 +23,8 @@ pub(crate) enum Fault {
     WallClock,
     /// Two secrets may have one name.
     NamesTwice,
-    /// Nobody answers who wants an object.
+    /// Nobody answers who wants an object: a rule of those who use this crate, which the model follows.
+    #[cfg(test)]
     NoAnswer,
     /// What an object asks for is not heard while the object waits.
     DeafWhileWaiting,

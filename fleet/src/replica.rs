@@ -213,3 +213,38 @@ impl<V> Replica<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShortHash;
+
+    fn object(writer: u8, number: u32) -> ObjectId {
+        ObjectId { writer: Writer([writer; 8]), number, hash: ShortHash([writer; 16]) }
+    }
+
+    #[test]
+    fn a_wish_is_heard_once_though_its_object_waits() {
+        let hears = |fault| {
+            let mut replica = Replica::<String>::new(MachineId([2; 8]), Writer([2; 8]));
+            let (number, entry) = replica.draft(Vec::new()).unwrap();
+            replica.adopt(object(2, number), Hash([2; 32]), entry);
+            let wish = Entry {
+                by: MachineId([1; 8]),
+                prev: Some(Hash([9; 32])),
+                seen: Vec::new(),
+                changes: vec![Change::Want { objects: vec![object(2, 1), object(3, 1)] }],
+            };
+            fault::seed(fault);
+            let receipt = replica.receive(object(1, 2), wish.clone());
+            fault::seed(None);
+            assert!(matches!(receipt, Receipt::Waits(_)));
+            let heard = std::mem::take(&mut replica.known.asked);
+            replica.receive(object(1, 2), wish);
+            assert!(fault.is_some() || replica.known.asked.is_empty());
+            heard
+        };
+        assert_eq!(hears(None), BTreeSet::from([object(2, 1)]));
+        assert!(hears(Some(Fault::DeafWhileWaiting)).is_empty());
+    }
+}

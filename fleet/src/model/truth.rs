@@ -93,8 +93,12 @@ impl Truth {
                     _ => false,
                 };
                 let dot = field.stamp.dot;
-                if facts.iter().any(|(_, later)| sets(later) && later.past.contains(&dot)) {
-                    return Err("a field has an old text, which somebody had seen and replaced".to_owned());
+                let later = facts.iter().find(|(_, later)| sets(later) && later.past.contains(&dot));
+                if let Some((later, fact)) = later {
+                    return Err(format!(
+                        "a field has an old text, which somebody had seen and replaced: {name} of {dot} at {}, later {later}: {:?}; {secret:?}",
+                        field.stamp.clock, fact.change
+                    ));
                 }
             }
         }
