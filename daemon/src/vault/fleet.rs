@@ -68,6 +68,7 @@ impl Vault {
         directory: PathBuf,
     ) -> Result<FleetStatus, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         let directory = usable(directory).await?;
         if !list(directory.clone()).await?.is_empty() {
             return Err(Error::Fleet(FleetError::Other));
@@ -111,6 +112,7 @@ impl Vault {
         machine: MachineId,
     ) -> Result<Vec<SecretName>, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         self.merge_fleet(caller).await?;
         let fleet = self.known_fleet()?;
         if fleet.me() == machine {

@@ -105,6 +105,7 @@ impl Vault {
     /// Lets a machine in that knows the code which this answers; one at a time. Scope `admin`, on all names.
     pub(crate) async fn invite_machine(&self, caller: &Caller) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         let directory = self.known_fleet()?.meta.directory.clone();
         let code = exchange::new_code()?;
         let key = derived(code.expose().to_owned()).await?;
@@ -121,6 +122,7 @@ impl Vault {
     /// How far a machine is let in. Scope `admin`, on all names.
     pub(crate) async fn invitation(&self, caller: &Caller, id: Uuid) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         let (directory, code, is_open) = {
             let mut pairing = self.pairing();
             let pairing = open(&mut pairing, id)?;
@@ -146,6 +148,7 @@ impl Vault {
         directory: PathBuf,
     ) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         if self.shared.read().view()?.catalog.fleet.is_some() {
             return Err(Error::Fleet(FleetError::Exists));
         }
@@ -183,6 +186,7 @@ impl Vault {
         accept: bool,
     ) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
         if !accept {
             let mut pairing = self.pairing();
             open(&mut pairing, id)?;
