@@ -30,6 +30,11 @@ impl Vault {
     /// What is known of the fleet. Scope `list`.
     pub(crate) fn fleet(&self, caller: &Caller) -> Result<FleetStatus, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
+        self.fleet_status(caller)
+    }
+
+    /// What is known of the fleet, for a caller that may know it.
+    fn fleet_status(&self, caller: &Caller) -> Result<FleetStatus, Error> {
         let published = self.shared.read();
         let catalog = &published.view()?.catalog;
         let Some(fleet) = &catalog.fleet else { return Ok(FleetStatus::default()) };
@@ -82,12 +87,19 @@ impl Vault {
         let fleet = Fleet::new(meta, Replica::new(me, Writer(crypto::random()?)));
         let synced = self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
         self.place(synced).await?;
-        self.fleet(caller)
+        self.fleet_status(caller)
     }
 
     /// Looks into the exchange now: says there what is new here, and merges what others have said. Scope `list`.
     pub(crate) async fn merge_fleet(&self, caller: &Caller) -> Result<FleetMerge, Error> {
         self.check(caller, Scope::List, AuditAction::List)?;
+        let (mut merged, written) = self.exchange_now().await?;
+        merged.retain(|name| caller.sees(name));
+        Ok(FleetMerge { merged, written, fleet: self.fleet_status(caller)? })
+    }
+
+    /// Exchanges until nothing more comes: which secrets others have changed, and how many objects were written.
+    async fn exchange_now(&self) -> Result<(Vec<SecretName>, usize), Error> {
         let (mut merged, mut written) = (Vec::<SecretName>::new(), 0);
         // What is merged may be answered, and what was waited for may have come meanwhile.
         for _ in 0..4 {
@@ -101,8 +113,7 @@ impl Vault {
         }
         merged.sort();
         merged.dedup();
-        merged.retain(|name| caller.sees(name));
-        Ok(FleetMerge { merged, written, fleet: self.fleet(caller)? })
+        Ok((merged, written))
     }
 
     /// Removes a machine from the fleet. Scope `admin`, on all names. Returns the names of what it had.
@@ -113,7 +124,7 @@ impl Vault {
     ) -> Result<Vec<SecretName>, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
-        self.merge_fleet(caller).await?;
+        self.exchange_now().await?;
         let fleet = self.known_fleet()?;
         if fleet.me() == machine {
             return Err(Error::Fleet(FleetError::NoMachine));

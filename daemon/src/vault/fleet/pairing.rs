@@ -212,7 +212,7 @@ impl Vault {
             }
         };
         *self.pairing() = None;
-        self.merge_fleet(caller).await?;
+        self.exchange_now().await?;
         Ok(Invitation { id, state: InvitationState::Done, code: None, name: Some(name), words: None })
     }
 
