@@ -499,6 +499,10 @@ fn view(replica: &Replica<String>) -> BTreeMap<Uuid, Secret<String>> {
     secrets
 }
 
+thread_local! {
+    static SALT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// Cryptography without secrets, as fast as it gets: what is sealed can be read by all, and altered by nobody.
 struct Toy(MachineId);
 
@@ -517,7 +521,9 @@ impl Crypt for Toy {
 
     fn seal(&self, place: &Place, plaintext: &[u8]) -> Option<Vec<u8>> {
         let tag = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
-        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), &[0; 28]].concat();
+        // Salted, as a real one is: two clones that do the same must not write the same object.
+        let salt = SALT.replace(SALT.get() + 1).to_be_bytes();
+        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), &salt, &[0; 20]].concat();
         Some([&header, plaintext, &tag[..16]].concat())
     }
 
