@@ -180,6 +180,9 @@ impl Batch<'_> {
             | RecordKind::ApprovalRule
             | RecordKind::Item
             | RecordKind::Collection
+            | RecordKind::Fleet
+            | RecordKind::Object
+            | RecordKind::Origin
             | RecordKind::Unknown(_) => false,
         };
         self.check_allowed(id, is_guarded, &[GuardedRight::Write])

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod archive;
+mod fleet;
 mod import;
 mod items;
 mod keys;
@@ -13,6 +14,7 @@ mod tokens;
 mod unit_grants;
 mod uses;
 
+pub(in crate::vault) use fleet::Synced;
 pub(in crate::vault) use sessions::{Begun, Means};
 pub(in crate::vault) use uses::told_of;
 
