@@ -115,6 +115,13 @@ fn a_change_on_one_machine_is_on_all() {
     b.start();
     b.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
     b.post("/vault/verify", &json!({})).expect(200);
+    b.store("SAID", "once");
+    sync(&b);
+    b.stop();
+    b.start();
+    b.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+    // What was said before is not said again, in place of what others have said since.
+    assert_eq!(sync(&b)["written"], 0);
     update(&b, "NEW", "canary-newer");
     sync_all(&[&b, &a]);
     assert_eq!(a.value("NEW"), "canary-newer");
@@ -221,4 +228,185 @@ fn nobody_gets_in_with_a_wrong_code() {
     let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
     c.post(&confirm, &json!({ "accept": true })).expect_error(504, "gateway_timeout_error");
     assert_eq!(a.get("/fleet").expect(200)["machines"].as_array().unwrap().len(), 2);
+}
+
+fn reveal(env: &Env, name: &str) -> secretsd_tests::http::Answer {
+    env.post("/user/secrets/reveal", &json!({ "secrets": [name], "purpose": "test" }))
+}
+
+fn guard(env: &Env, id: &str) {
+    let path = format!("/user/secrets/{id}/guard");
+    env.request("PUT", &path).json(&json!({ "guarded": true })).send().expect(200);
+}
+
+#[test]
+fn a_guard_is_on_every_machine_and_what_was_allowed_of_it_is_not() {
+    let (a, b, _store) = two();
+    a.store("LATER", "canary-later");
+    a.store("BOTH", "guarded here");
+    sync_all(&[&a, &b]);
+    assert_eq!(b.value("LATER"), "canary-later");
+    // Turned on while the other machine has it, and before the other machine has it.
+    guard(&a, &id(&a, "LATER"));
+    a.store("FIRST", "canary-first");
+    guard(&a, &id(&a, "FIRST"));
+    update(&b, "BOTH", "changed there");
+    guard(&a, &id(&a, "BOTH"));
+    sync_all(&[&a, &b]);
+    for name in ["LATER", "FIRST", "BOTH"] {
+        reveal(&b, name).expect_error(403, "approval_required_error");
+        let detail = b.get(&format!("/user/secrets/{}?view=full", id(&b, name))).expect(200);
+        assert_eq!(detail["guarded"], true, "{name}");
+    }
+    // The mark that keeps older programs from the vault is there, too.
+    b.post("/vault/verify", &json!({})).expect(200);
+    // Two secrets of one name: whichever keeps it is guarded.
+    a.store("NAME", "older");
+    guard(&a, &id(&a, "NAME"));
+    b.store("NAME", "newer");
+    sync_all(&[&a, &b]);
+    sync_all(&[&a, &b]);
+    for env in [&a, &b] {
+        reveal(env, "NAME").expect_error(403, "approval_required_error");
+    }
+}
+
+#[test]
+fn a_directory_that_was_emptied_is_filled_again() {
+    let (a, b, store) = two();
+    a.store("KEY", "canary-key");
+    sync_all(&[&a, &b]);
+    update(&b, "KEY", "canary-newer");
+    sync_all(&[&b, &a]);
+    for entry in fs::read_dir(&store).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    a.store("AFTER", "canary-after");
+    sync_all(&[&a, &b]);
+    assert_eq!(b.value("AFTER"), "canary-after");
+    // Who comes now gets all of it from what was put there again.
+    let c = Env::unlocked(programs!());
+    join(&b, &c, "devbox", &store);
+    sync_all(&[&c, &a, &b]);
+    assert_eq!((c.value("KEY"), c.value("AFTER")), ("canary-newer".into(), "canary-after".into()));
+    c.store("OF_C", "canary-of-c");
+    sync_all(&[&c, &a, &b]);
+    assert_eq!(a.value("OF_C"), "canary-of-c");
+    // It comes to rest.
+    let count = fs::read_dir(&store).unwrap().count();
+    sync_all(&[&a, &b, &c]);
+    assert_eq!(fs::read_dir(&store).unwrap().count(), count);
+}
+
+#[test]
+fn what_the_directory_spoils_is_not_taken_and_comes_again() {
+    let (a, b, store) = two();
+    a.store("BEFORE", "canary-before");
+    sync_all(&[&a, &b]);
+    let names = || {
+        let names =
+            fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("l-")).collect::<Vec<_>>()
+    };
+    let before = names();
+    a.store("KEY", "canary-key");
+    sync(&a);
+    let new: Vec<_> = names().into_iter().filter(|name| !before.contains(name)).collect();
+    assert_eq!(new.len(), 1, "{new:?}");
+    let path = store.join(&new[0]);
+    let whole = fs::read(&path).unwrap();
+    // What other programs leave there, and what is no file.
+    fs::write(store.join(format!("{}.sync-conflict-20260101-000000-ABC", new[0])), &whole).unwrap();
+    fs::write(store.join(".tmp-half"), b"half").unwrap();
+    let other = |digit: &str| format!("l-{}-0000000001-{}", digit.repeat(16), digit.repeat(32));
+    std::os::unix::fs::symlink("/etc/passwd", store.join(other("a"))).unwrap();
+    fs::create_dir(store.join(other("b"))).unwrap();
+    fs::write(store.join(other("c")), vec![1; 3 << 20]).unwrap();
+    // Cut, flipped, another one's bytes, nothing.
+    let flipped: Vec<u8> = whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 1_000)).collect();
+    let others = fs::read(store.join(&before[0])).unwrap();
+    for spoilt in [&whole[..500], &flipped, &others, b""] {
+        fs::write(&path, spoilt).unwrap();
+        let status = sync(&b);
+        assert!(status["fleet"]["refused"].as_u64().unwrap() >= 1, "{status}");
+        assert!(!has(&b, "KEY"));
+    }
+    // Whoever has it is asked, and answers with a snapshot.
+    for _ in 0..8 {
+        sync_all(&[&b, &a]);
+        if has(&b, "KEY") {
+            break;
+        }
+    }
+    assert_eq!(b.value("KEY"), "canary-key");
+}
+
+#[test]
+fn nothing_is_written_into_the_directory_of_another_fleet() {
+    let (a, _b, store) = two();
+    a.store("KEY", "value");
+    sync(&a);
+    let c = Env::unlocked(programs!());
+    let place = format!("dir:{}", store.display());
+    let count = fs::read_dir(&store).unwrap().count();
+    c.ctl(["machine", "init", "--store", &place, "--name", "other"]).expect(6);
+    assert_eq!(fs::read_dir(&store).unwrap().count(), count);
+    c.ctl(["machine", "init", "--store", "dir:/nowhere/at/all", "--name", "other"]).expect(4);
+    c.ctl(["sync"]).expect(4);
+    assert_eq!(c.get("/fleet").expect(200)["member"], false);
+}
+
+#[test]
+fn a_vault_that_was_put_back_gets_what_it_lacks_and_loses_nothing() {
+    let (mut a, b, _store) = two();
+    a.store("KEY", "first");
+    sync_all(&[&a, &b]);
+    // A copy of the whole disk, which is put back later: nothing tells the machine.
+    a.stop();
+    let dirs = [a.data_dir(), a.state_dir()];
+    let copies = ["data-copy", "state-copy"].map(|name| a.private_dir(name));
+    for (from, to) in dirs.iter().zip(&copies) {
+        copy(from, to);
+    }
+    let unlock = |env: &Env| {
+        env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+    };
+    a.start();
+    unlock(&a);
+    a.store("LOST_HERE", "kept there");
+    update(&a, "KEY", "second");
+    sync_all(&[&a, &b]);
+    a.stop();
+    for (to, from) in dirs.iter().zip(&copies) {
+        fs::remove_dir_all(to).unwrap();
+        fs::create_dir(to).unwrap();
+        copy(from, to);
+    }
+    a.start();
+    unlock(&a);
+    assert!(!has(&a, "LOST_HERE"));
+    // Under the same number as what was lost.
+    a.store("NEW", "after the copy");
+    assert_eq!(b.value("KEY"), "second");
+    sync_all(&[&a, &b, &a]);
+    for env in [&a, &b] {
+        assert_eq!((env.value("KEY"), env.value("LOST_HERE")), ("second".into(), "kept there".into()));
+        assert_eq!(env.value("NEW"), "after the copy");
+    }
+    // From then on both can write.
+    a.store("A", "a");
+    b.store("B", "b");
+    sync_all(&[&a, &b]);
+    assert!(has(&a, "B") && has(&b, "A"));
+}
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod pairing;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::FleetId;
 use secrets_fleet::{Kind, MachineId, ObjectName, Replica, Writer};
 use secrets_proto::audit::AuditAction;
@@ -223,6 +224,7 @@ fn meta(
         outbox: Vec::new(),
         refused: 0,
         waiting: 0,
+        compacted: Applied::default(),
     }
 }
 

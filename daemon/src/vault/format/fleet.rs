@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::{FleetId, ShortHash};
 use secrets_fleet::replica::{Known, Replica};
+use secrets_fleet::secret::Mark;
 use secrets_fleet::{MachineId, ObjectId, ObjectName, Secret};
 use secrets_proto::{SecretValue, Uuid};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,9 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) refused: usize,
     /// How many waited for another.
     pub(in crate::vault) waiting: usize,
+    /// What shall leave the exchange, because a snapshot has taken its place, whoever puts it there again.
+    #[serde(default)]
+    pub(in crate::vault) compacted: Applied,
 }
 
 /// A machine.
@@ -121,6 +125,31 @@ impl Fleet {
     /// Whether this machine was removed by another.
     pub(in crate::vault) fn is_removed(&self) -> bool {
         self.meta.members.iter().any(|member| member.id == self.me() && member.removed)
+    }
+
+    /// Whether there are machines but this one.
+    pub(in crate::vault) fn has_others(&self) -> bool {
+        self.meta.members.iter().any(|member| member.id != self.me() && !member.removed)
+    }
+
+    /// When, by its own clock, another machine has last stored or deleted something, in seconds since 1970.
+    pub(in crate::vault) fn last_heard(&self) -> Option<i64> {
+        let (me, owners) = (self.me(), &self.replica.known.owners);
+        let values = self.replica.secrets.values().flat_map(|secret| secret.live.values());
+        let times = values.flat_map(|value| {
+            let by_other = |mark: &Mark| owners.get(&mark.stamp.dot.object.writer) != Some(&me);
+            let mark = value.mark.filter(by_other).and_then(|mark| mark.trashed);
+            [(value.by != me).then_some(value.at), mark]
+        });
+        times.flatten().max()
+    }
+
+    /// Whether a secret is in the trash because another one has its name: it stays until somebody has looked.
+    pub(in crate::vault) fn lost_its_name(&self, id: Uuid) -> bool {
+        let current = self.replica.secrets.get(&id).and_then(Secret::current);
+        current
+            .and_then(|(_, value)| value.mark)
+            .is_some_and(|mark| mark.trashed.is_some() && mark.name_taken)
     }
 
     /// A machine's name.

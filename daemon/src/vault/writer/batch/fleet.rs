@@ -12,6 +12,7 @@ use std::sync::Arc;
 use secrets_fleet::crypt::Place;
 use secrets_fleet::object::{self, CannotSeal, Sealed};
 use secrets_fleet::replica::{Entry, Receipt};
+use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::{SecretName, Timestamp, Uuid};
@@ -81,18 +82,30 @@ impl Batch<'_> {
         }
         // First, so that what was written here before is not taken for an answer to what comes now.
         let purged = self.say_what_is_new(&mut fleet)?;
-        fleet.replica.touched.clear();
+        let said = std::mem::take(&mut fleet.replica.touched);
         let missing = self.receive(&mut fleet, objects)?;
         if fleet.replica.known.forked {
             fleet.replica.begin_log(Writer(crypto::random()?));
         }
-        let trash = fleet.replica.name_conflicts(wall(), Timestamp::now().as_second());
-        self.write_entries(&mut fleet, trash, &BTreeMap::new())?;
+        let changes = same_names(&fleet);
+        self.write_entries(&mut fleet, changes, &BTreeMap::new())?;
         let merged = self.settle(&mut fleet)?;
+        // What was said is to be remembered as said: after a restart it would be said again, in place of newer values.
+        fleet.replica.touched.extend(said);
         self.ask_for(&mut fleet, &missing)?;
         let drop = self.answer(&mut fleet, listed, purged)?;
+        self.announce_again(&mut fleet, listed)?;
         self.keep_if_changed(&before, fleet)?;
         self.outbox(Synced { drop, merged, ..Synced::default() })
+    }
+
+    /// Whether what has been in the trash for too long by this machine's clock may go for good. A clock that is years ahead
+    /// must not empty the trash of all machines: another machine's must agree, to the day.
+    pub(super) fn may_expire(&self, id: Uuid, now: Timestamp) -> bool {
+        const DAY: i64 = 24 * 3_600;
+        let Some(fleet) = self.catalog.fleet.as_ref().filter(|fleet| fleet.has_others()) else { return true };
+        let agrees = |heard: i64| (now.as_second() - DAY..=now.as_second() + DAY).contains(&heard);
+        fleet.last_heard().is_some_and(agrees) && !fleet.lost_its_name(id)
     }
 
     /// Forgets the objects that are in the exchange now.
@@ -260,7 +273,11 @@ impl Batch<'_> {
     }
 
     fn keep_if_changed(&mut self, before: &Fleet, mut fleet: Fleet) -> Result<(), Error> {
-        fleet.replica.touched.retain(|id| fleet.replica.secrets.get(id) != before.replica.secrets.get(id));
+        let (secrets, rows) = (&fleet.replica.secrets, &fleet.rows);
+        let is_new = |id: &Uuid| {
+            secrets.get(id) != before.replica.secrets.get(id) || rows.get(id) != before.rows.get(id)
+        };
+        fleet.replica.touched.retain(is_new);
         if fleet == *before { Ok(()) } else { self.keep(fleet) }
     }
 
@@ -288,6 +305,28 @@ impl Batch<'_> {
         self.apply(Change::PutFleet(Arc::new(fleet)));
         Ok(())
     }
+}
+
+/// What has to be done about secrets that have one name: all but one go to the trash, and the one that keeps the name is
+/// guarded if any of them is.
+fn same_names(fleet: &Fleet) -> Vec<FleetChange<Held>> {
+    let mut changes = fleet.replica.name_conflicts(wall(), Timestamp::now().as_second());
+    let losers: BTreeSet<Uuid> = changes.iter().filter_map(FleetChange::secret).collect();
+    let named = |id: &Uuid| fleet.replica.secrets.get(id).filter(|secret| secret.is_guarded());
+    let names: BTreeSet<&str> =
+        losers.iter().filter_map(named).filter_map(|secret| secret.field(NAME)).collect();
+    let keepers = fleet.replica.secrets.iter().filter(|(id, secret)| {
+        let has_it = secret.field(NAME).is_some_and(|name| names.contains(name));
+        has_it && secret.is_visible() && !secret.is_guarded() && !losers.contains(*id)
+    });
+    let guard = |(id, _): (&Uuid, _)| FleetChange::Fields {
+        id: *id,
+        clock: fleet.replica.clock(*id, wall()),
+        fields: BTreeMap::from([(GUARDED.to_owned(), Some("yes".to_owned()))]),
+    };
+    // Before the others go.
+    changes.splice(0..0, keepers.map(guard).collect::<Vec<_>>());
+    changes
 }
 
 /// The most that is put into one object of a log, as it is reckoned before.

@@ -293,6 +293,7 @@ impl<'a> Batch<'a> {
             .with_trash()
             .filter(|record| record.purged_at().is_some_and(|time| time <= now))
             .map(|record| record.id)
+            .filter(|id| self.may_expire(*id, now))
             .collect();
         due.into_iter().try_for_each(|id| self.purge(caller, id, None))?;
         self.empty_item_trash(caller, now)

@@ -37,6 +37,14 @@ fn place(fleet: &Fleet, epoch: u32, machine: MachineId) -> Vec<u8> {
     [&fleet.meta.fleet.0[..], &epoch.to_be_bytes(), &machine.0].concat()
 }
 
+/// A key, sealed to every machine that was not removed.
+fn sealed_to_all(fleet: &Fleet, epoch: u32, key: &Private) -> Result<BTreeMap<MachineId, String>, Error> {
+    let staying = fleet.meta.members.iter().filter(|member| !member.removed);
+    let seal =
+        |member: &Member| Ok((member.id, key.wrap_to(&member.sealing, &place(fleet, epoch, member.id))?));
+    staying.map(seal).collect()
+}
+
 impl Batch<'_> {
     /// Writes the list of machines as this one knows it.
     pub(super) fn announce(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
@@ -55,6 +63,21 @@ impl Batch<'_> {
         let sealed = self.seal_object_in(fleet, epoch, Kind::Members, fleet.meta.lists, &list)?;
         fleet.meta.read.push(sealed.name);
         self.put_object(fleet, &sealed)
+    }
+
+    /// Writes the list again if the exchange has lost all lists: under each key, with the next one, so that a machine that
+    /// has not read the last of them can follow.
+    pub(super) fn announce_again(&mut self, fleet: &mut Fleet, listed: &[ObjectName]) -> Result<(), Error> {
+        if listed.iter().chain(&fleet.meta.outbox).any(|name| fleet.meta.read.contains(name)) {
+            return Ok(());
+        }
+        let epochs: Vec<(u32, Private)> =
+            fleet.meta.keys.iter().map(|(epoch, key)| (*epoch, key.clone())).collect();
+        for ((epoch, _), (next, key)) in epochs.iter().zip(epochs.iter().skip(1)) {
+            let sealed = sealed_to_all(fleet, *next, key)?;
+            self.announce_in(fleet, *epoch, BTreeMap::from([(*next, sealed)]))?;
+        }
+        self.announce(fleet)
     }
 
     /// Lets a machine in, and tells the others.
@@ -86,10 +109,7 @@ impl Batch<'_> {
         let random: [u8; 2] = crypto::random()?;
         let epoch = ((old >> 16).saturating_add(1) << 16) | u32::from(u16::from_be_bytes(random));
         let key = Private::generate()?;
-        let mut sealed = BTreeMap::new();
-        for member in fleet.meta.members.iter().filter(|member| !member.removed) {
-            sealed.insert(member.id, key.wrap_to(&member.sealing, &place(&fleet, epoch, member.id))?);
-        }
+        let sealed = sealed_to_all(&fleet, epoch, &key)?;
         // Under the old key, which the others have.
         self.announce_in(&mut fleet, old, BTreeMap::from([(epoch, sealed)]))?;
         fleet.meta.keys.insert(epoch, key);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Secret};
 use secrets_proto::reveal::Remark;
 use secrets_proto::{Provider, Timestamp, Uuid};
@@ -19,10 +20,11 @@ pub(super) fn fields(record: &Record) -> BTreeMap<String, Option<String>> {
     let meta = &record.meta;
     let text = |name: &str, text: Option<String>| (name.to_owned(), text);
     [
-        text(secrets_fleet::secret::NAME, Some(meta.name.as_str().to_owned())),
+        text(NAME, Some(meta.name.as_str().to_owned())),
         text("provider", meta.provider.as_ref().map(Provider::as_str).map(str::to_owned)),
         text("note", meta.note.as_ref().map(Remark::as_str).map(str::to_owned)),
         text("expires_at", meta.expires_at.map(|time| time.as_second().to_string())),
+        text(GUARDED, meta.guarded.then(|| "yes".to_owned())),
     ]
     .into()
 }

@@ -48,16 +48,35 @@ impl Batch<'_> {
                 self.apply(Change::Remove(id));
             }
             names.push(record.meta.name.clone());
-            next.push(record);
-        }
-        for record in next {
-            self.insert_record(record)?;
+            let was_guarded_so = old.is_some_and(|old| old.meta.guarded && old.meta.name == record.meta.name);
+            next.push((record, was_guarded_so));
         }
         let caller = Caller::daemon("fleet");
+        for (record, was_guarded_so) in next {
+            let (id, name) = (record.id, record.meta.name.clone());
+            let is_guarded_now = record.meta.guarded && !was_guarded_so;
+            self.insert_record(record)?;
+            if is_guarded_now {
+                self.guarded_elsewhere(&caller, id, &name)?;
+            }
+        }
         for name in &names {
             self.audit(&caller, Event::done(AuditAction::Merge, vec![name.clone()]))?;
         }
         Ok(names)
+    }
+
+    /// A guard that another machine has turned on, or a guarded secret under a name that is new here: whoever was allowed the
+    /// secret, or the name, before there was a guard is not any more.
+    fn guarded_elsewhere(&mut self, caller: &Caller, id: Uuid, name: &SecretName) -> Result<(), Error> {
+        self.end_sessions_with(caller, id)?;
+        let units: Vec<_> = self
+            .catalog
+            .grants()
+            .filter(|grant| grant.covers(name))
+            .map(|grant| grant.meta.unit.clone())
+            .collect();
+        units.iter().try_for_each(|unit| self.revoke(caller, unit, Some(name)))
     }
 
     fn remove(&mut self, old: &Arc<Record>) -> Result<(), Error> {
@@ -117,6 +136,7 @@ impl Batch<'_> {
         meta.note = secret.field("note").and_then(|text| Remark::parse(text).ok());
         let expiry = secret.field("expires_at").and_then(|text| text.parse().ok());
         meta.expires_at = expiry.and_then(Timestamp::from_second);
+        meta.guarded = secret.is_guarded();
         if meta.deleted_at.is_some() != trashed.is_some() {
             meta.deleted_at = trashed;
         }

@@ -1,7 +1,7 @@
 //! Snapshots: read where they bring something, written for who lacks an object, in place of objects that were lost, and
 //! after a purge, so that what was purged leaves the exchange.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::ShortHash;
@@ -71,23 +71,15 @@ impl Batch<'_> {
         fleet.meta.covered.iter().for_each(|covered| there.add_all(&covered.applied));
         let asked = !std::mem::take(&mut fleet.replica.known.asked).is_empty();
         let lost = fleet.replica.known.applied.beyond(&there) > 0;
-        if !asked && !lost && !purged {
-            return Ok(Vec::new());
+        let many = listed.iter().filter(|name| name.kind == Kind::Log).count() >= MOST_LOGS;
+        let compact = purged || many || has_what_was_purged(fleet);
+        if asked || lost || compact {
+            self.write_snapshot(fleet)?;
         }
-        self.write_snapshot(fleet)?;
-        if !purged {
-            return Ok(Vec::new());
+        if compact {
+            fleet.meta.compacted = fleet.replica.known.applied.clone();
         }
-        let applied = &fleet.replica.known.applied;
-        let newest = fleet.meta.covered.last().map(|covered| covered.parts.clone()).unwrap_or_default();
-        let old = fleet.meta.covered.iter().filter(|covered| applied.has_all(&covered.applied));
-        let old_parts: Vec<_> = old.flat_map(|covered| covered.parts.clone()).collect();
-        let goes = |name: &&ObjectName| match name.kind {
-            Kind::Log => applied.has(&name.id),
-            Kind::Snapshot => old_parts.contains(name) && !newest.contains(name),
-            Kind::Members | Kind::Invitation => false,
-        };
-        Ok(listed.iter().filter(goes).copied().collect())
+        Ok(superfluous(fleet, listed))
     }
 
     pub(super) fn write_snapshot(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
@@ -130,6 +122,39 @@ impl Batch<'_> {
         }
         Ok(opened)
     }
+}
+
+/// From how many objects of logs on they are replaced by a snapshot.
+const MOST_LOGS: usize = 2_000;
+
+/// Whether there is a snapshot of before a purge that no later one has taken the place of: another machine wrote it at that
+/// time.
+fn has_what_was_purged(fleet: &Fleet) -> bool {
+    let (all, compacted) = (&fleet.meta.covered, &fleet.meta.compacted);
+    let is_old = |one: &&Covered| !one.applied.has_all(compacted);
+    all.iter()
+        .filter(is_old)
+        .any(|old| !all.iter().any(|new| new.applied.has_all(compacted) && new.applied.has_all(&old.applied)))
+}
+
+/// The objects that a snapshot has taken the place of, and that shall be gone.
+fn superfluous(fleet: &Fleet, listed: &[ObjectName]) -> Vec<ObjectName> {
+    let compacted = &fleet.meta.compacted;
+    let new: Vec<_> = fleet.meta.covered.iter().filter(|one| one.applied.has_all(compacted)).collect();
+    if compacted.is_empty() || new.is_empty() {
+        return Vec::new();
+    }
+    let is_replaced = |one: &&Covered| {
+        !one.applied.has_all(compacted) && new.iter().any(|new| new.applied.has_all(&one.applied))
+    };
+    let old = fleet.meta.covered.iter().filter(is_replaced).flat_map(|one| &one.parts);
+    let old: BTreeSet<_> = old.collect();
+    let goes = |name: &&ObjectName| match name.kind {
+        Kind::Log => compacted.has(&name.id),
+        Kind::Snapshot => old.contains(name),
+        Kind::Members | Kind::Invitation => false,
+    };
+    listed.iter().filter(goes).copied().collect()
 }
 
 /// What comes from others has values in it, never numbers of rows.
