@@ -142,6 +142,14 @@ fn derive(key: &[u8], salt: &[u8], context: &[&[u8]]) -> Result<Zeroizing<[u8; 3
     Ok(out)
 }
 
+/// SHA-256, by which an object is named.
+pub(crate) fn hash_of(bytes: &[u8]) -> secrets_fleet::ids::Hash {
+    let mut out = [0; 32];
+    let digest = digest::digest(&digest::SHA256, bytes);
+    out.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    secrets_fleet::ids::Hash(out)
+}
+
 /// What a machine can do with the keys of its fleet.
 pub(crate) struct FleetCrypt<'a> {
     /// The fleet's keys, by epoch.
@@ -161,11 +169,7 @@ impl FleetCrypt<'_> {
 
 impl Crypt for FleetCrypt<'_> {
     fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.iter_mut()
-            .zip(digest::digest(&digest::SHA256, bytes).as_ref())
-            .for_each(|(to, from)| *to = *from);
-        out
+        hash_of(bytes).0
     }
 
     fn seal(&self, place: &Place, plaintext: &[u8]) -> Option<Vec<u8>> {

@@ -245,9 +245,11 @@ async fn aside<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|_| Error::Internal("a thread has panicked"))?;
-    done.map_err(|error| match error.kind() {
-        std::io::ErrorKind::StorageFull => Error::DiskFull,
-        _ => Error::Storage(format!("the exchange: {error}")),
+    done.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Error::DiskFull;
+        }
+        Error::Storage(format!("the exchange: {error}"))
     })
 }
 

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ring::digest;
-use secrets_fleet::ids::{FleetId, ShortHash};
+use secrets_fleet::ids::FleetId;
 use secrets_fleet::{Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{Invitation, InvitationState};
@@ -294,9 +293,7 @@ fn writer(code: &Private) -> Result<Writer, Error> {
 }
 
 async fn put(path: &std::path::Path, code: &Private, number: u32, sealed: &[u8]) -> Result<(), Error> {
-    let digest = digest::digest(&digest::SHA256, sealed);
-    let hash = digest.as_ref().first_chunk().copied().ok_or(Error::Internal("a hash is too short"))?;
-    let id = ObjectId { writer: writer(code)?, number, hash: ShortHash(hash) };
+    let id = ObjectId { writer: writer(code)?, number, hash: exchange::hash_of(sealed).short() };
     let name = ObjectName { kind: Kind::Invitation, id };
     let (path, sealed) = (path.to_owned(), sealed.to_vec());
     aside(move || directory::write(&path, &name, &sealed)).await
@@ -313,7 +310,7 @@ async fn step(
     let is_it = |name: &&ObjectName| {
         name.kind == Kind::Invitation && name.id.writer == writer && name.id.number == number
     };
-    for name in list(path.to_owned()).await?.iter().filter(is_it).copied() {
+    for name in list(path.to_owned()).await?.into_iter().filter(|name| is_it(&name)) {
         let path = path.to_owned();
         let read = aside(move || directory::read(&path, &name)).await?;
         let opened = read.and_then(|bytes| key.open(number.to_string().as_bytes(), &bytes).ok());

@@ -199,9 +199,10 @@ impl Batch<'_> {
         self.put_object(fleet, &sealed)?;
         let Entry { by, prev, seen, changes } = entry;
         let kept = |change: FleetChange<Held>| {
-            let version = match &change {
-                FleetChange::Value { id, clock, .. } => versions.get(&(*id, *clock)).copied(),
-                _ => None,
+            let version = if let FleetChange::Value { id, clock, .. } = &change {
+                versions.get(&(*id, *clock)).copied()
+            } else {
+                None
             };
             change.try_map(|_| version.map(Held::Row).ok_or(Error::Internal("a value has no version")))
         };
@@ -218,11 +219,12 @@ impl Batch<'_> {
         versions: &BTreeMap<(Uuid, u64), u64>,
     ) -> Result<(), Error> {
         // As JSON a character may take six.
-        let size = |change: &FleetChange<Held>| match change {
-            FleetChange::Value { value: Held::New(value), covers, .. } => {
+        let size = |change: &FleetChange<Held>| {
+            if let FleetChange::Value { value: Held::New(value), covers, .. } = change {
                 512 + 6 * value.expose().len() + 100 * covers.len()
+            } else {
+                8 << 10
             }
-            _ => 8 << 10,
         };
         let (mut part, mut length) = (Vec::new(), 0_usize);
         for change in changes {
@@ -334,10 +336,8 @@ const MOST_IN_AN_OBJECT: usize = 1 << 20;
 
 /// What comes from others has values in it, never numbers of rows.
 fn is_of_the_wire(entry: &Entry<Held>) -> bool {
-    let is_new = |change: &FleetChange<Held>| match change {
-        FleetChange::Value { value, .. } => matches!(value, Held::New(_)),
-        _ => true,
-    };
+    let is_new =
+        |change: &FleetChange<Held>| !matches!(change, FleetChange::Value { value: Held::Row(_), .. });
     entry.changes.iter().all(is_new)
 }
 
