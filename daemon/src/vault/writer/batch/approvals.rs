@@ -180,6 +180,9 @@ impl Batch<'_> {
             | RecordKind::ApprovalRule
             | RecordKind::Item
             | RecordKind::Collection
+            | RecordKind::Fleet
+            | RecordKind::Object
+            | RecordKind::Origin
             | RecordKind::Unknown(_) => false,
         };
         self.check_allowed(id, is_guarded, &[GuardedRight::Write])
@@ -205,20 +208,26 @@ impl Batch<'_> {
         let record = old.next(|meta| meta.guarded = guarded);
         self.put(Some(&old), record, caller, action)?;
         if guarded {
-            let uses = self
-                .catalog
-                .tokens
-                .all()
-                .filter(|token| token.session().is_some_and(|session| session.secrets.contains(&id)));
-            let sessions: Vec<Uuid> = uses.map(|token| token.rights.id).collect();
-            for session in sessions {
-                // One may have gone with another.
-                if self.catalog.tokens.by_id(session).is_some() {
-                    self.revoke_token(caller, session)?;
-                }
-            }
+            self.end_sessions_with(caller, id)?;
         }
         self.find(caller, id, None)
+    }
+
+    /// Ends the sessions that use this secret.
+    pub(super) fn end_sessions_with(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        let uses = self
+            .catalog
+            .tokens
+            .all()
+            .filter(|token| token.session().is_some_and(|session| session.secrets.contains(&id)));
+        let sessions: Vec<Uuid> = uses.map(|token| token.rights.id).collect();
+        for session in sessions {
+            // One may have gone with another.
+            if self.catalog.tokens.by_id(session).is_some() {
+                self.revoke_token(caller, session)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes an approval rule about a secret or an item.
