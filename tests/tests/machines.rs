@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
@@ -125,6 +126,35 @@ fn a_change_on_one_machine_is_on_all() {
     update(&b, "NEW", "canary-newer");
     sync_all(&[&b, &a]);
     assert_eq!(a.value("NEW"), "canary-newer");
+}
+
+#[test]
+fn two_people_compare_five_words_on_two_terminals() {
+    let (a, b) = (Env::unlocked(programs!()), Env::unlocked(programs!()));
+    a.store("KEY", "canary-key");
+    let place = format!("dir:{}", a.private_dir("store").display());
+    a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(0);
+    let mut inviting = Terminal::ctl(&a, &["machine", "invite"]);
+    inviting.wait_for("machine join ");
+    inviting.wait_for(" --store");
+    let shown = inviting.shown();
+    let code = shown.split("machine join ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let mut joining = Terminal::ctl(&b, &["machine", "join", code, "--store", &place, "--name", "desktop"]);
+    joining.wait_for("show the same five words? [y/N] ");
+    inviting.wait_for("show the same five words? [y/N] ");
+    let words = |text: &str, before: &str| -> String {
+        let after = text.split(before).nth(1).unwrap().split("Does").next().unwrap();
+        after.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let seen = words(&inviting.shown(), "asks to have the vault:");
+    assert_eq!(seen, words(&joining.shown(), "must show the same words:"));
+    assert_eq!(seen.split(' ').count(), 5, "{seen}");
+    joining.type_keys("y\n");
+    joining.wait_for("waiting for the other machine");
+    inviting.type_keys("y\n");
+    inviting.wait_for("desktop is a machine of the vault now");
+    joining.wait_for("this machine has the vault now");
+    assert_eq!(b.value("KEY"), "canary-key");
 }
 
 #[test]

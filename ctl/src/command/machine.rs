@@ -243,7 +243,7 @@ fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<boo
     let word = |number: &u16| EFF_LONG_WORDLIST.get(usize::from(*number) * 3).copied().unwrap_or("?");
     let shown: Vec<&str> = words.iter().map(word).collect();
     output::say(&format!("{what}: {}", shown.join(" ")));
-    let same = prompt::confirm("Does the other machine show the same five words? [y/N] ");
+    let same = prompt::confirm("Does the other machine show the same five words?");
     let same = same.map_err(|error| error.into_failure("no machine was let in", "run it on a terminal"))?;
     if !same {
         let _: Invitation = session.fetch(&answer(id, false)?)?;
