@@ -26,12 +26,13 @@ test:
 	-tests/tests/openapi/install.sh
 	-tests/tests/clients/install.sh
 	-tests/tests/bus/install.sh
-	cargo test --workspace --locked
+	tests/all.sh
 
 # The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.
 soak:
+	-tests/tests/bus/crate.sh
 	SOAK=1 cargo test --workspace --locked --test kill --test fsync --test faults --test tamper --test crowd --test openapi \
-		--test soak
+		--test soak --test bus
 	SOAK=1 cargo test --package secrets-fleet --locked model
 
 # Writes the API's description again, after a route or a wire type has changed.

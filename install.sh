@@ -54,6 +54,7 @@ files() {
     echo "$fish"
     echo "$man/secretsd.1"
     echo "$man/secretsd-broker.1"
+    echo "$man/secretsd-bus.1"
     for page in "$destdir$man"/secretctl.1 "$destdir$man"/secretctl-*.1; do echo "${page#"$destdir"}"; done
 }
 
@@ -103,6 +104,7 @@ do_install() {
     generate "$fish" completions fish
     place "$here/daemon/secretsd.1" "$man/secretsd.1" 0644
     place "$here/broker/secretsd-broker.1" "$man/secretsd-broker.1" 0644
+    place "$here/bus/secretsd-bus.1" "$man/secretsd-bus.1" 0644
     if "$programs/secretctl" man --dir "$work/man" >/dev/null 2>&1; then
         for page in "$work"/man/*; do place "$page" "$man/${page##*/}" 0644; done
         for link in $links; do

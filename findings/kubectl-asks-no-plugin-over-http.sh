@@ -5,16 +5,23 @@
 # credential and reports what the server answers: "You must be logged in". The plugin is never started; no warning says
 # that it is left out, not with -v=6 either. The manual ("Authenticating", "client-go credential plugins") does not speak of
 # it. The same setup with https, or with Kubernetes's client for Python, runs the plugin. Who tries a plugin on a
-# test server or through `kubectl proxy` looks for the fault in the plugin. Seen with kubectl 1.32.4.
+# test server or through `kubectl proxy` looks for the fault in the plugin. Seen with kubectl 1.32.3 of Debian 13, and 1.32.4.
 #
 # What follows for us: the helper for kubectl is tested against a server with TLS (tests/tests/helpers/kube.rs), and
 # docs/helpers.md says it.
 set -euo pipefail
-# Pinned: the packages of few systems can be had in more than one version.
-kubectl version --client 2>/dev/null | grep 'v1\.32\.4' >/dev/null || { echo 'kubectl 1.32.4 is needed in PATH' >&2; exit 2; }
 work=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
+# Pinned packages of Debian 13, unpacked here alone, whatever system this is that has apt.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$keyring] http://deb.debian.org/debian trixie main" >"$work/sources.list"
+mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/root"
+apt=(apt-get -qq -o Dir::State="$work/state" -o Dir::State::status=/dev/null -o Dir::Cache="$work/cache"
+    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=-)
+(cd "$work" && "${apt[@]}" update && "${apt[@]}" download kubectl=1.32.3+ds-2)
+for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
+export PATH="$work/root/usr/bin:$PATH"
 cat >"$work/plugin" <<PLUGIN
 #!/bin/sh
 touch "$work/started"

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrets_client::Error;
+use secrets_local::telling::say;
 use secrets_proto::approval::{Approval, ApprovalList};
 use secrets_proto::{ErrorType, Uuid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +19,7 @@ use zbus::{Message, MessageStream};
 use crate::answer::answer;
 use crate::bus::{self, ANSWER, DENY, Heard, Notifications};
 use crate::daemon::Daemon;
-use crate::{notice, pinentry, say};
+use crate::{PROGRAM, notice, pinentry};
 
 /// How long after a failure the daemon is asked again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -118,7 +119,7 @@ impl Agent {
             Event::Silent(reason) => {
                 self.asks.clear();
                 self.settle().await;
-                say(&reason);
+                say(PROGRAM, &reason);
             }
             Event::Bus(message) => match self.notifications.hear(&message) {
                 Some(Heard::Pressed(number, key)) => self.pressed(number, &key),
@@ -132,11 +133,11 @@ impl Agent {
                 None => {}
             },
             Event::Denied(id, outcome) => match outcome {
-                Ok(()) => say(&format!("{}: denied", short(id))),
-                Err(reason) => say(&format!("{}: not denied: {reason}", short(id))),
+                Ok(()) => say(PROGRAM, &format!("{}: denied", short(id))),
+                Err(reason) => say(PROGRAM, &format!("{}: not denied: {reason}", short(id))),
             },
             Event::Answered(id, line) => {
-                say(&line);
+                say(PROGRAM, &line);
                 // Another's may be there already, if this one was settled meanwhile.
                 if self.answering.as_ref().is_some_and(|(answering, _)| *answering == id) {
                     self.answering = None;
@@ -150,7 +151,7 @@ impl Agent {
     fn look_for_server(&mut self) {
         let is_there = self.notifications.is_there();
         if !is_there {
-            say(&bus::Error::NoServer.to_string());
+            say(PROGRAM, &bus::Error::NoServer.to_string());
         }
         self.can_show.send_replace(is_there);
     }
@@ -171,7 +172,7 @@ impl Agent {
         if is_moot && let Some((id, window)) = self.answering.take() {
             if !window.is_finished() {
                 window.abort();
-                say(&format!("{}: was settled meanwhile, or allowed", short(id)));
+                say(PROGRAM, &format!("{}: was settled meanwhile, or allowed", short(id)));
             }
             self.next_window();
         }
@@ -188,7 +189,7 @@ impl Agent {
             self.passed.push(ask.id);
             match self.notifications.show(&notice::notice(&ask)).await {
                 Ok(number) => drop(self.shown.insert(number, ask.id)),
-                Err(error) => say(&format!("{}: not shown: {error}", notice::short(&ask))),
+                Err(error) => say(PROGRAM, &format!("{}: not shown: {error}", notice::short(&ask))),
             }
         }
     }

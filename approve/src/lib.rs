@@ -11,6 +11,7 @@
 //! - `bus`: notifications on the session bus
 //! - `pinentry`: the window in which the passphrase is typed
 //! - `daemon`: what is asked of the daemon
+//! - `settings`: which pinentry the settings file names
 
 mod agent;
 mod answer;
@@ -18,6 +19,7 @@ mod bus;
 mod daemon;
 mod notice;
 mod pinentry;
+mod settings;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_local::telling::{self, said};
 
 /// The passphrase passes through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -33,7 +36,7 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 /// What failures are told under.
 const PROGRAM: &str = "secretctl approve --agent";
 
-/// What names the pinentry, beside the flag.
+/// What names the pinentry, beside the flag and the settings file.
 const PINENTRY: &str = "SECRETSD_PINENTRY";
 
 /// What the command line says.
@@ -50,26 +53,26 @@ struct Arguments {
 pub fn main() -> ExitCode {
     hardening::quiet_panics(PROGRAM);
     if hardening::make_unreadable().and_then(|()| hardening::forbid_cores()).is_err() {
-        return failed("this process cannot be protected from others");
+        return telling::failed(PROGRAM, "this process cannot be protected from others");
     }
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "--version") {
         return said(concat!("secretctl-approve ", env!("CARGO_PKG_VERSION")));
     }
     let Some(arguments) = arguments(words.into_iter()) else {
-        say("it takes --socket PATH, --token-file PATH, --pinentry PATH and --check");
+        telling::say(PROGRAM, "it takes --socket PATH, --token-file PATH, --pinentry PATH and --check");
         return ExitCode::from(2);
     };
     let programs = match programs(arguments.pinentry) {
         Ok(programs) => programs,
-        Err(reason) => return failed(reason),
+        Err(reason) => return telling::failed(PROGRAM, &reason),
     };
     let daemon = match daemon::Daemon::find(arguments.socket, arguments.token_file) {
         Ok(daemon) => daemon,
-        Err(reason) => return failed(&reason),
+        Err(reason) => return telling::failed(PROGRAM, &reason),
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return failed("the runtime cannot be started");
+        return telling::failed(PROGRAM, "the runtime cannot be started");
     };
     let outcome = runtime.block_on(async {
         if arguments.is_check {
@@ -79,7 +82,7 @@ pub fn main() -> ExitCode {
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => failed(&reason),
+        Err(reason) => telling::failed(PROGRAM, &reason),
     }
 }
 
@@ -98,34 +101,22 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
 }
 
 /// The pinentries that may be asked, where there is a display for their windows.
-fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, &'static str> {
+fn programs(named: Option<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if variable("WAYLAND_DISPLAY").or_else(|| variable("DISPLAY")).is_none() {
         return Err("there is no display: neither WAYLAND_DISPLAY nor DISPLAY is set; \
-                    in a terminal use: secretctl approve --watch");
+                    in a terminal use: secretctl approve --watch"
+            .to_owned());
     }
     let named = named.or_else(|| variable(PINENTRY).map(PathBuf::from));
     if named.as_ref().is_some_and(|path| !path.is_absolute()) {
-        return Err("SECRETSD_PINENTRY and --pinentry must be an absolute path");
+        return Err("SECRETSD_PINENTRY and --pinentry must be an absolute path".to_owned());
     }
+    let named = match named {
+        None => settings::pinentry(variable)?,
+        named => named,
+    };
     let path = variable("PATH").unwrap_or_default();
     let search: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
     Ok(pinentry::candidates(named, &search))
-}
-
-/// Says on standard error why it ends.
-fn failed(reason: &str) -> ExitCode {
-    say(reason);
-    ExitCode::FAILURE
-}
-
-fn say(line: &str) {
-    use std::io::Write;
-    // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
-}
-
-fn said(line: &str) -> ExitCode {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{line}").is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -59,7 +59,7 @@ pub(crate) enum Error {
     #[error("a pinentry cannot be started: {0}")]
     Start(#[from] io::Error),
     #[error(
-        "no pinentry has a window; install pinentry-gnome3, pinentry-qt or pinentry-gtk2, or name one in SECRETSD_PINENTRY"
+        "no pinentry has a window; install pinentry-gnome3, pinentry-qt or pinentry-gtk2, or name one in the settings or in SECRETSD_PINENTRY"
     )]
     NoWindow,
     #[error("the pinentry does not speak its protocol")]

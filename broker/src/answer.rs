@@ -7,14 +7,14 @@ use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING,
 };
 use hyper::http::response::Parts;
-use hyper::{Response, Version};
+use hyper::{Response, StatusCode, Version};
 use secrets_proto::ErrorType;
 
 use crate::body::{Body, DENIED, Scrubbed, scrub_headers};
 use crate::coding::Coding;
 use crate::denial::Denial;
-use crate::inspect;
 use crate::sought::Sought;
+use crate::step;
 
 /// The answer to a request that carried no value.
 pub(crate) fn passed(answer: Response<Incoming>) -> Response<Body> {
@@ -26,11 +26,14 @@ pub(crate) fn passed(answer: Response<Incoming>) -> Response<Body> {
 /// The answer without the values that its request carried.
 pub(crate) fn scrubbed(answer: Response<Incoming>, sought: Arc<Sought>) -> Result<Response<Body>, Denial> {
     let (mut head, incoming) = answer.into_parts();
-    let framing = all(&head.headers, &TRANSFER_ENCODING);
+    // The library reads to the connection's end what is chunked and then something else: chunks would cut a value in two.
+    let framing = listed(&head.headers, &TRANSFER_ENCODING);
     if !(framing.is_empty() || framing == ["chunked"]) {
         return Err(not_looked_into());
     }
-    let coding = match all(&head.headers, &CONTENT_ENCODING).as_slice() {
+    let mut codings = listed(&head.headers, &CONTENT_ENCODING);
+    codings.retain(|name| name != "identity");
+    let coding = match codings.as_slice() {
         [] => None,
         // There is nothing that could be compressed.
         _ if incoming.is_end_stream() => None,
@@ -64,17 +67,29 @@ fn not_looked_into() -> Denial {
 pub(crate) fn keep_what_is_meant(head: &mut Parts) {
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    inspect::keep_end_to_end(&mut head.headers);
+    keep_true_length(head);
+    step::keep_end_to_end(&mut head.headers);
     head.headers.remove(DENIED);
 }
 
-/// The codings in all fields of this name, in lower case; `identity` is none.
-fn all(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+/// Leaves one length or none. Beside chunks, by which the body is read then (RFC 9112, section 6.3), a length may not be true,
+/// and one that is said twice is more than a program has to take. Without a body the library sends none.
+fn keep_true_length(head: &mut Parts) {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = lengths.next().is_some_and(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
+    let has_none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !is_number || lengths.next().is_some() || has_none || head.headers.contains_key(TRANSFER_ENCODING) {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// What the fields of this name list, in lower case.
+fn listed(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     if !headers.contains_key(name) {
         return Vec::new();
     }
     let fields = headers.get_all(name).iter().map(|field| String::from_utf8_lossy(field.as_bytes()));
     let joined = fields.collect::<Vec<_>>().join(",").to_ascii_lowercase();
     let names = joined.split(',').map(str::trim);
-    names.filter(|name| !name.is_empty() && *name != "identity").map(str::to_owned).collect()
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

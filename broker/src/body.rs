@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use hyper::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use secrets_scrub::{Forms, Masker};
 use tokio::time::{Sleep, sleep};
 
 use crate::coding::{Coding, Decoder};
 use crate::sought::Sought;
+use crate::step;
 
 /// Says that the answer is the broker's: the secret and the number of its rule, as `NAME/2`, or `-`.
 pub(crate) const DENIED: HeaderName = HeaderName::from_static("x-secretsd-denied");
@@ -239,9 +240,12 @@ impl Scrubbed {
     }
 }
 
-/// A host does not say at the end either that an answer is the broker's.
+/// A host does not say at the end either that an answer is the broker's, nor how the answer travels, of which the head says
+/// all there is.
 fn not_ours(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
+        step::keep_end_to_end(trailers);
+        trailers.remove(CONTENT_LENGTH);
         trailers.remove(DENIED);
     }
     frame

@@ -31,11 +31,25 @@ pub(crate) enum Error {
     Used(#[from] rustls::Error),
 }
 
+/// The keys of a session: its authority's, and one that serves all hosts, since who has it has them all anyway.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    authority: KeyPair,
+    hosts: KeyPair,
+}
+
+impl Keys {
+    /// Makes new ones.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let key = || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256);
+        Ok(Self { authority: key()?, hosts: key()? })
+    }
+}
+
 /// The authority of a session.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     der: CertificateDer<'static>,
-    /// One key serves all hosts: who has it has them all anyway.
     key: KeyPair,
     until: OffsetDateTime,
     by_host: Mutex<HashMap<String, Arc<ServerConfig>>>,
@@ -43,9 +57,9 @@ pub(crate) struct Authority {
 
 impl Authority {
     /// Makes one that holds for so many seconds.
-    pub(crate) fn new(seconds: i64) -> Result<Self, Error> {
+    pub(crate) fn new(keys: Keys, seconds: i64) -> Result<Self, Error> {
         let until = OffsetDateTime::now_utc() + Duration::seconds(seconds) + BEFORE;
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let Keys { authority: key, hosts } = keys;
         // A name of its own for each: OpenSSL tries one authority of a name alone.
         let name = format!("secretsd session {}", HEXLOWER.encode(&random::bytes::<8>()));
         let mut params = valid(CertificateParams::default(), until);
@@ -54,8 +68,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let der = params.self_signed(&key)?.into();
         let issuer = Issuer::new(params, key);
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-        Ok(Self { issuer, der, key, until, by_host: Mutex::default() })
+        Ok(Self { issuer, der, key: hosts, until, by_host: Mutex::default() })
     }
 
     /// The authority's certificate, in PEM (RFC 7468).
@@ -136,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_host_has_one_certificate_and_an_address_too() {
-        let authority = Authority::new(3_600).unwrap();
+        let authority = Authority::new(Keys::new().unwrap(), 3_600).unwrap();
         let first = authority.config_for("api.example.com").unwrap();
         assert!(Arc::ptr_eq(&first, &authority.config_for("api.example.com").unwrap()));
         for host in ["127.0.0.1", "::1", &"a.".repeat(60)[..119]] {

@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use run_files::{Error, RunFiles};
-use rustls::pki_types::CertificateDer;
 use secrets_proto::broker::Variables;
 
-use crate::certificate::{Authority, pem};
+use crate::certificate::Authority;
 
 /// Those that name the proxy. curl and git read both cases, wget and gRPC the lower one alone; Ruby reads `http_proxy` for
 /// `https://` too; yarn knows its own alone. Those of cargo and npm beat what their settings say.
@@ -102,18 +101,11 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Writes the session's authority, alone and with the machine's, below this runtime directory.
-    pub(crate) fn write(
-        runtime: &Path,
-        authority: &Authority,
-        roots: &[CertificateDer<'static>],
-    ) -> Result<Self, Error> {
+    /// Writes the session's authority, alone and with the machine's in PEM, below this runtime directory.
+    pub(crate) fn write(runtime: &Path, authority: &Authority, authorities: &str) -> Result<Self, Error> {
         let files = RunFiles::create(runtime)?;
         let own = authority.pem();
-        let mut bundle = own.clone();
-        for root in roots {
-            bundle.push_str(&pem(root));
-        }
+        let bundle = [own.as_str(), authorities].concat();
         let dir = files.put(FILE_OWN, own.as_bytes())?.parent().map(Path::to_owned).unwrap_or_default();
         let trust = Self { files, dir, own, bundle };
         for (name, text) in trust.contents(&trust.dir).iter().filter(|(name, _)| name != FILE_OWN) {

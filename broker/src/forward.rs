@@ -9,7 +9,7 @@ mod fill;
 mod recent;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, IF_RANGE, RANGE, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
 use hyper::{Request, Response, StatusCode, Version};
@@ -28,6 +28,7 @@ use crate::inspect;
 use crate::learn::Notes;
 use crate::placeholders::{self, Placed};
 use crate::sigv4::{self, Signed};
+use crate::step;
 use crate::upstream::{Manner, Reach, Unsent, Upstream};
 use crate::websocket;
 
@@ -102,7 +103,7 @@ impl Forwarder {
         inspect::check(&head, target, &Scheme::HTTPS)?;
         let upgrades = inspect::asks_for_websocket(&head)?;
         // Before placeholders are looked for: what goes no further needs no value.
-        inspect::keep_end_to_end(&mut head.headers);
+        step::keep_end_to_end(&mut head.headers);
         let Looked { mut head, mut body, placed, signed } = self.look(target, asked, head, body).await?;
         let filling = Filling { grants: &self.grants, asked, placed: &placed };
         let carries = !placed.is_empty();
@@ -113,6 +114,9 @@ impl Forwarder {
         }
         if carries {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        if carries && signed.is_none() {
+            ask_for_all(&mut head);
         }
         head.version = Version::HTTP_11;
         let about = placed.first().and_then(|placed| self.grants.secrets.get(placed.secret));
@@ -225,10 +229,14 @@ impl Forwarder {
             ));
         }
         inspect::check(&head, target, &Scheme::HTTP)?;
-        inspect::keep_end_to_end(&mut head.headers);
+        step::keep_end_to_end(&mut head.headers);
         head.version = Version::HTTP_11;
         frame(&mut head, &body);
-        Ok(answer::passed(self.upstream.send_plain(Request::from_parts(head, body)).await?))
+        let response = self.upstream.send_plain(Request::from_parts(head, body)).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(not_agreed());
+        }
+        Ok(answer::passed(response))
     }
 
     /// Reads the body of a signed request if its signature cannot be checked without it.
@@ -281,6 +289,14 @@ impl Forwarder {
 fn frame(head: &mut Parts, body: &impl hyper::body::Body) {
     if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Takes out what asks for a part of the answer: a value could be had in two parts, of which neither shows that it is one. A
+/// host may always send all of it (RFC 9110, section 14.2). What is signed carries no more than a key's id and its token.
+fn ask_for_all(head: &mut Parts) {
+    for name in [RANGE, IF_RANGE] {
+        head.headers.remove(name);
     }
 }
 

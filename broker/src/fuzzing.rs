@@ -18,7 +18,7 @@ use crate::sigv4::{self, Signed};
 use crate::sought::Sought;
 use crate::tunnel::{Hello, named_in};
 use crate::websocket::Frames;
-use crate::{inspect, place};
+use crate::{inspect, place, step};
 
 const PLACEHOLDER: &str = "sk-ssdphAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
 const VALUE: &str = "value-that-takes-its-place";
@@ -38,7 +38,7 @@ pub fn head(data: &[u8]) {
     if inspect::check(&head, &target, &Scheme::HTTPS).is_err() {
         return;
     }
-    inspect::keep_end_to_end(&mut head.headers);
+    step::keep_end_to_end(&mut head.headers);
     let Ok(placed) = placeholders::find(&head, grants, &target) else { return };
     for Placed { site, .. } in &placed {
         if place::put(&mut head, site, PLACEHOLDER, VALUE).is_err() {

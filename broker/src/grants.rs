@@ -34,10 +34,13 @@ impl Target {
     /// brackets or, as some programs write it, none: the port is behind the last colon.
     pub(crate) fn parse(authority: &str, default: Option<u16>) -> Option<Self> {
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
+            Some((host, port)) if !port.ends_with(']') => (host, read_port(port)?),
             _ => (authority, default?),
         };
-        let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+        let host = match host.strip_prefix('[') {
+            Some(bracketed) => bracketed.strip_suffix(']').filter(|host| host.contains(':'))?,
+            None => host,
+        };
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
         let is_sound = !host.is_empty() && host.len() <= 253 && host.bytes().all(sound);
         is_sound.then(|| Self {
@@ -68,6 +71,12 @@ impl Target {
     pub(crate) fn parsed_authority(&self) -> Option<Authority> {
         self.parsed_authority.get_or_init(|| self.authority().parse().ok()).clone()
     }
+}
+
+/// Reads digits alone: the library takes a sign, too.
+fn read_port(text: &str) -> Option<u16> {
+    let port = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    port.filter(|port| *port > 0)
 }
 
 /// A host that is reached without looking into what is said there.
@@ -190,6 +199,8 @@ mod tests {
             "host:",
             "host:0",
             "host:65536",
+            "host:+443",
+            "[host]:443",
             "host:x",
             ":443",
             "a b:1",

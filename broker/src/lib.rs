@@ -7,7 +7,7 @@
 //! `session → control → accept → tunnel → forward → inspect → decide → place → upstream`, with `answer → body` on the way
 //! back.
 //!
-//! - `session`: one broker from its first message to its end
+//! - `session`: one broker from its first message to its end; `ready`: what it makes before that
 //! - `control`: programs that come into a session with a name
 //! - `accept`: connections of the program
 //! - `tunnel`: what it asks of its proxy; TLS towards it
@@ -22,8 +22,8 @@
 //! - `learn`: what was asked for, as rules
 //! - `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
-//! - `grants`, `denial`, `random`, `stream`: what a session may use, what is said when it may not, random bytes, what a
-//!   program's connection comes over
+//! - `grants`, `denial`, `random`, `step`, `stream`: what a session may use, what is said when it may not, random bytes,
+//!   what is for one step of the way alone, what a program's connection comes over
 
 mod accept;
 mod address;
@@ -47,9 +47,11 @@ mod learn;
 mod place;
 mod placeholders;
 mod random;
+mod ready;
 mod session;
 mod sigv4;
 mod sought;
+mod step;
 mod stream;
 mod tunnel;
 mod upstream;

@@ -18,7 +18,10 @@ use secrets_proto::Timestamp;
 use secrets_proto::broker::{Begin, Begun, Named, Note, Order, Variables};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::accept::Connections;
 use crate::certificate::Authority;
@@ -27,11 +30,14 @@ use crate::decide::Daemon;
 use crate::environment::Trust;
 use crate::forward::Forwarder;
 use crate::grants::{Allowed, Grants};
+use crate::ready::{self, Ready};
 use crate::tunnel::Tunnels;
-use crate::upstream::{self, Upstream};
 
-/// How long the first message may take.
+/// How long the first order of a session with a name may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Libraries that write down at the level of debugging what hosts have said.
+const WITH_WORDS_OF_HOSTS: [&str; 2] = ["h2", "hyper::proto::h2"];
 
 /// How often what requests have carried is forgotten.
 const FORGET: Duration = Duration::from_millis(250);
@@ -57,8 +63,8 @@ enum Error {
     NotStarted,
     #[error("this process cannot protect its memory: {0}")]
     Hardening(#[source] Errno),
-    #[error("{0}")]
-    Roots(&'static str),
+    #[error(transparent)]
+    Ready(#[from] ready::Error),
     #[error("--allow takes a host, or an address with its port")]
     Allow,
     #[error(transparent)]
@@ -73,8 +79,7 @@ enum Error {
 pub(crate) fn main() -> ExitCode {
     hardening::make_files_private();
     hardening::quiet_panics("secretsd-broker");
-    let filter = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+    log();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,6 +87,16 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has what happens written to the standard error, as far as `SECRETSD_LOG` asks for it.
+fn log() {
+    let chosen = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // These write down a host's last words (RFC 9113, section 6.8), which may be the value.
+    let is_quiet = |target: &str| WITH_WORDS_OF_HOSTS.iter().any(|library| target.starts_with(library));
+    let fit = filter_fn(move |about| *about.level() <= Level::INFO || !is_quiet(about.target()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(chosen.and(fit))).init();
 }
 
 fn run() -> Result<(), Error> {
@@ -112,23 +127,28 @@ fn input() -> Result<Input, Error> {
     if sockopt::socket_acceptconn(&input) == Ok(true) {
         return Ok(Input::Orders(input.into()));
     }
-    let control = UnixStream::from(input);
-    control.set_read_timeout(Some(PATIENCE))?;
-    Ok(Input::Launcher(control))
+    Ok(Input::Launcher(UnixStream::from(input)))
 }
 
 fn for_one_program(control: UnixStream) -> Result<(), Error> {
-    let (message, descriptors) = passing::receive(&control).map_err(|_| Error::NotStarted)?;
+    // While the launcher begins the session, for which somebody may be asked: it ends if its launcher does.
+    let ready = Ready::new();
+    let (message, descriptors) = match passing::receive(&control) {
+        Ok(message) => message,
+        // There is no session.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(_) => return Err(Error::NotStarted),
+    };
     let begin: Begin = serde_json::from_slice(&message).map_err(|_| Error::NotStarted)?;
     drop(message);
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or(Error::NotStarted);
     let (listener, program) = (next()?, next()?);
     let learned = if begin.learn { Some(next()?) } else { None };
-    let ready = Service::new(begin, listener.into());
-    tell(&control, &ready)?;
+    let service = Service::new(ready, begin, listener.into());
+    tell(&control, &service)?;
     drop(control);
-    serve(ready?.for_one(program, learned))
+    serve(service?.for_one(program, learned))
 }
 
 /// The first order begins the session; its sender has the token.
@@ -146,10 +166,10 @@ fn with_a_name(orders: UnixListener) -> Result<(), Error> {
     drop(message);
     let [listener, asks] = two(descriptors)?;
     let place = Place::new(&begin.runtime, &named.name);
-    let ready = Service::new(*begin, listener.into());
-    tell(&control, &ready)?;
+    let service = Service::new(Ready::new(), *begin, listener.into());
+    tell(&control, &service)?;
     drop(control);
-    let ended = serve(ready?.for_many(orders, asks.into(), named));
+    let ended = serve(service?.for_many(orders, asks.into(), named));
     place.remove();
     // Who has given the order to end waits until this is closed.
     ended.map(drop)
@@ -160,8 +180,8 @@ fn two(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], Error> {
 }
 
 /// Tells the launcher what the program needs, or why there is no session.
-fn tell(control: &UnixStream, ready: &Result<Service, Error>) -> Result<(), Error> {
-    let reply = match ready {
+fn tell(control: &UnixStream, service: &Result<Service, Error>) -> Result<(), Error> {
+    let reply = match service {
         Ok(service) => Begun::Serves(service.variables()),
         Err(error) => Begun::Refused(error.to_string()),
     };
@@ -187,15 +207,14 @@ struct Service {
 }
 
 impl Service {
-    fn new(begin: Begin, listener: TcpListener) -> Result<Self, Error> {
-        upstream::use_ring();
+    fn new(ready: Result<Ready, ready::Error>, begin: Begin, listener: TcpListener) -> Result<Self, Error> {
+        let Ready { upstream, authorities, keys } = ready?;
         let Begin { session, use_socket, socket, runtime, allow, learn } = begin;
         let allow: Option<Vec<Allowed>> = allow.iter().map(|text| Allowed::parse(text)).collect();
         let allow = allow.ok_or(Error::Allow)?;
         let seconds = session.expires_at.as_second().saturating_sub(Timestamp::now().as_second()).max(0);
-        let roots = upstream::roots().map_err(Error::Roots)?;
-        let authority = Authority::new(seconds)?;
-        let trust = Trust::write(&runtime, &authority, &roots)?;
+        let authority = Authority::new(keys, seconds)?;
+        let trust = Trust::write(&runtime, &authority, &authorities)?;
         let secrets = session.secrets.iter().map(|secret| (secret.name.clone(), secret.placeholder.clone()));
         let programs = Programs {
             trust,
@@ -207,7 +226,7 @@ impl Service {
         let daemon = Daemon::new(&session, use_socket, socket);
         let mut grants = Grants::new(session.secrets, allow);
         grants.learns = learn;
-        let forwarder = Forwarder::new(grants, daemon, Upstream::new(roots));
+        let forwarder = Forwarder::new(grants, daemon, upstream);
         let tunnels = Arc::new(Tunnels::new(forwarder, authority));
         let ends_in = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         Ok(Self { tunnels, listener, programs, ends_in, expires_at })

@@ -98,7 +98,9 @@ impl Tunnels {
         if request.method() != Method::CONNECT {
             return self.plain(request).await;
         }
-        let target = request.uri().authority().and_then(|target| Target::parse(target.as_str(), None));
+        let uri = request.uri();
+        let target = uri.authority().filter(|_| uri.scheme().is_none());
+        let target = target.and_then(|target| Target::parse(target.as_str(), None));
         let Some(target) = target else {
             return malformed("CONNECT names a host and a port").response();
         };

@@ -68,11 +68,24 @@ impl Call {
         Message::error(&self.message.header(), error.name()).build(&error.to_string()).ok()
     }
 
+    /// How many bytes it takes while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.data().len()
+    }
+
+    /// Whether it is more than any call here can need: the largest are those that name all items.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.bytes() > LARGEST || !self.message.data().fds().is_empty()
+    }
+
     /// Whether an answer is waited for.
     pub(crate) fn wants_answer(&self) -> bool {
         !self.message.primary_header().flags().contains(zbus::message::Flags::NO_REPLY_EXPECTED)
     }
 }
+
+/// The most bytes of a call. A message of D-Bus can have 128 MiB.
+const LARGEST: usize = 2 << 20;
 
 const MISTAKEN: Error = Error::InvalidArgs("the arguments are not those that the method takes");
 

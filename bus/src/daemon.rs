@@ -6,8 +6,8 @@ use secrets_client::{Call, Client, Error, Limits, Method, Paths, TokenSource};
 use secrets_local::places::ITEMS_TOKEN;
 use secrets_proto::approval::{Approval, AskUnlock, UnlockRight};
 use secrets_proto::item::{
-    Attributes, Collection, CreateItem, Item, ItemChanges, ItemLabel, ItemValue, PatchCollection, PatchItem,
-    RevealedItem, SearchItems, UpdateItemValue,
+    Attributes, Collection, CreateItem, Item, ItemChanges, ItemLabel, ItemList, ItemValue, PatchCollection,
+    PatchItem, RevealedItem, SearchItems, UpdateItemValue,
 };
 use secrets_proto::vault::VaultState;
 use secrets_proto::{ErrorType, Uuid};
@@ -71,6 +71,13 @@ impl Daemon {
     pub(crate) async fn search(&self, who: &Facts, attributes: Attributes) -> Result<Vec<Listed>, Error> {
         let call = Call::new(Method::POST, "/items/search").json(&SearchItems { attributes })?;
         let found: ListedItems = self.client.send(&who.say(call)).await?.parse()?;
+        Ok(found.items)
+    }
+
+    /// All items, with all that is known of them but their values.
+    pub(crate) async fn all(&self) -> Result<Vec<Item>, Error> {
+        let call = Call::new(Method::POST, "/items/search").json(&SearchItems::default())?;
+        let found: ItemList = self.client.send(&call).await?.parse()?;
         Ok(found.items)
     }
 

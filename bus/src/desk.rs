@@ -52,30 +52,50 @@ impl Asker {
     }
 }
 
+/// The locks of the vault by programs on the bus.
+#[derive(Default)]
+struct Locks {
+    last: Option<Instant>,
+}
+
+impl Locks {
+    /// One more, unless the last one was a moment ago.
+    fn another(&mut self, now: Instant) -> Result<(), Error> {
+        if self.last.is_some_and(|last| now.duration_since(last) < LOCKS_APART) {
+            return Err(Error::LimitsExceeded("the vault was locked a moment ago; try again in 10 seconds"));
+        }
+        self.last = Some(now);
+        Ok(())
+    }
+}
+
 /// All of it.
 pub(crate) struct Desk {
     /// The bus.
     pub(crate) connection: Connection,
     /// The daemon.
     pub(crate) daemon: Daemon,
+    /// The longest that a prompt waits.
+    pub(crate) patience: Duration,
     held: Mutex<Held>,
     memory: Mutex<Memory>,
     /// Whether the vault was open when it was seen last.
     seen: Mutex<Option<bool>>,
-    locked_at: Mutex<Option<Instant>>,
+    locks: Mutex<Locks>,
     /// Told of each call, for who watches the vault.
     pub(crate) called: Notify,
 }
 
 impl Desk {
-    pub(crate) fn new(connection: Connection, daemon: Daemon) -> Arc<Self> {
+    pub(crate) fn new(connection: Connection, daemon: Daemon, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             connection,
             daemon,
+            patience,
             held: Mutex::new(Held::default()),
             memory: Mutex::new(Memory::new()),
             seen: Mutex::new(None),
-            locked_at: Mutex::new(None),
+            locks: Mutex::new(Locks::default()),
             called: Notify::new(),
         })
     }
@@ -144,15 +164,7 @@ impl Desk {
 
     /// Locks the vault, unless that was done a moment ago.
     pub(crate) async fn lock(self: &Arc<Self>) -> Result<(), Error> {
-        {
-            let mut last = self.locked_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|last| last.elapsed() < LOCKS_APART) {
-                return Err(Error::LimitsExceeded(
-                    "the vault was locked a moment ago; try again in 10 seconds",
-                ));
-            }
-            *last = Some(Instant::now());
-        }
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).another(Instant::now())?;
         self.daemon.lock().await.map_err(|refusal| self.refused(&refusal))?;
         self.see(false);
         Ok(())
@@ -201,5 +213,25 @@ impl Desk {
     ) {
         // Who is gone hears nothing, and without a bus this process ends.
         let _ = self.connection.emit_signal(to, path, interface, member, body).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_ten_seconds_apart() {
+        let mut locks = Locks::default();
+        let first = Instant::now();
+        let at = |milliseconds: u64| first + Duration::from_millis(milliseconds);
+        assert!(locks.another(first).is_ok());
+        for early in [0, 1, 5_000, 9_999] {
+            assert!(matches!(locks.another(at(early)), Err(Error::LimitsExceeded(_))), "{early}");
+        }
+        // What was refused puts nothing off.
+        assert!(locks.another(at(10_000)).is_ok());
+        assert!(locks.another(at(19_999)).is_err());
+        assert!(locks.another(at(20_000)).is_ok());
     }
 }

@@ -16,6 +16,9 @@ const SESSIONS: usize = 64;
 const PROMPTS: usize = 16;
 const STAND_INS: usize = 256;
 
+/// How many prompts there may be together: each can hold an item that waits.
+const ALL_PROMPTS: usize = 256;
+
 /// What a prompt is to do once it is allowed.
 pub(crate) enum Work {
     /// Unlock items, or the collection by none, and say that these objects are.
@@ -83,6 +86,9 @@ impl Held {
     pub(crate) fn prompt(&mut self, owner: &str, work: Work) -> Result<u64, Error> {
         if self.prompts.values().filter(|prompt| prompt.owner == owner).count() >= PROMPTS {
             return Err(Error::LimitsExceeded("this connection has 16 prompts; dismiss some"));
+        }
+        if self.prompts.len() >= ALL_PROMPTS {
+            return Err(Error::LimitsExceeded("too many programs wait for a person; try again later"));
         }
         let number = self.number();
         let prompt = Prompt { owner: owner.to_owned(), work: Some(work), running: None };
@@ -194,6 +200,12 @@ mod tests {
             held.prompt(":1.1", Work::Unlock(Vec::new())).unwrap();
         }
         assert!(held.prompt(":1.1", Work::Unlock(Vec::new())).is_err());
+        for number in PROMPTS..ALL_PROMPTS {
+            held.prompt(&format!(":2.{number}"), Work::Unlock(Vec::new())).unwrap();
+        }
+        assert!(held.prompt(":3.1", Work::Unlock(Vec::new())).is_err());
+        held.forget(":2.100");
+        assert!(held.prompt(":3.1", Work::Unlock(Vec::new())).is_ok());
     }
 
     #[test]

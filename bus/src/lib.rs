@@ -13,13 +13,16 @@
 //! - `who`: the process behind a connection
 //! - `name`: who has the name
 //! - `watch`: whether the vault is open, when nobody asks
+//! - `import`, `elsewhere`: the items of another Secret Service, copied into the vault
 
 mod call;
 mod daemon;
 mod desk;
 mod dispatch;
+mod elsewhere;
 mod error;
 mod held;
+mod import;
 mod introspect;
 mod items;
 mod memory;
@@ -38,9 +41,11 @@ mod who;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_local::telling::{self, said, say};
+use secrets_local::{descriptors, hardening};
 
 /// Values pass through buffers of libraries, which do not wipe them.
 #[global_allocator]
@@ -49,8 +54,14 @@ static ALLOCATOR: WipingAllocator = WipingAllocator;
 /// What failures are told under.
 const PROGRAM: &str = "secretsd-bus";
 
+/// What is said for `secretctl items import`, which becomes this program.
+const CLIENT: &str = "secretctl";
+
 /// The name that programs look for.
 const NAME: &str = "org.freedesktop.secrets";
+
+/// The longest that a program waits for a person, in seconds.
+const PATIENCE: u64 = 120;
 
 const USAGE: &str = "\
 Serves org.freedesktop.secrets on the session bus from the vault. systemd or the bus starts it, once
@@ -62,9 +73,14 @@ Options:
       --bus-name NAME       Serve under another name, to try it
       --socket PATH         The daemon's socket
       --token-file PATH     The token; beside the socket unless given
+      --patience SECONDS    The longest that a program waits for a person, 1 to 120 [default: 120]
       --holder              Print who has the name, if anybody has, and end
       --start               Have the bus start what serves the name, print who has it then, and end
       --reload              Have the bus read again what it can start, and end
+      --import              Copy the items of the program that has the name, and end
+      --dry-run             With --import: store nothing
+      --replace             With --import: also where the vault has another value
+      --json                With --import: say what came of it as JSON
   -V, --version             Print the version
   -h, --help                Print this";
 
@@ -75,6 +91,7 @@ enum Task {
     Holder,
     Start,
     Reload,
+    Import,
 }
 
 /// What the command line says.
@@ -82,16 +99,21 @@ struct Arguments {
     socket: Option<PathBuf>,
     token_file: Option<PathBuf>,
     name: String,
+    patience: Duration,
     task: Task,
+    options: import::Options,
+    is_json: bool,
 }
 
 /// Serves until the bus is gone or it is ended.
 pub fn main() -> ExitCode {
     hardening::quiet_panics(PROGRAM);
     if hardening::make_unreadable().and_then(|()| hardening::forbid_cores()).is_err() {
-        return failed("this process cannot be protected from others");
+        return telling::failed(PROGRAM, "this process cannot be protected from others");
     }
     hardening::make_files_private();
+    // Messages of the bus can bring many, and one that could not be taken would end the connection to it.
+    descriptors::raise_limit();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.first().and_then(|word| word.to_str()) {
         Some("--version" | "-V") => return said(concat!("secretsd-bus ", env!("CARGO_PKG_VERSION"))),
@@ -99,25 +121,70 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     let Some(arguments) = arguments(words.into_iter()) else {
-        say("these arguments are not understood");
-        say("fix: secretsd-bus --help");
+        say(PROGRAM, "these arguments are not understood");
+        say(PROGRAM, "fix: secretsd-bus --help");
         return ExitCode::from(2);
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return failed("the runtime cannot be started");
+        return telling::failed(PROGRAM, "the runtime cannot be started");
     };
+    if arguments.task == Task::Import {
+        return runtime.block_on(copy(arguments));
+    }
     match runtime.block_on(perform(arguments)) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(line)) => said(&line),
-        Err(reason) => failed(&reason),
+        Err(reason) => telling::failed(PROGRAM, &reason),
     }
+}
+
+/// Copies items for `secretctl items import`, under whose name it speaks: 0 if all were, 1 if some were left, 6 if there is
+/// nobody to copy from.
+async fn copy(arguments: Arguments) -> ExitCode {
+    const CONFLICT: u8 = 6;
+    let daemon = match daemon::Daemon::find(arguments.socket, arguments.token_file) {
+        Ok(daemon) => daemon,
+        Err(reason) => return telling::failed(CLIENT, &reason),
+    };
+    let outcome = match import::run(&daemon, &arguments.name, arguments.options).await {
+        Ok(outcome) => outcome,
+        Err(import::Failure::Nobody(reason)) => {
+            say(CLIENT, &reason);
+            return ExitCode::from(CONFLICT);
+        }
+        Err(import::Failure::Other(reason)) => return telling::failed(CLIENT, &reason),
+    };
+    for left in &outcome.left {
+        let what = match &left.label {
+            Some(label) => format!("\"{label}\" of \"{}\"", left.collection),
+            None => format!("the collection \"{}\"", left.collection),
+        };
+        say(CLIENT, &format!("not copied: {what}: {}", left.reason));
+    }
+    let is_whole = outcome.left.is_empty();
+    if arguments.is_json {
+        let Ok(text) = serde_json::to_string(&outcome) else { return ExitCode::FAILURE };
+        if said(&text) == ExitCode::FAILURE {
+            return ExitCode::FAILURE;
+        }
+    }
+    let verb = if arguments.options.is_dry { "would copy" } else { "copied" };
+    let import::Outcome { copied, replaced, unchanged, left } = &outcome;
+    say(
+        CLIENT,
+        &format!(
+            "{verb} {copied}, replaced {replaced}; there already: {unchanged}; left out: {}",
+            left.len()
+        ),
+    );
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn perform(arguments: Arguments) -> Result<Option<String>, String> {
     match arguments.task {
-        Task::Serve => {
+        Task::Serve | Task::Import => {
             let daemon = daemon::Daemon::find(arguments.socket, arguments.token_file)?;
-            serve::run(daemon, &arguments.name).await.map(|()| None)
+            serve::run(daemon, &arguments.name, arguments.patience).await.map(|()| None)
         }
         Task::Holder => Ok(name::holder(&serve::connect().await?, &arguments.name).await),
         Task::Start => name::start(&serve::connect().await?, &arguments.name).await,
@@ -126,8 +193,15 @@ async fn perform(arguments: Arguments) -> Result<Option<String>, String> {
 }
 
 fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
-    let mut arguments =
-        Arguments { socket: None, token_file: None, name: NAME.to_owned(), task: Task::Serve };
+    let mut arguments = Arguments {
+        socket: None,
+        token_file: None,
+        name: NAME.to_owned(),
+        patience: Duration::from_secs(PATIENCE),
+        task: Task::Serve,
+        options: import::Options::default(),
+        is_json: false,
+    };
     while let Some(word) = words.next() {
         match word.to_str()? {
             "--socket" => arguments.socket = Some(words.next()?.into()),
@@ -137,28 +211,22 @@ fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
                 zbus::names::WellKnownName::try_from(name.as_str()).ok()?;
                 arguments.name = name;
             }
+            "--patience" => {
+                let seconds = words.next()?.to_str()?.parse().ok()?;
+                arguments.patience =
+                    (1..=PATIENCE).contains(&seconds).then(|| Duration::from_secs(seconds))?;
+            }
             "--holder" => arguments.task = Task::Holder,
             "--start" => arguments.task = Task::Start,
             "--reload" => arguments.task = Task::Reload,
+            "--import" => arguments.task = Task::Import,
+            "--dry-run" => arguments.options.is_dry = true,
+            "--replace" => arguments.options.replace = true,
+            "--json" => arguments.is_json = true,
             _ => return None,
         }
     }
-    Some(arguments)
-}
-
-/// Says on standard error why it ends.
-fn failed(reason: &str) -> ExitCode {
-    say(reason);
-    ExitCode::FAILURE
-}
-
-fn say(line: &str) {
-    use std::io::Write;
-    // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
-}
-
-fn said(line: &str) -> ExitCode {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{line}").is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_import = arguments.task == Task::Import;
+    let of_import = arguments.options.is_dry || arguments.options.replace || arguments.is_json;
+    (is_import || !of_import).then_some(arguments)
 }

@@ -28,18 +28,34 @@ pub(crate) async fn take(connection: &Connection, name: &str) -> Result<(), Stri
 
 /// Who has a name, as a person knows it: program and process id.
 pub(crate) async fn holder(connection: &Connection, name: &str) -> Option<String> {
+    Some(holder_at(connection, name).await?.1)
+}
+
+/// Whether that is this program, of whatever version.
+pub(crate) fn is_ours(holder: &str) -> bool {
+    let program = holder.split(" (pid ").next().unwrap_or_default();
+    program.rsplit('/').next() == Some(crate::PROGRAM)
+}
+
+/// The unique name of who has a name, and who that is.
+pub(crate) async fn holder_at(connection: &Connection, name: &str) -> Option<(String, String)> {
     let owner = ask(connection, "GetNameOwner", name).await?;
     let owner: String = owner.body().deserialize().ok()?;
-    let reply = ask(connection, "GetConnectionUnixProcessID", &owner).await;
+    let told = told(connection, &owner).await;
+    Some((owner, told))
+}
+
+async fn told(connection: &Connection, owner: &str) -> String {
+    let reply = ask(connection, "GetConnectionUnixProcessID", owner).await;
     let pid: Option<u32> = reply.and_then(|reply| reply.body().deserialize().ok());
-    let Some(pid) = pid else { return Some("another program".to_owned()) };
+    let Some(pid) = pid else { return "another program".to_owned() };
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let program = match exe {
         Some(path) => path.to_string_lossy().into_owned(),
         None => fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned(),
     };
     let program = secrets_proto::printable::printable(&program).into_owned();
-    if program.is_empty() { Some(format!("process {pid}")) } else { Some(format!("{program} (pid {pid})")) }
+    if program.is_empty() { format!("process {pid}") } else { format!("{program} (pid {pid})") }
 }
 
 async fn ask(connection: &Connection, method: &str, argument: &str) -> Option<zbus::Message> {

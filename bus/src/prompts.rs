@@ -1,8 +1,7 @@
 //! Prompts: what is done once a person has allowed it. Nothing waits for ever: a prompt without anybody who could answer
-//! is dismissed at once, and any other after two minutes.
+//! is dismissed at once, and any other after two minutes at most.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrets_proto::Uuid;
 use secrets_proto::approval::{Approval, ApprovalState};
@@ -17,16 +16,13 @@ use crate::held::{Locked, Work};
 use crate::items::{self, Stored};
 use crate::path::{Kept, NONE, Object};
 
-/// The longest that a prompt waits.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Does the work of a prompt beside everything else, and tells its owner what came of it.
 pub(crate) fn show(desk: &Arc<Desk>, asker: &Arc<Asker>, number: u64) -> Result<(), Error> {
     let work = desk.held().begin(&asker.name, number)?;
     let (here, by) = (Arc::clone(desk), Arc::clone(asker));
     let running = tokio::spawn(async move {
         let nothing = nothing(&work);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + here.patience;
         let outcome = tokio::time::timeout_at(end, perform(&here, &by, work, end)).await.ok().flatten();
         if here.held().done(number) {
             completed(&here, &by.name, number, outcome.is_none(), outcome.unwrap_or(nothing)).await;
@@ -70,7 +66,8 @@ async fn perform(desk: &Arc<Desk>, asker: &Asker, work: Work, end: Instant) -> O
                     paths.push(ObjectPath::from_string_unchecked(object.path));
                 }
             }
-            Some(Variant::from(paths))
+            // If nobody has allowed any, that is what a dismissed prompt is.
+            (!paths.is_empty()).then(|| Variant::from(paths))
         }
         Work::Create(item) => {
             let waits = match items::store(desk, asker, Kept::Login, item).await.ok()? {
@@ -134,14 +131,18 @@ async fn unlock(desk: &Arc<Desk>, asker: &Asker, end: Instant) -> bool {
 
 /// Whether an ask is allowed in the end, or before everybody is gone who could allow it.
 async fn settled(desk: &Arc<Desk>, ask: Uuid, end: Instant) -> bool {
+    // Looked at before it is waited for: nobody may be there.
+    let mut wait = 0;
     loop {
-        let left = end.saturating_duration_since(Instant::now()).as_secs();
-        let Ok(approval) = desk.daemon.ask(ask, left).await else { return false };
+        let Ok(approval) = desk.daemon.ask(ask, wait).await else { return false };
         if approval.state != ApprovalState::Pending {
             return approval.state == ApprovalState::Allowed;
         }
-        if approval.approvers == 0 || left == 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if approval.approvers == 0 || left.is_zero() {
             return false;
         }
+        // Whole seconds; who called ends this in time.
+        wait = left.as_secs() + 1;
     }
 }

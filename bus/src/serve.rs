@@ -1,11 +1,13 @@
 //! Serves the bus until it is gone.
 
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::sync::mpsc;
 use zbus::message::Type;
 use zbus::{Connection, Message, MessageStream};
 
@@ -16,12 +18,20 @@ use crate::name;
 use crate::peers::{DRIVER, Peers};
 use crate::watch::watch;
 
+/// How many messages may wait to be looked at, which is done at once: each can have 128 MiB.
+const QUEUED: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
 /// How long the bus may take for an answer of its own.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to the session bus.
 pub(crate) async fn connect() -> Result<Connection, String> {
-    let connecting = zbus::connection::Builder::session().method_timeout(PATIENCE).build();
+    connect_for(PATIENCE).await
+}
+
+/// A connection on which each call may take so long.
+pub(crate) async fn connect_for(patience: Duration) -> Result<Connection, String> {
+    let connecting = zbus::connection::Builder::session().method_timeout(patience).max_queued(QUEUED).build();
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let no_bus = || {
         "there is no session bus; DBUS_SESSION_BUS_ADDRESS says where it is, and a login session has one"
@@ -30,16 +40,25 @@ pub(crate) async fn connect() -> Result<Connection, String> {
     connected.map_err(|_| no_bus())?.map_err(|_| no_bus())
 }
 
-/// Serves under this name.
-pub(crate) async fn run(daemon: Daemon, own_name: &str) -> Result<(), String> {
+/// Serves under this name, where no prompt waits longer than that.
+pub(crate) async fn run(daemon: Daemon, own_name: &str, patience: Duration) -> Result<(), String> {
     let connection = connect().await?;
     // Before the name is ours, so that no call is lost.
     let mut messages = MessageStream::from(&connection);
     name::take(&connection, own_name).await?;
-    let desk = Desk::new(connection, daemon);
+    let desk = Desk::new(connection, daemon, patience);
     tokio::spawn(watch(Arc::clone(&desk)));
-    let mut peers = Peers::new(desk);
-    while let Some(message) = next(&mut messages).await {
+    let (unheard, mut ended) = mpsc::unbounded_channel();
+    let mut peers = Peers::new(desk, unheard);
+    loop {
+        let message = tokio::select! {
+            message = next(&mut messages) => message,
+            Some(name) = ended.recv() => {
+                peers.gone(&name);
+                continue;
+            }
+        };
+        let Some(message) = message else { break };
         match message.message_type() {
             Type::MethodCall => {
                 if let Some(call) = Call::read(message) {

@@ -43,18 +43,39 @@ pub(crate) enum Transfer {
     Encrypted(Zeroizing<[u8; BLOCK]>),
 }
 
+/// Our part of an agreement: a number that nobody else knows.
+pub(crate) struct Offer(Zeroizing<[u8; EXPONENT]>);
+
+impl Offer {
+    /// A new one.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let mut random = Zeroizing::new([0; EXPONENT]);
+        SystemRandom::new().fill(random.as_mut()).map_err(|_| Error::failed("there is no random number"))?;
+        Ok(Self(random))
+    }
+
+    /// What the other end is told of it.
+    pub(crate) fn public(&self) -> Vec<u8> {
+        self.power(&GENERATOR).to_be_bytes().as_ref().to_vec()
+    }
+
+    /// The key that is agreed on with the holder of this public one.
+    pub(crate) fn accepted(&self, theirs: &[u8]) -> Result<Transfer, Error> {
+        let shared = self.power(&element(theirs)?).to_be_bytes();
+        Ok(Transfer::Encrypted(derive(shared.as_ref())?))
+    }
+
+    fn power(&self, base: &U1024) -> U1024 {
+        let exponent = U256::from_be_slice(self.0.as_ref());
+        FixedMontyForm::new(base, &FixedMontyParams::new_vartime(PRIME)).pow(&exponent).retrieve()
+    }
+}
+
 impl Transfer {
     /// Agrees on a key with the holder of this public one, and gives ours.
     pub(crate) fn agree(theirs: &[u8]) -> Result<(Self, Vec<u8>), Error> {
-        let theirs = element(theirs)?;
-        let mut random = Zeroizing::new([0; EXPONENT]);
-        SystemRandom::new().fill(random.as_mut()).map_err(|_| Error::failed("there is no random number"))?;
-        let exponent = U256::from_be_slice(random.as_ref());
-        let params = FixedMontyParams::new_vartime(PRIME);
-        let power = |base: &U1024| FixedMontyForm::new(base, &params).pow(&exponent).retrieve().to_be_bytes();
-        let ours = power(&GENERATOR);
-        let shared = power(&theirs);
-        Ok((Self::Encrypted(derive(shared.as_ref())?), ours.as_ref().to_vec()))
+        let offer = Offer::new()?;
+        Ok((offer.accepted(theirs)?, offer.public()))
     }
 
     /// A value as it is carried: the parameters, which is the initialization vector, and the bytes.

@@ -8,8 +8,8 @@ use crate::failure::{Exit, Failure};
 use crate::globals::Globals;
 use crate::{environment, spawn};
 
-/// Becomes the program of this name. Returns only if it can't.
-pub(crate) fn become_program(name: &str, globals: &Globals) -> Failure {
+/// Becomes the program of this name, with these arguments. Returns only if it can't.
+pub(crate) fn become_program(name: &str, globals: &Globals, arguments: &[&str]) -> Failure {
     let own = env::current_exe().ok();
     let beside = own.as_deref().and_then(|own| own.parent());
     let Some(program) = spawn::find(name, beside, &environment::program_dirs()) else {
@@ -17,6 +17,7 @@ pub(crate) fn become_program(name: &str, globals: &Globals) -> Failure {
         return Failure::new(Exit::Other, text);
     };
     let mut command = Command::new(program);
+    command.args(arguments);
     for (flag, path) in [("--socket", &globals.socket), ("--token-file", &globals.token_file)] {
         if let Some(path) = path {
             command.arg(flag).arg(path);

@@ -34,24 +34,37 @@ pub(crate) fn own_listener() -> Result<TcpListener, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| failed(&format!("no port: {error}")))
 }
 
-/// Starts a broker that serves this process, and whatever it becomes, until it ends, on the listener that this gives. Gives
-/// what its environment needs. One that learns gets our stderr, where it writes at the end what it has learned.
+/// A broker that starts, and waits for its session. It ends when this is dropped before.
+pub(crate) struct Starting {
+    control: UnixStream,
+    log: Option<spawn::Log>,
+}
+
+/// Starts a broker, which is soon ready: meanwhile a session can be begun for it.
 ///
 /// # Errors
 /// With the exit status of a `run` that failed before its command.
-pub(crate) fn start(
+pub(crate) fn start() -> Result<Starting, Failure> {
+    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
+    Ok(Starting { log: launch_apart(theirs.into())?, control })
+}
+
+/// Has a broker serve this process, and whatever it becomes, until it ends, on this listener. Gives what its environment
+/// needs. One that learns gets our stderr, where it writes at the end what it has learned.
+///
+/// # Errors
+/// With the exit status of a `run` that failed before its command.
+pub(crate) fn serve(
+    starting: Starting,
     session: Session,
     paths: &Paths,
     allow: Vec<String>,
     learn: bool,
-    listener: impl FnOnce() -> Result<TcpListener, Failure>,
+    listener: &TcpListener,
 ) -> Result<Variables, Failure> {
+    let Starting { control, log } = starting;
     let runtime = paths.socket.parent().ok_or_else(|| failed("the socket's path has no directory"))?;
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| failed(&error.to_string()))?;
-    let (control, theirs) = UnixStream::pair().map_err(|error| failed(&error.to_string()))?;
-    let log = launch_apart(theirs.into())?;
-    // While the broker starts.
-    let listener = listener()?;
     let begin = Begin {
         session,
         use_socket: paths.socket.with_file_name(places::USE),

@@ -37,6 +37,7 @@
 //!   stdout
 //! - `failure`: exit codes
 
+mod activation;
 mod age;
 mod approval;
 mod assignment;

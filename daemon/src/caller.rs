@@ -217,7 +217,7 @@ impl Caller {
         matches!(&self.holder, Holder::Master(name) if *name != OWNER)
     }
 
-    /// What it runs for, read now unless it was read before. It is asked for only when a guarded secret is concerned.
+    /// What it runs for now. It is asked for only when a guarded secret is concerned.
     pub(crate) fn client(&self) -> Client {
         let token = self.token_id();
         if matches!(self.holder, Holder::Items) {
@@ -226,7 +226,7 @@ impl Caller {
         }
         let lineage = self.process.as_deref().and_then(Process::lineage);
         let said = self.said.as_deref().map(Said::existing).unwrap_or_default();
-        Client::new(token, self.token_name().to_owned(), self.peer.pid, lineage, &said)
+        Client::new(token, self.token_name().to_owned(), self.peer.pid, lineage.as_ref(), &said)
     }
 
     /// Whose share of what there is little of it uses.

@@ -1,7 +1,7 @@
 //! What a person is asked about: a secret or an item, by the name that people know it by.
 
-use secrets_proto::SecretName;
 use secrets_proto::item::NamedItem;
+use secrets_proto::{SecretName, Uuid};
 
 /// A guarded thing, named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,15 @@ pub(crate) enum Subject {
     Secret(SecretName),
     /// An item.
     Item(NamedItem),
+}
+
+/// What an approval rule is about.
+#[derive(Debug)]
+pub(crate) enum RuleAbout {
+    /// The secret of this name.
+    Secret(SecretName),
+    /// The item of this id.
+    Item(Uuid),
 }
 
 impl From<SecretName> for Subject {

@@ -31,6 +31,7 @@ mod client;
 mod config;
 mod crypto;
 mod daemon;
+mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

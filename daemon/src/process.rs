@@ -12,7 +12,6 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit};
 use secrets_local::hardening;
 
 use crate::inherited;
@@ -49,16 +48,6 @@ pub(crate) fn harden() -> Result<(), Error> {
     close_all_but(FIRST_FD.saturating_add(from_systemd), &kept).map_err(Error::Descriptors)?;
     hardening::quiet_panics("secretsd");
     Ok(())
-}
-
-/// Raises the limit of open files as far as it may go, and returns it.
-pub(crate) fn raise_file_limit() -> u64 {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if rustix::process::setrlimit(Resource::Nofile, raised).is_ok() {
-        return limit.maximum.unwrap_or(u64::MAX);
-    }
-    limit.current.unwrap_or(u64::MAX)
 }
 
 /// Where descriptors begin that are not stdin, stdout or stderr; systemd's come first.

@@ -16,6 +16,10 @@ pub const EARLIER_KEPT: usize = 10;
 /// The field that stays when a secret is purged, so that a value which nobody had seen still has a name.
 pub const NAME: &str = "name";
 
+/// The field that says, by any text, that a person decides who may have or change the secret. It stays when the secret is
+/// purged, too: a value which nobody had seen is guarded as the secret was.
+pub const GUARDED: &str = "guarded";
+
 /// A secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "V: Serialize", deserialize = "V: Deserialize<'de>"))]
@@ -120,6 +124,12 @@ impl<V> Secret<V> {
         self.live.is_empty()
     }
 
+    /// Whether a person decides who may have or change it: also as long as nothing is known of that.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.fields.get(GUARDED).is_none_or(|field| field.text.is_some())
+    }
+
     /// Whether it is neither in the trash nor purged. A value that the deletion did not cover brings a secret back.
     #[must_use]
     pub fn is_visible(&self) -> bool {
@@ -189,7 +199,8 @@ impl<V> Secret<V> {
                     self.earlier.clear();
                 }
                 self.purges.insert(dot);
-                let blank: Vec<_> = self.fields.keys().filter(|name| *name != NAME).cloned().collect();
+                let blank: Vec<_> =
+                    self.fields.keys().filter(|name| *name != NAME && *name != GUARDED).cloned().collect();
                 for name in blank {
                     self.set_field(name, Field { text: None, stamp: Stamp { clock, dot } });
                 }
@@ -224,5 +235,40 @@ impl<V> Secret<V> {
             let Some(oldest) = oldest.map(|(dot, _)| *dot) else { return };
             self.earlier.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ids::{ObjectId, ShortHash, Writer};
+
+    fn dot(writer: u8) -> Dot {
+        let object = ObjectId { writer: Writer([writer; 8]), number: 1, hash: ShortHash([writer; 16]) };
+        Dot { object, index: 0 }
+    }
+
+    #[test]
+    fn a_secret_is_guarded_until_it_is_known_not_to_be_and_after_a_purge() {
+        let (id, by) = (Uuid::nil(), MachineId([1; 8]));
+        let mut secret = Secret::<String>::default();
+        let value =
+            |clock, value: &str| Change::Value { id, clock, at: 0, covers: vec![], value: value.to_owned() };
+        secret.apply(dot(1), by, value(1, "first"));
+        assert!(secret.is_guarded(), "nothing is known of its guard");
+        let guard = |text: Option<&str>| BTreeMap::from([(GUARDED.to_owned(), text.map(str::to_owned))]);
+        secret.apply(dot(2), by, Change::Fields { id, clock: 2, fields: guard(None) });
+        assert!(!secret.is_guarded());
+        secret.apply(
+            dot(3),
+            by,
+            Change::Fields { id, clock: 3, fields: guard(Some("a text of later times")) },
+        );
+        assert!(secret.is_guarded());
+        secret.apply(dot(4), by, Change::Purge { id, clock: 4, covers: secret.covers() });
+        secret.apply(dot(5), by, value(3, "nobody had seen it"));
+        assert!(secret.is_visible() && secret.is_guarded());
     }
 }

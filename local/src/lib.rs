@@ -20,6 +20,7 @@
 //! - `passing`: messages with open descriptors, from one process to another
 //! - `peer`: the process at the other end of a connection
 //! - `sessions`: where a session with a name has its sockets
+//! - `telling`: what a program says on its standard streams
 
 pub mod clock;
 pub mod descriptors;
@@ -38,3 +39,4 @@ pub mod passing;
 pub mod peer;
 pub mod places;
 pub mod sessions;
+pub mod telling;

@@ -475,6 +475,22 @@ pub struct NewApprovalRule {
     pub proof: Option<Proof>,
 }
 
+/// Body of `POST /items/{id}/rules`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct NewItemApprovalRule {
+    /// What it does.
+    pub effect: Effect,
+    /// Which rights it is about, at least one.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 3)))]
+    pub rights: Vec<GuardedRight>,
+    /// Which clients it is about.
+    pub client: ClientPattern,
+    /// Needed for a rule that allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -251,6 +251,10 @@ pub enum AuditAction {
     RuleAdd,
     /// An approval rule was removed.
     RuleRemove,
+    /// The vault's fleet was made, joined or changed.
+    Fleet,
+    /// A secret was changed by another machine of the fleet.
+    Merge,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -304,6 +308,8 @@ impl AuditAction {
             Self::Deny => "deny",
             Self::RuleAdd => "rule_add",
             Self::RuleRemove => "rule_remove",
+            Self::Fleet => "fleet",
+            Self::Merge => "merge",
             Self::Other => "other",
         }
     }

@@ -34,6 +34,7 @@ pub mod audit;
 pub mod broker;
 pub mod credential;
 pub mod error;
+pub mod fleet;
 pub mod invalid;
 pub mod item;
 mod matching;

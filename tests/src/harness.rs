@@ -2,6 +2,7 @@
 //! away from it. And saying aloud that a test could not be run.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::env::Env;
@@ -43,6 +44,17 @@ pub fn no_strace() -> Option<&'static str> {
 pub fn skip(test: &str, reason: &str) {
     let line = format!("\n!!! SKIPPED {test}: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).ok();
+}
+
+/// Whether none of the directories of `PATH` has one of these programs, said aloud.
+pub fn lacks(test: &str, needed: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let missing = needed.iter().find(|name| !dirs.iter().any(|dir| dir.join(name).exists()));
+    if let Some(name) = missing {
+        skip(test, &format!("{name} is not installed"));
+    }
+    missing.is_some()
 }
 
 /// Whether the long form of the tests is asked for.

@@ -14,8 +14,10 @@
 //! - [`lab`]: a real systemd, booted for the tests
 //! - [`ledger`]: what was answered, and whether the vault keeps it
 //! - [`origin`]: hosts with TLS, for the broker to talk to, and names for them
+//! - [`raw`]: hosts with TLS that say bytes which a test has written
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
+//! - [`session_bus`]: a session bus of the test's own
 //! - [`source`]: reading the project's sources, for the tests that check its structure
 //! - [`imports`]: which files name which, and their circles
 
@@ -32,6 +34,8 @@ pub mod ledger;
 pub mod origin;
 pub mod process;
 pub mod random;
+pub mod raw;
+pub mod session_bus;
 pub mod source;
 pub mod terminal;
 pub mod unit;

@@ -92,3 +92,13 @@ fn collect(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 fn as_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
+
+/// Waits until something is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not so in time: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -490,6 +490,116 @@ fn who_has_ended_or_become_another_program_passes_for_nobody() {
     assert_eq!(ask["client"]["program"].as_str(), std::env::current_exe().unwrap().to_str(), "{ask}");
 }
 
+/// Asks over a connection that stays, is allowed once, and is not there any more when that connection asks again: `leaves` ends,
+/// and its child asks, `turns` executes a shell.
+const HEIR: &str = r#"
+import os, socket, sys
+mode, path, staying, last = sys.argv[1:5]
+s = socket.socket(socket.AF_UNIX)
+s.connect(path)
+s.sendall(open(staying, "rb").read())
+answer = b""
+while b"\r\n\r\n" not in answer:
+    answer += s.recv(65536)
+head, body = answer.split(b"\r\n\r\n", 1)
+fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+while len(body) < int(fields[b"content-length"]):
+    body += s.recv(65536)
+sys.stdout.buffer.write(body + b"\n")
+sys.stdout.flush()
+sys.stdin.readline()
+if mode == "leaves":
+    end, held = os.pipe()
+    if os.fork():
+        os._exit(0)
+    os.close(held)
+    os.read(end, 1)
+    s.sendall(open(last, "rb").read())
+    while more := s.recv(65536):
+        os.write(1, more)
+else:
+    s.set_inheritable(True)
+    os.execv("/bin/bash", ["bash", "-c", 'cat "$1" >&$2; cat <&$2', "bash", last, str(s.fileno())])
+"#;
+
+/// A connection is no more than the process that made it, and what that process is at the time.
+#[test]
+fn a_connection_speaks_for_no_one_who_has_ended_or_become_another_program() {
+    for mode in ["leaves", "turns"] {
+        let env = Env::unlocked(programs!());
+        guarded(&env);
+        let body = json!({ "secrets": ["KEY"], "purpose": "test" }).to_string();
+        let request = |name: &str, connection: &str| {
+            let (token, length) = (env.token(), body.len());
+            let head = format!(
+                "POST /api/v1/user/secrets/reveal HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: {connection}\r\n\r\n{body}"
+            );
+            env.private_file(name, head)
+        };
+        let (staying, last) = (request("staying", "keep-alive"), request("last", "close"));
+        let mut command = Command::new("python3");
+        command.args(["-c", HEIR, mode]).arg(env.socket()).args([staying, last]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let open = || env.get("/approvals").expect(200)["approvals"].as_array().unwrap().clone();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let first = loop {
+            if let Some(ask) = open().into_iter().next() {
+                break ask;
+            }
+            assert!(Instant::now() < deadline, "nobody asks");
+            thread::yield_now();
+        };
+        assert!(first["client"]["program"].as_str().unwrap().contains("/python3"), "{first}");
+        allow(&env, first["id"].as_str().unwrap(), "once").expect(200);
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(told.matches("approval_required_error").count(), 2, "{mode}: {told}");
+        assert!(!told.contains(VALUE), "{mode}: {told}");
+        let second = open().remove(0);
+        assert_ne!(second["id"], first["id"], "{mode}: {second}");
+        if mode == "leaves" {
+            for fact in ["program", "script", "directory", "command", "session", "unit"] {
+                assert_eq!(second["client"].get(fact), None, "{second}");
+            }
+        } else {
+            assert_eq!(second["client"]["chain"][0], "bash", "{second}");
+        }
+    }
+}
+
+/// However often it is asked at once, a person answers once.
+#[test]
+fn two_hundred_equal_asks_are_one_question_and_one_answer() {
+    const AT_ONCE: usize = 40;
+    const EACH: usize = 5;
+    let env = Env::unlocked(programs!());
+    guarded(&env);
+    let all = |env: &Env| -> Vec<Answer> {
+        thread::scope(|scope| {
+            let ask = || (0..EACH).map(|_| reveal(env, &["KEY"])).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let ids: BTreeSet<String> = all(&env).iter().map(asked).collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let open = env.get("/approvals").expect(200)["approvals"].clone();
+    assert_eq!(open.as_array().unwrap().len(), 1, "{open}");
+    let expected = (json!(ids.first()), json!(AT_ONCE * EACH), json!(1));
+    assert_eq!(
+        (&open[0]["id"], &open[0]["count"], &open[0]["processes"]),
+        (&expected.0, &expected.1, &expected.2)
+    );
+    let log = log_of(&env, "KEY");
+    assert_eq!(log.iter().filter(|(action, _)| action == "ask").count(), 1, "one entry for the question");
+    allow(&env, ids.first().unwrap(), "time").expect(200);
+    for answer in all(&env) {
+        answer.expect(200);
+    }
+    assert_eq!(env.get("/approvals").expect(200)["approvals"], json!([]));
+}
+
 #[test]
 fn a_token_knows_its_own_asks_and_answers_none_of_them() {
     let env = Env::unlocked(programs!());

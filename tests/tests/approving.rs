@@ -1,7 +1,10 @@
 //! Guarded secrets and `secretctl`: what is asked on a terminal, and what comes of a question that nobody answers.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -119,6 +122,51 @@ fn a_session_is_asked_for_once_in_its_terminal_and_in_no_other() {
     assert!(!other.shown().contains(VALUE), "{}", other.shown());
     // A program without a terminal asks, too.
     env.ctl(["get", "KEY"]).expect(3);
+}
+
+/// An agent that starts each of its tools in a session of its own, as Python's `start_new_session` and Node's `detached` do.
+const AGENT: &str = r#"
+import subprocess, sys
+client = sys.argv[1]
+run = ["run", "-s", "KEY", "--"]
+for turn in range(3):
+    for tool in ([*run, "printenv", "KEY"], [*run, "env"], ["get", "KEY"]):
+        done = subprocess.run([client, *tool], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+        print(f"tool-{done.returncode}-{b'guarded-value' in done.stdout}", flush=True)
+"#;
+
+/// What its tools ask is one session's, so that it is asked once for each program and not once for each start of it.
+#[test]
+fn an_agent_whose_tools_have_sessions_of_their_own_is_asked_once_a_program() {
+    let env = guarded();
+    let (ended, answered) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                let told = env.get("/approvals?wait=1").expect(200);
+                for ask in told["approvals"].as_array().unwrap() {
+                    decide(&env, &ask["id"], json!({ "decision": "allow", "scope": "session" }));
+                    answered.lock().unwrap().push(ask.clone());
+                }
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while env.get("/approvals").expect(200)["approvers"] != 1 {
+            assert!(Instant::now() < deadline, "nobody waits");
+            thread::yield_now();
+        }
+        let mut agent = Terminal::run(&env, &["python3", "-c", AGENT, env.programs().client]);
+        // Ended before anything can fail, or the scope would wait for the approver.
+        let seen = catch_unwind(AssertUnwindSafe(|| (0..9).for_each(|_| agent.wait_for("tool-0-True"))));
+        ended.store(true, Ordering::Relaxed);
+        seen.unwrap();
+    });
+    let answered = answered.into_inner().unwrap();
+    let commands: Vec<&Value> = answered.iter().map(|ask| &ask["client"]["command"]).collect();
+    assert_eq!(answered.len(), 3, "{commands:?}");
+    let sessions: Vec<&Value> = answered.iter().map(|ask| &ask["client"]["session"]).collect();
+    assert!(sessions.iter().all(|session| !session.is_null() && *session == sessions[0]), "{sessions:?}");
+    assert_eq!(asks(&env), [] as [Value; 0]);
 }
 
 /// An answer at a shell's own prompt reaches all that the shell runs, and a name says nothing of the file: both are told.

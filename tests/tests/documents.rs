@@ -262,7 +262,7 @@ fn commands_and_flags_of_the_documents_exist() {
             let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
             let mut command = vec![words.next().unwrap_or_default()];
             let mut below = words.clone();
-            while ["key", "token", "credential", "project", "proxy", "rule", "rules"]
+            while ["key", "token", "credential", "project", "proxy", "rule", "rules", "machine"]
                 .contains(&command[command.len() - 1])
             {
                 let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));

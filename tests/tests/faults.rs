@@ -4,7 +4,7 @@
 //! strace makes system calls fail; the call itself is then not made. `SOAK=1` fails more of them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -399,7 +399,7 @@ impl Small {
         command.args(["-m", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn().unwrap();
         let mut ready = [0];
-        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
         Self { holder }
     }
 
@@ -523,11 +523,13 @@ fn starve(env: &Env) -> Vec<UnixStream> {
     idle
 }
 
-/// More connections than a daemon with 64 descriptors may have, each with a byte on it.
+/// More connections than a daemon with 64 descriptors may have, each with a byte on it, unless it was turned away before.
 fn crowd(env: &Env) -> Vec<UnixStream> {
     let connect = |_| {
         let mut stream = UnixStream::connect(env.socket()).unwrap();
-        stream.write_all(b"G").unwrap();
+        if let Err(error) = stream.write_all(b"G") {
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
         stream
     };
     (0..80).map(connect).collect()

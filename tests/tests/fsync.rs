@@ -2,11 +2,14 @@
 //! it. `SOAK=1` follows 200 answers.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use secretsd_tests::connection::Connection;
 use secretsd_tests::harness::{behind, no_strace, skip, soak, strace};
 use secretsd_tests::http::Request;
 use secretsd_tests::ledger::{Ledger, Outcome};
+use secretsd_tests::process::DEADLINE;
 use secretsd_tests::random::Random;
 use secretsd_tests::{Env, programs};
 use serde_json::json;
@@ -74,6 +77,45 @@ fn a_value_leaves_to_be_used_after_its_entry_is_on_the_disk() {
     let trace = fs::read_to_string(&trace).unwrap();
     let answers = Order::follow(&trace).unwrap_or_else(|error| panic!("{error}"));
     assert!(answers >= 2 * sessions, "the trace shows {answers} answers");
+}
+
+/// The log is empty then, and laid out anew.
+#[test]
+fn a_reveal_after_a_rest_waits_for_the_disk_once() {
+    if let Some(reason) = no_strace() {
+        return skip("fsync after a rest", reason);
+    }
+    let mut env = Env::new(programs!());
+    let trace = env.path("trace");
+    let words = strace(trace.to_str().unwrap(), &["-y", "-s", "48", "-e", CALLS]);
+    env.start_as(behind(&env, &words));
+    env.post("/vault/init", &json!({ "key_file": env.private_file("key", [0x4b; 32]) })).expect(201);
+    let id = env.store("A", "x")["id"].as_str().unwrap().to_owned();
+    for _ in 0..3 {
+        let end = Instant::now() + DEADLINE;
+        let log = || fs::read(env.data_dir().join("vault.db-wal")).unwrap();
+        while log().iter().any(|byte| *byte != 0) || log().is_empty() {
+            assert!(Instant::now() < end, "the log is not emptied");
+            thread::sleep(Duration::from_millis(20));
+        }
+        // Answered by the thread that has laid it out, when that is done.
+        env.get(&format!("/user/secrets/{id}/versions")).expect(200);
+        env.post("/user/secrets/reveal", &json!({ "secrets": ["A"], "purpose": "test" })).expect(200);
+    }
+    assert!(env.stop().success());
+    let trace = fs::read_to_string(&trace).unwrap();
+    Order::follow(&trace).unwrap_or_else(|error| panic!("{error}"));
+    let (mut waits, mut reveals) = (None, Vec::new());
+    for (_, call) in calls(&trace) {
+        if call.contains("\"POST /api/v1/user/secrets/reveal") {
+            waits = Some(0);
+        } else if call.contains("\"HTTP/1.1 200") {
+            reveals.extend(waits.take());
+        } else if call.starts_with("fdatasync(") && call.contains("vault.db-wal>") {
+            waits = waits.map(|waits| waits + 1);
+        }
+    }
+    assert_eq!(reveals, [1, 1, 1]);
 }
 
 /// Where the daemon is between a request and its answer.

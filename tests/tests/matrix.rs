@@ -239,6 +239,76 @@ const TABLE: &[Entry] = &[
         (String::new(), json!({ "name": world.fresh_name(), "scopes": ["admin"] }))
     }),
     open_only("revoke_token", "admin", About::Whole, 204, |world| at(&world.token_to_lose())),
+    open_only("get_fleet", "list", About::Sight, 200, |_| at("")),
+    // Fleets are the subject of `machines`; here there is none.
+    Entry {
+        operation: "begin_fleet",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: (422, "validation_error"),
+        request: |_| (String::new(), json!({ "name": "laptop", "directory": "/nowhere/at/all" })),
+    },
+    Entry {
+        operation: "merge_fleet",
+        needs: Needs::Scope("list"),
+        about: About::Sight,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| at(""),
+    },
+    Entry {
+        operation: "join_fleet",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: (422, "validation_error"),
+        request: |_| {
+            (
+                String::new(),
+                json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/nowhere/at/all" }),
+            )
+        },
+    },
+    Entry {
+        operation: "invite_machine",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| at(""),
+    },
+    Entry {
+        operation: "get_invitation",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| at(NOBODY),
+    },
+    Entry {
+        operation: "confirm_invitation",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| (NOBODY.to_owned(), json!({ "accept": true })),
+    },
+    Entry {
+        operation: "remove_machine",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| at(NOBODY),
+    },
     open_only("begin_session", "use", About::Secret, 201, |world| {
         (String::new(), json!({ "secrets": [world.usable()], "purpose": "test" }))
     }),
@@ -321,6 +391,10 @@ const TABLE: &[Entry] = &[
     open_only("list_item_versions", "items", About::Whole, 200, |world| at(&world.item())),
     open_only("set_item_guard", "admin", About::Whole, 200, |world| {
         (world.item(), json!({ "guarded": false }))
+    }),
+    open_only("add_item_approval_rule", "admin", About::Whole, 201, |world| {
+        let client = json!({ "token": "items", "program": "/usr/bin/agent" });
+        (world.item(), json!({ "effect": "deny", "rights": ["reveal"], "client": client }))
     }),
     open_only("list_audit", "admin", About::Sight, 200, |_| at("")),
     open_only("verify_audit", "admin", About::Whole, 200, |_| at("")),

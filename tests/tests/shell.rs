@@ -244,6 +244,7 @@ fn there_is_a_manual_page_for_every_command_and_formatters_find_no_fault() {
     for (name, text) in [
         ("secretsd.1", include_str!("../../daemon/secretsd.1")),
         ("secretsd-broker.1", include_str!("../../broker/secretsd-broker.1")),
+        ("secretsd-bus.1", include_str!("../../bus/secretsd-bus.1")),
     ] {
         let page = env.private_file(name, text);
         fs::set_permissions(&page, fs::Permissions::from_mode(0o644)).unwrap();
@@ -327,4 +328,22 @@ fn the_brokers_page_is_of_its_version() {
     let (_, version) = process::run(Command::new(broker).arg("--version"), b"");
     let version = String::from_utf8(version.stdout).unwrap();
     assert!(version.starts_with("secretsd-broker ") && page.contains(version.trim()), "{version}");
+}
+
+#[test]
+fn the_page_of_what_serves_the_bus_has_its_flags_and_version() {
+    let page = include_str!("../../bus/secretsd-bus.1").replace("\\-", "-");
+    let program = Path::new(programs!().daemon).with_file_name("secretsd-bus");
+    let says =
+        |flag: &str| String::from_utf8(process::run(Command::new(&program).arg(flag), b"").1.stdout).unwrap();
+    let help = says("--help");
+    let flags: Vec<&str> = help
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|word| word.len() > 2 && word.starts_with("--"))
+        .collect();
+    assert!(flags.len() >= 8, "{help}");
+    for flag in flags.into_iter().filter(|flag| *flag != "--help") {
+        assert!(page.contains(flag), "{flag} is not in the page");
+    }
+    assert!(page.contains(says("--version").trim()), "the page is of another version");
 }

@@ -132,6 +132,51 @@ fn a_second_implementation_reads_what_the_daemon_wrote() {
 }
 
 #[test]
+fn a_second_implementation_reads_items() {
+    let Some(python) = python("cryptography") else { return };
+    let mut env = Env::started(programs!());
+    let key = env.private_file("key", [0x5a; 48]);
+    env.post("/vault/init", &json!({ "key_file": key })).expect(201);
+    let new = |label: &str, attributes: &Value, value: &str| {
+        let value = data_encoding::BASE64.encode(value.as_bytes());
+        json!({ "label": label, "attributes": attributes, "content_type": "text/plain", "value_base64": value })
+    };
+    let lines = json!({ "a\nb": "ä\u{1f511}", "": "" });
+    let stored = env.post("/items", &new("für „alle“", &lines, "first")).expect(201);
+    let path = format!("/items/{}", stored["id"].as_str().unwrap());
+    let value = json!({ "content_type": "", "value_base64": "" });
+    env.request("PUT", &format!("{path}/value")).json(&value).send().expect(200);
+    let gone = env.post("/items", &new("", &json!({}), "gone\0")).expect(201);
+    let gone = format!("/items/{}", gone["id"].as_str().unwrap());
+    assert_eq!(env.request("DELETE", &gone).send().status, 204);
+    env.request("PATCH", "/items/collection").json(&json!({ "label": "Mine" })).send().expect(200);
+    assert!(env.stop().success());
+
+    let vault = env.data_dir().join("vault.db");
+    let anchor = env.state_dir().join("anchor");
+    let report = check(&env, python, &[&vault, &key, "--anchor".as_ref(), &anchor]).unwrap();
+    let version = |content_type: &str, value: &str| json!({ "content_type": content_type, "size": value.len(), "sha256": sha256(value) });
+    let item = |label: &str, attributes: &Value, deleted: bool, versions: Value| {
+        json!({
+            "label": label, "attributes": attributes, "version": 2, "deleted": deleted, "guarded": false,
+            "versions": versions,
+        })
+    };
+    let all = json!([
+        item(
+            "für „alle“",
+            &lines,
+            false,
+            json!({ "1": version("text/plain", "first"), "2": version("", "") })
+        ),
+        item("", &json!({}), true, json!({ "1": version("text/plain", "gone\0") })),
+    ]);
+    assert_eq!(report["items"], all);
+    assert_eq!(report["collection"], json!({ "label": "Mine", "version": 2 }));
+    assert_eq!(report["unknown"], json!({}));
+}
+
+#[test]
 fn a_second_implementation_reads_the_fixture() {
     let Some(python) = python("cryptography") else { return };
     let env = Env::new(programs!());

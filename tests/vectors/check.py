@@ -18,7 +18,7 @@ import sqlite3
 import sys
 
 import format1
-from format1 import RECORD_KINDS, SLOT_KINDS, NewerVault, NotAuthentic
+from format1 import ITEM_KINDS, RECORD_KINDS, SLOT_KINDS, NewerVault, NotAuthentic
 
 # The fields of each kind of record that holds an object.
 FIELDS = {
@@ -31,12 +31,17 @@ FIELDS = {
         *("last_used_at", "made_by"),
     },
     "credential": {"unit", "secrets", "created_at", "updated_at"},
+    "item": {
+        *("label", "attributes", "content_type", "size", "created_at", "updated_at"),
+        *("order", "value_version", "deleted_at", "guarded"),
+    },
+    "collection": {"label", "created_at", "updated_at"},
 }
 # What an audit entry holds, and what of it only one about a denial may.
 DENIAL_FIELDS = {"refusal", "count", "until", "dropped"}
 AUDIT_FIELDS = DENIAL_FIELDS | {
     *("time", "action", "uid", "pid", "comm", "exe", "unit", "token"),
-    *("names", "purpose", "command", "reason", "outcome"),
+    *("names", "items", "approvals", "purpose", "command", "reason", "outcome"),
 }
 
 
@@ -115,9 +120,12 @@ def check(vault, kind, secret, anchor=None):
         demand(pathlib.Path(anchor).read_bytes() == expected, "the anchor is of another state")
 
     secrets, values, tokens, grants = {}, {}, {}, []
+    items, item_values, collection = {}, {}, None
+    later = {number: name for name, number in ITEM_KINDS.items()}
     for row in records:
         kind = format1.kind_name(row["kind"])
         plaintext = keys.open(kind, row["id"], row["version"], row["sealed"])
+        kind = later.get(row["kind"], kind)
         if kind in FIELDS:
             note_unknown(f"{kind} {row['id'].hex()}", json.loads(plaintext), FIELDS[kind])
         if kind == "secret":
@@ -131,9 +139,41 @@ def check(vault, kind, secret, anchor=None):
         elif kind == "credential":
             grant = json.loads(plaintext)
             grants.append({"unit": grant["unit"], "secrets": grant["secrets"], "version": row["version"]})
+        elif kind == "item":
+            items[row["id"]] = (row["version"], json.loads(plaintext))
+        elif kind == "item value":
+            # The time, i64; the length of the content type, u8; that; the value.
+            end = 9 + plaintext[8]
+            demand(end <= len(plaintext), "an item's value is cut off")
+            stored = {
+                "content_type": plaintext[9:end].decode(),
+                "size": len(plaintext) - end,
+                "sha256": hashlib.sha256(plaintext[end:]).hexdigest(),
+            }
+            item_values.setdefault(row["id"], {})[row["version"]] = stored
+        elif kind == "collection":
+            demand(row["id"] == bytes(16) and collection is None, "there is more than one collection")
+            collection = {"label": json.loads(plaintext)["label"], "version": row["version"]}
         else:
             unknown[f"{kind} {row['id'].hex()} {row['version']}"] = plaintext.hex()
+    demand(set(items) == set(item_values), "an item has no value, or a value no item")
+    for row_id, (_, meta) in items.items():
+        current = item_values[row_id][meta["value_version"]]
+        described = {name: current[name] for name in ("content_type", "size")}
+        demand(described == {name: meta[name] for name in described}, "an item's value is another one")
     return {
+        "collection": collection,
+        "items": [
+            {
+                "label": meta["label"],
+                "attributes": meta["attributes"],
+                "version": version,
+                "deleted": "deleted_at" in meta,
+                "guarded": meta.get("guarded", False),
+                "versions": item_values[row_id],
+            }
+            for row_id, (version, meta) in sorted(items.items(), key=lambda item: item[1][1]["order"])
+        ],
         "epoch": header["epoch"],
         "slots": sorted(slot["kind"] for slot in slots),
         "audit": actions,

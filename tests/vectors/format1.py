@@ -19,6 +19,8 @@ APPLICATION_ID = int.from_bytes(b"SecD", "big")
 SLOT_KINDS = {"passphrase": 1, "key_file": 2, "credential": 3, "recovery": 4, "provider": 5}
 # The kinds that the manifest always counts. Others are named by their number.
 RECORD_KINDS = {"secret": 1, "value": 2, "token": 3, "credential": 4}
+# Kinds that came later, by the number that the manifest counts them under.
+ITEM_KINDS = {"item": 8, "item value": 9, "collection": 10}
 # What a program must know to open a vault that requires it: nothing yet.
 MARKS = set()
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

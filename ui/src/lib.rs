@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_local::telling::{said, say};
 use secrets_proto::printable::without_numbers;
 
 use rows::Projects;
@@ -103,12 +104,5 @@ fn failed(reason: &str) -> ExitCode {
 }
 
 fn told(line: &str) {
-    use std::io::Write;
-    // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {}", without_numbers(line));
-}
-
-fn said(line: &str) -> ExitCode {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{line}").is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    say(PROGRAM, &without_numbers(line));
 }

@@ -87,7 +87,7 @@ pub(crate) struct DenyArgs {
 pub(crate) fn agent(context: &Context) -> Failure {
     // A daemon is started if none runs. If that fails, the program says so itself, where its own user sees it.
     let _ = context.session().and_then(|session| session.status());
-    beside::become_program("secretctl-approve", &context.globals)
+    beside::become_program("secretctl-approve", &context.globals, &[])
 }
 
 pub(crate) fn approve(session: &Session, output: Output, args: &ApproveArgs) -> Result<(), Failure> {

@@ -7,14 +7,16 @@ use secrets_proto::item::{Attributes, Item, ItemList, ItemTrash, ItemVersionList
 use secrets_proto::selector::parse_id;
 
 use super::kept;
+use crate::beside;
 use crate::clock::Clock;
+use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::prompt;
 use crate::session::Session;
 use crate::table::{self, Cut};
 
-/// List and remove what programs store by the Secret Service
+/// List, copy and remove what programs store by the Secret Service
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Items are found by their attributes, not by a name, and are no secrets of
@@ -23,7 +25,7 @@ Items are found by their attributes, not by a name, and are no secrets of
 Example:
   secretctl items list
   secretctl items show 3f2a91c0
-  secretctl items rm 3f2a91c0")]
+  secretctl items import --dry-run")]
 pub(crate) struct ItemsArgs {
     #[command(subcommand)]
     command: ItemsCommand,
@@ -48,6 +50,17 @@ Example:
     /// Restore an item from the trash
     #[command(after_help = "Example:\n  secretctl items restore 3f2a91c0")]
     Restore(ItemArgs),
+    /// Copy the items of the keyring that runs now, and read each back
+    #[command(after_help = "\
+The keyring is the program that has org.freedesktop.secrets on the session bus:
+gnome-keyring, KWallet, KeePassXC. Do this before `secretctl secret-service enable`.
+Its items stay where they are. Collections that are locked there are named and left
+out, and so are items that the vault cannot keep. A second run changes nothing.
+
+Example:
+  secretctl items import --dry-run
+  secretctl items import")]
+    Import(ItemsImportArgs),
     /// Show the kept versions of an item's value, without the values
     #[command(after_help = "Example:\n  secretctl items history 3f2a91c0")]
     History(ItemArgs),
@@ -83,11 +96,21 @@ pub(crate) struct ItemsRmArgs {
     yes: bool,
 }
 
-pub(crate) fn run(
-    open: impl FnOnce() -> Result<Session, Failure>,
-    output: Output,
-    args: &ItemsArgs,
-) -> Result<(), Failure> {
+#[derive(Debug, Args)]
+pub(crate) struct ItemsImportArgs {
+    /// Copy from the program that has this name on the session bus
+    #[arg(long, value_name = "NAME", default_value = "org.freedesktop.secrets")]
+    from: String,
+    /// Store nothing, and say what would be copied
+    #[arg(long)]
+    dry_run: bool,
+    /// Where the vault has an item with the same attributes and another value, store this one as its new version
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &ItemsArgs) -> Result<(), Failure> {
+    let (open, output) = (|| context.session(), context.output);
     match &args.command {
         ItemsCommand::List(args) if args.trash => list_trash(&open()?, output),
         ItemsCommand::List(args) => {
@@ -98,7 +121,25 @@ pub(crate) fn run(
         ItemsCommand::Rm(args) => remove(&open()?, args),
         ItemsCommand::Restore(args) => restore(&open()?, output, &args.item),
         ItemsCommand::History(args) => history(&open()?, output, &args.item),
+        ItemsCommand::Import(args) => {
+            // Whoever is asked for the passphrase is asked here.
+            open()?.call(&Call::get("/items/collection"))?;
+            Err(import(context, args))
+        }
     }
+}
+
+/// Becomes the program that speaks to the session bus. Returns only if it can't.
+fn import(context: &Context, args: &ItemsImportArgs) -> Failure {
+    let mut arguments = vec!["--import", "--bus-name", &args.from];
+    for (is_given, flag) in
+        [(args.dry_run, "--dry-run"), (args.replace, "--replace"), (context.output.json, "--json")]
+    {
+        if is_given {
+            arguments.push(flag);
+        }
+    }
+    beside::become_program("secretsd-bus", &context.globals, &arguments)
 }
 
 /// The item whose id begins so, outside the trash.

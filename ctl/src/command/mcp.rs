@@ -25,5 +25,5 @@ pub(crate) struct McpArgs {}
 pub(crate) fn run(context: &Context) -> Failure {
     // A daemon is started if none runs. If that fails, the program says so itself, where its own user sees it.
     let _ = context.session().and_then(|session| session.status());
-    beside::become_program("secretctl-mcp", &context.globals)
+    beside::become_program("secretctl-mcp", &context.globals, &[])
 }

@@ -31,6 +31,7 @@ mod keyring;
 mod kube_credential;
 mod list;
 mod lock;
+mod machine;
 mod man;
 mod mcp;
 mod passwd;
@@ -54,6 +55,7 @@ mod set;
 mod show;
 mod status;
 mod stop;
+mod sync;
 mod token;
 mod trash;
 mod ui;
@@ -180,7 +182,7 @@ commands! {
         VaultClient("vault-client"): vault_client::VaultClientArgs =>
             |context, args| vault_client::run(|| context.quick_session(), args);
         Items("items"): items::ItemsArgs =>
-            |context, args| items::run(|| context.session(), context.output, args);
+            |context, args| items::run(context, args);
         SecretService("secret-service"): secret_service::SecretServiceArgs => |_, args| secret_service::run(args);
     }
     "Projects" {
@@ -220,6 +222,11 @@ commands! {
             |context, args| restore_vault::run(|| context.session(), context.output, args);
         Verify("verify"): verify::VerifyArgs =>
             |context, args| verify::run(&context.session()?, context.output, args);
+    }
+    "Several machines" {
+        Machine("machine"): machine::MachineArgs =>
+            |context, args| machine::run(|| context.session(), context.output, args);
+        Sync("sync"): sync::SyncArgs => |context, args| sync::run(&context.session()?, context.output, args);
     }
     "Setup" {
         Doctor("doctor"): doctor::DoctorArgs => |context, _| doctor::run(&context.globals, context.output);

@@ -5,8 +5,11 @@ use secrets_client::{Call, Method};
 use secrets_proto::SecretName;
 use secrets_proto::approval::{
     ApprovalRule, ApprovalRuleList, ClientPattern, Effect, GuardedRight, ItemApprovalRule, NewApprovalRule,
+    NewItemApprovalRule, Proof,
 };
+use secrets_proto::token::ITEMS_NAME;
 
+use super::items;
 use crate::approval::{self, short};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -41,7 +44,8 @@ pub(crate) enum RulesCommand {
     #[command(after_help = "\
 Example:
   secretctl rules allow DEPLOY_KEY --token ci
-  secretctl rules allow DEPLOY_KEY --command /usr/bin/curl --directory ~/src/shop")]
+  secretctl rules allow DEPLOY_KEY --command /usr/bin/curl --directory ~/src/shop
+  secretctl rules allow --item 3f2a91c0 --program /usr/bin/gh")]
     Allow(RulesAllowArgs),
 }
 
@@ -59,9 +63,12 @@ pub(crate) struct RulesRmArgs {
 ))]
 pub(crate) struct RulesAllowArgs {
     /// The secret's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// This access token; the owner's unless given
+    #[arg(value_name = "NAME", required_unless_present = "item", conflicts_with = "item")]
+    pub(crate) name: Option<String>,
+    /// An item instead: its id or its first digits, as `secretctl items list` shows them
+    #[arg(long, value_name = "ITEM")]
+    pub(crate) item: Option<String>,
+    /// This access token; unless given the owner's, or for an item that of programs on the session bus
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
     /// This systemd unit
@@ -164,34 +171,49 @@ fn remove(session: &Session, args: &RulesRmArgs) -> Result<(), Failure> {
 }
 
 fn allow(session: &Session, output: Output, args: &RulesAllowArgs) -> Result<(), Failure> {
-    let secret = SecretName::parse(&args.name)?;
     let rights = args.rights.iter().map(|right| GuardedRight::parse(right)).collect::<Result<Vec<_>, _>>()?;
-    let client = ClientPattern {
-        token: args.token.clone().unwrap_or_else(|| "owner".to_owned()),
+    let client = |token: &str| ClientPattern {
+        token: args.token.clone().unwrap_or_else(|| token.to_owned()),
         unit: args.unit.clone(),
         program: args.program.clone(),
         script: None,
         directory: args.directory.clone(),
         command: args.command.clone(),
     };
-    let made = approval::proven(
-        &|proof| {
-            let new = NewApprovalRule {
-                effect: Effect::Allow,
-                secret: secret.clone(),
-                rights: rights.clone(),
-                client: client.clone(),
-                proof: Some(proof),
-            };
-            session.call(&Call::new(Method::POST, "/approvals/rules").json(&new)?)
-        },
-        &|| false,
-    )?;
-    let Some(answer) = made else { return Ok(()) };
+    let effect = Effect::Allow;
+    let call: Box<dyn Fn(Proof) -> Result<Call, Failure>> = match (&args.item, &args.name) {
+        (Some(item), _) => {
+            let route = format!("/items/{}/rules", items::find(session, item)?.id);
+            let client = client(ITEMS_NAME);
+            Box::new(move |proof| {
+                let (rights, client) = (rights.clone(), client.clone());
+                let new = NewItemApprovalRule { effect, rights, client, proof: Some(proof) };
+                Ok(Call::new(Method::POST, &route).json(&new)?)
+            })
+        }
+        (None, name) => {
+            let secret = SecretName::parse(name.as_deref().unwrap_or_default())?;
+            let client = client("owner");
+            Box::new(move |proof| {
+                let (secret, rights, client) = (secret.clone(), rights.clone(), client.clone());
+                let new = NewApprovalRule { effect, secret, rights, client, proof: Some(proof) };
+                Ok(Call::new(Method::POST, "/approvals/rules").json(&new)?)
+            })
+        }
+    };
+    let Some(answer) = approval::proven(&|proof| session.call(&call(proof)?), &|| false)? else {
+        return Ok(());
+    };
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
-    let rule: ApprovalRule = answer.parse()?;
-    output::say(&format!("rule {}: {} may be had by {}", short(rule.id), rule.secret, told(&rule.client)));
+    let (id, about, client) = if args.item.is_some() {
+        let rule: ItemApprovalRule = answer.parse()?;
+        (rule.id, on_item(&rule), rule.client)
+    } else {
+        let rule: ApprovalRule = answer.parse()?;
+        (rule.id, rule.secret.to_string(), rule.client)
+    };
+    output::say(&format!("rule {}: {about} may be had by {}", short(id), told(&client)));
     Ok(())
 }

@@ -7,14 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Said, Stdio};
 
+use crate::activation::{self, NAME, PROGRAM};
 use crate::failure::{Exit, Failure};
 use crate::{environment, lasting, output, spawn};
 use clap::{Args, Subcommand};
 
-/// The name on the bus, the unit, and the program.
-const NAME: &str = "org.freedesktop.secrets";
+/// The unit.
 const UNIT: &str = "secretsd-bus.service";
-const PROGRAM: &str = "secretsd-bus";
 
 /// Serve the Secret Service on the session bus from the vault
 #[derive(Debug, Args)]
@@ -65,7 +64,7 @@ fn enable() -> Result<(), Failure> {
         return Err(Failure::new(Exit::Conflict, text));
     }
     let file = file()?;
-    if fs::read_to_string(&file).is_ok_and(|text| !starts_ours(&text)) {
+    if activation::starts_ours(&file) == Some(false) {
         let shown = file.display();
         let text = format!("{shown} starts another program; run: mv {shown} {shown}.old");
         return Err(Failure::new(Exit::Conflict, text));
@@ -102,7 +101,7 @@ fn enable() -> Result<(), Failure> {
 fn disable() -> Result<(), Failure> {
     let program = program()?;
     let file = file()?;
-    if fs::read_to_string(&file).is_ok_and(|text| starts_ours(&text)) {
+    if activation::starts_ours(&file) == Some(true) {
         let failed = |error| Failure::new(Exit::Other, format!("cannot remove {}: {error}", file.display()));
         fs::remove_file(&file).map_err(failed)?;
         // Without a bus nothing is started by it either.
@@ -119,9 +118,8 @@ fn disable() -> Result<(), Failure> {
 }
 
 fn status() -> Result<(), Failure> {
-    let is_on = file().is_ok_and(|file| fs::read_to_string(file).is_ok_and(|text| starts_ours(&text)));
     let holder = holder(&program()?)?;
-    let state = if is_on { "on" } else { "off" };
+    let state = if activation::is_on() { "on" } else { "off" };
     let holder = holder.unwrap_or_else(|| "nobody".to_owned());
     output::answer(format!("secret service  {state}\n{NAME}  {holder}\n").as_bytes())
 }
@@ -136,17 +134,8 @@ fn program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The file from which the session bus starts a program that is asked for (D-Bus Specification, "Message Bus Starting
-/// Services"): the user's own comes before the system's.
 fn file() -> Result<PathBuf, Failure> {
-    let data = environment::user_data_dir();
-    let data = data.ok_or_else(|| Failure::new(Exit::Other, "neither XDG_DATA_HOME nor HOME is set"))?;
-    Ok(data.join(format!("dbus-1/services/{NAME}.service")))
-}
-
-fn starts_ours(text: &str) -> bool {
-    let program = |line: &str| line.strip_prefix("Exec=").map(|program| program.ends_with(PROGRAM));
-    text.lines().find_map(program).unwrap_or(false)
+    activation::file().ok_or_else(|| Failure::new(Exit::Other, "neither XDG_DATA_HOME nor HOME is set"))
 }
 
 fn has_unit() -> bool {

@@ -12,6 +12,7 @@ mod paths;
 mod process;
 mod programs;
 mod report;
+mod secret_service;
 mod service;
 mod setup;
 mod socket;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use secrets_client::Paths;
 
+use crate::activation;
 use crate::environment;
 use crate::failure::Failure;
 use crate::{holder, spawn};
@@ -56,6 +58,8 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
         program: find("secretsd"),
         broker: find("secretsd-broker"),
         approver: find("secretctl-approve"),
+        bus: find(activation::PROGRAM),
+        serves_secrets: activation::is_on(),
         unit_dirs: environment::systemd_user_dirs(),
         daemon: holder.as_ref().and_then(Daemon::of),
         holder,
@@ -70,6 +74,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     programs::check(&mut report, &setup, &service);
     broker::check(&mut report, &setup);
     approver::check(&mut report, &setup);
+    secret_service::check(&mut report, &setup);
     container::check(&mut report, &setup);
     fence::check(&mut report);
     helpers::check(&mut report);

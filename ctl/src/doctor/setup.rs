@@ -27,6 +27,9 @@ pub(super) struct Setup {
     pub(super) broker: Option<PathBuf>,
     /// The desktop's approver, in the same way.
     pub(super) approver: Option<PathBuf>,
+    /// What serves the Secret Service, in the same way, and whether it is turned on.
+    pub(super) bus: Option<PathBuf>,
+    pub(super) serves_secrets: bool,
     pub(super) unit_dirs: Vec<PathBuf>,
     /// What the daemon that has the vault has written about itself.
     pub(super) holder: Option<Noted>,

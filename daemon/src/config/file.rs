@@ -39,6 +39,7 @@ struct Tables {
     credentials: CredentialsTable,
     key_providers: BTreeMap<Spanned<String>, KeyProviderTable>,
     unlock_at_start: Option<Spanned<UnlockAtStartTable>>,
+    approve: ApproveTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,6 +91,13 @@ enum StderrTo {
 struct UnlockAtStartTable {
     key_file: Option<PathBuf>,
     key_provider: Option<String>,
+}
+
+/// What `secretctl-approve` reads here, and we only look at: one file has all settings, and says where it is wrong.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ApproveTable {
+    pinentry: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -162,6 +170,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
                 None
             }
         };
+    }
+
+    if let Some(pinentry) = tables.approve.pinentry.filter(|path| !path.get_ref().is_absolute()) {
+        fault(pinentry.span().start, "pinentry is the absolute path of a program".to_owned());
     }
 
     let usual = Limits::default();

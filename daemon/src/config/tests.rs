@@ -261,3 +261,14 @@ fn without_a_runtime_directory_nothing_falls_back_to_tmp() {
     assert!(error.to_string().contains("--socket"));
     assert!(machine.read(&["--socket", "/x/y.sock"]).is_ok());
 }
+
+#[test]
+fn the_approvers_settings_are_looked_at_and_not_used() {
+    let named = Machine::new().settings("[approve]\npinentry = \"/usr/bin/pinentry-qt\"\n");
+    let usual = Machine::new();
+    assert_eq!(named.read(&[]).unwrap().limits, usual.read(&[]).unwrap().limits);
+    for wrong in ["pinentry = \"pinentry-qt\"", "pinentry = 7", "pinentri = \"/a\""] {
+        let read = Machine::new().settings(&format!("[approve]\n{wrong}\n")).read(&[]);
+        assert!(matches!(read, Err(Error::Line { line: 2, .. })), "{wrong}");
+    }
+}

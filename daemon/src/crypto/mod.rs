@@ -4,9 +4,11 @@
 //! - [`seal`]: sealed blobs, the form in which everything confidential is stored
 //! - [`slot`]: wrapping the data key under a passphrase or other key
 //! - [`tally`]: the multiset hash behind the manifest
+//! - [`exchange`]: what several machines of one vault exchange: sealing, signing, and letting a new one in
 //! - [`recovery`]: recovery keys as text
 //! - [`token`]: access tokens and their digests
 
+pub(crate) mod exchange;
 pub(crate) mod keys;
 pub(crate) mod recovery;
 pub(crate) mod seal;

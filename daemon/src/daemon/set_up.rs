@@ -11,7 +11,6 @@ use super::Error;
 use crate::auth::{Auth, OwnerToken, TokenFile};
 use crate::config::{self, Config, Limits};
 use crate::listener::{self, Bound, Handed, Standing};
-use crate::process;
 use crate::reach::Lost;
 use crate::relaunch::{HandoffReplies, Handover, Socket};
 use crate::router::Api;
@@ -159,7 +158,7 @@ fn vault_settings(config: &Config) -> Settings {
 
 /// Never so many connections that the vault is left without descriptors for its own files.
 fn affordable(limits: Limits) -> Limits {
-    let files = usize::try_from(process::raise_file_limit()).unwrap_or(usize::MAX);
+    let files = usize::try_from(secrets_local::descriptors::raise_limit()).unwrap_or(usize::MAX);
     // Each takes two while nothing is written about its peer.
     let most = (files.saturating_sub(OWN_FILES) / 8).saturating_mul(3).max(1);
     if most < limits.connections {

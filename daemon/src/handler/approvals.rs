@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use secrets_proto::Uuid;
-use secrets_proto::approval::{Approval, ApprovalList, ApprovalRule, ApprovalRuleList, Guard};
+use secrets_proto::approval::{
+    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, Guard, ItemApprovalRule,
+};
 
 use super::secrets::{ById, Done};
 use crate::caller::Caller;
@@ -92,6 +94,23 @@ pub(crate) struct MadeRule(pub(crate) ApprovalRule);
 /// `POST /approvals/rules`
 pub(crate) async fn add_rule(vault: &Vault, caller: &Caller, new: NewRule) -> Result<MadeRule, Error> {
     vault.add_approval_rule(caller, new).await.map(MadeRule)
+}
+
+/// An approval rule to be made on an item.
+#[derive(Debug)]
+pub(crate) struct NewItemRule(pub(crate) NewRule);
+
+/// One that was made.
+#[derive(Debug)]
+pub(crate) struct MadeItemRule(pub(crate) ItemApprovalRule);
+
+/// `POST /items/{id}/rules`
+pub(crate) async fn add_item_rule(
+    vault: &Vault,
+    caller: &Caller,
+    new: NewItemRule,
+) -> Result<MadeItemRule, Error> {
+    vault.add_item_rule(caller, new.0).await.map(MadeItemRule)
 }
 
 /// `DELETE /approvals/rules/{id}`

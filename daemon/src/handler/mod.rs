@@ -4,6 +4,7 @@
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod credentials;
+pub(crate) mod fleet;
 pub(crate) mod items;
 pub(crate) mod rules;
 pub(crate) mod secrets;

@@ -14,7 +14,10 @@ use secrets_proto::{FieldErrorType, Invalid, SecretName, SensitiveString};
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, post, put, read};
 use super::serve::{serve, serve_now};
-use crate::handler::approvals::{self as handler, AskUnlock, Decide, Get, List, Made, MadeRule, SetGuard};
+use crate::guarded::RuleAbout;
+use crate::handler::approvals::{
+    self as handler, AskUnlock, Decide, Get, List, Made, MadeItemRule, MadeRule, NewItemRule, SetGuard,
+};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -37,6 +40,9 @@ pub(super) static ROUTES: &[Route] = &[
     }),
     read("/api/v1/approvals/rules", "list_approval_rules", Right::Whole(AuditAction::RuleAdd), |x| {
         serve_now(x, handler::rules)
+    }),
+    post("/api/v1/items/{id}/rules", "add_item_approval_rule", Right::Whole(AuditAction::RuleAdd), |x| {
+        serve(x, handler::add_item_rule)
     }),
     post("/api/v1/approvals/rules", "add_approval_rule", Right::Whole(AuditAction::RuleAdd), |x| {
         serve(x, handler::add_rule)
@@ -175,28 +181,48 @@ impl FromRequest for NewRule {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let effect = parts.required("effect", |text| Effect::parse(&text));
         let secret = parts.required("secret", SecretName::try_from);
-        let rights = parts.list("rights", 1..=3, |text| GuardedRight::parse(&text));
-        let clients = parts.object("client", |parts| {
-            let token = parts.required("token", Narrowing::text);
-            let narrowing = Narrowing::take(parts);
-            let Narrowing { unit, program, script, directory, command } = narrowing?;
-            Some(ClientPattern { token: token?, unit, program, script, directory, command })
-        });
-        let proof = proof(parts);
-        let clients = clients?;
-        if clients.is_none() {
-            parts.fault_in_body("client", Invalid::new(FieldErrorType::Missing, "this field is required"));
-        }
-        let mut rights = rights?;
-        rights.sort_unstable();
-        rights.dedup();
-        Some(Self { effect: effect?, secret: secret?, rights, clients: clients?, proof: proof? })
+        rule(parts, secret.map(RuleAbout::Secret))
     }
 }
 
+impl FromRequest for NewItemRule {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let id = parts.id();
+        rule(parts, id.map(RuleAbout::Item)).map(Self)
+    }
+}
+
+/// The rule that a body describes.
+fn rule(parts: &mut RequestParts<'_>, about: Option<RuleAbout>) -> Option<NewRule> {
+    let effect = parts.required("effect", |text| Effect::parse(&text));
+    let rights = parts.list("rights", 1..=3, |text| GuardedRight::parse(&text));
+    let clients = parts.object("client", |parts| {
+        let token = parts.required("token", Narrowing::text);
+        let narrowing = Narrowing::take(parts);
+        let Narrowing { unit, program, script, directory, command } = narrowing?;
+        Some(ClientPattern { token: token?, unit, program, script, directory, command })
+    });
+    let proof = proof(parts);
+    let clients = clients?;
+    if clients.is_none() {
+        parts.fault_in_body("client", Invalid::new(FieldErrorType::Missing, "this field is required"));
+    }
+    let mut rights = rights?;
+    rights.sort_unstable();
+    rights.dedup();
+    Some(NewRule { effect: effect?, about: about?, rights, clients: clients?, proof: proof? })
+}
+
 impl IntoResponse for Made {
+    fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
+        Ok(Response::metadata(StatusCode::CREATED, &self.0)?)
+    }
+}
+
+impl IntoResponse for MadeItemRule {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         Ok(Response::metadata(StatusCode::CREATED, &self.0)?)
     }

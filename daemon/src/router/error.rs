@@ -8,7 +8,7 @@ use crate::caller::Scope;
 use crate::guarded::Subject;
 use crate::http::failure::Failure;
 use crate::key_provider::{self, Fault};
-use crate::vault;
+use crate::vault::{self, FleetError};
 
 impl From<vault::Error> for Failure {
     fn from(error: vault::Error) -> Self {
@@ -85,6 +85,7 @@ impl From<vault::Error> for Failure {
                 let detail = "Some of these secrets do not exist; nothing was done, see errors";
                 Self::new(Type::NotFoundError, detail).with_errors(indexes.into_iter().map(missing).collect())
             }
+            vault::Error::Fleet(error) => fleet(error),
             vault::Error::NoRule(refused) => Self::new(Type::ForbiddenError, no_rule(refused)),
             vault::Error::NoSession => Self::new(
                 Type::ForbiddenError,
@@ -348,6 +349,46 @@ const fn lacks(scope: Scope) -> &'static str {
         Scope::Use => "The token lacks the scope `use`; use one that has it",
         Scope::Items => "The token lacks the scope `items`; use one that has it",
     }
+}
+
+fn fleet(error: FleetError) -> Failure {
+    use ErrorType as Type;
+    let (kind, detail) = match error {
+        FleetError::None => {
+            (Type::NotFoundError, "The vault belongs to no fleet; run `secretctl machine init`")
+        }
+        FleetError::Exists => (Type::ConflictError, "The vault belongs to a fleet already"),
+        FleetError::Directory => {
+            let text = "give the absolute path of a directory that is there and that you may write to";
+            let invalid = Invalid::new(FieldErrorType::StringPatternMismatch, text);
+            return Failure::validation(vec![in_body("directory", invalid)]);
+        }
+        FleetError::Other => (
+            Type::ConflictError,
+            "The directory holds the objects of another fleet; nothing was read or written, choose another one",
+        ),
+        FleetError::NoInvitation => (
+            Type::NotFoundError,
+            "No such invitation, or its time is over; run `secretctl machine invite` again",
+        ),
+        FleetError::WrongCode => (
+            Type::WrongKeyError,
+            "This code is not one that a machine has just printed; check it, and the directory",
+        ),
+        FleetError::Unanswered => {
+            (Type::GatewayTimeoutError, "The other machine has not answered yet; try again")
+        }
+        FleetError::NoMachine => {
+            (Type::NotFoundError, "No machine of this name; run `secretctl machine list`")
+        }
+        FleetError::NameTaken => {
+            (Type::AlreadyExistsError, "A machine with this name is there already; choose another name")
+        }
+        FleetError::Removed => {
+            (Type::ForbiddenError, "This machine was removed from the fleet by another one")
+        }
+    };
+    Failure::new(kind, detail)
 }
 
 #[cfg(test)]

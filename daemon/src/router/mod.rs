@@ -6,6 +6,7 @@ mod audit;
 mod codec;
 mod credentials;
 mod error;
+mod fleet;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod items;

@@ -2,7 +2,9 @@
 //! OpenAPI document: a route that is not here does not exist.
 
 use super::route::{Action, Route};
-use super::{approvals, audit, credentials, items, open, rules, secrets, sessions, tokens, uses, vault};
+use super::{
+    approvals, audit, credentials, fleet, items, open, rules, secrets, sessions, tokens, uses, vault,
+};
 use crate::caller::Scope;
 use crate::vault::Right;
 
@@ -18,6 +20,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         credentials::ROUTES,
         tokens::ROUTES,
         sessions::ROUTES,
+        fleet::ROUTES,
         audit::ROUTES,
     ];
     nouns.into_iter().flatten()

@@ -2,7 +2,7 @@
 //! renamed or replaced, and what it commits there is gone once it is closed.
 
 use std::cell::Cell;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,12 @@ impl InPlace {
     /// Notes the log, once SQLite writes to it.
     pub(super) fn note_log(&self) {
         self.logged.set(seen(&self.log()).map(|(id, _)| id));
+    }
+
+    /// Whether this file is the log that was noted.
+    pub(super) fn is_log(&self, file: &File) -> bool {
+        let id = file.metadata().ok().map(|found| FileId { device: found.dev(), inode: found.ino() });
+        id.is_some() && self.logged.get() == id
     }
 
     /// Notes the length of the main file again after SQLite has moved the log into it, which may make it shorter.

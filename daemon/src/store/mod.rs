@@ -3,15 +3,17 @@
 //!
 //! - [`schema`]: the tables, and opening a file only if it has exactly these
 //! - [`in_place`]: whether the open files are still at their paths
+//! - [`laid_out`]: a log that was filled with zeros, and the first commit into it
 //! - [`rows`]: what rows are, and reading them; [`writing`]: transactions that write them
 
 mod in_place;
+mod laid_out;
 mod rows;
 mod schema;
 mod writing;
 
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::cell::Cell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -27,9 +29,6 @@ pub(crate) use schema::FORMAT;
 pub(crate) use writing::Writing;
 
 use in_place::InPlace;
-
-/// How much of the log is filled with zeros again: some commits of a single write each, of about 20 KiB.
-const LOG_LAID_OUT: usize = 64 * 1024;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -81,9 +80,18 @@ pub(crate) struct Store {
     in_place: InPlace,
     /// Whether the log was not there before.
     made_log: bool,
+    /// The log, if it holds nothing but zeros, which are on the disk.
+    laid_out: Cell<Option<File>>,
+    /// Whether commits stay in the log.
+    holds_log: Cell<bool>,
 }
 
 impl Store {
+    fn of(connection: Connection, path: &Path, made_log: bool) -> Self {
+        let in_place = InPlace::at(path);
+        Self { connection, in_place, made_log, laid_out: Cell::default(), holds_log: Cell::default() }
+    }
+
     /// Makes a new file with the tables and these first rows, durable when this returns. The file must exist, empty
     /// and private.
     pub(crate) fn create(
@@ -93,7 +101,7 @@ impl Store {
         manifest: &ManifestRow,
     ) -> Result<(), Error> {
         let connection = schema::create(path)?;
-        let store = Self { connection, in_place: InPlace::at(path), made_log: true };
+        let store = Self::of(connection, path, true);
         let writing = store.begin()?;
         writing.insert_header(header)?;
         for slot in slots {
@@ -108,13 +116,12 @@ impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let made_log = !log_of(path).exists();
         let connection = schema::open(path)?;
-        Ok(Self { connection, in_place: InPlace::at(path), made_log })
+        Ok(Self::of(connection, path, made_log))
     }
 
     /// Opens a file that this process has made, checked and closed a moment ago, without checking again that it is sound.
     pub(crate) fn open_again(path: &Path) -> Result<Self, Error> {
-        let store =
-            Self { connection: schema::open_again(path)?, in_place: InPlace::at(path), made_log: true };
+        let store = Self::of(schema::open_again(path)?, path, true);
         store.allow_writing()?;
         Ok(store)
     }
@@ -123,7 +130,7 @@ impl Store {
     /// Nothing is looked at before [`check`](Self::check). That one must [hold its log](Self::hold_log) until this one is gone.
     pub(crate) fn beside(path: &Path) -> Result<Self, Error> {
         let connection = schema::open_beside(path)?;
-        Ok(Self { connection, in_place: InPlace::at(path), made_log: false })
+        Ok(Self::of(connection, path, false))
     }
 
     /// Refuses a file that is not a sound database with exactly our tables, and one with pages of another size than ours: from
@@ -138,7 +145,9 @@ impl Store {
 
     /// Whether commits stay in the log, so that the main file does not change.
     pub(crate) fn hold_log(&self, hold: bool) -> Result<(), Error> {
-        schema::hold_log(&self.connection, hold)
+        schema::hold_log(&self.connection, hold)?;
+        self.holds_log.set(hold);
+        Ok(())
     }
 
     /// The length of the log in bytes.
@@ -165,7 +174,7 @@ impl Store {
 
     /// Closes a file that was only read, and leaves no trace: SQLite has made an empty log beside it.
     pub(crate) fn leave(self) {
-        let Self { connection, in_place, made_log } = self;
+        let Self { connection, in_place, made_log, .. } = self;
         let log = in_place.log();
         drop(connection);
         if made_log
@@ -183,6 +192,7 @@ impl Store {
 
     /// What others had cut before must not pass for what SQLite did: only a file that `was_in_place` may be shorter now.
     fn checkpoint_after(&self, was_in_place: bool) -> Result<(), Error> {
+        self.laid_out.take();
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy != 0 {
             return Err(Error::Io("the log could not be truncated".to_owned()));
@@ -205,8 +215,9 @@ impl Store {
             tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
-        if let Err(error) = lay_out(&self.in_place.log()) {
-            tracing::debug!(%error, "the log is not laid out");
+        match laid_out::lay_out(&self.in_place.log()) {
+            Ok(log) => self.laid_out.set(log),
+            Err(error) => tracing::debug!(%error, "the log is not laid out"),
         }
         Ok(())
     }
@@ -260,20 +271,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Only if it is there and empty, as the log is that was just cut. A path is no handle: somebody who has put another vault in
-/// this one's place while the daemon runs has the newest writes of that one here.
-fn lay_out(log: &Path) -> Result<(), files::Error> {
-    let at = |error: io::Error| files::Error::Io(log.to_owned(), error);
-    if !files::check_private_file(log)? {
-        return Ok(());
-    }
-    let file = files::open_private(log)?;
-    if file.metadata().map_err(at)?.len() != 0 {
-        return Ok(());
-    }
-    file.write_all_at(&[0; LOG_LAID_OUT], 0).and_then(|()| file.sync_data()).map_err(at)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -286,9 +283,9 @@ mod tests {
         let (path, aside) = (dir.path().join("vault.db"), dir.path().join("aside"));
         files::open_private(&path).unwrap();
         let connection = schema::create(&path).unwrap();
-        let store = Store { connection, in_place: InPlace::at(&path), made_log: true };
+        let store = Store::of(connection, &path, true);
         store.renew_log().unwrap();
-        assert_eq!(fs::read(store.in_place.log()).unwrap(), [0; LOG_LAID_OUT]);
+        assert_eq!(fs::read(store.in_place.log()).unwrap(), [0; laid_out::LENGTH]);
 
         fs::rename(store.in_place.log(), &aside).unwrap();
         store.renew_log().unwrap();
@@ -305,7 +302,7 @@ mod tests {
         let path = dir.path().join("vault.db");
         files::open_private(&path).unwrap();
         let connection = schema::create(&path).unwrap();
-        let store = Store { connection, in_place: InPlace::at(&path), made_log: true };
+        let store = Store::of(connection, &path, true);
         let length = || fs::metadata(&path).unwrap().len();
         // Longer than what SQLite leaves in the log.
         store.connection.execute_batch("CREATE TABLE filler (bytes BLOB)").unwrap();
@@ -317,7 +314,7 @@ mod tests {
         store.connection.execute_batch("DELETE FROM filler WHERE rowid > 10").unwrap();
         store.rebuild().unwrap();
         assert!(length() < before && store.is_in_place());
-        fs::File::options().write(true).open(&path).unwrap().set_len(length() / 2).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(length() / 2).unwrap();
         assert!(!store.is_in_place());
         assert!(
             store.rebuild().is_err() || !store.is_in_place(),

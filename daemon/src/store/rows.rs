@@ -73,6 +73,12 @@ pub(crate) enum RecordKind {
     ItemValue,
     /// What holds all items.
     Collection,
+    /// The fleet that the vault belongs to: one row.
+    Fleet,
+    /// An object of the fleet that is not in the exchange yet.
+    Object,
+    /// What all machines of the fleet know of one secret; its id is the secret's.
+    Origin,
     /// Something that a newer program keeps, by its number.
     Unknown(u32),
 }
@@ -93,6 +99,9 @@ impl RecordKind {
             Self::Item => 8,
             Self::ItemValue => 9,
             Self::Collection => 10,
+            Self::Fleet => 16,
+            Self::Object => 17,
+            Self::Origin => 18,
             Self::Unknown(number) => number,
         }
     }
@@ -109,13 +118,24 @@ impl RecordKind {
             Self::Item => "record-8".into(),
             Self::ItemValue => "record-9".into(),
             Self::Collection => "record-10".into(),
+            Self::Fleet => "record-16".into(),
+            Self::Object => "record-17".into(),
+            Self::Origin => "record-18".into(),
             Self::Unknown(number) => format!("record-{number}").into(),
         }
     }
 
     /// The kind with this number.
     pub(crate) fn from_number(number: u32) -> Self {
-        let others = [Self::ApprovalRule, Self::Item, Self::ItemValue, Self::Collection];
+        let others = [
+            Self::ApprovalRule,
+            Self::Item,
+            Self::ItemValue,
+            Self::Collection,
+            Self::Fleet,
+            Self::Object,
+            Self::Origin,
+        ];
         let known = Self::FIRST.into_iter().chain(others);
         known.into_iter().find(|kind| kind.number() == number).unwrap_or(Self::Unknown(number))
     }

@@ -165,6 +165,19 @@ pub(super) fn hold_log(connection: &Connection, hold: bool) -> Result<(), Error>
     Ok(connection.pragma_update(None, "wal_autocheckpoint", if hold { 0 } else { LOG_PAGES })?)
 }
 
+/// Whether a commit waits until it is on the disk, and what is moved into the file too.
+pub(super) fn wait_for_disk(connection: &Connection, wait: bool) -> Result<(), Error> {
+    Ok(connection.pragma_update(None, "synchronous", if wait { "FULL" } else { "OFF" })?)
+}
+
+/// Moves a log into the file that is as long as a commit that held it may not leave it.
+pub(super) fn move_long_log(connection: &Connection, length: u64) -> Result<(), Error> {
+    if length > u64::from(LOG_PAGES * PAGE) {
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
 fn check_identity(connection: &Connection) -> Result<(), Error> {
     let application: u32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != APPLICATION_ID {

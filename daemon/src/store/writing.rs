@@ -4,14 +4,16 @@ use std::ops::Deref;
 
 use rusqlite::{Params, params};
 
+use super::laid_out::First;
 use super::rows::{AuditRow, HeaderRow, ManifestRow, RecordRow, SlotRow, signed};
 use super::{Error, Store};
 
 impl Store {
     /// Starts a transaction.
     pub(crate) fn begin(&self) -> Result<Writing<'_>, Error> {
+        let first = First::of(self)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Writing { store: self, open: true })
+        Ok(Writing { store: self, open: true, first })
     }
 }
 
@@ -19,6 +21,8 @@ impl Store {
 pub(crate) struct Writing<'a> {
     store: &'a Store,
     open: bool,
+    /// The log, if this is the first transaction in it. Dropped after the transaction.
+    first: Option<First<'a>>,
 }
 
 impl Deref for Writing<'_> {
@@ -33,7 +37,7 @@ impl Writing<'_> {
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.store.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
-        Ok(())
+        self.first.take().map_or(Ok(()), First::commit)
     }
 
     /// Replaces the header.

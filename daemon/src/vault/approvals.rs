@@ -12,13 +12,13 @@ use secrets_proto::audit::AuditAction;
 use secrets_proto::reveal::Remark;
 use secrets_proto::token::ITEMS_NAME;
 use secrets_proto::vault::{KeyInfo, KeyKind};
-use secrets_proto::{FieldErrorType, Invalid, SecretName, Timestamp, UnitName, Uuid};
+use secrets_proto::{FieldErrorType, Invalid, Timestamp, UnitName, Uuid};
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Event;
 use crate::caller::{Caller, ITEMS_TOKEN, Scope};
 use crate::crypto;
-use crate::guarded;
+use crate::guarded::{self, RuleAbout};
 
 use super::format::approval_rule::{self, Meta, Pattern};
 use super::writer::approvals::{Answer, Ask, Asked, Settled};
@@ -50,8 +50,8 @@ pub(crate) struct AnswerTo {
 pub(crate) struct NewRule {
     /// What it does.
     pub(crate) effect: Effect,
-    /// The secret.
-    pub(crate) secret: SecretName,
+    /// The secret or item.
+    pub(crate) about: RuleAbout,
     /// Which rights.
     pub(crate) rights: Vec<GuardedRight>,
     /// Which clients.
@@ -281,18 +281,44 @@ impl Vault {
         Ok(ApprovalRuleList { total: rules.len(), rules, items })
     }
 
-    /// Makes an approval rule; durable when this returns. One that allows takes a proof. Scope `admin`, on all names.
+    /// Makes an approval rule on a secret; durable when this returns. One that allows takes a proof. Scope `admin`, on all
+    /// names.
     pub(crate) async fn add_approval_rule(
         &self,
         caller: &Caller,
         new: NewRule,
     ) -> Result<ApprovalRule, Error> {
+        let rule = self.make_rule(caller, new).await?;
+        to_wire(&rule, &self.shared.read().view()?.catalog).ok_or(Error::NotFound)
+    }
+
+    /// The same on an item.
+    pub(crate) async fn add_item_rule(
+        &self,
+        caller: &Caller,
+        new: NewRule,
+    ) -> Result<ItemApprovalRule, Error> {
+        let rule = self.make_rule(caller, new).await?;
+        // It may be open to somebody from now on.
+        self.shared.items_changed();
+        to_item_rule(&rule, &self.shared.read().view()?.catalog).ok_or(Error::NotFound)
+    }
+
+    async fn make_rule(
+        &self,
+        caller: &Caller,
+        new: NewRule,
+    ) -> Result<Arc<approval_rule::ApprovalRule>, Error> {
         self.check_whole(caller, AuditAction::RuleAdd)?;
-        let NewRule { effect, secret, rights, clients, proof } = new;
+        let NewRule { effect, about, rights, clients, proof } = new;
         let clients = {
             let published = self.shared.read();
             let catalog = &published.view()?.catalog;
-            if catalog.of(caller).by_name(&secret).is_none() {
+            let is_there = match &about {
+                RuleAbout::Secret(name) => catalog.of(caller).by_name(name).is_some(),
+                RuleAbout::Item(id) => catalog.items.by_id(*id).is_some(),
+            };
+            if !is_there {
                 return Err(Error::NotFound);
             }
             pattern_of(clients, effect, catalog)?
@@ -301,15 +327,14 @@ impl Vault {
             Effect::Allow => self.prove(caller, proof, AuditAction::RuleAdd).await?,
             Effect::Deny => caller.clone(),
         };
-        let rule = self.write(&caller, move |batch, caller| {
-            batch.add_rule_for(caller, &secret, effect, rights, clients)
-        });
+        let rule = self
+            .write(&caller, move |batch, caller| batch.add_rule_for(caller, &about, effect, rights, clients));
         let rule = rule.await?;
         let published = self.shared.read();
         let catalog = &published.view()?.catalog;
         let now = self.shared.clock.now();
         self.shared.approvals.settle_by_rules(|secret| catalog.approval_rules_of(secret), now);
-        to_wire(&rule, catalog).ok_or(Error::NotFound)
+        Ok(rule)
     }
 
     /// Removes an approval rule: from then on a person is asked again. Scope `admin`, on all names.

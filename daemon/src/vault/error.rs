@@ -125,6 +125,9 @@ pub(crate) enum Error {
     /// The unit may not load this.
     #[error("not granted")]
     NotGranted,
+    /// Something about the fleet.
+    #[error("the fleet: {0}")]
+    Fleet(FleetError),
     /// Another secret has this name.
     #[error("the name is taken")]
     NameTaken,
@@ -283,6 +286,7 @@ impl Error {
             | Self::AlreadyOpen
             | Self::NameGranted
             | Self::NotGranted
+            | Self::Fleet(_)
             | Self::NameTaken
             | Self::NamesTaken(_)
             | Self::Stale
@@ -347,6 +351,7 @@ impl Error {
             | Self::AlreadyOpen
             | Self::NameGranted
             | Self::NotGranted
+            | Self::Fleet(_)
             | Self::NameTaken
             | Self::NamesTaken(_)
             | Self::GivenUp
@@ -427,6 +432,41 @@ impl From<crypto::Error> for Error {
             crypto::Error::CostOutOfBounds => Self::Corrupt("a key slot asks for more work than is allowed"),
         }
     }
+}
+
+/// What is wrong about a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FleetError {
+    /// The vault belongs to none.
+    #[error("the vault belongs to none")]
+    None,
+    /// The vault belongs to one already.
+    #[error("the vault belongs to one already")]
+    Exists,
+    /// The directory is not one that can be used.
+    #[error("the directory cannot be used")]
+    Directory,
+    /// The directory has the objects of another fleet.
+    #[error("the directory is another fleet's")]
+    Other,
+    /// There is no such invitation, or not any more.
+    #[error("no such invitation")]
+    NoInvitation,
+    /// The code is mistyped, or was never given out.
+    #[error("wrong code")]
+    WrongCode,
+    /// The other machine has not answered yet.
+    #[error("the other machine has not answered")]
+    Unanswered,
+    /// No machine of this name.
+    #[error("no such machine")]
+    NoMachine,
+    /// A machine of this name is there already.
+    #[error("the machine's name is taken")]
+    NameTaken,
+    /// This machine was removed.
+    #[error("this machine was removed")]
+    Removed,
 }
 
 /// Why a value cannot be used.

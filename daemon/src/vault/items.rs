@@ -1,6 +1,7 @@
 //! The facade's operations on items: searches from what is published, writes through the vault's thread. All of them take
 //! the scope `items`.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use secrets_proto::vault::VaultState;
 use tokio::time::timeout;
 
 use crate::caller::{Caller, Scope};
+use crate::client::Client;
 
 use super::format::item::{self as stored, Item};
 use super::writer::catalog::Catalog;
@@ -236,11 +238,13 @@ struct Sight<'a> {
     vault: &'a Vault,
     caller: &'a Caller,
     catalog: &'a Catalog,
+    /// What the caller runs for, read once for all items.
+    client: OnceCell<Client>,
 }
 
 impl<'a> Sight<'a> {
     const fn new(vault: &'a Vault, caller: &'a Caller, view: &'a View) -> Self {
-        Self { vault, caller, catalog: &view.catalog }
+        Self { vault, caller, catalog: &view.catalog, client: OnceCell::new() }
     }
 
     /// The item, and whether its value would be kept from the caller.
@@ -253,7 +257,7 @@ impl<'a> Sight<'a> {
         let Vault { shared, .. } = self.vault;
         let rules = |secret| self.catalog.approval_rules_of(secret);
         shared.approvals.would_allow(
-            &self.caller.client(),
+            self.client.get_or_init(|| self.caller.client()),
             GuardedRight::Reveal,
             id,
             rules,

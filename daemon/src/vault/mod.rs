@@ -19,6 +19,7 @@ mod authorization;
 mod auto_lock;
 mod derivation;
 mod error;
+mod fleet;
 mod format;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -62,7 +63,7 @@ use crate::triggers::Triggers;
 pub(crate) use approvals::{AnswerTo, NewRule};
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
-pub(crate) use error::{Error, KeyField, Unusable};
+pub(crate) use error::{Error, FleetError, KeyField, Unusable};
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
@@ -185,6 +186,8 @@ pub(crate) struct Vault {
     settings: Arc<Settings>,
     /// Locking by time.
     pub(crate) auto_lock: AutoLock,
+    /// A machine that is being let in, or this one by another.
+    pairing: Arc<std::sync::Mutex<Option<fleet::Pairing>>>,
     /// The locked lock file.
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.

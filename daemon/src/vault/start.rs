@@ -95,6 +95,7 @@ pub(super) fn start(
         commands,
         shared,
         auto_lock,
+        pairing: Arc::default(),
         derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),
         readers: Arc::new(Semaphore::new(READERS)),

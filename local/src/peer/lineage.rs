@@ -356,11 +356,24 @@ fn file_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// What this process itself runs for.
-pub fn own() -> Option<Lineage> {
-    let own = rustix::process::getpid();
-    let pidfd = pidfd_open(own, PidfdFlags::empty()).ok()?;
-    of(own.as_raw_nonzero().get(), &pidfd)
+/// The program, script and directory that this process itself runs for, to be said to others. For whoever is told, what
+/// the kernel says counts more, so that no step up is confirmed by a pidfd, which would take twice as long: it is
+/// enough that who has started a process is older than it is. If one is not, nothing at all is known.
+pub fn own() -> Option<Asker> {
+    let mut stats = vec![Stat::read(rustix::process::getpid().as_raw_nonzero().get())?];
+    while stats.len() < STEPS {
+        let child = stats.last()?;
+        if child.parent <= 1 {
+            break;
+        }
+        let parent = Stat::read(child.parent)?;
+        if parent.started > child.started {
+            // It has ended, and its id was given to another.
+            return None;
+        }
+        stats.push(parent);
+    }
+    Some(asker(within_session(&stats, |stat| stat)))
 }
 
 impl Hold {
@@ -387,8 +400,8 @@ pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
     let group = text(&directory_of(pid).join("cgroup"));
     let steps = climb(own, pidfd)?;
     let (peer, _) = steps.split_first()?;
-    let leader = steps.iter().rposition(|step| step.stat.leads_terminal());
-    let session = match leader.and_then(|at| steps.get(at)) {
+    let within = within_session(&steps, |step| &step.stat);
+    let session = match within.last().filter(|step| step.stat.leads_terminal()) {
         Some(leader) => Some(Session {
             key: SessionKey::Leader(leader.key),
             tty: leader.stat.terminal(),
@@ -396,8 +409,7 @@ pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
         }),
         None => group.as_deref().and_then(session_of_group),
     };
-    let within = leader.map_or(steps.as_slice(), |at| steps.get(..=at).unwrap_or_default());
-    let Asker { program, script, directory } = asker(within);
+    let Asker { program, script, directory } = asker(within.iter().map(|step| &step.stat));
     let lineage = Lineage {
         process: peer.key,
         chain: steps.iter().take(CHAIN + 1).map(|step| step.stat.name()).collect(),
@@ -409,6 +421,12 @@ pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
     };
     // Alive after the last look: then it was this process that was looked at.
     is_alive(pidfd).then_some(lineage)
+}
+
+/// Those up to the leader of the outermost session with a terminal, or all.
+fn within_session<T>(steps: &[T], stat: impl Fn(&T) -> &Stat) -> &[T] {
+    let leader = steps.iter().rposition(|step| stat(step).leads_terminal());
+    leader.and_then(|at| steps.get(..=at)).unwrap_or(steps)
 }
 
 /// One process on the way up.
@@ -517,20 +535,23 @@ fn session_of_group(lines: &str) -> Option<Session> {
 }
 
 /// The program, script and directory of who asks, as far as they can be read.
-#[derive(Default)]
-struct Asker {
-    program: Option<String>,
-    script: Option<String>,
-    directory: Option<String>,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The program, as [`Lineage`] has it.
+    pub program: Option<String>,
+    /// The script that it runs.
+    pub script: Option<String>,
+    /// The directory that it is in.
+    pub directory: Option<String>,
 }
 
-fn asker(steps: &[Step]) -> Asker {
+fn asker<'a>(steps: impl IntoIterator<Item = &'a Stat>) -> Asker {
     let mut last = Asker::default();
-    for step in steps {
-        let pid = step.stat.pid;
+    for stat in steps {
+        let pid = stat.pid;
         let Some(program) = link(pid, "exe") else {
             // Not dumpable, as we are ourselves.
-            if is_own_name(&step.stat.comm) {
+            if is_own_name(&stat.comm) {
                 continue;
             }
             return Asker::default();
@@ -701,7 +722,10 @@ mod tests {
 
     #[test]
     fn the_living_have_a_lineage_and_the_dead_have_none() {
-        let own = own().unwrap();
+        let id = rustix::process::getpid();
+        let own = of(id.as_raw_nonzero().get(), &pidfd_open(id, PidfdFlags::empty()).unwrap()).unwrap();
+        let Lineage { program, script, directory, .. } = own.clone();
+        assert_eq!(super::own(), Some(Asker { program, script, directory }));
         assert_eq!(own.program.as_deref(), std::env::current_exe().unwrap().to_str());
         assert!(!own.chain.is_empty() && own.chain.len() <= CHAIN + 1);
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();

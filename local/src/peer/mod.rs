@@ -26,7 +26,7 @@ use secrets_proto::printable;
 
 use self::lineage::Lineage;
 
-/// A peer, of which more is read when somebody wants to know, once.
+/// A peer, of which more is read when somebody wants to know: its facts once, what it runs for each time.
 #[derive(Debug)]
 pub struct Process {
     /// 0 if it is not in our pid namespace.
@@ -36,7 +36,8 @@ pub struct Process {
     /// When that was accepted: the time since boot, in hundredths of a second.
     accepted: u64,
     facts: OnceLock<Facts>,
-    lineage: OnceLock<Option<Lineage>>,
+    /// What it is told from later processes by, once somebody wanted to know what it runs for.
+    hold: OnceLock<Option<Hold>>,
 }
 
 /// How a process is told from a later one with its id.
@@ -82,7 +83,7 @@ impl Process {
             socket: Mutex::new(socket),
             accepted: now(),
             facts: OnceLock::new(),
-            lineage: OnceLock::new(),
+            hold: OnceLock::new(),
         }
     }
 
@@ -103,15 +104,16 @@ impl Process {
         })
     }
 
-    /// What it runs for, or nothing once it has ended or the socket was let go of. The first call reads it, in some 20 µs for
-    /// each process that has started it, and lets go of the socket.
-    pub fn lineage(&self) -> Option<&Lineage> {
-        let read = || {
+    /// What it runs for now, or nothing once it has ended or the socket was let go of before the first call, which lets go
+    /// of it for a pidfd. Each call reads it, in some 20 µs for each process that has started it: a connection outlives the
+    /// process that made it, if a child has it too, and what that process was says nothing of what it has become.
+    pub fn lineage(&self) -> Option<Lineage> {
+        let hold = || {
             self.facts_so_far();
             let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-            socket.and_then(|socket| self.hold(&socket)?.lineage_of(self.pid))
+            socket.and_then(|socket| self.hold(&socket))
         };
-        self.lineage.get_or_init(read).as_ref()
+        self.hold.get_or_init(hold).as_ref()?.lineage_of(self.pid)
     }
 
     fn hold(&self, socket: &OwnedFd) -> Option<Hold> {

@@ -27,7 +27,9 @@ impl Target {
         let (authority, rest) = rest.split_at(end);
         let (name, port) = match authority.rsplit_once(':') {
             Some((name, port)) => {
-                let port = port.parse().ok().filter(|port| *port > 0);
+                // The library takes a sign, too.
+                let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+                let port = port.parse().ok().filter(|port| *port > 0 && is_number);
                 (name, port.ok_or(invalid("the URL's port is a number from 1 to 65535"))?)
             }
             None => (authority, host::HTTPS),

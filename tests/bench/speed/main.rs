@@ -8,10 +8,12 @@
 //! - [`daemon`]: a daemon with so many secrets, and the requests to it
 //! - [`served`], [`written`], [`started`], [`masked`], [`scanned`], [`grown`], [`logged`], [`counted`]: the measurements
 //! - [`broker`]: requests through the broker, and through what others have
+//! - [`bus`]: the Secret Service beside gnome-keyring
 //! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
 mod broker;
+mod bus;
 mod counted;
 mod daemon;
 mod floors;
@@ -73,20 +75,19 @@ fn main() {
         counted::measure(programs, &mut report);
     }
     let through = wanted("broker").then(|| broker::measure(programs)).flatten();
+    let keyring = wanted("bus").then(|| bus::measure(programs)).flatten();
     let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
     let log = wanted("logged").then(|| logged::measure(programs));
     if !report.rows.is_empty() {
         println!("\n{}", report.table());
     }
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
-    if let Some(through) = &through {
-        println!("{through}");
+    for (part, table) in [("broker", &through), ("bus", &keyring)] {
+        let Some(table) = table else { continue };
+        println!("{table}");
         if std::env::var_os(PROGRAMS).is_some() {
-            std::fs::write(
-                results.join("broker.md"),
-                format!("# Measured by `make bench PART=broker`\n\n{through}"),
-            )
-            .unwrap();
+            let text = format!("# Measured by `make bench PART={part}`\n\n{table}");
+            std::fs::write(results.join(format!("{part}.md")), text).unwrap();
         }
     }
     if let Some(growth) = &growth {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fs, iter};
+use std::{fs, iter, thread};
 
 use rustix::process::Signal;
 use secretsd_tests::http::Request;
@@ -19,6 +19,10 @@ use crate::peers::Peers;
 use crate::report::{Report, Row, median, time};
 
 const ROUNDS: usize = 60;
+
+/// As between two commands that a person types: by then the daemon has tied up what the last one left.
+const REST: Duration = Duration::from_millis(1_200);
+const RESTED_ROUNDS: usize = 20;
 
 /// Clients, peers, the daemon's start, sizes.
 pub fn measure(programs: Programs, report: &mut Report) {
@@ -34,7 +38,13 @@ pub fn measure(programs: Programs, report: &mut Report) {
         // Two programs one after the other in a process, as with `run`, and nothing asked of anybody.
         Candidate::new("env X=value true", None, &["/usr/bin/env", "X=value", "/bin/true"]),
     ];
-    race(&daemon.env, &ours, report);
+    race(&daemon.env, &ours, ROUNDS, Duration::ZERO, report);
+    let rested = Candidate::new(
+        "secretctl run -s X -- true, after a rest",
+        Some(3.2),
+        &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
+    );
+    race(&daemon.env, &[rested], RESTED_ROUNDS, REST, report);
     // Apart from ours: they take long enough for the caches to be cold after them.
     let peers = Peers::start(&daemon.env);
     let others: Vec<Candidate> = peers
@@ -42,7 +52,7 @@ pub fn measure(programs: Programs, report: &mut Report) {
         .iter()
         .map(|(what, words)| Candidate { what: (*what).to_owned(), goal: None, words: words.to_vec() })
         .collect();
-    race(&daemon.env, &others, report);
+    race(&daemon.env, &others, ROUNDS, Duration::ZERO, report);
     drop(peers);
     report.add(cold_start(programs));
     for (name, goal) in [("secretsd", 8.0), ("secretctl", 4.0), ("secretsd-broker", 6.0)] {
@@ -75,14 +85,17 @@ impl Candidate {
     }
 }
 
-fn race(env: &Env, candidates: &[Candidate], report: &mut Report) {
+/// Starts each in turns with `/bin/true`, so many times, each after this rest.
+fn race(env: &Env, candidates: &[Candidate], rounds: usize, rest: Duration, report: &mut Report) {
     let floor = vec!["/bin/true".to_owned()];
     let contestants: Vec<&[String]> = iter::once(floor.as_slice())
         .chain(candidates.iter().map(|candidate| candidate.words.as_slice()))
         .collect();
-    let rounds: Vec<Vec<f64>> = (0..ROUNDS)
-        .map(|_| contestants.iter().map(|words| once(env, words).as_secs_f64()).collect())
-        .collect();
+    let rested = |words: &&[String]| {
+        thread::sleep(rest);
+        once(env, words).as_secs_f64()
+    };
+    let rounds: Vec<Vec<f64>> = (0..rounds).map(|_| contestants.iter().map(rested).collect()).collect();
     let middle = |at: usize| median(rounds.iter().map(|times| times[at]).collect());
     for (at, candidate) in (1..).zip(candidates) {
         let ratio = median(rounds.iter().map(|times| times[at] / times[0]).collect());

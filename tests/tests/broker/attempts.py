@@ -8,7 +8,7 @@ proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
 def attempt(case):
     stream = socket.create_connection((proxy.hostname, proxy.port), timeout=15)
     connect = case.get("connect")
-    if connect:
+    if connect is not None:
         stream.sendall(f"CONNECT {connect} HTTP/1.1\r\nHost: {connect}\r\n\r\n".encode())
         head = b""
         while b"\r\n\r\n" not in head:
@@ -25,6 +25,8 @@ def attempt(case):
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if case.get("protocols"):
+            context.set_alpn_protocols(case["protocols"])
         stream = context.wrap_socket(stream, server_hostname=case.get("sni", connect.rsplit(":", 1)[0]))
     stream.sendall(case["raw"].encode("latin-1"))
     return received(stream)
@@ -47,6 +49,8 @@ def received(stream):
     if not data:
         return "closed"
     head, _, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/"):
+        return "no HTTP"
     return head.split(b"\r\n")[0].split(b" ", 1)[1].decode() + " " + body[:400].decode("latin-1")
 
 

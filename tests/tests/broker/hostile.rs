@@ -23,7 +23,7 @@ struct Attempt {
 }
 
 /// Says these requests, and gives what came back of each.
-fn said(world: &World, arguments: &[&str], cases: &[serde_json::Value]) -> Vec<String> {
+pub fn said(world: &World, arguments: &[&str], cases: &[serde_json::Value]) -> Vec<String> {
     let script = "exec python3 attempts.py";
     std::fs::write(world.env.path("attempts.py"), include_str!("attempts.py")).unwrap();
     // The placeholder is the program's alone to know.
@@ -37,7 +37,7 @@ fn said(world: &World, arguments: &[&str], cases: &[serde_json::Value]) -> Vec<S
     answers
 }
 
-fn has_python() -> bool {
+pub fn has_python() -> bool {
     Command::new("python3").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 

@@ -13,6 +13,7 @@ mod nowhere;
 mod session;
 mod signatures;
 mod upgrades;
+mod wire;
 mod world;
 
 use world::{VALUE, World};

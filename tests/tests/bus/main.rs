@@ -1,68 +1,23 @@
-//! `secretsd-bus` on a real bus: the tests that its clients have of their own, and ours. The vault is the real one.
+//! `secretsd-bus` on a real bus, with the real vault.
 
+mod clients;
+mod guarded;
+mod hostile;
+mod imported;
 mod stage;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
 use secretsd_tests::env::PASSPHRASE;
-use secretsd_tests::harness::skip;
-use secretsd_tests::process::{self, DEADLINE};
+use secretsd_tests::harness::lacks;
+use secretsd_tests::process::{self, DEADLINE, until};
 use serde_json::json;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
-use stage::{LOGIN, NAME, SERVICE, Stage, until};
-
-/// Whether the machine lacks one of these, said aloud.
-fn lacks(test: &str, needed: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let missing = needed.iter().find(|name| !dirs.iter().any(|dir| dir.join(name).exists()));
-    if let Some(name) = missing {
-        skip(test, &format!("{name} is not installed"));
-    }
-    missing.is_some()
-}
-
-/// Runs one of the suites that `install.sh` has fetched, and gives what pytest says last.
-fn suite(test: &str, directory: &str, arguments: &[&str]) -> Option<String> {
-    let venv = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secret-service");
-    let python = venv.join("bin/python");
-    if lacks(test, &["dbus-daemon"]) {
-        return None;
-    }
-    if !python.exists() {
-        skip(test, "tests/tests/bus/install.sh has not fetched it");
-        return None;
-    }
-    let stage = Stage::new();
-    let mut pytest = stage.command(python.to_str().unwrap());
-    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]).args(arguments);
-    pytest.current_dir(venv.join("sources").join(directory)).stdout(Stdio::piped());
-    let (_, output) = process::run(&mut pytest, b"");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = text.lines().last().unwrap_or_default().to_owned();
-    assert!(output.status.success(), "{text}");
-    Some(last)
-}
-
-#[test]
-fn the_tests_of_secretstorage_pass() {
-    if let Some(last) = suite("the_tests_of_secretstorage_pass", "secretstorage-3.5.0", &["tests"]) {
-        assert!(last.starts_with("21 passed, 6 skipped"), "{last}");
-    }
-}
-
-#[test]
-fn the_tests_of_keyring_pass() {
-    let arguments = ["--noconftest", "tests/backends/test_SecretService.py"];
-    if let Some(last) = suite("the_tests_of_keyring_pass", "keyring-25.7.0", &arguments) {
-        assert!(last.starts_with("16 passed"), "{last}");
-    }
-}
+use stage::{LOGIN, NAME, SERVICE, Stage};
 
 #[test]
 fn values_are_any_bytes_up_to_the_limit() {
@@ -178,7 +133,7 @@ fn wrong_arguments_are_refused_and_harm_nothing() {
     let refused = caller.try_call(SERVICE, "Service.OpenSession", &unknown).unwrap_err();
     assert_eq!(refused, "org.freedesktop.DBus.Error.NotSupported");
     assert_eq!(caller.value(&session, item.as_str()).unwrap(), b"value");
-    assert!(stage.service.try_wait().unwrap().is_none());
+    assert!(stage.service().try_wait().unwrap().is_none());
 }
 
 const NO_OBJECT: &str = "org.freedesktop.Secret.Error.NoSuchObject";
@@ -246,7 +201,8 @@ fn a_name_that_another_has_is_left_to_it() {
     if lacks("a_name_that_another_has_is_left_to_it", &["dbus-daemon"]) {
         return;
     }
-    let stage = Stage::new();
+    let mut stage = Stage::new();
+    let pid = stage.service().id();
     let program = env!("CARGO_BIN_EXE_secretsd-bus");
     let run = |arguments: &[&str]| {
         let mut command = stage.command(program);
@@ -255,7 +211,7 @@ fn a_name_that_another_has_is_left_to_it() {
     let second = run(&[]);
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(said.contains(NAME) && said.contains(&format!("(pid {})", stage.service.id())), "{said}");
+    assert!(said.contains(NAME) && said.contains(&format!("(pid {pid})")), "{said}");
     let held = run(&["--holder"]);
     assert!(String::from_utf8(held.stdout).unwrap().contains("secretsd-bus"));
     assert_eq!(run(&["--holder", "--bus-name", "org.example.None"]).stdout, b"");
@@ -267,9 +223,7 @@ fn it_is_turned_on_and_off_and_never_beside_another() {
     if lacks("it_is_turned_on_and_off_and_never_beside_another", &["dbus-daemon"]) {
         return;
     }
-    let mut stage = Stage::new();
-    stage.service.kill().unwrap();
-    stage.service.wait().unwrap();
+    let stage = Stage::empty();
     let caller = stage.caller();
     let has = |wanted: bool| until("the name is taken, or free", || caller.has_owner() == wanted);
     let ctl = |word: &str, code: i32| {
@@ -289,6 +243,10 @@ fn it_is_turned_on_and_off_and_never_beside_another() {
     let status = ctl("status", 0);
     assert!(status.contains("  on\n") && status.contains("secretsd-bus (pid "), "{status}");
     ctl("enable", 0);
+    let mut doctor = stage.command(stage.env.programs().client);
+    let found = process::run(doctor.arg("doctor"), b"").1;
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert!(found.contains("the vault serves org.freedesktop.secrets"), "{found}");
     let off = ctl("disable", 0);
     assert!(off.contains("serves until it is ended") && !file.exists(), "{off}");
     assert!(stage.env.ctl(["items", "list"]).expect(0).contains("of=test"));
@@ -321,8 +279,7 @@ fn what_was_answered_survives_a_kill_and_the_process_ends_with_its_bus() {
             }
         });
         stored.extend(answered.iter().take(40));
-        stage.service.kill().unwrap();
-        stage.service.wait().unwrap();
+        stage.end_service();
         stored.extend(answered.iter());
     });
     let listed = stage.env.ctl(["items", "list", "--json"]).expect(0);
@@ -330,13 +287,11 @@ fn what_was_answered_survives_a_kill_and_the_process_ends_with_its_bus() {
         assert!(listed.contains(&format!("\"n\":\"{number}\"")), "{number} was answered and is gone");
     }
 
-    stage.service = stage.command(env!("CARGO_BIN_EXE_secretsd-bus")).spawn().unwrap();
+    stage.serve(&[]);
     let caller = stage.caller();
-    until("it serves again", || caller.has_owner());
     assert_eq!(caller.search(&[("n", "0")]).0.len(), 1);
-    stage.dbus.kill().unwrap();
-    stage.dbus.wait().unwrap();
-    assert_eq!(process::wait(&mut stage.service, DEADLINE).code(), Some(1));
+    stage.bus.end();
+    assert_eq!(process::wait(stage.service(), DEADLINE).code(), Some(1));
 }
 
 #[test]
@@ -374,35 +329,11 @@ fn who_listens_on_the_bus_sees_no_value_of_an_encrypted_session() {
 }
 
 #[test]
-fn docker_keeps_its_logins_there() {
-    const TEST: &str = "docker_keeps_its_logins_there";
-    if lacks(TEST, &["dbus-daemon", "docker-credential-secretservice"]) {
-        return;
-    }
-    let stage = Stage::new();
-    let run = |verb: &str, input: &str| {
-        let mut command = stage.command("docker-credential-secretservice");
-        process::run(command.arg(verb), input.as_bytes()).1
-    };
-    for (user, secret) in [("a", "first"), ("a", "second")] {
-        let login = json!({ "ServerURL": "https://r.example", "Username": user, "Secret": secret });
-        let stored = run("store", &login.to_string());
-        assert!(stored.status.success(), "{}", String::from_utf8_lossy(&stored.stdout));
-    }
-    let got: serde_json::Value = serde_json::from_slice(&run("get", "https://r.example").stdout).unwrap();
-    assert_eq!((&got["Username"], &got["Secret"]), (&json!("a"), &json!("second")));
-    let listed: serde_json::Value = serde_json::from_slice(&run("list", "").stdout).unwrap();
-    assert_eq!(listed, json!({ "https://r.example": "a" }));
-    assert!(run("erase", "https://r.example").status.success());
-    assert!(!run("get", "https://r.example").status.success());
-}
-
-#[test]
 fn properties_are_those_of_the_specification() {
     if lacks("properties_are_those_of_the_specification", &["dbus-daemon"]) {
         return;
     }
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     let caller = stage.caller();
     let session = caller.session();
     let (item, _) = caller.create(&session, &[("s", "x")], b"value", false).unwrap();
@@ -429,5 +360,5 @@ fn properties_are_those_of_the_specification() {
     }
     let refused = set(item.as_str(), "Item", "Label", Variant::from(1_u8)).unwrap_err();
     assert_eq!(refused, "org.freedesktop.DBus.Error.InvalidArgs");
-    assert!(process::resident(stage.service.id()) < 24 << 20, "a debug build");
+    assert!(process::resident(stage.service().id()) < 24 << 20, "a debug build");
 }

@@ -1,10 +1,9 @@
 //! A session bus of the test's own, with `secretsd-bus` on it and the daemon behind that. Dropping it ends them all.
 
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdin, Command};
 
-use secretsd_tests::process::DEADLINE;
+use secretsd_tests::process::{DEADLINE, until};
+use secretsd_tests::session_bus::SessionBus;
 use secretsd_tests::{Env, programs};
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -18,55 +17,74 @@ pub const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
 /// The bus, with an open vault.
 pub struct Stage {
     pub env: Env,
-    pub dbus: Child,
-    pub service: Child,
-}
-
-/// Waits until something is so.
-#[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < end, "not so in time: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
+    pub bus: SessionBus,
+    services: Vec<Child>,
 }
 
 impl Stage {
     pub fn new() -> Self {
-        let env = Env::unlocked(programs!());
-        let conf = env.private_file(
-            "bus.conf",
-            format!(
-                r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
-                "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-                <busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-                <servicedir>{}</servicedir>
-                <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
-                <allow own="*"/></policy></busconfig>"#,
-                env.path("session-bus").display(),
-                env.path("data/dbus-1/services").display()
-            ),
-        );
-        let mut dbus = command(&env, "dbus-daemon");
-        let dbus = dbus.arg("--nofork").arg("--config-file").arg(conf).spawn().unwrap();
-        until("the bus listens", || env.path("session-bus").exists());
-        let service = command(&env, env!("CARGO_BIN_EXE_secretsd-bus")).spawn().unwrap();
-        let stage = Self { env, dbus, service };
-        let caller = stage.caller();
-        until("the name is taken", || caller.has_owner());
+        Self::with(&[])
+    }
+
+    /// With these arguments for `secretsd-bus`.
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut stage = Self::empty();
+        stage.serve(arguments);
         stage
+    }
+
+    /// With nobody who has the name.
+    pub fn empty() -> Self {
+        let env = Env::unlocked(programs!());
+        let bus = SessionBus::start(&env);
+        Self { env, bus, services: Vec::new() }
+    }
+
+    /// Starts `secretsd-bus`, and waits until it has the name.
+    pub fn serve(&mut self, arguments: &[&str]) {
+        let mut service = self.command(env!("CARGO_BIN_EXE_secretsd-bus"));
+        self.start(service.args(arguments));
+    }
+
+    /// Starts a program that takes the name, and waits until it has.
+    pub fn start(&mut self, program: &mut Command) -> &mut Child {
+        self.start_with(program, |_| ())
+    }
+
+    /// The same with what it reads first, if its standard input is a pipe.
+    pub fn start_with(&mut self, program: &mut Command, write: impl FnOnce(&mut ChildStdin)) -> &mut Child {
+        let mut child = program.spawn().unwrap();
+        if let Some(mut stdin) = child.stdin.take() {
+            write(&mut stdin);
+        }
+        self.services.push(child);
+        let caller = self.caller();
+        until("the name is taken", || caller.has_owner());
+        self.service()
+    }
+
+    /// The program that was started last.
+    pub fn service(&mut self) -> &mut Child {
+        self.services.last_mut().unwrap()
+    }
+
+    /// Ends it.
+    pub fn end_service(&mut self) {
+        self.service().kill().unwrap();
+        self.service().wait().unwrap();
+        let caller = self.caller();
+        until("the name is free", || !caller.has_owner());
     }
 
     /// A command on this bus.
     pub fn command(&self, program: &str) -> Command {
-        command(&self.env, program)
+        SessionBus::command(&self.env, program)
     }
 
     /// A connection.
     pub fn caller(&self) -> Caller {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let address = format!("unix:path={}", self.env.path("session-bus").display());
+        let address = SessionBus::address(&self.env);
         let connection = runtime
             .block_on(zbus::connection::Builder::address(address.as_str()).method_timeout(DEADLINE).build())
             .unwrap();
@@ -74,17 +92,9 @@ impl Stage {
     }
 }
 
-fn command(env: &Env, program: &str) -> Command {
-    let mut command = env.command(program);
-    let bus = format!("unix:path={}", env.path("session-bus").display());
-    command.env("DBUS_SESSION_BUS_ADDRESS", bus);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
 impl Drop for Stage {
     fn drop(&mut self) {
-        for child in [&mut self.service, &mut self.dbus] {
+        for child in &mut self.services {
             child.kill().ok();
             child.wait().ok();
         }

@@ -5,13 +5,15 @@ mod stage;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use secretsd_tests::env::PASSPHRASE;
-use secretsd_tests::process;
+use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
+use secretsd_tests::harness::lacks;
+use secretsd_tests::process::{self, until};
 
-use stage::{Stage, VALUE, lacks, until};
+use stage::{Stage, VALUE};
 
 const NEEDED: [&str; 4] = ["dbus-daemon", "Xvfb", "dunst", "dunstctl"];
 
@@ -223,10 +225,55 @@ fn a_pinentry_for_terminals_is_never_asked() {
         command.env("SECRETSD_PINENTRY", path);
         assert!(!command.status().unwrap().success(), "{}", path.display());
     }
+    // Nor where the settings name it; and what they do not name well is told with its line.
+    let with_settings = |line: &str| {
+        stage.env.settings(&format!("{CHEAP_KDF}[approve]\n{line}\n"));
+        let mut agent = stage.agent_command(&[]);
+        assert!(!agent.env_remove("SECRETSD_PINENTRY").status().unwrap().success(), "{line}");
+        stage.agent_says()
+    };
+    let says = with_settings(&format!("pinentry = \"{}\"", by_name.display()));
+    assert!(says.contains("no pinentry has a window"), "{says}");
+    let says = with_settings("pinentry = \"pinentry-gtk-2\"");
+    assert!(says.contains("config.toml: pinentry is the absolute path of a program"), "{says}");
+    let says = with_settings("pinentry = canary");
+    assert!(says.contains("config.toml: line 6: ") && !says.contains("canary"), "{says}");
     assert!(!stage.noted().contains("GETPIN"));
     let mut without = stage.agent_command(&[]);
     without.env_remove("DISPLAY");
     assert!(!without.status().unwrap().success() && stage.agent_says().contains("there is no display"));
+}
+
+#[test]
+fn the_pinentry_of_the_settings_is_asked_unless_a_variable_names_another() {
+    const TEST: &str = "the_pinentry_of_the_settings_is_asked_unless_a_variable_names_another";
+    if lacks(TEST, &NEEDED) {
+        return;
+    }
+    let mut stage = Stage::new();
+    stage.dunst(0);
+    stage.env.private_file("typed", format!("{PASSPHRASE}\n"));
+    let pinentry = stage.env.path("pinentry");
+    let settings = |path: &Path| {
+        stage.env.settings(&format!("{CHEAP_KDF}[approve]\npinentry = \"{}\"\n", path.display()));
+    };
+    settings(&stage.env.path("not-there"));
+    // The variable that the stage sets wins.
+    let mut agent = stage.command(Path::new(stage.env.programs().client).with_file_name("secretctl-approve"));
+    agent.arg("--check").env("SECRETSD_PINENTRY", &pinentry);
+    assert!(agent.status().unwrap().success(), "the settings win over the variable");
+    assert!(!agent.env_remove("SECRETSD_PINENTRY").status().unwrap().success(), "the settings are not read");
+    settings(&pinentry);
+    let mut agent = stage.agent_command(&[]);
+    agent.env_remove("SECRETSD_PINENTRY");
+    stage.spawn_agent(agent);
+    until("the approver waits", || stage.approvers() == 1);
+    let asking = stage.ask(&["get", "KEY"]);
+    shown(&stage);
+    stage.press("Answer");
+    let (code, out, err) = stage.end(asking);
+    assert_eq!((code, out.trim_end()), (0, VALUE), "{err}\n{}", stage.agent_says());
+    assert!(stage.noted().contains("SETDESC Reveal KEY to "), "{}", stage.noted());
 }
 
 #[test]

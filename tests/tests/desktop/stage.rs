@@ -1,15 +1,14 @@
 //! A desktop of the test's own: a session bus, an X server without a screen, the real dunst, and a pinentry that types what
 //! the test says. Dropping it ends them all.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use secretsd_tests::harness::skip;
-use secretsd_tests::process::DEADLINE;
+use secretsd_tests::process::{DEADLINE, until};
+use secretsd_tests::session_bus::SessionBus;
 use secretsd_tests::{Env, process, programs};
 use serde_json::Value;
 
@@ -45,27 +44,7 @@ pub struct Stage {
     display: String,
     running: Vec<Child>,
     agent: Option<Child>,
-}
-
-/// Why there can be none, said aloud.
-pub fn lacks(test: &str, needed: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let missing = needed.iter().find(|name| !dirs.iter().any(|dir| dir.join(name).exists()));
-    if let Some(name) = missing {
-        skip(test, &format!("{name} is not installed"));
-    }
-    missing.is_some()
-}
-
-/// Waits until something is so.
-#[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < end, "not so in time: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
+    _bus: SessionBus,
 }
 
 impl Stage {
@@ -74,22 +53,8 @@ impl Stage {
         let env = Env::unlocked(programs!());
         env.store("KEY", VALUE);
         env.ctl(["guard", "KEY"]).expect(0);
-        let mut stage = Self { env, display: String::new(), running: Vec::new(), agent: None };
-        let bus = stage.env.private_file(
-            "bus.conf",
-            format!(
-                r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
-                "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-                <busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-                <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
-                <allow own="*"/></policy></busconfig>"#,
-                stage.env.path("session-bus").display()
-            ),
-        );
-        let mut daemon = stage.command("dbus-daemon");
-        daemon.arg("--nofork").arg("--config-file").arg(bus);
-        stage.start(&mut daemon);
-        until("the bus listens", || stage.env.path("session-bus").exists());
+        let bus = SessionBus::start(&env);
+        let mut stage = Self { env, display: String::new(), running: Vec::new(), agent: None, _bus: bus };
         let mut x = stage.command("sh");
         let number = stage.env.path("display");
         x.arg("-c").arg(format!(
@@ -117,11 +82,9 @@ impl Stage {
     }
 
     /// A command on this desktop.
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = self.env.command(program);
-        let bus = format!("unix:path={}", self.env.path("session-bus").display());
-        command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("DISPLAY", &self.display);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = SessionBus::command(&self.env, program);
+        command.env("DISPLAY", &self.display);
         command
     }
 

@@ -69,7 +69,7 @@ fn every_fault_and_conflict_is_listed_by_its_line_and_nothing_is_stored() {
         assert_eq!(fs::read_to_string(&source).unwrap(), text);
     }
     // Of a file that is something else, the beginning is enough.
-    let source = file(&env, &"a line\n".repeat(200));
+    let source = file(&env, "a line\n".repeat(200));
     let told = env.ctl(["import", &source]).run().err();
     assert!(told.ends_with("and 180 more\nsecretctl: 200 problems; nothing was stored\n"), "{told}");
     assert_eq!(told.matches("secretctl: line ").count(), 20, "{told}");

@@ -5,10 +5,11 @@ use secretsd_tests::source::{Source, sources};
 use super::{Findings, assert_clean, assert_found, assert_none, finding, in_module, one, only_in};
 
 /// The way of a request, left to right; modules of one rank do not know each other.
-const STAGES: [(&str, u8); 11] = [
+const STAGES: [(&str, u8); 12] = [
     ("check", 0),
     ("session", 0),
     ("control", 1),
+    ("ready", 1),
     ("accept", 2),
     ("tunnel", 3),
     ("forward", 4),
@@ -20,7 +21,7 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 16] = [
+const LEAVES: [&str; 17] = [
     "address",
     "bodies",
     "body",
@@ -35,6 +36,7 @@ const LEAVES: [&str; 16] = [
     "random",
     "sigv4",
     "sought",
+    "step",
     "stream",
     "websocket",
 ];
@@ -73,10 +75,10 @@ fn tls_has_two_places(sources: &[Source]) -> Findings {
     for word in ["TlsConnector", "rustls_native_certs", "ClientConfig"] {
         findings.extend(only_in(sources, word, in_module(&["upstream"]), at_the_ends));
     }
-    let with_its_files = ["tunnel", "upstream", "certificate", "environment"];
-    let what = "TLS is known to `tunnel` and `upstream`, and its certificates to two more";
+    let with_its_files = ["tunnel", "upstream", "certificate", "environment", "ready"];
+    let what = "TLS is known to `tunnel` and `upstream`, and its certificates to three more";
     findings.extend(only_in(sources, "rustls", in_module(&with_its_files), what));
-    for source in sources.iter().filter(|source| source.module() == "environment") {
+    for source in sources.iter().filter(|source| ["environment", "ready"].contains(&source.module())) {
         let places = source.places("rustls").into_iter();
         let others = places.filter(|at| !source.code[*at..].starts_with("rustls::pki_types"));
         findings

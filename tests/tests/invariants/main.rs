@@ -23,11 +23,12 @@ const STAGES: [(&str, u8); 11] = [
 ];
 
 /// What every stage may import. Leaf modules import only each other.
-const LEAVES: [&str; 15] = [
+const LEAVES: [&str; 16] = [
     "answering",
     "caller",
     "client",
     "config",
+    "exchange",
     "guarded",
     "http",
     "inherited",
@@ -69,6 +70,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("daemon/src/listener.rs", "writes the owner token's file"),
     ("client/src/client.rs", "sends tokens in a header"),
     ("client/src/token.rs", "checks a token's form"),
+    ("ctl/src/command/machine.rs", "shows the code that is to be typed on another machine"),
     (
         "ctl/src/command/run/mod.rs",
         "puts values into a program's environment and files, takes them from its output",
@@ -373,7 +375,11 @@ fn handlers_see_no_socket(sources: &[Source]) -> Findings {
 fn rows_are_not_wire_types(sources: &[Source]) -> Findings {
     let what = "wire types live in proto; rows are never serialized";
     let mut findings = Vec::new();
-    for source in sources.iter().filter(|source| !["vault", "audit"].contains(&source.module())) {
+    // A fleet's keys are parts of a row that the vault seals, and of what machines seal to each other.
+    let is_sealed_whole = |source: &Source| {
+        ["vault", "audit"].contains(&source.module()) || source.path == "daemon/src/crypto/exchange.rs"
+    };
+    for source in sources.iter().filter(|source| !is_sealed_whole(source)) {
         for at in source.places("derive") {
             let list = &source.code[at..at + source.code[at..].find(']').unwrap_or(0)];
             if list.contains("Serialize") {

@@ -9,10 +9,11 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
+use secretsd_tests::process::until;
 use secretsd_tests::{harness, programs};
 use serde_json::{Value, json};
 
-use stand_in::{Bus, FOREIGN, MANAGER, OBJECT, OWN, PROPERTIES, Peer, SESSION, hint, until};
+use stand_in::{Bus, FOREIGN, MANAGER, OBJECT, OWN, PROPERTIES, Peer, SESSION, hint};
 
 /// Whether there can be a bus; if not, the test prints that.
 fn can_be_tested(test: &str) -> bool {

@@ -12,12 +12,11 @@ use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
-use secretsd_tests::process::DEADLINE;
+use secretsd_tests::process::{DEADLINE, until};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use zbus::message::Type;
@@ -33,16 +32,6 @@ const DRIVER: &str = "org.freedesktop.DBus";
 /// A session of the test's user, and one of somebody else's.
 pub const OWN: &str = "/org/freedesktop/login1/session/_31";
 pub const FOREIGN: &str = "/org/freedesktop/login1/session/_32";
-
-/// Waits until something is so.
-#[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < end, "not so in time: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// A bus that lets everybody do everything: what the real one forbids must not be what the daemon relies on.
 pub struct Bus {

@@ -2,11 +2,14 @@
 //! adds what only people know, and which wire types go in and out.
 
 use secrets_proto::approval::{
-    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, NewApprovalRule,
-    SetGuard,
+    Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, ItemApprovalRule,
+    NewApprovalRule, NewItemApprovalRule, SetGuard,
 };
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
+use secrets_proto::fleet::{
+    BeginFleet, ConfirmInvitation, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineRemoved,
+};
 use secrets_proto::item::{
     Collection, CreateItem, Item, ItemChanges, ItemList, ItemTrash, ItemVersionList, PatchCollection,
     PatchItem, RevealedItem, SearchItems, UpdateItemValue,
@@ -164,6 +167,29 @@ pub(super) fn operations() -> Vec<Documented> {
         op("revoke_token", "Revokes an access token")
             .empty(204, "It is gone."),
 
+        op("get_fleet", "Tells of the machines that have the vault, and of secrets with several values")
+            .replies::<FleetStatus>(200, "The fleet, if the vault belongs to one."),
+        op("begin_fleet", "Makes a fleet of this one machine")
+            .body::<BeginFleet>(json!({ "name": "laptop", "directory": "/home/me/Sync/secrets" }))
+            .replies::<FleetStatus>(201, "It is made.")
+            .fails(&[409]),
+        op("merge_fleet", "Says what is new here, and merges what other machines have said")
+            .replies::<FleetMerge>(200, "What was changed."),
+        op("join_fleet", "Answers an invitation, by the code that another machine has shown")
+            .body::<JoinFleet>(json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/home/me/Sync/secrets" }))
+            .replies::<Invitation>(201, "The words are to be compared.")
+            .fails(&[409]),
+        op("invite_machine", "Lets a machine in that knows the code in the answer")
+            .replies::<Invitation>(201, "The code is shown this once."),
+        op("get_invitation", "Tells how far a machine is let in")
+            .replies::<Invitation>(200, "How far it is."),
+        op("confirm_invitation", "Says whether the words are the same on both machines")
+            .body::<ConfirmInvitation>(json!({ "accept": true }))
+            .replies::<Invitation>(200, "It is done, or ended.")
+            .fails(&[409, 504]),
+        op("remove_machine", "Removes a machine; the others get a new key")
+            .replies::<MachineRemoved>(200, "What the machine had, and may still have."),
+
         op("begin_session", "Begins a session in which the values of some secrets are used and never seen")
             .body::<BeginSession>(json!({ "secrets": ["OPENAI_API_KEY"], "ttl_seconds": 3_600, "purpose": "run", "command": "agent" }))
             .replies::<Session>(201, "It is begun; its token is shown this once.").with("Location")
@@ -260,6 +286,11 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<SetGuard>(json!({ "guarded": true }))
             .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
             .fails(&[409]),
+
+        op("add_item_approval_rule", "Makes an approval rule on an item; one that allows takes a proof")
+            .body::<NewItemApprovalRule>(json!({ "effect": "deny", "rights": ["reveal"], "client": { "token": "items", "program": "/usr/bin/agent" } }))
+            .replies::<ItemApprovalRule>(201, "It is made.")
+            .fails(&[404, 409]),
 
         op("list_audit", "Lists who did what to which secrets")
             .takes(&Parameter::query("since", "Only entries of this time or later.", json!({ "$ref": "#/components/schemas/Timestamp" })))

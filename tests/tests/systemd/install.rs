@@ -70,7 +70,7 @@ fn with_destdir_everything_goes_there_and_comes_away() {
             assert_eq!(mode(&format!("{prefix}/share/man/man1/{link}.1")), 0o644);
         }
         assert!(!at(&format!("{prefix}/bin/keyring")).exists(), "Python's own command is hidden");
-        for page in ["secretsd.1", "secretctl.1", "secretsd-broker.1"] {
+        for page in ["secretsd.1", "secretctl.1", "secretsd-broker.1", "secretsd-bus.1"] {
             assert_eq!(mode(&format!("{prefix}/share/man/man1/{page}")), 0o644);
         }
         let service = fs::read_to_string(at(&format!("{units}/secretsd.service"))).unwrap();

@@ -9,6 +9,7 @@ mod install;
 mod lab;
 mod logind;
 mod sandbox;
+mod secret_service;
 mod sessions;
 mod start;
 mod support;

@@ -44,7 +44,7 @@ pub fn install(lab: &Lab) {
         lab.copy(&programs.join(name), &format!("{SOURCE}/programs/{name}"), 0o755);
     }
     lab.copy(&repository().join("install.sh"), &format!("{SOURCE}/install.sh"), 0o755);
-    for page in ["daemon/secretsd.1", "broker/secretsd-broker.1"] {
+    for page in ["daemon/secretsd.1", "broker/secretsd-broker.1", "bus/secretsd-bus.1"] {
         lab.copy(&repository().join(page), &format!("{SOURCE}/{page}"), 0o644);
     }
     for unit in fs::read_dir(repository().join("systemd/user")).unwrap() {

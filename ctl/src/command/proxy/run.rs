@@ -112,6 +112,8 @@ fn outcome(
         command: remark(program),
         learn: args.learn,
     };
+    // It gets ready while the daemon begins the session.
+    let starting = broker::start()?;
     let begun: Begun = session
         .fetch(&Call::new(Method::POST, "/use/sessions").json(&request)?)
         .map_err(|failure: Failure| unusable::named(&session, failure, &secrets))?;
@@ -122,11 +124,13 @@ fn outcome(
         failure
     };
     if let Some(fence) = fence {
-        return fenced(fence, begun, &session, args, inherited_umask).map_err(ended);
+        return fenced(fence, starting, begun, &session, args, inherited_umask).map_err(ended);
     }
-    let variables =
-        broker::start(begun, session.paths(), args.allow.clone(), args.learn, broker::own_listener)
-            .map_err(ended)?;
+    let variables = broker::own_listener()
+        .and_then(|listener| {
+            broker::serve(starting, begun, session.paths(), args.allow.clone(), args.learn, &listener)
+        })
+        .map_err(ended)?;
     output::say("the command gets placeholders, no values; it is not fenced in, so it could ask secretsd");
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(merged(environment::for_child(false), variables));
@@ -136,14 +140,16 @@ fn outcome(
 /// Runs the command in its fence, which makes the listener.
 fn fenced(
     fence: Fence,
+    starting: broker::Starting,
     begun: Begun,
     session: &Session,
     args: &RunArgs,
     inherited_umask: Mode,
 ) -> Result<End, Failure> {
     let mut started = fence.start(inherited_umask)?;
+    let listener = started.listener()?;
     let variables =
-        broker::start(begun, session.paths(), args.allow.clone(), args.learn, || started.listener())?;
+        broker::serve(starting, begun, session.paths(), args.allow.clone(), args.learn, &listener)?;
     let files = files_of(&variables);
     started.run(&args.command, merged(environment::for_child(false), variables), &files)
 }

@@ -4,6 +4,7 @@
 //! - [`record`]: a secret's metadata and its values; [`mask`]: what is shown of a value
 //! - [`item`]: an item, its values, and what holds all items
 //! - [`unit_grant`]: what a unit may load; [`token`]: an access token
+//! - [`fleet`]: the other machines of the vault, and what they know of each secret
 //! - [`rest`]: what a newer program has added to a record
 //! - [`slots`]: the keys that open the vault
 //! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
@@ -13,6 +14,7 @@ pub(super) mod anchor;
 pub(super) mod approval_rule;
 pub(super) mod audit_chain;
 pub(super) mod file;
+pub(super) mod fleet;
 pub(super) mod item;
 pub(super) mod manifest;
 pub(super) mod mask;

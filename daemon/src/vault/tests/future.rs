@@ -147,6 +147,7 @@ impl File {
             match row.kind {
                 RecordKind::Value => {}
                 RecordKind::Item | RecordKind::ItemValue | RecordKind::Collection => {}
+                RecordKind::Fleet | RecordKind::Object | RecordKind::Origin => {}
                 RecordKind::Unknown(kind) => {
                     unknown.insert(format!("kind {kind} {id} {}", row.version), plaintext);
                 }

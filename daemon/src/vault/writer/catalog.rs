@@ -8,6 +8,7 @@ use secrets_proto::{SecretName, UnitName, Uuid};
 
 use crate::caller::Caller;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::fleet::Fleet;
 use crate::vault::format::item::{Collection, Item};
 use crate::vault::format::record::Record;
 use crate::vault::format::token::Token;
@@ -31,6 +32,8 @@ pub(in crate::vault) struct Catalog {
     guarded: usize,
     /// The items.
     pub(in crate::vault) items: Items,
+    /// The fleet that the vault belongs to.
+    pub(in crate::vault) fleet: Option<Arc<Fleet>>,
     /// The access tokens.
     pub(in crate::vault) tokens: Tokens,
 }
@@ -60,6 +63,8 @@ pub(in crate::vault) enum Change {
     RemoveItem(Uuid),
     /// Put this in the place of what holds all items.
     PutCollection(Arc<Collection>),
+    /// What is known of the fleet from now on.
+    PutFleet(Arc<Fleet>),
 }
 
 impl Catalog {
@@ -107,6 +112,7 @@ impl Catalog {
             Change::PutApprovalRule(rule) => {
                 self.approval_rules.entry(rule.meta.secret).or_default().push(Arc::clone(rule));
             }
+            Change::PutFleet(fleet) => self.fleet = Some(Arc::clone(fleet)),
             Change::RemoveApprovalRule(rule) => {
                 if let Some(rules) = self.approval_rules.get_mut(&rule.meta.secret) {
                     rules.retain(|other| other.id != rule.id);
@@ -132,7 +138,8 @@ impl Catalog {
             | Change::RemoveApprovalRule(_)
             | Change::PutItem(_)
             | Change::RemoveItem(_)
-            | Change::PutCollection(_) => false,
+            | Change::PutCollection(_)
+            | Change::PutFleet(_) => false,
         }
     }
 
@@ -175,7 +182,8 @@ impl Catalog {
             | Change::RemoveApprovalRule(_)
             | Change::PutItem(_)
             | Change::RemoveItem(_)
-            | Change::PutCollection(_) => (None, None),
+            | Change::PutCollection(_)
+            | Change::PutFleet(_) => (None, None),
         };
         let now = id.and_then(|id| self.all.any(id));
         now.into_iter().chain(next).map(|record| record.meta.name.as_str())

@@ -83,9 +83,11 @@ impl Reading<'_> {
                 RecordKind::Item => counts.items += 1,
                 RecordKind::ItemValue => drop(StoredItemValue::open(self.keys, &row)?),
                 RecordKind::Collection => {}
-                RecordKind::Unknown(_) => {
+                RecordKind::Fleet | RecordKind::Object | RecordKind::Origin | RecordKind::Unknown(_) => {
                     seal::open(self.keys, record_context(row.kind, &row.id, row.version), &row.sealed)
-                        .map_err(|_| Error::Corrupt("a record of an unknown kind is not authentic"))?;
+                        .map_err(|_| {
+                            Error::Corrupt("a record of the fleet or of an unknown kind is not authentic")
+                        })?;
                 }
             }
             Ok(())

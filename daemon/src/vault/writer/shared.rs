@@ -157,7 +157,8 @@ impl Shared {
                 | Change::RemoveApprovalRule(_)
                 | Change::PutItem(_)
                 | Change::RemoveItem(_)
-                | Change::PutCollection(_) => false,
+                | Change::PutCollection(_)
+                | Change::PutFleet(_) => false,
             })
         });
     }

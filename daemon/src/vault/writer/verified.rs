@@ -12,6 +12,7 @@ use crate::crypto::seal;
 use crate::store::{HeaderRow, RecordKind, RecordRow, Store};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::ApprovalRule;
+use crate::vault::format::fleet::{Fleet, Origin};
 use crate::vault::format::item::{Collection, Item};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, record_context};
@@ -53,7 +54,7 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         return corrupt("the header and key slots are older than the rest");
     }
 
-    let Opened { counted, mut records, mut values, grants, tokens, rules, items } =
+    let Opened { counted, mut records, mut values, grants, tokens, rules, items, fleet, origins } =
         open_rows(store, keys, &manifest)?;
     if counted != manifest {
         return corrupt("rows were added, removed, changed or put back");
@@ -90,6 +91,13 @@ pub(in crate::vault) fn verify(store: &Store, keys: &Keys, header: &HeaderRow) -
         }
         catalog.apply(&Change::PutToken(Box::new(token)));
     }
+    if fleet.len() > 1 || (fleet.is_empty() && !origins.is_empty()) {
+        return corrupt("the fleet's row is missing, or there twice");
+    }
+    if let Some(mut fleet) = fleet.into_iter().next() {
+        origins.into_iter().for_each(|(id, origin)| fleet.put_origin(id, origin));
+        catalog.apply(&Change::PutFleet(Arc::new(fleet)));
+    }
     for rule in rules {
         catalog.apply(&Change::PutApprovalRule(Arc::new(rule)));
     }
@@ -113,6 +121,8 @@ struct Opened {
     tokens: Vec<Token>,
     rules: Vec<ApprovalRule>,
     items: OpenedItems,
+    fleet: Vec<Fleet>,
+    origins: Vec<(Uuid, Origin)>,
 }
 
 impl Opened {
@@ -125,6 +135,8 @@ impl Opened {
             tokens: Vec::new(),
             rules: Vec::new(),
             items: OpenedItems::default(),
+            fleet: Vec::new(),
+            origins: Vec::new(),
         }
     }
 
@@ -139,7 +151,9 @@ impl Opened {
             RecordKind::Item => self.items.items.push(Arc::new(Item::open(keys, row)?)),
             RecordKind::ItemValue => self.items.values.push((Uuid::from_bytes(row.id), row.version)),
             RecordKind::Collection => self.items.collections.push(Arc::new(Collection::open(keys, row)?)),
-            RecordKind::Unknown(_) => {}
+            RecordKind::Fleet => self.fleet.push(Fleet::open(keys, row)?),
+            RecordKind::Origin => self.origins.push(Origin::open(keys, row)?),
+            RecordKind::Object | RecordKind::Unknown(_) => {}
         }
         Ok(())
     }
@@ -154,6 +168,8 @@ impl Opened {
         self.items.items.extend(other.items.items);
         self.items.values.extend(other.items.values);
         self.items.collections.extend(other.items.collections);
+        self.fleet.extend(other.fleet);
+        self.origins.extend(other.origins);
         Ok(())
     }
 }

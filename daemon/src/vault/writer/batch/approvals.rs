@@ -7,12 +7,12 @@ use secrets_local::clock::Moment;
 use secrets_proto::approval::{Effect, GuardedRight, MAX_RULES};
 use secrets_proto::audit::{AuditAction, Refusal};
 use secrets_proto::reveal::{Purpose, Remark};
-use secrets_proto::{SecretName, Timestamp, Uuid};
+use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
-use crate::guarded::{self, Subject};
+use crate::guarded::{self, RuleAbout, Subject};
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 use crate::vault::format::approval_rule::{ApprovalRule, Meta, Pattern};
@@ -180,6 +180,9 @@ impl Batch<'_> {
             | RecordKind::ApprovalRule
             | RecordKind::Item
             | RecordKind::Collection
+            | RecordKind::Fleet
+            | RecordKind::Object
+            | RecordKind::Origin
             | RecordKind::Unknown(_) => false,
         };
         self.check_allowed(id, is_guarded, &[GuardedRight::Write])
@@ -205,34 +208,47 @@ impl Batch<'_> {
         let record = old.next(|meta| meta.guarded = guarded);
         self.put(Some(&old), record, caller, action)?;
         if guarded {
-            let uses = self
-                .catalog
-                .tokens
-                .all()
-                .filter(|token| token.session().is_some_and(|session| session.secrets.contains(&id)));
-            let sessions: Vec<Uuid> = uses.map(|token| token.rights.id).collect();
-            for session in sessions {
-                // One may have gone with another.
-                if self.catalog.tokens.by_id(session).is_some() {
-                    self.revoke_token(caller, session)?;
-                }
-            }
+            self.end_sessions_with(caller, id)?;
         }
         self.find(caller, id, None)
     }
 
-    /// Makes an approval rule about the secret of this name.
+    /// Ends the sessions that use this secret.
+    pub(super) fn end_sessions_with(&mut self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        let uses = self
+            .catalog
+            .tokens
+            .all()
+            .filter(|token| token.session().is_some_and(|session| session.secrets.contains(&id)));
+        let sessions: Vec<Uuid> = uses.map(|token| token.rights.id).collect();
+        for session in sessions {
+            // One may have gone with another.
+            if self.catalog.tokens.by_id(session).is_some() {
+                self.revoke_token(caller, session)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an approval rule about a secret or an item.
     pub(in crate::vault) fn add_rule_for(
         &mut self,
         caller: &Caller,
-        name: &SecretName,
+        about: &RuleAbout,
         effect: Effect,
         rights: Vec<GuardedRight>,
         clients: Pattern,
     ) -> Result<Arc<ApprovalRule>, Error> {
-        let secret = self.catalog.of(caller).by_name(name).ok_or(Error::NotFound)?.id;
+        let (secret, subject) = match about {
+            RuleAbout::Secret(name) => {
+                (self.catalog.of(caller).by_name(name).ok_or(Error::NotFound)?.id, name.clone().into())
+            }
+            RuleAbout::Item(id) => {
+                (*id, self.catalog.items.by_id(*id).ok_or(Error::NotFound)?.named().into())
+            }
+        };
         let meta = Meta { secret, effect, rights, clients, created_at: Timestamp::now() };
-        self.add_approval_rule(caller, meta, &name.clone().into())
+        self.add_approval_rule(caller, meta, &subject)
     }
 
     /// Keeps an approval rule. One that is there already is no error. One that allows takes a proof.

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod archive;
+mod fleet;
 mod import;
 mod items;
 mod keys;
@@ -13,6 +14,7 @@ mod tokens;
 mod unit_grants;
 mod uses;
 
+pub(in crate::vault) use fleet::Synced;
 pub(in crate::vault) use sessions::{Begun, Means};
 pub(in crate::vault) use uses::told_of;
 
@@ -291,6 +293,7 @@ impl<'a> Batch<'a> {
             .with_trash()
             .filter(|record| record.purged_at().is_some_and(|time| time <= now))
             .map(|record| record.id)
+            .filter(|id| self.may_expire(*id, now))
             .collect();
         due.into_iter().try_for_each(|id| self.purge(caller, id, None))?;
         self.empty_item_trash(caller, now)

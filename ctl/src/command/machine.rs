@@ -1,0 +1,271 @@
+//! `machine`: the machines that have the vault, and letting one in. Two people, or one at two screens, compare five words:
+//! whoever stands between the machines cannot make them the same.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use diceware_wordlists::EFF_LONG_WORDLIST;
+use secrets_client::{Call, Method};
+use secrets_proto::fleet::{
+    BeginFleet, ConfirmInvitation, FleetMachine, FleetStatus, Invitation, InvitationState, JoinFleet,
+    MachineName, MachineRemoved,
+};
+use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
+
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Output};
+use crate::prompt;
+use crate::session::Session;
+use crate::table::{self, Cut};
+
+/// Have one vault on several machines
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The machines exchange sealed files in a directory that they share: one that
+Syncthing, NFS or a program of that kind keeps the same on all of them. It cannot
+read or change what is in them. See also: secretctl sync
+
+Example:
+  secretctl machine init --store dir:$HOME/Sync/secrets
+  secretctl machine invite
+  secretctl machine join 4T9K-Q2ZM-71AB --store dir:$HOME/Sync/secrets")]
+pub(crate) struct MachineArgs {
+    #[command(subcommand)]
+    command: MachineCommand,
+}
+
+/// The commands on machines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// Begin with this machine
+    #[command(after_help = "Example:\n  secretctl machine init --store dir:$HOME/Sync/secrets")]
+    Init(PlaceArgs),
+    /// List the machines
+    #[command(after_help = "Example:\n  secretctl machine list")]
+    List,
+    /// Let another machine in: shows a code to type there
+    #[command(after_help = "\
+The code holds for 15 minutes, until the vault is locked. Both machines then show
+five words; say yes on both only if they are the same.
+
+Example:
+  secretctl machine invite")]
+    Invite,
+    /// Join the machine that has shown this code
+    #[command(after_help = "\
+Without CODE it is asked for. Secrets that are here already are kept: all machines
+get them.
+
+Example:
+  secretctl machine join 4T9K-Q2ZM-71AB --store dir:$HOME/Sync/secrets")]
+    Join(JoinArgs),
+    /// Remove a machine: it can read nothing that is written from then on
+    #[command(after_help = "\
+It keeps what it had: the secrets to replace at their providers are listed.
+
+Example:
+  secretctl machine remove laptop")]
+    Remove(RemoveArgs),
+}
+
+/// Where the machines meet, and what this one is called.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The directory that the machines share, as dir:PATH
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: String,
+    /// What this machine is called [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The code that the other machine shows
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// The machine's name; `secretctl machine list` shows them
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// How often it is looked whether the other machine has answered.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    output: Output,
+    args: &MachineArgs,
+) -> Result<(), Failure> {
+    match &args.command {
+        MachineCommand::Init(args) => init(open, args),
+        MachineCommand::List => list(&open()?, output),
+        MachineCommand::Invite => invite(&open()?),
+        MachineCommand::Join(args) => join(open, args),
+        MachineCommand::Remove(args) => remove(&open()?, output, args),
+    }
+}
+
+fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Result<(), Failure> {
+    let (name, directory) = (name(args)?, directory(&args.store)?);
+    let session = open()?;
+    session.open_vault()?;
+    let shown = output::in_one_line(name.as_str()).into_owned();
+    let _: FleetStatus =
+        session.fetch(&Call::new(Method::POST, "/fleet").json(&BeginFleet { name, directory })?)?;
+    output::say(&format!("this machine is {shown}; let another one in with: secretctl machine invite"));
+    Ok(())
+}
+
+fn list(session: &Session, output: Output) -> Result<(), Failure> {
+    let answer = session.call(&Call::get("/fleet"))?;
+    if output.json {
+        return output::answer_json_line(answer.bytes());
+    }
+    let status: FleetStatus = answer.parse()?;
+    if !status.member {
+        output::say("the vault is on this machine alone; to have it on several: secretctl machine init");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = status.machines.iter().map(row).collect();
+    let text = table::render_in_window(&COLUMNS, rows, &[0, 1], output::columns(), output.colour);
+    output::answer(text.as_bytes())
+}
+
+/// The columns, with how far each is cut in a narrow window.
+const COLUMNS: [(&str, Cut); 2] = [("NAME", Cut::End(8)), ("STATE", Cut::Never)];
+
+fn row(machine: &FleetMachine) -> Vec<String> {
+    let state = match (machine.this, machine.removed) {
+        (_, true) => "removed",
+        (true, false) => "this machine",
+        (false, false) => "member",
+    };
+    vec![machine.name.clone(), state.to_owned()]
+}
+
+fn invite(session: &Session) -> Result<(), Failure> {
+    can_compare()?;
+    let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
+    let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
+    output::say(&format!(
+        "on the other machine, within 15 minutes: secretctl machine join {} --store …",
+        code.expose()
+    ));
+    let id = invitation.id;
+    let (name, words) = loop {
+        let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
+        if let (InvitationState::Answered, Some(name), Some(words)) = (now.state, now.name, now.words) {
+            break (name, words);
+        }
+        thread::sleep(PATIENCE);
+    };
+    let name = output::in_one_line(&name).into_owned();
+    if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
+        return Ok(());
+    }
+    let _: Invitation = session.fetch(&answer(id, true)?)?;
+    output::say(&format!("{name} is a machine of the vault now"));
+    Ok(())
+}
+
+fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Result<(), Failure> {
+    can_compare()?;
+    let (name, directory) = (name(&args.place)?, directory(&args.place.store)?);
+    let session = open()?;
+    session.open_vault()?;
+    let code = match &args.code {
+        Some(code) => SensitiveString::new(code.clone()),
+        None => prompt::hidden("code: ")
+            .map_err(|error| error.into_failure("nothing was joined", "give the code as an argument"))?,
+    };
+    let request = JoinFleet { code, name, directory };
+    let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
+    let (id, words) = (invitation.id, invitation.words.unwrap_or_default());
+    if !compare(&session, id, &words, "the other machine must show the same words")? {
+        return Ok(());
+    }
+    output::say("waiting for the other machine to say yes, too");
+    loop {
+        match session.fetch::<Invitation>(&answer(id, true)?) {
+            Ok(_) => break,
+            Err(failure) if failure.kind() == Some(ErrorType::GatewayTimeoutError) => thread::sleep(PATIENCE),
+            Err(failure) => return Err(failure),
+        }
+    }
+    output::say("this machine has the vault now; see: secretctl list");
+    Ok(())
+}
+
+fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Failure> {
+    let FleetStatus { machines, .. } = session.fetch(&Call::get("/fleet"))?;
+    let found = machines.into_iter().find(|machine| machine.name == args.name && !machine.removed);
+    let machine = found.ok_or_else(|| {
+        Failure::new(Exit::NotFound, "no machine with this name; see: secretctl machine list")
+    })?;
+    let answer = session.call(&Call::new(Method::DELETE, &format!("/fleet/machines/{}", machine.id)))?;
+    if output.json {
+        return output::answer_json_line(answer.bytes());
+    }
+    let MachineRemoved { secrets } = answer.parse()?;
+    let name = output::in_one_line(&machine.name).into_owned();
+    output::say(&format!(
+        "removed {name}: it reads nothing that is written from now on, and keeps what it had. Replace these at their providers, and end its access to the store:"
+    ));
+    let names: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
+    output::answer(format!("{}\n", names.join("\n")).as_bytes())
+}
+
+fn answer(id: Uuid, accept: bool) -> Result<Call, Failure> {
+    let path = format!("/fleet/invitations/{id}");
+    Ok(Call::new(Method::POST, &path).json(&ConfirmInvitation { accept })?)
+}
+
+fn can_compare() -> Result<(), Failure> {
+    if prompt::can_ask() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Invalid, "this needs a terminal: five words are to be compared by a person"))
+}
+
+/// Shows the words, and asks whether they are the same.
+fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<bool, Failure> {
+    // Every third, so that no two of them are hard to tell apart.
+    let word = |number: &u16| EFF_LONG_WORDLIST.get(usize::from(*number) * 3).copied().unwrap_or("?");
+    let shown: Vec<&str> = words.iter().map(word).collect();
+    output::say(&format!("{what}: {}", shown.join(" ")));
+    let same = prompt::confirm("Does the other machine show the same five words?");
+    let same = same.map_err(|error| error.into_failure("no machine was let in", "run it on a terminal"))?;
+    if !same {
+        let _: Invitation = session.fetch(&answer(id, false)?)?;
+        output::say("ended; no machine was let in");
+    }
+    Ok(same)
+}
+
+fn name(args: &PlaceArgs) -> Result<MachineName, Failure> {
+    let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    Ok(MachineName::parse(&args.name.clone().unwrap_or_else(host))?)
+}
+
+/// The directory of a store, absolute.
+fn directory(store: &str) -> Result<String, Failure> {
+    let Some(path) = store.strip_prefix("dir:") else {
+        return Err(Failure::new(Exit::Invalid, "--store must be dir: and the path of a directory"));
+    };
+    let failed =
+        || Failure::new(Exit::NotFound, "the directory of --store is not there, or cannot be reached");
+    let path: PathBuf = fs::canonicalize(path).map_err(|_| failed())?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
+}

@@ -1,0 +1,228 @@
+//! The fleet that a vault belongs to: one row about the fleet and this machine in it, and a row for each secret with what
+//! all machines know of it. A vault without a fleet has none of them.
+//!
+//! A secret's row says up to which of the vault's own versions it goes. So whatever the vault has that the others do not
+//! know is seen by comparing numbers, whoever wrote it, and nothing has to be noted when a secret is written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrets_fleet::applied::Applied;
+use secrets_fleet::ids::{FleetId, ShortHash};
+use secrets_fleet::replica::{Known, Replica};
+use secrets_fleet::secret::Mark;
+use secrets_fleet::{MachineId, ObjectId, ObjectName, Secret};
+use secrets_proto::{SecretValue, Uuid};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::crypto::exchange::{Private, Public};
+use crate::crypto::keys::Keys;
+use crate::crypto::seal;
+use crate::store::{RecordKind, RecordRow};
+use crate::vault::Error;
+
+use super::record::record_context;
+
+/// A value: which version of the secret's it is in this vault, or, while it is on its way, the value itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::vault) enum Held {
+    Row(u64),
+    New(SecretValue),
+}
+
+/// The fleet, with all that is known of its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::vault) struct Fleet {
+    /// The row's version.
+    pub(in crate::vault) version: u64,
+    pub(in crate::vault) meta: Meta,
+    pub(in crate::vault) replica: Replica<Held>,
+    /// Of each secret's row: its version, and up to which version of the secret it goes.
+    pub(in crate::vault) rows: BTreeMap<Uuid, (u64, u64)>,
+}
+
+/// What is known of the fleet beside its secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Meta {
+    pub(in crate::vault) fleet: FleetId,
+    /// The exchange.
+    pub(in crate::vault) directory: PathBuf,
+    /// This machine's keys.
+    pub(in crate::vault) signing: Private,
+    pub(in crate::vault) sealing: Private,
+    /// The fleet's keys, by epoch. What is written is sealed with the last.
+    pub(in crate::vault) keys: BTreeMap<u32, Private>,
+    pub(in crate::vault) members: Vec<Member>,
+    /// The number of the last part of a snapshot that this machine wrote, and of the last list of machines.
+    pub(in crate::vault) snapshots: u32,
+    pub(in crate::vault) lists: u32,
+    /// The lists of machines that were read.
+    pub(in crate::vault) read: Vec<ObjectName>,
+    /// The snapshots that were read or written.
+    pub(in crate::vault) covered: Vec<Covered>,
+    /// Objects that are not to be had, and in how many rounds.
+    pub(in crate::vault) missing: Vec<(ObjectId, u32)>,
+    /// Objects that are not in the exchange yet; each has a row.
+    pub(in crate::vault) outbox: Vec<ObjectName>,
+    /// How many objects of the last round were not what a machine of the fleet writes.
+    pub(in crate::vault) refused: usize,
+    /// How many waited for another.
+    pub(in crate::vault) waiting: usize,
+    /// What shall leave the exchange, because a snapshot has taken its place, whoever puts it there again.
+    #[serde(default)]
+    pub(in crate::vault) compacted: Applied,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Member {
+    pub(in crate::vault) id: MachineId,
+    pub(in crate::vault) name: String,
+    pub(in crate::vault) signing: Public,
+    pub(in crate::vault) sealing: Public,
+    #[serde(default)]
+    pub(in crate::vault) removed: bool,
+}
+
+/// A snapshot: its parts, and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Covered {
+    pub(in crate::vault) of: ShortHash,
+    pub(in crate::vault) parts: Vec<ObjectName>,
+    pub(in crate::vault) applied: Applied,
+}
+
+/// A secret's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Origin {
+    /// The row's version.
+    #[serde(skip)]
+    pub(in crate::vault) version: u64,
+    /// Up to which version of the secret it goes.
+    pub(in crate::vault) synced: u64,
+    pub(in crate::vault) secret: Secret<Held>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    meta: Meta,
+    known: Known,
+}
+
+impl Fleet {
+    /// A fleet's machine that knows nothing yet.
+    pub(in crate::vault) const fn new(meta: Meta, replica: Replica<Held>) -> Self {
+        Self { version: 0, meta, replica, rows: BTreeMap::new() }
+    }
+
+    /// This machine.
+    pub(in crate::vault) const fn me(&self) -> MachineId {
+        self.replica.known.me
+    }
+
+    /// Whether this machine was removed by another.
+    pub(in crate::vault) fn is_removed(&self) -> bool {
+        self.meta.members.iter().any(|member| member.id == self.me() && member.removed)
+    }
+
+    /// Whether there are machines but this one.
+    pub(in crate::vault) fn has_others(&self) -> bool {
+        self.meta.members.iter().any(|member| member.id != self.me() && !member.removed)
+    }
+
+    /// When, by its own clock, another machine has last stored or deleted something, in seconds since 1970.
+    pub(in crate::vault) fn last_heard(&self) -> Option<i64> {
+        let (me, owners) = (self.me(), &self.replica.known.owners);
+        let values = self.replica.secrets.values().flat_map(|secret| secret.live.values());
+        let times = values.flat_map(|value| {
+            let by_other = |mark: &Mark| owners.get(&mark.stamp.dot.object.writer) != Some(&me);
+            let mark = value.mark.filter(by_other).and_then(|mark| mark.trashed);
+            [(value.by != me).then_some(value.at), mark]
+        });
+        times.flatten().max()
+    }
+
+    /// Whether a secret is in the trash because another one has its name: it stays until somebody has looked.
+    pub(in crate::vault) fn lost_its_name(&self, id: Uuid) -> bool {
+        let current = self.replica.secrets.get(&id).and_then(Secret::current);
+        current
+            .and_then(|(_, value)| value.mark)
+            .is_some_and(|mark| mark.trashed.is_some() && mark.name_taken)
+    }
+
+    /// A machine's name.
+    pub(in crate::vault) fn name_of(&self, machine: MachineId) -> &str {
+        self.meta
+            .members
+            .iter()
+            .find(|member| member.id == machine)
+            .map_or("another machine", |member| &member.name)
+    }
+
+    /// Puts what is known of a secret there, as it is in its row.
+    pub(in crate::vault) fn put_origin(&mut self, id: Uuid, origin: Origin) {
+        self.rows.insert(id, (origin.version, origin.synced));
+        self.replica.secrets.insert(id, origin.secret);
+    }
+
+    /// The row about the fleet.
+    pub(in crate::vault) fn seal(&self, keys: &Keys) -> Result<RecordRow, Error> {
+        let stored = Stored { meta: self.meta.clone(), known: self.replica.known.clone() };
+        seal_row(keys, RecordKind::Fleet, [0; 16], self.version, &stored)
+    }
+
+    /// Opens the row about the fleet. What is known of the secrets is in rows of their own.
+    pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<Self, Error> {
+        let Stored { meta, known } = open_row(keys, row)?;
+        let mut replica = Replica::new(known.me, known.writer);
+        replica.known = known;
+        Ok(Self { version: row.version, ..Self::new(meta, replica) })
+    }
+}
+
+impl Origin {
+    /// The row of this secret.
+    pub(in crate::vault) fn seal(&self, keys: &Keys, id: Uuid) -> Result<RecordRow, Error> {
+        seal_row(keys, RecordKind::Origin, *id.as_bytes(), self.version, self)
+    }
+
+    /// Opens a secret's row.
+    pub(in crate::vault) fn open(keys: &Keys, row: &RecordRow) -> Result<(Uuid, Self), Error> {
+        let origin: Self = open_row(keys, row)?;
+        Ok((Uuid::from_bytes(row.id), Self { version: row.version, ..origin }))
+    }
+}
+
+/// The row of an object that is not in the exchange yet.
+pub(in crate::vault) fn object_row(keys: &Keys, name: &ObjectName, bytes: &[u8]) -> Result<RecordRow, Error> {
+    let (kind, id) = (RecordKind::Object, name.id.hash.0);
+    let sealed = seal::seal(keys, record_context(kind, &id, 1), bytes)?;
+    Ok(RecordRow { kind, id, version: 1, sealed })
+}
+
+/// The object of such a row.
+pub(in crate::vault) fn open_object(keys: &Keys, row: &RecordRow) -> Result<Vec<u8>, Error> {
+    let opened = seal::open(keys, record_context(row.kind, &row.id, row.version), &row.sealed);
+    opened.map(|bytes| bytes.to_vec()).map_err(|_| Error::Corrupt("an object of the fleet is not authentic"))
+}
+
+fn seal_row<T: Serialize>(
+    keys: &Keys,
+    kind: RecordKind,
+    id: [u8; 16],
+    version: u64,
+    content: &T,
+) -> Result<RecordRow, Error> {
+    let plaintext = serde_json::to_vec(content).map_err(|_| Error::Internal("a fleet does not encode"))?;
+    let sealed = seal::seal(keys, record_context(kind, &id, version), &Zeroizing::new(plaintext))?;
+    Ok(RecordRow { kind, id, version, sealed })
+}
+
+fn open_row<T: for<'de> Deserialize<'de>>(keys: &Keys, row: &RecordRow) -> Result<T, Error> {
+    let plaintext = seal::open(keys, record_context(row.kind, &row.id, row.version), &row.sealed)
+        .map_err(|_| Error::Corrupt("what is known of the fleet is not authentic"))?;
+    serde_json::from_slice(&plaintext)
+        .map_err(|_| Error::Corrupt("what is known of the fleet is not of its form"))
+}

@@ -1,0 +1,366 @@
+//! One vault on several machines, inside a batch: what this vault has that the others do not know becomes objects, what
+//! they say is merged, and both are durable together.
+
+mod lists;
+mod local;
+mod settle;
+mod snapshots;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use secrets_fleet::crypt::Place;
+use secrets_fleet::object::{self, CannotSeal, Sealed};
+use secrets_fleet::replica::{Entry, Receipt};
+use secrets_fleet::secret::{GUARDED, NAME};
+use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Writer};
+use secrets_proto::audit::AuditAction;
+use secrets_proto::{SecretName, Timestamp, Uuid};
+use serde::Serialize;
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::crypto;
+use crate::crypto::exchange::{FleetCrypt, Public};
+use crate::store::RecordKind;
+use crate::vault::format::fleet::{Fleet, Held, Origin, object_row, open_object};
+use crate::vault::writer::catalog::Change;
+use crate::vault::{Error, FleetError};
+
+use super::Batch;
+
+/// In which rounds an object that is missing is asked for: not at once, as it may be on its way, and ever more seldom.
+const ASK_IN: [u32; 6] = [2, 6, 18, 54, 162, 486];
+
+/// What came of a round.
+#[derive(Debug, Default)]
+pub(in crate::vault) struct Synced {
+    /// Objects to be put into the exchange.
+    pub(in crate::vault) outbox: Vec<(ObjectName, Vec<u8>)>,
+    /// Objects to be removed from it, once the others are there.
+    pub(in crate::vault) drop: Vec<ObjectName>,
+    /// The secrets that others have changed.
+    pub(in crate::vault) merged: Vec<SecretName>,
+}
+
+/// What the machines know of each other: by which key one tells who wrote an object.
+fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
+    let members = fleet.meta.members.iter().filter(|member| !member.removed);
+    members.map(|member| (member.id, member.signing)).collect()
+}
+
+impl Batch<'_> {
+    /// Makes this vault a machine of a fleet, and everything in it known to the others.
+    pub(in crate::vault) fn begin_fleet(
+        &mut self,
+        caller: &Caller,
+        mut fleet: Fleet,
+    ) -> Result<Synced, Error> {
+        if self.catalog.fleet.is_some() {
+            return Err(Error::Fleet(FleetError::Exists));
+        }
+        self.announce(&mut fleet)?;
+        self.say_what_is_new(&mut fleet)?;
+        self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
+        self.keep(fleet)?;
+        self.outbox(Synced::default())
+    }
+
+    /// Says what is new here, merges what was read, and answers. `listed` are all objects that are in the exchange, and
+    /// `objects` those that had to be read.
+    pub(in crate::vault) fn sync_fleet(
+        &mut self,
+        listed: &[ObjectName],
+        objects: &[(ObjectName, Vec<u8>)],
+    ) -> Result<Synced, Error> {
+        let before = self.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))?;
+        let mut fleet = Fleet::clone(&before);
+        self.read_lists(&mut fleet, objects)?;
+        if fleet.is_removed() {
+            self.keep_if_changed(&before, fleet)?;
+            return Err(Error::Fleet(FleetError::Removed));
+        }
+        // First, so that what was written here before is not taken for an answer to what comes now.
+        let purged = self.say_what_is_new(&mut fleet)?;
+        let said = std::mem::take(&mut fleet.replica.touched);
+        let missing = self.receive(&mut fleet, objects)?;
+        if fleet.replica.known.forked {
+            fleet.replica.begin_log(Writer(crypto::random()?));
+        }
+        let changes = same_names(&fleet);
+        self.write_entries(&mut fleet, changes, &BTreeMap::new())?;
+        let merged = self.settle(&mut fleet)?;
+        // What was said is to be remembered as said: after a restart it would be said again, in place of newer values.
+        fleet.replica.touched.extend(said);
+        self.ask_for(&mut fleet, &missing)?;
+        let drop = self.answer(&mut fleet, listed, purged)?;
+        self.announce_again(&mut fleet, listed)?;
+        self.keep_if_changed(&before, fleet)?;
+        self.outbox(Synced { drop, merged, ..Synced::default() })
+    }
+
+    /// Whether what has been in the trash for too long by this machine's clock may go for good. A clock that is years ahead
+    /// must not empty the trash of all machines: another machine's must agree, to the day.
+    pub(super) fn may_expire(&self, id: Uuid, now: Timestamp) -> bool {
+        const DAY: i64 = 24 * 3_600;
+        let Some(fleet) = self.catalog.fleet.as_ref().filter(|fleet| fleet.has_others()) else { return true };
+        let agrees = |heard: i64| (now.as_second() - DAY..=now.as_second() + DAY).contains(&heard);
+        fleet.last_heard().is_some_and(agrees) && !fleet.lost_its_name(id)
+    }
+
+    /// Forgets the objects that are in the exchange now.
+    pub(in crate::vault) fn fleet_sent(&mut self, sent: &[ObjectName]) -> Result<(), Error> {
+        let Some(fleet) = self.catalog.fleet.clone() else { return Ok(()) };
+        let mut fleet = Fleet::clone(&fleet);
+        for name in sent.iter().filter(|name| fleet.meta.outbox.contains(name)) {
+            let row = self.writing.record(RecordKind::Object, &name.id.hash.0, 1)?;
+            self.delete_row(&row.ok_or(Error::Corrupt("an object's row is missing"))?)?;
+        }
+        fleet.meta.outbox.retain(|name| !sent.contains(name));
+        self.keep(fleet)
+    }
+
+    /// All objects that are not in the exchange yet.
+    fn outbox(&self, synced: Synced) -> Result<Synced, Error> {
+        let names = self.catalog.fleet.iter().flat_map(|fleet| &fleet.meta.outbox);
+        let read = |name: &ObjectName| {
+            let row = self.writing.record(RecordKind::Object, &name.id.hash.0, 1)?;
+            let row = row.ok_or(Error::Corrupt("an object's row is missing"))?;
+            Ok((*name, open_object(self.keys, &row)?))
+        };
+        let outbox = names.map(read).collect::<Result<_, Error>>()?;
+        Ok(Synced { outbox, ..synced })
+    }
+
+    /// Takes the entries of logs and the snapshots that can be taken. Returns what is missing.
+    fn receive(
+        &mut self,
+        fleet: &mut Fleet,
+        objects: &[(ObjectName, Vec<u8>)],
+    ) -> Result<BTreeSet<ObjectId>, Error> {
+        let (mut waiting, mut missing) = (Vec::new(), BTreeSet::new());
+        fleet.meta.refused = 0;
+        {
+            let writers = writers(fleet);
+            let crypt =
+                FleetCrypt { keys: &fleet.meta.keys, signing: &fleet.meta.signing, writers: &writers };
+            for (name, bytes) in objects.iter().filter(|(name, _)| name.kind == Kind::Log) {
+                if fleet.replica.has(&name.id) {
+                    continue;
+                }
+                match object::open::<Entry<Held>>(&crypt, fleet.meta.fleet, name, bytes) {
+                    Ok((entry, _)) if is_of_the_wire(&entry) => waiting.push((name.id, entry)),
+                    Ok(_) | Err(_) => {
+                        missing.insert(name.id);
+                    }
+                }
+            }
+        }
+        fleet.meta.refused += missing.len();
+        take(fleet, &mut waiting);
+        self.read_snapshots(fleet, objects)?;
+        take(fleet, &mut waiting);
+        let here: BTreeSet<_> = waiting.iter().map(|(id, _)| *id).collect();
+        fleet.meta.waiting = waiting.len();
+        for (id, entry) in waiting {
+            if let Receipt::Waits(others) = fleet.replica.receive(id, entry) {
+                missing.extend(others.into_iter().filter(|other| !here.contains(other)));
+            }
+        }
+        missing.retain(|object| !fleet.replica.has(object));
+        Ok(missing)
+    }
+
+    /// Asks the others for what is missing after a while.
+    fn ask_for(&mut self, fleet: &mut Fleet, missing: &BTreeSet<ObjectId>) -> Result<(), Error> {
+        let rounds: BTreeMap<ObjectId, u32> = fleet.meta.missing.iter().copied().collect();
+        let now =
+            |object: &ObjectId| (*object, rounds.get(object).map_or(1, |rounds| rounds.saturating_add(1)));
+        fleet.meta.missing = missing.iter().map(now).collect();
+        let due = fleet.meta.missing.iter().filter(|(_, rounds)| ASK_IN.contains(rounds));
+        let objects: Vec<_> = due.map(|(object, _)| *object).collect();
+        if objects.is_empty() {
+            return Ok(());
+        }
+        self.write_entries(fleet, vec![FleetChange::Want { objects }], &BTreeMap::new())
+    }
+
+    /// Writes an object of this machine's log; `versions` has the versions of the values that are in it, in their order.
+    fn write_entry(
+        &mut self,
+        fleet: &mut Fleet,
+        changes: Vec<FleetChange<Held>>,
+        versions: &BTreeMap<(Uuid, u64), u64>,
+    ) -> Result<(), Error> {
+        let draft = fleet.replica.draft(changes);
+        let (number, entry) = draft.ok_or(Error::Internal("a machine's log is full"))?;
+        let sealed = self.seal_object(fleet, Kind::Log, number, &entry)?;
+        let (id, hash) = (sealed.name.id, sealed.hash);
+        self.put_object(fleet, &sealed)?;
+        let Entry { by, prev, seen, changes } = entry;
+        let kept = |change: FleetChange<Held>| {
+            let version = if let FleetChange::Value { id, clock, .. } = &change {
+                versions.get(&(*id, *clock)).copied()
+            } else {
+                None
+            };
+            change.try_map(|_| version.map(Held::Row).ok_or(Error::Internal("a value has no version")))
+        };
+        let changes = changes.into_iter().map(kept).collect::<Result<_, Error>>()?;
+        fleet.replica.adopt(id, hash, Entry { by, prev, seen, changes });
+        Ok(())
+    }
+
+    /// Writes as many objects as these changes need.
+    fn write_entries(
+        &mut self,
+        fleet: &mut Fleet,
+        changes: Vec<FleetChange<Held>>,
+        versions: &BTreeMap<(Uuid, u64), u64>,
+    ) -> Result<(), Error> {
+        // As JSON a character may take six.
+        let size = |change: &FleetChange<Held>| {
+            if let FleetChange::Value { value: Held::New(value), covers, .. } = change {
+                512 + 6 * value.expose().len() + 100 * covers.len()
+            } else {
+                8 << 10
+            }
+        };
+        let (mut part, mut length) = (Vec::new(), 0_usize);
+        for change in changes {
+            let more = size(&change);
+            if length.saturating_add(more) > MOST_IN_AN_OBJECT && !part.is_empty() {
+                self.write_entry(fleet, std::mem::take(&mut part), versions)?;
+                length = 0;
+            }
+            length = length.saturating_add(more);
+            part.push(change);
+        }
+        if part.is_empty() { Ok(()) } else { self.write_entry(fleet, part, versions) }
+    }
+
+    fn seal_object<T: Serialize>(
+        &self,
+        fleet: &Fleet,
+        kind: Kind,
+        number: u32,
+        body: &T,
+    ) -> Result<Sealed, Error> {
+        let epoch = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
+        self.seal_object_in(fleet, epoch, kind, number, body)
+    }
+
+    fn seal_object_in<T: Serialize>(
+        &self,
+        fleet: &Fleet,
+        epoch: u32,
+        kind: Kind,
+        number: u32,
+        body: &T,
+    ) -> Result<Sealed, Error> {
+        let writers = BTreeMap::new();
+        let crypt = FleetCrypt { keys: &fleet.meta.keys, signing: &fleet.meta.signing, writers: &writers };
+        let writer = fleet.replica.known.writer;
+        let place = Place { fleet: fleet.meta.fleet, epoch, kind, writer, number };
+        object::seal(&crypt, &place, body).map_err(|error| match error {
+            CannotSeal::TooLarge => Error::Internal("an object of the fleet is too large"),
+            CannotSeal::NoKey => Error::Internal("an object of the fleet could not be sealed"),
+        })
+    }
+
+    fn put_object(&mut self, fleet: &mut Fleet, sealed: &Sealed) -> Result<(), Error> {
+        self.insert_row(&object_row(self.keys, &sealed.name, &sealed.bytes)?)?;
+        fleet.meta.outbox.push(sealed.name);
+        Ok(())
+    }
+
+    fn keep_if_changed(&mut self, before: &Fleet, mut fleet: Fleet) -> Result<(), Error> {
+        let (secrets, rows) = (&fleet.replica.secrets, &fleet.rows);
+        let is_new = |id: &Uuid| {
+            secrets.get(id) != before.replica.secrets.get(id) || rows.get(id) != before.rows.get(id)
+        };
+        fleet.replica.touched.retain(is_new);
+        if fleet == *before { Ok(()) } else { self.keep(fleet) }
+    }
+
+    /// Writes the fleet's row, and those of the secrets that have changed.
+    fn keep(&mut self, mut fleet: Fleet) -> Result<(), Error> {
+        let touched: BTreeSet<Uuid> = std::mem::take(&mut fleet.replica.touched);
+        for id in touched {
+            let version = fleet.rows.get(&id).map_or(0, |(version, _)| *version);
+            if version > 0 {
+                let row = self.writing.record(RecordKind::Origin, id.as_bytes(), version)?;
+                self.delete_row(&row.ok_or(Error::Corrupt("a secret's row of the fleet is missing"))?)?;
+            }
+            let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
+            let Some(secret) = fleet.replica.secrets.get(&id).cloned() else { continue };
+            let origin = Origin { version: version + 1, synced, secret };
+            self.insert_row(&origin.seal(self.keys, id)?)?;
+            fleet.rows.insert(id, (version + 1, synced));
+        }
+        if fleet.version > 0 {
+            let row = self.writing.record(RecordKind::Fleet, &[0; 16], fleet.version)?;
+            self.delete_row(&row.ok_or(Error::Corrupt("the fleet's row is missing"))?)?;
+        }
+        fleet.version += 1;
+        self.insert_row(&fleet.seal(self.keys)?)?;
+        self.apply(Change::PutFleet(Arc::new(fleet)));
+        Ok(())
+    }
+}
+
+/// What has to be done about secrets that have one name: all but one go to the trash, and the one that keeps the name is
+/// guarded if any of them is.
+fn same_names(fleet: &Fleet) -> Vec<FleetChange<Held>> {
+    let mut changes = fleet.replica.name_conflicts(wall(), Timestamp::now().as_second());
+    let losers: BTreeSet<Uuid> = changes.iter().filter_map(FleetChange::secret).collect();
+    let named = |id: &Uuid| fleet.replica.secrets.get(id).filter(|secret| secret.is_guarded());
+    let names: BTreeSet<&str> =
+        losers.iter().filter_map(named).filter_map(|secret| secret.field(NAME)).collect();
+    let keepers = fleet.replica.secrets.iter().filter(|(id, secret)| {
+        let has_it = secret.field(NAME).is_some_and(|name| names.contains(name));
+        has_it && secret.is_visible() && !secret.is_guarded() && !losers.contains(*id)
+    });
+    let guard = |(id, _): (&Uuid, _)| FleetChange::Fields {
+        id: *id,
+        clock: fleet.replica.clock(*id, wall()),
+        fields: BTreeMap::from([(GUARDED.to_owned(), Some("yes".to_owned()))]),
+    };
+    // Before the others go.
+    changes.splice(0..0, keepers.map(guard).collect::<Vec<_>>());
+    changes
+}
+
+/// The most that is put into one object of a log, as it is reckoned before.
+const MOST_IN_AN_OBJECT: usize = 1 << 20;
+
+/// What comes from others has values in it, never numbers of rows.
+fn is_of_the_wire(entry: &Entry<Held>) -> bool {
+    let is_new =
+        |change: &FleetChange<Held>| !matches!(change, FleetChange::Value { value: Held::Row(_), .. });
+    entry.changes.iter().all(is_new)
+}
+
+/// Takes what can be taken, until nothing more can.
+fn take(fleet: &mut Fleet, waiting: &mut Vec<(ObjectId, Entry<Held>)>) {
+    loop {
+        let before = waiting.len();
+        waiting.retain(|(id, entry)| match fleet.replica.receive(*id, entry.clone()) {
+            Receipt::Applied | Receipt::Known => false,
+            Receipt::Waits(_) => true,
+            Receipt::Refused => {
+                fleet.meta.refused += 1;
+                false
+            }
+        });
+        if waiting.len() == before {
+            return;
+        }
+    }
+}
+
+/// The time by this machine's clock, in milliseconds since 1970.
+fn wall() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,113 @@
+//! What this vault has that the others do not know yet, as changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secrets_fleet::secret::{GUARDED, NAME};
+use secrets_fleet::{Change as FleetChange, Secret};
+use secrets_proto::reveal::Remark;
+use secrets_proto::{Provider, Timestamp, Uuid};
+
+use crate::store::RecordKind;
+use crate::vault::Error;
+use crate::vault::format::fleet::{Fleet, Held};
+use crate::vault::format::record::{Record, StoredValue};
+
+use super::super::Batch;
+use super::wall;
+
+/// The fields that all machines know, and a secret's texts for them.
+pub(super) fn fields(record: &Record) -> BTreeMap<String, Option<String>> {
+    let meta = &record.meta;
+    let text = |name: &str, text: Option<String>| (name.to_owned(), text);
+    [
+        text(NAME, Some(meta.name.as_str().to_owned())),
+        text("provider", meta.provider.as_ref().map(Provider::as_str).map(str::to_owned)),
+        text("note", meta.note.as_ref().map(Remark::as_str).map(str::to_owned)),
+        text("expires_at", meta.expires_at.map(|time| time.as_second().to_string())),
+        text(GUARDED, meta.guarded.then(|| "yes".to_owned())),
+    ]
+    .into()
+}
+
+impl Batch<'_> {
+    /// Writes objects with all that is new here. Whether a secret was purged.
+    pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<bool, Error> {
+        let synced = |id: &Uuid| fleet.rows.get(id).map_or(0, |(_, synced)| *synced);
+        let is_new = |record: &&std::sync::Arc<Record>| synced(&record.id) != record.version;
+        let new: Vec<_> = self.catalog.all().with_trash().filter(is_new).cloned().collect();
+        let is_gone = |(id, secret): &(&Uuid, &Secret<Held>)| {
+            !secret.is_tombstone() && self.catalog.all().any(**id).is_none()
+        };
+        let gone: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_gone).map(|(id, _)| *id).collect();
+        let (mut changes, mut versions) = (Vec::new(), BTreeMap::new());
+        for id in &gone {
+            let covers = fleet.replica.secrets.get(id).map(Secret::covers).unwrap_or_default();
+            changes.push(FleetChange::Purge { id: *id, clock: fleet.replica.clock(*id, wall()), covers });
+        }
+        for record in &new {
+            self.differences(fleet, record, &mut changes, &mut versions)?;
+            // Whatever it was, the row says up to which version it goes.
+            fleet.replica.touched.insert(record.id);
+        }
+        self.write_entries(fleet, changes, &versions)?;
+        for record in &new {
+            let version = fleet.rows.get(&record.id).map_or(0, |(version, _)| *version);
+            fleet.rows.insert(record.id, (version, record.version));
+        }
+        Ok(!gone.is_empty())
+    }
+
+    /// What is different between a secret as it is here and as the others know it.
+    fn differences(
+        &self,
+        fleet: &Fleet,
+        record: &Record,
+        changes: &mut Vec<FleetChange<Held>>,
+        versions: &mut BTreeMap<(Uuid, u64), u64>,
+    ) -> Result<(), Error> {
+        let id = record.id;
+        let none = Secret::default();
+        let known = fleet.replica.secrets.get(&id).unwrap_or(&none);
+        let mut clock = fleet.replica.clock(id, wall());
+        let covers = known.covers();
+        let mut texts = fields(record);
+        texts.retain(|name, text| known.fields.get(name).is_none_or(|field| field.text != *text));
+        if !texts.is_empty() {
+            changes.push(FleetChange::Fields { id, clock, fields: texts });
+        }
+        let rows = self.writing.records_of(RecordKind::Value, id.as_bytes())?;
+        let held: BTreeSet<u64> = known
+            .live
+            .values()
+            .chain(known.earlier.values())
+            .filter_map(|value| match value.value {
+                Held::Row(version) => Some(version),
+                Held::New(_) => None,
+            })
+            .collect();
+        let mut has_new = false;
+        for row in rows.iter().filter(|row| !held.contains(&row.version)) {
+            let (stored_at, value) = StoredValue::open(self.keys, row)?;
+            versions.insert((id, clock), row.version);
+            let (at, covers) = (stored_at.as_second(), covers.clone());
+            changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
+            has_new = true;
+            clock = clock.saturating_add(1);
+        }
+        let there: BTreeSet<u64> = rows.iter().map(|row| row.version).collect();
+        let is_gone = |value: &Held| matches!(value, Held::Row(version) if !there.contains(version));
+        let dots: Vec<_> =
+            known.earlier.iter().filter(|(_, value)| is_gone(&value.value)).map(|(dot, _)| *dot).collect();
+        if !dots.is_empty() {
+            changes.push(FleetChange::Drop { id, dots });
+        }
+        let was_visible = known.is_visible() || has_new;
+        if record.is_deleted() && was_visible {
+            let at = record.meta.deleted_at.unwrap_or_else(Timestamp::now).as_second();
+            changes.push(FleetChange::Trash { id, clock, at, covers, name_taken: false });
+        } else if !record.is_deleted() && !was_visible {
+            changes.push(FleetChange::Restore { id, clock, covers });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! What was merged, put into the vault's own rows: a secret is there as all machines know it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use secrets_fleet::secret::NAME;
+use secrets_fleet::{Dot, Secret};
+use secrets_proto::approval::GuardedRight;
+use secrets_proto::audit::AuditAction;
+use secrets_proto::reveal::Remark;
+use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::store::RecordKind;
+use crate::vault::Error;
+use crate::vault::format::fleet::{Fleet, Held};
+use crate::vault::format::mask::mask;
+use crate::vault::format::record::{Record, StoredValue};
+use crate::vault::writer::catalog::Change;
+
+use super::super::Batch;
+
+impl Batch<'_> {
+    /// Makes the vault's secrets what was merged. Returns the names of those that others have changed.
+    pub(super) fn settle(&mut self, fleet: &mut Fleet) -> Result<Vec<SecretName>, Error> {
+        let mut names = Vec::new();
+        let mut next = Vec::new();
+        // The old ones go first: a name may go from one secret to another.
+        for id in fleet.replica.touched.clone() {
+            let old = self.catalog.all().any(id).cloned();
+            let Some(secret) = fleet.replica.secrets.get_mut(&id) else { continue };
+            if let Some(old) = &old {
+                self.allowed_before(old, GuardedRight::Write);
+            }
+            let Some(record) = self.values(id, old.as_deref(), secret)? else {
+                if let Some(old) = &old {
+                    names.push(old.meta.name.clone());
+                    self.remove(old)?;
+                }
+                continue;
+            };
+            if old.as_deref() == Some(&record) {
+                continue;
+            }
+            if let Some(old) = &old {
+                self.delete_record(old)?;
+                self.apply(Change::Remove(id));
+            }
+            names.push(record.meta.name.clone());
+            let was_guarded_so = old.is_some_and(|old| old.meta.guarded && old.meta.name == record.meta.name);
+            next.push((record, was_guarded_so));
+        }
+        let caller = Caller::daemon("fleet");
+        for (record, was_guarded_so) in next {
+            let (id, name) = (record.id, record.meta.name.clone());
+            let is_guarded_now = record.meta.guarded && !was_guarded_so;
+            self.insert_record(record)?;
+            if is_guarded_now {
+                self.guarded_elsewhere(&caller, id, &name)?;
+            }
+        }
+        for name in &names {
+            self.audit(&caller, Event::done(AuditAction::Merge, vec![name.clone()]))?;
+        }
+        Ok(names)
+    }
+
+    /// A guard that another machine has turned on, or a guarded secret under a name that is new here: whoever was allowed the
+    /// secret, or the name, before there was a guard is not any more.
+    fn guarded_elsewhere(&mut self, caller: &Caller, id: Uuid, name: &SecretName) -> Result<(), Error> {
+        self.end_sessions_with(caller, id)?;
+        let units: Vec<_> = self
+            .catalog
+            .grants()
+            .filter(|grant| grant.covers(name))
+            .map(|grant| grant.meta.unit.clone())
+            .collect();
+        units.iter().try_for_each(|unit| self.revoke(caller, unit, Some(name)))
+    }
+
+    fn remove(&mut self, old: &Arc<Record>) -> Result<(), Error> {
+        for row in self.writing.records_of(RecordKind::Value, old.id.as_bytes())? {
+            self.delete_row(&row)?;
+        }
+        self.delete_record(old)?;
+        self.remove_approval_rules_of(old.id)?;
+        self.apply(Change::Remove(old.id));
+        self.done.purged = true;
+        Ok(())
+    }
+
+    /// Brings the rows of a secret's values in line, and says what its record is now; none if it is purged, or has no name.
+    fn values(
+        &mut self,
+        id: Uuid,
+        old: Option<&Record>,
+        secret: &mut Secret<Held>,
+    ) -> Result<Option<Record>, Error> {
+        let name = secret.field(NAME).and_then(|name| SecretName::parse(name).ok());
+        let (Some((current, _)), Some(name)) = (secret.current(), name) else { return Ok(None) };
+        let before = old.map_or(0, |old| old.version);
+        let mut version = before;
+        let mut values: Vec<_> = secret.earlier.iter_mut().chain(secret.live.iter_mut()).collect();
+        values.sort_by_key(|(dot, value)| (**dot == current, value.clock, **dot));
+        let mut kept = BTreeSet::new();
+        for (_, value) in &mut values {
+            if let Held::New(new) = &value.value {
+                version += 1;
+                let at = Timestamp::from_second(value.at).unwrap_or_else(Timestamp::now);
+                let row = StoredValue::seal(self.keys, id, version, at, new)?;
+                self.insert_row(&row)?;
+                value.value = Held::Row(version);
+            }
+            if let Held::Row(row) = &value.value {
+                kept.insert(*row);
+            }
+        }
+        for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
+            if !kept.contains(&row.version) {
+                self.delete_row(&row)?;
+                self.done.purged = true;
+            }
+        }
+        let (value, at, trashed) = self.current(id, secret, &current)?;
+        let Held::Row(value_version) = held(secret, &current)? else {
+            return Err(Error::Internal("a value has no row"));
+        };
+        let mut record = match old {
+            Some(old) => old.clone(),
+            None => Record::new(id, name.clone(), None, &value),
+        };
+        let meta = &mut record.meta;
+        (meta.name, meta.mask, meta.size) = (name, mask(&value), value.expose().len() as u64);
+        meta.provider = secret.field("provider").and_then(|text| Provider::parse(text).ok());
+        meta.note = secret.field("note").and_then(|text| Remark::parse(text).ok());
+        let expiry = secret.field("expires_at").and_then(|text| text.parse().ok());
+        meta.expires_at = expiry.and_then(Timestamp::from_second);
+        meta.guarded = secret.is_guarded();
+        if meta.deleted_at.is_some() != trashed.is_some() {
+            meta.deleted_at = trashed;
+        }
+        if meta.value_version != value_version || old.is_none() {
+            meta.value_version = value_version;
+            meta.value_changed = Some((value_version, at));
+        }
+        if old.is_none() {
+            meta.created_at = at;
+            record.version = version.max(1);
+        } else if old != Some(&record) || version > before {
+            record.version = version.max(before + 1);
+            record.meta.value_changed = old
+                .and_then(|old| {
+                    (old.meta.value_version == value_version).then(|| old.value_changed_at()).flatten()
+                })
+                .map(|time| (value_version, time))
+                .or(Some((value_version, at)));
+            record.meta.updated_at = Timestamp::now();
+        }
+        Ok(Some(record))
+    }
+
+    fn current(
+        &self,
+        id: Uuid,
+        secret: &Secret<Held>,
+        current: &Dot,
+    ) -> Result<(SecretValue, Timestamp, Option<Timestamp>), Error> {
+        let missing = || Error::Corrupt("a secret's value is missing");
+        let value = secret.live.get(current).ok_or_else(missing)?;
+        let Held::Row(version) = value.value else { return Err(missing()) };
+        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or_else(missing)?;
+        let (at, opened) = StoredValue::open(self.keys, &row)?;
+        let trashed = if secret.is_visible() { None } else { value.mark.and_then(|mark| mark.trashed) };
+        let trashed = trashed.map(|at| Timestamp::from_second(at).unwrap_or_else(Timestamp::now));
+        Ok((opened, at, trashed))
+    }
+}
+
+fn held(secret: &Secret<Held>, dot: &Dot) -> Result<Held, Error> {
+    let value = secret.live.get(dot).map(|value| value.value.clone());
+    value.ok_or(Error::Internal("the current value is gone"))
+}

@@ -1,0 +1,180 @@
+//! Several machines with one vault, and the operations on `/fleet`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::invalid::{FieldErrorType, Invalid};
+use crate::{SecretName, SensitiveString, Uuid};
+
+/// The name of a machine: 1 to 64 letters, digits, `.`, `_` and `-`, as host names have them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(try_from = "String", into = "String")]
+pub struct MachineName(
+    #[cfg_attr(feature = "openapi", schemars(extend("pattern" = r"^[A-Za-z0-9._-]{1,64}$")))] String,
+);
+
+impl MachineName {
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if (1..=64).contains(&text.len()) && text.bytes().all(is_part) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::new(
+            FieldErrorType::StringPatternMismatch,
+            "a machine's name has 1 to 64 letters, digits, dots, underscores and hyphens",
+        ))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MachineName {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<MachineName> for String {
+    fn from(name: MachineName) -> Self {
+        name.0
+    }
+}
+
+/// Body of `POST /fleet`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct BeginFleet {
+    /// What this machine is called.
+    pub name: MachineName,
+    /// The directory that the machines share, absolute.
+    pub directory: String,
+}
+
+/// Body of `POST /fleet/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct JoinFleet {
+    /// What the other machine has shown.
+    pub code: SensitiveString,
+    /// What this machine is called.
+    pub name: MachineName,
+    /// The directory that the machines share, absolute.
+    pub directory: String,
+}
+
+/// Body of `POST /fleet/invitations/{id}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ConfirmInvitation {
+    /// Whether the words are the same on both machines.
+    pub accept: bool,
+}
+
+/// How far a machine is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Invitation {
+    /// Its id on this machine.
+    pub id: Uuid,
+    /// How far it is.
+    pub state: InvitationState,
+    /// What is to be typed on the other machine; told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SensitiveString>,
+    /// What the other machine calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Five numbers below 2048, to be shown as words, which must be the same on both machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Vec<u16>>,
+}
+
+/// How far a machine is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationState {
+    /// Nobody has typed the code yet.
+    Waiting,
+    /// The words are to be compared.
+    Answered,
+    /// It is done.
+    Done,
+    /// Somebody said no.
+    Ended,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// Answer of `GET /fleet`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetStatus {
+    /// Whether the vault belongs to a fleet; if not, the rest says nothing.
+    pub member: bool,
+    /// The directory that the machines share. A token that is bound to names is not told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// The machines.
+    pub machines: Vec<FleetMachine>,
+    /// How many objects wait for another.
+    pub waiting: usize,
+    /// How many objects are not to be had.
+    pub missing: usize,
+    /// How many objects are none that a machine of the fleet has written.
+    pub refused: usize,
+    /// Secrets that were given different values on several machines.
+    pub conflicts: Vec<FleetConflict>,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetMachine {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is called.
+    pub name: String,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
+/// A secret that was given different values at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetConflict {
+    /// The secret.
+    pub name: SecretName,
+    /// The machine whose value is in use.
+    pub in_use: String,
+    /// The machines whose values are kept beside it.
+    pub others: Vec<String>,
+}
+
+/// Answer of `POST /fleet/merge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetMerge {
+    /// The secrets that others have changed.
+    pub merged: Vec<SecretName>,
+    /// How many objects were written.
+    pub written: usize,
+    /// What is known of the fleet now.
+    pub fleet: FleetStatus,
+}
+
+/// Answer of `DELETE /fleet/machines/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct MachineRemoved {
+    /// What the machine had, and may still have.
+    pub secrets: Vec<SecretName>,
+}
