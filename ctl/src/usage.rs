@@ -149,7 +149,7 @@ fn running(command: &str) -> Option<&'static str> {
 
 fn missing(arguments: &str, command: &str) -> String {
     if arguments.contains("<SECRET>") {
-        return format!("no names given; write: {command} --from .env");
+        return format!("no names given; write: {command} --from FILE");
     }
     if arguments.contains("<SELECTOR>") {
         return format!("no secrets selected, add -s NAME or --all; see: {command} --help");
@@ -384,7 +384,7 @@ mod tests {
             (vec!["-v"], "unknown option -v; write: secretctl --version"),
             (
                 vec!["run", "--env-file", "x", "--", "y"],
-                "unknown option --env-file; store what is in the file with: secretctl import FILE",
+                "unknown option --env-file; to store what is in the file: secretctl import FILE",
             ),
             (vec!["run", "-e", "A", "--", "y"], "unknown option -e; write: secretctl run -s NAME -- COMMAND"),
             (vec!["cp", "A", "B"], "no such command; see: secretctl --help"),
@@ -392,7 +392,7 @@ mod tests {
                 vec!["token", "create", "agent", "--scope", "list"],
                 "one word too many; write: secretctl token create --name NAME",
             ),
-            (vec!["project", "init"], "no names given; write: secretctl project init --from .env"),
+            (vec!["project", "init"], "no names given; write: secretctl project init --from FILE"),
             (vec!["exec", "-s", "A"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["env"], "no such command; did you mean run? see: secretctl --help"),
             (vec!["find", "x"], "no such command; did you mean list? see: secretctl --help"),

@@ -254,7 +254,7 @@ fn a_question_stands_alone_while_something_takes_long() {
     let lines: String = (0..5_000).map(|number| format!("KEY_{number}='canary {number}'\n")).collect();
     let file = env.private_file("home/many.env", lines);
     let mut terminal = Terminal::ctl(&env, &["import", file.to_str().unwrap()]);
-    terminal.wait_for("storing secrets…");
+    terminal.wait_for("storing 5000 secrets…");
     env.post("/vault/lock", &json!({})).expect(200);
     terminal.wait_for("passphrase of the vault: ");
     // Longer than the line stays as it is.

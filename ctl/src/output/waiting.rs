@@ -20,6 +20,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How often the line changes.
 const STEP: Duration = Duration::from_secs(1);
 
+/// Stands for a blank at which no line ends. In what is printable there is none.
+const TIE: &str = "\u{a0}";
+
 /// How far the further lines of a message stand to the right.
 const INDENT: usize = 2;
 
@@ -114,7 +117,14 @@ impl Drop for Hidden {
 pub(crate) fn say(message: &str) {
     let line = format!("secretctl: {}", printable(&without_numbers(message)));
     Line::lock().erase();
-    show(&format!("{}\n", wrapped_from(0, &line, columns(), INDENT)));
+    show(&format!("{}\n", wrapped_from(0, &unbroken(&line), columns(), INDENT).replace(TIE, " ")));
+}
+
+/// A line in which a command at its end is one word, so that it can be pasted.
+fn unbroken(line: &str) -> String {
+    let Some(at) = line.rfind(": secretctl ").map(|at| at + 2) else { return line.to_owned() };
+    let (before, command) = line.split_at(at);
+    if command.contains("; ") { line.to_owned() } else { format!("{before}{}", command.replace(' ', TIE)) }
 }
 
 /// How many cells a line of the terminal has that messages go to.
@@ -165,6 +175,15 @@ fn show(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_at_the_end_of_a_message_is_not_broken() {
+        let wrapped = |line: &str| wrapped_from(0, &unbroken(line), Some(20), 2).replace(TIE, " ");
+        assert_eq!(wrapped("gone; undo with: secretctl get A"), "gone; undo with:\n  secretctl get A");
+        assert_eq!(wrapped("a: secretctl restore ABCDEFGHIJ"), "a:\n  secretctl restore ABCDEFGHIJ");
+        assert_eq!(wrapped("secretctl: what else is there"), "secretctl: what else\n  is there");
+        assert_eq!(printable(TIE), " ");
+    }
 
     #[test]
     fn the_line_counts_seconds_once_there_are_any() {

@@ -75,7 +75,7 @@ pub(super) fn is_slip(option: &str, other: &str) -> bool {
 /// What to do in place of an option that people know from other programs.
 pub(super) fn option_elsewhere(option: &str, command: &str) -> Option<&'static str> {
     match (command, option) {
-        ("secretctl run", "--env-file") => Some("store what is in the file with: secretctl import FILE"),
+        ("secretctl run", "--env-file") => Some("to store what is in the file: secretctl import FILE"),
         ("secretctl run", "-e" | "--env") => Some("write: secretctl run -s NAME -- COMMAND"),
         ("secretctl", "-v") => Some("write: secretctl --version"),
         _ => None,

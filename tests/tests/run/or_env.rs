@@ -21,6 +21,21 @@ fn what_the_environment_has_needs_no_vault() {
     assert_eq!(env.listener(), None);
 }
 
+/// Without the flag it is named, where there is no vault and the environment has what is asked for.
+#[test]
+fn a_ci_without_the_flag_is_told_of_it() {
+    let env = Env::started(programs!());
+    let line = ["run", "-s", "A,B", "--file", "C", "--", "true"];
+    let output = env.ctl(line).env("A", "from ci").env("C", "c").run();
+    output.assert_code(125);
+    let told =
+        "there is no vault yet, but the environment has A, C: add --or-env to take that; create it with: ";
+    assert!(output.err().contains(told), "{}", output.err());
+    assert!(!output.err().contains("from ci"), "{}", output.err());
+    let output = env.ctl(line).run();
+    assert!(output.err().contains("there is no vault yet; create it with: "), "{}", output.err());
+}
+
 #[test]
 fn what_is_nowhere_is_named_as_that() {
     let env = Env::new(programs!());

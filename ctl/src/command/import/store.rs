@@ -58,7 +58,7 @@ pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure>
         drop(request);
         STAGE.store(UNDER_WAY, Ordering::Relaxed);
         let outcome = session
-            .call_noted(&call, "storing secrets…")
+            .call_noted(&call, &note(at, part.len(), todo.len()))
             .and_then(|answer| Ok(answer.parse::<SecretList>()?));
         let Err(failure) = outcome else {
             at += part.len();
@@ -68,6 +68,15 @@ pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure>
     }
     STAGE.store(ALL, Ordering::Relaxed);
     Ok(())
+}
+
+/// What is waited for: so many, or which of them.
+fn note(before: usize, count: usize, all: usize) -> String {
+    match count {
+        1 if all == 1 => "storing 1 secret…".to_owned(),
+        _ if count == all => format!("storing {all} secrets…"),
+        _ => format!("storing secrets {} to {} of {all}…", before + 1, before + count),
+    }
 }
 
 fn write(planned: &Planned) -> WriteSecret {

@@ -34,12 +34,13 @@ use std::sync::Arc;
 use run_files::RunFiles;
 use rustix::fs::Mode;
 use rustix::process::{Signal, kill_current_process_group};
+use secrets_proto::SecretName;
 use secrets_scrub::{Forms, is_masked};
 use signal_hook::consts::SIGPIPE;
 
 use crate::failure::{Exit, Failure};
 use crate::project::Project;
-use crate::session::Session;
+use crate::session::{NO_VAULT, Session};
 use crate::start::{become_it, remark};
 use crate::supervise::{End, Place, Supervisor, Watched};
 use crate::{ending, environment, output, screen, start};
@@ -60,11 +61,27 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let failure = match outcome(&open, args, inherited_umask) {
         Ok(end) => end.follow(),
-        Err(failure) => failure,
+        Err(failure) => with_the_other_source(failure, args),
     };
     // A command line that is none has the same code for every command.
     let own = !matches!(failure.exit(), Exit::NotExecutable | Exit::CommandNotFound | Exit::Usage);
     Err(if own { failure.with_exit(Exit::RunFailed) } else { failure })
+}
+
+/// Where there is no vault, as on a CI, but the environment has what is asked for: how to take it from there.
+fn with_the_other_source(failure: Failure, args: &RunArgs) -> Failure {
+    if args.or_env || failure.message() != NO_VAULT {
+        return failure;
+    }
+    let named = args.selectors.iter().chain(&args.files).filter_map(|text| SecretName::parse(text).ok());
+    let there = named.filter(|name| environment::inherited(name.as_str()).is_some());
+    let names: Vec<String> = there.map(|name| name.to_string()).collect();
+    let Some((what, cure)) = NO_VAULT.split_once("; ").filter(|_| !names.is_empty()) else {
+        return failure;
+    };
+    let text =
+        format!("{what}, but the environment has {}: add --or-env to take that; {cure}", names.join(", "));
+    failure.with_message(text)
 }
 
 /// Gives how the command ended, if it did not take our place.
