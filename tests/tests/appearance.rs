@@ -409,8 +409,8 @@ fn messages_and_questions_are_broken_between_words() {
             format!("secretctl: moved {long} to the trash for 30 days; undo with: secretctl restore {long}");
         assert_eq!(lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" "), said);
         assert!(lines.iter().all(|line| line.chars().count() <= columns.into()), "{lines:?}");
-        let whole = format!(" secretctl restore {long}");
-        assert!(lines.iter().any(|line| line.ends_with(&whole)), "{lines:?}");
+        let command = format!("secretctl restore {long}");
+        assert!(lines.iter().any(|line| line.ends_with(&command)), "{lines:?}");
         assert!(lines.len() > 2 && lines[1].starts_with("  ") && !lines[1].starts_with("   "), "{lines:?}");
         env.ctl(["restore", &long]).expect(0);
         // What can be pasted is not broken.

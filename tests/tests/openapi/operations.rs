@@ -174,13 +174,15 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<FleetStatus>(201, "It is made.")
             .fails(&[409]),
         op("merge_fleet", "Says what is new here, and merges what other machines have said")
-            .replies::<FleetMerge>(200, "What was changed."),
+            .replies::<FleetMerge>(200, "What was changed.")
+            .fails(&[404]),
         op("join_fleet", "Answers an invitation, by the code that another machine has shown")
             .body::<JoinFleet>(json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/home/me/Sync/secrets" }))
             .replies::<Invitation>(201, "The words are to be compared.")
             .fails(&[409]),
         op("invite_machine", "Lets a machine in that knows the code in the answer")
-            .replies::<Invitation>(201, "The code is shown this once."),
+            .replies::<Invitation>(201, "The code is shown this once.")
+            .fails(&[404]),
         op("get_invitation", "Tells how far a machine is let in")
             .replies::<Invitation>(200, "How far it is."),
         op("confirm_invitation", "Says whether the words are the same on both machines")
