@@ -44,6 +44,9 @@ pub(super) fn tell_of_interruption() {
     });
 }
 
+/// The most names in a message.
+const NAMED: usize = 20;
+
 /// Stores everything. If that ends before all is stored, it prints which secrets are.
 pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
@@ -89,11 +92,18 @@ fn write(planned: &Planned) -> WriteSecret {
     }
 }
 
+/// The names, of many the first: thousands would push what is said of them out of sight.
+fn few(all: &[&SecretName]) -> String {
+    match all.split_at_checked(NAMED) {
+        Some((first, more @ [_, ..])) => format!("{} and {} more", names(first), more.len()),
+        Some(_) | None => names(all),
+    }
+}
+
 /// The failure of a request, after what was stored before it.
 fn interrupted(todo: &[&Planned], stored: usize, asked: usize, failure: &Failure) -> Failure {
-    let names_of = |some: &[&Planned]| {
-        names(&some.iter().map(|planned| &planned.item.name).collect::<Vec<&SecretName>>())
-    };
+    let names_of =
+        |some: &[&Planned]| few(&some.iter().map(|planned| &planned.item.name).collect::<Vec<&SecretName>>());
     let (done, rest) = todo.split_at(stored.min(todo.len()));
     let (part, later) = rest.split_at(asked.min(rest.len()));
     if !done.is_empty() {
@@ -182,6 +192,16 @@ fn escaped(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_the_first_are_told() {
+        let all: Vec<SecretName> =
+            (0..3_000).map(|number| SecretName::parse(&format!("N{number}")).unwrap()).collect();
+        let all: Vec<&SecretName> = all.iter().collect();
+        assert_eq!(few(&all[..2]), "N0, N1");
+        assert!(few(&all[..NAMED]).ends_with(", N19"));
+        assert!(few(&all).ends_with(", N18, N19 and 2980 more"));
+    }
 
     #[test]
     fn no_text_takes_more_bytes_than_are_counted() {
