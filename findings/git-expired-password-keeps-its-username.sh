@@ -17,7 +17,8 @@ echo "deb [signed-by=$keyring] http://deb.debian.org/debian trixie main" >"$work
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/root"
 apt=(apt-get -qq -o Dir::State="$work/state" -o Dir::State::status=/dev/null -o Dir::Cache="$work/cache"
     -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=-)
-(cd "$work" && "${apt[@]}" update && "${apt[@]}" download git=1:2.47.3-0+deb13u1 libc6 libpcre2-8-0 zlib1g)
+(cd "$work" && "${apt[@]}" update && "${apt[@]}" download git=1:2.47.3-0+deb13u1 libc6=2.41-12+deb13u5 \
+    libpcre2-8-0=10.46-1~deb13u3 zlib1g=1:1.3.dfsg+really1.3.1-1+deb13u1)
 for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
 # With the C library of its own system.
 libraries=$work/root/usr/lib/$(uname -m)-linux-gnu

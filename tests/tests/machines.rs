@@ -175,7 +175,7 @@ fn of_two_values_none_is_lost_and_both_machines_say_so() {
         let versions = env.get(&format!("/user/secrets/{}/versions", id(env, "KEY"))).expect(200);
         assert_eq!(versions["versions"].as_array().unwrap().len(), 3, "{versions}");
     }
-    // Whoever stores it again has seen both.
+    // A person who stores it again has seen both.
     update(&b, "KEY", "settled");
     sync_all(&[&b, &a]);
     assert_eq!((a.value("KEY"), b.value("KEY")), ("settled".into(), "settled".into()));

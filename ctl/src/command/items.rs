@@ -122,7 +122,7 @@ pub(crate) fn run(context: &Context, args: &ItemsArgs) -> Result<(), Failure> {
         ItemsCommand::Restore(args) => restore(&open()?, output, &args.item),
         ItemsCommand::History(args) => history(&open()?, output, &args.item),
         ItemsCommand::Import(args) => {
-            // Whoever is asked for the passphrase is asked here.
+            // A person who is asked for the passphrase is asked here.
             open()?.call(&Call::get("/items/collection"))?;
             Err(import(context, args))
         }

@@ -1,5 +1,5 @@
 //! `machine`: the machines that have the vault, and letting one in. Two people, or one at two screens, compare five words:
-//! whoever stands between the machines cannot make them the same.
+//! a machine that stands between the two cannot make them the same.
 
 use std::fs;
 use std::path::PathBuf;
