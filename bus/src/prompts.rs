@@ -1,4 +1,4 @@
-//! Prompts: what is done once a person has allowed it. Nothing waits for ever: a prompt without anybody who could answer
+//! Prompts: what is done once a person has allowed it. Nothing waits without end: a prompt without anybody who could answer
 //! is dismissed at once, and any other after two minutes at most.
 
 use std::sync::Arc;

@@ -142,7 +142,7 @@ pub(crate) struct Client {
     pub(crate) command: Option<String>,
     /// Which facts the client has told itself.
     said: Vec<&'static str>,
-    /// Whether they were told by what serves the Secret Service, about somebody else.
+    /// Whether what serves the Secret Service said them, about another program.
     is_attested: bool,
 }
 
@@ -228,7 +228,7 @@ impl Client {
         self.token.is_some() && !self.is_attested
     }
 
-    /// What its session is told by.
+    /// What identifies its session.
     pub(crate) fn session_key(&self) -> Option<&SessionKey> {
         self.session.as_ref().map(|session| &session.key)
     }

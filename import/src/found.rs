@@ -44,7 +44,7 @@ pub(crate) struct Entry {
 #[derive(Serialize, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) place: String,
-    /// The name that it would have, if that much is clear: whoever leaves that out need not correct it.
+    /// The name that it would have, if that much is clear; a reader that leaves it out need not correct it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     pub(crate) reason: String,

@@ -71,7 +71,7 @@ impl Sighting {
         let moved = times.wall.saturating_sub(self.times.wall);
         let leap = if moved < 0 { moved } else { moved - ran };
         let is_far = !(-DAY..=FAR).contains(&leap);
-        // Who uses the machine for an hour a week would wait for ever, if each week started from zero.
+        // Who uses the machine for an hour a week would wait without end, if each week started from zero.
         if is_far && (self.doubt == 0 || leap.abs() > TOLD || leap < 0) {
             return Self { times, doubt: DAY, leap };
         }

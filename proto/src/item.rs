@@ -41,7 +41,7 @@ impl NamedItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Item {
-    /// The item's id, for ever.
+    /// The item's id, which never changes.
     pub id: Uuid,
     /// What it is shown as.
     pub label: ItemLabel,

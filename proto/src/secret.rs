@@ -13,7 +13,7 @@ use crate::{Provider, SecretName, SecretValue, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Secret {
-    /// The secret's id, for ever.
+    /// The secret's id, which never changes.
     pub id: Uuid,
     /// The name of its environment variable.
     pub name: SecretName,

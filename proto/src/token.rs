@@ -202,7 +202,7 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 64)))]
     pub secrets: Option<Vec<Glob>>,
-    /// For how many seconds it is good, 1 to ten years; absent is 30 days, null for ever.
+    /// For how many seconds it is good, 1 to ten years; absent is 30 days, null means no end.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "nullable")]
     #[cfg_attr(feature = "openapi", schemars(with = "Option<u64>", range(min = 1, max = 315_360_000)))]
     pub ttl_seconds: Option<Option<u64>>,
@@ -217,7 +217,7 @@ impl CreateToken {
     pub const MAX_GLOBS: usize = 64;
     /// For how long a token is valid by default: 30 days.
     pub const DEFAULT_TTL: u64 = 30 * 86_400;
-    /// The longest time that can be asked for, ten years; beyond is only for ever.
+    /// The longest time that can be asked for, ten years; what lasts longer has no end.
     pub const MAX_TTL: u64 = 3_650 * 86_400;
     /// The highest rate that can be asked for.
     pub const MAX_RATE: u64 = 60_000;

@@ -1,4 +1,4 @@
-//! Guarded secrets over the socket: nothing of them leaves or changes before a person has allowed it, and whoever has the
+//! Guarded secrets over the socket: nothing of them leaves or changes before a person has allowed it, and a program that has the
 //! owner's token but not the passphrase gets them by no way.
 
 use std::collections::BTreeSet;
@@ -658,7 +658,7 @@ fn a_waiting_approver_is_told_at_once_and_counted() {
         let approver = scope.spawn(|| env.get(&format!("/approvals?wait=25&after={state}")));
         let deadline = Instant::now() + Duration::from_secs(20);
         while env.get("/approvals").expect(200)["approvers"] != 1 {
-            assert!(Instant::now() < deadline, "whoever waits is not counted");
+            assert!(Instant::now() < deadline, "a waiting approver is not counted");
             thread::yield_now();
         }
         let start = Instant::now();
@@ -756,7 +756,7 @@ fn a_session_of_use_is_asked_for_once_and_ends_with_a_new_guard() {
     asked(&reveal(&env, &["KEY"]));
 }
 
-/// Every route that changes something or gives something, by whoever has the owner's token and not the passphrase, in two
+/// Every route that changes something or gives something, by a program that has the owner's token and not the passphrase, in two
 /// rounds; then every answer, and a backup opened with every key that this could have added, is searched for the value.
 #[test]
 fn the_owners_token_without_the_passphrase_gets_no_guarded_value_by_any_route() {

@@ -1,4 +1,4 @@
-//! Vaults of every released format, which must stay readable for ever. A format that comes gets a directory of its own
+//! Vaults of every released format, which must always stay readable. A format that comes gets a directory of its own
 //! in `tests/fixtures`, and this test runs over it too.
 
 use std::collections::BTreeMap;

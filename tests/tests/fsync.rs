@@ -79,7 +79,7 @@ fn a_value_leaves_to_be_used_after_its_entry_is_on_the_disk() {
     assert!(answers >= 2 * sessions, "the trace shows {answers} answers");
 }
 
-/// The log is empty then, and laid out anew.
+/// The log is empty then, and laid out again.
 #[test]
 fn a_reveal_after_a_rest_waits_for_the_disk_once() {
     if let Some(reason) = no_strace() {

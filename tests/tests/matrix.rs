@@ -733,7 +733,7 @@ impl World {
         json!({ "effect": "deny", "secret": self.name_for_units(), "rights": ["reveal"], "client": client })
     }
 
-    /// The id of an approval rule, made anew unless there is one.
+    /// The id of an approval rule, created unless there is one.
     fn rule_to_lose(&mut self) -> String {
         if self.state != State::Unlocked {
             return NOBODY.to_owned();

@@ -114,7 +114,7 @@ impl Vault {
         let _permit = self.heavy_permit(caller).await?;
         self.check(caller, Scope::Write, AuditAction::Create)?;
         let shared = Arc::clone(&self.shared);
-        // Of no use without its answer: whoever has gone before its turn has given up.
+        // Of no use without its answer: a client that has gone before its turn has given up.
         self.write_for_answer(caller, move |batch, caller| {
             batch.write_all(caller, all, &Effort::new(shared.urgent.interrupts()))
         })

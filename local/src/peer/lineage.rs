@@ -25,7 +25,7 @@ pub enum ProcessKey {
     Started(i32, u64),
 }
 
-/// What a session is told by.
+/// What identifies a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SessionKey {
     /// The process that leads it.
@@ -87,7 +87,7 @@ pub struct NoKey;
 /// Where a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// What it is told by.
+    /// What identifies it.
     pub key: SessionKey,
     /// Its pseudo terminal, like `pts/3`, if it has one.
     pub tty: Option<String>,
@@ -136,7 +136,7 @@ const WRAPPERS: [&str; 20] = [
     "unshare", "setpriv", "runuser", "taskset", "flock", "watch", "direnv", "bwrap",
 ];
 
-/// Programs that live for a moment and only carry a secret to whoever started them.
+/// Programs that live for a moment and only carry a secret to the program that started them.
 const CARRIERS: [&str; 3] = ["secret-tool", "git-credential-libsecret", "docker-credential-secretservice"];
 
 const SHELLS: [&str; 16] = [
@@ -356,7 +356,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// The program, script and directory that this process itself runs for, to be said to others. For whoever is told, what
+/// The program, script and directory that this process itself runs for, to be said to others. For who reads it, what
 /// the kernel says counts more, so that no step up is confirmed by a pidfd, which would take twice as long: it is
 /// enough that who has started a process is older than it is. If one is not, nothing at all is known.
 pub fn own() -> Option<Asker> {

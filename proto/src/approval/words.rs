@@ -6,7 +6,7 @@ use crate::printable::{in_one_line, printable};
 /// Directories that a program of the user cannot write to: who is named from there is the one that is known by that name.
 const SYSTEM: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
-/// The name that the owner's token is told by.
+/// The name that stands for the owner's token.
 const OWNER: &str = "owner";
 
 impl Approval {

@@ -114,7 +114,7 @@ fn long_lines_of_blanks_and_quotes_take_no_longer() {
         let text = unit.repeat(4_000 / unit.len());
         found(&forms, text.as_bytes().chunks(4096));
     }
-    // Values like these are nobody's; without bounds they would take for ever.
+    // Values like these are nobody's; without bounds they would take hours.
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 

@@ -24,7 +24,7 @@ pub struct Step {
     /// Bare hyper, sending as many bytes.
     pub copy: f64,
     /// Listing them after a change, when the list has to be written again.
-    pub anew: f64,
+    pub changed: f64,
     /// Listing ten of them through a token that is bound to these.
     pub bound: f64,
     /// One secret's metadata.
@@ -65,11 +65,11 @@ impl Growth {
             "memory",
         ];
         let rows = self.0.iter().map(|step| {
-            let Step { list, copy, anew, bound, get, set, reveal, unlock, verify, rotate, .. } = *step;
-            let times = [list, copy, anew, bound, get, set, reveal, unlock, verify, rotate].map(time);
-            let [list, copy, anew, bound, get, set, reveal, unlock, verify, rotate] = times;
+            let Step { list, copy, changed, bound, get, set, reveal, unlock, verify, rotate, .. } = *step;
+            let times = [list, copy, changed, bound, get, set, reveal, unlock, verify, rotate].map(time);
+            let [list, copy, changed, bound, get, set, reveal, unlock, verify, rotate] = times;
             let (secrets, memory) = (step.secrets.to_string(), format!("{:.1} MiB", step.memory));
-            [secrets, list, copy, anew, bound, get, set, reveal, unlock, verify, rotate, memory]
+            [secrets, list, copy, changed, bound, get, set, reveal, unlock, verify, rotate, memory]
         });
         columns(&head.map(str::to_owned), &rows.collect::<Vec<_>>())
     }
@@ -126,7 +126,7 @@ fn step(daemon: &Daemon, secrets: usize, bound: &[u8]) -> Step {
         secrets,
         list: daemon.load(1, ROUND, list).median().as_secs_f64(),
         copy: copy.as_secs_f64(),
-        anew: median((0..9).map(|_| anew(daemon, &ids)).collect()),
+        changed: median((0..9).map(|_| changed(daemon, &ids)).collect()),
         bound: daemon.load(1, ROUND, bound.to_vec()).median().as_secs_f64(),
         get: daemon.load(1, ROUND, get).median().as_secs_f64(),
         set: daemon.update(&ids, 1, ROUND).median().as_secs_f64(),
@@ -144,7 +144,7 @@ fn step(daemon: &Daemon, secrets: usize, bound: &[u8]) -> Step {
 }
 
 /// The list after one change, read over a connection that is there.
-fn anew(daemon: &Daemon, ids: &[String]) -> f64 {
+fn changed(daemon: &Daemon, ids: &[String]) -> f64 {
     let mut connection = Connection::open(&daemon.env);
     let note = json!({ "note": "changed" });
     connection.ask("PATCH", &format!("/user/secrets/{}", ids[0]), Some(&note)).expect(200);

@@ -151,7 +151,7 @@ fn a_program_that_waits_for_a_person_goes_on() {
     };
     let (found, ask) = answered(&stage, &allow(), lookup);
     assert_eq!(String::from_utf8_lossy(&found.stdout), "guarded-value");
-    // It lives for a moment, and is told by what has started it.
+    // It lives for a moment, so what started it is what counts.
     assert_eq!(ask["client"]["chain"][0], "secret-tool");
     assert_eq!(ask["client"]["program"], json!(std::env::current_exe().unwrap()));
     let (found, _) = answered(&stage, &json!({ "decision": "deny" }), lookup);

@@ -76,7 +76,7 @@ fn a_session_is_of_the_connection_that_opened_it() {
     assert_eq!(caller.value(&session, item.as_str()).unwrap(), b"value");
     caller.call::<()>(session.as_str(), "Session.Close", &());
     assert_eq!(caller.value(&session, item.as_str()).unwrap_err(), none);
-    // What has ended is nobody's, whoever comes next.
+    // What has ended belongs to nobody, also not to the next caller.
     let ended = caller.session();
     drop(caller);
     assert_eq!(other.value(&ended, item.as_str()).unwrap_err(), none);

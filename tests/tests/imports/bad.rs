@@ -1,4 +1,4 @@
-//! What cannot be read: told by line or path, never repeated, and nothing is stored in part.
+//! What cannot be read: the error names line or path, never repeated, and nothing is stored in part.
 
 use secretsd_tests::process::DEADLINE;
 use secretsd_tests::{Env, programs};

@@ -156,13 +156,13 @@ fn files_are_written_in_one_place(sources: &[Source]) -> Findings {
 fn the_environment_is_read_at_the_ends(sources: &[Source]) -> Findings {
     let mut findings = Vec::new();
     for word in ["env::var", "env::var_os", "env::vars", "env::vars_os", "env::args", "set_var"] {
-        findings.extend(only_in(sources, word, |_| false, "a session is told by its first message"));
+        findings.extend(only_in(sources, word, |_| false, "a session is known by its first message"));
     }
     findings.extend(only_in(
         sources,
         "args_os",
         in_module(&["lib"]),
-        "a session is told by its first message",
+        "a session is known by its first message",
     ));
     findings.extend(only_in(sources, "try_from_env", in_module(&["session"]), "how much is logged"));
     findings.extend(only_in(sources, "from_env", in_module(&["upstream"]), "a proxy before the hosts"));

@@ -89,12 +89,12 @@ fn a_lock_of_an_own_session_locks_the_vault() {
 
     logind.lock(OWN);
     until("locked", || is_locked(&env));
-    until("started anew", || relaunches(&env) == 1);
+    until("started again", || relaunches(&env) == 1);
     until("found again", || told(&env) == ["live", "live", "none"]);
     unlock(&env);
     logind.hint(OWN, true);
     until("locked by the hint", || is_locked(&env));
-    until("started anew", || relaunches(&env) == 2);
+    until("started again", || relaunches(&env) == 2);
     unlock(&env);
     let entries = env.get("/audit?limit=10").expect(200);
     let locks = entries["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "lock");
@@ -212,7 +212,7 @@ fn a_key_that_is_being_derived_is_locked_too() {
         let mut writer = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
         logind.sleep(true);
         logind.wait_for_inhibitors();
-        until("started anew", || relaunches(&env) > before);
+        until("started again", || relaunches(&env) > before);
         // Whoever asked for it may be gone.
         writer.write_all(&[7; 40]).ok();
         drop(writer);
@@ -320,7 +320,7 @@ fn a_flood_locks_once() {
         logind.lock(OWN);
     }
     until("locked", || is_locked(&env));
-    until("started anew", || relaunches(&env) == 1);
+    until("started again", || relaunches(&env) == 1);
     until("held again", || logind.inhibitors() == 2);
     // The old image may have said so several times while it ended.
     let locks = || env.log().matches("locking why").count();

@@ -133,7 +133,7 @@ impl Writer {
         // Before anybody can see that it is locked.
         self.shared.is_ending.store(self.is_final, Ordering::Relaxed);
         self.close(caller);
-        // Whatever was allowed, and whoever waits to be: from now on the vault is locked.
+        // What was allowed, and what waits to be: from now on the vault is locked.
         self.shared.approvals.forget();
         self.shared.items_changed();
         self.shared.wiped.notify_one();
