@@ -11,6 +11,7 @@
 //! - [`terminal`]: running it, or anything, on a terminal
 //! - [`canary`]: values that must not turn up, and the forms in which they could
 //! - [`harness`]: the daemon under strace and the like, and tests that cannot be run here
+//! - [`activation`]: the daemon with sockets that were handed over
 //! - [`lab`]: a real systemd, booted for the tests
 //! - [`ledger`]: what was answered, and whether the vault keeps it
 //! - [`origin`]: hosts with TLS, for the broker to talk to, and names for them
@@ -21,6 +22,7 @@
 //! - [`source`]: reading the project's sources, for the tests that check its structure
 //! - [`imports`]: which files name which, and their circles
 
+pub mod activation;
 pub mod canary;
 pub mod connection;
 pub mod ctl;

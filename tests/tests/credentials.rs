@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use secretsd_tests::activation::activated;
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::harness::{behind, no_strace, skip, strace};
 use secretsd_tests::unit::{self, REFUSAL, Unit, assert_refused};
@@ -288,33 +289,12 @@ fn no_lock_and_no_stop_hands_out_nothing_or_a_part() {
     assert!(!env.credentials().exists(), "the socket's file is left behind");
 }
 
-/// Runs the daemon with two sockets, as systemd hands them over.
-const ACTIVATE: &str = r"
-import os, socket, sys
-api, credentials, program = sys.argv[1], sys.argv[2], sys.argv[3:]
-for number, path in ((10, credentials), (11, api)):
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(64)
-    os.dup2(listener.fileno(), number)
-    listener.close()
-os.dup2(10, 3)
-os.dup2(11, 4)
-os.closerange(5, 20)
-for fd in (3, 4):
-    os.set_inheritable(fd, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='credentials:api')
-os.execv(program[0], program)
-";
-
 #[test]
 fn a_socket_that_was_handed_over_is_served_across_locks_and_left_behind() {
     let (mut env, web) = (Env::new(programs!()), unit!("web.service"));
     let directory = env.private_dir("run/secretsd");
     let socket = directory.join("credentials.sock");
-    let mut command = env.command("python3");
-    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(&socket).arg(env.programs().daemon);
+    let mut command = activated(&env, &[("credentials", &socket), ("api", &env.socket())]);
     command.args(["--log-level", "debug"]);
     env.start_as(command);
     env.init();
@@ -340,10 +320,8 @@ fn the_socket_can_be_turned_off() {
     // One that systemd hands over all the same must not leave units waiting.
     fs::remove_dir_all(env.runtime_dir()).unwrap();
     let directory = env.private_dir("run/secretsd");
-    let mut command = env.command("python3");
-    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(directory.join("credentials.sock"));
-    command.arg(env.programs().daemon);
-    env.start_as(command);
+    let socket = directory.join("credentials.sock");
+    env.start_as(activated(&env, &[("credentials", &socket), ("api", &env.socket())]));
     env.init();
     env.store("A", "value-of-a");
     allow(&env, "web.service", &["A"]);

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use secretsd_tests::activation::activated;
 use secretsd_tests::env::{CHEAP_KDF, Env, PASSPHRASE};
 use secretsd_tests::harness::{behind, no_strace, skip, strace};
 use secretsd_tests::http::Answer;
@@ -119,27 +120,11 @@ fn the_process_the_socket_and_the_token_stay() {
     assert!(said.contains(&pid.to_string()), "{said}");
 }
 
-/// Hands a listening socket to the program named after it, as systemd does, and becomes that program.
-const ACTIVATE: &str = r"
-import os, socket, sys
-path, program = sys.argv[1], sys.argv[2:]
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(path)
-os.chmod(path, 0o600)
-listener.listen(64)
-if listener.fileno() != 3:
-    os.dup2(listener.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='api')
-os.execv(program[0], program)
-";
-
 #[test]
 fn a_socket_that_was_handed_over_outlives_locks_and_the_daemon() {
     let mut env = Env::new(programs!());
     env.private_dir("run/secretsd");
-    let mut command = env.command("python3");
-    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(env.programs().daemon);
+    let mut command = activated(&env, &[("api", &env.socket())]);
     command.args(["--log-level", "debug"]);
     env.start_as(command);
     env.init();

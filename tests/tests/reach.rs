@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
+use secretsd_tests::activation::activated;
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::harness::{behind, skip};
 use secretsd_tests::process::{self, DEADLINE};
@@ -139,22 +140,9 @@ fn what_somebody_put_in_the_sockets_place_is_left_alone_and_told() {
 
 #[test]
 fn a_socket_of_systemd_is_not_bound_again_but_named() {
-    const ACTIVATE: &str = r"
-import os, socket, sys
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-os.chmod(sys.argv[1], 0o600)
-listener.listen(64)
-os.dup2(listener.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='api')
-os.execv(sys.argv[2], sys.argv[2:])
-";
     let mut env = Env::new(programs!());
     env.private_dir("run/secretsd");
-    let mut command = env.command("python3");
-    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(env.programs().daemon);
-    env.start_as(command);
+    env.start_as(activated(&env, &[("api", &env.socket())]));
     fs::remove_file(env.socket()).unwrap();
     wait_until("the log says what to do", &env, || {
         env.log().contains("systemctl --user restart secretsd.socket")

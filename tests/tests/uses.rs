@@ -4,6 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
+use secretsd_tests::activation::activated;
 use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::http::Request;
 use secretsd_tests::process::DEADLINE;
@@ -34,26 +35,6 @@ fn begin(env: &Env, token: &str, names: &[&str]) -> Answer {
     let body = json!({ "secrets": names, "purpose": "run", "command": "agent" });
     env.anonymous("POST", "/use/sessions").bearer(token).json(&body).send()
 }
-
-/// Runs the daemon with two sockets, as systemd hands them over.
-const ACTIVATE: &str = r"
-import os, socket, sys
-api, use, program = sys.argv[1], sys.argv[2], sys.argv[3:]
-for number, path in ((10, use), (11, api)):
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(64)
-    os.dup2(listener.fileno(), number)
-    listener.close()
-os.dup2(10, 3)
-os.dup2(11, 4)
-os.closerange(5, 20)
-for fd in (3, 4):
-    os.set_inheritable(fd, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='use:api')
-os.execv(program[0], program)
-";
 
 fn text<'a>(of: &'a Value, field: &str) -> &'a str {
     of[field].as_str().unwrap()
@@ -450,9 +431,7 @@ fn values_are_taken_over_their_own_socket_in_sessions_alone() {
 fn a_socket_that_was_handed_over_is_served_across_locks_and_left_behind() {
     let mut env = Env::new(programs!());
     let socket = env.private_dir("run/secretsd").join("use.sock");
-    let mut command = env.command("python3");
-    command.args(["-c", ACTIVATE]).arg(env.socket()).arg(&socket).arg(env.programs().daemon);
-    env.start_as(command);
+    env.start_as(activated(&env, &[("use", &socket), ("api", &env.socket())]));
     env.init();
     let inode = || std::fs::metadata(&socket).unwrap().ino();
     let (before, (_, session)) = (inode(), begun(&env));
