@@ -1,5 +1,6 @@
 //! From state to state: making, opening and locking the vault.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -75,7 +76,7 @@ impl Writer {
         let State::Locked(locked) = &mut self.state else {
             return Err(Error::Internal("the vault is not locked"));
         };
-        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data)?;
+        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data, &self.left())?;
         match anchor::check(&self.anchor, vault.keys(), vault.progress())? {
             Verdict::Current => {}
             Verdict::RolledBack => {
@@ -178,6 +179,11 @@ impl Writer {
         seen
     }
 
+    /// Where it is noted how the vault's file was left.
+    fn left(&self) -> PathBuf {
+        self.anchor.with_file_name(places::LEFT)
+    }
+
     fn close(&mut self, caller: &Caller) {
         if let State::Locked(locked) = &mut self.state {
             locked.forget();
@@ -219,7 +225,7 @@ impl Writer {
         }
         self.sight_clocks(None);
         self.unsettled = None;
-        if let Err(error) = vault.close() {
+        if let Err(error) = vault.close(&self.left()) {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
         }
         tracing::info!("locked");

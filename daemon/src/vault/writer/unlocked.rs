@@ -4,7 +4,7 @@ mod rotate;
 
 pub(in crate::vault) use rotate::Step;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use secrets_local::files;
@@ -17,10 +17,11 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::memory::Pinned;
-use crate::store::Store;
+use crate::store::{Extent, Store};
 use crate::vault::Error;
 use crate::vault::format::anchor::Progress;
 use crate::vault::format::file;
+use crate::vault::format::left;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::token::Clocks;
 
@@ -60,12 +61,24 @@ pub(in crate::vault) struct Unlocked {
 }
 
 impl Unlocked {
-    /// Verifies the whole file with this data key.
-    pub(in crate::vault) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
+    /// Verifies the whole file with this data key. The audit log is left out but for its head if it is noted at `left` that
+    /// the file was left as it is.
+    pub(in crate::vault) fn open(
+        path: PathBuf,
+        store: Store,
+        data: DataKey,
+        left: &Path,
+    ) -> Result<Self, Error> {
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
         let keys = Arc::new(Pinned::new(Keys::derive(data, identity)?));
-        let Verified { manifest, catalog, slots } = match verify(&store, &keys, &header) {
+        let is_as_left = store.untouched().is_some_and(|stamp| left::is_as_left(left, &keys, stamp));
+        let extent = if is_as_left { Extent::AllButAudit } else { Extent::All };
+        let verified = store
+            .check_soundness(extent)
+            .map_err(Error::from)
+            .and_then(|()| verify(&store, &keys, &header, extent));
+        let Verified { manifest, catalog, slots } = match verified {
             Ok(verified) => verified,
             Err(error) => {
                 store.leave();
@@ -135,7 +148,7 @@ impl Unlocked {
             file::check(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
-            let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
+            let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header, Extent::All)?;
             store.allow_writing()?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
@@ -335,14 +348,16 @@ impl Unlocked {
         Ok(copy)
     }
 
-    /// Closes the file; the keys are wiped when this returns.
-    pub(in crate::vault) fn close(mut self) -> Result<(), Error> {
+    /// Closes the file, and notes at `left` how; the keys are wiped when this returns.
+    pub(in crate::vault) fn close(mut self, left: &Path) -> Result<(), Error> {
         self.end_snapshot();
-        match self.store.take() {
-            // To close it would remove the log at its path, which may be another vault's.
-            Some(_) if self.replaced => Ok(()),
-            Some(store) => store.close().map_err(Error::from),
-            None => Ok(()),
+        // To close one that was replaced would remove the log at its path, which may be another vault's.
+        let Some(store) = self.store.take().filter(|_| !self.replaced) else { return Ok(()) };
+        if let Some(stamp) = store.close()?
+            && let Err(error) = left::note(left, &self.keys, stamp)
+        {
+            tracing::debug!(%error, "the next unlock walks through the audit log");
         }
+        Ok(())
     }
 }
