@@ -8,7 +8,7 @@
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
 //! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`], [`snapshot`] and
 //!   [`audit_walk`]: what changes nothing
-//! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk
+//! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk; [`ids`]: new ids
 
 pub(super) mod approvals;
 pub(super) mod audit_walk;
@@ -18,6 +18,7 @@ pub(super) mod catalog;
 pub(super) mod command;
 pub(super) mod denials;
 pub(super) mod effort;
+mod ids;
 mod index;
 pub(super) mod interrupts;
 mod items;

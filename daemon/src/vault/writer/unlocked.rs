@@ -27,6 +27,7 @@ use crate::vault::format::token::Clocks;
 
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
+use super::ids::Ids;
 use super::interrupts::Interrupts;
 use super::reading::Reading;
 use super::rotation::Changes;
@@ -44,6 +45,7 @@ pub(in crate::vault) struct Unlocked {
     slots: usize,
     manifest: Manifest,
     catalog: Catalog,
+    ids: Ids,
     /// `None` after a storage error: the file is opened and verified again before anything else is asked of it.
     store: Option<Store>,
     /// Who reads a snapshot of the file. Meanwhile nothing is moved from the log into it.
@@ -93,6 +95,7 @@ impl Unlocked {
             slots,
             manifest,
             catalog,
+            ids: Ids::new(),
             store: Some(store),
             snapshot: None,
             changes: Weak::new(),
@@ -283,9 +286,9 @@ impl Unlocked {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
-        let Self { keys, lineage, manifest, catalog, store, slots, changes, .. } = self;
+        let Self { keys, lineage, manifest, catalog, ids, store, slots, changes, .. } = self;
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
-        let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
+        let mut batch = Batch::begin(store, keys, catalog, ids, *lineage, manifest.clone())?;
         work(&mut batch)?;
         if batch.is_idle(manifest) {
             // Every write of it was refused: there is nothing to make durable.
