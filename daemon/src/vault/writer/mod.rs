@@ -38,7 +38,7 @@ mod urgent;
 pub(in crate::vault) mod uses;
 mod verified;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -346,7 +346,7 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
 /// Renews everything that is published of a vault.
 fn publish(view: &mut View, vault: &Unlocked) {
     (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
-    (view.pages, view.full_pages) = (Pages::default(), Pages::default());
+    (view.pages, view.lists) = (Pages::default(), HashMap::new());
     view.changes += 1;
     (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }

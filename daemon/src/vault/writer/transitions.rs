@@ -1,5 +1,6 @@
 //! From state to state: making, opening and locking the vault.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -109,8 +110,7 @@ impl Writer {
             catalog: vault.catalog().clone(),
             rendered: None,
             pages: Pages::default(),
-            full: None,
-            full_pages: Pages::default(),
+            lists: HashMap::new(),
             changes: 0,
             tag: vault.tag(),
             slots: vault.slots(),
