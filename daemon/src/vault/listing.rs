@@ -93,19 +93,22 @@ impl Vault {
             return Ok(Held { reply, permit });
         }
         let _turn = self.owners_lists.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
-        let (opened, changes, mut pages, stale, joined) = {
+        let (opened, changes, mut pages, stale, joined, earlier) = {
             let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
             if let Some(reply) = known(view) {
                 return Ok(Held { reply, permit });
             }
-            let mut pages = view.lists.get(&list).map(|kept| kept.pages.clone()).unwrap_or_default();
+            let kept = view.lists.get_mut(&list);
+            let (mut pages, earlier) =
+                kept.map(|kept| (kept.pages.clone(), kept.written.take())).unwrap_or_default();
+            let earlier = earlier.map(|(_, text)| text).unwrap_or_default();
             let stale = pages.stale(view.catalog.all(), |record| list.has(record));
             let joined = view.catalog.all().live_count() / JOINED_IN_THE_TIME_OF_ONE;
-            (view.since, view.changes, pages, stale, joined)
+            (view.since, view.changes, pages, stale, joined, earlier)
         };
         let written = self.at_leisure(caller, stale.secrets() + joined, move || {
             pages.write(stale, show, form.page);
-            (pages.join(form.list), pages)
+            (pages.join(form.list, earlier), pages)
         });
         let (reply, pages) = written.await?;
         // What is of no provider would be kept for each name that somebody asks for.

@@ -544,7 +544,7 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
     fn page(secrets: &[Secret]) -> Bytes {
         Bytes::from(secrets.iter().map(|secret| format!("{} ", secret.name)).collect::<String>())
     }
-    fn list(pages: &[Bytes], total: usize) -> Bytes {
+    fn list(pages: &[Bytes], total: usize, _: Bytes) -> Bytes {
         Bytes::from([&pages.concat(), total.to_string().as_bytes()].concat())
     }
     fn full_page(secrets: &[SecretDetail]) -> Bytes {

@@ -19,14 +19,15 @@ const SECRETS: usize = 64;
 pub(crate) struct Form<T> {
     /// Writes some secrets, one after the other, as they stand in a list.
     pub(crate) page: fn(&[T]) -> Bytes,
-    /// Writes the list of so many secrets that are on these pages.
-    pub(crate) list: fn(&[Bytes], usize) -> Bytes,
+    /// Writes the list of so many secrets that are on these pages, where an earlier one was if nobody needs that any more:
+    /// memory that is new costs more than what is copied into it.
+    pub(crate) list: fn(&[Bytes], usize, Bytes) -> Bytes,
 }
 
 impl<T> Form<T> {
     /// Writes the list of these.
     pub(crate) fn write(&self, secrets: &[T]) -> Bytes {
-        (self.list)(&[(self.page)(secrets)], secrets.len())
+        (self.list)(&[(self.page)(secrets)], secrets.len(), Bytes::new())
     }
 }
 
@@ -121,11 +122,11 @@ impl Pages {
         self.0.values().flatten().all(|page| page.secrets == 0)
     }
 
-    /// The whole list by `list`; nothing of it may be stale.
-    pub(in crate::vault) fn join(&self, list: fn(&[Bytes], usize) -> Bytes) -> Bytes {
+    /// The whole list by `list`, in the place of an earlier one; nothing of it may be stale.
+    pub(in crate::vault) fn join(&self, list: fn(&[Bytes], usize, Bytes) -> Bytes, earlier: Bytes) -> Bytes {
         let written = || self.0.values().flatten().filter(|page| page.secrets > 0);
         let texts: Vec<Bytes> = written().map(|page| page.text.clone()).collect();
-        list(&texts, written().map(|page| page.secrets).sum())
+        list(&texts, written().map(|page| page.secrets).sum(), earlier)
     }
 }
 
@@ -149,7 +150,7 @@ mod tests {
         names.join(",").into()
     }
 
-    fn list(pages: &[Bytes], total: usize) -> Bytes {
+    fn list(pages: &[Bytes], total: usize, _: Bytes) -> Bytes {
         let texts: Vec<&str> = pages.iter().map(|page| std::str::from_utf8(page).unwrap()).collect();
         format!("{}={total}", texts.join(",")).into()
     }
@@ -177,7 +178,7 @@ mod tests {
                     let names: Vec<String> = secrets.live().filter(|record| has(record)).map(|record| name_of(record)).collect();
                     let total = names.len();
                     prop_assert_eq!(pages.are_empty(), total == 0);
-                    prop_assert_eq!(pages.join(list), format!("{}={total}", names.join(",")));
+                    prop_assert_eq!(pages.join(list, Bytes::new()), format!("{}={total}", names.join(",")));
                 }
             }
         }

@@ -67,6 +67,8 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// The one before, in whose place the next is written.
+    pub(in crate::vault) earlier: Bytes,
     /// Of which it is joined.
     pub(in crate::vault) pages: Pages,
     /// The owner's other lists.
@@ -203,7 +205,10 @@ impl Shared {
             for change in &committed.changes {
                 let is_shown = view.catalog.is_shown_by(change);
                 if is_shown {
-                    (view.rendered, view.tag) = (None, tag.clone());
+                    view.tag.clone_from(&tag);
+                    if let Some(rendered) = view.rendered.take() {
+                        view.earlier = rendered.body;
+                    }
                 }
                 for name in view.catalog.names_in(change) {
                     view.lists.values_mut().for_each(|list| list.pages.touch(name));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use secrets_local::leap::{Sighting, Times};
 use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
@@ -109,6 +110,7 @@ impl Writer {
         *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
+            earlier: Bytes::new(),
             pages: Pages::default(),
             lists: HashMap::new(),
             changes: 0,
