@@ -181,20 +181,24 @@ impl Caller {
         Self { process: Some(Arc::clone(process)), ..self }
     }
 
-    /// Reads the peer's `/proc` facts now, while the process is alive, and returns the caller.
-    pub(crate) fn witnessed(&self) -> Self {
+    /// Reads the peer's `/proc` facts now, while the process is alive.
+    pub(crate) fn witness(&self) {
         if let Some(process) = &self.process {
             process.facts();
         }
+    }
+
+    /// The caller, whose facts were read.
+    pub(crate) fn witnessed(&self) -> Self {
+        self.witness();
         self.clone()
     }
 
-    /// Reads the facts as [`witnessed`](Self::witnessed) does, and keeps what it takes to read what the caller runs for.
-    pub(crate) fn witnessed_for_approval(&self) -> Self {
+    /// Reads the facts as [`witness`](Self::witness) does, and keeps what it takes to read what the caller runs for.
+    pub(crate) fn witness_for_approval(&self) {
         if let Some(process) = &self.process {
             process.facts_so_far();
         }
-        self.clone()
     }
 
     /// Notes what the caller says of itself, and returns the caller.

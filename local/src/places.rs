@@ -23,6 +23,9 @@ pub const ANCHOR: &str = "anchor";
 /// What was last seen of the clocks, beside it.
 pub const CLOCK: &str = "clock";
 
+/// How the vault's file was left when it was closed, there too.
+pub const LEFT: &str = "left";
+
 /// The daemon's socket, in the runtime directory.
 pub const SOCKET: &str = "secretsd.sock";
 

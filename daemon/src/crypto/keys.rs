@@ -51,7 +51,7 @@ pub(crate) enum Purpose {
     Row,
     /// One audit entry, chained to the one before.
     Audit,
-    /// The rollback guard outside the vault.
+    /// What lies outside of the vault: the rollback guard, and how the file was left.
     Anchor,
 }
 

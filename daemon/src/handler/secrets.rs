@@ -64,7 +64,7 @@ pub(crate) fn list(
         let list = vault.rendered_list(caller, list.basic);
         return Answering::now(list.map(|reply| Listing::Rendered(Held { reply, permit: None })));
     }
-    let is_full = caller.is_master() && list.filter.is_of_everything() && !matches!(list.view, View::Basic);
+    let is_owners = caller.is_master() && list.filter.name.is_none();
     let List { filter, view, basic, full } = list;
     let write = move |secrets: Vec<SecretDetail>| match view {
         View::Full | View::Warned => full.write(&secrets),
@@ -77,10 +77,14 @@ pub(crate) fn list(
         if is_kept {
             return vault.rendered_list_in_turn(caller, basic).await.map(Listing::Rendered);
         }
-        if is_full {
-            return vault.full_list(caller, full).await.map(Listing::Selected);
-        }
-        vault.list(caller, filter, write).await.map(Listing::Selected)
+        let list = match (view, filter.provider) {
+            (View::Full | View::Warned, provider) if is_owners => {
+                vault.full_list(caller, provider, full).await
+            }
+            (View::Basic, Some(provider)) if is_owners => vault.list_of(caller, provider, basic).await,
+            (_, provider) => vault.list(caller, ListFilter { provider, ..filter }, write).await,
+        };
+        list.map(Listing::Selected)
     })
 }
 

@@ -1,6 +1,6 @@
 //! How requests and replies are made and written, as far as they are no noun's own.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -56,20 +56,24 @@ pub(super) fn form<T: Serialize>() -> Form<T> {
         // Without the brackets, which are the list's.
         array.slice(1..array.len().saturating_sub(1).max(1))
     }
-    fn list(pages: &[Bytes], total: usize) -> Bytes {
+    fn list(pages: &[Bytes], total: usize, earlier: Bytes) -> Bytes {
         let (begin, end) = (br#"{"secrets":["#, format!(r#"],"total":{total}}}"#));
         let commas = pages.len().saturating_sub(1);
         let length = begin.len() + pages.iter().map(Bytes::len).sum::<usize>() + commas + end.len();
-        let mut text = Vec::with_capacity(length);
+        let fits = |text: &BytesMut| (length..=2 * length).contains(&text.capacity());
+        let earlier = earlier.try_into_mut().ok().filter(fits);
+        // With room for some secrets more.
+        let mut text = earlier.unwrap_or_else(|| BytesMut::with_capacity(length + length / 64));
+        text.clear();
         text.extend_from_slice(begin);
         for page in pages {
             if text.len() > begin.len() {
-                text.push(b',');
+                text.extend_from_slice(b",");
             }
             text.extend_from_slice(page);
         }
         text.extend_from_slice(end.as_bytes());
-        text.into_boxed_slice().into()
+        text.freeze()
     }
     Form { page, list }
 }

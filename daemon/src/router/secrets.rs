@@ -466,7 +466,15 @@ mod tests {
             let form: Form<Secret> = form();
             assert_eq!(form.write(&list.secrets), render(&list));
             let pages: Vec<Bytes> = list.secrets.chunks(2).map(form.page).collect();
-            assert_eq!((form.list)(&pages, list.total), render(&list));
+            assert_eq!((form.list)(&pages, list.total, Bytes::new()), render(&list));
+            // In the place of one that nobody reads any more, and beside one that somebody does.
+            let room = || Bytes::from(vec![b'x'; render(&list).len() + 1]);
+            let (free, read) = (room(), room());
+            let place = free.as_ptr();
+            let written = (form.list)(&pages, list.total, free);
+            assert_eq!((written.as_ptr(), &written), (place, &render(&list)));
+            assert_eq!((form.list)(&pages, list.total, read.clone()), render(&list));
+            assert_eq!(read, room());
         }
         let written = form().write(&[one]);
         let permit = Permits::new(1, 1).take_of_share(QuotaKey::Process(1)).await;

@@ -2,7 +2,7 @@
 //! known here; nothing outside this module knows SQLite.
 //!
 //! - [`schema`]: the tables, and opening a file only if it has exactly these
-//! - [`in_place`]: whether the open files are still at their paths
+//! - [`in_place`]: whether the open files are still at their paths, and as we left them
 //! - [`laid_out`]: a log that was filled with zeros, and the first commit into it
 //! - [`rows`]: what rows are, and reading them; [`writing`]: transactions that write them
 
@@ -22,10 +22,11 @@ use secrets_local::files;
 
 pub(crate) use rusqlite::InterruptHandle;
 
+pub(crate) use in_place::Stamp;
 pub(crate) use rows::{
     AuditRow, HeaderRow, MOST_SLOTS, ManifestRow, RecordKey, RecordKind, RecordRow, SlotRow,
 };
-pub(crate) use schema::FORMAT;
+pub(crate) use schema::{Extent, FORMAT};
 pub(crate) use writing::Writing;
 
 use in_place::InPlace;
@@ -109,14 +110,32 @@ impl Store {
         }
         writing.insert_manifest(manifest)?;
         writing.commit()?;
-        store.close()
+        store.close().map(drop)
     }
 
     /// Opens a file for reading, provided that it is a sound database with exactly our tables.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let store = Self::open_for_key(path)?;
+        store.check_soundness(Extent::All)?;
+        Ok(store)
+    }
+
+    /// Opens a file for reading, provided that it has exactly our tables, of which those are sound that tell what keys open
+    /// it. The rest is to be [checked](Self::check_soundness) before it is read.
+    pub(crate) fn open_for_key(path: &Path) -> Result<Self, Error> {
         let made_log = !log_of(path).exists();
-        let connection = schema::open(path)?;
+        let connection = schema::open_for_key(path)?;
         Ok(Self::of(connection, path, made_log))
+    }
+
+    /// Refuses a file that is not a sound database, as far as that.
+    pub(crate) fn check_soundness(&self, extent: Extent) -> Result<(), Error> {
+        schema::check_soundness(&self.connection, extent)
+    }
+
+    /// What the file is, if nobody but us has written to it since it was opened.
+    pub(crate) fn untouched(&self) -> Option<Stamp> {
+        self.in_place.untouched()
     }
 
     /// Opens a file that this process has made, checked and closed a moment ago, without checking again that it is sound.
@@ -162,7 +181,9 @@ impl Store {
 
     /// Lets it be written to as well, once it is known that this may be done.
     pub(crate) fn allow_writing(&self) -> Result<(), Error> {
+        self.in_place.look();
         schema::use_log(&self.connection)?;
+        self.in_place.measure_grown();
         self.in_place.note_log();
         Ok(())
     }
@@ -187,6 +208,7 @@ impl Store {
 
     /// Moves everything into the main file and cuts the log to nothing, so that old content leaves the disk.
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
+        self.in_place.look();
         self.checkpoint_after(self.is_in_place())
     }
 
@@ -232,6 +254,7 @@ impl Store {
 
     /// Rebuilds the file without the free space in it, so that nothing old is left there, and cuts the log.
     pub(crate) fn rebuild(&self) -> Result<(), Error> {
+        self.in_place.look();
         let was_in_place = self.is_in_place();
         // As long as it is, SQLite moves it into the file at once, which gets shorter.
         self.connection.execute_batch("VACUUM")?;
@@ -247,11 +270,14 @@ impl Store {
         Ok(())
     }
 
-    /// Checkpoints and closes, leaving one file. To drop it instead leaves the files as they are.
-    pub(crate) fn close(self) -> Result<(), Error> {
+    /// Checkpoints and closes, leaving one file, and says what that is if nobody else has written to it while it was open. To
+    /// drop it instead leaves the files as they are.
+    pub(crate) fn close(self) -> Result<Option<Stamp>, Error> {
         self.checkpoint()?;
+        let left = self.untouched();
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        self.connection.close().map_err(|(_, error)| error.into())
+        self.connection.close().map_err(|(_, error)| error)?;
+        Ok(left)
     }
 }
 
@@ -320,6 +346,76 @@ mod tests {
             store.rebuild().is_err() || !store.is_in_place(),
             "what others had cut passes for what SQLite did"
         );
+    }
+
+    #[test]
+    fn what_others_write_is_told_from_what_sqlite_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        let open = || {
+            let store = Store::of(schema::create(&path).unwrap(), &path, true);
+            store.in_place.note_log();
+            store
+        };
+        let entry = |sequence| AuditRow { sequence, sealed: vec![7; 2 << 20], mac: [0; 32] };
+        for foreign in [false, true] {
+            files::remove_if_there(&path).unwrap();
+            files::open_private(&path).unwrap();
+            let store = open();
+            store.renew_log().unwrap();
+            for sequence in [1, 2] {
+                // Longer than what stays in the log: the commit moves it into the file.
+                let writing = store.begin().unwrap();
+                writing.append_audit(&entry(sequence)).unwrap();
+                writing.commit().unwrap();
+                assert!(store.untouched().is_some());
+            }
+            let writing = store.begin().unwrap();
+            writing.delete_audit(2).unwrap();
+            writing.commit().unwrap();
+            if foreign {
+                let file = File::options().write(true).open(&path).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, b"SQLite", 0).unwrap();
+            }
+            store.rebuild().unwrap();
+            store.renew_log().unwrap();
+            assert_eq!(store.close().unwrap().is_some(), !foreign);
+        }
+    }
+
+    #[test]
+    fn without_the_audit_log_everything_else_is_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        files::open_private(&path).unwrap();
+        let connection = schema::create(&path).unwrap();
+        let fill = "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 100)";
+        for insert in [
+            "INSERT INTO audit SELECT n, zeroblob(400), zeroblob(32) FROM n",
+            "INSERT INTO record SELECT 1, randomblob(16), n, zeroblob(400) FROM n",
+            "INSERT INTO slot SELECT randomblob(16), 1, 0, 0, 0, x'', x'', zeroblob(400) FROM n",
+        ] {
+            connection.execute(&format!("{fill} {insert}"), []).unwrap();
+        }
+        let root = |table: &str| -> u32 {
+            let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+            connection.query_row(sql, [table], |row| row.get(0)).unwrap()
+        };
+        let page = |number: u32| ((number - 1) * schema::PAGE) as usize;
+        let roots = ["audit", "record", "slot"].map(|table| (table, page(root(table))));
+        Store::of(connection, &path, true).close().unwrap();
+        let whole = fs::read(&path).unwrap();
+        for (table, root) in roots {
+            // The number of cells on its first page.
+            let mut damaged = whole.clone();
+            damaged[root + 3..root + 5].copy_from_slice(&[0xff; 2]);
+            fs::write(&path, &damaged).unwrap();
+            assert!(Store::open(&path).is_err(), "{table}");
+            let checked = Store::open_for_key(&path);
+            assert_eq!(checked.is_err(), table == "slot");
+            let Ok(store) = checked else { continue };
+            assert_eq!(store.check_soundness(Extent::AllButAudit).is_err(), table == "record");
+        }
     }
 
     /// What `.cargo/config.toml` asks for.

@@ -61,6 +61,15 @@ const STATISTICS: [(&str, &str); 2] = [
     ("sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
 ];
 
+/// How much of a file's structure is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it, and that no page has two uses.
+    All,
+    /// Each table by itself but for the audit log, which is most of an old vault.
+    AllButAudit,
+}
+
 /// Turns an empty file into a vault file without rows.
 pub(super) fn create(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
@@ -74,11 +83,13 @@ pub(super) fn create(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, its soundness. Nothing is
-/// written into it.
-pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+/// Opens a vault file after checking, in this order: that it is ours, its format, its schema, and the soundness of what tells
+/// which keys open it. Nothing is written into it.
+pub(super) fn open_for_key(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
-    check(&connection)?;
+    check_identity(&connection)?;
+    check_schema(&connection)?;
+    ["header", "slot"].into_iter().try_for_each(|table| check_integrity(&connection, table))?;
     Ok(connection)
 }
 
@@ -111,7 +122,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, Error> {
 pub(super) fn check(connection: &Connection) -> Result<(), Error> {
     check_identity(connection)?;
     check_schema(connection)?;
-    check_integrity(connection)
+    check_soundness(connection, Extent::All)
 }
 
 fn connect(path: &Path) -> Result<Connection, Error> {
@@ -228,7 +239,20 @@ fn check_schema(connection: &Connection) -> Result<(), Error> {
 }
 
 /// The full check: `quick_check` does not compare an index with its table.
-fn check_integrity(connection: &Connection) -> Result<(), Error> {
-    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+pub(super) fn check_soundness(connection: &Connection, extent: Extent) -> Result<(), Error> {
+    match extent {
+        Extent::All => check_integrity(connection, "1"),
+        Extent::AllButAudit => {
+            let tables = TABLES.map(|(table, _)| table).into_iter().filter(|table| *table != "audit");
+            // With the schema goes the list of free pages.
+            tables.chain(["sqlite_schema"]).try_for_each(|table| check_integrity(connection, table))
+        }
+    }
+}
+
+/// Of one table, or of all of them, where one fault is enough (<https://sqlite.org/pragma.html#pragma_integrity_check>).
+fn check_integrity(connection: &Connection, what: &str) -> Result<(), Error> {
+    let pragma = format!("PRAGMA integrity_check({what})");
+    let verdict: String = connection.query_row(&pragma, [], |row| row.get(0))?;
     if verdict == "ok" { Ok(()) } else { Err(Error::Damaged("the database fails its integrity check")) }
 }

@@ -11,6 +11,7 @@ use super::{Error, Store};
 impl Store {
     /// Starts a transaction.
     pub(crate) fn begin(&self) -> Result<Writing<'_>, Error> {
+        self.in_place.look();
         let first = First::of(self)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Writing { store: self, open: true, first })
@@ -37,7 +38,10 @@ impl Writing<'_> {
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.store.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
-        self.first.take().map_or(Ok(()), First::commit)
+        self.first.take().map_or(Ok(()), First::commit)?;
+        // A long log was moved into the file.
+        self.store.in_place.measure_grown();
+        Ok(())
     }
 
     /// Replaces the header.

@@ -23,7 +23,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let header = store.header()?;
     let identity = Identity { vault: header.vault, epoch: header.epoch };
     let data = slots::open_one(&store.slots()?, identity, SlotKind::KeyFile, key, || Ok(()))?;
-    let mut vault = Unlocked::open(path.to_owned(), store, data)?;
+    let mut vault = Unlocked::open(path.to_owned(), store, data, &path.with_extension("left"))?;
     vault.verify(&Interrupts::default())?;
     let reading = vault.reading()?;
     reading.key_slots()?;
@@ -39,7 +39,7 @@ fn open(path: &Path, key: &[u8]) -> Result<Vec<(String, String)>, Error> {
         secrets.push((format!("{record:?}"), value.expose().to_owned()));
     }
     secrets.sort();
-    vault.close()?;
+    vault.close(&path.with_extension("left"))?;
     Ok(secrets)
 }
 

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use secrets_proto::Glob;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::secret::{Secret, SecretDetail, TrashList, TrashedSecret};
+use secrets_proto::{Glob, Provider};
 use tokio::sync::SemaphorePermit;
 
 use crate::caller::{Caller, Scope};
 use crate::permits::Permit;
 
 use super::format::record::Record;
-use super::writer::shared::{Published, View};
+use super::writer::shared::{ListOf, Published, View};
 use super::{Error, Form, Held, ListFilter, Rendered, Vault};
 
 /// How many secrets are looked at without letting others go first.
@@ -51,45 +51,77 @@ impl Vault {
         Ok(Held { reply: reply.await?, permit: Some(permit) })
     }
 
-    /// All secrets with all there is to tell, written by `form`; for the owner. Scope `list`. It is written once for all
-    /// who ask at the same time and shared by them: it is large, and need not be read.
+    /// The owner's list of all secrets or one provider's, with all there is to tell, written by `form`. Scope `list`.
     pub(crate) async fn full_list(
         &self,
         caller: &Caller,
+        provider: Option<Provider>,
         form: Form<SecretDetail>,
+    ) -> Result<Held<Bytes>, Error> {
+        self.kept_list(caller, ListOf { provider, full: true }, Record::to_detail, form).await
+    }
+
+    /// The owner's list of one provider's secrets, written by `form`. Scope `list`.
+    pub(crate) async fn list_of(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        form: Form<Secret>,
+    ) -> Result<Held<Bytes>, Error> {
+        self.kept_list(caller, ListOf { provider: Some(provider), full: false }, Record::to_secret, form)
+            .await
+    }
+
+    /// A list of the owner's. It is written once for all who ask at the same time and shared by them: it is large, and need
+    /// not be read.
+    async fn kept_list<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        list: ListOf,
+        show: fn(&Record) -> T,
+        form: Form<T>,
     ) -> Result<Held<Bytes>, Error> {
         let permit = Some(self.heavy_permit(caller).await?);
         self.check(caller, Scope::List, AuditAction::List)?;
         let asked = self.shared.read().view()?.changes;
         // What was begun after this one asked is new enough for it, however much has changed since.
         let known = |view: &View| {
-            view.full.as_ref().filter(|(changes, _)| *changes >= asked).map(|(_, full)| full.clone())
+            let (changes, text) = view.lists.get(&list)?.written.as_ref()?;
+            (*changes >= asked).then(|| text.clone())
         };
         if let Some(reply) = known(self.shared.read().view()?) {
             return Ok(Held { reply, permit });
         }
         let _turn = self.owners_lists.acquire().await.map_err(|_| Error::Internal("the turns are closed"))?;
-        let (opened, changes, mut pages, stale, joined) = {
+        let (opened, changes, mut pages, stale, joined, earlier) = {
             let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
             if let Some(reply) = known(view) {
                 return Ok(Held { reply, permit });
             }
-            let stale = view.full_pages.stale(view.catalog.all());
+            let kept = view.lists.get_mut(&list);
+            let (mut pages, earlier) =
+                kept.map(|kept| (kept.pages.clone(), kept.written.take())).unwrap_or_default();
+            let earlier = earlier.map(|(_, text)| text).unwrap_or_default();
+            let stale = pages.stale(view.catalog.all(), |record| list.has(record));
             let joined = view.catalog.all().live_count() / JOINED_IN_THE_TIME_OF_ONE;
-            (view.since, view.changes, view.full_pages.clone(), stale, joined)
+            (view.since, view.changes, pages, stale, joined, earlier)
         };
         let written = self.at_leisure(caller, stale.secrets() + joined, move || {
-            pages.write(stale, Record::to_detail, form.page);
-            (pages.join(form.list), pages)
+            pages.write(stale, show, form.page);
+            (pages.join(form.list, earlier), pages)
         });
         let (reply, pages) = written.await?;
+        // What is of no provider would be kept for each name that somebody asks for.
         if let Published::Unlocked(view) = &mut *self.shared.write()
             && view.since == opened
+            && !pages.are_empty()
         {
-            view.full = Some((changes, reply.clone()));
+            let is_newest = view.changes == changes;
+            let kept = view.lists.entry(list).or_default();
+            kept.written = Some((changes, reply.clone()));
             // Else some of them are stale by now.
-            if view.changes == changes {
-                view.full_pages = pages;
+            if is_newest {
+                kept.pages = pages;
             }
         }
         Ok(Held { reply, permit })

@@ -21,6 +21,19 @@ impl Vault {
         answered(answer).await
     }
 
+    /// The same for a caller that the audit log will tell of. Its process is looked at while the thread wakes up, which
+    /// takes about as long; should the thread want to write of it before that, it waits.
+    async fn ask_for<T>(
+        &self,
+        caller: &Caller,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).map_err(|_| GONE)?;
+        caller.witness();
+        answered(answer).await
+    }
+
     /// Asks the vault's thread before everything else that waits. Work that takes long is given up for it.
     pub(super) async fn ask_urgently<T>(
         &self,
@@ -98,23 +111,12 @@ impl Vault {
     }
 
     /// Sends a write that frees room, and so may run once more when the disk was found full.
-    pub(super) async fn write_again<T, F>(&self, caller: &Caller, mut work: F) -> Result<T, Error>
+    pub(super) async fn write_again<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let (caller, is_owners) = (self.witnessed(caller), caller.is_master());
-        self.submit(is_owners, Kind::FreesRoom, move |batch| {
-            batch.admit(&caller)?;
-            work(batch, &caller)
-        })
-        .await
-    }
-
-    /// The caller with the facts about its process; with what it takes to know more, if a secret is guarded.
-    fn witnessed(&self, caller: &Caller) -> Caller {
-        let has_guarded = self.shared.read().view().is_ok_and(|view| view.catalog.has_guarded());
-        if has_guarded { caller.witnessed_for_approval() } else { caller.witnessed() }
+        self.submit(caller, Kind::FreesRoom, work).await
     }
 
     async fn submit_once<T, F>(&self, caller: &Caller, kind: Kind, work: F) -> Result<T, Error>
@@ -122,25 +124,32 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let (caller, is_owners) = (self.witnessed(caller), caller.is_master());
         let mut work = Some(work);
-        self.submit(is_owners, kind, move |batch| {
+        self.submit(caller, kind, move |batch, caller| {
             let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
-            batch.admit(&caller)?;
-            work(batch, &caller)
+            work(batch, caller)
         })
         .await
     }
 
-    async fn submit<T, F>(&self, is_owners: bool, kind: Kind, work: F) -> Result<T, Error>
+    async fn submit<T, F>(&self, caller: &Caller, kind: Kind, mut work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        self.shared.read().view()?;
-        let shared = Arc::clone(&self.shared);
-        self.ask(|reply| Command::Write(Box::new(Job { is_owners, kind, work, result: None, reply, shared })))
-            .await
+        let has_guarded = self.shared.read().view()?.catalog.has_guarded();
+        if has_guarded {
+            caller.witness_for_approval();
+        }
+        let (admitted, is_owners, shared) = (caller.clone(), caller.is_master(), Arc::clone(&self.shared));
+        let work = move |batch: &mut Batch<'_>| {
+            batch.admit(&admitted)?;
+            work(batch, &admitted)
+        };
+        self.ask_for(caller, |reply| {
+            Command::Write(Box::new(Job { is_owners, kind, work, result: None, reply, shared }))
+        })
+        .await
     }
 }
 

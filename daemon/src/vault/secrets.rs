@@ -39,10 +39,10 @@ impl Vault {
             return Ok(rendered.clone());
         }
         let Published::Unlocked(view) = &mut *self.shared.write() else { return Err(Error::Locked) };
-        let stale = view.pages.stale(view.catalog.all());
+        let stale = view.pages.stale(view.catalog.all(), |_| true);
         view.pages.write(stale, Record::to_secret, form.page);
-        let rendered =
-            Rendered { body: view.pages.join(form.list), tag: Bytes::from(format!("\"{}\"", view.tag)) };
+        let body = view.pages.join(form.list, std::mem::take(&mut view.earlier));
+        let rendered = Rendered { body, tag: Bytes::from(format!("\"{}\"", view.tag)) };
         Ok(view.rendered.insert(rendered).clone())
     }
 

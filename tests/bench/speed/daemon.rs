@@ -101,6 +101,18 @@ impl Daemon {
         self.load(connections, duration, self.reveal_request())
     }
 
+    /// The same, each over a connection of its own.
+    pub fn reveal_connecting(&self, duration: Duration) -> Measured {
+        checked(load::connecting(&self.socket(), duration, 200, &self.reveal_request()))
+    }
+
+    /// How long one answer takes.
+    pub fn once(&self, path: &str) -> Duration {
+        let request = self.get(path);
+        let measured = load::run(&self.socket(), 1, Until::Count(1), 200, move |_| request.clone());
+        checked(measured).median()
+    }
+
     /// So many reveals, each an entry of the audit log.
     pub fn log(&self, reveals: usize) {
         let (connections, request) = (16, self.reveal_request());

@@ -81,14 +81,32 @@ pub fn serve(socket: &str, body: &str) {
     });
 }
 
-/// Multiplied with it, numbers come in no order, as random ids do.
-const ORDERLESS: u64 = 0x9e37_79b9_7f4a_7c15;
+/// So long the ids of new secrets begin alike in the daemon.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// Ids of the daemon's form, so that rows lie in the file as they do in a vault.
+#[derive(Debug)]
+struct Ids {
+    start: Instant,
+    next: u64,
+}
+
+impl Ids {
+    fn next(&mut self) -> [u8; 16] {
+        // Multiplied with it, numbers come in no order.
+        const ORDERLESS: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.next += 1;
+        let moment = (self.start.elapsed().as_nanos() / MOMENT.as_nanos()) as u64;
+        let [moment, number] = [moment, self.next].map(|n| n.wrapping_mul(ORDERLESS).to_le_bytes());
+        std::array::from_fn(|at| if at < 6 { moment[at] } else { number[(at - 6) % 8] })
+    }
+}
 
 /// SQLite with the daemon's durability (WAL, synchronous FULL), one row of a small secret's size a commit.
 #[derive(Debug)]
 pub struct BareSqlite {
     connection: Connection,
-    next: u64,
+    ids: Ids,
 }
 
 impl BareSqlite {
@@ -110,12 +128,13 @@ impl BareSqlite {
                  INSERT INTO manifest VALUES (1, zeroblob(237));",
             )
             .unwrap();
-        Self { connection, next: 0 }
+        Self { connection, ids: Ids { start: Instant::now(), next: 0 } }
     }
 
     /// Inserts for so long; gives the inserts a second and the middle time of one.
     pub fn insert(&mut self, duration: Duration) -> (f64, Duration) {
-        self.repeat(duration, |connection, id| {
+        self.repeat(duration, |connection, ids| {
+            let id = ids.next();
             let mut statement = connection.prepare_cached("INSERT INTO row VALUES (?1, ?2)").unwrap();
             statement.execute(params![id, [7_u8; 320]]).unwrap();
         })
@@ -123,13 +142,13 @@ impl BareSqlite {
 
     /// The same for the rows of so many new secrets a commit: metadata and value of each, its audit entry, the manifest.
     pub fn create(&mut self, duration: Duration, secrets: u64) -> (f64, Duration) {
-        let (rate, middle) = self.repeat(duration, |connection, first| {
+        let (rate, middle) = self.repeat(duration, |connection, ids| {
             let run = |sql: &str, values: &[&dyn ToSql]| {
                 connection.prepare_cached(sql).unwrap().execute(values).unwrap();
             };
             run("BEGIN IMMEDIATE", &[]);
-            for nth in 0..secrets {
-                let id = [first, nth.wrapping_mul(ORDERLESS).to_le_bytes()].concat();
+            for _ in 0..secrets {
+                let id = ids.next();
                 run("INSERT INTO record VALUES (2, ?1, 1, zeroblob(237))", &[&id]);
                 run("INSERT INTO record VALUES (1, ?1, 1, zeroblob(365))", &[&id]);
                 run("INSERT INTO audit (sealed, mac) VALUES (zeroblob(365), zeroblob(32))", &[]);
@@ -140,13 +159,12 @@ impl BareSqlite {
         (rate * secrets as f64, middle)
     }
 
-    fn repeat(&mut self, duration: Duration, work: impl Fn(&Connection, [u8; 8])) -> (f64, Duration) {
+    fn repeat(&mut self, duration: Duration, work: impl Fn(&Connection, &mut Ids)) -> (f64, Duration) {
         let start = Instant::now();
         let mut times = Vec::new();
         while start.elapsed() < duration {
-            self.next += 1;
             let began = Instant::now();
-            work(&self.connection, self.next.wrapping_mul(ORDERLESS).to_le_bytes());
+            work(&self.connection, &mut self.ids);
             times.push(began.elapsed());
         }
         let rate = times.len() as f64 / start.elapsed().as_secs_f64();

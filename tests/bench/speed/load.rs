@@ -67,6 +67,26 @@ pub fn run(
     })
 }
 
+/// The same one after the other, each over a connection of its own, whose beginning counts.
+pub fn connecting(socket: &Path, duration: Duration, status: u16, request: &[u8]) -> Measured {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let expected = format!("HTTP/1.1 {status} ");
+    runtime.block_on(async {
+        let (mut latencies, mut others, start) = (Vec::new(), 0, Instant::now());
+        let mut buffer = vec![0; 256 * 1024];
+        while start.elapsed() < duration {
+            let began = Instant::now();
+            let mut stream = UnixStream::connect(socket).await.unwrap();
+            stream.write_all(request).await.unwrap();
+            let right = answer(&mut stream, &mut buffer, expected.as_bytes()).await.unwrap();
+            latencies.push(began.elapsed());
+            others += u64::from(!right);
+        }
+        latencies.sort_unstable();
+        Measured { rate: latencies.len() as f64 / start.elapsed().as_secs_f64(), latencies, others }
+    })
+}
+
 /// The same over connections that are open already. It runs in a [`LocalSet`].
 pub async fn over<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     open: Vec<S>,

@@ -5,14 +5,14 @@ use std::time::Duration;
 use secretsd_tests::Programs;
 
 use crate::daemon::Daemon;
-use crate::report::{columns, median, time};
+use crate::report::{Report, Row, columns, median, time};
 
-const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 300_000];
 const SECRETS: usize = 100;
 
-/// The table of times with so many entries, in Markdown.
-pub fn measure(programs: Programs) -> String {
-    let daemon = Daemon::with(programs, SECRETS);
+/// The table of times with so many entries, in Markdown; and the unlock with the most of them beside one with few.
+pub fn measure(programs: Programs, report: &mut Report) -> String {
+    let (few, daemon) = (Daemon::with(programs, SECRETS), Daemon::with(programs, SECRETS));
     let empty = daemon.file();
     let mut entries = SECRETS;
     let rows = SIZES.map(|size| {
@@ -35,6 +35,14 @@ pub fn measure(programs: Programs) -> String {
             format!("{bytes} bytes"),
         ]
     });
+    let rounds: Vec<_> =
+        (0..9).map(|_| (few.unlock().as_secs_f64(), daemon.unlock().as_secs_f64())).collect();
+    let most = SIZES[SIZES.len() - 1];
+    report.add(Row::of_times(
+        &format!("unlock with {most} audit entries by one with {SECRETS}"),
+        2.0,
+        &rounds,
+    ));
     let head =
         ["audit entries", "newest 100", "all of a name", "unlock", "verify", "rotate", "file, an entry"];
     columns(&head.map(str::to_owned), &rows)

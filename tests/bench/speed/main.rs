@@ -77,7 +77,7 @@ fn main() {
     let through = wanted("broker").then(|| broker::measure(programs)).flatten();
     let keyring = wanted("bus").then(|| bus::measure(programs)).flatten();
     let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
-    let log = wanted("logged").then(|| logged::measure(programs));
+    let log = wanted("logged").then(|| logged::measure(programs, &mut report));
     if !report.rows.is_empty() {
         println!("\n{}", report.table());
     }

@@ -21,6 +21,21 @@ pub struct Row {
     pub margin: Option<f64>,
 }
 
+impl Row {
+    /// The middle ones of these times in seconds, the floor's and ours, which may take so many times as long.
+    pub fn of_times(what: &str, goal: f64, rounds: &[(f64, f64)]) -> Self {
+        let ratio = median(rounds.iter().map(|(floor, ours)| ours / floor).collect());
+        Self {
+            what: what.to_owned(),
+            goal: format!("≤ {goal}×"),
+            floor: time(median(rounds.iter().map(|(floor, _)| *floor).collect())),
+            ours: time(median(rounds.iter().map(|(_, ours)| *ours).collect())),
+            ratio: Some(ratio),
+            margin: Some(goal / ratio),
+        }
+    }
+}
+
 /// All measurements of one run.
 #[derive(Debug, Default)]
 pub struct Report {

@@ -8,7 +8,8 @@
 //! - [`rest`]: what a newer program has added to a record
 //! - [`slots`]: the keys that open the vault
 //! - [`manifest`]: what the file must hold, to the row; [`audit_chain`]: the audit log's entries
-//! - [`anchor`]: the guard beside the file against an older copy of it; [`mod@file`]: how private all of it must be
+//! - [`anchor`]: the guard beside the file against an older copy of it; [`left`]: how the file was left; [`mod@file`]: how
+//!   private all of it must be
 
 pub(super) mod anchor;
 pub(super) mod approval_rule;
@@ -16,6 +17,7 @@ pub(super) mod audit_chain;
 pub(super) mod file;
 pub(super) mod fleet;
 pub(super) mod item;
+pub(super) mod left;
 pub(super) mod manifest;
 pub(super) mod mask;
 pub(super) mod record;

@@ -96,6 +96,44 @@ async fn a_new_vault_does_not_take_the_place_of_one_that_is_missing() {
     fixture.create("a", "b").await.unwrap();
 }
 
+/// Damages a page of the audit log in the middle of the file.
+fn damage_audit_log(vault: &Path) {
+    const PAGE: usize = 4_096;
+    let mut content = std::fs::read(vault).unwrap();
+    // Only tables with numbered rows have leaves of this kind, and the others have one of them each.
+    let leaves: Vec<usize> = (0..content.len()).step_by(PAGE).filter(|at| content[*at] == 0x0d).collect();
+    assert!(leaves.len() > 5, "{leaves:?}");
+    let at = leaves[leaves.len() - 3];
+    content[at + 3] ^= 1;
+    let file = File::options().write(true).open(vault).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &content[at..at + PAGE], at as u64).unwrap();
+}
+
+#[tokio::test]
+async fn an_audit_log_that_is_edited_while_the_vault_is_open_or_closed_is_noticed_at_the_next_unlock() {
+    for open in [true, false] {
+        let fixture = Fixture::new().await;
+        let unlock = || fixture.vault.unlock(&fixture.owner, passphrase(PASSPHRASE));
+        for number in 0..100 {
+            fixture.create(&format!("n{number}"), "x").await.unwrap();
+        }
+        fixture.vault.lock(&fixture.owner).await.unwrap();
+        unlock().await.unwrap();
+        if open {
+            damage_audit_log(&fixture.directory.path().join("data/vault.db"));
+            fixture.create("b", "x").await.unwrap();
+        }
+        fixture.vault.lock(&fixture.owner).await.unwrap();
+        if !open {
+            unlock().await.unwrap();
+            fixture.vault.lock(&fixture.owner).await.unwrap();
+            damage_audit_log(&fixture.directory.path().join("data/vault.db"));
+        }
+        let refused = unlock().await;
+        assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn files_of_the_vault_that_others_could_change_are_refused() {
     let mut fixture = Fixture::new().await;

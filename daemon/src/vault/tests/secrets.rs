@@ -125,13 +125,14 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
     fn page(secrets: &[Secret]) -> Bytes {
         Bytes::from(secrets.iter().map(|secret| format!("{} ", secret.name)).collect::<String>())
     }
-    fn list(pages: &[Bytes], total: usize) -> Bytes {
+    fn list(pages: &[Bytes], total: usize, _: Bytes) -> Bytes {
         Bytes::from([&pages.concat(), total.to_string().as_bytes()].concat())
     }
     fn full_page(secrets: &[SecretDetail]) -> Bytes {
         page(&secrets.iter().map(|detail| detail.secret.clone()).collect::<Vec<_>>())
     }
     let (form, full) = (Form { page, list }, Form { page: full_page, list });
+    let openai = || Provider::parse("openai").unwrap();
     let fixture = Fixture::new().await;
     let first = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
     let same = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
@@ -152,8 +153,17 @@ async fn the_rendered_list_is_made_once_for_each_change_and_gone_when_locked() {
         }
         let list = fixture.vault.rendered_list(&fixture.owner, form).unwrap();
         assert_eq!(&*list.body, expected.as_bytes(), "{change}");
-        let full = fixture.vault.full_list(&fixture.owner, full).await.unwrap();
+        let full = fixture.vault.full_list(&fixture.owner, None, full).await.unwrap();
         assert_eq!(&*full.reply, expected.as_bytes(), "{change}");
+    }
+    // Another provider takes it from one list to another.
+    for (provider, expected) in [(Some(openai()), "Z 1"), (None, "0"), (Some(openai()), "Z 1")] {
+        let patch = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
+        fixture.vault.edit(&fixture.owner, id, patch, None).await.unwrap();
+        let list = fixture.vault.list_of(&fixture.owner, openai(), form).await.unwrap();
+        assert_eq!(&*list.reply, expected.as_bytes());
+        let list = fixture.vault.full_list(&fixture.owner, Some(openai()), full).await.unwrap();
+        assert_eq!(&*list.reply, expected.as_bytes());
     }
     fixture.vault.lock(&fixture.owner).await.unwrap();
     assert!(matches!(fixture.vault.rendered_list(&fixture.owner, form), Err(Error::Locked)));

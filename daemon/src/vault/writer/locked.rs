@@ -34,7 +34,7 @@ impl Locked {
     fn opened(&mut self, path: &Path) -> Result<&Store, Error> {
         file::check(path)?;
         if self.store.is_none() {
-            self.store = Some(Store::open(path)?);
+            self.store = Some(Store::open_for_key(path)?);
         }
         self.store.as_ref().ok_or(Error::Internal("the store is not open"))
     }
@@ -44,12 +44,17 @@ impl Locked {
         self.store = None;
     }
 
-    /// Verifies the whole with this data key.
-    pub(in crate::vault) fn unlock(mut self, path: PathBuf, data: DataKey) -> Result<Unlocked, Error> {
+    /// Verifies the whole with this data key, as [`Unlocked::open`] does.
+    pub(in crate::vault) fn unlock(
+        mut self,
+        path: PathBuf,
+        data: DataKey,
+        left: &Path,
+    ) -> Result<Unlocked, Error> {
         // As it was opened for the key that has turned out right.
         self.opened(&path)?;
         let store = self.store.ok_or(Error::Internal("the store is not open"))?;
-        Unlocked::open(path, store, data)
+        Unlocked::open(path, store, data, left)
     }
 }
 

@@ -8,7 +8,7 @@
 //! - [`transitions`]: from [`locked`] to [`unlocked`] and back; [`verified`]: the check of a file that is opened
 //! - [`batch`]: the operations inside one transaction; [`rotation`]: the one on all rows; [`reading`], [`snapshot`] and
 //!   [`audit_walk`]: what changes nothing
-//! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk
+//! - [`effort`] and [`ballast`]: what one request may cost; room in reserve for a full disk; [`ids`]: new ids
 
 pub(super) mod approvals;
 pub(super) mod audit_walk;
@@ -18,6 +18,7 @@ pub(super) mod catalog;
 pub(super) mod command;
 pub(super) mod denials;
 pub(super) mod effort;
+mod ids;
 mod index;
 pub(super) mod interrupts;
 mod items;
@@ -37,7 +38,7 @@ mod urgent;
 pub(in crate::vault) mod uses;
 mod verified;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -345,7 +346,7 @@ fn publish_renewed(vault: &mut Unlocked, shared: &Shared) {
 /// Renews everything that is published of a vault.
 fn publish(view: &mut View, vault: &Unlocked) {
     (view.catalog, view.rendered, view.tag) = (vault.catalog().clone(), None, vault.tag());
-    (view.pages, view.full_pages) = (Pages::default(), Pages::default());
+    (view.pages, view.lists) = (Pages::default(), HashMap::new());
     view.changes += 1;
     (view.slots, view.rolled_back) = (vault.slots(), vault.is_rolled_back());
 }

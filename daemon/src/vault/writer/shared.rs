@@ -1,16 +1,18 @@
 //! What the vault's thread publishes for everyone to read without asking it.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrets_local::clock::{Clock, Moment};
-use secrets_proto::Uuid;
 use secrets_proto::vault::MemoryLock;
+use secrets_proto::{Provider, Uuid};
 use tokio::sync::{Notify, watch};
 
 use crate::crypto;
+use crate::vault::format::record::Record;
 use crate::vault::{Error, Rendered, Settings};
 
 use super::approvals::Approvals;
@@ -65,12 +67,12 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) catalog: Catalog,
     /// The list as the router rendered it, until something that it shows changes.
     pub(in crate::vault) rendered: Option<Rendered>,
+    /// The one before, in whose place the next is written.
+    pub(in crate::vault) earlier: Bytes,
     /// Of which it is joined.
     pub(in crate::vault) pages: Pages,
-    /// The list with all there is to tell, as it was written last, and how many changes it knows of.
-    pub(in crate::vault) full: Option<(u64, Bytes)>,
-    /// Of which it is joined.
-    pub(in crate::vault) full_pages: Pages,
+    /// The owner's other lists.
+    pub(in crate::vault) lists: HashMap<ListOf, KeptList>,
     /// How often something has changed that a list with all there is to tell may show.
     pub(in crate::vault) changes: u64,
     /// Changes with that list.
@@ -85,6 +87,31 @@ pub(in crate::vault) struct View {
     pub(in crate::vault) since: Moment,
     /// By how many seconds the clock had leapt then, if it may be wrong.
     pub(in crate::vault) clock_leapt: Option<i64>,
+}
+
+/// Which of the owner's lists it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::vault) struct ListOf {
+    /// Of this provider's secrets, or of all.
+    pub(in crate::vault) provider: Option<Provider>,
+    /// With all there is to tell of each.
+    pub(in crate::vault) full: bool,
+}
+
+impl ListOf {
+    /// Whether this secret is in it.
+    pub(in crate::vault) fn has(&self, record: &Record) -> bool {
+        self.provider.is_none() || self.provider == record.meta.provider
+    }
+}
+
+/// A list that is kept written.
+#[derive(Debug, Default)]
+pub(in crate::vault) struct KeptList {
+    /// As it was written last, and how many changes it knows of.
+    pub(in crate::vault) written: Option<(u64, Bytes)>,
+    /// Of which it is joined.
+    pub(in crate::vault) pages: Pages,
 }
 
 impl Shared {
@@ -178,10 +205,13 @@ impl Shared {
             for change in &committed.changes {
                 let is_shown = view.catalog.is_shown_by(change);
                 if is_shown {
-                    (view.rendered, view.tag) = (None, tag.clone());
+                    view.tag.clone_from(&tag);
+                    if let Some(rendered) = view.rendered.take() {
+                        view.earlier = rendered.body;
+                    }
                 }
                 for name in view.catalog.names_in(change) {
-                    view.full_pages.touch(name);
+                    view.lists.values_mut().for_each(|list| list.pages.touch(name));
                     if is_shown {
                         view.pages.touch(name);
                     }

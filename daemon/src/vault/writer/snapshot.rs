@@ -12,7 +12,7 @@ use secrets_proto::vault::VerifyReply;
 
 use crate::crypto::keys::Keys;
 use crate::memory::Pinned;
-use crate::store::{InterruptHandle, Store, journal_of, log_of};
+use crate::store::{Extent, InterruptHandle, Store, journal_of, log_of};
 use crate::vault::Error;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::slots::NewSlot;
@@ -138,7 +138,8 @@ fn copy_to(
     let copy = Store::open(path)?;
     verify_as(&copy, keys, manifest, interrupts)?;
     copy.allow_writing()?;
-    Ok(copy.close()?)
+    copy.close()?;
+    Ok(())
 }
 
 fn verify_as(
@@ -147,7 +148,7 @@ fn verify_as(
     expected: &Manifest,
     interrupts: &Interrupts,
 ) -> Result<VerifyReply, Error> {
-    let Verified { manifest, catalog, .. } = verify(store, keys, &store.header()?)?;
+    let Verified { manifest, catalog, .. } = verify(store, keys, &store.header()?, Extent::All)?;
     if manifest != *expected {
         return Err(Error::Corrupt("the copy is not the vault"));
     }

@@ -1,8 +1,11 @@
 //! From state to state: making, opening and locking the vault.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use secrets_local::leap::{Sighting, Times};
 use secrets_local::{file_system, files, places};
 use secrets_proto::Timestamp;
@@ -75,7 +78,7 @@ impl Writer {
         let State::Locked(locked) = &mut self.state else {
             return Err(Error::Internal("the vault is not locked"));
         };
-        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data)?;
+        let mut vault = std::mem::take(locked).unlock(self.path.clone(), data, &self.left())?;
         match anchor::check(&self.anchor, vault.keys(), vault.progress())? {
             Verdict::Current => {}
             Verdict::RolledBack => {
@@ -107,9 +110,9 @@ impl Writer {
         *self.shared.write() = Published::Unlocked(Box::new(View {
             catalog: vault.catalog().clone(),
             rendered: None,
+            earlier: Bytes::new(),
             pages: Pages::default(),
-            full: None,
-            full_pages: Pages::default(),
+            lists: HashMap::new(),
             changes: 0,
             tag: vault.tag(),
             slots: vault.slots(),
@@ -178,6 +181,11 @@ impl Writer {
         seen
     }
 
+    /// Where it is noted how the vault's file was left.
+    fn left(&self) -> PathBuf {
+        self.anchor.with_file_name(places::LEFT)
+    }
+
     fn close(&mut self, caller: &Caller) {
         if let State::Locked(locked) = &mut self.state {
             locked.forget();
@@ -219,7 +227,7 @@ impl Writer {
         }
         self.sight_clocks(None);
         self.unsettled = None;
-        if let Err(error) = vault.close() {
+        if let Err(error) = vault.close(&self.left()) {
             tracing::warn!(%error, "the vault was not closed cleanly; it will be checked at the next unlock");
         }
         tracing::info!("locked");

@@ -4,7 +4,7 @@ mod rotate;
 
 pub(in crate::vault) use rotate::Step;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use secrets_local::files;
@@ -17,15 +17,17 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto::keys::{DataKey, Identity, Keys};
 use crate::memory::Pinned;
-use crate::store::Store;
+use crate::store::{Extent, Store};
 use crate::vault::Error;
 use crate::vault::format::anchor::Progress;
 use crate::vault::format::file;
+use crate::vault::format::left;
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::token::Clocks;
 
 use super::batch::{Batch, Committed};
 use super::catalog::Catalog;
+use super::ids::Ids;
 use super::interrupts::Interrupts;
 use super::reading::Reading;
 use super::rotation::Changes;
@@ -43,6 +45,7 @@ pub(in crate::vault) struct Unlocked {
     slots: usize,
     manifest: Manifest,
     catalog: Catalog,
+    ids: Ids,
     /// `None` after a storage error: the file is opened and verified again before anything else is asked of it.
     store: Option<Store>,
     /// Who reads a snapshot of the file. Meanwhile nothing is moved from the log into it.
@@ -60,12 +63,24 @@ pub(in crate::vault) struct Unlocked {
 }
 
 impl Unlocked {
-    /// Verifies the whole file with this data key.
-    pub(in crate::vault) fn open(path: PathBuf, store: Store, data: DataKey) -> Result<Self, Error> {
+    /// Verifies the whole file with this data key. The audit log is left out but for its head if it is noted at `left` that
+    /// the file was left as it is.
+    pub(in crate::vault) fn open(
+        path: PathBuf,
+        store: Store,
+        data: DataKey,
+        left: &Path,
+    ) -> Result<Self, Error> {
         let header = store.header()?;
         let identity = Identity { vault: header.vault, epoch: header.epoch };
         let keys = Arc::new(Pinned::new(Keys::derive(data, identity)?));
-        let Verified { manifest, catalog, slots } = match verify(&store, &keys, &header) {
+        let is_as_left = store.untouched().is_some_and(|stamp| left::is_as_left(left, &keys, stamp));
+        let extent = if is_as_left { Extent::AllButAudit } else { Extent::All };
+        let verified = store
+            .check_soundness(extent)
+            .map_err(Error::from)
+            .and_then(|()| verify(&store, &keys, &header, extent));
+        let Verified { manifest, catalog, slots } = match verified {
             Ok(verified) => verified,
             Err(error) => {
                 store.leave();
@@ -80,6 +95,7 @@ impl Unlocked {
             slots,
             manifest,
             catalog,
+            ids: Ids::new(),
             store: Some(store),
             snapshot: None,
             changes: Weak::new(),
@@ -135,7 +151,7 @@ impl Unlocked {
             file::check(&self.path)?;
             let store = Store::open(&self.path)?;
             let header = store.header()?;
-            let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header)?;
+            let Verified { manifest, mut catalog, slots } = verify(&store, &self.keys, &header, Extent::All)?;
             store.allow_writing()?;
             // After an error at commit the file may be one step ahead of memory, never behind.
             if header.lineage != self.lineage || manifest.generation < self.manifest.generation {
@@ -270,9 +286,9 @@ impl Unlocked {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
-        let Self { keys, lineage, manifest, catalog, store, slots, changes, .. } = self;
+        let Self { keys, lineage, manifest, catalog, ids, store, slots, changes, .. } = self;
         let store = store.as_ref().ok_or(Error::Internal("the store is not open"))?;
-        let mut batch = Batch::begin(store, keys, catalog, *lineage, manifest.clone())?;
+        let mut batch = Batch::begin(store, keys, catalog, ids, *lineage, manifest.clone())?;
         work(&mut batch)?;
         if batch.is_idle(manifest) {
             // Every write of it was refused: there is nothing to make durable.
@@ -335,14 +351,16 @@ impl Unlocked {
         Ok(copy)
     }
 
-    /// Closes the file; the keys are wiped when this returns.
-    pub(in crate::vault) fn close(mut self) -> Result<(), Error> {
+    /// Closes the file, and notes at `left` how; the keys are wiped when this returns.
+    pub(in crate::vault) fn close(mut self, left: &Path) -> Result<(), Error> {
         self.end_snapshot();
-        match self.store.take() {
-            // To close it would remove the log at its path, which may be another vault's.
-            Some(_) if self.replaced => Ok(()),
-            Some(store) => store.close().map_err(Error::from),
-            None => Ok(()),
+        // To close one that was replaced would remove the log at its path, which may be another vault's.
+        let Some(store) = self.store.take().filter(|_| !self.replaced) else { return Ok(()) };
+        if let Some(stamp) = store.close()?
+            && let Err(error) = left::note(left, &self.keys, stamp)
+        {
+            tracing::debug!(%error, "the next unlock walks through the audit log");
         }
+        Ok(())
     }
 }

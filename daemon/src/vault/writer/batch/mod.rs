@@ -30,13 +30,14 @@ use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 use crate::audit::{self, Denial, Event};
 use crate::caller::{Caller, Scope};
 use crate::crypto::keys::Keys;
-use crate::crypto::{self, seal};
+use crate::crypto::seal;
 use crate::store::{AuditRow, RecordKey, RecordKind, RecordRow, Store, Writing};
 use crate::vault::Error;
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::writer::catalog::{Catalog, Change};
+use crate::vault::writer::ids::Ids;
 use crate::vault::writer::uses::Taken;
 
 use approvals::{Gate, Why};
@@ -49,6 +50,7 @@ pub(in crate::vault) struct Batch<'a> {
     writing: Writing<'a>,
     keys: &'a Keys,
     catalog: &'a mut Catalog,
+    ids: &'a mut Ids,
     lineage: [u8; 16],
     manifest: Manifest,
     done: Committed,
@@ -80,6 +82,7 @@ impl<'a> Batch<'a> {
         store: &'a Store,
         keys: &'a Keys,
         catalog: &'a mut Catalog,
+        ids: &'a mut Ids,
         lineage: [u8; 16],
         manifest: Manifest,
     ) -> Result<Self, Error> {
@@ -88,6 +91,7 @@ impl<'a> Batch<'a> {
             writing,
             keys,
             catalog,
+            ids,
             lineage,
             manifest,
             done: Committed::default(),
@@ -139,7 +143,7 @@ impl<'a> Batch<'a> {
         if self.catalog.of(caller).by_name(&new.name).is_some() {
             return Err(Error::NameTaken);
         }
-        let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
+        let id = self.ids.next()?;
         let mut record = Record::new(id, new.name, new.provider, &new.value);
         record.meta.note = note;
         self.insert_value(&record, &new.value)?;
