@@ -7,9 +7,9 @@ DESTDIR ?=
 TARGET = $${CARGO_TARGET_DIR:-target}
 
 # The client starts in two thirds of the time when the C library is linked into it, where there is one for that: Debian
-# has it in libc6-dev, Fedora in glibc-static. It stays position independent, and gets smaller where that costs nothing.
-# Flags of its own rebuild nothing else. The daemon starts once and keeps the system's library.
-CLIENT = -C opt-level=2 $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
+# has it in libc6-dev, Fedora in glibc-static. It stays position independent. Flags of its own rebuild nothing else. The
+# daemon starts once and keeps the system's library.
+CLIENT = $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
 INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus
@@ -63,7 +63,8 @@ FUZZ_SECONDS ?= 60
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
-# Each by itself: together they would share the features of crates, and HTTP/2 would be in all of them.
+# Each by itself: together they would share the features of crates, and HTTP/2 would be in all of them. The client has a
+# profile of its own, and is put beside the others.
 build:
 	cargo build --release --locked -p secretsd
 	cargo build --release --locked -p secretsd-broker
@@ -73,7 +74,8 @@ build:
 	cargo build --release --locked -p secretsd-bus
 	cargo build --release --locked -p secretctl-import
 	cargo build --release --locked -p secretctl-scan
-	cargo rustc --release --locked -p secretctl --bin secretctl -- $(CLIENT)
+	cargo rustc --profile client --locked -p secretctl --bin secretctl -- $(CLIENT)
+	install -t "$(TARGET)/release" "$(TARGET)/client/secretctl"
 
 install: build
 	PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ./install.sh install "$(TARGET)/release"

@@ -112,6 +112,7 @@ use usage::Stop;
 pub fn main() -> ExitCode {
     // What the command of `run` inherits is given back to it. Core limits could not be, and are left alone.
     let inherited = hardening::make_files_private();
+    hardening::quiet_panics("secretctl");
     // Fails only where the kernel does not know the call; then there is nothing to be done.
     let _ = hardening::make_unreadable();
     let words = called::expand(std::env::args_os().collect());

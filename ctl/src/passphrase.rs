@@ -15,7 +15,7 @@ const WORDS: usize = 6;
 const LONGEST: usize = 9;
 
 /// The list's words, each filled up with zeros. As references the words would take four times the room, and time at each
-/// start of the client.
+/// start of the client; so nothing else may name the list as it is.
 static LIST: [[u8; LONGEST]; EFF_LONG_WORDLIST.len()] = list();
 
 #[allow(
@@ -45,10 +45,15 @@ pub(crate) fn make() -> Result<SensitiveString, Failure> {
         if number > 0 {
             text.push(' ');
         }
-        let word = LIST.get(usize::from(below(LIST.len())?)).into_iter().flatten();
-        text.extend(word.filter(|letter| **letter != 0).map(|letter| char::from(*letter)));
+        text.push_str(word(usize::from(below(LIST.len())?)).unwrap_or_default());
     }
     Ok(SensitiveString::new(std::mem::take(&mut *text)))
+}
+
+/// The word at this place of the list, from 0 on.
+pub(crate) fn word(at: usize) -> Option<&'static str> {
+    let word = LIST.get(at)?.split(|letter| *letter == 0).next()?;
+    std::str::from_utf8(word).ok()
 }
 
 /// A number below this one, each as likely as the others.
@@ -77,6 +82,11 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_list() {
+        assert!((0..=LIST.len()).map_while(word).eq(EFF_LONG_WORDLIST));
+    }
 
     #[test]
     fn a_passphrase_has_six_words_of_the_list() {

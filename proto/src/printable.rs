@@ -16,7 +16,10 @@ const MARKS: usize = 4;
 /// unassigned characters, those that are made to be ignored, and combining marks with nothing before
 /// them or more than four in a row.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if each(text).all(|(character, shown)| character == shown) {
+    // Most text is plain, and a list has thousands of pieces of it.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        || each(text).all(|(character, shown)| character == shown)
+    {
         return Cow::Borrowed(text);
     }
     Cow::Owned(each(text).map(|(_, shown)| shown).collect())
@@ -77,7 +80,8 @@ enum Kind {
 
 fn kind(character: char) -> Kind {
     use GeneralCategory as Is;
-    if character.is_ascii_graphic() {
+    // The dot of which masks are full is not looked up, either.
+    if character.is_ascii_graphic() || character == '•' {
         return Kind::Visible;
     }
     if is_ignored(character) {

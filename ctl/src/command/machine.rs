@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use diceware_wordlists::EFF_LONG_WORDLIST;
 use secrets_client::{Call, Method};
 use secrets_proto::fleet::{
     BeginFleet, ConfirmInvitation, FleetMachine, FleetStatus, Invitation, InvitationState, JoinFleet,
@@ -17,9 +16,9 @@ use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
-use crate::prompt;
 use crate::session::Session;
 use crate::table::{self, Cut};
+use crate::{passphrase, prompt};
 
 /// Have one vault on several machines
 #[derive(Debug, Args)]
@@ -240,7 +239,7 @@ fn can_compare() -> Result<(), Failure> {
 /// Shows the words, and asks whether they are the same.
 fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<bool, Failure> {
     // Every third, so that no two of them are hard to tell apart.
-    let word = |number: &u16| EFF_LONG_WORDLIST.get(usize::from(*number) * 3).copied().unwrap_or("?");
+    let word = |number: &u16| passphrase::word(usize::from(*number) * 3).unwrap_or("?");
     let shown: Vec<&str> = words.iter().map(word).collect();
     output::say(&format!("{what}: {}", shown.join(" ")));
     let same = prompt::confirm("Does the other machine show the same five words?");

@@ -487,7 +487,7 @@ impl Stat {
     fn parse(stat: &str) -> Option<Self> {
         let (start, rest) = stat.rsplit_once(')')?;
         let (pid, comm) = start.split_once('(')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
         let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
         Some(Self {
             pid: pid.trim().parse().ok()?,

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::string::FromUtf8Error;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -177,7 +178,8 @@ fn text(path: &Path) -> Option<String> {
     // Room for all that such a file has as a rule, so that it is read at once.
     let mut bytes = Vec::with_capacity(2048);
     File::open(path).ok()?.take(FILE).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    let lossy = |error: FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+    Some(String::from_utf8(bytes).unwrap_or_else(lossy))
 }
 
 /// The systemd unit, from the lines of `/proc/PID/cgroup`: the unified hierarchy's, or that of systemd's own name beside

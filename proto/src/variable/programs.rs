@@ -4,6 +4,9 @@
 //! manuals that are named with each group. What only names an account, a place or a taste is not here,
 //! and what commonly is a secret itself neither.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// The names, separated by blanks, by what obeys them.
 #[rustfmt::skip]
 pub(super) const NAMES: &[&str] = &[
@@ -163,13 +166,18 @@ const SECRETS: [&str; 6] = ["_TOKEN", "_PASSWORD", "_USERNAME", "_AUTH", "_AUTHT
 /// the names of a token for `OPENAI_*`.
 const ENDINGS: [&str; 5] = ["_BASE_URL", "_API_BASE", "_ENDPOINT_URL", "_PROXY", "_CA_BUNDLE"];
 
+/// The names, looked up at once.
+static BY_NAME: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| NAMES.iter().flat_map(|names| names.split_ascii_whitespace()).collect());
+
 /// Whether programs let a variable of this name steer them.
 pub(super) fn steers(name: &str) -> bool {
     // No setting of cargo's has an empty name in front; that is where its tokens lie here.
     let others = [("PYTHON", "PYTHON_"), ("CARGO_", "CARGO__")];
     let is_other = |prefix: &str| others.iter().any(|(of, other)| *of == prefix && name.starts_with(other));
     let begins = |prefix: &str| name.starts_with(prefix) && !is_other(prefix);
-    NAMES.iter().any(|names| names.split_whitespace().any(|word| word == name))
+    BY_NAME.contains(name)
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
-        || PREFIXES.split_whitespace().any(begins) && !SECRETS.iter().any(|ending| name.ends_with(ending))
+        || PREFIXES.split_ascii_whitespace().any(begins)
+            && !SECRETS.iter().any(|ending| name.ends_with(ending))
 }

@@ -5,6 +5,9 @@
 //! (`typeset -i`, `typeset -r`, mksh(1)), ksh93u+m 1.0.4 (the same), yash 2.52 and busybox's ash 1.35; and from assigning
 //! values to every name that their programs hold, which the tests do again with the shells that are there.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::Reason;
 
 /// The names by what is done with them, separated by blanks; each stands with the first shell that has it.
@@ -96,11 +99,19 @@ const LOWER: &str = "
     zsh_scheduled_events fish_complete_path fish_function_path fish_history fish_key_bindings fish_trace fish_user_paths
 ";
 
+/// What each name is, looked up at once: the daemon does so for every secret that is stored.
+static BY_NAME: LazyLock<HashMap<&str, Reason>> = LazyLock::new(|| {
+    let of_row = |(reason, names): &(Reason, &'static str)| {
+        let reason = *reason;
+        names.split_ascii_whitespace().map(move |name| (name, reason))
+    };
+    TABLE.iter().chain(&[(Reason::Executed, LOWER)]).flat_map(of_row).collect()
+});
+
 /// What shells do with a variable of this name.
 pub(super) fn reason(name: &str) -> Option<Reason> {
-    let named = TABLE.iter().find(|(_, names)| names.split_whitespace().any(|word| word == name));
-    let begins =
-        || PREFIXES.split_whitespace().any(|prefix| name.starts_with(prefix)).then_some(Reason::Setting);
-    let lower = || LOWER.split_whitespace().any(|word| word == name).then_some(Reason::Executed);
-    named.map(|(reason, _)| *reason).or_else(begins).or_else(lower)
+    let begins = || {
+        PREFIXES.split_ascii_whitespace().any(|prefix| name.starts_with(prefix)).then_some(Reason::Setting)
+    };
+    BY_NAME.get(name).copied().or_else(begins)
 }

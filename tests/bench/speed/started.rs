@@ -2,9 +2,9 @@
 //! and the daemon from its start to its first answer.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, iter, thread};
@@ -26,25 +26,27 @@ const RESTED_ROUNDS: usize = 20;
 
 /// Clients, peers, the daemon's start, sizes.
 pub fn measure(programs: Programs, report: &mut Report) {
-    let daemon = Daemon::with(programs, 100);
+    let mut daemon = Daemon::with(programs, 100);
     let secret = name(0);
+    let list = [programs.client, "list"];
+    let run = [programs.client, "run", "-s", &secret, "--", "/bin/true"];
+    // Two programs one after the other in a process, as with `run`, and nothing asked of anybody.
+    let env = ["/usr/bin/env", "X=value", "/bin/true"];
     let ours = [
-        Candidate::new("secretctl list of 100", Some(2.0), &[programs.client, "list"]),
-        Candidate::new(
-            "secretctl run -s X -- true",
-            Some(2.8),
-            &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
-        ),
-        // Two programs one after the other in a process, as with `run`, and nothing asked of anybody.
-        Candidate::new("env X=value true", None, &["/usr/bin/env", "X=value", "/bin/true"]),
+        Candidate::new("secretctl list of 100", Some(2.0), &list),
+        Candidate::new("secretctl run -s X -- true", Some(2.9), &run),
+        Candidate::new("env X=value true", None, &env),
     ];
-    race(&daemon.env, &ours, ROUNDS, Duration::ZERO, report);
-    let rested = Candidate::new(
-        "secretctl run -s X -- true, after a rest",
-        Some(3.2),
-        &[programs.client, "run", "-s", &secret, "--", "/bin/true"],
-    );
-    race(&daemon.env, &[rested], RESTED_ROUNDS, REST, report);
+    race(&daemon.env, &TRUE, &ours, ROUNDS, Duration::ZERO, report);
+    let rested = [Candidate::new("secretctl run -s X -- true, after a rest", Some(3.2), &run)];
+    race(&daemon.env, &TRUE, &rested, RESTED_ROUNDS, REST, report);
+    // What a use cannot do without: two programs, and an entry of the audit log on the disk.
+    let floor = Floor { words: &env, written: Some(daemon.env.private_file("block", [0; BLOCK])) };
+    let beside = [Candidate::new("the same by env X=value true and a block on the disk", Some(1.15), &run)];
+    race(&daemon.env, &floor, &beside, RESTED_ROUNDS, REST, report);
+    daemon.grow(1_000);
+    let long = [Candidate::new("secretctl list of 1,000", Some(4.0), &list)];
+    race(&daemon.env, &TRUE, &long, ROUNDS, Duration::ZERO, report);
     // Apart from ours: they take long enough for the caches to be cold after them.
     let peers = Peers::start(&daemon.env);
     let others: Vec<Candidate> = peers
@@ -52,7 +54,7 @@ pub fn measure(programs: Programs, report: &mut Report) {
         .iter()
         .map(|(what, words)| Candidate { what: (*what).to_owned(), goal: None, words: words.to_vec() })
         .collect();
-    race(&daemon.env, &others, ROUNDS, Duration::ZERO, report);
+    race(&daemon.env, &TRUE, &others, ROUNDS, Duration::ZERO, report);
     drop(peers);
     report.add(cold_start(programs));
     for (name, goal) in [("secretsd", 8.0), ("secretctl", 4.0), ("secretsd-broker", 6.0)] {
@@ -73,7 +75,7 @@ pub fn measure(programs: Programs, report: &mut Report) {
 /// A command that is started again and again.
 struct Candidate {
     what: String,
-    /// At most so many times `/bin/true`; none for others' programs.
+    /// At most so many times the floor; none for others' programs.
     goal: Option<f64>,
     words: Vec<String>,
 }
@@ -85,17 +87,51 @@ impl Candidate {
     }
 }
 
-/// Starts each in turns with `/bin/true`, so many times, each after this rest.
-fn race(env: &Env, candidates: &[Candidate], rounds: usize, rest: Duration, report: &mut Report) {
-    let floor = vec!["/bin/true".to_owned()];
-    let contestants: Vec<&[String]> = iter::once(floor.as_slice())
-        .chain(candidates.iter().map(|candidate| candidate.words.as_slice()))
-        .collect();
-    let rested = |words: &&[String]| {
+/// What the candidates are held against.
+struct Floor<'a> {
+    words: &'a [&'a str],
+    /// A file of which a block is written to the disk first.
+    written: Option<PathBuf>,
+}
+
+/// The program that does nothing.
+const TRUE: Floor<'_> = Floor { words: &["/bin/true"], written: None };
+
+/// The bytes of a block.
+const BLOCK: usize = 4_096;
+
+impl Floor<'_> {
+    fn once(&self, env: &Env, nth: usize) -> Duration {
+        let words: Vec<String> = self.words.iter().map(|word| (*word).to_owned()).collect();
+        let file = self.written.as_ref().map(|path| fs::OpenOptions::new().write(true).open(path).unwrap());
+        let start = Instant::now();
+        if let Some(file) = file {
+            file.write_all_at(&[nth as u8; BLOCK], 0).unwrap();
+            file.sync_data().unwrap();
+        }
+        let wrote = start.elapsed();
+        wrote + once(env, &words)
+    }
+}
+
+/// Starts each in turns with the floor, so many times, each after this rest.
+fn race(
+    env: &Env,
+    floor: &Floor<'_>,
+    candidates: &[Candidate],
+    rounds: usize,
+    rest: Duration,
+    report: &mut Report,
+) {
+    let rested = |start: &dyn Fn() -> Duration| {
         thread::sleep(rest);
-        once(env, words).as_secs_f64()
+        start().as_secs_f64()
     };
-    let rounds: Vec<Vec<f64>> = (0..rounds).map(|_| contestants.iter().map(rested).collect()).collect();
+    let round = |nth| -> Vec<f64> {
+        let ours = candidates.iter().map(|candidate| rested(&|| once(env, &candidate.words)));
+        iter::once(rested(&|| floor.once(env, nth))).chain(ours).collect()
+    };
+    let rounds: Vec<Vec<f64>> = (0..rounds).map(round).collect();
     let middle = |at: usize| median(rounds.iter().map(|times| times[at]).collect());
     for (at, candidate) in (1..).zip(candidates) {
         let ratio = median(rounds.iter().map(|times| times[at] / times[0]).collect());

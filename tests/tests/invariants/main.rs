@@ -484,6 +484,12 @@ fn unsafe_code_has_its_places(sources: &[Source]) -> Findings {
     findings
 }
 
+/// As thousands of references the list of words would cost each start of the client more than the reading of its command line.
+fn the_list_of_words_is_named_once(sources: &[Source]) -> Findings {
+    let place = |source: &Source| source.path == "ctl/src/passphrase.rs";
+    only_in(sources, "EFF_LONG_WORDLIST", place, "ask passphrase::word")
+}
+
 fn secrets_are_exposed_in_few_places(sources: &[Source]) -> Findings {
     only_in(
         sources,
@@ -807,6 +813,14 @@ fn unsafe_code_is_in_few_modules() {
     assert_clean(unsafe_code_has_its_places, "daemon/src/memory.rs", "unsafe { x() }");
     assert_clean(unsafe_code_has_its_places, "local/src/memory.rs", "unsafe { x() }");
     assert_clean(unsafe_code_has_its_places, "proto/src/lib.rs", "#![forbid(unsafe_code)]");
+}
+
+#[test]
+fn the_clients_list_of_words_costs_no_start() {
+    assert_none("the list of words is named once", &the_list_of_words_is_named_once(&client()));
+    let use_it = "use diceware_wordlists::EFF_LONG_WORDLIST;";
+    assert_found(the_list_of_words_is_named_once, "ctl/src/command/machine.rs", use_it);
+    assert_clean(the_list_of_words_is_named_once, "ctl/src/passphrase.rs", use_it);
 }
 
 #[test]
