@@ -8,7 +8,7 @@ use secrets_proto::fleet::{BeginFleet, FleetMerge, FleetStatus, Invitation, Join
 
 use super::secrets::ById;
 use crate::caller::Caller;
-use crate::vault::{Error, Vault};
+use crate::vault::{Error, Key, Vault};
 
 /// A fleet, or an invitation, that was made.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Made<T>(pub(crate) T);
 pub(crate) struct Confirm {
     pub(crate) id: Uuid,
     pub(crate) accept: bool,
+    pub(crate) proof: Option<Key>,
 }
 
 /// `GET /fleet`
@@ -53,7 +54,7 @@ pub(crate) async fn invitation(vault: &Vault, caller: &Caller, by: ById) -> Resu
 
 /// `POST /fleet/invitations/{id}`
 pub(crate) async fn confirm(vault: &Vault, caller: &Caller, answer: Confirm) -> Result<Invitation, Error> {
-    vault.confirm_invitation(caller, answer.id, answer.accept).await
+    vault.confirm_invitation(caller, answer.id, answer.accept, answer.proof).await
 }
 
 /// `POST /fleet/join`

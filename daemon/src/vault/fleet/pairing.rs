@@ -22,7 +22,7 @@ use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
 use crate::vault::format::fleet::{Fleet, Member};
-use crate::vault::{Error, FleetError, Vault};
+use crate::vault::{Error, FleetError, Key, Vault};
 
 use super::{aside, list, meta, replica, usable};
 
@@ -36,6 +36,8 @@ pub(crate) struct Pairing {
     ephemeral: Private,
     until: Instant,
     directory: PathBuf,
+    /// Whether the one who has said yes has proven to own the vault.
+    is_proven: bool,
     side: Side,
 }
 
@@ -112,7 +114,8 @@ impl Vault {
         put(&directory, &key, 1, &key.seal(b"1", &bytes(&ephemeral.recipient())?)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let until = Instant::now() + HOLDS;
-        let pairing = Pairing { id, code: key, ephemeral, until, directory, side: Side::Inviting(None) };
+        let side = Side::Inviting(None);
+        let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
         *self.pairing() = Some(pairing);
         Ok(Invitation { code: Some(code), ..state })
@@ -170,19 +173,21 @@ impl Vault {
         put(&directory, &key, 2, &key.seal(b"2", &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let side = Side::Joining(Box::new(Joining { answer, text, theirs, signing, sealing }));
-        let pairing = Pairing { id, code: key, ephemeral, until: Instant::now() + HOLDS, directory, side };
+        let until = Instant::now() + HOLDS;
+        let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
         *self.pairing() = Some(pairing);
         Ok(state)
     }
 
     /// Says that the words are the same on both machines, or ends it. On the joining side it is done once the other side has
-    /// said so, too. Scope `admin`, on all names.
+    /// said so, too. Scope `admin`, on all names; and a proof, while a secret is guarded: from here on the other side has it.
     pub(crate) async fn confirm_invitation(
         &self,
         caller: &Caller,
         id: Uuid,
         accept: bool,
+        proof: Option<Key>,
     ) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
@@ -191,6 +196,11 @@ impl Vault {
             open(&mut pairing, id)?;
             *pairing = None;
             return Ok(Invitation { id, state: InvitationState::Ended, code: None, name: None, words: None });
+        }
+        // The joining side asks again until the other one has said yes.
+        if !open(&mut self.pairing(), id)?.is_proven {
+            let is_proven = self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?.is_proven();
+            open(&mut self.pairing(), id)?.is_proven = is_proven;
         }
         let name = match self.turn(id)? {
             Turn::Welcome { directory, code, agreed, member } => {

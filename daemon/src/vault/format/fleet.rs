@@ -132,6 +132,12 @@ impl Fleet {
         self.meta.members.iter().any(|member| member.id != self.me() && !member.removed)
     }
 
+    /// The names of the machines but this one.
+    pub(in crate::vault) fn names_of_others(&self) -> Vec<String> {
+        let others = self.meta.members.iter().filter(|member| member.id != self.me() && !member.removed);
+        others.map(|member| member.name.clone()).collect()
+    }
+
     /// When, by its own clock, another machine has last stored or deleted something, in seconds since 1970.
     pub(in crate::vault) fn last_heard(&self) -> Option<i64> {
         let (me, owners) = (self.me(), &self.replica.known.owners);
