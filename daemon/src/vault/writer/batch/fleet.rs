@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrets_fleet::crypt::Place;
-use secrets_fleet::object::{self, CannotSeal, Sealed};
+use secrets_fleet::object::{self, CannotSeal, Sealed, Signed};
 use secrets_fleet::replica::{Entry, Receipt};
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Writer};
@@ -239,7 +239,7 @@ impl Batch<'_> {
         if part.is_empty() { Ok(()) } else { self.write_entry(fleet, part, versions) }
     }
 
-    fn seal_object<T: Serialize>(
+    fn seal_object<T: Serialize + Signed>(
         &self,
         fleet: &Fleet,
         kind: Kind,
@@ -250,7 +250,7 @@ impl Batch<'_> {
         self.seal_object_in(fleet, epoch, kind, number, body)
     }
 
-    fn seal_object_in<T: Serialize>(
+    fn seal_object_in<T: Serialize + Signed>(
         &self,
         fleet: &Fleet,
         epoch: u32,
