@@ -1,5 +1,6 @@
 //! The facade on a real file, through its real thread.
 
+mod fleet;
 mod future;
 mod items;
 mod model;
