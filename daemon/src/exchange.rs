@@ -30,29 +30,25 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<ObjectName>> {
     Ok(names)
 }
 
-/// An object's bytes; none if it is gone, or is larger than an object may be, or no file.
+/// An object's bytes; none if it is gone. What is no file, or is larger than an object may be, cannot be read.
 pub(crate) fn read(directory: &Path, name: &ObjectName) -> io::Result<Option<Vec<u8>>> {
     let file = match open(directory, &name.to_string(), OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A link: nothing of ours.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Ok(None);
-        }
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
-        return Ok(None);
+        return Err(io::ErrorKind::InvalidInput.into());
     }
     let most = LARGEST_OBJECT as u64;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
+    if bytes.len() as u64 <= most { Ok(Some(bytes)) } else { Err(io::ErrorKind::FileTooLarge.into()) }
 }
 
 /// Puts an object there, whole and durable when this returns. One that is there already with these bytes is left.
 pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Result<()> {
-    if read(directory, name)?.is_some_and(|there| there == bytes) {
+    if read(directory, name).is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
         return Ok(());
     }
     // A name that nobody knows before, and that must not be there.
@@ -67,6 +63,12 @@ pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Re
     }
     placed?;
     File::open(directory)?.sync_all()
+}
+
+/// Whether an object cannot be written because something else lies in its place: the others can.
+pub(crate) fn is_in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, IsADirectory};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | IsADirectory)
 }
 
 /// Says that there is something to move: `.nudge` is there, and has just been touched. What is in it stays.
@@ -177,10 +179,10 @@ mod tests {
         assert_eq!(read(&at, &object()).unwrap(), None);
         fs::write(at.join("other"), "bytes").unwrap();
         symlink(at.join("other"), &path).unwrap();
-        assert_eq!(read(&at, &object()).unwrap(), None);
+        read(&at, &object()).unwrap_err();
         fs::remove_file(&path).unwrap();
         mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
-        in_time(move || assert_eq!(read(&at, &object()).unwrap(), None));
+        in_time(move || drop(read(&at, &object()).unwrap_err()));
         fs::remove_file(&path).unwrap();
         write(directory.path(), &object(), b"bytes").unwrap();
         assert_eq!(read(directory.path(), &object()).unwrap().unwrap(), b"bytes");

@@ -440,6 +440,38 @@ fn what_the_directory_spoils_is_not_taken_and_comes_again() {
 }
 
 #[test]
+fn what_cannot_be_read_or_replaced_stops_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (a, b, store) = two();
+    a.store("KEY", "canary-key");
+    a.store("GONE", "canary-gone");
+    sync_all(&[&a, &b]);
+    let other = |digit: &str| store.join(format!("l-{}-0000000001-{}", digit.repeat(16), digit.repeat(32)));
+    // Of nobody's to read, a socket, and a directory where an object was that a purge drops.
+    fs::write(other("a"), "closed").unwrap();
+    fs::set_permissions(other("a"), fs::Permissions::from_mode(0o000)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(store.join("s")).unwrap();
+    fs::rename(store.join("s"), other("b")).unwrap();
+    let logs = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path());
+    let logs: Vec<_> =
+        logs.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("l-")).collect();
+    let path = logs.iter().find(|path| **path != other("a") && **path != other("b")).unwrap();
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    fs::write(path.join("inside"), "").unwrap();
+    let purge = format!("/user/secrets/{}?purge=true", id(&a, "GONE"));
+    assert_eq!(a.request("DELETE", &purge).send().status, 204);
+    a.store("AFTER", "canary-after");
+    sync_all(&[&a, &b]);
+    assert_eq!((b.value("AFTER"), has(&b, "GONE")), ("canary-after".into(), false));
+    assert!(sync(&b)["fleet"]["refused"].as_u64().unwrap() >= 2);
+    // Nor is there anything left to be written each time.
+    assert_eq!(sync(&a)["written"], 0);
+    a.ctl(["machine", "remove", "desktop"]).expect(0);
+    b.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
+}
+
+#[test]
 fn nothing_is_written_into_the_directory_of_another_fleet() {
     let (a, _b, store) = two();
     a.store("KEY", "value");

@@ -157,7 +157,10 @@ impl Vault {
             let mut left = MOST_AT_ONCE;
             let mut objects = Vec::new();
             for name in listed.iter().filter(|name| is_new(&fleet, name)) {
-                let Some(bytes) = exchange::read(directory, name)? else { continue };
+                // What cannot be read is as good as empty, and so not what its name says.
+                let Some(bytes) = exchange::read(directory, name).unwrap_or_else(|_| Some(Vec::new())) else {
+                    continue;
+                };
                 let Some(rest) = left.checked_sub(bytes.len()) else { break };
                 left = rest;
                 objects.push((*name, bytes));
@@ -175,20 +178,34 @@ impl Vault {
             return Ok(0);
         }
         let directory = self.known_fleet()?.meta.directory.clone();
-        let sent = aside(move || {
+        let (sent, failed) = aside(move || {
+            let (mut sent, mut failed) = (Vec::new(), None);
             for (name, bytes) in &outbox {
-                exchange::write(&directory, name, bytes)?;
+                match exchange::write(&directory, name, bytes) {
+                    Ok(()) => sent.push(*name),
+                    Err(error) if exchange::is_in_the_way(&error) => {}
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
             }
-            drop.iter().try_for_each(|name| exchange::remove(&directory, name))?;
+            if sent.len() == outbox.len() {
+                // What cannot be removed now is superfluous in the next round, too.
+                drop.iter().for_each(|name| std::mem::drop(exchange::remove(&directory, name)));
+            }
             exchange::nudge(&directory);
-            Ok(outbox.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            Ok((sent, failed))
         })
         .await?;
         let count = sent.len();
         if count > 0 {
             self.write(&Caller::daemon("fleet"), move |batch, _| batch.fleet_sent(&sent)).await?;
         }
-        Ok(count)
+        match failed {
+            Some(error) => aside(move || Err(error)).await,
+            None => Ok(count),
+        }
     }
 }
 
