@@ -7,7 +7,7 @@ use secrets_proto::{SecretName, SecretValue, Selector};
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{lookup, output};
+use crate::{conflict, lookup, output};
 
 /// The selectors, or the failure that names every one that is none.
 pub(crate) fn selectors(texts: &[String], all: bool) -> Result<Vec<Selector>, Failure> {
@@ -64,7 +64,12 @@ pub(crate) fn request(
 
 /// The values, or the daemon's own failure, which tells the positions of what is missing.
 pub(crate) fn ask(session: &Session, request: &RevealRequest) -> Result<RevealReply, Failure> {
-    session.fetch(&Call::reveal(request)?)
+    let reply: RevealReply = session.fetch(&Call::reveal(request)?)?;
+    let with = reply.secrets.iter().filter(|secret| secret.conflict);
+    if let Some(notice) = conflict::notice(with.map(|secret| secret.name.as_str())) {
+        output::say(&notice);
+    }
+    Ok(reply)
 }
 
 /// The values, as [`ask`] gets them, but a locked vault stays locked.

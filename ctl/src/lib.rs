@@ -49,6 +49,7 @@ mod clock;
 mod closed;
 mod command;
 mod completion;
+mod conflict;
 mod context;
 mod doctor;
 mod dotenv;

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     DeafWhileWaiting,
     /// Bytes are taken without a look at the name.
     AnyBytes,
+    /// A machine's removal is not passed on.
+    RemovalForgotten,
 }
 
 #[cfg(test)]

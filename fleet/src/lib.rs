@@ -12,6 +12,7 @@
 //! - [`object`]: what is in one, how it is padded, sealed and read; [`change`]: what a machine says that it did
 //! - [`secret`]: one secret as all machines see it, and the rules by which changes are merged
 //! - [`replica`]: what one machine knows, the order in which it takes objects, forks; [`names`]: two secrets of one name
+//! - [`members`]: who belongs to the fleet, and who does not any more
 //! - [`snapshot`]: all of that at once; [`join`]: how it is merged; [`applied`]: which objects are in it
 //! - [`clock`]: times that never run backwards
 
@@ -22,6 +23,7 @@ pub mod crypt;
 pub mod exchange;
 pub mod ids;
 pub mod join;
+pub mod members;
 pub mod name;
 pub mod names;
 pub mod object;

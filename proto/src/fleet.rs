@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::{FieldErrorType, Invalid};
 use crate::proof::Proof;
-use crate::{SecretName, SensitiveString, Uuid};
+use crate::secret::SecretVersion;
+use crate::{SecretName, SensitiveString, Timestamp, Uuid};
 
 /// The name of a machine: 1 to 64 letters, digits, `.`, `_` and `-`, as host names have them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,14 @@ pub struct BeginFleet {
     pub name: MachineName,
     /// The directory that the machines share, absolute.
     pub directory: String,
+}
+
+/// Body of `PATCH /fleet/machines/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct RenameMachine {
+    /// What the machine is called from then on.
+    pub name: MachineName,
 }
 
 /// Body of `POST /fleet/join`.
@@ -133,6 +142,9 @@ pub struct FleetStatus {
     pub missing: usize,
     /// How many objects are none that a machine of the fleet has written.
     pub refused: usize,
+    /// When another machine has last stored or deleted something, by its own clock; absent if none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Timestamp>,
     /// Secrets that were given different values on several machines.
     pub conflicts: Vec<FleetConflict>,
 }
@@ -149,6 +161,12 @@ pub struct FleetMachine {
     pub this: bool,
     /// Whether it was removed.
     pub removed: bool,
+    /// Whether it and another one have removed each other, and nobody has said which is kept; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disputed: bool,
+    /// Whether it only reads what the others write; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reader: bool,
 }
 
 /// A secret that was given different values at the same time.
@@ -161,6 +179,35 @@ pub struct FleetConflict {
     pub in_use: String,
     /// The machines whose values are kept beside it.
     pub others: Vec<String>,
+}
+
+/// Answer of `GET /fleet/conflicts`, ordered by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct ConflictList {
+    /// The secrets.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A secret with values that were stored on several machines at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Conflict {
+    /// The secret's id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: SecretName,
+    /// The present value, and those that are kept beside it.
+    pub values: Vec<SecretVersion>,
+}
+
+/// Body of `POST /fleet/conflicts/{id}/resolve`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ResolveConflict {
+    /// The version whose value is the present one from then on; by default the one that is already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 /// Answer of `POST /fleet/merge`.

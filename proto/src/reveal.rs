@@ -132,4 +132,7 @@ pub struct RevealedSecret {
     /// When the owner says it stops working; absent if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Whether another machine stored another value at the same time, which is kept beside this one; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conflict: bool,
 }

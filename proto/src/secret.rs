@@ -51,6 +51,9 @@ pub struct SecretDetail {
     /// Whether a person decides who may have or change it; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guarded: bool,
+    /// Whether another machine stored another value at the same time, which is kept beside this one; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conflict: bool,
 }
 
 /// A secret that was written, as `?view=full` shows it.
@@ -215,6 +218,12 @@ pub struct SecretVersion {
     pub created_at: Timestamp,
     /// Whether it is the present value.
     pub current: bool,
+    /// The name of the machine that stored it, where the vault is on several; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether it was stored at the same time as the present one, and is kept beside it; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
 }
 
 /// Answer of `POST /user/secrets/{id}/same`, ordered by name.

@@ -4,6 +4,7 @@ use clap::Args;
 use secrets_client::Call;
 use secrets_proto::reveal::{Purpose, Remark, RevealReply, RevealRequest};
 
+use crate::conflict;
 use crate::failure::{Exit, Failure};
 use crate::lookup::{self, Wanted};
 use crate::output;
@@ -56,6 +57,9 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GetArg
     let [secret] = reply.secrets.as_slice() else {
         return Err(Failure::new(Exit::DaemonFailed, "secretsd did not return exactly one secret"));
     };
+    if let Some(notice) = conflict::notice(secret.conflict.then_some(secret.name.as_str())) {
+        output::say(&notice);
+    }
     output::answer(secret.value.expose().as_bytes())?;
     if args.show { output::answer(b"\n") } else { Ok(()) }
 }

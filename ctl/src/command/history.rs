@@ -6,7 +6,7 @@ use secrets_proto::ErrorType;
 use secrets_proto::Uuid;
 use secrets_proto::secret::{SecretVersion, VersionList};
 
-use super::kept;
+use super::{kept, sync};
 use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
@@ -65,8 +65,15 @@ pub(crate) fn run(session: &Session, output: Output, args: &HistoryArgs) -> Resu
     }
     let VersionList { versions } = answer.parse()?;
     let clock = Clock::of_stdout();
-    let rows: Vec<[String; 4]> = versions.iter().map(|version| row(version, &clock)).collect();
-    pager::answer_paged(&table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour))?;
+    // Where the vault is on one machine, there is nothing to tell.
+    let text = if versions.iter().any(|version| version.from.is_some()) {
+        let rows: Vec<[String; 5]> = versions.iter().map(|version| row_from(version, &clock)).collect();
+        table::render(["VERSION", "MASKED", "STORED", "FROM", ""], &rows, output.colour)
+    } else {
+        let rows: Vec<[String; 4]> = versions.iter().map(|version| row(version, &clock)).collect();
+        table::render(["VERSION", "MASKED", "STORED", ""], &rows, output.colour)
+    };
+    pager::answer_paged(&text)?;
     if output::stdout_is_terminal() && has_gaps(&versions) {
         output::say("the numbers between are changes of name, note or expiry, or values that were dropped");
     }
@@ -95,11 +102,20 @@ pub(super) fn drop_version(session: &Session, id: Uuid, version: u64) -> Result<
 }
 
 fn row(version: &SecretVersion, clock: &Clock) -> [String; 4] {
-    let mark = if version.current { "current" } else { "" };
+    let mark = match version {
+        SecretVersion { current: true, .. } => "current",
+        SecretVersion { beside: true, .. } => "beside it",
+        SecretVersion { .. } => "",
+    };
     [
         version.version.to_string(),
         mask::shown(&version.masked_value, None).into_owned(),
         clock.shown(version.created_at),
         mark.to_owned(),
     ]
+}
+
+fn row_from(version: &SecretVersion, clock: &Clock) -> [String; 5] {
+    let [number, masked, stored, mark] = row(version, clock);
+    [number, masked, stored, sync::conflicts::from(version), mark]
 }

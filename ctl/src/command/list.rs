@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::project::{Project, flags::NameArgs};
 use crate::session::Session;
-use crate::{near, pager, table};
+use crate::{conflict, near, pager, table};
 
 /// List names, providers and masks, never values
 #[derive(Debug, Args)]
@@ -81,6 +81,8 @@ struct Row<'a> {
     #[serde(borrow)]
     updated_at: Text<'a>,
     expires_at: Option<Timestamp>,
+    #[serde(default)]
+    conflict: bool,
 }
 
 /// Text that is borrowed where JSON has it without escapes.
@@ -119,10 +121,17 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         if let Some(notice) = expiry::notice(times, Timestamp::now(), &Clock::of_stderr()) {
             output::say(&notice);
         }
+        say_of_conflicts(secrets.iter().filter(|row| row.conflict).map(|row| &*row.name.0));
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
         table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows, output.colour)
     };
     output::answer(text.as_bytes())
+}
+
+fn say_of_conflicts<'a>(names: impl Iterator<Item = &'a str>) {
+    if let Some(notice) = conflict::notice(names) {
+        output::say(&notice);
+    }
 }
 
 fn none(session: &Session, args: &ListArgs) -> Result<(), Failure> {
@@ -173,6 +182,8 @@ fn show(
     if let Some(notice) = expiry::notice(times, now, &Clock::of_stderr()) {
         output::say(&notice);
     }
+    let with = secrets.iter().filter(|detail| detail.conflict);
+    say_of_conflicts(with.map(|detail| detail.secret.name.as_str()));
     let text = if for_eyes {
         let is_by_name = matches!(args.sort, None | Some(Order::Name));
         eyes::render(&secrets, is_by_name, output, (output::rows(), output::columns()), now)

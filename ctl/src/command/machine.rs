@@ -1,6 +1,8 @@
 //! `machine`: the machines that have the vault, and letting one in. Two people, or one at two screens, compare five words:
 //! a machine that stands between the two cannot make them the same.
 
+mod named;
+
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -70,6 +72,17 @@ It keeps what it had: the secrets to replace at their providers are listed.
 Example:
   secretctl machine remove laptop")]
     Remove(RemoveArgs),
+    /// Give a machine another name
+    #[command(after_help = "Example:\n  secretctl machine rename laptop old-laptop")]
+    Rename(named::RenameArgs),
+    /// Say which of two machines that removed each other is kept
+    #[command(after_help = "\
+Each of the two goes on for itself, and all others stop until this is said on one
+of them. If one may be in wrong hands, keep the other.
+
+Example:
+  secretctl machine keep desktop")]
+    Keep(named::KeepArgs),
 }
 
 /// Where the machines meet, and what this one is called.
@@ -113,6 +126,8 @@ pub(crate) fn run(
         MachineCommand::Invite => invite(&open()?),
         MachineCommand::Join(args) => join(open, args),
         MachineCommand::Remove(args) => remove(&open()?, output, args),
+        MachineCommand::Rename(args) => named::rename(&open()?, args),
+        MachineCommand::Keep(args) => named::keep(&open()?, args),
     }
 }
 
@@ -146,16 +161,19 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
 const COLUMNS: [(&str, Cut); 2] = [("NAME", Cut::End(8)), ("STATE", Cut::Never)];
 
 fn row(machine: &FleetMachine) -> Vec<String> {
-    let state = match (machine.this, machine.removed) {
-        (_, true) => "removed",
-        (true, false) => "this machine",
-        (false, false) => "member",
+    let state = match machine {
+        FleetMachine { disputed: true, .. } => "in question: it and another one removed each other",
+        FleetMachine { removed: true, .. } => "removed",
+        FleetMachine { this: true, .. } => "this machine",
+        FleetMachine { reader: true, .. } => "reads only",
+        FleetMachine { .. } => "member",
     };
     vec![machine.name.clone(), state.to_owned()]
 }
 
 fn invite(session: &Session) -> Result<(), Failure> {
     can_compare()?;
+    warn_of_many(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
     output::say(&format!(
@@ -176,6 +194,20 @@ fn invite(session: &Session) -> Result<(), Failure> {
     }
     session.call_proven(&|proof| answer(id, true, proof))?;
     output::say(&format!("{name} is a machine of the vault now"));
+    Ok(())
+}
+
+/// From so many machines on it is said that there are many.
+const MANY: usize = 30;
+
+fn warn_of_many(session: &Session) -> Result<(), Failure> {
+    let FleetStatus { machines, .. } = session.fetch(&Call::get("/fleet"))?;
+    let count = machines.iter().filter(|machine| !machine.removed).count();
+    if count >= MANY {
+        output::say(&format!(
+            "{count} machines have this vault, and each holds all of it; for more people than a few, use a server with rights for each of them"
+        ));
+    }
     Ok(())
 }
 
@@ -210,11 +242,7 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
 }
 
 fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Failure> {
-    let FleetStatus { machines, .. } = session.fetch(&Call::get("/fleet"))?;
-    let found = machines.into_iter().find(|machine| machine.name == args.name && !machine.removed);
-    let machine = found.ok_or_else(|| {
-        Failure::new(Exit::NotFound, "no machine with this name; see: secretctl machine list")
-    })?;
+    let machine = named::find(session, &args.name)?;
     let answer = session.call(&Call::new(Method::DELETE, &format!("/fleet/machines/{}", machine.id)))?;
     if output.json {
         return output::answer_json_line(answer.bytes());

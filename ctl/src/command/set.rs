@@ -2,7 +2,7 @@
 
 use clap::Args;
 use secrets_client::{Answer, Call, Method};
-use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, UpdateSecret};
+use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, SecretDetail, UpdateSecret};
 use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Uuid};
 
 use super::edit;
@@ -101,7 +101,7 @@ pub(crate) fn run(
             SecretValue::new(encoding.encode(&input::bytes(&args.value, name, what)?).to_string())?
         }
     };
-    let Written { mut answer, before } = match wanted {
+    let Written { mut answer, before, settles } = match wanted {
         Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
         Target::Named(name) => store(&session, name, &value, provider, mode)?,
     };
@@ -111,6 +111,9 @@ pub(crate) fn run(
         variables::warn([name]);
     }
     output::say(&told(&secret, before.as_ref(), &value));
+    if settles {
+        output::say(&format!("the values that several machines had given {name} before stay in its history"));
+    }
     if before.is_none() && mode == Mode::Either && !input::asks(&args.value) {
         note_if_meant(&session, name);
     }
@@ -216,6 +219,8 @@ impl Target {
 struct Written {
     answer: Answer,
     before: Option<Secret>,
+    /// Whether it takes the place of values of several machines.
+    settles: bool,
 }
 
 fn store(
@@ -264,7 +269,7 @@ fn create(
             "recognised provider {provider} from the prefix {prefix}; change it with --provider"
         ));
     }
-    Ok(Written { answer, before: None })
+    Ok(Written { answer, before: None, settles: false })
 }
 
 fn update(
@@ -273,13 +278,13 @@ fn update(
     value: &SecretValue,
     provider: Option<Provider>,
 ) -> Result<Written, Failure> {
-    let present = wanted.get(session)?.secret;
+    let SecretDetail { secret: present, conflict, .. } = wanted.get(session)?;
     let mut answer = put(session, present.id, value)?;
     if provider.is_some() && provider != present.provider {
         let patch = PatchSecret { provider: Some(provider), ..PatchSecret::default() };
         answer = edit::patch(session, present.id, None, &patch)?;
     }
-    Ok(Written { answer, before: Some(present) })
+    Ok(Written { answer, before: Some(present), settles: conflict })
 }
 
 /// Gives the secret with this id a new value.

@@ -1,5 +1,7 @@
 //! `sync`: says to the other machines what is new here, and takes what they have said.
 
+pub(crate) mod conflicts;
+
 use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
 use secrets_proto::SecretName;
@@ -29,9 +31,26 @@ pub(crate) enum SyncCommand {
     /// Show the machines, and secrets with several values
     #[command(after_help = "Example:\n  secretctl sync status")]
     Status,
+    /// List secrets that several machines gave different values
+    #[command(after_help = "Example:\n  secretctl sync conflicts")]
+    Conflicts,
+    /// Settle on one of the values of a secret
+    #[command(after_help = "\
+The value is stored again, as a new version, and the others stay in the history.
+Prints no value.
+
+Example:
+  secretctl sync resolve OPENAI_API_KEY
+  secretctl sync resolve OPENAI_API_KEY 3")]
+    Resolve(conflicts::ResolveArgs),
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<(), Failure> {
+    match &args.command {
+        Some(SyncCommand::Conflicts) => return conflicts::list(session, output),
+        Some(SyncCommand::Resolve(args)) => return conflicts::resolve(session, output, args),
+        Some(SyncCommand::Status) | None => {}
+    }
     if args.command.is_some() {
         let answer = session.call(&Call::get("/fleet"))?;
         if output.json {

@@ -8,6 +8,7 @@ mod broker;
 mod container;
 mod fence;
 mod helpers;
+mod machines;
 mod paths;
 mod process;
 mod programs;
@@ -72,6 +73,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     socket::check(&mut report, &setup, &service);
     vault::check(&mut report, &setup, &service);
     programs::check(&mut report, &setup, &service);
+    machines::check(&mut report, &setup, &service);
     broker::check(&mut report, &setup);
     approver::check(&mut report, &setup);
     secret_service::check(&mut report, &setup);

@@ -9,6 +9,7 @@ use secrets_proto::credential::CredentialList;
 use secrets_proto::secret::{SecretDetail, SecretList};
 use secrets_proto::vault::{KeyKind, KeyList, VaultState, VaultStatus};
 use secrets_proto::{ErrorBody, ErrorType};
+use serde::de::DeserializeOwned;
 
 use super::setup::{SOCKET, Setup, find_unit};
 use crate::session::Session;
@@ -84,6 +85,12 @@ impl Service {
             }
         }
         Some((guarded, kinds))
+    }
+
+    /// What it answers to this about the open vault, as far as our token may know.
+    pub(super) fn open_vault<T: DeserializeOwned>(&self, setup: &Setup, call: &Call) -> Option<T> {
+        self.status().filter(|status| status.state == VaultState::Unlocked)?;
+        Session::new(setup.paths.clone(), false).ok()?.glance(call, PATIENCE).ok()
     }
 
     /// That there are recovery keys which perhaps nobody has, as far as our token may know.

@@ -23,7 +23,7 @@ use crate::listener::{self, Bound, Handed, Standing};
 use crate::relaunch::{HandoffReplies, Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
-use crate::{auth, logind, process};
+use crate::{auth, logind, process, vault};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
         unlock_at_start(&vault, &config).await;
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
+    tokio::spawn(vault::exchange_by_itself(vault.clone()));
     watch_clock(vault.clone());
     tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");

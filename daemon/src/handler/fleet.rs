@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use secrets_fleet::MachineId;
 use secrets_proto::Uuid;
-use secrets_proto::fleet::{BeginFleet, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineRemoved};
+use secrets_proto::fleet::{
+    BeginFleet, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineName, MachineRemoved,
+};
 
-use super::secrets::ById;
+use super::secrets::{ById, Found, View};
 use crate::caller::Caller;
 use crate::vault::{Error, Key, Vault};
 
@@ -20,6 +22,21 @@ pub(crate) struct Confirm {
     pub(crate) id: Uuid,
     pub(crate) accept: bool,
     pub(crate) proof: Option<Key>,
+}
+
+/// Another name for a machine.
+#[derive(Debug)]
+pub(crate) struct Rename {
+    pub(crate) id: Uuid,
+    pub(crate) name: MachineName,
+}
+
+/// Which of a secret's values is to be the present one.
+#[derive(Debug)]
+pub(crate) struct Settle {
+    pub(crate) id: Uuid,
+    pub(crate) version: Option<u64>,
+    pub(crate) view: View,
 }
 
 /// `GET /fleet`
@@ -60,12 +77,36 @@ pub(crate) async fn confirm(vault: &Vault, caller: &Caller, answer: Confirm) -> 
 /// `POST /fleet/join`
 pub(crate) async fn join(vault: &Vault, caller: &Caller, join: JoinFleet) -> Result<Made<Invitation>, Error> {
     let JoinFleet { code, name, directory } = join;
-    vault.join_fleet(caller, code, name.into(), PathBuf::from(directory)).await.map(Made)
+    vault.join_fleet(caller, code, name, PathBuf::from(directory)).await.map(Made)
+}
+
+/// `GET /fleet/conflicts`
+pub(crate) async fn conflicts(vault: &Vault, caller: &Caller, (): ()) -> Result<ConflictList, Error> {
+    vault.conflicts(caller).await
+}
+
+/// `POST /fleet/conflicts/{id}/resolve`
+pub(crate) async fn resolve(vault: &Vault, caller: &Caller, settle: Settle) -> Result<Found, Error> {
+    let Settle { id, version, view } = settle;
+    vault.resolve_conflict(caller, id, version).await.map(|secret| Found(secret, view))
+}
+
+/// `PATCH /fleet/machines/{id}`
+pub(crate) async fn rename(vault: &Vault, caller: &Caller, rename: Rename) -> Result<FleetStatus, Error> {
+    vault.rename_machine(caller, machine(rename.id), rename.name.into()).await
+}
+
+/// `POST /fleet/machines/{id}/keep`
+pub(crate) async fn keep(vault: &Vault, caller: &Caller, by: ById) -> Result<FleetStatus, Error> {
+    vault.keep_machine(caller, machine(by.0)).await
 }
 
 /// `DELETE /fleet/machines/{id}`
 pub(crate) async fn remove(vault: &Vault, caller: &Caller, by: ById) -> Result<MachineRemoved, Error> {
-    let (machine, _) = by.0.as_u64_pair();
-    let secrets = vault.remove_machine(caller, MachineId(machine.to_be_bytes())).await?;
+    let secrets = vault.remove_machine(caller, machine(by.0)).await?;
     Ok(MachineRemoved { secrets })
+}
+
+const fn machine(id: Uuid) -> MachineId {
+    MachineId(id.as_u64_pair().0.to_be_bytes())
 }

@@ -363,6 +363,18 @@ fn fleet(error: FleetError) -> Failure {
             let invalid = Invalid::new(FieldErrorType::StringPatternMismatch, text);
             return Failure::validation(vec![in_body("directory", invalid)]);
         }
+        FleetError::Gone => (
+            Type::BadGatewayError,
+            "The directory that the machines share is not there; nothing was exchanged, and what is new here waits",
+        ),
+        FleetError::Forbidden => (
+            Type::BadGatewayError,
+            "The daemon may not write to the directory that the machines share; nothing was exchanged, and what is new here waits",
+        ),
+        FleetError::Unreadable => (
+            Type::BadGatewayError,
+            "The directory that the machines share cannot be read or written; nothing was exchanged, and what is new here waits",
+        ),
         FleetError::Other => (
             Type::ConflictError,
             "The directory holds the objects of another fleet; nothing was read or written, choose another one",
@@ -384,6 +396,25 @@ fn fleet(error: FleetError) -> Failure {
         FleetError::NameTaken => {
             (Type::AlreadyExistsError, "A machine with this name is there already; choose another name")
         }
+        FleetError::Disputed => (
+            Type::ConflictError,
+            "Two machines have removed each other, and nothing is exchanged until somebody says which is kept; run `secretctl machine list`, then `secretctl machine keep NAME`",
+        ),
+        FleetError::NoDispute => (
+            Type::ConflictError,
+            "This machine and another one have not removed each other; nothing was changed",
+        ),
+        FleetError::Reader => {
+            (Type::ForbiddenError, "This machine only reads what the others write; do it on another one")
+        }
+        FleetError::TooMany => (
+            Type::LimitExceededError,
+            "100 machines have this vault, which is the most; remove one with `secretctl machine remove NAME`",
+        ),
+        FleetError::NoConflict => (
+            Type::NotFoundError,
+            "This secret has one value; run `secretctl sync conflicts` for those with several",
+        ),
         FleetError::Removed => {
             (Type::ForbiddenError, "This machine was removed from the fleet by another one")
         }

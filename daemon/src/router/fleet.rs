@@ -3,22 +3,24 @@
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{
-    BeginFleet, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineName, MachineRemoved,
+    BeginFleet, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineName, MachineRemoved,
 };
 use secrets_proto::{Invalid, SensitiveString};
 
 use super::approvals::proof;
 use super::codec::{FromRequest, IntoResponse, json};
-use super::route::{Route, delete, get, post, read};
+use super::route::{Route, delete, get, patch, post, read};
+use super::secrets::written_view;
 use super::serve::{serve, serve_now};
 use crate::caller::Scope;
-use crate::handler::fleet::{self as handler, Confirm, Made};
+use crate::handler::fleet::{self as handler, Confirm, Made, Rename, Settle};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
 use crate::vault::Right;
 
 const LIST: Right = Right::Scope(Scope::List, AuditAction::List);
+const WRITE: Right = Right::Scope(Scope::Write, AuditAction::Rollback);
 const WHOLE: Right = Right::Whole(AuditAction::Fleet);
 
 /// The routes.
@@ -30,8 +32,15 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/fleet/invitations", "invite_machine", WHOLE, |x| serve(x, handler::invite)),
     get("/api/v1/fleet/invitations/{id}", "get_invitation", WHOLE, |x| serve(x, handler::invitation)),
     post("/api/v1/fleet/invitations/{id}", "confirm_invitation", WHOLE, |x| serve(x, handler::confirm)),
+    get("/api/v1/fleet/conflicts", "list_conflicts", LIST, |x| serve(x, handler::conflicts)),
+    post("/api/v1/fleet/conflicts/{id}/resolve", "resolve_conflict", WRITE, |x| serve(x, handler::resolve)),
+    patch("/api/v1/fleet/machines/{id}", "rename_machine", WHOLE, |x| serve(x, handler::rename)),
+    post("/api/v1/fleet/machines/{id}/keep", "keep_machine", WHOLE, |x| serve(x, handler::keep)),
     delete("/api/v1/fleet/machines/{id}", "remove_machine", WHOLE, |x| serve(x, handler::remove)),
 ];
+
+/// The greatest whole number that JSON is sure to keep.
+const MOST_WHOLE: u64 = (1 << 53) - 1;
 
 /// The longest path of a directory.
 const LONGEST: usize = 4_096;
@@ -74,6 +83,25 @@ impl FromRequest for Confirm {
     }
 }
 
+impl FromRequest for Rename {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, name) = (parts.id(), parts.required("name", MachineName::try_from));
+        Some(Self { id: id?, name: name? })
+    }
+}
+
+impl FromRequest for Settle {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, view) = (parts.id(), written_view(parts));
+        let version = parts.nullable_number("version", 1..=MOST_WHOLE)?.flatten();
+        Some(Self { id: id?, version, view: view?.unwrap_or_default() })
+    }
+}
+
 impl IntoResponse for Made<FleetStatus> {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         Ok(Response::metadata(StatusCode::CREATED, &self.0)?)
@@ -87,6 +115,7 @@ impl IntoResponse for Made<Invitation> {
 }
 
 json! {
+    ConflictList => metadata(OK),
     FleetStatus => metadata(OK),
     FleetMerge => metadata(OK),
     Invitation => sensitive(OK),

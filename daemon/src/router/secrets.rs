@@ -287,7 +287,7 @@ fn view(parts: &mut RequestParts<'_>) -> Option<View> {
 }
 
 /// The view of what a write leads to, if one is asked for: with warnings.
-fn written_view(parts: &mut RequestParts<'_>) -> Option<Option<View>> {
+pub(super) fn written_view(parts: &mut RequestParts<'_>) -> Option<Option<View>> {
     asked_view(parts, View::Warned)
 }
 
@@ -408,6 +408,7 @@ mod tests {
             size_class: SizeClass::Small,
             value_changed_at: None,
             guarded: false,
+            conflict: false,
         }
     }
 
@@ -502,6 +503,7 @@ mod tests {
             name: SecretName::parse("A").unwrap(),
             value: SecretValue::new("a\n\"b".into()).unwrap(),
             expires_at: None,
+            conflict: false,
         }];
         let response = sent(Revealed(render_sensitive(&RevealReply { secrets })), &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");

@@ -446,6 +446,15 @@ pub(crate) enum FleetError {
     /// The directory is not one that can be used.
     #[error("the directory cannot be used")]
     Directory,
+    /// The directory is not there any more.
+    #[error("the exchange is not there")]
+    Gone,
+    /// The daemon may not read or write the directory.
+    #[error("the exchange may not be read or written")]
+    Forbidden,
+    /// The directory cannot be read or written.
+    #[error("the exchange cannot be read or written")]
+    Unreadable,
     /// The directory has the objects of another fleet.
     #[error("the directory is another fleet's")]
     Other,
@@ -464,6 +473,21 @@ pub(crate) enum FleetError {
     /// A machine of this name is there already.
     #[error("the machine's name is taken")]
     NameTaken,
+    /// Two machines have removed each other.
+    #[error("two machines have removed each other")]
+    Disputed,
+    /// No two machines have removed each other, of which this is one.
+    #[error("the machine's place is not disputed")]
+    NoDispute,
+    /// This machine reads alone.
+    #[error("this machine reads alone")]
+    Reader,
+    /// There are as many machines as a fleet can have.
+    #[error("there are too many machines")]
+    TooMany,
+    /// The secret has one value.
+    #[error("the secret has no values beside the present one")]
+    NoConflict,
     /// This machine was removed.
     #[error("this machine was removed")]
     Removed,

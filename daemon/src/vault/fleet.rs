@@ -1,31 +1,40 @@
 //! The facade's operations on the fleet: one vault on several machines. What is read from and written to the exchange goes
 //! through here, beside the vault's thread; how machines let each other in is in [`pairing`].
 
+mod by_itself;
 mod pairing;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::FleetId;
+use secrets_fleet::members::Standing;
 use secrets_fleet::{Kind, MachineId, ObjectName, Replica, Writer};
 use secrets_proto::audit::AuditAction;
-use secrets_proto::fleet::{FleetConflict, FleetMachine, FleetMerge, FleetStatus};
-use secrets_proto::{SecretName, Uuid};
+use secrets_proto::fleet::{ConflictList, FleetConflict, FleetMachine, FleetMerge, FleetStatus};
+use secrets_proto::secret::SecretDetail;
+use secrets_proto::{SecretName, Timestamp, Uuid};
 
 use crate::caller::{Caller, Scope};
 use crate::crypto;
 use crate::crypto::exchange::Private;
 use crate::exchange;
 
-use super::format::fleet::{Fleet, Held, Member, Meta};
-use super::writer::batch::Synced;
+use super::format::fleet::{Fleet, Held, MachineKeys, Member, Members, Meta};
+use super::writer::batch::{Batch, Synced};
 use super::{Error, FleetError, Vault};
 
+pub(crate) use by_itself::exchange_by_itself;
 pub(crate) use pairing::Pairing;
 
 /// The most that is read from the exchange in one round; the rest is read in the next.
 const MOST_AT_ONCE: usize = 64 << 20;
+
+/// The most rounds at once.
+const MOST_ROUNDS: usize = 16;
 
 impl Vault {
     /// What is known of the fleet. Scope `list`.
@@ -39,11 +48,16 @@ impl Vault {
         let published = self.shared.read();
         let catalog = &published.view()?.catalog;
         let Some(fleet) = &catalog.fleet else { return Ok(FleetStatus::default()) };
-        let machine = |member: &Member| FleetMachine {
-            id: Uuid::from_u64_pair(u64::from_be_bytes(member.id.0), 0),
-            name: member.name.clone(),
-            this: member.id == fleet.me(),
-            removed: member.removed,
+        let machine = |member: &Member| {
+            let standing = fleet.meta.members.standing(fleet.me(), member.id);
+            FleetMachine {
+                id: Uuid::from_u64_pair(u64::from_be_bytes(member.id.0), 0),
+                name: member.name.clone(),
+                this: member.id == fleet.me(),
+                removed: standing == Standing::Removed,
+                disputed: standing == Standing::Disputed,
+                reader: member.reader,
+            }
         };
         let conflicts = fleet.replica.secrets.iter().filter_map(|(id, secret)| {
             let record = catalog.of(caller).by_id(*id)?;
@@ -58,10 +72,11 @@ impl Vault {
         Ok(FleetStatus {
             member: true,
             directory: caller.sees_all().then(|| fleet.meta.directory.display().to_string()),
-            machines: fleet.meta.members.iter().map(machine).collect(),
+            machines: fleet.meta.members.all().map(machine).collect(),
             waiting: fleet.meta.waiting,
             missing: fleet.meta.missing.len(),
             refused: fleet.meta.refused,
+            heard: fleet.last_heard().filter(|_| caller.sees_all()).and_then(Timestamp::from_second),
             conflicts: conflicts.collect(),
         })
     }
@@ -81,13 +96,16 @@ impl Vault {
         }
         let (signing, sealing) = (Private::generate()?, Private::generate()?);
         let me = MachineId(crypto::random()?);
-        let member =
-            Member { id: me, name, signing: signing.signer()?, sealing: sealing.recipient(), removed: false };
+        let public = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient() };
+        let mut members = Members::default();
+        members.add(member(me, name, public));
         let keys = [(1 << 16, Private::generate()?)].into();
-        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), keys, vec![member]);
+        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), keys, members);
         let fleet = Fleet::new(meta, Replica::new(me, Writer(crypto::random()?)));
+        let turn = self.exchanging.lock().await;
         let synced = self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
         self.place(synced).await?;
+        drop(turn);
         self.fleet_status(caller)
     }
 
@@ -101,9 +119,11 @@ impl Vault {
 
     /// Exchanges until nothing more comes: which secrets others have changed, and how many objects were written.
     async fn exchange_now(&self) -> Result<(Vec<SecretName>, usize), Error> {
+        // Two at once would take each other's objects for lost.
+        let _turn = self.exchanging.lock().await;
         let (mut merged, mut written) = (Vec::<SecretName>::new(), 0);
         // What is merged may be answered, and what was waited for may have come meanwhile.
-        for _ in 0..4 {
+        for _ in 0..MOST_ROUNDS {
             let synced = self.round().await?;
             let is_last = synced.merged.is_empty();
             merged.extend(synced.merged.iter().cloned());
@@ -130,18 +150,75 @@ impl Vault {
         if fleet.me() == machine {
             return Err(Error::Fleet(FleetError::NoMachine));
         }
+        let turn = self.exchanging.lock().await;
         let listed = list(fleet.meta.directory.clone()).await?;
-        let remove = move |batch: &mut super::writer::batch::Batch<'_>, caller: &Caller| {
-            batch.remove_machine(caller, machine, &listed)
-        };
+        let remove =
+            move |batch: &mut Batch<'_>, caller: &Caller| batch.remove_machine(caller, machine, &listed);
         let synced = self.write(caller, remove).await?;
         self.place(synced).await?;
+        drop(turn);
         let published = self.shared.read();
         let all = published.view()?.catalog.all().with_trash();
         let mut names: Vec<_> = all.map(|record| record.meta.name.clone()).collect();
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    /// Gives a machine another name. Scope `admin`, on all names.
+    pub(crate) async fn rename_machine(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        name: String,
+    ) -> Result<FleetStatus, Error> {
+        self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
+        let turn = self.exchanging.lock().await;
+        let rename =
+            move |batch: &mut Batch<'_>, caller: &Caller| batch.rename_machine(caller, machine, name);
+        let synced = self.write(caller, rename).await?;
+        self.place(synced).await?;
+        drop(turn);
+        self.fleet_status(caller)
+    }
+
+    /// Says that of two machines that removed each other this one is kept. Scope `admin`, on all names.
+    pub(crate) async fn keep_machine(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+    ) -> Result<FleetStatus, Error> {
+        self.check_whole(caller, AuditAction::Fleet)?;
+        self.check_open(caller)?;
+        let turn = self.exchanging.lock().await;
+        let listed = list(self.known_fleet()?.meta.directory.clone()).await?;
+        let keep = move |batch: &mut Batch<'_>, caller: &Caller| batch.keep_machine(caller, machine, &listed);
+        let synced = self.write(caller, keep).await?;
+        self.place(synced).await?;
+        drop(turn);
+        self.fleet_status(caller)
+    }
+
+    /// The secrets that were given different values on several machines, with the values' masks. Scope `list`.
+    pub(crate) async fn conflicts(&self, caller: &Caller) -> Result<ConflictList, Error> {
+        // Each of these values is opened, on the thread that reveals wait for.
+        let _permit = self.heavy_permit(caller).await?;
+        self.check(caller, Scope::List, AuditAction::List)?;
+        let asker = caller.clone();
+        let conflicts = self.read(caller, move |reading| reading.conflicts(&asker)).await?;
+        Ok(ConflictList { conflicts })
+    }
+
+    /// Settles on one of a secret's values. Scope `write`: no value leaves.
+    pub(crate) async fn resolve_conflict(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        self.check(caller, Scope::Write, AuditAction::Rollback)?;
+        self.write(caller, move |batch, caller| batch.resolve(caller, id, version)).await
     }
 
     fn known_fleet(&self) -> Result<Arc<Fleet>, Error> {
@@ -168,7 +245,8 @@ impl Vault {
             Ok((listed, objects))
         })
         .await?;
-        self.write(&Caller::daemon("fleet"), move |batch, _| batch.sync_fleet(&listed, &objects)).await
+        self.write_by_itself(&Caller::daemon("fleet"), move |batch, _| batch.sync_fleet(&listed, &objects))
+            .await
     }
 
     /// Puts objects into the exchange, and then removes those that they make superfluous. Returns how many were put.
@@ -200,7 +278,7 @@ impl Vault {
         .await?;
         let count = sent.len();
         if count > 0 {
-            self.write(&Caller::daemon("fleet"), move |batch, _| batch.fleet_sent(&sent)).await?;
+            self.write_by_itself(&Caller::daemon("fleet"), move |batch, _| batch.fleet_sent(&sent)).await?;
         }
         match failed {
             Some(error) => aside(move || Err(error)).await,
@@ -218,13 +296,26 @@ fn is_new(fleet: &Fleet, name: &ObjectName) -> bool {
     }
 }
 
+/// A machine about which nothing was said yet.
+pub(in crate::vault) const fn member(id: MachineId, name: String, keys: MachineKeys) -> Member {
+    Member {
+        id,
+        name,
+        named: 0,
+        keys,
+        reader: false,
+        removed_by: BTreeSet::new(),
+        kept_over: BTreeMap::new(),
+    }
+}
+
 /// What a machine knows of its fleet at first.
 fn meta(
     fleet: FleetId,
     directory: PathBuf,
     (signing, sealing): (Private, Private),
-    keys: std::collections::BTreeMap<u32, Private>,
-    members: Vec<Member>,
+    keys: BTreeMap<u32, Private>,
+    members: Members,
 ) -> Meta {
     Meta {
         fleet,
@@ -232,6 +323,7 @@ fn meta(
         signing,
         sealing,
         keys,
+        without: BTreeMap::new(),
         members,
         snapshots: 0,
         lists: 0,
@@ -242,6 +334,7 @@ fn meta(
         refused: 0,
         waiting: 0,
         compacted: Applied::default(),
+        compact: false,
     }
 }
 
@@ -263,10 +356,15 @@ async fn aside<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|_| Error::Internal("a thread has panicked"))?;
     done.map_err(|error| {
-        if error.kind() == std::io::ErrorKind::StorageFull {
-            return Error::DiskFull;
+        tracing::debug!(%error, "the exchange");
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Fleet(FleetError::Gone),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Error::Fleet(FleetError::Forbidden)
+            }
+            _ => Error::Fleet(FleetError::Unreadable),
         }
-        Error::Storage(format!("the exchange: {error}"))
     })
 }
 

@@ -87,6 +87,15 @@ impl Vault {
         self.submit_once(caller, Kind::Write, work).await
     }
 
+    /// Sends a write that nobody has asked for as a use of the vault: the vault locks as if there had been none.
+    pub(super) async fn write_by_itself<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        self.submit_once(caller, Kind::ByItself, work).await
+    }
+
     /// Sends a write that is of no use without its answer: when its caller has gone before its turn, it is
     /// not done.
     pub(super) async fn write_for_answer<T, F>(&self, caller: &Caller, work: F) -> Result<T, Error>
@@ -164,6 +173,8 @@ enum Kind {
     FreesRoom,
     /// Of no use without its answer.
     ForAnswer,
+    /// No use of the vault.
+    ByItself,
 }
 
 /// A write on its way through a batch.
@@ -183,6 +194,10 @@ impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, Error> + Send> Work for Job<
 
     fn is_owners(&self) -> bool {
         self.is_owners
+    }
+
+    fn is_use(&self) -> bool {
+        self.kind != Kind::ByItself
     }
 
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {

@@ -64,6 +64,7 @@ pub(crate) use approvals::{AnswerTo, NewRule};
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
 pub(crate) use error::{Error, FleetError, KeyField, Unusable};
+pub(crate) use fleet::exchange_by_itself;
 pub(crate) use sources::KeySources;
 pub(crate) use start::StartError;
 pub(crate) use token_ops::Unidentified;
@@ -188,6 +189,8 @@ pub(crate) struct Vault {
     pub(crate) auto_lock: AutoLock,
     /// A machine that is being let in, or this one by another.
     pairing: Arc<std::sync::Mutex<Option<fleet::Pairing>>>,
+    /// Whoever exchanges with the other machines: one at a time.
+    exchanging: Arc<tokio::sync::Mutex<()>>,
     /// The locked lock file.
     lock: Arc<File>,
     /// Whether the system lets memory be locked, tried once at the start.

@@ -8,7 +8,8 @@ use secrets_proto::approval::{
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::fleet::{
-    BeginFleet, ConfirmInvitation, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineRemoved,
+    BeginFleet, ConfirmInvitation, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet,
+    MachineRemoved, RenameMachine, ResolveConflict,
 };
 use secrets_proto::item::{
     Collection, CreateItem, Item, ItemChanges, ItemList, ItemTrash, ItemVersionList, PatchCollection,
@@ -173,6 +174,20 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<BeginFleet>(json!({ "name": "laptop", "directory": "/home/me/Sync/secrets" }))
             .replies::<FleetStatus>(201, "It is made.")
             .fails(&[409]),
+        op("list_conflicts", "Lists the secrets that several machines gave different values, masked")
+            .replies::<ConflictList>(200, "The secrets, with these values."),
+        op("resolve_conflict", "Settles on one of the values that several machines gave a secret")
+            .takes(&written)
+            .body::<ResolveConflict>(json!({ "version": 3 }))
+            .replies_either::<Secret, WrittenSecret>(200, "It has that value; with `view=full` in full.").may_have("ETag")
+            .fails(&[404]),
+        op("rename_machine", "Gives a machine another name")
+            .body::<RenameMachine>(json!({ "name": "desktop" }))
+            .replies::<FleetStatus>(200, "It is renamed.")
+            .fails(&[404, 409, 502]),
+        op("keep_machine", "Says that of two machines that removed each other this one is kept")
+            .replies::<FleetStatus>(200, "The other one is out.")
+            .fails(&[404, 409, 502]),
         op("merge_fleet", "Says what is new here, and merges what other machines have said")
             .replies::<FleetMerge>(200, "What was changed.")
             .fails(&[404]),

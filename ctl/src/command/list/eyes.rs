@@ -145,6 +145,7 @@ mod tests {
             size_class: SizeClass::Small,
             value_changed_at: Some(at(NOW - age)),
             guarded: false,
+            conflict: false,
         }
     }
 

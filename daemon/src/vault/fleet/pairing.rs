@@ -5,14 +5,14 @@
 //! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, 2 from the
 //! joining one, 3 with the fleet's keys, sealed under what the two agree on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use secrets_fleet::ids::FleetId;
 use secrets_fleet::{Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
-use secrets_proto::fleet::{Invitation, InvitationState};
+use secrets_proto::fleet::{Invitation, InvitationState, MachineName};
 use secrets_proto::{SensitiveString, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -21,13 +21,22 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
-use crate::vault::format::fleet::{Fleet, Member};
+use crate::vault::format::fleet::{Fleet, MachineKeys, Member, Members, Meta};
 use crate::vault::{Error, FleetError, Key, Vault};
 
-use super::{aside, list, meta, replica, usable};
+use super::{aside, list, member, meta, replica, usable};
 
 /// How long an invitation holds.
 const HOLDS: Duration = Duration::from_secs(15 * 60);
+
+/// How old the steps of a code are that surely does not hold any more, by whichever clock.
+const OVER: Duration = Duration::from_secs(24 * 3_600);
+
+/// The numbers of the steps.
+const STEPS: std::ops::RangeInclusive<u32> = 1..=3;
+
+/// The most machines of a fleet.
+const MOST_MACHINES: usize = 100;
 
 /// A machine that is being let in.
 pub(crate) struct Pairing {
@@ -60,7 +69,9 @@ struct Joining {
 #[derive(Clone, Serialize, Deserialize)]
 struct Answer {
     ephemeral: Public,
-    member: Member,
+    id: MachineId,
+    name: MachineName,
+    keys: MachineKeys,
 }
 
 /// The third step.
@@ -68,7 +79,8 @@ struct Answer {
 struct Welcome {
     fleet: FleetId,
     keys: BTreeMap<u32, Private>,
-    members: Vec<Member>,
+    without: BTreeMap<u32, BTreeSet<MachineId>>,
+    members: Members,
 }
 
 impl Pairing {
@@ -91,7 +103,7 @@ impl Pairing {
         let words = self.words()?.map(Vec::from);
         let state = if words.is_some() { InvitationState::Answered } else { InvitationState::Waiting };
         let name = match &self.side {
-            Side::Inviting(Some((answer, _))) => Some(answer.member.name.clone()),
+            Side::Inviting(Some((answer, _))) => Some(answer.name.as_str().to_owned()),
             Side::Inviting(None) | Side::Joining(_) => None,
         };
         Ok(Invitation { id: self.id, state, code: None, name, words })
@@ -107,10 +119,15 @@ impl Vault {
     pub(crate) async fn invite_machine(&self, caller: &Caller) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
-        let directory = self.known_fleet()?.meta.directory.clone();
+        let fleet = self.known_fleet()?;
+        if fleet.meta.members.present(fleet.me()).count() >= MOST_MACHINES {
+            return Err(Error::Fleet(FleetError::TooMany));
+        }
+        let directory = fleet.meta.directory.clone();
         let code = exchange::new_code()?;
         let key = derived(code.expose().to_owned()).await?;
         let ephemeral = Private::generate()?;
+        sweep(&directory).await;
         put(&directory, &key, 1, &key.seal(b"1", &bytes(&ephemeral.recipient())?)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let until = Instant::now() + HOLDS;
@@ -146,12 +163,12 @@ impl Vault {
         &self,
         caller: &Caller,
         code: SensitiveString,
-        name: String,
+        name: MachineName,
         directory: PathBuf,
     ) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
-        if self.shared.read().view()?.catalog.fleet.is_some() {
+        if self.known_fleet().is_ok_and(|fleet| !fleet.is_removed()) {
             return Err(Error::Fleet(FleetError::Exists));
         }
         let directory = usable(directory).await?;
@@ -161,14 +178,9 @@ impl Vault {
             serde_json::from_slice(&theirs).map_err(|_| Error::Fleet(FleetError::WrongCode))?;
         let (ephemeral, signing, sealing) =
             (Private::generate()?, Private::generate()?, Private::generate()?);
-        let member = Member {
-            id: MachineId(crypto::random()?),
-            name,
-            signing: signing.signer()?,
-            sealing: sealing.recipient(),
-            removed: false,
-        };
-        let answer = Answer { ephemeral: ephemeral.recipient(), member };
+        let keys = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient() };
+        let answer =
+            Answer { ephemeral: ephemeral.recipient(), id: MachineId(crypto::random()?), name, keys };
         let text = serde_json::to_vec(&answer).map_err(|_| Error::Internal("an answer does not encode"))?;
         put(&directory, &key, 2, &key.seal(b"2", &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
@@ -192,9 +204,14 @@ impl Vault {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
         if !accept {
-            let mut pairing = self.pairing();
-            open(&mut pairing, id)?;
-            *pairing = None;
+            let ended = {
+                let mut pairing = self.pairing();
+                open(&mut pairing, id)?;
+                pairing.take()
+            };
+            if let Some(Pairing { directory, code, .. }) = ended {
+                clear(&directory, &code).await;
+            }
             return Ok(Invitation { id, state: InvitationState::Ended, code: None, name: None, words: None });
         }
         // The joining side asks again until the other one has said yes.
@@ -210,14 +227,18 @@ impl Vault {
                 let (answer, signing, sealing) = *joining;
                 let welcome = step(&directory, &code, 3, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
-                let Welcome { fleet, keys, members } =
+                let directory_of_steps = directory.clone();
+                let Welcome { fleet, keys, without, members } =
                     serde_json::from_slice(&welcome).map_err(|_| Error::Fleet(FleetError::Unanswered))?;
-                let meta = meta(fleet, directory, (signing, sealing), keys, members);
-                let fleet = Fleet::new(meta, replica(answer.member.id)?);
+                let meta = Meta { without, ..meta(fleet, directory, (signing, sealing), keys, members) };
+                let fleet = Fleet::new(meta, replica(answer.id)?);
+                let _turn = self.exchanging.lock().await;
                 let synced =
                     self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
                 self.place(synced).await?;
-                answer.member.name
+                // Nobody has another use for the steps: this was the last.
+                clear(&directory_of_steps, &code).await;
+                answer.name.into()
             }
         };
         *self.pairing() = None;
@@ -233,7 +254,8 @@ impl Vault {
             Side::Inviting(None) => Err(Error::Fleet(FleetError::Unanswered)),
             Side::Inviting(Some((answer, _))) => {
                 let agreed = pairing.agreed(&answer.ephemeral)?;
-                Ok(Turn::Welcome { directory, code, agreed, member: answer.member.clone() })
+                let (id, name, keys) = (answer.id, answer.name.as_str().to_owned(), answer.keys);
+                Ok(Turn::Welcome { directory, code, agreed, member: member(id, name, keys) })
             }
             Side::Joining(joining) => {
                 let agreed = pairing.agreed(&joining.theirs)?;
@@ -251,17 +273,15 @@ impl Vault {
         agreed: &Private,
         member: Member,
     ) -> Result<String, Error> {
-        let fleet = self.known_fleet()?;
-        if fleet.meta.members.iter().any(|known| !known.removed && known.name == member.name) {
-            return Err(Error::Fleet(FleetError::NameTaken));
-        }
         let name = member.name.clone();
+        let _turn = self.exchanging.lock().await;
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
         let fleet = self.known_fleet()?;
         let welcome = Welcome {
             fleet: fleet.meta.fleet,
             keys: fleet.meta.keys.clone(),
+            without: fleet.meta.without.clone(),
             members: fleet.meta.members.clone(),
         };
         let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;
@@ -307,6 +327,36 @@ async fn put(path: &std::path::Path, code: &Private, number: u32, sealed: &[u8])
     let name = ObjectName { kind: Kind::Invitation, id };
     let (path, sealed) = (path.to_owned(), sealed.to_vec());
     aside(move || directory::write(&path, &name, &sealed)).await
+}
+
+/// Removes the steps of a code. What stays is removed at a later invitation.
+async fn clear(path: &std::path::Path, code: &Private) {
+    let Ok(writer) = writer(code) else { return };
+    remove_steps(path, move |_, name| name.id.writer == writer).await;
+}
+
+/// Removes the steps of codes that do not hold any more.
+async fn sweep(path: &std::path::Path) {
+    remove_steps(path, |path, name| {
+        let written = std::fs::metadata(path.join(name.to_string())).and_then(|file| file.modified());
+        written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OVER))
+    })
+    .await;
+}
+
+async fn remove_steps(
+    path: &std::path::Path,
+    is_meant: impl Fn(&std::path::Path, &ObjectName) -> bool + Send + 'static,
+) {
+    let path = path.to_owned();
+    let removed = aside(move || {
+        let names = directory::list(&path)?.into_iter().filter(|name| name.kind == Kind::Invitation);
+        let steps = names.filter(|name| STEPS.contains(&name.id.number));
+        steps.filter(|name| is_meant(&path, name)).try_for_each(|name| directory::remove(&path, &name))
+    });
+    if let Err(error) = removed.await {
+        tracing::debug!(%error, "steps of an invitation are left");
+    }
 }
 
 /// What the other side has said in this step, if it has.

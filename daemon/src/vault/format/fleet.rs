@@ -4,14 +4,16 @@
 //! A secret's row says up to which of the vault's own versions it goes. So whatever the vault has that the others do not
 //! know is seen by comparing numbers, whoever wrote it, and nothing has to be noted when a secret is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::{FleetId, ShortHash};
+use secrets_fleet::members::Standing;
 use secrets_fleet::replica::{Known, Replica};
-use secrets_fleet::secret::Mark;
-use secrets_fleet::{MachineId, ObjectId, ObjectName, Secret};
+use secrets_fleet::secret::{Mark, Value};
+use secrets_fleet::{Dot, MachineId, ObjectId, ObjectName, Secret};
 use secrets_proto::{SecretValue, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -22,7 +24,7 @@ use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
 use crate::vault::Error;
 
-use super::record::record_context;
+use super::record::{Record, record_context};
 
 /// A value: which version of the secret's it is in this vault, or, while it is on its way, the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub(in crate::vault) struct Fleet {
     pub(in crate::vault) replica: Replica<Held>,
     /// Of each secret's row: its version, and up to which version of the secret it goes.
     pub(in crate::vault) rows: BTreeMap<Uuid, (u64, u64)>,
+    /// Secrets whose rows shall not say that the others know them.
+    pub(in crate::vault) unsaid: BTreeSet<Uuid>,
 }
 
 /// What is known of the fleet beside its secrets.
@@ -54,7 +58,9 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) sealing: Private,
     /// The fleet's keys, by epoch. What is written is sealed with the last.
     pub(in crate::vault) keys: BTreeMap<u32, Private>,
-    pub(in crate::vault) members: Vec<Member>,
+    /// Of each of them, the machines that had been removed when it was made.
+    pub(in crate::vault) without: BTreeMap<u32, BTreeSet<MachineId>>,
+    pub(in crate::vault) members: Members,
     /// The number of the last part of a snapshot that this machine wrote, and of the last list of machines.
     pub(in crate::vault) snapshots: u32,
     pub(in crate::vault) lists: u32,
@@ -73,18 +79,25 @@ pub(in crate::vault) struct Meta {
     /// What shall leave the exchange, because a snapshot has taken its place, whoever puts it there again.
     #[serde(default)]
     pub(in crate::vault) compacted: Applied,
+    /// Something was destroyed here that is still in the exchange.
+    #[serde(default)]
+    pub(in crate::vault) compact: bool,
+}
+
+/// A machine's public keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct MachineKeys {
+    /// By which one tells what it has signed.
+    pub(in crate::vault) signing: Public,
+    /// To which others seal the fleet's keys.
+    pub(in crate::vault) sealing: Public,
 }
 
 /// A machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::vault) struct Member {
-    pub(in crate::vault) id: MachineId,
-    pub(in crate::vault) name: String,
-    pub(in crate::vault) signing: Public,
-    pub(in crate::vault) sealing: Public,
-    #[serde(default)]
-    pub(in crate::vault) removed: bool,
-}
+pub(in crate::vault) type Member = secrets_fleet::members::Member<MachineKeys>;
+
+/// The machines.
+pub(in crate::vault) type Members = secrets_fleet::members::Members<MachineKeys>;
 
 /// A snapshot: its parts, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +127,7 @@ struct Stored {
 impl Fleet {
     /// A fleet's machine that knows nothing yet.
     pub(in crate::vault) const fn new(meta: Meta, replica: Replica<Held>) -> Self {
-        Self { version: 0, meta, replica, rows: BTreeMap::new() }
+        Self { version: 0, meta, replica, rows: BTreeMap::new(), unsaid: BTreeSet::new() }
     }
 
     /// This machine.
@@ -124,17 +137,27 @@ impl Fleet {
 
     /// Whether this machine was removed by another.
     pub(in crate::vault) fn is_removed(&self) -> bool {
-        self.meta.members.iter().any(|member| member.id == self.me() && member.removed)
+        self.meta.members.standing(self.me(), self.me()) != Standing::Member
+    }
+
+    /// Whether two others have removed each other, and nobody has said which is kept.
+    pub(in crate::vault) fn is_disputed(&self) -> bool {
+        self.meta.members.is_disputed(self.me())
+    }
+
+    /// Whether this machine reads alone.
+    pub(in crate::vault) fn is_reader(&self) -> bool {
+        self.meta.members.get(self.me()).is_some_and(|me| me.reader)
     }
 
     /// Whether there are machines but this one.
     pub(in crate::vault) fn has_others(&self) -> bool {
-        self.meta.members.iter().any(|member| member.id != self.me() && !member.removed)
+        self.meta.members.present(self.me()).any(|member| member.id != self.me() && !member.reader)
     }
 
     /// The names of the machines but this one.
     pub(in crate::vault) fn names_of_others(&self) -> Vec<String> {
-        let others = self.meta.members.iter().filter(|member| member.id != self.me() && !member.removed);
+        let others = self.meta.members.present(self.me()).filter(|member| member.id != self.me());
         others.map(|member| member.name.clone()).collect()
     }
 
@@ -158,13 +181,33 @@ impl Fleet {
             .is_some_and(|mark| mark.trashed.is_some() && mark.name_taken)
     }
 
+    /// Whether the others do not know all of a secret, which is here so, or not at all.
+    pub(in crate::vault) fn is_unsaid(&self, id: Uuid, here: Option<&Arc<Record>>) -> bool {
+        match here {
+            Some(record) => self.rows.get(&id).is_none_or(|(_, synced)| *synced != record.version),
+            // One that was never here has a name that this version does not know.
+            None => {
+                let was_here = self.rows.get(&id).is_some_and(|(_, synced)| *synced > 0);
+                was_here && self.replica.secrets.get(&id).is_some_and(|secret| !secret.is_tombstone())
+            }
+        }
+    }
+
+    /// Of the versions of a secret's values in this vault: the machine that stored each, and whether it is kept beside the
+    /// present one. Of those that the others do not know yet nothing is known.
+    pub(in crate::vault) fn versions_of(&self, id: Uuid) -> BTreeMap<u64, (String, bool)> {
+        let Some(secret) = self.replica.secrets.get(&id) else { return BTreeMap::new() };
+        let beside: Vec<_> = secret.conflicts().iter().map(|(dot, _)| *dot).collect();
+        let version = |(dot, value): (&Dot, &Value<Held>)| match value.value {
+            Held::Row(row) => Some((row, (self.name_of(value.by).to_owned(), beside.contains(dot)))),
+            Held::New(_) => None,
+        };
+        secret.earlier.iter().chain(&secret.live).filter_map(version).collect()
+    }
+
     /// A machine's name.
     pub(in crate::vault) fn name_of(&self, machine: MachineId) -> &str {
-        self.meta
-            .members
-            .iter()
-            .find(|member| member.id == machine)
-            .map_or("another machine", |member| &member.name)
+        self.meta.members.get(machine).map_or("another machine", |member| &member.name)
     }
 
     /// Puts what is known of a secret there, as it is in its row.

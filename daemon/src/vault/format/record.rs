@@ -66,6 +66,10 @@ pub(in crate::vault) struct Meta {
     /// Whether a person decides who may have or change it. While this is true of any secret, the manifest has a mark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::vault) guarded: bool,
+    /// The version of the present value, while another machine's stands beside it that was stored at the same time. It names
+    /// the version, so that it is not taken for a word on another value, which a program has stored that does not know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) conflict: Option<u64>,
 }
 
 impl Record {
@@ -92,6 +96,7 @@ impl Record {
             value_changed: None,
             rules: Vec::new(),
             guarded: false,
+            conflict: None,
         };
         Self { id, version: 1, meta, rest: Rest::default() }
     }
@@ -133,6 +138,11 @@ impl Record {
     /// Whether it is in the trash.
     pub(in crate::vault) const fn is_deleted(&self) -> bool {
         self.meta.deleted_at.is_some()
+    }
+
+    /// Whether another machine's value stands beside the present one.
+    pub(in crate::vault) fn has_conflict(&self) -> bool {
+        self.meta.conflict == Some(self.meta.value_version)
     }
 
     /// When it leaves the trash for good, if it is there.
@@ -181,6 +191,7 @@ impl Record {
             size_class: SizeClass::of(self.meta.size),
             value_changed_at: self.value_changed_at(),
             guarded: self.meta.guarded,
+            conflict: self.has_conflict(),
         }
     }
 }
@@ -235,6 +246,8 @@ impl StoredValue {
             masked_value: mask(&value),
             created_at,
             current: row.version == current,
+            from: None,
+            beside: false,
         })
     }
 }

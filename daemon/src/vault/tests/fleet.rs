@@ -11,7 +11,7 @@ use secrets_fleet::{Change, Kind, MachineId, ObjectName, Writer};
 
 use super::*;
 use crate::crypto::exchange::{FleetCrypt, Private};
-use crate::vault::format::fleet::{Fleet, Held, Member};
+use crate::vault::format::fleet::{Fleet, Held, MachineKeys, Member};
 
 /// A member of the fleet of a vault, that writes what it is told.
 struct Machine {
@@ -54,13 +54,8 @@ impl Machine {
     }
 
     fn member(&self, name: &str) -> Member {
-        Member {
-            id: self.id,
-            name: name.to_owned(),
-            signing: self.signing.signer().unwrap(),
-            sealing: self.sealing.recipient(),
-            removed: false,
-        }
+        let keys = MachineKeys { signing: self.signing.signer().unwrap(), sealing: self.sealing.recipient() };
+        crate::vault::fleet::member(self.id, name.to_owned(), keys)
     }
 
     /// An object of this machine's, sealed and signed as it should be.

@@ -143,6 +143,25 @@ impl Catalog {
         }
     }
 
+    /// Whether after this step, which was taken, the other machines of the vault do not know all that is here.
+    pub(in crate::vault) fn is_unsaid(&self, change: &Change) -> bool {
+        let Some(fleet) = &self.fleet else { return false };
+        match change {
+            Change::Put(record) => fleet.is_unsaid(record.id, self.all.any(record.id)),
+            Change::Remove(id) => fleet.is_unsaid(*id, self.all.any(*id)),
+            Change::PutFleet(fleet) => fleet.version == 1 || fleet.meta.compact,
+            Change::Allow(_)
+            | Change::Revoke(_)
+            | Change::PutToken(_)
+            | Change::RemoveToken(_)
+            | Change::PutApprovalRule(_)
+            | Change::RemoveApprovalRule(_)
+            | Change::PutItem(_)
+            | Change::RemoveItem(_)
+            | Change::PutCollection(_) => false,
+        }
+    }
+
     /// Counts a secret that is about to take the place of the one with its id, or to go.
     fn count_guarded(&mut self, id: Uuid, is_guarded: bool) {
         let was_guarded = self.all.any(id).is_some_and(|old| old.meta.guarded);

@@ -62,6 +62,8 @@ pub(in crate::vault) trait Work: Send {
     fn frees_room(&self) -> bool;
     /// Whether the owner asks: whatever the holders of tokens ask for at the same time, it comes first.
     fn is_owners(&self) -> bool;
+    /// Whether the vault is used by it, and so stays open for longer.
+    fn is_use(&self) -> bool;
     /// Does it. A refusal is kept for the answer; an `Err` here takes the whole batch back.
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Error>;
     /// Answers with the result, or with what kept the batch from becoming durable.

@@ -280,6 +280,7 @@ impl Writer {
             Ok(())
         })?;
         self.waiting.extend(works.drain(ran..));
+        let is_use = works.iter().any(|work| work.is_use());
         for denial in committed.denials.iter().cloned() {
             self.shared.denials().note(denial, Instant::now());
         }
@@ -293,7 +294,9 @@ impl Writer {
             // All of it was refused, which is no use of the vault.
             return Ok(());
         }
-        self.shared.touch();
+        if is_use {
+            self.shared.touch();
+        }
         self.unsettled.get_or_insert_with(Instant::now);
         if committed.purged {
             self.settle();

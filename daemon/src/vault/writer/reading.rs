@@ -1,7 +1,10 @@
 //! The operations that read the file without changing it: what is too much or too confidential to be kept
 //! in memory.
 
+use std::sync::Arc;
+
 use secrets_proto::Uuid;
+use secrets_proto::fleet::Conflict;
 use secrets_proto::item::ItemVersion;
 use secrets_proto::secret::SecretVersion;
 use secrets_proto::vault::{KeyInfo, VerifyReply};
@@ -14,7 +17,7 @@ use crate::vault::Error;
 use crate::vault::format::approval_rule::ApprovalRule;
 use crate::vault::format::item::StoredItemValue;
 use crate::vault::format::manifest::Manifest;
-use crate::vault::format::record::{StoredValue, record_context};
+use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::format::slots;
 
 use super::audit_walk::{AuditLog, Forward};
@@ -44,7 +47,24 @@ impl Reading<'_> {
     pub(in crate::vault) fn versions(&self, caller: &Caller, id: Uuid) -> Result<Vec<SecretVersion>, Error> {
         let current = self.catalog.of(caller).by_id(id).ok_or(Error::NotFound)?.meta.value_version;
         let rows = self.store.records_of(RecordKind::Value, id.as_bytes())?;
-        rows.iter().rev().map(|row| StoredValue::describe(self.keys, row, current)).collect()
+        let from = self.catalog.fleet.as_ref().map(|fleet| fleet.versions_of(id)).unwrap_or_default();
+        let describe = |row| {
+            let version = StoredValue::describe(self.keys, row, current)?;
+            let (from, beside) = from.get(&row.version).cloned().unzip();
+            Ok(SecretVersion { from, beside: beside.unwrap_or(false), ..version })
+        };
+        rows.iter().rev().map(describe).collect()
+    }
+
+    /// The secrets that the caller sees and that have values of several machines, with these values.
+    pub(in crate::vault) fn conflicts(&self, caller: &Caller) -> Result<Vec<Conflict>, Error> {
+        let secrets = self.catalog.of(caller).live().filter(|record| record.has_conflict());
+        let conflict = |record: &Arc<Record>| {
+            let mut values = self.versions(caller, record.id)?;
+            values.retain(|version| version.current || version.beside);
+            Ok(Conflict { id: record.id, name: record.meta.name.clone(), values })
+        };
+        secrets.map(conflict).collect()
     }
 
     /// The kept versions of an item's value, newest first.

@@ -45,6 +45,8 @@ pub(in crate::vault) struct Shared {
     pub(in crate::vault) wiped: Notify,
     /// Notified when the vault was opened.
     pub(in crate::vault) opened: Notify,
+    /// Notified when there may be something to exchange with other machines.
+    pub(in crate::vault) fleet_due: Notify,
     /// Another number whenever somebody who watches items should look again.
     pub(in crate::vault) item_changes: watch::Sender<u64>,
 }
@@ -102,6 +104,7 @@ impl Shared {
             is_ending: AtomicBool::new(false),
             wiped: Notify::new(),
             opened: Notify::new(),
+            fleet_due: Notify::new(),
             item_changes: watch::Sender::new(first_number()),
         }
     }
@@ -189,6 +192,9 @@ impl Shared {
                 view.catalog.apply(change);
             }
             view.slots = committed.slots.unwrap_or(view.slots);
+            if committed.changes.iter().any(|change| view.catalog.is_unsaid(change)) {
+                self.fleet_due.notify_one();
+            }
         }
         let is_of_items = |change: &Change| {
             matches!(change, Change::PutItem(_) | Change::RemoveItem(_) | Change::PutCollection(_))

@@ -121,6 +121,7 @@ impl Writer {
         self.state = State::Unlocked(Box::new(vault));
         self.shared.approvals.opened(self.shared.clock.now());
         self.shared.opened.notify_one();
+        self.shared.fleet_due.notify_one();
         self.shared.items_changed();
         tracing::info!("unlocked");
         Ok(())

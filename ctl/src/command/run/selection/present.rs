@@ -109,9 +109,8 @@ impl Selection {
         let variable = self.stripped(name).to_owned();
         let Some(value) = environment::inherited(&variable) else { return Ok(false) };
         let value = usable(&variable, value)?;
-        taken.push(
-            self.hand_over(variable, RevealedSecret { id, name: name.clone(), value, expires_at: None }),
-        );
+        let secret = RevealedSecret { id, name: name.clone(), value, expires_at: None, conflict: false };
+        taken.push(self.hand_over(variable, secret));
         self.present.push(name.clone());
         Ok(true)
     }

@@ -45,8 +45,8 @@ pub(in crate::vault) struct Synced {
 
 /// What the machines know of each other: by which key one tells who wrote an object.
 fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
-    let members = fleet.meta.members.iter().filter(|member| !member.removed);
-    members.map(|member| (member.id, member.signing)).collect()
+    let members = fleet.meta.members.present(fleet.me()).filter(|member| !member.reader);
+    members.map(|member| (member.id, member.keys.signing)).collect()
 }
 
 impl Batch<'_> {
@@ -56,14 +56,29 @@ impl Batch<'_> {
         caller: &Caller,
         mut fleet: Fleet,
     ) -> Result<Synced, Error> {
-        if self.catalog.fleet.is_some() {
-            return Err(Error::Fleet(FleetError::Exists));
+        if let Some(old) = self.catalog.fleet.clone() {
+            if !old.is_removed() {
+                return Err(Error::Fleet(FleetError::Exists));
+            }
+            self.forget_fleet(&old)?;
         }
         self.announce(&mut fleet)?;
         self.say_what_is_new(&mut fleet)?;
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
         self.outbox(Synced::default())
+    }
+
+    /// Removes all that is known of a fleet from which this machine was removed. The secrets stay.
+    fn forget_fleet(&mut self, old: &Fleet) -> Result<(), Error> {
+        let rows = old.rows.iter().map(|(id, (version, _))| (RecordKind::Origin, *id.as_bytes(), *version));
+        let objects = old.meta.outbox.iter().map(|name| (RecordKind::Object, name.id.hash.0, 1));
+        let all = rows.chain(objects).chain([(RecordKind::Fleet, [0; 16], old.version)]);
+        for (kind, id, version) in all {
+            let row = self.writing.record(kind, &id, version)?;
+            self.delete_row(&row.ok_or(Error::Corrupt("a row of the fleet is missing"))?)?;
+        }
+        Ok(())
     }
 
     /// Says what is new here, merges what was read, and answers. `listed` are all objects that are in the exchange, and
@@ -76,10 +91,15 @@ impl Batch<'_> {
         let before = self.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))?;
         let mut fleet = Fleet::clone(&before);
         self.read_lists(&mut fleet, objects)?;
-        if fleet.is_removed() {
+        if fleet.is_removed() || fleet.is_disputed() {
+            let why = if fleet.is_removed() { FleetError::Removed } else { FleetError::Disputed };
             self.keep_if_changed(&before, fleet)?;
-            return Err(Error::Fleet(FleetError::Removed));
+            return Err(Error::Fleet(why));
         }
+        if fleet.is_reader() {
+            return self.read_fleet(&before, fleet, objects);
+        }
+        self.shut_out(&mut fleet)?;
         // First, so that what was written here before is not taken for an answer to what comes now.
         let purged = self.say_what_is_new(&mut fleet)?;
         let said = std::mem::take(&mut fleet.replica.touched);
@@ -97,6 +117,20 @@ impl Batch<'_> {
         self.announce_again(&mut fleet, listed)?;
         self.keep_if_changed(&before, fleet)?;
         self.outbox(Synced { drop, merged, ..Synced::default() })
+    }
+
+    /// Merges what was read, and says nothing: nobody takes anything from a machine that reads alone.
+    fn read_fleet(
+        &mut self,
+        before: &Fleet,
+        mut fleet: Fleet,
+        objects: &[(ObjectName, Vec<u8>)],
+    ) -> Result<Synced, Error> {
+        fleet.replica.touched.clear();
+        self.receive(&mut fleet, objects)?;
+        let merged = self.settle(&mut fleet)?;
+        self.keep_if_changed(before, fleet)?;
+        Ok(Synced { merged, ..Synced::default() })
     }
 
     /// Whether what has been in the trash for too long by this machine's clock may go for good. A clock that is years ahead
@@ -117,6 +151,18 @@ impl Batch<'_> {
             self.delete_row(&row.ok_or(Error::Corrupt("an object's row is missing"))?)?;
         }
         fleet.meta.outbox.retain(|name| !sent.contains(name));
+        self.keep(fleet)
+    }
+
+    /// Notes that an earlier value of a secret was destroyed, which the secret's version does not tell.
+    pub(super) fn value_is_gone(&mut self, id: Uuid) -> Result<(), Error> {
+        let Some(fleet) = self.catalog.fleet.clone().filter(|fleet| fleet.rows.contains_key(&id)) else {
+            return Ok(());
+        };
+        let mut fleet = Fleet::clone(&fleet);
+        fleet.meta.compact = true;
+        fleet.unsaid.insert(id);
+        fleet.replica.touched.insert(id);
         self.keep(fleet)
     }
 
@@ -286,6 +332,7 @@ impl Batch<'_> {
     /// Writes the fleet's row, and those of the secrets that have changed.
     fn keep(&mut self, mut fleet: Fleet) -> Result<(), Error> {
         let touched: BTreeSet<Uuid> = std::mem::take(&mut fleet.replica.touched);
+        let unsaid = std::mem::take(&mut fleet.unsaid);
         for id in touched {
             let version = fleet.rows.get(&id).map_or(0, |(version, _)| *version);
             if version > 0 {
@@ -293,6 +340,7 @@ impl Batch<'_> {
                 self.delete_row(&row.ok_or(Error::Corrupt("a secret's row of the fleet is missing"))?)?;
             }
             let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
+            let synced = if unsaid.contains(&id) { 0 } else { synced };
             let Some(secret) = fleet.replica.secrets.get(&id).cloned() else { continue };
             let origin = Origin { version: version + 1, synced, secret };
             self.insert_row(&origin.seal(self.keys, id)?)?;

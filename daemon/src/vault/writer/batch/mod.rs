@@ -32,12 +32,12 @@ use crate::caller::{Caller, Scope};
 use crate::crypto::keys::Keys;
 use crate::crypto::{self, seal};
 use crate::store::{AuditRow, RecordKey, RecordKind, RecordRow, Store, Writing};
-use crate::vault::Error;
 use crate::vault::format::audit_chain::{audit_context, audit_mac};
 use crate::vault::format::manifest::Manifest;
 use crate::vault::format::record::{Record, StoredValue, record_context};
 use crate::vault::writer::catalog::{Catalog, Change};
 use crate::vault::writer::uses::Taken;
+use crate::vault::{Error, FleetError};
 
 use approvals::{Gate, Why};
 
@@ -266,6 +266,21 @@ impl<'a> Batch<'a> {
         self.put(Some(&old), record, caller, AuditAction::Rollback)
     }
 
+    /// Settles on one of the values that several machines have stored at the same time, as a new version: by default on the
+    /// present one.
+    pub(in crate::vault) fn resolve(
+        &mut self,
+        caller: &Caller,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<SecretDetail, Error> {
+        let record = self.find(caller, id, None)?;
+        if !record.has_conflict() {
+            return Err(Error::Fleet(FleetError::NoConflict));
+        }
+        self.rollback(caller, id, version.unwrap_or(record.meta.value_version), None)
+    }
+
     /// Destroys an earlier value of a secret; the present one stays.
     pub(in crate::vault) fn drop_version(
         &mut self,
@@ -280,6 +295,7 @@ impl<'a> Batch<'a> {
         }
         let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
         self.delete_row(&row)?;
+        self.value_is_gone(id)?;
         self.done.purged = true;
         let event = Event::done(AuditAction::VersionDrop, vec![record.meta.name.clone()]);
         self.audit(caller, Event { approvals: self.approved_by(), ..event })

@@ -83,7 +83,8 @@ impl Batch<'_> {
                 effort.give_way()?;
                 let value = self.open_value(record)?;
                 let (name, expires_at) = (record.meta.name.clone(), record.meta.expires_at);
-                Ok(RevealedSecret { id: record.id, name, value, expires_at })
+                let conflict = record.has_conflict();
+                Ok(RevealedSecret { id: record.id, name, value, expires_at, conflict })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         for record in records.iter().filter(|record| !(is_scan || is_check && is_fresh(record))) {

@@ -1,6 +1,6 @@
 //! Lists of machines: who belongs to the fleet, who does not any more, and the fleet's keys for those who do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrets_fleet::object::{self, Signed};
 use secrets_fleet::{Kind, MachineId, ObjectName};
@@ -11,19 +11,28 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{FleetCrypt, Private};
-use crate::vault::format::fleet::{Fleet, Member};
+use crate::vault::format::fleet::{Fleet, Member, Members};
 use crate::vault::{Error, FleetError};
 
 use super::super::Batch;
-use super::{Synced, writers};
+use super::Synced;
 
 /// What is in an object of kind `m`.
 #[derive(Serialize, Deserialize)]
 struct List {
     by: MachineId,
-    members: Vec<Member>,
-    /// The keys of epochs, each sealed to the machines that stay.
-    keys: BTreeMap<u32, BTreeMap<MachineId, String>>,
+    members: Members,
+    /// The keys of epochs.
+    keys: BTreeMap<u32, Wrapped>,
+}
+
+/// The key of an epoch.
+#[derive(Serialize, Deserialize)]
+struct Wrapped {
+    /// The machines that had been removed when it was made.
+    without: BTreeSet<MachineId>,
+    /// The key, sealed to each machine that stays.
+    sealed: BTreeMap<MachineId, String>,
 }
 
 impl Signed for List {
@@ -38,11 +47,13 @@ fn place(fleet: &Fleet, epoch: u32, machine: MachineId) -> Vec<u8> {
 }
 
 /// A key, sealed to every machine that was not removed.
-fn sealed_to_all(fleet: &Fleet, epoch: u32, key: &Private) -> Result<BTreeMap<MachineId, String>, Error> {
-    let staying = fleet.meta.members.iter().filter(|member| !member.removed);
-    let seal =
-        |member: &Member| Ok((member.id, key.wrap_to(&member.sealing, &place(fleet, epoch, member.id))?));
-    staying.map(seal).collect()
+fn wrapped(fleet: &Fleet, epoch: u32, key: &Private) -> Result<Wrapped, Error> {
+    let staying = fleet.meta.members.present(fleet.me());
+    let seal = |member: &Member| {
+        Ok((member.id, key.wrap_to(&member.keys.sealing, &place(fleet, epoch, member.id))?))
+    };
+    let sealed = staying.map(seal).collect::<Result<_, Error>>()?;
+    Ok(Wrapped { without: fleet.meta.without.get(&epoch).cloned().unwrap_or_default(), sealed })
 }
 
 impl Batch<'_> {
@@ -56,7 +67,7 @@ impl Batch<'_> {
         &mut self,
         fleet: &mut Fleet,
         epoch: u32,
-        keys: BTreeMap<u32, BTreeMap<MachineId, String>>,
+        keys: BTreeMap<u32, Wrapped>,
     ) -> Result<(), Error> {
         let list = List { by: fleet.me(), members: fleet.meta.members.clone(), keys };
         fleet.meta.lists = fleet.meta.lists.saturating_add(1);
@@ -74,17 +85,80 @@ impl Batch<'_> {
         let epochs: Vec<(u32, Private)> =
             fleet.meta.keys.iter().map(|(epoch, key)| (*epoch, key.clone())).collect();
         for ((epoch, _), (next, key)) in epochs.iter().zip(epochs.iter().skip(1)) {
-            let sealed = sealed_to_all(fleet, *next, key)?;
-            self.announce_in(fleet, *epoch, BTreeMap::from([(*next, sealed)]))?;
+            let next_key = wrapped(fleet, *next, key)?;
+            self.announce_in(fleet, *epoch, BTreeMap::from([(*next, next_key)]))?;
         }
         self.announce(fleet)
     }
 
+    /// Begins an epoch: the machines that stay get a new key. It is said under each key that one of them may have as its
+    /// last.
+    fn begin_epoch(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
+        let old = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
+        // Two that begin one at the same time must not choose one number for two keys.
+        let random: [u8; 2] = crypto::random()?;
+        let counter = (old >> 16).checked_add(1).filter(|counter| *counter <= 0xFFFF);
+        let counter = counter.ok_or(Error::Internal("the fleet has no number for another key"))?;
+        let epoch = (counter << 16) | u32::from(u16::from_be_bytes(random));
+        let key = Private::generate()?;
+        fleet.meta.without.insert(epoch, fleet.meta.members.removed(fleet.me()));
+        for known in fleet.meta.keys.keys().copied().collect::<Vec<_>>() {
+            let new = wrapped(fleet, epoch, &key)?;
+            self.announce_in(fleet, known, BTreeMap::from([(epoch, new)]))?;
+        }
+        fleet.meta.keys.insert(epoch, key);
+        self.announce(fleet)
+    }
+
+    /// Begins an epoch if the last one's key is known to a machine that was removed: two removals at the same time leave each
+    /// of the removed ones with the key that the other's removal brought.
+    pub(super) fn shut_out(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
+        let removed = fleet.meta.members.removed(fleet.me());
+        let last = fleet.meta.keys.last_key_value().map(|(epoch, _)| *epoch);
+        let without = last.and_then(|epoch| fleet.meta.without.get(&epoch));
+        if without.map_or(removed.is_empty(), |without| without.is_superset(&removed)) {
+            return Ok(());
+        }
+        self.begin_epoch(fleet)
+    }
+
     /// Lets a machine in, and tells the others.
     pub(in crate::vault) fn add_machine(&mut self, caller: &Caller, member: Member) -> Result<Synced, Error> {
-        let fleet = self.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))?;
-        let mut fleet = Fleet::clone(&fleet);
-        fleet.meta.members.push(member);
+        self.change_list(caller, |fleet| {
+            if fleet.meta.members.get(member.id).is_some() {
+                return Err(Error::Fleet(FleetError::NameTaken));
+            }
+            free_name(fleet, &member.name, member.id)?;
+            fleet.meta.members.add(member);
+            Ok(())
+        })
+    }
+
+    /// Gives a machine another name, and tells the others.
+    pub(in crate::vault) fn rename_machine(
+        &mut self,
+        caller: &Caller,
+        machine: MachineId,
+        name: String,
+    ) -> Result<Synced, Error> {
+        self.change_list(caller, |fleet| {
+            fleet.meta.members.get(machine).ok_or(Error::Fleet(FleetError::NoMachine))?;
+            free_name(fleet, &name, machine)?;
+            fleet.meta.members.rename(machine, name);
+            Ok(())
+        })
+    }
+
+    fn change_list(
+        &mut self,
+        caller: &Caller,
+        change: impl FnOnce(&mut Fleet) -> Result<(), Error>,
+    ) -> Result<Synced, Error> {
+        let mut fleet = self.fleet_to_change()?;
+        if fleet.is_disputed() {
+            return Err(Error::Fleet(FleetError::Disputed));
+        }
+        change(&mut fleet)?;
         self.announce(&mut fleet)?;
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
@@ -99,25 +173,61 @@ impl Batch<'_> {
         machine: MachineId,
         listed: &[ObjectName],
     ) -> Result<Synced, Error> {
-        let fleet = self.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))?;
-        let mut fleet = Fleet::clone(&fleet);
-        let is_it = |member: &&mut Member| member.id == machine && !member.removed;
-        let member = fleet.meta.members.iter_mut().find(is_it).ok_or(Error::Fleet(FleetError::NoMachine))?;
-        member.removed = true;
-        let old = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
-        // Two that remove at the same time must not choose one number for two keys.
-        let random: [u8; 2] = crypto::random()?;
-        let epoch = ((old >> 16).saturating_add(1) << 16) | u32::from(u16::from_be_bytes(random));
-        let key = Private::generate()?;
-        let sealed = sealed_to_all(&fleet, epoch, &key)?;
-        // Under the old key, which the others have.
-        self.announce_in(&mut fleet, old, BTreeMap::from([(epoch, sealed)]))?;
-        fleet.meta.keys.insert(epoch, key);
-        self.announce(&mut fleet)?;
-        let drop = self.answer(&mut fleet, listed, true)?;
+        self.shut_machines_out(caller, listed, |fleet| {
+            let me = fleet.me();
+            let is_present = fleet.meta.members.present(me).any(|member| member.id == machine);
+            if !is_present {
+                return Err(Error::Fleet(FleetError::NoMachine));
+            }
+            fleet.meta.members.remove(me, machine);
+            Ok(())
+        })
+    }
+
+    /// Says that of machines that removed each other this one is kept. `listed` is what is in the exchange now.
+    pub(in crate::vault) fn keep_machine(
+        &mut self,
+        caller: &Caller,
+        machine: MachineId,
+        listed: &[ObjectName],
+    ) -> Result<Synced, Error> {
+        self.shut_machines_out(caller, listed, |fleet| {
+            if fleet.meta.members.keep(machine) {
+                return Ok(());
+            }
+            Err(Error::Fleet(FleetError::NoDispute))
+        })
+    }
+
+    fn shut_machines_out(
+        &mut self,
+        caller: &Caller,
+        listed: &[ObjectName],
+        change: impl FnOnce(&mut Fleet) -> Result<(), Error>,
+    ) -> Result<Synced, Error> {
+        let mut fleet = self.fleet_to_change()?;
+        change(&mut fleet)?;
+        let mut drop = Vec::new();
+        // Who has given way to another writes nothing any more.
+        if !fleet.is_removed() {
+            self.begin_epoch(&mut fleet)?;
+            drop = self.answer(&mut fleet, listed, true)?;
+        }
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
         self.outbox(Synced { drop, ..Synced::default() })
+    }
+
+    /// The fleet, for a machine that may change its list.
+    fn fleet_to_change(&self) -> Result<Fleet, Error> {
+        let fleet = self.catalog.fleet.as_ref().ok_or(Error::Fleet(FleetError::None))?;
+        if fleet.is_removed() {
+            return Err(Error::Fleet(FleetError::Removed));
+        }
+        if fleet.is_reader() {
+            return Err(Error::Fleet(FleetError::Reader));
+        }
+        Ok(Fleet::clone(fleet))
     }
 
     /// Takes the lists that were read: machines that are new, machines that were removed, and keys for this one.
@@ -127,13 +237,15 @@ impl Batch<'_> {
         objects: &[(ObjectName, Vec<u8>)],
     ) -> Result<(), Error> {
         loop {
-            let before = fleet.meta.read.len();
+            let before = (fleet.meta.read.len(), fleet.meta.members.clone());
             for (name, bytes) in objects.iter().filter(|(name, _)| name.kind == Kind::Members) {
                 if fleet.meta.read.contains(name) {
                     continue;
                 }
                 let list = {
-                    let writers = writers(fleet);
+                    // Also of those that were removed: what is heard of what they say depends on who they are.
+                    let writers =
+                        fleet.meta.members.all().map(|member| (member.id, member.keys.signing)).collect();
                     let crypt = FleetCrypt {
                         keys: &fleet.meta.keys,
                         signing: &fleet.meta.signing,
@@ -143,30 +255,37 @@ impl Batch<'_> {
                 };
                 // It may be by a machine, or under a key, that another list brings.
                 let Ok((list, _)) = list else { continue };
-                fleet.meta.read.push(*name);
-                take(fleet, list);
+                if take(fleet, list) {
+                    fleet.meta.read.push(*name);
+                }
             }
-            if fleet.meta.read.len() == before {
+            if (fleet.meta.read.len(), &fleet.meta.members) == (before.0, &before.1) {
                 return Ok(());
             }
         }
     }
 }
 
-fn take(fleet: &mut Fleet, list: List) {
-    for member in list.members {
-        match fleet.meta.members.iter_mut().find(|known| known.id == member.id) {
-            // Who was removed stays so.
-            Some(known) => known.removed |= member.removed,
-            None => fleet.meta.members.push(member),
-        }
+fn free_name(fleet: &Fleet, name: &str, of: MachineId) -> Result<(), Error> {
+    if fleet.meta.members.present(fleet.me()).any(|known| known.name == name && known.id != of) {
+        return Err(Error::Fleet(FleetError::NameTaken));
     }
+    Ok(())
+}
+
+/// Whether it was taken as a whole.
+fn take(fleet: &mut Fleet, list: List) -> bool {
     let me = fleet.me();
-    for (epoch, sealed) in list.keys {
+    if !fleet.meta.members.merge(me, list.by, list.members) {
+        return false;
+    }
+    for (epoch, Wrapped { without, sealed }) in list.keys {
         let place = place(fleet, epoch, me);
         let key = sealed.get(&me).and_then(|text| fleet.meta.sealing.unwrap(text, &place).ok());
-        if let Some(key) = key {
-            fleet.meta.keys.entry(epoch).or_insert(key);
+        if let Some(key) = key.filter(|_| !fleet.meta.keys.contains_key(&epoch)) {
+            fleet.meta.keys.insert(epoch, key);
+            fleet.meta.without.insert(epoch, without);
         }
     }
+    true
 }

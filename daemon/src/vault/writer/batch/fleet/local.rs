@@ -80,7 +80,7 @@ impl Batch<'_> {
             let version = fleet.rows.get(&record.id).map_or(0, |(version, _)| *version);
             fleet.rows.insert(record.id, (version, record.version));
         }
-        Ok(!gone.is_empty())
+        Ok(!gone.is_empty() || std::mem::take(&mut fleet.meta.compact))
     }
 
     /// What is different between a secret as it is here and as the others know it.

@@ -171,8 +171,11 @@ impl Batch<'_> {
             meta.value_version = value_version;
             meta.value_changed = Some((value_version, at));
         }
+        if record.has_conflict() == secret.conflicts().is_empty() {
+            record.meta.conflict = (!secret.conflicts().is_empty()).then_some(value_version);
+        }
         if old.is_none() {
-            meta.created_at = at;
+            record.meta.created_at = at;
             record.version = version.max(1);
         } else if old != Some(&record) || version > before {
             record.version = version.max(before + 1);

@@ -1,5 +1,8 @@
 //! One vault on three machines: three daemons, each with a home of its own, and a directory between them.
 
+mod by_itself;
+mod conflicts;
+
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +31,19 @@ fn join(inviter: &Env, joiner: &Env, name: &str, store: &Path) {
 
 fn sync(env: &Env) -> Value {
     env.post("/fleet/merge", &Value::Null).expect(200)
+}
+
+fn unlock(env: &Env) {
+    env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
+}
+
+/// Does something while no machine reaches the directory.
+fn apart<T>(store: &Path, work: impl FnOnce() -> T) -> T {
+    let away = store.with_extension("away");
+    fs::rename(store, &away).unwrap();
+    let done = work();
+    fs::rename(&away, store).unwrap();
+    done
 }
 
 /// What is new on any of them is known to all.
@@ -170,11 +186,13 @@ fn two_people_compare_five_words_on_two_terminals() {
 
 #[test]
 fn of_two_values_none_is_lost_and_both_machines_say_so() {
-    let (a, b, _store) = two();
+    let (a, b, store) = two();
     a.store("KEY", "first");
     sync_all(&[&a, &b]);
-    update(&a, "KEY", "from-laptop");
-    update(&b, "KEY", "from-desktop");
+    apart(&store, || {
+        update(&a, "KEY", "from-laptop");
+        update(&b, "KEY", "from-desktop");
+    });
     sync_all(&[&a, &b]);
     let in_use = a.value("KEY");
     assert_eq!(b.value("KEY"), in_use);
@@ -197,9 +215,11 @@ fn of_two_values_none_is_lost_and_both_machines_say_so() {
 
 #[test]
 fn one_name_on_two_machines_is_kept_by_the_newer_value() {
-    let (a, b, _store) = two();
-    a.store("SAME", "older");
-    b.store("SAME", "newer");
+    let (a, b, store) = two();
+    apart(&store, || {
+        a.store("SAME", "older");
+        b.store("SAME", "newer");
+    });
     sync_all(&[&a, &b]);
     sync_all(&[&a, &b]);
     assert_eq!(a.value("SAME"), b.value("SAME"));
@@ -339,7 +359,7 @@ fn a_guard_says_which_other_machines_have_the_secret() {
 
 #[test]
 fn a_guard_is_on_every_machine_and_what_was_allowed_of_it_is_not() {
-    let (a, b, _store) = two();
+    let (a, b, store) = two();
     a.store("LATER", "canary-later");
     a.store("BOTH", "guarded here");
     sync_all(&[&a, &b]);
@@ -348,8 +368,10 @@ fn a_guard_is_on_every_machine_and_what_was_allowed_of_it_is_not() {
     guard(&a, &id(&a, "LATER"));
     a.store("FIRST", "canary-first");
     guard(&a, &id(&a, "FIRST"));
-    update(&b, "BOTH", "changed there");
-    guard(&a, &id(&a, "BOTH"));
+    apart(&store, || {
+        update(&b, "BOTH", "changed there");
+        guard(&a, &id(&a, "BOTH"));
+    });
     sync_all(&[&a, &b]);
     for name in ["LATER", "FIRST", "BOTH"] {
         reveal(&b, name).expect_error(403, "approval_required_error");
@@ -359,9 +381,11 @@ fn a_guard_is_on_every_machine_and_what_was_allowed_of_it_is_not() {
     // The mark that keeps older programs from the vault is there, too.
     b.post("/vault/verify", &json!({})).expect(200);
     // Two secrets of one name: whichever keeps it is guarded.
-    a.store("NAME", "older");
-    guard(&a, &id(&a, "NAME"));
-    b.store("NAME", "newer");
+    apart(&store, || {
+        a.store("NAME", "older");
+        guard(&a, &id(&a, "NAME"));
+        b.store("NAME", "newer");
+    });
     sync_all(&[&a, &b]);
     sync_all(&[&a, &b]);
     for env in [&a, &b] {
@@ -407,6 +431,8 @@ fn what_the_directory_spoils_is_not_taken_and_comes_again() {
         names.filter(|name| name.starts_with("l-")).collect::<Vec<_>>()
     };
     let before = names();
+    // Until the object is spoilt, nobody reads it.
+    b.post("/vault/lock", &Value::Null).expect(200);
     a.store("KEY", "canary-key");
     sync(&a);
     let new: Vec<_> = names().into_iter().filter(|name| !before.contains(name)).collect();
@@ -425,6 +451,9 @@ fn what_the_directory_spoils_is_not_taken_and_comes_again() {
     let others = fs::read(store.join(&before[0])).unwrap();
     for spoilt in [&whole[..500], &flipped, &others, b""] {
         fs::write(&path, spoilt).unwrap();
+        if b.state() == "locked" {
+            unlock(&b);
+        }
         let status = sync(&b);
         assert!(status["fleet"]["refused"].as_u64().unwrap() >= 1, "{status}");
         assert!(!has(&b, "KEY"));
@@ -488,7 +517,7 @@ fn nothing_is_written_into_the_directory_of_another_fleet() {
 
 #[test]
 fn a_vault_that_was_put_back_gets_what_it_lacks_and_loses_nothing() {
-    let (mut a, b, _store) = two();
+    let (mut a, b, store) = two();
     a.store("KEY", "first");
     sync_all(&[&a, &b]);
     // A copy of the whole disk, which is put back later: nothing tells the machine.
@@ -498,9 +527,6 @@ fn a_vault_that_was_put_back_gets_what_it_lacks_and_loses_nothing() {
     for (from, to) in dirs.iter().zip(&copies) {
         copy(from, to);
     }
-    let unlock = |env: &Env| {
-        env.post("/vault/unlock", &json!({ "passphrase": secretsd_tests::env::PASSPHRASE })).expect(200);
-    };
     a.start();
     unlock(&a);
     a.store("LOST_HERE", "kept there");
@@ -512,11 +538,13 @@ fn a_vault_that_was_put_back_gets_what_it_lacks_and_loses_nothing() {
         fs::create_dir(to).unwrap();
         copy(from, to);
     }
-    a.start();
-    unlock(&a);
-    assert!(!has(&a, "LOST_HERE"));
-    // Under the same number as what was lost.
-    a.store("NEW", "after the copy");
+    apart(&store, || {
+        a.start();
+        unlock(&a);
+        assert!(!has(&a, "LOST_HERE"));
+        // Under the same number as what was lost.
+        a.store("NEW", "after the copy");
+    });
     assert_eq!(b.value("KEY"), "second");
     sync_all(&[&a, &b, &a]);
     for env in [&a, &b] {
