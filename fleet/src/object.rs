@@ -135,6 +135,13 @@ pub fn open<T: DeserializeOwned + Signed>(
     if body.by() == by { Ok((body, hash)) } else { Err(Refused::Malformed) }
 }
 
+/// Under which of the fleet's keys an object says that it is sealed.
+#[must_use]
+pub fn epoch(object: &[u8]) -> Option<u32> {
+    let (_, rest) = object.split_first()?;
+    rest.first_chunk().map(|epoch| u32::from_be_bytes(*epoch))
+}
+
 /// Where an object belongs, by its name and its header, and its salt and nonce.
 fn place_of(
     fleet: FleetId,

@@ -23,7 +23,7 @@ use crate::crypto;
 use crate::crypto::exchange::Private;
 use crate::exchange;
 
-use super::format::fleet::{Fleet, Held, MachineKeys, Member, Members, Meta};
+use super::format::fleet::{Epoch, Fleet, Held, MachineKeys, Member, Members, Meta};
 use super::writer::batch::{Batch, Synced};
 use super::{Error, FleetError, Vault};
 
@@ -50,11 +50,12 @@ impl Vault {
         let Some(fleet) = &catalog.fleet else { return Ok(FleetStatus::default()) };
         let machine = |member: &Member| {
             let standing = fleet.meta.members.standing(fleet.me(), member.id);
+            let is_present = fleet.present().any(|present| present.id == member.id);
             FleetMachine {
                 id: Uuid::from_u64_pair(u64::from_be_bytes(member.id.0), 0),
                 name: member.name.clone(),
                 this: member.id == fleet.me(),
-                removed: standing == Standing::Removed,
+                removed: !is_present && standing != Standing::Disputed,
                 disputed: standing == Standing::Disputed,
                 reader: member.reader,
             }
@@ -100,7 +101,8 @@ impl Vault {
         let mut members = Members::default();
         members.add(member(me, name, public));
         let keys = [(1 << 16, Private::generate()?)].into();
-        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), keys, members);
+        let epochs = [(1 << 16, Epoch { by: me, members: [me].into() })].into();
+        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), (keys, epochs), members);
         let fleet = Fleet::new(meta, Replica::new(me, Writer(crypto::random()?)));
         let turn = self.exchanging.lock().await;
         let synced = self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
@@ -314,7 +316,7 @@ fn meta(
     fleet: FleetId,
     directory: PathBuf,
     (signing, sealing): (Private, Private),
-    keys: BTreeMap<u32, Private>,
+    (keys, epochs): (BTreeMap<u32, Private>, BTreeMap<u32, Epoch>),
     members: Members,
 ) -> Meta {
     Meta {
@@ -323,7 +325,8 @@ fn meta(
         signing,
         sealing,
         keys,
-        without: BTreeMap::new(),
+        epochs,
+        invited: BTreeSet::new(),
         members,
         snapshots: 0,
         lists: 0,

@@ -5,7 +5,7 @@
 //! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, 2 from the
 //! joining one, 3 with the fleet's keys, sealed under what the two agree on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
-use crate::vault::format::fleet::{Fleet, MachineKeys, Member, Members, Meta};
+use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members};
 use crate::vault::{Error, FleetError, Key, Vault};
 
 use super::{aside, list, member, meta, replica, usable};
@@ -79,7 +79,7 @@ struct Answer {
 struct Welcome {
     fleet: FleetId,
     keys: BTreeMap<u32, Private>,
-    without: BTreeMap<u32, BTreeSet<MachineId>>,
+    epochs: BTreeMap<u32, Epoch>,
     members: Members,
 }
 
@@ -120,7 +120,7 @@ impl Vault {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
         let fleet = self.known_fleet()?;
-        if fleet.meta.members.present(fleet.me()).count() >= MOST_MACHINES {
+        if fleet.present().count() >= MOST_MACHINES {
             return Err(Error::Fleet(FleetError::TooMany));
         }
         let directory = fleet.meta.directory.clone();
@@ -228,9 +228,9 @@ impl Vault {
                 let welcome = step(&directory, &code, 3, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let directory_of_steps = directory.clone();
-                let Welcome { fleet, keys, without, members } =
+                let Welcome { fleet, keys, epochs, members } =
                     serde_json::from_slice(&welcome).map_err(|_| Error::Fleet(FleetError::Unanswered))?;
-                let meta = Meta { without, ..meta(fleet, directory, (signing, sealing), keys, members) };
+                let meta = meta(fleet, directory, (signing, sealing), (keys, epochs), members);
                 let fleet = Fleet::new(meta, replica(answer.id)?);
                 let _turn = self.exchanging.lock().await;
                 let synced =
@@ -281,7 +281,7 @@ impl Vault {
         let welcome = Welcome {
             fleet: fleet.meta.fleet,
             keys: fleet.meta.keys.clone(),
-            without: fleet.meta.without.clone(),
+            epochs: fleet.meta.epochs.clone(),
             members: fleet.meta.members.clone(),
         };
         let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;

@@ -45,7 +45,7 @@ pub(in crate::vault) struct Synced {
 
 /// What the machines know of each other: by which key one tells who wrote an object.
 fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
-    let members = fleet.meta.members.present(fleet.me()).filter(|member| !member.reader);
+    let members = fleet.present().filter(|member| !member.reader);
     members.map(|member| (member.id, member.keys.signing)).collect()
 }
 
@@ -292,8 +292,7 @@ impl Batch<'_> {
         number: u32,
         body: &T,
     ) -> Result<Sealed, Error> {
-        let epoch = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
-        self.seal_object_in(fleet, epoch, kind, number, body)
+        self.seal_object_in(fleet, fleet.epoch()?, kind, number, body)
     }
 
     fn seal_object_in<T: Serialize + Signed>(
