@@ -1,10 +1,14 @@
 //! The exchange: a directory in which the objects of several machines lie. What objects are is not known here.
+//!
+//! Others write to this directory, too: no name in it is followed if it is a link, and none is waited for if it is a pipe.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 use secrets_fleet::ObjectName;
 use secrets_fleet::exchange::{MOST_FILES, NUDGE, TEMPORARY};
@@ -26,37 +30,32 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<ObjectName>> {
     Ok(names)
 }
 
-/// An object's bytes; none if it is gone, or is larger than an object may be, or no file.
+/// An object's bytes; none if it is gone. What is no file, or is larger than an object may be, cannot be read.
 pub(crate) fn read(directory: &Path, name: &ObjectName) -> io::Result<Option<Vec<u8>>> {
-    let path = directory.join(name.to_string());
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file =
-        OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path);
-    let file = match file {
+    let file = match open(directory, &name.to_string(), OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A link: nothing of ours.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Ok(None);
-        }
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
-        return Ok(None);
+        return Err(io::ErrorKind::InvalidInput.into());
     }
     let most = LARGEST_OBJECT as u64;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
+    if bytes.len() as u64 <= most { Ok(Some(bytes)) } else { Err(io::ErrorKind::FileTooLarge.into()) }
 }
 
 /// Puts an object there, whole and durable when this returns. One that is there already with these bytes is left.
 pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Result<()> {
-    if read(directory, name)?.is_some_and(|there| there == bytes) {
+    if read(directory, name).is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
         return Ok(());
     }
-    let temporary = directory.join(format!("{TEMPORARY}{name}-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    // A name that nobody knows before, and that must not be there.
+    let random: [u8; 8] = crate::crypto::random().map_err(io::Error::other)?;
+    let temporary = format!("{TEMPORARY}{name}-{}", HEXLOWER.encode(&random));
+    let mut file = open(directory, &temporary, OpenOptions::new().write(true).create_new(true))?;
+    let temporary = directory.join(temporary);
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| fs::rename(&temporary, directory.join(name.to_string())));
     if placed.is_err() {
@@ -66,13 +65,18 @@ pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Re
     File::open(directory)?.sync_all()
 }
 
-/// Says that there is something to move.
+/// Whether an object cannot be written because something else lies in its place: the others can.
+pub(crate) fn is_in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, IsADirectory};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | IsADirectory)
+}
+
+/// Says that there is something to move: `.nudge` is there, and has just been touched. What is in it stays.
 pub(crate) fn nudge(directory: &Path) {
     // It is for the one that moves the files; there may be none.
-    let nudge =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(directory.join(NUDGE));
-    if let Ok(mut file) = nudge {
-        let _ = file.write_all(b"\n");
+    let Ok(file) = open(directory, NUDGE, OpenOptions::new().write(true).create(true)) else { return };
+    if file.metadata().is_ok_and(|found| found.is_file()) {
+        let _ = file.set_modified(SystemTime::now());
     }
 }
 
@@ -81,5 +85,106 @@ pub(crate) fn remove(directory: &Path, name: &ObjectName) -> io::Result<()> {
     match fs::remove_file(directory.join(name.to_string())) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+fn open(directory: &Path, name: &str, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    options.mode(0o600).custom_flags(flags).open(directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn object() -> ObjectName {
+        "l-0123456789abcdef-0000000412-00112233445566778899aabbccddeeff".parse().unwrap()
+    }
+
+    /// Ends the test if the work waits for something in the directory.
+    fn in_time(work: impl FnOnce() + Send + 'static) {
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            let _ = done.send(());
+        });
+        ended.recv_timeout(Duration::from_secs(20)).expect("it waits");
+    }
+
+    #[test]
+    fn what_others_put_in_the_place_of_a_nudge_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().to_owned();
+        let victim = at.join("victim");
+        fs::write(&victim, "of the user").unwrap();
+        symlink(&victim, at.join(NUDGE)).unwrap();
+        nudge(&at);
+        assert_eq!(fs::read(&victim).unwrap(), b"of the user");
+        let absent = at.join("absent");
+        fs::remove_file(at.join(NUDGE)).unwrap();
+        symlink(&absent, at.join(NUDGE)).unwrap();
+        nudge(&at);
+        assert!(!absent.exists());
+        // A second name of a file of the user.
+        fs::remove_file(at.join(NUDGE)).unwrap();
+        fs::hard_link(&victim, at.join(NUDGE)).unwrap();
+        nudge(&at);
+        assert_eq!(fs::read(&victim).unwrap(), b"of the user");
+        fs::remove_file(at.join(NUDGE)).unwrap();
+        mknodat(CWD, at.join(NUDGE), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        in_time(move || nudge(&at));
+    }
+
+    #[test]
+    fn a_nudge_is_a_file_that_was_just_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        nudge(directory.path());
+        let file = File::options().write(true).open(directory.path().join(NUDGE)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        nudge(directory.path());
+        assert!(file.metadata().unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn a_temporary_file_has_a_name_that_nobody_knows_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        // What lies in the place of the object keeps the temporary file from being renamed, so that it is tried again.
+        fs::create_dir(at.join(object().to_string())).unwrap();
+        let (watch, mut seen) =
+            (rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::empty()).unwrap(), Vec::new());
+        let created = rustix::fs::inotify::WatchFlags::CREATE;
+        rustix::fs::inotify::add_watch(&watch, at, created).unwrap();
+        for _ in 0..2 {
+            write(at, &object(), b"bytes").unwrap_err();
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 1_024];
+            let mut events = rustix::fs::inotify::Reader::new(&watch, &mut buffer);
+            seen.push(events.next().unwrap().file_name().unwrap().to_owned());
+        }
+        assert!(seen[0] != seen[1], "{seen:?}");
+        assert_eq!(fs::read_dir(at).unwrap().count(), 1, "nothing of it is left");
+    }
+
+    #[test]
+    fn only_a_file_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().to_owned();
+        let path = at.join(object().to_string());
+        assert_eq!(read(&at, &object()).unwrap(), None);
+        fs::write(at.join("other"), "bytes").unwrap();
+        symlink(at.join("other"), &path).unwrap();
+        read(&at, &object()).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        in_time(move || drop(read(&at, &object()).unwrap_err()));
+        fs::remove_file(&path).unwrap();
+        write(directory.path(), &object(), b"bytes").unwrap();
+        assert_eq!(read(directory.path(), &object()).unwrap().unwrap(), b"bytes");
     }
 }

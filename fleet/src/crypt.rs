@@ -8,8 +8,11 @@ use crate::name::Kind;
 /// The number of the format of objects; the first byte of each, and part of what is authenticated.
 pub const FORMAT: u8 = 1;
 
+/// The salt and the nonce of an object: random, and no two objects have the same.
+pub type Fresh = [u8; 16 + 12];
+
 /// The bytes before an object's ciphertext: format, epoch, salt, nonce.
-pub const HEADER: usize = 1 + 4 + 16 + 12;
+pub const HEADER: usize = 1 + 4 + size_of::<Fresh>();
 
 /// The bytes that sealing adds, before and behind.
 pub const OVERHEAD: usize = HEADER + 16;
@@ -48,9 +51,12 @@ pub trait Crypt {
     /// SHA-256.
     fn sha256(&self, bytes: &[u8]) -> [u8; 32];
 
+    /// The salt and the nonce of a new object. `None` if there is no random number.
+    fn fresh(&self) -> Option<Fresh>;
+
     /// The object of this plaintext: `0x01 ‖ epoch u32 ‖ salt16 ‖ nonce12 ‖ ciphertext ‖ tag16`. `None` if there is no such
-    /// key, or no random number.
-    fn seal(&self, place: &Place, plaintext: &[u8]) -> Option<Vec<u8>>;
+    /// key.
+    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>>;
 
     /// The plaintext of an object, if it was sealed for this place.
     fn open(&self, place: &Place, object: &[u8]) -> Option<Zeroizing<Vec<u8>>>;

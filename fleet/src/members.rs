@@ -171,8 +171,20 @@ impl<K> Members<K> {
         self.0.iter_mut().find(|member| member.id == id)
     }
 
-    /// Who has removed a machine, as far as it was not kept over them.
+    /// Who has removed a machine, as far as it was not kept over them. What a machine says that was itself removed, by another
+    /// than this one, does not count: it may have said it to take the others with it.
     fn removers(&self, of: MachineId) -> BTreeSet<MachineId> {
+        let is_void = |by: &MachineId| {
+            let others = self.all_removers(*by);
+            others.iter().any(|other| *other != of && !self.all_removers(*other).contains(by))
+        };
+        let mut removers = self.all_removers(of);
+        removers.retain(|by| !is_void(by));
+        removers
+    }
+
+    /// Who has removed a machine, as far as it was not kept over them.
+    fn all_removers(&self, of: MachineId) -> BTreeSet<MachineId> {
         let Some(member) = self.get(of) else { return BTreeSet::new() };
         let counts = |by: &MachineId| {
             let kept = member.kept_over.get(by).copied().unwrap_or(0);
@@ -278,6 +290,28 @@ mod tests {
         said.remove(id(5), id(1));
         assert!(!members.merge(id(3), id(5), said));
         assert!(members.get(id(5)).is_none());
+    }
+
+    #[test]
+    fn who_was_removed_takes_nobody_with_it() {
+        // The one that was removed says that it has removed all others; one of these has removed it.
+        let (mut thief, mut owner) = (of(4), of(4));
+        for other in [1, 3, 4] {
+            thief.remove(id(2), id(other));
+        }
+        owner.remove(id(1), id(2));
+        for order in [[(1, &owner), (2, &thief)], [(2, &thief), (1, &owner)]] {
+            let mut third = of(4);
+            for (by, said) in order {
+                third.merge(id(3), id(by), said.clone());
+            }
+            // Who says so last is not heard, or it is a question for a person; then all others are there again.
+            third.keep(id(1));
+            for me in [1, 3, 4] {
+                use Standing::{Member, Removed};
+                assert_eq!(standings(&third, me), [Member, Removed, Member, Member], "{me}");
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Objects: how what a machine says is signed, padded, sealed and named, and how it is read.
 //!
-//! Plaintext: `length of the JSON (u32, big-endian) ‖ JSON ‖ signature (64) ‖ zeros`, as long as one of the
-//! [steps](crate::padding::STEPS). The signature is Ed25519 over `associated data ‖ JSON`.
+//! Plaintext: `machine (8) ‖ length of the JSON (u32, big-endian) ‖ JSON ‖ signature (64) ‖ zeros`, as long as the first of the
+//! [steps](crate::padding::STEPS) that holds it. The signature is the machine's, Ed25519 over `associated data ‖ salt ‖ nonce ‖
+//! JSON`: nobody else can seal what it has said once more, as another object, and nothing is parsed that nobody has signed.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::crypt::{Crypt, FORMAT, OVERHEAD, Place};
+use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
 use crate::fault::{self, Fault};
 use crate::ids::{FleetId, Hash, MachineId, ObjectId, Writer};
 use crate::name::{Kind, ObjectName};
@@ -17,6 +18,9 @@ use crate::padding::{self, LARGEST};
 pub const LARGEST_OBJECT: usize = LARGEST + OVERHEAD;
 
 const SIGNATURE: usize = 64;
+
+/// What is in a plaintext beside the JSON, without the padding.
+const BESIDE: usize = 8 + 4 + SIGNATURE;
 
 /// What says who wrote it.
 pub trait Signed {
@@ -71,17 +75,23 @@ pub struct Sealed {
 /// # Errors
 ///
 /// It is too large, or a key is missing.
-pub fn seal<T: Serialize>(crypt: &impl Crypt, place: &Place, body: &T) -> Result<Sealed, CannotSeal> {
+pub fn seal<T: Serialize + Signed>(
+    crypt: &impl Crypt,
+    place: &Place,
+    body: &T,
+) -> Result<Sealed, CannotSeal> {
     let mut json = Zeroizing::new(Vec::with_capacity(LARGEST / 64));
     serde_json::to_writer(&mut *json, body).map_err(|_| CannotSeal::TooLarge)?;
-    let signature = crypt.sign(&message(place, &json)).ok_or(CannotSeal::NoKey)?;
+    let fresh = crypt.fresh().ok_or(CannotSeal::NoKey)?;
+    let signature = crypt.sign(&message(place, &fresh, &json)).ok_or(CannotSeal::NoKey)?;
     let length = u32::try_from(json.len()).map_err(|_| CannotSeal::TooLarge)?;
-    let mut plaintext = Zeroizing::new(Vec::with_capacity(json.len() + 4 + SIGNATURE));
+    let mut plaintext = Zeroizing::new(Vec::with_capacity(json.len() + BESIDE));
+    plaintext.extend_from_slice(&body.by().0);
     plaintext.extend_from_slice(&length.to_be_bytes());
     plaintext.extend_from_slice(&json);
     plaintext.extend_from_slice(&signature);
     let padded = padding::pad(plaintext).ok_or(CannotSeal::TooLarge)?;
-    let bytes = crypt.seal(place, &padded).ok_or(CannotSeal::NoKey)?;
+    let bytes = crypt.seal(place, &fresh, &padded).ok_or(CannotSeal::NoKey)?;
     let hash = Hash(crypt.sha256(&bytes));
     let Place { kind, writer, number, .. } = *place;
     Ok(Sealed { name: ObjectName { kind, id: ObjectId { writer, number, hash: hash.short() } }, hash, bytes })
@@ -105,34 +115,126 @@ pub fn open<T: DeserializeOwned + Signed>(
     if !name.is_of(&hash.0) && !fault::is(Fault::AnyBytes) {
         return Err(Refused::Altered);
     }
-    let place =
+    let (place, fresh) =
         place_of(fleet, name.kind, name.id.writer, name.id.number, object).ok_or(Refused::Malformed)?;
     let plaintext = crypt.open(&place, object).ok_or(Refused::Sealed)?;
-    let (length, rest) = plaintext.split_first_chunk::<4>().ok_or(Refused::Malformed)?;
+    let (by, rest) = plaintext.split_first_chunk::<8>().ok_or(Refused::Malformed)?;
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or(Refused::Malformed)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Refused::Malformed)?;
     let (json, rest) = rest.split_at_checked(length).ok_or(Refused::Malformed)?;
     let (signature, zeros) = rest.split_first_chunk::<SIGNATURE>().ok_or(Refused::Malformed)?;
-    if zeros.iter().any(|byte| *byte != 0) {
+    let is_padded = padding::padded(json.len() + BESIDE) == Some(plaintext.len());
+    if !is_padded || zeros.iter().any(|byte| *byte != 0) {
         return Err(Refused::Malformed);
     }
-    let body: T = serde_json::from_slice(json).map_err(|_| Refused::Malformed)?;
-    if !crypt.verify(body.by(), place.epoch, &message(&place, json), signature) {
+    let by = MachineId(*by);
+    if !crypt.verify(by, place.epoch, &message(&place, fresh, json), signature) {
         return Err(Refused::Unsigned);
     }
-    Ok((body, hash))
+    let body: T = serde_json::from_slice(json).map_err(|_| Refused::Malformed)?;
+    if body.by() == by { Ok((body, hash)) } else { Err(Refused::Malformed) }
 }
 
-/// Where an object belongs, by its name and its header.
-fn place_of(fleet: FleetId, kind: Kind, writer: Writer, number: u32, object: &[u8]) -> Option<Place> {
+/// Under which of the fleet's keys an object says that it is sealed.
+#[must_use]
+pub fn epoch(object: &[u8]) -> Option<u32> {
+    let (_, rest) = object.split_first()?;
+    rest.first_chunk().map(|epoch| u32::from_be_bytes(*epoch))
+}
+
+/// Where an object belongs, by its name and its header, and its salt and nonce.
+fn place_of(
+    fleet: FleetId,
+    kind: Kind,
+    writer: Writer,
+    number: u32,
+    object: &[u8],
+) -> Option<(Place, &Fresh)> {
     let (format, rest) = object.split_first()?;
-    let (epoch, _) = rest.split_first_chunk::<4>()?;
-    (*format == FORMAT).then_some(Place { fleet, epoch: u32::from_be_bytes(*epoch), kind, writer, number })
+    let (epoch, rest) = rest.split_first_chunk::<4>()?;
+    let place = Place { fleet, epoch: u32::from_be_bytes(*epoch), kind, writer, number };
+    (*format == FORMAT).then_some((place, rest.first_chunk()?))
 }
 
-fn message(place: &Place, json: &[u8]) -> Zeroizing<Vec<u8>> {
+fn message(place: &Place, fresh: &Fresh, json: &[u8]) -> Zeroizing<Vec<u8>> {
     let associated = place.associated_data();
-    let mut message = Zeroizing::new(Vec::with_capacity(associated.len() + json.len()));
+    let mut message = Zeroizing::new(Vec::with_capacity(associated.len() + fresh.len() + json.len()));
     message.extend_from_slice(&associated);
+    message.extend_from_slice(fresh);
     message.extend_from_slice(json);
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::model::Toy;
+
+    const FLEET: FleetId = FleetId([7; 16]);
+    const A: MachineId = MachineId([1; 8]);
+    const PLACE: Place = Place { fleet: FLEET, epoch: 1, kind: Kind::Log, writer: Writer([1; 8]), number: 1 };
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Body {
+        by: MachineId,
+        text: String,
+    }
+
+    impl Signed for Body {
+        fn by(&self) -> MachineId {
+            self.by
+        }
+    }
+
+    fn body() -> Body {
+        Body { by: A, text: "said".to_owned() }
+    }
+
+    /// What becomes of an object of the same place with these bytes.
+    fn read(bytes: &[u8]) -> Result<(Body, Hash), Refused> {
+        let hash = Hash(Toy(A).sha256(bytes));
+        let id = ObjectId { writer: PLACE.writer, number: PLACE.number, hash: hash.short() };
+        open(&Toy(A), FLEET, &ObjectName { kind: Kind::Log, id }, bytes)
+    }
+
+    #[test]
+    fn nobody_seals_once_more_what_another_machine_has_said() {
+        let sealed = seal(&Toy(A), &PLACE, &body()).unwrap();
+        assert_eq!(read(&sealed.bytes).unwrap().0, body());
+        // By a machine that has the key, and so can read it.
+        let other = Toy(MachineId([2; 8]));
+        let plaintext = other.open(&PLACE, &sealed.bytes).unwrap();
+        let again = other.seal(&PLACE, &other.fresh().unwrap(), &plaintext).unwrap();
+        assert_eq!(read(&again).unwrap_err(), Refused::Unsigned);
+        // With the same salt and nonce, and more padding.
+        let fresh = sealed.bytes[5..33].try_into().unwrap();
+        let longer = [&plaintext[..], &[0; 6 << 10]].concat();
+        assert_eq!(longer.len(), padding::STEPS[1]);
+        assert_eq!(read(&other.seal(&PLACE, fresh, &longer).unwrap()).unwrap_err(), Refused::Malformed);
+    }
+
+    #[test]
+    fn what_nobody_has_signed_is_not_parsed() {
+        /// What notices that it is parsed.
+        #[derive(Debug)]
+        struct Parsed;
+        impl<'de> Deserialize<'de> for Parsed {
+            fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                panic!("it is parsed");
+            }
+        }
+        impl Signed for Parsed {
+            fn by(&self) -> MachineId {
+                A
+            }
+        }
+        let mut plaintext = [&A.0[..], &2_u32.to_be_bytes(), b"[]", &[9; 64]].concat();
+        plaintext.resize(padding::STEPS[0], 0);
+        let bytes = Toy(A).seal(&PLACE, &[0; 28], &plaintext).unwrap();
+        let id = ObjectId { writer: PLACE.writer, number: 1, hash: Hash(Toy(A).sha256(&bytes)).short() };
+        let outcome = open::<Parsed>(&Toy(A), FLEET, &ObjectName { kind: Kind::Log, id }, &bytes);
+        assert_eq!(outcome.unwrap_err(), Refused::Unsigned);
+    }
 }

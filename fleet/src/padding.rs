@@ -11,15 +11,21 @@ pub const STEPS: [usize; 7] = [2 << 10, 8 << 10, 32 << 10, 128 << 10, 512 << 10,
 /// The largest plaintext.
 pub const LARGEST: usize = 2 << 20;
 
+/// How long a plaintext of this length is with its padding: the next step. `None` if there is no step for it.
+#[must_use]
+pub fn padded(length: usize) -> Option<usize> {
+    if fault::is(Fault::NoPadding) {
+        return Some(length);
+    }
+    STEPS.into_iter().find(|step| *step >= length)
+}
+
 /// As long as the next step, with zeros behind. `None` if there is no step for it.
 #[must_use]
 pub fn pad(mut plaintext: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
-    let step = STEPS.into_iter().find(|step| *step >= plaintext.len())?;
-    if fault::is(Fault::NoPadding) {
-        return Some(plaintext);
-    }
-    let mut padded = Zeroizing::new(Vec::with_capacity(step));
+    let length = padded(plaintext.len())?;
+    let mut padded = Zeroizing::new(Vec::with_capacity(length));
     padded.append(&mut plaintext);
-    padded.resize(step, 0);
+    padded.resize(length, 0);
     Some(padded)
 }

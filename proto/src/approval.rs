@@ -103,6 +103,9 @@ pub struct Guard {
     pub weakened_by: Vec<KeyKind>,
     /// The units that may load the secret all the same, because they were allowed to before.
     pub units: Vec<UnitName>,
+    /// The other machines of the vault, by name: each has the secret, and on each its own passphrase decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<String>,
 }
 
 /// How an ask stands.

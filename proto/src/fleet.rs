@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::{FieldErrorType, Invalid};
+use crate::proof::Proof;
 use crate::secret::SecretVersion;
 use crate::{SecretName, SensitiveString, Timestamp, Uuid};
 
@@ -77,11 +78,14 @@ pub struct JoinFleet {
 }
 
 /// Body of `POST /fleet/invitations/{id}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct ConfirmInvitation {
     /// Whether the words are the same on both machines.
     pub accept: bool,
+    /// Needed to accept while a secret is guarded: the machine on the other side gets it. Once is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// How far a machine is let in.

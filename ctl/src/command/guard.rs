@@ -61,10 +61,14 @@ pub(crate) fn run(open: impl FnOnce() -> Result<Session, Failure>, args: &GuardA
             output::say(&format!("{name} is not guarded any more"));
             continue;
         }
-        let Guard { weakened_by, units, .. } = set(None)?;
+        let Guard { weakened_by, units, machines, .. } = set(None)?;
         output::say(&format!("{name} is guarded: you are asked before a program gets it"));
         for unit in units {
             output::say(&format!("{} may still load {name}; see: secretctl credential list", unit.as_str()));
+        }
+        if !machines.is_empty() {
+            let machines = output::in_one_line(&machines.join(", ")).into_owned();
+            output::say(&format!("{name} is on {machines}, too, where the passphrase of each decides"));
         }
         weakened.extend(weakened_by.into_iter().filter(|kind| !weakened.contains(kind)).collect::<Vec<_>>());
     }

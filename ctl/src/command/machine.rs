@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
+use secrets_proto::approval::Proof;
 use secrets_proto::fleet::{
     BeginFleet, ConfirmInvitation, FleetMachine, FleetStatus, Invitation, InvitationState, JoinFleet,
     MachineName, MachineRemoved,
@@ -190,7 +191,7 @@ fn invite(session: &Session) -> Result<(), Failure> {
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
         return Ok(());
     }
-    let _: Invitation = session.fetch(&answer(id, true)?)?;
+    session.call_proven(&|proof| answer(id, true, proof))?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
 }
@@ -225,14 +226,16 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
     }
-    output::say("waiting for the other machine to say yes, too");
-    loop {
-        match session.fetch::<Invitation>(&answer(id, true)?) {
-            Ok(_) => break,
-            Err(failure) if failure.kind() == Some(ErrorType::GatewayTimeoutError) => thread::sleep(PATIENCE),
-            Err(failure) => return Err(failure),
-        }
+    let is_unanswered = |failure: &Failure| failure.kind() == Some(ErrorType::GatewayTimeoutError);
+    let mut outcome = session.call_proven(&|proof| answer(id, true, proof));
+    if outcome.as_ref().is_err_and(is_unanswered) {
+        output::say("waiting for the other machine to say yes, too");
     }
+    while outcome.as_ref().is_err_and(is_unanswered) {
+        thread::sleep(PATIENCE);
+        outcome = session.call(&answer(id, true, None)?);
+    }
+    outcome?;
     output::say("this machine has the vault now; see: secretctl list");
     Ok(())
 }
@@ -252,9 +255,9 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
     output::answer(format!("{}\n", names.join("\n")).as_bytes())
 }
 
-fn answer(id: Uuid, accept: bool) -> Result<Call, Failure> {
+fn answer(id: Uuid, accept: bool, proof: Option<Proof>) -> Result<Call, Failure> {
     let path = format!("/fleet/invitations/{id}");
-    Ok(Call::new(Method::POST, &path).json(&ConfirmInvitation { accept })?)
+    Ok(Call::new(Method::POST, &path).json(&ConfirmInvitation { accept, proof })?)
 }
 
 fn can_compare() -> Result<(), Failure> {
@@ -273,7 +276,7 @@ fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<boo
     let same = prompt::confirm("Does the other machine show the same five words?");
     let same = same.map_err(|error| error.into_failure("no machine was let in", "run it on a terminal"))?;
     if !same {
-        let _: Invitation = session.fetch(&answer(id, false)?)?;
+        let _: Invitation = session.fetch(&answer(id, false, None)?)?;
         output::say("ended; no machine was let in");
     }
     Ok(same)

@@ -9,7 +9,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use ring::{digest, hkdf};
 use secrets_fleet::MachineId;
-use secrets_fleet::crypt::{Crypt, FORMAT, HEADER, Place};
+use secrets_fleet::crypt::{Crypt, FORMAT, Fresh, HEADER, Place};
 use secrets_proto::SensitiveString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -172,14 +172,17 @@ impl Crypt for FleetCrypt<'_> {
         hash_of(bytes).0
     }
 
-    fn seal(&self, place: &Place, plaintext: &[u8]) -> Option<Vec<u8>> {
-        let fresh: [u8; 16 + NONCE_LEN] = random().ok()?;
+    fn fresh(&self) -> Option<Fresh> {
+        random().ok()
+    }
+
+    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>> {
         let (salt, nonce) = fresh.split_first_chunk::<16>()?;
         let aad = place.associated_data();
         let mut object = Vec::with_capacity(HEADER + plaintext.len() + 16);
         object.push(FORMAT);
         object.extend_from_slice(&place.epoch.to_be_bytes());
-        object.extend_from_slice(&fresh);
+        object.extend_from_slice(fresh);
         object.extend_from_slice(plaintext);
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let key = self.object_key(place.epoch, salt, &aad)?;
@@ -288,6 +291,31 @@ mod tests {
         assert!(machine.unwrap(&wrapped, b"other").is_err());
         assert!(other.unwrap(&wrapped, b"place").is_err());
         assert!(!format!("{key:?}").contains(&HEXLOWER.encode(&*key.0)));
+    }
+
+    #[test]
+    fn what_a_machine_has_said_is_sealed_once_more_by_nobody_who_has_the_key() {
+        use secrets_fleet::object::{self, Refused};
+        use secrets_fleet::replica::Entry;
+        use secrets_fleet::{Kind, ObjectName, Writer};
+
+        let (key, signing, others) =
+            (Private::generate().unwrap(), Private::generate().unwrap(), Private::generate().unwrap());
+        let (keys, by) = (BTreeMap::from([(1, key)]), MachineId([1; 8]));
+        let writers = BTreeMap::from([(by, signing.signer().unwrap())]);
+        let author = FleetCrypt { keys: &keys, signing: &signing, writers: &writers };
+        let other = FleetCrypt { signing: &others, ..author };
+        let fleet = secrets_fleet::ids::FleetId([7; 16]);
+        let place = Place { fleet, epoch: 1, kind: Kind::Log, writer: Writer([1; 8]), number: 1 };
+        let entry = Entry::<String> { by, prev: None, seen: Vec::new(), changes: Vec::new() };
+        let sealed = object::seal(&author, &place, &entry).unwrap();
+        assert!(object::open::<Entry<String>>(&other, fleet, &sealed.name, &sealed.bytes).is_ok());
+        let plaintext = other.open(&place, &sealed.bytes).unwrap();
+        let again = other.seal(&place, &other.fresh().unwrap(), &plaintext).unwrap();
+        let mut name: ObjectName = sealed.name;
+        name.id.hash = hash_of(&again).short();
+        let outcome = object::open::<Entry<String>>(&author, fleet, &name, &again);
+        assert_eq!(outcome.unwrap_err(), Refused::Unsigned);
     }
 
     #[test]

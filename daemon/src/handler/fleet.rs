@@ -10,7 +10,7 @@ use secrets_proto::fleet::{
 
 use super::secrets::{ById, Found, View};
 use crate::caller::Caller;
-use crate::vault::{Error, Vault};
+use crate::vault::{Error, Key, Vault};
 
 /// A fleet, or an invitation, that was made.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Made<T>(pub(crate) T);
 pub(crate) struct Confirm {
     pub(crate) id: Uuid,
     pub(crate) accept: bool,
+    pub(crate) proof: Option<Key>,
 }
 
 /// Another name for a machine.
@@ -70,7 +71,7 @@ pub(crate) async fn invitation(vault: &Vault, caller: &Caller, by: ById) -> Resu
 
 /// `POST /fleet/invitations/{id}`
 pub(crate) async fn confirm(vault: &Vault, caller: &Caller, answer: Confirm) -> Result<Invitation, Error> {
-    vault.confirm_invitation(caller, answer.id, answer.accept).await
+    vault.confirm_invitation(caller, answer.id, answer.accept, answer.proof).await
 }
 
 /// `POST /fleet/join`

@@ -7,6 +7,7 @@ use secrets_proto::fleet::{
 };
 use secrets_proto::{Invalid, SensitiveString};
 
+use super::approvals::proof;
 use super::codec::{FromRequest, IntoResponse, json};
 use super::route::{Route, delete, get, patch, post, read};
 use super::secrets::written_view;
@@ -77,8 +78,8 @@ impl FromRequest for Confirm {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (id, accept) = (parts.id(), parts.required_flag("accept"));
-        Some(Self { id: id?, accept: accept? })
+        let (id, accept, proof) = (parts.id(), parts.required_flag("accept"), proof(parts));
+        Some(Self { id: id?, accept: accept?, proof: proof? })
     }
 }
 

@@ -80,7 +80,9 @@ impl Vault {
         let published = self.shared.read();
         let grants = published.view()?.catalog.grants().filter(|grant| grant.covers(&record.meta.name));
         let units: Vec<UnitName> = grants.map(|grant| grant.meta.unit.clone()).collect();
-        Ok(Guard { guarded: record.meta.guarded, weakened_by, units })
+        let machines = published.view()?.catalog.fleet.as_ref().map(|fleet| fleet.names_of_others());
+        let machines = machines.unwrap_or_default();
+        Ok(Guard { guarded: record.meta.guarded, weakened_by, units, machines })
     }
 
     /// What else opens the vault than a person's own key. To guard something there must be a passphrase.

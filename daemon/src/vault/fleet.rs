@@ -23,7 +23,7 @@ use crate::crypto;
 use crate::crypto::exchange::Private;
 use crate::exchange;
 
-use super::format::fleet::{Fleet, Held, MachineKeys, Member, Members, Meta};
+use super::format::fleet::{Epoch, Fleet, Held, MachineKeys, Member, Members, Meta};
 use super::writer::batch::{Batch, Synced};
 use super::{Error, FleetError, Vault};
 
@@ -50,11 +50,12 @@ impl Vault {
         let Some(fleet) = &catalog.fleet else { return Ok(FleetStatus::default()) };
         let machine = |member: &Member| {
             let standing = fleet.meta.members.standing(fleet.me(), member.id);
+            let is_present = fleet.present().any(|present| present.id == member.id);
             FleetMachine {
                 id: Uuid::from_u64_pair(u64::from_be_bytes(member.id.0), 0),
                 name: member.name.clone(),
                 this: member.id == fleet.me(),
-                removed: standing == Standing::Removed,
+                removed: !is_present && standing != Standing::Disputed,
                 disputed: standing == Standing::Disputed,
                 reader: member.reader,
             }
@@ -100,7 +101,8 @@ impl Vault {
         let mut members = Members::default();
         members.add(member(me, name, public));
         let keys = [(1 << 16, Private::generate()?)].into();
-        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), keys, members);
+        let epochs = [(1 << 16, Epoch { by: me, members: [me].into() })].into();
+        let meta = meta(FleetId(crypto::random()?), directory, (signing, sealing), (keys, epochs), members);
         let fleet = Fleet::new(meta, Replica::new(me, Writer(crypto::random()?)));
         let turn = self.exchanging.lock().await;
         let synced = self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
@@ -234,7 +236,10 @@ impl Vault {
             let mut left = MOST_AT_ONCE;
             let mut objects = Vec::new();
             for name in listed.iter().filter(|name| is_new(&fleet, name)) {
-                let Some(bytes) = exchange::read(directory, name)? else { continue };
+                // What cannot be read is as good as empty, and so not what its name says.
+                let Some(bytes) = exchange::read(directory, name).unwrap_or_else(|_| Some(Vec::new())) else {
+                    continue;
+                };
                 let Some(rest) = left.checked_sub(bytes.len()) else { break };
                 left = rest;
                 objects.push((*name, bytes));
@@ -253,20 +258,34 @@ impl Vault {
             return Ok(0);
         }
         let directory = self.known_fleet()?.meta.directory.clone();
-        let sent = aside(move || {
+        let (sent, failed) = aside(move || {
+            let (mut sent, mut failed) = (Vec::new(), None);
             for (name, bytes) in &outbox {
-                exchange::write(&directory, name, bytes)?;
+                match exchange::write(&directory, name, bytes) {
+                    Ok(()) => sent.push(*name),
+                    Err(error) if exchange::is_in_the_way(&error) => {}
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
             }
-            drop.iter().try_for_each(|name| exchange::remove(&directory, name))?;
+            if sent.len() == outbox.len() {
+                // What cannot be removed now is superfluous in the next round, too.
+                drop.iter().for_each(|name| std::mem::drop(exchange::remove(&directory, name)));
+            }
             exchange::nudge(&directory);
-            Ok(outbox.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            Ok((sent, failed))
         })
         .await?;
         let count = sent.len();
         if count > 0 {
             self.write_by_itself(&Caller::daemon("fleet"), move |batch, _| batch.fleet_sent(&sent)).await?;
         }
-        Ok(count)
+        match failed {
+            Some(error) => aside(move || Err(error)).await,
+            None => Ok(count),
+        }
     }
 }
 
@@ -280,7 +299,7 @@ fn is_new(fleet: &Fleet, name: &ObjectName) -> bool {
 }
 
 /// A machine about which nothing was said yet.
-const fn member(id: MachineId, name: String, keys: MachineKeys) -> Member {
+pub(in crate::vault) const fn member(id: MachineId, name: String, keys: MachineKeys) -> Member {
     Member {
         id,
         name,
@@ -297,7 +316,7 @@ fn meta(
     fleet: FleetId,
     directory: PathBuf,
     (signing, sealing): (Private, Private),
-    keys: BTreeMap<u32, Private>,
+    (keys, epochs): (BTreeMap<u32, Private>, BTreeMap<u32, Epoch>),
     members: Members,
 ) -> Meta {
     Meta {
@@ -306,7 +325,8 @@ fn meta(
         signing,
         sealing,
         keys,
-        without: BTreeMap::new(),
+        epochs,
+        invited: BTreeSet::new(),
         members,
         snapshots: 0,
         lists: 0,

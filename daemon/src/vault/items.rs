@@ -223,7 +223,7 @@ impl Vault {
         let weakened_by = self.guards_weakened_by(&caller, guarded).await?;
         let item =
             self.write(&caller, move |batch, caller| batch.set_item_guard(caller, id, guarded)).await?;
-        Ok(Guard { guarded: item.meta.guarded, weakened_by, units: Vec::new() })
+        Ok(Guard { guarded: item.meta.guarded, weakened_by, units: Vec::new(), machines: Vec::new() })
     }
 
     fn shown(&self, caller: &Caller, item: &Arc<Item>) -> Result<item::Item, Error> {

@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use crate::fault::{self, Fault};
 
+pub(crate) use world::Toy;
 use world::{Step, World};
 
 /// How many steps a schedule has.

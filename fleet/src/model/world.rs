@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::applied::Applied;
 use crate::change::Change;
-use crate::crypt::{Crypt, FORMAT, OVERHEAD, Place};
+use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
 use crate::fault::{self, Fault};
 use crate::ids::{FleetId, MachineId, ObjectId, ShortHash, Writer};
 use crate::name::{Kind, ObjectName};
@@ -265,7 +265,7 @@ impl World {
         Ok(())
     }
 
-    fn seal<T: serde::Serialize>(
+    fn seal<T: serde::Serialize + Signed>(
         &self,
         who: usize,
         kind: Kind,
@@ -504,7 +504,7 @@ thread_local! {
 }
 
 /// Cryptography without secrets, as fast as it gets: what is sealed can be read by all, and altered by nobody.
-struct Toy(MachineId);
+pub(crate) struct Toy(pub(crate) MachineId);
 
 impl Toy {
     fn tag(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
@@ -519,11 +519,16 @@ impl Crypt for Toy {
         digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap()
     }
 
-    fn seal(&self, place: &Place, plaintext: &[u8]) -> Option<Vec<u8>> {
-        let tag = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
+    fn fresh(&self) -> Option<Fresh> {
         // Salted, as a real one is: two clones that do the same must not write the same object.
-        let salt = SALT.replace(SALT.get() + 1).to_be_bytes();
-        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), &salt, &[0; 20]].concat();
+        let mut fresh = [0; 28];
+        fresh[..8].copy_from_slice(&SALT.replace(SALT.get() + 1).to_be_bytes());
+        Some(fresh)
+    }
+
+    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>> {
+        let tag = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
+        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), fresh].concat();
         Some([&header, plaintext, &tag[..16]].concat())
     }
 

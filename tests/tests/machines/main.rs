@@ -148,6 +148,11 @@ fn a_change_on_one_machine_is_on_all() {
 fn two_people_compare_five_words_on_two_terminals() {
     let (a, b) = (Env::unlocked(programs!()), Env::unlocked(programs!()));
     a.store("KEY", "canary-key");
+    // Something is guarded on either side, so that either takes its passphrase.
+    for (env, name) in [(&a, "OF_A"), (&b, "OF_B")] {
+        env.store(name, "guarded");
+        guard(env, &id(env, name));
+    }
     let place = format!("dir:{}", a.private_dir("store").display());
     a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(0);
     let mut inviting = Terminal::ctl(&a, &["machine", "invite"]);
@@ -165,9 +170,15 @@ fn two_people_compare_five_words_on_two_terminals() {
     let seen = words(&inviting.shown(), "asks to have the vault:");
     assert_eq!(seen, words(&joining.shown(), "must show the same words:"));
     assert_eq!(seen.split(' ').count(), 5, "{seen}");
-    joining.type_keys("y\n");
+    for side in [&mut joining, &mut inviting] {
+        side.type_keys("y\n");
+        side.wait_for("a secret is guarded, so this takes the passphrase of the vault");
+        side.wait_for("passphrase: ");
+        side.type_keys("wrong\n");
+        side.wait_for("wrong passphrase, try again");
+        side.type_keys(&format!("{}\n", secretsd_tests::env::PASSPHRASE));
+    }
     joining.wait_for("waiting for the other machine");
-    inviting.type_keys("y\n");
     inviting.wait_for("desktop is a machine of the vault now");
     joining.wait_for("this machine has the vault now");
     assert_eq!(b.value("KEY"), "canary-key");
@@ -290,6 +301,63 @@ fn guard(env: &Env, id: &str) {
 }
 
 #[test]
+fn what_is_guarded_goes_to_no_other_machine_without_a_proof() {
+    let proven = json!({ "accept": true, "proof": { "passphrase": secretsd_tests::env::PASSPHRASE } });
+    let refused = |env: &Env, confirm: &str| {
+        for proof in [json!(null), json!({ "passphrase": "wrong" })] {
+            let yes = json!({ "accept": true, "proof": proof });
+            env.post(confirm, &yes).expect_error(403, "wrong_key_error");
+        }
+    };
+    // Out by an invitation, and out by joining somebody else's fleet; guarded before it was begun, and after.
+    for [is_invited, is_guarded_first] in [[true, true], [true, false], [false, true], [false, false]] {
+        let (owner, thief) = (Env::unlocked(programs!()), Env::unlocked(programs!()));
+        owner.store("KEY", "canary-guarded");
+        let key = id(&owner, "KEY");
+        if is_guarded_first {
+            guard(&owner, &key);
+        }
+        let store = owner.private_dir("store");
+        let (inviter, joiner) = if is_invited { (&owner, &thief) } else { (&thief, &owner) };
+        inviter.post("/fleet", &json!({ "name": "laptop", "directory": &store })).expect(201);
+        let invitation = inviter.post("/fleet/invitations", &Value::Null).expect(201);
+        let request = json!({ "code": invitation["code"], "name": "desktop", "directory": &store });
+        let joining = joiner.post("/fleet/join", &request).expect(201);
+        let at = |answer: &Value| format!("/fleet/invitations/{}", answer["id"].as_str().unwrap());
+        inviter.get(&at(&invitation)).expect(200);
+        if !is_guarded_first {
+            guard(&owner, &key);
+        }
+        if is_invited {
+            refused(inviter, &at(&invitation));
+            assert_eq!(inviter.get("/fleet").expect(200)["machines"].as_array().unwrap().len(), 1);
+            joiner.post(&at(&joining), &json!({ "accept": true })).expect_error(504, "gateway_timeout_error");
+            inviter.post(&at(&invitation), &proven).expect(200);
+            joiner.post(&at(&joining), &json!({ "accept": true })).expect(200);
+        } else {
+            inviter.post(&at(&invitation), &json!({ "accept": true })).expect(200);
+            refused(joiner, &at(&joining));
+            assert_eq!(joiner.get("/fleet").expect(200)["member"], false);
+            joiner.post(&at(&joining), &proven).expect(200);
+        }
+        sync_all(&[&owner, &thief]);
+        assert!(has(&thief, "KEY"));
+    }
+}
+
+#[test]
+fn a_guard_says_which_other_machines_have_the_secret() {
+    let (a, b, _store) = two();
+    b.store("KEY", "value");
+    let path = format!("/user/secrets/{}/guard", id(&b, "KEY"));
+    let told = b.request("PUT", &path).json(&json!({ "guarded": true })).send().expect(200);
+    assert_eq!(told["machines"], json!(["laptop"]));
+    a.store("OTHER", "value");
+    let told = a.ctl(["guard", "OTHER"]).run().err();
+    assert!(told.contains("OTHER is on desktop, too"), "{told}");
+}
+
+#[test]
 fn a_guard_is_on_every_machine_and_what_was_allowed_of_it_is_not() {
     let (a, b, store) = two();
     a.store("LATER", "canary-later");
@@ -398,6 +466,38 @@ fn what_the_directory_spoils_is_not_taken_and_comes_again() {
         }
     }
     assert_eq!(b.value("KEY"), "canary-key");
+}
+
+#[test]
+fn what_cannot_be_read_or_replaced_stops_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (a, b, store) = two();
+    a.store("KEY", "canary-key");
+    a.store("GONE", "canary-gone");
+    sync_all(&[&a, &b]);
+    let other = |digit: &str| store.join(format!("l-{}-0000000001-{}", digit.repeat(16), digit.repeat(32)));
+    // Of nobody's to read, a socket, and a directory where an object was that a purge drops.
+    fs::write(other("a"), "closed").unwrap();
+    fs::set_permissions(other("a"), fs::Permissions::from_mode(0o000)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(store.join("s")).unwrap();
+    fs::rename(store.join("s"), other("b")).unwrap();
+    let logs = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path());
+    let logs: Vec<_> =
+        logs.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("l-")).collect();
+    let path = logs.iter().find(|path| **path != other("a") && **path != other("b")).unwrap();
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    fs::write(path.join("inside"), "").unwrap();
+    let purge = format!("/user/secrets/{}?purge=true", id(&a, "GONE"));
+    assert_eq!(a.request("DELETE", &purge).send().status, 204);
+    a.store("AFTER", "canary-after");
+    sync_all(&[&a, &b]);
+    assert_eq!((b.value("AFTER"), has(&b, "GONE")), ("canary-after".into(), false));
+    assert!(sync(&b)["fleet"]["refused"].as_u64().unwrap() >= 2);
+    // Nor is there anything left to be written each time.
+    assert_eq!(sync(&a)["written"], 0);
+    a.ctl(["machine", "remove", "desktop"]).expect(0);
+    b.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, 2 from the
 //! joining one, 3 with the fleet's keys, sealed under what the two agree on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
-use crate::vault::format::fleet::{Fleet, MachineKeys, Member, Members, Meta};
-use crate::vault::{Error, FleetError, Vault};
+use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members};
+use crate::vault::{Error, FleetError, Key, Vault};
 
 use super::{aside, list, member, meta, replica, usable};
 
@@ -45,6 +45,8 @@ pub(crate) struct Pairing {
     ephemeral: Private,
     until: Instant,
     directory: PathBuf,
+    /// Whether the one who has said yes has proven to own the vault.
+    is_proven: bool,
     side: Side,
 }
 
@@ -77,7 +79,7 @@ struct Answer {
 struct Welcome {
     fleet: FleetId,
     keys: BTreeMap<u32, Private>,
-    without: BTreeMap<u32, BTreeSet<MachineId>>,
+    epochs: BTreeMap<u32, Epoch>,
     members: Members,
 }
 
@@ -118,7 +120,7 @@ impl Vault {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
         let fleet = self.known_fleet()?;
-        if fleet.meta.members.present(fleet.me()).count() >= MOST_MACHINES {
+        if fleet.present().count() >= MOST_MACHINES {
             return Err(Error::Fleet(FleetError::TooMany));
         }
         let directory = fleet.meta.directory.clone();
@@ -129,7 +131,8 @@ impl Vault {
         put(&directory, &key, 1, &key.seal(b"1", &bytes(&ephemeral.recipient())?)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let until = Instant::now() + HOLDS;
-        let pairing = Pairing { id, code: key, ephemeral, until, directory, side: Side::Inviting(None) };
+        let side = Side::Inviting(None);
+        let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
         *self.pairing() = Some(pairing);
         Ok(Invitation { code: Some(code), ..state })
@@ -182,19 +185,21 @@ impl Vault {
         put(&directory, &key, 2, &key.seal(b"2", &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let side = Side::Joining(Box::new(Joining { answer, text, theirs, signing, sealing }));
-        let pairing = Pairing { id, code: key, ephemeral, until: Instant::now() + HOLDS, directory, side };
+        let until = Instant::now() + HOLDS;
+        let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
         *self.pairing() = Some(pairing);
         Ok(state)
     }
 
     /// Says that the words are the same on both machines, or ends it. On the joining side it is done once the other side has
-    /// said so, too. Scope `admin`, on all names.
+    /// said so, too. Scope `admin`, on all names; and a proof, while a secret is guarded: from here on the other side has it.
     pub(crate) async fn confirm_invitation(
         &self,
         caller: &Caller,
         id: Uuid,
         accept: bool,
+        proof: Option<Key>,
     ) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
@@ -209,6 +214,11 @@ impl Vault {
             }
             return Ok(Invitation { id, state: InvitationState::Ended, code: None, name: None, words: None });
         }
+        // The joining side asks again until the other one has said yes.
+        if !open(&mut self.pairing(), id)?.is_proven {
+            let is_proven = self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?.is_proven();
+            open(&mut self.pairing(), id)?.is_proven = is_proven;
+        }
         let name = match self.turn(id)? {
             Turn::Welcome { directory, code, agreed, member } => {
                 self.welcome(caller, &directory, &code, &agreed, member).await?
@@ -218,9 +228,9 @@ impl Vault {
                 let welcome = step(&directory, &code, 3, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let directory_of_steps = directory.clone();
-                let Welcome { fleet, keys, without, members } =
+                let Welcome { fleet, keys, epochs, members } =
                     serde_json::from_slice(&welcome).map_err(|_| Error::Fleet(FleetError::Unanswered))?;
-                let meta = Meta { without, ..meta(fleet, directory, (signing, sealing), keys, members) };
+                let meta = meta(fleet, directory, (signing, sealing), (keys, epochs), members);
                 let fleet = Fleet::new(meta, replica(answer.id)?);
                 let _turn = self.exchanging.lock().await;
                 let synced =
@@ -271,7 +281,7 @@ impl Vault {
         let welcome = Welcome {
             fleet: fleet.meta.fleet,
             keys: fleet.meta.keys.clone(),
-            without: fleet.meta.without.clone(),
+            epochs: fleet.meta.epochs.clone(),
             members: fleet.meta.members.clone(),
         };
         let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;
@@ -362,7 +372,8 @@ async fn step(
     };
     for name in list(path.to_owned()).await?.into_iter().filter(|name| is_it(&name)) {
         let path = path.to_owned();
-        let read = aside(move || directory::read(&path, &name)).await?;
+        // What cannot be read is none of the other side's.
+        let read = aside(move || Ok(directory::read(&path, &name).ok().flatten())).await?;
         let opened = read.and_then(|bytes| key.open(number.to_string().as_bytes(), &bytes).ok());
         if opened.is_some() {
             return Ok(opened);

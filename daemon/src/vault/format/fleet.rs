@@ -58,8 +58,10 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) sealing: Private,
     /// The fleet's keys, by epoch. What is written is sealed with the last.
     pub(in crate::vault) keys: BTreeMap<u32, Private>,
-    /// Of each of them, the machines that had been removed when it was made.
-    pub(in crate::vault) without: BTreeMap<u32, BTreeSet<MachineId>>,
+    /// Who has each of them; also of those that this machine has not.
+    pub(in crate::vault) epochs: BTreeMap<u32, Epoch>,
+    /// The machines that this one has let in: it sees to it that they get the last key.
+    pub(in crate::vault) invited: BTreeSet<MachineId>,
     pub(in crate::vault) members: Members,
     /// The number of the last part of a snapshot that this machine wrote, and of the last list of machines.
     pub(in crate::vault) snapshots: u32,
@@ -82,6 +84,22 @@ pub(in crate::vault) struct Meta {
     /// Something was destroyed here that is still in the exchange.
     #[serde(default)]
     pub(in crate::vault) compact: bool,
+}
+
+/// One of the fleet's keys. A machine belongs to the fleet only if it was given the last one: so that the list that shuts a
+/// machine out shuts out, too, whatever else that one has let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct Epoch {
+    /// Who made it.
+    pub(in crate::vault) by: MachineId,
+    /// To which machines it was given.
+    pub(in crate::vault) members: BTreeSet<MachineId>,
+}
+
+/// How many epochs have come before this one, with 1 for the first: its number without the part that keeps two that begin at
+/// the same time apart.
+pub(in crate::vault) const fn generation(epoch: u32) -> u32 {
+    epoch >> 16
 }
 
 /// A machine's public keys.
@@ -135,14 +153,64 @@ impl Fleet {
         self.replica.known.me
     }
 
-    /// Whether this machine was removed by another.
+    /// Whether this machine was removed by another: that has said so, or has given a later key to others alone.
     pub(in crate::vault) fn is_removed(&self) -> bool {
-        self.meta.members.standing(self.me(), self.me()) != Standing::Member
+        let me = self.me();
+        let newest = self.meta.epochs.iter().rev().find(|(number, _)| self.is_trusted(**number));
+        !self.stands(me) || newest.is_some_and(|(_, epoch)| !epoch.members.contains(&me))
+    }
+
+    /// Whether nobody has removed a machine.
+    pub(in crate::vault) fn stands(&self, machine: MachineId) -> bool {
+        self.meta.members.get(machine).is_some()
+            && self.meta.members.standing(self.me(), machine) == Standing::Member
+    }
+
+    /// Whether a key counts: nobody has removed the machine that made it, or has begun an epoch beside it without that machine.
+    /// Two that were made without each other's makers both count, which is for a person to settle.
+    fn is_trusted(&self, number: u32) -> bool {
+        let Some(epoch) = self.meta.epochs.get(&number) else { return false };
+        let outdoes = |other: &Epoch| !other.members.contains(&epoch.by) && epoch.members.contains(&other.by);
+        self.stands(epoch.by) && !self.beside(number).any(outdoes)
+    }
+
+    /// The epochs that were begun beside this one by machines that nobody has removed.
+    fn beside(&self, number: u32) -> impl Iterator<Item = &Epoch> {
+        let beside = move |other: &u32| *other != number && generation(*other) == generation(number);
+        let all = self.meta.epochs.iter().filter(move |(other, _)| beside(other));
+        all.map(|(_, epoch)| epoch).filter(|epoch| self.stands(epoch.by))
+    }
+
+    /// Whether the last key has another one beside it, each made without the maker of the other.
+    fn is_torn(&self) -> bool {
+        let Some((number, last)) =
+            self.epoch().ok().and_then(|number| Some((number, self.meta.epochs.get(&number)?)))
+        else {
+            return false;
+        };
+        self.beside(number)
+            .any(|other| !other.members.contains(&last.by) && !last.members.contains(&other.by))
+    }
+
+    /// The epoch in which this machine writes: the last that was begun by a machine that nobody has removed.
+    pub(in crate::vault) fn epoch(&self) -> Result<u32, Error> {
+        let all = || self.meta.keys.keys().rev().copied();
+        all()
+            .find(|number| self.is_trusted(*number))
+            .or_else(|| all().next())
+            .ok_or(Error::Corrupt("the fleet has no key"))
+    }
+
+    /// The machines that belong to the fleet: nobody has removed them, and they were given the last key.
+    pub(in crate::vault) fn present(&self) -> impl Iterator<Item = &Member> {
+        let epoch = self.epoch().ok().and_then(|number| self.meta.epochs.get(&number));
+        let has_key = move |member: &&Member| epoch.is_none_or(|epoch| epoch.members.contains(&member.id));
+        self.meta.members.present(self.me()).filter(has_key)
     }
 
     /// Whether two others have removed each other, and nobody has said which is kept.
     pub(in crate::vault) fn is_disputed(&self) -> bool {
-        self.meta.members.is_disputed(self.me())
+        self.is_torn() || self.meta.members.is_disputed(self.me())
     }
 
     /// Whether this machine reads alone.
@@ -152,7 +220,13 @@ impl Fleet {
 
     /// Whether there are machines but this one.
     pub(in crate::vault) fn has_others(&self) -> bool {
-        self.meta.members.present(self.me()).any(|member| member.id != self.me() && !member.reader)
+        self.present().any(|member| member.id != self.me() && !member.reader)
+    }
+
+    /// The names of the machines but this one.
+    pub(in crate::vault) fn names_of_others(&self) -> Vec<String> {
+        let others = self.present().filter(|member| member.id != self.me());
+        others.map(|member| member.name.clone()).collect()
     }
 
     /// When, by its own clock, another machine has last stored or deleted something, in seconds since 1970.
@@ -179,7 +253,11 @@ impl Fleet {
     pub(in crate::vault) fn is_unsaid(&self, id: Uuid, here: Option<&Arc<Record>>) -> bool {
         match here {
             Some(record) => self.rows.get(&id).is_none_or(|(_, synced)| *synced != record.version),
-            None => self.replica.secrets.get(&id).is_some_and(|secret| !secret.is_tombstone()),
+            // One that was never here has a name that this version does not know.
+            None => {
+                let was_here = self.rows.get(&id).is_some_and(|(_, synced)| *synced > 0);
+                was_here && self.replica.secrets.get(&id).is_some_and(|secret| !secret.is_tombstone())
+            }
         }
     }
 

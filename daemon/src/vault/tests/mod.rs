@@ -1,6 +1,7 @@
 //! The facade on a real file, through its real thread.
 
 mod file;
+mod fleet;
 mod future;
 mod items;
 mod keys;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrets_fleet::crypt::Place;
-use secrets_fleet::object::{self, CannotSeal, Sealed};
+use secrets_fleet::object::{self, CannotSeal, Sealed, Signed};
 use secrets_fleet::replica::{Entry, Receipt};
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Writer};
@@ -45,7 +45,7 @@ pub(in crate::vault) struct Synced {
 
 /// What the machines know of each other: by which key one tells who wrote an object.
 fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
-    let members = fleet.meta.members.present(fleet.me()).filter(|member| !member.reader);
+    let members = fleet.present().filter(|member| !member.reader);
     members.map(|member| (member.id, member.keys.signing)).collect()
 }
 
@@ -285,18 +285,17 @@ impl Batch<'_> {
         if part.is_empty() { Ok(()) } else { self.write_entry(fleet, part, versions) }
     }
 
-    fn seal_object<T: Serialize>(
+    fn seal_object<T: Serialize + Signed>(
         &self,
         fleet: &Fleet,
         kind: Kind,
         number: u32,
         body: &T,
     ) -> Result<Sealed, Error> {
-        let epoch = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
-        self.seal_object_in(fleet, epoch, kind, number, body)
+        self.seal_object_in(fleet, fleet.epoch()?, kind, number, body)
     }
 
-    fn seal_object_in<T: Serialize>(
+    fn seal_object_in<T: Serialize + Signed>(
         &self,
         fleet: &Fleet,
         epoch: u32,

@@ -11,7 +11,7 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{FleetCrypt, Private};
-use crate::vault::format::fleet::{Fleet, Member, Members};
+use crate::vault::format::fleet::{Epoch, Fleet, Member, Members, generation};
 use crate::vault::{Error, FleetError};
 
 use super::super::Batch;
@@ -22,17 +22,10 @@ use super::Synced;
 struct List {
     by: MachineId,
     members: Members,
-    /// The keys of epochs.
-    keys: BTreeMap<u32, Wrapped>,
-}
-
-/// The key of an epoch.
-#[derive(Serialize, Deserialize)]
-struct Wrapped {
-    /// The machines that had been removed when it was made.
-    without: BTreeSet<MachineId>,
-    /// The key, sealed to each machine that stays.
-    sealed: BTreeMap<MachineId, String>,
+    /// The machines that have the key under which it is sealed.
+    have: BTreeSet<MachineId>,
+    /// The keys of the epochs that follow on it, each sealed to the machines that get it.
+    keys: BTreeMap<u32, BTreeMap<MachineId, String>>,
 }
 
 impl Signed for List {
@@ -46,30 +39,45 @@ fn place(fleet: &Fleet, epoch: u32, machine: MachineId) -> Vec<u8> {
     [&fleet.meta.fleet.0[..], &epoch.to_be_bytes(), &machine.0].concat()
 }
 
-/// A key, sealed to every machine that was not removed.
-fn wrapped(fleet: &Fleet, epoch: u32, key: &Private) -> Result<Wrapped, Error> {
-    let staying = fleet.meta.members.present(fleet.me());
+/// A key, sealed to every machine of its epoch that nobody has removed, and that belongs to the fleet now.
+fn wrapped(fleet: &Fleet, number: u32, key: &Private) -> Result<BTreeMap<MachineId, String>, Error> {
+    let epoch = fleet.meta.epochs.get(&number);
+    let staying =
+        fleet.present().filter(|member| epoch.is_none_or(|epoch| epoch.members.contains(&member.id)));
     let seal = |member: &Member| {
-        Ok((member.id, key.wrap_to(&member.keys.sealing, &place(fleet, epoch, member.id))?))
+        Ok((member.id, key.wrap_to(&member.keys.sealing, &place(fleet, number, member.id))?))
     };
-    let sealed = staying.map(seal).collect::<Result<_, Error>>()?;
-    Ok(Wrapped { without: fleet.meta.without.get(&epoch).cloned().unwrap_or_default(), sealed })
+    staying.map(seal).collect()
 }
 
 impl Batch<'_> {
     /// Writes the list of machines as this one knows it.
     pub(super) fn announce(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
-        let epoch = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
+        let epoch = fleet.epoch()?;
         self.announce_in(fleet, epoch, BTreeMap::new())
+    }
+
+    /// Writes the list under each key, with the keys that follow on it, so that every machine can follow, whichever it has.
+    fn announce_all(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
+        let last = fleet.epoch()?;
+        for known in fleet.meta.keys.keys().copied().filter(|known| *known != last).collect::<Vec<_>>() {
+            let following = fleet.meta.keys.iter().filter(|(number, _)| follows(known, **number));
+            let keys = following.map(|(number, key)| Ok((*number, wrapped(fleet, *number, key)?)));
+            let keys = keys.collect::<Result<_, Error>>()?;
+            self.announce_in(fleet, known, keys)?;
+        }
+        self.announce(fleet)
     }
 
     fn announce_in(
         &mut self,
         fleet: &mut Fleet,
         epoch: u32,
-        keys: BTreeMap<u32, Wrapped>,
+        keys: BTreeMap<u32, BTreeMap<MachineId, String>>,
     ) -> Result<(), Error> {
-        let list = List { by: fleet.me(), members: fleet.meta.members.clone(), keys };
+        let have = fleet.meta.epochs.get(&epoch).map(|epoch| epoch.members.clone()).unwrap_or_default();
+        let have = have.into_iter().filter(|machine| fleet.stands(*machine)).collect();
+        let list = List { by: fleet.me(), members: fleet.meta.members.clone(), have, keys };
         fleet.meta.lists = fleet.meta.lists.saturating_add(1);
         let sealed = self.seal_object_in(fleet, epoch, Kind::Members, fleet.meta.lists, &list)?;
         fleet.meta.read.push(sealed.name);
@@ -82,41 +90,31 @@ impl Batch<'_> {
         if listed.iter().chain(&fleet.meta.outbox).any(|name| fleet.meta.read.contains(name)) {
             return Ok(());
         }
-        let epochs: Vec<(u32, Private)> =
-            fleet.meta.keys.iter().map(|(epoch, key)| (*epoch, key.clone())).collect();
-        for ((epoch, _), (next, key)) in epochs.iter().zip(epochs.iter().skip(1)) {
-            let next_key = wrapped(fleet, *next, key)?;
-            self.announce_in(fleet, *epoch, BTreeMap::from([(*next, next_key)]))?;
-        }
-        self.announce(fleet)
+        self.announce_all(fleet)
     }
 
-    /// Begins an epoch: the machines that stay get a new key. It is said under each key that one of them may have as its
-    /// last.
+    /// Begins an epoch: the machines that stay, and those that this one has let in, get a new key.
     fn begin_epoch(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
-        let old = *fleet.meta.keys.last_key_value().ok_or(Error::Corrupt("the fleet has no key"))?.0;
+        let members = staying(fleet);
         // Two that begin one at the same time must not choose one number for two keys.
         let random: [u8; 2] = crypto::random()?;
-        let counter = (old >> 16).checked_add(1).filter(|counter| *counter <= 0xFFFF);
+        let counter = generation(fleet.epoch()?).checked_add(1).filter(|counter| *counter <= 0xFFFF);
         let counter = counter.ok_or(Error::Internal("the fleet has no number for another key"))?;
-        let epoch = (counter << 16) | u32::from(u16::from_be_bytes(random));
-        let key = Private::generate()?;
-        fleet.meta.without.insert(epoch, fleet.meta.members.removed(fleet.me()));
-        for known in fleet.meta.keys.keys().copied().collect::<Vec<_>>() {
-            let new = wrapped(fleet, epoch, &key)?;
-            self.announce_in(fleet, known, BTreeMap::from([(epoch, new)]))?;
-        }
-        fleet.meta.keys.insert(epoch, key);
-        self.announce(fleet)
+        let number = (counter << 16) | u32::from(u16::from_be_bytes(random));
+        // Whom this machine has let in must be able to follow from the key that it has.
+        let between = fleet.meta.epochs.values_mut();
+        between.for_each(|epoch| epoch.members.extend(members.intersection(&fleet.meta.invited)));
+        fleet.meta.epochs.insert(number, Epoch { by: fleet.me(), members });
+        fleet.meta.keys.insert(number, Private::generate()?);
+        self.announce_all(fleet)
     }
 
-    /// Begins an epoch if the last one's key is known to a machine that was removed: two removals at the same time leave each
-    /// of the removed ones with the key that the other's removal brought.
+    /// Begins an epoch if the last one's key is known to a machine that does not belong to the fleet, or is not known to one that
+    /// does: two removals at the same time leave each of the removed ones with the key that the other's removal brought, and
+    /// one beside an invitation leaves the new machine without.
     pub(super) fn shut_out(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
-        let removed = fleet.meta.members.removed(fleet.me());
-        let last = fleet.meta.keys.last_key_value().map(|(epoch, _)| *epoch);
-        let without = last.and_then(|epoch| fleet.meta.without.get(&epoch));
-        if without.map_or(removed.is_empty(), |without| without.is_superset(&removed)) {
+        let is_right = |epoch: &Epoch| fleet.stands(epoch.by) && epoch.members == staying(fleet);
+        if fleet.meta.epochs.get(&fleet.epoch()?).is_some_and(is_right) {
             return Ok(());
         }
         self.begin_epoch(fleet)
@@ -129,6 +127,9 @@ impl Batch<'_> {
                 return Err(Error::Fleet(FleetError::NameTaken));
             }
             free_name(fleet, &member.name, member.id)?;
+            let epoch = fleet.epoch()?;
+            fleet.meta.invited.insert(member.id);
+            fleet.meta.epochs.entry(epoch).and_modify(|epoch| epoch.members.extend([member.id]));
             fleet.meta.members.add(member);
             Ok(())
         })
@@ -175,7 +176,7 @@ impl Batch<'_> {
     ) -> Result<Synced, Error> {
         self.shut_machines_out(caller, listed, |fleet| {
             let me = fleet.me();
-            let is_present = fleet.meta.members.present(me).any(|member| member.id == machine);
+            let is_present = fleet.present().any(|member| member.id == machine);
             if !is_present {
                 return Err(Error::Fleet(FleetError::NoMachine));
             }
@@ -237,7 +238,7 @@ impl Batch<'_> {
         objects: &[(ObjectName, Vec<u8>)],
     ) -> Result<(), Error> {
         loop {
-            let before = (fleet.meta.read.len(), fleet.meta.members.clone());
+            let before = (fleet.meta.read.len(), fleet.meta.members.clone(), fleet.meta.epochs.clone());
             for (name, bytes) in objects.iter().filter(|(name, _)| name.kind == Kind::Members) {
                 if fleet.meta.read.contains(name) {
                     continue;
@@ -254,12 +255,13 @@ impl Batch<'_> {
                     object::open::<List>(&crypt, fleet.meta.fleet, name, bytes)
                 };
                 // It may be by a machine, or under a key, that another list brings.
-                let Ok((list, _)) = list else { continue };
-                if take(fleet, list) {
+                let (Ok((list, _)), Some(epoch)) = (list, object::epoch(bytes)) else { continue };
+                if take(fleet, epoch, list) {
                     fleet.meta.read.push(*name);
                 }
             }
-            if (fleet.meta.read.len(), &fleet.meta.members) == (before.0, &before.1) {
+            let meta = &fleet.meta;
+            if (meta.read.len(), &meta.members, &meta.epochs) == (before.0, &before.1, &before.2) {
                 return Ok(());
             }
         }
@@ -267,24 +269,49 @@ impl Batch<'_> {
 }
 
 fn free_name(fleet: &Fleet, name: &str, of: MachineId) -> Result<(), Error> {
-    if fleet.meta.members.present(fleet.me()).any(|known| known.name == name && known.id != of) {
+    if fleet.present().any(|known| known.name == name && known.id != of) {
         return Err(Error::Fleet(FleetError::NameTaken));
     }
     Ok(())
 }
 
-/// Whether it was taken as a whole.
-fn take(fleet: &mut Fleet, list: List) -> bool {
+/// Whether an epoch follows on another: of any other number nobody has a use, and the greatest would leave none for later.
+fn follows(epoch: u32, next: u32) -> bool {
+    generation(epoch).checked_add(1) == Some(generation(next))
+}
+
+/// Who is to have the last key: whoever has it and was not removed, and whom this machine has let in.
+fn staying(fleet: &Fleet) -> BTreeSet<MachineId> {
+    let invited = fleet.meta.invited.iter().copied().filter(|machine| fleet.stands(*machine));
+    fleet.present().map(|member| member.id).chain(invited).collect()
+}
+
+/// Takes a list that was sealed under the key of this epoch. Whether it was taken as a whole.
+fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
     let me = fleet.me();
+    if !fleet.meta.epochs.get(&epoch).is_some_and(|epoch| epoch.members.contains(&list.by)) {
+        return false;
+    }
     if !fleet.meta.members.merge(me, list.by, list.members) {
         return false;
     }
-    for (epoch, Wrapped { without, sealed }) in list.keys {
-        let place = place(fleet, epoch, me);
+    if let Some(epoch) = fleet.meta.epochs.get_mut(&epoch) {
+        epoch.members.extend(list.have);
+    }
+    for (number, sealed) in list.keys.into_iter().filter(|(number, _)| follows(epoch, *number)) {
+        let place = place(fleet, number, me);
         let key = sealed.get(&me).and_then(|text| fleet.meta.sealing.unwrap(text, &place).ok());
-        if let Some(key) = key.filter(|_| !fleet.meta.keys.contains_key(&epoch)) {
-            fleet.meta.keys.insert(epoch, key);
-            fleet.meta.without.insert(epoch, without);
+        let members: BTreeSet<_> = sealed.into_keys().collect();
+        // A machine that was removed since may have taken the number for a key of its own.
+        let stands = fleet.meta.epochs.get(&number).is_some_and(|known| fleet.stands(known.by));
+        if stands && let Some(known) = fleet.meta.epochs.get_mut(&number) {
+            known.members.extend(members);
+        } else {
+            fleet.meta.epochs.insert(number, Epoch { by: list.by, members });
+            fleet.meta.keys.remove(&number);
+        }
+        if let Some(key) = key {
+            fleet.meta.keys.entry(number).or_insert(key);
         }
     }
     true

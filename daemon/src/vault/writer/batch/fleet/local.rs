@@ -29,14 +29,40 @@ pub(super) fn fields(record: &Record) -> BTreeMap<String, Option<String>> {
     .into()
 }
 
+/// The provider of this text. None as well if a later version wrote it, which this one does not know; so are the others.
+pub(super) fn provider(text: Option<&str>) -> Option<Provider> {
+    Provider::parse(text?).ok()
+}
+
+/// The note of this text.
+pub(super) fn note(text: Option<&str>) -> Option<Remark> {
+    Remark::parse(text?).ok()
+}
+
+/// The time of this text.
+pub(super) fn expiry(text: Option<&str>) -> Option<Timestamp> {
+    Timestamp::from_second(text?.parse().ok()?)
+}
+
+/// What this version makes of a field's text: it takes no text away that it does not know.
+fn understood(name: &str, text: Option<&str>) -> Option<String> {
+    match name {
+        "provider" => provider(text).map(|provider| provider.as_str().to_owned()),
+        "note" => note(text).map(|note| note.as_str().to_owned()),
+        "expires_at" => expiry(text).map(|time| time.as_second().to_string()),
+        _ => text.map(str::to_owned),
+    }
+}
+
 impl Batch<'_> {
     /// Writes objects with all that is new here. Whether a secret was purged.
     pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<bool, Error> {
         let synced = |id: &Uuid| fleet.rows.get(id).map_or(0, |(_, synced)| *synced);
         let is_new = |record: &&std::sync::Arc<Record>| synced(&record.id) != record.version;
         let new: Vec<_> = self.catalog.all().with_trash().filter(is_new).cloned().collect();
+        // One that was never here has a name that this version does not know.
         let is_gone = |(id, secret): &(&Uuid, &Secret<Held>)| {
-            !secret.is_tombstone() && self.catalog.all().any(**id).is_none()
+            !secret.is_tombstone() && synced(id) > 0 && self.catalog.all().any(**id).is_none()
         };
         let gone: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_gone).map(|(id, _)| *id).collect();
         let (mut changes, mut versions) = (Vec::new(), BTreeMap::new());
@@ -71,7 +97,9 @@ impl Batch<'_> {
         let mut clock = fleet.replica.clock(id, wall());
         let covers = known.covers();
         let mut texts = fields(record);
-        texts.retain(|name, text| known.fields.get(name).is_none_or(|field| field.text != *text));
+        texts.retain(|name, text| {
+            known.fields.get(name).is_none_or(|field| understood(name, field.text.as_deref()) != *text)
+        });
         if !texts.is_empty() {
             changes.push(FleetChange::Fields { id, clock, fields: texts });
         }

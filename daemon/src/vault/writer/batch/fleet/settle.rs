@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secrets_fleet::secret::NAME;
-use secrets_fleet::{Dot, Secret};
+use secrets_fleet::{Dot, Replica, Secret};
 use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::AuditAction;
-use secrets_proto::reveal::Remark;
-use secrets_proto::{Provider, SecretName, SecretValue, Timestamp, Uuid};
+use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::Caller;
@@ -20,25 +19,42 @@ use crate::vault::format::record::{Record, StoredValue};
 use crate::vault::writer::catalog::Change;
 
 use super::super::Batch;
+use super::local;
+
+/// What becomes of a secret that was merged.
+enum Settled {
+    /// It is there, so.
+    Record(Box<Record>),
+    /// It was purged.
+    Purged,
+    /// It has a name that this version does not know. It is kept for the other machines, and is not in this vault.
+    Aside,
+}
 
 impl Batch<'_> {
     /// Makes the vault's secrets what was merged. Returns the names of those that others have changed.
     pub(super) fn settle(&mut self, fleet: &mut Fleet) -> Result<Vec<SecretName>, Error> {
         let mut names = Vec::new();
         let mut next = Vec::new();
+        self.touch_holders(fleet);
         // The old ones go first: a name may go from one secret to another.
         for id in fleet.replica.touched.clone() {
             let old = self.catalog.all().any(id).cloned();
+            let name = name_of(&fleet.replica, id, old.as_deref());
             let Some(secret) = fleet.replica.secrets.get_mut(&id) else { continue };
             if let Some(old) = &old {
                 self.allowed_before(old, GuardedRight::Write);
             }
-            let Some(record) = self.values(id, old.as_deref(), secret)? else {
-                if let Some(old) = &old {
-                    names.push(old.meta.name.clone());
-                    self.remove(old)?;
+            let record = match self.values(id, old.as_deref(), name, secret)? {
+                Settled::Record(record) => *record,
+                Settled::Purged => {
+                    if let Some(old) = &old {
+                        names.push(old.meta.name.clone());
+                        self.remove(old)?;
+                    }
+                    continue;
                 }
-                continue;
+                Settled::Aside => continue,
             };
             if old.as_deref() == Some(&record) {
                 continue;
@@ -66,6 +82,17 @@ impl Batch<'_> {
         Ok(names)
     }
 
+    /// A secret that has kept its old name here makes room for one that has it on all machines.
+    fn touch_holders(&self, fleet: &mut Fleet) {
+        let replica = &fleet.replica;
+        let holder = |id: &Uuid| {
+            let name = SecretName::parse(replica.secrets.get(id)?.field(NAME)?).ok()?;
+            self.catalog.all().by_name(&name).map(|record| record.id)
+        };
+        let holders: Vec<Uuid> = replica.touched.iter().filter_map(holder).collect();
+        fleet.replica.touched.extend(holders);
+    }
+
     /// A guard that another machine has turned on, or a guarded secret under a name that is new here: whoever was allowed the
     /// secret, or the name, before there was a guard is not any more.
     fn guarded_elsewhere(&mut self, caller: &Caller, id: Uuid, name: &SecretName) -> Result<(), Error> {
@@ -90,15 +117,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Brings the rows of a secret's values in line, and says what its record is now; none if it is purged, or has no name.
+    /// Brings the rows of a secret's values in line, and says what becomes of it.
     fn values(
         &mut self,
         id: Uuid,
         old: Option<&Record>,
+        name: Option<SecretName>,
         secret: &mut Secret<Held>,
-    ) -> Result<Option<Record>, Error> {
-        let name = secret.field(NAME).and_then(|name| SecretName::parse(name).ok());
-        let (Some((current, _)), Some(name)) = (secret.current(), name) else { return Ok(None) };
+    ) -> Result<Settled, Error> {
+        let Some((current, _)) = secret.current() else { return Ok(Settled::Purged) };
+        let Some(name) = name else { return Ok(Settled::Aside) };
         let before = old.map_or(0, |old| old.version);
         let mut version = before;
         let mut values: Vec<_> = secret.earlier.iter_mut().chain(secret.live.iter_mut()).collect();
@@ -132,10 +160,9 @@ impl Batch<'_> {
         };
         let meta = &mut record.meta;
         (meta.name, meta.mask, meta.size) = (name, mask(&value), value.expose().len() as u64);
-        meta.provider = secret.field("provider").and_then(|text| Provider::parse(text).ok());
-        meta.note = secret.field("note").and_then(|text| Remark::parse(text).ok());
-        let expiry = secret.field("expires_at").and_then(|text| text.parse().ok());
-        meta.expires_at = expiry.and_then(Timestamp::from_second);
+        meta.provider = local::provider(secret.field("provider"));
+        meta.note = local::note(secret.field("note"));
+        meta.expires_at = local::expiry(secret.field("expires_at"));
         meta.guarded = secret.is_guarded();
         if meta.deleted_at.is_some() != trashed.is_some() {
             meta.deleted_at = trashed;
@@ -160,7 +187,7 @@ impl Batch<'_> {
                 .or(Some((value_version, at)));
             record.meta.updated_at = Timestamp::now();
         }
-        Ok(Some(record))
+        Ok(Settled::Record(Box::new(record)))
     }
 
     fn current(
@@ -178,6 +205,22 @@ impl Batch<'_> {
         let trashed = trashed.map(|at| Timestamp::from_second(at).unwrap_or_else(Timestamp::now));
         Ok((opened, at, trashed))
     }
+}
+
+/// What a secret is called here. A later version may allow names that this one does not know: then it keeps the one that it
+/// had here, with a number behind it if another secret has that one now.
+fn name_of(replica: &Replica<Held>, id: Uuid, old: Option<&Record>) -> Option<SecretName> {
+    if let Some(name) = replica.secrets.get(&id)?.field(NAME).and_then(|name| SecretName::parse(name).ok()) {
+        return Some(name);
+    }
+    let kept = &old?.meta.name;
+    let is_free = |name: &SecretName| {
+        let has_it = |secret: &Secret<Held>| secret.is_visible() && secret.field(NAME) == Some(name.as_str());
+        !replica.secrets.iter().any(|(other, secret)| *other != id && has_it(secret))
+    };
+    let numbered =
+        (2..1_000).filter_map(|number| SecretName::parse(&format!("{}_{number}", kept.as_str())).ok());
+    std::iter::once(kept.clone()).chain(numbered).find(is_free)
 }
 
 fn held(secret: &Secret<Held>, dot: &Dot) -> Result<Held, Error> {

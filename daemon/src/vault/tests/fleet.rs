@@ -1,0 +1,362 @@
+//! A vault among machines that say what they like, with the keys of a member: what is taken of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use secrets_fleet::crypt::Place;
+use secrets_fleet::ids::{FleetId, Hash};
+use secrets_fleet::object::{self, Sealed, Signed};
+use secrets_fleet::replica::Entry;
+use secrets_fleet::{Change, Kind, MachineId, ObjectName, Writer};
+
+use super::*;
+use crate::crypto::exchange::{FleetCrypt, Private};
+use crate::vault::format::fleet::{Fleet, Held, MachineKeys, Member, Members};
+
+/// A member of the fleet of a vault, that writes what it is told.
+struct Machine {
+    id: MachineId,
+    signing: Private,
+    sealing: Private,
+    writer: Writer,
+    fleet: FleetId,
+    keys: BTreeMap<u32, Private>,
+    directory: PathBuf,
+    number: u32,
+    last: Option<Hash>,
+}
+
+fn fleet_of(vault: &Vault) -> Arc<Fleet> {
+    vault.shared.read().view().unwrap().catalog.fleet.clone().unwrap()
+}
+
+impl Machine {
+    /// One that this vault lets in.
+    async fn let_in(fixture: &Fixture, number: u8) -> Self {
+        let fleet = fleet_of(&fixture.vault);
+        let machine = Self {
+            id: MachineId([number; 8]),
+            signing: Private::generate().unwrap(),
+            sealing: Private::generate().unwrap(),
+            writer: Writer([number; 8]),
+            fleet: fleet.meta.fleet,
+            keys: fleet.meta.keys.clone(),
+            directory: fleet.meta.directory.clone(),
+            number: 0,
+            last: None,
+        };
+        let member = machine.member(&format!("machine-{number}"));
+        let add =
+            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+        fixture.vault.write(&fixture.owner, add).await.unwrap();
+        fixture.sync().await;
+        machine
+    }
+
+    fn member(&self, name: &str) -> Member {
+        let keys = MachineKeys { signing: self.signing.signer().unwrap(), sealing: self.sealing.recipient() };
+        crate::vault::fleet::member(self.id, name.to_owned(), keys)
+    }
+
+    /// Another one with the same keys of the fleet.
+    fn again(&self) -> Self {
+        Self {
+            signing: Private::generate().unwrap(),
+            sealing: Private::generate().unwrap(),
+            keys: self.keys.clone(),
+            directory: self.directory.clone(),
+            ..*self
+        }
+    }
+
+    /// An object of this machine's, sealed and signed as it should be.
+    fn seal<T: serde::Serialize + Signed>(&self, epoch: u32, kind: Kind, number: u32, body: &T) -> Sealed {
+        let writers = BTreeMap::new();
+        let crypt = FleetCrypt { keys: &self.keys, signing: &self.signing, writers: &writers };
+        let place = Place { fleet: self.fleet, epoch, kind, writer: self.writer, number };
+        object::seal(&crypt, &place, body).unwrap()
+    }
+
+    fn put(&self, sealed: &Sealed) {
+        crate::exchange::write(&self.directory, &sealed.name, &sealed.bytes).unwrap();
+    }
+
+    /// Says in its log that it did this.
+    fn say(&mut self, changes: Vec<Change<Held>>) -> ObjectName {
+        self.number += 1;
+        let entry = Entry { by: self.id, prev: self.last, seen: Vec::new(), changes };
+        let epoch = *self.keys.last_key_value().unwrap().0;
+        let sealed = self.seal(epoch, Kind::Log, self.number, &entry);
+        self.last = Some(sealed.hash);
+        self.put(&sealed);
+        sealed.name
+    }
+}
+
+impl Fixture {
+    /// A vault with a fleet of its own.
+    async fn with_fleet() -> Self {
+        let fixture = Self::new().await;
+        let directory = fixture.directory.path().join("exchange");
+        std::fs::create_dir(&directory).unwrap();
+        fixture.vault.begin_fleet(&fixture.owner, "first".to_owned(), directory).await.unwrap();
+        fixture
+    }
+
+    async fn sync(&self) -> secrets_proto::fleet::FleetMerge {
+        self.vault.merge_fleet(&self.owner).await.unwrap()
+    }
+}
+
+fn name(id: Uuid, clock: u64, name: &str) -> Change<Held> {
+    let text = |name: &str, text: Option<&str>| (name.to_owned(), text.map(str::to_owned));
+    Change::Fields { id, clock, fields: [text("name", Some(name)), text("guarded", None)].into() }
+}
+
+/// Later than whatever these tests do.
+const LATER: u64 = 10_000_000_000_000;
+
+#[tokio::test]
+async fn a_name_of_a_later_version_destroys_nothing() {
+    let fixture = Fixture::with_fleet().await;
+    let mut later = Machine::let_in(&fixture, 2).await;
+    let here = fixture.create("HERE", "of-here").await.unwrap().secret.id;
+    fixture.sync().await;
+    let there = Uuid::from_u128(7);
+    let value =
+        Change::Value { id: there, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("of-there")) };
+    later.say(vec![name(here, LATER, "ein Name"), value, name(there, LATER, "noch ein Name")]);
+    fixture.sync().await;
+    assert_eq!(fixture.names().await, ["HERE"]);
+    assert_eq!(fixture.reveal(&["HERE"]).await.unwrap(), [("HERE".to_owned(), "of-here".to_owned())]);
+    // Another secret gets the name that this one has kept.
+    let other = Uuid::from_u128(8);
+    let value =
+        Change::Value { id: other, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("of-other")) };
+    later.say(vec![value, name(other, 1, "HERE")]);
+    fixture.create("MORE", "more").await.unwrap();
+    fixture.sync().await;
+    let all = [("HERE".to_owned(), "of-other".to_owned()), ("HERE_2".to_owned(), "of-here".to_owned())];
+    assert_eq!(fixture.reveal(&["HERE", "HERE_2"]).await.unwrap(), all);
+    let fleet = fleet_of(&fixture.vault);
+    let live: Vec<_> = fleet.replica.secrets.values().map(|secret| secret.live.len()).collect();
+    assert_eq!(live, [1, 1, 1, 1], "nothing was purged");
+    assert!(fleet.replica.secrets.values().all(|secret| secret.purges.is_empty()));
+    // It is there once it has a name that this version knows.
+    later.say(vec![name(there, LATER + 1, "THERE")]);
+    fixture.sync().await;
+    assert_eq!(fixture.reveal(&["THERE"]).await.unwrap(), [("THERE".to_owned(), "of-there".to_owned())]);
+    let verified = fixture.vault.verify(&fixture.owner, VerifyRequest::default()).await;
+    verified.unwrap();
+}
+
+#[tokio::test]
+async fn a_text_of_a_later_version_is_not_taken_away() {
+    let fixture = Fixture::with_fleet().await;
+    let mut later = Machine::let_in(&fixture, 2).await;
+    let id = fixture.create("KEY", "value").await.unwrap().secret.id;
+    fixture.sync().await;
+    let texts = [("provider", "a provider\n"), ("expires_at", "next week")];
+    let fields = texts.map(|(name, text)| (name.to_owned(), Some(text.to_owned()))).into();
+    later.say(vec![Change::Fields { id, clock: LATER, fields }]);
+    fixture.sync().await;
+    let update = UpdateSecret { value: value_of("newer") };
+    fixture.vault.update(&fixture.owner, id, update, None).await.unwrap();
+    fixture.sync().await;
+    let fleet = fleet_of(&fixture.vault);
+    for (name, text) in texts {
+        assert_eq!(fleet.replica.secrets[&id].field(name), Some(text));
+    }
+}
+
+/// A list of machines, as anybody can write one who has the keys.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Said {
+    by: MachineId,
+    members: Members,
+    have: BTreeSet<MachineId>,
+    keys: BTreeMap<u32, BTreeMap<MachineId, String>>,
+}
+
+impl Signed for Said {
+    fn by(&self) -> MachineId {
+        self.by
+    }
+}
+
+impl Machine {
+    /// Puts a list there that it has made up, under this key.
+    fn list(&self, epoch: u32, members: Members, keys: BTreeMap<u32, BTreeMap<MachineId, String>>) {
+        let have = members.all().map(|member| member.id).collect();
+        self.put(&self.seal(epoch, Kind::Members, 1, &Said { by: self.id, members, have, keys }));
+    }
+
+    /// Takes all keys that the lists give to it, whoever has signed these.
+    fn follow(&mut self, fixture: &Fixture) {
+        let members = fleet_of(&fixture.vault).meta.members.clone();
+        let writers = members.all().map(|member| (member.id, member.keys.signing)).collect();
+        for _ in 0..4 {
+            for name in crate::exchange::list(&self.directory).unwrap() {
+                let bytes = crate::exchange::read(&self.directory, &name).unwrap().unwrap();
+                let crypt = FleetCrypt { keys: &self.keys, signing: &self.signing, writers: &writers };
+                let Ok((list, _)) = object::open::<Said>(&crypt, self.fleet, &name, &bytes) else { continue };
+                for (epoch, sealed) in list.keys {
+                    let place = [&self.fleet.0[..], &epoch.to_be_bytes(), &self.id.0].concat();
+                    let key = sealed.get(&self.id).and_then(|text| self.sealing.unwrap(text, &place).ok());
+                    self.keys.extend(key.map(|key| (epoch, key)));
+                }
+            }
+        }
+    }
+}
+
+impl Fixture {
+    /// Another vault of the same fleet.
+    async fn joined(&self, name: &str) -> Self {
+        let other = Self::new().await;
+        let directory = fleet_of(&self.vault).meta.directory.clone();
+        let name = secrets_proto::fleet::MachineName::parse(name).unwrap();
+        let invited = self.vault.invite_machine(&self.owner).await.unwrap();
+        let joining =
+            other.vault.join_fleet(&other.owner, invited.code.unwrap(), name, directory).await.unwrap();
+        self.vault.invitation(&self.owner, invited.id).await.unwrap();
+        self.vault.confirm_invitation(&self.owner, invited.id, true, None).await.unwrap();
+        other.vault.confirm_invitation(&other.owner, joining.id, true, None).await.unwrap();
+        self.sync().await;
+        other
+    }
+
+    fn me(&self) -> MachineId {
+        fleet_of(&self.vault).me()
+    }
+
+    /// The machines that belong to the fleet, and the epoch in which this one writes.
+    fn present(&self) -> (BTreeSet<MachineId>, u32) {
+        let fleet = fleet_of(&self.vault);
+        (fleet.present().map(|member| member.id).collect(), fleet.epoch().unwrap())
+    }
+
+    /// Removes a machine before it hears of anything else.
+    async fn remove_now(&self, machine: MachineId) {
+        let remove = move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| {
+            batch.remove_machine(caller, machine, &[])
+        };
+        self.vault.write(&self.owner, remove).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_was_removed_leaves_nobody_behind() {
+    for is_first in [true, false] {
+        let a = Fixture::with_fleet().await;
+        let b = a.joined("second").await;
+        // Its name comes before all others.
+        let mut removed = Machine::let_in(&a, 0).await;
+        b.sync().await;
+        let old = *removed.keys.last_key_value().unwrap().0;
+        let mut ghost = Machine { id: MachineId([9; 8]), writer: Writer([9; 8]), ..removed.again() };
+        let mut members = fleet_of(&a.vault).meta.members.clone();
+        members.add(ghost.member("ghost"));
+        let plant = || removed.list(old, members.clone(), BTreeMap::new());
+        if is_first {
+            a.remove_now(removed.id).await;
+            plant();
+        } else {
+            a.vault.remove_machine(&a.owner, removed.id).await.unwrap();
+            b.sync().await;
+            plant();
+        }
+        for fixture in [&a, &b, &a, &b] {
+            fixture.sync().await;
+        }
+        let both = BTreeSet::from([a.me(), b.me()]);
+        assert_eq!(a.present(), (both.clone(), b.present().1));
+        assert_eq!(b.present().0, both);
+        // Nor is it heard, nor given the key when the lists were lost.
+        let id = Uuid::from_u128(1);
+        let value =
+            Change::Value { id, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("planted")) };
+        ghost.say(vec![value, name(id, 1, "PLANTED")]);
+        for name in crate::exchange::list(&removed.directory).unwrap() {
+            if name.kind == Kind::Members {
+                crate::exchange::remove(&removed.directory, &name).unwrap();
+            }
+        }
+        b.create("AFTER", "after").await.unwrap();
+        for fixture in [&b, &a, &b] {
+            fixture.sync().await;
+        }
+        assert_eq!((a.names().await, b.names().await), (vec!["AFTER".to_owned()], vec!["AFTER".to_owned()]));
+        let last = b.present().1;
+        for machine in [&mut removed, &mut ghost] {
+            machine.follow(&b);
+            assert!(!machine.keys.contains_key(&last), "it has the key under which the others write");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_key_is_taken_out_of_its_turn() {
+    let a = Fixture::with_fleet().await;
+    let member = Machine::let_in(&a, 2).await;
+    let old = *member.keys.last_key_value().unwrap().0;
+    let members = fleet_of(&a.vault).meta.members.clone();
+    let mine = Private::generate().unwrap();
+    let sealing = members.get(a.me()).unwrap().keys.sealing;
+    let keys = [u32::MAX, old + (2 << 16)].map(|epoch| {
+        let place = [&member.fleet.0[..], &epoch.to_be_bytes(), &a.me().0].concat();
+        (epoch, BTreeMap::from([(a.me(), mine.wrap_to(&sealing, &place).unwrap())]))
+    });
+    member.list(old, members, keys.into());
+    a.sync().await;
+    assert_eq!(a.present().1, old);
+    a.vault.remove_machine(&a.owner, member.id).await.unwrap();
+    assert_eq!(a.present(), (BTreeSet::from([a.me()]), a.present().1));
+    assert_eq!(a.present().1 >> 16, (old >> 16) + 1);
+}
+
+#[tokio::test]
+async fn who_was_removed_at_the_same_time_as_another_has_no_key_of_later() {
+    let a = Fixture::with_fleet().await;
+    let b = a.joined("second").await;
+    let (mut one, mut other) = (Machine::let_in(&a, 2).await, Machine::let_in(&a, 3).await);
+    b.sync().await;
+    a.remove_now(one.id).await;
+    b.remove_now(other.id).await;
+    for fixture in [&a, &b, &a, &b] {
+        fixture.sync().await;
+    }
+    let both = BTreeSet::from([a.me(), b.me()]);
+    assert_eq!((a.present(), b.present().0), ((both.clone(), b.present().1), both));
+    for machine in [&mut one, &mut other] {
+        machine.follow(&a);
+        assert!(machine.keys.len() <= 2 && !machine.keys.contains_key(&a.present().1));
+    }
+    a.create("AFTER", "after").await.unwrap();
+    for fixture in [&a, &b] {
+        fixture.sync().await;
+    }
+    assert_eq!(b.names().await, ["AFTER"]);
+}
+
+#[tokio::test]
+async fn who_was_let_in_beside_a_removal_gets_the_last_key() {
+    let a = Fixture::with_fleet().await;
+    let b = a.joined("second").await;
+    let mut removed = Machine::let_in(&a, 2).await;
+    b.sync().await;
+    a.remove_now(removed.id).await;
+    let mut new = Machine { id: MachineId([3; 8]), ..removed.again() };
+    let member = new.member("third");
+    let add = move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+    b.vault.write(&b.owner, add).await.unwrap();
+    for fixture in [&a, &b, &a, &b] {
+        fixture.sync().await;
+    }
+    let three = BTreeSet::from([a.me(), b.me(), new.id]);
+    assert_eq!((a.present(), b.present().0), ((three.clone(), b.present().1), three));
+    new.follow(&a);
+    removed.follow(&a);
+    let last = a.present().1;
+    assert!(new.keys.contains_key(&last) && !removed.keys.contains_key(&last));
+}
