@@ -130,9 +130,15 @@ fn named(name: &str) -> DistinguishedName {
 
 /// A certificate as text (RFC 7468).
 pub(crate) fn pem(der: &[u8]) -> String {
-    let base64 = BASE64.encode(der);
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = base64.as_str();
+    let mut text = String::new();
+    write_pem(&BASE64.encode(der), &mut text);
+    text
+}
+
+/// Writes a certificate whose bytes are these digits of base64.
+pub(crate) fn write_pem(digits: &str, text: &mut String) {
+    text.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = digits;
     while !rest.is_empty() {
         let (line, more) = rest.split_at(rest.len().min(64));
         text.push_str(line);
@@ -140,7 +146,6 @@ pub(crate) fn pem(der: &[u8]) -> String {
         rest = more;
     }
     text.push_str("-----END CERTIFICATE-----\n");
-    text
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrets_local::loopback::uid_of;
 use secrets_proto::broker::Found;
 
-use crate::upstream;
+use crate::authorities;
 
 /// How long a connection to the loopback may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ pub(crate) fn version() -> ExitCode {
 pub(crate) fn main() -> ExitCode {
     let found = Found {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        authorities: upstream::roots().map_or(0, |roots| roots.len()),
+        authorities: authorities::find().map_or(0, |found| found.certificates.len()),
         loopback: loopback().err().map(|error| error.to_string()),
     };
     serde_json::to_vec(&found).map_or(ExitCode::FAILURE, |json| print(&json))

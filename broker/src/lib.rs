@@ -20,7 +20,7 @@
 //! - `answer`: the head of an answer; `sought`: the values that are looked for in it
 //! - `body`: answers, without the values; `coding`: those that come compressed; `websocket`: frames
 //! - `learn`: what was asked for, as rules
-//! - `certificate`, `environment`: what the program believes, and by which variables
+//! - `authorities`, `certificate`, `environment`: what the program believes, and by which variables
 //! - `check`: what a broker would find on this machine
 //! - `grants`, `denial`, `random`, `step`, `stream`: what a session may use, what is said when it may not, random bytes,
 //!   what is for one step of the way alone, what a program's connection comes over
@@ -28,6 +28,7 @@
 mod accept;
 mod address;
 mod answer;
+mod authorities;
 mod bodies;
 mod body;
 mod certificate;

@@ -1,8 +1,7 @@
 //! What a broker makes before it knows its session, while its launcher begins that: what it trusts, and its keys.
 
-use rustls::pki_types::CertificateDer;
-
-use crate::certificate::{self, Keys, pem};
+use crate::authorities::{self, Authorities};
+use crate::certificate::{self, Keys};
 use crate::upstream::{self, Upstream};
 
 /// What is ready.
@@ -29,11 +28,7 @@ impl Ready {
     /// Reads the machine's authorities, and makes keys.
     pub(crate) fn new() -> Result<Self, Error> {
         upstream::use_ring();
-        let roots: Vec<CertificateDer<'static>> = upstream::roots().map_err(Error::Roots)?;
-        // A half more in base64, with its lines.
-        let length = roots.iter().map(|root| root.len() * 3 / 2 + 64).sum();
-        let mut authorities = String::with_capacity(length);
-        roots.iter().for_each(|root| authorities.push_str(&pem(root)));
-        Ok(Self { authorities, upstream: Upstream::new(roots), keys: Keys::new()? })
+        let Authorities { certificates, pem } = authorities::find().map_err(Error::Roots)?;
+        Ok(Self { authorities: pem, upstream: Upstream::new(certificates), keys: Keys::new()? })
     }
 }

@@ -258,17 +258,6 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// The machine's roots: those of the store, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-pub(crate) fn roots() -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        return Err(
-            "no certificate authority is found to check hosts against; install ca-certificates, or correct SSL_CERT_FILE",
-        );
-    }
-    Ok(found.certs)
-}
-
 /// Makes ring the one library of this process that TLS is done with.
 pub(crate) fn use_ring() {
     let _ = Arc::new(rustls::crypto::ring::default_provider()).as_ref().clone().install_default();

@@ -21,8 +21,9 @@ const STAGES: [(&str, u8); 12] = [
 ];
 
 /// What every stage may import. They import each other alone.
-const LEAVES: [&str; 17] = [
+const LEAVES: [&str; 18] = [
     "address",
+    "authorities",
     "bodies",
     "body",
     "certificate",
@@ -72,13 +73,13 @@ fn tls_has_two_places(sources: &[Source]) -> Findings {
         let where_it_is = in_module(&["tunnel", "certificate"]);
         findings.extend(only_in(sources, word, where_it_is, "only `tunnel` serves TLS"));
     }
-    for word in ["TlsConnector", "rustls_native_certs", "ClientConfig"] {
+    for word in ["TlsConnector", "ClientConfig"] {
         findings.extend(only_in(sources, word, in_module(&["upstream"]), at_the_ends));
     }
-    let with_its_files = ["tunnel", "upstream", "certificate", "environment", "ready"];
-    let what = "TLS is known to `tunnel` and `upstream`, and its certificates to three more";
+    let with_its_files = ["tunnel", "upstream", "certificate", "authorities"];
+    let what = "TLS is known to `tunnel` and `upstream`, and its certificates to two more";
     findings.extend(only_in(sources, "rustls", in_module(&with_its_files), what));
-    for source in sources.iter().filter(|source| ["environment", "ready"].contains(&source.module())) {
+    for source in sources.iter().filter(|source| source.module() == "authorities") {
         let places = source.places("rustls").into_iter();
         let others = places.filter(|at| !source.code[*at..].starts_with("rustls::pki_types"));
         findings
@@ -148,16 +149,18 @@ fn files_are_written_in_one_place(sources: &[Source]) -> Findings {
     {
         findings.extend(only_in(sources, word, |_| false, what));
     }
-    findings.extend(only_in(sources, "fs", in_module(&["session"]), what));
+    findings.extend(only_in(sources, "fs", in_module(&["session", "authorities"]), what));
     findings.extend(only_in(sources, "Command", |_| false, "the broker starts no program"));
     findings
 }
 
 fn the_environment_is_read_at_the_ends(sources: &[Source]) -> Findings {
     let mut findings = Vec::new();
-    for word in ["env::var", "env::var_os", "env::vars", "env::vars_os", "env::args", "set_var"] {
+    for word in ["env::var", "env::vars", "env::vars_os", "env::args", "set_var"] {
         findings.extend(only_in(sources, word, |_| false, "a session is known by its first message"));
     }
+    let where_they_are = "what the machine trusts";
+    findings.extend(only_in(sources, "env::var_os", in_module(&["authorities"]), where_they_are));
     findings.extend(only_in(
         sources,
         "args_os",
@@ -216,9 +219,9 @@ fn the_broker_speaks_tls_in_two_places() {
     assert_found(check, "broker/src/tunnel.rs", "use tokio_rustls::TlsConnector;");
     assert_found(check, "broker/src/upstream.rs", "use tokio_rustls::server::TlsStream;");
     assert_found(check, "broker/src/certificate.rs", "rustls::ClientConfig::builder()");
-    assert_found(check, "broker/src/environment.rs", "use rustls::ServerConfig;");
+    assert_found(check, "broker/src/authorities.rs", "use rustls::ServerConfig;");
     assert_found(check, "broker/src/session.rs", "use rcgen::KeyPair;");
-    assert_clean(check, "broker/src/environment.rs", "use rustls::pki_types::CertificateDer;");
+    assert_clean(check, "broker/src/authorities.rs", "use rustls::pki_types::CertificateDer;");
 }
 
 #[test]
