@@ -358,12 +358,21 @@ fn file_name(path: &str) -> &str {
 
 /// The program, script and directory that this process itself runs for, to be said to others. For who reads it, what
 /// the kernel says counts more, so that no step up is confirmed by a pidfd, which would take twice as long: it is
-/// enough that who has started a process is older than it is. If one is not, nothing at all is known.
+/// enough that who has started a process is older than it is. If one is not, nothing at all is known. It goes no further up
+/// than it must: each step takes some 10 µs.
 pub fn own() -> Option<Asker> {
     let mut stats = vec![Stat::read(rustix::process::getpid().as_raw_nonzero().get())?];
-    while stats.len() < STEPS {
-        let child = stats.last()?;
-        if child.parent <= 1 {
+    let (mut search, mut searched) = (Search::default(), 0);
+    loop {
+        let (child, below) = stats.split_last()?;
+        // Up to the first leader all are within the session, whatever is above.
+        if !below.iter().any(Stat::leads_terminal) {
+            searched = stats.len();
+            if let Some(found) = search.look_at(child) {
+                return Some(found);
+            }
+        }
+        if child.parent <= 1 || stats.len() == STEPS {
             break;
         }
         let parent = Stat::read(child.parent)?;
@@ -373,7 +382,7 @@ pub fn own() -> Option<Asker> {
         }
         stats.push(parent);
     }
-    Some(asker(within_session(&stats, |stat| stat)))
+    Some(search.through(within_session(&stats, |stat| stat).iter().skip(searched)))
 }
 
 impl Hold {
@@ -409,7 +418,8 @@ pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
         }),
         None => group.as_deref().and_then(session_of_group),
     };
-    let Asker { program, script, directory } = asker(within.iter().map(|step| &step.stat));
+    let found = Search::default().through(within.iter().map(|step| &step.stat));
+    let Asker { program, script, directory } = found;
     let lineage = Lineage {
         process: peer.key,
         chain: steps.iter().take(CHAIN + 1).map(|step| step.stat.name()).collect(),
@@ -545,19 +555,23 @@ pub struct Asker {
     pub directory: Option<String>,
 }
 
-fn asker<'a>(steps: impl IntoIterator<Item = &'a Stat>) -> Asker {
-    let mut last = Asker::default();
-    for stat in steps {
+/// Looks for who asks among processes, from the nearest up.
+#[derive(Default)]
+struct Search {
+    /// Who counts if there is nobody but shells and wrappers.
+    last: Asker,
+}
+
+impl Search {
+    /// Who asks, if this process tells.
+    fn look_at(&mut self, stat: &Stat) -> Option<Asker> {
         let pid = stat.pid;
         let Some(program) = link(pid, "exe") else {
             // Not dumpable, as we are ourselves.
-            if is_own_name(&stat.comm) {
-                continue;
-            }
-            return Asker::default();
+            return if is_own_name(&stat.comm) { None } else { Some(Asker::default()) };
         };
         if is_own_name(file_name(&program)) {
-            continue;
+            return None;
         }
         let directory = link(pid, "cwd");
         let script = if interprets(&program) { script_of(pid, directory.as_deref()) } else { None };
@@ -565,11 +579,16 @@ fn asker<'a>(steps: impl IntoIterator<Item = &'a Stat>) -> Asker {
         let only_starts = is_shell(&program) || WRAPPERS.contains(&name) || CARRIERS.contains(&name);
         let found = Asker { program: Some(program), script, directory };
         if !only_starts || found.script.is_some() {
-            return found;
+            return Some(found);
         }
-        last = found;
+        self.last = found;
+        None
     }
-    last
+
+    /// Who asks, after these processes.
+    fn through<'a>(mut self, stats: impl IntoIterator<Item = &'a Stat>) -> Asker {
+        stats.into_iter().find_map(|stat| self.look_at(stat)).unwrap_or(self.last)
+    }
 }
 
 fn is_own_name(name: &str) -> bool {
