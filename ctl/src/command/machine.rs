@@ -250,7 +250,7 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
     let MachineRemoved { secrets } = answer.parse()?;
     let name = output::in_one_line(&machine.name).into_owned();
     output::say(&format!(
-        "removed {name}: it reads nothing that is written from now on, and keeps what it had. Replace these at their providers, and end its access to the store:"
+        "removed {name}: it reads nothing that a machine writes from its next sync on, and keeps what it had. Replace these at their providers, and end its access to the store:"
     ));
     let names: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
     output::answer(format!("{}\n", names.join("\n")).as_bytes())
