@@ -323,6 +323,7 @@ fn meta(
         lists: 0,
         latest: Vec::new(),
         crowded: false,
+        expected: BTreeSet::new(),
         read: Vec::new(),
         covered: Vec::new(),
         missing: Vec::new(),

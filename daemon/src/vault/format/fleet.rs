@@ -74,6 +74,8 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) read: Vec<ObjectName>,
     /// The snapshots that were read or written.
     pub(in crate::vault) covered: Vec<Covered>,
+    /// What was there when this machine was let in, as far as it has not read it yet.
+    pub(in crate::vault) expected: BTreeSet<ObjectId>,
     /// Objects that are not to be had, and in how many rounds.
     pub(in crate::vault) missing: Vec<(ObjectId, u32)>,
     /// Objects that are not in the exchange yet; each has a row.

@@ -221,6 +221,7 @@ impl Fixture {
             other.vault.join_fleet(&other.owner, invited.code.unwrap(), name, directory).await.unwrap();
         self.vault.invitation(&self.owner, invited.id).await.unwrap();
         self.vault.confirm_invitation(&self.owner, invited.id, true, None).await.unwrap();
+        other.vault.invitation(&other.owner, joining.id).await.unwrap();
         other.vault.confirm_invitation(&other.owner, joining.id, true, None).await.unwrap();
         self.sync().await;
         other
@@ -471,4 +472,64 @@ async fn what_nobody_has_written_keeps_nothing_from_being_read() {
     let of_b = fleet_of(&b.vault).replica.known.writer.to_string();
     let sizes = largest.filter(|entry| entry.file_name().to_str().unwrap().contains(&of_b));
     assert!(sizes.map(|entry| entry.metadata().unwrap().len()).all(|size| size < 40 << 10));
+}
+
+#[tokio::test]
+async fn a_number_that_was_not_promised_is_not_taken() {
+    let (a, b) = (Fixture::with_fleet().await, Fixture::new().await);
+    let directory = fleet_of(&a.vault).meta.directory.clone();
+    let invited = a.vault.invite_machine(&a.owner).await.unwrap();
+    let code = invited.code.unwrap();
+    let name = secrets_proto::fleet::MachineName::parse("second").unwrap();
+    let joining = b.vault.join_fleet(&b.owner, code.clone(), name, directory.clone()).await.unwrap();
+    assert_eq!(joining.words, None);
+    // By who has the code, in the place of the third step, with a name that comes first.
+    let key = crate::crypto::exchange::code_key(code.expose()).unwrap().unwrap();
+    let writer = Writer(*key.name().unwrap().first_chunk().unwrap());
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        let number = serde_json::to_vec(&Private::generate().unwrap()).unwrap();
+        let sealed = key.seal(b"3", &number).unwrap();
+        let id = secrets_fleet::ObjectId {
+            writer,
+            number: 3,
+            hash: crate::crypto::exchange::hash_of(&sealed).short(),
+        };
+        let name = ObjectName { kind: Kind::Invitation, id };
+        crate::exchange::write(&directory, &name, &sealed).unwrap();
+        others.push(name);
+    }
+    let words = b.vault.invitation(&b.owner, joining.id).await.unwrap().words;
+    assert_eq!(words, None, "the number is not the one that the first step promised");
+    assert!(b.vault.confirm_invitation(&b.owner, joining.id, true, None).await.is_err());
+    for name in others {
+        crate::exchange::remove(&directory, &name).unwrap();
+    }
+    let here = a.vault.invitation(&a.owner, invited.id).await.unwrap().words;
+    let there = b.vault.invitation(&b.owner, joining.id).await.unwrap().words;
+    assert!(here.is_some() && here == there);
+}
+
+#[tokio::test]
+async fn who_comes_into_a_directory_of_before_knows_that_something_is_missing() {
+    let a = Fixture::with_fleet().await;
+    a.create("KEY", "value").await.unwrap();
+    a.sync().await;
+    let directory = fleet_of(&a.vault).meta.directory.clone();
+    let logs = crate::exchange::list(&directory).unwrap().into_iter().filter(|name| name.kind == Kind::Log);
+    let logs: Vec<_> =
+        logs.map(|name| (name, crate::exchange::read(&directory, &name).unwrap().unwrap())).collect();
+    let fresh = Fixture::new().await;
+    let name = secrets_proto::fleet::MachineName::parse("second").unwrap();
+    let invited = a.vault.invite_machine(&a.owner).await.unwrap();
+    let code = invited.code.unwrap();
+    let joining = fresh.vault.join_fleet(&fresh.owner, code, name, directory.clone()).await.unwrap();
+    a.vault.invitation(&a.owner, invited.id).await.unwrap();
+    fresh.vault.invitation(&fresh.owner, joining.id).await.unwrap();
+    a.vault.confirm_invitation(&a.owner, invited.id, true, None).await.unwrap();
+    logs.iter().for_each(|(name, _)| crate::exchange::remove(&directory, name).unwrap());
+    fresh.vault.confirm_invitation(&fresh.owner, joining.id, true, None).await.unwrap();
+    assert!(fresh.sync().await.fleet.missing > 0);
+    logs.iter().for_each(|(name, bytes)| crate::exchange::write(&directory, name, bytes).unwrap());
+    assert_eq!((fresh.sync().await.fleet.missing, fresh.names().await), (0, vec!["KEY".to_owned()]));
 }

@@ -226,6 +226,8 @@ impl Batch<'_> {
                 missing.extend(others.into_iter().filter(|other| !here.contains(other)));
             }
         }
+        fleet.meta.expected.retain(|object| !fleet.replica.has(object) && !here.contains(object));
+        missing.extend(&fleet.meta.expected);
         // What a machine has named is missing for sure; any other file may be nobody's.
         let others = spoilt.into_iter().map(|name| name.id).filter(|object| !missing.contains(object));
         let all: Vec<_> = missing.iter().copied().chain(others).collect();
