@@ -4,30 +4,46 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
-use secrets_fleet::ObjectName;
 use secrets_fleet::exchange::{MOST_FILES, NUDGE, TEMPORARY};
 use secrets_fleet::object::LARGEST_OBJECT;
+use secrets_fleet::{Kind, ObjectName};
 
-/// The names of the objects that are there. Everything else is left alone; beyond the most that are looked at, the rest
-/// waits.
+/// The names of the objects that are there. Everything else is left alone; beyond [`MOST_FILES`], counted for lists of machines
+/// by themselves, the rest waits.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<ObjectName>> {
-    let mut names = Vec::new();
+    let (mut lists, mut names) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let name = name.to_str().and_then(|name| name.parse::<ObjectName>().ok());
-        names.extend(name);
-        if names.len() >= MOST_FILES {
-            break;
+        let Some(name) = name.to_str().and_then(|name| name.parse::<ObjectName>().ok()) else { continue };
+        let of_its_kind = if name.kind == Kind::Members { &mut lists } else { &mut names };
+        if of_its_kind.len() < MOST_FILES {
+            of_its_kind.push(name);
         }
     }
+    names.append(&mut lists);
     names.sort_unstable();
     Ok(names)
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Its length in bytes.
+    pub(crate) length: u64,
+    changed: [i64; 4],
+}
+
+/// What there is of a file to tell whether it has changed; none if it is gone.
+pub(crate) fn stamp(directory: &Path, name: &ObjectName) -> Option<Stamp> {
+    let found = fs::symlink_metadata(directory.join(name.to_string())).ok()?;
+    let changed = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    Some(Stamp { length: found.len(), changed })
 }
 
 /// An object's bytes; none if it is gone. What is no file, or is larger than an object may be, cannot be read.

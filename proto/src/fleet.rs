@@ -142,6 +142,9 @@ pub struct FleetStatus {
     pub missing: usize,
     /// How many objects are none that a machine of the fleet has written.
     pub refused: usize,
+    /// Whether there are more files in the directory than are looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub crowded: bool,
     /// When another machine has last stored or deleted something, by its own clock; absent if none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Timestamp>,

@@ -33,7 +33,7 @@ read or change what is in them. See also: secretctl sync
 Example:
   secretctl machine init --store dir:$HOME/Sync/secrets
   secretctl machine invite
-  secretctl machine join 4T9K-Q2ZM-71AB --store dir:$HOME/Sync/secrets")]
+  secretctl machine join --store dir:$HOME/Sync/secrets")]
 pub(crate) struct MachineArgs {
     #[command(subcommand)]
     command: MachineCommand,
@@ -58,13 +58,14 @@ Example:
     Invite,
     /// Join the machine that has shown this code
     #[command(after_help = "\
-Without CODE it is asked for. Secrets that are here already are kept: all machines
+Without CODE it is asked for; as an argument other users of the machine could see
+it for a moment. Secrets that are here already are kept: all machines
 get them.
 
 Example:
-  secretctl machine join 4T9K-Q2ZM-71AB --store dir:$HOME/Sync/secrets")]
+  secretctl machine join --store dir:$HOME/Sync/secrets")]
     Join(JoinArgs),
-    /// Remove a machine: it can read nothing that is written from then on
+    /// Remove a machine: it can read nothing that each other one writes once it has heard
     #[command(after_help = "\
 It keeps what it had: the secrets to replace at their providers are listed.
 
@@ -176,18 +177,12 @@ fn invite(session: &Session) -> Result<(), Failure> {
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
     output::say(&format!(
-        "on the other machine, within 15 minutes: secretctl machine join {} --store …",
+        "on the other machine: secretctl machine join --store …, and there this code, within 15 minutes: {}",
         code.expose()
     ));
     let id = invitation.id;
-    let (name, words) = loop {
-        let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
-        if let (InvitationState::Answered, Some(name), Some(words)) = (now.state, now.name, now.words) {
-            break (name, words);
-        }
-        thread::sleep(PATIENCE);
-    };
-    let name = output::in_one_line(&name).into_owned();
+    let (name, words) = words_of(session, id)?;
+    let name = output::in_one_line(&name.unwrap_or_default()).into_owned();
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
         return Ok(());
     }
@@ -222,7 +217,7 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     };
     let request = JoinFleet { code, name, directory };
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
-    let (id, words) = (invitation.id, invitation.words.unwrap_or_default());
+    let (id, words) = (invitation.id, words_of(&session, invitation.id)?.1);
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
     }
@@ -249,10 +244,21 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
     let MachineRemoved { secrets } = answer.parse()?;
     let name = output::in_one_line(&machine.name).into_owned();
     output::say(&format!(
-        "removed {name}: it reads nothing that is written from now on, and keeps what it had. Replace these at their providers, and end its access to the store:"
+        "removed {name}: it reads nothing that a machine writes from its next sync on, and keeps what it had. Replace these at their providers, and end its access to the store:"
     ));
     let names: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
     output::answer(format!("{}\n", names.join("\n")).as_bytes())
+}
+
+/// What the other machine is called, if it says so, and the words, once it has answered.
+fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), Failure> {
+    loop {
+        let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
+        if let (InvitationState::Answered, Some(words)) = (now.state, now.words) {
+            return Ok((now.name, words));
+        }
+        thread::sleep(PATIENCE);
+    }
 }
 
 fn answer(id: Uuid, accept: bool, proof: Option<Proof>) -> Result<Call, Failure> {

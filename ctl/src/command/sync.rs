@@ -90,6 +90,9 @@ fn show(status: &FleetStatus) -> Result<(), Failure> {
             text.push_str(&format!("{what}: {count}\n"));
         }
     }
+    if status.crowded {
+        text.push_str("crowded  the directory has more files than are looked at\n");
+    }
     for conflict in &status.conflicts {
         text.push_str(&format!("{}\n", told(conflict)));
     }
@@ -98,6 +101,7 @@ fn show(status: &FleetStatus) -> Result<(), Failure> {
 
 fn told(conflict: &FleetConflict) -> String {
     let others = conflict.others.join(", ");
+    let others = output::in_one_line(&others);
     format!(
         "conflict {}: {} (in use), {others}; secretctl history {}",
         conflict.name,

@@ -26,6 +26,13 @@ pub(crate) struct Private(Zeroizing<[u8; 32]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Public(secrets_fleet::ids::Hash);
 
+impl Public {
+    /// Whether something can be sealed to this key, to X25519: it is none of those that make all secrets zero.
+    pub(crate) fn is_recipient(&self) -> bool {
+        StaticSecret::from([1; 32]).diffie_hellman(&PublicKey::from(self.0.0)).was_contributory()
+    }
+}
+
 impl Private {
     /// A fresh one.
     pub(crate) fn generate() -> Result<Self, Error> {

@@ -3,11 +3,12 @@
 
 mod by_itself;
 mod pairing;
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::FleetId;
@@ -29,9 +30,8 @@ use super::{Error, FleetError, Vault};
 
 pub(crate) use by_itself::exchange_by_itself;
 pub(crate) use pairing::Pairing;
-
-/// The most that is read from the exchange in one round; the rest is read in the next.
-const MOST_AT_ONCE: usize = 64 << 20;
+use reading::Found;
+pub(crate) use reading::Refused;
 
 /// The most rounds at once.
 const MOST_ROUNDS: usize = 16;
@@ -77,6 +77,7 @@ impl Vault {
             waiting: fleet.meta.waiting,
             missing: fleet.meta.missing.len(),
             refused: fleet.meta.refused,
+            crowded: fleet.meta.crowded,
             heard: fleet.last_heard().filter(|_| caller.sees_all()).and_then(Timestamp::from_second),
             conflicts: conflicts.collect(),
         })
@@ -126,8 +127,8 @@ impl Vault {
         let (mut merged, mut written) = (Vec::<SecretName>::new(), 0);
         // What is merged may be answered, and what was waited for may have come meanwhile.
         for _ in 0..MOST_ROUNDS {
-            let synced = self.round().await?;
-            let is_last = synced.merged.is_empty();
+            let (synced, is_all) = self.round().await?;
+            let is_last = synced.merged.is_empty() && is_all;
             merged.extend(synced.merged.iter().cloned());
             written += self.place(synced).await?;
             if is_last {
@@ -228,27 +229,17 @@ impl Vault {
         published.view()?.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))
     }
 
-    async fn round(&self) -> Result<Synced, Error> {
+    /// Looks once, and says whether all was read.
+    async fn round(&self) -> Result<(Synced, bool), Error> {
+        let (fleet, refused) = (self.known_fleet()?, Arc::clone(&self.refused));
+        let read = move || reading::find(&fleet, &mut refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let Found { listed, objects, is_all } = aside(read).await?;
+        let synced = self
+            .write_by_itself(&Caller::daemon("fleet"), move |batch, _| batch.sync_fleet(&listed, &objects))
+            .await?;
         let fleet = self.known_fleet()?;
-        let (listed, objects) = aside(move || {
-            let directory = &fleet.meta.directory;
-            let listed = exchange::list(directory)?;
-            let mut left = MOST_AT_ONCE;
-            let mut objects = Vec::new();
-            for name in listed.iter().filter(|name| is_new(&fleet, name)) {
-                // What cannot be read is as good as empty, and so not what its name says.
-                let Some(bytes) = exchange::read(directory, name).unwrap_or_else(|_| Some(Vec::new())) else {
-                    continue;
-                };
-                let Some(rest) = left.checked_sub(bytes.len()) else { break };
-                left = rest;
-                objects.push((*name, bytes));
-            }
-            Ok((listed, objects))
-        })
-        .await?;
-        self.write_by_itself(&Caller::daemon("fleet"), move |batch, _| batch.sync_fleet(&listed, &objects))
-            .await
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).note(&fleet, &synced.refused);
+        Ok((synced, is_all))
     }
 
     /// Puts objects into the exchange, and then removes those that they make superfluous. Returns how many were put.
@@ -330,6 +321,9 @@ fn meta(
         members,
         snapshots: 0,
         lists: 0,
+        latest: Vec::new(),
+        crowded: false,
+        expected: BTreeSet::new(),
         read: Vec::new(),
         covered: Vec::new(),
         missing: Vec::new(),

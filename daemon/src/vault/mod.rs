@@ -189,6 +189,8 @@ pub(crate) struct Vault {
     pub(crate) auto_lock: AutoLock,
     /// A machine that is being let in, or this one by another.
     pairing: Arc<std::sync::Mutex<Option<fleet::Pairing>>>,
+    /// What lies in the exchange and was not taken.
+    refused: Arc<std::sync::Mutex<fleet::Refused>>,
     /// Whoever exchanges with the other machines: one at a time.
     exchanging: Arc<tokio::sync::Mutex<()>>,
     /// The locked lock file.

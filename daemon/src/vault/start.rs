@@ -96,6 +96,7 @@ pub(super) fn start(
         shared,
         auto_lock,
         pairing: Arc::default(),
+        refused: Arc::default(),
         exchanging: Arc::default(),
         derivations,
         heavy: Arc::new(Permits::new(Semaphore::MAX_PERMITS, HEAVY)),

@@ -19,9 +19,12 @@ fn join(inviter: &Env, joiner: &Env, name: &str, store: &Path) {
     let joining = joiner.post("/fleet/join", &request).expect(201);
     let answered = inviter.get(&waiting).expect(200);
     assert_eq!(answered["state"], "answered");
+    // The joining machine knew no words before the other one had settled on its answer.
+    assert_eq!((&joining["state"], &joining["words"]), (&json!("waiting"), &Value::Null));
+    let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
+    let joining = joiner.get(&confirm).expect(200);
     assert_eq!((&answered["name"], &answered["words"]), (&json!(name), &joining["words"]));
     assert_eq!(joining["words"].as_array().unwrap().len(), 5);
-    let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
     // The joiner has said yes, the inviter has not: no key was handed over.
     joiner.post(&confirm, &json!({ "accept": true })).expect_error(504, "gateway_timeout_error");
     assert_eq!(joiner.get("/fleet").expect(200)["member"], false);
@@ -156,11 +159,14 @@ fn two_people_compare_five_words_on_two_terminals() {
     let place = format!("dir:{}", a.private_dir("store").display());
     a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(0);
     let mut inviting = Terminal::ctl(&a, &["machine", "invite"]);
-    inviting.wait_for("machine join ");
-    inviting.wait_for(" --store");
-    let shown = inviting.shown();
-    let code = shown.split("machine join ").nth(1).unwrap().split_whitespace().next().unwrap();
-    let mut joining = Terminal::ctl(&b, &["machine", "join", code, "--store", &place, "--name", "desktop"]);
+    inviting.wait_for("15 minutes: ");
+    let code = || {
+        inviting.shown().split("15 minutes: ").nth(1).unwrap().split_whitespace().next().map(str::to_owned)
+    };
+    secretsd_tests::process::until("the code is shown", || code().is_some_and(|code| code.len() == 14));
+    let mut joining = Terminal::ctl(&b, &["machine", "join", "--store", &place, "--name", "desktop"]);
+    joining.wait_for("code: ");
+    joining.type_keys(&format!("{}\n", code().unwrap()));
     joining.wait_for("show the same five words? [y/N] ");
     inviting.wait_for("show the same five words? [y/N] ");
     let words = |text: &str, before: &str| -> String {
@@ -325,6 +331,7 @@ fn what_is_guarded_goes_to_no_other_machine_without_a_proof() {
         let joining = joiner.post("/fleet/join", &request).expect(201);
         let at = |answer: &Value| format!("/fleet/invitations/{}", answer["id"].as_str().unwrap());
         inviter.get(&at(&invitation)).expect(200);
+        joiner.get(&at(&joining)).expect(200);
         if !is_guarded_first {
             guard(&owner, &key);
         }

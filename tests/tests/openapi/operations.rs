@@ -193,7 +193,7 @@ pub(super) fn operations() -> Vec<Documented> {
             .fails(&[404]),
         op("join_fleet", "Answers an invitation, by the code that another machine has shown")
             .body::<JoinFleet>(json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/home/me/Sync/secrets" }))
-            .replies::<Invitation>(201, "The words are to be compared.")
+            .replies::<Invitation>(201, "It is answered; there are words to compare once the other machine has read it.")
             .fails(&[409]),
         op("invite_machine", "Lets a machine in that knows the code in the answer")
             .replies::<Invitation>(201, "The code is shown this once.")

@@ -2,14 +2,16 @@
 //! that nobody else has: the code protects nothing that is secret later. Both then show five words, made of all that was
 //! said, and people compare them. Only when both have said yes does the new machine get the fleet's keys.
 //!
-//! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, 2 from the
-//! joining one, 3 with the fleet's keys, sealed under what the two agree on.
+//! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, with a key and the
+//! hash of a number; 2 from the joining one; 3 the number, which goes into the words; 4 the fleet's keys, sealed under what the
+//! two agree on. Each side is bound to what it says before it can know the words, so that who stands between the two, and
+//! has the code, cannot look for words that are the same: it has one try in 2^55.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use secrets_fleet::ids::FleetId;
+use secrets_fleet::ids::{FleetId, Hash};
 use secrets_fleet::{Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{Invitation, InvitationState, MachineName};
@@ -21,7 +23,7 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
-use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members};
+use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members, Meta};
 use crate::vault::{Error, FleetError, Key, Vault};
 
 use super::{aside, list, member, meta, replica, usable};
@@ -33,7 +35,7 @@ const HOLDS: Duration = Duration::from_secs(15 * 60);
 const OVER: Duration = Duration::from_secs(24 * 3_600);
 
 /// The numbers of the steps.
-const STEPS: std::ops::RangeInclusive<u32> = 1..=3;
+const STEPS: std::ops::RangeInclusive<u32> = 1..=4;
 
 /// The most machines of a fleet.
 const MOST_MACHINES: usize = 100;
@@ -51,18 +53,36 @@ pub(crate) struct Pairing {
 }
 
 enum Side {
-    /// This machine lets another in; what that has answered, and its text.
-    Inviting(Option<(Answer, Vec<u8>)>),
+    /// This machine lets another in.
+    Inviting(Box<Inviting>),
     /// Another machine lets this one in.
     Joining(Box<Joining>),
+}
+
+struct Inviting {
+    /// The number that goes into the words, and whether the other side knows it.
+    number: Private,
+    is_told: bool,
+    /// What the other side has answered, and its text.
+    answer: Option<(Answer, Vec<u8>)>,
 }
 
 struct Joining {
     answer: Answer,
     text: Vec<u8>,
-    theirs: Public,
+    theirs: Offer,
+    /// The number that goes into the words, once it is known.
+    number: Option<Private>,
     signing: Private,
     sealing: Private,
+}
+
+/// The first step.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Offer {
+    ephemeral: Public,
+    /// The hash of the number.
+    bound_to: Hash,
 }
 
 /// The second step.
@@ -74,40 +94,76 @@ struct Answer {
     keys: MachineKeys,
 }
 
-/// The third step.
+/// The fourth step.
 #[derive(Serialize, Deserialize)]
 struct Welcome {
     fleet: FleetId,
     keys: BTreeMap<u32, Private>,
     epochs: BTreeMap<u32, Epoch>,
     members: Members,
+    /// The newest objects of each log: what the new machine must find.
+    heads: BTreeSet<ObjectId>,
 }
 
 impl Pairing {
     fn words(&self) -> Result<Option<[u16; 5]>, Error> {
         let (ours, name) = (self.ephemeral.recipient(), self.code.name()?);
-        let (theirs, inviter, text) = match &self.side {
-            Side::Inviting(None) => return Ok(None),
-            Side::Inviting(Some((answer, text))) => (&answer.ephemeral, &ours, text),
-            Side::Joining(joining) => (&joining.theirs, &joining.theirs, &joining.text),
+        let (theirs, inviter, text, number) = match &self.side {
+            Side::Inviting(inviting) => match &inviting.answer {
+                Some((answer, text)) => (&answer.ephemeral, &ours, text, Some(&inviting.number)),
+                None => return Ok(None),
+            },
+            Side::Joining(joining) => {
+                (&joining.theirs.ephemeral, &joining.theirs.ephemeral, &joining.text, joining.number.as_ref())
+            }
         };
+        let Some(number) = number else { return Ok(None) };
         let agreed = self.agreed(theirs)?;
-        Ok(Some(exchange::check_words(&agreed, &[&name, &bytes(inviter)?, text])?))
+        Ok(Some(exchange::check_words(&agreed, &[&name, &bytes(inviter)?, text, &hash(number)?.0])?))
     }
 
     fn agreed(&self, theirs: &Public) -> Result<Private, Error> {
         Ok(self.ephemeral.agree(theirs, &[b"secretsd/fleet/pair", &self.code.name()?])?)
     }
 
+    /// Takes what the other side has said. What was taken before stays. Returns the number that is to be told now.
+    fn hear(&mut self, said: Option<Zeroizing<Vec<u8>>>) -> Option<Private> {
+        match &mut self.side {
+            Side::Inviting(inviting) => {
+                if let (None, Some(text)) = (&inviting.answer, said) {
+                    inviting.answer =
+                        serde_json::from_slice(&text).ok().map(|answer| (answer, text.to_vec()));
+                }
+                (inviting.answer.is_some() && !inviting.is_told).then(|| inviting.number.clone())
+            }
+            Side::Joining(joining) => {
+                let number = said.and_then(|text| serde_json::from_slice::<Private>(&text).ok());
+                let is_it = |number: &Private| hash(number).is_ok_and(|hash| hash == joining.theirs.bound_to);
+                if let (None, Some(number)) = (&joining.number, number.filter(is_it)) {
+                    joining.number = Some(number);
+                }
+                None
+            }
+        }
+    }
+
     fn state(&self) -> Result<Invitation, Error> {
         let words = self.words()?.map(Vec::from);
         let state = if words.is_some() { InvitationState::Answered } else { InvitationState::Waiting };
         let name = match &self.side {
-            Side::Inviting(Some((answer, _))) => Some(answer.name.as_str().to_owned()),
-            Side::Inviting(None) | Side::Joining(_) => None,
+            Side::Inviting(inviting) => {
+                inviting.answer.as_ref().map(|(answer, _)| answer.name.as_str().to_owned())
+            }
+            Side::Joining(_) => None,
         };
         Ok(Invitation { id: self.id, state, code: None, name, words })
     }
+}
+
+/// What a number is bound by: only who has it can make its hash, and what follows from it is known to nobody else.
+fn hash(number: &Private) -> Result<Hash, Error> {
+    let text = serde_json::to_vec(number).map(Zeroizing::new);
+    text.map(|text| exchange::hash_of(&text)).map_err(|_| Error::Internal("a number does not encode"))
 }
 
 fn bytes(key: &Public) -> Result<Vec<u8>, Error> {
@@ -125,13 +181,16 @@ impl Vault {
         }
         let directory = fleet.meta.directory.clone();
         let code = exchange::new_code()?;
-        let key = derived(code.expose().to_owned()).await?;
+        let key = self.code_key(code.expose()).await?;
         let ephemeral = Private::generate()?;
         sweep(&directory).await;
-        put(&directory, &key, 1, &key.seal(b"1", &bytes(&ephemeral.recipient())?)?).await?;
+        let number = Private::generate()?;
+        let offer = Offer { ephemeral: ephemeral.recipient(), bound_to: hash(&number)? };
+        let offer = serde_json::to_vec(&offer).map_err(|_| Error::Internal("an offer does not encode"))?;
+        put(&directory, &key, 1, &key.seal(b"1", &offer)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let until = Instant::now() + HOLDS;
-        let side = Side::Inviting(None);
+        let side = Side::Inviting(Box::new(Inviting { number, is_told: false, answer: None }));
         let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
         *self.pairing() = Some(pairing);
@@ -142,20 +201,30 @@ impl Vault {
     pub(crate) async fn invitation(&self, caller: &Caller, id: Uuid) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
-        let (directory, code, is_open) = {
+        let (directory, code, awaited) = {
             let mut pairing = self.pairing();
             let pairing = open(&mut pairing, id)?;
-            (pairing.directory.clone(), pairing.code.clone(), matches!(pairing.side, Side::Inviting(None)))
+            let awaited = match &pairing.side {
+                Side::Inviting(inviting) => inviting.answer.is_none().then_some(2),
+                Side::Joining(joining) => joining.number.is_none().then_some(3),
+            };
+            (pairing.directory.clone(), pairing.code.clone(), awaited)
         };
-        let answer = if is_open { step(&directory, &code, 2, &code).await? } else { None };
-        let mut pairing = self.pairing();
-        let pairing = open(&mut pairing, id)?;
-        if let (Side::Inviting(none @ None), Some(text)) = (&mut pairing.side, answer)
-            && let Ok(answer) = serde_json::from_slice(&text)
-        {
-            *none = Some((answer, text.to_vec()));
+        let said = match awaited {
+            Some(number) => step(&directory, &code, number, &code).await?,
+            None => None,
+        };
+        let number = open(&mut self.pairing(), id)?.hear(said);
+        // The answer is settled on: from here on the number may be known.
+        if let Some(number) = number {
+            let text = serde_json::to_vec(&number).map(Zeroizing::new);
+            let text = text.map_err(|_| Error::Internal("a number does not encode"))?;
+            put(&directory, &code, 3, &code.seal(b"3", &text)?).await?;
+            if let Side::Inviting(inviting) = &mut open(&mut self.pairing(), id)?.side {
+                inviting.is_told = true;
+            }
         }
-        pairing.state()
+        open(&mut self.pairing(), id)?.state()
     }
 
     /// Answers an invitation, by the code that the other machine has shown. Scope `admin`, on all names.
@@ -172,9 +241,9 @@ impl Vault {
             return Err(Error::Fleet(FleetError::Exists));
         }
         let directory = usable(directory).await?;
-        let key = derived(code.expose().to_owned()).await?;
+        let key = self.code_key(code.expose()).await?;
         let theirs = step(&directory, &key, 1, &key).await?.ok_or(Error::Fleet(FleetError::WrongCode))?;
-        let theirs: Public =
+        let theirs: Offer =
             serde_json::from_slice(&theirs).map_err(|_| Error::Fleet(FleetError::WrongCode))?;
         let (ephemeral, signing, sealing) =
             (Private::generate()?, Private::generate()?, Private::generate()?);
@@ -184,7 +253,7 @@ impl Vault {
         let text = serde_json::to_vec(&answer).map_err(|_| Error::Internal("an answer does not encode"))?;
         put(&directory, &key, 2, &key.seal(b"2", &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
-        let side = Side::Joining(Box::new(Joining { answer, text, theirs, signing, sealing }));
+        let side = Side::Joining(Box::new(Joining { answer, text, theirs, number: None, signing, sealing }));
         let until = Instant::now() + HOLDS;
         let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
@@ -225,12 +294,13 @@ impl Vault {
             }
             Turn::Enter { directory, code, agreed, joining } => {
                 let (answer, signing, sealing) = *joining;
-                let welcome = step(&directory, &code, 3, &agreed).await?;
+                let welcome = step(&directory, &code, 4, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let directory_of_steps = directory.clone();
-                let Welcome { fleet, keys, epochs, members } =
+                let Welcome { fleet, keys, epochs, members, heads } =
                     serde_json::from_slice(&welcome).map_err(|_| Error::Fleet(FleetError::Unanswered))?;
                 let meta = meta(fleet, directory, (signing, sealing), (keys, epochs), members);
+                let meta = Meta { expected: heads, ..meta };
                 let fleet = Fleet::new(meta, replica(answer.id)?);
                 let _turn = self.exchanging.lock().await;
                 let synced =
@@ -246,19 +316,28 @@ impl Vault {
         Ok(Invitation { id, state: InvitationState::Done, code: None, name: Some(name), words: None })
     }
 
+    /// The key of a code, derived when it is its turn: two derivations at once would take twice the memory.
+    async fn code_key(&self, code: &str) -> Result<Private, Error> {
+        let code = Zeroizing::new(code.to_owned());
+        let key = self.derivations.run(move |_| exchange::code_key(&code).map_err(Error::from)).await?;
+        key.ok_or(Error::Fleet(FleetError::WrongCode))
+    }
+
     fn turn(&self, id: Uuid) -> Result<Turn, Error> {
         let mut pairing = self.pairing();
         let pairing = open(&mut pairing, id)?;
         let (directory, code) = (pairing.directory.clone(), pairing.code.clone());
         match &pairing.side {
-            Side::Inviting(None) => Err(Error::Fleet(FleetError::Unanswered)),
-            Side::Inviting(Some((answer, _))) => {
+            Side::Inviting(inviting) => {
+                let (answer, _) = inviting.answer.as_ref().ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let agreed = pairing.agreed(&answer.ephemeral)?;
                 let (id, name, keys) = (answer.id, answer.name.as_str().to_owned(), answer.keys);
                 Ok(Turn::Welcome { directory, code, agreed, member: member(id, name, keys) })
             }
             Side::Joining(joining) => {
-                let agreed = pairing.agreed(&joining.theirs)?;
+                // Nobody has seen words yet.
+                joining.number.as_ref().ok_or(Error::Fleet(FleetError::Unanswered))?;
+                let agreed = pairing.agreed(&joining.theirs.ephemeral)?;
                 let joining = (joining.answer.clone(), joining.signing.clone(), joining.sealing.clone());
                 Ok(Turn::Enter { directory, code, agreed, joining: Box::new(joining) })
             }
@@ -283,10 +362,11 @@ impl Vault {
             keys: fleet.meta.keys.clone(),
             epochs: fleet.meta.epochs.clone(),
             members: fleet.meta.members.clone(),
+            heads: fleet.replica.known.heads.clone(),
         };
         let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;
         let text = Zeroizing::new(text);
-        put(directory, code, 3, &agreed.seal(b"3", &text)?).await?;
+        put(directory, code, 4, &agreed.seal(b"4", &text)?).await?;
         Ok(name)
     }
 
@@ -307,14 +387,6 @@ fn open(pairing: &mut Option<Pairing>, id: Uuid) -> Result<&mut Pairing, Error> 
         *pairing = None;
     }
     pairing.as_mut().filter(|pairing| pairing.id == id).ok_or(Error::Fleet(FleetError::NoInvitation))
-}
-
-async fn derived(code: String) -> Result<Private, Error> {
-    let code = Zeroizing::new(code);
-    let derive = move || exchange::code_key(&code);
-    let key =
-        tokio::task::spawn_blocking(derive).await.map_err(|_| Error::Internal("a thread has panicked"))?;
-    key?.ok_or(Error::Fleet(FleetError::WrongCode))
 }
 
 /// In whose log the steps of a code are.

@@ -45,6 +45,8 @@ pub(in crate::vault) struct Fleet {
     pub(in crate::vault) rows: BTreeMap<Uuid, (u64, u64)>,
     /// Secrets whose rows shall not say that the others know them.
     pub(in crate::vault) unsaid: BTreeSet<Uuid>,
+    /// Objects of this round that were not taken.
+    pub(in crate::vault) refused: Vec<ObjectName>,
 }
 
 /// What is known of the fleet beside its secrets.
@@ -66,14 +68,20 @@ pub(in crate::vault) struct Meta {
     /// The number of the last part of a snapshot that this machine wrote, and of the last list of machines.
     pub(in crate::vault) snapshots: u32,
     pub(in crate::vault) lists: u32,
+    /// The lists that say who belongs to the fleet now: each must be in the exchange.
+    pub(in crate::vault) latest: Vec<ObjectName>,
     /// The lists of machines that were read.
     pub(in crate::vault) read: Vec<ObjectName>,
     /// The snapshots that were read or written.
     pub(in crate::vault) covered: Vec<Covered>,
+    /// What was there when this machine was let in, as far as it has not read it yet.
+    pub(in crate::vault) expected: BTreeSet<ObjectId>,
     /// Objects that are not to be had, and in how many rounds.
     pub(in crate::vault) missing: Vec<(ObjectId, u32)>,
     /// Objects that are not in the exchange yet; each has a row.
     pub(in crate::vault) outbox: Vec<ObjectName>,
+    /// There were more files in the exchange than are looked at.
+    pub(in crate::vault) crowded: bool,
     /// How many objects of the last round were not what a machine of the fleet writes.
     pub(in crate::vault) refused: usize,
     /// How many waited for another.
@@ -145,7 +153,14 @@ struct Stored {
 impl Fleet {
     /// A fleet's machine that knows nothing yet.
     pub(in crate::vault) const fn new(meta: Meta, replica: Replica<Held>) -> Self {
-        Self { version: 0, meta, replica, rows: BTreeMap::new(), unsaid: BTreeSet::new() }
+        Self {
+            version: 0,
+            meta,
+            replica,
+            rows: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// This machine.

@@ -221,6 +221,7 @@ impl Fixture {
             other.vault.join_fleet(&other.owner, invited.code.unwrap(), name, directory).await.unwrap();
         self.vault.invitation(&self.owner, invited.id).await.unwrap();
         self.vault.confirm_invitation(&self.owner, invited.id, true, None).await.unwrap();
+        other.vault.invitation(&other.owner, joining.id).await.unwrap();
         other.vault.confirm_invitation(&other.owner, joining.id, true, None).await.unwrap();
         self.sync().await;
         other
@@ -359,4 +360,176 @@ async fn who_was_let_in_beside_a_removal_gets_the_last_key() {
     removed.follow(&a);
     let last = a.present().1;
     assert!(new.keys.contains_key(&last) && !removed.keys.contains_key(&last));
+}
+
+#[tokio::test]
+async fn a_machine_is_let_in_only_as_one_that_is_new_and_sound() {
+    let a = Fixture::with_fleet().await;
+    let machine = Machine::let_in(&a, 2).await;
+    let new = Machine { id: MachineId([3; 8]), ..machine.again() };
+    let sound = new.member("third");
+    let zero: crate::crypto::exchange::Public =
+        serde_json::from_value(serde_json::json!("00".repeat(32))).unwrap();
+    let with = |change: &dyn Fn(&mut Member)| {
+        let mut member = sound.clone();
+        change(&mut member);
+        member
+    };
+    let bad = [
+        with(&|member| member.id = a.me()),
+        with(&|member| member.id = machine.id),
+        with(&|member| member.name = "first".to_owned()),
+        with(&|member| member.name = "\u{1b}[2J".to_owned()),
+        with(&|member| member.name = String::new()),
+        with(&|member| member.keys.sealing = zero),
+    ];
+    let before = a.present();
+    for member in bad.clone() {
+        let add =
+            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+        assert!(a.vault.write(&a.owner, add).await.is_err());
+    }
+    // Nor if a member says so.
+    for member in &bad[3..] {
+        let mut members = fleet_of(&a.vault).meta.members.clone();
+        members.add(member.clone());
+        machine.list(*machine.keys.last_key_value().unwrap().0, members, BTreeMap::new());
+        assert!(a.sync().await.fleet.refused > 0, "a list that is not taken is counted");
+    }
+    assert_eq!(a.present(), before);
+    assert!(fleet_of(&a.vault).meta.members.get(new.id).is_none());
+    a.vault.remove_machine(&a.owner, machine.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_that_the_directory_loses_or_spoils_is_said_again() {
+    for is_spoilt in [false, true] {
+        let a = Fixture::with_fleet().await;
+        let b = a.joined("second").await;
+        let mut removed = Machine::let_in(&a, 2).await;
+        b.sync().await;
+        let lists = || {
+            let names = crate::exchange::list(&removed.directory).unwrap().into_iter();
+            names.filter(|name| name.kind == Kind::Members).collect::<Vec<_>>()
+        };
+        let before = lists();
+        a.vault.remove_machine(&a.owner, removed.id).await.unwrap();
+        for name in lists().into_iter().filter(|name| !before.contains(name)) {
+            let path = removed.directory.join(name.to_string());
+            if is_spoilt {
+                std::fs::write(&path, "spoilt").unwrap()
+            } else {
+                std::fs::remove_file(&path).unwrap()
+            }
+        }
+        b.sync().await;
+        assert_eq!(b.present().0.len(), 3);
+        a.sync().await;
+        b.sync().await;
+        assert_eq!(b.present(), a.present());
+        // Then it is quiet.
+        let (written, there) = (a.sync().await.written, lists().len());
+        b.sync().await;
+        a.sync().await;
+        assert_eq!((written, lists().len()), (0, there));
+        removed.follow(&b);
+        assert!(!removed.keys.contains_key(&b.present().1));
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_written_keeps_nothing_from_being_read() {
+    let a = Fixture::with_fleet().await;
+    let b = a.joined("second").await;
+    let machine = Machine::let_in(&a, 2).await;
+    b.sync().await;
+    // More than is kept of a round, with names that come first and are right.
+    let put = |number: u32, bytes: &[u8]| {
+        let hash = crate::crypto::exchange::hash_of(bytes).short();
+        let id = secrets_fleet::ObjectId { writer: Writer([0; 8]), number, hash };
+        std::fs::write(machine.directory.join(ObjectName { kind: Kind::Log, id }.to_string()), bytes)
+            .unwrap();
+    };
+    for number in 1..=33 {
+        put(number, &vec![1; (2 << 20) - number as usize]);
+    }
+    for number in 34..300 {
+        put(number, &number.to_be_bytes());
+    }
+    a.create("KEY", "value").await.unwrap();
+    a.remove_now(machine.id).await;
+    a.sync().await;
+    let told = b.sync().await;
+    assert_eq!((b.names().await, b.present().0.len()), (vec!["KEY".to_owned()], 2));
+    assert_eq!(told.fleet.refused, 299);
+    // They are asked for, but not all of them, and it comes to rest.
+    let known = || fleet_of(&b.vault).meta.missing.clone();
+    assert_eq!(known().len(), 64);
+    for _ in 0..4 {
+        b.sync().await;
+    }
+    let largest = std::fs::read_dir(&machine.directory).unwrap().map(|entry| entry.unwrap());
+    let of_b = fleet_of(&b.vault).replica.known.writer.to_string();
+    let sizes = largest.filter(|entry| entry.file_name().to_str().unwrap().contains(&of_b));
+    assert!(sizes.map(|entry| entry.metadata().unwrap().len()).all(|size| size < 40 << 10));
+}
+
+#[tokio::test]
+async fn a_number_that_was_not_promised_is_not_taken() {
+    let (a, b) = (Fixture::with_fleet().await, Fixture::new().await);
+    let directory = fleet_of(&a.vault).meta.directory.clone();
+    let invited = a.vault.invite_machine(&a.owner).await.unwrap();
+    let code = invited.code.unwrap();
+    let name = secrets_proto::fleet::MachineName::parse("second").unwrap();
+    let joining = b.vault.join_fleet(&b.owner, code.clone(), name, directory.clone()).await.unwrap();
+    assert_eq!(joining.words, None);
+    // By who has the code, in the place of the third step, with a name that comes first.
+    let key = crate::crypto::exchange::code_key(code.expose()).unwrap().unwrap();
+    let writer = Writer(*key.name().unwrap().first_chunk().unwrap());
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        let number = serde_json::to_vec(&Private::generate().unwrap()).unwrap();
+        let sealed = key.seal(b"3", &number).unwrap();
+        let id = secrets_fleet::ObjectId {
+            writer,
+            number: 3,
+            hash: crate::crypto::exchange::hash_of(&sealed).short(),
+        };
+        let name = ObjectName { kind: Kind::Invitation, id };
+        crate::exchange::write(&directory, &name, &sealed).unwrap();
+        others.push(name);
+    }
+    let words = b.vault.invitation(&b.owner, joining.id).await.unwrap().words;
+    assert_eq!(words, None, "the number is not the one that the first step promised");
+    assert!(b.vault.confirm_invitation(&b.owner, joining.id, true, None).await.is_err());
+    for name in others {
+        crate::exchange::remove(&directory, &name).unwrap();
+    }
+    let here = a.vault.invitation(&a.owner, invited.id).await.unwrap().words;
+    let there = b.vault.invitation(&b.owner, joining.id).await.unwrap().words;
+    assert!(here.is_some() && here == there);
+}
+
+#[tokio::test]
+async fn who_comes_into_a_directory_of_before_knows_that_something_is_missing() {
+    let a = Fixture::with_fleet().await;
+    a.create("KEY", "value").await.unwrap();
+    a.sync().await;
+    let directory = fleet_of(&a.vault).meta.directory.clone();
+    let logs = crate::exchange::list(&directory).unwrap().into_iter().filter(|name| name.kind == Kind::Log);
+    let logs: Vec<_> =
+        logs.map(|name| (name, crate::exchange::read(&directory, &name).unwrap().unwrap())).collect();
+    let fresh = Fixture::new().await;
+    let name = secrets_proto::fleet::MachineName::parse("second").unwrap();
+    let invited = a.vault.invite_machine(&a.owner).await.unwrap();
+    let code = invited.code.unwrap();
+    let joining = fresh.vault.join_fleet(&fresh.owner, code, name, directory.clone()).await.unwrap();
+    a.vault.invitation(&a.owner, invited.id).await.unwrap();
+    fresh.vault.invitation(&fresh.owner, joining.id).await.unwrap();
+    a.vault.confirm_invitation(&a.owner, invited.id, true, None).await.unwrap();
+    logs.iter().for_each(|(name, _)| crate::exchange::remove(&directory, name).unwrap());
+    fresh.vault.confirm_invitation(&fresh.owner, joining.id, true, None).await.unwrap();
+    assert!(fresh.sync().await.fleet.missing > 0);
+    logs.iter().for_each(|(name, bytes)| crate::exchange::write(&directory, name, bytes).unwrap());
+    assert_eq!((fresh.sync().await.fleet.missing, fresh.names().await), (0, vec!["KEY".to_owned()]));
 }

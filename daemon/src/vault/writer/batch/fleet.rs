@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrets_fleet::crypt::Place;
+use secrets_fleet::exchange::MOST_FILES;
 use secrets_fleet::object::{self, CannotSeal, Sealed, Signed};
 use secrets_fleet::replica::{Entry, Receipt};
 use secrets_fleet::secret::{GUARDED, NAME};
@@ -32,6 +33,12 @@ use super::Batch;
 /// In which rounds an object that is missing is asked for: not at once, as it may be on its way, and ever more seldom.
 const ASK_IN: [u32; 6] = [2, 6, 18, 54, 162, 486];
 
+/// From when on the rounds of a missing object are not counted any more.
+const MOST_ROUNDS: u32 = 500;
+
+/// How many objects are asked for at the most. Who answers gives all that it has.
+const MOST_MISSING: usize = 64;
+
 /// What came of a round.
 #[derive(Debug, Default)]
 pub(in crate::vault) struct Synced {
@@ -41,6 +48,8 @@ pub(in crate::vault) struct Synced {
     pub(in crate::vault) drop: Vec<ObjectName>,
     /// The secrets that others have changed.
     pub(in crate::vault) merged: Vec<SecretName>,
+    /// Objects that were not taken.
+    pub(in crate::vault) refused: Vec<ObjectName>,
 }
 
 /// What the machines know of each other: by which key one tells who wrote an object.
@@ -93,12 +102,14 @@ impl Batch<'_> {
         self.read_lists(&mut fleet, objects)?;
         if fleet.is_removed() || fleet.is_disputed() {
             let why = if fleet.is_removed() { FleetError::Removed } else { FleetError::Disputed };
+            fleet.refused.clear();
             self.keep_if_changed(&before, fleet)?;
             return Err(Error::Fleet(why));
         }
         if fleet.is_reader() {
             return self.read_fleet(&before, fleet, objects);
         }
+        fleet.meta.crowded = listed.len() >= MOST_FILES;
         self.shut_out(&mut fleet)?;
         // First, so that what was written here before is not taken for an answer to what comes now.
         let purged = self.say_what_is_new(&mut fleet)?;
@@ -115,8 +126,9 @@ impl Batch<'_> {
         self.ask_for(&mut fleet, &missing)?;
         let drop = self.answer(&mut fleet, listed, purged)?;
         self.announce_again(&mut fleet, listed)?;
+        let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(&before, fleet)?;
-        self.outbox(Synced { drop, merged, ..Synced::default() })
+        self.outbox(Synced { drop, merged, refused, ..Synced::default() })
     }
 
     /// Merges what was read, and says nothing: nobody takes anything from a machine that reads alone.
@@ -129,8 +141,9 @@ impl Batch<'_> {
         fleet.replica.touched.clear();
         self.receive(&mut fleet, objects)?;
         let merged = self.settle(&mut fleet)?;
+        let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(before, fleet)?;
-        Ok(Synced { merged, ..Synced::default() })
+        Ok(Synced { merged, refused, ..Synced::default() })
     }
 
     /// Whether what has been in the trash for too long by this machine's clock may go for good. A clock that is years ahead
@@ -184,8 +197,7 @@ impl Batch<'_> {
         fleet: &mut Fleet,
         objects: &[(ObjectName, Vec<u8>)],
     ) -> Result<BTreeSet<ObjectId>, Error> {
-        let (mut waiting, mut missing) = (Vec::new(), BTreeSet::new());
-        fleet.meta.refused = 0;
+        let (mut waiting, mut spoilt, mut missing) = (Vec::new(), Vec::new(), BTreeSet::new());
         {
             let writers = writers(fleet);
             let crypt =
@@ -197,12 +209,13 @@ impl Batch<'_> {
                 match object::open::<Entry<Held>>(&crypt, fleet.meta.fleet, name, bytes) {
                     Ok((entry, _)) if is_of_the_wire(&entry) => waiting.push((name.id, entry)),
                     Ok(_) | Err(_) => {
-                        missing.insert(name.id);
+                        spoilt.push(*name);
                     }
                 }
             }
         }
-        fleet.meta.refused += missing.len();
+        fleet.meta.refused += spoilt.len();
+        fleet.refused.extend(&spoilt);
         take(fleet, &mut waiting);
         self.read_snapshots(fleet, objects)?;
         take(fleet, &mut waiting);
@@ -213,15 +226,19 @@ impl Batch<'_> {
                 missing.extend(others.into_iter().filter(|other| !here.contains(other)));
             }
         }
-        missing.retain(|object| !fleet.replica.has(object));
-        Ok(missing)
+        fleet.meta.expected.retain(|object| !fleet.replica.has(object) && !here.contains(object));
+        missing.extend(&fleet.meta.expected);
+        // What a machine has named is missing for sure; any other file may be nobody's.
+        let others = spoilt.into_iter().map(|name| name.id).filter(|object| !missing.contains(object));
+        let all: Vec<_> = missing.iter().copied().chain(others).collect();
+        Ok(all.into_iter().filter(|object| !fleet.replica.has(object)).take(MOST_MISSING).collect())
     }
 
     /// Asks the others for what is missing after a while.
     fn ask_for(&mut self, fleet: &mut Fleet, missing: &BTreeSet<ObjectId>) -> Result<(), Error> {
         let rounds: BTreeMap<ObjectId, u32> = fleet.meta.missing.iter().copied().collect();
         let now =
-            |object: &ObjectId| (*object, rounds.get(object).map_or(1, |rounds| rounds.saturating_add(1)));
+            |object: &ObjectId| (*object, rounds.get(object).map_or(1, |rounds| MOST_ROUNDS.min(rounds + 1)));
         fleet.meta.missing = missing.iter().map(now).collect();
         let due = fleet.meta.missing.iter().filter(|(_, rounds)| ASK_IN.contains(rounds));
         let objects: Vec<_> = due.map(|(object, _)| *object).collect();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrets_fleet::object::{self, Signed};
 use secrets_fleet::{Kind, MachineId, ObjectName};
 use secrets_proto::audit::AuditAction;
+use secrets_proto::fleet::MachineName;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
@@ -60,6 +61,7 @@ impl Batch<'_> {
     /// Writes the list under each key, with the keys that follow on it, so that every machine can follow, whichever it has.
     fn announce_all(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
         let last = fleet.epoch()?;
+        fleet.meta.latest.clear();
         for known in fleet.meta.keys.keys().copied().filter(|known| *known != last).collect::<Vec<_>>() {
             let following = fleet.meta.keys.iter().filter(|(number, _)| follows(known, **number));
             let keys = following.map(|(number, key)| Ok((*number, wrapped(fleet, *number, key)?)));
@@ -81,13 +83,15 @@ impl Batch<'_> {
         fleet.meta.lists = fleet.meta.lists.saturating_add(1);
         let sealed = self.seal_object_in(fleet, epoch, Kind::Members, fleet.meta.lists, &list)?;
         fleet.meta.read.push(sealed.name);
+        remember(fleet, sealed.name);
         self.put_object(fleet, &sealed)
     }
 
-    /// Writes the list again if the exchange has lost all lists: under each key, with the next one, so that a machine that
-    /// has not read the last of them can follow.
+    /// Writes the list again if the exchange has lost one of those that say who belongs to the fleet now: under each key, so
+    /// that a machine that has not read it can follow.
     pub(super) fn announce_again(&mut self, fleet: &mut Fleet, listed: &[ObjectName]) -> Result<(), Error> {
-        if listed.iter().chain(&fleet.meta.outbox).any(|name| fleet.meta.read.contains(name)) {
+        let is_there = |name: &ObjectName| listed.contains(name) || fleet.meta.outbox.contains(name);
+        if fleet.meta.latest.iter().all(is_there) {
             return Ok(());
         }
         self.announce_all(fleet)
@@ -123,6 +127,9 @@ impl Batch<'_> {
     /// Lets a machine in, and tells the others.
     pub(in crate::vault) fn add_machine(&mut self, caller: &Caller, member: Member) -> Result<Synced, Error> {
         self.change_list(caller, |fleet| {
+            if !is_sound(&member) {
+                return Err(Error::Fleet(FleetError::Unanswered));
+            }
             if fleet.meta.members.get(member.id).is_some() {
                 return Err(Error::Fleet(FleetError::NameTaken));
             }
@@ -256,12 +263,23 @@ impl Batch<'_> {
                 };
                 // It may be by a machine, or under a key, that another list brings.
                 let (Ok((list, _)), Some(epoch)) = (list, object::epoch(bytes)) else { continue };
+                let known = fleet.epoch()?;
                 if take(fleet, epoch, list) {
                     fleet.meta.read.push(*name);
+                    if fleet.epoch()? != known {
+                        fleet.meta.latest.clear();
+                    }
+                    if fleet.epoch()? != known || epoch == known {
+                        remember(fleet, *name);
+                    }
                 }
             }
             let meta = &fleet.meta;
             if (meta.read.len(), &meta.members, &meta.epochs) == (before.0, &before.1, &before.2) {
+                let lists = objects.iter().filter(|(name, _)| name.kind == Kind::Members);
+                let refused = lists.map(|(name, _)| *name).filter(|name| !fleet.meta.read.contains(name));
+                fleet.refused = refused.collect();
+                fleet.meta.refused = fleet.refused.len();
                 return Ok(());
             }
         }
@@ -275,6 +293,17 @@ fn free_name(fleet: &Fleet, name: &str, of: MachineId) -> Result<(), Error> {
     Ok(())
 }
 
+/// Notes that a list says who belongs to the fleet now.
+fn remember(fleet: &mut Fleet, name: ObjectName) {
+    let latest = &mut fleet.meta.latest;
+    latest.push(name);
+    let beyond = latest.len().saturating_sub(MOST_LATEST);
+    latest.drain(..beyond);
+}
+
+/// How many of the latest lists are looked after.
+const MOST_LATEST: usize = 16;
+
 /// Whether an epoch follows on another: of any other number nobody has a use, and the greatest would leave none for later.
 fn follows(epoch: u32, next: u32) -> bool {
     generation(epoch).checked_add(1) == Some(generation(next))
@@ -286,13 +315,18 @@ fn staying(fleet: &Fleet) -> BTreeSet<MachineId> {
     fleet.present().map(|member| member.id).chain(invited).collect()
 }
 
+/// Whether a machine has a name that can be shown, and a key to which others can be sealed.
+fn is_sound(member: &Member) -> bool {
+    MachineName::parse(&member.name).is_ok() && member.keys.sealing.is_recipient()
+}
+
 /// Takes a list that was sealed under the key of this epoch. Whether it was taken as a whole.
 fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
     let me = fleet.me();
     if !fleet.meta.epochs.get(&epoch).is_some_and(|epoch| epoch.members.contains(&list.by)) {
         return false;
     }
-    if !fleet.meta.members.merge(me, list.by, list.members) {
+    if !list.members.all().all(is_sound) || !fleet.meta.members.merge(me, list.by, list.members) {
         return false;
     }
     if let Some(epoch) = fleet.meta.epochs.get_mut(&epoch) {

@@ -38,7 +38,10 @@ impl Batch<'_> {
                     Ok((part, _)) if part.items.iter().all(is_of_the_wire) => {
                         sets.entry(part.of).or_default().push((*name, part));
                     }
-                    Ok(_) | Err(_) => fleet.meta.refused += 1,
+                    Ok(_) | Err(_) => {
+                        fleet.meta.refused += 1;
+                        fleet.refused.push(*name);
+                    }
                 }
             }
         }
@@ -71,7 +74,8 @@ impl Batch<'_> {
         fleet.meta.covered.iter().for_each(|covered| there.add_all(&covered.applied));
         let asked = !std::mem::take(&mut fleet.replica.known.asked).is_empty();
         let lost = fleet.replica.known.applied.beyond(&there) > 0;
-        let many = listed.iter().filter(|name| name.kind == Kind::Log).count() >= MOST_LOGS;
+        let is_taken = |name: &&ObjectName| name.kind == Kind::Log && fleet.replica.has(&name.id);
+        let many = listed.iter().filter(is_taken).count() >= MOST_LOGS;
         let compact = purged || many || has_what_was_purged(fleet);
         if asked || lost || compact {
             self.write_snapshot(fleet)?;
