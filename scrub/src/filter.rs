@@ -116,19 +116,18 @@ impl Filter {
     ) -> impl Iterator<Item = usize> + use<> {
         let beside = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>());
         let mut odd = [0; BLOCK];
-        // Before the text is nothing that goes on; behind it may be anything, such as one more separator.
         let (first, last);
         let before = match at.checked_sub(1).and_then(beside) {
             Some(before) => before,
             None => {
-                first = shifted(block, -1, 0);
+                first = shifted(block, -1);
                 &first
             }
         };
         let after = match beside(at + 1) {
             Some(after) => after,
             None => {
-                last = shifted(block, 1, b' ');
+                last = shifted(block, 1);
                 &last
             }
         };
@@ -153,9 +152,9 @@ impl Filter {
     }
 }
 
-/// The bytes that are beside those of a block, so far behind each; where the text ends, this one.
-fn shifted(block: &[u8; BLOCK], by: isize, outside: u8) -> [u8; BLOCK] {
+/// The bytes that are beside those of a block, so far behind each; zero where the text ends.
+fn shifted(block: &[u8; BLOCK], by: isize) -> [u8; BLOCK] {
     std::array::from_fn(|at| {
-        at.checked_add_signed(by).and_then(|at| block.get(at)).copied().unwrap_or(outside)
+        at.checked_add_signed(by).and_then(|at| block.get(at)).copied().unwrap_or_default()
     })
 }
