@@ -46,21 +46,25 @@ impl Filter {
     fn next_by<const STEP: usize>(&self, text: &[u8], from: usize, is_all: bool) -> Option<(usize, usize)> {
         let known = self.onward.grams.known;
         let mut at = from;
-        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-            let mut odd = self.more_than_characters(text, at, block).map(|index| at + index);
+        while at < text.len() {
+            // What is left in the end is in the last block of the text, of which the beginning was looked at already.
+            let here = at.min(text.len().saturating_sub(BLOCK));
+            let block = text.get(here..).and_then(|rest| rest.first_chunk::<BLOCK>());
+            let Some(block) = block.filter(|_| from <= here) else { break };
+            let mut odd = self.more_than_characters(text, here, block).map(|index| here + index);
             let odd = odd.find(|at| self.onward.may_go_on(text, *at));
             let steps = block.as_chunks::<STEP>().0;
             let gram = steps.iter().enumerate().find_map(|(index, step)| {
                 let four = step.first_chunk::<GRAM>()?;
-                (self.onward.grams.has(*four) && self.may_begin(text, at + STEP * index))
-                    .then_some(at + STEP * index)
+                (self.onward.grams.has(*four) && self.may_begin(text, here + STEP * index))
+                    .then_some(here + STEP * index)
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
                     return Some((from.max(self.earliest(text, odd)), odd));
                 }
                 (_, Some(gram)) => return Some((from.max(gram.saturating_sub(known - GRAM)), gram)),
-                (_, None) => at += BLOCK,
+                (_, None) => at = here + BLOCK,
             }
         }
         let rest = text.get(at..).unwrap_or_default();
@@ -111,21 +115,33 @@ impl Filter {
         block: &[u8; BLOCK],
     ) -> impl Iterator<Item = usize> + use<> {
         let beside = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>());
-        let mut odd = [1; BLOCK];
-        if let (Some(before), Some(after)) = (at.checked_sub(1).and_then(beside), beside(at + 1)) {
-            for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
-                let is_escape = (*byte == b'%')
-                    | (*byte == b'\\')
-                    | (*byte == b'&')
-                    | (*byte == b'+') & self.onward.is_plus_a_space;
-                let is_gap = |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == 0x1b);
-                // Of a gap the first byte tells.
-                let is_gap = is_gap(*byte) & (!is_gap(*before) | self.onward.is_each_looked_at());
-                let is_separator = (*byte == b' ') | (*byte == b':');
-                let may_be_dump =
-                    is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
-                *odd = u8::from(is_escape | is_gap | is_separator & may_be_dump);
+        let mut odd = [0; BLOCK];
+        let (first, last);
+        let before = match at.checked_sub(1).and_then(beside) {
+            Some(before) => before,
+            None => {
+                first = shifted(block, -1);
+                &first
             }
+        };
+        let after = match beside(at + 1) {
+            Some(after) => after,
+            None => {
+                last = shifted(block, 1);
+                &last
+            }
+        };
+        for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
+            let is_escape = (*byte == b'%')
+                | (*byte == b'\\')
+                | (*byte == b'&')
+                | (*byte == b'+') & self.onward.is_plus_a_space;
+            let is_gap = |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == 0x1b);
+            // Of a gap the first byte tells.
+            let is_gap = is_gap(*byte) & (!is_gap(*before) | self.onward.is_each_looked_at());
+            let is_separator = (*byte == b' ') | (*byte == b':');
+            let may_be_dump = is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
+            *odd = u8::from(is_escape | is_gap | is_separator & may_be_dump);
         }
         let mut bits = u128::from_le_bytes(odd);
         std::iter::from_fn(move || {
@@ -134,4 +150,11 @@ impl Filter {
             (next < u128::BITS).then_some(next as usize / 8)
         })
     }
+}
+
+/// The bytes that are beside those of a block, so far behind each; zero where the text ends.
+fn shifted(block: &[u8; BLOCK], by: isize) -> [u8; BLOCK] {
+    std::array::from_fn(|at| {
+        at.checked_add_signed(by).and_then(|at| block.get(at)).copied().unwrap_or_default()
+    })
 }

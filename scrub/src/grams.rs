@@ -74,6 +74,12 @@ impl Grams {
         self.pairs.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }
 
+    /// Whether a form may have anything behind this.
+    pub(crate) fn leads_on(&self, one: u8) -> bool {
+        let place = pair(one, 0) / 64;
+        self.pairs.get(place..place + 4).is_some_and(|row| row.iter().any(|word| *word != 0))
+    }
+
     fn add_pair(&mut self, one: u8, other: u8) {
         let place = pair(one, other);
         if let Some(word) = self.pairs.get_mut(place / 64) {

@@ -109,6 +109,8 @@ impl Onward {
             {
                 false
             }
+            // Most ends of lines are behind what no value has at all.
+            Class::Gap if self.gaps == Gaps::Screen && self.leads_nowhere(text, at) => false,
             Class::Gap => {
                 let mut after = at;
                 loop {
@@ -164,6 +166,12 @@ impl Onward {
         let mean = |spelling: &Spelling| self.may_mean_one(text, after, *spelling);
         self.grams.has_pair(*before, *next)
             || self.class(*next) == Class::Escape && ways(*next).iter().any(mean)
+    }
+
+    /// Whether a form goes on with nothing behind the character before a gap. A space may be a part of the gap.
+    fn leads_nowhere(&self, text: &[u8], gap: usize) -> bool {
+        let before = gap.checked_sub(1).and_then(|at| text.get(at));
+        before.is_some_and(|before| *before != b' ' && !is_digit(*before) && !self.grams.leads_on(*before))
     }
 
     /// Whether each byte of a gap is looked at, and not its first alone.
