@@ -2,7 +2,6 @@
 //! a machine that stands between the two cannot make them the same.
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use secrets_proto::fleet::{
 use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
 use crate::failure::{Exit, Failure};
+use crate::mover::{self, Store};
 use crate::output::{self, Output};
 use crate::prompt;
 use crate::session::Session;
@@ -24,14 +24,15 @@ use crate::table::{self, Cut};
 /// Have one vault on several machines
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machines exchange sealed files in a directory that they share: one that
-Syncthing, NFS or a program of that kind keeps the same on all of them. It cannot
-read or change what is in them. See also: secretctl sync
+The machines exchange sealed files in a store: S3 and what speaks like it, Azure,
+Google Cloud, WebDAV, or a directory that Syncthing, NFS or a program of that kind
+keeps the same on all of them. It cannot read or change what is in them. See also:
+secretctl sync
 
 Example:
-  secretctl machine init --store dir:$HOME/Sync/secrets
+  secretctl machine init --store s3://notes/fleet
   secretctl machine invite
-  secretctl machine join 4T9K-Q2ZM-71AB --store dir:$HOME/Sync/secrets")]
+  secretctl machine join 4T9K-Q2ZM-71AB --store s3://notes/fleet")]
 pub(crate) struct MachineArgs {
     #[command(subcommand)]
     command: MachineCommand,
@@ -41,7 +42,16 @@ pub(crate) struct MachineArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// Begin with this machine
-    #[command(after_help = "Example:\n  secretctl machine init --store dir:$HOME/Sync/secrets")]
+    #[command(after_help = "\
+STORE is s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX, the URL of a
+directory of WebDAV, or dir:PATH. A store that speaks like S3 has its own address:
+s3://BUCKET/PREFIX?endpoint=https://HOST&region=NAME. The credential is never part
+of it: with --credential it is in the vault, otherwise in the environment, as
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. See also: secretctl-sync --help
+
+Example:
+  secretctl machine init --store dir:$HOME/Sync/secrets
+  secretctl machine init --store s3://notes/fleet --credential AWS_ACCESS_KEY_ID=S3_ID,AWS_SECRET_ACCESS_KEY=S3_KEY")]
     Init(PlaceArgs),
     /// List the machines
     #[command(after_help = "Example:\n  secretctl machine list")]
@@ -74,9 +84,12 @@ Example:
 /// Where the machines meet, and what this one is called.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// The directory that the machines share, as dir:PATH
+    /// Where the machines meet: dir:PATH, s3://…, az://…, gs://… or the URL of a WebDAV directory
     #[arg(long, value_name = "STORE")]
     pub(crate) store: String,
+    /// The store's credential is in the vault: the engine's variable and the secret's name
+    #[arg(long, value_name = "VARIABLE=NAME", value_delimiter = ',')]
+    pub(crate) credential: Vec<String>,
     /// What this machine is called [default: its host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -99,7 +112,7 @@ pub(crate) struct RemoveArgs {
 }
 
 /// How often it is looked whether the other machine has answered.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -116,12 +129,16 @@ pub(crate) fn run(
 }
 
 fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Result<(), Failure> {
-    let (name, directory) = (name(args)?, directory(&args.store)?);
+    let (name, store) = (name(args)?, Store::parse(&args.store, &args.credential)?);
     let session = open()?;
     session.open_vault()?;
+    let place = store.begin(&session, true)?;
+    let directory = place.directory.clone();
     let shown = output::in_one_line(name.as_str()).into_owned();
     let _: FleetStatus =
         session.fetch(&Call::new(Method::POST, "/fleet").json(&BeginFleet { name, directory })?)?;
+    place.keep();
+    mover::run_if_used()?;
     output::say(&format!("this machine is {shown}; let another one in with: secretctl machine invite"));
     Ok(())
 }
@@ -155,6 +172,7 @@ fn row(machine: &FleetMachine) -> Vec<String> {
 
 fn invite(session: &Session) -> Result<(), Failure> {
     can_compare()?;
+    mover::sync(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
     output::say(&format!(
@@ -163,6 +181,7 @@ fn invite(session: &Session) -> Result<(), Failure> {
     ));
     let id = invitation.id;
     let (name, words) = loop {
+        mover::run_while_waiting()?;
         let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
         if let (InvitationState::Answered, Some(name), Some(words)) = (now.state, now.name, now.words) {
             break (name, words);
@@ -174,13 +193,14 @@ fn invite(session: &Session) -> Result<(), Failure> {
         return Ok(());
     }
     let _: Invitation = session.fetch(&answer(id, true)?)?;
+    mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
 }
 
 fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Result<(), Failure> {
     can_compare()?;
-    let (name, directory) = (name(&args.place)?, directory(&args.place.store)?);
+    let (name, store) = (name(&args.place)?, Store::parse(&args.place.store, &args.place.credential)?);
     let session = open()?;
     session.open_vault()?;
     let code = match &args.code {
@@ -188,31 +208,39 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
         None => prompt::hidden("code: ")
             .map_err(|error| error.into_failure("nothing was joined", "give the code as an argument"))?,
     };
-    let request = JoinFleet { code, name, directory };
+    let place = store.begin(&session, false)?;
+    mover::run_if_used()?;
+    let request = JoinFleet { code, name, directory: place.directory.clone() };
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
+    mover::run_if_used()?;
     let (id, words) = (invitation.id, invitation.words.unwrap_or_default());
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
     }
     output::say("waiting for the other machine to say yes, too");
     loop {
+        mover::run_while_waiting()?;
         match session.fetch::<Invitation>(&answer(id, true)?) {
             Ok(_) => break,
             Err(failure) if failure.kind() == Some(ErrorType::GatewayTimeoutError) => thread::sleep(PATIENCE),
             Err(failure) => return Err(failure),
         }
     }
+    place.keep();
+    mover::sync(&session)?;
     output::say("this machine has the vault now; see: secretctl list");
     Ok(())
 }
 
 fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Failure> {
+    mover::sync(session)?;
     let FleetStatus { machines, .. } = session.fetch(&Call::get("/fleet"))?;
     let found = machines.into_iter().find(|machine| machine.name == args.name && !machine.removed);
     let machine = found.ok_or_else(|| {
         Failure::new(Exit::NotFound, "no machine with this name; see: secretctl machine list")
     })?;
     let answer = session.call(&Call::new(Method::DELETE, &format!("/fleet/machines/{}", machine.id)))?;
+    mover::run_if_used()?;
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
@@ -255,17 +283,4 @@ fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<boo
 fn name(args: &PlaceArgs) -> Result<MachineName, Failure> {
     let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     Ok(MachineName::parse(&args.name.clone().unwrap_or_else(host))?)
-}
-
-/// The directory of a store, absolute.
-fn directory(store: &str) -> Result<String, Failure> {
-    let Some(path) = store.strip_prefix("dir:") else {
-        return Err(Failure::new(Exit::Invalid, "--store must be dir: and the path of a directory"));
-    };
-    let failed =
-        || Failure::new(Exit::NotFound, "the directory of --store is not there, or cannot be reached");
-    let path: PathBuf = fs::canonicalize(path).map_err(|_| failed())?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
 }

@@ -16,6 +16,7 @@ mod secret_service;
 mod service;
 mod setup;
 mod socket;
+mod store;
 mod system;
 mod units;
 mod vault;
@@ -75,6 +76,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     broker::check(&mut report, &setup);
     approver::check(&mut report, &setup);
     secret_service::check(&mut report, &setup);
+    store::check(&mut report, &setup);
     container::check(&mut report, &setup);
     fence::check(&mut report);
     helpers::check(&mut report);

@@ -1,6 +1,7 @@
 //! The facade's operations on the fleet: one vault on several machines. What is read from and written to the exchange goes
 //! through here, beside the vault's thread; how machines let each other in is in [`pairing`].
 
+mod moved;
 mod pairing;
 
 use std::path::{Path, PathBuf};
@@ -109,6 +110,8 @@ impl Vault {
             merged.extend(synced.merged.iter().cloned());
             written += self.place(synced).await?;
             if is_last {
+                let fleet = self.known_fleet()?;
+                aside(move || moved::settle(&fleet)).await?;
                 break;
             }
         }
@@ -179,6 +182,7 @@ impl Vault {
             for (name, bytes) in &outbox {
                 exchange::write(&directory, name, bytes)?;
             }
+            exchange::drop_from_store(&directory, &drop)?;
             drop.iter().try_for_each(|name| exchange::remove(&directory, name))?;
             exchange::nudge(&directory);
             Ok(outbox.iter().map(|(name, _)| *name).collect::<Vec<_>>())
