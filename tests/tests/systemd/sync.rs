@@ -39,13 +39,6 @@ fn the_units_move_what_is_new_and_see_nothing_else_of_the_home() {
         assert_eq!(state, ("active".into(), "enabled".into()), "{unit}");
     }
     assert!(user.run("secretctl", &["doctor"]).contains("secretsd-sync.timer moves what is new by itself"));
-    // What the service sees.
-    let seen = ".local/share/secretsd/exchange/seen";
-    let look = format!(
-        "[Service]\nExecStartPost=sh -c 'ls -A %%h %%h/.local/share/secretsd > %%h/{seen}; touch %%h/x || echo refused >> %%h/{seen}'\n"
-    );
-    user.write(".config/systemd/user/secretsd-sync.service.d/look.conf", 0o644, look.replace("%%", "%"));
-    user.systemctl(&["daemon-reload"]);
     // The daemon says that there is something to move; the rest happens by itself.
     let count = || fs::read_dir(lab.path(format!("{STORE}/fleet"))).unwrap().count();
     let before = count();
@@ -53,18 +46,24 @@ fn the_units_move_what_is_new_and_see_nothing_else_of_the_home() {
     let merge = "curl -sf --unix-socket $XDG_RUNTIME_DIR/secretsd/secretsd.sock -X POST -H \"Authorization: Bearer $(cat $XDG_RUNTIME_DIR/secretsd/token)\" http://localhost/api/v1/fleet/merge";
     user.run("sh", &["-c", merge]);
     lab.until("it is moved", || count() > before);
-    let path = lab.path(format!("{}/{seen}", user.home()));
-    lab.until("the service has looked", || {
-        fs::read_to_string(&path).is_ok_and(|text| text.contains("refused"))
-    });
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(!text.contains("vault.db") && !text.contains("key\n") && text.contains("exchange\n"), "{text}");
     // Locked, the vault does not give the store's credential, and that is said.
     user.run("secretctl", &["lock"]);
     let started =
         user.command("systemctl").args(["--user", "start", "secretsd-sync.service"]).output().unwrap();
     assert!(!started.status.success());
     assert!(user.journal("secretsd-sync.service").contains("the store's credential is in the vault"));
+    // What the service sees of the home, and may write there.
+    let seen = ".local/share/secretsd/exchange/seen";
+    let look = format!(
+        "[Service]\nExecStart=\nExecStart=sh -c 'ls -A %h %h/.local/share/secretsd > %h/{seen}; touch %h/x || echo refused >> %h/{seen}'\n"
+    );
+    user.write(".config/systemd/user/secretsd-sync.service.d/look.conf", 0o644, look);
+    user.systemctl(&["daemon-reload"]);
+    user.systemctl(&["start", "secretsd-sync.service"]);
+    let text =
+        fs::read_to_string(lab.path(format!("{}/{seen}", user.home()).trim_start_matches('/'))).unwrap();
+    assert!(!text.contains("vault.db") && !text.contains("key\n") && text.contains("exchange\n"), "{text}");
+    assert!(fs::metadata(lab.path(format!("{}/x", user.home()).trim_start_matches('/'))).is_err(), "{text}");
     process::end(rclone.id());
     let _ = rclone.wait();
 }
