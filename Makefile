@@ -12,7 +12,7 @@ TARGET = $${CARGO_TARGET_DIR:-target}
 CLIENT = $(if $(filter /%,$(shell cc -print-file-name=libc.a 2>/dev/null)),-C target-feature=+crt-static)
 
 # The programs.
-INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus
+INSTALLED = secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus secretctl-sync
 
 .PHONY: demo picture test soak openapi bench lint fuzz build install uninstall deb
 
@@ -26,6 +26,7 @@ test:
 	-tests/tests/openapi/install.sh
 	-tests/tests/clients/install.sh
 	-tests/tests/bus/install.sh
+	-tests/tests/sync/install.sh
 	tests/all.sh
 
 # The tests against kills, failing disks, edited files, crowds, odd requests and minutes of load in their long form.
@@ -73,6 +74,7 @@ build:
 	cargo build --release --locked -p secretctl-approve
 	cargo build --release --locked -p secretsd-bus
 	cargo build --release --locked -p secretctl-import
+	cargo build --release --locked -p secretctl-sync
 	cargo build --release --locked -p secretctl-scan
 	cargo rustc --profile client --locked -p secretctl --bin secretctl -- $(CLIENT)
 	install -t "$(TARGET)/release" "$(TARGET)/client/secretctl"

@@ -33,7 +33,7 @@ case $prefix in
 esac
 
 # Every file that is installed; completions and the client's manual pages are made by the built client.
-names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus'
+names='secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan secretctl-approve secretsd-bus secretctl-sync'
 # Under which other programs run the client, and the command that each stands for. A link `keyring` is its user's to place.
 links='docker-credential-secretctl:docker-credential cargo-credential-secretctl:cargo-credential
     secretctl-vault-client:vault-client'
@@ -149,9 +149,9 @@ do_install() {
 
 do_uninstall() {
     if runs_manager && [ -e "$units/secretsd.socket" ]; then
-        manager disable secretsd.socket secretsd-approve.service secretsd-bus.service &&
+        manager disable secretsd.socket secretsd-approve.service secretsd-bus.service secretsd-sync.timer secretsd-sync.path &&
             manager stop secretsd.socket secretsd-credentials.socket secretsd-use.socket secretsd.service \
-                secretsd-approve.service secretsd-bus.service 'secretsd-broker@*' ||
+                secretsd-approve.service secretsd-bus.service secretsd-sync.timer secretsd-sync.path 'secretsd-broker@*' ||
             echo 'the user manager has not stopped everything in time; see: systemctl --user status "secretsd*"'
     fi
     files | while read -r file; do rm -f "$destdir$file"; done

@@ -28,7 +28,7 @@ root=$work/root
 mkdir -p "$work/programs" "$root/DEBIAN"
 
 for name in secretsd secretctl secretsd-broker secretctl-mcp secretctl-ui secretctl-import secretctl-scan \
-    secretctl-approve secretsd-bus; do
+    secretctl-approve secretsd-bus secretctl-sync; do
     cp "$programs/$name" "$work/programs"
 done
 env HOME=/nonexistent PREFIX=/usr DESTDIR="$root" "$source/install.sh" install "$work/programs"

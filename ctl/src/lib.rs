@@ -30,6 +30,7 @@
 //! - `dotenv`, `shell`, `template`, `assignment`: the formats that values come in and go out by
 //! - `holder`: which daemon has the vault
 //! - `completion`: what may come next on a command line
+//! - `mover`: the program that moves what several machines say to each other
 //! - `passphrase`: passphrases that are made of words
 //! - `key_file`: key files on their way to the daemon
 //! - `once`: answers that are shown once
@@ -70,6 +71,7 @@ mod lasting;
 mod leap;
 mod lookup;
 mod mask;
+mod mover;
 mod near;
 mod new_file;
 mod obstacle;

@@ -2,6 +2,7 @@
 //!
 //! Others write to this directory, too: no name in it is followed if it is a link, and none is waited for if it is a pipe.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,9 +11,10 @@ use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
-use secrets_fleet::exchange::{MOST_FILES, NUDGE, TEMPORARY};
+use secrets_fleet::exchange::{DROP, DROPPED, GONE, MERGED, MOST_FILES, NUDGE, TEMPORARY};
 use secrets_fleet::object::LARGEST_OBJECT;
 use secrets_fleet::{Kind, ObjectName};
+use secrets_local::{files, places};
 
 /// The names of the objects that are there. Everything else is left alone; beyond [`MOST_FILES`], counted for lists of machines
 /// by themselves, the rest waits.
@@ -95,6 +97,53 @@ pub(crate) fn nudge(directory: &Path) {
         let _ = file.set_modified(SystemTime::now());
     }
 }
+
+/// Whether a mover brings the objects to a store and from there, so that they are not here alone.
+fn has_mover(directory: &Path) -> bool {
+    directory.join(places::STORE).exists()
+}
+
+/// Has the mover delete these objects from the store. It has to be called before they are removed here.
+pub(crate) fn drop_from_store(directory: &Path, names: &[ObjectName]) -> io::Result<()> {
+    if names.is_empty() || !has_mover(directory) {
+        return Ok(());
+    }
+    let (before, done) = (names_in(directory, DROP), names_in(directory, DROPPED));
+    let mut all: BTreeSet<ObjectName> = names.iter().copied().collect();
+    if before != done {
+        all.extend(before);
+    }
+    files::replace_private(&directory.join(DROP), lines(&all).as_bytes()).map_err(io::Error::other)
+}
+
+/// What the store has had, and did not list in the mover's last run.
+pub(crate) fn gone(directory: &Path) -> BTreeSet<ObjectName> {
+    if has_mover(directory) { names_in(directory, GONE) } else { BTreeSet::new() }
+}
+
+/// Says to the mover that all that is here was considered, and that this is gone from the store.
+pub(crate) fn has_merged(directory: &Path, gone: &BTreeSet<ObjectName>) -> io::Result<()> {
+    if !has_mover(directory) {
+        return Ok(());
+    }
+    let (path, all) = (directory.join(MERGED), format!("{}\n{}", lines(&list(directory)?), lines(gone)));
+    if files::read_private(&path, LARGEST_LIST).is_ok_and(|before| *before == all.as_bytes()) {
+        return Ok(());
+    }
+    files::replace_private(&path, all.as_bytes()).map_err(io::Error::other)
+}
+
+fn names_in(directory: &Path, name: &str) -> BTreeSet<ObjectName> {
+    let text = files::read_private(&directory.join(name), LARGEST_LIST).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn lines<'a>(names: impl IntoIterator<Item = &'a ObjectName>) -> String {
+    names.into_iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// The largest of the files between the daemon and the mover.
+const LARGEST_LIST: u64 = 4 << 20;
 
 /// Removes an object.
 pub(crate) fn remove(directory: &Path, name: &ObjectName) -> io::Result<()> {

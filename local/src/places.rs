@@ -17,6 +17,16 @@ pub const VAULT: &str = "vault.db";
 /// The lock of who has the vault open, beside it.
 pub const LOCK: &str = "vault.lock";
 
+/// Where what several machines with one vault say to each other lies, in the data directory, unless they share a directory.
+pub const EXCHANGE: &str = "exchange";
+
+/// Which store that is moved to and from, as JSON, in it: `url`, and `secrets`, which says for variables of the engine's
+/// which secret of the vault has the value. That it is there means that the mover moves.
+pub const STORE: &str = ".store";
+
+/// The access token that may reveal those secrets and nothing else, beside it.
+pub const STORE_TOKEN: &str = ".token";
+
 /// The guard against an older copy of the vault, in the state directory.
 pub const ANCHOR: &str = "anchor";
 

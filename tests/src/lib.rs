@@ -20,6 +20,7 @@
 //! - [`random`]: choices that can be repeated
 //! - [`session_bus`]: a session bus of the test's own
 //! - [`source`]: reading the project's sources, for the tests that check its structure
+//! - [`stores`]: real stores, and a proxy before them that counts and can be hostile
 //! - [`imports`]: which files name which, and their circles
 
 pub mod activation;
@@ -39,6 +40,7 @@ pub mod random;
 pub mod raw;
 pub mod session_bus;
 pub mod source;
+pub mod stores;
 pub mod terminal;
 pub mod unit;
 

@@ -1,5 +1,5 @@
 //! What each program is made of: no crate that speaks TLS is in the daemon or the client, neither of which has a use for
-//! a network. deny.toml says which crates may have one at all.
+//! a network: the broker has, and the mover, which knows nothing of the vault. deny.toml says which crates may have one at all.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn for_tls(crates: &BTreeSet<String>) -> Vec<&str> {
 }
 
 #[test]
-fn only_the_broker_speaks_tls() {
+fn only_the_broker_and_the_mover_speak_tls() {
     for package in [
         "secretsd",
         "secretctl",
@@ -40,7 +40,9 @@ fn only_the_broker_speaks_tls() {
         let crates = crates_of(package);
         assert!(crates.contains(package) && crates.contains("hyper"), "{package}: {crates:?}");
         assert_eq!(for_tls(&crates), [""; 0], "{package}");
-        assert!(!crates.contains("secretsd-broker"), "{package} depends on the broker");
+        for other in ["secretsd-broker", "secretctl-sync", "object_store"] {
+            assert!(!crates.contains(other), "{package} depends on {other}");
+        }
     }
     let importer = crates_of("secretctl-import");
     assert_eq!(for_tls(&importer), [""; 0]);
@@ -52,5 +54,14 @@ fn only_the_broker_speaks_tls() {
     assert!(for_tls(&broker).contains(&"rustls"), "{broker:?}");
     for own in ["secretsd", "secretctl"] {
         assert!(!broker.contains(own), "the broker depends on {own}");
+    }
+    assert!(!broker.contains("object_store"));
+    let mover = crates_of("secretctl-sync");
+    assert!(mover.contains("object_store") && for_tls(&mover).contains(&"reqwest"), "{mover:?}");
+    // One library of cryptography, and nothing that could open a vault.
+    for other in
+        ["aws-lc-rs", "aws-lc-sys", "native-tls", "secretsd", "secretctl", "secretsd-broker", "rusqlite"]
+    {
+        assert!(!mover.contains(other), "the mover depends on {other}");
     }
 }

@@ -4,7 +4,6 @@
 mod named;
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use secrets_proto::fleet::{
 use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
 use crate::failure::{Exit, Failure};
+use crate::mover::{self, Store};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table::{self, Cut};
@@ -26,14 +26,15 @@ use crate::{passphrase, prompt};
 /// Have one vault on several machines
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machines exchange sealed files in a directory that they share: one that
-Syncthing, NFS or a program of that kind keeps the same on all of them. It cannot
-read or change what is in them. See also: secretctl sync
+The machines exchange sealed files in a store: S3 and what speaks like it, Azure,
+Google Cloud, WebDAV, or a directory that Syncthing, NFS or a program of that kind
+keeps the same on all of them. It cannot read or change what is in them. See also:
+secretctl sync
 
 Example:
-  secretctl machine init --store dir:$HOME/Sync/secrets
+  secretctl machine init --store s3://notes/fleet
   secretctl machine invite
-  secretctl machine join --store dir:$HOME/Sync/secrets")]
+  secretctl machine join --store s3://notes/fleet")]
 pub(crate) struct MachineArgs {
     #[command(subcommand)]
     command: MachineCommand,
@@ -43,7 +44,16 @@ pub(crate) struct MachineArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// Begin with this machine
-    #[command(after_help = "Example:\n  secretctl machine init --store dir:$HOME/Sync/secrets")]
+    #[command(after_help = "\
+STORE is s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX, the URL of a
+directory of WebDAV, or dir:PATH. A store that speaks like S3 has its own address:
+s3://BUCKET/PREFIX?endpoint=https://HOST&region=NAME. The credential is never part
+of it: with --credential it is in the vault, otherwise in the environment, as
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. See also: secretctl-sync --help
+
+Example:
+  secretctl machine init --store dir:$HOME/Sync/secrets
+  secretctl machine init --store s3://notes/fleet --credential AWS_ACCESS_KEY_ID=S3_ID,AWS_SECRET_ACCESS_KEY=S3_KEY")]
     Init(PlaceArgs),
     /// List the machines
     #[command(after_help = "Example:\n  secretctl machine list")]
@@ -88,9 +98,12 @@ Example:
 /// Where the machines meet, and what this one is called.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// The directory that the machines share, as dir:PATH
+    /// Where the machines meet: dir:PATH, s3://…, az://…, gs://… or the URL of a WebDAV directory
     #[arg(long, value_name = "STORE")]
     pub(crate) store: String,
+    /// The store's credential is in the vault: the engine's variable and the secret's name
+    #[arg(long, value_name = "VARIABLE=NAME", value_delimiter = ',')]
+    pub(crate) credential: Vec<String>,
     /// What this machine is called [default: its host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -113,7 +126,7 @@ pub(crate) struct RemoveArgs {
 }
 
 /// How often it is looked whether the other machine has answered.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(
     open: impl FnOnce() -> Result<Session, Failure>,
@@ -132,12 +145,16 @@ pub(crate) fn run(
 }
 
 fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Result<(), Failure> {
-    let (name, directory) = (name(args)?, directory(&args.store)?);
+    let (name, store) = (name(args)?, Store::parse(&args.store, &args.credential)?);
     let session = open()?;
     session.open_vault()?;
+    let place = store.begin(&session, true)?;
+    let directory = place.directory.clone();
     let shown = output::in_one_line(name.as_str()).into_owned();
     let _: FleetStatus =
         session.fetch(&Call::new(Method::POST, "/fleet").json(&BeginFleet { name, directory })?)?;
+    place.keep();
+    mover::run_if_used()?;
     output::say(&format!("this machine is {shown}; let another one in with: secretctl machine invite"));
     Ok(())
 }
@@ -174,6 +191,7 @@ fn row(machine: &FleetMachine) -> Vec<String> {
 fn invite(session: &Session) -> Result<(), Failure> {
     can_compare()?;
     warn_of_many(session)?;
+    mover::sync(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
     output::say(&format!(
@@ -187,6 +205,7 @@ fn invite(session: &Session) -> Result<(), Failure> {
         return Ok(());
     }
     session.call_proven(&|proof| answer(id, true, proof))?;
+    mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
 }
@@ -207,7 +226,7 @@ fn warn_of_many(session: &Session) -> Result<(), Failure> {
 
 fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Result<(), Failure> {
     can_compare()?;
-    let (name, directory) = (name(&args.place)?, directory(&args.place.store)?);
+    let (name, store) = (name(&args.place)?, Store::parse(&args.place.store, &args.place.credential)?);
     let session = open()?;
     session.open_vault()?;
     let code = match &args.code {
@@ -215,8 +234,11 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
         None => prompt::hidden("code: ")
             .map_err(|error| error.into_failure("nothing was joined", "give the code as an argument"))?,
     };
-    let request = JoinFleet { code, name, directory };
+    let place = store.begin(&session, false)?;
+    mover::run_if_used()?;
+    let request = JoinFleet { code, name, directory: place.directory.clone() };
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
+    mover::run_if_used()?;
     let (id, words) = (invitation.id, words_of(&session, invitation.id)?.1);
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
@@ -227,17 +249,22 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
         output::say("waiting for the other machine to say yes, too");
     }
     while outcome.as_ref().is_err_and(is_unanswered) {
+        mover::run_while_waiting()?;
         thread::sleep(PATIENCE);
         outcome = session.call(&answer(id, true, None)?);
     }
     outcome?;
+    place.keep();
+    mover::sync(&session)?;
     output::say("this machine has the vault now; see: secretctl list");
     Ok(())
 }
 
 fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Failure> {
+    mover::sync(session)?;
     let machine = named::find(session, &args.name)?;
     let answer = session.call(&Call::new(Method::DELETE, &format!("/fleet/machines/{}", machine.id)))?;
+    mover::run_if_used()?;
     if output.json {
         return output::answer_json_line(answer.bytes());
     }
@@ -253,6 +280,7 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
 /// What the other machine is called, if it says so, and the words, once it has answered.
 fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), Failure> {
     loop {
+        mover::run_while_waiting()?;
         let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
         if let (InvitationState::Answered, Some(words)) = (now.state, now.words) {
             return Ok((now.name, words));
@@ -291,17 +319,4 @@ fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<boo
 fn name(args: &PlaceArgs) -> Result<MachineName, Failure> {
     let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     Ok(MachineName::parse(&args.name.clone().unwrap_or_else(host))?)
-}
-
-/// The directory of a store, absolute.
-fn directory(store: &str) -> Result<String, Failure> {
-    let Some(path) = store.strip_prefix("dir:") else {
-        return Err(Failure::new(Exit::Invalid, "--store must be dir: and the path of a directory"));
-    };
-    let failed =
-        || Failure::new(Exit::NotFound, "the directory of --store is not there, or cannot be reached");
-    let path: PathBuf = fs::canonicalize(path).map_err(|_| failed())?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
 }

@@ -3,11 +3,12 @@
 pub(crate) mod conflicts;
 
 use clap::{Args, Subcommand};
-use secrets_client::{Call, Method};
+use secrets_client::Call;
 use secrets_proto::SecretName;
 use secrets_proto::fleet::{FleetConflict, FleetMerge, FleetStatus};
 
 use crate::failure::Failure;
+use crate::mover::{self, StoreStatus};
 use crate::output::{self, Output};
 use crate::session::Session;
 
@@ -16,6 +17,13 @@ use crate::session::Session;
 #[command(after_help = "\
 Where one secret was given two values, the later one is used and the other is kept
 beside it until one of them is stored again.
+
+Where the machines meet in a store, secretctl-sync moves the files to it and from
+there, and so does secretsd-sync.timer. It takes the store's credential from the
+vault (machine init --credential), from systemd's credential `store`, or from the
+environment. It ends with 4 without a store, 5 if the store refuses the credential
+or this machine was removed, 6 if the store holds another vault's files, 9 if it
+does not answer, is full, or this machine's clock is too far off.
 
 Example:
   secretctl sync
@@ -53,16 +61,20 @@ pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<
     }
     if args.command.is_some() {
         let answer = session.call(&Call::get("/fleet"))?;
+        let store = mover::status()?;
         if output.json {
-            return output::answer_json_line(answer.bytes());
+            return match &store {
+                Some(store) => output::answer_json_line(&store.beside(answer.bytes())?),
+                None => output::answer_json_line(answer.bytes()),
+            };
         }
-        return show(&answer.parse()?);
+        return show(&answer.parse()?, store.as_ref());
     }
-    let answer = session.call(&Call::new(Method::POST, "/fleet/merge"))?;
+    let merge = mover::sync(session)?;
     if output.json {
-        return output::answer_json_line(answer.bytes());
+        return output::answer_json_line(&serde_json::to_vec(&merge).unwrap_or_default());
     }
-    let FleetMerge { merged, written, fleet } = answer.parse()?;
+    let FleetMerge { merged, written, fleet } = merge;
     let names: Vec<&str> = merged.iter().map(SecretName::as_str).collect();
     match (names.is_empty(), written) {
         (true, 0) => output::say("nothing new"),
@@ -73,14 +85,21 @@ pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<
     Ok(())
 }
 
-fn show(status: &FleetStatus) -> Result<(), Failure> {
+fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure> {
     if !status.member {
         output::say("the vault is on this machine alone; to have it on several: secretctl machine init");
         return Ok(());
     }
     let members = status.machines.iter().filter(|machine| !machine.removed).count();
-    let place = status.directory.as_deref().unwrap_or("a directory");
-    let mut text = format!("fleet    {members} machines, dir:{}\n", output::in_one_line(place));
+    let place = match (store, status.directory.as_deref()) {
+        (Some(store), _) => store.line(),
+        (None, Some(directory)) => format!("dir:{}", output::in_one_line(directory)),
+        (None, None) => "a directory".to_owned(),
+    };
+    let mut text = format!("fleet    {members} machines, {place}\n");
+    if let Some(failure) = store.and_then(StoreStatus::failure) {
+        text.push_str(&format!("store    {failure}\n"));
+    }
     for (count, what) in [
         (status.waiting, "waiting  objects that need another one first"),
         (status.missing, "missing  objects that are not to be had; the other machines are asked for them"),

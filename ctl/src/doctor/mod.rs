@@ -17,6 +17,7 @@ mod secret_service;
 mod service;
 mod setup;
 mod socket;
+mod store;
 mod system;
 mod units;
 mod vault;
@@ -77,6 +78,7 @@ pub(crate) fn examine(paths: Paths) -> Result<Vec<Finding>, Failure> {
     broker::check(&mut report, &setup);
     approver::check(&mut report, &setup);
     secret_service::check(&mut report, &setup);
+    store::check(&mut report, &setup);
     container::check(&mut report, &setup);
     fence::check(&mut report);
     helpers::check(&mut report);

@@ -15,7 +15,7 @@ use crate::{environment, spawn};
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
 /// The programs that commands become.
-const HELPERS: [&str; 3] = ["secretctl-mcp", "secretctl-scan", "secretctl-ui"];
+const HELPERS: [&str; 4] = ["secretctl-mcp", "secretctl-scan", "secretctl-sync", "secretctl-ui"];
 
 /// Less than the clocks can tell apart.
 const SLACK: Duration = Duration::from_millis(20);

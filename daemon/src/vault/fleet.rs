@@ -2,6 +2,7 @@
 //! through here, beside the vault's thread; how machines let each other in is in [`pairing`].
 
 mod by_itself;
+mod moved;
 mod pairing;
 mod reading;
 
@@ -132,6 +133,8 @@ impl Vault {
             merged.extend(synced.merged.iter().cloned());
             written += self.place(synced).await?;
             if is_last {
+                let fleet = self.known_fleet()?;
+                aside(move || moved::settle(&fleet)).await?;
                 break;
             }
         }
@@ -262,6 +265,7 @@ impl Vault {
                 }
             }
             if sent.len() == outbox.len() {
+                exchange::drop_from_store(&directory, &drop)?;
                 // What cannot be removed now is superfluous in the next round, too.
                 drop.iter().for_each(|name| std::mem::drop(exchange::remove(&directory, name)));
             }

@@ -9,6 +9,7 @@
 //! - [`served`], [`written`], [`started`], [`masked`], [`scanned`], [`grown`], [`logged`], [`counted`]: the measurements
 //! - [`broker`]: requests through the broker, and through what others have
 //! - [`bus`]: the Secret Service beside gnome-keyring
+//! - [`machines`]: one vault on several machines by way of a store, beside git and rclone
 //! - [`peers`]: what people use instead, set up in a directory of the bench
 //! - [`report`], [`plot`]: the table, and the pictures
 
@@ -20,6 +21,7 @@ mod floors;
 mod grown;
 mod load;
 mod logged;
+mod machines;
 mod masked;
 mod peers;
 mod plot;
@@ -76,13 +78,14 @@ fn main() {
     }
     let through = wanted("broker").then(|| broker::measure(programs)).flatten();
     let keyring = wanted("bus").then(|| bus::measure(programs)).flatten();
+    let moved = wanted("machines").then(|| machines::measure(programs)).flatten();
     let growth = wanted("grown").then(|| grown::measure(programs, &mut report));
     let log = wanted("logged").then(|| logged::measure(programs, &mut report));
     if !report.rows.is_empty() {
         println!("\n{}", report.table());
     }
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
-    for (part, table) in [("broker", &through), ("bus", &keyring)] {
+    for (part, table) in [("broker", &through), ("bus", &keyring), ("machines", &moved)] {
         let Some(table) = table else { continue };
         println!("{table}");
         if std::env::var_os(PROGRAMS).is_some() {

@@ -71,6 +71,8 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("client/src/client.rs", "sends tokens in a header"),
     ("client/src/token.rs", "checks a token's form"),
     ("ctl/src/command/machine.rs", "shows the code that is to be typed on another machine"),
+    ("ctl/src/mover.rs", "writes the mover's access token to a private file"),
+    ("sync/src/settings.rs", "takes the store's credential out of the vault"),
     (
         "ctl/src/command/run/mod.rs",
         "puts values into a program's environment and files, takes them from its output",

@@ -13,4 +13,5 @@ mod secret_service;
 mod sessions;
 mod start;
 mod support;
+mod sync;
 mod units;

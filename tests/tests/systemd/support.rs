@@ -12,7 +12,7 @@ use secretsd_tests::programs;
 pub const SOURCE: &str = "/opt/secretsd";
 
 /// What is installed.
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 10] = [
     "secretsd",
     "secretctl",
     "secretsd-broker",
@@ -22,6 +22,7 @@ pub const PROGRAMS: [&str; 9] = [
     "secretctl-scan",
     "secretctl-approve",
     "secretsd-bus",
+    "secretctl-sync",
 ];
 
 /// The repository, outside.

@@ -20,6 +20,9 @@ fn systemd_finds_nothing_to_say_about_the_units() {
         "secretsd-broker@.service",
         "secretsd-approve.service",
         "secretsd-bus.service",
+        "secretsd-sync.service",
+        "secretsd-sync.timer",
+        "secretsd-sync.path",
     ] {
         let mut verify = user.command("systemd-analyze");
         verify.args(["--user", "verify", "--man=no", &format!("{UNITS}/{unit}")]);
