@@ -15,12 +15,21 @@ use secrets_local::files;
 
 use super::{Error, Store, schema};
 
-/// How much is filled with zeros: some commits of a single write each, of about 20 KiB.
+/// How much is filled with zeros at least: some commits of a single write each.
 pub(super) const LENGTH: usize = 64 * 1024;
+
+/// About how long a commit of a single write is in the log.
+const COMMIT: usize = 28 * 1024;
+
+/// How much is filled with zeros where there were so many commits in the last second: in a stream of them each would make the
+/// log longer until it is moved into the file. From there on it is written from its beginning.
+pub(super) fn length_for(commits: usize) -> usize {
+    commits.saturating_mul(COMMIT).clamp(LENGTH, schema::LONGEST_LOG)
+}
 
 /// Fills the log with zeros, if it is there and empty, as it is when it was just cut. A path is no handle: somebody who has
 /// put another vault in this one's place while the daemon runs has the newest writes of that one here.
-pub(super) fn lay_out(log: &Path) -> Result<Option<File>, files::Error> {
+pub(super) fn lay_out(log: &Path, length: usize) -> Result<Option<File>, files::Error> {
     let at = |error: io::Error| files::Error::Io(log.to_owned(), error);
     if !files::check_private_file(log)? {
         return Ok(None);
@@ -29,7 +38,7 @@ pub(super) fn lay_out(log: &Path) -> Result<Option<File>, files::Error> {
     if file.metadata().map_err(at)?.len() != 0 {
         return Ok(None);
     }
-    file.write_all_at(&[0; LENGTH], 0).and_then(|()| file.sync_data()).map_err(at)?;
+    file.write_all_at(&vec![0; length], 0).and_then(|()| file.sync_data()).map_err(at)?;
     Ok(Some(file))
 }
 
@@ -84,6 +93,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::store::AuditRow;
 
     fn number(store: &Store, pragma: &str) -> u32 {
         store.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap()
@@ -139,6 +149,28 @@ mod tests {
         let third = store.begin().unwrap();
         assert!(is_as_ever(&store));
         drop(third);
+    }
+
+    #[test]
+    fn where_many_commits_were_there_is_room_for_as_many() {
+        let (_dir, store) = store();
+        let length = || fs::metadata(store.in_place.log()).unwrap().len();
+        let commit = |sequence| {
+            let writing = store.begin().unwrap();
+            let entry = AuditRow { sequence, sealed: vec![7; 2 << 12], mac: [0; 32] };
+            writing.append_audit(&entry).unwrap();
+            writing.commit().unwrap();
+        };
+        (1..=100).for_each(commit);
+        store.renew_log().unwrap();
+        let laid_out = length();
+        assert_eq!(laid_out, schema::LONGEST_LOG as u64);
+        (101..=150).for_each(commit);
+        assert_eq!(length(), laid_out, "a commit has made the log longer");
+        store.renew_log().unwrap();
+        commit(151);
+        store.renew_log().unwrap();
+        assert_eq!(length(), LENGTH as u64, "it takes room that nobody needs any more");
     }
 
     #[test]

@@ -85,12 +85,21 @@ pub(crate) struct Store {
     laid_out: Cell<Option<File>>,
     /// Whether commits stay in the log.
     holds_log: Cell<bool>,
+    /// How many commits there were since the log was renewed.
+    commits: Cell<usize>,
 }
 
 impl Store {
     fn of(connection: Connection, path: &Path, made_log: bool) -> Self {
         let in_place = InPlace::at(path);
-        Self { connection, in_place, made_log, laid_out: Cell::default(), holds_log: Cell::default() }
+        Self {
+            connection,
+            in_place,
+            made_log,
+            laid_out: Cell::default(),
+            holds_log: Cell::default(),
+            commits: Cell::default(),
+        }
     }
 
     /// Makes a new file with the tables and these first rows, durable when this returns. The file must exist, empty
@@ -227,7 +236,8 @@ impl Store {
 
     /// Empties a log that is written to again soon: its first blocks are taken and written over with zeros, so that
     /// the next commits are written in place. A commit that makes the log longer waits for the file system to note the new
-    /// length, which takes about as long again. That there is no room, or no log, is no error here.
+    /// length, which takes about as long again. Where there were many commits since the last time, room is made for as many.
+    /// That there is no room, or no log, is no error here.
     ///
     /// To SQLite a log that begins with zeros is an empty one (<https://sqlite.org/fileformat2.html#walformat>), and it holds
     /// no lock on this file that closing it a second time would lose: those are on the main file.
@@ -237,7 +247,7 @@ impl Store {
             tracing::warn!("the vault's file is longer than its content; rewriting it without the rest");
             self.rebuild()?;
         }
-        match laid_out::lay_out(&self.in_place.log()) {
+        match laid_out::lay_out(&self.in_place.log(), laid_out::length_for(self.commits.take())) {
             Ok(log) => self.laid_out.set(log),
             Err(error) => tracing::debug!(%error, "the log is not laid out"),
         }

@@ -23,6 +23,9 @@ pub(super) const PAGE: u32 = 4_096;
 /// file must be less than the room that is kept in reserve for a full disk.
 const LOG_PAGES: u32 = 384;
 
+/// About how long the log gets by single writes before it is moved.
+pub(super) const LONGEST_LOG: usize = (LOG_PAGES * PAGE) as usize;
+
 /// The tables, by name, with the text that SQLite keeps of them. Anything more or less in a file is a sign that something else
 /// wrote to it. All records share one table: their kind is part of their key and of what is authenticated.
 const TABLES: [(&str, &str); 5] = [

@@ -38,6 +38,7 @@ impl Writing<'_> {
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.store.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
+        self.store.commits.update(|commits| commits + 1);
         self.first.take().map_or(Ok(()), First::commit)?;
         // A long log was moved into the file.
         self.store.in_place.measure_grown();

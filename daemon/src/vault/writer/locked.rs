@@ -19,7 +19,7 @@ use super::unlocked::Unlocked;
 /// A vault without keys; the file may be open already, while a key is derived.
 #[derive(Default)]
 pub(in crate::vault) struct Locked {
-    store: Option<Store>,
+    store: Option<Box<Store>>,
 }
 
 impl Locked {
@@ -34,9 +34,9 @@ impl Locked {
     fn opened(&mut self, path: &Path) -> Result<&Store, Error> {
         file::check(path)?;
         if self.store.is_none() {
-            self.store = Some(Store::open_for_key(path)?);
+            self.store = Some(Box::new(Store::open_for_key(path)?));
         }
-        self.store.as_ref().ok_or(Error::Internal("the store is not open"))
+        self.store.as_deref().ok_or(Error::Internal("the store is not open"))
     }
 
     /// Forgets the file: at a lock nothing stays open.
@@ -54,7 +54,7 @@ impl Locked {
         // As it was opened for the key that has turned out right.
         self.opened(&path)?;
         let store = self.store.ok_or(Error::Internal("the store is not open"))?;
-        Unlocked::open(path, store, data, left)
+        Unlocked::open(path, *store, data, left)
     }
 }
 
