@@ -103,7 +103,7 @@ impl Vault {
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let (caller, is_owners) = (self.witnessed(caller), caller.is_master());
+        let (caller, is_owners) = (caller.witnessed(), caller.is_master());
         self.submit(is_owners, Kind::FreesRoom, move |batch| {
             batch.admit(&caller)?;
             work(batch, &caller)
@@ -111,18 +111,12 @@ impl Vault {
         .await
     }
 
-    /// The caller with the facts about its process; with what it takes to know more, if a secret is guarded.
-    fn witnessed(&self, caller: &Caller) -> Caller {
-        let has_guarded = self.shared.read().view().is_ok_and(|view| view.catalog.has_guarded());
-        if has_guarded { caller.witnessed_for_approval() } else { caller.witnessed() }
-    }
-
     async fn submit_once<T, F>(&self, caller: &Caller, kind: Kind, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let (caller, is_owners) = (self.witnessed(caller), caller.is_master());
+        let (caller, is_owners) = (caller.witnessed(), caller.is_master());
         let mut work = Some(work);
         self.submit(is_owners, kind, move |batch| {
             let work = work.take().ok_or(Error::Internal("a write ran twice"))?;
