@@ -76,8 +76,8 @@ pub fn measure(programs: Programs) -> Option<String> {
             (after[0] - before[0]).to_string(),
         ],
         [
-            "the same of `secretsd`, which it waits for".to_owned(),
-            "0".to_owned(),
+            "the same of `secretsd`, which looks each second whether its socket stands".to_owned(),
+            "–".to_owned(),
             "–".to_owned(),
             (daemons_after - daemons_before).to_string(),
         ],
