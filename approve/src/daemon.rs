@@ -7,9 +7,6 @@ use secrets_proto::approval::{Approval, ApprovalList, ApprovalScope, Decision, E
 use secrets_proto::vault::UnlockRequest;
 use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
-/// How long one request waits for something new, in seconds.
-const WAIT: &str = "25";
-
 /// The daemon of this user.
 #[derive(Clone)]
 pub(crate) struct Daemon {
@@ -29,7 +26,7 @@ impl Daemon {
     pub(crate) async fn asks(&self, after: Option<u64>) -> Result<ApprovalList, Error> {
         let call = Call::get("/approvals");
         let call = match after {
-            Some(after) => call.query("wait", WAIT).query("after", &after.to_string()),
+            Some(after) => call.once_changed(after),
             None => call,
         };
         self.client.send(&call).await?.parse()

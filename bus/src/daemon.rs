@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::who::Facts;
 
-/// For how many seconds one request waits for an answer of a person, or for a change.
+/// For how many seconds one request waits for an answer of a person.
 const STEP: u64 = 25;
 
 /// The daemon of this user.
@@ -133,11 +133,11 @@ impl Daemon {
         self.client.send(&who.say(call)).await.map(drop)
     }
 
-    /// How it stands now, or once it has changed after that number; or after a while.
+    /// How it stands now, or once it has changed after that number.
     pub(crate) async fn changes(&self, after: Option<u64>) -> Result<ItemChanges, Error> {
         let call = Call::get("/items/changes");
         let call = match after {
-            Some(after) => call.query("wait", &STEP.to_string()).query("after", &after.to_string()),
+            Some(after) => call.once_changed(after),
             None => call,
         };
         self.client.send(&call).await?.parse()

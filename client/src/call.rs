@@ -7,7 +7,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 use hyper::Method;
 use secrets_proto::API_BASE;
-use secrets_proto::approval::CLIENT_HEADER_MAX;
+use secrets_proto::approval::{CLIENT_HEADER_MAX, MAX_WAIT};
 use secrets_proto::reveal::RevealRequest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -112,6 +112,13 @@ impl Call {
     pub const fn within(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
+    }
+
+    /// Has it answered as soon as there is another state than the one `after` so many changes, or after a day: for what waits
+    /// without waking up.
+    pub fn once_changed(self, after: u64) -> Self {
+        const LATEST: Duration = Duration::from_secs(MAX_WAIT + 60);
+        self.query("wait", &MAX_WAIT.to_string()).query("after", &after.to_string()).within(LATEST)
     }
 
     /// Gives it a JSON body, in a buffer that is allocated once and wiped.

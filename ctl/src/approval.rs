@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use secrets_proto::approval::{Approval, ApprovalScope, ApprovalState, Decision, Effect, Narrowing, Proof};
+use secrets_proto::approval::{
+    Approval, ApprovalScope, ApprovalState, Decision, Effect, GuardedRight, Narrowing, Proof,
+};
 use secrets_proto::vault::KeyKind;
 use secrets_proto::{ErrorType, SensitiveString, Uuid};
 
@@ -30,6 +32,8 @@ pub(crate) struct Ways<'a> {
     pub(crate) get: &'a dyn Fn(Uuid, u64) -> Result<Approval, Failure>,
     /// Answers an ask.
     pub(crate) decide: &'a dyn Fn(Uuid, &Decision) -> Result<Approval, Failure>,
+    /// Opens the vault, which is the answer to an ask for that.
+    pub(crate) open: &'a dyn Fn(Proof) -> Result<(), Failure>,
     /// The most seconds that one answer may take to come.
     pub(crate) step: u64,
 }
@@ -152,6 +156,10 @@ pub(crate) fn answer_here(
                 Decision { decision: Effect::Deny, scope, seconds: None, client: None, proof: None };
             return settled((ways.decide)(approval.id, &decision));
         }
+        Answer::Open => {
+            let open = |proof| (ways.open)(proof).and_then(|()| (ways.get)(approval.id, 0));
+            return proven(&open, &is_settled);
+        }
         Answer::Allow(scope) => allowing(scope, None, narrowing.clone()),
     };
     proven(
@@ -225,6 +233,8 @@ fn undone(error: prompt::Error) -> Failure {
 enum Answer {
     Allow(ApprovalScope),
     Deny(Option<ApprovalScope>),
+    /// Open the vault.
+    Open,
 }
 
 impl Answer {
@@ -233,6 +243,9 @@ impl Answer {
         let word = line.trim().to_ascii_lowercase();
         if word.is_empty() || word == "n" || word == "no" {
             return Some(Self::Deny(None));
+        }
+        if approval.right == GuardedRight::Unlock {
+            return OPEN.starts_with(&word).then_some(Self::Open);
         }
         let offered = |scope: ApprovalScope| approval.offers.contains(&scope);
         let found = WORDS.iter().find(|(name, scope)| offered(*scope) && name.starts_with(&word));
@@ -255,7 +268,13 @@ const WORDS: [(&str, ApprovalScope); 5] = [
     ("never", ApprovalScope::Never),
 ];
 
+/// What the answer is called that opens the vault.
+const OPEN: &str = "open";
+
 fn choices(approval: &Approval) -> String {
+    if approval.right == GuardedRight::Unlock {
+        return format!("{OPEN}, no [no]");
+    }
     let offered = |scope: &ApprovalScope| approval.offers.contains(scope);
     let mut words: Vec<String> = Vec::new();
     for (word, scope) in WORDS.iter().filter(|(_, scope)| offered(scope) && *scope != ApprovalScope::Never) {

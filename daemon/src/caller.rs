@@ -105,6 +105,8 @@ pub(crate) struct Caller {
     peer: Peer,
     /// The peer as the audit log describes it; none for the daemon itself.
     process: Option<Arc<Process>>,
+    /// What was known of the peer when it asked.
+    facts: Option<Arc<Facts>>,
     holder: Holder,
     /// What it says of itself, for approvals.
     said: Option<Arc<Said>>,
@@ -139,7 +141,7 @@ pub(crate) const ITEMS_TOKEN: Uuid = Uuid::from_u128(1);
 
 impl Caller {
     const fn with(peer: Peer, process: Option<Arc<Process>>, holder: Holder) -> Self {
-        Self { peer, process, holder, said: None, is_proven: false }
+        Self { peer, process, facts: None, holder, said: None, is_proven: false }
     }
 
     /// The holder of the owner token.
@@ -181,24 +183,9 @@ impl Caller {
         Self { process: Some(Arc::clone(process)), ..self }
     }
 
-    /// Reads the peer's `/proc` facts now, while the process is alive.
-    pub(crate) fn witness(&self) {
-        if let Some(process) = &self.process {
-            process.facts();
-        }
-    }
-
-    /// The caller, whose facts were read.
+    /// Reads the peer's `/proc` facts now, while the process is alive, and returns the caller with them.
     pub(crate) fn witnessed(&self) -> Self {
-        self.witness();
-        self.clone()
-    }
-
-    /// Reads the facts as [`witness`](Self::witness) does, and keeps what it takes to read what the caller runs for.
-    pub(crate) fn witness_for_approval(&self) {
-        if let Some(process) = &self.process {
-            process.facts_so_far();
-        }
+        Self { facts: self.process.as_deref().map(Process::facts), ..self.clone() }
     }
 
     /// Notes what the caller says of itself, and returns the caller.
@@ -308,8 +295,11 @@ impl Caller {
             (Holder::Items, Some(said)) => said.sender(),
             _ => None,
         };
-        let own =
-            || (self.peer.pid, self.process.as_deref().map(Process::facts).cloned().unwrap_or_default());
+        let now = || self.process.as_deref().map(Process::facts);
+        let own = || {
+            let facts = self.facts.clone().or_else(now).unwrap_or_default();
+            (self.peer.pid, Facts::clone(&facts))
+        };
         let (pid, Facts { comm, exe, unit }) = attested.unwrap_or_else(own);
         AuditCaller { uid: self.peer.uid, pid, comm, exe, unit, token: self.token_name().to_owned() }
     }

@@ -29,8 +29,8 @@ pub const CLIENT_HEADER_MAX: usize = 2_048;
 /// The header of a refusal that names the ask that waits for a person.
 pub const APPROVAL_HEADER: &str = "x-secretsd-approval";
 
-/// The most seconds that one request waits for a change.
-pub const MAX_WAIT: u64 = 25;
+/// The most seconds that one request waits for a change: a day. Who waits for long is woken by the change alone.
+pub const MAX_WAIT: u64 = 24 * 3_600;
 
 /// The most seconds that something is allowed for by [`ApprovalScope::Time`].
 pub const MAX_SECONDS: u64 = 8 * 3_600;

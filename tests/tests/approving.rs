@@ -1,8 +1,11 @@
 //! Guarded secrets and `secretctl`: what is asked on a terminal, and what comes of a question that nobody answers.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Stdio};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +14,7 @@ use std::time::{Duration, Instant};
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::http::Request;
 use secretsd_tests::terminal::Terminal;
-use secretsd_tests::{Env, programs};
+use secretsd_tests::{Env, process, programs};
 use serde_json::{Value, json};
 
 const VALUE: &str = "guarded-value-0123456789abcdef";
@@ -139,27 +142,14 @@ for turn in range(3):
 #[test]
 fn an_agent_whose_tools_have_sessions_of_their_own_is_asked_once_a_program() {
     let env = guarded();
-    let (ended, answered) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                let told = env.get("/approvals?wait=1").expect(200);
-                for ask in told["approvals"].as_array().unwrap() {
-                    decide(&env, &ask["id"], json!({ "decision": "allow", "scope": "session" }));
-                    answered.lock().unwrap().push(ask.clone());
-                }
-            }
-        });
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while env.get("/approvals").expect(200)["approvers"] != 1 {
-            assert!(Instant::now() < deadline, "nobody waits");
-            thread::yield_now();
-        }
+    let answered = Mutex::new(Vec::new());
+    let answer = |ask: &Value| {
+        decide(&env, &ask["id"], json!({ "decision": "allow", "scope": "session" }));
+        answered.lock().unwrap().push(ask.clone());
+    };
+    watched(&env, answer, || {
         let mut agent = Terminal::run(&env, &["python3", "-c", AGENT, env.programs().client]);
-        // Ended before anything can fail, or the scope would wait for the approver.
-        let seen = catch_unwind(AssertUnwindSafe(|| (0..9).for_each(|_| agent.wait_for("tool-0-True"))));
-        ended.store(true, Ordering::Relaxed);
-        seen.unwrap();
+        (0..9).for_each(|_| agent.wait_for("tool-0-True"));
     });
     let answered = answered.into_inner().unwrap();
     let commands: Vec<&Value> = answered.iter().map(|ask| &ask["client"]["command"]).collect();
@@ -167,6 +157,56 @@ fn an_agent_whose_tools_have_sessions_of_their_own_is_asked_once_a_program() {
     let sessions: Vec<&Value> = answered.iter().map(|ask| &ask["client"]["session"]).collect();
     assert!(sessions.iter().all(|session| !session.is_null() && *session == sessions[0]), "{sessions:?}");
     assert_eq!(asks(&env), [] as [Value; 0]);
+}
+
+/// An agent that starts each of its tools on a terminal of the tool's own, and reads what is shown there.
+const TERMINALS: &str = r#"
+import os, pty, sys
+client = sys.argv[1]
+for turn in range(3):
+    for tool in (["run", "-s", "KEY", "--", "printenv", "KEY"], ["get", "KEY", "--show"]):
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execv(client, [client, *tool])
+        shown = b""
+        try:
+            while more := os.read(master, 65536):
+                shown += more
+        except OSError:
+            pass
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        asked = b"KEY is guarded" in shown
+        print(f"tool-{code}-{b'guarded-value' in shown}-asked-{asked}-{b'allowed elsewhere' in shown}", flush=True)
+"#;
+
+/// The question stands on the tool's own terminal, where the agent is; the session is that of the agent's terminal, so that
+/// a person who answers elsewhere is asked once for each program, and the tools' next terminals ask nobody.
+#[test]
+fn an_agent_whose_tools_have_terminals_of_their_own_is_asked_once_a_program() {
+    let env = guarded();
+    let answered = Mutex::new(Vec::new());
+    let answer = |ask: &Value| {
+        decide(&env, &ask["id"], json!({ "decision": "allow", "scope": "session" }));
+        answered.lock().unwrap().push(ask.clone());
+    };
+    watched(&env, answer, || {
+        let mut agent = Terminal::run(&env, &["python3", "-c", TERMINALS, env.programs().client]);
+        (0..2).for_each(|_| agent.wait_for("tool-0-True-asked-True-True"));
+        (0..4).for_each(|_| agent.wait_for("tool-0-True-asked-False-False"));
+        let shown = agent.shown();
+        assert!(!shown.contains("KEY is guarded"), "the agent's own terminal was asked on: {shown}");
+        agent.wait();
+    });
+    let answered = answered.into_inner().unwrap();
+    let sessions: Vec<&Value> = answered.iter().map(|ask| &ask["client"]["session"]).collect();
+    assert_eq!(answered.len(), 2, "{sessions:?}");
+    assert!(
+        sessions.iter().all(|session| session["leader"] == "python3" && *session == sessions[0]),
+        "{sessions:?}"
+    );
+    // Another terminal, which has started none of them, is none of theirs.
+    let mut other = Terminal::ctl(&env, &["get", "KEY", "--show"]);
+    other.wait_for("[no]: ");
 }
 
 /// An answer at a shell's own prompt reaches all that the shell runs, and a name says nothing of the file: both are told.
@@ -329,6 +369,25 @@ fn a_question_leaves_no_key_to_the_shell() {
     shell.wait_until("at3last", "echo at$((2+1))last\r");
     assert!(!shell.shown().contains(VALUE), "{}", shell.shown());
     assert_eq!(asks(&env).len(), 1, "to break off decides nothing");
+    // What was typed before there was a question is no answer to it.
+    assert!(env.command("mkfifo").arg("home/fifo").status().unwrap().success());
+    shell.type_keys(&format!("read x < home/fifo; '{client}' get KEY --show; echo ended:$?\r"));
+    shell.wait_for("ended:$?");
+    shell.type_keys("never\r");
+    fs::write(env.path("home/fifo"), "\n").unwrap();
+    shell.wait_for("[no]: ");
+    // Of two lines that are pasted here the first is the answer, and the shell gets no second.
+    shell.type_keys("no\recho at$((3+1))last\r");
+    shell.wait_for("ended:5");
+    shell.wait_until("at5last", "echo at$((4+1))last\r");
+    // The same where nothing is asked of the daemon in between.
+    shell.type_keys(&format!("'{client}' rm --purge KEY; echo ended:$?\r"));
+    shell.wait_for("versions? [y/N] ");
+    shell.type_keys("n\recho at$((3+1))last\r");
+    shell.wait_for("ended:");
+    shell.wait_until("at6last", "echo at$((5+1))last\r");
+    assert!(!shell.shown().contains("at4last"), "{}", shell.shown());
+    assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
 }
 
 #[test]
@@ -358,28 +417,85 @@ fn where_nobody_can_be_asked_somebody_who_waits_answers() {
     });
 }
 
+/// An approver, as `approve --watch` is one, that waits for asks and hands each to `seen`, while `work` is done.
+fn watched<T>(env: &Env, seen: impl Fn(&Value) + Sync, work: impl FnOnce() -> T) -> T {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                let told = env.get("/approvals?wait=1").expect(200);
+                told["approvals"].as_array().unwrap().iter().for_each(&seen);
+            }
+        });
+        // Ended before anything can fail, or the scope would wait for the approver.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            process::until("somebody waits", || env.get("/approvals").expect(200)["approvers"] == 1);
+            work()
+        }));
+        ended.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|cause| resume_unwind(cause))
+    })
+}
+
 #[test]
 fn an_approver_that_never_answers_is_not_waited_for_for_ever() {
     let env = guarded();
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| env.get("/approvals?wait=8&after=99999999"));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let waits = || {
-            assert!(Instant::now() < deadline, "nobody waits");
-            env.get("/approvals").expect(200)["approvers"] != 1
-        };
-        // With a state that never was it is answered at once, and counts for a moment.
-        while waits() {
-            thread::yield_now();
+    let seen = Mutex::new(BTreeSet::new());
+    let see = |ask: &Value| {
+        seen.lock().unwrap().insert(ask["id"].to_string());
+    };
+    watched(&env, see, || {
+        for (arguments, code) in [
+            (&["get", "KEY", "--wait", "2"][..], 3),
+            (&["run", "-s", "KEY", "--wait", "2", "--", "true"], 125),
+        ] {
+            let start = Instant::now();
+            let output = env.ctl(arguments).run();
+            output.assert_code(code);
+            assert!(output.err().contains("nobody has allowed this"), "{}", output.err());
+            // It was waited for, and no longer.
+            let took = start.elapsed();
+            assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(20), "{took:?}");
         }
-        let start = Instant::now();
-        let output = env.ctl(["get", "KEY", "--wait", "1"]).run();
-        output.assert_code(3);
-        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-        drop(waiting.join().unwrap());
     });
+    assert_eq!(seen.into_inner().unwrap().len(), 2, "what the approver was shown");
+    // It has left no rule, and no minute of peace: who asks again is asked for again.
     assert_eq!(env.get("/approvals/rules").expect(200)["total"], 0);
+    assert!(asks(&env).iter().all(|ask| ask["state"] == "pending"), "{:?}", asks(&env));
+    process::until("nobody waits any more", || env.get("/approvals").expect(200)["approvers"] == 0);
     env.ctl(["get", "KEY"]).expect(3);
+}
+
+/// A program on the session bus that finds the vault locked asks for it to be opened: whoever watches does that there.
+#[test]
+fn who_watches_opens_the_vault_for_a_program_that_waits() {
+    let env = guarded();
+    env.post("/vault/lock", &Value::Null).expect(200);
+    let mut terminal = Terminal::ctl(&env, &["approve", "--watch"]);
+    terminal.wait_for("waiting for what asks");
+    let ask = || env.post("/approvals", &json!({ "right": "unlock" })).expect(201)["id"].clone();
+    let state =
+        |id: &Value| env.get(&format!("/approvals/{}", id.as_str().unwrap())).expect(200)["state"].clone();
+    let id = ask();
+    terminal.wait_for("the vault is locked. Open the vault for ");
+    terminal.wait_for("  open, no [no]: ");
+    terminal.type_keys("open\r");
+    terminal.wait_for("passphrase: ");
+    assert!(!terminal.echoes());
+    terminal.type_keys("wrong\r");
+    terminal.wait_for("wrong passphrase, try again");
+    assert_eq!((env.state().as_str(), state(&id)), ("locked", json!("pending")));
+    terminal.wait_for("passphrase: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.wait_for("secretctl: allowed ");
+    assert_eq!((env.state().as_str(), state(&id)), ("unlocked", json!("allowed")));
+    // Enter alone is no here, too.
+    env.post("/vault/lock", &Value::Null).expect(200);
+    let id = ask();
+    terminal.wait_for("  open, no [no]: ");
+    terminal.type_keys("\r");
+    terminal.wait_for("secretctl: denied ");
+    assert_eq!((env.state().as_str(), state(&id)), ("locked", json!("denied")));
 }
 
 #[test]
@@ -442,30 +558,52 @@ fn hostile_names_are_safe_where_they_are_shown() {
         let answer = request.header("X-Secretsd-Client", &said).json(&body).send();
         assert!([400, 431].contains(&answer.status), "{}", answer.status);
     }
-    // A program with such a name, in such a directory.
-
-    let mut child = Command::new("python3")
-        .arg("-c")
-        .arg("import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.sendall(sys.stdin.buffer.read())\nprint(s.recv(4096).decode())")
-        .arg(env.socket())
-        .current_dir(&directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let body = body.to_string();
-    let request = format!(
-        "POST /api/v1/user/secrets/reveal HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        env.token(),
-        body.len()
-    );
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), request.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    // A program with such a name, in such a directory, and one that is no text at all. Each tells of itself what the daemon
+    // reads: its name, its file and its directory.
+    let no_text = env.path(OsStr::from_bytes(b"\xff\xfe\x1b[2J"));
+    fs::create_dir(&no_text).unwrap();
+    for directory in [&directory, &no_text] {
+        let program = directory.join(OsStr::from_bytes(b"\x1b[2J\xe2\x80\xae\n<b>"));
+        fs::copy("/usr/bin/curl", &program).unwrap();
+        let output = Command::new(&program)
+            .args(["-s", "--unix-socket"])
+            .arg(env.socket())
+            .args([
+                "-H",
+                &format!("Authorization: Bearer {}", env.token()),
+                "-H",
+                "Content-Type: application/json",
+            ])
+            .args(["-d", &body.to_string(), "http://localhost/api/v1/user/secrets/reveal"])
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("approval_required_error"), "{output:?}");
+    }
     let list = env.ctl(["approve", "--json"]).expect(0);
     let json: Value = serde_json::from_str(&list).unwrap();
+    // As text and not as JSON writes it, where a control character would be none any more.
+    fn texts(value: &Value) -> Vec<&str> {
+        match value {
+            Value::String(text) => vec![text],
+            Value::Array(all) => all.iter().flat_map(texts).collect(),
+            Value::Object(all) => all.values().flat_map(texts).collect(),
+            _ => Vec::new(),
+        }
+    }
     let is_odd = |c: char| c.is_control() || ['\u{202e}', '\u{200b}'].contains(&c);
-    for ask in json["approvals"].as_array().unwrap() {
-        assert!(!ask["client"].to_string().chars().any(is_odd), "{ask}");
+    let open = json["approvals"].as_array().unwrap();
+    let hostile: Vec<&Value> =
+        open.iter().filter(|ask| ask["client"]["chain"][0] == "\u{fffd}[2J\u{fffd}\u{fffd}<b>").collect();
+    assert_eq!(hostile.len(), 2, "{json}");
+    // What cannot be shown as it is is no fact that a rule could name.
+    for (ask, fact) in hostile.iter().flat_map(|ask| ["program", "directory"].map(|fact| (ask, fact))) {
+        assert_eq!(ask["client"].get(fact), None, "{ask}");
+    }
+    let log = env.get("/audit").expect(200);
+    let callers = log["entries"].as_array().unwrap().iter().map(|entry| &entry["caller"]);
+    for told in open.iter().map(|ask| &ask["client"]).chain(callers) {
+        assert!(!texts(told).iter().any(|text| text.chars().any(is_odd)), "{told}");
     }
     let mut terminal = Terminal::ctl(&env, &["approve"]);
     terminal.wait_for("[no]: ");

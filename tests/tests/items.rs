@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use secretsd_tests::connection::Connection;
-use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::env::{CHEAP_KDF, PASSPHRASE};
 use secretsd_tests::http::Request;
+use secretsd_tests::process::until;
+use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Answer, Env, canary, programs};
 use serde_json::{Value, json};
 
@@ -356,6 +358,70 @@ fn changes_are_told_to_who_waits() {
     let locked = at(format!("/items/changes?wait=25&after={}", last["changes"]));
     assert_eq!(locked["state"], "locked");
     assert_ne!(locked["changes"], last["changes"]);
+}
+
+/// Who waits is woken by what it waits for, and by nothing else: not by the limit of other requests, and the daemon's end is
+/// told at once.
+#[test]
+fn who_waits_for_a_change_waits_for_as_long_as_it_takes() {
+    let mut env = Env::new(programs!());
+    env.settings(&format!("{CHEAP_KDF}[limits]\nrequest_seconds = 1\n"));
+    env.start();
+    env.init();
+    let last = as_items(&env, "GET", "/items/changes").send().expect(200)["changes"].clone();
+    let ask = |token: String, path: String| {
+        let (socket, (send, told)) = (env.socket(), mpsc::channel());
+        thread::spawn(move || {
+            send.send(Request::new(&socket, "GET", &format!("/api/v1{path}")).bearer(&token).send())
+        });
+        told
+    };
+    let told = ask(env.items_token(), format!("/items/changes?wait=86400&after={last}"));
+    // Past what other requests may take, during which others are served.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        assert_eq!(env.get("/vault").expect(200)["state"], "unlocked");
+        assert!(told.try_recv().is_err(), "it was answered without a change");
+    }
+    stored(&env, "l", &json!({}), b"v");
+    let answer = told.recv_timeout(Duration::from_secs(20)).expect("a change was not told");
+    assert_ne!(answer.expect(200)["changes"], last);
+    let (_items, _approvals) = (
+        ask(env.items_token(), "/items/changes?wait=86400".to_owned()),
+        ask(env.token(), "/approvals?wait=86400".to_owned()),
+    );
+    until("somebody waits", || env.get("/approvals").expect(200)["approvers"] == 1);
+    let start = Instant::now();
+    assert!(env.stop().success());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// A rule that allows is made by a person: at a terminal, with the passphrase, and by no other.
+#[test]
+fn a_rule_on_an_item_is_made_with_the_passphrase_alone() {
+    let env = Env::unlocked(programs!());
+    let id = stored(&env, "login of gh", &json!({ "service": "gh" }), b"v");
+    env.ctl(["guard", "--item", &id]).expect(0);
+    let arguments = ["rules", "allow", "--item", &id[..8], "--program", "/usr/bin/gh"];
+    let rules = || env.get("/approvals/rules").expect(200)["items"].as_array().map_or(0, Vec::len);
+    env.ctl(arguments).expect(3);
+    let mut terminal = Terminal::ctl(&env, &arguments);
+    for attempt in 1..=3 {
+        terminal.wait_for("passphrase: ");
+        assert!(!terminal.echoes());
+        terminal.type_keys("wrong horse\r");
+        if attempt < 3 {
+            terminal.wait_for("wrong passphrase, try again");
+        }
+    }
+    terminal.expect(5, "three wrong passphrases; nothing was allowed");
+    assert_eq!(rules(), 0);
+    let mut terminal = Terminal::ctl(&env, &arguments);
+    terminal.wait_for("passphrase: ");
+    terminal.type_keys(&format!("{PASSPHRASE}\r"));
+    terminal.expect(0, "item \"login of gh\" may be had by token items, program /usr/bin/gh");
+    assert_eq!(rules(), 1);
+    assert!(!terminal.shown().contains(PASSPHRASE), "{}", terminal.shown());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `approve` and `deny`: answers to what waits for a person.
 
 use clap::Args;
-use secrets_client::{Call, Method};
+use secrets_client::Call;
 use secrets_proto::Uuid;
 use secrets_proto::approval::{
     Approval, ApprovalList, ApprovalScope, ApprovalState, Decision, Effect, Narrowing,
@@ -142,9 +142,7 @@ fn watch(session: &Session, args: &ApproveArgs) -> Result<(), Failure> {
             answer_one(session, ask, args)?;
         }
         passed = list.approvals.iter().map(|ask| ask.id).collect();
-        let call = Call::new(Method::GET, "/approvals");
-        let call = call.query("wait", "25").query("after", &list.changes.to_string());
-        list = session.fetch_quietly(&call)?;
+        list = session.fetch_quietly(&Call::get("/approvals").once_changed(list.changes))?;
     }
 }
 

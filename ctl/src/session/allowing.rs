@@ -2,6 +2,7 @@
 
 use secrets_client::{Answer, Call, Method};
 use secrets_proto::approval::{Approval, Decision, Proof};
+use secrets_proto::vault::UnlockRequest;
 use secrets_proto::{ErrorType, Uuid};
 use serde::de::DeserializeOwned;
 
@@ -30,7 +31,11 @@ impl Session {
             self.fetch_quietly(&call)
         };
         let decide = |ask: Uuid, decision: &Decision| self.decide(ask, decision);
-        work(&Ways { get: &get, decide: &decide, step: self.step })
+        let open = |Proof { passphrase, recovery_key }: Proof| {
+            let request = UnlockRequest { passphrase, recovery_key, ..UnlockRequest::default() };
+            self.call_slowly(&Call::new(Method::POST, "/vault/unlock").json(&request)?, "checking…").map(drop)
+        };
+        work(&Ways { get: &get, decide: &decide, open: &open, step: self.step })
     }
 
     /// Sends a request that takes a proof while a secret is guarded: only then the passphrase is asked for.

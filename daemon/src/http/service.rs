@@ -36,6 +36,17 @@ pub(crate) trait Service: Send + Sync + 'static {
     ) -> Boxed<'a, Result<Response, Failure>>;
 }
 
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As long as most.
+    Usual,
+    /// The longer the larger the vault is.
+    Slow,
+    /// Until something happens, or as long as it says itself.
+    Waits,
+}
+
 /// What a request asks for. It borrows nothing from the request, so that it is looked up once.
 pub(crate) trait Target: Send + Sync + 'static {
     /// Whether it needs no caller. What does not exist needs one: only a caller gets to know.
@@ -44,8 +55,8 @@ pub(crate) trait Target: Send + Sync + 'static {
     /// Whether it counts against the rate of the caller's token.
     fn is_rated(&self) -> bool;
 
-    /// Whether it takes the longer the larger the vault is, so that its caller may wait longer than others.
-    fn takes_long(&self) -> bool;
+    /// How long it may take.
+    fn pace(&self) -> Pace;
 
     /// Whether it is mostly read from memory, so that a request without a body is tried at once.
     fn is_in_memory(&self) -> bool;

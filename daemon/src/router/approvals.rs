@@ -30,11 +30,13 @@ pub(super) static ROUTES: &[Route] = &[
     }),
     get("/api/v1/approvals", "list_approvals", Right::Whole(AuditAction::Approve), |x| {
         serve(x, handler::list)
-    }),
+    })
+    .waiting(),
     post("/api/v1/approvals", "ask_unlock", Right::AdminOrItems(AuditAction::Ask), |x| {
         serve_now(x, handler::ask_unlock)
     }),
-    get("/api/v1/approvals/{id}", "get_approval", Right::Token(AuditAction::Ask), |x| serve(x, handler::get)),
+    get("/api/v1/approvals/{id}", "get_approval", Right::Token(AuditAction::Ask), |x| serve(x, handler::get))
+        .waiting(),
     post("/api/v1/approvals/{id}/decision", "decide_approval", Right::Whole(AuditAction::Approve), |x| {
         serve(x, handler::decide)
     }),
@@ -83,7 +85,7 @@ pub(super) fn wait(parts: &mut RequestParts<'_>) -> Option<Duration> {
     let wait = parts.parameter("wait", |text| {
         text.parse::<u64>().ok().filter(|seconds| *seconds <= MAX_WAIT).ok_or(Invalid::new(
             FieldErrorType::IntParsing,
-            "expected a whole number of seconds from 0 to 25",
+            "expected a whole number of seconds from 0 to 86400",
         ))
     });
     Some(Duration::from_secs(wait?.unwrap_or(0)))

@@ -43,7 +43,8 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     get("/api/v1/items/changes", "watch_items", Right::Scope(Scope::Items, AuditAction::List), |x| {
         serve(x, handler::changes)
-    }),
+    })
+    .waiting(),
     read("/api/v1/items/{id}", "get_item", Right::Scope(Scope::Items, AuditAction::List), |x| {
         serve_now(x, handler::get)
     }),

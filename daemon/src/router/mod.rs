@@ -37,6 +37,7 @@ use crate::http::body::ignore;
 use crate::http::failure::Failure;
 use crate::http::head;
 use crate::http::response::Response;
+use crate::http::service::Pace;
 
 pub use self::routes::{Access, RouteInfo, routes};
 pub(crate) use self::service::Api;
@@ -72,10 +73,10 @@ pub(crate) struct OpenTarget {
 }
 
 impl GuardedTarget {
-    fn takes_long(&self) -> bool {
+    fn pace(&self) -> Pace {
         match self {
-            Self::Route { route, .. } => route.takes_long,
-            Self::WrongMethod { .. } | Self::Nothing => false,
+            Self::Route { route, .. } => route.pace,
+            Self::WrongMethod { .. } | Self::Nothing => Pace::Usual,
         }
     }
 

@@ -5,6 +5,7 @@ use secrets_proto::audit::AuditAction;
 
 use super::serve::{Exchange, Serving};
 use crate::http::response::Response;
+use crate::http::service::Pace;
 use crate::vault::Right;
 
 /// One operation.
@@ -17,8 +18,8 @@ pub(crate) struct Route {
     pub(super) operation: &'static str,
     /// Whether it counts against the rate of a session's token.
     pub(super) is_rated: bool,
-    /// Whether it takes the longer the larger the vault is.
-    pub(super) takes_long: bool,
+    /// How long it may take.
+    pub(super) pace: Pace,
     /// Who may ask for it, and what is done.
     pub(super) action: Action,
 }
@@ -26,7 +27,13 @@ pub(crate) struct Route {
 impl Route {
     /// The route, for what takes the longer the larger the vault is.
     pub(super) const fn slow(mut self) -> Self {
-        self.takes_long = true;
+        self.pace = Pace::Slow;
+        self
+    }
+
+    /// The route, for what waits until something happens.
+    pub(super) const fn waiting(mut self) -> Self {
+        self.pace = Pace::Waits;
         self
     }
 
@@ -73,7 +80,7 @@ pub(super) const fn open(
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Open(answer),
     }
 }
@@ -85,7 +92,7 @@ pub(super) const fn read(path: &'static str, operation: &'static str, right: Rig
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: true, run },
     }
 }
@@ -97,7 +104,7 @@ pub(super) const fn get(path: &'static str, operation: &'static str, right: Righ
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -109,7 +116,7 @@ pub(super) const fn post(path: &'static str, operation: &'static str, right: Rig
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -121,7 +128,7 @@ pub(super) const fn put(path: &'static str, operation: &'static str, right: Righ
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -133,7 +140,7 @@ pub(super) const fn patch(path: &'static str, operation: &'static str, right: Ri
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -145,7 +152,7 @@ pub(super) const fn delete(path: &'static str, operation: &'static str, right: R
         path,
         operation,
         is_rated: true,
-        takes_long: false,
+        pace: Pace::Usual,
         action: Action::Guarded { right, in_memory: false, run },
     }
 }
@@ -153,11 +160,11 @@ pub(super) const fn delete(path: &'static str, operation: &'static str, right: R
 /// A `POST` by which a session tells what it owes the audit log.
 pub(super) const fn tell(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
     let action = Action::Guarded { right, in_memory: false, run };
-    Route { method: Method::POST, path, operation, is_rated: false, takes_long: false, action }
+    Route { method: Method::POST, path, operation, is_rated: false, pace: Pace::Usual, action }
 }
 
 /// A `DELETE` by which a session ends itself.
 pub(super) const fn end(path: &'static str, operation: &'static str, right: Right, run: Run) -> Route {
     let action = Action::Guarded { right, in_memory: false, run };
-    Route { method: Method::DELETE, path, operation, is_rated: false, takes_long: false, action }
+    Route { method: Method::DELETE, path, operation, is_rated: false, pace: Pace::Usual, action }
 }

@@ -11,7 +11,7 @@ use crate::config::Limits;
 use crate::http::failure::Failure;
 use crate::http::head;
 use crate::http::response::Response;
-use crate::http::service::{self, Request, Service};
+use crate::http::service::{self, Pace, Request, Service};
 use crate::vault::Vault;
 
 /// The routes, with the vault that they are about.
@@ -75,10 +75,10 @@ impl service::Target for Target {
         }
     }
 
-    fn takes_long(&self) -> bool {
+    fn pace(&self) -> Pace {
         match self {
-            Self::Guarded(target) => target.takes_long(),
-            Self::Open(_) => false,
+            Self::Guarded(target) => target.pace(),
+            Self::Open(_) => Pace::Usual,
         }
     }
 

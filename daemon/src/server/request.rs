@@ -32,7 +32,7 @@ use crate::http::body::ignore;
 use crate::http::failure::Failure;
 use crate::http::head::{self, HeadFields};
 use crate::http::response::{AfterRelaunch, Response};
-use crate::http::service::{self, Service, Target};
+use crate::http::service::{self, Pace, Service, Target};
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
 pub(super) struct Connection<S> {
@@ -127,7 +127,11 @@ impl<S: Service> Connection<S> {
     ) -> hyper::Response<Full<Bytes>> {
         let Self { server, seen, .. } = self;
         let pattern = target.pattern();
-        let deadline = if target.takes_long() { server.limits.long_request } else { server.limits.request };
+        let deadline = match target.pace() {
+            Pace::Usual => Some(server.limits.request),
+            Pace::Slow => Some(server.limits.long_request),
+            Pace::Waits => None,
+        };
         let served = guarded(self.serve(&head, target, body, asking));
         let waits = || seen.waited.store(true, Ordering::Relaxed);
         let goes_on = || seen.patient.store(true, Ordering::Relaxed);
@@ -228,7 +232,7 @@ fn respond(
     response.into_http(id.into_bytes(), std::mem::take(&mut head.headers))
 }
 
-/// How often it is looked whether somebody still waits for an answer.
+/// After how long it is watched whether somebody still waits for an answer.
 const STEP: Duration = Duration::from_secs(1);
 
 /// A method for the log: one that is not known is the caller's own text.
@@ -243,12 +247,12 @@ impl std::fmt::Display for Method<'_> {
 }
 
 /// A deadline that costs nothing when the future is ready at once, as most are; otherwise `waits` is called, and
-/// `goes_on` now and then while it still is not.
+/// `goes_on` when it still is not after a while.
 async fn within<F: Future>(
-    deadline: Duration,
+    deadline: Option<Duration>,
     future: F,
     waits: impl FnOnce(),
-    goes_on: impl Fn(),
+    goes_on: impl FnOnce(),
 ) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let at_once = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
@@ -256,13 +260,18 @@ async fn within<F: Future>(
         Poll::Ready(output) => Ok(output),
         Poll::Pending => {
             waits();
-            let end = Instant::now() + deadline;
-            loop {
-                let step = end.min(Instant::now() + STEP);
-                match tokio::time::timeout_at(step, future.as_mut()).await {
-                    Err(_) if step < end => goes_on(),
-                    outcome => break outcome,
+            let begun = Instant::now();
+            let end = deadline.map(|deadline| begun + deadline);
+            let step = begun + STEP;
+            if end.is_none_or(|end| step < end) {
+                if let Ok(output) = tokio::time::timeout_at(step, future.as_mut()).await {
+                    return Ok(output);
                 }
+                goes_on();
+            }
+            match end {
+                Some(end) => tokio::time::timeout_at(end, future).await,
+                None => Ok(future.await),
             }
         }
     }

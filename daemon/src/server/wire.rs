@@ -13,7 +13,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::framing::Framing;
@@ -37,7 +38,7 @@ pub(super) struct Seen {
     pub(super) spoken: AtomicBool,
     /// A request was not answered at once.
     pub(super) waited: AtomicBool,
-    /// A request goes on being answered for so long that it is worth seeing whether its peer is still there.
+    /// A request goes on being answered for so long that it is worth watching whether its peer is still there.
     pub(super) patient: AtomicBool,
 }
 
@@ -54,6 +55,8 @@ pub(super) struct Wire<S> {
     moved: Instant,
     /// A head has come in and no byte has gone out since: the server's own deadline counts, not ours.
     answering: bool,
+    /// Told of the peer's end, while a request is answered for long.
+    hang_up: Option<UnixStream>,
     timer: WakeGated<Pin<Box<Sleep>>>,
     /// When the timer fires.
     fires: Instant,
@@ -74,6 +77,7 @@ impl<S> Wire<S> {
             head_since,
             moved: now,
             answering: false,
+            hang_up: None,
             timer,
             fires: now + deadlines.header,
         }
@@ -131,8 +135,13 @@ impl<S> Wire<S> {
     fn sent(&mut self, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(_))) {
             // The beginning of an answer that was there at once went out when its request came in.
-            if !self.answering || self.seen.waited.swap(false, Ordering::Relaxed) {
+            let has_waited = self.answering && self.seen.waited.swap(false, Ordering::Relaxed);
+            if !self.answering || has_waited {
                 self.moved = Instant::now();
+            }
+            if has_waited {
+                self.hang_up = None;
+                self.seen.patient.store(false, Ordering::Relaxed);
             }
             self.answering = false;
         }
@@ -189,7 +198,7 @@ impl<S: AsyncWrite + AsFd + Unpin> AsyncWrite for Wire<S> {
     /// looks like one that has gone, so what it would go on with for nobody is found here.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
-        if wire.answering && wire.seen.patient.swap(false, Ordering::Relaxed) && has_gone(&wire.stream) {
+        if wire.answering && wire.seen.patient.load(Ordering::Relaxed) && wire.has_gone(cx) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         Pin::new(&mut wire.stream).poll_flush(cx)
@@ -200,8 +209,31 @@ impl<S: AsyncWrite + AsFd + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-/// Whether the peer has closed the connection, and not only its own direction of it.
-fn has_gone(stream: &impl AsFd) -> bool {
+impl<S: AsFd> Wire<S> {
+    /// Whether the peer has closed the connection, and not only its own direction of it; the task is woken when it does.
+    /// Without a descriptor to spare it is not known.
+    fn has_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.hang_up.is_none() {
+            self.hang_up = second(&self.stream).ok();
+        }
+        let Some(other) = &self.hang_up else { return false };
+        while other.poll_write_ready(cx).is_ready() {
+            if is_closed(other) {
+                return true;
+            }
+            // That it can be written to is nothing new. What is left to be told of is its end.
+            let _ = other.try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        }
+        false
+    }
+}
+
+/// The same connection by another descriptor, of which other things are wanted.
+fn second(stream: &impl AsFd) -> io::Result<UnixStream> {
+    UnixStream::from_std(stream.as_fd().try_clone_to_owned()?.into())
+}
+
+fn is_closed(stream: &impl AsFd) -> bool {
     let mut asked = [PollFd::new(stream, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut asked, Some(&now)).is_ok() && asked.iter().any(|one| one.revents().contains(PollFlags::HUP))

@@ -347,10 +347,11 @@ impl Vault {
         Ok(())
     }
 
-    /// Ends the waiting for answers: the daemon ends. Scope `admin`.
+    /// Ends the waiting for answers and changes: the daemon ends. Scope `admin`.
     pub(crate) fn end_waiting(&self, caller: &Caller) -> Result<(), Error> {
         self.check(caller, Scope::Admin, AuditAction::Lock)?;
         self.shared.approvals.forget();
+        self.shared.items_changed();
         Ok(())
     }
 

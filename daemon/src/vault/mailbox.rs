@@ -21,19 +21,6 @@ impl Vault {
         answered(answer).await
     }
 
-    /// The same for a caller that the audit log will tell of. Its process is looked at while the thread wakes up, which
-    /// takes about as long; should the thread want to write of it before that, it waits.
-    async fn ask_for<T>(
-        &self,
-        caller: &Caller,
-        command: impl FnOnce(Reply<T>) -> Command,
-    ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).map_err(|_| GONE)?;
-        caller.witness();
-        answered(answer).await
-    }
-
     /// Asks the vault's thread before everything else that waits. Work that takes long is given up for it.
     pub(super) async fn ask_urgently<T>(
         &self,
@@ -146,19 +133,14 @@ impl Vault {
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let has_guarded = self.shared.read().view()?.catalog.has_guarded();
-        if has_guarded {
-            caller.witness_for_approval();
-        }
-        let (admitted, is_owners, shared) = (caller.clone(), caller.is_master(), Arc::clone(&self.shared));
+        self.shared.read().view()?;
+        let (caller, is_owners, shared) = (caller.witnessed(), caller.is_master(), Arc::clone(&self.shared));
         let work = move |batch: &mut Batch<'_>| {
-            batch.admit(&admitted)?;
-            work(batch, &admitted)
+            batch.admit(&caller)?;
+            work(batch, &caller)
         };
-        self.ask_for(caller, |reply| {
-            Command::Write(Box::new(Job { is_owners, kind, work, result: None, reply, shared }))
-        })
-        .await
+        self.ask(|reply| Command::Write(Box::new(Job { is_owners, kind, work, result: None, reply, shared })))
+            .await
     }
 }
 

@@ -9,12 +9,12 @@ use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{COMM, Hold, is_alive, is_unit, printable, text, unit};
+use super::{COMM, directory_of, is_alive, is_unit, printable, text, unit};
 
 /// How a process is told from all others since the machine was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -385,24 +385,6 @@ pub fn own() -> Option<Asker> {
     Some(search.through(within_session(&stats, |stat| stat).iter().skip(searched)))
 }
 
-impl Hold {
-    /// What the process runs for that has this id, if it is the one that is held.
-    pub(super) fn lineage_of(&self, pid: i32) -> Option<Lineage> {
-        let opened;
-        let pidfd = match self {
-            Self::Pidfd(pidfd) => pidfd,
-            Self::Before(accepted) => {
-                opened = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-                if Stat::read(pid)?.started > *accepted {
-                    return None;
-                }
-                &opened
-            }
-        };
-        of(pid, pidfd)
-    }
-}
-
 /// What the process runs for that has this id and is held by this pidfd; nothing once it has ended.
 pub fn of(pid: i32, pidfd: &OwnedFd) -> Option<Lineage> {
     let own = Step { stat: Stat::read(pid)?, key: key(pidfd, pid)? };
@@ -593,10 +575,6 @@ impl Search {
 
 fn is_own_name(name: &str) -> bool {
     name == "secretctl" || name.starts_with("secretctl-")
-}
-
-fn directory_of(pid: i32) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}"))
 }
 
 /// Where a link of `/proc/PID` leads, if that can be shown as it is.

@@ -6,6 +6,9 @@
 //! a pidfd, and what `/proc` says counts only if the peer still lives afterwards: who has ended is described by nothing. On
 //! kernels without `SO_PEERPIDFD` (before 6.5) the process must have been started before the connection was accepted.
 //!
+//! A connection outlives what its process was: the process may end and leave it to a child, or execute another program. So
+//! what is known is looked at again whenever it is told, and read again if it is not so any more.
+//!
 //! Most connections are never written about, and a pidfd costs ten times a descriptor. So only the socket is kept at first,
 //! as a second descriptor of it, until somebody wants to know.
 
@@ -17,9 +20,9 @@ pub use calls::{network_of, since_boot};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -27,26 +30,24 @@ use secrets_proto::printable;
 
 use self::lineage::Lineage;
 
-/// A peer, of which more is read when somebody wants to know: its facts once, what it runs for each time.
+/// A peer, of which more is read when somebody wants to know.
 #[derive(Debug)]
 pub struct Process {
     /// 0 if it is not in our pid namespace.
     pid: i32,
-    /// The socket that it connected, until its facts are read.
-    socket: Mutex<Option<OwnedFd>>,
-    /// When that was accepted: the time since boot, in hundredths of a second.
+    /// When its connection was accepted: the time since boot, in hundredths of a second.
     accepted: u64,
-    facts: OnceLock<Facts>,
-    /// What it is told from later processes by, once somebody wanted to know what it runs for.
-    hold: OnceLock<Option<Hold>>,
+    known: Mutex<Known>,
 }
 
-/// How a process is told from a later one with its id.
+/// What is known of a peer so far.
 #[derive(Debug)]
-enum Hold {
-    Pidfd(OwnedFd),
-    /// The time that the process is older than.
-    Before(u64),
+struct Known {
+    /// The socket that it connected, until somebody wants to know more.
+    socket: Option<OwnedFd>,
+    /// What it is told from later processes by, from then on.
+    pidfd: Option<OwnedFd>,
+    facts: Arc<Facts>,
 }
 
 /// What is known of a process, safe to print.
@@ -79,81 +80,88 @@ impl Process {
     pub fn of(socket: impl AsFd, pid: i32) -> Self {
         // Without a descriptor to spare it stays unknown.
         let socket = (pid > 0).then(|| socket.as_fd().try_clone_to_owned().ok()).flatten();
-        Self {
-            pid,
-            socket: Mutex::new(socket),
-            accepted: now(),
-            facts: OnceLock::new(),
-            hold: OnceLock::new(),
+        let known = Known { socket, pidfd: None, facts: Arc::default() };
+        Self { pid, accepted: now(), known: Mutex::new(known) }
+    }
+
+    /// What is known of it now, or nothing once it has ended. The first call reads it, in some 50 µs, and lets go of the
+    /// socket for a pidfd; later ones look in 2 µs whether it is still so.
+    pub fn facts(&self) -> Arc<Facts> {
+        let mut known = self.held();
+        if !self.is_still(&known) {
+            let facts = known.pidfd.as_ref().and_then(|pidfd| facts_of(self.pid, pidfd));
+            known.facts = Arc::new(facts.unwrap_or_default());
         }
+        Arc::clone(&known.facts)
     }
 
-    /// What is known of it, or nothing once it has ended. The first call reads it, in some 50 µs, and lets go of the
-    /// socket.
-    pub fn facts(&self) -> &Facts {
-        self.facts.get_or_init(|| {
-            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-            socket.and_then(|socket| self.hold(&socket)?.facts_of(self.pid)).unwrap_or_default()
-        })
-    }
-
-    /// What is known of it, as [`facts`](Self::facts) has it. The socket is kept, for [`lineage`](Self::lineage).
-    pub fn facts_so_far(&self) -> &Facts {
-        self.facts.get_or_init(|| {
-            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-            socket.as_ref().and_then(|socket| self.hold(socket)?.facts_of(self.pid)).unwrap_or_default()
-        })
-    }
-
-    /// What it runs for now, or nothing once it has ended or the socket was let go of before the first call, which lets go
-    /// of it for a pidfd. Each call reads it, in some 20 µs for each process that has started it: a connection outlives the
-    /// process that made it, if a child has it too, and what that process was says nothing of what it has become.
+    /// What it runs for now, or nothing once it has ended. Each call reads it, in some 20 µs for each process that has
+    /// started it.
     pub fn lineage(&self) -> Option<Lineage> {
-        let hold = || {
-            self.facts_so_far();
-            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-            socket.and_then(|socket| self.hold(&socket))
-        };
-        self.hold.get_or_init(hold).as_ref()?.lineage_of(self.pid)
+        lineage::of(self.pid, self.held().pidfd.as_ref()?)
     }
 
-    fn hold(&self, socket: &OwnedFd) -> Option<Hold> {
+    /// What is known, with the pidfd if there is one to be had.
+    fn held(&self) -> MutexGuard<'_, Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = known.socket.take() {
+            known.pidfd = self.hold(&socket);
+        }
+        known
+    }
+
+    fn hold(&self, socket: &OwnedFd) -> Option<OwnedFd> {
         match calls::peer_pidfd(socket.as_fd()) {
-            Ok(pidfd) => Some(Hold::Pidfd(pidfd)),
-            Err(rustix::io::Errno::NOPROTOOPT) => Some(Hold::Before(self.accepted)),
+            Ok(pidfd) => Some(pidfd),
+            Err(rustix::io::Errno::NOPROTOOPT) => older_than(self.accepted, self.pid),
             // The peer is gone, or there is no descriptor to spare.
             Err(_) => None,
         }
     }
+
+    /// Whether the facts are still those of what runs now: the same program file, or where that cannot be read, the same
+    /// name. Each program that is executed has its own, and gives the process its name.
+    fn is_still(&self, known: &Known) -> bool {
+        let (Known { pidfd: Some(pidfd), facts, .. }, pid) = (known, self.pid) else { return false };
+        let directory = directory_of(pid);
+        let is_same = match &**facts {
+            Facts { exe: Some(exe), .. } => exe_in(&directory).as_ref() == Some(exe),
+            Facts { comm: Some(comm), .. } => comm_in(&directory).as_ref() == Some(comm),
+            _ => false,
+        };
+        is_same && is_alive(pidfd)
+    }
 }
 
-impl Hold {
-    /// What is known of the process that has this id, if it is the one that is held.
-    fn facts_of(&self, pid: i32) -> Option<Facts> {
-        let directory = format!("/proc/{pid}");
-        let directory = Path::new(&directory);
-        let opened;
-        let pidfd = match self {
-            Self::Pidfd(pidfd) => pidfd,
-            Self::Before(accepted) => {
-                opened = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-                if started(&text(&directory.join("stat"))?)? > *accepted {
-                    return None;
-                }
-                &opened
-            }
-        };
-        let facts = Facts {
-            comm: text(&directory.join("comm"))
-                .map(|comm| printable(comm.strip_suffix('\n').unwrap_or(&comm), COMM)),
-            exe: std::fs::read_link(directory.join("exe"))
-                .ok()
-                .map(|exe| printable(&exe.to_string_lossy(), EXE)),
-            unit: text(&directory.join("cgroup")).and_then(|lines| unit(&lines)),
-        };
-        // Alive after the last look: then it was this process that was looked at.
-        is_alive(pidfd).then_some(facts)
-    }
+/// A handle on the process with this id, if it was started before that time: a later one has taken its id.
+fn older_than(accepted: u64, pid: i32) -> Option<OwnedFd> {
+    let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    let is_older = started(&text(&directory_of(pid).join("stat"))?)? <= accepted;
+    (is_older && is_alive(&pidfd)).then_some(pidfd)
+}
+
+/// What is known of the process that has this id, if it is the one that is held.
+fn facts_of(pid: i32, pidfd: &OwnedFd) -> Option<Facts> {
+    let directory = directory_of(pid);
+    let facts = Facts {
+        comm: comm_in(&directory),
+        exe: exe_in(&directory),
+        unit: text(&directory.join("cgroup")).and_then(|lines| unit(&lines)),
+    };
+    // Alive after the last look: then it was this process that was looked at.
+    is_alive(pidfd).then_some(facts)
+}
+
+fn directory_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
+}
+
+fn comm_in(directory: &Path) -> Option<String> {
+    text(&directory.join("comm")).map(|comm| printable(comm.strip_suffix('\n').unwrap_or(&comm), COMM))
+}
+
+fn exe_in(directory: &Path) -> Option<String> {
+    std::fs::read_link(directory.join("exe")).ok().map(|exe| printable(&exe.to_string_lossy(), EXE))
 }
 
 /// A pidfd is readable when its process has ended.
@@ -281,40 +289,39 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         let process = Process::of(&ours, own);
-        let facts = process.facts().clone();
+        let facts = process.facts();
         assert!(
-            process.socket.lock().unwrap().is_none(),
+            process.known.lock().unwrap().socket.is_none(),
             "the socket would stay open for longer than it is used"
         );
         assert_eq!(facts.exe.as_deref(), std::env::current_exe().unwrap().to_str());
         assert!(facts.comm.is_some());
+        assert!(Arc::ptr_eq(&process.facts(), &facts), "what has not changed is not read again");
         // In an outer pid namespace, and on a kernel without handles on peers.
         assert_eq!(*Process::of(&ours, 0).facts(), Facts::default());
-        let held = |pid, hold: Hold| hold.facts_of(pid);
-        assert_eq!(held(own, Hold::Before(now())), Some(facts));
+        assert_eq!(facts_of(own, &older_than(now(), own).unwrap()).as_ref(), Some(&*facts));
 
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let pid = Pid::from_child(&child);
         let raw = pid.as_raw_nonzero().get();
-        let pidfd = || pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        let (alive, later) = (pidfd(), pidfd());
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         // A child is there a moment before it has the name of what it executes.
         while text(Path::new(&format!("/proc/{raw}/comm"))).as_deref() != Some("sleep\n") {
             std::thread::yield_now();
         }
-        assert_eq!(held(raw, Hold::Pidfd(alive)).unwrap().comm.as_deref(), Some("sleep"));
+        assert_eq!(facts_of(raw, &pidfd).unwrap().comm.as_deref(), Some("sleep"));
         // Its id was given away and taken again after the connection was accepted.
-        assert_eq!(held(raw, Hold::Before(0)), None);
+        assert!(older_than(0, raw).is_none());
         // Ended but not yet waited for: `/proc` still has it.
         child.kill().unwrap();
-        while is_alive(&later) {
+        while is_alive(&pidfd) {
             std::thread::yield_now();
         }
         assert!(Path::new(&format!("/proc/{raw}/comm")).exists());
-        assert_eq!(held(raw, Hold::Pidfd(later)), None);
+        assert_eq!(facts_of(raw, &pidfd), None);
+        assert!(older_than(now(), raw).is_none());
         // Another process has the id now, and the peer is gone: the id says the living, the handle says the dead.
-        let handle = pidfd();
         child.wait().unwrap();
-        assert_eq!(held(own, Hold::Pidfd(handle)), None);
+        assert_eq!(facts_of(own, &pidfd), None);
     }
 }

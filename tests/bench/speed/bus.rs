@@ -44,9 +44,10 @@ pub fn measure(programs: Programs) -> Option<String> {
     let middle = |at: usize| median(rounds.iter().map(|times| times[at]).collect());
     let ratio = median(rounds.iter().map(|[ours, theirs]| ours / theirs).collect());
     let memory = both.map(|keyring| resident(keyring.service.id()) as f64 / 1024.0 / 1024.0);
-    let before = both.map(Keyring::wakes);
+    let daemons = || wakes(ours.env.pid());
+    let (before, daemons_before) = (both.map(Keyring::wakes), daemons());
     thread::sleep(IDLE);
-    let after = both.map(Keyring::wakes);
+    let (after, daemons_after) = (both.map(Keyring::wakes), daemons());
     let seconds = IDLE.as_secs();
     let head = ["what", "goal", "gnome-keyring", "secretsd-bus"].map(str::to_owned);
     let rows = [
@@ -70,9 +71,15 @@ pub fn measure(programs: Programs) -> Option<String> {
         ],
         [
             format!("wake-ups in {seconds} s after the last call"),
-            "–".to_owned(),
+            "0".to_owned(),
             (after[1] - before[1]).to_string(),
             (after[0] - before[0]).to_string(),
+        ],
+        [
+            "the same of `secretsd`, which looks each second whether its socket stands".to_owned(),
+            "–".to_owned(),
+            "–".to_owned(),
+            (daemons_after - daemons_before).to_string(),
         ],
     ];
     Some(format!("{}\n\n{}", machine(), columns(&head, &rows)))
@@ -121,16 +128,20 @@ impl Keyring {
         took.as_secs_f64()
     }
 
-    /// How often all its threads have woken up.
     fn wakes(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.service.id())).unwrap();
-        let of = |task: fs::DirEntry| {
-            let status = fs::read_to_string(task.path().join("status")).unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            line.unwrap().trim().parse::<u64>().unwrap()
-        };
-        tasks.map(|task| of(task.unwrap())).sum()
+        wakes(self.service.id())
     }
+}
+
+/// How often all threads of a process have woken up.
+fn wakes(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    tasks.map(|task| of(task.unwrap())).sum()
 }
 
 impl Drop for Keyring {

@@ -3,7 +3,7 @@
 
 use secrets_proto::approval::{
     Approval, ApprovalList, ApprovalRule, ApprovalRuleList, AskUnlock, Decision, Guard, ItemApprovalRule,
-    NewApprovalRule, NewItemApprovalRule, SetGuard,
+    MAX_WAIT, NewApprovalRule, NewItemApprovalRule, SetGuard,
 };
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
@@ -39,7 +39,7 @@ pub(super) fn operations() -> Vec<Documented> {
     let view = Parameter::query("view", "Whether more than the six fields are wanted.", json!({ "type": "string", "enum": ["basic", "full"] }));
     let written = Parameter::query("view", "Whether more than the six fields are wanted, and warnings of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
     let edited = Parameter::query("view", "`basic`: the six fields alone; `full`: warnings, too, of a name that shells or programs give a meaning.", json!({ "type": "string", "enum": ["basic", "full"] }));
-    let wait = Parameter::query("wait", "For how many seconds a change is waited for.", json!({ "type": "integer", "minimum": 0, "maximum": 25 }));
+    let wait = Parameter::query("wait", "For how many seconds a change is waited for.", json!({ "type": "integer", "minimum": 0, "maximum": MAX_WAIT }));
     vec![
         op("health", "Tells that the daemon answers")
             .fixed(200, "It does.", json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } })),

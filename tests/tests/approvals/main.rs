@@ -1,9 +1,13 @@
 //! Guarded secrets over the socket: nothing of them leaves or changes before a person has allowed it, and a program that has the
 //! owner's token but not the passphrase gets them by no way.
 
+mod unguarded;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +15,7 @@ use std::time::{Duration, Instant};
 use secretsd::routes;
 use secretsd_tests::env::PASSPHRASE;
 use secretsd_tests::http::Request;
+use secretsd_tests::process::until;
 use secretsd_tests::{Answer, Env, programs};
 use serde_json::{Value, json};
 
@@ -522,7 +527,7 @@ else:
     os.execv("/bin/bash", ["bash", "-c", 'cat "$1" >&$2; cat <&$2', "bash", last, str(s.fileno())])
 "#;
 
-/// A connection is no more than the process that made it, and what that process is at the time.
+/// A connection is no more than the process that made it, and what that process is at the time; the audit log says the same.
 #[test]
 fn a_connection_speaks_for_no_one_who_has_ended_or_become_another_program() {
     for mode in ["leaves", "turns"] {
@@ -558,12 +563,23 @@ fn a_connection_speaks_for_no_one_who_has_ended_or_become_another_program() {
         assert!(!told.contains(VALUE), "{mode}: {told}");
         let second = open().remove(0);
         assert_ne!(second["id"], first["id"], "{mode}: {second}");
+        let log = env.get("/audit?name=KEY").expect(200);
+        let reveals = log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "reveal");
+        let callers: Vec<&Value> = reveals.map(|entry| &entry["caller"]).collect();
+        assert_eq!(callers.len(), 2, "{log}");
+        assert!(callers[0]["exe"].as_str().unwrap().contains("/python3"), "{mode}: {log}");
+        assert_eq!(callers[0]["pid"], callers[1]["pid"], "{mode}: {log}");
         if mode == "leaves" {
             for fact in ["program", "script", "directory", "command", "session", "unit"] {
                 assert_eq!(second["client"].get(fact), None, "{second}");
             }
+            for fact in ["comm", "exe", "unit"] {
+                assert_eq!(callers[1].get(fact), None, "{log}");
+            }
         } else {
             assert_eq!(second["client"]["chain"][0], "bash", "{second}");
+            assert_eq!(callers[1]["comm"], "bash", "{log}");
+            assert!(callers[1]["exe"].as_str().unwrap().ends_with("/bash"), "{log}");
         }
     }
 }
@@ -598,6 +614,40 @@ fn two_hundred_equal_asks_are_one_question_and_one_answer() {
         answer.expect(200);
     }
     assert_eq!(env.get("/approvals").expect(200)["approvals"], json!([]));
+}
+
+/// Four of one asker, and 32 in all: whoever asks then is told to wait, and those that are open go on.
+#[test]
+fn no_more_than_32_asks_wait_whoever_asks() {
+    let env = Env::unlocked(programs!());
+    guarded(&env);
+    let token = |number: usize| {
+        let new = json!({ "name": format!("t{number}"), "scopes": ["reveal"] });
+        env.post("/tokens", &new).expect(201)["token"].as_str().unwrap().to_owned()
+    };
+    let tokens: Vec<String> = (0..9).map(token).collect();
+    let ask = |asker: usize, number: usize| {
+        let body = json!({ "secrets": ["KEY"], "purpose": "test", "reason": format!("r{number}") });
+        let path = "/api/v1/user/secrets/reveal";
+        Request::new(&env.socket(), "POST", path).bearer(&tokens[asker]).json(&body).send()
+    };
+    let told = |answer: Answer| {
+        answer.expect_error(429, "rate_limit_error");
+        assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    };
+    let asks: Vec<String> = (0..8)
+        .flat_map(|asker| (0..4).map(move |number| (asker, number)))
+        .map(|(a, n)| asked(&ask(a, n)))
+        .collect();
+    assert_eq!(asks.iter().collect::<BTreeSet<_>>().len(), 32);
+    told(ask(8, 0));
+    told(reveal(&env, &["KEY"]));
+    assert_eq!(env.get("/approvals").expect(200)["approvals"].as_array().unwrap().len(), 32);
+    // One that is open counts up, and makes room when it is answered.
+    assert_eq!(asked(&ask(0, 0)), asks[0]);
+    decide(&env, &asks[0], &json!({ "decision": "deny" })).expect(200);
+    asked(&ask(8, 0));
+    told(ask(8, 1));
 }
 
 #[test]
@@ -676,7 +726,28 @@ fn a_waiting_approver_is_told_at_once_and_counted() {
         allow(&env, &ask, "once").expect(200);
         assert_eq!(asker.join().unwrap().expect(200)["state"], "allowed");
     });
-    env.get("/approvals?wait=26").expect_error(422, "validation_error");
+    env.get("/approvals?wait=86401").expect_error(422, "validation_error");
+}
+
+/// Who has sent all that it has to say still waits; who has gone does not, however long it had meant to.
+#[test]
+fn an_approver_counts_until_it_is_gone() {
+    let env = Env::unlocked(programs!());
+    let mut approver = UnixStream::connect(env.socket()).unwrap();
+    let token = env.token();
+    let request = format!(
+        "GET /api/v1/approvals?wait=86400 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    approver.write_all(request.as_bytes()).unwrap();
+    approver.shutdown(Shutdown::Write).unwrap();
+    let approvers = || env.get("/approvals").expect(200)["approvers"].as_u64().unwrap();
+    until("it waits", || approvers() == 1);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        assert_eq!(approvers(), 1, "after {:?}", start.elapsed());
+    }
+    drop(approver);
+    until("it is gone", || approvers() == 0);
 }
 
 #[test]
