@@ -75,13 +75,6 @@ impl<K> Members<K> {
         self.all().filter(move |member| self.standing(me, member.id) == Standing::Member)
     }
 
-    /// Those that were removed, in the eyes of `me`, without those about which nobody has decided.
-    #[must_use]
-    pub fn removed(&self, me: MachineId) -> BTreeSet<MachineId> {
-        let ids = self.all().map(|member| member.id);
-        ids.filter(|id| self.standing(me, *id) == Standing::Removed).collect()
-    }
-
     /// Whether two machines beside `me` have removed each other.
     #[must_use]
     pub fn is_disputed(&self, me: MachineId) -> bool {

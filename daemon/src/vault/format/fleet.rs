@@ -171,8 +171,13 @@ impl Fleet {
     /// Whether this machine was removed by another: that has said so, or has given a later key to others alone.
     pub(in crate::vault) fn is_removed(&self) -> bool {
         let me = self.me();
-        let newest = self.meta.epochs.iter().rev().find(|(number, _)| self.is_trusted(**number));
-        !self.stands(me) || newest.is_some_and(|(_, epoch)| !epoch.members.contains(&me))
+        !self.stands(me) || self.newest().is_some_and(|(_, epoch)| !epoch.members.contains(&me))
+    }
+
+    /// The last key that counts, also if this machine was not given it.
+    pub(in crate::vault) fn newest(&self) -> Option<(u32, &Epoch)> {
+        let all = self.meta.epochs.iter().rev();
+        all.map(|(number, epoch)| (*number, epoch)).find(|(number, _)| self.is_trusted(*number))
     }
 
     /// Whether nobody has removed a machine.

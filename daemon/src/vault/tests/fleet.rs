@@ -273,6 +273,23 @@ async fn who_was_removed_leaves_nobody_behind() {
         let both = BTreeSet::from([a.me(), b.me()]);
         assert_eq!(a.present(), (both.clone(), b.present().1));
         assert_eq!(b.present().0, both);
+        // Not if it says itself that it has the new key, or begins an epoch of its own.
+        let place =
+            |epoch: u32, machine: MachineId| [&ghost.fleet.0[..], &epoch.to_be_bytes(), &machine.0].concat();
+        let (last, mine) = (b.present().1, Private::generate().unwrap());
+        let own = mine.wrap_to(&ghost.sealing.recipient(), &place(last, ghost.id)).unwrap();
+        let beside = last | 0xFFFF;
+        let all = [&a, &b].map(|fixture| {
+            let fleet = fleet_of(&fixture.vault);
+            let sealing = fleet.meta.members.get(fleet.me()).unwrap().keys.sealing;
+            (fleet.me(), mine.wrap_to(&sealing, &place(beside, fleet.me())).unwrap())
+        });
+        let keys = [(last, [(ghost.id, own)].into()), (beside, all.into())].into();
+        ghost.list(old, members.clone(), keys);
+        for fixture in [&a, &b, &a, &b] {
+            fixture.sync().await;
+        }
+        assert_eq!((a.present(), b.present()), ((both.clone(), last), (both.clone(), last)));
         // Nor is it heard, nor given the key when the lists were lost.
         let id = Uuid::from_u128(1);
         let value =

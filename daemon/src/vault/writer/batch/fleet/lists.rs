@@ -326,6 +326,14 @@ fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
     if !fleet.meta.epochs.get(&epoch).is_some_and(|epoch| epoch.members.contains(&list.by)) {
         return false;
     }
+    // Nobody has removed it, and it was not given a later key: whoever let it in may have been removed. It is heard once one
+    // that has the later key has given it that.
+    let is_left_out = |(number, last): (u32, &Epoch)| {
+        generation(number) > generation(epoch) && !last.members.contains(&list.by)
+    };
+    if fleet.stands(list.by) && fleet.newest().is_some_and(is_left_out) {
+        return false;
+    }
     if !list.members.all().all(is_sound) || !fleet.meta.members.merge(me, list.by, list.members) {
         return false;
     }
@@ -339,7 +347,9 @@ fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
         // A machine that was removed since may have taken the number for a key of its own.
         let stands = fleet.meta.epochs.get(&number).is_some_and(|known| fleet.stands(known.by));
         if stands && let Some(known) = fleet.meta.epochs.get_mut(&number) {
-            known.members.extend(members);
+            if known.members.contains(&list.by) {
+                known.members.extend(members);
+            }
         } else {
             fleet.meta.epochs.insert(number, Epoch { by: list.by, members });
             fleet.meta.keys.remove(&number);
