@@ -129,6 +129,8 @@ impl Batch<'_> {
                 return Err(Error::Fleet(FleetError::NameTaken));
             }
             free_name(fleet, &member.name, member.id)?;
+            // Who lets a machine in here has decided, for that machine at least, if this one is in question.
+            fleet.meta.members.keep(fleet.me());
             fleet.meta.members.add(member);
             Ok(())
         })
