@@ -100,8 +100,8 @@ fn is_missing_test(word: &str, everything: &[String]) -> bool {
 fn every_test_that_is_named_exists() {
     let root = repository();
     let everything: Vec<String> = [
-        "proto", "local", "runfiles", "scrub", "project", "client", "daemon", "ctl", "broker", "import",
-        "tests",
+        "proto", "local", "runfiles", "scrub", "project", "fleet", "client", "daemon", "ctl", "broker",
+        "mcp", "ui", "approve", "bus", "import", "scan", "sync", "tests",
     ]
     .iter()
     .flat_map(|package| rust_files(&root.join(package)))
