@@ -318,6 +318,20 @@ mod tests {
         assert_eq!(members.standing(id(2), id(1)), Standing::Removed);
     }
 
+    #[test]
+    fn a_removal_is_passed_on() {
+        let told = |fault| {
+            let (mut one, mut other) = (of(3), of(3));
+            one.remove(id(1), id(2));
+            fault::seed(fault);
+            other.merge(id(3), id(1), one);
+            fault::seed(None);
+            other.standing(id(3), id(2))
+        };
+        assert_eq!(told(None), Standing::Removed);
+        assert_eq!(told(Some(Fault::RemovalForgotten)), Standing::Member);
+    }
+
     proptest! {
         #[test]
         fn the_same_facts_lead_to_the_same_conclusions(

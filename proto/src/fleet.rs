@@ -9,11 +9,9 @@ use crate::{SecretName, SensitiveString, Timestamp, Uuid};
 
 /// The name of a machine: 1 to 64 letters, digits, `.`, `_` and `-`, as host names have them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[A-Za-z0-9._-]*$", "minLength" = 1, "maxLength" = 64)))]
 #[serde(try_from = "String", into = "String")]
-pub struct MachineName(
-    #[cfg_attr(feature = "openapi", schemars(extend("pattern" = r"^[A-Za-z0-9._-]{1,64}$")))] String,
-);
+pub struct MachineName(String);
 
 impl MachineName {
     /// Checks a name.
@@ -210,6 +208,7 @@ pub struct Conflict {
 pub struct ResolveConflict {
     /// The version whose value is the present one from then on; by default the one that is already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 9_007_199_254_740_991_u64)))]
     pub version: Option<u64>,
 }
 

@@ -326,6 +326,25 @@ mod tests {
     }
 
     #[test]
+    fn the_words_are_of_all_that_was_said_and_of_what_both_agree_on() {
+        let (agreed, other) = (Private::generate().unwrap(), Private::generate().unwrap());
+        let words = |agreed: &Private, said: [&[u8]; 3]| check_words(agreed, &said).unwrap();
+        let said: [&[u8]; 3] = [b"code", b"inviter", b"answer"];
+        let right = words(&agreed, said);
+        assert_eq!(right, words(&agreed, said));
+        assert!(right.iter().all(|word| *word < 2_048));
+        let mut wrong = vec![words(&other, said)];
+        for part in 0..3 {
+            let mut changed = said;
+            changed[part] = b"another";
+            wrong.push(words(&agreed, changed));
+        }
+        // Moved from one part to the next.
+        wrong.push(words(&agreed, [b"codei", b"nviter", b"answer"]));
+        assert!(wrong.iter().all(|words| *words != right), "{wrong:?}");
+    }
+
+    #[test]
     fn a_code_is_read_as_people_type_it_and_a_slip_is_noticed() {
         let code = new_code().unwrap();
         assert_eq!(code.expose().len(), 14);

@@ -358,13 +358,15 @@ async fn aside<T: Send + 'static>(
     let done = done.map_err(|_| Error::Internal("a thread has panicked"))?;
     done.map_err(|error| {
         tracing::debug!(%error, "the exchange");
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Fleet(FleetError::Gone),
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                Error::Fleet(FleetError::Forbidden)
-            }
-            _ => Error::Fleet(FleetError::Unreadable),
+        let is_one_of = |kinds: [ErrorKind; 2]| kinds.contains(&error.kind());
+        if is_one_of([ErrorKind::StorageFull, ErrorKind::QuotaExceeded]) {
+            Error::DiskFull
+        } else if is_one_of([ErrorKind::NotFound, ErrorKind::NotADirectory]) {
+            Error::Fleet(FleetError::Gone)
+        } else if is_one_of([ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem]) {
+            Error::Fleet(FleetError::Forbidden)
+        } else {
+            Error::Fleet(FleetError::Unreadable)
         }
     })
 }

@@ -51,6 +51,12 @@ fn three_machines(server: &Server) {
     let with_value: Vec<_> = server.names().into_iter().filter(|name| name.starts_with("l-")).collect();
     assert!(has(&c, "GONE") && !with_value.is_empty());
     purge(&b, "GONE");
+    sync(&b);
+    // A machine that moves and does not merge, as it is locked, puts nothing of it back.
+    for _ in 0..2 {
+        moved(&c);
+        assert!(with_value.iter().all(|name| !server.names().contains(name)), "{:?}", server.names());
+    }
     sync_all(&all);
     sync_all(&all);
     for env in all {

@@ -100,6 +100,9 @@ impl Batch<'_> {
         let before = self.catalog.fleet.clone().ok_or(Error::Fleet(FleetError::None))?;
         let mut fleet = Fleet::clone(&before);
         self.read_lists(&mut fleet, objects)?;
+        if is_of_another(&fleet, listed) {
+            return Err(Error::Fleet(FleetError::Other));
+        }
         if fleet.is_removed() || fleet.is_disputed() {
             let why = if fleet.is_removed() { FleetError::Removed } else { FleetError::Disputed };
             fleet.refused.clear();
@@ -371,6 +374,12 @@ impl Batch<'_> {
         self.apply(Change::PutFleet(Arc::new(fleet)));
         Ok(())
     }
+}
+
+/// Whether the exchange holds lists of machines, and none that is this fleet's: it is another one's, and nothing is put there.
+fn is_of_another(fleet: &Fleet, listed: &[ObjectName]) -> bool {
+    let mut lists = listed.iter().filter(|name| name.kind == Kind::Members).peekable();
+    lists.peek().is_some() && !lists.any(|name| fleet.meta.read.contains(name))
 }
 
 /// What has to be done about secrets that have one name: all but one go to the trash, and the one that keeps the name is

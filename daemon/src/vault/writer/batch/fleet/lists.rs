@@ -137,6 +137,8 @@ impl Batch<'_> {
             let epoch = fleet.epoch()?;
             fleet.meta.invited.insert(member.id);
             fleet.meta.epochs.entry(epoch).and_modify(|epoch| epoch.members.extend([member.id]));
+            // Who lets a machine in here has decided, for that machine at least, if this one is in question.
+            fleet.meta.members.keep(fleet.me());
             fleet.meta.members.add(member);
             Ok(())
         })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use secrets_fleet::clock::next;
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Secret};
 use secrets_proto::reveal::Remark;
@@ -94,14 +95,15 @@ impl Batch<'_> {
         let id = record.id;
         let none = Secret::default();
         let known = fleet.replica.secrets.get(&id).unwrap_or(&none);
-        let mut clock = fleet.replica.clock(id, wall());
+        let edited = fleet.replica.clock(id, wall_of(record.meta.updated_at));
+        let mut last = None;
         let covers = known.covers();
         let mut texts = fields(record);
         texts.retain(|name, text| {
             known.fields.get(name).is_none_or(|field| understood(name, field.text.as_deref()) != *text)
         });
         if !texts.is_empty() {
-            changes.push(FleetChange::Fields { id, clock, fields: texts });
+            changes.push(FleetChange::Fields { id, clock: edited, fields: texts });
         }
         let rows = self.writing.records_of(RecordKind::Value, id.as_bytes())?;
         let held: BTreeSet<u64> = known
@@ -116,11 +118,12 @@ impl Batch<'_> {
         let mut has_new = false;
         for row in rows.iter().filter(|row| !held.contains(&row.version)) {
             let (stored_at, value) = StoredValue::open(self.keys, row)?;
+            let clock = next(fleet.replica.clock(id, wall_of(stored_at)), last);
             versions.insert((id, clock), row.version);
             let (at, covers) = (stored_at.as_second(), covers.clone());
             changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
             has_new = true;
-            clock = clock.saturating_add(1);
+            last = Some(clock);
         }
         let there: BTreeSet<u64> = rows.iter().map(|row| row.version).collect();
         let is_gone = |value: &Held| matches!(value, Held::Row(version) if !there.contains(version));
@@ -131,11 +134,20 @@ impl Batch<'_> {
         }
         let was_visible = known.is_visible() || has_new;
         if record.is_deleted() && was_visible {
-            let at = record.meta.deleted_at.unwrap_or_else(Timestamp::now).as_second();
+            let at = record.meta.deleted_at.unwrap_or_else(Timestamp::now);
+            let clock = next(fleet.replica.clock(id, wall_of(at)), last);
+            let at = at.as_second();
             changes.push(FleetChange::Trash { id, clock, at, covers, name_taken: false });
         } else if !record.is_deleted() && !was_visible {
-            changes.push(FleetChange::Restore { id, clock, covers });
+            changes.push(FleetChange::Restore { id, clock: next(edited, last), covers });
         }
         Ok(())
     }
+}
+
+/// When something was done that has this time, in milliseconds: a machine that comes later with what it has does not make it
+/// newer by that. Times are kept to the second, and so what was done in the present one is of now.
+fn wall_of(at: Timestamp) -> u64 {
+    let end = u64::try_from(at.as_second()).unwrap_or(0).saturating_mul(1_000).saturating_add(999);
+    wall().min(end)
 }
