@@ -6,6 +6,10 @@
 
 use std::ops::Deref;
 use std::ptr;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 /// From this size on a block has pages of its own, which go back to the system when it is freed.
 #[cfg(target_env = "gnu")]
@@ -33,29 +37,47 @@ pub(crate) fn give_back_what_is_freed() {
 #[cfg(target_env = "gnu")]
 const KEPT: u32 = 4 << 20;
 
-/// Gives back what small blocks leave free between others, now and then.
-#[derive(Debug, Default)]
-pub(crate) struct Returning {
-    /// How much was free when it was given back.
-    #[cfg(target_env = "gnu")]
-    free: u32,
+/// How long after work it is looked at what that has left free.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long nothing must be done until it is looked at no more.
+const QUIET: Duration = Duration::from_secs(3);
+
+static WORK: Notify = Notify::const_new();
+
+/// Says that something was done, which may have left memory free.
+pub(crate) fn worked() {
+    WORK.notify_one();
 }
 
-impl Returning {
-    /// Gives it back, by malloc_trim(3), if there is much more or less of it than the last time. To be called again and again;
-    /// without glibc it does nothing.
-    pub(crate) fn again(&mut self) {
-        #[cfg(target_env = "gnu")]
-        {
-            // SAFETY: it takes nothing and gives numbers.
-            let free = unsafe { libc::mallinfo() }.fordblks.cast_unsigned();
-            if free > KEPT && free.abs_diff(self.free) > KEPT / 4 {
-                // SAFETY: it gives pages back that hold no block.
-                unsafe { libc::malloc_trim(0) };
-                self.free = free;
-            }
+/// Gives back what small blocks leave free between others: soon after something was done, once more when nothing is done
+/// any longer, and then not until something is done again. Without an end.
+pub(crate) async fn give_back_by_itself() {
+    let mut free = 0;
+    loop {
+        sleep(SOON).await;
+        free = give_back(free);
+        if timeout(QUIET, WORK.notified()).await.is_err() {
+            free = give_back(free);
+            WORK.notified().await;
         }
     }
+}
+
+/// Gives it back, by malloc_trim(3), if there is much more or less of it than `before`, in bytes. Returns how much there was
+/// when it was given back the last time; without glibc it does nothing.
+fn give_back(before: u32) -> u32 {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: it takes nothing and gives numbers.
+        let free = unsafe { libc::mallinfo() }.fordblks.cast_unsigned();
+        if free > KEPT && free.abs_diff(before) > KEPT / 4 {
+            // SAFETY: it gives pages back that hold no block.
+            unsafe { libc::malloc_trim(0) };
+            return free;
+        }
+    }
+    before
 }
 
 /// A value on pages of its own that are locked in memory where the system allows it, and wiped when dropped.

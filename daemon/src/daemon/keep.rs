@@ -1,31 +1,65 @@
-//! Keeping the daemon reachable: looks again and again whether the names of its sockets and of its token still lead to
-//! them, and makes them again if not. A directory for the runtime may be removed at any time: at the end of a session, by
-//! a cleaner, by hand. With the same beat, memory that is free goes back to the system.
+//! Keeping the daemon reachable: looks whether the names of its sockets and of its token still lead to them, and makes them
+//! again if not. A directory for the runtime may be removed at any time: at the end of a session, by a cleaner, by hand.
+//! It looks when something has happened to them, and from time to time only while not all is well.
 
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::sleep;
 
+use super::path_watch::PathWatch;
 use super::set_up::Names;
+use crate::auth::TokenFile;
 use crate::listener::Standing;
-use crate::memory::Returning;
 use crate::reach::Lost;
 
-/// How often it looks. A client that finds no socket waits a little longer.
+/// How often it looks while something is lost or cannot be watched. A client that finds no socket waits a little longer.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// After how long it looks when something has happened: who removes a directory removes what is in it one by one.
+const BURST: Duration = Duration::from_millis(100);
 
 /// Looks until it is dropped.
 pub(super) async fn keep(names: &mut Names, lost: &Lost) -> ! {
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut returning = Returning::default();
+    let mut watch = None;
     loop {
-        beat.tick().await;
-        returning.again();
-        for new in lost.note(look(names)) {
+        // Watched first: what happens while it looks is not missed.
+        let watched = follow(&mut watch, names);
+        let now = look(names);
+        let is_well = watched && now.is_empty();
+        for new in lost.note(now) {
             tracing::error!("{new}");
         }
+        tokio::select! {
+            () = changed(&mut watch) => sleep(BURST).await,
+            () = sleep(BEAT), if !is_well => {}
+        }
     }
+}
+
+/// Whether all that leads to the names is watched from now on.
+fn follow(watch: &mut Option<PathWatch>, names: &Names) -> bool {
+    let followed = match watch {
+        Some(watch) => watch.follow(paths(names)),
+        None => PathWatch::new().and_then(|new| watch.insert(new).follow(paths(names))),
+    };
+    if let Err(error) = &followed {
+        tracing::debug!(%error, "not everything that leads to the daemon is watched");
+    }
+    followed.is_ok()
+}
+
+async fn changed(watch: &mut Option<PathWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn paths(names: &Names) -> impl Iterator<Item = &Path> {
+    let Names { api, credentials, uses, tokens } = names;
+    let sockets = [Some(api), credentials.as_ref(), uses.as_ref()].into_iter().flatten();
+    sockets.map(Standing::path).chain(tokens.iter().map(TokenFile::path))
 }
 
 /// Looks once; what is lost and could not be made again, and why.

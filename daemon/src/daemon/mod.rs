@@ -2,6 +2,7 @@
 
 mod clock_steps;
 mod keep;
+mod path_watch;
 mod set_up;
 
 use std::future::poll_fn;
@@ -23,7 +24,7 @@ use crate::listener::{self, Bound, Handed, Standing};
 use crate::relaunch::{HandoffReplies, Handover, Unwritten};
 use crate::server::End;
 use crate::vault::{Key, StartError, Vault};
-use crate::{auth, logind, process, vault};
+use crate::{auth, logind, memory, process, vault};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,7 @@ async fn live(config: Config, handed: Handed, handover: Option<Handover>) -> Res
     }
     tokio::spawn(lock_on_signal(lock, vault.clone()));
     tokio::spawn(vault::exchange_by_itself(vault.clone()));
+    tokio::spawn(memory::give_back_by_itself());
     watch_clock(vault.clone());
     tokio::spawn(feed_watchdog(vault.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), resumed = stages.resumed, "ready");

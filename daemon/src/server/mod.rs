@@ -43,6 +43,7 @@ use crate::config::Limits;
 use crate::http::failure::Failure;
 use crate::http::service::Service;
 use crate::listening::Listening;
+use crate::memory;
 use crate::relaunch::{HandoffReplies, HandoffReply};
 use crate::vault::Vault;
 
@@ -245,6 +246,7 @@ impl<S: Service> Server<S> {
             tracing::debug!(pid = peer.pid, kind = fault(&error), "connection ended early");
         }
         drop(permit);
+        memory::worked();
     }
 }
 

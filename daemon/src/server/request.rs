@@ -33,6 +33,7 @@ use crate::http::failure::Failure;
 use crate::http::head::{self, HeadFields};
 use crate::http::response::{AfterRelaunch, Response};
 use crate::http::service::{self, Pace, Service, Target};
+use crate::memory;
 
 /// What the requests of one connection share. Each of them takes one reference, and each reference has its price.
 pub(super) struct Connection<S> {
@@ -226,6 +227,7 @@ fn respond(
     mut head: Parts,
     pattern: &'static str,
 ) -> hyper::Response<Full<Bytes>> {
+    memory::worked();
     let response = served.unwrap_or_else(|failure| failure.into_response(id.as_str()));
     let status = response.status().as_u16();
     tracing::debug!(request = %id, method = %Method(&head), route = pattern, status, "answered");

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use self::address::Claim;
 use crate::caller::{Caller, Peer};
 use crate::listening::Listening;
+use crate::memory;
 use crate::vault::{self, Vault};
 
 /// Who is served.
@@ -202,6 +203,7 @@ impl CredentialSocket {
         })
         .await;
         drop(permit);
+        memory::worked();
     }
 
     /// Works on a connection, or leaves it to the next image.

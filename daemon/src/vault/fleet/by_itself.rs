@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use secrets_fleet::ObjectName;
 use tokio::time::{Instant, timeout_at};
 
+use crate::memory;
 use crate::vault::{Error, Vault};
 
 use super::is_new;
@@ -47,7 +48,9 @@ pub(crate) async fn exchange_by_itself(vault: Vault) {
         let longest = Instant::now() + LONGEST;
         let quiet = || (Instant::now() + QUIET).min(longest);
         while timeout_at(quiet(), vault.shared.fleet_due.notified()).await.is_ok() {}
-        let now = match vault.exchange_now().await {
+        let exchanged = vault.exchange_now().await;
+        memory::worked();
+        let now = match exchanged {
             Ok((merged, _)) => {
                 if !merged.is_empty() {
                     tracing::info!(secrets = merged.len(), "merged what other machines have changed");
