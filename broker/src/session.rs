@@ -19,7 +19,7 @@ use secrets_proto::broker::{Begin, Begun, Named, Note, Order, Variables};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -91,7 +91,9 @@ pub(crate) fn main() -> ExitCode {
 
 /// Has what happens written to the standard error, as far as `SECRETSD_LOG` asks for it.
 fn log() {
-    let chosen = EnvFilter::try_from_env("SECRETSD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = std::env::var_os("SECRETSD_LOG").filter(|asked| !asked.is_empty());
+    let chosen = asked.and_then(|asked| asked.to_str()?.parse::<Targets>().ok());
+    let chosen = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     // These write down a host's last words (RFC 9113, section 6.8), which may be the value.
     let is_quiet = |target: &str| WITH_WORDS_OF_HOSTS.iter().any(|library| target.starts_with(library));
     let fit = filter_fn(move |about| *about.level() <= Level::INFO || !is_quiet(about.target()));

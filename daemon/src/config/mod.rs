@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use secrets_local::files;
 use secrets_local::places::{self, Base};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 
 use crate::key_provider::ProviderCommand;
 
@@ -269,15 +270,24 @@ fn socket_of(address: &OsStr) -> Option<PathBuf> {
     (path.starts_with('/') && !path.contains('%')).then(|| PathBuf::from(path))
 }
 
+/// What a text in `RUST_LOG`'s language asks for: levels, each for all or for a target, between commas. What it asks of spans
+/// is left out: the daemon has none, and programs share the variable. Nothing at all asks for errors.
+pub(crate) fn what_to_log(text: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<_> = text.split(',').filter(|part| !part.is_empty() && !part.contains('[')).collect();
+    if parts.is_empty() {
+        Ok(Targets::new().with_default(LevelFilter::ERROR))
+    } else {
+        parts.join(",").parse()
+    }
+}
+
 fn log(level: Option<flags::Level>, variable: Option<OsString>) -> Result<String, Error> {
     if let Some(level) = level {
         return Ok(level.as_str().to_owned());
     }
     let Some(text) = variable else { return Ok("info".to_owned()) };
     let text = text.into_string().map_err(|_| Error::Log)?;
-    if tracing_subscriber::EnvFilter::try_new(&text).is_err() {
-        return Err(Error::Log);
-    }
+    what_to_log(&text).map_err(|_| Error::Log)?;
     Ok(text)
 }
 

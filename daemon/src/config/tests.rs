@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use tracing::Level;
+
 use super::*;
 
 struct Machine {
@@ -270,5 +272,27 @@ fn the_approvers_settings_are_looked_at_and_not_used() {
     for wrong in ["pinentry = \"pinentry-qt\"", "pinentry = 7", "pinentri = \"/a\""] {
         let read = Machine::new().settings(&format!("[approve]\n{wrong}\n")).read(&[]);
         assert!(matches!(read, Err(Error::Line { line: 2, .. })), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_logged_is_chosen_by_level_and_target_and_spans_are_passed_over() {
+    for (text, of_us, of_others) in [
+        ("", Level::ERROR, Level::ERROR),
+        ("info", Level::INFO, Level::INFO),
+        ("warn,secretsd=trace", Level::TRACE, Level::WARN),
+        ("secretsd=debug,,warn,", Level::DEBUG, Level::WARN),
+        ("app[request{id=7}]=trace", Level::ERROR, Level::ERROR),
+        ("info,app[request{id=7}]=trace", Level::INFO, Level::INFO),
+    ] {
+        let chosen = what_to_log(text).unwrap();
+        for (target, most) in [("secretsd::daemon", of_us), ("hyper", of_others)] {
+            for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+                assert_eq!(chosen.would_enable(target, &level), level <= most, "{text}: {target} {level}");
+            }
+        }
+    }
+    for text in ["secretsd=much", "a=b=c"] {
+        assert!(what_to_log(text).is_err(), "{text}");
     }
 }

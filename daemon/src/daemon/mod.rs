@@ -14,7 +14,9 @@ use sd_notify::NotifyState;
 use secrets_local::files;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::set_up::{Names, Stages, set_up};
 use crate::auth::TokenFile;
@@ -274,11 +276,12 @@ fn notify(state: NotifyState<'_>) {
 }
 
 fn log_to_stderr(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
+    let filter =
+        config::what_to_log(&config.log).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(filter);
-    if config.journal { log.without_time().init() } else { log.init() }
+        .with_target(false);
+    if config.journal { registry.with(lines.without_time()).init() } else { registry.with(lines).init() }
 }

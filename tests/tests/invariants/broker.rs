@@ -159,15 +159,14 @@ fn the_environment_is_read_at_the_ends(sources: &[Source]) -> Findings {
     for word in ["env::var", "env::vars", "env::vars_os", "env::args", "set_var"] {
         findings.extend(only_in(sources, word, |_| false, "a session is known by its first message"));
     }
-    let where_they_are = "what the machine trusts";
-    findings.extend(only_in(sources, "env::var_os", in_module(&["authorities"]), where_they_are));
+    let what_is_read = "what the machine trusts, and how much is logged";
+    findings.extend(only_in(sources, "env::var_os", in_module(&["authorities", "session"]), what_is_read));
     findings.extend(only_in(
         sources,
         "args_os",
         in_module(&["lib"]),
         "a session is known by its first message",
     ));
-    findings.extend(only_in(sources, "try_from_env", in_module(&["session"]), "how much is logged"));
     findings.extend(only_in(sources, "from_env", in_module(&["upstream"]), "a proxy before the hosts"));
     findings.extend(only_in(
         sources,
@@ -288,7 +287,8 @@ fn the_broker_is_told_by_its_first_message_alone() {
     assert_found(check, "broker/src/session.rs", "std::env::args()");
     assert_found(check, "broker/src/forward.rs", "Matcher::from_env()");
     assert_found(check, "broker/src/session.rs", "io::stdout()");
-    assert_clean(check, "broker/src/session.rs", "EnvFilter::try_from_env(name)");
+    assert_found(check, "broker/src/decide.rs", "std::env::var_os(name)");
+    assert_clean(check, "broker/src/session.rs", "std::env::var_os(name)");
 }
 
 #[test]
