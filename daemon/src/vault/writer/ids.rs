@@ -1,4 +1,4 @@
-//! The ids of new secrets and items. They are random, but those that are drawn in one moment begin alike, so that what is
+//! The ids of new secrets, which have names for people to type. They are random, but those that are drawn in one moment begin alike, so that what is
 //! stored together lies together in the file: each commit writes to fewer pages, and so does moving the log into the file.
 //!
 //! Moments follow a grid of time, whoever draws. So an id tells the holder of a token nothing of what others have stored,

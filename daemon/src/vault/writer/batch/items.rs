@@ -11,6 +11,7 @@ use secrets_proto::{Timestamp, Uuid};
 
 use crate::audit::Event;
 use crate::caller::Caller;
+use crate::crypto;
 use crate::store::RecordKind;
 use crate::vault::Error;
 use crate::vault::format::item::{Collection, Item, StoredItemValue};
@@ -40,7 +41,8 @@ impl Batch<'_> {
         if self.catalog.items.collection().is_none() {
             self.put_collection(Collection::new(Collection::first_label()))?;
         }
-        let id = self.ids.next()?;
+        // Its beginning is what people type, so it is not alike in items of one moment.
+        let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let order = self.catalog.items.next_order();
         let item = Item::new(id, order, label, attributes, content_type, &value);
         self.check_room_for(None, &item)?;
