@@ -3,13 +3,14 @@
 //! Others write to this directory, too: no name in it is followed if it is a link, and none is waited for if it is a pipe.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 use secrets_fleet::exchange::{DROP, DROPPED, GONE, MERGED, MOST_FILES, NUDGE, TEMPORARY};
 use secrets_fleet::object::LARGEST_OBJECT;
@@ -69,9 +70,8 @@ pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Re
     if read(directory, name).is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
         return Ok(());
     }
-    // A name that nobody knows before, and that must not be there.
-    let random: [u8; 8] = crate::crypto::random().map_err(io::Error::other)?;
-    let temporary = format!("{TEMPORARY}{name}-{}", HEXLOWER.encode(&random));
+    // A name that nobody knows before, and that must not be there. The hasher's keys are the system's random numbers.
+    let temporary = format!("{TEMPORARY}{name}-{:016x}", RandomState::new().build_hasher().finish());
     let mut file = open(directory, &temporary, OpenOptions::new().write(true).create_new(true))?;
     let temporary = directory.join(temporary);
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
