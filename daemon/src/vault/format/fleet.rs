@@ -188,7 +188,7 @@ impl Fleet {
 
     /// Whether a key counts: nobody has removed the machine that made it, or has begun an epoch beside it without that machine.
     /// Two that were made without each other's makers both count, which is for a person to settle.
-    fn is_trusted(&self, number: u32) -> bool {
+    pub(in crate::vault) fn is_trusted(&self, number: u32) -> bool {
         let Some(epoch) = self.meta.epochs.get(&number) else { return false };
         let outdoes = |other: &Epoch| !other.members.contains(&epoch.by) && epoch.members.contains(&other.by);
         self.stands(epoch.by) && !self.beside(number).any(outdoes)

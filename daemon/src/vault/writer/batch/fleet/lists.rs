@@ -58,12 +58,17 @@ impl Batch<'_> {
         self.announce_in(fleet, epoch, BTreeMap::new())
     }
 
-    /// Writes the list under each key, with the keys that follow on it, so that every machine can follow, whichever it has.
+    /// Writes the list under each key, with the keys that follow on it and count, so that every machine can follow, whichever
+    /// it has. Who passes a key on stands for it.
     fn announce_all(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
         let last = fleet.epoch()?;
         fleet.meta.latest.clear();
         for known in fleet.meta.keys.keys().copied().filter(|known| *known != last).collect::<Vec<_>>() {
-            let following = fleet.meta.keys.iter().filter(|(number, _)| follows(known, **number));
+            let following = fleet
+                .meta
+                .keys
+                .iter()
+                .filter(|(number, _)| follows(known, **number) && fleet.is_trusted(**number));
             let keys = following.map(|(number, key)| Ok((*number, wrapped(fleet, *number, key)?)));
             let keys = keys.collect::<Result<_, Error>>()?;
             self.announce_in(fleet, known, keys)?;
