@@ -283,6 +283,8 @@ fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), F
         mover::run_while_waiting()?;
         let now: Invitation = session.fetch(&Call::get(&format!("/fleet/invitations/{id}")))?;
         if let (InvitationState::Answered, Some(words)) = (now.state, now.words) {
+            // What the daemon has said as it took the answer: the other machine needs it for its words.
+            mover::run_while_waiting()?;
             return Ok((now.name, words));
         }
         thread::sleep(PATIENCE);

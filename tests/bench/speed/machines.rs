@@ -173,7 +173,10 @@ impl Fleet {
         self.mover(joiner, &[]);
         self.mover(inviter, &[]);
         inviter.get(&waiting).expect(200);
+        self.mover(inviter, &[]);
+        self.mover(joiner, &[]);
         let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
+        joiner.get(&confirm).expect(200);
         inviter.post(&waiting, &json!({ "accept": true })).expect(200);
         self.mover(inviter, &[]);
         self.mover(joiner, &[]);

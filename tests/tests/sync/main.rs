@@ -91,10 +91,14 @@ fn join(inviter: &Env, joiner: &Env, name: &str, store: &str) {
     moved(joiner);
     let request = json!({ "code": invitation["code"], "name": name, "directory": exchange(joiner) });
     let joining = joiner.post("/fleet/join", &request).expect(201);
+    let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
     moved(joiner);
     moved(inviter);
-    assert_eq!(inviter.get(&waiting).expect(200)["words"], joining["words"]);
-    let confirm = format!("/fleet/invitations/{}", joining["id"].as_str().unwrap());
+    let words = inviter.get(&waiting).expect(200)["words"].clone();
+    // The inviter has settled on its answer, which the joiner now hears.
+    moved(inviter);
+    moved(joiner);
+    assert_eq!((words.as_array().unwrap().len(), &words), (5, &joiner.get(&confirm).expect(200)["words"]));
     inviter.post(&waiting, &json!({ "accept": true })).expect(200);
     moved(inviter);
     moved(joiner);
