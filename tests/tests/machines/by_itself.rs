@@ -120,7 +120,7 @@ fn a_merge_does_not_keep_the_vault_open() {
     b.settings("[auto_lock]\nidle_seconds = 3\n");
     b.start();
     unlock(&b);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let mut number = 0;
     // As long as the other machine changes something all the time.
     while b.state() == "unlocked" {
