@@ -76,7 +76,7 @@ pub fn measure(programs: Programs) -> Option<String> {
             (after[0] - before[0]).to_string(),
         ],
         [
-            "the same of `secretsd`, which looks each second whether its socket stands".to_owned(),
+            "the same of `secretsd`".to_owned(),
             "–".to_owned(),
             "–".to_owned(),
             (daemons_after - daemons_before).to_string(),
