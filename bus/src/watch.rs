@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::desk::Desk;
 
 /// How long the daemon is left alone after it did not answer: at first, and at most. A lock ends its connections, and it comes
-/// back at once; if it was ended, whoever calls next starts it or hears of it.
+/// back at once; if it was ended, the next caller starts it or hears of it.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! exchange/                     0700, of the user
-//!   l-<writer>-<number>-<hash>  objects (see the module `name`); whoever finds one may trust its name only after hashing
+//!   l-<writer>-<number>-<hash>  objects (see the module `name`); a reader may trust its name only after hashing
 //!   i-…  m-…  s-…               its bytes. 0600: no store is known to have it; 0400: the mover has seen it in the store
 //!   .tmp-*                      being written; renamed when whole and durable; nobody reads them
 //!   .drop                       written by the daemon: names of objects to delete from the store, one a line

@@ -58,7 +58,7 @@ id!(
     8
 );
 id!(
-    /// A machine of the fleet: random, and its own for ever.
+    /// A machine of the fleet: random, and never changed.
     MachineId,
     8
 );

@@ -37,7 +37,7 @@ impl Kind {
 
 /// The name of an object. `parse` takes exactly what `Display` writes: the kind's letter, 16 hex digits of the writer, ten
 /// digits of the number and 32 hex digits, the first 128 bits of the SHA-256 of the bytes. Every other name is not an
-/// object's, and whoever meets one leaves it alone.
+/// object's, and readers leave it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
     /// What it is.

@@ -172,7 +172,7 @@ impl<V> Replica<V> {
     }
 
     /// Hears what the author of an object wants, though the object waits. Two that lack something of each other would wait
-    /// for ever otherwise: neither could take the object in which the other says so.
+    /// without end otherwise: neither could take the object in which the other says so.
     fn hear(&mut self, object: ObjectId, entry: &Entry<V>) {
         if fault::is(Fault::DeafWhileWaiting) || self.known.heard.contains(&object) {
             return;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-/// What kind of failure it is: what is told by the exit code and by `error` in the status.
+/// What kind of failure it is: what the exit code and `error` in the status say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The command line is not one.

@@ -466,7 +466,7 @@ fn an_approver_that_never_answers_is_not_waited_for_for_ever() {
     env.ctl(["get", "KEY"]).expect(3);
 }
 
-/// A program on the session bus that finds the vault locked asks for it to be opened: whoever watches does that there.
+/// A program on the session bus that finds the vault locked asks for it to be opened: a person who watches does that there.
 #[test]
 fn who_watches_opens_the_vault_for_a_program_that_waits() {
     let env = guarded();

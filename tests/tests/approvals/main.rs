@@ -616,7 +616,7 @@ fn two_hundred_equal_asks_are_one_question_and_one_answer() {
     assert_eq!(env.get("/approvals").expect(200)["approvals"], json!([]));
 }
 
-/// Four of one asker, and 32 in all: whoever asks then is told to wait, and those that are open go on.
+/// Four of one asker, and 32 in all: a later one is told to wait, and those that are open go on.
 #[test]
 fn no_more_than_32_asks_wait_whoever_asks() {
     let env = Env::unlocked(programs!());

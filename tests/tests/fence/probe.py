@@ -99,7 +99,7 @@ def by_hard_link():
 
 
 def by_proc():
-    # Directories of whoever started this, which the numbers of the first process and of the parent lead to.
+    # Directories of the process that started this, which the numbers of the first process and of the parent lead to.
     for process in (1, os.getppid()):
         try:
             return writes(f"/proc/{process}/root{at['outside']}/file")

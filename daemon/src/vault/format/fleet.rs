@@ -2,7 +2,7 @@
 //! all machines know of it. A vault without a fleet has none of them.
 //!
 //! A secret's row says up to which of the vault's own versions it goes. So whatever the vault has that the others do not
-//! know is seen by comparing numbers, whoever wrote it, and nothing has to be noted when a secret is written.
+//! know is seen by comparing numbers, no matter who wrote it, and nothing has to be noted when a secret is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) refused: usize,
     /// How many waited for another.
     pub(in crate::vault) waiting: usize,
-    /// What shall leave the exchange, because a snapshot has taken its place, whoever puts it there again.
+    /// What shall leave the exchange, because a snapshot has taken its place, no matter who puts it there again.
     #[serde(default)]
     pub(in crate::vault) compacted: Applied,
     /// Something was destroyed here that is still in the exchange.

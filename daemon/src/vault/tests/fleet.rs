@@ -191,7 +191,7 @@ impl Machine {
         self.put(&self.seal(epoch, Kind::Members, 1, &Said { by: self.id, members, have, keys }));
     }
 
-    /// Takes all keys that the lists give to it, whoever has signed these.
+    /// Takes all keys that the lists give to it, no matter who has signed these.
     fn follow(&mut self, fixture: &Fixture) {
         let members = fleet_of(&fixture.vault).meta.members.clone();
         let writers = members.all().map(|member| (member.id, member.keys.signing)).collect();

@@ -464,7 +464,7 @@ impl Ask {
         client.session.is_some() || client.process.map_or(self.processes.is_empty(), is_in)
     }
 
-    /// The process that is shown to whoever looks: its own if it has asked this itself, else the first that did.
+    /// The process that is shown to people: its own if it has asked this itself, else the first that did.
     fn shown(&self, to: Option<ProcessKey>) -> Option<&Waiting> {
         let own = self.processes.iter().find(|waiting| Some(waiting.process) == to);
         own.or_else(|| self.processes.first())

@@ -1,7 +1,7 @@
 //! The ids of new secrets, which have names for people to type. They are random, but those that are drawn in one moment begin alike, so that what is
 //! stored together lies together in the file: each commit writes to fewer pages, and so does moving the log into the file.
 //!
-//! Moments follow a grid of time, whoever draws. So an id tells the holder of a token nothing of what others have stored,
+//! Moments follow a grid of time that is the same for all callers. So an id tells the holder of a token nothing of what others have stored,
 //! and a thief of the file which secrets were stored within one moment, as those of an import are.
 
 use std::time::{Duration, Instant};

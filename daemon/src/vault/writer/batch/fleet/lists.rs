@@ -316,7 +316,7 @@ fn follows(epoch: u32, next: u32) -> bool {
     generation(epoch).checked_add(1) == Some(generation(next))
 }
 
-/// Who is to have the last key: whoever has it and was not removed, and whom this machine has let in.
+/// Who is to have the last key: those that have it and were not removed, and those that this machine has let in.
 fn staying(fleet: &Fleet) -> BTreeSet<MachineId> {
     let invited = fleet.meta.invited.iter().copied().filter(|machine| fleet.stands(*machine));
     fleet.present().map(|member| member.id).chain(invited).collect()
@@ -333,7 +333,7 @@ fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
     if !fleet.meta.epochs.get(&epoch).is_some_and(|epoch| epoch.members.contains(&list.by)) {
         return false;
     }
-    // Nobody has removed it, and it was not given a later key: whoever let it in may have been removed. It is heard once one
+    // Nobody has removed it, and it was not given a later key: the one that let it in may have been removed. It is heard once one
     // that has the later key has given it that.
     let is_left_out = |(number, last): (u32, &Epoch)| {
         generation(number) > generation(epoch) && !last.members.contains(&list.by)
