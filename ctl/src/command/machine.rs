@@ -194,10 +194,8 @@ fn invite(session: &Session) -> Result<(), Failure> {
     mover::sync(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
-    output::say(&format!(
-        "on the other machine: secretctl machine join --store …, and there this code, within 15 minutes: {}",
-        code.expose()
-    ));
+    output::say("run on the other machine: secretctl machine join --store …");
+    output::say(&format!("it asks for this code, which holds for 15 minutes: {}", code.expose()));
     let id = invitation.id;
     let (name, words) = words_of(session, id)?;
     let name = output::in_one_line(&name.unwrap_or_default()).into_owned();

@@ -96,7 +96,8 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
         (None, Some(directory)) => format!("dir:{}", output::in_one_line(directory)),
         (None, None) => "a directory".to_owned(),
     };
-    let mut text = format!("fleet    {members} machines, {place}\n");
+    let machines = if members == 1 { "machine" } else { "machines" };
+    let mut text = format!("fleet    {members} {machines}, {place}\n");
     if let Some(failure) = store.and_then(StoreStatus::failure) {
         text.push_str(&format!("store    {failure}\n"));
     }

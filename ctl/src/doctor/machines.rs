@@ -48,6 +48,6 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     }
     if report.len() == before {
         let count = fleet.machines.iter().filter(|machine| !machine.removed).count();
-        report.ok(CHECK, format!("{count} have this vault, and their directory can be reached"));
+        report.ok(CHECK, format!("machines with this vault: {count}; their directory can be reached"));
     }
 }
