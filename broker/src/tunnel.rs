@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::server::Acceptor;
 use secrets_proto::ErrorType;
 use secrets_proto::session::WhyRefused;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -43,6 +43,10 @@ const FIELDS: usize = 100;
 
 /// The most bytes that a program may say before its TLS is understood: one record.
 const HELLO: usize = 17 << 10;
+
+/// How much goes on at once through a tunnel that is let through, to the host and from it: answers are longer.
+const SENT: usize = 16 << 10;
+const RECEIVED: usize = 64 << 10;
 
 /// What serves the connections of one session.
 pub(crate) struct Tunnels {
@@ -217,7 +221,7 @@ fn malformed(message: &'static str) -> Denial {
 async fn pass(mut stream: Prefixed, mut host: TcpStream, target: &Target) -> io::Result<()> {
     let hello = timeout(PATIENCE, hello(&mut stream, target)).await??;
     host.write_all(&hello).await?;
-    copy_bidirectional(&mut stream, &mut host).await.map(drop)
+    copy_bidirectional_with_sizes(&mut stream, &mut host, SENT, RECEIVED).await.map(drop)
 }
 
 /// The first bytes of a tunnel, if they begin TLS to this host.

@@ -3,17 +3,17 @@
 //! among the eight, and then the characters around the first of these tell. Where every form has twelve, half as many
 //! places will do. What may be a form is told with some to spare; what is passed over is none for sure.
 //!
+//! - [`block`]: which bytes are more than a character as it is
 //! - [`onward`]: whether a form may go on over a gap or an escape
 
+mod block;
 mod onward;
 
 use crate::gaps::{self, BEFORE_LINE_END, Gaps};
 use crate::grams::GRAM;
 
+use block::{BLOCK, Marks};
 use onward::{Onward, is_digit};
-
-/// How many bytes are passed over at a time where they are nothing but characters.
-const BLOCK: usize = 16;
 
 /// The beginnings of all forms, as far as they are needed to see that none is there.
 pub(crate) struct Filter {
@@ -47,38 +47,27 @@ impl Filter {
         let known = self.onward.grams.known;
         let mut at = from;
         while at < text.len() {
-            // What is left in the end is in the last block of the text, of which the beginning was looked at already.
-            let here = at.min(text.len().saturating_sub(BLOCK));
-            let block = text.get(here..).and_then(|rest| rest.first_chunk::<BLOCK>());
-            let Some(block) = block.filter(|_| from <= here) else { break };
-            let mut odd = self.more_than_characters(text, here, block).map(|index| here + index);
-            let odd = odd.find(|at| self.onward.may_go_on(text, *at));
-            let steps = block.as_chunks::<STEP>().0;
-            let gram = steps.iter().enumerate().find_map(|(index, step)| {
+            let rest = text.get(at..).unwrap_or_default();
+            let last;
+            let block = match rest.first_chunk::<BLOCK>() {
+                Some(block) => block,
+                None => {
+                    last = filled_up(rest);
+                    &last
+                }
+            };
+            let odd = self.odd(text, at, block, rest.len());
+            let gram = block.as_chunks::<STEP>().0.iter().zip((at..).step_by(STEP)).find_map(|(step, at)| {
                 let four = step.first_chunk::<GRAM>()?;
-                (self.onward.grams.has(*four) && self.may_begin(text, here + STEP * index))
-                    .then_some(here + STEP * index)
+                (self.onward.grams.has(*four) && self.may_begin(text, at)).then_some(at)
             });
             match (odd, gram) {
                 (Some(odd), gram) if gram.is_none_or(|gram| odd < gram) => {
                     return Some((from.max(self.earliest(text, odd)), odd));
                 }
                 (_, Some(gram)) => return Some((from.max(gram.saturating_sub(known - GRAM)), gram)),
-                (_, None) => at = here + BLOCK,
+                (_, None) => at += BLOCK,
             }
-        }
-        let rest = text.get(at..).unwrap_or_default();
-        for four in rest.as_chunks::<GRAM>().0 {
-            if let Some(at) = (at..at + GRAM).find(|at| self.onward.may_go_on(text, *at)) {
-                return Some((from.max(self.earliest(text, at)), at));
-            }
-            if self.onward.grams.has(*four) && self.may_begin(text, at) {
-                return Some((from.max(at.saturating_sub(known - GRAM)), at));
-            }
-            at += GRAM;
-        }
-        if let Some(at) = (at..text.len()).find(|at| self.onward.may_go_on(text, *at)) {
-            return Some((from.max(self.earliest(text, at)), at));
         }
         if is_all {
             return None;
@@ -86,6 +75,21 @@ impl Filter {
         // What is too short to tell.
         let last = text.len().checked_sub(1).filter(|last| from <= *last)?;
         Some((from.max(text.len().saturating_sub(self.reach)), last))
+    }
+
+    /// The first gap or escape in a block over which a form may go on. The text ends behind `length` bytes from there.
+    fn odd(&self, text: &[u8], at: usize, block: &[u8; BLOCK], length: usize) -> Option<usize> {
+        let before = at.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or_default();
+        let marks = Marks::of(block, self.onward.is_plus_a_space);
+        let mut bits = marks.odd(before, length, self.onward.is_each_looked_at());
+        while bits != 0 {
+            let odd = at + bits.trailing_zeros() as usize;
+            if self.onward.may_go_on(text, odd) {
+                return Some(odd);
+            }
+            bits &= bits - 1;
+        }
+        None
     }
 
     /// Where a form may begin that has its first gap or escape there.
@@ -106,55 +110,13 @@ impl Filter {
         let before = (at.saturating_sub(GRAM - 1)..at).rev().take_while(is_one).count();
         before + 1 + after >= GRAM
     }
-
-    /// What in a block may be other than a character as it is: all of it at once, for the speed.
-    fn more_than_characters(
-        &self,
-        text: &[u8],
-        at: usize,
-        block: &[u8; BLOCK],
-    ) -> impl Iterator<Item = usize> + use<> {
-        let beside = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>());
-        let mut odd = [0; BLOCK];
-        let (first, last);
-        let before = match at.checked_sub(1).and_then(beside) {
-            Some(before) => before,
-            None => {
-                first = shifted(block, -1);
-                &first
-            }
-        };
-        let after = match beside(at + 1) {
-            Some(after) => after,
-            None => {
-                last = shifted(block, 1);
-                &last
-            }
-        };
-        for (((odd, byte), before), after) in odd.iter_mut().zip(block).zip(before).zip(after) {
-            let is_escape = (*byte == b'%')
-                | (*byte == b'\\')
-                | (*byte == b'&')
-                | (*byte == b'+') & self.onward.is_plus_a_space;
-            let is_gap = |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == 0x1b);
-            // Of a gap the first byte tells.
-            let is_gap = is_gap(*byte) & (!is_gap(*before) | self.onward.is_each_looked_at());
-            let is_separator = (*byte == b' ') | (*byte == b':');
-            let may_be_dump = is_digit(*before) & (is_digit(*after) | (*after <= b' ') | (*after == b':'));
-            *odd = u8::from(is_escape | is_gap | is_separator & may_be_dump);
-        }
-        let mut bits = u128::from_le_bytes(odd);
-        std::iter::from_fn(move || {
-            let next = bits.trailing_zeros();
-            bits &= bits.wrapping_sub(1);
-            (next < u128::BITS).then_some(next as usize / 8)
-        })
-    }
 }
 
-/// The bytes that are beside those of a block, so far behind each; zero where the text ends.
-fn shifted(block: &[u8; BLOCK], by: isize) -> [u8; BLOCK] {
-    std::array::from_fn(|at| {
-        at.checked_add_signed(by).and_then(|at| block.get(at)).copied().unwrap_or_default()
-    })
+/// A block of what is left of a text, and zeros.
+fn filled_up(rest: &[u8]) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    for (slot, byte) in block.iter_mut().zip(rest) {
+        *slot = *byte;
+    }
+    block
 }

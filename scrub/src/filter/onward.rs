@@ -21,6 +21,8 @@ pub(super) struct Onward {
     is_odd: bool,
     /// Which bytes are among those: an escape that stands for another one begins no form, and none goes on with it.
     first: Zeroizing<[bool; 256]>,
+    /// Which bytes have nothing behind them in any form. A space may be a part of a gap, and a digit be in a dump.
+    dead_ends: Zeroizing<[bool; 256]>,
 }
 
 /// What a byte can be in a form, other than a character as it is.
@@ -45,7 +47,11 @@ impl Onward {
             is_plus_a_space: false,
             is_odd: false,
             first: Zeroizing::new([false; 256]),
+            dead_ends: Zeroizing::new([false; 256]),
         };
+        for (byte, slot) in (0..=u8::MAX).zip(onward.dead_ends.iter_mut()) {
+            *slot = byte != b' ' && !is_digit(byte) && !onward.grams.leads_on(byte);
+        }
         let known = onward.grams.known;
         for byte in texts.iter().flat_map(|text| text.iter().take(known)) {
             if let Some(slot) = onward.first.get_mut(usize::from(*byte)) {
@@ -171,7 +177,7 @@ impl Onward {
     /// Whether a form goes on with nothing behind the character before a gap. A space may be a part of the gap.
     fn leads_nowhere(&self, text: &[u8], gap: usize) -> bool {
         let before = gap.checked_sub(1).and_then(|at| text.get(at));
-        before.is_some_and(|before| *before != b' ' && !is_digit(*before) && !self.grams.leads_on(*before))
+        before.is_some_and(|before| self.dead_ends.get(usize::from(*before)).is_some_and(|is| *is))
     }
 
     /// Whether each byte of a gap is looked at, and not its first alone.
