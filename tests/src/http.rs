@@ -63,6 +63,12 @@ impl Request {
 
     /// Sends it and reads the whole answer.
     pub fn send(self) -> Answer {
+        let asked = format!("{} {}", self.method, self.target);
+        self.try_send().unwrap_or_else(|| panic!("{asked}: no HTTP answer"))
+    }
+
+    /// The same; nothing if the connection is closed without an answer.
+    pub fn try_send(self) -> Option<Answer> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend(format!("{name}: {value}\r\n").into_bytes());
@@ -73,7 +79,7 @@ impl Request {
         bytes.extend(b"Connection: close\r\n\r\n");
         bytes.extend(self.body.unwrap_or_default());
         let answer = raw(&self.socket, &bytes, DEADLINE);
-        Answer::parse(&answer).unwrap_or_else(|| panic!("{} {}: no HTTP answer", self.method, self.target))
+        Answer::parse(&answer)
     }
 }
 
