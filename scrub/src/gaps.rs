@@ -85,6 +85,11 @@ pub(crate) fn begin_of_join(text: &[u8], line_end: usize) -> usize {
     if at > floor && is_quote(byte(at - 1)) { at - 1 } else { blanks }
 }
 
+/// Whether a join may have this before its line end.
+pub(crate) const fn may_be_before_line_end(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'\r') || is_blank(byte) || is_operator(byte) || is_quote(byte)
+}
+
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,

@@ -17,6 +17,8 @@ pub(super) struct Onward {
     classes: [Class; 256],
     /// Whether a plus sign may be a space.
     pub(super) is_plus_a_space: bool,
+    /// Whether a value begins with what before the end of a line may be a part of the gap.
+    begins_like_a_gap: bool,
     /// Whether line ends and the like are among the first characters of a value.
     is_odd: bool,
     /// Which bytes are among those: an escape that stands for another one begins no form, and none goes on with it.
@@ -45,6 +47,9 @@ impl Onward {
             gaps,
             classes: [Class::Character; 256],
             is_plus_a_space: false,
+            begins_like_a_gap: texts
+                .iter()
+                .any(|text| text.first().copied().is_some_and(gaps::may_be_before_line_end)),
             is_odd: false,
             first: Zeroizing::new([false; 256]),
             dead_ends: Zeroizing::new([false; 256]),
@@ -106,7 +111,9 @@ impl Onward {
             Class::Separator => self.may_go_on_in_hex(text, at),
             Class::Gap if self.is_odd => true,
             Class::Gap if self.gaps == Gaps::Files && *byte != 0x1b => {
-                self.may_go_on_in_next_line(text, at) || self.may_go_on_in_hex(text, at)
+                self.begins_like_a_gap
+                    || self.may_go_on_in_next_line(text, at)
+                    || self.may_go_on_in_hex(text, at)
             }
             // What goes on a gap is not the first of one, and nothing that is between characters has begun a form.
             Class::Gap

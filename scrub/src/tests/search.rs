@@ -86,6 +86,18 @@ fn a_line_end_stands_for_a_space_and_for_nothing() {
 }
 
 #[test]
+fn what_a_value_begins_with_may_also_belong_to_a_gap_before_it() {
+    for (value, before, start) in
+        [(" \"+aa\\\\\\", "\\\n  \\\n  ", 3), (" a\"\\+ aa", "\" \\\n  ", 1), ("\"a++aa\\+", "\"\"\\\n  ", 0)]
+    {
+        let (forms, text) = (in_files(&[value]), format!("{before}{value}"));
+        let told = [(0, start, text.len(), Written::Clear)];
+        assert_eq!(found(&forms, [text.as_bytes()]), told, "{text:?}");
+        assert_eq!(found(&forms, text.as_bytes().chunks(1)), told, "{text:?} in pieces");
+    }
+}
+
+#[test]
 fn each_value_is_told_of_what_two_of_them_share() {
     let forms =
         in_files(&["shared-value", "shared-value", "{\"key\":\"shared-value\"}", "shared-value-longer"]);
