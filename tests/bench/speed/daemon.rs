@@ -85,6 +85,11 @@ impl Daemon {
         measured
     }
 
+    /// A request like those of [`create`](Self::create).
+    pub fn create_request(&self) -> Vec<u8> {
+        create(&self.token, &name(0))
+    }
+
     /// Load of new values for secrets that exist, a different one each time.
     pub fn update(&self, ids: &[String], connections: usize, duration: Duration) -> Measured {
         let token = self.token.clone();

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,12 +29,21 @@ pub struct BareHyper {
 impl BareHyper {
     /// Starts it on a socket in this directory and waits until it listens.
     pub fn start(directory: &Path, body: &[u8]) -> Self {
+        Self::start_with(directory, body, None)
+    }
+
+    /// The same, and before each answer it commits the rows of a create to bare SQLite in this directory.
+    pub fn storing(directory: &Path, body: &[u8]) -> Self {
+        Self::start_with(directory, body, Some(directory))
+    }
+
+    fn start_with(directory: &Path, body: &[u8], rows: Option<&Path>) -> Self {
         let (socket, file) = (directory.join("bare.sock"), directory.join("bare.json"));
         std::fs::write(&file, body).unwrap();
         std::fs::remove_file(&socket).ok();
-        let program = std::env::current_exe().unwrap();
-        let child =
-            Command::new(program).arg(SERVE).args([&socket, &file]).stdin(Stdio::null()).spawn().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(SERVE).args([&socket, &file]).args(rows).stdin(Stdio::null());
+        let child = command.spawn().unwrap();
         let end = Instant::now() + DEADLINE;
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < end, "bare hyper does not listen");
@@ -55,18 +65,23 @@ impl Drop for BareHyper {
     }
 }
 
-/// Serves until killed, on one thread, as the daemon does.
-pub fn serve(socket: &str, body: &str) {
+/// Serves until killed, on one thread, as the daemon does; commits the rows of a create in a directory each time, if there
+/// is one.
+pub fn serve(socket: &str, body: &str, rows: Option<&str>) {
     let body = Bytes::from(std::fs::read(body).unwrap());
+    let rows = rows.map(|directory| Arc::new(Mutex::new(BareSqlite::open(Path::new(directory)))));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = UnixListener::bind(socket).unwrap();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let body = body.clone();
+            let (body, rows) = (body.clone(), rows.clone());
             tokio::spawn(async move {
                 let service = service_fn(move |_: Request<hyper::body::Incoming>| {
                     let body = Full::new(body.clone());
+                    if let Some(rows) = &rows {
+                        rows.lock().unwrap().create_once(1);
+                    }
                     async move {
                         let response = Response::builder().header(CONTENT_TYPE, "application/json");
                         Ok::<_, Infallible>(response.body(body).unwrap())
@@ -133,38 +148,40 @@ impl BareSqlite {
 
     /// Inserts for so long; gives the inserts a second and the middle time of one.
     pub fn insert(&mut self, duration: Duration) -> (f64, Duration) {
-        self.repeat(duration, |connection, ids| {
-            let id = ids.next();
-            let mut statement = connection.prepare_cached("INSERT INTO row VALUES (?1, ?2)").unwrap();
+        self.repeat(duration, |bare| {
+            let id = bare.ids.next();
+            let mut statement = bare.connection.prepare_cached("INSERT INTO row VALUES (?1, ?2)").unwrap();
             statement.execute(params![id, [7_u8; 320]]).unwrap();
         })
     }
 
     /// The same for the rows of so many new secrets a commit: metadata and value of each, its audit entry, the manifest.
     pub fn create(&mut self, duration: Duration, secrets: u64) -> (f64, Duration) {
-        let (rate, middle) = self.repeat(duration, |connection, ids| {
-            let run = |sql: &str, values: &[&dyn ToSql]| {
-                connection.prepare_cached(sql).unwrap().execute(values).unwrap();
-            };
-            run("BEGIN IMMEDIATE", &[]);
-            for _ in 0..secrets {
-                let id = ids.next();
-                run("INSERT INTO record VALUES (2, ?1, 1, zeroblob(237))", &[&id]);
-                run("INSERT INTO record VALUES (1, ?1, 1, zeroblob(365))", &[&id]);
-                run("INSERT INTO audit (sealed, mac) VALUES (zeroblob(365), zeroblob(32))", &[]);
-            }
-            run("UPDATE manifest SET sealed = randomblob(237)", &[]);
-            run("COMMIT", &[]);
-        });
+        let (rate, middle) = self.repeat(duration, |bare| bare.create_once(secrets));
         (rate * secrets as f64, middle)
     }
 
-    fn repeat(&mut self, duration: Duration, work: impl Fn(&Connection, &mut Ids)) -> (f64, Duration) {
+    fn create_once(&mut self, secrets: u64) {
+        let run = |sql: &str, values: &[&dyn ToSql]| {
+            self.connection.prepare_cached(sql).unwrap().execute(values).unwrap();
+        };
+        run("BEGIN IMMEDIATE", &[]);
+        for _ in 0..secrets {
+            let id = self.ids.next();
+            run("INSERT INTO record VALUES (2, ?1, 1, zeroblob(237))", &[&id]);
+            run("INSERT INTO record VALUES (1, ?1, 1, zeroblob(365))", &[&id]);
+            run("INSERT INTO audit (sealed, mac) VALUES (zeroblob(365), zeroblob(32))", &[]);
+        }
+        run("UPDATE manifest SET sealed = randomblob(237)", &[]);
+        run("COMMIT", &[]);
+    }
+
+    fn repeat(&mut self, duration: Duration, work: impl Fn(&mut Self)) -> (f64, Duration) {
         let start = Instant::now();
         let mut times = Vec::new();
         while start.elapsed() < duration {
             let began = Instant::now();
-            work(&self.connection, &mut self.ids);
+            work(self);
             times.push(began.elapsed());
         }
         let rate = times.len() as f64 / start.elapsed().as_secs_f64();

@@ -42,10 +42,10 @@ const PROGRAMS: &str = "PROGRAMS";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, socket, body] = arguments.as_slice()
+    if let [mode, socket, body, rows @ ..] = arguments.as_slice()
         && mode == floors::SERVE
     {
-        return floors::serve(socket, body);
+        return floors::serve(socket, body, rows.first().map(String::as_str));
     }
     match arguments.as_slice() {
         [mode, directory] if mode == broker::SERVE => return broker::serve(directory),

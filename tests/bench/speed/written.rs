@@ -5,8 +5,8 @@ use std::time::Duration;
 use secretsd_tests::Programs;
 
 use crate::daemon::Daemon;
-use crate::floors::BareSqlite;
-use crate::load::Measured;
+use crate::floors::{BareHyper, BareSqlite};
+use crate::load::{self, Measured, Until};
 use crate::report::{Report, Row, median, rate};
 
 const ROUNDS: usize = 9;
@@ -18,6 +18,7 @@ struct Round {
     floor: (f64, Duration),
     rows: f64,
     many_rows: f64,
+    served_rows: f64,
     create: Measured,
     update: Measured,
     reveal: Measured,
@@ -31,11 +32,19 @@ pub fn measure(programs: Programs, report: &mut Report) {
     let mut daemon = Daemon::with(programs, 100);
     let mut bare = BareSqlite::open(&daemon.env.path("."));
     let ids = daemon.ids();
+    let behind = daemon.env.path("behind");
+    std::fs::create_dir(&behind).unwrap();
+    let (serving, request) = (BareHyper::storing(&behind, b"{}"), daemon.create_request());
+    let served = || {
+        let request = request.clone();
+        load::run(serving.socket(), 1, Until::Time(ROUND), 200, move |_| request.clone()).rate
+    };
     let rounds: Vec<Round> = (0..ROUNDS)
         .map(|_| Round {
             floor: bare.insert(ROUND),
             rows: bare.create(ROUND, 1).0,
             many_rows: bare.create(ROUND, MANY as u64).0,
+            served_rows: served(),
             create: daemon.create(1, ROUND),
             update: daemon.update(&ids, 1, ROUND),
             reveal: daemon.reveal(1, ROUND),
@@ -78,6 +87,7 @@ pub fn measure(programs: Programs, report: &mut Report) {
         &|round| round.create.quantile(0.99),
     ));
     report.add(bare_rows("bare SQLite inserting the rows of a create", &|round| round.rows));
+    report.add(bare_rows("bare hyper doing so for each request, 1 connection", &|round| round.served_rows));
     report.add(by_rate("update, durable, 1 connection", &|round| round.update.rate, 0.6));
     report.add(by_rate("create, durable, 16 connections", &|round| round.many_creates.rate, 2.5));
     report.add(bare_rows("bare SQLite inserting those of 16 a commit", &|round| round.many_rows));
