@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::change::Change;
 use crate::fault::{self, Fault};
 use crate::replica::Replica;
+use crate::secret::Field;
 
 /// Where the registers of the fleet are: no secret has this id.
 pub const FLEET: Uuid = Uuid::nil();
@@ -65,6 +66,22 @@ impl<V> Replica<V> {
             }
         }
         filter
+    }
+
+    /// The fleet's registers.
+    #[must_use]
+    pub fn registers(&self) -> BTreeMap<String, Field> {
+        self.secrets.get(&FLEET).map(|fleet| fleet.fields.clone()).unwrap_or_default()
+    }
+
+    /// Takes the fleet's registers from another machine, before anything of it was read.
+    pub fn learn(&mut self, registers: BTreeMap<String, Field>) {
+        if registers.is_empty() {
+            return;
+        }
+        let fleet = self.secrets.entry(FLEET).or_default();
+        registers.into_iter().for_each(|(name, register)| fleet.set_field(name, register));
+        self.touched.insert(FLEET);
     }
 
     /// Says a pattern, or takes it back.

@@ -234,7 +234,7 @@ impl Batch<'_> {
     }
 
     /// The fleet, for a machine that may change its list.
-    fn fleet_to_change(&self) -> Result<Fleet, Error> {
+    pub(super) fn fleet_to_change(&self) -> Result<Fleet, Error> {
         let fleet = self.catalog.fleet.as_ref().ok_or(Error::Fleet(FleetError::None))?;
         if fleet.is_removed() {
             return Err(Error::Fleet(FleetError::Removed));
