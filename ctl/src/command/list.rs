@@ -190,7 +190,11 @@ fn show(
     now: Timestamp,
 ) -> Result<(), Failure> {
     if output.json && !args.names {
-        let listed = |detail: SecretDetail| Listed { secret: detail.secret, guarded: detail.guarded, local: detail.local };
+        let listed = |detail: SecretDetail| Listed {
+            secret: detail.secret,
+            guarded: detail.guarded,
+            local: detail.local,
+        };
         let secrets: Vec<Listed> = secrets.into_iter().map(listed).collect();
         let text = serde_json::to_vec(&SecretList { total: secrets.len(), secrets })
             .map_err(|_| Failure::new(Exit::Other, "the list cannot be written as JSON"))?;

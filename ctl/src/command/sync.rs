@@ -162,13 +162,18 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
             text.push_str(&format!("{title}  {}\n", output::in_one_line(glob)));
         }
     }
-    for (title, names) in [("local    on this machine alone", &status.local), ("stays    by its name", &status.excluded)] {
+    for (title, names) in
+        [("local    on this machine alone", &status.local), ("stays    by its name", &status.excluded)]
+    {
         if !names.is_empty() {
             text.push_str(&format!("{title}: {}\n", kept::few(names)));
         }
     }
     for aside in &status.aside {
-        text.push_str(&format!("aside    {0}: the other machines' own; secretctl sync share {0}\n", aside.name));
+        text.push_str(&format!(
+            "aside    {0}: the other machines' own; secretctl sync share {0}\n",
+            aside.name
+        ));
     }
     for conflict in &status.conflicts {
         text.push_str(&format!("{}\n", told(conflict)));

@@ -114,7 +114,9 @@ fn included(status: &FleetStatus) -> String {
     match (status.include.as_slice(), status.exclude.as_slice()) {
         ([], []) => "every secret travels that is not kept local".to_owned(),
         ([], _) => "every name travels that is not excluded".to_owned(),
-        (include, _) => format!("only names like these travel: {}", shown(include.iter().map(String::as_str))),
+        (include, _) => {
+            format!("only names like these travel: {}", shown(include.iter().map(String::as_str)))
+        }
     }
 }
 
@@ -184,7 +186,11 @@ pub(super) fn share(session: &Session, output: Output, args: &OneArgs) -> Result
     let wanted = project::wanted(&args.name, &args.project)?;
     let (id, is_local) = match wanted.find(session)? {
         Some(SecretDetail { secret, local, .. }) => (secret.id, local),
-        None => (aside(session, &args.name)?.map_or_else(|| wanted.get(session).map(|found| found.secret.id), Ok)?, true),
+        None => (
+            aside(session, &args.name)?
+                .map_or_else(|| wanted.get(session).map(|found| found.secret.id), Ok)?,
+            true,
+        ),
     };
     let request = |proof| {
         let call = Call::new(Method::PUT, &format!("/user/secrets/{id}/local"));
@@ -201,7 +207,9 @@ pub(super) fn share(session: &Session, output: Output, args: &OneArgs) -> Result
     } else if machines.is_empty() {
         format!("{name} goes to all machines")
     } else {
-        format!("{name} is the same on all machines again; where two have stored a value meanwhile, the later one is used, and the other is kept beside it")
+        format!(
+            "{name} is the same on all machines again; where two have stored a value meanwhile, the later one is used, and the other is kept beside it"
+        )
     });
     if output.json { output::answer_json_line(answer.bytes()) } else { Ok(()) }
 }

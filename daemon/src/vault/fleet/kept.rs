@@ -88,9 +88,8 @@ impl Vault {
             None => caller.clone(),
         };
         let _turn = self.exchanging.lock().await;
-        let listed = self
-            .write(&caller, move |batch, caller| batch.list_names(caller, list, &glob, is_said))
-            .await;
+        let listed =
+            self.write(&caller, move |batch, caller| batch.list_names(caller, list, &glob, is_said)).await;
         let synced = self.note_refusal(&caller, action, listed)?;
         self.place_soon(synced).await;
         self.fleet_status(&caller)

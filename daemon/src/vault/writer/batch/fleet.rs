@@ -186,7 +186,8 @@ impl Batch<'_> {
 
     /// Notes that an earlier value of a secret was destroyed, which the secret's version does not tell.
     pub(super) fn value_is_gone(&mut self, id: Uuid) -> Result<(), Error> {
-        let is_said = |fleet: &Arc<Fleet>| fleet.rows.contains_key(&id) && !fleet.replica.kept.contains_key(&id);
+        let is_said =
+            |fleet: &Arc<Fleet>| fleet.rows.contains_key(&id) && !fleet.replica.kept.contains_key(&id);
         let Some(fleet) = self.catalog.fleet.clone().filter(is_said) else { return Ok(()) };
         let mut fleet = Fleet::clone(&fleet);
         fleet.meta.compact = true;

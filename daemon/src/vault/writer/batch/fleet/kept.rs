@@ -90,9 +90,14 @@ impl Batch<'_> {
             return Err(Error::Fleet(FleetError::Disputed));
         }
         let (before, was) = (fleet.travel(), fleet.replica.filter());
-        let was_said = if list == List::Include { &was.include } else { &was.exclude }.contains(glob.as_str());
+        let was_said =
+            if list == List::Include { &was.include } else { &was.exclude }.contains(glob.as_str());
         if was_said == is_said {
-            return if is_said { self.outbox(Synced::default()) } else { Err(Error::Fleet(FleetError::NoGlob)) };
+            return if is_said {
+                self.outbox(Synced::default())
+            } else {
+                Err(Error::Fleet(FleetError::NoGlob))
+            };
         }
         if is_said && was.include.len() + was.exclude.len() >= MOST_GLOBS {
             return Err(Error::Fleet(FleetError::TooManyGlobs));
@@ -160,7 +165,8 @@ impl Batch<'_> {
                 fleet.replica.touched.insert(record.id);
             }
         }
-        let gone: Vec<Uuid> = fleet.replica.kept.keys().filter(|id| all.any(**id).is_none()).copied().collect();
+        let gone: Vec<Uuid> =
+            fleet.replica.kept.keys().filter(|id| all.any(**id).is_none()).copied().collect();
         for id in gone {
             fleet.replica.kept.remove(&id);
             fleet.replica.touched.insert(id);
@@ -214,9 +220,10 @@ impl Batch<'_> {
         let stored = fleet.replica.secrets.get(&id).filter(|secret| secret.is_visible());
         let Some((_, stored)) = stored.and_then(Secret::current) else { return Ok(true) };
         let stays = |holder: &Record| {
-            holder.id != id && (holder.meta.local || !fleet.others_have(holder.id) || {
-                Self::goes_its_own_way(fleet, travel, holder)
-            })
+            holder.id != id
+                && (holder.meta.local || !fleet.others_have(holder.id) || {
+                    Self::goes_its_own_way(fleet, travel, holder)
+                })
         };
         let holder = self.catalog.all().by_name(name).filter(|holder| stays(holder)).cloned();
         let Some(holder) = holder else { return Ok(true) };
