@@ -119,6 +119,7 @@ fn what_was_sent_before_stays_on_the_others_and_goes_its_own_way() {
     // More values than are kept, so that what the others have leaves this machine's history.
     for number in 0..12 {
         update(&a, "URL", &format!("own {number}"));
+        update(&a, "OTHER", &format!("own {number}"));
     }
     sync_all(&[&a, &b]);
     a.stop();
@@ -135,6 +136,7 @@ fn what_was_sent_before_stays_on_the_others_and_goes_its_own_way() {
     join(&a, &c, "devbox", &store);
     sync_all(&[&c, &a, &b]);
     assert_eq!((c.value("URL"), b.value("URL")), ("of-desktop".into(), "of-desktop".into()));
+    assert_eq!((c.value("OTHER"), b.value("OTHER")), ("first".into(), "first".into()));
     assert_eq!(a.value("URL"), "own 11");
     // Whatever is done here with it is done here alone.
     a.ctl(["rm", "URL"]).expect(0);
@@ -149,9 +151,19 @@ fn what_was_sent_before_stays_on_the_others_and_goes_its_own_way() {
     assert_eq!(c.value("URL"), "newer-of-desktop");
     a.post("/vault/verify", &json!({})).expect(200);
     assert!(told(&a, &["sync", "status"]).contains("aside    URL"));
+    // Nor does what is destroyed here leave the others by a snapshot of this machine.
+    purge(&a, "OTHER");
+    a.store("GONE", "gone");
+    sync_all(&[&a, &b, &c]);
+    purge(&a, "GONE");
+    sync_all(&[&a, &b, &c]);
+    assert_eq!(
+        (c.value("OTHER"), b.value("OTHER"), has(&a, "OTHER")),
+        ("first".into(), "first".into(), false)
+    );
     told(&a, &["sync", "share", "URL"]);
     assert_eq!(a.value("URL"), "newer-of-desktop");
-    assert!(!told(&a, &["sync", "status"]).contains("aside"));
+    assert!(!told(&a, &["sync", "status"]).contains("aside    URL"));
     update(&a, "URL", "of-all");
     sync_all(&[&a, &b, &c]);
     assert_eq!((b.value("URL"), c.value("URL")), ("of-all".into(), "of-all".into()));
@@ -195,7 +207,7 @@ fn what_travels_again_takes_the_place_of_nothing_that_it_has_not_seen() {
 
 #[test]
 fn what_all_exclude_does_not_travel_and_comes_to_no_new_machine() {
-    let ((a, _), (b, _)) = (quick(), quick());
+    let ((mut a, key), (b, _)) = (quick(), quick());
     a.store("DEV_URL", "first");
     a.store("KEY", "first");
     let store = a.private_dir("store");
@@ -225,6 +237,10 @@ fn what_all_exclude_does_not_travel_and_comes_to_no_new_machine() {
     sync_all(&[&c, &a, &b]);
     assert_eq!((c.value("KEY"), a.value("OF_C")), ("second".into(), "of-c".into()));
     assert!(!has(&c, "DEV_URL") && !has(&a, "DEV_OF_C") && !has(&b, "DEV_OF_C"));
+    for canary in ["canary-new", "canary-of-b", "canary-of-c", "DEV_OF_C"] {
+        let Some(count) = objects_with(&mut a, &key, &store, canary) else { return skip("kept", LACKING) };
+        assert_eq!(count, 0, "{canary}");
+    }
     // A name that is excluded takes a secret out, and one that is not lets it in.
     a.ctl(["rename", "KEY", "DEV_KEY"]).expect(0);
     update(&a, "DEV_KEY", "of-laptop");
@@ -413,9 +429,12 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 fn a_machine_that_comes_back_keeps_what_it_kept() {
     let (a, b, store) = two();
     b.store("URL", "first");
+    b.store("LEFT", "first");
     sync_all(&[&a, &b]);
     told(&b, &["sync", "keep-local", "URL"]);
     update(&b, "URL", "own");
+    told(&b, &["sync", "keep-local", "LEFT"]);
+    purge(&b, "LEFT");
     set(&b, &["set", "--local", "ALONE"], "canary-alone");
     let backup = b.path("backup").to_str().unwrap().to_owned();
     b.ctl(["backup", &backup]).expect(0);
@@ -434,6 +453,7 @@ fn a_machine_that_comes_back_keeps_what_it_kept() {
     update(&a, "URL", "second");
     sync_all(&[&b, &a]);
     assert_eq!((a.value("URL"), b.value("URL"), has(&a, "ALONE")), ("second".into(), "own".into(), false));
+    assert!(has(&a, "LEFT") && !has(&b, "LEFT"));
     b.post("/vault/verify", &json!({})).expect(200);
     told(&b, &["sync", "share", "URL"]);
     sync_all(&[&b, &a]);
