@@ -165,7 +165,7 @@ impl World {
             }
             48 | 49 => {
                 let list = if step.b.is_multiple_of(8) { List::Include } else { List::Exclude };
-                self.list(who, list, &name(step.a), step.b % 3 == 0)?;
+                self.list(who, list, &name(step.a), step.b.is_multiple_of(3))?;
             }
             50 => {
                 if let Some(id) = self.secret(who, step.a, Secret::is_visible) {

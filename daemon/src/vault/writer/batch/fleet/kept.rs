@@ -1,7 +1,8 @@
 //! What stays on this machine: secrets that it was told to keep, and those whose names do not travel. They are not said, and what
 //! others say of them does not change them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use secrets_fleet::Secret;
 use secrets_fleet::filter::List;
@@ -103,7 +104,7 @@ impl Batch<'_> {
             return Err(Error::Fleet(FleetError::TooManyGlobs));
         }
         let change = fleet.replica.list(list, glob.as_str(), is_said, wall());
-        self.write_entry(&mut fleet, vec![change], &std::collections::BTreeMap::new())?;
+        self.write_entry(&mut fleet, vec![change], &BTreeMap::new())?;
         let after = fleet.travel();
         let leaves = |record: &Record| {
             let name = &record.meta.name;
@@ -156,10 +157,10 @@ impl Batch<'_> {
     pub(super) fn set_apart(&self, fleet: &mut Fleet) {
         let travel = fleet.travel();
         let all = self.catalog.all();
-        for record in all.with_trash() {
+        let stays = |record: &&Arc<Record>| record.meta.local || !travel.lets(&record.meta.name);
+        for record in all.with_trash().filter(stays) {
             let is_known = fleet.replica.secrets.contains_key(&record.id);
-            let stays = record.meta.local || !travel.lets(&record.meta.name);
-            if stays && is_known && !fleet.replica.kept.contains_key(&record.id) {
+            if is_known && !fleet.replica.kept.contains_key(&record.id) {
                 let is_same = fleet.rows.get(&record.id).is_some_and(|(_, synced)| *synced > 0);
                 fleet.replica.keep(record.id, is_same);
                 fleet.replica.touched.insert(record.id);
