@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     DeafWhileWaiting,
     /// Bytes are taken without a look at the name.
     AnyBytes,
+    /// What is excluded travels all the same.
+    ExcludedTravels,
+    /// A secret that went its own way comes in the place of what it has not seen.
+    KeptHasSeenAll,
     /// A machine's removal is not passed on.
     RemovalForgotten,
 }

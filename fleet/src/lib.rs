@@ -12,6 +12,7 @@
 //! - [`object`]: what is in one, how it is padded, sealed and read; [`change`]: what a machine says that it did
 //! - [`secret`]: one secret as all machines see it, and the rules by which changes are merged
 //! - [`replica`]: what one machine knows, the order in which it takes objects, forks; [`names`]: two secrets of one name
+//! - [`filter`]: which secrets travel; [`kept`]: one that goes its own way on one machine
 //! - [`members`]: who belongs to the fleet, and who does not any more
 //! - [`snapshot`]: all of that at once; [`join`]: how it is merged; [`applied`]: which objects are in it
 //! - [`clock`]: times that never run backwards
@@ -21,8 +22,10 @@ pub mod change;
 pub mod clock;
 pub mod crypt;
 pub mod exchange;
+pub mod filter;
 pub mod ids;
 pub mod join;
+pub mod kept;
 pub mod members;
 pub mod name;
 pub mod names;

@@ -81,6 +81,8 @@ pub struct Replica<V> {
     pub secrets: BTreeMap<Uuid, Secret<V>>,
     /// The secrets that were changed and not taken note of.
     pub touched: BTreeSet<Uuid>,
+    /// The secrets that go their own way here, as they were when they began to.
+    pub kept: BTreeMap<Uuid, Secret<V>>,
 }
 
 impl<V> Replica<V> {
@@ -100,7 +102,7 @@ impl<V> Replica<V> {
             asked: BTreeSet::new(),
             heard: BTreeSet::new(),
         };
-        Self { known, secrets: BTreeMap::new(), touched: BTreeSet::new() }
+        Self { known, secrets: BTreeMap::new(), touched: BTreeSet::new(), kept: BTreeMap::new() }
     }
 
     /// The next object of this machine's log, with these changes, and its number. It counts once

@@ -255,6 +255,10 @@ pub enum AuditAction {
     Fleet,
     /// A secret was changed by another machine of the fleet.
     Merge,
+    /// A secret was kept on this machine.
+    KeepLocal,
+    /// A secret that stayed on this machine was given to the others.
+    Share,
     /// Something that a newer program does.
     #[serde(other)]
     Other,
@@ -310,6 +314,8 @@ impl AuditAction {
             Self::RuleRemove => "rule_remove",
             Self::Fleet => "fleet",
             Self::Merge => "merge",
+            Self::KeepLocal => "keep_local",
+            Self::Share => "share",
             Self::Other => "other",
         }
     }

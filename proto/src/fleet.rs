@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::invalid::{FieldErrorType, Invalid};
 use crate::proof::Proof;
 use crate::secret::SecretVersion;
-use crate::{SecretName, SensitiveString, Timestamp, Uuid};
+use crate::{Glob, SecretName, SensitiveString, Timestamp, Uuid};
 
 /// The name of a machine: 1 to 64 letters, digits, `.`, `_` and `-`, as host names have them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +148,83 @@ pub struct FleetStatus {
     pub heard: Option<Timestamp>,
     /// Secrets that were given different values on several machines.
     pub conflicts: Vec<FleetConflict>,
+    /// What names are like that travel; absent if all do that are not excluded. A token that is bound to names is not told
+    /// this or the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// What names are like that do not travel; absent if nothing is excluded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Secrets that stay on this machine because it was told so; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<SecretName>,
+    /// Other secrets of this machine whose names do not travel; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<SecretName>,
+    /// Secrets of the other machines whose names travel and that this one does not take; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<FleetAside>,
+}
+
+/// A secret of the other machines that this one does not take: it was told to keep a value of its own, or has another secret of
+/// this name that stays here and is newer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct FleetAside {
+    /// Its id.
+    pub id: Uuid,
+    /// What the others call it.
+    pub name: SecretName,
+}
+
+/// Body of `POST /fleet/filter`: which secrets travel, for all machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct ChangeFilter {
+    /// Whether names like this travel or not.
+    pub list: FilterList,
+    /// What the names are like.
+    pub glob: Glob,
+    /// Whether that is taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove: bool,
+    /// Needed if a guarded secret would leave this machine by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// What a glob is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FilterList {
+    /// Names like it travel. If there is one of these, no others do.
+    Include,
+    /// Names like it do not travel.
+    Exclude,
+}
+
+/// Body of `PUT /user/secrets/{id}/local`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct SetLocal {
+    /// Whether the secret stays on this machine.
+    pub local: bool,
+    /// Needed to let a guarded secret leave this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// Answer of `PUT /user/secrets/{id}/local`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct KeptLocal {
+    /// The secret.
+    pub name: SecretName,
+    /// Whether it stays on this machine.
+    pub local: bool,
+    /// The machines that have, or will have, what they were told of it before.
+    pub machines: Vec<String>,
 }
 
 /// A machine.

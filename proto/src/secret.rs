@@ -54,6 +54,9 @@ pub struct SecretDetail {
     /// Whether another machine stored another value at the same time, which is kept beside this one; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conflict: bool,
+    /// Whether it stays on this machine, where the vault is on several; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 /// A secret that was written, as `?view=full` shows it.
@@ -133,6 +136,9 @@ pub struct CreateSecret {
     /// Who issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// Whether it stays on this machine, where the vault is on several.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 /// Body of `POST /user/secrets/batch`: all of it is stored in one transaction, or nothing.

@@ -262,11 +262,12 @@ fn commands_and_flags_of_the_documents_exist() {
             let mut words = own.split_whitespace().map(|word| word.trim_matches(['"', '\'', '…', ',']));
             let mut command = vec![words.next().unwrap_or_default()];
             let mut below = words.clone();
-            while ["key", "token", "credential", "project", "proxy", "rule", "rules", "machine"]
+            while ["key", "token", "credential", "project", "proxy", "rule", "rules", "machine", "sync"]
                 .contains(&command[command.len() - 1])
             {
                 let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-                let Some(word) = word else { break };
+                // "run secretctl sync from time to time" is what a program says.
+                let Some(word) = word.filter(|word| *word != "from") else { break };
                 command.push(word);
             }
             let help = helps.entry(command.join(" ")).or_insert_with(|| {

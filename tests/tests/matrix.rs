@@ -260,6 +260,15 @@ const TABLE: &[Entry] = &[
         request: |_| at(""),
     },
     Entry {
+        operation: "change_filter",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| (String::new(), json!({ "list": "exclude", "glob": "DEV_*" })),
+    },
+    Entry {
         operation: "join_fleet",
         needs: Needs::Scope("admin"),
         about: About::Whole,
@@ -349,6 +358,7 @@ const TABLE: &[Entry] = &[
         world.allow_unit();
         at("?unit=web.service")
     }),
+    open_only("set_local", "admin", About::Whole, 200, |world| (world.secret(), json!({ "local": false }))),
     open_only("set_guard", "admin", About::Whole, 200, |world| (world.secret(), json!({ "guarded": false }))),
     Entry {
         operation: "list_approvals",

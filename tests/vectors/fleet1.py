@@ -3,10 +3,11 @@
 The keys are in the machine's vault. Prints as JSON how many objects of each kind there are, and of the logs, which
 values were ever said: by name, the SHA-256 of each value.
 
-    fleet1.py VAULT KEYFILE EXCHANGE [--say NAME VALUE [--forge]] [--epochs]
+    fleet1.py VAULT KEYFILE EXCHANGE [--say NAME VALUE [--forge]] [--epochs] [--count TEXT]
 
 With --say it writes the next object of the machine's log, which gives a new secret this name and value; with --forge
 another key has signed it. With --epochs it prints of which epochs the machine has the key, and reads nothing.
+With --count it prints how many objects hold this text anywhere in what they say.
 The vault must not be in use.
 """
 
@@ -109,6 +110,7 @@ def main():
     parser.add_argument("--say", nargs=2, metavar=("NAME", "VALUE"))
     parser.add_argument("--forge", action="store_true")
     parser.add_argument("--epochs", action="store_true")
+    parser.add_argument("--count", metavar="TEXT")
     arguments = parser.parse_args()
     stored = fleet_of(arguments.vault, pathlib.Path(arguments.key_file).read_bytes())
     if arguments.epochs:
@@ -128,18 +130,22 @@ def main():
             arguments.forge,
         )
         return
-    counts, names, values = {}, {}, {}
+    counts, names, values, found = {}, {}, {}, 0
     for path in sorted(pathlib.Path(arguments.exchange).iterdir()):
         if not NAME.fullmatch(path.name):
             continue
         kind, said = read(stored["meta"], path.name, path.read_bytes())
         counts[kind] = counts.get(kind, 0) + 1
+        found += arguments.count is not None and arguments.count in json.dumps(said, ensure_ascii=False)
         for change in said["changes"] if kind == "l" else []:
             if change["do"] == "fields" and change["fields"].get("name"):
                 names[change["id"]] = change["fields"]["name"]
             elif change["do"] == "value":
                 digest = hashlib.sha256(change["value"].encode()).hexdigest()
                 values.setdefault(change["id"], []).append(digest)
+    if arguments.count is not None:
+        print(found)
+        return
     secrets = {names[ident]: digests for ident, digests in values.items()}
     print(json.dumps({"objects": counts, "values": secrets}))
 

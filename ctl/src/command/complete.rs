@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Command};
 use secrets_client::{Call, Method};
 use secrets_proto::credential::CredentialList;
+use secrets_proto::fleet::FleetStatus;
 use secrets_proto::item::{ItemList, SearchItems};
 use secrets_proto::secret::{PresetList, SecretList, TrashList};
 use secrets_proto::token::{TokenInfo, TokenList};
@@ -61,6 +62,7 @@ fn lines(next: &Next, typed: &str) -> String {
         | Source::Keys
         | Source::Items
         | Source::Tokens
+        | Source::Machines
         | Source::Units
         | Source::Sessions => (asked(next), None),
         Source::Profiles | Source::Scopes => (of_manifest(next.source), None),
@@ -136,6 +138,15 @@ fn asked(next: &Next) -> Vec<(String, String)> {
             let help = |token: &TokenInfo| format!("{}, {}", token.name, token::scopes(token));
             let tokens = tokens.unwrap_or_default();
             tokens.iter().map(|token| (word(token), help(token))).collect()
+        }
+        Source::Machines => {
+            let machines = told::<FleetStatus>(session, "/fleet").map(|status| status.machines);
+            let there = machines.unwrap_or_default().into_iter().filter(|machine| !machine.removed);
+            let help = |this: bool| if this { "this machine" } else { "machine" }.to_owned();
+            there
+                .filter(|machine| is_plain(&machine.name))
+                .map(|machine| (machine.name, help(machine.this)))
+                .collect()
         }
         Source::Units => {
             let units = told::<CredentialList>(session, "/credentials").map(|list| list.credentials);

@@ -60,13 +60,16 @@ pub(crate) enum Order {
     Expiry,
 }
 
-/// A secret as `list --json` writes it: the API's six fields, and whether a person decides about it; absent if not.
+/// A secret as `list --json` writes it: the API's six fields, and whether a person decides about it and whether it stays on this
+/// machine; absent if not.
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
     secret: Secret,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     guarded: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    local: bool,
 }
 
 /// What is shown of a `SecretDetail`, as text in the answer: it is read in a third of the time.
@@ -83,6 +86,8 @@ struct Row<'a> {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     conflict: bool,
+    #[serde(default)]
+    local: bool,
 }
 
 /// Text that is borrowed where JSON has it without escapes.
@@ -123,9 +128,29 @@ pub(crate) fn run(session: &Session, output: Output, args: &ListArgs) -> Result<
         }
         say_of_conflicts(secrets.iter().filter(|row| row.conflict).map(|row| &*row.name.0));
         let rows: Vec<[&str; 4]> = secrets.iter().map(Row::cells).collect();
-        table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows, output.colour)
+        with_local(&rows, secrets.iter().map(|row| row.local), output)
     };
     output::answer(text.as_bytes())
+}
+
+/// The table, with a column behind the others that says what stays on this machine, if anything does.
+fn with_local<T: AsRef<str>>(
+    rows: &[[T; 4]],
+    is_local: impl Iterator<Item = bool> + Clone,
+    output: Output,
+) -> String {
+    let columns = ["NAME", "PROVIDER", "MASKED", "UPDATED"];
+    if !is_local.clone().any(|is_local| is_local) {
+        return table::render(columns, rows, output.colour);
+    }
+    let [name, provider, masked, updated] = columns;
+    let cells = |([name, provider, masked, updated], is_local): (&'_ [T; 4], bool)| {
+        let cell = |text: &T| text.as_ref().to_owned();
+        let mark = if is_local { "local" } else { "" };
+        [cell(name), cell(provider), cell(masked), cell(updated), mark.to_owned()]
+    };
+    let rows: Vec<[String; 5]> = rows.iter().zip(is_local).map(cells).collect();
+    table::render([name, provider, masked, updated, "STAYS"], &rows, output.colour)
 }
 
 fn say_of_conflicts<'a>(names: impl Iterator<Item = &'a str>) {
@@ -165,7 +190,11 @@ fn show(
     now: Timestamp,
 ) -> Result<(), Failure> {
     if output.json && !args.names {
-        let listed = |detail: SecretDetail| Listed { secret: detail.secret, guarded: detail.guarded };
+        let listed = |detail: SecretDetail| Listed {
+            secret: detail.secret,
+            guarded: detail.guarded,
+            local: detail.local,
+        };
         let secrets: Vec<Listed> = secrets.into_iter().map(listed).collect();
         let text = serde_json::to_vec(&SecretList { total: secrets.len(), secrets })
             .map_err(|_| Failure::new(Exit::Other, "the list cannot be written as JSON"))?;
@@ -192,7 +221,7 @@ fn show(
             let provider = secret.provider.as_ref().map_or("-", Provider::as_str).to_owned();
             [secret.name.to_string(), provider, secret.masked_value.clone(), secret.updated_at.to_string()]
         });
-        table::render(["NAME", "PROVIDER", "MASKED", "UPDATED"], &rows.collect::<Vec<_>>(), output.colour)
+        with_local(&rows.collect::<Vec<_>>(), secrets.iter().map(|detail| detail.local), output)
     };
     pager::answer_paged(&text)
 }

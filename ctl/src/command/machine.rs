@@ -121,7 +121,7 @@ pub(crate) struct JoinArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
     /// The machine's name; `secretctl machine list` shows them
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "MACHINE")]
     pub(crate) name: String,
 }
 

@@ -6,6 +6,7 @@ use secrets_proto::secret::{CreateSecret, PatchSecret, Secret, SecretDetail, Upd
 use secrets_proto::{ErrorType, Provider, SecretName, SecretValue, Uuid};
 
 use super::edit;
+use super::sync::kept;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, ValueArgs};
 use crate::lookup::Wanted;
@@ -25,7 +26,8 @@ base64 < FILE | secretctl set NAME
 Example:
   secretctl set OPENAI_API_KEY
   secretctl set TLS_KEY --value-file key.pem
-  printf %s \"$KEY\" | secretctl set OPENAI_API_KEY --provider openai";
+  printf %s \"$KEY\" | secretctl set OPENAI_API_KEY --provider openai
+  secretctl set --local DATABASE_URL";
 
 #[derive(Debug, Args)]
 #[command(after_help = STORE_HELP)]
@@ -42,6 +44,9 @@ pub(crate) struct SetArgs {
     /// When the secret expires: a time, a date, a duration like 90d, or never
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
+    /// Keep it on this machine, where the vault is on several
+    #[arg(long)]
+    pub(crate) local: bool,
     #[command(flatten)]
     pub(crate) value: ValueArgs,
     #[command(flatten)]
@@ -102,8 +107,8 @@ pub(crate) fn run(
         }
     };
     let Written { mut answer, before, settles } = match wanted {
-        Target::Existing(wanted) => update(&session, &wanted, &value, provider)?,
-        Target::Named(name) => store(&session, name, &value, provider, mode)?,
+        Target::Existing(wanted) => update(&session, &wanted, &value, provider, args.local)?,
+        Target::Named(name) => store(&session, name, &value, provider, args.local, mode)?,
     };
     let secret: Secret = answer.parse()?;
     let name = &secret.name;
@@ -228,9 +233,10 @@ fn store(
     name: SecretName,
     value: &SecretValue,
     provider: Option<Provider>,
+    local: bool,
     mode: Mode,
 ) -> Result<Written, Failure> {
-    let created = create(session, &name, value, provider.clone());
+    let created = create(session, &name, value, provider.clone(), local);
     if mode == Mode::New {
         return created;
     }
@@ -239,9 +245,9 @@ fn store(
         return Err(failure);
     }
     let wanted = Wanted::parse(name.as_str())?;
-    match update(session, &wanted, value, provider.clone()) {
+    match update(session, &wanted, value, provider.clone(), local) {
         // Deleted between the two answers; then it can be created after all. Not tried a third time.
-        Err(failure) if failure.exit() == Exit::NotFound => create(session, &name, value, provider),
+        Err(failure) if failure.exit() == Exit::NotFound => create(session, &name, value, provider, local),
         outcome => outcome,
     }
 }
@@ -251,6 +257,7 @@ fn create(
     name: &SecretName,
     value: &SecretValue,
     provider: Option<Provider>,
+    local: bool,
 ) -> Result<Written, Failure> {
     let (provider, recognised) = match provider {
         Some(provider) => (Some(provider), None),
@@ -260,7 +267,7 @@ fn create(
         },
     };
     let said = recognised.zip(provider.clone());
-    let body = CreateSecret { name: name.clone(), value: value.clone(), provider };
+    let body = CreateSecret { name: name.clone(), value: value.clone(), provider, local };
     let answer = session
         .call(&Call::new(Method::POST, "/user/secrets").json(&body)?)
         .map_err(|failure| failure.taken(name.as_str()))?;
@@ -277,8 +284,13 @@ fn update(
     wanted: &Wanted,
     value: &SecretValue,
     provider: Option<Provider>,
+    local: bool,
 ) -> Result<Written, Failure> {
-    let SecretDetail { secret: present, conflict, .. } = wanted.get(session)?;
+    let SecretDetail { secret: present, conflict, local: is_local, .. } = wanted.get(session)?;
+    // Before it has the value that is not to leave.
+    if local && !is_local {
+        output::say(&kept::told(&kept::keep(session, present.id)?));
+    }
     let mut answer = put(session, present.id, value)?;
     if provider.is_some() && provider != present.provider {
         let patch = PatchSecret { provider: Some(provider), ..PatchSecret::default() };

@@ -57,6 +57,9 @@ fn describe(detail: &SecretDetail, versions: &[SecretVersion], columns: Option<u
     if detail.guarded {
         lines.push(("guarded", "a person decides who may have or change it".to_owned()));
     }
+    if detail.local {
+        lines.push(("local", "it stays on this machine".to_owned()));
+    }
     lines.extend(secret.provider.as_ref().map(|provider| ("provider", provider.to_string())));
     lines.extend(detail.expires_at.map(|time| {
         let title = if time <= Timestamp::now() { "expired" } else { "expires" };

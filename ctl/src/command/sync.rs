@@ -1,6 +1,7 @@
 //! `sync`: says to the other machines what is new here, and takes what they have said.
 
 pub(crate) mod conflicts;
+pub(crate) mod kept;
 
 use clap::{Args, Subcommand};
 use secrets_client::Call;
@@ -51,12 +52,55 @@ Example:
   secretctl sync resolve OPENAI_API_KEY
   secretctl sync resolve OPENAI_API_KEY 3")]
     Resolve(conflicts::ResolveArgs),
+    /// Have only names like these travel, for all machines
+    #[command(after_help = "\
+Without GLOB those that are said are listed. Once one is said, other names do not
+travel. A glob that is excluded is not excluded any more, and that is all, unless
+others are included.
+
+Example:
+  secretctl sync include 'APP_*'
+  secretctl sync include
+  secretctl sync include --remove 'APP_*'")]
+    Include(kept::GlobArgs),
+    /// Have names like these not travel, for all machines
+    #[command(after_help = "\
+Without GLOB those that are said are listed. Machines that have such secrets keep
+them, and hear of no change until the glob is taken back. This is for order, not
+for secrecy: what was sent before can be read on every machine.
+
+Example:
+  secretctl sync exclude 'DEV_*'
+  secretctl sync exclude
+  secretctl sync exclude --remove 'DEV_*'")]
+    Exclude(kept::GlobArgs),
+    /// Keep a secret on this machine
+    #[command(after_help = "\
+No other machine is told of it from then on. Where it was sent before, the others
+keep what they have, and go on by themselves. To store a new one that is never
+sent: secretctl set --local NAME. The way back: secretctl sync share NAME
+
+Example:
+  secretctl sync keep-local DATABASE_URL")]
+    KeepLocal(kept::OneArgs),
+    /// Let a secret that was kept local go to all machines
+    #[command(after_help = "\
+It takes the passphrase if the secret is guarded. If only the other machines have a
+secret of this name, because this one kept its own, it is taken again.
+
+Example:
+  secretctl sync share DATABASE_URL")]
+    Share(kept::OneArgs),
 }
 
 pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<(), Failure> {
     match &args.command {
         Some(SyncCommand::Conflicts) => return conflicts::list(session, output),
         Some(SyncCommand::Resolve(args)) => return conflicts::resolve(session, output, args),
+        Some(SyncCommand::Include(args)) => return kept::include(session, output, args),
+        Some(SyncCommand::Exclude(args)) => return kept::exclude(session, output, args),
+        Some(SyncCommand::KeepLocal(args)) => return kept::keep_local(session, output, args),
+        Some(SyncCommand::Share(args)) => return kept::share(session, output, args),
         Some(SyncCommand::Status) | None => {}
     }
     if args.command.is_some() {
@@ -112,6 +156,24 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
     }
     if status.crowded {
         text.push_str("crowded  the directory has more files than are looked at\n");
+    }
+    for (title, globs) in [("include", &status.include), ("exclude", &status.exclude)] {
+        for glob in globs {
+            text.push_str(&format!("{title}  {}\n", output::in_one_line(glob)));
+        }
+    }
+    for (title, names) in
+        [("local    on this machine alone", &status.local), ("stays    by its name", &status.excluded)]
+    {
+        if !names.is_empty() {
+            text.push_str(&format!("{title}: {}\n", kept::few(names)));
+        }
+    }
+    for aside in &status.aside {
+        text.push_str(&format!(
+            "aside    {0}: the other machines' own; secretctl sync share {0}\n",
+            aside.name
+        ));
     }
     for conflict in &status.conflicts {
         text.push_str(&format!("{}\n", told(conflict)));

@@ -61,6 +61,8 @@ pub(crate) enum Source {
     Items,
     /// Names of access tokens.
     Tokens,
+    /// Machines that have the vault.
+    Machines,
     /// Units that may load secrets.
     Units,
     /// Sessions with names.
@@ -272,12 +274,14 @@ fn values(command: &Command, arg: &Arg, before: &str, typed: &str) -> Next {
 /// Told by the name that help shows for the value.
 fn source(command: &Command, arg: &Arg) -> Source {
     // Names of something else than secrets.
-    if arg.get_id() == "key_provider" || (command.get_name() == "create" && arg.get_id() == "name") {
+    let names_new = matches!(command.get_name(), "create" | "init" | "join");
+    if arg.get_id() == "key_provider" || (names_new && arg.get_id() == "name") {
         return Source::None;
     }
     match (value_name(Some(arg)), command.get_name()) {
         ("NAME", "restore") => Source::Trash,
         ("ITEM", _) => Source::Items,
+        ("MACHINE", _) => Source::Machines,
         ("NAME" | "OLD" | "SELECTOR" | "GLOB", _) => Source::Names,
         ("PROVIDER", _) => Source::Providers,
         ("ID", "remove" | "passwd") => Source::Keys,
@@ -373,6 +377,18 @@ mod tests {
             (&["credential", "allow", ""], Source::None, ""),
             (&["credential", "allow", "u", "A"], Source::Names, ""),
             (&["credential", "revoke", ""], Source::Units, ""),
+            (&["machine", "remove", ""], Source::Machines, ""),
+            (&["machine", "rename", ""], Source::Machines, ""),
+            (&["machine", "rename", "a", ""], Source::None, ""),
+            (&["machine", "keep", ""], Source::Machines, ""),
+            (&["machine", "init", "--name", ""], Source::None, ""),
+            (&["machine", "join", "--name", ""], Source::None, ""),
+            (&["sync", "resolve", ""], Source::Names, ""),
+            (&["sync", "resolve", "A", ""], Source::None, ""),
+            (&["sync", "exclude", "A", ""], Source::Names, ""),
+            (&["sync", "include", ""], Source::Names, ""),
+            (&["sync", "keep-local", ""], Source::Names, ""),
+            (&["sync", "share", ""], Source::Names, ""),
             (&["unlock", "--key-provider", ""], Source::None, ""),
             (&["lock", ""], Source::None, ""),
             (&[], Source::None, ""),

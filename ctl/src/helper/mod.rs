@@ -136,7 +136,7 @@ pub(crate) fn store(
     before: Option<&SecretDetail>,
 ) -> Result<(), Failure> {
     let Some(before) = before else {
-        let body = CreateSecret { name: name.clone(), value, provider: None };
+        let body = CreateSecret { name: name.clone(), value, provider: None, local: false };
         let call = Call::new(Method::POST, "/user/secrets").json(&body)?;
         return session.call_as_is(&call).map(drop).map_err(plain);
     };

@@ -142,7 +142,7 @@ impl Project {
         };
         let known = providers::recognise(value.expose()).map(|(_, known)| known);
         let provider = known.map(Provider::parse).transpose()?;
-        let body = CreateSecret { name: name.clone(), value, provider };
+        let body = CreateSecret { name: name.clone(), value, provider, local: false };
         match session.call(&Call::new(Method::POST, "/user/secrets").json(&body)?) {
             Ok(_) => Ok(true),
             Err(failure) if failure.kind() == Some(ErrorType::AlreadyExistsError) => Ok(false),

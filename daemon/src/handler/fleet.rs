@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use secrets_fleet::MachineId;
-use secrets_proto::Uuid;
+use secrets_fleet::filter::List;
 use secrets_proto::fleet::{
-    BeginFleet, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineName, MachineRemoved,
+    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal,
+    MachineName, MachineRemoved,
 };
+use secrets_proto::{Glob, Uuid};
 
 use super::secrets::{ById, Found, View};
 use crate::caller::Caller;
@@ -29,6 +31,23 @@ pub(crate) struct Confirm {
 pub(crate) struct Rename {
     pub(crate) id: Uuid,
     pub(crate) name: MachineName,
+}
+
+/// A secret that stays on this machine, or does not any more.
+#[derive(Debug)]
+pub(crate) struct SetLocal {
+    pub(crate) id: Uuid,
+    pub(crate) local: bool,
+    pub(crate) proof: Option<Key>,
+}
+
+/// Names that travel, or do not.
+#[derive(Debug)]
+pub(crate) struct ChangeFilter {
+    pub(crate) list: FilterList,
+    pub(crate) glob: Glob,
+    pub(crate) remove: bool,
+    pub(crate) proof: Option<Key>,
 }
 
 /// Which of a secret's values is to be the present one.
@@ -89,6 +108,20 @@ pub(crate) async fn conflicts(vault: &Vault, caller: &Caller, (): ()) -> Result<
 pub(crate) async fn resolve(vault: &Vault, caller: &Caller, settle: Settle) -> Result<Found, Error> {
     let Settle { id, version, view } = settle;
     vault.resolve_conflict(caller, id, version).await.map(|secret| Found(secret, view))
+}
+
+/// `PUT /user/secrets/{id}/local`
+pub(crate) async fn set_local(vault: &Vault, caller: &Caller, new: SetLocal) -> Result<KeptLocal, Error> {
+    vault.set_local(caller, new.id, new.local, new.proof).await
+}
+
+/// `POST /fleet/filter`
+pub(crate) async fn filter(vault: &Vault, caller: &Caller, new: ChangeFilter) -> Result<FleetStatus, Error> {
+    let list = match new.list {
+        FilterList::Include => List::Include,
+        FilterList::Exclude => List::Exclude,
+    };
+    vault.list_names(caller, list, new.glob, !new.remove, new.proof).await
 }
 
 /// `PATCH /fleet/machines/{id}`

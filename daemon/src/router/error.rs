@@ -418,6 +418,13 @@ fn fleet(error: FleetError) -> Failure {
         FleetError::Removed => {
             (Type::ForbiddenError, "This machine was removed from the fleet by another one")
         }
+        FleetError::NoGlob => {
+            (Type::NotFoundError, "No such glob is said; run `secretctl sync status` for those that are")
+        }
+        FleetError::TooManyGlobs => (
+            Type::LimitExceededError,
+            "100 globs are said, which is the most; take one back with `secretctl sync exclude --remove GLOB`",
+        ),
     };
     Failure::new(kind, detail)
 }

@@ -3,17 +3,18 @@
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{
-    BeginFleet, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet, MachineName, MachineRemoved,
+    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal,
+    MachineName, MachineRemoved,
 };
-use secrets_proto::{Invalid, SensitiveString};
+use secrets_proto::{FieldErrorType, Glob, Invalid, SensitiveString};
 
 use super::approvals::proof;
 use super::codec::{FromRequest, IntoResponse, json};
-use super::route::{Route, delete, get, patch, post, read};
+use super::route::{Route, delete, get, patch, post, put, read};
 use super::secrets::written_view;
 use super::serve::{serve, serve_now};
 use crate::caller::Scope;
-use crate::handler::fleet::{self as handler, Confirm, Made, Rename, Settle};
+use crate::handler::fleet::{self as handler, ChangeFilter, Confirm, Made, Rename, SetLocal, Settle};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -34,6 +35,10 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/fleet/invitations/{id}", "confirm_invitation", WHOLE, |x| serve(x, handler::confirm)),
     get("/api/v1/fleet/conflicts", "list_conflicts", LIST, |x| serve(x, handler::conflicts)),
     post("/api/v1/fleet/conflicts/{id}/resolve", "resolve_conflict", WRITE, |x| serve(x, handler::resolve)),
+    post("/api/v1/fleet/filter", "change_filter", WHOLE, |x| serve(x, handler::filter)),
+    put("/api/v1/user/secrets/{id}/local", "set_local", Right::Whole(AuditAction::KeepLocal), |x| {
+        serve(x, handler::set_local)
+    }),
     patch("/api/v1/fleet/machines/{id}", "rename_machine", WHOLE, |x| serve(x, handler::rename)),
     post("/api/v1/fleet/machines/{id}/keep", "keep_machine", WHOLE, |x| serve(x, handler::keep)),
     delete("/api/v1/fleet/machines/{id}", "remove_machine", WHOLE, |x| serve(x, handler::remove)),
@@ -47,7 +52,7 @@ const LONGEST: usize = 4_096;
 
 fn path(text: String) -> Result<String, Invalid> {
     if text.is_empty() || text.len() > LONGEST || text.contains('\0') {
-        let kind = secrets_proto::FieldErrorType::StringPatternMismatch;
+        let kind = FieldErrorType::StringPatternMismatch;
         return Err(Invalid::new(kind, "this is not a path"));
     }
     Ok(text)
@@ -92,6 +97,30 @@ impl FromRequest for Rename {
     }
 }
 
+impl FromRequest for SetLocal {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (id, local, proof) = (parts.id(), parts.required_flag("local"), proof(parts));
+        Some(Self { id: id?, local: local?, proof: proof? })
+    }
+}
+
+impl FromRequest for ChangeFilter {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let list = parts.required("list", |text| match text.as_str() {
+            "include" => Ok(FilterList::Include),
+            "exclude" => Ok(FilterList::Exclude),
+            _ => Err(Invalid::new(FieldErrorType::Enum, "expected include or exclude")),
+        });
+        let (glob, remove, proof) =
+            (parts.required("glob", Glob::try_from), parts.flag("remove"), proof(parts));
+        Some(Self { list: list?, glob: glob?, remove: remove?, proof: proof? })
+    }
+}
+
 impl FromRequest for Settle {
     const BODY: bool = true;
 
@@ -119,5 +148,6 @@ json! {
     FleetStatus => metadata(OK),
     FleetMerge => metadata(OK),
     Invitation => sensitive(OK),
+    KeptLocal => metadata(OK),
     MachineRemoved => metadata(OK),
 }

@@ -151,11 +151,17 @@ impl FromRequest for CreateSecret {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let name = parts.required("name", SecretName::try_from);
-        let value = parts.required("value", SecretValue::new);
-        let provider = parts.nullable("provider", Provider::try_from);
-        Some(Self { name: name?, value: value?, provider: provider?.flatten() })
+        let (new, local) = (new_secret(parts), parts.flag("local"));
+        let (name, value, provider) = new?;
+        Some(Self { name, value, provider, local: local? })
     }
+}
+
+fn new_secret(parts: &mut RequestParts<'_>) -> Option<(SecretName, SecretValue, Option<Provider>)> {
+    let name = parts.required("name", SecretName::try_from);
+    let value = parts.required("value", SecretValue::new);
+    let provider = parts.nullable("provider", Provider::try_from);
+    Some((name?, value?, provider?.flatten()))
 }
 
 impl FromRequest for WriteSecrets {
@@ -170,9 +176,9 @@ impl FromRequest for WriteSecret {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (new, replace) = (CreateSecret::take(parts), parts.flag("replace"));
+        let (new, replace) = (new_secret(parts), parts.flag("replace"));
         let note = parts.nullable("note", Remark::try_from);
-        let CreateSecret { name, value, provider } = new?;
+        let (name, value, provider) = new?;
         Some(Self { name, value, provider, note: note?.flatten(), replace: replace? })
     }
 }
@@ -409,6 +415,7 @@ mod tests {
             value_changed_at: None,
             guarded: false,
             conflict: false,
+            local: false,
         }
     }
 

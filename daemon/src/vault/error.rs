@@ -491,6 +491,12 @@ pub(crate) enum FleetError {
     /// This machine was removed.
     #[error("this machine was removed")]
     Removed,
+    /// No such glob is included, or excluded.
+    #[error("no such glob")]
+    NoGlob,
+    /// There are as many globs as a fleet can have.
+    #[error("there are too many globs")]
+    TooManyGlobs,
 }
 
 /// Why a value cannot be used.

@@ -2,6 +2,7 @@
 //! through here, beside the vault's thread; how machines let each other in is in [`pairing`].
 
 mod by_itself;
+mod kept;
 mod moved;
 mod pairing;
 mod reading;
@@ -63,6 +64,9 @@ impl Vault {
         };
         let conflicts = fleet.replica.secrets.iter().filter_map(|(id, secret)| {
             let record = catalog.of(caller).by_id(*id)?;
+            if fleet.replica.kept.contains_key(id) {
+                return None;
+            }
             let (_, current) = secret.current()?;
             let others: Vec<_> = secret.conflicts().iter().map(|(_, value)| value.by).collect();
             (!others.is_empty()).then(|| FleetConflict {
@@ -71,6 +75,7 @@ impl Vault {
                 others: others.iter().map(|machine| fleet.name_of(*machine).to_owned()).collect(),
             })
         });
+        let kept = kept::Kept::of(fleet, catalog, caller);
         Ok(FleetStatus {
             member: true,
             directory: caller.sees_all().then(|| fleet.meta.directory.display().to_string()),
@@ -81,6 +86,11 @@ impl Vault {
             crowded: fleet.meta.crowded,
             heard: fleet.last_heard().filter(|_| caller.sees_all()).and_then(Timestamp::from_second),
             conflicts: conflicts.collect(),
+            include: kept.include,
+            exclude: kept.exclude,
+            local: kept.local,
+            excluded: kept.excluded,
+            aside: kept.aside,
         })
     }
 
@@ -336,6 +346,8 @@ fn meta(
         waiting: 0,
         compacted: Applied::default(),
         compact: false,
+        kept_out: BTreeSet::new(),
+        unnamed: BTreeSet::new(),
     }
 }
 

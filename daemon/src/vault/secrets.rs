@@ -102,7 +102,8 @@ impl Vault {
     ) -> Result<SecretDetail, Error> {
         self.check(caller, Scope::Write, AuditAction::Create)?;
         let name = presets::variable_of(&new.provider).ok_or(Error::UnknownPreset)?;
-        self.create(caller, CreateSecret { name, value: new.value, provider: Some(new.provider) }).await
+        let (value, provider) = (new.value, Some(new.provider));
+        self.create(caller, CreateSecret { name, value, provider, local: false }).await
     }
 
     /// Stores all of these in one transaction, or none. Scope `write`.

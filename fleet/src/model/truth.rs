@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use crate::applied::Applied;
 use crate::change::Change;
 use crate::ids::{Dot, ObjectId};
 use crate::replica::{Entry, Replica};
@@ -20,12 +21,19 @@ struct Fact {
 pub(super) struct Truth(BTreeMap<Dot, Fact>);
 
 impl Truth {
-    /// Notes what this machine is about to write.
-    pub(super) fn note(&mut self, author: &Replica<String>, object: ObjectId, entry: &Entry<String>) {
+    /// Notes what this machine is about to write, with `seen` in the place of all that it has read, if it had not seen that.
+    pub(super) fn note(
+        &mut self,
+        author: &Replica<String>,
+        object: ObjectId,
+        entry: &Entry<String>,
+        seen: Option<&Applied>,
+    ) {
         for (index, change) in (0..).zip(entry.changes.iter().cloned()) {
             let Some(id) = change.secret() else { continue };
             // The seeded bug that goes by numbers must not blind the witness.
-            let knows = |dot: &Dot| author.known.applied.has(&dot.object) || dot.object == object;
+            let knows =
+                |dot: &Dot| seen.unwrap_or(&author.known.applied).has(&dot.object) || dot.object == object;
             let is_past = |(dot, fact): &(&Dot, &Fact)| fact.change.secret() == Some(id) && knows(dot);
             let past = self.0.iter().filter(is_past).map(|(dot, _)| *dot).collect();
             self.0.insert(Dot { object, index }, Fact { change, past });

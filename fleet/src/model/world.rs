@@ -10,6 +10,7 @@ use crate::applied::Applied;
 use crate::change::Change;
 use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
 use crate::fault::{self, Fault};
+use crate::filter::List;
 use crate::ids::{FleetId, MachineId, ObjectId, ShortHash, Writer};
 use crate::name::{Kind, ObjectName};
 use crate::object::{self, Sealed, Signed};
@@ -18,6 +19,7 @@ use crate::replica::{Entry, Receipt, Replica};
 use crate::secret::{NAME, Secret};
 use crate::snapshot::{Part, Snapshot};
 
+use super::kept::Own;
 use super::truth::Truth;
 
 const FLEET: FleetId = FleetId([7; 16]);
@@ -37,8 +39,8 @@ pub(super) struct Step {
 
 /// One machine.
 #[derive(Clone)]
-struct Machine {
-    replica: Replica<String>,
+pub(super) struct Machine {
+    pub(super) replica: Replica<String>,
     skew: i64,
     /// Written and not in the store yet.
     outbox: Vec<Sealed>,
@@ -48,11 +50,13 @@ struct Machine {
     /// Since which sync an object is missing, and in which it was last asked for.
     missing: BTreeMap<ObjectId, usize>,
     read: BTreeSet<ShortHash>,
+    /// What goes its own way there.
+    pub(super) own: BTreeMap<Uuid, Own>,
 }
 
 /// Everything.
 pub(super) struct World {
-    machines: Vec<Machine>,
+    pub(super) machines: Vec<Machine>,
     backups: Vec<Machine>,
     store: BTreeMap<ObjectName, Vec<u8>>,
     old_store: BTreeMap<ObjectName, Vec<u8>>,
@@ -91,6 +95,7 @@ impl World {
                 syncs: 0,
                 missing: BTreeMap::new(),
                 read: BTreeSet::new(),
+                own: BTreeMap::new(),
             });
         }
         world.backups = world.machines.clone();
@@ -101,7 +106,7 @@ impl World {
         world.settle()
     }
 
-    fn draw(&mut self) -> [u8; 8] {
+    pub(super) fn draw(&mut self) -> [u8; 8] {
         self.drawn += 1;
         // Mixed, so that what is drawn later is not always the greater.
         self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
@@ -110,7 +115,7 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), String> {
         let who = usize::from(step.who) % self.machines.len();
         let name = |number: u8| format!("NAME_{}", number % 6);
-        match step.what % 48 {
+        match step.what % 52 {
             0..=6 => self.set(who, &name(step.a), step.b.is_multiple_of(4))?,
             7 | 8 => self.edit(who, step.a, NAME, name(step.b))?,
             9 | 10 => self.edit(who, step.a, "note", format!("note {}", step.b))?,
@@ -158,6 +163,16 @@ impl World {
                 let skew = (i64::from(step.a) - 128) * (DECADES / 128);
                 self.machines[who].skew = if step.b.is_multiple_of(2) { skew } else { 0 };
             }
+            48 | 49 => {
+                let list = if step.b.is_multiple_of(8) { List::Include } else { List::Exclude };
+                self.list(who, list, &name(step.a), step.b.is_multiple_of(3))?;
+            }
+            50 => {
+                if let Some(id) = self.secret(who, step.a, Secret::is_visible) {
+                    self.keep(who, id);
+                }
+            }
+            51 => self.share(who)?,
             _ => {}
         }
         Ok(())
@@ -167,17 +182,17 @@ impl World {
         self.store.keys().nth(usize::from(which) % self.store.len().max(1)).copied()
     }
 
-    fn wall(&self, who: usize) -> u64 {
+    pub(super) fn wall(&self, who: usize) -> u64 {
         self.now.saturating_add_signed(self.machines[who].skew)
     }
 
-    /// The how-manieth secret with this property that the machine has.
+    /// The how-manieth secret with this property that the machine has, of those that travel.
     fn secret(&self, who: usize, which: u8, has: impl Fn(&Secret<String>) -> bool) -> Option<Uuid> {
         let all: Vec<_> = self.machines[who]
             .replica
             .secrets
             .iter()
-            .filter(|(_, secret)| has(secret))
+            .filter(|(id, secret)| has(secret) && !self.is_kept(who, **id))
             .map(|(id, _)| *id)
             .collect();
         all.get(usize::from(which) % all.len().max(1)).copied()
@@ -191,6 +206,13 @@ impl World {
     fn set(&mut self, who: usize, name: &str, twice: bool) -> Result<(), String> {
         let wall = self.wall(who);
         let id = self.named(who, name);
+        if let Some(id) = id.filter(|id| self.is_kept(who, *id)) {
+            self.set_own(who, id);
+            return Ok(());
+        }
+        if !self.travels(who, name) {
+            return Ok(());
+        }
         let (is_new, id) =
             (id.is_none(), id.unwrap_or_else(|| Uuid::from_u64_pair(1, u64::from_be_bytes(self.draw()))));
         let replica = &self.machines[who].replica;
@@ -211,7 +233,7 @@ impl World {
 
     fn edit(&mut self, who: usize, which: u8, field: &str, text: String) -> Result<(), String> {
         let Some(id) = self.secret(who, which, Secret::is_visible) else { return Ok(()) };
-        if field == NAME && self.named(who, &text).is_some() {
+        if field == NAME && (self.named(who, &text).is_some() || !self.travels(who, &text)) {
             return Ok(());
         }
         let clock = self.machines[who].replica.clock(id, self.wall(who));
@@ -254,11 +276,22 @@ impl World {
     }
 
     /// Writes one object of this machine's log.
-    fn write(&mut self, who: usize, changes: Vec<Change<String>>) -> Result<(), String> {
+    pub(super) fn write(&mut self, who: usize, changes: Vec<Change<String>>) -> Result<(), String> {
+        self.write_knowing(who, changes, None)
+    }
+
+    /// The same by a machine that has not seen all that it has read.
+    pub(super) fn write_knowing(
+        &mut self,
+        who: usize,
+        changes: Vec<Change<String>>,
+        seen: Option<&Applied>,
+    ) -> Result<(), String> {
         let replica = &self.machines[who].replica;
         let (number, entry) = replica.draft(changes).ok_or("a log is full")?;
         let sealed = self.seal(who, Kind::Log, replica.known.writer, number, &entry)?;
-        self.truth.note(replica, sealed.name.id, &entry);
+        self.check_said(who, &entry)?;
+        self.truth.note(replica, sealed.name.id, &entry, seen);
         let machine = &mut self.machines[who];
         machine.replica.adopt(sealed.name.id, sealed.hash, entry);
         machine.outbox.push(sealed);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use secretsd_tests::Env;
+use secretsd_tests::process::until;
 use serde_json::{Value, json};
 
 use super::{apart, id, sync, sync_all, two, update};
@@ -103,6 +104,13 @@ fn a_machine_gets_another_name() {
         let listed = env.ctl(["machine", "list"]).expect(0);
         assert!(listed.contains("tower") && !listed.contains("desktop"), "{listed}");
     }
+    // Completions know the machines, and wait for no daemon.
+    let offered = || a.ctl(["__complete"]).stdin(b"machine\0rename\0\0").expect(0);
+    until("the machines are offered", || {
+        let offered = offered();
+        let lines: std::collections::BTreeSet<_> = offered.lines().collect();
+        lines == ["laptop\tthis machine", "tower\tmachine"].into()
+    });
     b.ctl(["machine", "rename", "tower", "laptop"]).expect(6);
     b.ctl(["machine", "rename", "nobody", "x"]).expect(4);
     b.ctl(["machine", "rename", "tower", "not a name"]).expect(7);

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{has, join, sync, sync_all, update};
 
 /// A machine whose vault a key file opens, which needs no stretching.
-fn quick() -> (Env, Value) {
+pub(super) fn quick() -> (Env, Value) {
     let env = Env::started(programs!());
     let key = json!({ "key_file": env.private_file("key", [0x4b; 32]) });
     env.post("/vault/init", &key).expect(201);
@@ -204,7 +204,7 @@ fn the_order_of_objects_is_read_from_the_trace() {
 }
 
 /// The second implementation, for a machine that is stopped.
-fn fleet1(env: &Env, store: &Path, more: &[&str]) -> Option<Value> {
+pub(super) fn fleet1(env: &Env, store: &Path, more: &[&str]) -> Option<Value> {
     let python = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
         let check = Command::new(python).args(["-c", "import cryptography"]).output();
         check.is_ok_and(|output| output.status.success())
@@ -217,7 +217,7 @@ fn fleet1(env: &Env, store: &Path, more: &[&str]) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
-const LACKING: &str = "no python3 has the module cryptography";
+pub(super) const LACKING: &str = "no python3 has the module cryptography";
 
 #[test]
 fn a_second_implementation_reads_and_writes_objects() {

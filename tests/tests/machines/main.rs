@@ -4,6 +4,7 @@ mod by_itself;
 mod conflicts;
 mod durable;
 mod failures;
+mod kept;
 #[path = "../clocks/moved.rs"]
 #[allow(dead_code, reason = "the clocks of the machine are moved in more ways than here")]
 mod moved;
@@ -281,6 +282,15 @@ fn who_is_removed_reads_nothing_that_comes_after() {
     assert_eq!(b.value("KEY"), "after");
     c.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
     assert_eq!(c.value("KEY"), "before");
+    // The log of each machine says it, whichever did it.
+    for (env, devices) in [(&a, "desktop"), (&b, "devbox")] {
+        let entries = env.get("/audit?limit=1000").expect(200)["entries"].clone();
+        let all = entries.as_array().unwrap().iter().filter(|entry| entry["action"] == "fleet");
+        let reasons: Vec<_> = all.filter_map(|entry| entry["reason"].as_str()).collect();
+        let count = |reason: &str| reasons.iter().filter(|one| **one == reason).count();
+        assert_eq!(count(&format!("machine {devices} joined")), 1, "{reasons:?}");
+        assert_eq!((count("machine devbox joined"), count("machine devbox removed")), (1, 1), "{reasons:?}");
+    }
     // Nor does it change anything.
     update(&b, "KEY", "later");
     sync_all(&[&b, &a]);

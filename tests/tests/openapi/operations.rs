@@ -8,8 +8,8 @@ use secrets_proto::approval::{
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::fleet::{
-    BeginFleet, ConfirmInvitation, ConflictList, FleetMerge, FleetStatus, Invitation, JoinFleet,
-    MachineRemoved, RenameMachine, ResolveConflict,
+    BeginFleet, ChangeFilter, ConfirmInvitation, ConflictList, FleetMerge, FleetStatus, Invitation,
+    JoinFleet, KeptLocal, MachineRemoved, RenameMachine, ResolveConflict, SetLocal,
 };
 use secrets_proto::item::{
     Collection, CreateItem, Item, ItemChanges, ItemList, ItemTrash, ItemVersionList, PatchCollection,
@@ -188,6 +188,10 @@ pub(super) fn operations() -> Vec<Documented> {
         op("keep_machine", "Says that of two machines that removed each other this one is kept")
             .replies::<FleetStatus>(200, "The other one is out.")
             .fails(&[404, 409, 502]),
+        op("change_filter", "Says for all machines that names like this travel, or do not, or takes that back")
+            .body::<ChangeFilter>(json!({ "list": "exclude", "glob": "DEV_*" }))
+            .replies::<FleetStatus>(200, "It is said.")
+            .fails(&[404, 409]),
         op("merge_fleet", "Says what is new here, and merges what other machines have said")
             .replies::<FleetMerge>(200, "What was changed.")
             .fails(&[404]),
@@ -231,6 +235,9 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<SetGuard>(json!({ "guarded": true }))
             .replies::<Guard>(200, "Whether it is guarded now, and what weakens that.")
             .fails(&[409]),
+        op("set_local", "Keeps a secret on this machine, or lets it travel again; a guarded one with a proof")
+            .body::<SetLocal>(json!({ "local": true }))
+            .replies::<KeptLocal>(200, "Whether it stays now, and who has what was sent before."),
         op("list_approvals", "Lists what waits for a person; a client that waits here hears of changes, and is counted")
             .takes(&wait)
             .takes(&Parameter::query("after", "The number of `changes` of an earlier answer: it is answered at once if something has changed since.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })))

@@ -95,6 +95,7 @@ fn table(secrets: &[&SecretDetail], colour: bool, columns: Option<usize>, now: T
     };
     let is_used = secrets.iter().any(|detail| detail.last_used_at.is_some());
     let expires = secrets.iter().any(|detail| detail.expires_at.is_some());
+    let stays = secrets.iter().any(|detail| detail.local);
     let mut rows: Vec<Vec<String>> = secrets
         .iter()
         .map(|detail| {
@@ -112,12 +113,16 @@ fn table(secrets: &[&SecretDetail], colour: bool, columns: Option<usize>, now: T
             if expires {
                 row.push(detail.expires_at.map(|time| age::until(time, now)).unwrap_or_default());
             }
+            if stays {
+                row.push(if detail.local { "local" } else { "" }.to_owned());
+            }
             row
         })
         .collect();
     let mut header = vec!["NAME", "PROVIDER", "MASKED", "AGE"];
     header.extend(is_used.then_some("USED"));
     header.extend(expires.then_some("EXPIRES"));
+    header.extend(stays.then_some("STAYS"));
     if let Some(columns) = columns {
         table::fit(&header, &mut rows, &CUTS, columns);
     }
@@ -146,6 +151,7 @@ mod tests {
             value_changed_at: Some(at(NOW - age)),
             guarded: false,
             conflict: false,
+            local: false,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 pub(crate) struct RenameArgs {
     /// The machine's name; `secretctl machine list` shows them
-    #[arg(value_name = "OLD")]
+    #[arg(value_name = "MACHINE")]
     pub(crate) old: String,
     /// Its name from then on
     #[arg(value_name = "NEW")]
@@ -22,7 +22,7 @@ pub(crate) struct RenameArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KeepArgs {
     /// The name of the one that is kept
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "MACHINE")]
     pub(crate) name: String,
 }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use secrets_fleet::ids::{FleetId, Hash};
+use secrets_fleet::secret::Field;
 use secrets_fleet::{Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{Invitation, InvitationState, MachineName};
@@ -103,6 +104,9 @@ struct Welcome {
     members: Members,
     /// The newest objects of each log: what the new machine must find.
     heads: BTreeSet<ObjectId>,
+    /// The fleet's registers: which secrets travel, which the new machine must know before it says anything.
+    #[serde(default)]
+    registers: BTreeMap<String, Field>,
 }
 
 impl Pairing {
@@ -297,11 +301,12 @@ impl Vault {
                 let welcome = step(&directory, &code, 4, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let directory_of_steps = directory.clone();
-                let Welcome { fleet, keys, epochs, members, heads } =
+                let Welcome { fleet, keys, epochs, members, heads, registers } =
                     serde_json::from_slice(&welcome).map_err(|_| Error::Fleet(FleetError::Unanswered))?;
                 let meta = meta(fleet, directory, (signing, sealing), (keys, epochs), members);
                 let meta = Meta { expected: heads, ..meta };
-                let fleet = Fleet::new(meta, replica(answer.id)?);
+                let mut fleet = Fleet::new(meta, replica(answer.id)?);
+                fleet.replica.learn(registers);
                 let _turn = self.exchanging.lock().await;
                 let synced =
                     self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
@@ -363,6 +368,7 @@ impl Vault {
             epochs: fleet.meta.epochs.clone(),
             members: fleet.meta.members.clone(),
             heads: fleet.replica.known.heads.clone(),
+            registers: fleet.replica.registers(),
         };
         let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;
         let text = Zeroizing::new(text);

@@ -2,19 +2,21 @@
 //! all machines know of it. A vault without a fleet has none of them.
 //!
 //! A secret's row says up to which of the vault's own versions it goes. So whatever the vault has that the others do not
-//! know is seen by comparing numbers, no matter who wrote it, and nothing has to be noted when a secret is written.
+//! know is seen by comparing numbers, no matter who wrote it, and nothing has to be noted when a secret is written. What goes
+//! its own way here goes up to none, and its row also has what this machine had seen of it when it began to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrets_fleet::applied::Applied;
+use secrets_fleet::filter::Filter;
 use secrets_fleet::ids::{FleetId, ShortHash};
 use secrets_fleet::members::Standing;
 use secrets_fleet::replica::{Known, Replica};
 use secrets_fleet::secret::{Mark, Value};
 use secrets_fleet::{Dot, MachineId, ObjectId, ObjectName, Secret};
-use secrets_proto::{SecretValue, Uuid};
+use secrets_proto::{Glob, Matcher, SecretName, SecretValue, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -92,6 +94,13 @@ pub(in crate::vault) struct Meta {
     /// Something was destroyed here that is still in the exchange.
     #[serde(default)]
     pub(in crate::vault) compact: bool,
+    /// Secrets of the others that this machine was told to keep a value of its own for: it takes them again when it is told to,
+    /// also after its own was destroyed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in crate::vault) kept_out: BTreeSet<Uuid>,
+    /// Secrets of this machine alone that are in the trash because a newer one of the others has their name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in crate::vault) unnamed: BTreeSet<Uuid>,
 }
 
 /// One of the fleet's keys. A machine belongs to the fleet only if it was given the last one: so that the list that shuts a
@@ -142,6 +151,30 @@ pub(in crate::vault) struct Origin {
     /// Up to which version of the secret it goes.
     pub(in crate::vault) synced: u64,
     pub(in crate::vault) secret: Secret<Held>,
+    /// What this machine had seen of it when it began to go its own way here, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) seen: Option<Secret<Held>>,
+}
+
+/// Which names travel, made ready to be asked about many.
+pub(in crate::vault) struct Travel {
+    filter: Filter,
+    globs: BTreeMap<String, Matcher>,
+}
+
+impl Travel {
+    fn new(filter: Filter) -> Self {
+        let all = filter.include.iter().chain(&filter.exclude);
+        // What a later version has said and this one does not know is like no name. So it keeps nothing from leaving, and lets
+        // nothing leave beside what it includes.
+        let globs = all.filter_map(|glob| Some((glob.clone(), Glob::parse(glob).ok()?.matcher())));
+        Self { globs: globs.collect(), filter }
+    }
+
+    /// Whether it travels.
+    pub(in crate::vault) fn lets(&self, name: &SecretName) -> bool {
+        self.filter.lets(|glob| self.globs.get(glob).is_some_and(|glob| glob.matches(name)))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -261,8 +294,26 @@ impl Fleet {
         times.flatten().max()
     }
 
+    /// Which names travel.
+    pub(in crate::vault) fn travel(&self) -> Travel {
+        Travel::new(self.replica.filter())
+    }
+
+    /// Whether a secret goes its own way here: it was told to, or its name does not travel.
+    pub(in crate::vault) fn keeps(&self, record: &Record) -> bool {
+        record.meta.local || !self.travel().lets(&record.meta.name)
+    }
+
+    /// Whether the others have a secret of this id, whatever is here.
+    pub(in crate::vault) fn others_have(&self, id: Uuid) -> bool {
+        self.replica.secrets.get(&id).is_some_and(|secret| !secret.is_tombstone())
+    }
+
     /// Whether a secret is in the trash because another one has its name: it stays until somebody has looked.
     pub(in crate::vault) fn lost_its_name(&self, id: Uuid) -> bool {
+        if self.meta.unnamed.contains(&id) {
+            return true;
+        }
         let current = self.replica.secrets.get(&id).and_then(Secret::current);
         current
             .and_then(|(_, value)| value.mark)
@@ -272,7 +323,10 @@ impl Fleet {
     /// Whether the others do not know all of a secret, which is here so, or not at all.
     pub(in crate::vault) fn is_unsaid(&self, id: Uuid, here: Option<&Arc<Record>>) -> bool {
         match here {
-            Some(record) => self.rows.get(&id).is_none_or(|(_, synced)| *synced != record.version),
+            Some(record) => {
+                let is_unsaid = self.rows.get(&id).is_none_or(|(_, synced)| *synced != record.version);
+                is_unsaid && !self.keeps(record)
+            }
             // One that was never here has a name that this version does not know.
             None => {
                 let was_here = self.rows.get(&id).is_some_and(|(_, synced)| *synced > 0);
@@ -284,7 +338,7 @@ impl Fleet {
     /// Of the versions of a secret's values in this vault: the machine that stored each, and whether it is kept beside the
     /// present one. Of those that the others do not know yet nothing is known.
     pub(in crate::vault) fn versions_of(&self, id: Uuid) -> BTreeMap<u64, (String, bool)> {
-        let Some(secret) = self.replica.secrets.get(&id) else { return BTreeMap::new() };
+        let Some(secret) = self.replica.seen_here(id) else { return BTreeMap::new() };
         let beside: Vec<_> = secret.conflicts().iter().map(|(dot, _)| *dot).collect();
         let version = |(dot, value): (&Dot, &Value<Held>)| match value.value {
             Held::Row(row) => Some((row, (self.name_of(value.by).to_owned(), beside.contains(dot)))),
@@ -301,6 +355,7 @@ impl Fleet {
     /// Puts what is known of a secret there, as it is in its row.
     pub(in crate::vault) fn put_origin(&mut self, id: Uuid, origin: Origin) {
         self.rows.insert(id, (origin.version, origin.synced));
+        self.replica.kept.extend(origin.seen.map(|seen| (id, seen)));
         self.replica.secrets.insert(id, origin.secret);
     }
 

@@ -21,7 +21,7 @@ use super::rest::{self, Rest};
 use crate::vault::Error;
 
 /// The marks that this program knows.
-const KNOWN: [&str; 3] = [ARCHIVED, GUARDED, GUARDED_ITEMS];
+const KNOWN: [&str; 4] = [ARCHIVED, GUARDED, GUARDED_ITEMS, LOCAL];
 
 /// The mark of a vault whose audit log does not begin with the first entry any more.
 const ARCHIVED: &str = "audit-archived";
@@ -32,6 +32,10 @@ const GUARDED: &str = "guarded";
 /// The mark of a vault in which an item is guarded: a program that does not know of it would let keys be added without a
 /// proof, and take the mark of guards away.
 const GUARDED_ITEMS: &str = "guarded-items";
+
+/// The mark of a vault in which a secret stays on this machine: a program that does not know of it would tell the other
+/// machines.
+const LOCAL: &str = "local";
 
 /// Counts, sums and heads over everything in the file. Its sealed form is
 /// `generation ‖ secrets ‖ values ‖ tokens ‖ credentials (u64 each) ‖ tally (32) ‖ header MAC (32) ‖
@@ -153,6 +157,11 @@ impl Manifest {
     pub(in crate::vault) fn mark_guarded(&mut self, secrets: bool, items: bool) {
         self.mark(GUARDED, secrets);
         self.mark(GUARDED_ITEMS, items);
+    }
+
+    /// Says whether a secret stays on this machine, in the trash or not.
+    pub(in crate::vault) fn mark_local(&mut self, secrets: bool) {
+        self.mark(LOCAL, secrets);
     }
 
     fn mark(&mut self, name: &str, is_needed: bool) {
@@ -332,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_is_marked_until_nothing_is_guarded() {
+    fn what_an_older_program_would_not_heed_is_marked_as_long_as_there_is_any() {
         let mut manifest = Manifest::empty([0; 32]);
         let plain = manifest.clone();
         manifest.mark_guarded(true, false);
@@ -346,6 +355,11 @@ mod tests {
         let more = encoded.strip_prefix(&*plain.encode().unwrap()).unwrap();
         assert_eq!(more, br#"{"requires":["guarded-items"]}"#);
         manifest.mark_guarded(false, false);
+        manifest.mark_local(true);
+        let encoded = manifest.encode().unwrap();
+        let more = encoded.strip_prefix(&*plain.encode().unwrap()).unwrap();
+        assert_eq!(more, br#"{"requires":["local"]}"#);
+        manifest.mark_local(false);
         assert_eq!(manifest, plain);
     }
 

@@ -70,6 +70,9 @@ pub(in crate::vault) struct Meta {
     /// the version, so that it is not taken for a word on another value, which a program has stored that does not know of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) conflict: Option<u64>,
+    /// Whether it stays on this machine. While this is true of any secret, the manifest has a mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::vault) local: bool,
 }
 
 impl Record {
@@ -97,6 +100,7 @@ impl Record {
             rules: Vec::new(),
             guarded: false,
             conflict: None,
+            local: false,
         };
         Self { id, version: 1, meta, rest: Rest::default() }
     }
@@ -192,6 +196,7 @@ impl Record {
             value_changed_at: self.value_changed_at(),
             guarded: self.meta.guarded,
             conflict: self.has_conflict(),
+            local: self.meta.local,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A vault among machines that say what they like, with the keys of a member: what is taken of it.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

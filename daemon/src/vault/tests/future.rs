@@ -372,3 +372,32 @@ async fn what_is_unknown_is_not_printed() {
     assert!(printed.contains("1 unknown") && !printed.contains("123456789012345678901234567890"));
     assert!(serde_json::from_str::<Value>(FUTURE).is_ok());
 }
+
+/// The marks of the vault, after a restart.
+async fn marks(fixture: &mut Fixture) -> Value {
+    fixture.restart().await;
+    let marks = {
+        let file = File::open(&fixture.path());
+        let row = file.store.begin().unwrap().manifest().unwrap();
+        let plaintext = seal::open(&file.keys, file.manifest_context(row.generation), &row.sealed).unwrap();
+        let more: Value = serde_json::from_slice(plaintext.get(FIXED..).unwrap()).unwrap_or_default();
+        more["requires"].clone()
+    };
+    fixture.open().await.unwrap();
+    marks
+}
+
+#[tokio::test]
+async fn what_an_older_program_would_send_to_other_machines_keeps_it_from_the_vault() {
+    let mut fixture = Fixture::new().await;
+    fixture.create("KEY", "value").await.unwrap();
+    assert_eq!(marks(&mut fixture).await, Value::Null);
+    let own = CreateSecret { local: true, ..new_secret("OWN", "value") };
+    let id = fixture.vault.create(&fixture.owner, own).await.unwrap().secret.id;
+    assert_eq!(marks(&mut fixture).await, json!(["local"]));
+    // Also in the trash, from where it may come back.
+    fixture.vault.delete(&fixture.owner, id, None, false).await.unwrap();
+    assert_eq!(marks(&mut fixture).await, json!(["local"]));
+    fixture.vault.delete(&fixture.owner, id, None, true).await.unwrap();
+    assert_eq!(marks(&mut fixture).await, Value::Null);
+}

@@ -128,7 +128,12 @@ impl Fixture {
 }
 
 fn new_secret(name: &str, value: &str) -> CreateSecret {
-    CreateSecret { name: SecretName::parse(name).unwrap(), value: value_of(value), provider: None }
+    CreateSecret {
+        name: SecretName::parse(name).unwrap(),
+        value: value_of(value),
+        provider: None,
+        local: false,
+    }
 }
 
 fn value_of(text: &str) -> SecretValue {

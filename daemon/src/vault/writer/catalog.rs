@@ -30,6 +30,8 @@ pub(in crate::vault) struct Catalog {
     approval_rules: BTreeMap<Uuid, Vec<Arc<ApprovalRule>>>,
     /// How many secrets are guarded, in the trash or not.
     guarded: usize,
+    /// How many stay on this machine, in the trash or not.
+    local: usize,
     /// The items.
     pub(in crate::vault) items: Items,
     /// The fleet that the vault belongs to.
@@ -72,7 +74,7 @@ impl Catalog {
     pub(in crate::vault) fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(record) => {
-                self.count_guarded(record.id, record.meta.guarded);
+                self.count(record.id, record.meta.guarded, record.meta.local);
                 let entry = self.all.put(Arc::clone(record));
                 for (token, view) in &mut self.views {
                     let Some(view) = view.get_mut() else { continue };
@@ -85,7 +87,7 @@ impl Catalog {
                 }
             }
             Change::Remove(id) => {
-                self.count_guarded(*id, false);
+                self.count(*id, false, false);
                 self.all.remove(*id);
                 self.views.values_mut().filter_map(OnceLock::get_mut).for_each(|view| view.remove(*id));
             }
@@ -163,9 +165,16 @@ impl Catalog {
     }
 
     /// Counts a secret that is about to take the place of the one with its id, or to go.
-    fn count_guarded(&mut self, id: Uuid, is_guarded: bool) {
-        let was_guarded = self.all.any(id).is_some_and(|old| old.meta.guarded);
+    fn count(&mut self, id: Uuid, is_guarded: bool, is_local: bool) {
+        let (was_guarded, was_local) =
+            self.all.any(id).map_or((false, false), |old| (old.meta.guarded, old.meta.local));
         self.guarded = (self.guarded + usize::from(is_guarded)).saturating_sub(usize::from(was_guarded));
+        self.local = (self.local + usize::from(is_local)).saturating_sub(usize::from(was_local));
+    }
+
+    /// Whether any secret stays on this machine, in the trash or not.
+    pub(in crate::vault) const fn has_local(&self) -> bool {
+        self.local > 0
     }
 
     /// Whether any secret is guarded, in the trash or not.

@@ -1,6 +1,7 @@
 //! One vault on several machines, inside a batch: what this vault has that the others do not know becomes objects, what
 //! they say is merged, and both are durable together.
 
+mod kept;
 mod lists;
 mod local;
 mod settle;
@@ -29,6 +30,7 @@ use crate::vault::writer::catalog::Change;
 use crate::vault::{Error, FleetError};
 
 use super::Batch;
+use local::Said;
 
 /// In which rounds an object that is missing is asked for: not at once, as it may be on its way, and ever more seldom.
 const ASK_IN: [u32; 6] = [2, 6, 18, 54, 162, 486];
@@ -70,6 +72,7 @@ impl Batch<'_> {
                 return Err(Error::Fleet(FleetError::Exists));
             }
             self.forget_fleet(&old)?;
+            (fleet.meta.kept_out, fleet.meta.unnamed) = (old.meta.kept_out.clone(), old.meta.unnamed.clone());
         }
         self.announce(&mut fleet)?;
         self.say_what_is_new(&mut fleet)?;
@@ -103,6 +106,7 @@ impl Batch<'_> {
         if is_of_another(&fleet, listed) {
             return Err(Error::Fleet(FleetError::Other));
         }
+        self.note_machines(&Caller::daemon("fleet"), &before, &fleet)?;
         if fleet.is_removed() || fleet.is_disputed() {
             let why = if fleet.is_removed() { FleetError::Removed } else { FleetError::Disputed };
             fleet.refused.clear();
@@ -115,15 +119,24 @@ impl Batch<'_> {
         fleet.meta.crowded = listed.len() >= MOST_FILES;
         self.shut_out(&mut fleet)?;
         // First, so that what was written here before is not taken for an answer to what comes now.
-        let purged = self.say_what_is_new(&mut fleet)?;
-        let said = std::mem::take(&mut fleet.replica.touched);
+        let Said { purged, mut back } = self.say_what_is_new(&mut fleet)?;
+        let mut said = std::mem::take(&mut fleet.replica.touched);
+        let filter = fleet.replica.filter();
         let missing = self.receive(&mut fleet, objects)?;
+        if fleet.replica.filter() != filter {
+            let touched = std::mem::take(&mut fleet.replica.touched);
+            back.extend(self.say_what_is_new(&mut fleet)?.back);
+            said.extend(std::mem::replace(&mut fleet.replica.touched, touched));
+        }
+        fleet.replica.touched.extend(back);
+        self.touch_aside(&mut fleet);
         if fleet.replica.known.forked {
             fleet.replica.begin_log(Writer(crypto::random()?));
         }
         let changes = same_names(&fleet);
         self.write_entries(&mut fleet, changes, &BTreeMap::new())?;
         let merged = self.settle(&mut fleet)?;
+        self.set_apart(&mut fleet);
         // What was said is to be remembered as said: after a restart it would be said again, in place of newer values.
         fleet.replica.touched.extend(said);
         self.ask_for(&mut fleet, &missing)?;
@@ -143,7 +156,9 @@ impl Batch<'_> {
     ) -> Result<Synced, Error> {
         fleet.replica.touched.clear();
         self.receive(&mut fleet, objects)?;
+        self.touch_aside(&mut fleet);
         let merged = self.settle(&mut fleet)?;
+        self.set_apart(&mut fleet);
         let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(before, fleet)?;
         Ok(Synced { merged, refused, ..Synced::default() })
@@ -172,9 +187,9 @@ impl Batch<'_> {
 
     /// Notes that an earlier value of a secret was destroyed, which the secret's version does not tell.
     pub(super) fn value_is_gone(&mut self, id: Uuid) -> Result<(), Error> {
-        let Some(fleet) = self.catalog.fleet.clone().filter(|fleet| fleet.rows.contains_key(&id)) else {
-            return Ok(());
-        };
+        let is_said =
+            |fleet: &Arc<Fleet>| fleet.rows.contains_key(&id) && !fleet.replica.kept.contains_key(&id);
+        let Some(fleet) = self.catalog.fleet.clone().filter(is_said) else { return Ok(()) };
         let mut fleet = Fleet::clone(&fleet);
         fleet.meta.compact = true;
         fleet.unsaid.insert(id);
@@ -342,7 +357,9 @@ impl Batch<'_> {
     fn keep_if_changed(&mut self, before: &Fleet, mut fleet: Fleet) -> Result<(), Error> {
         let (secrets, rows) = (&fleet.replica.secrets, &fleet.rows);
         let is_new = |id: &Uuid| {
-            secrets.get(id) != before.replica.secrets.get(id) || rows.get(id) != before.rows.get(id)
+            secrets.get(id) != before.replica.secrets.get(id)
+                || rows.get(id) != before.rows.get(id)
+                || fleet.replica.kept.get(id) != before.replica.kept.get(id)
         };
         fleet.replica.touched.retain(is_new);
         if fleet == *before { Ok(()) } else { self.keep(fleet) }
@@ -359,9 +376,10 @@ impl Batch<'_> {
                 self.delete_row(&row.ok_or(Error::Corrupt("a secret's row of the fleet is missing"))?)?;
             }
             let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
-            let synced = if unsaid.contains(&id) { 0 } else { synced };
+            let seen = fleet.replica.kept.get(&id).cloned();
+            let synced = if unsaid.contains(&id) || seen.is_some() { 0 } else { synced };
             let Some(secret) = fleet.replica.secrets.get(&id).cloned() else { continue };
-            let origin = Origin { version: version + 1, synced, secret };
+            let origin = Origin { version: version + 1, synced, secret, seen };
             self.insert_row(&origin.seal(self.keys, id)?)?;
             fleet.rows.insert(id, (version + 1, synced));
         }

@@ -57,7 +57,7 @@ impl Batch<'_> {
         let present: Option<Arc<Record>> = self.catalog.of(caller).by_name(&name).cloned();
         match present {
             Some(record) => self.renew(caller, &record, &UpdateSecret { value }),
-            None => self.create_noted(caller, CreateSecret { name, value, provider }, note),
+            None => self.create_noted(caller, CreateSecret { name, value, provider, local: false }, note),
         }
     }
 }

@@ -114,6 +114,7 @@ impl<'a> Batch<'a> {
     pub(in crate::vault) fn commit(mut self) -> Result<(Committed, [u8; 16], Manifest), Error> {
         self.manifest.generation += 1;
         self.manifest.mark_guarded(self.catalog.has_guarded_secrets(), self.catalog.items.has_guarded());
+        self.manifest.mark_local(self.catalog.has_local());
         self.writing.update_manifest(&self.manifest.seal(self.keys, &self.lineage)?)?;
         self.writing.commit()?;
         self.done.written = true;
@@ -145,7 +146,7 @@ impl<'a> Batch<'a> {
         }
         let id = self.ids.next()?;
         let mut record = Record::new(id, new.name, new.provider, &new.value);
-        record.meta.note = note;
+        (record.meta.note, record.meta.local) = (note, new.local);
         self.insert_value(&record, &new.value)?;
         self.put(None, record, caller, AuditAction::Create)
     }
@@ -203,7 +204,11 @@ impl<'a> Batch<'a> {
             self.refuse_name(caller, AuditAction::RuleSet, &old.meta.name);
             return Err(Error::ChangesRules);
         }
-        self.put(Some(&old), record, caller, AuditAction::Edit)
+        let detail = self.put(Some(&old), record, caller, AuditAction::Edit)?;
+        if detail.secret.name != old.meta.name {
+            self.follow_name(id)?;
+        }
+        Ok(detail)
     }
 
     /// Moves a secret to the trash; its name is free at once.
@@ -229,6 +234,7 @@ impl<'a> Batch<'a> {
         check_version(&old, expected)?;
         self.approve(caller, GuardedRight::Write, AuditAction::Purge, [&old], Why::default())?;
         self.check_approved(&old, &[GuardedRight::Write])?;
+        self.hold_of_others(id, |_| true)?;
         for row in self.writing.records_of(RecordKind::Value, id.as_bytes())? {
             self.delete_row(&row)?;
         }
@@ -298,6 +304,7 @@ impl<'a> Batch<'a> {
             return Err(Error::PresentValue);
         }
         let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or(Error::NotFound)?;
+        self.hold_of_others(id, |gone| gone == version)?;
         self.delete_row(&row)?;
         self.value_is_gone(id)?;
         self.done.purged = true;
@@ -431,10 +438,11 @@ impl<'a> Batch<'a> {
 
     fn drop_old_versions(&mut self, id: Uuid) -> Result<(), Error> {
         let rows = self.writing.records_of(RecordKind::Value, id.as_bytes())?;
-        for row in rows.iter().rev().skip(VERSIONS_KEPT) {
-            self.delete_row(row)?;
-        }
-        Ok(())
+        let Some(oldest) = rows.iter().rev().nth(VERSIONS_KEPT - 1).map(|row| row.version) else {
+            return Ok(());
+        };
+        self.hold_of_others(id, |version| version < oldest)?;
+        rows.iter().filter(|row| row.version < oldest).try_for_each(|row| self.delete_row(row))
     }
 
     fn insert_row(&mut self, row: &RecordRow) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use secrets_fleet::object::{self, Signed};
 use secrets_fleet::{Kind, MachineId, ObjectName};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::MachineName;
+use secrets_proto::reveal::Remark;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
@@ -164,6 +165,34 @@ impl Batch<'_> {
         })
     }
 
+    /// Notes in the audit log which machines have joined and which were removed. Whether there are any.
+    pub(super) fn note_machines(
+        &mut self,
+        caller: &Caller,
+        before: &Fleet,
+        after: &Fleet,
+    ) -> Result<bool, Error> {
+        let of =
+            |fleet: &Fleet| fleet.present().map(|one| (one.id, one.name.clone())).collect::<BTreeMap<_, _>>();
+        let (before, after) = (of(before), of(after));
+        let joined =
+            after.iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, name)| (name, "joined"));
+        let removed =
+            before.iter().filter(|(id, _)| !after.contains_key(id)).map(|(_, name)| (name, "removed"));
+        let all: Vec<_> = joined.chain(removed).collect();
+        for (name, what) in &all {
+            let reason = Remark::parse(&format!("machine {name} {what}")).ok();
+            self.audit(caller, Event { reason, ..Event::done(AuditAction::Fleet, Vec::new()) })?;
+        }
+        Ok(!all.is_empty())
+    }
+
+    fn note_change(&mut self, caller: &Caller, after: &Fleet) -> Result<(), Error> {
+        let before = self.catalog.fleet.clone();
+        let is_noted = before.map_or(Ok(false), |before| self.note_machines(caller, &before, after))?;
+        if is_noted { Ok(()) } else { self.audit(caller, Event::done(AuditAction::Fleet, Vec::new())) }
+    }
+
     fn change_list(
         &mut self,
         caller: &Caller,
@@ -175,7 +204,7 @@ impl Batch<'_> {
         }
         change(&mut fleet)?;
         self.announce(&mut fleet)?;
-        self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
+        self.note_change(caller, &fleet)?;
         self.keep(fleet)?;
         self.outbox(Synced::default())
     }
@@ -228,13 +257,13 @@ impl Batch<'_> {
             self.begin_epoch(&mut fleet)?;
             drop = self.answer(&mut fleet, listed, true)?;
         }
-        self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
+        self.note_change(caller, &fleet)?;
         self.keep(fleet)?;
         self.outbox(Synced { drop, ..Synced::default() })
     }
 
     /// The fleet, for a machine that may change its list.
-    fn fleet_to_change(&self) -> Result<Fleet, Error> {
+    pub(super) fn fleet_to_change(&self) -> Result<Fleet, Error> {
         let fleet = self.catalog.fleet.as_ref().ok_or(Error::Fleet(FleetError::None))?;
         if fleet.is_removed() {
             return Err(Error::Fleet(FleetError::Removed));

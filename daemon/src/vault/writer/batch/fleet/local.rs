@@ -55,11 +55,22 @@ fn understood(name: &str, text: Option<&str>) -> Option<String> {
     }
 }
 
+/// What came of saying what is new.
+pub(super) struct Said {
+    /// Whether something was destroyed here that is in the exchange.
+    pub(super) purged: bool,
+    /// Secrets that had gone their own way, and travel again.
+    pub(super) back: BTreeSet<Uuid>,
+}
+
 impl Batch<'_> {
-    /// Writes objects with all that is new here. Whether a secret was purged.
-    pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<bool, Error> {
+    /// Writes objects with all that is new here and travels.
+    pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<Said, Error> {
         let synced = |id: &Uuid| fleet.rows.get(id).map_or(0, |(_, synced)| *synced);
-        let is_new = |record: &&std::sync::Arc<Record>| synced(&record.id) != record.version;
+        let travel = fleet.travel();
+        let is_new = |record: &&std::sync::Arc<Record>| {
+            synced(&record.id) != record.version && !record.meta.local && travel.lets(&record.meta.name)
+        };
         let new: Vec<_> = self.catalog.all().with_trash().filter(is_new).cloned().collect();
         // One that was never here has a name that this version does not know.
         let is_gone = |(id, secret): &(&Uuid, &Secret<Held>)| {
@@ -77,11 +88,15 @@ impl Batch<'_> {
             fleet.replica.touched.insert(record.id);
         }
         self.write_entries(fleet, changes, &versions)?;
+        let mut back = BTreeSet::new();
         for record in &new {
             let version = fleet.rows.get(&record.id).map_or(0, |(version, _)| *version);
             fleet.rows.insert(record.id, (version, record.version));
+            if fleet.replica.kept.remove(&record.id).is_some() {
+                back.insert(record.id);
+            }
         }
-        Ok(!gone.is_empty() || std::mem::take(&mut fleet.meta.compact))
+        Ok(Said { purged: !gone.is_empty() || std::mem::take(&mut fleet.meta.compact), back })
     }
 
     /// What is different between a secret as it is here and as the others know it.
@@ -94,8 +109,8 @@ impl Batch<'_> {
     ) -> Result<(), Error> {
         let id = record.id;
         let none = Secret::default();
-        let known = fleet.replica.secrets.get(&id).unwrap_or(&none);
-        let edited = fleet.replica.clock(id, wall_of(record.meta.updated_at));
+        let known = fleet.replica.seen_here(id).unwrap_or(&none);
+        let edited = fleet.replica.clock_here(id, wall_of(record.meta.updated_at));
         let mut last = None;
         let covers = known.covers();
         let mut texts = fields(record);
@@ -118,7 +133,7 @@ impl Batch<'_> {
         let mut has_new = false;
         for row in rows.iter().filter(|row| !held.contains(&row.version)) {
             let (stored_at, value) = StoredValue::open(self.keys, row)?;
-            let clock = next(fleet.replica.clock(id, wall_of(stored_at)), last);
+            let clock = next(fleet.replica.clock_here(id, wall_of(stored_at)), last);
             versions.insert((id, clock), row.version);
             let (at, covers) = (stored_at.as_second(), covers.clone());
             changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
@@ -135,7 +150,7 @@ impl Batch<'_> {
         let was_visible = known.is_visible() || has_new;
         if record.is_deleted() && was_visible {
             let at = record.meta.deleted_at.unwrap_or_else(Timestamp::now);
-            let clock = next(fleet.replica.clock(id, wall_of(at)), last);
+            let clock = next(fleet.replica.clock_here(id, wall_of(at)), last);
             let at = at.as_second();
             changes.push(FleetChange::Trash { id, clock, at, covers, name_taken: false });
         } else if !record.is_deleted() && !was_visible {
@@ -147,7 +162,7 @@ impl Batch<'_> {
 
 /// When something was done that has this time, in milliseconds: a machine that comes later with what it has does not make it
 /// newer by that. Times are kept to the second, and so what was done in the present one is of now.
-fn wall_of(at: Timestamp) -> u64 {
+pub(super) fn wall_of(at: Timestamp) -> u64 {
     let end = u64::try_from(at.as_second()).unwrap_or(0).saturating_mul(1_000).saturating_add(999);
     wall().min(end)
 }

@@ -37,10 +37,19 @@ impl Batch<'_> {
         let mut names = Vec::new();
         let mut next = Vec::new();
         self.touch_holders(fleet);
+        let travel = fleet.travel();
         // The old ones go first: a name may go from one secret to another.
         for id in fleet.replica.touched.clone() {
             let old = self.catalog.all().any(id).cloned();
+            if old.as_deref().is_some_and(|old| Self::goes_its_own_way(fleet, &travel, old)) {
+                continue;
+            }
             let name = name_of(&fleet.replica, id, old.as_deref());
+            if let Some(name) = &name
+                && !self.has_room(fleet, &travel, id, name)?
+            {
+                continue;
+            }
             let Some(secret) = fleet.replica.secrets.get_mut(&id) else { continue };
             if let Some(old) = &old {
                 self.allowed_before(old, GuardedRight::Write);
