@@ -263,7 +263,7 @@ impl Fleet {
 
     /// Whether a secret is in the trash because another one has its name: it stays until somebody has looked.
     pub(in crate::vault) fn lost_its_name(&self, id: Uuid) -> bool {
-        let current = self.replica.secrets.get(&id).and_then(Secret::current);
+        let current = self.replica.secrets.get(&id).and_then(|secret| secret.current());
         current
             .and_then(|(_, value)| value.mark)
             .is_some_and(|mark| mark.trashed.is_some() && mark.name_taken)
@@ -301,7 +301,7 @@ impl Fleet {
     /// Puts what is known of a secret there, as it is in its row.
     pub(in crate::vault) fn put_origin(&mut self, id: Uuid, origin: Origin) {
         self.rows.insert(id, (origin.version, origin.synced));
-        self.replica.secrets.insert(id, origin.secret);
+        self.replica.secrets.insert(id, Arc::new(origin.secret));
     }
 
     /// The row about the fleet.

@@ -1,8 +1,9 @@
 //! What this vault has that the others do not know yet, as changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use secrets_fleet::clock::next;
+use secrets_fleet::clock::{next, second};
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Secret};
 use secrets_proto::reveal::Remark;
@@ -59,16 +60,16 @@ impl Batch<'_> {
     /// Writes objects with all that is new here. Whether a secret was purged.
     pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<bool, Error> {
         let synced = |id: &Uuid| fleet.rows.get(id).map_or(0, |(_, synced)| *synced);
-        let is_new = |record: &&std::sync::Arc<Record>| synced(&record.id) != record.version;
+        let is_new = |record: &&Arc<Record>| synced(&record.id) != record.version;
         let new: Vec<_> = self.catalog.all().with_trash().filter(is_new).cloned().collect();
         // One that was never here has a name that this version does not know.
-        let is_gone = |(id, secret): &(&Uuid, &Secret<Held>)| {
+        let is_gone = |(id, secret): &(&Uuid, &Arc<Secret<Held>>)| {
             !secret.is_tombstone() && synced(id) > 0 && self.catalog.all().any(**id).is_none()
         };
         let gone: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_gone).map(|(id, _)| *id).collect();
         let (mut changes, mut versions) = (Vec::new(), BTreeMap::new());
         for id in &gone {
-            let covers = fleet.replica.secrets.get(id).map(Secret::covers).unwrap_or_default();
+            let covers = fleet.replica.secrets.get(id).map(|secret| secret.covers()).unwrap_or_default();
             changes.push(FleetChange::Purge { id: *id, clock: fleet.replica.clock(*id, wall()), covers });
         }
         for record in &new {
@@ -93,7 +94,7 @@ impl Batch<'_> {
         versions: &mut BTreeMap<(Uuid, u64), u64>,
     ) -> Result<(), Error> {
         let id = record.id;
-        let none = Secret::default();
+        let none = Arc::default();
         let known = fleet.replica.secrets.get(&id).unwrap_or(&none);
         let edited = fleet.replica.clock(id, wall_of(record.meta.updated_at));
         let mut last = None;
@@ -120,7 +121,8 @@ impl Batch<'_> {
             let (stored_at, value) = StoredValue::open(self.keys, row)?;
             let clock = next(fleet.replica.clock(id, wall_of(stored_at)), last);
             versions.insert((id, clock), row.version);
-            let (at, covers) = (stored_at.as_second(), covers.clone());
+            let at = Some(stored_at.as_second()).filter(|at| *at != second(clock));
+            let covers = covers.clone();
             changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
             has_new = true;
             last = Some(clock);

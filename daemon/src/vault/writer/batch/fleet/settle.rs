@@ -41,7 +41,7 @@ impl Batch<'_> {
         for id in fleet.replica.touched.clone() {
             let old = self.catalog.all().any(id).cloned();
             let name = name_of(&fleet.replica, id, old.as_deref());
-            let Some(secret) = fleet.replica.secrets.get_mut(&id) else { continue };
+            let Some(secret) = fleet.replica.secrets.get_mut(&id).map(Arc::make_mut) else { continue };
             if let Some(old) = &old {
                 self.allowed_before(old, GuardedRight::Write);
             }
