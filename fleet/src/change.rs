@@ -17,12 +17,16 @@ pub enum Change<V> {
     /// A value takes the place of those that it covers.
     Value {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// When.
         clock: u64,
-        /// When the machine's own clock said that it was stored, in seconds since 1970: it is shown and decides nothing.
-        at: i64,
+        /// When the machine's own clock said that it was stored, in seconds since 1970, if that is not the second of `clock`:
+        /// it is shown and decides nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<i64>,
         /// The values in whose place it comes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         covers: Vec<Dot>,
         /// The value.
         value: V,
@@ -30,6 +34,7 @@ pub enum Change<V> {
     /// Fields of a secret get these texts, or none.
     Fields {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// When.
         clock: u64,
@@ -39,12 +44,14 @@ pub enum Change<V> {
     /// A secret with these values goes to the trash.
     Trash {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// When.
         clock: u64,
         /// By the machine's own clock, in seconds since 1970.
         at: i64,
         /// With which values.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         covers: Vec<Dot>,
         /// Its name was another secret's, too.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -53,24 +60,29 @@ pub enum Change<V> {
     /// A secret with these values comes out of the trash.
     Restore {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// When.
         clock: u64,
         /// With which values.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         covers: Vec<Dot>,
     },
     /// These values, and all in whose place they had come, are destroyed.
     Purge {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// When.
         clock: u64,
         /// Which values.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         covers: Vec<Dot>,
     },
     /// Earlier values are destroyed.
     Drop {
         /// The secret.
+        #[serde(serialize_with = "uuid::serde::simple::serialize")]
         id: Uuid,
         /// Which values.
         dots: Vec<Dot>,

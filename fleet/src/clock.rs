@@ -17,6 +17,12 @@ pub struct Stamp {
     pub dot: Dot,
 }
 
+/// The second of a time, in seconds since 1970.
+#[must_use]
+pub const fn second(clock: u64) -> i64 {
+    (clock / 1_000).cast_signed()
+}
+
 /// The time of a change that is made now: the wall clock's, or one more than the newest that is known, if that is greater.
 #[must_use]
 pub fn next(wall: u64, newest_known: Option<u64>) -> u64 {

@@ -5,6 +5,7 @@
 //! every secret do, and a machine that knows nothing of them passes them on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -52,7 +53,7 @@ impl Filter {
     }
 }
 
-impl<V> Replica<V> {
+impl<V: Clone> Replica<V> {
     /// What all machines have agreed on, as far as it is known here.
     #[must_use]
     pub fn filter(&self) -> Filter {
@@ -79,7 +80,7 @@ impl<V> Replica<V> {
         if registers.is_empty() {
             return;
         }
-        let fleet = self.secrets.entry(FLEET).or_default();
+        let fleet = Arc::make_mut(self.secrets.entry(FLEET).or_default());
         registers.into_iter().for_each(|(name, register)| fleet.set_field(name, register));
         self.touched.insert(FLEET);
     }

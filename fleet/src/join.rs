@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -12,28 +13,28 @@ use crate::replica::Replica;
 use crate::secret::Secret;
 use crate::snapshot::Snapshot;
 
-impl<V> Replica<V> {
+impl<V: Clone> Replica<V> {
     /// Merges a snapshot. What is in it counts as read.
     pub fn merge(&mut self, snapshot: Snapshot<V>) {
         let Snapshot { applied, heads, owners, secrets, .. } = snapshot;
         let ours = self.known.applied.clone();
         // Somebody else has written into our log.
         self.known.forked |= !ours.has_all_of(self.known.writer, &applied);
-        let mut theirs: BTreeMap<Uuid, Secret<V>> = secrets;
+        let mut theirs: BTreeMap<Uuid, Arc<Secret<V>>> = secrets;
         let seen = Seen { ours: &ours, theirs: &applied };
         for (id, secret) in &mut self.secrets {
             let before = (secret.live.len(), secret.earlier.len());
             let other = theirs.remove(id);
             let is_known = other.is_some();
-            join(secret, other.unwrap_or_default(), &seen);
+            join(Arc::make_mut(secret), other.map(Arc::unwrap_or_clone).unwrap_or_default(), &seen);
             if is_known || before != (secret.live.len(), secret.earlier.len()) {
                 self.touched.insert(*id);
             }
         }
         for (id, other) in theirs {
             let mut secret = Secret::default();
-            join(&mut secret, other, &seen);
-            self.secrets.insert(id, secret);
+            join(&mut secret, Arc::unwrap_or_clone(other), &seen);
+            self.secrets.insert(id, Arc::new(secret));
             self.touched.insert(id);
         }
         let known = &mut self.known;

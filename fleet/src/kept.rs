@@ -4,6 +4,7 @@
 //! had seen, and of nothing else.
 
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ impl<V: Clone> Replica<V> {
     #[must_use]
     pub fn seen_here(&self, id: Uuid) -> Option<&Secret<V>> {
         let kept = self.kept.get(&id).filter(|_| !fault::is(Fault::KeptHasSeenAll));
-        kept.or_else(|| self.secrets.get(&id))
+        kept.or_else(|| self.secrets.get(&id)).map(Arc::as_ref)
     }
 
     /// The time of a change of this secret that is made here now: later than all that this machine has seen of it.

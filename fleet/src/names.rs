@@ -8,9 +8,9 @@ use crate::change::Change;
 use crate::fault::{self, Fault};
 use crate::ids::Dot;
 use crate::replica::Replica;
-use crate::secret::{NAME, Secret};
+use crate::secret::NAME;
 
-impl<V> Replica<V> {
+impl<V: Clone> Replica<V> {
     /// What has to be done so that no two visible secrets have one name: every one but that with the newest current value goes
     /// to the trash. Whoever else notices decides the same. A value that is newer than all that was known then is not
     /// covered, and brings its secret back; then the other one goes.
@@ -35,7 +35,7 @@ impl<V> Replica<V> {
             id,
             clock: self.clock(id, wall),
             at,
-            covers: self.secrets.get(&id).map(Secret::covers).unwrap_or_default(),
+            covers: self.secrets.get(&id).map(|secret| secret.covers()).unwrap_or_default(),
             name_taken: true,
         };
         losers.into_iter().map(trash).collect()

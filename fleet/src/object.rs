@@ -22,6 +22,9 @@ const SIGNATURE: usize = 64;
 /// What is in a plaintext beside the JSON, without the padding.
 const BESIDE: usize = 8 + 4 + SIGNATURE;
 
+/// How much JSON goes into an object that many small things share: as much as the step of 1 MiB holds.
+pub const FULL: usize = (1 << 20) - BESIDE;
+
 /// What says who wrote it.
 pub trait Signed {
     /// The machine.
@@ -68,6 +71,25 @@ pub struct Sealed {
     pub hash: Hash,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+/// How long something is as JSON, in bytes. Nothing is kept of it.
+#[must_use]
+pub fn length<T: Serialize>(what: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What does not fit a JSON text does not fit an object either, which says so when it is sealed.
+    let _ = serde_json::to_writer(&mut count, what);
+    count.0
 }
 
 /// Makes an object.

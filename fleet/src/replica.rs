@@ -1,6 +1,7 @@
 //! What one machine knows of the fleet's secrets, and in which order it takes what it reads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -77,15 +78,15 @@ pub struct Known {
 pub struct Replica<V> {
     /// What it knows beside the secrets.
     pub known: Known,
-    /// The secrets.
-    pub secrets: BTreeMap<Uuid, Secret<V>>,
+    /// The secrets. Most do not change when the state does: a copy of the state shares them.
+    pub secrets: BTreeMap<Uuid, Arc<Secret<V>>>,
     /// The secrets that were changed and not taken note of.
     pub touched: BTreeSet<Uuid>,
     /// The secrets that go their own way here, as they were when they began to.
-    pub kept: BTreeMap<Uuid, Secret<V>>,
+    pub kept: BTreeMap<Uuid, Arc<Secret<V>>>,
 }
 
-impl<V> Replica<V> {
+impl<V: Clone> Replica<V> {
     /// That of a machine which has read nothing yet.
     #[must_use]
     pub fn new(me: MachineId, writer: Writer) -> Self {
@@ -170,7 +171,7 @@ impl<V> Replica<V> {
     /// The time of a change of this secret that is made now.
     #[must_use]
     pub fn clock(&self, id: Uuid, wall: u64) -> u64 {
-        crate::clock::next(wall, self.secrets.get(&id).and_then(Secret::newest))
+        crate::clock::next(wall, self.secrets.get(&id).and_then(|secret| secret.newest()))
     }
 
     /// Hears what the author of an object wants, though the object waits. Two that lack something of each other would wait
@@ -203,7 +204,8 @@ impl<V> Replica<V> {
         for (index, change) in (0_u32..).zip(entry.changes) {
             match (change.secret(), change) {
                 (Some(id), change) => {
-                    self.secrets.entry(id).or_default().apply(Dot { object, index }, entry.by, change);
+                    let secret = Arc::make_mut(self.secrets.entry(id).or_default());
+                    secret.apply(Dot { object, index }, entry.by, change);
                     self.touched.insert(id);
                 }
                 (None, Change::Want { objects }) if entry.by != self.known.me && !was_heard => {

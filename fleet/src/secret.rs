@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
-use crate::clock::Stamp;
+use crate::clock::{Stamp, second};
 use crate::fault::{self, Fault};
 use crate::ids::{Dot, MachineId};
 
@@ -172,6 +172,7 @@ impl<V> Secret<V> {
                 let all = fault::is(Fault::ValueCoversAll);
                 let replaced = self.live.extract_if(.., |old, _| all || is_covered(&covers, old));
                 self.earlier.extend(replaced);
+                let at = at.unwrap_or_else(|| second(clock));
                 self.live.insert(dot, Value { clock, at, by, value, mark: None });
                 self.trim();
             }
@@ -254,8 +255,13 @@ mod tests {
     fn a_secret_is_guarded_until_it_is_known_not_to_be_and_after_a_purge() {
         let (id, by) = (Uuid::nil(), MachineId([1; 8]));
         let mut secret = Secret::<String>::default();
-        let value =
-            |clock, value: &str| Change::Value { id, clock, at: 0, covers: vec![], value: value.to_owned() };
+        let value = |clock, value: &str| Change::Value {
+            id,
+            clock,
+            at: None,
+            covers: vec![],
+            value: value.to_owned(),
+        };
         secret.apply(dot(1), by, value(1, "first"));
         assert!(secret.is_guarded(), "nothing is known of its guard");
         let guard = |text: Option<&str>| BTreeMap::from([(GUARDED.to_owned(), text.map(str::to_owned))]);

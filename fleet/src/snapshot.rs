@@ -2,18 +2,19 @@
 //! from one; and what a snapshot covers may be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::applied::Applied;
 use crate::ids::{Dot, MachineId, ObjectId, ShortHash, Writer};
-use crate::object::Signed;
+use crate::object::{FULL, Signed, length};
 use crate::replica::Replica;
 use crate::secret::{Field, Secret, Value};
 
-/// How much JSON goes into a part, with room for its frame.
-const PART: usize = (1 << 20) - (16 << 10);
+/// How much JSON goes into a part, with room for the digits of the number of parts.
+const PART: usize = FULL - 16;
 
 /// A state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Snapshot<V> {
     /// Whose logs they are.
     pub owners: BTreeMap<Writer, MachineId>,
     /// The secrets.
-    pub secrets: BTreeMap<Uuid, Secret<V>>,
+    pub secrets: BTreeMap<Uuid, Arc<Secret<V>>>,
 }
 
 /// What is in an object of kind `s`. The parts of one snapshot have numbers that follow on one another.
@@ -113,23 +114,23 @@ impl<V: Clone> Replica<V> {
     }
 }
 
-impl<V: Serialize> Snapshot<V> {
+impl<V: Serialize + Clone> Snapshot<V> {
     /// Its parts. `of` is random, and the first part gets this number.
     #[must_use]
     pub fn into_parts(self, of: ShortHash, first: u32) -> Vec<Part<V>> {
         let Self { by, applied, heads, owners, secrets } = self;
         let empty = |frame| Part { by, of, first, parts: 0, frame, items: Vec::new() };
         let frame = Frame { applied, heads, owners };
-        let mut room = PART.saturating_sub(length(&frame));
         let mut parts = Vec::new();
         let mut part = empty(Some(frame));
-        for item in secrets.into_iter().flat_map(|(id, secret)| items(id, secret)) {
-            let length = length(&item) + 1;
-            if length > room {
+        let mut room = PART.saturating_sub(length(&part));
+        for item in secrets.into_iter().flat_map(|(id, secret)| items(id, Arc::unwrap_or_clone(secret))) {
+            let more = length(&item) + 1;
+            if more > room {
                 parts.push(std::mem::replace(&mut part, empty(None)));
-                room = PART;
+                room = PART.saturating_sub(length(&part));
             }
-            room = room.saturating_sub(length);
+            room = room.saturating_sub(more);
             part.items.push(item);
         }
         parts.push(part);
@@ -167,6 +168,7 @@ impl<V> Snapshot<V> {
             }
         }
         let Frame { applied, heads, owners } = frame;
+        let secrets = secrets.into_iter().map(|(id, secret)| (id, Arc::new(secret))).collect();
         Ok(Self { by, applied, heads, owners, secrets })
     }
 }
@@ -178,22 +180,4 @@ fn items<V>(id: Uuid, secret: Secret<V>) -> impl Iterator<Item = Item<V>> {
     std::iter::once(head)
         .chain(live.into_iter().map(value(false)))
         .chain(earlier.into_iter().map(value(true)))
-}
-
-/// How long something is as JSON. Nothing is kept of it.
-fn length<T: Serialize>(what: &T) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len());
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // What does not fit a JSON text does not fit an object either, which says so when it is sealed.
-    let _ = serde_json::to_writer(&mut count, what);
-    count.0
 }

@@ -67,7 +67,7 @@ impl World {
             let value = |(more, value)| Change::Value {
                 id,
                 clock: clock + more,
-                at: 0,
+                at: Some(0),
                 covers: covers.clone(),
                 value,
             };

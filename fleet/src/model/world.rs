@@ -217,7 +217,7 @@ impl World {
             (id.is_none(), id.unwrap_or_else(|| Uuid::from_u64_pair(1, u64::from_be_bytes(self.draw()))));
         let replica = &self.machines[who].replica;
         let clock = replica.clock(id, wall);
-        let covers = replica.secrets.get(&id).map(Secret::covers).unwrap_or_default();
+        let covers = replica.secrets.get(&id).map(|secret| secret.covers()).unwrap_or_default();
         let mut changes = Vec::new();
         if is_new {
             let fields =
@@ -226,7 +226,7 @@ impl World {
         }
         for more in 0..=u64::from(twice) {
             let value = format!("value {}", u64::from_be_bytes(self.draw()));
-            changes.push(Change::Value { id, clock: clock + more, at: 0, covers: covers.clone(), value });
+            changes.push(Change::Value { id, clock: clock + more, at: None, covers: covers.clone(), value });
         }
         self.write(who, changes)
     }
@@ -527,9 +527,8 @@ fn receive(
 
 /// What all must agree on: everything but the replaced values.
 fn view(replica: &Replica<String>) -> BTreeMap<Uuid, Secret<String>> {
-    let mut secrets = replica.secrets.clone();
-    secrets.values_mut().for_each(|secret| secret.earlier.clear());
-    secrets
+    let without = |secret: &Secret<_>| Secret { earlier: BTreeMap::new(), ..secret.clone() };
+    replica.secrets.iter().map(|(id, secret)| (*id, without(secret))).collect()
 }
 
 thread_local! {

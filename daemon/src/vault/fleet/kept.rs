@@ -1,5 +1,7 @@
 //! The facade's operations on what stays on this machine.
 
+use std::sync::Arc;
+
 use secrets_fleet::Secret;
 use secrets_fleet::filter::{Filter, List};
 use secrets_fleet::secret::NAME;
@@ -38,7 +40,7 @@ impl Kept {
                 excluded.push(name.clone());
             }
         }
-        let aside = |(id, secret): (&Uuid, &Secret<Held>)| {
+        let aside = |(id, secret): (&Uuid, &Arc<Secret<Held>>)| {
             let name = SecretName::parse(secret.field(NAME)?).ok()?;
             let is_aside = secret.is_visible() && catalog.all().any(*id).is_none();
             let is_told = travel.lets(&name) && caller.sees(&name);

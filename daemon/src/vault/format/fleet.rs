@@ -314,7 +314,7 @@ impl Fleet {
         if self.meta.unnamed.contains(&id) {
             return true;
         }
-        let current = self.replica.secrets.get(&id).and_then(Secret::current);
+        let current = self.replica.secrets.get(&id).and_then(|secret| secret.current());
         current
             .and_then(|(_, value)| value.mark)
             .is_some_and(|mark| mark.trashed.is_some() && mark.name_taken)
@@ -355,8 +355,8 @@ impl Fleet {
     /// Puts what is known of a secret there, as it is in its row.
     pub(in crate::vault) fn put_origin(&mut self, id: Uuid, origin: Origin) {
         self.rows.insert(id, (origin.version, origin.synced));
-        self.replica.kept.extend(origin.seen.map(|seen| (id, seen)));
-        self.replica.secrets.insert(id, origin.secret);
+        self.replica.kept.extend(origin.seen.map(|seen| (id, Arc::new(seen))));
+        self.replica.secrets.insert(id, Arc::new(origin.secret));
     }
 
     /// The row about the fleet.

@@ -118,6 +118,21 @@ fn name(id: Uuid, clock: u64, name: &str) -> Change<Held> {
 /// Later than whatever these tests do.
 const LATER: u64 = 10_000_000_000_000;
 
+/// What a store is paid for: objects are full before there is another one.
+#[tokio::test]
+async fn what_is_said_at_first_takes_no_more_than_it_is_long() {
+    let fixture = Fixture::new().await;
+    for number in 0..500 {
+        fixture.create(&format!("SECRET_{number}"), "a value of a usual length").await.unwrap();
+    }
+    let directory = fixture.directory.path().join("exchange");
+    std::fs::create_dir(&directory).unwrap();
+    fixture.vault.begin_fleet(&fixture.owner, "first".to_owned(), directory.clone()).await.unwrap();
+    let logs = crate::exchange::list(&directory).unwrap().into_iter().filter(|name| name.kind == Kind::Log);
+    let sizes: Vec<_> = logs.map(|name| crate::exchange::stamp(&directory, &name).unwrap().length).collect();
+    assert_eq!(sizes, [(512 << 10) + secrets_fleet::crypt::OVERHEAD as u64]);
+}
+
 #[tokio::test]
 async fn a_name_of_a_later_version_destroys_nothing() {
     let fixture = Fixture::with_fleet().await;
@@ -125,16 +140,26 @@ async fn a_name_of_a_later_version_destroys_nothing() {
     let here = fixture.create("HERE", "of-here").await.unwrap().secret.id;
     fixture.sync().await;
     let there = Uuid::from_u128(7);
-    let value =
-        Change::Value { id: there, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("of-there")) };
+    let value = Change::Value {
+        id: there,
+        clock: 1,
+        at: None,
+        covers: vec![],
+        value: Held::New(value_of("of-there")),
+    };
     later.say(vec![name(here, LATER, "ein Name"), value, name(there, LATER, "noch ein Name")]);
     fixture.sync().await;
     assert_eq!(fixture.names().await, ["HERE"]);
     assert_eq!(fixture.reveal(&["HERE"]).await.unwrap(), [("HERE".to_owned(), "of-here".to_owned())]);
     // Another secret gets the name that this one has kept.
     let other = Uuid::from_u128(8);
-    let value =
-        Change::Value { id: other, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("of-other")) };
+    let value = Change::Value {
+        id: other,
+        clock: 1,
+        at: None,
+        covers: vec![],
+        value: Held::New(value_of("of-other")),
+    };
     later.say(vec![value, name(other, 1, "HERE")]);
     fixture.create("MORE", "more").await.unwrap();
     fixture.sync().await;
@@ -295,7 +320,7 @@ async fn who_was_removed_leaves_nobody_behind() {
         // Nor is it heard, nor given the key when the lists were lost.
         let id = Uuid::from_u128(1);
         let value =
-            Change::Value { id, clock: 1, at: 0, covers: vec![], value: Held::New(value_of("planted")) };
+            Change::Value { id, clock: 1, at: None, covers: vec![], value: Held::New(value_of("planted")) };
         ghost.say(vec![value, name(id, 1, "PLANTED")]);
         for name in crate::exchange::list(&removed.directory).unwrap() {
             if name.kind == Kind::Members {

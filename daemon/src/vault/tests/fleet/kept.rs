@@ -14,7 +14,13 @@ async fn what_has_lost_its_name_stays_in_the_trash_until_somebody_has_looked() {
     // The other machine's clock agrees that a month has passed.
     let now = Timestamp::now().saturating_add_seconds(31 * 24 * 3_600);
     let (id, at) = (Uuid::from_u128(7), now.as_second());
-    let value = Change::Value { id, clock: LATER, at, covers: vec![], value: Held::New(value_of("of-all")) };
+    let value = Change::Value {
+        id,
+        clock: LATER,
+        at: Some(at),
+        covers: vec![],
+        value: Held::New(value_of("of-all")),
+    };
     machine.say(vec![value, name(id, LATER, "KEY")]);
     fixture.sync().await;
     assert_eq!(fixture.reveal(&["KEY"]).await.unwrap(), [("KEY".to_owned(), "of-all".to_owned())]);

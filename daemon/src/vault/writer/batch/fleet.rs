@@ -15,7 +15,7 @@ use secrets_fleet::exchange::MOST_FILES;
 use secrets_fleet::object::{self, CannotSeal, Sealed, Signed};
 use secrets_fleet::replica::{Entry, Receipt};
 use secrets_fleet::secret::{GUARDED, NAME};
-use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Writer};
+use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Secret, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::{SecretName, Timestamp, Uuid};
 use serde::Serialize;
@@ -299,22 +299,19 @@ impl Batch<'_> {
         changes: Vec<FleetChange<Held>>,
         versions: &BTreeMap<(Uuid, u64), u64>,
     ) -> Result<(), Error> {
-        // As JSON a character may take six.
-        let size = |change: &FleetChange<Held>| {
-            if let FleetChange::Value { value: Held::New(value), covers, .. } = change {
-                512 + 6 * value.expose().len() + 100 * covers.len()
-            } else {
-                8 << 10
-            }
+        let room = |fleet: &Fleet| {
+            let frame = fleet.replica.draft(Vec::new()).map_or(0, |(_, frame)| object::length(&frame));
+            object::FULL.saturating_sub(frame)
         };
-        let (mut part, mut length) = (Vec::new(), 0_usize);
+        let (mut part, mut left) = (Vec::new(), room(fleet));
         for change in changes {
-            let more = size(&change);
-            if length.saturating_add(more) > MOST_IN_AN_OBJECT && !part.is_empty() {
+            // With the comma behind it.
+            let length = object::length(&change) + 1;
+            if length > left && !part.is_empty() {
                 self.write_entry(fleet, std::mem::take(&mut part), versions)?;
-                length = 0;
+                left = room(fleet);
             }
-            length = length.saturating_add(more);
+            left = left.saturating_sub(length);
             part.push(change);
         }
         if part.is_empty() { Ok(()) } else { self.write_entry(fleet, part, versions) }
@@ -376,9 +373,10 @@ impl Batch<'_> {
                 self.delete_row(&row.ok_or(Error::Corrupt("a secret's row of the fleet is missing"))?)?;
             }
             let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
-            let seen = fleet.replica.kept.get(&id).cloned();
+            let seen = fleet.replica.kept.get(&id).map(|seen| Secret::clone(seen));
             let synced = if unsaid.contains(&id) || seen.is_some() { 0 } else { synced };
-            let Some(secret) = fleet.replica.secrets.get(&id).cloned() else { continue };
+            let Some(secret) = fleet.replica.secrets.get(&id) else { continue };
+            let secret = Secret::clone(secret);
             let origin = Origin { version: version + 1, synced, secret, seen };
             self.insert_row(&origin.seal(self.keys, id)?)?;
             fleet.rows.insert(id, (version + 1, synced));
@@ -421,9 +419,6 @@ fn same_names(fleet: &Fleet) -> Vec<FleetChange<Held>> {
     changes.splice(0..0, keepers.map(guard).collect::<Vec<_>>());
     changes
 }
-
-/// The most that is put into one object of a log, as it is reckoned before.
-const MOST_IN_AN_OBJECT: usize = 1 << 20;
 
 /// What comes from others has values in it, never numbers of rows.
 fn is_of_the_wire(entry: &Entry<Held>) -> bool {

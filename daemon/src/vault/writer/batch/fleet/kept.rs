@@ -146,7 +146,7 @@ impl Batch<'_> {
     /// Looks once more at what the others have and this machine has not: what stood in its way may be gone.
     pub(super) fn touch_aside(&self, fleet: &mut Fleet) {
         let never_here = |id: &Uuid| fleet.rows.get(id).is_none_or(|(_, synced)| *synced == 0);
-        let is_aside = |(id, secret): &(&Uuid, &Secret<Held>)| {
+        let is_aside = |(id, secret): &(&Uuid, &Arc<Secret<Held>>)| {
             never_here(id) && secret.is_visible() && self.catalog.all().any(**id).is_none()
         };
         let aside: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_aside).map(|(id, _)| *id).collect();
@@ -185,7 +185,7 @@ impl Batch<'_> {
         let fleet = self.catalog.fleet.clone().filter(|fleet| fleet.replica.kept.contains_key(&id));
         let Some(fleet) = fleet else { return Ok(()) };
         let mut fleet = Fleet::clone(&fleet);
-        let Some(secret) = fleet.replica.secrets.get_mut(&id) else { return Ok(()) };
+        let Some(secret) = fleet.replica.secrets.get_mut(&id).map(Arc::make_mut) else { return Ok(()) };
         for value in secret.live.values_mut().chain(secret.earlier.values_mut()) {
             let Held::Row(version) = value.value else { continue };
             if goes(version)
@@ -219,7 +219,7 @@ impl Batch<'_> {
             return Ok(false);
         }
         let stored = fleet.replica.secrets.get(&id).filter(|secret| secret.is_visible());
-        let Some((_, stored)) = stored.and_then(Secret::current) else { return Ok(true) };
+        let Some((_, stored)) = stored.and_then(|secret| secret.current()) else { return Ok(true) };
         let stays = |holder: &Record| {
             holder.id != id
                 && (holder.meta.local || !fleet.others_have(holder.id) || {

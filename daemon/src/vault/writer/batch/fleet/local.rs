@@ -1,8 +1,9 @@
 //! What this vault has that the others do not know yet, as changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use secrets_fleet::clock::next;
+use secrets_fleet::clock::{next, second};
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Secret};
 use secrets_proto::reveal::Remark;
@@ -68,18 +69,18 @@ impl Batch<'_> {
     pub(super) fn say_what_is_new(&mut self, fleet: &mut Fleet) -> Result<Said, Error> {
         let synced = |id: &Uuid| fleet.rows.get(id).map_or(0, |(_, synced)| *synced);
         let travel = fleet.travel();
-        let is_new = |record: &&std::sync::Arc<Record>| {
+        let is_new = |record: &&Arc<Record>| {
             synced(&record.id) != record.version && !record.meta.local && travel.lets(&record.meta.name)
         };
         let new: Vec<_> = self.catalog.all().with_trash().filter(is_new).cloned().collect();
         // One that was never here has a name that this version does not know.
-        let is_gone = |(id, secret): &(&Uuid, &Secret<Held>)| {
+        let is_gone = |(id, secret): &(&Uuid, &Arc<Secret<Held>>)| {
             !secret.is_tombstone() && synced(id) > 0 && self.catalog.all().any(**id).is_none()
         };
         let gone: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_gone).map(|(id, _)| *id).collect();
         let (mut changes, mut versions) = (Vec::new(), BTreeMap::new());
         for id in &gone {
-            let covers = fleet.replica.secrets.get(id).map(Secret::covers).unwrap_or_default();
+            let covers = fleet.replica.secrets.get(id).map(|secret| secret.covers()).unwrap_or_default();
             changes.push(FleetChange::Purge { id: *id, clock: fleet.replica.clock(*id, wall()), covers });
         }
         for record in &new {
@@ -135,7 +136,8 @@ impl Batch<'_> {
             let (stored_at, value) = StoredValue::open(self.keys, row)?;
             let clock = next(fleet.replica.clock_here(id, wall_of(stored_at)), last);
             versions.insert((id, clock), row.version);
-            let (at, covers) = (stored_at.as_second(), covers.clone());
+            let at = Some(stored_at.as_second()).filter(|at| *at != second(clock));
+            let covers = covers.clone();
             changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
             has_new = true;
             last = Some(clock);

@@ -50,7 +50,7 @@ impl Batch<'_> {
             {
                 continue;
             }
-            let Some(secret) = fleet.replica.secrets.get_mut(&id) else { continue };
+            let Some(secret) = fleet.replica.secrets.get_mut(&id).map(Arc::make_mut) else { continue };
             if let Some(old) = &old {
                 self.allowed_before(old, GuardedRight::Write);
             }

@@ -2,6 +2,7 @@
 //! after a purge, so that what was purged leaves the exchange.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::ShortHash;
@@ -89,10 +90,11 @@ impl Batch<'_> {
     pub(super) fn write_snapshot(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
         let Snapshot { by, applied, heads, owners, secrets } = fleet.replica.snapshot();
         let mut opened = BTreeMap::new();
-        for (id, mut secret) in secrets {
+        for (id, secret) in secrets {
+            let mut secret = Arc::unwrap_or_clone(secret);
             secret.live = self.open_values(id, secret.live)?;
             secret.earlier = self.open_values(id, secret.earlier)?;
-            opened.insert(id, secret);
+            opened.insert(id, Arc::new(secret));
         }
         let snapshot = Snapshot { by, applied: applied.clone(), heads, owners, secrets: opened };
         let of = ShortHash(crypto::random()?);
