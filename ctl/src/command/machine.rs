@@ -202,7 +202,13 @@ fn invite(session: &Session) -> Result<(), Failure> {
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
         return Ok(());
     }
-    session.call_proven(&|proof| answer(id, true, proof))?;
+    session.call_proven(&|proof| answer(id, true, proof)).map_err(|failure| match failure.kind() {
+        // The name was chosen on the other machine, which waits and hears nothing of this.
+        Some(ErrorType::AlreadyExistsError) => failure.with_message(format!(
+            "a machine called {name} is there already; on the other one press Ctrl-C, and join with another --name"
+        )),
+        _ => failure,
+    })?;
     mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
