@@ -168,12 +168,13 @@ async fn copy(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let verb = if arguments.options.is_dry { "would copy" } else { "copied" };
+    let (copy, replace) =
+        if arguments.options.is_dry { ("would copy", "replace") } else { ("copied", "replaced") };
     let import::Outcome { copied, replaced, unchanged, left } = &outcome;
     say(
         CLIENT,
         &format!(
-            "{verb} {copied}, replaced {replaced}; there already: {unchanged}; left out: {}",
+            "{copy} {copied}, {replace} {replaced}; there already: {unchanged}; left out: {}",
             left.len()
         ),
     );

@@ -202,7 +202,7 @@ pub(crate) fn proven<T>(
         match outcome {
             Some(Err(failure)) if is_wrong(&failure) => {
                 if attempt < TRIES {
-                    output::say("wrong passphrase, try again; the recovery key does, too");
+                    output::say("wrong passphrase, try again; the recovery key works, too");
                 }
             }
             outcome => return outcome.unwrap_or(Ok(None)),

@@ -28,7 +28,7 @@ pub(crate) struct ValueArgs {
     /// Keep the newline at the end of a line that comes from a pipe
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Store a random value: 32 letters and digits, or so many
+    /// Store a random value: 32 letters and digits, or this many
     #[arg(
         long,
         value_name = "LENGTH",

@@ -590,7 +590,7 @@ fn what_a_broker_needs() {
     assert_eq!(none["fix"], "unset SSL_CERT_FILE SSL_CERT_DIR");
     let own = TestAuthority::new(&env.path(""));
     let variables = [("SSL_CERT_FILE", own.pem.to_str().unwrap())];
-    named("authorities", &variables, "ok", "checked against: 1, from SSL_CERT_FILE");
+    named("authorities", &variables, "ok", "against 1 certificate authority, from SSL_CERT_FILE");
 
     // In a network of its own, whose interface is down.
     match finding_in("loopback", &["unshare", "--map-root-user", "--net"], &[]) {

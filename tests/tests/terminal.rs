@@ -104,7 +104,7 @@ fn three_wrong_passphrases_are_enough_and_the_way_out_is_named() {
     }
     terminal.expect(
         5,
-        "three wrong passphrases, the vault stays locked; if the passphrase is lost\r\n\x1b[1;32mfix:\x1b[0m secretctl unlock --recovery",
+        "three wrong passphrases, the vault stays locked; if the passphrase is lost, use the recovery key\r\n\x1b[1;32mfix:\x1b[0m secretctl unlock --recovery",
     );
 }
 

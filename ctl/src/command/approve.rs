@@ -193,7 +193,7 @@ fn named<'a>(list: &'a ApprovalList, id: Option<&str>) -> Result<&'a Approval, F
     };
     let id = id.to_ascii_lowercase();
     if id.len() < 4 {
-        return Err(Failure::new(Exit::Invalid, "an ask's id has at least its first 4 digits"));
+        return Err(Failure::new(Exit::Invalid, "expected an ask's id or its first digits, at least 4"));
     }
     let mut found = list.approvals.iter().filter(|ask| ask.id.to_string().starts_with(&id));
     match (found.next(), found.next()) {

@@ -21,7 +21,7 @@ If one of the first three has --expires, the tools are told; once it has expired
 there is no answer. In ~/.aws/config:
   [profile production]
   credential_process = secretctl aws-credentials --prefix PROD_
-Inside of proxy run the answer is the placeholders of these secrets.
+Inside proxy run the answer is the placeholders of these secrets.
 
 Example:
   secretctl aws-credentials --prefix PROD_ | jq .AccessKeyId")]

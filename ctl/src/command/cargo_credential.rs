@@ -29,7 +29,7 @@ In ~/.cargo/config.toml:
 The token of the registry my-registry is the secret CARGO__MY_REGISTRY, whose note
 says which index it is for: index=URL, as cargo login --registry my-registry
 stores it. A token goes to that index alone, whatever a project's settings call
-it. Inside of proxy run the answer is the secret's placeholder.
+it. Inside proxy run the answer is the secret's placeholder.
 
 Example:
   secretctl set CARGO__MY_REGISTRY --note index=sparse+https://cargo.example.com/index/")]

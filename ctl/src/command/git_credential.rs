@@ -29,10 +29,10 @@ The mapping of the user that git asks for comes first, then one without a user,
 then the provider's secret, then another user's mapping if the host has nothing
 else. Only https, except on this machine: --host http://localhost:3000=NAME.
 If the vault is locked or has no match, or the match has expired, git asks
-elsewhere; of a lock one line is printed. The user name is the one that git asks for, the
+elsewhere; one line says if it was locked. The user name is the one that git asks for, the
 mapping's, or that of user=NAME in the secret's note; a note's other user is not
 answered. A host that takes Bearer and not Basic gets the token that way.
-Inside of proxy run the answer is the secret's placeholder.
+Inside proxy run the answer is the secret's placeholder.
 
 Example:
   secretctl set GITHUB_TOKEN --provider github

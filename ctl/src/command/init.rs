@@ -164,7 +164,7 @@ fn ask_back(made: SensitiveString) -> Result<Result<SensitiveString, Failure>, p
 }
 
 fn unconfirmed() -> Failure {
-    Failure::new(Exit::Invalid, "no passphrase was entered twice; nothing was created")
+    Failure::new(Exit::Invalid, "the same passphrase was not typed twice; nothing was created")
 }
 
 fn is_short(passphrase: &SensitiveString) -> bool {

@@ -23,7 +23,7 @@ The password for https://pypi.example.com/simple/ is the secret
 KEYRING__PYPI_EXAMPLE_COM: the password alone, whose user --note user=NAME can
 say, or {\"Username\":\"me\",\"Secret\":\"…\"}, which is what set stores. Of a host, .
 becomes _, - becomes __, and the : before a port ___. Another user is not
-answered, and is not overwritten. Inside of proxy run the answer is the secret's
+answered, and is not overwritten. Inside proxy run the answer is the secret's
 placeholder.
 
 Example:

@@ -41,10 +41,10 @@ pub(crate) struct ListArgs {
     /// The oldest value, the longest unused, or the first to expire comes first
     #[arg(long, value_name = "ORDER")]
     pub(crate) sort: Option<Order>,
-    /// Only those not used for so long, like 90d
+    /// Only those not used for this long, like 90d
     #[arg(long, value_name = "DURATION")]
     pub(crate) unused: Option<String>,
-    /// Only those that expire within so long, like 30d, or have expired
+    /// Only those that expire within this time, like 30d, or have expired
     #[arg(long, value_name = "DURATION")]
     pub(crate) expiring: Option<String>,
     #[command(flatten)]

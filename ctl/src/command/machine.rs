@@ -26,10 +26,10 @@ use crate::{passphrase, prompt};
 /// Have one vault on several machines
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machines exchange sealed files in a store: S3 and what speaks like it, Azure,
-Google Cloud, WebDAV, or a directory that Syncthing, NFS or a program of that kind
-keeps the same on all of them. It cannot read or change what is in them. See also:
-secretctl sync
+The machines exchange sealed files in a store: S3 or a service like it, Azure,
+Google Cloud, WebDAV, or a directory that Syncthing, NFS or a program of that
+kind keeps the same on all of them. The store cannot read the files or change
+them unnoticed. See also: secretctl sync
 
 Example:
   secretctl machine init --store s3://notes/fleet
@@ -75,7 +75,7 @@ get them.
 Example:
   secretctl machine join --store dir:$HOME/Sync/secrets")]
     Join(JoinArgs),
-    /// Remove a machine: it can read nothing that each other one writes once it has heard
+    /// Remove a machine: the others, once they have heard of it, write nothing more that it can read
     #[command(after_help = "\
 It keeps what it had: the secrets to replace at their providers are listed.
 
@@ -202,7 +202,13 @@ fn invite(session: &Session) -> Result<(), Failure> {
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
         return Ok(());
     }
-    session.call_proven(&|proof| answer(id, true, proof))?;
+    session.call_proven(&|proof| answer(id, true, proof)).map_err(|failure| match failure.kind() {
+        // The name was chosen on the other machine, which waits and hears nothing of this.
+        Some(ErrorType::AlreadyExistsError) => failure.with_message(format!(
+            "a machine called {name} is there already; on the other one press Ctrl-C, and join with another --name"
+        )),
+        _ => failure,
+    })?;
     mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())

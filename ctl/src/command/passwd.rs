@@ -98,7 +98,7 @@ fn check_old(session: &Session, args: &PasswdArgs) -> Result<SensitiveString, Fa
             outcome => return outcome,
         }
     }
-    let text = "three wrong passphrases, nothing was changed; if it is lost: secretctl unlock --recovery";
+    let text = "three wrong passphrases, nothing was changed; if it is lost, use the recovery key: secretctl unlock --recovery";
     Err(Failure::new(Exit::NotAllowed, text))
 }
 

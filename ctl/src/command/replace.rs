@@ -34,8 +34,8 @@ const PAGES: [(&str, &str); 9] = [
 #[command(after_help = "\
 Names the provider's page if it is known, asks for the new value, and stores it
 under this name and under every other name with the same value. Then it names the
-programs of `run` that still have the old value. At last it asks whether the old
-value is destroyed in the history, too.
+programs of `run` that still have the old value. Finally it asks whether to
+destroy the old value in the history, too.
 
 Example:
   secretctl replace OPENAI_API_KEY")]

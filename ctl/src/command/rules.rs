@@ -152,7 +152,7 @@ fn told(client: &ClientPattern) -> String {
 fn remove(session: &Session, args: &RulesRmArgs) -> Result<(), Failure> {
     let id = args.rule.to_ascii_lowercase();
     if id.len() < 4 {
-        return Err(Failure::new(Exit::Invalid, "a rule's id has at least its first 4 digits"));
+        return Err(Failure::new(Exit::Invalid, "expected a rule's id or its first digits, at least 4"));
     }
     let ApprovalRuleList { rules, items, .. } = session.fetch(&Call::get("/approvals/rules"))?;
     let of_secrets = rules.iter().map(|rule| (rule.id, rule.secret.to_string()));

@@ -212,7 +212,7 @@ impl Target {
         Self::parse(key, Mode::New)?;
         if !project.profile()?.secrets.contains_key(key) {
             output::say(&format!(
-                "{} does not name {key}; it is stored, and the project's programs do not get it",
+                "{} does not name {key}; it will be stored, but the project's programs do not get it",
                 project::shown(&project.file)
             ));
         }

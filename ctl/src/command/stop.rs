@@ -12,7 +12,7 @@ use crate::{environment, holder, shell, vault_file};
 /// Stop the daemon, which locks the vault
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Requests that run are still answered. The next command starts the daemon again,
+Requests under way are still answered. The next command starts the daemon again,
 with the vault locked; `lock` locks it and leaves the daemon running.
 
 Example:

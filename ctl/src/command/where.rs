@@ -22,7 +22,7 @@ use crate::{age, environment, pager, table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Read from the newest 1,000 entries of the audit log about the secret. RUNNING names
-the programs of `run` that still have a value; OLD is behind one that was replaced
+the programs of `run` that still have a value; OLD marks a value that was replaced
 since.
 
 Example:

@@ -52,7 +52,8 @@ fn authorities(report: &mut Report, count: usize) {
     let named = environment::names_authorities();
     if count > 0 {
         let from = if named { ", from SSL_CERT_FILE or SSL_CERT_DIR" } else { "" };
-        let what = format!("certificate authorities that hosts are checked against: {count}{from}");
+        let noun = if count == 1 { "authority" } else { "authorities" };
+        let what = format!("hosts are checked against {count} certificate {noun}{from}");
         return report.ok(check, what);
     }
     let why = "`proxy run` does not start: no host could be trusted";

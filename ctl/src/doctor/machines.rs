@@ -48,6 +48,7 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     }
     if report.len() == before {
         let count = fleet.machines.iter().filter(|machine| !machine.removed).count();
-        report.ok(CHECK, format!("machines with this vault: {count}; their directory can be reached"));
+        let have = if count == 1 { "machine has" } else { "machines have" };
+        report.ok(CHECK, format!("{count} {have} this vault; their directory can be reached"));
     }
 }

@@ -44,7 +44,7 @@ fn socket(report: &mut Report, setup: &Setup, service: &Service) {
             let state = match status.state {
                 VaultState::Uninitialized => "there is no vault yet",
                 VaultState::Locked => "the vault is locked",
-                VaultState::Unlocked => "the vault is open",
+                VaultState::Unlocked => "the vault is unlocked",
             };
             report.ok(check, format!("secretsd answers on {shown}; {state}"));
         }

@@ -141,7 +141,7 @@ impl Typed {
         no_terminal: "the vault is locked, and there is no terminal to ask for the passphrase; run: secretctl unlock",
         is_needless_when_open: true,
         from_file: UNLOCK_FROM_FILE,
-        three_wrong: "three wrong passphrases, the vault stays locked; if the passphrase is lost: secretctl unlock --recovery",
+        three_wrong: "three wrong passphrases, the vault stays locked; if the passphrase is lost, use the recovery key: secretctl unlock --recovery",
     };
     const RECOVERY_KEY: Self = Self {
         what: "recovery key",

@@ -87,7 +87,7 @@ fn the_items_of_gnome_keyring_are_copied_and_a_second_time_nothing_is() {
 
     let (code, _, said) = import(&stage, &["--dry-run"]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("would copy 8, replaced 0; there already: 0; left out: 0"), "{said}");
+    assert!(said.contains("would copy 8, replace 0; there already: 0; left out: 0"), "{said}");
     assert_eq!(items(&stage)["total"], 0);
 
     let (code, _, said) = import(&stage, &[]);
