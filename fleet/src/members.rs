@@ -100,7 +100,7 @@ impl<K> Members<K> {
     /// Takes what machine `by` has said, in the eyes of `me`. Of one that does not belong to the fleet any more it is only
     /// heard that it has removed who had removed it. Whether all was taken.
     pub fn merge(&mut self, me: MachineId, by: MachineId, said: Self) -> bool {
-        let belongs = self.get(by).is_some_and(|member| !member.reader);
+        let belongs = self.get(by).is_some_and(Member::may_write);
         let is_heard = belongs && self.standing(me, by) == Standing::Member;
         let against: BTreeSet<MachineId> = self.get(by).map(|by| by.removed_by.clone()).unwrap_or_default();
         for new in said.0 {
@@ -189,6 +189,12 @@ impl<K> Members<K> {
 }
 
 impl<K> Member<K> {
+    /// Whether others take what it writes.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        !self.reader || fault::is(Fault::ReadersAreHeard)
+    }
+
     fn take(&mut self, new: Self) {
         if (new.named, &new.name) > (self.named, &self.name) {
             (self.named, self.name) = (new.named, new.name);

@@ -336,6 +336,7 @@ fn meta(
         waiting: 0,
         compacted: Applied::default(),
         compact: false,
+        again: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! that are put back or copied, clocks that are decades off. In the end all agree, no value is lost, and no purged one is
 //! back. And each rule that is switched off shows.
 
+mod roles;
 mod truth;
 mod world;
 
@@ -74,6 +75,8 @@ fn every_rule_that_is_switched_off_shows() {
         Fault::NamesTwice,
         Fault::NoAnswer,
         Fault::AnyBytes,
+        Fault::ForgetsAtReturn,
+        Fault::ReadersAreHeard,
     ];
     for fault in faults {
         fault::seed(Some(fault));

@@ -10,7 +10,8 @@ use crate::applied::Applied;
 use crate::change::Change;
 use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
 use crate::fault::{self, Fault};
-use crate::ids::{FleetId, MachineId, ObjectId, ShortHash, Writer};
+use crate::ids::{Dot, FleetId, MachineId, ObjectId, ShortHash, Writer};
+use crate::members::Members;
 use crate::name::{Kind, ObjectName};
 use crate::object::{self, Sealed, Signed};
 use crate::padding::STEPS;
@@ -18,11 +19,14 @@ use crate::replica::{Entry, Receipt, Replica};
 use crate::secret::{NAME, Secret};
 use crate::snapshot::{Part, Snapshot};
 
+use super::roles::{Believing, member};
 use super::truth::Truth;
 
 const FLEET: FleetId = FleetId([7; 16]);
 /// 30 years in milliseconds.
 const DECADES: i64 = 30 * 365 * 24 * 3_600_000;
+/// In how many rounds a machine that has come back waits for what it has to read.
+const PATIENCE: usize = 6;
 /// How often all sync, at the most, until they agree.
 const ROUNDS: usize = 16;
 
@@ -37,27 +41,47 @@ pub(super) struct Step {
 
 /// One machine.
 #[derive(Clone)]
-struct Machine {
-    replica: Replica<String>,
-    skew: i64,
+pub(super) struct Machine {
+    pub(super) replica: Replica<String>,
+    pub(super) skew: i64,
     /// Written and not in the store yet.
     outbox: Vec<Sealed>,
     snapshots: u32,
-    compact: bool,
+    pub(super) compact: bool,
     syncs: usize,
     /// Since which sync an object is missing, and in which it was last asked for.
     missing: BTreeMap<ObjectId, usize>,
     read: BTreeSet<ShortHash>,
+    /// It was removed, and let in again: what it had read by then, and what it has to read before it goes on.
+    pub(super) again: Option<(Applied, BTreeSet<ObjectId>)>,
+}
+
+impl Machine {
+    pub(super) fn new(me: MachineId, writer: Writer) -> Self {
+        Self {
+            replica: Replica::new(me, writer),
+            skew: 0,
+            outbox: Vec::new(),
+            snapshots: 0,
+            compact: false,
+            syncs: 0,
+            missing: BTreeMap::new(),
+            read: BTreeSet::new(),
+            again: None,
+        }
+    }
 }
 
 /// Everything.
 pub(super) struct World {
-    machines: Vec<Machine>,
+    pub(super) machines: Vec<Machine>,
     backups: Vec<Machine>,
+    pub(super) members: Members<()>,
+    pub(super) removed: BTreeSet<MachineId>,
     store: BTreeMap<ObjectName, Vec<u8>>,
     old_store: BTreeMap<ObjectName, Vec<u8>>,
     withheld: BTreeSet<ObjectName>,
-    now: u64,
+    pub(super) now: u64,
     drawn: u64,
     truth: Truth,
     /// What was read once need not be read again.
@@ -71,6 +95,8 @@ impl World {
         let mut world = Self {
             machines: Vec::new(),
             backups: Vec::new(),
+            members: Members::default(),
+            removed: BTreeSet::new(),
             store: BTreeMap::new(),
             old_store: BTreeMap::new(),
             withheld: BTreeSet::new(),
@@ -82,16 +108,8 @@ impl World {
         };
         for _ in 0..machines {
             let (me, writer) = (MachineId(world.draw()), Writer(world.draw()));
-            world.machines.push(Machine {
-                replica: Replica::new(me, writer),
-                skew: 0,
-                outbox: Vec::new(),
-                snapshots: 0,
-                compact: false,
-                syncs: 0,
-                missing: BTreeMap::new(),
-                read: BTreeSet::new(),
-            });
+            world.members.add(member(me, false));
+            world.machines.push(Machine::new(me, writer));
         }
         world.backups = world.machines.clone();
         for step in steps {
@@ -101,7 +119,7 @@ impl World {
         world.settle()
     }
 
-    fn draw(&mut self) -> [u8; 8] {
+    pub(super) fn draw(&mut self) -> [u8; 8] {
         self.drawn += 1;
         // Mixed, so that what is drawn later is not always the greater.
         self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
@@ -110,7 +128,7 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), String> {
         let who = usize::from(step.who) % self.machines.len();
         let name = |number: u8| format!("NAME_{}", number % 6);
-        match step.what % 48 {
+        match step.what % 52 {
             0..=6 => self.set(who, &name(step.a), step.b.is_multiple_of(4))?,
             7 | 8 => self.edit(who, step.a, NAME, name(step.b))?,
             9 | 10 => self.edit(who, step.a, "note", format!("note {}", step.b))?,
@@ -158,6 +176,10 @@ impl World {
                 let skew = (i64::from(step.a) - 128) * (DECADES / 128);
                 self.machines[who].skew = if step.b.is_multiple_of(2) { skew } else { 0 };
             }
+            48 => self.remove(who),
+            49 => self.let_in_again(who),
+            50 if self.machines.len() < 6 => self.let_in_a_reader(),
+            51 => self.seal_by_a_reader(who, &name(step.a))?,
             _ => {}
         }
         Ok(())
@@ -167,7 +189,7 @@ impl World {
         self.store.keys().nth(usize::from(which) % self.store.len().max(1)).copied()
     }
 
-    fn wall(&self, who: usize) -> u64 {
+    pub(super) fn wall(&self, who: usize) -> u64 {
         self.now.saturating_add_signed(self.machines[who].skew)
     }
 
@@ -253,19 +275,36 @@ impl World {
         self.write(who, vec![Change::Drop { id, dots }])
     }
 
-    /// Writes one object of this machine's log.
+    /// Writes one object of this machine's log; a machine that reads alone writes none, and one that has come back says nothing
+    /// of secrets before it has read all.
     fn write(&mut self, who: usize, changes: Vec<Change<String>>) -> Result<(), String> {
+        let is_of_a_secret = changes.iter().any(|change| change.secret().is_some());
+        if self.reads_alone(who) || self.machines[who].again.is_some() && is_of_a_secret {
+            return Ok(());
+        }
+        // The seeded bug that goes by numbers must not blind the witness.
+        let applied = self.machines[who].replica.known.applied.clone();
+        self.write_knowing(who, changes, &|dot| applied.has(&dot.object))
+    }
+
+    /// Writes one, of which the witness is told what its author knew.
+    pub(super) fn write_knowing(
+        &mut self,
+        who: usize,
+        changes: Vec<Change<String>>,
+        knows: &dyn Fn(&Dot) -> bool,
+    ) -> Result<(), String> {
         let replica = &self.machines[who].replica;
         let (number, entry) = replica.draft(changes).ok_or("a log is full")?;
         let sealed = self.seal(who, Kind::Log, replica.known.writer, number, &entry)?;
-        self.truth.note(replica, sealed.name.id, &entry);
+        self.truth.note(knows, sealed.name.id, &entry);
         let machine = &mut self.machines[who];
         machine.replica.adopt(sealed.name.id, sealed.hash, entry);
         machine.outbox.push(sealed);
         Ok(())
     }
 
-    fn seal<T: serde::Serialize + Signed>(
+    pub(super) fn seal<T: serde::Serialize + Signed>(
         &self,
         who: usize,
         kind: Kind,
@@ -278,7 +317,7 @@ impl World {
         sealed.map_err(|error| error.to_string())
     }
 
-    fn put(&mut self, sealed: Sealed) -> Result<(), String> {
+    pub(super) fn put(&mut self, sealed: Sealed) -> Result<(), String> {
         if !STEPS.contains(&(sealed.bytes.len() - OVERHEAD)) {
             return Err("an object's size tells how long its content is".to_owned());
         }
@@ -287,16 +326,22 @@ impl World {
     }
 
     fn sync(&mut self, who: usize) -> Result<(), String> {
+        if self.is_out(who) {
+            return Ok(());
+        }
         for sealed in std::mem::take(&mut self.machines[who].outbox) {
             self.put(sealed)?;
         }
         let listed: Vec<_> =
             self.store.keys().filter(|name| !self.withheld.contains(name)).copied().collect();
         let snapshots = self.snapshots(who, &listed);
+        let members = &self.members;
         let machine = &mut self.machines[who];
         machine.syncs += 1;
 
-        let crypt = Toy(machine.replica.known.me);
+        let before = machine.again.is_some().then(|| machine.clone());
+        let old = before.as_ref().map(|_| std::mem::take(&mut machine.replica.secrets));
+        let crypt = Believing { toy: Toy(machine.replica.known.me), members };
         let (mut waiting, mut missing) = (Vec::new(), BTreeSet::new());
         for name in listed.iter().filter(|name| name.kind == Kind::Log && !machine.replica.has(&name.id)) {
             match open(&crypt, &mut self.entries, name, &self.store[name]) {
@@ -319,7 +364,21 @@ impl World {
             }
         }
 
-        if machine.replica.known.forked {
+        if let (Some((had, expected)), Some(before), Some(old)) = (machine.again.clone(), before, old) {
+            let has_all = expected.iter().all(|object| machine.replica.has(object));
+            // All others may have lost what one of them had then.
+            if !has_all && machine.syncs < PATIENCE {
+                *machine = before;
+                machine.syncs += 1;
+                self.ask(who, missing)?;
+                return std::mem::take(&mut self.machines[who].outbox)
+                    .into_iter()
+                    .try_for_each(|sealed| self.put(sealed));
+            }
+            machine.again = None;
+            self.go_on(who, old, &had)?;
+        }
+        if self.machines[who].replica.known.forked {
             let writer = Writer(self.draw());
             self.machines[who].replica.begin_log(writer);
         }
@@ -328,11 +387,13 @@ impl World {
             self.write(who, trash)?;
         }
         self.ask(who, missing)?;
-        self.answer(who, &listed, &snapshots)?;
+        if !self.reads_alone(who) {
+            self.answer(who, &listed, &snapshots)?;
+        }
         for sealed in std::mem::take(&mut self.machines[who].outbox) {
             self.put(sealed)?;
         }
-        self.truth.check_always(&self.machines[who].replica)
+        self.truth.check_always(&self.machines[who].replica, self.reads_alone(who))
     }
 
     /// Asks for what is still missing after a while, and again after another.
@@ -398,7 +459,7 @@ impl World {
 
     /// The snapshots that can be read: their parts, and what they cover.
     fn snapshots(&mut self, who: usize, listed: &[ObjectName]) -> Vec<(ShortHash, Vec<ObjectName>, Applied)> {
-        let crypt = Toy(self.machines[who].replica.known.me);
+        let crypt = Believing { toy: Toy(self.machines[who].replica.known.me), members: &self.members };
         let mut sets: BTreeMap<ShortHash, Vec<ObjectName>> = BTreeMap::new();
         for name in listed.iter().filter(|name| name.kind == Kind::Snapshot) {
             if let Some(part) = open(&crypt, &mut self.parts, name, &self.store[name]) {
@@ -416,10 +477,23 @@ impl World {
     /// The store is honest from now on. All sync until they agree.
     fn settle(&mut self) -> Result<(), String> {
         self.withheld.clear();
-        let known: Vec<_> =
-            self.machines.iter().map(|machine| machine.replica.known.applied.clone()).collect();
+        self.throw_away_readers_of_what_is_lost();
+        // What a machine had under an earlier name is said again, under this one.
+        let goes_on =
+            |machine: &&Machine| machine.again.is_none() && !self.removed.contains(&machine.replica.known.me);
+        let known: Vec<_> = self
+            .machines
+            .iter()
+            .filter(goes_on)
+            .map(|machine| machine.replica.known.applied.clone())
+            .collect();
         let mut agree = false;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // Who could let one in may itself have come back just now.
+            (0..self.machines.len()).for_each(|who| self.let_in_again(who));
+            if round == ROUNDS / 2 {
+                self.write_snapshots_for_readers();
+            }
             let applied = |machine: &Machine| machine.replica.known.applied.clone();
             let before: Vec<_> = self.machines.iter().map(applied).collect();
             for who in 0..self.machines.len() {
@@ -456,7 +530,7 @@ impl World {
 
 /// Reads an object, or finds it among those that were read, if its bytes are still the same.
 fn open<'a, T: Signed + serde::de::DeserializeOwned>(
-    crypt: &Toy,
+    crypt: &impl Crypt,
     read: &'a mut BTreeMap<ObjectName, T>,
     name: &ObjectName,
     bytes: &[u8],

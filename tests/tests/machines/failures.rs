@@ -390,6 +390,14 @@ fn two_that_removed_each_other_wait_for_a_person_on_a_third_machine() {
     b.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
     assert_eq!(b.value("KEY"), "first");
     b.post("/vault/verify", &json!({})).expect(200);
+    // It comes back, and has what the others have.
+    join(&c, &b, "desktop-again", &store);
+    sync_all(&[&c, &a, &b]);
+    for env in [&a, &b, &c] {
+        assert_eq!(env.value("KEY"), "from devbox");
+        assert_eq!(env.get("/fleet").expect(200)["conflicts"], json!([]));
+    }
+    b.post("/vault/verify", &json!({})).expect(200);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One vault on three machines: three daemons, each with a home of its own, and a directory between them.
 
+mod again;
 mod by_itself;
 mod conflicts;
 mod durable;

@@ -92,6 +92,10 @@ pub(in crate::vault) struct Meta {
     /// Something was destroyed here that is still in the exchange.
     #[serde(default)]
     pub(in crate::vault) compact: bool,
+    /// This machine was removed and let in again, and has not read all yet: what it had read before. Until it has, what is known
+    /// of the secrets is what it knew then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) again: Option<Applied>,
 }
 
 /// One of the fleet's keys. A machine belongs to the fleet only if it was given the last one: so that the list that shuts a

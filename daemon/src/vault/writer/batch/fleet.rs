@@ -1,6 +1,7 @@
 //! One vault on several machines, inside a batch: what this vault has that the others do not know becomes objects, what
 //! they say is merged, and both are durable together.
 
+mod again;
 mod lists;
 mod local;
 mod settle;
@@ -54,7 +55,7 @@ pub(in crate::vault) struct Synced {
 
 /// What the machines know of each other: by which key one tells who wrote an object.
 fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
-    let members = fleet.present().filter(|member| !member.reader);
+    let members = fleet.present().filter(|member| member.may_write());
     members.map(|member| (member.id, member.keys.signing)).collect()
 }
 
@@ -69,18 +70,28 @@ impl Batch<'_> {
             if !old.is_removed() {
                 return Err(Error::Fleet(FleetError::Exists));
             }
-            self.forget_fleet(&old)?;
+            let is_same = old.meta.fleet == fleet.meta.fleet && !fleet.is_reader();
+            self.forget_fleet(&old, is_same)?;
+            if is_same {
+                let Fleet { meta, replica, rows, .. } = Fleet::clone(&old);
+                fleet.meta.again = Some(meta.again.unwrap_or(replica.known.applied));
+                (fleet.replica.secrets, fleet.rows) = (replica.secrets, rows);
+            }
         }
         self.announce(&mut fleet)?;
-        self.say_what_is_new(&mut fleet)?;
+        if fleet.meta.again.is_none() {
+            self.say_what_is_new(&mut fleet)?;
+        }
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
         self.outbox(Synced::default())
     }
 
-    /// Removes all that is known of a fleet from which this machine was removed. The secrets stay.
-    fn forget_fleet(&mut self, old: &Fleet) -> Result<(), Error> {
-        let rows = old.rows.iter().map(|(id, (version, _))| (RecordKind::Origin, *id.as_bytes(), *version));
+    /// Removes what is known of a fleet from which this machine was removed, but for its secrets if it has come back. The vault's
+    /// own secrets stay.
+    fn forget_fleet(&mut self, old: &Fleet, comes_back: bool) -> Result<(), Error> {
+        let rows = old.rows.iter().filter(|_| !comes_back);
+        let rows = rows.map(|(id, (version, _))| (RecordKind::Origin, *id.as_bytes(), *version));
         let objects = old.meta.outbox.iter().map(|name| (RecordKind::Object, name.id.hash.0, 1));
         let all = rows.chain(objects).chain([(RecordKind::Fleet, [0; 16], old.version)]);
         for (kind, id, version) in all {
@@ -114,10 +125,20 @@ impl Batch<'_> {
         }
         fleet.meta.crowded = listed.len() >= MOST_FILES;
         self.shut_out(&mut fleet)?;
-        // First, so that what was written here before is not taken for an answer to what comes now.
-        let purged = self.say_what_is_new(&mut fleet)?;
-        let said = std::mem::take(&mut fleet.replica.touched);
-        let missing = self.receive(&mut fleet, objects)?;
+        let (missing, purged, said) = if fleet.meta.again.is_some() {
+            let Some((missing, purged)) = self.come_back(&mut fleet, objects)? else {
+                self.announce_again(&mut fleet, listed)?;
+                let refused = std::mem::take(&mut fleet.refused);
+                self.keep_if_changed(&before, fleet)?;
+                return self.outbox(Synced { refused, ..Synced::default() });
+            };
+            (missing, purged, BTreeSet::new())
+        } else {
+            // First, so that what was written here before is not taken for an answer to what comes now.
+            let purged = self.say_what_is_new(&mut fleet)?;
+            let said = std::mem::take(&mut fleet.replica.touched);
+            (self.receive(&mut fleet, objects)?, purged, said)
+        };
         if fleet.replica.known.forked {
             fleet.replica.begin_log(Writer(crypto::random()?));
         }
@@ -360,7 +381,10 @@ impl Batch<'_> {
             }
             let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
             let synced = if unsaid.contains(&id) { 0 } else { synced };
-            let Some(secret) = fleet.replica.secrets.get(&id).cloned() else { continue };
+            let Some(secret) = fleet.replica.secrets.get(&id).cloned() else {
+                fleet.rows.remove(&id);
+                continue;
+            };
             let origin = Origin { version: version + 1, synced, secret };
             self.insert_row(&origin.seal(self.keys, id)?)?;
             fleet.rows.insert(id, (version + 1, synced));
