@@ -27,6 +27,9 @@ pub struct Member<K> {
     /// Whether it reads alone: nobody takes anything from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reader: bool,
+    /// Whether it is a key alone, with no machine behind it: it says nothing by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_alone: bool,
     /// The machines that have removed it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed_by: BTreeSet<MachineId>,
@@ -201,6 +204,7 @@ impl<K> Member<K> {
         }
         // Who reads alone stays so.
         self.reader |= new.reader;
+        self.key_alone |= new.key_alone;
         if !fault::is(Fault::RemovalForgotten) {
             self.removed_by.extend(new.removed_by);
         }
@@ -230,6 +234,7 @@ mod tests {
                 named: 0,
                 keys: (),
                 reader: false,
+                key_alone: false,
                 removed_by: BTreeSet::new(),
                 kept_over: BTreeMap::new(),
             });

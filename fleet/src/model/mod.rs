@@ -2,6 +2,7 @@
 //! that are put back or copied, clocks that are decades off. In the end all agree, no value is lost, and no purged one is
 //! back. And each rule that is switched off shows.
 
+mod crypt;
 mod roles;
 mod truth;
 mod world;
@@ -11,7 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use crate::fault::{self, Fault};
 
-pub(crate) use world::Toy;
+pub(crate) use crypt::Toy;
 use world::{Step, World};
 
 /// How many steps a schedule has.

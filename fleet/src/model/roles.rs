@@ -1,65 +1,17 @@
 //! Machines that are removed and come back, and machines that read alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::applied::Applied;
 use crate::change::Change;
-use crate::crypt::{Crypt, Fresh, Place};
 use crate::ids::{Dot, MachineId, Writer};
-use crate::members::{self, Members};
 use crate::name::Kind;
 use crate::secret::{NAME, Secret};
 
-use super::world::{Machine, Toy, World};
-
-/// A member of the fleet, which believes those alone that may write.
-pub(super) struct Believing<'a> {
-    pub(super) toy: Toy,
-    pub(super) members: &'a Members<()>,
-}
-
-impl Crypt for Believing<'_> {
-    fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
-        self.toy.sha256(bytes)
-    }
-
-    fn fresh(&self) -> Option<Fresh> {
-        self.toy.fresh()
-    }
-
-    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>> {
-        self.toy.seal(place, fresh, plaintext)
-    }
-
-    fn open(&self, place: &Place, object: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.toy.open(place, object)
-    }
-
-    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
-        self.toy.sign(message)
-    }
-
-    fn verify(&self, by: MachineId, epoch: u32, message: &[u8], signature: &[u8; 64]) -> bool {
-        let may_write = self.members.get(by).is_some_and(members::Member::may_write);
-        may_write && self.toy.verify(by, epoch, message, signature)
-    }
-}
-
-/// A member that may write, or not.
-pub(super) fn member(id: MachineId, reader: bool) -> members::Member<()> {
-    members::Member {
-        id,
-        name: id.to_string(),
-        named: 0,
-        keys: (),
-        reader,
-        removed_by: BTreeSet::new(),
-        kept_over: BTreeMap::new(),
-    }
-}
+use super::crypt::member;
+use super::world::{Machine, World};
 
 impl World {
     pub(super) fn is_out(&self, who: usize) -> bool {

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ring::{digest, hmac};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::applied::Applied;
 use crate::change::Change;
-use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
+use crate::crypt::{Crypt, OVERHEAD, Place};
 use crate::fault::{self, Fault};
 use crate::ids::{Dot, FleetId, MachineId, ObjectId, ShortHash, Writer};
 use crate::members::Members;
@@ -19,7 +17,7 @@ use crate::replica::{Entry, Receipt, Replica};
 use crate::secret::{NAME, Secret};
 use crate::snapshot::{Part, Snapshot};
 
-use super::roles::{Believing, member};
+use super::crypt::{Believing, Toy, member};
 use super::truth::Truth;
 
 const FLEET: FleetId = FleetId([7; 16]);
@@ -571,57 +569,6 @@ fn view(replica: &Replica<String>) -> BTreeMap<Uuid, Secret<String>> {
     let mut secrets = replica.secrets.clone();
     secrets.values_mut().for_each(|secret| secret.earlier.clear());
     secrets
-}
-
-thread_local! {
-    static SALT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// Cryptography without secrets, as fast as it gets: what is sealed can be read by all, and altered by nobody.
-pub(crate) struct Toy(pub(crate) MachineId);
-
-impl Toy {
-    fn tag(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-        parts.iter().for_each(|part| context.update(part));
-        context.sign().as_ref().try_into().unwrap()
-    }
-}
-
-impl Crypt for Toy {
-    fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
-        digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap()
-    }
-
-    fn fresh(&self) -> Option<Fresh> {
-        // Salted, as a real one is: two clones that do the same must not write the same object.
-        let mut fresh = [0; 28];
-        fresh[..8].copy_from_slice(&SALT.replace(SALT.get() + 1).to_be_bytes());
-        Some(fresh)
-    }
-
-    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>> {
-        let tag = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
-        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), fresh].concat();
-        Some([&header, plaintext, &tag[..16]].concat())
-    }
-
-    fn open(&self, place: &Place, object: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (rest, tag) = object.split_last_chunk::<16>()?;
-        let plaintext = rest.get(33..)?;
-        let expected = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
-        // With the rule off, whatever can be read is read.
-        (expected.starts_with(tag) || fault::is(Fault::AnyBytes)).then(|| Zeroizing::new(plaintext.to_vec()))
-    }
-
-    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
-        let tag = Self::tag(&self.0.0, &[message]);
-        [tag, tag].concat().try_into().ok()
-    }
-
-    fn verify(&self, by: MachineId, _: u32, message: &[u8], signature: &[u8; 64]) -> bool {
-        Toy(by).sign(message).is_some_and(|expected| expected == *signature) || fault::is(Fault::AnyBytes)
-    }
 }
 
 impl World {

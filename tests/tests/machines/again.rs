@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{has, id, join, sync, sync_all, two, update};
 use secretsd_tests::Env;
 
-fn machine(env: &Env, name: &str) -> String {
+pub(super) fn machine(env: &Env, name: &str) -> String {
     let fleet = env.get("/fleet").expect(200);
     let found = fleet["machines"].as_array().unwrap().iter().find(|machine| machine["name"] == name).cloned();
     found.unwrap()["id"].as_str().unwrap().to_owned()

@@ -5,6 +5,7 @@ mod by_itself;
 mod conflicts;
 mod durable;
 mod failures;
+mod keys;
 #[path = "../clocks/moved.rs"]
 #[allow(dead_code, reason = "the clocks of the machine are moved in more ways than here")]
 mod moved;

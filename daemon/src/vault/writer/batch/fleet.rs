@@ -78,9 +78,12 @@ impl Batch<'_> {
                 (fleet.replica.secrets, fleet.rows) = (replica.secrets, rows);
             }
         }
-        self.announce(&mut fleet)?;
-        if fleet.meta.again.is_none() {
-            self.say_what_is_new(&mut fleet)?;
+        // Nobody takes anything from a machine that reads alone.
+        if !fleet.is_reader() {
+            self.announce(&mut fleet)?;
+            if fleet.meta.again.is_none() {
+                self.say_what_is_new(&mut fleet)?;
+            }
         }
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
@@ -150,6 +153,7 @@ impl Batch<'_> {
         self.ask_for(&mut fleet, &missing)?;
         let drop = self.answer(&mut fleet, listed, purged)?;
         self.announce_again(&mut fleet, listed)?;
+        self.welcome_again(&mut fleet, listed)?;
         let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(&before, fleet)?;
         self.outbox(Synced { drop, merged, refused, ..Synced::default() })
@@ -164,7 +168,7 @@ impl Batch<'_> {
     ) -> Result<Synced, Error> {
         fleet.replica.touched.clear();
         self.receive(&mut fleet, objects)?;
-        let merged = self.settle(&mut fleet)?;
+        let merged = self.settle_for_a_reader(&mut fleet)?;
         let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(before, fleet)?;
         Ok(Synced { merged, refused, ..Synced::default() })
