@@ -161,6 +161,11 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
     given.or_else(|| Base::State.ours(variable)).filter(|dir| dir.is_absolute())
 }
 
+/// Where a throw-away vault is made.
+pub(crate) fn throw_away_dir() -> Option<PathBuf> {
+    places::throw_away(&variable)
+}
+
 /// Where the vault lies, by the daemon's own rule.
 pub(crate) fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     let given = flag.map(Path::to_owned).or_else(|| variable("SECRETSD_DATA_DIR").map(PathBuf::from));

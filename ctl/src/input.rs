@@ -138,7 +138,11 @@ fn line_without_end(bytes: &[u8]) -> Option<&[u8]> {
 /// named and is a terminal, it is asked for without echo.
 pub(crate) fn key(path: &Path, flag: &str) -> Result<SensitiveString, Failure> {
     if path == Path::new("-") && io::stdin().is_terminal() {
-        let what = if flag.contains("recovery") { "recovery key: " } else { "passphrase: " };
+        let what = match flag {
+            "--paper-key-file" | "--runner-key-file" => "key: ",
+            flag if flag.contains("recovery") => "recovery key: ",
+            _ => "passphrase: ",
+        };
         return prompt::hidden(what).map_err(|error| error.into_failure("nothing was done", "name a file"));
     }
     let bytes = file(path, flag, KEY_LIMIT)?;

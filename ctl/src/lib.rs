@@ -93,6 +93,7 @@ mod supervise;
 mod table;
 mod template;
 mod terminal;
+mod throw_away;
 mod turn;
 mod unconfirmed;
 mod usage;

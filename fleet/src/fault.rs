@@ -36,6 +36,10 @@ pub(crate) enum Fault {
     KeptHasSeenAll,
     /// A machine's removal is not passed on.
     RemovalForgotten,
+    /// A machine that comes back says all that it has as if it were new.
+    ForgetsAtReturn,
+    /// What a machine says that reads alone is taken.
+    ReadersAreHeard,
 }
 
 #[cfg(test)]

@@ -48,12 +48,12 @@ impl<V: Clone> Replica<V> {
 }
 
 /// What either side has read.
-struct Seen<'a> {
-    ours: &'a crate::Applied,
-    theirs: &'a crate::Applied,
+pub(crate) struct Seen<'a> {
+    pub(crate) ours: &'a crate::Applied,
+    pub(crate) theirs: &'a crate::Applied,
 }
 
-fn join<V>(secret: &mut Secret<V>, other: Secret<V>, seen: &Seen<'_>) {
+pub(crate) fn join<V>(secret: &mut Secret<V>, other: Secret<V>, seen: &Seen<'_>) {
     let we_have_read = |dot: &Dot| seen.ours.has(&dot.object) && !fault::is(Fault::SnapshotIsUnion);
     let they_have_read = |dot: &Dot| seen.theirs.has(&dot.object);
     // Their purges that are new to us may be of what we have kept and they have not.

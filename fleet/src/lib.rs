@@ -15,8 +15,10 @@
 //! - [`filter`]: which secrets travel; [`kept`]: one that goes its own way on one machine
 //! - [`members`]: who belongs to the fleet, and who does not any more
 //! - [`snapshot`]: all of that at once; [`join`]: how it is merged; [`applied`]: which objects are in it
+//! - [`again`]: a machine that was removed and comes back
 //! - [`clock`]: times that never run backwards
 
+pub mod again;
 pub mod applied;
 pub mod change;
 pub mod clock;

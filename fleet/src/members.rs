@@ -27,6 +27,9 @@ pub struct Member<K> {
     /// Whether it reads alone: nobody takes anything from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reader: bool,
+    /// Whether it is a key alone, with no machine behind it: it says nothing by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_alone: bool,
     /// The machines that have removed it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed_by: BTreeSet<MachineId>,
@@ -100,7 +103,7 @@ impl<K> Members<K> {
     /// Takes what machine `by` has said, in the eyes of `me`. Of one that does not belong to the fleet any more it is only
     /// heard that it has removed who had removed it. Whether all was taken.
     pub fn merge(&mut self, me: MachineId, by: MachineId, said: Self) -> bool {
-        let belongs = self.get(by).is_some_and(|member| !member.reader);
+        let belongs = self.get(by).is_some_and(Member::may_write);
         let is_heard = belongs && self.standing(me, by) == Standing::Member;
         let against: BTreeSet<MachineId> = self.get(by).map(|by| by.removed_by.clone()).unwrap_or_default();
         for new in said.0 {
@@ -189,12 +192,19 @@ impl<K> Members<K> {
 }
 
 impl<K> Member<K> {
+    /// Whether others take what it writes.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        !self.reader || fault::is(Fault::ReadersAreHeard)
+    }
+
     fn take(&mut self, new: Self) {
         if (new.named, &new.name) > (self.named, &self.name) {
             (self.named, self.name) = (new.named, new.name);
         }
         // Who reads alone stays so.
         self.reader |= new.reader;
+        self.key_alone |= new.key_alone;
         if !fault::is(Fault::RemovalForgotten) {
             self.removed_by.extend(new.removed_by);
         }
@@ -224,6 +234,7 @@ mod tests {
                 named: 0,
                 keys: (),
                 reader: false,
+                key_alone: false,
                 removed_by: BTreeSet::new(),
                 kept_over: BTreeMap::new(),
             });

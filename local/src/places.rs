@@ -98,10 +98,21 @@ impl Base {
         })
     }
 
-    /// The programs' own part of it.
+    /// The programs' own part of it. As long as there is a [throw-away vault](throw_away), what is to be kept is there instead.
     pub fn ours(self, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-        self.dir(variable).map(|dir| dir.join(NAME))
+        let thrown_away = match self {
+            Self::Data => Some("data"),
+            Self::State => Some("state"),
+            Self::Config | Self::Runtime => None,
+        };
+        let instead = thrown_away.zip(throw_away(&variable).filter(|dir| dir.is_dir()));
+        instead.map(|(name, dir)| dir.join(name)).or_else(|| self.dir(variable).map(|dir| dir.join(NAME)))
     }
+}
+
+/// The directory of a vault that is not to be kept, beside the daemon's socket, whether it is there or not.
+pub fn throw_away(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    Base::Runtime.dir(variable).map(|dir| dir.join(NAME).join("ephemeral"))
 }
 
 #[cfg(test)]

@@ -75,6 +75,68 @@ pub struct JoinFleet {
     pub directory: String,
 }
 
+/// What a key is for that is a machine of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyRole {
+    /// To be written down: with the store it is enough for a new machine to have everything, with no other one left.
+    Paper,
+    /// For a CI: who has it and the store reads everything, and changes nothing.
+    Runner,
+}
+
+impl KeyRole {
+    /// Reads a role.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "runner" => Ok(Self::Runner),
+            _ => Err(Invalid::new(FieldErrorType::Enum, "expected paper or runner")),
+        }
+    }
+}
+
+/// Body of `POST /fleet/keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct CreateMachineKey {
+    /// What it is called among the machines.
+    pub name: MachineName,
+    /// What it is for.
+    pub role: KeyRole,
+    /// Needed while a secret is guarded: who has the key and the store has it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// Answer of `POST /fleet/keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct MachineKey {
+    /// The machine's id.
+    pub id: Uuid,
+    /// The key: 14 groups of 4 letters and digits. It is kept nowhere.
+    pub key: SensitiveString,
+}
+
+/// Body of `POST /fleet/keys/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+pub struct JoinByKey {
+    /// The key.
+    pub key: SensitiveString,
+    /// What it is for.
+    pub role: KeyRole,
+    /// What this machine is called; a runner is called as its key.
+    pub name: MachineName,
+    /// The directory that the machines share, absolute.
+    pub directory: String,
+    /// Needed while a secret is guarded on this machine: the others get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
 /// Body of `POST /fleet/invitations/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
@@ -245,6 +307,9 @@ pub struct FleetMachine {
     /// Whether it only reads what the others write; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reader: bool,
+    /// Whether it is a key alone, for a machine that is to come; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_alone: bool,
 }
 
 /// A secret that was given different values at the same time.

@@ -17,6 +17,9 @@ use secretsd_tests::http::Request;
 use secretsd_tests::{Answer, Env, harness, programs};
 use serde_json::{Value, json};
 
+/// A key of the right form that is no machine.
+const MACHINE_KEY: &str = "000G-40R4-0M30-E209-185G-R38E-1W81-24GK-2GAH-C5RR-34D1-P70X-3RFP-63ED";
+
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// What the tokens that are bound to the right names see, and what those bound to wrong ones do.
@@ -279,6 +282,29 @@ const TABLE: &[Entry] = &[
             (
                 String::new(),
                 json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/nowhere/at/all" }),
+            )
+        },
+    },
+    Entry {
+        operation: "create_machine_key",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: ABSENT,
+        request: |_| (String::new(), json!({ "name": "paper", "role": "paper" })),
+    },
+    Entry {
+        operation: "join_by_key",
+        needs: Needs::Scope("admin"),
+        about: About::Whole,
+        uninitialized: LOCKED,
+        locked: LOCKED,
+        unlocked: (422, "validation_error"),
+        request: |_| {
+            (
+                String::new(),
+                json!({ "key": MACHINE_KEY, "role": "runner", "name": "runner", "directory": "/nowhere/at/all" }),
             )
         },
     },

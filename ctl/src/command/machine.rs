@@ -1,6 +1,7 @@
 //! `machine`: the machines that have the vault, and letting one in. Two people, or one at two screens, compare five words:
 //! a machine that stands between the two cannot make them the same.
 
+mod key;
 mod named;
 
 use std::fs;
@@ -12,7 +13,7 @@ use secrets_client::{Call, Method};
 use secrets_proto::approval::Proof;
 use secrets_proto::fleet::{
     BeginFleet, ConfirmInvitation, FleetMachine, FleetStatus, Invitation, InvitationState, JoinFleet,
-    MachineName, MachineRemoved,
+    KeyRole, MachineName, MachineRemoved,
 };
 use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
@@ -61,11 +62,14 @@ Example:
     /// Let another machine in: shows a code to type there
     #[command(after_help = "\
 The code holds for 15 minutes, until the vault is locked. Both machines then show
-five words; say yes on both only if they are the same.
+five words; say yes on both only if they are the same. With --paper or --runner
+nobody has to be at another machine: a key is printed, once, that is one itself.
 
 Example:
-  secretctl machine invite")]
-    Invite,
+  secretctl machine invite
+  secretctl machine invite --paper
+  secretctl machine invite --runner ci | gh secret set RUNNER_KEY")]
+    Invite(key::InviteArgs),
     /// Join the machine that has shown this code
     #[command(after_help = "\
 Without CODE it is asked for; as an argument other users of the machine could see
@@ -73,7 +77,9 @@ it for a moment. Secrets that are here already are kept: all machines
 get them.
 
 Example:
-  secretctl machine join --store dir:$HOME/Sync/secrets")]
+  secretctl machine join --store dir:$HOME/Sync/secrets
+  secretctl machine join --paper-key-file - --store s3://notes/fleet
+  printenv RUNNER_KEY | secretctl machine join --runner-key-file - --ephemeral --store s3://notes/fleet")]
     Join(JoinArgs),
     /// Remove a machine: the others, once they have heard of it, write nothing more that it can read
     #[command(after_help = "\
@@ -115,6 +121,8 @@ pub(crate) struct JoinArgs {
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
     #[command(flatten)]
+    pub(crate) key: key::KeyArgs,
+    #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }
 
@@ -136,7 +144,11 @@ pub(crate) fn run(
     match &args.command {
         MachineCommand::Init(args) => init(open, args),
         MachineCommand::List => list(&open()?, output),
-        MachineCommand::Invite => invite(&open()?),
+        MachineCommand::Invite(args) => match (&args.paper, &args.runner) {
+            (Some(name), _) => key::create(&open()?, output, name, KeyRole::Paper),
+            (_, Some(name)) => key::create(&open()?, output, name, KeyRole::Runner),
+            (None, None) => invite(&open()?),
+        },
         MachineCommand::Join(args) => join(open, args),
         MachineCommand::Remove(args) => remove(&open()?, output, args),
         MachineCommand::Rename(args) => named::rename(&open()?, args),
@@ -183,6 +195,7 @@ fn row(machine: &FleetMachine) -> Vec<String> {
         FleetMachine { removed: true, .. } => "removed",
         FleetMachine { this: true, .. } => "this machine",
         FleetMachine { reader: true, .. } => "reads only",
+        FleetMachine { key_alone: true, .. } => "paper",
         FleetMachine { .. } => "member",
     };
     vec![machine.name.clone(), state.to_owned()]
@@ -229,8 +242,14 @@ fn warn_of_many(session: &Session) -> Result<(), Failure> {
 }
 
 fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Result<(), Failure> {
-    can_compare()?;
     let (name, store) = (name(&args.place)?, Store::parse(&args.place.store, &args.place.credential)?);
+    if let Some(path) = &args.key.paper_key_file {
+        return key::join_by_paper(open, path, name, store);
+    }
+    if let Some(path) = &args.key.runner_key_file {
+        return key::join_by_runner(open, path, name, store);
+    }
+    can_compare()?;
     let session = open()?;
     session.open_vault()?;
     let code = match &args.code {

@@ -7,7 +7,7 @@ use secrets_local::places;
 
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Waiting};
-use crate::{environment, holder, shell, vault_file};
+use crate::{environment, holder, shell, throw_away, vault_file};
 
 /// Stop the daemon, which locks the vault
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) fn run(paths: &Paths) -> Result<(), Failure> {
     let data_dir = environment::data_dir(None)?;
     let Some(noted) = holder::of(&data_dir) else {
         output::say("secretsd is not running");
-        return Ok(());
+        return if throw_away::is_used() { throw_away::remove() } else { Ok(()) };
     };
     if noted.is_elsewhere() {
         return Err(Failure::new(Exit::Conflict, format!("stop it there: secretsd runs{noted}")));
@@ -39,6 +39,11 @@ pub(crate) fn run(paths: &Paths) -> Result<(), Failure> {
     let _waiting = Waiting::start("stopping secretsd…");
     if let Locking::Held(holder) = lock::take(&data_dir.join(places::LOCK)).map_err(|error| failed(&error))? {
         vault_file::stop(holder).map_err(|error| failed(&error))?;
+    }
+    if throw_away::is_used() {
+        throw_away::remove()?;
+        output::say("secretsd stopped; the throw-away vault is gone");
+        return Ok(());
     }
     output::say("secretsd stopped; the vault is locked");
     Ok(())

@@ -16,6 +16,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::keys::Length32;
+use super::recovery::RecoveryKey;
 use super::{Error, random};
 
 /// 32 bytes of a private key, as hex in JSON, wiped when dropped and never shown.
@@ -101,6 +102,11 @@ impl Private {
         let key = self.agree(&ephemeral, &[b"secretsd/fleet/wrap", public, &self.recipient().0.0])?;
         let key = key.open(aad, sealed)?;
         key.as_slice().try_into().map(|key| Self(Zeroizing::new(key))).map_err(|_| Error::Malformed)
+    }
+
+    /// One of the keys that follow from a key that a person or a CI keeps.
+    pub(crate) fn of_key(key: &RecoveryKey, purpose: &[u8]) -> Result<Self, Error> {
+        derive(key.expose(), &[], &[b"secretsd/fleet/key", purpose]).map(Self)
     }
 
     /// 16 bytes that tell which key it is, and not the key.

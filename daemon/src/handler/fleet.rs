@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use secrets_fleet::MachineId;
 use secrets_fleet::filter::List;
 use secrets_proto::fleet::{
-    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal,
-    MachineName, MachineRemoved,
+    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal, KeyRole,
+    MachineKey, MachineName, MachineRemoved,
 };
 use secrets_proto::{Glob, Uuid};
 
 use super::secrets::{ById, Found, View};
 use crate::caller::Caller;
+use crate::crypto::recovery::RecoveryKey;
 use crate::vault::{Error, Key, Vault};
 
 /// A fleet, or an invitation, that was made.
@@ -23,6 +24,23 @@ pub(crate) struct Made<T>(pub(crate) T);
 pub(crate) struct Confirm {
     pub(crate) id: Uuid,
     pub(crate) accept: bool,
+    pub(crate) proof: Option<Key>,
+}
+
+/// A key that is to be a machine of its own.
+#[derive(Debug)]
+pub(crate) struct NewKey {
+    pub(crate) name: MachineName,
+    pub(crate) role: KeyRole,
+    pub(crate) proof: Option<Key>,
+}
+
+/// Such a key, by which this machine joins.
+pub(crate) struct ByKey {
+    pub(crate) key: RecoveryKey,
+    pub(crate) role: KeyRole,
+    pub(crate) name: MachineName,
+    pub(crate) directory: String,
     pub(crate) proof: Option<Key>,
 }
 
@@ -97,6 +115,26 @@ pub(crate) async fn confirm(vault: &Vault, caller: &Caller, answer: Confirm) -> 
 pub(crate) async fn join(vault: &Vault, caller: &Caller, join: JoinFleet) -> Result<Made<Invitation>, Error> {
     let JoinFleet { code, name, directory } = join;
     vault.join_fleet(caller, code, name, PathBuf::from(directory)).await.map(Made)
+}
+
+/// `POST /fleet/keys`
+pub(crate) async fn create_key(
+    vault: &Vault,
+    caller: &Caller,
+    new: NewKey,
+) -> Result<Made<MachineKey>, Error> {
+    let NewKey { name, role, proof } = new;
+    vault.create_machine_key(caller, name, role, proof).await.map(Made)
+}
+
+/// `POST /fleet/keys/join`
+pub(crate) async fn join_by_key(
+    vault: &Vault,
+    caller: &Caller,
+    join: ByKey,
+) -> Result<Made<FleetStatus>, Error> {
+    let ByKey { key, role, name, directory, proof } = join;
+    vault.join_by_key(caller, key, role, name, PathBuf::from(directory), proof).await.map(Made)
 }
 
 /// `GET /fleet/conflicts`

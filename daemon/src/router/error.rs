@@ -387,6 +387,14 @@ fn fleet(error: FleetError) -> Failure {
             Type::WrongKeyError,
             "This code is not one that a machine has just printed; check it, and the directory",
         ),
+        FleetError::WrongKey => (
+            Type::WrongKeyError,
+            "The store knows no such key: it is another vault's, or the store is another one; check both",
+        ),
+        FleetError::OtherRole => (
+            Type::ConflictError,
+            "The key is for something else: one for paper is joined with --paper-key-file, one for a runner with --runner-key-file",
+        ),
         FleetError::Unanswered => {
             (Type::GatewayTimeoutError, "The other machine has not answered yet; try again")
         }

@@ -3,8 +3,8 @@
 use hyper::{HeaderMap, StatusCode};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{
-    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal,
-    MachineName, MachineRemoved,
+    BeginFleet, ConflictList, FilterList, FleetMerge, FleetStatus, Invitation, JoinFleet, KeptLocal, KeyRole,
+    MachineKey, MachineName, MachineRemoved,
 };
 use secrets_proto::{FieldErrorType, Glob, Invalid, SensitiveString};
 
@@ -14,7 +14,10 @@ use super::route::{Route, delete, get, patch, post, put, read};
 use super::secrets::written_view;
 use super::serve::{serve, serve_now};
 use crate::caller::Scope;
-use crate::handler::fleet::{self as handler, ChangeFilter, Confirm, Made, Rename, SetLocal, Settle};
+use crate::crypto::recovery::RecoveryKey;
+use crate::handler::fleet::{
+    self as handler, ByKey, ChangeFilter, Confirm, Made, NewKey, Rename, SetLocal, Settle,
+};
 use crate::http::failure::Failure;
 use crate::http::parts::RequestParts;
 use crate::http::response::Response;
@@ -30,6 +33,8 @@ pub(super) static ROUTES: &[Route] = &[
     post("/api/v1/fleet", "begin_fleet", WHOLE, |x| serve(x, handler::begin)),
     post("/api/v1/fleet/merge", "merge_fleet", LIST, |x| serve(x, handler::merge)),
     post("/api/v1/fleet/join", "join_fleet", WHOLE, |x| serve(x, handler::join)),
+    post("/api/v1/fleet/keys", "create_machine_key", WHOLE, |x| serve(x, handler::create_key)),
+    post("/api/v1/fleet/keys/join", "join_by_key", WHOLE, |x| serve(x, handler::join_by_key)),
     post("/api/v1/fleet/invitations", "invite_machine", WHOLE, |x| serve(x, handler::invite)),
     get("/api/v1/fleet/invitations/{id}", "get_invitation", WHOLE, |x| serve(x, handler::invitation)),
     post("/api/v1/fleet/invitations/{id}", "confirm_invitation", WHOLE, |x| serve(x, handler::confirm)),
@@ -77,6 +82,43 @@ impl FromRequest for JoinFleet {
             (parts.required("name", MachineName::try_from), parts.required("directory", path));
         Some(Self { code: code?, name: name?, directory: directory? })
     }
+}
+
+impl FromRequest for NewKey {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (name, role) = (parts.required("name", MachineName::try_from), parts.required("role", role));
+        let proof = proof(parts);
+        Some(Self { name: name?, role: role?, proof: proof? })
+    }
+}
+
+impl FromRequest for ByKey {
+    const BODY: bool = true;
+
+    fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
+        let (key, role) = (parts.required("key", key), parts.required("role", role));
+        let (name, directory) =
+            (parts.required("name", MachineName::try_from), parts.required("directory", path));
+        let proof = proof(parts);
+        Some(Self { key: key?, role: role?, name: name?, directory: directory?, proof: proof? })
+    }
+}
+
+fn role(text: String) -> Result<KeyRole, Invalid> {
+    KeyRole::parse(&text)
+}
+
+fn key(text: String) -> Result<RecoveryKey, Invalid> {
+    RecoveryKey::parse(&SensitiveString::new(text)).map_err(|invalid| {
+        let text = if invalid.kind == FieldErrorType::ValueError {
+            "the key has a typing error: its checksum does not match"
+        } else {
+            "a key has 56 letters and digits, usually in 14 groups of 4; this is cut, or none"
+        };
+        Invalid::new(invalid.kind, text)
+    })
 }
 
 impl FromRequest for Confirm {
@@ -134,6 +176,12 @@ impl FromRequest for Settle {
 impl IntoResponse for Made<FleetStatus> {
     fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
         Ok(Response::metadata(StatusCode::CREATED, &self.0)?)
+    }
+}
+
+impl IntoResponse for Made<MachineKey> {
+    fn into_response(self, _asked: &HeaderMap) -> Result<Response, Failure> {
+        Ok(Response::sensitive(StatusCode::CREATED, &self.0)?)
     }
 }
 

@@ -464,6 +464,12 @@ pub(crate) enum FleetError {
     /// The code is mistyped, or was never given out.
     #[error("wrong code")]
     WrongCode,
+    /// The exchange knows no such key.
+    #[error("no such key")]
+    WrongKey,
+    /// The key is for something else.
+    #[error("the key is for something else")]
+    OtherRole,
     /// The other machine has not answered yet.
     #[error("the other machine has not answered")]
     Unanswered,

@@ -3,6 +3,7 @@
 
 mod by_itself;
 mod kept;
+mod keys;
 mod moved;
 mod pairing;
 mod reading;
@@ -60,6 +61,7 @@ impl Vault {
                 removed: !is_present && standing != Standing::Disputed,
                 disputed: standing == Standing::Disputed,
                 reader: member.reader,
+                key_alone: member.key_alone,
             }
         };
         let conflicts = fleet.replica.secrets.iter().filter_map(|(id, secret)| {
@@ -109,7 +111,7 @@ impl Vault {
         }
         let (signing, sealing) = (Private::generate()?, Private::generate()?);
         let me = MachineId(crypto::random()?);
-        let public = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient() };
+        let public = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient(), welcome: None };
         let mut members = Members::default();
         members.add(member(me, name, public));
         let keys = [(1 << 16, Private::generate()?)].into();
@@ -311,6 +313,7 @@ pub(in crate::vault) const fn member(id: MachineId, name: String, keys: MachineK
         named: 0,
         keys,
         reader: false,
+        key_alone: false,
         removed_by: BTreeSet::new(),
         kept_over: BTreeMap::new(),
     }
@@ -348,6 +351,7 @@ fn meta(
         compact: false,
         kept_out: BTreeSet::new(),
         unnamed: BTreeSet::new(),
+        again: None,
     }
 }
 

@@ -73,7 +73,7 @@ impl World {
             };
             let changes: Vec<_> = (0..).zip(values).map(value).collect();
             if !changes.is_empty() {
-                self.write_knowing(who, changes, Some(&seen))?;
+                self.write_knowing(who, changes, &|dot| seen.has(&dot.object))?;
             }
             self.machines[who].replica.kept.remove(&id);
         }

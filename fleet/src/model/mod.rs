@@ -2,7 +2,9 @@
 //! that are put back or copied, clocks that are decades off. In the end all agree, no value is lost, and no purged one is
 //! back. And each rule that is switched off shows.
 
+mod crypt;
 mod kept;
+mod roles;
 mod truth;
 mod world;
 
@@ -11,7 +13,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use crate::fault::{self, Fault};
 
-pub(crate) use world::Toy;
+pub(crate) use crypt::Toy;
 use world::{Step, World};
 
 /// How many steps a schedule has.
@@ -33,14 +35,16 @@ fn run(cases: u32, shrink: bool, seed: u64) -> Result<(), String> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let outcome = TestRunner::new_with_rng(config, rng)
-        .run(&(2_usize..=4, schedules()), |(machines, steps)| {
-            World::try_out(machines, &steps).map_err(TestCaseError::fail)
-        });
+    let outcome = TestRunner::new_with_rng(config, rng).run(
+        &(2_usize..=4, any::<bool>(), schedules()),
+        |(machines, come_and_go, steps)| {
+            World::try_out(machines, come_and_go, &steps).map_err(TestCaseError::fail)
+        },
+    );
     match outcome {
         Ok(()) => Ok(()),
-        Err(TestError::Fail(reason, (machines, steps))) => {
-            Err(format!("seed {seed}: {reason}\n{machines} machines, {steps:?}"))
+        Err(TestError::Fail(reason, (machines, come_and_go, steps))) => {
+            Err(format!("seed {seed}: {reason}\n{machines} machines, come and go: {come_and_go}, {steps:?}"))
         }
         Err(other) => Err(other.to_string()),
     }
@@ -77,10 +81,12 @@ fn every_rule_that_is_switched_off_shows() {
         Fault::AnyBytes,
         Fault::ExcludedTravels,
         Fault::KeptHasSeenAll,
+        Fault::ForgetsAtReturn,
+        Fault::ReadersAreHeard,
     ];
     for fault in faults {
         fault::seed(Some(fault));
-        let outcome = run(400, false, 1);
+        let outcome = run(1_000, false, 1);
         fault::seed(None);
         let reason = outcome.expect_err(&format!("{fault:?} does not show"));
         println!("{fault:?}: {}", reason.lines().next().unwrap());

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::applied::Applied;
 use crate::change::Change;
 use crate::ids::{Dot, ObjectId};
 use crate::replica::{Entry, Replica};
@@ -21,19 +20,11 @@ struct Fact {
 pub(super) struct Truth(BTreeMap<Dot, Fact>);
 
 impl Truth {
-    /// Notes what this machine is about to write, with `seen` in the place of all that it has read, if it had not seen that.
-    pub(super) fn note(
-        &mut self,
-        author: &Replica<String>,
-        object: ObjectId,
-        entry: &Entry<String>,
-        seen: Option<&Applied>,
-    ) {
+    /// Notes what a machine is about to write, that knows these changes.
+    pub(super) fn note(&mut self, knows: &dyn Fn(&Dot) -> bool, object: ObjectId, entry: &Entry<String>) {
         for (index, change) in (0..).zip(entry.changes.iter().cloned()) {
             let Some(id) = change.secret() else { continue };
-            // The seeded bug that goes by numbers must not blind the witness.
-            let knows =
-                |dot: &Dot| seen.unwrap_or(&author.known.applied).has(&dot.object) || dot.object == object;
+            let knows = |dot: &Dot| knows(dot) || dot.object == object;
             let is_past = |(dot, fact): &(&Dot, &Fact)| fact.change.secret() == Some(id) && knows(dot);
             let past = self.0.iter().filter(is_past).map(|(dot, _)| *dot).collect();
             self.0.insert(Dot { object, index }, Fact { change, past });
@@ -41,9 +32,14 @@ impl Truth {
     }
 
     /// What must be true of a machine at any time.
-    pub(super) fn check_always(&self, replica: &Replica<String>) -> Result<(), String> {
+    pub(super) fn check_always(&self, replica: &Replica<String>, reads_alone: bool) -> Result<(), String> {
         let mut names = BTreeSet::new();
-        for secret in replica.secrets.values().filter(|secret| secret.is_visible()) {
+        // Who reads alone cannot say which of two keeps a name, and shows no more than it knows the others will.
+        let losers = replica.name_conflicts(0, 0);
+        let losers: BTreeSet<_> = losers.iter().filter(|_| reads_alone).filter_map(Change::secret).collect();
+        let visible =
+            replica.secrets.iter().filter(|(id, secret)| secret.is_visible() && !losers.contains(id));
+        for (_, secret) in visible {
             let name = secret.field(NAME).ok_or("a visible secret has no name")?;
             if !names.insert(name) {
                 return Err("a name is there twice".to_owned());

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ring::{digest, hmac};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::applied::Applied;
 use crate::change::Change;
-use crate::crypt::{Crypt, FORMAT, Fresh, OVERHEAD, Place};
+use crate::crypt::{Crypt, OVERHEAD, Place};
 use crate::fault::{self, Fault};
 use crate::filter::List;
-use crate::ids::{FleetId, MachineId, ObjectId, ShortHash, Writer};
+use crate::ids::{Dot, FleetId, MachineId, ObjectId, ShortHash, Writer};
+use crate::members::Members;
 use crate::name::{Kind, ObjectName};
 use crate::object::{self, Sealed, Signed};
 use crate::padding::STEPS;
@@ -19,12 +18,15 @@ use crate::replica::{Entry, Receipt, Replica};
 use crate::secret::{NAME, Secret};
 use crate::snapshot::{Part, Snapshot};
 
+use super::crypt::{Believing, Toy, member};
 use super::kept::Own;
 use super::truth::Truth;
 
 const FLEET: FleetId = FleetId([7; 16]);
 /// 30 years in milliseconds.
 const DECADES: i64 = 30 * 365 * 24 * 3_600_000;
+/// In how many rounds a machine that has come back waits for what it has to read.
+const PATIENCE: usize = 6;
 /// How often all sync, at the most, until they agree.
 const ROUNDS: usize = 16;
 
@@ -41,27 +43,49 @@ pub(super) struct Step {
 #[derive(Clone)]
 pub(super) struct Machine {
     pub(super) replica: Replica<String>,
-    skew: i64,
+    pub(super) skew: i64,
     /// Written and not in the store yet.
     outbox: Vec<Sealed>,
     snapshots: u32,
-    compact: bool,
+    pub(super) compact: bool,
     syncs: usize,
     /// Since which sync an object is missing, and in which it was last asked for.
     missing: BTreeMap<ObjectId, usize>,
     read: BTreeSet<ShortHash>,
     /// What goes its own way there.
     pub(super) own: BTreeMap<Uuid, Own>,
+    /// It was removed, and let in again: what it had read by then, and what it has to read before it goes on.
+    pub(super) again: Option<(Applied, BTreeSet<ObjectId>)>,
+}
+
+impl Machine {
+    pub(super) fn new(me: MachineId, writer: Writer) -> Self {
+        Self {
+            replica: Replica::new(me, writer),
+            skew: 0,
+            outbox: Vec::new(),
+            snapshots: 0,
+            compact: false,
+            syncs: 0,
+            missing: BTreeMap::new(),
+            read: BTreeSet::new(),
+            again: None,
+            own: BTreeMap::new(),
+        }
+    }
 }
 
 /// Everything.
 pub(super) struct World {
+    come_and_go: bool,
     pub(super) machines: Vec<Machine>,
     backups: Vec<Machine>,
+    pub(super) members: Members<()>,
+    pub(super) removed: BTreeSet<MachineId>,
     store: BTreeMap<ObjectName, Vec<u8>>,
     old_store: BTreeMap<ObjectName, Vec<u8>>,
     withheld: BTreeSet<ObjectName>,
-    now: u64,
+    pub(super) now: u64,
     drawn: u64,
     truth: Truth,
     /// What was read once need not be read again.
@@ -70,11 +94,15 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs a schedule, heals the store and lets all sync; what is wrong then.
-    pub(super) fn try_out(machines: usize, steps: &[Step]) -> Result<(), String> {
+    /// Runs a schedule, heals the store and lets all sync; what is wrong then. Machines either come and go, or keep secrets
+    /// apart: a machine that comes back with a secret apart is tried by daemons (`tests/machines/kept.rs`).
+    pub(super) fn try_out(machines: usize, come_and_go: bool, steps: &[Step]) -> Result<(), String> {
         let mut world = Self {
+            come_and_go,
             machines: Vec::new(),
             backups: Vec::new(),
+            members: Members::default(),
+            removed: BTreeSet::new(),
             store: BTreeMap::new(),
             old_store: BTreeMap::new(),
             withheld: BTreeSet::new(),
@@ -86,17 +114,8 @@ impl World {
         };
         for _ in 0..machines {
             let (me, writer) = (MachineId(world.draw()), Writer(world.draw()));
-            world.machines.push(Machine {
-                replica: Replica::new(me, writer),
-                skew: 0,
-                outbox: Vec::new(),
-                snapshots: 0,
-                compact: false,
-                syncs: 0,
-                missing: BTreeMap::new(),
-                read: BTreeSet::new(),
-                own: BTreeMap::new(),
-            });
+            world.members.add(member(me, false));
+            world.machines.push(Machine::new(me, writer));
         }
         world.backups = world.machines.clone();
         for step in steps {
@@ -163,11 +182,15 @@ impl World {
                 let skew = (i64::from(step.a) - 128) * (DECADES / 128);
                 self.machines[who].skew = if step.b.is_multiple_of(2) { skew } else { 0 };
             }
+            48 if self.come_and_go => self.remove(who),
+            49 if self.come_and_go => self.let_in_again(who),
+            50 if self.come_and_go && self.machines.len() < 6 => self.let_in_a_reader(),
+            51 if self.come_and_go => self.seal_by_a_reader(who, &name(step.a))?,
             48 | 49 => {
                 let list = if step.b.is_multiple_of(8) { List::Include } else { List::Exclude };
                 self.list(who, list, &name(step.a), step.b.is_multiple_of(3))?;
             }
-            50 => {
+            50 if !self.come_and_go => {
                 if let Some(id) = self.secret(who, step.a, Secret::is_visible) {
                     self.keep(who, id);
                 }
@@ -275,30 +298,37 @@ impl World {
         self.write(who, vec![Change::Drop { id, dots }])
     }
 
-    /// Writes one object of this machine's log.
+    /// Writes one object of this machine's log; a machine that reads alone writes none, and one that has come back says nothing
+    /// of secrets before it has read all.
     pub(super) fn write(&mut self, who: usize, changes: Vec<Change<String>>) -> Result<(), String> {
-        self.write_knowing(who, changes, None)
+        let is_of_a_secret = changes.iter().any(|change| change.secret().is_some());
+        if self.reads_alone(who) || self.machines[who].again.is_some() && is_of_a_secret {
+            return Ok(());
+        }
+        // The seeded bug that goes by numbers must not blind the witness.
+        let applied = self.machines[who].replica.known.applied.clone();
+        self.write_knowing(who, changes, &|dot| applied.has(&dot.object))
     }
 
-    /// The same by a machine that has not seen all that it has read.
+    /// Writes one, of which the witness is told what its author knew.
     pub(super) fn write_knowing(
         &mut self,
         who: usize,
         changes: Vec<Change<String>>,
-        seen: Option<&Applied>,
+        knows: &dyn Fn(&Dot) -> bool,
     ) -> Result<(), String> {
         let replica = &self.machines[who].replica;
         let (number, entry) = replica.draft(changes).ok_or("a log is full")?;
         let sealed = self.seal(who, Kind::Log, replica.known.writer, number, &entry)?;
         self.check_said(who, &entry)?;
-        self.truth.note(replica, sealed.name.id, &entry, seen);
+        self.truth.note(knows, sealed.name.id, &entry);
         let machine = &mut self.machines[who];
         machine.replica.adopt(sealed.name.id, sealed.hash, entry);
         machine.outbox.push(sealed);
         Ok(())
     }
 
-    fn seal<T: serde::Serialize + Signed>(
+    pub(super) fn seal<T: serde::Serialize + Signed>(
         &self,
         who: usize,
         kind: Kind,
@@ -311,7 +341,7 @@ impl World {
         sealed.map_err(|error| error.to_string())
     }
 
-    fn put(&mut self, sealed: Sealed) -> Result<(), String> {
+    pub(super) fn put(&mut self, sealed: Sealed) -> Result<(), String> {
         if !STEPS.contains(&(sealed.bytes.len() - OVERHEAD)) {
             return Err("an object's size tells how long its content is".to_owned());
         }
@@ -320,16 +350,22 @@ impl World {
     }
 
     fn sync(&mut self, who: usize) -> Result<(), String> {
+        if self.is_out(who) {
+            return Ok(());
+        }
         for sealed in std::mem::take(&mut self.machines[who].outbox) {
             self.put(sealed)?;
         }
         let listed: Vec<_> =
             self.store.keys().filter(|name| !self.withheld.contains(name)).copied().collect();
         let snapshots = self.snapshots(who, &listed);
+        let members = &self.members;
         let machine = &mut self.machines[who];
         machine.syncs += 1;
 
-        let crypt = Toy(machine.replica.known.me);
+        let before = machine.again.is_some().then(|| machine.clone());
+        let old = before.as_ref().map(|_| std::mem::take(&mut machine.replica.secrets));
+        let crypt = Believing { toy: Toy(machine.replica.known.me), members };
         let (mut waiting, mut missing) = (Vec::new(), BTreeSet::new());
         for name in listed.iter().filter(|name| name.kind == Kind::Log && !machine.replica.has(&name.id)) {
             match open(&crypt, &mut self.entries, name, &self.store[name]) {
@@ -352,7 +388,21 @@ impl World {
             }
         }
 
-        if machine.replica.known.forked {
+        if let (Some((had, expected)), Some(before), Some(old)) = (machine.again.clone(), before, old) {
+            let has_all = expected.iter().all(|object| machine.replica.has(object));
+            // All others may have lost what one of them had then.
+            if !has_all && machine.syncs < PATIENCE {
+                *machine = before;
+                machine.syncs += 1;
+                self.ask(who, missing)?;
+                return std::mem::take(&mut self.machines[who].outbox)
+                    .into_iter()
+                    .try_for_each(|sealed| self.put(sealed));
+            }
+            machine.again = None;
+            self.go_on(who, old, &had)?;
+        }
+        if self.machines[who].replica.known.forked {
             let writer = Writer(self.draw());
             self.machines[who].replica.begin_log(writer);
         }
@@ -361,11 +411,13 @@ impl World {
             self.write(who, trash)?;
         }
         self.ask(who, missing)?;
-        self.answer(who, &listed, &snapshots)?;
+        if !self.reads_alone(who) {
+            self.answer(who, &listed, &snapshots)?;
+        }
         for sealed in std::mem::take(&mut self.machines[who].outbox) {
             self.put(sealed)?;
         }
-        self.truth.check_always(&self.machines[who].replica)
+        self.truth.check_always(&self.machines[who].replica, self.reads_alone(who))
     }
 
     /// Asks for what is still missing after a while, and again after another.
@@ -431,7 +483,7 @@ impl World {
 
     /// The snapshots that can be read: their parts, and what they cover.
     fn snapshots(&mut self, who: usize, listed: &[ObjectName]) -> Vec<(ShortHash, Vec<ObjectName>, Applied)> {
-        let crypt = Toy(self.machines[who].replica.known.me);
+        let crypt = Believing { toy: Toy(self.machines[who].replica.known.me), members: &self.members };
         let mut sets: BTreeMap<ShortHash, Vec<ObjectName>> = BTreeMap::new();
         for name in listed.iter().filter(|name| name.kind == Kind::Snapshot) {
             if let Some(part) = open(&crypt, &mut self.parts, name, &self.store[name]) {
@@ -449,10 +501,23 @@ impl World {
     /// The store is honest from now on. All sync until they agree.
     fn settle(&mut self) -> Result<(), String> {
         self.withheld.clear();
-        let known: Vec<_> =
-            self.machines.iter().map(|machine| machine.replica.known.applied.clone()).collect();
+        self.throw_away_readers_of_what_is_lost();
+        // What a machine had under an earlier name is said again, under this one.
+        let goes_on =
+            |machine: &&Machine| machine.again.is_none() && !self.removed.contains(&machine.replica.known.me);
+        let known: Vec<_> = self
+            .machines
+            .iter()
+            .filter(goes_on)
+            .map(|machine| machine.replica.known.applied.clone())
+            .collect();
         let mut agree = false;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // Who could let one in may itself have come back just now.
+            (0..self.machines.len()).for_each(|who| self.let_in_again(who));
+            if round == ROUNDS / 2 {
+                self.write_snapshots_for_readers();
+            }
             let applied = |machine: &Machine| machine.replica.known.applied.clone();
             let before: Vec<_> = self.machines.iter().map(applied).collect();
             for who in 0..self.machines.len() {
@@ -489,7 +554,7 @@ impl World {
 
 /// Reads an object, or finds it among those that were read, if its bytes are still the same.
 fn open<'a, T: Signed + serde::de::DeserializeOwned>(
-    crypt: &Toy,
+    crypt: &impl Crypt,
     read: &'a mut BTreeMap<ObjectName, T>,
     name: &ObjectName,
     bytes: &[u8],
@@ -529,57 +594,6 @@ fn receive(
 fn view(replica: &Replica<String>) -> BTreeMap<Uuid, Secret<String>> {
     let without = |secret: &Secret<_>| Secret { earlier: BTreeMap::new(), ..secret.clone() };
     replica.secrets.iter().map(|(id, secret)| (*id, without(secret))).collect()
-}
-
-thread_local! {
-    static SALT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// Cryptography without secrets, as fast as it gets: what is sealed can be read by all, and altered by nobody.
-pub(crate) struct Toy(pub(crate) MachineId);
-
-impl Toy {
-    fn tag(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-        parts.iter().for_each(|part| context.update(part));
-        context.sign().as_ref().try_into().unwrap()
-    }
-}
-
-impl Crypt for Toy {
-    fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
-        digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap()
-    }
-
-    fn fresh(&self) -> Option<Fresh> {
-        // Salted, as a real one is: two clones that do the same must not write the same object.
-        let mut fresh = [0; 28];
-        fresh[..8].copy_from_slice(&SALT.replace(SALT.get() + 1).to_be_bytes());
-        Some(fresh)
-    }
-
-    fn seal(&self, place: &Place, fresh: &Fresh, plaintext: &[u8]) -> Option<Vec<u8>> {
-        let tag = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
-        let header = [&[FORMAT][..], &place.epoch.to_be_bytes(), fresh].concat();
-        Some([&header, plaintext, &tag[..16]].concat())
-    }
-
-    fn open(&self, place: &Place, object: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (rest, tag) = object.split_last_chunk::<16>()?;
-        let plaintext = rest.get(33..)?;
-        let expected = Self::tag(b"fleet", &[&place.associated_data(), plaintext]);
-        // With the rule off, whatever can be read is read.
-        (expected.starts_with(tag) || fault::is(Fault::AnyBytes)).then(|| Zeroizing::new(plaintext.to_vec()))
-    }
-
-    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
-        let tag = Self::tag(&self.0.0, &[message]);
-        [tag, tag].concat().try_into().ok()
-    }
-
-    fn verify(&self, by: MachineId, _: u32, message: &[u8], signature: &[u8; 64]) -> bool {
-        Toy(by).sign(message).is_some_and(|expected| expected == *signature) || fault::is(Fault::AnyBytes)
-    }
 }
 
 impl World {

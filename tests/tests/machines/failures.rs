@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::moved::{self, Ahead};
 use super::{apart, copy, has, id, join, sync, sync_all, two, unlock, update};
 
-fn names(store: &Path) -> Vec<String> {
+pub(super) fn names(store: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -19,7 +19,7 @@ fn names(store: &Path) -> Vec<String> {
 }
 
 /// What came into the directory while something was done.
-fn new_in<T>(store: &Path, work: impl FnOnce() -> T) -> Vec<PathBuf> {
+pub(super) fn new_in<T>(store: &Path, work: impl FnOnce() -> T) -> Vec<PathBuf> {
     let before = names(store);
     work();
     names(store).into_iter().filter(|name| !before.contains(name)).map(|name| store.join(name)).collect()
@@ -389,6 +389,14 @@ fn two_that_removed_each_other_wait_for_a_person_on_a_third_machine() {
     assert_eq!(a.value("KEY"), "from devbox");
     b.post("/fleet/merge", &Value::Null).expect_error(403, "forbidden_error");
     assert_eq!(b.value("KEY"), "first");
+    b.post("/vault/verify", &json!({})).expect(200);
+    // It comes back, and has what the others have.
+    join(&c, &b, "desktop-again", &store);
+    sync_all(&[&c, &a, &b]);
+    for env in [&a, &b, &c] {
+        assert_eq!(env.value("KEY"), "from devbox");
+        assert_eq!(env.get("/fleet").expect(200)["conflicts"], json!([]));
+    }
     b.post("/vault/verify", &json!({})).expect(200);
 }
 

@@ -1,10 +1,12 @@
 //! One vault on three machines: three daemons, each with a home of its own, and a directory between them.
 
+mod again;
 mod by_itself;
 mod conflicts;
 mod durable;
 mod failures;
 mod kept;
+mod keys;
 #[path = "../clocks/moved.rs"]
 #[allow(dead_code, reason = "the clocks of the machine are moved in more ways than here")]
 mod moved;

@@ -8,8 +8,9 @@ use secrets_proto::approval::{
 use secrets_proto::audit::{ArchiveAudit, AuditArchived, AuditList, AuditVerified};
 use secrets_proto::credential::{AllowCredentials, CredentialGrant, CredentialList};
 use secrets_proto::fleet::{
-    BeginFleet, ChangeFilter, ConfirmInvitation, ConflictList, FleetMerge, FleetStatus, Invitation,
-    JoinFleet, KeptLocal, MachineRemoved, RenameMachine, ResolveConflict, SetLocal,
+    BeginFleet, ChangeFilter, ConfirmInvitation, ConflictList, CreateMachineKey, FleetMerge, FleetStatus,
+    Invitation, JoinByKey, JoinFleet, KeptLocal, MachineKey, MachineRemoved, RenameMachine, ResolveConflict,
+    SetLocal,
 };
 use secrets_proto::item::{
     Collection, CreateItem, Item, ItemChanges, ItemList, ItemTrash, ItemVersionList, PatchCollection,
@@ -199,6 +200,14 @@ pub(super) fn operations() -> Vec<Documented> {
             .body::<JoinFleet>(json!({ "code": "4T9K-Q2ZM-71AB", "name": "desktop", "directory": "/home/me/Sync/secrets" }))
             .replies::<Invitation>(201, "It is answered; there are words to compare once the other machine has read it.")
             .fails(&[409]),
+        op("create_machine_key", "Makes a key that is a machine: one on paper, or one for a CI that reads alone")
+            .body::<CreateMachineKey>(json!({ "name": "paper", "role": "paper" }))
+            .replies::<MachineKey>(201, "The key is shown this once.")
+            .fails(&[404, 409, 429, 502]),
+        op("join_by_key", "Makes this vault one of the machines, by such a key")
+            .body::<JoinByKey>(json!({ "key": "000G-40R4-0M30-E209-185G-R38E-1W81-24GK-2GAH-C5RR-34D1-P70X-3RFP-63ED", "role": "paper", "name": "desktop", "directory": "/home/me/Sync/secrets" }))
+            .replies::<FleetStatus>(201, "It is one of them.")
+            .fails(&[409, 429, 502]),
         op("invite_machine", "Lets a machine in that knows the code in the answer")
             .replies::<Invitation>(201, "The code is shown this once.")
             .fails(&[404]),

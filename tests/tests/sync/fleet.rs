@@ -11,6 +11,48 @@ use super::{
     KEY, KEY_ID, begun, ctl, exchange, has, join, moved, objects, purge, s3, sync, sync_all, two, update,
 };
 
+#[test]
+fn a_runner_has_the_store_of_its_environment_and_puts_nothing_there() {
+    let Some(server) = s3("a runner by way of S3") else { return };
+    let store = server.address(server.port);
+    let a = begun(&store);
+    a.store("KEY", "first");
+    sync(&a);
+    let ci = Env::new(programs!());
+    let invited = ctl(&a, &["machine", "invite", "--runner"]).expect(0);
+    let key = ci.private_file("key", &invited);
+    let before = server.names();
+    let words =
+        ["machine", "join", "--runner-key-file", key.to_str().unwrap(), "--ephemeral", "--store", &store];
+    // Without the credential nothing is left behind.
+    ci.ctl(words).expect(5);
+    assert!(!ci.runtime_dir().join("ephemeral").exists());
+    ctl(&ci, &words).expect(0);
+    assert_eq!(ci.ctl(["run", "-s", "KEY", "--", "printenv", "KEY"]).expect(0), "first\n");
+    update(&a, "KEY", "second");
+    sync(&a);
+    let after = server.names();
+    ctl(&ci, &["sync"]).expect(0);
+    assert_eq!(ci.ctl(["get", "KEY"]).expect(0), "second");
+    assert_eq!(server.names(), after);
+    assert!(before.iter().all(|name| after.contains(name)));
+    ci.ctl(["stop"]).expect(0);
+    assert!(!ci.runtime_dir().join("ephemeral").exists() && !ci.data_dir().exists());
+    // A key on paper is enough after the store was emptied and filled again, with no machine left.
+    let paper = ctl(&a, &["machine", "invite", "--paper"]).expect(0);
+    server.wipe();
+    for _ in 0..2 {
+        sync(&a);
+    }
+    drop(a);
+    let new = Env::unlocked(programs!());
+    let key = new.private_file("key", &paper);
+    let words =
+        ["machine", "join", "--paper-key-file", key.to_str().unwrap(), "--store", &store, "--name", "new"];
+    ctl(&new, &words).expect(0);
+    assert_eq!(new.value("KEY"), "second");
+}
+
 /// Everything that machines do, by way of this store.
 fn three_machines(server: &Server) {
     let store = server.address(server.port);

@@ -7,7 +7,7 @@ use std::io;
 use secrets_fleet::{Kind, ObjectName};
 
 use crate::exchange;
-use crate::vault::format::fleet::{Covered, Fleet};
+use crate::vault::format::fleet::{Covered, Fleet, KeptWelcome};
 
 /// Removes what the store has lost because a snapshot has taken its place, and says that all else was considered.
 pub(super) fn settle(fleet: &Fleet) -> io::Result<()> {
@@ -28,7 +28,7 @@ fn is_replaced(covered: &[Covered], gone: &BTreeSet<ObjectName>, name: &ObjectNa
             let old = covered.iter().find(|one| one.parts.contains(name));
             old.is_some_and(|old| there.any(|new| new.applied.has_all(&old.applied)))
         }
-        Kind::Invitation => true,
+        Kind::Invitation => name.id.number != KeptWelcome::NUMBER,
         Kind::Members => false,
     }
 }

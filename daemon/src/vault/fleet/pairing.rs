@@ -39,7 +39,7 @@ const OVER: Duration = Duration::from_secs(24 * 3_600);
 const STEPS: std::ops::RangeInclusive<u32> = 1..=4;
 
 /// The most machines of a fleet.
-const MOST_MACHINES: usize = 100;
+pub(super) const MOST_MACHINES: usize = 100;
 
 /// A machine that is being let in.
 pub(crate) struct Pairing {
@@ -97,16 +97,38 @@ struct Answer {
 
 /// The fourth step.
 #[derive(Serialize, Deserialize)]
-struct Welcome {
-    fleet: FleetId,
-    keys: BTreeMap<u32, Private>,
-    epochs: BTreeMap<u32, Epoch>,
-    members: Members,
+pub(super) struct Welcome {
+    pub(super) fleet: FleetId,
+    pub(super) keys: BTreeMap<u32, Private>,
+    pub(super) epochs: BTreeMap<u32, Epoch>,
+    pub(super) members: Members,
     /// The newest objects of each log: what the new machine must find.
-    heads: BTreeSet<ObjectId>,
+    pub(super) heads: BTreeSet<ObjectId>,
     /// The fleet's registers: which secrets travel, which the new machine must know before it says anything.
     #[serde(default)]
-    registers: BTreeMap<String, Field>,
+    pub(super) registers: BTreeMap<String, Field>,
+}
+
+impl Welcome {
+    /// That to the fleet as it is now, as text.
+    pub(super) fn of(fleet: &Fleet) -> Result<Zeroizing<Vec<u8>>, Error> {
+        // Without other welcomes: they would grow with each.
+        let mut members = Members::default();
+        for mut member in fleet.meta.members.all().cloned() {
+            member.keys.welcome = None;
+            members.add(member);
+        }
+        let welcome = Self {
+            fleet: fleet.meta.fleet,
+            keys: fleet.meta.keys.clone(),
+            epochs: fleet.meta.epochs.clone(),
+            members,
+            heads: fleet.replica.known.heads.clone(),
+            registers: fleet.replica.registers(),
+        };
+        let text = serde_json::to_vec(&welcome);
+        text.map(Zeroizing::new).map_err(|_| Error::Internal("a welcome does not encode"))
+    }
 }
 
 impl Pairing {
@@ -251,7 +273,7 @@ impl Vault {
             serde_json::from_slice(&theirs).map_err(|_| Error::Fleet(FleetError::WrongCode))?;
         let (ephemeral, signing, sealing) =
             (Private::generate()?, Private::generate()?, Private::generate()?);
-        let keys = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient() };
+        let keys = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient(), welcome: None };
         let answer =
             Answer { ephemeral: ephemeral.recipient(), id: MachineId(crypto::random()?), name, keys };
         let text = serde_json::to_vec(&answer).map_err(|_| Error::Internal("an answer does not encode"))?;
@@ -336,7 +358,7 @@ impl Vault {
             Side::Inviting(inviting) => {
                 let (answer, _) = inviting.answer.as_ref().ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let agreed = pairing.agreed(&answer.ephemeral)?;
-                let (id, name, keys) = (answer.id, answer.name.as_str().to_owned(), answer.keys);
+                let (id, name, keys) = (answer.id, answer.name.as_str().to_owned(), answer.keys.clone());
                 Ok(Turn::Welcome { directory, code, agreed, member: member(id, name, keys) })
             }
             Side::Joining(joining) => {
@@ -361,17 +383,7 @@ impl Vault {
         let _turn = self.exchanging.lock().await;
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
-        let fleet = self.known_fleet()?;
-        let welcome = Welcome {
-            fleet: fleet.meta.fleet,
-            keys: fleet.meta.keys.clone(),
-            epochs: fleet.meta.epochs.clone(),
-            members: fleet.meta.members.clone(),
-            heads: fleet.replica.known.heads.clone(),
-            registers: fleet.replica.registers(),
-        };
-        let text = serde_json::to_vec(&welcome).map_err(|_| Error::Internal("a welcome does not encode"))?;
-        let text = Zeroizing::new(text);
+        let text = Welcome::of(&*self.known_fleet()?)?;
         put(directory, code, 4, &agreed.seal(b"4", &text)?).await?;
         Ok(name)
     }
@@ -396,11 +408,16 @@ fn open(pairing: &mut Option<Pairing>, id: Uuid) -> Result<&mut Pairing, Error> 
 }
 
 /// In whose log the steps of a code are.
-fn writer(code: &Private) -> Result<Writer, Error> {
+pub(super) fn writer(code: &Private) -> Result<Writer, Error> {
     code.name()?.first_chunk().copied().map(Writer).ok_or(Error::Internal("a name is too short"))
 }
 
-async fn put(path: &std::path::Path, code: &Private, number: u32, sealed: &[u8]) -> Result<(), Error> {
+pub(super) async fn put(
+    path: &std::path::Path,
+    code: &Private,
+    number: u32,
+    sealed: &[u8],
+) -> Result<(), Error> {
     let id = ObjectId { writer: writer(code)?, number, hash: exchange::hash_of(sealed).short() };
     let name = ObjectName { kind: Kind::Invitation, id };
     let (path, sealed) = (path.to_owned(), sealed.to_vec());
@@ -438,7 +455,7 @@ async fn remove_steps(
 }
 
 /// What the other side has said in this step, if it has.
-async fn step(
+pub(super) async fn step(
     path: &std::path::Path,
     code: &Private,
     number: u32,

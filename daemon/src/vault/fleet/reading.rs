@@ -67,6 +67,8 @@ pub(super) fn find(fleet: &Fleet, refused: &mut Refused) -> io::Result<Found> {
     let mut new: Vec<_> = listed.iter().filter(|name| is_new(fleet, name)).copied().collect();
     new.sort_by_key(|name| name.kind != Kind::Members);
     let (mut kept, mut looked_at, mut is_all) = (0_usize, 0_u64, true);
+    // A machine that has come back takes all or nothing.
+    let most = if fleet.meta.again.is_some() { usize::MAX } else { MOST_AT_ONCE };
     let mut objects = Vec::new();
     for name in new {
         let stamp = exchange::stamp(directory, &name);
@@ -74,7 +76,7 @@ pub(super) fn find(fleet: &Fleet, refused: &mut Refused) -> io::Result<Found> {
             objects.push((name, Vec::new()));
             continue;
         }
-        if kept >= MOST_AT_ONCE || looked_at >= MOST_BYTES {
+        if kept >= most || looked_at >= MOST_BYTES {
             is_all = false;
             continue;
         }

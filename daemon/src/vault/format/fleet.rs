@@ -9,18 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
 use secrets_fleet::applied::Applied;
 use secrets_fleet::filter::Filter;
 use secrets_fleet::ids::{FleetId, ShortHash};
 use secrets_fleet::members::Standing;
 use secrets_fleet::replica::{Known, Replica};
 use secrets_fleet::secret::{Mark, Value};
-use secrets_fleet::{Dot, MachineId, ObjectId, ObjectName, Secret};
+use secrets_fleet::{Dot, Kind, MachineId, ObjectId, ObjectName, Secret, Writer};
 use secrets_proto::{Glob, Matcher, SecretName, SecretValue, Uuid};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::crypto::exchange::{Private, Public};
+use crate::crypto::exchange::{Private, Public, hash_of};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal;
 use crate::store::{RecordKind, RecordRow};
@@ -101,6 +102,10 @@ pub(in crate::vault) struct Meta {
     /// Secrets of this machine alone that are in the trash because a newer one of the others has their name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(in crate::vault) unnamed: BTreeSet<Uuid>,
+    /// This machine was removed and let in again, and has not read all yet: what it had read before. Until it has, what is known
+    /// of the secrets is what it knew then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) again: Option<Applied>,
 }
 
 /// One of the fleet's keys. A machine belongs to the fleet only if it was given the last one: so that the list that shuts a
@@ -120,16 +125,50 @@ pub(in crate::vault) const fn generation(epoch: u32) -> u32 {
 }
 
 /// A machine's public keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::vault) struct MachineKeys {
     /// By which one tells what it has signed.
     pub(in crate::vault) signing: Public,
     /// To which others seal the fleet's keys.
     pub(in crate::vault) sealing: Public,
+    /// If it is a key alone, what must be in the exchange for who has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::vault) welcome: Option<KeptWelcome>,
+}
+
+/// A welcome, sealed under a key that nobody keeps but its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::vault) struct KeptWelcome {
+    writer: Writer,
+    /// As base64url.
+    sealed: String,
+}
+
+impl KeptWelcome {
+    /// The number of a welcome, after those of the steps by which a machine is let in.
+    pub(in crate::vault) const NUMBER: u32 = 5;
+
+    pub(in crate::vault) fn new(writer: Writer, sealed: &[u8]) -> Self {
+        Self { writer, sealed: BASE64URL_NOPAD.encode(sealed) }
+    }
+
+    /// The object that it is; none if a machine has made something else of it.
+    pub(in crate::vault) fn object(&self) -> Option<(ObjectName, Vec<u8>)> {
+        let bytes = BASE64URL_NOPAD.decode(self.sealed.as_bytes()).ok()?;
+        let id = ObjectId { writer: self.writer, number: Self::NUMBER, hash: hash_of(&bytes).short() };
+        Some((ObjectName { kind: Kind::Invitation, id }, bytes))
+    }
 }
 
 /// A machine.
 pub(in crate::vault) type Member = secrets_fleet::members::Member<MachineKeys>;
+
+/// A machine that lets itself in by a key: its entry in the list, and its own keys.
+pub(in crate::vault) struct Newcomer {
+    pub(in crate::vault) member: Member,
+    pub(in crate::vault) signing: Private,
+    pub(in crate::vault) sealing: Private,
+}
 
 /// The machines.
 pub(in crate::vault) type Members = secrets_fleet::members::Members<MachineKeys>;
@@ -273,7 +312,7 @@ impl Fleet {
 
     /// Whether there are machines but this one.
     pub(in crate::vault) fn has_others(&self) -> bool {
-        self.present().any(|member| member.id != self.me() && !member.reader)
+        self.present().any(|member| member.id != self.me() && !member.reader && !member.key_alone)
     }
 
     /// The names of the machines but this one.

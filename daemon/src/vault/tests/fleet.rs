@@ -35,8 +35,18 @@ fn fleet_of(vault: &Vault) -> Arc<Fleet> {
 impl Machine {
     /// One that this vault lets in.
     async fn let_in(fixture: &Fixture, number: u8) -> Self {
-        let fleet = fleet_of(&fixture.vault);
-        let machine = Self {
+        let machine = Self::known_to(&fleet_of(&fixture.vault), number);
+        let member = machine.member(&format!("machine-{number}"));
+        let add =
+            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+        fixture.vault.write(&fixture.owner, add).await.unwrap();
+        fixture.sync().await;
+        machine
+    }
+
+    /// One that has the keys of a fleet.
+    fn known_to(fleet: &Fleet, number: u8) -> Self {
+        Self {
             id: MachineId([number; 8]),
             signing: Private::generate().unwrap(),
             sealing: Private::generate().unwrap(),
@@ -46,17 +56,15 @@ impl Machine {
             directory: fleet.meta.directory.clone(),
             number: 0,
             last: None,
-        };
-        let member = machine.member(&format!("machine-{number}"));
-        let add =
-            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
-        fixture.vault.write(&fixture.owner, add).await.unwrap();
-        fixture.sync().await;
-        machine
+        }
     }
 
     fn member(&self, name: &str) -> Member {
-        let keys = MachineKeys { signing: self.signing.signer().unwrap(), sealing: self.sealing.recipient() };
+        let keys = MachineKeys {
+            signing: self.signing.signer().unwrap(),
+            sealing: self.sealing.recipient(),
+            welcome: None,
+        };
         crate::vault::fleet::member(self.id, name.to_owned(), keys)
     }
 
@@ -576,4 +584,52 @@ async fn who_comes_into_a_directory_of_before_knows_that_something_is_missing() 
     assert!(fresh.sync().await.fleet.missing > 0);
     logs.iter().for_each(|(name, bytes)| crate::exchange::write(&directory, name, bytes).unwrap());
     assert_eq!((fresh.sync().await.fleet.missing, fresh.names().await), (0, vec!["KEY".to_owned()]));
+}
+
+/// What a machine says that reads alone, with its own key, and all of the fleet's.
+#[tokio::test]
+async fn nobody_takes_anything_from_a_machine_that_reads_alone() {
+    for reads_alone in [true, false] {
+        let fixture = Fixture::with_fleet().await;
+        let fleet = fleet_of(&fixture.vault);
+        let mut reader = Machine::known_to(&fleet, 2);
+        let member = Member { reader: reads_alone, ..reader.member("reader") };
+        let add =
+            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+        fixture.vault.write(&fixture.owner, add).await.unwrap();
+        let id = fixture.create("KEY", "value").await.unwrap().secret.id;
+        fixture.sync().await;
+        // A change, a purge of what is there, and a list with one more machine and without the first.
+        let there = Uuid::from_u128(7);
+        let value = Change::Value {
+            id: there,
+            clock: 1,
+            at: Some(0),
+            covers: vec![],
+            value: Held::New(value_of("x")),
+        };
+        reader.say(vec![value, name(there, 1, "THERE")]);
+        reader.say(vec![name(id, LATER, "RENAMED")]);
+        let fleet = fleet_of(&fixture.vault);
+        let mut members = fleet.meta.members.clone();
+        members.add(Member { id: MachineId([3; 8]), ..reader.again().member("third") });
+        let epoch = *reader.keys.last_key_value().unwrap().0;
+        reader.list(epoch, members.clone(), BTreeMap::new());
+        members.remove(reader.id, fleet.me());
+        let said = Said { by: reader.id, members, have: BTreeSet::new(), keys: BTreeMap::new() };
+        reader.put(&reader.seal(epoch, Kind::Members, 2, &said));
+        let merged = fixture.vault.merge_fleet(&fixture.owner).await;
+        let names = fixture.names().await;
+        let fleet = fleet_of(&fixture.vault);
+        if reads_alone {
+            merged.unwrap();
+            assert_eq!(names, ["KEY"]);
+            assert_eq!(fleet.meta.members.all().count(), 2);
+            assert_eq!(fleet.meta.refused, 4);
+        } else {
+            // The same of one that may write: it is what was said that is refused.
+            merged.unwrap_err();
+            assert_eq!(fleet.meta.members.all().count(), 3);
+        }
+    }
 }

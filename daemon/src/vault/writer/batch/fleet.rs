@@ -1,6 +1,7 @@
 //! One vault on several machines, inside a batch: what this vault has that the others do not know becomes objects, what
 //! they say is merged, and both are durable together.
 
+mod again;
 mod kept;
 mod lists;
 mod local;
@@ -56,7 +57,7 @@ pub(in crate::vault) struct Synced {
 
 /// What the machines know of each other: by which key one tells who wrote an object.
 fn writers(fleet: &Fleet) -> BTreeMap<MachineId, Public> {
-    let members = fleet.present().filter(|member| !member.reader);
+    let members = fleet.present().filter(|member| member.may_write());
     members.map(|member| (member.id, member.keys.signing)).collect()
 }
 
@@ -71,19 +72,35 @@ impl Batch<'_> {
             if !old.is_removed() {
                 return Err(Error::Fleet(FleetError::Exists));
             }
-            self.forget_fleet(&old)?;
+            let is_same = old.meta.fleet == fleet.meta.fleet && !fleet.is_reader();
+            self.forget_fleet(&old, is_same)?;
             (fleet.meta.kept_out, fleet.meta.unnamed) = (old.meta.kept_out.clone(), old.meta.unnamed.clone());
+            if is_same {
+                let Fleet { meta, replica, rows, .. } = Fleet::clone(&old);
+                let registers = fleet.replica.registers();
+                fleet.meta.again = Some(meta.again.unwrap_or(replica.known.applied));
+                (fleet.replica.secrets, fleet.replica.kept, fleet.rows) =
+                    (replica.secrets, replica.kept, rows);
+                fleet.replica.learn(registers);
+            }
         }
-        self.announce(&mut fleet)?;
-        self.say_what_is_new(&mut fleet)?;
+        // Nobody takes anything from a machine that reads alone.
+        if !fleet.is_reader() {
+            self.announce(&mut fleet)?;
+            if fleet.meta.again.is_none() {
+                self.say_what_is_new(&mut fleet)?;
+            }
+        }
         self.audit(caller, Event::done(AuditAction::Fleet, Vec::new()))?;
         self.keep(fleet)?;
         self.outbox(Synced::default())
     }
 
-    /// Removes all that is known of a fleet from which this machine was removed. The secrets stay.
-    fn forget_fleet(&mut self, old: &Fleet) -> Result<(), Error> {
-        let rows = old.rows.iter().map(|(id, (version, _))| (RecordKind::Origin, *id.as_bytes(), *version));
+    /// Removes what is known of a fleet from which this machine was removed, but for its secrets if it has come back. The vault's
+    /// own secrets stay.
+    fn forget_fleet(&mut self, old: &Fleet, comes_back: bool) -> Result<(), Error> {
+        let rows = old.rows.iter().filter(|_| !comes_back);
+        let rows = rows.map(|(id, (version, _))| (RecordKind::Origin, *id.as_bytes(), *version));
         let objects = old.meta.outbox.iter().map(|name| (RecordKind::Object, name.id.hash.0, 1));
         let all = rows.chain(objects).chain([(RecordKind::Fleet, [0; 16], old.version)]);
         for (kind, id, version) in all {
@@ -118,16 +135,27 @@ impl Batch<'_> {
         }
         fleet.meta.crowded = listed.len() >= MOST_FILES;
         self.shut_out(&mut fleet)?;
-        // First, so that what was written here before is not taken for an answer to what comes now.
-        let Said { purged, mut back } = self.say_what_is_new(&mut fleet)?;
-        let mut said = std::mem::take(&mut fleet.replica.touched);
-        let filter = fleet.replica.filter();
-        let missing = self.receive(&mut fleet, objects)?;
-        if fleet.replica.filter() != filter {
-            let touched = std::mem::take(&mut fleet.replica.touched);
-            back.extend(self.say_what_is_new(&mut fleet)?.back);
-            said.extend(std::mem::replace(&mut fleet.replica.touched, touched));
-        }
+        let (missing, purged, said, back) = if fleet.meta.again.is_some() {
+            let Some((missing, Said { purged, back })) = self.come_back(&mut fleet, objects)? else {
+                self.announce_again(&mut fleet, listed)?;
+                let refused = std::mem::take(&mut fleet.refused);
+                self.keep_if_changed(&before, fleet)?;
+                return self.outbox(Synced { refused, ..Synced::default() });
+            };
+            (missing, purged, BTreeSet::new(), back)
+        } else {
+            // First, so that what was written here before is not taken for an answer to what comes now.
+            let Said { purged, mut back } = self.say_what_is_new(&mut fleet)?;
+            let mut said = std::mem::take(&mut fleet.replica.touched);
+            let filter = fleet.replica.filter();
+            let missing = self.receive(&mut fleet, objects)?;
+            if fleet.replica.filter() != filter {
+                let touched = std::mem::take(&mut fleet.replica.touched);
+                back.extend(self.say_what_is_new(&mut fleet)?.back);
+                said.extend(std::mem::replace(&mut fleet.replica.touched, touched));
+            }
+            (missing, purged, said, back)
+        };
         fleet.replica.touched.extend(back);
         self.touch_aside(&mut fleet);
         if fleet.replica.known.forked {
@@ -142,6 +170,7 @@ impl Batch<'_> {
         self.ask_for(&mut fleet, &missing)?;
         let drop = self.answer(&mut fleet, listed, purged)?;
         self.announce_again(&mut fleet, listed)?;
+        self.welcome_again(&mut fleet, listed)?;
         let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(&before, fleet)?;
         self.outbox(Synced { drop, merged, refused, ..Synced::default() })
@@ -157,7 +186,7 @@ impl Batch<'_> {
         fleet.replica.touched.clear();
         self.receive(&mut fleet, objects)?;
         self.touch_aside(&mut fleet);
-        let merged = self.settle(&mut fleet)?;
+        let merged = self.settle_for_a_reader(&mut fleet)?;
         self.set_apart(&mut fleet);
         let refused = std::mem::take(&mut fleet.refused);
         self.keep_if_changed(before, fleet)?;
@@ -375,8 +404,10 @@ impl Batch<'_> {
             let synced = self.catalog.all().any(id).map_or(0, |record| record.version);
             let seen = fleet.replica.kept.get(&id).map(|seen| Secret::clone(seen));
             let synced = if unsaid.contains(&id) || seen.is_some() { 0 } else { synced };
-            let Some(secret) = fleet.replica.secrets.get(&id) else { continue };
-            let secret = Secret::clone(secret);
+            let Some(secret) = fleet.replica.secrets.get(&id).map(|secret| Secret::clone(secret)) else {
+                fleet.rows.remove(&id);
+                continue;
+            };
             let origin = Origin { version: version + 1, synced, secret, seen };
             self.insert_row(&origin.seal(self.keys, id)?)?;
             fleet.rows.insert(id, (version + 1, synced));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use secrets_fleet::object::{self, Signed};
-use secrets_fleet::{Kind, MachineId, ObjectName};
+use secrets_fleet::{Kind, MachineId, ObjectName, Replica, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::MachineName;
 use secrets_proto::reveal::Remark;
@@ -13,7 +13,7 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{FleetCrypt, Private};
-use crate::vault::format::fleet::{Epoch, Fleet, Member, Members, generation};
+use crate::vault::format::fleet::{Epoch, Fleet, Member, Members, Newcomer, generation, object_row};
 use crate::vault::{Error, FleetError};
 
 use super::super::Batch;
@@ -103,6 +103,18 @@ impl Batch<'_> {
         self.announce_all(fleet)
     }
 
+    /// Puts the welcomes of keys that are machines into the exchange, where they are not.
+    pub(super) fn welcome_again(&mut self, fleet: &mut Fleet, listed: &[ObjectName]) -> Result<(), Error> {
+        let welcomes = fleet.present().filter_map(|member| member.keys.welcome.as_ref()?.object());
+        let is_there = |name: &ObjectName| listed.contains(name) || fleet.meta.outbox.contains(name);
+        let missing: Vec<_> = welcomes.filter(|(name, _)| !is_there(name)).collect();
+        for (name, bytes) in missing {
+            self.insert_row(&object_row(self.keys, &name, &bytes)?)?;
+            fleet.meta.outbox.push(name);
+        }
+        Ok(())
+    }
+
     /// Begins an epoch: the machines that stay, and those that this one has let in, get a new key.
     fn begin_epoch(&mut self, fleet: &mut Fleet) -> Result<(), Error> {
         let members = staying(fleet);
@@ -132,22 +144,37 @@ impl Batch<'_> {
 
     /// Lets a machine in, and tells the others.
     pub(in crate::vault) fn add_machine(&mut self, caller: &Caller, member: Member) -> Result<Synced, Error> {
-        self.change_list(caller, |fleet| {
-            if !is_sound(&member) {
-                return Err(Error::Fleet(FleetError::Unanswered));
-            }
-            if fleet.meta.members.get(member.id).is_some() {
-                return Err(Error::Fleet(FleetError::NameTaken));
-            }
-            free_name(fleet, &member.name, member.id)?;
-            let epoch = fleet.epoch()?;
-            fleet.meta.invited.insert(member.id);
-            fleet.meta.epochs.entry(epoch).and_modify(|epoch| epoch.members.extend([member.id]));
-            // Who lets a machine in here has decided, for that machine at least, if this one is in question.
-            fleet.meta.members.keep(fleet.me());
-            fleet.meta.members.add(member);
-            Ok(())
-        })
+        self.change_list(caller, |fleet| fleet.let_in(member))
+    }
+
+    /// Makes this vault one of the fleet's machines by a key, in whose eyes `fleet` is, as it was when the key was made. `objects`
+    /// are what is in the exchange. A new machine is let in by the key; without one this machine is the key's own.
+    pub(in crate::vault) fn enter_fleet(
+        &mut self,
+        caller: &Caller,
+        mut fleet: Fleet,
+        objects: &[(ObjectName, Vec<u8>)],
+        newcomer: Option<Newcomer>,
+    ) -> Result<Synced, Error> {
+        self.read_lists(&mut fleet, objects)?;
+        if fleet.is_removed() {
+            return Err(Error::Fleet(FleetError::Removed));
+        }
+        if fleet.is_disputed() {
+            return Err(Error::Fleet(FleetError::Disputed));
+        }
+        if fleet.is_reader() != newcomer.is_none() {
+            return Err(Error::Fleet(FleetError::OtherRole));
+        }
+        if let Some(Newcomer { member, signing, sealing }) = newcomer {
+            let id = member.id;
+            fleet.let_in(member)?;
+            self.announce(&mut fleet)?;
+            // From here on this machine speaks for itself.
+            (fleet.meta.signing, fleet.meta.sealing) = (signing, sealing);
+            fleet.replica = Replica::new(id, Writer(crypto::random()?));
+        }
+        self.begin_fleet(caller, fleet)
     }
 
     /// Gives a machine another name, and tells the others.
@@ -319,6 +346,33 @@ impl Batch<'_> {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Fleet {
+    /// This, and a machine beside those that are there.
+    pub(in crate::vault) fn with(&self, member: &Member) -> Result<Self, Error> {
+        let mut fleet = self.clone();
+        fleet.let_in(member.clone())?;
+        Ok(fleet)
+    }
+
+    /// Lets a machine in.
+    fn let_in(&mut self, member: Member) -> Result<(), Error> {
+        if !is_sound(&member) {
+            return Err(Error::Fleet(FleetError::Unanswered));
+        }
+        if self.meta.members.get(member.id).is_some() {
+            return Err(Error::Fleet(FleetError::NameTaken));
+        }
+        free_name(self, &member.name, member.id)?;
+        let epoch = self.epoch()?;
+        self.meta.invited.insert(member.id);
+        self.meta.epochs.entry(epoch).and_modify(|epoch| epoch.members.extend([member.id]));
+        // Who lets a machine in here has decided, for that machine at least, if this one is in question.
+        self.meta.members.keep(self.me());
+        self.meta.members.add(member);
+        Ok(())
     }
 }
 

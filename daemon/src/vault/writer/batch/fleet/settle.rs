@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use secrets_fleet::ids::ShortHash;
 use secrets_fleet::secret::NAME;
-use secrets_fleet::{Dot, Replica, Secret};
+use secrets_fleet::{Dot, ObjectId, Replica, Secret};
 use secrets_proto::approval::GuardedRight;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::{SecretName, SecretValue, Timestamp, Uuid};
@@ -19,7 +20,7 @@ use crate::vault::format::record::{Record, StoredValue};
 use crate::vault::writer::catalog::Change;
 
 use super::super::Batch;
-use super::local;
+use super::{local, same_names};
 
 /// What becomes of a secret that was merged.
 enum Settled {
@@ -89,6 +90,46 @@ impl Batch<'_> {
             self.audit(&caller, Event::done(AuditAction::Merge, vec![name.clone()]))?;
         }
         Ok(names)
+    }
+
+    /// The same on a machine that reads alone, and cannot say which of two secrets keeps a name: until another one does, it shows
+    /// what that will be.
+    pub(super) fn settle_for_a_reader(&mut self, fleet: &mut Fleet) -> Result<Vec<SecretName>, Error> {
+        let mut shown = fleet.clone();
+        let is_shown_otherwise = |(id, secret): &(&Uuid, &Arc<Secret<Held>>)| {
+            self.catalog.all().any(**id).is_some_and(|record| record.is_deleted() == secret.is_visible())
+        };
+        let otherwise: Vec<_> =
+            shown.replica.secrets.iter().filter(is_shown_otherwise).map(|(id, _)| *id).collect();
+        shown.replica.touched.extend(otherwise);
+        let losers = same_names(&shown);
+        if !losers.is_empty() {
+            let (_, entry) = shown.replica.draft(losers).ok_or(Error::Internal("a machine's log is full"))?;
+            let (me, writer) = (shown.me(), shown.replica.known.writer);
+            for (index, change) in (0..).zip(entry.changes) {
+                let Some(id) = change.secret() else { continue };
+                let object = ObjectId { writer, number: u32::MAX, hash: ShortHash([0; 16]) };
+                Arc::make_mut(shown.replica.secrets.entry(id).or_default()).apply(
+                    Dot { object, index },
+                    me,
+                    change,
+                );
+                shown.replica.touched.insert(id);
+            }
+        }
+        let merged = self.settle(&mut shown)?;
+        // What is known stays as the others have said it, with the rows in which its values are.
+        for id in shown.replica.touched {
+            let both = fleet.replica.secrets.get_mut(&id).zip(shown.replica.secrets.remove(&id));
+            let Some((known, secret)) = both else { continue };
+            let (known, secret) = (Arc::make_mut(known), Arc::unwrap_or_clone(secret));
+            for (dot, value) in secret.live.into_iter().chain(secret.earlier) {
+                let held = known.live.get_mut(&dot).or_else(|| known.earlier.get_mut(&dot));
+                held.into_iter().for_each(|held| held.value = value.value.clone());
+            }
+            fleet.replica.touched.insert(id);
+        }
+        Ok(merged)
     }
 
     /// A secret that has kept its old name here makes room for one that has it on all machines.

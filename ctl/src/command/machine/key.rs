@@ -1,0 +1,155 @@
+//! Machines that are a key alone: one on paper, and one for a CI. The key is the answer, and shown once.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrets_client::{Answer, Call, Method, Paths};
+use secrets_proto::approval::Proof;
+use secrets_proto::fleet::{CreateMachineKey, JoinByKey, KeyRole, MachineKey, MachineName};
+use secrets_proto::secret::{SecretDetail, SecretList};
+use secrets_proto::{ErrorType, SensitiveString};
+
+use crate::command::stop;
+use crate::failure::{Exit, Failure};
+use crate::mover::{self, Store};
+use crate::once::{self, Once};
+use crate::output::{self, Output};
+use crate::session::Session;
+use crate::{input, throw_away};
+
+#[derive(Debug, Args)]
+pub(crate) struct InviteArgs {
+    /// Print a key to be written down: with the store it is enough for a new machine to have everything
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "paper", conflicts_with = "runner")]
+    pub(crate) paper: Option<String>,
+    /// Print a key for a CI: who has it and the store reads everything, and changes nothing
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "runner")]
+    pub(crate) runner: Option<String>,
+}
+
+/// By which key a machine joins, if by one.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Join by the key on paper, with no other machine: read it from this file (`-`: stdin, or a terminal)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["code", "runner_key_file"])]
+    pub(crate) paper_key_file: Option<PathBuf>,
+    /// Read what a CI's runner may: by the key in this file (`-`: stdin, or a terminal)
+    #[arg(long, value_name = "FILE", conflicts_with = "code", requires = "ephemeral")]
+    pub(crate) runner_key_file: Option<PathBuf>,
+    /// Into a throw-away vault in $XDG_RUNTIME_DIR, which is gone with `secretctl stop`
+    #[arg(long, requires = "runner_key_file")]
+    pub(crate) ephemeral: bool,
+}
+
+const PAPER: Once = Once {
+    what: "the invitation",
+    holds: "key",
+    cure: "see secretctl machine list, and remove what it has made with: secretctl machine remove NAME",
+};
+
+/// Makes a key and prints it.
+pub(super) fn create(session: &Session, output: Output, name: &str, role: KeyRole) -> Result<(), Failure> {
+    let name = MachineName::parse(name)?;
+    once::check_stdout()?;
+    mover::sync(session)?;
+    let request = |proof: Option<Proof>| {
+        let request = CreateMachineKey { name: name.clone(), role, proof };
+        Ok(Call::new(Method::POST, "/fleet/keys").json(&request)?)
+    };
+    let answer = PAPER.ask(|| session.call_proven(&request))?;
+    let shown = name.as_str();
+    output::say(&match role {
+        KeyRole::Paper => format!(
+            "{shown} is a machine of the vault: with this key and the store everything can be read and changed. Write it down, it is shown only once; to use it: secretctl machine join --paper-key-file -"
+        ),
+        KeyRole::Runner => format!(
+            "{shown} is a machine that reads: with this key and the store every secret can be read. It is shown only once; put it into the CI's own store of secrets, for: secretctl machine join --runner-key-file - --ephemeral"
+        ),
+    });
+    let MachineKey { key, .. } = answer.parse()?;
+    PAPER.show(output, &answer, &key)?;
+    mover::run_if_used()
+}
+
+/// Joins by a key on paper.
+pub(super) fn join_by_paper(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    path: &Path,
+    name: MachineName,
+    store: Store,
+) -> Result<(), Failure> {
+    let key = input::key(path, "--paper-key-file")?;
+    let session = open()?;
+    session.open_vault()?;
+    let place = store.begin(&session, false)?;
+    mover::run_if_used()?;
+    enter(&session, key, KeyRole::Paper, name, &place.directory)?;
+    place.keep();
+    mover::sync(&session)?;
+    output::say("this machine has the vault now; see: secretctl list");
+    Ok(())
+}
+
+/// Makes a throw-away vault that has what a CI's runner may read.
+pub(super) fn join_by_runner(
+    open: impl FnOnce() -> Result<Session, Failure>,
+    path: &Path,
+    name: MachineName,
+    store: Store,
+) -> Result<(), Failure> {
+    let key = input::key(path, "--runner-key-file")?;
+    throw_away::place()?;
+    let session = match open() {
+        Ok(session) => session,
+        Err(failure) => {
+            throw_away::remove()?;
+            return Err(failure);
+        }
+    };
+    let outcome = fill(&session, key, name, store);
+    if outcome.is_err() {
+        // Why it failed is what counts.
+        let _ = end(session.paths());
+    }
+    outcome
+}
+
+fn fill(session: &Session, key: SensitiveString, name: MachineName, store: Store) -> Result<(), Failure> {
+    throw_away::make(session)?;
+    let place = store.begin(session, false)?;
+    mover::run_if_used()?;
+    enter(session, key, KeyRole::Runner, name, &place.directory)?;
+    place.keep_quietly();
+    mover::sync(session)?;
+    output::say("the secrets are here until: secretctl stop");
+    Ok(())
+}
+
+fn end(paths: &Paths) -> Result<(), Failure> {
+    stop::run(paths)
+}
+
+fn enter(
+    session: &Session,
+    key: SensitiveString,
+    role: KeyRole,
+    name: MachineName,
+    directory: &str,
+) -> Result<Answer, Failure> {
+    let request = |proof| {
+        let (key, name, directory) = (key.clone(), name.clone(), directory.to_owned());
+        let request = JoinByKey { key, role, name, directory, proof };
+        Ok(Call::new(Method::POST, "/fleet/keys/join").json(&request)?)
+    };
+    let outcome = session.call_slowly(&request(None)?, "joining…");
+    let is_refused = outcome.as_ref().is_err_and(|failure| failure.kind() == Some(ErrorType::WrongKeyError));
+    if is_refused {
+        let list: SecretList<SecretDetail> = session.fetch(&Call::list().query("view", "full"))?;
+        if list.secrets.iter().any(|secret| secret.guarded) {
+            return session.call_proven(&request);
+        }
+        // Nothing had to be proven: it is the key that is wrong.
+        return outcome.map_err(|failure| Failure::new(Exit::Invalid, failure.to_string()));
+    }
+    outcome
+}

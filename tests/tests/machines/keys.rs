@@ -1,0 +1,264 @@
+//! Machines that are a key alone: one on paper, with which a new machine gets everything, and one for a CI, whose throw-away
+//! vault reads and changes nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use secretsd_tests::ctl::Ctl;
+use secretsd_tests::env::PASSPHRASE;
+use secretsd_tests::{Env, canary, programs};
+use serde_json::{Value, json};
+
+use super::failures::{names, new_in};
+use super::{guard, has, id, sync, sync_all, two, update};
+
+fn place(store: &Path) -> String {
+    format!("dir:{}", store.display())
+}
+
+/// A key that this machine has made, in a file of another one.
+fn invited(inviter: &Env, option: &str, other: &Env) -> (String, PathBuf) {
+    let told = inviter.ctl(["machine", "invite", option]).run();
+    told.assert_code(0);
+    let key = told.out().trim_end().to_owned();
+    assert_eq!((key.len(), key.lines().count(), told.err().contains(&key)), (69, 1, false), "{}", told.err());
+    let path = other.private_file("key", format!("{key}\n"));
+    (key, path)
+}
+
+fn by_paper(env: &Env, path: &Path, store: &Path, name: &str) -> Ctl {
+    let (path, place) = (path.to_str().unwrap(), place(store));
+    env.ctl(["machine", "join", "--paper-key-file", path, "--store", &place, "--name", name])
+}
+
+fn by_runner(env: &Env, path: &Path, store: &Path) -> Ctl {
+    let (path, place) = (path.to_str().unwrap(), place(store));
+    env.ctl(["machine", "join", "--runner-key-file", path, "--ephemeral", "--store", &place])
+}
+
+#[test]
+fn a_key_on_paper_and_the_store_are_enough_for_a_new_machine() {
+    let (mut a, mut b, store) = two();
+    a.store("KEY", "first");
+    a.store("GONE", "gone");
+    sync_all(&[&a, &b]);
+    let new = Env::unlocked(programs!());
+    let (key, path) = invited(&a, "--paper", &new);
+    let listed = a.ctl(["machine", "list"]).expect(0);
+    assert!(listed.lines().any(|line| line.split_whitespace().eq(["paper", "paper"])), "{listed}");
+    // Much happens before it is needed: another key of all machines, a purge, a snapshot in place of what was said.
+    let desktop = super::again::machine(&a, "desktop");
+    a.request("DELETE", &format!("/fleet/machines/{desktop}")).send().expect(200);
+    let gone = format!("/user/secrets/{}?purge=true", id(&a, "GONE"));
+    assert_eq!(a.request("DELETE", &gone).send().status, 204);
+    update(&a, "KEY", "second");
+    // The welcome is put there again, too.
+    let is_welcome = |name: &String| name.starts_with("i-");
+    assert_eq!(names(&store).iter().filter(|name| is_welcome(name)).count(), 1);
+    for name in names(&store).iter().filter(|name| is_welcome(name)) {
+        fs::remove_file(store.join(name)).unwrap();
+    }
+    sync(&a);
+    assert!(new.get("/fleet").expect(200)["member"] == json!(false));
+    a.stop();
+    b.stop();
+    new.store("OWN", "own");
+    by_paper(&new, &path, &store, "new").expect(0);
+    assert_eq!((new.value("KEY"), new.value("OWN")), ("second".into(), "own".into()));
+    assert!(!has(&new, "GONE"));
+    update(&new, "KEY", "third");
+    sync(&new);
+    // It is a machine as any other, with a name of its own, and the key is still there.
+    let listed = new.ctl(["machine", "list"]).expect(0);
+    assert!(listed.contains("paper") && listed.contains("this machine"), "{listed}");
+    a.start();
+    super::unlock(&a);
+    sync_all(&[&a, &new]);
+    assert_eq!((a.value("KEY"), a.value("OWN")), ("third".into(), "own".into()));
+    // Once more, after the one that had made it is out.
+    let other = Env::unlocked(programs!());
+    let again = other.private_file("key", &key);
+    new.ctl(["machine", "remove", "laptop"]).expect(0);
+    update(&new, "KEY", "fourth");
+    sync(&new);
+    by_paper(&other, &again, &store, "other").expect(0);
+    assert_eq!(other.value("KEY"), "fourth");
+    // Nothing of it is where it should not be.
+    let parts: Vec<&str> = key.split('-').collect();
+    let half = parts[..7].join("-");
+    canary::assert_absent(&store, &[&key, &half, &key.replace('-', "")]);
+    for env in [&a, &new, &other] {
+        assert!(!env.log().contains(&half), "it is in a log");
+        canary::assert_absent(&env.data_dir(), &[&key, &half]);
+    }
+}
+
+#[test]
+fn a_key_that_does_not_fit_is_told_why_and_changes_nothing() {
+    let (a, _b, store) = two();
+    let c = Env::unlocked(programs!());
+    c.store("OWN", "own");
+    let (key, path) = invited(&a, "--paper", &c);
+    let runners = invited(&a, "--runner", &c).0;
+    let before = names(&store);
+    let refused = |key: &str, code: i32, words: &str| {
+        let path = c.private_file("tried", key);
+        let told = by_paper(&c, &path, &store, "c").run();
+        told.assert_code(code);
+        assert!(told.err().contains(words) && !told.err().contains(&key[..9]), "{}", told.err());
+        assert_eq!(
+            (names(&store), c.get("/fleet").expect(200)["member"].clone()),
+            (before.clone(), json!(false))
+        );
+    };
+    let slip = if key.starts_with('0') { key.replacen('0', "1", 1) } else { format!("0{}", &key[1..]) };
+    refused(&slip, 7, "typing error");
+    refused(&key[..40], 7, "56 letters and digits");
+    refused(&format!("{key}-{key}"), 7, "56 letters and digits");
+    refused(&runners, 6, "for something else");
+    // That of another vault.
+    let (other, _other, _) = two();
+    let theirs = invited(&other, "--paper", &c).0;
+    refused(&theirs, 7, "the store knows no such key");
+    let path_of_theirs = c.private_file("theirs", &key);
+    a.ctl(["machine", "invite", "--paper"]).expect(6);
+    a.ctl(["machine", "invite", "--paper", "more"]).expect(0);
+    c.ctl(["machine", "invite", "--paper"]).expect(4);
+    // That of one that was removed, and a name that is taken.
+    let told = by_paper(&c, &path_of_theirs, &store, "laptop").run();
+    told.assert_code(6);
+    a.ctl(["machine", "remove", "paper"]).expect(0);
+    let told = by_paper(&c, &c.private_file("key", &key), &store, "c").run();
+    told.assert_code(5);
+    assert!(told.err().contains("removed"), "{}", told.err());
+    let _ = path;
+    assert!(!has(&a, "OWN") && has(&c, "OWN"));
+}
+
+#[test]
+fn a_key_takes_the_passphrase_while_a_secret_is_guarded() {
+    let (a, _b, store) = two();
+    a.store("KEY", "guarded");
+    guard(&a, &id(&a, "KEY"));
+    for role in ["paper", "runner"] {
+        let new =
+            |proof: Value| a.post("/fleet/keys", &json!({ "name": role, "role": role, "proof": proof }));
+        for proof in [json!(null), json!({ "passphrase": "wrong" })] {
+            new(proof).expect_error(403, "wrong_key_error");
+        }
+        assert!(!a.get("/fleet").expect(200)["machines"].to_string().contains(role));
+        new(json!({ "passphrase": PASSPHRASE })).expect(201);
+    }
+    let key = a.post(
+        "/fleet/keys",
+        &json!({ "name": "more", "role": "paper", "proof": { "passphrase": PASSPHRASE } }),
+    );
+    let key = key.expect(201)["key"].clone();
+    // What is guarded on the machine that joins goes to the others.
+    let c = Env::unlocked(programs!());
+    c.store("OF_C", "guarded");
+    guard(&c, &id(&c, "OF_C"));
+    let join = |proof: Value| {
+        let request = json!({ "key": key, "role": "paper", "name": "c", "directory": store, "proof": proof });
+        c.post("/fleet/keys/join", &request)
+    };
+    join(json!(null)).expect_error(403, "wrong_key_error");
+    sync(&a);
+    assert!(!has(&a, "OF_C"));
+    join(json!({ "passphrase": PASSPHRASE })).expect(201);
+    sync_all(&[&a, &c]);
+    assert!(has(&a, "OF_C") && has(&c, "KEY"));
+}
+
+#[test]
+fn a_runner_reads_everything_from_a_vault_that_is_thrown_away() {
+    let (a, _b, store) = two();
+    a.store("KEY", "canary-first");
+    sync(&a);
+    let ci = Env::new(programs!());
+    let (key, path) = invited(&a, "--runner", &ci);
+    let listed = a.ctl(["machine", "list"]).expect(0);
+    assert!(listed.contains("runner") && listed.contains("reads only"), "{listed}");
+    let before = names(&store);
+    by_runner(&ci, &path, &store).expect(0);
+    let vault = ci.runtime_dir().join("ephemeral");
+    assert!(vault.join("data/vault.db").exists() && !ci.data_dir().exists() && !ci.state_dir().exists());
+    assert_eq!(ci.ctl(["run", "-s", "KEY", "--", "printenv", "KEY"]).expect(0), "canary-first\n");
+    // What comes later is there at once, and nothing is written.
+    update(&a, "KEY", "canary-second");
+    sync(&a);
+    ci.ctl(["sync"]).expect(0);
+    assert_eq!(ci.ctl(["get", "KEY"]).expect(0), "canary-second");
+    let after_a = names(&store);
+    assert!(before.iter().all(|name| after_a.contains(name)));
+    ci.ctl(["set", "OWN"]).stdin("own").expect(0);
+    ci.ctl(["sync"]).expect(0);
+    assert_eq!(names(&store), after_a);
+    sync(&a);
+    assert!(!has(&a, "OWN"));
+    for words in [
+        &["machine", "invite", "--runner", "other"][..],
+        &["machine", "invite", "--paper"],
+        &["machine", "remove", "laptop"],
+        &["machine", "rename", "laptop", "other"],
+    ] {
+        ci.ctl(words).expect(5);
+    }
+    assert_eq!(names(&store), after_a);
+    // Neither the key nor what it brings is on the disk, and all is gone at the end.
+    canary::assert_absent(&vault, &[&key, "canary-first", "canary-second"]);
+    by_runner(&ci, &path, &store).expect(6);
+    ci.ctl(["stop"]).expect(0);
+    assert!(!vault.exists() && !ci.data_dir().exists());
+    // And again, also where a daemon was killed.
+    by_runner(&ci, &path, &store).expect(0);
+    ci.stop_listener();
+    assert!(vault.exists());
+    by_runner(&ci, &path, &store).expect(0);
+    // A machine that was removed reads nothing that comes after.
+    a.ctl(["machine", "remove", "runner"]).expect(0);
+    update(&a, "KEY", "canary-third");
+    sync(&a);
+    ci.ctl(["sync"]).expect(5);
+    assert_eq!(ci.ctl(["get", "KEY"]).expect(0), "canary-second");
+    ci.ctl(["stop"]).expect(0);
+    by_runner(&ci, &path, &store).expect(5);
+    assert!(!vault.exists());
+    // Where there is a vault it is left alone.
+    let (_, path) = invited(&a, "--runner", &a);
+    let kept = Env::unlocked(programs!());
+    kept.store("OWN", "own");
+    by_runner(&kept, &path, &store).expect(6);
+    assert_eq!(kept.value("OWN"), "own");
+}
+
+#[test]
+fn a_runner_shows_a_name_once_before_a_machine_has_settled_it() {
+    let (a, b, store) = two();
+    let ci = Env::new(programs!());
+    let (_, path) = invited(&a, "--runner", &ci);
+    let theirs = b.private_dir("theirs");
+    b.post("/vault/lock", &Value::Null).expect(200);
+    let of_a = new_in(&store, || {
+        a.store("SAME", "of-a");
+        sync(&a);
+    });
+    a.post("/vault/lock", &Value::Null).expect(200);
+    of_a.iter().for_each(|path| fs::rename(path, theirs.join(path.file_name().unwrap())).unwrap());
+    super::unlock(&b);
+    b.store("SAME", "of-b");
+    sync(&b);
+    b.post("/vault/lock", &Value::Null).expect(200);
+    of_a.iter().for_each(|path| fs::rename(theirs.join(path.file_name().unwrap()), path).unwrap());
+    by_runner(&ci, &path, &store).expect(0);
+    let listed = ci.ctl(["list", "--names"]).expect(0);
+    assert_eq!(listed.lines().filter(|line| *line == "SAME").count(), 1, "{listed}");
+    let shown = ci.ctl(["get", "SAME"]).expect(0);
+    super::unlock(&a);
+    super::unlock(&b);
+    sync_all(&[&a, &b]);
+    ci.ctl(["sync"]).expect(0);
+    assert_eq!((a.value("SAME"), ci.ctl(["get", "SAME"]).expect(0)), (b.value("SAME"), a.value("SAME")));
+    assert_eq!(shown, a.value("SAME"));
+    ci.ctl(["stop"]).expect(0);
+}
