@@ -8,7 +8,7 @@ use secretsd_tests::{Env, harness, process, programs};
 use serde_json::{Value, json};
 
 use super::{
-    KEY, KEY_ID, begun, ctl, exchange, has, join, moved, objects, purge, s3, sync, sync_all, two, update,
+    KEY, KEY_ID, begun, ctl, exchange, has, join, moved, mover, objects, purge, s3, sync, sync_all, update,
 };
 
 #[test]
@@ -193,7 +193,7 @@ fn two_people_compare_five_words_by_way_of_a_store() {
 fn no_more_is_asked_of_the_store_than_a_change_costs() {
     let Some(server) = s3("no_more_is_asked_of_the_store_than_a_change_costs") else { return };
     let proxy = Proxy::before(server.port);
-    let (a, b) = two(&server.address(proxy.port));
+    let store = server.address(proxy.port);
     let count = |env: &Env| {
         proxy.take();
         sync(env);
@@ -203,6 +203,16 @@ fn no_more_is_asked_of_the_store_than_a_change_costs() {
         let all = [("LIST", list)].into_iter().chain(other);
         all.map(|(kind, count)| (kind.to_owned(), count)).collect::<std::collections::BTreeMap<_, _>>()
     };
+    // What one machine has at first: a list of machines, and all secrets together.
+    let (a, b) = (Env::unlocked(programs!()), Env::unlocked(programs!()));
+    for number in 0..20 {
+        a.store(&format!("SECRET_{number}"), "value");
+    }
+    assert!(mover(&a, &["begin", &store]).status.success());
+    a.post("/fleet", &json!({ "name": "laptop", "directory": exchange(&a) })).expect(201);
+    assert_eq!((count(&a), objects(&a).len()), (is(1, Some(("PUT", 2))), 2));
+    join(&a, &b, "desktop", &store);
+    sync_all(&[&a, &b]);
     // Nothing new.
     assert_eq!(count(&a), is(1, None));
     // One change: its writer, a reader.

@@ -181,14 +181,17 @@ impl Batch<'_> {
         let mut version = before;
         let mut values: Vec<_> = secret.earlier.iter_mut().chain(secret.live.iter_mut()).collect();
         values.sort_by_key(|(dot, value)| (**dot == current, value.clock, **dot));
-        let mut kept = BTreeSet::new();
-        for (_, value) in &mut values {
+        let (mut kept, mut arrived) = (BTreeSet::new(), None);
+        for (dot, value) in &mut values {
             if let Held::New(new) = &value.value {
                 version += 1;
                 let at = Timestamp::from_second(value.at).unwrap_or_else(Timestamp::now);
                 let row = StoredValue::seal(self.keys, id, version, at, new)?;
                 self.insert_row(&row)?;
-                value.value = Held::Row(version);
+                let new = std::mem::replace(&mut value.value, Held::Row(version));
+                if let (Held::New(new), true) = (new, **dot == current) {
+                    arrived = Some((at, new));
+                }
             }
             if let Held::Row(row) = &value.value {
                 kept.insert(*row);
@@ -200,10 +203,14 @@ impl Batch<'_> {
                 self.done.purged = true;
             }
         }
-        let (value, at, trashed) = self.current(id, secret, &current)?;
         let Held::Row(value_version) = held(secret, &current)? else {
             return Err(Error::Internal("a value has no row"));
         };
+        let (at, value) = match arrived {
+            Some(arrived) => arrived,
+            None => self.stored(id, value_version)?,
+        };
+        let trashed = trashed(secret, &current);
         let mut record = match old {
             Some(old) => old.clone(),
             None => Record::new(id, name.clone(), None, &value),
@@ -240,21 +247,17 @@ impl Batch<'_> {
         Ok(Settled::Record(Box::new(record)))
     }
 
-    fn current(
-        &self,
-        id: Uuid,
-        secret: &Secret<Held>,
-        current: &Dot,
-    ) -> Result<(SecretValue, Timestamp, Option<Timestamp>), Error> {
-        let missing = || Error::Corrupt("a secret's value is missing");
-        let value = secret.live.get(current).ok_or_else(missing)?;
-        let Held::Row(version) = value.value else { return Err(missing()) };
-        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?.ok_or_else(missing)?;
-        let (at, opened) = StoredValue::open(self.keys, &row)?;
-        let trashed = if secret.is_visible() { None } else { value.mark.and_then(|mark| mark.trashed) };
-        let trashed = trashed.map(|at| Timestamp::from_second(at).unwrap_or_else(Timestamp::now));
-        Ok((opened, at, trashed))
+    fn stored(&self, id: Uuid, version: u64) -> Result<(Timestamp, SecretValue), Error> {
+        let row = self.writing.record(RecordKind::Value, id.as_bytes(), version)?;
+        StoredValue::open(self.keys, &row.ok_or(Error::Corrupt("a secret's value is missing"))?)
     }
+}
+
+/// Since when a secret is in the trash, by its current value.
+fn trashed(secret: &Secret<Held>, current: &Dot) -> Option<Timestamp> {
+    let mark = secret.live.get(current).and_then(|value| value.mark);
+    let at = mark.and_then(|mark| mark.trashed).filter(|_| !secret.is_visible())?;
+    Some(Timestamp::from_second(at).unwrap_or_else(Timestamp::now))
 }
 
 /// What a secret is called here. A later version may allow names that this one does not know: then it keeps the one that it
