@@ -107,7 +107,7 @@ impl Begun {
         } else if let Err(said) = lasting::manage(&[&["enable", "--now"], &UNITS[..]].concat()) {
             format!("{said}; until then run secretctl sync from time to time")
         } else if self.has_credential {
-            "what is new is moved by itself while the vault is open".to_owned()
+            "what is new is moved by itself while the vault is unlocked".to_owned()
         } else {
             "what is new is moved by itself once secretsd-sync.service has the store's credential; see docs/machines.md".to_owned()
         };
@@ -165,14 +165,17 @@ struct LastRun {
 }
 
 impl StoreStatus {
-    /// The store, when it was last reached, and what is to go there.
+    /// The store, when it was last reached or tried, and what is to go there.
     pub(crate) fn line(&self) -> String {
         let when = match &self.last {
             None => "never reached".to_owned(),
-            Some(last) => match age::since(last.time, Timestamp::now()).as_str() {
-                "now" => "last sync now".to_owned(),
-                span => format!("last sync {span} ago"),
-            },
+            Some(last) => {
+                let what = if last.error.is_some() { "last tried" } else { "last sync" };
+                match age::since(last.time, Timestamp::now()).as_str() {
+                    "now" => format!("{what} now"),
+                    span => format!("{what} {span} ago"),
+                }
+            }
         };
         let waiting = match self.pending {
             0 => "nothing to push".to_owned(),

@@ -90,7 +90,7 @@ fn a_preset_holds_until_there_is_an_own_rule() {
         shown.contains("preset") && shown.contains("api.anthropic.com") && shown.contains("header:x-api-key")
     );
     let set = ran(env.ctl(["proxy", "rule", "set", "KEY", "--host", "llm.example.com"]).run()).expect(0);
-    assert!(set.err.contains("do not hold any more"), "{}", set.err);
+    assert!(set.err.contains("no longer apply"), "{}", set.err);
     let shown = ran(env.ctl(["proxy", "rule", "show", "KEY"]).run()).expect(0).out.to_owned();
     assert!(shown.contains("preset, replaced") && shown.contains("llm.example.com"), "{shown}");
     assert!(

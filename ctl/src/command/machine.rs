@@ -160,6 +160,12 @@ fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Re
     let (name, store) = (name(args)?, Store::parse(&args.store, &args.credential)?);
     let session = open()?;
     session.open_vault()?;
+    let status: FleetStatus = session.fetch(&Call::get("/fleet"))?;
+    if status.member && !status.machines.iter().any(|machine| machine.this && machine.removed) {
+        // The mover would say of this vault's own store that it is in use.
+        let said = "the vault is on several machines already; see: secretctl machine list";
+        return Err(Failure::new(Exit::Conflict, said));
+    }
     let place = store.begin(&session, true)?;
     let directory = place.directory.clone();
     let shown = output::in_one_line(name.as_str()).into_owned();
@@ -294,7 +300,7 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
     let MachineRemoved { secrets } = answer.parse()?;
     let name = output::in_one_line(&machine.name).into_owned();
     output::say(&format!(
-        "removed {name}: it reads nothing that a machine writes from its next sync on, and keeps what it had. Replace these at their providers, and end its access to the store:"
+        "removed {name}: it cannot read what the others write after their next sync, but keeps what it had. Replace these at their providers, and end its access to the store:"
     ));
     let names: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
     output::answer(format!("{}\n", names.join("\n")).as_bytes())

@@ -221,7 +221,7 @@ fn set(
     put(&session, output, &secret, rules)?;
     if list.source == RuleSource::Preset {
         output::say(&format!(
-            "the rules of its provider do not hold any more; see: secretctl proxy rule show {}",
+            "the rules of its provider no longer apply; see: secretctl proxy rule show {}",
             secret.secret.name
         ));
     }

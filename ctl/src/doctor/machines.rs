@@ -49,6 +49,6 @@ pub(super) fn check(report: &mut Report, setup: &Setup, service: &Service) {
     if report.len() == before {
         let count = fleet.machines.iter().filter(|machine| !machine.removed).count();
         let have = if count == 1 { "machine has" } else { "machines have" };
-        report.ok(CHECK, format!("{count} {have} this vault; their directory can be reached"));
+        report.ok(CHECK, format!("{count} {have} this vault; their store can be reached"));
     }
 }

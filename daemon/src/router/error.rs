@@ -355,9 +355,11 @@ fn fleet(error: FleetError) -> Failure {
     use ErrorType as Type;
     let (kind, detail) = match error {
         FleetError::None => {
-            (Type::NotFoundError, "The vault belongs to no fleet; run `secretctl machine init`")
+            (Type::NotFoundError, "The vault is on this machine alone; run `secretctl machine init`")
         }
-        FleetError::Exists => (Type::ConflictError, "The vault belongs to a fleet already"),
+        FleetError::Exists => {
+            (Type::ConflictError, "The vault is on several machines already; run `secretctl machine list`")
+        }
         FleetError::Directory => {
             let text = "give the absolute path of a directory that is there and that you may write to";
             let invalid = Invalid::new(FieldErrorType::StringPatternMismatch, text);
@@ -377,16 +379,15 @@ fn fleet(error: FleetError) -> Failure {
         ),
         FleetError::Other => (
             Type::ConflictError,
-            "The directory holds the objects of another fleet; nothing was read or written, choose another one",
+            "The directory is in use for another vault; nothing was read or written, choose another one",
         ),
         FleetError::NoInvitation => (
             Type::NotFoundError,
             "No such invitation, or its time is over; run `secretctl machine invite` again",
         ),
-        FleetError::WrongCode => (
-            Type::WrongKeyError,
-            "This code is not one that a machine has just printed; check it, and the directory",
-        ),
+        FleetError::WrongCode => {
+            (Type::WrongKeyError, "No machine shows this code now; check the code and the store")
+        }
         FleetError::WrongKey => (
             Type::WrongKeyError,
             "The store knows no such key: it is another vault's, or the store is another one; check both",
@@ -423,9 +424,7 @@ fn fleet(error: FleetError) -> Failure {
             Type::NotFoundError,
             "This secret has one value; run `secretctl sync conflicts` for those with several",
         ),
-        FleetError::Removed => {
-            (Type::ForbiddenError, "This machine was removed from the fleet by another one")
-        }
+        FleetError::Removed => (Type::ForbiddenError, "This machine was removed by another one"),
         FleetError::NoGlob => {
             (Type::NotFoundError, "No such glob is said; run `secretctl sync status` for those that are")
         }
