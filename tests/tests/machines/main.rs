@@ -98,7 +98,7 @@ fn a_change_on_one_machine_is_on_all() {
     let place = format!("dir:{}", store.display());
     a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(0);
     let again = a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(6);
-    assert!(again.err.contains("is on several machines already"), "{}", again.err);
+    assert!(again.err().contains("is on several machines already"), "{}", again.err());
     let b = Env::unlocked(programs!());
     b.store("OF_B", "canary-of-b");
     join(&a, &b, "desktop", &store);

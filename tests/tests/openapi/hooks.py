@@ -151,7 +151,7 @@ def before_call(context, case, kwargs):
     operation, body = operation_of(case), case.body
     # Steps that follow from one another have their ids already.
     if "id" in (case.path_parameters or {}) and case.meta.phase.name != TestPhase.STATEFUL:
-        known = {"remove_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed, "drop_version": replaced, "restore_item": trashed_item}.get(operation, lambda: items if of_item(operation) else secrets)()
+        known = {"remove_key": fresh_key, "confirm_key": fresh_key, "end_session": fresh_session, "restore_secret": trashed, "drop_version": replaced, "restore_item": trashed_item}.get(operation, lambda: items if of_item(operation) else secrets)()
         if known:
             case.path_parameters["id"] = chance.choice(known)
     if "If-Match" in (case.headers or {}):
