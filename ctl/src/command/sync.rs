@@ -52,22 +52,22 @@ Example:
   secretctl sync resolve OPENAI_API_KEY
   secretctl sync resolve OPENAI_API_KEY 3")]
     Resolve(conflicts::ResolveArgs),
-    /// Have only names like these travel, for all machines
+    /// Let only names like these travel, for all machines
     #[command(after_help = "\
-Without GLOB those that are said are listed. Once one is said, other names do not
-travel. A glob that is excluded is not excluded any more, and that is all, unless
-others are included.
+Without GLOB, list the globs that are included. Once there is one, other names do
+not travel. For a glob that is excluded, this only ends that, unless others are
+included.
 
 Example:
   secretctl sync include 'APP_*'
   secretctl sync include
   secretctl sync include --remove 'APP_*'")]
     Include(kept::GlobArgs),
-    /// Have names like these not travel, for all machines
+    /// Keep names like these from travelling, for all machines
     #[command(after_help = "\
-Without GLOB those that are said are listed. Machines that have such secrets keep
-them, and hear of no change until the glob is taken back. This is for order, not
-for secrecy: what was sent before can be read on every machine.
+Without GLOB, list the globs that are excluded. Machines that have such secrets
+keep them, and hear of no change until the glob is removed. This is for order,
+not for secrecy: what was sent before can be read on every machine.
 
 Example:
   secretctl sync exclude 'DEV_*'

@@ -425,12 +425,13 @@ fn fleet(error: FleetError) -> Failure {
             "This secret has one value; run `secretctl sync conflicts` for those with several",
         ),
         FleetError::Removed => (Type::ForbiddenError, "This machine was removed by another one"),
-        FleetError::NoGlob => {
-            (Type::NotFoundError, "No such glob is said; run `secretctl sync status` for those that are")
-        }
+        FleetError::NoGlob => (
+            Type::NotFoundError,
+            "There is no such glob; run `secretctl sync status` for those that there are",
+        ),
         FleetError::TooManyGlobs => (
             Type::LimitExceededError,
-            "100 globs are said, which is the most; take one back with `secretctl sync exclude --remove GLOB`",
+            "There are 100 globs, which is the most; remove one with `secretctl sync exclude --remove GLOB`",
         ),
     };
     Failure::new(kind, detail)

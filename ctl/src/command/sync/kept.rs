@@ -15,7 +15,7 @@ use crate::session::Session;
 /// Globs of names.
 #[derive(Debug, Args)]
 pub(crate) struct GlobArgs {
-    /// Names like this, like 'DEV_*'; without, those that are said are listed
+    /// Names like this, such as 'DEV_*'; without it, the globs are listed
     #[arg(value_name = "GLOB")]
     pub(crate) globs: Vec<String>,
     /// Take it back
@@ -69,9 +69,9 @@ pub(super) fn exclude(session: &Session, output: Output, args: &GlobArgs) -> Res
     mover::run_if_used()?;
     let shown = shown(globs.iter().map(Glob::as_str));
     output::say(&if args.remove {
-        format!("not excluded any more: {shown}; {}", included(&after))
+        format!("no longer excluded: {shown}; {}", included(&after))
     } else {
-        format!("names like these do not travel any more: {shown}")
+        format!("names like these no longer travel: {shown}")
     });
     say_what_stays(&after);
     Ok(())
