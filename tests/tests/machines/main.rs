@@ -99,7 +99,7 @@ fn a_change_on_one_machine_is_on_all() {
     a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).expect(0);
     let again = a.ctl(["machine", "init", "--store", &place, "--name", "laptop"]).run();
     assert!(again.err().contains("is on several machines already"), "{}", again.err());
-    again.expect(6);
+    assert_eq!(again.code, Some(6));
     let b = Env::unlocked(programs!());
     b.store("OF_B", "canary-of-b");
     join(&a, &b, "desktop", &store);
