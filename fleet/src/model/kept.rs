@@ -5,21 +5,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::applied::Applied;
 use crate::change::Change;
 use crate::filter::{FLEET, List};
 use crate::replica::Entry;
 use crate::secret::{NAME, Secret};
 
-use super::world::World;
-
-/// What a machine has stored of a secret while it goes its own way there.
-#[derive(Clone)]
-pub(super) struct Own {
-    values: Vec<String>,
-    /// What the machine had read when it began to.
-    seen: Applied,
-}
+use super::world::{Own, World};
 
 impl World {
     /// Whether changes of this secret that this machine makes are not said.

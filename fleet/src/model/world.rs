@@ -19,7 +19,6 @@ use crate::secret::{NAME, Secret};
 use crate::snapshot::{Part, Snapshot};
 
 use super::crypt::{Believing, Toy, member};
-use super::kept::Own;
 use super::truth::Truth;
 
 const FLEET: FleetId = FleetId([7; 16]);
@@ -73,6 +72,14 @@ impl Machine {
             own: BTreeMap::new(),
         }
     }
+}
+
+/// What a machine has stored of a secret while it goes its own way there.
+#[derive(Clone)]
+pub(super) struct Own {
+    pub(super) values: Vec<String>,
+    /// What the machine had read when it began to.
+    pub(super) seen: Applied,
 }
 
 /// Everything.
