@@ -112,7 +112,11 @@ fn the_process_the_socket_and_the_token_stay() {
         for _ in 0..5 {
             env.post("/vault/lock", &json!({})).expect(200);
         }
-        assert!(open(&env) <= before, "descriptors are left open: {before}, {}", open(&env));
+        // A new image opens some for a moment.
+        let end = Instant::now() + DEADLINE;
+        while open(&env) > before {
+            assert!(Instant::now() < end, "descriptors are left open: {before}, {}", open(&env));
+        }
     }
     // A second daemon is still kept out: the lock on the vault was never let go.
     let (status, said) = env.fail_to_start(env.daemon_command());
