@@ -1,4 +1,4 @@
-//! What all calls share: the bus, the daemon, what connections hold, and how the vault was seen last. Whoever learns
+//! What all calls share: the bus, the daemon, what connections hold, and how the vault was seen last. Who learns
 //! something of the vault says so here, so that programs on the bus hear that it was locked or opened.
 
 use std::collections::HashMap;

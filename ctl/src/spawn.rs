@@ -321,7 +321,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (log, mut writer) = open_log(dir.path(), DAEMON_LOG).unwrap();
         writer.write_all(&vec![b'x'; 2 << 20]).unwrap();
-        // Whoever has it open, a daemon after its client's end too, keeps it in its place.
+        // Anyone who has it open, a daemon after its client's end too, keeps it in its place.
         let heir = writer.try_clone().unwrap();
         drop(writer);
         assert_ne!(open_log(dir.path(), DAEMON_LOG).unwrap().0.start, 0);

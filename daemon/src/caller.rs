@@ -25,7 +25,7 @@ pub(crate) struct Peer {
 pub(crate) enum QuotaKey {
     /// A process that has shown no access token.
     Process(i32),
-    /// Whoever holds this access token.
+    /// The holder of this access token.
     Token(Uuid),
 }
 

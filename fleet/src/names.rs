@@ -12,7 +12,7 @@ use crate::secret::NAME;
 
 impl<V: Clone> Replica<V> {
     /// What has to be done so that no two visible secrets have one name: every one but that with the newest current value goes
-    /// to the trash. Whoever else notices decides the same. A value that is newer than all that was known then is not
+    /// to the trash. Any other machine that notices decides the same. A value that is newer than all that was known then is not
     /// covered, and brings its secret back; then the other one goes.
     #[must_use]
     pub fn name_conflicts(&self, wall: u64, at: i64) -> Vec<Change<V>> {

@@ -4,7 +4,7 @@
 //!
 //! # Layout
 //!
-//! `<runtime directory>/run/<32 hex digits>/<variable>`: directories of mode 0700, files of mode 0400. Whoever runs
+//! `<runtime directory>/run/<32 hex digits>/<variable>`: directories of mode 0700, files of mode 0400. Anyone who runs
 //! the program holds an exclusive flock(2) on its directory, which ends with the process, however that ends. The lock
 //! on `run` is held while one is made or removed, so that none is taken for a leftover before it is locked.
 

@@ -535,7 +535,7 @@ fn asks_are_answered_and_rules_are_made_by_command() {
     assert_eq!(env.ctl(["get", "KEY"]).expect(0), VALUE);
 }
 
-/// Whoever asks may call itself what it likes: what is shown of it neither steers a terminal nor turns text around.
+/// A program that asks may call itself what it likes: what is shown of it neither steers a terminal nor turns text around.
 #[test]
 fn hostile_names_are_safe_where_they_are_shown() {
     let env = guarded();

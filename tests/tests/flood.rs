@@ -121,7 +121,7 @@ fn large_values_that_nobody_reads_are_not_all_made() {
             stream
         })
         .collect();
-    // Whoever comes later has its answer.
+    // A request that comes later has its answer.
     for _ in 0..50 {
         assert_eq!(env.value("LARGE_0").len(), 65_000);
     }

@@ -117,7 +117,7 @@ pub(super) fn private(report: &mut Report, check: &'static str, path: &Path, kin
     true
 }
 
-/// Whoever can write to a directory above can put another one in the path's place.
+/// Anyone who can write to a directory above can put another one in the path's place.
 fn above(report: &mut Report, check: &'static str, path: &Path) {
     for parent in path.ancestors().skip(1) {
         let Ok(metadata) = fs::metadata(parent) else { continue };

@@ -56,7 +56,7 @@ impl Stamp {
 }
 
 impl InPlace {
-    /// Notes which file is at this path. Whoever is to be noticed comes later: SQLite holds its lock on the file by now.
+    /// Notes which file is at this path. Anyone who is to be noticed comes later: SQLite holds its lock on the file by now.
     pub(super) fn at(main: &Path) -> Self {
         Self {
             main: main.to_owned(),

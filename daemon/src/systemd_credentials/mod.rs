@@ -257,7 +257,7 @@ impl CredentialSocket {
         if !on {
             return Err(Denial::Off);
         }
-        // Whoever runs as this user can bind any address; it takes more to be in the unit's control group.
+        // Anyone who runs as this user can bind any address; it takes more to be in the unit's control group.
         if asking.process.facts().unit.as_deref() != Some(unit.as_str()) {
             return Err(Denial::OtherUnit);
         }

@@ -191,7 +191,7 @@ pub(crate) struct Vault {
     pairing: Arc<std::sync::Mutex<Option<fleet::Pairing>>>,
     /// What lies in the exchange and was not taken.
     refused: Arc<std::sync::Mutex<fleet::Refused>>,
-    /// Whoever exchanges with the other machines: one at a time.
+    /// The exchange with the other machines: one at a time.
     exchanging: Arc<tokio::sync::Mutex<()>>,
     /// The locked lock file.
     lock: Arc<File>,

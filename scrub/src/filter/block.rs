@@ -81,6 +81,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_row_that_the_block_cuts_may_go_on() {
+        let block: [u8; BLOCK] =
+            std::array::from_fn(|at| [b'x', b'a', b':', b' '][at.saturating_sub(BLOCK - 4)]);
+        assert_eq!(Marks::of(&block, false).odd(0, BLOCK, false), 1 << (BLOCK - 2));
+    }
+
     proptest! {
         /// A bit too many costs time, one too few lets a value pass.
         #[test]

@@ -213,7 +213,7 @@ fn a_key_that_is_being_derived_is_locked_too() {
         logind.sleep(true);
         logind.wait_for_inhibitors();
         until("started again", || relaunches(&env) > before);
-        // Whoever asked for it may be gone.
+        // The program that asked for it may be gone.
         writer.write_all(&[7; 40]).ok();
         drop(writer);
         // Refused or cut off, and in no case open.

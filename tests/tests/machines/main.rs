@@ -489,7 +489,7 @@ fn what_the_directory_spoils_is_not_taken_and_comes_again() {
         assert!(status["fleet"]["refused"].as_u64().unwrap() >= 1, "{status}");
         assert!(!has(&b, "KEY"));
     }
-    // Whoever has it is asked, and answers with a snapshot.
+    // A machine that has it is asked, and answers with a snapshot.
     for _ in 0..8 {
         sync_all(&[&b, &a]);
         if has(&b, "KEY") {

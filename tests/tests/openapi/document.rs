@@ -223,7 +223,7 @@ fn operation(
     requests: &mut SchemaGenerator,
     replies: &mut SchemaGenerator,
 ) -> Value {
-    // Whoever has no place, a browser's headers, another version, too many connections, a bug, a deadline.
+    // Callers that have no place: a browser's headers, another version, too many connections, a bug, a deadline.
     let mut codes = vec![400, 403, 426, 429, 500, 504];
     codes.extend(&said.errors);
     let mut parameters: Vec<Value> = said.parameters.into_iter().map(|parameter| parameter.0).collect();

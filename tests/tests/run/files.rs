@@ -20,7 +20,7 @@ use crate::{KEY, stored};
 /// A run that has said where its file is, and its child's id.
 fn started(env: &Env, script: &str) -> (Child, PathBuf, u32, BufReader<std::process::ChildStdout>) {
     let script = format!("echo $KEY; echo $$; {script}");
-    // Whoever started the tests may ignore a signal, and what is ignored stays so.
+    // What started the tests may ignore a signal, and what is ignored stays so.
     let mut command = env.command("env");
     command.args([
         "--default-signal",

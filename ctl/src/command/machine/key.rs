@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secrets_client::{Answer, Call, Method, Paths};
+use secrets_client::{Answer, Call, Method};
 use secrets_proto::approval::Proof;
 use secrets_proto::fleet::{CreateMachineKey, JoinByKey, KeyRole, MachineKey, MachineName};
 use secrets_proto::secret::{SecretDetail, SecretList};
@@ -109,7 +109,7 @@ pub(super) fn join_by_runner(
     let outcome = fill(&session, key, name, store);
     if outcome.is_err() {
         // Why it failed is what counts.
-        let _ = end(session.paths());
+        let _ = stop::run(session.paths());
     }
     outcome
 }
@@ -123,10 +123,6 @@ fn fill(session: &Session, key: SensitiveString, name: MachineName, store: Store
     mover::sync(session)?;
     output::say("the secrets are here until: secretctl stop");
     Ok(())
-}
-
-fn end(paths: &Paths) -> Result<(), Failure> {
-    stop::run(paths)
 }
 
 fn enter(

@@ -1,4 +1,4 @@
-//! How the vault's file was left when it was last closed, in a small file beside the rollback guard. Whoever finds it like
+//! How the vault's file was left when it was last closed, in a small file beside the rollback guard. Anyone who finds it like
 //! that need not walk through an audit log of years again: it was sound and complete, and nobody has written to it.
 //!
 //! It is a MAC under the anchor key, over two parts: `left`, and device, inode, length and time of the last change of the

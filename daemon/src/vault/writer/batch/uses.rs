@@ -63,7 +63,7 @@ impl Batch<'_> {
                 return Err(Error::NoRule(why));
             }
         };
-        // Whoever has begun the session was asked for it.
+        // The person who has begun the session was asked for it.
         self.allowed_before(&record, GuardedRight::Use);
         let value = self.open_value(&record)?;
         if !rule.site.can_hold(value.expose()) {

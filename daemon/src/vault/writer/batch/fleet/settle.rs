@@ -143,7 +143,7 @@ impl Batch<'_> {
         fleet.replica.touched.extend(holders);
     }
 
-    /// A guard that another machine has turned on, or a guarded secret under a name that is new here: whoever was allowed the
+    /// A guard that another machine has turned on, or a guarded secret under a name that is new here: a program that was allowed the
     /// secret, or the name, before there was a guard is not any more.
     fn guarded_elsewhere(&mut self, caller: &Caller, id: Uuid, name: &SecretName) -> Result<(), Error> {
         self.end_sessions_with(caller, id)?;
