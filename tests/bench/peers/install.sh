@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what others have that puts values into requests where `make bench` looks for it: in cargo's target directory. What
-# cannot be installed here is named, and is not measured then.
+# Installs what others have that puts values into requests, or hands them to programs, where `make bench` looks for it: in
+# cargo's target directory. What cannot be installed here is named, and is not measured then.
 set -uo pipefail
 here=$(realpath "$(dirname "$0")")
 peers=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-$here/../../../target}")/tmp/peers
@@ -29,6 +29,14 @@ varlock() {
     npm install --silent --no-audit --no-fund --no-save --prefix "$peers/varlock" "$pinned"
 }
 
-for peer in mitmproxy hudsucker varlock; do
+dotenvx() {
+    npm install --silent --no-audit --no-fund --no-save --prefix "$peers/dotenvx" @dotenvx/dotenvx@2.38.2
+}
+
+rage() {
+    cargo install --quiet --locked --root "$peers/rage" rage@0.12.1
+}
+
+for peer in mitmproxy hudsucker varlock dotenvx rage; do
     "$peer" || echo "$peer cannot be installed here" >&2
 done

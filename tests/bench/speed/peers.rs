@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ struct Peer {
     program: &'static str,
     /// Shell that stores the text `secret`.
     store: &'static str,
-    /// Shell that prints it.
-    show: &'static str,
+    /// Shell that the command stands behind which gets the text as `X`.
+    hand: &'static str,
 }
 
 /// GnuPG's agent listens in this directory, or in one whose name is derived from it: never the user's own agent.
@@ -27,36 +28,36 @@ const BUS: &str = "export DBUS_SESSION_BUS_ADDRESS=\"unix:path=$HOME/bus\"";
 /// A key of its own, without which the machine's would be made or used.
 const CREDENTIAL: &str = "export SYSTEMD_CREDENTIAL_SECRET=\"$HOME/credential.secret\"";
 
-const PEERS: [Peer; 6] = [
+const PEERS: [Peer; 8] = [
     Peer {
         what: "age, key file",
         program: "age",
         store: "age-keygen -o age.key && echo secret | age -r $(age-keygen -y age.key) -o age.secret",
-        show: "age -d -i age.key age.secret",
+        hand: "X=$(age -d -i age.key age.secret) exec",
     },
     Peer {
         what: "rage, key file",
         program: "rage",
         store: "rage-keygen -o rage.key && echo secret | rage -r $(rage-keygen -y rage.key) -o rage.secret",
-        show: "rage -d -i rage.key rage.secret",
+        hand: "X=$(rage -d -i rage.key rage.secret) exec",
     },
     Peer {
         what: "systemd-creds, host key",
         program: "systemd-creds",
         store: "echo secret | systemd-creds encrypt --with-key=host --name=x - x.cred",
-        show: "systemd-creds decrypt --name=x x.cred -",
+        hand: "X=$(systemd-creds decrypt --name=x x.cred -) exec",
     },
     Peer {
         what: "secret-tool, gnome-keyring",
         program: "secret-tool",
         store: "echo secret | timeout 10 secret-tool store --label=x name x",
-        show: "secret-tool lookup name x",
+        hand: "X=$(secret-tool lookup name x) exec",
     },
     Peer {
         what: "pass, no passphrase",
         program: "pass",
         store: "pass init bench && echo secret | pass insert -e x",
-        show: "pass show x",
+        hand: "X=$(pass show x) exec",
     },
     Peer {
         what: "gopass (Debian has aviau's), no passphrase",
@@ -64,9 +65,25 @@ const PEERS: [Peer; 6] = [
         // Two programs have this name, and each puts a secret in by ways of its own; Debian's reads this.
         store: "mkdir -p \"$HOME/gopass\" && echo bench > \"$HOME/gopass/.gpg-id\" && \
                 echo secret | gpg --batch --encrypt --recipient bench --output \"$HOME/gopass/x.gpg\"",
-        show: "PASSWORD_STORE_DIR=\"$HOME/gopass\" gopass show x",
+        hand: "X=$(PASSWORD_STORE_DIR=\"$HOME/gopass\" gopass show x) exec",
+    },
+    Peer {
+        what: "varlock, a file that is not encrypted",
+        program: "varlock",
+        store: "mkdir -p varlock && printf '# @defaultSensitive=true\\n# ---\\nX=\\n' > varlock/.env.schema && \
+                echo X=secret > varlock/.env.local",
+        hand: "export VARLOCK_TELEMETRY_DISABLED=true; cd varlock; exec varlock run --",
+    },
+    Peer {
+        what: "dotenvx, key file",
+        program: "dotenvx",
+        store: "echo X=secret > dotenvx.env && dotenvx encrypt --quiet -f dotenvx.env -fk dotenvx.keys",
+        hand: "exec dotenvx run --quiet -f dotenvx.env -fk dotenvx.keys --",
     },
 ];
+
+/// Where `tests/bench/peers/install.sh` puts those that no package of the system has.
+const INSTALLED: [&str; 3] = ["rage/bin", "varlock/node_modules/.bin", "dotenvx/node_modules/.bin"];
 
 /// The peers that work here, and what runs for them; it is ended when this is dropped.
 pub struct Peers<'a> {
@@ -82,16 +99,18 @@ impl<'a> Peers<'a> {
     pub fn start(env: &'a Env) -> Self {
         let mut peers = Self { env, running: Vec::new(), commands: Vec::new() };
         let mut absent = Vec::new();
+        let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers");
+        let installed = INSTALLED.map(|place| installed.join(place).display().to_string()).join(":");
         for peer in &PEERS {
-            if !succeeds(&sh(env, &format!("command -v {}", peer.program))) {
+            let exports = format!("export PATH=\"$PATH:{installed}\"; {}", peers.prepare(peer));
+            if !succeeds(&sh(env, &format!("{exports}\ncommand -v {}", peer.program))) {
                 absent.push(format!("{} is not installed", peer.program));
                 continue;
             }
-            let exports = peers.prepare(peer);
             let stored = sh(env, &format!("{exports}\n{}", peer.store));
-            let handing = |command: &str| format!("{exports}\nX=$({}) exec {command}", peer.show);
-            let given = sh(env, &handing("printenv X"));
-            if given.stdout == b"secret\n" {
+            let handing = |command: &str| format!("{exports}\n{} {command}", peer.hand);
+            let given = sh(env, &handing("sh -c 'test \"$X\" = secret'"));
+            if succeeds(&given) {
                 peers.commands.push((peer.what, ["sh".to_owned(), "-c".to_owned(), handing("true")]));
             } else {
                 let said = String::from_utf8_lossy(&[stored.stderr, given.stderr].concat()).into_owned();
