@@ -12,6 +12,7 @@
 //! - The [`writer`]: the one thread that touches the file, its state, and what it publishes.
 //! - The [`mod@format`]: what is in the file, each kind of record in memory and sealed.
 
+mod approval_rules;
 mod approvals;
 mod aside;
 mod audit_log;
@@ -60,7 +61,8 @@ pub(crate) use crate::crypto::slot::KdfCost;
 use crate::permits::{Permit, Permits};
 use crate::reach::Lost;
 use crate::triggers::Triggers;
-pub(crate) use approvals::{AnswerTo, NewRule};
+pub(crate) use approval_rules::NewRule;
+pub(crate) use approvals::AnswerTo;
 pub(crate) use authorization::Right;
 use auto_lock::AutoLock;
 pub(crate) use error::{Error, FleetError, KeyField, Unusable};
