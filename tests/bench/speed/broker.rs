@@ -4,15 +4,18 @@
 //! - [`origin`]: the host
 //! - [`driver`]: the program that asks
 //! - [`stage`]: all of them, set up
-//! - [`peers`]: what others have
+//! - [`bare`]: a proxy that does nothing else
+//! - [`peers`]: that one, and what others have
 //! - [`fenced`]: what a fence takes
 
+mod bare;
 mod driver;
 mod fenced;
 mod origin;
 mod peers;
 mod stage;
 
+pub use bare::{BARE, serve as serve_bare};
 pub use driver::{DRIVE, drive};
 pub use origin::{SERVE, serve};
 

@@ -50,6 +50,9 @@ fn main() {
     match arguments.as_slice() {
         [mode, directory] if mode == broker::SERVE => return broker::serve(directory),
         [mode] if mode == broker::DRIVE => return broker::drive(),
+        [mode, port, directory, trusted] if mode == broker::BARE => {
+            return broker::serve_bare(port, directory, trusted);
+        }
         _ => {}
     }
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));

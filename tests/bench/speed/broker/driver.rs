@@ -92,7 +92,7 @@ fn say(what: &impl Serialize) {
 }
 
 async fn measure(way: Way, what: What) -> Figure {
-    let tls = tls(&way);
+    let tls = tls(&way.authorities);
     let mut buffer = vec![0; 256 << 10];
     match what {
         What::Requests(milliseconds, connections) => {
@@ -150,10 +150,10 @@ async fn measure(way: Way, what: What) -> Figure {
     }
 }
 
-/// One that begins a new session each time, as programs that have just started do.
-fn tls(way: &Way) -> TlsConnector {
+/// One that trusts the authorities in this file, and begins a new session each time, as programs that have just started do.
+pub fn tls(authorities: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    let found = CertificateDer::pem_file_iter(&way.authorities).unwrap();
+    let found = CertificateDer::pem_file_iter(authorities).unwrap();
     roots.add_parsable_certificates(found.map(Result::unwrap));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

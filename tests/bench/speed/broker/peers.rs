@@ -1,8 +1,8 @@
-//! What others have that puts a value into requests, as far as it is installed by `tests/bench/peers/install.sh`: each
-//! with its own authority, and told to put the same value in.
+//! A bare proxy, and what others have that puts a value into requests, as far as it is installed by
+//! `tests/bench/peers/install.sh`: each with its own authority, and the others told to put the same value in.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use secretsd_tests::Env;
 use secretsd_tests::origin::{command_with_names, nobody};
 use secretsd_tests::process::DEADLINE;
 
+use super::bare::BARE;
 use super::origin::{HOST, Origin, UNSEEN};
 
 /// What stands for the value in requests.
@@ -56,7 +57,12 @@ impl Peers {
     pub fn start(env: &Env, origin: &Origin, value: &str) -> Self {
         let mut peers = Self { running: Vec::new() };
         let port = || nobody().port().to_string();
-        let starts = [hudsucker(env, port()), mitmproxy(env, origin, port()), varlock(env, port(), value)];
+        let starts = [
+            bare(env, origin, port()),
+            hudsucker(env, port()),
+            mitmproxy(env, origin, port()),
+            varlock(env, port(), value),
+        ];
         for start in starts {
             if !start.program.exists() {
                 eprintln!("not measured beside secretsd-broker: {} is not installed", start.name);
@@ -98,6 +104,18 @@ fn run(command: &mut Command, start: &Start) -> Option<Peer> {
 
 fn installed(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(name)
+}
+
+fn bare(env: &Env, origin: &Origin, port: String) -> Start {
+    let directory = env.private_dir("bare");
+    let path = |path: &Path| path.display().to_string();
+    Start {
+        name: "bare proxy",
+        program: std::env::current_exe().unwrap(),
+        arguments: vec![BARE.to_owned(), port.clone(), path(&directory), path(&origin.authority)],
+        port,
+        authority: directory.join("test-ca.pem"),
+    }
 }
 
 fn hudsucker(env: &Env, port: String) -> Start {
