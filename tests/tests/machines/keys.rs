@@ -262,3 +262,31 @@ fn a_runner_shows_a_name_once_before_a_machine_has_settled_it() {
     assert_eq!(shown, a.value("SAME"));
     ci.ctl(["stop"]).expect(0);
 }
+
+#[test]
+fn a_key_that_was_removed_weighs_nothing_in_the_lists_that_follow() {
+    let (a, b, store) = two();
+    let newest = |of: &Env| {
+        sync(of);
+        let lists = names(&store).into_iter().filter(|name| name.starts_with("m-"));
+        let sizes = lists.map(|name| fs::metadata(store.join(&name)).unwrap()).collect::<Vec<_>>();
+        let last = sizes.iter().map(|found| found.modified().unwrap()).max().unwrap();
+        sizes.iter().filter(|found| found.modified().unwrap() == last).map(fs::Metadata::len).max().unwrap()
+    };
+    for number in 0..8 {
+        let key =
+            a.post("/fleet/keys", &json!({ "name": format!("ci{number}"), "role": "runner" })).expect(201);
+        sync(&b);
+        // Whichever machine removes it, and whichever speaks then.
+        let by = if number % 2 == 0 { &a } else { &b };
+        by.request("DELETE", &format!("/fleet/machines/{}", key["id"].as_str().unwrap())).send().expect(200);
+        sync_all(&[&a, &b]);
+    }
+    for env in [&a, &b] {
+        let machine = super::again::machine(env, "laptop");
+        let path = format!("/fleet/machines/{machine}");
+        env.request("PATCH", &path).json(&json!({ "name": "laptop" })).send().expect(200);
+        let size = newest(env);
+        assert!(size <= (8 << 10) + 49, "a list has {size} bytes");
+    }
+}

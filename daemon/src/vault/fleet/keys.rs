@@ -19,14 +19,11 @@ use crate::crypto::recovery::RecoveryKey;
 use crate::vault::format::fleet::{Fleet, KeptWelcome, MachineKeys, Member, Meta, Newcomer};
 use crate::vault::{Error, FleetError, Key, Vault};
 
-use super::pairing::{MOST_MACHINES, Welcome, step, writer};
+use super::pairing::{MOST_MACHINES, Welcome, sealed, step, writer};
 use super::reading::{self, Refused};
 use super::{aside, member, meta, replica, usable};
 
 const WELCOME: u32 = KeptWelcome::NUMBER;
-
-/// What a welcome is sealed for.
-const PURPOSE: &[u8] = b"5";
 
 /// What follows from a key.
 struct Holder {
@@ -65,8 +62,9 @@ impl Vault {
         if self.known_fleet()?.present().count() >= MOST_MACHINES {
             return Err(Error::Fleet(FleetError::TooMany));
         }
-        self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?;
+        // First: what comes may be guarded.
         self.exchange_now().await?;
+        self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?;
         let key = RecoveryKey::generate()?;
         let holder = Holder::of(&key)?;
         let member = Member {
@@ -77,7 +75,7 @@ impl Vault {
         let turn = self.exchanging.lock().await;
         // The lists bring it to all machines, so that each can put it there again.
         let text = Welcome::of(&self.known_fleet()?.with(&member)?)?;
-        let sealed = holder.welcome.seal(PURPOSE, &text)?;
+        let sealed = sealed(&holder.welcome, WELCOME, &text)?;
         let mut member = member;
         member.keys.welcome = Some(KeptWelcome::new(writer(&holder.welcome)?, &sealed));
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;

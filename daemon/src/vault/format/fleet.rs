@@ -173,6 +173,18 @@ pub(in crate::vault) struct Newcomer {
 /// The machines.
 pub(in crate::vault) type Members = secrets_fleet::members::Members<MachineKeys>;
 
+/// The same machines, some of them without what is in the exchange for who has their key.
+pub(in crate::vault) fn without_welcomes(members: &Members, is_meant: impl Fn(&Member) -> bool) -> Members {
+    let mut all = Members::default();
+    for mut member in members.all().cloned() {
+        if is_meant(&member) {
+            member.keys.welcome = None;
+        }
+        all.add(member);
+    }
+    all
+}
+
 /// A snapshot: its parts, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::vault) struct Covered {

@@ -633,3 +633,23 @@ async fn nobody_takes_anything_from_a_machine_that_reads_alone() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_key_takes_a_proof_if_what_comes_with_it_is_guarded() {
+    let fixture = Fixture::with_fleet().await;
+    let mut machine = Machine::let_in(&fixture, 2).await;
+    fixture.sync().await;
+    let id = Uuid::from_u128(7);
+    let text = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
+    let fields = [text("name", "HELD"), text("guarded", "yes")].into();
+    let value =
+        Change::Value { id, clock: 1, at: Some(0), covers: vec![], value: Held::New(value_of("held")) };
+    machine.say(vec![value, Change::Fields { id, clock: 1, fields }]);
+    let name = secrets_proto::fleet::MachineName::parse("paper").unwrap();
+    let role = secrets_proto::fleet::KeyRole::Paper;
+    fixture.vault.create_machine_key(&fixture.owner, name, role, None).await.unwrap_err();
+    assert_eq!(
+        (fixture.names().await, fleet_of(&fixture.vault).meta.members.all().count()),
+        (vec!["HELD".to_owned()], 2)
+    );
+}
