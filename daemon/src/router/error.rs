@@ -432,6 +432,10 @@ fn fleet(error: FleetError) -> Failure {
             Type::NotFoundError,
             "There is no such glob; run `secretctl sync status` for those that there are",
         ),
+        FleetError::TooManyKeys => (
+            Type::LimitExceededError,
+            "There are as many keys for paper and runners as fit into the list of machines; remove one with `secretctl machine remove NAME`",
+        ),
         FleetError::TooManyGlobs => (
             Type::LimitExceededError,
             "There are 100 globs, which is the most; remove one with `secretctl sync exclude --remove GLOB`",

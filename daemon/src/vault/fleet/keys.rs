@@ -25,6 +25,10 @@ use super::{aside, member, meta, replica, usable};
 
 const WELCOME: u32 = KeptWelcome::NUMBER;
 
+/// How long all welcomes may be together, in bytes: two machines that make keys before they hear of each other must not make a
+/// list that is larger than an object may be, as then nobody could be removed any more.
+const MOST_WELCOMES: usize = 768 << 10;
+
 /// What follows from a key.
 struct Holder {
     id: MachineId,
@@ -77,7 +81,13 @@ impl Vault {
         let text = Welcome::of(&self.known_fleet()?.with(&member)?)?;
         let sealed = sealed(&holder.welcome, WELCOME, &text)?;
         let mut member = member;
-        member.keys.welcome = Some(KeptWelcome::new(writer(&holder.welcome)?, &sealed));
+        let welcome = KeptWelcome::new(writer(&holder.welcome)?, &sealed);
+        let fleet = self.known_fleet()?;
+        let all = fleet.present().filter_map(|member| member.keys.welcome.as_ref()).chain([&welcome]);
+        if all.map(KeptWelcome::length).sum::<usize>() > MOST_WELCOMES {
+            return Err(Error::Fleet(FleetError::TooManyKeys));
+        }
+        member.keys.welcome = Some(welcome);
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
         drop(turn);

@@ -152,6 +152,11 @@ impl KeptWelcome {
         Self { writer, sealed: BASE64URL_NOPAD.encode(sealed) }
     }
 
+    /// How long it is in a list of machines, in bytes.
+    pub(in crate::vault) const fn length(&self) -> usize {
+        self.sealed.len()
+    }
+
     /// The object that it is; none if a machine has made something else of it.
     pub(in crate::vault) fn object(&self) -> Option<(ObjectName, Vec<u8>)> {
         let bytes = BASE64URL_NOPAD.decode(self.sealed.as_bytes()).ok()?;
