@@ -669,7 +669,7 @@ async fn no_more_keys_are_made_than_leave_room_to_remove_one() {
         fixture.vault.create_machine_key(&fixture.owner, name, secrets_proto::fleet::KeyRole::Paper, None)
     };
     let refused = create().await.unwrap_err();
-    assert!(matches!(refused, Error::Fleet(crate::vault::FleetError::TooManyKeys)), "{refused:?}");
+    assert!(matches!(refused, Error::Fleet(FleetError::TooManyKeys)), "{refused:?}");
     fixture.vault.remove_machine(&fixture.owner, id).await.unwrap();
     create().await.unwrap();
 }
