@@ -17,7 +17,7 @@ use crate::new_file::{self, NewFile};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{input, key_file, passphrase, prompt, unconfirmed};
+use crate::{input, key_file, passphrase, prompt, throw_away, unconfirmed};
 
 /// Create the vault and print its recovery key once
 #[derive(Debug, Args)]
@@ -59,6 +59,7 @@ const SHORT: &str = "that is short: anyone with the vault file could guess it";
 
 pub(crate) fn run(session: &Session, output: Output, args: &InitArgs) -> Result<(), Failure> {
     once::check_stdout()?;
+    throw_away::refuse(session.runtime_dir())?;
     // Before a passphrase is made up twice for nothing. The daemon checks again.
     match session.status()?.state {
         VaultState::Uninitialized => {}

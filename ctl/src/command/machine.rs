@@ -284,8 +284,7 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     }
     outcome?;
     place.keep();
-    mover::sync(&session)?;
-    output::say("this machine has the vault now; see: secretctl list");
+    key::say_joined(&mover::sync(&session)?.fleet, "this machine has the vault now; see: secretctl list");
     Ok(())
 }
 

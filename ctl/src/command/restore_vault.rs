@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::vault_file::{self, Replaced, VaultDir};
-use crate::{environment, input, prompt};
+use crate::{environment, input, prompt, throw_away};
 
 /// Replace the vault with a backup
 #[derive(Debug, Args)]
@@ -53,6 +53,8 @@ pub(crate) fn run(
     let mut session = open()?;
     if args.data_dir.is_some() {
         session = session.with_data_dir(&path);
+    } else {
+        throw_away::refuse(session.runtime_dir())?;
     }
     let dir = VaultDir::open(path)?;
     let name = input::shown(&args.file).unwrap_or_else(|| "the file".to_owned());

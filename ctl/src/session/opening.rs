@@ -8,7 +8,7 @@ use secrets_proto::{ErrorType, SensitiveString};
 use super::{QUICK, Session, TRIES, no_vault};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Hidden};
-use crate::{input, prompt, unconfirmed};
+use crate::{input, prompt, throw_away, unconfirmed};
 
 /// Said while a key provider is waited for, which may be a device.
 pub(crate) fn touching(key_provider: &str) -> String {
@@ -43,8 +43,13 @@ impl Session {
         let Some(_alone) = prompt::alone_unless(is_open) else { return Ok(()) };
         let mut attempt = 1;
         while attempt <= TRIES {
-            if self.has_opened()? && typed.is_needless_when_open {
+            let is_open_now = self.has_opened()?;
+            if is_open_now && typed.is_needless_when_open {
                 return Ok(());
+            }
+            if !is_open_now && throw_away::is_asked(self.runtime_dir()) {
+                let text = "the throw-away vault is locked, and nobody has a key of it; end it with: secretctl stop; then join once more";
+                return Err(Failure::new(Exit::Locked, text));
             }
             let key = {
                 let _alone = Hidden::start();

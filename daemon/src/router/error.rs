@@ -388,10 +388,13 @@ fn fleet(error: FleetError) -> Failure {
         FleetError::WrongCode => {
             (Type::WrongKeyError, "No machine shows this code now; check the code and the store")
         }
-        FleetError::WrongKey => (
-            Type::WrongKeyError,
-            "The store knows no such key: it is another vault's, or the store is another one; check both",
-        ),
+        // Not as a wrong passphrase is answered, which the same request may need.
+        FleetError::WrongKey => {
+            let text =
+                "the store knows no such key: it is another vault's, or the store is another one; check both";
+            let invalid = Invalid::new(FieldErrorType::StringPatternMismatch, text);
+            return Failure::validation(vec![in_body("key", invalid)]);
+        }
         FleetError::OtherRole => (
             Type::ConflictError,
             "The key is for something else: one for paper is joined with --paper-key-file, one for a runner with --runner-key-file",
@@ -428,6 +431,10 @@ fn fleet(error: FleetError) -> Failure {
         FleetError::NoGlob => (
             Type::NotFoundError,
             "There is no such glob; run `secretctl sync status` for those that there are",
+        ),
+        FleetError::TooManyKeys => (
+            Type::LimitExceededError,
+            "There are as many keys for paper and runners as fit into the list of machines; remove one with `secretctl machine remove NAME`",
         ),
         FleetError::TooManyGlobs => (
             Type::LimitExceededError,

@@ -503,6 +503,9 @@ pub(crate) enum FleetError {
     /// There are as many globs as a fleet can have.
     #[error("there are too many globs")]
     TooManyGlobs,
+    /// The keys that are machines have no more room in a list of machines.
+    #[error("there are too many keys that are machines")]
+    TooManyKeys,
 }
 
 /// Why a value cannot be used.

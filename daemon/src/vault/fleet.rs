@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError};
 use secrets_fleet::applied::Applied;
 use secrets_fleet::ids::FleetId;
 use secrets_fleet::members::Standing;
+use secrets_fleet::secret::NAME;
 use secrets_fleet::{Kind, MachineId, ObjectName, Replica, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{ConflictList, FleetConflict, FleetMachine, FleetMerge, FleetStatus};
@@ -29,6 +30,7 @@ use crate::exchange;
 
 use super::format::fleet::{Epoch, Fleet, Held, MachineKeys, Member, Members, Meta};
 use super::writer::batch::{Batch, Synced};
+use super::writer::catalog::Catalog;
 use super::{Error, FleetError, Vault};
 
 pub(crate) use by_itself::exchange_by_itself;
@@ -176,8 +178,7 @@ impl Vault {
         self.place(synced).await?;
         drop(turn);
         let published = self.shared.read();
-        let all = published.view()?.catalog.all().with_trash();
-        let mut names: Vec<_> = all.map(|record| record.meta.name.clone()).collect();
+        let mut names = what_all_have(&published.view()?.catalog);
         names.sort();
         names.dedup();
         Ok(names)
@@ -294,6 +295,18 @@ impl Vault {
             None => Ok(count),
         }
     }
+}
+
+/// The names of what every machine of the fleet has or could read: also of what this one does not take, and not of what is here alone.
+fn what_all_have(catalog: &Catalog) -> Vec<SecretName> {
+    let Some(fleet) = &catalog.fleet else { return Vec::new() };
+    let all = fleet.replica.secrets.iter().filter(|(id, _)| fleet.others_have(**id));
+    let names = all.flat_map(|(id, secret)| {
+        let here = catalog.all().any(*id).map(|record| record.meta.name.clone());
+        let there = secret.field(NAME).and_then(|name| SecretName::parse(name).ok());
+        [here, there]
+    });
+    names.flatten().collect()
 }
 
 fn is_new(fleet: &Fleet, name: &ObjectName) -> bool {

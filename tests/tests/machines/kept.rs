@@ -461,3 +461,24 @@ fn a_machine_that_comes_back_keeps_what_it_kept() {
     let conflicts = a.get("/fleet").expect(200)["conflicts"].clone();
     assert_eq!(conflicts.as_array().unwrap().len(), 1, "{conflicts}");
 }
+
+#[test]
+fn who_removes_a_machine_is_told_what_that_had_and_nothing_else() {
+    let (a, b, _store) = two();
+    for name in ["BOTH", "RENAMED", "GONE", "TRASHED"] {
+        b.store(name, "first");
+    }
+    sync_all(&[&b, &a]);
+    set(&a, &["set", "--local", "ALONE"], "own");
+    told(&a, &["sync", "exclude", "DEV_*"]);
+    a.store("DEV_ALONE", "own");
+    for name in ["RENAMED", "GONE"] {
+        told(&a, &["sync", "keep-local", name]);
+    }
+    a.ctl(["rename", "RENAMED", "MINE"]).expect(0);
+    purge(&a, "GONE");
+    a.ctl(["rm", "TRASHED"]).expect(0);
+    sync_all(&[&b, &a]);
+    let names = a.ctl(["machine", "remove", "desktop"]).expect(0);
+    assert_eq!(names, "BOTH\nGONE\nMINE\nRENAMED\nTRASHED\n");
+}

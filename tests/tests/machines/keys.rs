@@ -116,10 +116,6 @@ fn a_key_that_does_not_fit_is_told_why_and_changes_nothing() {
     refused(&key[..40], 7, "56 letters and digits");
     refused(&format!("{key}-{key}"), 7, "56 letters and digits");
     refused(&runners, 6, "for something else");
-    // That of another vault.
-    let (other, _other, _) = two();
-    let theirs = invited(&other, "--paper", &c).0;
-    refused(&theirs, 7, "the store knows no such key");
     let path_of_theirs = c.private_file("theirs", &key);
     a.ctl(["machine", "invite", "--paper"]).expect(6);
     a.ctl(["machine", "invite", "--paper", "more"]).expect(0);
@@ -133,6 +129,17 @@ fn a_key_that_does_not_fit_is_told_why_and_changes_nothing() {
     assert!(told.err().contains("removed"), "{}", told.err());
     let _ = path;
     assert!(!has(&a, "OWN") && has(&c, "OWN"));
+    // That of another vault, also where the right one would take the passphrase.
+    let (other, _other, _) = two();
+    let theirs = c.private_file("other", invited(&other, "--paper", &c).0);
+    for is_guarded in [false, true] {
+        if is_guarded {
+            guard(&c, &id(&c, "OWN"));
+        }
+        let told = by_paper(&c, &theirs, &store, "c").run();
+        told.assert_code(7);
+        assert!(told.err().contains("the store knows no such key"), "{}", told.err());
+    }
 }
 
 #[test]
@@ -260,5 +267,110 @@ fn a_runner_shows_a_name_once_before_a_machine_has_settled_it() {
     ci.ctl(["sync"]).expect(0);
     assert_eq!((a.value("SAME"), ci.ctl(["get", "SAME"]).expect(0)), (b.value("SAME"), a.value("SAME")));
     assert_eq!(shown, a.value("SAME"));
+    ci.ctl(["stop"]).expect(0);
+}
+
+#[test]
+fn a_key_that_was_removed_weighs_nothing_in_the_lists_that_follow() {
+    let (a, b, store) = two();
+    let newest = |of: &Env| {
+        sync(of);
+        let lists = names(&store).into_iter().filter(|name| name.starts_with("m-"));
+        let sizes = lists.map(|name| fs::metadata(store.join(&name)).unwrap()).collect::<Vec<_>>();
+        let last = sizes.iter().map(|found| found.modified().unwrap()).max().unwrap();
+        sizes.iter().filter(|found| found.modified().unwrap() == last).map(fs::Metadata::len).max().unwrap()
+    };
+    for number in 0..8 {
+        let key =
+            a.post("/fleet/keys", &json!({ "name": format!("ci{number}"), "role": "runner" })).expect(201);
+        sync(&b);
+        // Whichever machine removes it, and whichever speaks then.
+        let by = if number % 2 == 0 { &a } else { &b };
+        by.request("DELETE", &format!("/fleet/machines/{}", key["id"].as_str().unwrap())).send().expect(200);
+        sync_all(&[&a, &b]);
+    }
+    for env in [&a, &b] {
+        let machine = super::again::machine(env, "laptop");
+        let path = format!("/fleet/machines/{machine}");
+        env.request("PATCH", &path).json(&json!({ "name": "laptop" })).send().expect(200);
+        let size = newest(env);
+        assert!(size <= (8 << 10) + 49, "a list has {size} bytes");
+    }
+}
+
+#[test]
+fn who_lets_a_key_go_to_a_file_that_others_can_read_is_told() {
+    let (a, _b, _store) = two();
+    for (mask, is_said) in [("022", true), ("077", false)] {
+        let script = format!("umask {mask}; \"$0\" machine invite --runner of-{mask} > {mask}.key");
+        let output = a.command("sh").args(["-c", &script, a.programs().client]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.contains("others could read the file that the key went to"), is_said, "{said}");
+        assert!(output.status.success(), "{said}");
+    }
+}
+
+#[test]
+fn who_joins_is_told_if_the_store_lacks_what_was_there() {
+    let (a, _b, store) = two();
+    a.store("KEY", "value");
+    sync(&a);
+    let c = Env::unlocked(programs!());
+    let (_, path) = invited(&a, "--paper", &c);
+    let all = names(&store);
+    let other = c.private_dir("other");
+    for name in all.iter().filter(|name| name.starts_with(['i', 'm'])) {
+        fs::copy(store.join(name), other.join(name)).unwrap();
+    }
+    let told = by_paper(&c, &path, &other, "c").run();
+    told.assert_code(0);
+    assert!(told.err().contains("not all secrets are here") && !has(&c, "KEY"), "{}", told.err());
+    for name in all.iter().filter(|name| !name.starts_with(['i', 'm'])) {
+        fs::copy(store.join(name), other.join(name)).unwrap();
+    }
+    sync(&c);
+    assert_eq!(c.value("KEY"), "value");
+}
+
+#[test]
+fn nothing_that_is_to_be_kept_goes_into_a_throw_away_vault_and_one_alone_is_made() {
+    let (a, _b, store) = two();
+    a.store("KEY", "value");
+    sync(&a);
+    let ci = Env::new(programs!());
+    let (_, path) = invited(&a, "--runner", &ci);
+    // Of two at once one is made, and the other leaves it alone.
+    let (first, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| by_runner(&ci, &path, &store).run());
+        (by_runner(&ci, &path, &store).run(), other.join().unwrap())
+    });
+    let mut codes = [first.code, second.code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(6)], "{} {}", first.err(), second.err());
+    assert_eq!(ci.ctl(["get", "KEY"]).expect(0), "value");
+    let backup = a.path("backup").to_str().unwrap().to_owned();
+    a.ctl(["backup", &backup]).expect(0);
+    let passphrase = ci.private_file("passphrase", PASSPHRASE);
+    let passphrase = passphrase.to_str().unwrap();
+    let refused = |arguments: &[&str]| {
+        let told = ci.ctl(arguments).run();
+        told.assert_code(6);
+        assert!(told.err().contains("a throw-away vault is there"), "{}", told.err());
+    };
+    refused(&["init", "--passphrase-file", passphrase, "--yes"]);
+    refused(&["restore-vault", &backup, "--passphrase-file", passphrase]);
+    // Nobody is asked for a passphrase that nobody knows.
+    ci.ctl(["lock"]).expect(0);
+    for arguments in [&["get", "KEY"][..], &["unlock"]] {
+        let told = ci.ctl(arguments).run();
+        told.assert_code(3);
+        assert!(told.err().contains("join once more"), "{}", told.err());
+    }
+    // One that was begun and not made is in nobody's way.
+    ci.ctl(["stop"]).expect(0);
+    ci.private_dir("run/secretsd/ephemeral");
+    refused(&["init", "--passphrase-file", passphrase, "--yes"]);
+    ci.ctl(["stop"]).expect(0);
+    ci.ctl(["init", "--passphrase-file", passphrase, "--yes"]).expect(0);
     ci.ctl(["stop"]).expect(0);
 }

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrets_client::{Answer, Call, Method};
+use secrets_proto::SensitiveString;
 use secrets_proto::approval::Proof;
-use secrets_proto::fleet::{CreateMachineKey, JoinByKey, KeyRole, MachineKey, MachineName};
-use secrets_proto::secret::{SecretDetail, SecretList};
-use secrets_proto::{ErrorType, SensitiveString};
+use secrets_proto::fleet::{
+    CreateMachineKey, FleetMerge, FleetStatus, JoinByKey, KeyRole, MachineKey, MachineName,
+};
+use secrets_proto::vault::InitRequest;
 
 use crate::command::stop;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::mover::{self, Store};
 use crate::once::{self, Once};
 use crate::output::{self, Output};
 use crate::session::Session;
-use crate::{input, throw_away};
+use crate::{input, passphrase, throw_away};
 
 #[derive(Debug, Args)]
 pub(crate) struct InviteArgs {
@@ -68,6 +70,9 @@ pub(super) fn create(session: &Session, output: Output, name: &str, role: KeyRol
     });
     let MachineKey { key, .. } = answer.parse()?;
     PAPER.show(output, &answer, &key)?;
+    if once::others_can_read_stdout() {
+        output::say("others could read the file that the key went to; chmod 600 it");
+    }
     mover::run_if_used()
 }
 
@@ -85,9 +90,20 @@ pub(super) fn join_by_paper(
     mover::run_if_used()?;
     enter(&session, key, KeyRole::Paper, name, &place.directory)?;
     place.keep();
-    mover::sync(&session)?;
-    output::say("this machine has the vault now; see: secretctl list");
+    let FleetMerge { fleet, .. } = mover::sync(&session)?;
+    say_joined(&fleet, "this machine has the vault now; see: secretctl list");
     Ok(())
+}
+
+/// Says that a machine has joined; but not that it has all, if the store has not what was there when it was let in.
+pub(super) fn say_joined(fleet: &FleetStatus, text: &str) {
+    if fleet.missing == 0 && fleet.waiting == 0 {
+        output::say(text);
+        return;
+    }
+    output::say(
+        "this machine has joined, and not all secrets are here: the store lacks some of what was written there. They come once another machine has put them there again; see: secretctl sync status",
+    );
 }
 
 /// Makes a throw-away vault that has what a CI's runner may read.
@@ -98,7 +114,7 @@ pub(super) fn join_by_runner(
     store: Store,
 ) -> Result<(), Failure> {
     let key = input::key(path, "--runner-key-file")?;
-    throw_away::place()?;
+    let _making = throw_away::place()?;
     let session = match open() {
         Ok(session) => session,
         Err(failure) => {
@@ -115,13 +131,16 @@ pub(super) fn join_by_runner(
 }
 
 fn fill(session: &Session, key: SensitiveString, name: MachineName, store: Store) -> Result<(), Failure> {
-    throw_away::make(session)?;
+    let request = InitRequest { passphrase: Some(passphrase::make()?), ..InitRequest::default() };
+    let call = Call::new(Method::POST, "/vault/init").json(&request)?;
+    // Nobody needs its recovery key.
+    session.call_slowly(&call, "making a throw-away vault…")?;
     let place = store.begin(session, false)?;
     mover::run_if_used()?;
     enter(session, key, KeyRole::Runner, name, &place.directory)?;
     place.keep_quietly();
-    mover::sync(session)?;
-    output::say("the secrets are here until: secretctl stop");
+    let FleetMerge { fleet, .. } = mover::sync(session)?;
+    say_joined(&fleet, "the secrets are here until: secretctl stop");
     Ok(())
 }
 
@@ -137,15 +156,5 @@ fn enter(
         let request = JoinByKey { key, role, name, directory, proof };
         Ok(Call::new(Method::POST, "/fleet/keys/join").json(&request)?)
     };
-    let outcome = session.call_slowly(&request(None)?, "joining…");
-    let is_refused = outcome.as_ref().is_err_and(|failure| failure.kind() == Some(ErrorType::WrongKeyError));
-    if is_refused {
-        let list: SecretList<SecretDetail> = session.fetch(&Call::list().query("view", "full"))?;
-        if list.secrets.iter().any(|secret| secret.guarded) {
-            return session.call_proven(&request);
-        }
-        // Nothing had to be proven: it is the key that is wrong.
-        return outcome.map_err(|failure| Failure::new(Exit::Invalid, failure.to_string()));
-    }
-    outcome
+    session.call_proven_noted(&request, "joining…")
 }

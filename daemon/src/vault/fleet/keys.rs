@@ -19,14 +19,15 @@ use crate::crypto::recovery::RecoveryKey;
 use crate::vault::format::fleet::{Fleet, KeptWelcome, MachineKeys, Member, Meta, Newcomer};
 use crate::vault::{Error, FleetError, Key, Vault};
 
-use super::pairing::{MOST_MACHINES, Welcome, step, writer};
+use super::pairing::{MOST_MACHINES, Welcome, sealed, step, writer};
 use super::reading::{self, Refused};
 use super::{aside, member, meta, replica, usable};
 
 const WELCOME: u32 = KeptWelcome::NUMBER;
 
-/// What a welcome is sealed for.
-const PURPOSE: &[u8] = b"5";
+/// How long all welcomes may be together, in bytes: two machines that make keys before they hear of each other must not make a
+/// list that is larger than an object may be, as then nobody could be removed any more.
+const MOST_WELCOMES: usize = 768 << 10;
 
 /// What follows from a key.
 struct Holder {
@@ -65,8 +66,9 @@ impl Vault {
         if self.known_fleet()?.present().count() >= MOST_MACHINES {
             return Err(Error::Fleet(FleetError::TooMany));
         }
-        self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?;
+        // First: what comes may be guarded.
         self.exchange_now().await?;
+        self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?;
         let key = RecoveryKey::generate()?;
         let holder = Holder::of(&key)?;
         let member = Member {
@@ -77,9 +79,15 @@ impl Vault {
         let turn = self.exchanging.lock().await;
         // The lists bring it to all machines, so that each can put it there again.
         let text = Welcome::of(&self.known_fleet()?.with(&member)?)?;
-        let sealed = holder.welcome.seal(PURPOSE, &text)?;
+        let sealed = sealed(&holder.welcome, WELCOME, &text)?;
         let mut member = member;
-        member.keys.welcome = Some(KeptWelcome::new(writer(&holder.welcome)?, &sealed));
+        let welcome = KeptWelcome::new(writer(&holder.welcome)?, &sealed);
+        let fleet = self.known_fleet()?;
+        let all = fleet.present().filter_map(|member| member.keys.welcome.as_ref()).chain([&welcome]);
+        if all.map(KeptWelcome::length).sum::<usize>() > MOST_WELCOMES {
+            return Err(Error::Fleet(FleetError::TooManyKeys));
+        }
+        member.keys.welcome = Some(welcome);
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
         drop(turn);

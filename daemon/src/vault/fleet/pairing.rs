@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use secrets_fleet::ids::{FleetId, Hash};
+use secrets_fleet::padding;
 use secrets_fleet::secret::Field;
 use secrets_fleet::{Kind, MachineId, ObjectId, ObjectName, Writer};
 use secrets_proto::audit::AuditAction;
@@ -24,7 +25,7 @@ use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{self, Private, Public};
 use crate::exchange as directory;
-use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members, Meta};
+use crate::vault::format::fleet::{Epoch, Fleet, MachineKeys, Member, Members, Meta, without_welcomes};
 use crate::vault::{Error, FleetError, Key, Vault};
 
 use super::{aside, list, member, meta, replica, usable};
@@ -113,11 +114,7 @@ impl Welcome {
     /// That to the fleet as it is now, as text.
     pub(super) fn of(fleet: &Fleet) -> Result<Zeroizing<Vec<u8>>, Error> {
         // Without other welcomes: they would grow with each.
-        let mut members = Members::default();
-        for mut member in fleet.meta.members.all().cloned() {
-            member.keys.welcome = None;
-            members.add(member);
-        }
+        let members = without_welcomes(&fleet.meta.members, |_| true);
         let welcome = Self {
             fleet: fleet.meta.fleet,
             keys: fleet.meta.keys.clone(),
@@ -213,7 +210,7 @@ impl Vault {
         let number = Private::generate()?;
         let offer = Offer { ephemeral: ephemeral.recipient(), bound_to: hash(&number)? };
         let offer = serde_json::to_vec(&offer).map_err(|_| Error::Internal("an offer does not encode"))?;
-        put(&directory, &key, 1, &key.seal(b"1", &offer)?).await?;
+        put(&directory, &key, 1, &sealed(&key, 1, &offer)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let until = Instant::now() + HOLDS;
         let side = Side::Inviting(Box::new(Inviting { number, is_told: false, answer: None }));
@@ -245,7 +242,7 @@ impl Vault {
         if let Some(number) = number {
             let text = serde_json::to_vec(&number).map(Zeroizing::new);
             let text = text.map_err(|_| Error::Internal("a number does not encode"))?;
-            put(&directory, &code, 3, &code.seal(b"3", &text)?).await?;
+            put(&directory, &code, 3, &sealed(&code, 3, &text)?).await?;
             if let Side::Inviting(inviting) = &mut open(&mut self.pairing(), id)?.side {
                 inviting.is_told = true;
             }
@@ -277,7 +274,7 @@ impl Vault {
         let answer =
             Answer { ephemeral: ephemeral.recipient(), id: MachineId(crypto::random()?), name, keys };
         let text = serde_json::to_vec(&answer).map_err(|_| Error::Internal("an answer does not encode"))?;
-        put(&directory, &key, 2, &key.seal(b"2", &text)?).await?;
+        put(&directory, &key, 2, &sealed(&key, 2, &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
         let side = Side::Joining(Box::new(Joining { answer, text, theirs, number: None, signing, sealing }));
         let until = Instant::now() + HOLDS;
@@ -384,7 +381,7 @@ impl Vault {
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
         let text = Welcome::of(&*self.known_fleet()?)?;
-        put(directory, code, 4, &agreed.seal(b"4", &text)?).await?;
+        put(directory, code, 4, &sealed(agreed, 4, &text)?).await?;
         Ok(name)
     }
 
@@ -410,6 +407,16 @@ fn open(pairing: &mut Option<Pairing>, id: Uuid) -> Result<&mut Pairing, Error> 
 /// In whose log the steps of a code are.
 pub(super) fn writer(code: &Private) -> Result<Writer, Error> {
     code.name()?.first_chunk().copied().map(Writer).ok_or(Error::Internal("a name is too short"))
+}
+
+/// A step, sealed: padded, as all objects are, with blanks, which JSON may end with. Its length would tell how long names are.
+pub(super) fn sealed(key: &Private, number: u32, text: &[u8]) -> Result<Vec<u8>, Error> {
+    let length =
+        padding::padded(text.len()).ok_or(Error::Internal("a step is larger than an object may be"))?;
+    let mut padded = Zeroizing::new(Vec::with_capacity(length));
+    padded.extend_from_slice(text);
+    padded.resize(length, b' ');
+    Ok(key.seal(number.to_string().as_bytes(), &padded)?)
 }
 
 pub(super) async fn put(
@@ -470,8 +477,11 @@ pub(super) async fn step(
         // What cannot be read is none of the other side's.
         let read = aside(move || Ok(directory::read(&path, &name).ok().flatten())).await?;
         let opened = read.and_then(|bytes| key.open(number.to_string().as_bytes(), &bytes).ok());
-        if opened.is_some() {
-            return Ok(opened);
+        if let Some(mut text) = opened {
+            // Without the padding, which its author has not said.
+            let length = text.trim_ascii_end().len();
+            text.truncate(length);
+            return Ok(Some(text));
         }
     }
     Ok(None)

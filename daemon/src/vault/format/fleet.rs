@@ -152,6 +152,11 @@ impl KeptWelcome {
         Self { writer, sealed: BASE64URL_NOPAD.encode(sealed) }
     }
 
+    /// How long it is in a list of machines, in bytes.
+    pub(in crate::vault) const fn length(&self) -> usize {
+        self.sealed.len()
+    }
+
     /// The object that it is; none if a machine has made something else of it.
     pub(in crate::vault) fn object(&self) -> Option<(ObjectName, Vec<u8>)> {
         let bytes = BASE64URL_NOPAD.decode(self.sealed.as_bytes()).ok()?;
@@ -172,6 +177,18 @@ pub(in crate::vault) struct Newcomer {
 
 /// The machines.
 pub(in crate::vault) type Members = secrets_fleet::members::Members<MachineKeys>;
+
+/// The same machines, some of them without what is in the exchange for who has their key.
+pub(in crate::vault) fn without_welcomes(members: &Members, is_meant: impl Fn(&Member) -> bool) -> Members {
+    let mut all = Members::default();
+    for mut member in members.all().cloned() {
+        if is_meant(&member) {
+            member.keys.welcome = None;
+        }
+        all.add(member);
+    }
+    all
+}
 
 /// A snapshot: its parts, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -633,3 +633,43 @@ async fn nobody_takes_anything_from_a_machine_that_reads_alone() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_key_takes_a_proof_if_what_comes_with_it_is_guarded() {
+    let fixture = Fixture::with_fleet().await;
+    let mut machine = Machine::let_in(&fixture, 2).await;
+    fixture.sync().await;
+    let id = Uuid::from_u128(7);
+    let text = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
+    let fields = [text("name", "HELD"), text("guarded", "yes")].into();
+    let value =
+        Change::Value { id, clock: 1, at: Some(0), covers: vec![], value: Held::New(value_of("held")) };
+    machine.say(vec![value, Change::Fields { id, clock: 1, fields }]);
+    let name = secrets_proto::fleet::MachineName::parse("paper").unwrap();
+    let role = secrets_proto::fleet::KeyRole::Paper;
+    fixture.vault.create_machine_key(&fixture.owner, name, role, None).await.unwrap_err();
+    assert_eq!(
+        (fixture.names().await, fleet_of(&fixture.vault).meta.members.all().count()),
+        (vec!["HELD".to_owned()], 2)
+    );
+}
+
+#[tokio::test]
+async fn no_more_keys_are_made_than_leave_room_to_remove_one() {
+    use crate::vault::format::fleet::KeptWelcome;
+
+    let fixture = Fixture::with_fleet().await;
+    let mut member = Machine::known_to(&fleet_of(&fixture.vault), 2).member("full");
+    member.keys.welcome = Some(KeptWelcome::new(Writer([2; 8]), &vec![0; 576 << 10]));
+    let id = member.id;
+    let add = move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+    fixture.vault.write(&fixture.owner, add).await.unwrap();
+    let create = || {
+        let name = secrets_proto::fleet::MachineName::parse("paper").unwrap();
+        fixture.vault.create_machine_key(&fixture.owner, name, secrets_proto::fleet::KeyRole::Paper, None)
+    };
+    let refused = create().await.unwrap_err();
+    assert!(matches!(refused, Error::Fleet(FleetError::TooManyKeys)), "{refused:?}");
+    fixture.vault.remove_machine(&fixture.owner, id).await.unwrap();
+    create().await.unwrap();
+}

@@ -13,7 +13,9 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::crypto;
 use crate::crypto::exchange::{FleetCrypt, Private};
-use crate::vault::format::fleet::{Epoch, Fleet, Member, Members, Newcomer, generation, object_row};
+use crate::vault::format::fleet::{
+    Epoch, Fleet, Member, Members, Newcomer, generation, object_row, without_welcomes,
+};
 use crate::vault::{Error, FleetError};
 
 use super::super::Batch;
@@ -85,7 +87,9 @@ impl Batch<'_> {
     ) -> Result<(), Error> {
         let have = fleet.meta.epochs.get(&epoch).map(|epoch| epoch.members.clone()).unwrap_or_default();
         let have = have.into_iter().filter(|machine| fleet.stands(*machine)).collect();
-        let list = List { by: fleet.me(), members: fleet.meta.members.clone(), have, keys };
+        // Of keys that let nobody in any more: with each the list would grow, until it is larger than an object may be.
+        let members = without_welcomes(&fleet.meta.members, |member| !fleet.stands(member.id));
+        let list = List { by: fleet.me(), members, have, keys };
         fleet.meta.lists = fleet.meta.lists.saturating_add(1);
         let sealed = self.seal_object_in(fleet, epoch, Kind::Members, fleet.meta.lists, &list)?;
         fleet.meta.read.push(sealed.name);
@@ -251,6 +255,7 @@ impl Batch<'_> {
                 return Err(Error::Fleet(FleetError::NoMachine));
             }
             fleet.meta.members.remove(me, machine);
+            fleet.meta.members = without_welcomes(&fleet.meta.members, |member| member.id == machine);
             Ok(())
         })
     }
