@@ -298,9 +298,14 @@ fn remove(session: &Session, output: Output, args: &RemoveArgs) -> Result<(), Fa
     }
     let MachineRemoved { secrets } = answer.parse()?;
     let name = output::in_one_line(&machine.name).into_owned();
-    output::say(&format!(
-        "removed {name}: it cannot read what the others write after their next sync, but keeps what it had. Replace these at their providers, and end its access to the store:"
-    ));
+    let said = format!(
+        "removed {name}: it cannot read what the others write after their next sync, but keeps what it had."
+    );
+    if secrets.is_empty() {
+        output::say(&format!("{said} End its access to the store, too"));
+        return Ok(());
+    }
+    output::say(&format!("{said} Replace these at their providers, and end its access to the store:"));
     let names: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
     output::answer(format!("{}\n", names.join("\n")).as_bytes())
 }
