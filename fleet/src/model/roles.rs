@@ -85,7 +85,8 @@ impl World {
         let said = old.iter().flat_map(|(id, secret)| said_again(replica, *id, secret, self.wall(who)));
         let dropped = std::mem::take(&mut theirs.dropped);
         let dropped = dropped.into_iter().map(|(id, dots)| Change::Drop { id, dots });
-        for changes in [said.collect::<Vec<_>>(), dropped.collect()] {
+        let said = said.collect();
+        for changes in [std::mem::take(&mut theirs.registers), said, dropped.collect()] {
             // What the others have taken and this machine had read; and beside that what it has said just now.
             let own = self.machines[who].replica.known.applied.clone();
             let knows = |dot: &Dot| {
