@@ -10,11 +10,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::applied::Applied;
+use crate::change::Change;
 use crate::fault::{self, Fault};
+use crate::filter::FLEET;
 use crate::ids::Dot;
 use crate::join::{Seen, join};
 use crate::replica::Replica;
-use crate::secret::{Mark, Secret, Value};
+use crate::secret::{Field, Mark, Secret, Value};
 
 /// What the others have, for as long as a machine that has come back says what it did meanwhile.
 #[derive(Debug, Clone)]
@@ -23,6 +25,9 @@ pub struct Theirs<V> {
     applied: Applied,
     /// The secrets.
     pub secrets: BTreeMap<Uuid, Arc<Secret<V>>>,
+    /// What was said of the fleet's registers when nobody listened, as far as the others have not said otherwise since: to be said
+    /// first, as it decides which secrets travel.
+    pub registers: Vec<Change<V>>,
     /// Values that were destroyed one by one when nobody listened: to be said last, as [`Drop`](crate::Change::Drop).
     pub dropped: BTreeMap<Uuid, Vec<Dot>>,
     /// Values of both sides beside which there is one that is to be said again: that does not come in their place.
@@ -34,17 +39,24 @@ impl<V: Clone + PartialEq> Replica<V> {
     /// `had` is all that it had read by then. This replica must have read all that the others have.
     ///
     /// What is said next is said by a machine that knows no more than `had`; then [`merge_theirs`](Self::merge_theirs) is due.
-    pub fn go_back(&mut self, old: BTreeMap<Uuid, Arc<Secret<V>>>, had: &Applied) -> Theirs<V> {
+    pub fn go_back(&mut self, mut old: BTreeMap<Uuid, Arc<Secret<V>>>, had: &Applied) -> Theirs<V> {
         let secrets = std::mem::take(&mut self.secrets);
         let mut theirs = Theirs {
             applied: self.known.applied.clone(),
             secrets,
+            registers: Vec::new(),
             dropped: BTreeMap::new(),
             beside: BTreeMap::new(),
         };
         if fault::is(Fault::ForgetsAtReturn) {
             return theirs;
         }
+        // What the others have agreed on holds for what is said now, also where this machine had not read it.
+        if let Some(fleet) = theirs.secrets.get(&FLEET) {
+            self.secrets.insert(FLEET, Arc::clone(fleet));
+        }
+        theirs.registers =
+            old.remove(&FLEET).map(|old| self.unsaid(&old, &theirs.applied)).unwrap_or_default();
         for (id, secret) in old {
             let mut secret = Arc::unwrap_or_clone(secret);
             let none = Arc::default();
@@ -62,6 +74,22 @@ impl<V: Clone + PartialEq> Replica<V> {
             self.secrets.insert(id, Arc::new(taken_back));
         }
         theirs
+    }
+
+    /// The registers as they were here that nobody has taken, and that are newer than those of the others.
+    fn unsaid(&self, old: &Secret<V>, taken: &Applied) -> Vec<Change<V>> {
+        let known = self.registers();
+        let is_unsaid = |(name, register): &(&String, &Field)| {
+            let is_newer = known.get(*name).is_none_or(|known| known.stamp < register.stamp);
+            is_newer && !taken.has(&register.stamp.dot.object)
+        };
+        let say = |(name, register): (&String, &Field)| Change::Fields {
+            id: FLEET,
+            // Its own time, and after one of the others of that same millisecond, as it was before.
+            clock: register.stamp.clock.saturating_add(1),
+            fields: BTreeMap::from([(name.clone(), register.text.clone())]),
+        };
+        old.fields.iter().filter(is_unsaid).map(say).collect()
     }
 
     /// Merges what the others have, once everything is said that `had` did not bring.
@@ -120,4 +148,45 @@ fn take_back<V: Clone>(
         secret.set_field(name.clone(), field.clone());
     }
     (secret, beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Filter, List};
+    use crate::ids::{Hash, MachineId, ObjectId, ShortHash, Writer};
+
+    /// Says it in the next object of a machine's log.
+    fn say(replica: &mut Replica<String>, changes: Vec<Change<String>>) {
+        let (number, entry) = replica.draft(changes).unwrap();
+        let writer = replica.known.writer;
+        let object = ObjectId { writer, number, hash: ShortHash([writer.0[0]; 16]) };
+        replica.adopt(object, Hash([1; 32]), entry);
+    }
+
+    #[test]
+    fn what_travels_is_as_all_have_agreed_and_as_this_machine_said_when_nobody_listened() {
+        let mut one = Replica::new(MachineId([1; 8]), Writer([1; 8]));
+        for (pattern, is_said, wall) in [("A", true, 10), ("B", true, 20), ("C", true, 30), ("C", false, 40)]
+        {
+            let change = one.list(List::Exclude, pattern, is_said, wall);
+            say(&mut one, vec![change]);
+        }
+        // The others have never heard of that.
+        let mut back = Replica::new(MachineId([2; 8]), Writer([2; 8]));
+        for (pattern, is_said, wall) in [("B", false, 25), ("C", true, 35), ("D", true, 40)] {
+            let change = back.list(List::Exclude, pattern, is_said, wall);
+            say(&mut back, vec![change]);
+        }
+        let theirs = back.go_back(one.secrets, &one.known.applied);
+        let excluded = |patterns: &[&str]| Filter {
+            exclude: patterns.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            ..Filter::default()
+        };
+        assert_eq!(back.filter(), excluded(&["C", "D"]));
+        say(&mut back, theirs.registers.clone());
+        assert_eq!(back.filter(), excluded(&["A", "D"]));
+        back.merge_theirs(theirs, &one.known.applied);
+        assert_eq!(back.filter(), excluded(&["A", "D"]));
+    }
 }

@@ -109,6 +109,17 @@ impl<V> Change<V> {
         }
     }
 
+    /// Covers these values as well, if it is a change that covers any.
+    pub fn cover(&mut self, more: impl IntoIterator<Item = Dot>) {
+        if let Self::Value { covers, .. }
+        | Self::Trash { covers, .. }
+        | Self::Restore { covers, .. }
+        | Self::Purge { covers, .. } = self
+        {
+            covers.extend(more);
+        }
+    }
+
     /// The same with another form of the value.
     ///
     /// # Errors

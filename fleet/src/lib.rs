@@ -15,7 +15,7 @@
 //! - [`filter`]: which secrets travel; [`kept`]: one that goes its own way on one machine
 //! - [`members`]: who belongs to the fleet, and who does not any more
 //! - [`snapshot`]: all of that at once; [`join`]: how it is merged; [`applied`]: which objects are in it
-//! - [`again`]: a machine that was removed and comes back
+//! - [`said`]: what is different on a machine, as changes; [`again`]: one that was removed and comes back
 //! - [`clock`]: times that never run backwards
 
 pub mod again;
@@ -34,6 +34,7 @@ pub mod names;
 pub mod object;
 pub mod padding;
 pub mod replica;
+pub mod said;
 pub mod secret;
 pub mod snapshot;
 

@@ -297,6 +297,35 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_alone_is_not_heard() {
+        let heard = |is_removed: bool, fault| {
+            let mut members = of(3);
+            members.find(id(2)).unwrap().reader = true;
+            if is_removed {
+                members.remove(id(1), id(2));
+            }
+            let before = members.clone();
+            let mut said = of(4);
+            said.remove(id(2), id(1));
+            said.rename(id(3), "mine".to_owned());
+            fault::seed(fault);
+            members.merge(id(3), id(2), said);
+            fault::seed(None);
+            members != before
+        };
+        for is_removed in [false, true] {
+            assert!(!heard(is_removed, None), "{is_removed}");
+            // One that may write is, also against who has removed it.
+            assert!(heard(is_removed, Some(Fault::ReadersAreHeard)), "{is_removed}");
+        }
+        // Nor does it become one that writes because another says so.
+        let mut members = of(3);
+        members.find(id(2)).unwrap().reader = true;
+        assert!(members.merge(id(3), id(1), of(3)));
+        assert!(members.get(id(2)).unwrap().reader);
+    }
+
+    #[test]
     fn who_was_removed_takes_nobody_with_it() {
         // The one that was removed says that it has removed all others; one of these has removed it.
         let (mut thief, mut owner) = (of(4), of(4));

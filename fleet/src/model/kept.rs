@@ -1,14 +1,15 @@
 //! Secrets that do not travel, tried: patterns that machines say and take back, and secrets that go their own way on one machine
 //! and come back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use crate::change::Change;
 use crate::filter::{FLEET, List};
 use crate::replica::Entry;
-use crate::secret::{NAME, Secret};
+use crate::said::{Here, When};
+use crate::secret::NAME;
 
 use super::world::{Own, World};
 
@@ -52,17 +53,18 @@ impl World {
             if !self.travels(who, name) {
                 continue;
             }
-            let covers = replica.seen_here(id).map(Secret::covers).unwrap_or_default();
-            let clock = replica.clock_here(id, self.wall(who));
+            let is_trashed = replica.seen_here(id).is_some_and(|secret| !secret.is_visible());
+            let when = When { wall: self.wall(who), at: 0 };
             let Some(Own { values, seen }) = self.machines[who].own.remove(&id) else { continue };
-            let value = |(more, value)| Change::Value {
-                id,
-                clock: clock + more,
-                at: Some(0),
-                covers: covers.clone(),
-                value,
+            let here = Here {
+                fields: BTreeMap::new(),
+                edited: when.wall,
+                new: values.into_iter().map(|value| (when, value)).collect(),
+                destroyed: Vec::new(),
+                trashed: is_trashed.then_some(when),
             };
-            let changes: Vec<_> = (0..).zip(values).map(value).collect();
+            let replica = &self.machines[who].replica;
+            let changes = replica.differences(id, here, |_, text| text.map(str::to_owned));
             if !changes.is_empty() {
                 self.write_knowing(who, changes, &|dot| seen.has(&dot.object))?;
             }

@@ -65,6 +65,16 @@ fn whatever_happens_all_agree_and_nothing_is_lost() {
 }
 
 #[test]
+fn one_that_waits_for_what_all_have_lost_goes_on_before_they_agree() {
+    let step = |who, what, a| Step { who, what, a, b: 0 };
+    let set = |who| step(who, 0, 0);
+    let sync = |who| step(who, 17, 0);
+    // The first machine's second value is lost with its disk. The second machine was to read it before it goes on.
+    let steps = [set(0), sync(0), set(0), sync(1), step(1, 48, 0), step(1, 49, 0), step(0, 45, 0)];
+    World::try_out(2, true, &steps).unwrap();
+}
+
+#[test]
 fn every_rule_that_is_switched_off_shows() {
     let faults = [
         Fault::NoPadding,

@@ -1,6 +1,6 @@
 //! Machines that are removed and come back, and machines that read alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -9,6 +9,8 @@ use crate::applied::Applied;
 use crate::change::Change;
 use crate::ids::{Dot, MachineId, Writer};
 use crate::name::Kind;
+use crate::replica::Replica;
+use crate::said::{Here, When};
 use crate::secret::{NAME, Secret};
 
 use super::crypt::member;
@@ -49,42 +51,47 @@ impl World {
         let Some(other) = self.other(who).filter(|_| self.is_out(who)) else { return };
         let expected = self.machines[other].replica.known.heads.clone();
         let (me, writer) = (MachineId(self.draw()), Writer(self.draw()));
-        self.members.add(member(me, self.reads_alone(who)));
+        let reads_alone = self.reads_alone(who);
+        self.members.add(member(me, reads_alone));
         let Machine { replica, skew, again, .. } = self.machines[who].clone();
         let mut machine = Machine::new(me, writer);
         machine.skew = skew;
-        machine.replica.secrets = replica.secrets;
-        // What it has not gone on with yet is still what it had.
-        let had = again.map_or(replica.known.applied, |(had, _)| had);
-        machine.again = Some((had, expected));
+        // A key to read with is used in a vault that has nothing yet.
+        if !reads_alone {
+            machine.replica.secrets = replica.secrets;
+            // What it has not gone on with yet is still what it had.
+            let had = again.map_or(replica.known.applied, |(had, _)| had);
+            machine.again = Some((had, expected));
+        }
         self.machines[who] = machine;
     }
 
-    /// Says what this machine did while it was out, and takes what the others did.
+    /// Says what this machine did while it was out, and takes what the others did, in the order in which the daemon does.
     pub(super) fn go_on(
         &mut self,
         who: usize,
         old: BTreeMap<Uuid, Arc<Secret<String>>>,
         had: &Applied,
     ) -> Result<(), String> {
-        let wall = self.wall(who);
         let others = self.machines[who].replica.known.applied.clone();
-        let theirs = self.machines[who].replica.go_back(old.clone(), had);
-        let reads_alone = self.reads_alone(who);
-        for (id, secret) in old.iter().filter(|_| !reads_alone) {
-            let mut changes = self.said_again(who, *id, secret, wall);
-            if let Some(dots) = theirs.dropped.get(id) {
-                changes.push(Change::Drop { id: *id, dots: dots.clone() });
-            }
-            let replica = &self.machines[who].replica;
-            let (own, known) = (replica.known.applied.clone(), replica.secrets.get(id).cloned());
-            let stands_beside = |dot: &Dot| {
-                let is_known = known.as_ref().is_some_and(|known| known.live.contains_key(dot));
-                secret.live.contains_key(dot) && !is_known
-            };
+        let mut theirs = self.machines[who].replica.go_back(old.clone(), had);
+        let here = |id: &Uuid, dot: &Dot| {
+            let known = self.machines[who].replica.secrets.get(id);
+            known.is_some_and(|known| known.live.contains_key(dot))
+        };
+        let lives = old.iter().flat_map(|(id, secret)| secret.live.keys().map(move |dot| (id, *dot)));
+        let beside: BTreeSet<Dot> = lives.filter(|(id, dot)| !here(id, dot)).map(|(_, dot)| dot).collect();
+        let replica = &self.machines[who].replica;
+        let said = old.iter().flat_map(|(id, secret)| said_again(replica, *id, secret, self.wall(who)));
+        let dropped = std::mem::take(&mut theirs.dropped);
+        let dropped = dropped.into_iter().map(|(id, dots)| Change::Drop { id, dots });
+        let said = said.collect();
+        for changes in [std::mem::take(&mut theirs.registers), said, dropped.collect()] {
+            // What the others have taken and this machine had read; and beside that what it has said just now.
+            let own = self.machines[who].replica.known.applied.clone();
             let knows = |dot: &Dot| {
                 let is_own = own.has(&dot.object) && !others.has(&dot.object);
-                is_own || had.has(&dot.object) && others.has(&dot.object) && !stands_beside(dot)
+                is_own || had.has(&dot.object) && others.has(&dot.object) && !beside.contains(dot)
             };
             if !changes.is_empty() {
                 self.write_knowing(who, changes, &knows)?;
@@ -92,45 +99,6 @@ impl World {
         }
         self.machines[who].replica.merge_theirs(theirs, had);
         Ok(())
-    }
-
-    /// What is different between a secret as this machine had it and as it is without what the others have not taken.
-    fn said_again(&self, who: usize, id: Uuid, had: &Secret<String>, wall: u64) -> Vec<Change<String>> {
-        let replica = &self.machines[who].replica;
-        let (none, clock) = (Arc::default(), replica.clock(id, wall));
-        let known = replica.secrets.get(&id).unwrap_or(&none);
-        let covers = known.covers();
-        let mut changes = Vec::new();
-        if had.is_tombstone() {
-            if !covers.is_empty() {
-                changes.push(Change::Purge { id, clock, covers });
-            }
-            return changes;
-        }
-        let is_other = |name: &String, text: &Option<String>| {
-            known.fields.get(name).is_none_or(|field| field.text != *text)
-        };
-        let texts = had.fields.iter().map(|(name, field)| (name.clone(), field.text.clone()));
-        let fields: BTreeMap<_, _> = texts.filter(|(name, text)| is_other(name, text)).collect();
-        if !fields.is_empty() {
-            changes.push(Change::Fields { id, clock, fields });
-        }
-        let mut values: Vec<_> = had.earlier.iter().chain(&had.live).collect();
-        values.retain(|(dot, _)| !known.live.contains_key(dot) && !known.earlier.contains_key(dot));
-        values.sort_by_key(|(dot, value)| (value.clock, **dot));
-        let mut clock = clock;
-        for (_, value) in &values {
-            clock += 1;
-            let (covers, value) = (covers.clone(), value.value.clone());
-            changes.push(Change::Value { id, clock, at: Some(0), covers, value });
-        }
-        let was_visible = known.is_visible() || !values.is_empty();
-        if was_visible && !had.is_visible() {
-            changes.push(Change::Trash { id, clock: clock + 1, at: 1, covers, name_taken: false });
-        } else if !was_visible && had.is_visible() {
-            changes.push(Change::Restore { id, clock: clock + 1, covers });
-        }
-        changes
     }
 
     /// A machine that reads alone is let in.
@@ -186,7 +154,30 @@ impl World {
         let reads_alone = |me| members.get(me).is_some_and(|member| member.reader);
         self.machines.retain(|machine| {
             let known = &machine.replica.known;
-            !reads_alone(known.me) || machine.again.is_some() || all.has_all(&known.applied)
+            !reads_alone(known.me) || all.has_all(&known.applied)
         });
     }
+}
+
+/// What is different between a secret as this machine had it and as it is without what the others have not taken: what a daemon
+/// finds by comparing that with the rows of its vault.
+fn said_again(replica: &Replica<String>, id: Uuid, had: &Secret<String>, wall: u64) -> Vec<Change<String>> {
+    if had.is_tombstone() {
+        return replica.purge(id, wall).into_iter().collect();
+    }
+    let known = |dot: &Dot| {
+        let secret = replica.secrets.get(&id);
+        secret.is_some_and(|known| known.live.contains_key(dot) || known.earlier.contains_key(dot))
+    };
+    let mut new: Vec<_> = had.earlier.iter().chain(&had.live).filter(|(dot, _)| !known(dot)).collect();
+    new.sort_by_key(|(dot, value)| (value.clock, **dot));
+    let when = When { wall, at: 0 };
+    let here = Here {
+        fields: had.fields.iter().map(|(name, field)| (name.clone(), field.text.clone())).collect(),
+        edited: wall,
+        new: new.into_iter().map(|(_, value)| (when, value.value.clone())).collect(),
+        destroyed: Vec::new(),
+        trashed: (!had.is_visible()).then_some(when),
+    };
+    replica.differences(id, here, |_, text| text.map(str::to_owned))
 }

@@ -535,7 +535,10 @@ impl World {
             // Some may go on asking for an object that was lost before anybody had read it.
             let has_all =
                 |machine: &Machine| before.iter().all(|before| machine.replica.known.applied.has_all(before));
-            agree = views.windows(2).all(|two| two[0] == two[1]) && self.machines.iter().all(has_all);
+            // What one that still waits shows is what it had, and what it has read is not in that.
+            let is_back = |machine: &Machine| machine.again.is_none();
+            agree = views.windows(2).all(|two| two[0] == two[1])
+                && self.machines.iter().all(|machine| has_all(machine) && is_back(machine));
             if agree {
                 break;
             }

@@ -141,6 +141,33 @@ async fn what_is_said_at_first_takes_no_more_than_it_is_long() {
     assert_eq!(sizes, [(512 << 10) + secrets_fleet::crypt::OVERHEAD as u64]);
 }
 
+/// An object is full in the middle of a secret's values: each still comes in the place of the one before.
+#[tokio::test]
+async fn what_is_said_in_two_objects_is_no_conflict() {
+    let fixture = Fixture::new().await;
+    let long = |number: u8| format!("{number:0>60000}");
+    let mut last = None;
+    for name in ["ONE", "TWO"] {
+        let id = fixture.create(name, &long(0)).await.unwrap().secret.id;
+        for number in 1..10 {
+            let update = UpdateSecret { value: value_of(&long(number)) };
+            fixture.vault.update(&fixture.owner, id, update, None).await.unwrap();
+        }
+        last = Some(id);
+    }
+    fixture.vault.delete(&fixture.owner, last.unwrap(), None, false).await.unwrap();
+    let directory = fixture.directory.path().join("exchange");
+    std::fs::create_dir(&directory).unwrap();
+    fixture.vault.begin_fleet(&fixture.owner, "first".to_owned(), directory.clone()).await.unwrap();
+    let logs = crate::exchange::list(&directory).unwrap().into_iter().filter(|name| name.kind == Kind::Log);
+    assert_eq!(logs.count(), 2);
+    let fleet = fleet_of(&fixture.vault);
+    let lives: Vec<_> = fleet.replica.secrets.values().map(|secret| secret.live.len()).collect();
+    assert_eq!(lives, [1, 1]);
+    let seen = fleet.replica.secrets.values().filter(|secret| secret.is_visible()).count();
+    assert_eq!(seen, 1);
+}
+
 #[tokio::test]
 async fn a_name_of_a_later_version_destroys_nothing() {
     let fixture = Fixture::with_fleet().await;

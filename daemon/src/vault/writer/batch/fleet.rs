@@ -16,7 +16,7 @@ use secrets_fleet::exchange::MOST_FILES;
 use secrets_fleet::object::{self, CannotSeal, Sealed, Signed};
 use secrets_fleet::replica::{Entry, Receipt};
 use secrets_fleet::secret::{GUARDED, NAME};
-use secrets_fleet::{Change as FleetChange, Kind, MachineId, ObjectId, ObjectName, Secret, Writer};
+use secrets_fleet::{Change as FleetChange, Dot, Kind, MachineId, ObjectId, ObjectName, Secret, Writer};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::{SecretName, Timestamp, Uuid};
 use serde::Serialize;
@@ -301,7 +301,7 @@ impl Batch<'_> {
         fleet: &mut Fleet,
         changes: Vec<FleetChange<Held>>,
         versions: &BTreeMap<(Uuid, u64), u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<ObjectId, Error> {
         let draft = fleet.replica.draft(changes);
         let (number, entry) = draft.ok_or(Error::Internal("a machine's log is full"))?;
         let sealed = self.seal_object(fleet, Kind::Log, number, &entry)?;
@@ -318,10 +318,11 @@ impl Batch<'_> {
         };
         let changes = changes.into_iter().map(kept).collect::<Result<_, Error>>()?;
         fleet.replica.adopt(id, hash, Entry { by, prev, seen, changes });
-        Ok(())
+        Ok(id)
     }
 
-    /// Writes as many objects as these changes need.
+    /// Writes as many objects as these changes need. What comes in a later one covers what came in an earlier one, as it would in
+    /// the same.
     fn write_entries(
         &mut self,
         fleet: &mut Fleet,
@@ -333,17 +334,31 @@ impl Batch<'_> {
             object::FULL.saturating_sub(frame)
         };
         let (mut part, mut left) = (Vec::new(), room(fleet));
-        for change in changes {
+        // The newest of each secret's: it covers those before it.
+        let mut said: BTreeMap<Uuid, Dot> = BTreeMap::new();
+        for mut change in changes {
+            let id = change.secret();
+            let before = |said: &BTreeMap<Uuid, Dot>| id.and_then(|id| said.get(&id)).copied();
+            change.cover(before(&said));
             // With the comma behind it.
-            let length = object::length(&change) + 1;
+            let mut length = object::length(&change) + 1;
             if length > left && !part.is_empty() {
-                self.write_entry(fleet, std::mem::take(&mut part), versions)?;
+                let last = last_values(&part);
+                let object = self.write_entry(fleet, std::mem::take(&mut part), versions)?;
+                let last: BTreeMap<_, _> =
+                    last.into_iter().map(|(id, index)| (id, Dot { object, index })).collect();
+                change.cover(before(&last));
+                said.extend(last);
+                length = object::length(&change) + 1;
                 left = room(fleet);
             }
             left = left.saturating_sub(length);
             part.push(change);
         }
-        if part.is_empty() { Ok(()) } else { self.write_entry(fleet, part, versions) }
+        if !part.is_empty() {
+            self.write_entry(fleet, part, versions)?;
+        }
+        Ok(())
     }
 
     fn seal_object<T: Serialize + Signed>(
@@ -449,6 +464,15 @@ fn same_names(fleet: &Fleet) -> Vec<FleetChange<Held>> {
     // Before the others go.
     changes.splice(0..0, keepers.map(guard).collect::<Vec<_>>());
     changes
+}
+
+/// The place of each secret's last value among these changes.
+fn last_values(changes: &[FleetChange<Held>]) -> BTreeMap<Uuid, u32> {
+    let value = |(index, change): (u32, &FleetChange<Held>)| {
+        let FleetChange::Value { id, .. } = change else { return None };
+        Some((*id, index))
+    };
+    (0..).zip(changes).filter_map(value).collect()
 }
 
 /// What comes from others has values in it, never numbers of rows.

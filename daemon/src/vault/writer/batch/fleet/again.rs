@@ -48,6 +48,8 @@ impl Batch<'_> {
             *synced = NONE_OF_ITS;
         }
         let mut theirs = fleet.replica.go_back(old, &had);
+        let registers = std::mem::take(&mut theirs.registers);
+        self.write_entries(fleet, registers, &std::collections::BTreeMap::new())?;
         let Said { purged, back } = self.say_what_is_new(fleet)?;
         let dropped = std::mem::take(&mut theirs.dropped);
         let is_dropped = !dropped.is_empty();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use secrets_fleet::clock::{next, second};
+use secrets_fleet::said::{Here, When};
 use secrets_fleet::secret::{GUARDED, NAME};
 use secrets_fleet::{Change as FleetChange, Secret};
 use secrets_proto::reveal::Remark;
@@ -79,10 +79,7 @@ impl Batch<'_> {
         };
         let gone: Vec<Uuid> = fleet.replica.secrets.iter().filter(is_gone).map(|(id, _)| *id).collect();
         let (mut changes, mut versions) = (Vec::new(), BTreeMap::new());
-        for id in &gone {
-            let covers = fleet.replica.secrets.get(id).map(|secret| secret.covers()).unwrap_or_default();
-            changes.push(FleetChange::Purge { id: *id, clock: fleet.replica.clock(*id, wall()), covers });
-        }
+        changes.extend(gone.iter().filter_map(|id| fleet.replica.purge(*id, wall())));
         for record in &new {
             self.differences(fleet, record, &mut changes, &mut versions)?;
             // Whatever it was, the row says up to which version it goes.
@@ -111,55 +108,45 @@ impl Batch<'_> {
         let id = record.id;
         let none = Secret::default();
         let known = fleet.replica.seen_here(id).unwrap_or(&none);
-        let edited = fleet.replica.clock_here(id, wall_of(record.meta.updated_at));
-        let mut last = None;
-        let covers = known.covers();
-        let mut texts = fields(record);
-        texts.retain(|name, text| {
-            known.fields.get(name).is_none_or(|field| understood(name, field.text.as_deref()) != *text)
-        });
-        if !texts.is_empty() {
-            changes.push(FleetChange::Fields { id, clock: edited, fields: texts });
-        }
         let rows = self.writing.records_of(RecordKind::Value, id.as_bytes())?;
-        let held: BTreeSet<u64> = known
-            .live
-            .values()
-            .chain(known.earlier.values())
-            .filter_map(|value| match value.value {
-                Held::Row(version) => Some(version),
-                Held::New(_) => None,
-            })
-            .collect();
-        let mut has_new = false;
-        for row in rows.iter().filter(|row| !held.contains(&row.version)) {
+        let values = || known.live.values().chain(known.earlier.values());
+        let is_held = |version: u64| values().any(|value| is_row(&value.value, |row| row == version));
+        let (mut new, mut of) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| !is_held(row.version)) {
             let (stored_at, value) = StoredValue::open(self.keys, row)?;
-            let clock = next(fleet.replica.clock_here(id, wall_of(stored_at)), last);
-            versions.insert((id, clock), row.version);
-            let at = Some(stored_at.as_second()).filter(|at| *at != second(clock));
-            let covers = covers.clone();
-            changes.push(FleetChange::Value { id, clock, at, covers, value: Held::New(value) });
-            has_new = true;
-            last = Some(clock);
+            new.push((when(stored_at), Held::New(value)));
+            of.push(row.version);
         }
         let there: BTreeSet<u64> = rows.iter().map(|row| row.version).collect();
-        let is_gone = |value: &Held| matches!(value, Held::Row(version) if !there.contains(version));
-        let dots: Vec<_> =
-            known.earlier.iter().filter(|(_, value)| is_gone(&value.value)).map(|(dot, _)| *dot).collect();
-        if !dots.is_empty() {
-            changes.push(FleetChange::Drop { id, dots });
-        }
-        let was_visible = known.is_visible() || has_new;
-        if record.is_deleted() && was_visible {
-            let at = record.meta.deleted_at.unwrap_or_else(Timestamp::now);
-            let clock = next(fleet.replica.clock_here(id, wall_of(at)), last);
-            let at = at.as_second();
-            changes.push(FleetChange::Trash { id, clock, at, covers, name_taken: false });
-        } else if !record.is_deleted() && !was_visible {
-            changes.push(FleetChange::Restore { id, clock: next(edited, last), covers });
+        let is_gone = |value: &Held| is_row(value, |row| !there.contains(&row));
+        let gone = known.earlier.iter().filter(|(_, value)| is_gone(&value.value));
+        let here = Here {
+            fields: fields(record),
+            edited: wall_of(record.meta.updated_at),
+            new,
+            destroyed: gone.map(|(dot, _)| *dot).collect(),
+            trashed: record.is_deleted().then(|| when(record.meta.deleted_at.unwrap_or_else(Timestamp::now))),
+        };
+        let mut of = of.into_iter();
+        for change in fleet.replica.differences(id, here, understood) {
+            if let FleetChange::Value { clock, .. } = &change
+                && let Some(version) = of.next()
+            {
+                versions.insert((id, *clock), version);
+            }
+            changes.push(change);
         }
         Ok(())
     }
+}
+
+/// Whether a value is one of this vault's rows, of which this holds.
+fn is_row(value: &Held, holds: impl Fn(u64) -> bool) -> bool {
+    matches!(value, Held::Row(version) if holds(*version))
+}
+
+fn when(at: Timestamp) -> When {
+    When { wall: wall_of(at), at: at.as_second() }
 }
 
 /// When something was done that has this time, in milliseconds: a machine that comes later with what it has does not make it
