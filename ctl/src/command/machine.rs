@@ -5,6 +5,7 @@ mod key;
 mod named;
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::mover::{self, Store};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table::{self, Cut};
-use crate::{passphrase, prompt};
+use crate::{passphrase, prompt, shell};
 
 /// Have one vault on several machines
 #[derive(Debug, Args)]
@@ -213,7 +214,7 @@ fn invite(session: &Session) -> Result<(), Failure> {
     mover::sync(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
-    output::say("run on the other machine: secretctl machine join --store …");
+    output::say(&format!("run on the other machine: secretctl machine join --store {}", store_of(session)?));
     output::say(&format!("it asks for this code, which holds for 15 minutes: {}", code.expose()));
     let id = invitation.id;
     let (name, words) = words_of(session, id).map_err(refused)?;
@@ -225,6 +226,18 @@ fn invite(session: &Session) -> Result<(), Failure> {
     mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
+}
+
+/// The store's address as a word for a shell; a directory may be elsewhere on the other machine.
+fn store_of(session: &Session) -> Result<String, Failure> {
+    let address = match mover::status()? {
+        Some(store) => store.address().to_owned(),
+        None => {
+            let FleetStatus { directory, .. } = session.fetch(&Call::get("/fleet"))?;
+            format!("dir:{}", directory.unwrap_or_default())
+        }
+    };
+    Ok(output::in_one_line(&shell::quoted(Path::new(&address))).into_owned())
 }
 
 /// The name was chosen on the other machine, which is told, too: by the store, if there is one.

@@ -67,6 +67,7 @@ fn both_people_are_told_that_a_name_is_taken() {
     let c = Env::unlocked(programs!());
     let place = format!("dir:{}", store.display());
     let mut inviting = Terminal::ctl(&a, &["machine", "invite"]);
+    inviting.wait_for("machine join --store dir:/");
     inviting.wait_for("15 minutes: ");
     let code = || {
         let shown = inviting.shown();

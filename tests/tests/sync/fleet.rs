@@ -123,6 +123,8 @@ fn three_machines_by(server: &Server, port: u16) {
     sync_all(&[&a, &b]);
     assert_eq!(b.value("BEFORE"), "after");
     ctl(&c, &["sync"]).expect(5);
+    let told = ctl(&c, &["sync", "status"]).expect(0);
+    assert!(told.contains("was removed by another one") && !told.contains("refused"), "{told}");
     assert_eq!(c.value("BEFORE"), "settled");
 }
 
@@ -201,6 +203,7 @@ fn two_people_compare_five_words_by_way_of_a_store() {
         Terminal::run(env, &[&["env", &id, &key, programs!().client], words].concat())
     };
     let mut inviting = run(&a, &["machine", "invite"]);
+    inviting.wait_for("machine join --store 's3://notes/fleet?");
     inviting.wait_for("15 minutes: ");
     let code = || {
         inviting.shown().split("15 minutes: ").nth(1).unwrap().split_whitespace().next().map(str::to_owned)
@@ -252,6 +255,11 @@ fn no_more_is_asked_of_the_store_than_a_change_costs() {
     assert!(mover(&a, &["begin", &store]).status.success());
     a.post("/fleet", &json!({ "name": "laptop", "directory": exchange(&a) })).expect(201);
     assert_eq!((count(&a), objects(&a).len()), (is(1, Some(("PUT", 2))), 2));
+    // What another one fetches at first: the same.
+    assert!(mover(&b, &["begin", &store]).status.success());
+    proxy.take();
+    assert_eq!((&moved(&b)["got"], proxy.counts()), (&json!(2), is(1, Some(("GET", 2)))));
+    assert_eq!(objects(&b), objects(&a));
     join(&a, &b, "desktop", &store);
     sync_all(&[&a, &b]);
     // Nothing new.
