@@ -103,9 +103,9 @@ impl Begun {
             .iter()
             .any(|dir| UNITS.iter().all(|unit| dir.join(unit).exists()));
         let told = if !has_units {
-            "nothing moves by itself here: run secretctl sync from time to time".to_owned()
+            "without systemd nothing moves by itself here; to send what is new, and to get it, run: secretctl sync".to_owned()
         } else if let Err(said) = lasting::manage(&[&["enable", "--now"], &UNITS[..]].concat()) {
-            format!("{said}; until then run secretctl sync from time to time")
+            format!("{said}; until then, to send what is new, and to get it, run: secretctl sync")
         } else if self.has_credential {
             "what is new is moved by itself while the vault is unlocked".to_owned()
         } else {
@@ -182,6 +182,11 @@ impl StoreStatus {
             count => format!("{count} to push"),
         };
         format!("{}, {when}, {waiting}", output::in_one_line(&self.store))
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> &str {
+        &self.store
     }
 
     /// Why the last run failed, if it did.

@@ -172,6 +172,9 @@ pub struct WriteSecret {
     /// Whether a secret that has this name gets the value, as a new version; otherwise that is an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
+    /// Whether it is kept on this machine, where the vault is on several. One that is there and is not kept here is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 /// Body of `PUT /user/secrets/{id}`.

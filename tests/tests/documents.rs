@@ -266,8 +266,7 @@ fn commands_and_flags_of_the_documents_exist() {
                 .contains(&command[command.len() - 1])
             {
                 let word = below.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-                // "run secretctl sync from time to time" is what a program says.
-                let Some(word) = word.filter(|word| *word != "from") else { break };
+                let Some(word) = word else { break };
                 command.push(word);
             }
             let help = helps.entry(command.join(" ")).or_insert_with(|| {

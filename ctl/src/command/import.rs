@@ -64,7 +64,7 @@ pub(crate) struct ImportArgs {
     #[arg(value_name = "FILE", required_unless_present = "find")]
     pub(crate) file: Option<PathBuf>,
     /// List files on this machine that hold secrets, without values, and what to do with each
-    #[arg(long, conflicts_with_all = ["file", "format", "dialect", "only", "except", "prefix", "skip_empty", "dry_run", "on_conflict", "delete_source"])]
+    #[arg(long, conflicts_with_all = ["file", "format", "dialect", "only", "except", "prefix", "skip_empty", "dry_run", "on_conflict", "local", "delete_source"])]
     pub(crate) find: bool,
     /// The format [default: json if the name ends in json or the file begins with {, else dotenv]
     #[arg(long, value_name = "FORMAT")]
@@ -90,6 +90,9 @@ pub(crate) struct ImportArgs {
     /// What to do with a name that exists
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     pub(crate) on_conflict: OnConflict,
+    /// Keep them on this machine, where the vault is on several
+    #[arg(long)]
+    pub(crate) local: bool,
     /// Delete the file after every value was stored and read back
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) delete_source: bool,
@@ -112,6 +115,7 @@ impl ImportArgs {
             skip_empty: false,
             dry_run: false,
             on_conflict: OnConflict::Fail,
+            local: false,
             delete_source: false,
         }
     }
@@ -235,7 +239,7 @@ pub(super) fn store_file(
         output::answer(describe(&items, output).as_bytes())?;
         return Ok(named);
     }
-    store(&session, &items)?;
+    store(&session, &items, args.local)?;
     let differing = read_back(&session, &items, args.delete_source)?;
     output::say(&summary(&items));
     if !args.delete_source {

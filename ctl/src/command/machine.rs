@@ -5,6 +5,7 @@ mod key;
 mod named;
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::mover::{self, Store};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table::{self, Cut};
-use crate::{passphrase, prompt};
+use crate::{passphrase, prompt, shell};
 
 /// Have one vault on several machines
 #[derive(Debug, Args)]
@@ -213,24 +214,42 @@ fn invite(session: &Session) -> Result<(), Failure> {
     mover::sync(session)?;
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/invitations"))?;
     let code = invitation.code.ok_or_else(|| Failure::new(Exit::Other, "the daemon gave no code"))?;
-    output::say("run on the other machine: secretctl machine join --store …");
+    output::say(&format!("run on the other machine: secretctl machine join --store {}", store_of(session)?));
     output::say(&format!("it asks for this code, which holds for 15 minutes: {}", code.expose()));
     let id = invitation.id;
-    let (name, words) = words_of(session, id)?;
+    let (name, words) = words_of(session, id).map_err(refused)?;
     let name = output::in_one_line(&name.unwrap_or_default()).into_owned();
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
-        return Ok(());
+        return mover::run_if_used();
     }
-    session.call_proven(&|proof| answer(id, true, proof)).map_err(|failure| match failure.kind() {
-        // The name was chosen on the other machine, which waits and hears nothing of this.
-        Some(ErrorType::AlreadyExistsError) => failure.with_message(format!(
-            "a machine called {name} is there already; on the other one press Ctrl-C, and join with another --name"
-        )),
-        _ => failure,
-    })?;
+    session.call_proven(&|proof| answer(id, true, proof)).map_err(refused)?;
     mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
+}
+
+/// The store's address as a word for a shell; a directory may be elsewhere on the other machine.
+fn store_of(session: &Session) -> Result<String, Failure> {
+    let address = match mover::status()? {
+        Some(store) => store.address().to_owned(),
+        None => {
+            let FleetStatus { directory, .. } = session.fetch(&Call::get("/fleet"))?;
+            format!("dir:{}", directory.unwrap_or_default())
+        }
+    };
+    Ok(output::in_one_line(&shell::quoted(Path::new(&address))).into_owned())
+}
+
+/// The name was chosen on the other machine, which is told, too: by the store, if there is one.
+fn refused(failure: Failure) -> Failure {
+    if failure.kind() != Some(ErrorType::AlreadyExistsError) {
+        return failure;
+    }
+    // That it could not be told is of less weight than why.
+    let _ = mover::run_while_waiting();
+    failure.with_message(
+        "the other machine's name is taken: invite it again, and join there with another --name; see: secretctl machine list".to_owned(),
+    )
 }
 
 /// From so many machines on it is said that there are many.
@@ -265,10 +284,19 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     };
     let place = store.begin(&session, false)?;
     mover::run_if_used()?;
+    let shown = output::in_one_line(name.as_str()).into_owned();
     let request = JoinFleet { code, name, directory: place.directory.clone() };
     let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
     mover::run_if_used()?;
-    let (id, words) = (invitation.id, words_of(&session, invitation.id)?.1);
+    let taken = |failure: Failure| {
+        match failure.kind() {
+        Some(ErrorType::AlreadyExistsError) => failure.with_message(format!(
+            "nothing was joined: a machine called {shown} is there already; have the other one invite again, and join with another --name"
+        )),
+        _ => failure,
+    }
+    };
+    let (id, words) = (invitation.id, words_of(&session, invitation.id).map_err(taken)?.1);
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
     }
@@ -282,7 +310,10 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
         thread::sleep(PATIENCE);
         outcome = session.call(&answer(id, true, None)?);
     }
-    outcome?;
+    let Invitation { state, .. } = outcome.map_err(taken)?.parse()?;
+    if state == InvitationState::Ended {
+        return Err(said_no());
+    }
     place.keep();
     key::say_joined(&mover::sync(&session)?.fleet, "this machine has the vault now; see: secretctl list");
     Ok(())
@@ -320,8 +351,15 @@ fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), F
             mover::run_while_waiting()?;
             return Ok((now.name, words));
         }
+        if now.state == InvitationState::Ended {
+            return Err(said_no());
+        }
         thread::sleep(PATIENCE);
     }
+}
+
+fn said_no() -> Failure {
+    Failure::new(Exit::NotAllowed, "nothing was joined: somebody said no on the other machine")
 }
 
 fn answer(id: Uuid, accept: bool, proof: Option<Proof>) -> Result<Call, Failure> {

@@ -121,7 +121,9 @@ fn status() -> Result<(), Failure> {
     let holder = holder(&program()?)?;
     let state = if activation::is_on() { "on" } else { "off" };
     let holder = holder.unwrap_or_else(|| "nobody".to_owned());
-    output::answer(format!("secret service  {state}\n{NAME}  {holder}\n").as_bytes())
+    output::answer(
+        format!("{:width$}  {state}\n{NAME}  {holder}\n", "secret service", width = NAME.len()).as_bytes(),
+    )
 }
 
 /// The program that serves.

@@ -129,10 +129,20 @@ pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<
     Ok(())
 }
 
+/// What there is to say on a machine that was removed: what others write it cannot read, and need not count.
+const REMOVED: &str = "\
+removed  this machine was removed by another one: nothing goes out or comes in any more
+         its secrets stay here. To come back, run on another machine: secretctl machine invite
+         and here: secretctl machine join
+";
+
 fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure> {
     if !status.member {
         output::say("the vault is on this machine alone; to have it on several: secretctl machine init");
         return Ok(());
+    }
+    if status.machines.iter().any(|machine| machine.this && machine.removed && !machine.disputed) {
+        return output::answer(REMOVED.as_bytes());
     }
     let members = status.machines.iter().filter(|machine| !machine.removed).count();
     let place = match (store, status.directory.as_deref()) {
@@ -140,15 +150,14 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
         (None, Some(directory)) => format!("dir:{}", output::in_one_line(directory)),
         (None, None) => "a directory".to_owned(),
     };
-    let machines = if members == 1 { "machine" } else { "machines" };
-    let mut text = format!("fleet    {members} {machines}, {place}\n");
+    let mut text = format!("machines {members}, {place}\n");
     if let Some(failure) = store.and_then(StoreStatus::failure) {
         text.push_str(&format!("store    {failure}\n"));
     }
     for (count, what) in [
         (status.waiting, "waiting  objects that need another one first"),
         (status.missing, "missing  objects that are not to be had; the other machines are asked for them"),
-        (status.refused, "refused  objects that no machine of the fleet has written"),
+        (status.refused, "refused  objects that no machine of the vault has written"),
     ] {
         if count > 0 {
             text.push_str(&format!("{what}: {count}\n"));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secrets_proto::vault::UnlockRequest;
+use secrets_proto::vault::{UnlockRequest, VaultState};
 
 use super::status::clock_notice;
 use crate::failure::{Exit, Failure};
@@ -43,6 +43,7 @@ pub(crate) struct UnlockArgs {
 }
 
 pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
+    let was_open = session.status()?.state == VaultState::Unlocked;
     if args.recovery {
         session.open_with_recovery_key()?;
     } else if let Some(request) = request(session, args)? {
@@ -60,7 +61,7 @@ pub(crate) fn run(session: &Session, args: &UnlockArgs) -> Result<(), Failure> {
             "vault unlocked, but ROLLBACK DETECTED: it is older than it was, and read-only; put the newer one back, or keep this one with: secretctl verify --accept-restore",
         ));
     }
-    output::say("vault unlocked");
+    output::say(if was_open { "the vault was unlocked already" } else { "vault unlocked" });
     Ok(())
 }
 

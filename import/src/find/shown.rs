@@ -47,7 +47,7 @@ pub(crate) fn text(looks: &[Look], complete: bool) -> String {
         }
     }
     if looks.is_empty() {
-        text.push_str("nothing found\n");
+        text.push_str("nothing found: looked where programs keep credentials, and for dotenv files below your home and here\n");
     }
     if !complete {
         text.push_str("not all of it was looked at: some directories are deeper than 6 levels, or there are too many files\n");

@@ -52,6 +52,34 @@ fn objects_with(env: &mut Env, key: &Value, store: &Path, text: &str) -> Option<
 }
 
 #[test]
+fn what_is_imported_as_local_leaves_in_no_object() {
+    let (a, b, store) = two();
+    set(&a, &["set", "REPLACED"], "shared");
+    sync_all(&[&a, &b]);
+    let file = a.private_file("env", "CANARYNEW=valuecanary-new\nREPLACED=valuecanary-replaced\n");
+    let words = ["import", file.to_str().unwrap(), "--local", "--on-conflict", "replace"];
+    let said = a.ctl(words).run();
+    assert_eq!(said.code, Some(0), "{}", said.err());
+    assert!(said.err().contains("REPLACED stays on this machine"), "{}", said.err());
+    sync_all(&[&a, &b]);
+    assert_eq!(
+        (a.value("CANARYNEW"), a.value("REPLACED")),
+        ("valuecanary-new".into(), "valuecanary-replaced".into())
+    );
+    assert_eq!((has(&b, "CANARYNEW"), b.value("REPLACED")), (false, "shared".into()));
+    assert_eq!(a.get("/fleet").expect(200)["local"], json!(["CANARYNEW", "REPLACED"]));
+    secretsd_tests::canary::assert_absent(&store, &["valuecanary", "CANARYNEW"]);
+    // Who stores it at once where all machines have it is refused, and nothing is stored.
+    set(&a, &["set", "SHARED"], "shared");
+    let all = json!({ "secrets": [
+        { "name": "OTHER", "value": "x", "local": true },
+        { "name": "SHARED", "value": "own", "replace": true, "local": true },
+    ]});
+    a.post("/user/secrets/batch", &all).expect_error(409, "already_exists_error");
+    assert!(!has(&a, "OTHER") && a.value("SHARED") == "shared");
+}
+
+#[test]
 fn what_is_kept_local_leaves_in_no_object_whatever_becomes_of_it() {
     let ((mut a, key), (b, _)) = (quick(), quick());
     set(&a, &["set", "--local", "CANARYEARLY"], "valuecanary-early");

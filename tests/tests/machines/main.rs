@@ -5,6 +5,7 @@ mod by_itself;
 mod conflicts;
 mod durable;
 mod failures;
+mod invited;
 mod kept;
 mod keys;
 #[path = "../clocks/moved.rs"]

@@ -212,7 +212,8 @@ pub(super) fn operations() -> Vec<Documented> {
             .replies::<Invitation>(201, "The code is shown this once.")
             .fails(&[404]),
         op("get_invitation", "Tells how far a machine is let in")
-            .replies::<Invitation>(200, "How far it is."),
+            .replies::<Invitation>(200, "How far it is.")
+            .fails(&[409]),
         op("confirm_invitation", "Says whether the words are the same on both machines")
             .body::<ConfirmInvitation>(json!({ "accept": true }))
             .replies::<Invitation>(200, "It is done, or ended.")

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use secretsd_tests::stores::{Proxy, Server};
+use secretsd_tests::stores::{Proxy, Server, Then};
 use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, harness, process, programs};
 use serde_json::{Value, json};
 
 use super::{
-    KEY, KEY_ID, begun, ctl, exchange, has, join, moved, mover, objects, purge, s3, sync, sync_all, update,
+    KEY, KEY_ID, begun, ctl, exchange, has, installed, join, moved, mover, objects, purge, s3, sync,
+    sync_all, update,
 };
 
 #[test]
@@ -55,7 +56,12 @@ fn a_runner_has_the_store_of_its_environment_and_puts_nothing_there() {
 
 /// Everything that machines do, by way of this store.
 fn three_machines(server: &Server) {
-    let store = server.address(server.port);
+    three_machines_by(server, server.port);
+}
+
+/// The same by another port than its own.
+fn three_machines_by(server: &Server, port: u16) {
+    let store = server.address(port);
     let a = Env::unlocked(programs!());
     a.store("BEFORE", "first");
     ctl(&a, &["machine", "init", "--store", &store, "--name", "laptop"]).expect(0);
@@ -117,6 +123,8 @@ fn three_machines(server: &Server) {
     sync_all(&[&a, &b]);
     assert_eq!(b.value("BEFORE"), "after");
     ctl(&c, &["sync"]).expect(5);
+    let told = ctl(&c, &["sync", "status"]).expect(0);
+    assert!(told.contains("was removed by another one") && !told.contains("refused"), "{told}");
     assert_eq!(c.value("BEFORE"), "settled");
 }
 
@@ -124,6 +132,41 @@ fn three_machines(server: &Server) {
 fn three_machines_have_one_vault_by_s3() {
     let Some(server) = s3("three_machines_have_one_vault_by_s3") else { return };
     three_machines(&server);
+}
+
+/// A second server of S3: beside moto it is one that looks at signatures and keeps files.
+#[test]
+fn three_machines_have_one_vault_by_s3s_fs() {
+    if harness::lacks("three_machines_have_one_vault_by_s3s_fs", &["s3s-fs"]) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::s3s_fs(home.path(), KEY_ID, KEY);
+    three_machines(&server);
+    let other = Env::unlocked(programs!());
+    let store = server.address(server.port);
+    let refused =
+        ctl(&other, &["machine", "init", "--store", &store]).env("AWS_SECRET_ACCESS_KEY", "wrong").run();
+    refused.assert_code(5);
+    assert!(refused.err().contains("refuses the credential"), "{}", refused.err());
+}
+
+#[test]
+fn three_machines_have_one_vault_by_google_cloud_storage() {
+    let test = "three_machines_have_one_vault_by_google_cloud_storage";
+    let Some(program) = installed(test, "fake-gcs-server") else { return };
+    let server = Server::fake_gcs(&program);
+    let proxy = Proxy::before(server.port);
+    proxy.rule(|_| Then::Google);
+    three_machines_by(&server, proxy.port);
+}
+
+#[test]
+fn three_machines_have_one_vault_by_azure() {
+    if harness::lacks("three_machines_have_one_vault_by_azure", &["azurite-blob"]) {
+        return;
+    }
+    three_machines(&Server::azurite());
 }
 
 #[test]
@@ -160,6 +203,7 @@ fn two_people_compare_five_words_by_way_of_a_store() {
         Terminal::run(env, &[&["env", &id, &key, programs!().client], words].concat())
     };
     let mut inviting = run(&a, &["machine", "invite"]);
+    inviting.wait_for("machine join --store 's3://notes/fleet?");
     inviting.wait_for("15 minutes: ");
     let code = || {
         inviting.shown().split("15 minutes: ").nth(1).unwrap().split_whitespace().next().map(str::to_owned)
@@ -211,6 +255,11 @@ fn no_more_is_asked_of_the_store_than_a_change_costs() {
     assert!(mover(&a, &["begin", &store]).status.success());
     a.post("/fleet", &json!({ "name": "laptop", "directory": exchange(&a) })).expect(201);
     assert_eq!((count(&a), objects(&a).len()), (is(1, Some(("PUT", 2))), 2));
+    // What another one fetches at first: the same.
+    assert!(mover(&b, &["begin", &store]).status.success());
+    proxy.take();
+    assert_eq!((&moved(&b)["got"], proxy.counts()), (&json!(2), is(1, Some(("GET", 2)))));
+    assert_eq!(objects(&b), objects(&a));
     join(&a, &b, "desktop", &store);
     sync_all(&[&a, &b]);
     // Nothing new.

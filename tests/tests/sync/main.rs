@@ -1,5 +1,5 @@
 //! One vault on several machines by way of a store: daemons with homes of their own, the mover beside each, and real
-//! servers of S3 and WebDAV between them.
+//! servers of S3, Azure, Google Cloud Storage and WebDAV between them.
 
 mod bounds;
 mod faults;
@@ -14,7 +14,7 @@ use std::process::Output;
 use secretsd_tests::ctl::Ctl;
 use secretsd_tests::harness;
 use secretsd_tests::process;
-use secretsd_tests::stores::Server;
+use secretsd_tests::stores::{ACCOUNT_KEY, Server};
 use secretsd_tests::{Env, programs};
 use serde_json::{Value, json};
 
@@ -24,27 +24,42 @@ const KEY: &str = "canary-of-the-credential-0001";
 
 const MOVER: &str = env!("CARGO_BIN_EXE_secretctl-sync");
 
-/// S3, unless it is not installed here, which is said.
-fn s3(test: &str) -> Option<Server> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stores/bin/moto_server");
-    if !program.exists() {
-        assert!(std::env::var_os("CI").is_none(), "moto is not installed");
-        harness::skip(test, "moto is not installed; run tests/tests/sync/install.sh");
+/// The credentials of the stores, each as its engine reads it. That of Google says not to ask for a token.
+const CREDENTIALS: [(&str, &str); 4] = [
+    ("AWS_ACCESS_KEY_ID", KEY_ID),
+    ("AWS_SECRET_ACCESS_KEY", KEY),
+    ("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY),
+    (
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#,
+    ),
+];
+
+/// A store's program that `install.sh` installs, unless it is not there, which is said.
+fn installed(test: &str, program: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stores/bin").join(program);
+    if !path.exists() {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
+        harness::skip(test, &format!("{program} is not installed; run tests/tests/sync/install.sh"));
         return None;
     }
-    Some(Server::moto(&program))
+    Some(path)
+}
+
+/// S3, unless it is not installed here, which is said.
+fn s3(test: &str) -> Option<Server> {
+    installed(test, "moto_server").map(|program| Server::moto(&program))
 }
 
 /// `secretctl` with the store's credential in its environment.
 fn ctl(env: &Env, words: &[&str]) -> Ctl {
-    let ctl = env.ctl(words).env("AWS_ACCESS_KEY_ID", KEY_ID);
-    ctl.env("AWS_SECRET_ACCESS_KEY", KEY)
+    CREDENTIALS.into_iter().fold(env.ctl(words), |ctl, (variable, value)| ctl.env(variable, value))
 }
 
 /// The mover, with the store's credential in its environment.
 fn mover(env: &Env, words: &[&str]) -> Output {
     let mut command = env.command(MOVER);
-    command.args(words).env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", KEY);
+    command.args(words).envs(CREDENTIALS);
     process::run(&mut command, b"").1
 }
 

@@ -13,7 +13,9 @@ fn the_unit_serves_the_vault_and_comes_back_after_a_kill() {
     let Some(lab) = installed(TEST) else { return };
     let user = user(lab, "keeper");
     init(&user);
-    assert!(user.run("secretctl", &["secret-service", "status"]).contains("off"));
+    let status = user.run("secretctl", &["secret-service", "status"]);
+    let columns: Vec<_> = status.lines().filter_map(|line| line.rfind("  ")).collect();
+    assert!(status.contains("off") && columns.len() == 2 && columns[0] == columns[1], "{status}");
     let enabled = user.command("secretctl").args(["secret-service", "enable"]).output().unwrap();
     let said = String::from_utf8_lossy(&enabled.stderr);
     assert!(enabled.status.success(), "{said}{}", user.journal("secretsd-bus.service"));

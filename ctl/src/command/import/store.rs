@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use secrets_client::{Call, Method};
 use secrets_proto::reveal::RevealRequest;
-use secrets_proto::secret::{SecretList, WriteSecret, WriteSecrets};
+use secrets_proto::secret::{SecretDetail, SecretList, WriteSecret, WriteSecrets};
 use secrets_proto::{SecretName, Selector};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::plan::{Action, Planned, names};
+use crate::command::sync::kept;
 use crate::failure::{Exit, Failure};
+use crate::lookup::Wanted;
 use crate::session::Session;
 use crate::{ending, handover, output};
 
@@ -48,7 +50,11 @@ pub(super) fn tell_of_interruption() {
 const NAMED: usize = 20;
 
 /// Stores everything. If that ends before all is stored, it prints which secrets are.
-pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure> {
+/// `local`: on this machine alone, also what is there and is replaced.
+pub(super) fn store(session: &Session, items: &[Planned], local: bool) -> Result<(), Failure> {
+    if local {
+        keep_local(session, items)?;
+    }
     let todo: Vec<&Planned> = items.iter().filter(|planned| planned.action != Action::Skip).collect();
     let parts = parts(&todo, WriteSecrets::MAX, REQUEST, |planned| {
         let note = planned.item.note.as_ref().map_or(0, |note| escaped(note.as_str()));
@@ -56,7 +62,7 @@ pub(super) fn store(session: &Session, items: &[Planned]) -> Result<(), Failure>
     });
     let mut at = 0;
     for part in parts {
-        let request = WriteSecrets { secrets: part.iter().map(|planned| write(planned)).collect() };
+        let request = WriteSecrets { secrets: part.iter().map(|planned| write(planned, local)).collect() };
         let call = Call::new(Method::POST, "/user/secrets/batch").json(&request)?;
         drop(request);
         STAGE.store(UNDER_WAY, Ordering::Relaxed);
@@ -82,13 +88,26 @@ fn note(before: usize, count: usize, all: usize) -> String {
     }
 }
 
-fn write(planned: &Planned) -> WriteSecret {
+/// Keeps on this machine what is replaced, before it has the value that is not to leave.
+fn keep_local(session: &Session, items: &[Planned]) -> Result<(), Failure> {
+    for planned in items.iter().filter(|planned| planned.action == Action::Replace) {
+        let wanted = Wanted::parse(planned.item.name.as_str())?;
+        let SecretDetail { secret, local, .. } = wanted.get(session)?;
+        if !local {
+            output::say(&kept::told(&kept::keep(session, secret.id)?));
+        }
+    }
+    Ok(())
+}
+
+fn write(planned: &Planned, local: bool) -> WriteSecret {
     WriteSecret {
         name: planned.item.name.clone(),
         value: planned.item.value.clone(),
         provider: planned.provider.as_ref().map(|(_, provider)| provider.clone()),
         note: planned.item.note.clone().filter(|_| planned.action == Action::Create),
         replace: planned.action == Action::Replace,
+        local,
     }
 }
 

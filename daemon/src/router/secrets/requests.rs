@@ -81,10 +81,10 @@ impl FromRequest for WriteSecret {
     const BODY: bool = true;
 
     fn take(parts: &mut RequestParts<'_>) -> Option<Self> {
-        let (new, replace) = (new_secret(parts), parts.flag("replace"));
+        let (new, replace, local) = (new_secret(parts), parts.flag("replace"), parts.flag("local"));
         let note = parts.nullable("note", Remark::try_from);
         let (name, value, provider) = new?;
-        Some(Self { name, value, provider, note: note?.flatten(), replace: replace? })
+        Some(Self { name, value, provider, note: note?.flatten(), replace: replace?, local: local? })
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, with a key and the
 //! hash of a number; 2 from the joining one; 3 the number, which goes into the words; 4 the fleet's keys, sealed under what the
-//! two agree on. Each side is bound to what it says before it can know the words, so that who stands between the two, and
+//! two agree on, or why there are none. Each side is bound to what it says before it can know the words, so that who stands between the two, and
 //! has the code, cannot look for words that are the same: it has one try in 2^55.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,22 @@ pub(super) struct Welcome {
     pub(super) registers: BTreeMap<String, Field>,
 }
 
+/// The fourth step, of a machine that lets nobody in. A joining machine that does not know it goes on waiting.
+#[derive(Serialize, Deserialize)]
+struct Refusal {
+    refused: Why,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Why {
+    /// A machine of that name is there.
+    NameTaken,
+    /// Somebody said no.
+    #[serde(other)]
+    No,
+}
+
 impl Welcome {
     /// That to the fleet as it is now, as text.
     pub(super) fn of(fleet: &Fleet) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -147,6 +163,16 @@ impl Pairing {
 
     fn agreed(&self, theirs: &Public) -> Result<Private, Error> {
         Ok(self.ephemeral.agree(theirs, &[b"secretsd/fleet/pair", &self.code.name()?])?)
+    }
+
+    /// Tells the other side, if it has answered, that there is no welcome: it would wait for one.
+    async fn refuse(&self, why: Why) -> Result<(), Error> {
+        let Side::Inviting(inviting) = &self.side else { return Ok(()) };
+        let Some((answer, _)) = &inviting.answer else { return Ok(()) };
+        let text = serde_json::to_vec(&Refusal { refused: why });
+        let text = text.map_err(|_| Error::Internal("a refusal does not encode"))?;
+        let agreed = self.agreed(&answer.ephemeral)?;
+        put(&self.directory, &self.code, 4, &agreed.seal(b"4", &text)?).await
     }
 
     /// Takes what the other side has said. What was taken before stays. Returns the number that is to be told now.
@@ -224,6 +250,9 @@ impl Vault {
     pub(crate) async fn invitation(&self, caller: &Caller, id: Uuid) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
+        if let Some(ended) = self.hear_refusal(id).await? {
+            return Ok(ended);
+        }
         let (directory, code, awaited) = {
             let mut pairing = self.pairing();
             let pairing = open(&mut pairing, id)?;
@@ -238,6 +267,9 @@ impl Vault {
             None => None,
         };
         let number = open(&mut self.pairing(), id)?.hear(said);
+        if self.is_name_taken(id)? {
+            return Err(self.refuse(id, Why::NameTaken, FleetError::NameTaken).await);
+        }
         // The answer is settled on: from here on the number may be known.
         if let Some(number) = number {
             let text = serde_json::to_vec(&number).map(Zeroizing::new);
@@ -296,15 +328,14 @@ impl Vault {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
         if !accept {
-            let ended = {
-                let mut pairing = self.pairing();
-                open(&mut pairing, id)?;
-                pairing.take()
-            };
-            if let Some(Pairing { directory, code, .. }) = ended {
-                clear(&directory, &code).await;
+            if let Some(pairing) = self.take_pairing(id)? {
+                clear(&pairing.directory, &pairing.code).await;
+                pairing.refuse(Why::No).await?;
             }
-            return Ok(Invitation { id, state: InvitationState::Ended, code: None, name: None, words: None });
+            return Ok(ended(id));
+        }
+        if let Some(ended) = self.hear_refusal(id).await? {
+            return Ok(ended);
         }
         // The joining side asks again until the other one has said yes.
         if !open(&mut self.pairing(), id)?.is_proven {
@@ -313,7 +344,12 @@ impl Vault {
         }
         let name = match self.turn(id)? {
             Turn::Welcome { directory, code, agreed, member } => {
-                self.welcome(caller, &directory, &code, &agreed, member).await?
+                match self.welcome(caller, &directory, &code, &agreed, member).await {
+                    Err(Error::Fleet(taken @ FleetError::NameTaken)) => {
+                        return Err(self.refuse(id, Why::NameTaken, taken).await);
+                    }
+                    name => name?,
+                }
             }
             Turn::Enter { directory, code, agreed, joining } => {
                 let (answer, signing, sealing) = *joining;
@@ -385,9 +421,57 @@ impl Vault {
         Ok(name)
     }
 
+    fn take_pairing(&self, id: Uuid) -> Result<Option<Pairing>, Error> {
+        let mut pairing = self.pairing();
+        open(&mut pairing, id)?;
+        Ok(pairing.take())
+    }
+
+    /// Whether the machine that has answered is called like one that is there. People need not compare words then.
+    fn is_name_taken(&self, id: Uuid) -> Result<bool, Error> {
+        let mut pairing = self.pairing();
+        let Side::Inviting(inviting) = &open(&mut pairing, id)?.side else { return Ok(false) };
+        let Some((answer, _)) = &inviting.answer else { return Ok(false) };
+        Ok(self.known_fleet()?.present().any(|member| member.name == answer.name.as_str()))
+    }
+
+    /// Ends an invitation and tells the other side why. Returns what this side is told.
+    async fn refuse(&self, id: Uuid, why: Why, told: FleetError) -> Error {
+        match self.take_pairing(id) {
+            Ok(Some(pairing)) => pairing.refuse(why).await.err().unwrap_or(Error::Fleet(told)),
+            Ok(None) => Error::Fleet(told),
+            Err(error) => error,
+        }
+    }
+
+    /// Whether the inviting machine has refused; then it is over here, too.
+    async fn hear_refusal(&self, id: Uuid) -> Result<Option<Invitation>, Error> {
+        let (directory, code, agreed) = {
+            let mut pairing = self.pairing();
+            let pairing = open(&mut pairing, id)?;
+            let Side::Joining(joining) = &pairing.side else { return Ok(None) };
+            let agreed = pairing.agreed(&joining.theirs.ephemeral)?;
+            (pairing.directory.clone(), pairing.code.clone(), agreed)
+        };
+        let said = step(&directory, &code, 4, &agreed).await?;
+        let Some(Refusal { refused }) = said.and_then(|text| serde_json::from_slice(&text).ok()) else {
+            return Ok(None);
+        };
+        self.take_pairing(id)?;
+        clear(&directory, &code).await;
+        match refused {
+            Why::NameTaken => Err(Error::Fleet(FleetError::NameTaken)),
+            Why::No => Ok(Some(ended(id))),
+        }
+    }
+
     fn pairing(&self) -> std::sync::MutexGuard<'_, Option<Pairing>> {
         self.pairing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+const fn ended(id: Uuid) -> Invitation {
+    Invitation { id, state: InvitationState::Ended, code: None, name: None, words: None }
 }
 
 /// What the machine does that says yes.

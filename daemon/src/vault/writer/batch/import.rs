@@ -32,7 +32,9 @@ impl Batch<'_> {
         let mut named: HashSet<&SecretName> = HashSet::new();
         let mut taken = Vec::new();
         for (at, one) in all.iter().enumerate() {
-            let is_there = !one.replace && self.catalog.of(caller).by_name(&one.name).is_some();
+            // What is not to leave this machine is not put into what all machines have.
+            let is_in_the_way = |record: &Arc<Record>| !one.replace || one.local && !record.meta.local;
+            let is_there = self.catalog.of(caller).by_name(&one.name).is_some_and(is_in_the_way);
             if !named.insert(&one.name) || is_there {
                 taken.push(at);
             }
@@ -53,11 +55,11 @@ impl Batch<'_> {
     }
 
     fn write_one(&mut self, caller: &Caller, one: WriteSecret) -> Result<SecretDetail, Error> {
-        let WriteSecret { name, value, provider, note, .. } = one;
+        let WriteSecret { name, value, provider, note, local, .. } = one;
         let present: Option<Arc<Record>> = self.catalog.of(caller).by_name(&name).cloned();
         match present {
             Some(record) => self.renew(caller, &record, &UpdateSecret { value }),
-            None => self.create_noted(caller, CreateSecret { name, value, provider, local: false }, note),
+            None => self.create_noted(caller, CreateSecret { name, value, provider, local }, note),
         }
     }
 }
