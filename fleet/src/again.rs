@@ -73,6 +73,10 @@ impl<V: Clone + PartialEq> Replica<V> {
             }
             self.secrets.insert(id, Arc::new(taken_back));
         }
+        for (id, seen) in &mut self.kept {
+            let none = Arc::default();
+            forget_untaken(Arc::make_mut(seen), theirs.secrets.get(id).unwrap_or(&none), &theirs.applied);
+        }
         theirs
     }
 
@@ -150,11 +154,30 @@ fn take_back<V: Clone>(
     (secret, beside)
 }
 
+/// What a machine had seen of a secret when it began to go its own way there, without what the others have never taken of it:
+/// that is to be said when the secret travels again, in the place of what it had replaced.
+fn forget_untaken<V>(seen: &mut Secret<V>, other: &Secret<V>, taken: &Applied) {
+    let was_taken = |dot: &Dot| taken.has(&dot.object);
+    let before = seen.live.len();
+    seen.live.retain(|dot, _| was_taken(dot));
+    if seen.live.len() < before {
+        // Theirs would have gone, too, if one of theirs had replaced it.
+        seen.live.extend(seen.earlier.extract_if(.., |dot, _| other.live.contains_key(dot)));
+    }
+    seen.earlier.retain(|dot, _| was_taken(dot));
+    for value in seen.live.values_mut() {
+        value.mark = value.mark.filter(|mark| was_taken(&mark.stamp.dot));
+    }
+    seen.purges.retain(was_taken);
+    seen.fields.retain(|_, field| was_taken(&field.stamp.dot));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::filter::{Filter, List};
     use crate::ids::{Hash, MachineId, ObjectId, ShortHash, Writer};
+    use crate::said::{Here, When};
 
     /// Says it in the next object of a machine's log.
     fn say(replica: &mut Replica<String>, changes: Vec<Change<String>>) {
@@ -188,5 +211,56 @@ mod tests {
         assert_eq!(back.filter(), excluded(&["A", "D"]));
         back.merge_theirs(theirs, &one.known.applied);
         assert_eq!(back.filter(), excluded(&["A", "D"]));
+    }
+
+    #[test]
+    fn what_nobody_took_of_a_secret_that_goes_its_own_way_is_said_when_it_travels_again() {
+        let id = Uuid::from_u128(1);
+        let value = |replica: &Replica<String>, text: &str| {
+            let covers = replica.secrets.get(&id).map(|secret| secret.covers()).unwrap_or_default();
+            let clock = replica.clock(id, 10);
+            vec![
+                Change::Fields {
+                    id,
+                    clock,
+                    fields: BTreeMap::from([("name".to_owned(), Some(text.to_owned()))]),
+                },
+                Change::Value { id, clock, at: None, covers, value: text.to_owned() },
+            ]
+        };
+        let mut one = Replica::new(MachineId([1; 8]), Writer([1; 8]));
+        let first = value(&one, "first");
+        say(&mut one, first);
+        // The others have taken that, and nothing that comes after it.
+        let mut back = Replica::new(MachineId([2; 8]), Writer([2; 8]));
+        (back.secrets, back.known.applied) = (one.secrets.clone(), one.known.applied.clone());
+        let second = value(&one, "second");
+        say(&mut one, second);
+        one.keep(id, true);
+        back.kept = one.kept;
+
+        let theirs = back.go_back(one.secrets, &one.known.applied);
+        back.merge_theirs(theirs, &one.known.applied);
+        let texts = |values: &BTreeMap<Dot, Value<String>>| -> Vec<String> {
+            values.values().map(|value| value.value.clone()).collect()
+        };
+        let seen = back.seen_here(id).unwrap();
+        assert_eq!((texts(&seen.live), texts(&seen.earlier)), (vec!["first".to_owned()], vec![]));
+
+        // It travels again: the value that nobody took is said, in the place of the one before and not beside it.
+        let here = Here {
+            fields: BTreeMap::from([("name".to_owned(), Some("second".to_owned()))]),
+            edited: 10,
+            new: vec![(When { wall: 10, at: 0 }, "second".to_owned())],
+            destroyed: Vec::new(),
+            trashed: None,
+        };
+        let changes = back.differences(id, here, |_, text| text.map(str::to_owned));
+        assert_eq!(changes.len(), 2);
+        back.kept.clear();
+        say(&mut back, changes);
+        assert_eq!(texts(&back.secrets[&id].live), ["second"]);
+        assert_eq!(texts(&back.secrets[&id].earlier), ["first"]);
+        assert_eq!(back.secrets[&id].field("name"), Some("second"));
     }
 }
