@@ -1,13 +1,14 @@
 //! Connections of programs: taken from this user's processes alone, or from those of a network that is not ours; and so
 //! many at a time.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use secrets_local::loopback::uid_of;
+use secrets_local::loopback::Owners;
 use secrets_local::peer::network_of;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,20 +30,27 @@ pub(crate) struct Connections {
     /// Whether the listener is in another network than we are, whose sockets the kernel does not show us: a container's
     /// loopback, on which the container's programs are alone.
     is_elsewhere: bool,
+    owners: Arc<Owners>,
     uid: u32,
 }
 
 impl Connections {
     /// Listens there.
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    ///
+    /// # Errors
+    /// If the kernel cannot be asked whose a connection is.
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let uid = rustix::process::geteuid().as_raw();
         let is_elsewhere = is_elsewhere(&listener);
-        Self { listener, permits: Arc::new(Semaphore::new(MOST as usize)), is_elsewhere, uid }
+        let permits = Arc::new(Semaphore::new(MOST as usize));
+        Ok(Self { listener, permits, is_elsewhere, owners: Arc::new(Owners::new()?), uid })
     }
 
     /// Listens there too; both have as many connections together as one.
     pub(crate) fn beside(&self, listener: TcpListener) -> Self {
-        Self { permits: self.permits.clone(), ..Self::new(listener) }
+        let (permits, owners) = (self.permits.clone(), self.owners.clone());
+        let is_elsewhere = is_elsewhere(&listener);
+        Self { listener, permits, is_elsewhere, owners, uid: self.uid }
     }
 
     /// One of the connections that there may be, for one that did not come over a listener. `None` if there are too many.
@@ -55,7 +63,7 @@ impl Connections {
         if self.is_elsewhere {
             return true;
         }
-        match stream.local_addr().and_then(|local| uid_of(peer, local)) {
+        match stream.local_addr().and_then(|local| self.owners.uid_of(peer, local)) {
             Ok(uid) if uid == self.uid => true,
             Ok(uid) => {
                 tracing::warn!(uid, "a connection of another user is refused");

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use secrets_local::loopback::uid_of;
+use secrets_local::loopback::Owners;
 use secrets_proto::broker::Found;
 
 use crate::authorities;
@@ -34,7 +34,7 @@ fn loopback() -> io::Result<()> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let _program = TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE)?;
     let (stream, peer) = listener.accept()?;
-    uid_of(peer, stream.local_addr()?).map(drop)
+    Owners::new()?.uid_of(peer, stream.local_addr()?).map(drop)
 }
 
 fn print(line: &[u8]) -> ExitCode {

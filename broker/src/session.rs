@@ -240,7 +240,7 @@ impl Service {
 
     fn connections(listener: TcpListener) -> io::Result<Connections> {
         listener.set_nonblocking(true)?;
-        Ok(Connections::new(tokio::net::TcpListener::from_std(listener)?))
+        Connections::new(tokio::net::TcpListener::from_std(listener)?)
     }
 
     /// Serves until the program has ended, the session is over, or the daemon is gone for good. What was learned goes to

@@ -1,5 +1,5 @@
 //! What the program asks of its proxy: a tunnel to a host, into which the broker looks or not, or a plain request. TLS
-//! towards the program is spoken here and nowhere else.
+//! towards the program is spoken here (and agreed on in `handshake`) and nowhere else.
 
 use std::io;
 use std::pin::Pin;
@@ -30,6 +30,7 @@ use crate::decide::told_of;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
+use crate::handshake::{Held, agree};
 use crate::stream::Stream;
 
 /// How long a head may take to arrive, and TLS to be agreed.
@@ -140,14 +141,14 @@ impl Tunnels {
         let differs = named.as_ref().is_some_and(|named| *named != target.host);
         let host = named.unwrap_or_else(|| target.host.clone());
         let config = self.authority.config_for(&host).map_err(io::Error::other)?;
-        let stream = timeout(PATIENCE, start.into_stream(config)).await??;
+        let stream = timeout(PATIENCE, agree(start, config)).await??;
         let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let target = Arc::new(target);
         let service = service_fn(|request: Request<Incoming>| {
             let (tunnels, target) = (self.clone(), target.clone());
             async move { Ok::<_, hyper::Error>(tunnels.answer(&target, differs, request).await) }
         });
-        let stream: TokioIo<TlsStream<Prefixed>> = TokioIo::new(stream);
+        let stream: TokioIo<TlsStream<Held<Prefixed>>> = TokioIo::new(stream);
         let ended = if is_h2 {
             http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())

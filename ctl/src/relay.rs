@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use secrets_local::loopback::uid_of;
+use secrets_local::loopback::Owners;
 
 use crate::lasting;
 
@@ -24,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Carries connections of this user's programs to the session, by threads that end with the process.
 ///
 /// # Errors
-/// Where there can be no thread.
+/// Where there can be no thread, or the kernel cannot be asked whose a connection is.
 pub(crate) fn serve(listener: TcpListener, control: PathBuf) -> io::Result<()> {
-    let own = rustix::process::geteuid().as_raw();
+    let (own, owners) = (rustix::process::geteuid().as_raw(), Owners::new()?);
     let open = Arc::new(AtomicUsize::new(0));
     thread::Builder::new().name("relay".to_owned()).spawn(move || {
         loop {
@@ -36,7 +36,7 @@ pub(crate) fn serve(listener: TcpListener, control: PathBuf) -> io::Result<()> {
             };
             // Every user of this machine can connect to a port of its loopback.
             let is_own =
-                stream.local_addr().and_then(|local| uid_of(peer, local)).is_ok_and(|uid| uid == own);
+                stream.local_addr().and_then(|local| owners.uid_of(peer, local)).is_ok_and(|uid| uid == own);
             if !is_own || open.load(Ordering::Relaxed) >= MOST {
                 continue;
             }
