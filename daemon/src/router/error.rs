@@ -371,7 +371,7 @@ fn fleet(error: FleetError) -> Failure {
         ),
         FleetError::Forbidden => (
             Type::BadGatewayError,
-            "The daemon may not write to the directory that the machines share; nothing was exchanged, and what is new here waits",
+            "The daemon may not write to the directory that the machines share; nothing was exchanged, and what is new here waits. Under systemd its unit needs a line for it: ReadWritePaths=DIRECTORY",
         ),
         FleetError::Unreadable => (
             Type::BadGatewayError,

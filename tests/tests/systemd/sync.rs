@@ -6,7 +6,7 @@ use std::process::Stdio;
 use secretsd_tests::harness::lacks;
 use secretsd_tests::process;
 
-use crate::support::{init, installed, user};
+use crate::support::{init, installed, repository, user};
 
 const STORE: &str = "/opt/store";
 
@@ -66,4 +66,35 @@ fn the_units_move_what_is_new_and_see_nothing_else_of_the_home() {
     assert!(fs::metadata(lab.path(format!("{}/x", user.home()).trim_start_matches('/'))).is_err(), "{text}");
     process::end(rclone.id());
     let _ = rclone.wait();
+}
+
+/// The commands of `docs/machines.md` with which the daemon may write to a directory that other programs share.
+fn documented() -> String {
+    let text = fs::read_to_string(repository().join("docs/machines.md")).unwrap();
+    let block = text.split("```sh\n").find(|block| block.contains("ReadWritePaths=")).unwrap();
+    block.split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn a_shared_directory_takes_the_lines_that_are_documented() {
+    let Some(lab) = installed("a_shared_directory_takes_the_lines_that_are_documented") else { return };
+    let user = user(lab, "sharer");
+    init(&user);
+    user.run("mkdir", &["-p", "Sync/secrets"]);
+    let directory = format!("{}/Sync/secrets", user.home());
+    let store = format!("dir:{directory}");
+    let words = ["machine", "init", "--store", &store, "--name", "laptop"];
+    let refused = user.command("secretctl").args(words).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("ReadWritePaths="), "{said}");
+    let files = || fs::read_dir(lab.path(directory.trim_start_matches('/'))).unwrap().count();
+    assert_eq!(files(), 0);
+
+    user.run("sh", &["-ec", &documented()]);
+    // The restart has locked it. What waited is moved by itself.
+    user.run("secretctl", &["unlock", "--key-file", "key"]);
+    lab.until("what is new is in the directory", || files() > 0);
+    let before = files();
+    user.run("sh", &["-c", "printf value | secretctl set KEY"]);
+    lab.until("a change is in the directory", || files() > before);
 }
