@@ -10,7 +10,7 @@
 //! - `session`: one broker from its first message to its end; `ready`: what it makes before that
 //! - `control`: programs that come into a session with a name
 //! - `accept`: connections of the program
-//! - `tunnel`: what it asks of its proxy; `handshake`: TLS towards it
+//! - `tunnel`: what it asks of its proxy; TLS towards it
 //! - `forward`: one request on its way
 //! - `inspect`: whether it can be read in one way; `placeholders`: where they stand in it
 //! - `bodies`: requests' bodies; `field`: one field of one; `sigv4`: signatures for AWS
@@ -43,7 +43,6 @@ mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grants;
-mod handshake;
 mod inspect;
 mod learn;
 mod place;

@@ -1,5 +1,7 @@
 //! What the program asks of its proxy: a tunnel to a host, into which the broker looks or not, or a plain request. TLS
-//! towards the program is spoken here (and agreed on in `handshake`) and nowhere else.
+//! towards the program is agreed on in [`handshake`], and spoken here and nowhere else.
+
+mod handshake;
 
 use std::io;
 use std::pin::Pin;
@@ -24,13 +26,14 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use handshake::{Held, agree};
+
 use crate::body::Body;
 use crate::certificate::Authority;
 use crate::decide::told_of;
 use crate::denial::Denial;
 use crate::forward::Forwarder;
 use crate::grants::Target;
-use crate::handshake::{Held, agree};
 use crate::stream::Stream;
 
 /// How long a head may take to arrive, and TLS to be agreed.

@@ -254,6 +254,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -281,7 +282,15 @@ mod tests {
         let dir = private();
         let path = dir.path().join("s.sock");
         drop(UnixListener::bind(&path).unwrap());
-        let listener = Bound::new(&path).unwrap().listen().unwrap();
+        // A program that another test starts has the socket for a moment, between fork and exec.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let bound = loop {
+            match Bound::new(&path) {
+                Err(Error::Busy(_)) if Instant::now() < deadline => std::thread::yield_now(),
+                bound => break bound.unwrap(),
+            }
+        };
+        let listener = bound.listen().unwrap();
         assert!(matches!(Bound::new(&path), Err(Error::Busy(_))));
         UnixStream::connect(&path).unwrap();
         drop(listener);

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 ///
 /// # Errors
 /// Why there is no agreement, which the program is told too, or the stream's.
-pub(crate) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(
     start: StartHandshake<S>,
     config: Arc<ServerConfig>,
 ) -> io::Result<TlsStream<Held<S>>> {
@@ -39,7 +39,7 @@ pub(crate) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A stream that holds what is written to it.
-pub(crate) struct Held<S> {
+pub(super) struct Held<S> {
     stream: S,
     held: BytesMut,
     /// Whether all that is written is held until a read has to wait. Otherwise what is still held goes out before the next.
