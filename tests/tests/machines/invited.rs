@@ -1,5 +1,7 @@
 //! A machine that is not let in is told, and has nothing of the vault.
 
+use std::collections::BTreeSet;
+
 use secretsd_tests::process::until;
 use secretsd_tests::terminal::Terminal;
 use secretsd_tests::{Env, programs};
@@ -52,7 +54,15 @@ fn a_no_on_one_machine_ends_it_on_the_other() {
     let (waiting, confirm) = answered(&a, &c, "devbox", &store);
     assert_eq!(a.get(&waiting).expect(200)["state"], "answered");
     assert_eq!(c.get(&confirm).expect(200)["state"], "answered");
+    let lengths = || -> BTreeSet<u64> {
+        let steps = super::failures::names(&store).into_iter().filter(|name| name.starts_with("i-"));
+        steps.map(|name| store.join(name).metadata().unwrap().len()).collect()
+    };
+    let said = lengths();
+    assert_eq!(said.len(), 1);
     a.post(&waiting, &json!({ "accept": false })).expect(200);
+    // The no is as long as what was said before.
+    assert_eq!(lengths(), said);
     assert_eq!(c.post(&confirm, &json!({ "accept": true })).expect(200)["state"], "ended");
     c.get(&confirm).expect_error(404, "not_found_error");
     assert_eq!(c.get("/fleet").expect(200)["member"], false);

@@ -172,7 +172,7 @@ impl Pairing {
         let text = serde_json::to_vec(&Refusal { refused: why });
         let text = text.map_err(|_| Error::Internal("a refusal does not encode"))?;
         let agreed = self.agreed(&answer.ephemeral)?;
-        put(&self.directory, &self.code, 4, &agreed.seal(b"4", &text)?).await
+        put(&self.directory, &self.code, 4, &sealed(&agreed, 4, &text)?).await
     }
 
     /// Takes what the other side has said. What was taken before stays. Returns the number that is to be told now.
