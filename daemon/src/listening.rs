@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_connected_before_the_exchange_is_served_and_so_is_whoever_comes_after() {
+    async fn those_who_connected_before_the_exchange_are_served_and_those_who_come_after() {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         let listening = Arc::new(Listening::on(UnixListener::bind(&old).unwrap()));

@@ -438,7 +438,7 @@ fn watched<T>(env: &Env, seen: impl Fn(&Value) + Sync, work: impl FnOnce() -> T)
 }
 
 #[test]
-fn an_approver_that_never_answers_is_not_waited_for_for_ever() {
+fn an_approver_that_never_answers_is_not_waited_for_without_end() {
     let env = guarded();
     let seen = Mutex::new(BTreeSet::new());
     let see = |ask: &Value| {

@@ -152,7 +152,7 @@ fn an_address_alone_is_not_enough() {
 }
 
 #[test]
-fn whoever_is_no_service_manager_is_refused() {
+fn who_is_no_service_manager_is_refused() {
     let (env, web) = (Env::unlocked(programs!()), unit!("web.service"));
     env.store("A", "value-of-a");
     allow(&env, "web.service", &["A"]);

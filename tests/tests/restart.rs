@@ -123,7 +123,7 @@ fn a_stop_is_clean_and_locks() {
 }
 
 #[test]
-fn the_log_is_emptied_within_a_second_and_laid_out_anew() {
+fn the_log_is_emptied_within_a_second_and_laid_out_again() {
     let mut env = Env::unlocked(programs!());
     let log = env.data_dir().join("vault.db-wal");
     for name in ["A", "B"] {

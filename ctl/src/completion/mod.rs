@@ -271,7 +271,7 @@ fn values(command: &Command, arg: &Arg, before: &str, typed: &str) -> Next {
     Next { before: format!("{before}{done}"), words, source, ..Next::default() }
 }
 
-/// Told by the name that help shows for the value.
+/// Known by the name that help shows for the value.
 fn source(command: &Command, arg: &Arg) -> Source {
     // Names of something else than secrets.
     let names_new = matches!(command.get_name(), "create" | "init" | "join");

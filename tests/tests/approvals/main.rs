@@ -618,7 +618,7 @@ fn two_hundred_equal_asks_are_one_question_and_one_answer() {
 
 /// Four of one asker, and 32 in all: a later one is told to wait, and those that are open go on.
 #[test]
-fn no_more_than_32_asks_wait_whoever_asks() {
+fn no_more_than_32_asks_wait_of_all_askers_together() {
     let env = Env::unlocked(programs!());
     guarded(&env);
     let token = |number: usize| {
@@ -751,7 +751,7 @@ fn an_approver_counts_until_it_is_gone() {
 }
 
 #[test]
-fn whoever_finds_the_vault_locked_may_ask_for_it() {
+fn who_finds_the_vault_locked_may_ask_for_it() {
     let env = Env::unlocked(programs!());
     env.post("/approvals", &json!({ "right": "unlock" })).expect_error(409, "conflict_error");
     env.post("/vault/lock", &Value::Null).expect(200);

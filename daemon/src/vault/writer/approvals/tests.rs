@@ -270,7 +270,7 @@ fn no_more_than_32_wait_and_4_of_one_asker() {
 }
 
 #[test]
-fn whoever_waits_is_an_approver_and_counted_once() {
+fn who_waits_is_an_approver_and_counted_once() {
     let (approvals, clock) = (Approvals::new(), Clock::new());
     assert_eq!(approvals.open(clock.now()).1, 0);
     let (one, other, another) =
