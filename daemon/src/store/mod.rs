@@ -311,6 +311,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use std::fs;
 
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -426,6 +428,20 @@ mod tests {
             let Ok(store) = checked else { continue };
             assert_eq!(store.check_soundness(Extent::AllButAudit).is_err(), table == "record");
         }
+    }
+
+    #[test]
+    fn a_statement_that_runs_often_is_prepared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        files::open_private(&path).unwrap();
+        let store = Store::of(schema::create(&path).unwrap(), &path, true);
+        for number in 1..=3 {
+            store.records_of(RecordKind::Value, &[number; 16]).unwrap();
+        }
+        let statement = store.connection.prepare_cached(rows::RECORDS_OF).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::Run), 3);
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 
     /// What `.cargo/config.toml` asks for.

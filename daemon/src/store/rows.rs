@@ -23,6 +23,10 @@ pub(crate) struct HeaderRow {
 /// not be able to choose.
 pub(crate) const MOST_SLOTS: usize = 64;
 
+/// The records of a kind and id, oldest version first.
+pub(super) const RECORDS_OF: &str =
+    "SELECT kind, id, version, sealed FROM record WHERE kind = ?1 AND id = ?2 ORDER BY version";
+
 /// One key slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SlotRow {
@@ -259,9 +263,7 @@ impl Store {
 
     /// All records of this kind and id, oldest version first.
     pub(crate) fn records_of(&self, kind: RecordKind, id: &[u8; 16]) -> Result<Vec<RecordRow>, Error> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT kind, id, version, sealed FROM record WHERE kind = ?1 AND id = ?2 ORDER BY version",
-        )?;
+        let mut statement = self.connection.prepare_cached(RECORDS_OF)?;
         let mut rows = statement.query(params![kind.number(), id])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {

@@ -148,6 +148,9 @@ fn connect_as(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
         (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
         (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        // There is one plan for each statement: without this one is prepared again at each run, in case that a bound
+        // value calls for another.
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
     ] {
         connection.set_db_config(config, on)?;
     }
