@@ -223,8 +223,12 @@ fn describe(body: &ErrorBody) -> String {
     fields.join("; ")
 }
 
-/// What the daemon says as a sentence, as it stands behind our name.
+/// What the daemon says as a sentence, as it stands behind our name; a command at its end as we write one.
 fn in_a_line(sentence: &str) -> String {
+    let command = sentence.strip_suffix('`').and_then(|all| all.rsplit_once("; run `"));
+    if let Some((what, command)) = command.filter(|(_, command)| !command.contains('`')) {
+        return format!("{}; run: {command}", in_a_line(what));
+    }
     let mut chars = sentence.chars();
     match (chars.next(), chars.clone().next()) {
         // A word, or the article; not an abbreviation.
@@ -275,6 +279,8 @@ mod tests {
             ("The token lacks it", "the token lacks it"),
             ("A vault exists", "a vault exists"),
             ("UTF-8 is expected", "UTF-8 is expected"),
+            ("It is locked; run `secretctl unlock`", "it is locked; run: secretctl unlock"),
+            ("No such one; run `a`, then `b`", "no such one; run `a`, then `b`"),
             ("", ""),
         ] {
             assert_eq!(in_a_line(said), told);

@@ -3,19 +3,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use secrets_client::{Call, Method};
 use secrets_local::{files, places};
 use secrets_proto::fleet::{FleetMerge, FleetStatus};
 use secrets_proto::token::{CreateToken, CreatedToken, Scope, TokenList, TokenName};
-use secrets_proto::{Glob, SecretName, Timestamp};
+use secrets_proto::{ErrorType, Glob, SecretName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{age, environment, lasting, output, spawn};
+use crate::{age, environment, lasting, output, shell, spawn};
 
 /// The program.
 const PROGRAM: &str = "secretctl-sync";
@@ -205,7 +205,16 @@ impl StoreStatus {
 
 /// Exchanges changes with the other machines, by way of the store if there is one.
 pub(crate) fn sync(session: &Session) -> Result<FleetMerge, Failure> {
-    let merge = || session.fetch::<FleetMerge>(&Call::new(Method::POST, "/fleet/merge"));
+    let merge = || {
+        let merged = session.fetch::<FleetMerge>(&Call::new(Method::POST, "/fleet/merge"));
+        merged.map_err(|failure| {
+            let status = session.fetch::<FleetStatus>(&Call::get("/fleet")).ok();
+            match status.and_then(|status| status.directory) {
+                Some(directory) => naming(failure, &directory),
+                None => failure,
+            }
+        })
+    };
     let mut first = merge()?;
     let Some(moved) = run(&[])? else { return Ok(first) };
     if moved.got + moved.lost > 0 {
@@ -217,6 +226,16 @@ pub(crate) fn sync(session: &Session) -> Result<FleetMerge, Failure> {
         run(&["--if-pending"])?;
     }
     Ok(first)
+}
+
+/// The failure; if it is about the directory that is exchanged by, that stands before the message.
+pub(crate) fn naming(failure: Failure, directory: &str) -> Failure {
+    let is_about_it = failure.kind() == Some(ErrorType::BadGatewayError) || failure.is_about("directory");
+    if !is_about_it {
+        return failure;
+    }
+    let message = format!("{}: {}", output::in_one_line(directory), failure.message());
+    failure.with_message(message)
 }
 
 /// Moves what is to be moved, if a store is used.
@@ -311,10 +330,18 @@ fn write_token(session: &Session, secrets: &[(String, SecretName)]) -> Result<()
 
 /// A shared directory, absolute.
 fn shared(path: &str) -> Result<String, Failure> {
-    let failed =
-        || Failure::new(Exit::NotFound, "the directory of --store is not there, or cannot be reached");
-    let path: PathBuf = fs::canonicalize(path).map_err(|_| failed())?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
+    let shown = output::in_one_line(path).into_owned();
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let made = shell::quoted(Path::new(path));
+            Failure::new(Exit::NotFound, format!("--store: {shown} is not there; run: mkdir -p {made}"))
+        }
+        _ => Failure::new(Exit::NotFound, format!("--store: {shown} cannot be reached: {error}")),
+    };
+    let found = fs::canonicalize(path).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(Failure::new(Exit::Invalid, format!("--store: {shown} is not a directory")));
+    }
+    let found = found.into_os_string().into_string();
+    found.map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use secrets_local::wrapping;
 use secrets_proto::printable::each;
 use signal_hook::consts::SIGXFSZ;
 use zeroize::Zeroizing;
@@ -21,9 +22,10 @@ mod waiting;
 use stream::write_all;
 
 pub(crate) use failing::fail;
+pub(crate) use secrets_local::wrapping::{width_of, wrapped, wrapped_from};
 pub(crate) use secrets_proto::printable::in_one_line;
 pub(crate) use secrets_proto::printable::printable;
-pub(crate) use text::{cut, cut_beginning, folded, width_of, wrapped, wrapped_from};
+pub(crate) use text::{cut, cut_beginning, folded};
 pub(crate) use waiting::{Hidden, Waiting, say, say_more};
 
 /// How to show things.
@@ -62,14 +64,19 @@ pub(crate) fn check_stdout() -> Result<(), Failure> {
 
 /// How many cells a line of the terminal has that stdout is.
 pub(crate) fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    wrapping::columns(io::stdout())
 }
 
 /// How many lines the terminal has that stdout is.
 pub(crate) fn rows() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
+/// A line of an answer for eyes: a title, padded to so many cells, and a text beside it, on as many lines of the terminal as
+/// its words take.
+pub(crate) fn titled(title: &str, cells: usize, text: &str) -> String {
+    wrapping::titled(title, cells, &printable(text), columns())
 }
 
 /// Writes an answer, past the standard library's buffer: that one is not wiped.

@@ -128,7 +128,9 @@ fn explain(kind: ErrorKind, error: &clap::Error, words: &[OsString]) -> String {
         }
     } else if kind == ErrorKind::ArgumentConflict {
         match ours(error, ContextKind::PriorArg) {
-            Some(prior) if prior != argument => format!("{argument} cannot be used with {prior}"),
+            Some(prior) if prior != argument => {
+                format!("{argument} cannot be used with {prior}; leave one of them out")
+            }
             Some(_) | None => format!("{argument} is given twice"),
         }
     } else if kind == ErrorKind::MissingSubcommand {

@@ -58,6 +58,8 @@ mod vault;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use secrets_local::telling;
+
 /// Every block is wiped when it is freed, no matter by which code.
 #[cfg(not(test))]
 #[global_allocator]
@@ -84,7 +86,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "secretsd: {error}");
+            telling::say("secretsd", &error.to_string());
             ExitCode::from(error.exit_code())
         }
     }

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use secrets_local::hardening;
 use secrets_local::memory::WipingAllocator;
+use secrets_local::telling::{self, say};
 use zeroize::Zeroizing;
 
 use format::Format;
@@ -103,19 +104,13 @@ fn sent(found: Found) -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    told("it is started by secretctl: secretctl import");
+    say(PROGRAM, "it is started by secretctl: secretctl import");
     ExitCode::from(2)
 }
 
 /// Says on standard error why it ends.
 fn failed(reason: &str) -> ExitCode {
-    told(reason);
-    ExitCode::FAILURE
-}
-
-fn told(line: &str) {
-    // There is nobody else to tell.
-    let _ = writeln!(io::stderr(), "{PROGRAM}: {line}");
+    telling::failed(PROGRAM, reason)
 }
 
 fn said(bytes: &[u8]) -> ExitCode {

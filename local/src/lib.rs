@@ -21,6 +21,7 @@
 //! - `peer`: the process at the other end of a connection
 //! - `sessions`: where a session with a name has its sockets
 //! - `telling`: what a program says on its standard streams
+//! - `wrapping`: text on a terminal, whose lines end between words
 
 pub mod clock;
 pub mod descriptors;
@@ -40,3 +41,4 @@ pub mod peer;
 pub mod places;
 pub mod sessions;
 pub mod telling;
+pub mod wrapping;

@@ -3,10 +3,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Says a line on standard error, after the program's name.
+use crate::wrapping;
+
+/// Says a printable line on standard error, after the program's name; on a terminal that is narrower, in as many lines as
+/// its words take.
 pub fn say(program: &str, line: &str) {
+    let line = wrapping::message(&format!("{program}: {line}"), wrapping::columns(io::stderr()));
     // There is nobody else to tell.
-    let _ = writeln!(io::stderr(), "{program}: {line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Says on standard error why the program ends: exit code 1.

@@ -65,13 +65,16 @@ impl Why {
                 format!("secretctl approve {}", short(ask)),
             ),
             Self::Denied => (
-                format!("{shown} {is} guarded, and a person or a rule has denied this"),
-                "a no ends after a minute, a rule with: secretctl rules rm RULE; see: secretctl rules"
-                    .to_owned(),
+                format!(
+                    "{shown} {is} guarded, and a person or a rule has denied this; a person's no ends after a minute, a rule is removed with secretctl rules rm RULE"
+                ),
+                "secretctl rules".to_owned(),
             ),
             Self::Full => (
-                format!("{shown} {is} guarded, and too many asks wait for a person already"),
-                "answer them in a terminal with: secretctl approve, then repeat".to_owned(),
+                format!(
+                    "{shown} {is} guarded, and too many asks wait for a person already; each ends when it is answered or after 5 minutes"
+                ),
+                "secretctl approve, then repeat".to_owned(),
             ),
         }
     }

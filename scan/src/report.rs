@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use secrets_local::telling;
 use secrets_proto::printable::{each, printable};
 use serde_json::{Map, Value, json};
 
@@ -137,19 +138,23 @@ impl Report {
             let count = counted(self.sought.placeholders as u64, "placeholder", "placeholders");
             notes.push(format!("{count} stored as values not looked for"));
         }
+        let mut gaps = Vec::new();
         let guarded = self.guarded.load(Ordering::Relaxed);
         if guarded > 0 {
-            let count = counted(guarded, "guarded value", "guarded values");
-            notes.push(format!("{count} not looked for"));
+            gaps.push(format!("{} not looked for", counted(guarded, "guarded value", "guarded values")));
         } else if is_incomplete {
-            notes.push("not everything could be looked at".to_owned());
+            gaps.push("not everything could be looked at".to_owned());
         }
         let values = counted(self.sought.count() as u64, "value", "values");
         let texts = counted(texts, "file or object", "files and objects");
-        let what = if found == 0 {
+        let what = if found > 0 {
+            notes.append(&mut gaps);
+            format!("found in {}", counted(found, "place", "places"))
+        } else if gaps.is_empty() {
             "nothing found".to_owned()
         } else {
-            format!("found in {}", counted(found, "place", "places"))
+            // First: it is why the exit code is not that of nothing found.
+            format!("{}; nothing else found", gaps.join("; "))
         };
         let notes = notes.iter().map(|note| format!("; {note}")).collect::<String>();
         self.say(&format!("{what}: looked for {values} in {texts}{notes}"));
@@ -161,7 +166,7 @@ impl Report {
     }
 
     fn say(&self, message: &str) {
-        let _ = writeln!(io::stderr(), "{PROGRAM}: {message}");
+        telling::say(PROGRAM, message);
     }
 
     /// Text from outside, without values and in one line.
@@ -280,7 +285,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// Says why nothing was done. What can be done about it is on a line of its own.
 pub(crate) fn failed(failure: &Failure) -> ExitCode {
-    let _ = writeln!(io::stderr(), "{PROGRAM}: {}", printable(&failure.message));
+    telling::say(PROGRAM, &printable(&failure.message));
     if let Some(fix) = &failure.fix {
         let _ = writeln!(io::stderr(), "fix: {}", printable(fix));
     }
@@ -289,7 +294,7 @@ pub(crate) fn failed(failure: &Failure) -> ExitCode {
 
 /// Says what was done.
 pub(crate) fn said(message: &str) {
-    let _ = writeln!(io::stderr(), "{PROGRAM}: {}", printable(message));
+    telling::say(PROGRAM, &printable(message));
 }
 
 /// Prints an answer.

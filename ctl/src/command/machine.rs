@@ -18,6 +18,7 @@ use secrets_proto::fleet::{
 };
 use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
+use crate::command::sync;
 use crate::failure::{Exit, Failure};
 use crate::mover::{self, Store};
 use crate::output::{self, Output};
@@ -134,6 +135,9 @@ pub(crate) struct RemoveArgs {
     pub(crate) name: String,
 }
 
+/// What to do if the name is taken.
+const OTHER_NAME: &str = "have the other one invite again, and join with another --name";
+
 /// How often it is looked whether the other machine has answered.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -170,8 +174,8 @@ fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Re
     let place = store.begin(&session, true)?;
     let directory = place.directory.clone();
     let shown = output::in_one_line(name.as_str()).into_owned();
-    let _: FleetStatus =
-        session.fetch(&Call::new(Method::POST, "/fleet").json(&BeginFleet { name, directory })?)?;
+    let call = Call::new(Method::POST, "/fleet").json(&BeginFleet { name, directory })?;
+    let _: FleetStatus = session.fetch(&call).map_err(|failure| mover::naming(failure, &place.directory))?;
     place.keep();
     mover::run_if_used()?;
     output::say(&format!("this machine is {shown}; let another one in with: secretctl machine invite"));
@@ -185,7 +189,7 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
     }
     let status: FleetStatus = answer.parse()?;
     if !status.member {
-        output::say("the vault is on this machine alone; to have it on several: secretctl machine init");
+        output::say(sync::ALONE);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = status.machines.iter().map(row).collect();
@@ -286,15 +290,15 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     mover::run_if_used()?;
     let shown = output::in_one_line(name.as_str()).into_owned();
     let request = JoinFleet { code, name, directory: place.directory.clone() };
-    let invitation: Invitation = session.fetch(&Call::new(Method::POST, "/fleet/join").json(&request)?)?;
+    let call = Call::new(Method::POST, "/fleet/join").json(&request)?;
+    let invitation: Invitation =
+        session.fetch(&call).map_err(|failure| mover::naming(failure, &place.directory))?;
     mover::run_if_used()?;
-    let taken = |failure: Failure| {
-        match failure.kind() {
+    let taken = |failure: Failure| match failure.kind() {
         Some(ErrorType::AlreadyExistsError) => failure.with_message(format!(
-            "nothing was joined: a machine called {shown} is there already; have the other one invite again, and join with another --name"
+            "nothing was joined: a machine called {shown} is there already; {OTHER_NAME}"
         )),
         _ => failure,
-    }
     };
     let (id, words) = (invitation.id, words_of(&session, invitation.id).map_err(taken)?.1);
     if !compare(&session, id, &words, "the other machine must show the same words")? {

@@ -51,8 +51,7 @@ pub(crate) fn run(session: &Session, output: Output) -> Result<(), Failure> {
             output::say(&why);
         }
     }
-    let text =
-        describe(&status, &keys, session.paths(), (output.colour, output::columns()), Timestamp::now());
+    let text = describe(&status, &keys, session.paths(), output.colour, Timestamp::now());
     output::answer(text.as_bytes())
 }
 
@@ -112,17 +111,11 @@ fn with_client(mut object: Map<String, Value>, paths: &Paths) -> Map<String, Val
     object
 }
 
-/// How wide the titles are, with the blank behind them.
-const TITLE: usize = 11;
+/// How wide the titles are.
+const TITLE: usize = 10;
 
 /// The state first, with what to do about it; then the numbers, then where things are.
-fn describe(
-    status: &VaultStatus,
-    keys: &[KeyInfo],
-    paths: &Paths,
-    (colour, columns): (bool, Option<usize>),
-    now: Timestamp,
-) -> String {
+fn describe(status: &VaultStatus, keys: &[KeyInfo], paths: &Paths, colour: bool, now: Timestamp) -> String {
     let (state, then, code) = match status.state {
         VaultState::Uninitialized => ("not created yet", "; create it with: secretctl init".to_owned(), "33"),
         VaultState::Locked => ("locked", "; unlock it with: secretctl unlock".to_owned(), "33"),
@@ -158,9 +151,8 @@ fn describe(
     lines.push(("secretctl", VERSION.to_owned()));
     lines.push(("socket", paths.socket.display().to_string()));
     lines.push(("token", token));
-    let shown = |text: &str| output::wrapped(&output::printable(text), columns, TITLE);
-    let lines = lines.iter().map(|(title, text)| format!("{title:<10} {}\n", shown(text)));
-    std::iter::once(format!("{:<10} {state}{then}\n", "vault")).chain(lines).collect()
+    let lines = lines.iter().map(|(title, text)| output::titled(title, TITLE, text));
+    std::iter::once(format!("{:<TITLE$} {state}{then}\n", "vault")).chain(lines).collect()
 }
 
 /// How long it stays open if nobody uses it.

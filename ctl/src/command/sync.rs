@@ -93,6 +93,13 @@ Example:
     Share(kept::OneArgs),
 }
 
+/// What there is to say of a vault that has no other machine.
+pub(crate) const ALONE: &str =
+    "the vault is on this machine alone; to have it on several: secretctl machine init --store STORE";
+
+/// What may be done about files that are not the vault's.
+const FOREIGN: &str = "that no machine of the vault has written, or that were changed since; they are not read. See who else can write to the store";
+
 pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<(), Failure> {
     match &args.command {
         Some(SyncCommand::Conflicts) => return conflicts::list(session, output),
@@ -130,19 +137,18 @@ pub(crate) fn run(session: &Session, output: Output, args: &SyncArgs) -> Result<
 }
 
 /// What there is to say on a machine that was removed: what others write it cannot read, and need not count.
-const REMOVED: &str = "\
-removed  this machine was removed by another one: nothing goes out or comes in any more
-         its secrets stay here. To come back, run on another machine: secretctl machine invite
-         and here: secretctl machine join
-";
+const REMOVED: &str = "this machine was removed by another one: nothing goes out or comes in any more, and its secrets stay here. To come back, run secretctl machine invite on another machine, and here: secretctl machine join --store STORE";
+
+/// How wide the titles are.
+const TITLE: usize = 8;
 
 fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure> {
     if !status.member {
-        output::say("the vault is on this machine alone; to have it on several: secretctl machine init");
+        output::say(ALONE);
         return Ok(());
     }
     if status.machines.iter().any(|machine| machine.this && machine.removed && !machine.disputed) {
-        return output::answer(REMOVED.as_bytes());
+        return output::answer(output::titled("removed", TITLE, REMOVED).as_bytes());
     }
     let members = status.machines.iter().filter(|machine| !machine.removed).count();
     let place = match (store, status.directory.as_deref()) {
@@ -150,53 +156,50 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
         (None, Some(directory)) => format!("dir:{}", output::in_one_line(directory)),
         (None, None) => "a directory".to_owned(),
     };
-    let mut text = format!("machines {members}, {place}\n");
-    if let Some(failure) = store.and_then(StoreStatus::failure) {
-        text.push_str(&format!("store    {failure}\n"));
-    }
-    for (count, what) in [
-        (status.waiting, "waiting  objects that need another one first"),
-        (status.missing, "missing  objects that are not to be had; the other machines are asked for them"),
-        (status.refused, "refused  objects that no machine of the vault has written"),
+    let mut lines = vec![("machines", format!("{members}, {place}"))];
+    lines.extend(store.and_then(StoreStatus::failure).map(|failure| ("store", failure)));
+    for (title, count, what) in [
+        ("waiting", status.waiting, "that another one must come before"),
+        ("missing", status.missing, "not to be had; the other machines are asked: run there: secretctl sync"),
+        ("refused", status.refused, FOREIGN),
     ] {
         if count > 0 {
-            text.push_str(&format!("{what}: {count}\n"));
+            let files = if count == 1 { "file" } else { "files" };
+            lines.push((title, format!("{count} {files} {what}")));
         }
     }
     if status.crowded {
-        text.push_str("crowded  the directory has more files than are looked at\n");
+        lines.push(("crowded", "the directory has more files than are looked at".to_owned()));
     }
     for (title, globs) in [("include", &status.include), ("exclude", &status.exclude)] {
-        for glob in globs {
-            text.push_str(&format!("{title}  {}\n", output::in_one_line(glob)));
-        }
+        lines.extend(globs.iter().map(|glob| (title, output::in_one_line(glob).into_owned())));
     }
-    for (title, names) in
-        [("local    on this machine alone", &status.local), ("stays    by its name", &status.excluded)]
+    for (title, what, names) in
+        [("local", "on this machine alone", &status.local), ("stays", "by its name", &status.excluded)]
     {
         if !names.is_empty() {
-            text.push_str(&format!("{title}: {}\n", kept::few(names)));
+            lines.push((title, format!("{what}: {}", kept::few(names))));
         }
     }
-    for aside in &status.aside {
-        text.push_str(&format!(
-            "aside    {0}: the other machines' own; secretctl sync share {0}\n",
-            aside.name
-        ));
-    }
-    for conflict in &status.conflicts {
-        text.push_str(&format!("{}\n", told(conflict)));
-    }
+    lines.extend(status.aside.iter().map(|aside| {
+        let name = &aside.name;
+        ("aside", format!("{name} of the other machines; to take it: secretctl sync share {name}"))
+    }));
+    lines.extend(status.conflicts.iter().map(|conflict| ("conflict", values(conflict))));
+    let text: String = lines.iter().map(|(title, text)| output::titled(title, TITLE, text)).collect();
     output::answer(text.as_bytes())
 }
 
 fn told(conflict: &FleetConflict) -> String {
+    format!("conflict {}", values(conflict))
+}
+
+fn values(conflict: &FleetConflict) -> String {
     let others = conflict.others.join(", ");
-    let others = output::in_one_line(&others);
     format!(
-        "conflict {}: {} (in use), {others}; secretctl history {}",
+        "{0}: {1} (in use), {2}; see: secretctl history {0}",
         conflict.name,
         output::in_one_line(&conflict.in_use),
-        conflict.name
+        output::in_one_line(&others)
     )
 }

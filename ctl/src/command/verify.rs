@@ -55,7 +55,10 @@ pub(super) fn show(output: Output, answer: &Answer) -> Result<(), Failure> {
         ("credentials", counts.credentials),
         ("audit entries", counts.audit_entries),
     ];
-    let text: String =
-        lines.iter().chain(&items).map(|(title, count)| format!("{title:<13} {count}\n")).collect();
+    let text: String = lines
+        .iter()
+        .chain(&items)
+        .map(|(title, count)| output::titled(title, 13, &count.to_string()))
+        .collect();
     output::answer(text.as_bytes())
 }

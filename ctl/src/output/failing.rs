@@ -16,9 +16,9 @@ const BEFORE: [&str; 2] = [": secretctl", ": secretsd"];
 const RUN: &str = "run: ";
 
 /// Words of a command line that stand for what only its reader knows: such a line cannot be pasted as it is.
-const STAND_INS: [&str; 16] = [
+const STAND_INS: [&str; 17] = [
     "NAME", "FILE", "COMMAND", "CMD", "SELECTOR", "TIME", "ID", "DIR", "SESSION", "HOST", "DURATION", "GLOB",
-    "PROVIDER", "TEXT", "RULE", "VERSION",
+    "PROVIDER", "TEXT", "RULE", "VERSION", "STORE",
 ];
 
 /// Tells why a command failed, as its last word.

@@ -3,12 +3,8 @@
 
 use std::borrow::Cow;
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// How many cells printable text takes on a terminal.
-pub(crate) fn width_of(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.width() }
-}
+use secrets_local::wrapping::width_of;
+use unicode_width::UnicodeWidthChar;
 
 /// Cuts printable text to so many cells, with a mark if that is not all of it.
 pub(crate) fn cut(text: &str, room: usize) -> Cow<'_, str> {
@@ -36,33 +32,8 @@ pub(crate) fn cut_beginning(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Owned(format!("…{}", start.and_then(|(at, _)| text.get(at..)).unwrap_or_default()))
 }
 
-/// Printable text on as many lines of this width as its words take, those after the first indented. A word that is wider
-/// than a line is left to the terminal. Without a width it is one line.
-pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
-    wrapped_from(indent, text, width, indent)
-}
-
-/// Text on lines as those of [`wrapped`], of which the first begins in this column.
-pub(crate) fn wrapped_from(start: usize, text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(width) = width.filter(|width| *width > indent + 1) else { return text.to_owned() };
-    let (mut lines, mut used, mut room) = (String::with_capacity(text.len()), 0, width.saturating_sub(start));
-    for word in text.split(' ') {
-        let wide = width_of(word);
-        if used > 0 && used + 1 + wide > room {
-            lines.push_str(&format!("\n{:indent$}", ""));
-            (used, room) = (0, width - indent);
-        } else if used > 0 {
-            lines.push(' ');
-            used += 1;
-        }
-        lines.push_str(word);
-        used += wide;
-    }
-    lines
-}
-
-/// Printable text on as many lines of this width as it takes, those after the first indented. Without a width it is one
-/// line.
+/// Printable text on as many lines of this width as it takes, those after the first indented. Lines end between words, and
+/// within a word that is wider than a line. Without a width it is one line.
 pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(room) = width.and_then(|width| width.checked_sub(indent)).filter(|room| *room > 1) else {
         return text.to_owned();
@@ -70,13 +41,16 @@ pub(crate) fn folded(text: &str, width: Option<usize>, indent: usize) -> String 
     let (mut lines, mut rest) = (String::with_capacity(text.len()), text);
     loop {
         let (line, more) = split(rest, room);
-        lines.push_str(line);
-        // A character that is wider than the line.
+        // The last, or a character that is wider than the line.
         if more.is_empty() || line.is_empty() {
+            lines.push_str(rest);
             return lines;
         }
+        let between = if more.starts_with(' ') { None } else { line.rfind(' ').filter(|at| *at > 0) };
+        let (line, more) = rest.split_at(between.unwrap_or(line.len()));
+        lines.push_str(line.trim_end_matches(' '));
         lines.push_str(&format!("\n{:indent$}", ""));
-        rest = more;
+        rest = more.trim_start_matches(' ');
     }
 }
 
@@ -122,20 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_between_words() {
-        assert_eq!(wrapped("ab cd efg hi", Some(7), 2), "ab cd\n  efg\n  hi");
-        assert_eq!(wrapped("abcdefghijk lm", Some(7), 2), "abcdefghijk\n  lm");
-        assert_eq!(wrapped("ab cd", None, 2), "ab cd");
-        assert_eq!(wrapped_from(0, "ab cd ef ghi", Some(7), 2), "ab cd\n  ef\n  ghi");
-        assert_eq!(wrapped_from(0, "abcd ef ghi", Some(7), 2), "abcd ef\n  ghi");
-        assert_eq!(wrapped("ab cd", Some(2), 2), "ab cd");
-    }
-
-    #[test]
     fn lines_after_the_first_are_indented() {
         assert_eq!(folded("abcdefgh", Some(6), 2), "abcd\n  efgh");
         assert_eq!(folded("日本語x", Some(6), 2), "日本\n  語x");
         assert_eq!(folded("abcdefgh", None, 2), "abcdefgh");
+        assert_eq!(folded("ab cd ef", Some(6), 2), "ab\n  cd\n  ef");
+        assert_eq!(folded("abcd   efghij k", Some(8), 2), "abcd\n  efghij\n  k");
         for width in 0..4 {
             folded("日本語x", Some(width), 2);
         }

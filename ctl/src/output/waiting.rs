@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use secrets_local::wrapping;
 use secrets_proto::printable::{printable, without_numbers};
 
 use super::stream::write_all;
-use super::text::wrapped_from;
 use crate::environment;
 
 /// How long a person is left without a word.
@@ -19,12 +19,6 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// How often the line changes.
 const STEP: Duration = Duration::from_secs(1);
-
-/// Stands for a blank at which no line ends. In what is printable there is none.
-const TIE: &str = "\u{a0}";
-
-/// How far the further lines of a message stand to the right.
-const INDENT: usize = 2;
 
 /// Takes the line away: to its beginning, then all of it.
 const ERASE: &str = "\r\x1b[K";
@@ -117,20 +111,7 @@ impl Drop for Hidden {
 pub(crate) fn say(message: &str) {
     let line = format!("secretctl: {}", printable(&without_numbers(message)));
     Line::lock().erase();
-    show(&format!("{}\n", wrapped_from(0, &unbroken(&line), columns(), INDENT).replace(TIE, " ")));
-}
-
-/// A line in which a command at its end is one word, so that it can be pasted.
-fn unbroken(line: &str) -> String {
-    let Some(at) = line.rfind(": secretctl ").map(|at| at + 2) else { return line.to_owned() };
-    let (before, command) = line.split_at(at);
-    if command.contains("; ") { line.to_owned() } else { format!("{before}{}", command.replace(' ', TIE)) }
-}
-
-/// How many cells a line of the terminal has that messages go to.
-fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    show(&format!("{}\n", wrapping::message(&line, wrapping::columns(io::stderr()))));
 }
 
 /// Tells more of what was said last, in a line of its own without our name: so that it can be copied as it is.
@@ -175,15 +156,6 @@ fn show(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_at_the_end_of_a_message_is_not_broken() {
-        let wrapped = |line: &str| wrapped_from(0, &unbroken(line), Some(20), 2).replace(TIE, " ");
-        assert_eq!(wrapped("gone; undo with: secretctl get A"), "gone; undo with:\n  secretctl get A");
-        assert_eq!(wrapped("a: secretctl restore ABCDEFGHIJ"), "a:\n  secretctl restore ABCDEFGHIJ");
-        assert_eq!(wrapped("secretctl: what else is there"), "secretctl: what else\n  is there");
-        assert_eq!(printable(TIE), " ");
-    }
 
     #[test]
     fn the_line_counts_seconds_once_there_are_any() {

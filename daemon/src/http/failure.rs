@@ -98,10 +98,9 @@ impl Failure {
     pub(crate) fn too_many_asks() -> Self {
         let invalid = Invalid::new(
             FieldErrorType::TooLong,
-            "too many asks wait for a person already; answer them with: secretctl approve, then repeat",
+            "too many asks wait for a person already, and each ends when it is answered or after 5 minutes; answer them with: secretctl approve",
         );
-        let detail =
-            "Too many asks wait for a person already; answer them with `secretctl approve`, then repeat";
+        let detail = "Too many asks wait for a person already, and each ends when it is answered or after 5 minutes; answer them with `secretctl approve`, then repeat";
         Self::rate_limit(5, detail).with_errors(vec![FieldError::new(vec![Loc::field("approval")], invalid)])
     }
 

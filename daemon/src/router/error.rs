@@ -354,9 +354,10 @@ const fn lacks(scope: Scope) -> &'static str {
 fn fleet(error: FleetError) -> Failure {
     use ErrorType as Type;
     let (kind, detail) = match error {
-        FleetError::None => {
-            (Type::NotFoundError, "The vault is on this machine alone; run `secretctl machine init`")
-        }
+        FleetError::None => (
+            Type::NotFoundError,
+            "The vault is on this machine alone; run `secretctl machine init --store STORE`",
+        ),
         FleetError::Exists => {
             (Type::ConflictError, "The vault is on several machines already; run `secretctl machine list`")
         }

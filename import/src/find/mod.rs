@@ -28,6 +28,7 @@ pub(crate) enum Kind {
 /// What was found, as a text for eyes or as JSON.
 pub(crate) fn find(json: bool) -> String {
     let mut places = known::places();
+    let known: Vec<PathBuf> = places.iter().map(|place| place.path.clone()).collect();
     let walked = walk::places();
     for place in walked.places {
         if !places.iter().any(|known| known.path == place.path) {
@@ -35,5 +36,5 @@ pub(crate) fn find(json: bool) -> String {
         }
     }
     let looks: Vec<Look> = places.iter().filter_map(Look::at).collect();
-    if json { shown::json(&looks, walked.complete) } else { shown::text(&looks, walked.complete) }
+    if json { shown::json(&looks, walked.complete) } else { shown::text(&looks, walked.complete, &known) }
 }

@@ -1,14 +1,20 @@
 //! What was found, for eyes and for programs.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
+use secrets_local::wrapping;
 use secrets_proto::printable::printable;
 use serde::Serialize;
 
+use super::known::home;
 use super::look::Look;
+use super::walk;
 
-/// A block for each file: what it is, and what to do with it.
-pub(crate) fn text(looks: &[Look], complete: bool) -> String {
+/// A block for each file: what it is, and what to do with it. Where nothing was found: where it was looked, with the `known`
+/// places.
+pub(crate) fn text(looks: &[Look], complete: bool, known: &[PathBuf]) -> String {
+    let columns = wrapping::columns(std::io::stdout());
     let mut text = String::new();
     let own = rustix::process::getuid().as_raw();
     for look in looks {
@@ -47,12 +53,27 @@ pub(crate) fn text(looks: &[Look], complete: bool) -> String {
         }
     }
     if looks.is_empty() {
-        text.push_str("nothing found: looked where programs keep credentials, and for dotenv files below your home and here\n");
+        let known: Vec<String> = known.iter().map(|path| shown(path)).collect();
+        let said = format!(
+            "nothing found. Looked for dotenv files, .npmrc, .pypirc and exports of password managers below {}, and at {}",
+            walk::roots().iter().map(|path| shown(path)).collect::<Vec<_>>().join(" and "),
+            known.join(", ")
+        );
+        let _ = writeln!(text, "{}", wrapping::message(&said, columns));
     }
     if !complete {
-        text.push_str("not all of it was looked at: some directories are deeper than 6 levels, or there are too many files\n");
+        let said = "not all of it was looked at: some directories are deeper than 6 levels, or there are too many files";
+        let _ = writeln!(text, "{}", wrapping::message(said, columns));
     }
     text
+}
+
+/// A path, with `~` in the place of the home directory.
+fn shown(path: &Path) -> String {
+    let short =
+        home("").and_then(|home| path.strip_prefix(home).ok().map(|below| Path::new("~").join(below)));
+    let path: PathBuf = short.as_deref().unwrap_or(path).components().collect();
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// The next command; none if the path is no text.

@@ -45,10 +45,7 @@ pub(crate) struct Walked {
 pub(crate) fn places() -> Walked {
     let mut walked = Walked { places: Vec::new(), complete: true };
     let (mut seen, mut entries) = (HashSet::new(), 0);
-    let roots = [std::env::current_dir().ok(), home("")];
-    for root in roots.into_iter().flatten() {
-        // As it was before anything was joined to it.
-        let root: PathBuf = root.components().collect();
+    for root in roots() {
         let Ok(device) = fs::metadata(&root).map(|metadata| metadata.dev()) else { continue };
         let mut waiting = VecDeque::from([(root, 0)]);
         while let Some((directory, depth)) = waiting.pop_front() {
@@ -81,6 +78,15 @@ pub(crate) fn places() -> Walked {
         }
     }
     sorted(walked)
+}
+
+/// Where it begins.
+pub(crate) fn roots() -> Vec<PathBuf> {
+    let roots = [std::env::current_dir().ok(), home("")].into_iter().flatten();
+    // As they were before anything was joined to them.
+    let mut roots: Vec<PathBuf> = roots.map(|root| root.components().collect()).collect();
+    roots.dedup();
+    roots
 }
 
 fn sorted(mut walked: Walked) -> Walked {

@@ -112,7 +112,10 @@ fn a_path_that_cannot_be_shown_gets_no_command_that_names_another_file() {
 
     let env = Env::unlocked(programs!());
     let nothing = env.ctl(["import", "--find"]).dir(&env.path("home")).expect(0);
-    assert!(nothing.contains("nothing found: looked where"), "{nothing}");
+    assert!(
+        nothing.contains("nothing found. Looked for dotenv files") && nothing.contains("~/.netrc"),
+        "{nothing}"
+    );
     home_file(&env, "line\nend\x1b[2J/.env", "A=canary\n");
     home_file(&env, "bidi\u{202e}/.env", "A=canary\n");
     let odd = env.path("home").join(std::ffi::OsStr::from_bytes(b"odd\xff"));

@@ -45,7 +45,7 @@ fn a_guarded_secret_is_left_out_by_name_until_it_is_allowed_and_the_others_are_l
         "{said}"
     );
     assert!(
-        said.contains("looked for 1 value in 2 files and objects; 1 guarded value not looked for"),
+        said.contains("secretctl: 1 guarded value not looked for; nothing else found: looked for 1 value in 2 files and objects"),
         "{said}"
     );
     // What is not guarded is found all the same.

@@ -6,6 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, List, ListItem, Paragraph, Row as TableRow, Sparkline, Table, Wrap};
+use secrets_local::wrapping;
 use secrets_proto::audit::{AuditEntry, AuditOutcome};
 use secrets_proto::printable::printable;
 use secrets_proto::reveal::Remark;
@@ -19,19 +20,24 @@ use crate::rows::{Row, group, with_depth};
 /// What is due within this many days is told apart.
 const DUE: i64 = 30;
 
-/// The most lines that a message takes.
-const MESSAGE: u16 = 4;
+/// The most lines that a message takes, or the keys.
+const MESSAGE: usize = 4;
+
+/// A blank at which no line ends.
+const TIE: &str = "\u{a0}";
 
 /// How many lines an ask takes, with its frame.
 const ASK: u16 = 4;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
-    // Of the keys as many are shown as there is room for, and a message whole.
-    let (words, tall) = match state.message.as_str() {
-        "" => (keys(state).to_owned(), 1),
-        message => (message.to_owned(), lines(message, frame.area().width)),
+    let words = match state.message.as_str() {
+        // A key and what it does are one word.
+        "" => keys(state).split(" · ").map(|key| key.replace(' ', TIE)).collect::<Vec<_>>().join(" · "),
+        message => message.to_owned(),
     };
+    let words = lines(&words, frame.area().width);
+    let tall = words.len().try_into().unwrap_or(1);
     let [head, body, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(tall)])
             .areas(frame.area());
@@ -53,24 +59,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
         secrets(frame, left, state, now);
         detail(frame, right, state, now);
     }
-    frame.render_widget(Paragraph::new(Line::styled(words, Modifier::DIM)).wrap(Wrap { trim: true }), foot);
+    frame.render_widget(Paragraph::new(words), foot);
     if let Some(value) = &state.value {
         shown(frame, body, state, value);
     }
 }
 
-/// How many lines a message takes, of which none ends within a word: what is to be done stands at its end.
-fn lines(words: &str, width: u16) -> u16 {
-    let width = usize::from(width).max(1);
-    let (mut lines, mut used) = (1_u16, 0);
-    for word in words.split(' ') {
-        let cells = Line::raw(word).width();
-        if used > 0 && used + 1 + cells > width {
-            (lines, used) = (lines.saturating_add(1), 0);
-        }
-        used += cells + usize::from(used > 0);
-    }
-    lines.min(MESSAGE)
+/// These words on lines of which none ends within one: what is to be done stands at their end. A blank that ties is one of
+/// no end of a line.
+fn lines(words: &str, width: u16) -> Vec<Line<'static>> {
+    let text = wrapping::wrapped(words, Some(width.into()), 0).replace(TIE, " ");
+    text.lines().take(MESSAGE).map(|line| Line::styled(line.to_owned(), Modifier::DIM)).collect()
 }
 
 fn keys(state: &State) -> &'static str {

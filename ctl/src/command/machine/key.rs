@@ -156,5 +156,6 @@ fn enter(
         let request = JoinByKey { key, role, name, directory, proof };
         Ok(Call::new(Method::POST, "/fleet/keys/join").json(&request)?)
     };
-    session.call_proven_noted(&request, "joining…")
+    let answer = session.call_proven_noted(&request, "joining…");
+    answer.map_err(|failure| mover::naming(failure, directory))
 }

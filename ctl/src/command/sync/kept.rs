@@ -86,8 +86,7 @@ fn status(session: &Session) -> Result<FleetStatus, Failure> {
     if status.member {
         return Ok(status);
     }
-    let text = "the vault is on this machine alone; to have it on several: secretctl machine init";
-    Err(Failure::new(Exit::NotFound, text))
+    Err(Failure::new(Exit::NotFound, super::ALONE))
 }
 
 fn change(session: &Session, list: FilterList, glob: &Glob, remove: bool) -> Result<FleetStatus, Failure> {

@@ -85,8 +85,11 @@ pub(in crate::vault) struct Meta {
     pub(in crate::vault) outbox: Vec<ObjectName>,
     /// There were more files in the exchange than are looked at.
     pub(in crate::vault) crowded: bool,
-    /// How many objects of the last round were not what a machine of the fleet writes.
+    /// How many objects of the last round were not what a machine of the fleet writes, or has written.
     pub(in crate::vault) refused: usize,
+    /// Objects of the last round by machines that were removed, which are not taken.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in crate::vault) strays: BTreeSet<ObjectName>,
     /// How many waited for another.
     pub(in crate::vault) waiting: usize,
     /// What shall leave the exchange, because a snapshot has taken its place, no matter who puts it there again.
@@ -237,6 +240,19 @@ impl Travel {
 struct Stored {
     meta: Meta,
     known: Known,
+}
+
+impl Meta {
+    /// How many objects are not to be had. What a machine has written that was removed is not one of them, unless another machine
+    /// has named it.
+    pub(in crate::vault) fn missing(&self) -> usize {
+        let is_stray = |object: &ObjectId| {
+            self.waiting == 0
+                && !self.expected.contains(object)
+                && self.strays.iter().any(|name| name.id == *object)
+        };
+        self.missing.iter().filter(|(object, _)| !is_stray(object)).count()
+    }
 }
 
 impl Fleet {

@@ -554,6 +554,32 @@ async fn what_nobody_has_written_keeps_nothing_from_being_read() {
 }
 
 #[tokio::test]
+async fn what_a_removed_machine_writes_is_not_what_nobody_has_written() {
+    let a = Fixture::with_fleet().await;
+    let mut machine = Machine::let_in(&a, 2).await;
+    a.create("KEY", "value").await.unwrap();
+    a.sync().await;
+    let members = fleet_of(&a.vault).meta.members.clone();
+    a.vault.remove_machine(&a.owner, machine.id).await.unwrap();
+    // It has not heard of it.
+    let written = machine.say(vec![name(Uuid::from_u128(7), 1, "LATE")]);
+    machine.list(*machine.keys.last_key_value().unwrap().0, members, BTreeMap::new());
+    let told = |merge: secrets_proto::fleet::FleetMerge| (merge.fleet.refused, merge.fleet.missing);
+    // The second time they are not read again.
+    for _ in 0..3 {
+        assert_eq!(told(a.sync().await), (0, 0));
+        assert_eq!(a.names().await, ["KEY"]);
+    }
+    // What it has not signed is by nobody, and so is what was changed.
+    let mut stranger = machine.again();
+    stranger.say(vec![name(Uuid::from_u128(8), 1, "STRANGE")]);
+    assert_eq!(told(a.sync().await).0, 1);
+    std::fs::remove_file(machine.directory.join(written.to_string())).unwrap();
+    assert_eq!(told(a.sync().await).0, 1);
+    assert_eq!(fleet_of(&a.vault).meta.strays.len(), 1, "what is gone is forgotten");
+}
+
+#[tokio::test]
 async fn a_number_that_was_not_promised_is_not_taken() {
     let (a, b) = (Fixture::with_fleet().await, Fixture::new().await);
     let directory = fleet_of(&a.vault).meta.directory.clone();

@@ -5,6 +5,7 @@ mod again;
 mod kept;
 mod lists;
 mod local;
+mod refused;
 mod settle;
 mod snapshots;
 
@@ -32,6 +33,7 @@ use crate::vault::{Error, FleetError};
 
 use super::Batch;
 use local::Said;
+use refused::refuse;
 
 /// In which rounds an object that is missing is asked for: not at once, as it may be on its way, and ever more seldom.
 const ASK_IN: [u32; 6] = [2, 6, 18, 54, 162, 486];
@@ -255,14 +257,11 @@ impl Batch<'_> {
                 }
                 match object::open::<Entry<Held>>(&crypt, fleet.meta.fleet, name, bytes) {
                     Ok((entry, _)) if is_of_the_wire(&entry) => waiting.push((name.id, entry)),
-                    Ok(_) | Err(_) => {
-                        spoilt.push(*name);
-                    }
+                    Ok(_) | Err(_) => spoilt.push((*name, bytes)),
                 }
             }
         }
-        fleet.meta.refused += spoilt.len();
-        fleet.refused.extend(&spoilt);
+        spoilt.iter().for_each(|(name, bytes)| refuse::<Entry<Held>>(fleet, *name, bytes));
         take(fleet, &mut waiting);
         self.read_snapshots(fleet, objects)?;
         take(fleet, &mut waiting);
@@ -276,7 +275,7 @@ impl Batch<'_> {
         fleet.meta.expected.retain(|object| !fleet.replica.has(object) && !here.contains(object));
         missing.extend(&fleet.meta.expected);
         // What a machine has named is missing for sure; any other file may be nobody's.
-        let others = spoilt.into_iter().map(|name| name.id).filter(|object| !missing.contains(object));
+        let others = spoilt.into_iter().map(|(name, _)| name.id).filter(|object| !missing.contains(object));
         let all: Vec<_> = missing.iter().copied().chain(others).collect();
         Ok(all.into_iter().filter(|object| !fleet.replica.has(object)).take(MOST_MISSING).collect())
     }

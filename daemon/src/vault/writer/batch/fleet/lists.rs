@@ -20,6 +20,7 @@ use crate::vault::{Error, FleetError};
 
 use super::super::Batch;
 use super::Synced;
+use super::refused::refuse;
 
 /// What is in an object of kind `m`.
 #[derive(Serialize, Deserialize)]
@@ -345,9 +346,13 @@ impl Batch<'_> {
             let meta = &fleet.meta;
             if (meta.read.len(), &meta.members, &meta.epochs) == (before.0, &before.1, &before.2) {
                 let lists = objects.iter().filter(|(name, _)| name.kind == Kind::Members);
-                let refused = lists.map(|(name, _)| *name).filter(|name| !fleet.meta.read.contains(name));
-                fleet.refused = refused.collect();
-                fleet.meta.refused = fleet.refused.len();
+                fleet.meta.refused = 0;
+                fleet.meta.strays.retain(|stray| objects.iter().any(|(name, _)| name == stray));
+                for (name, bytes) in lists {
+                    if !fleet.meta.read.contains(name) {
+                        refuse::<List>(fleet, *name, bytes);
+                    }
+                }
                 return Ok(());
             }
         }

@@ -20,6 +20,7 @@ use crate::vault::format::fleet::{Covered, Fleet, Held};
 use crate::vault::format::record::StoredValue;
 
 use super::super::Batch;
+use super::refused::refuse;
 use super::writers;
 
 impl Batch<'_> {
@@ -30,6 +31,7 @@ impl Batch<'_> {
         objects: &[(ObjectName, Vec<u8>)],
     ) -> Result<(), Error> {
         let mut sets: BTreeMap<ShortHash, Vec<(ObjectName, Part<Held>)>> = BTreeMap::new();
+        let mut spoilt = Vec::new();
         {
             let writers = writers(fleet);
             let crypt =
@@ -39,13 +41,11 @@ impl Batch<'_> {
                     Ok((part, _)) if part.items.iter().all(is_of_the_wire) => {
                         sets.entry(part.of).or_default().push((*name, part));
                     }
-                    Ok(_) | Err(_) => {
-                        fleet.meta.refused += 1;
-                        fleet.refused.push(*name);
-                    }
+                    Ok(_) | Err(_) => spoilt.push((*name, bytes)),
                 }
             }
         }
+        spoilt.into_iter().for_each(|(name, bytes)| refuse::<Part<Held>>(fleet, name, bytes));
         for (of, mut parts) in sets {
             parts.sort_by_key(|(name, _)| name.id.number);
             let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
