@@ -331,12 +331,15 @@ fn write_token(session: &Session, secrets: &[(String, SecretName)]) -> Result<()
 /// A shared directory, absolute.
 fn shared(path: &str) -> Result<String, Failure> {
     let shown = output::in_one_line(path).into_owned();
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            let made = shell::quoted(Path::new(path));
-            Failure::new(Exit::NotFound, format!("--store: {shown} is not there; run: mkdir -p {made}"))
-        }
-        _ => Failure::new(Exit::NotFound, format!("--store: {shown} cannot be reached: {error}")),
+    let failed = |error: io::Error| {
+        Failure::new(
+            Exit::NotFound,
+            if error.kind() == io::ErrorKind::NotFound {
+                format!("--store: {shown} is not there; run: mkdir -p {}", shell::quoted(Path::new(path)))
+            } else {
+                format!("--store: {shown} cannot be reached: {error}")
+            },
+        )
     };
     let found = fs::canonicalize(path).map_err(failed)?;
     if !found.is_dir() {
