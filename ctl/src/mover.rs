@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
-use crate::{age, environment, lasting, output, shell, spawn};
+use crate::{age, environment, lasting, output, spawn};
 
 /// The program.
 const PROGRAM: &str = "secretctl-sync";
@@ -332,14 +332,11 @@ fn write_token(session: &Session, secrets: &[(String, SecretName)]) -> Result<()
 fn shared(path: &str) -> Result<String, Failure> {
     let shown = output::in_one_line(path).into_owned();
     let failed = |error: io::Error| {
-        Failure::new(
-            Exit::NotFound,
-            if error.kind() == io::ErrorKind::NotFound {
-                format!("--store: {shown} is not there; run: mkdir -p {}", shell::quoted(Path::new(path)))
-            } else {
-                format!("--store: {shown} cannot be reached: {error}")
-            },
-        )
+        // A directory that is made where one is not mounted yet would be another one.
+        let is_absent = error.kind() == io::ErrorKind::NotFound;
+        let why = if is_absent { "is not there; create or mount it" } else { "cannot be reached" };
+        let because = if is_absent { String::new() } else { format!(": {error}") };
+        Failure::new(Exit::NotFound, format!("--store: {shown} {why}{because}"))
     };
     let found = fs::canonicalize(path).map_err(failed)?;
     if !found.is_dir() {
@@ -347,4 +344,25 @@ fn shared(path: &str) -> Result<String, Failure> {
     }
     let found = found.into_os_string().into_string();
     found.map_err(|_| Failure::new(Exit::Invalid, "the path of --store is not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        for (path, exit, why) in [
+            (place.path().join("none"), Exit::NotFound, "is not there; create or mount it"),
+            (file.join("below"), Exit::NotFound, "cannot be reached: "),
+            (file, Exit::Invalid, "is not a directory"),
+        ] {
+            let failure = shared(path.to_str().unwrap()).unwrap_err();
+            let said = failure.message();
+            assert!(failure.exit() == exit && said.contains(&format!("{} {why}", path.display())), "{said}");
+        }
+    }
 }
