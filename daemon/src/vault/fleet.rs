@@ -7,6 +7,7 @@ mod keys;
 mod moved;
 mod pairing;
 mod reading;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;

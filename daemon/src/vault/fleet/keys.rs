@@ -19,8 +19,9 @@ use crate::crypto::recovery::RecoveryKey;
 use crate::vault::format::fleet::{Fleet, KeptWelcome, MachineKeys, Member, Meta, Newcomer};
 use crate::vault::{Error, FleetError, Key, Vault};
 
-use super::pairing::{MOST_MACHINES, Welcome, sealed, step, writer};
+use super::pairing::MOST_MACHINES;
 use super::reading::{self, Refused};
+use super::steps::{Welcome, sealed, step, writer};
 use super::{aside, member, meta, replica, usable};
 
 const WELCOME: u32 = KeptWelcome::NUMBER;
