@@ -19,6 +19,7 @@
 //! - [`process`]: waiting for and signalling processes that a test started
 //! - [`random`]: choices that can be repeated
 //! - [`session_bus`]: a session bus of the test's own
+//! - [`small_disk`]: a disk that is soon full
 //! - [`source`]: reading the project's sources, for the tests that check its structure
 //! - [`stores`]: real stores, and a proxy before them that counts and can be hostile
 //! - [`imports`]: which files name which, and their circles
@@ -39,6 +40,7 @@ pub mod process;
 pub mod random;
 pub mod raw;
 pub mod session_bus;
+pub mod small_disk;
 pub mod source;
 pub mod stores;
 pub mod terminal;

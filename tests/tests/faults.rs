@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use secretsd_tests::http::raw;
 use secretsd_tests::ledger::{Ledger, Outcome, World};
 use secretsd_tests::process::{self, DEADLINE};
 use secretsd_tests::random::Random;
+use secretsd_tests::small_disk::Small;
 use secretsd_tests::{Answer, Env, programs};
 use serde_json::{Value, json};
 
@@ -375,62 +376,6 @@ fn a_vault_is_not_made_by_halves_on_a_failing_disk() {
 
 /// In KiB: a disk on which the room that the daemon keeps in reserve fits beside the vault.
 const RESERVE_FITS: u64 = 4_096;
-
-/// A mount namespace of its own with a small file system over the vault's directories; both are gone with the process
-/// that holds it, which ends with this one at the latest.
-struct Small {
-    holder: Child,
-}
-
-impl Small {
-    /// Why there can be none here, if so.
-    fn unavailable() -> Option<&'static str> {
-        let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
-        (!tried.is_ok_and(|output| output.status.success())).then_some("mounting needs root and unshare")
-    }
-
-    fn mount(env: &Env, kib: u64) -> Self {
-        let disk = env.private_dir("disk");
-        let script = format!(
-            "mount -t tmpfs -o mode=0700,size={kib}k none '{disk}' && mkdir -m 700 '{disk}/data' '{disk}/state' && echo && cat",
-            disk = disk.display()
-        );
-        let mut command = env.command("unshare");
-        command.args(["-m", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut holder = command.spawn().unwrap();
-        let mut ready = [0];
-        io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).unwrap();
-        Self { holder }
-    }
-
-    fn inside(&self, env: &Env, words: &[&str]) -> Command {
-        let mut command = env.command("nsenter");
-        command.args(["-m", "-t", &self.holder.id().to_string(), "--"]).args(words);
-        command
-    }
-
-    /// The daemon's command, with the vault on the small file system.
-    fn daemon(&self, env: &Env) -> Command {
-        let (data, state) = (env.path("disk/data"), env.path("disk/state"));
-        let daemon = [env.programs().daemon, "--data-dir", data.to_str().unwrap(), "--state-dir"];
-        let mut command = self.inside(env, &daemon);
-        command.arg(state);
-        command
-    }
-
-    #[track_caller]
-    fn run(&self, env: &Env, words: &[&str]) {
-        let output = self.inside(env, words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        self.holder.wait().ok();
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_writes_until_there_is_room() {
