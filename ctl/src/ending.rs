@@ -54,6 +54,11 @@ pub(crate) fn hold(word: String) {
     let _ = watch();
 }
 
+/// Whether a signal that would end us has come while signals were held.
+pub(crate) fn has_come() -> bool {
+    held().as_ref().is_some_and(|held| held.came.is_some())
+}
+
 /// Does what the signal means that came while signals were held, if one came.
 pub(crate) fn release() {
     let came = held().take().and_then(|held| held.came);

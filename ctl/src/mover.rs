@@ -71,7 +71,7 @@ impl Store {
             Self::Moved(url, secrets) => (url, secrets),
         };
         let status: FleetStatus = session.fetch(&Call::get("/fleet"))?;
-        if status.member {
+        if status.member && !status.is_removed() {
             let text = "the vault belongs to machines already; see: secretctl machine list";
             return Err(Failure::new(Exit::Conflict, text));
         }

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
@@ -70,10 +70,7 @@ pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Re
     if read(directory, name).is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
         return Ok(());
     }
-    // A name that nobody knows before, and that must not be there. The hasher's keys are the system's random numbers.
-    let temporary = format!("{TEMPORARY}{name}-{:016x}", RandomState::new().build_hasher().finish());
-    let mut file = open(directory, &temporary, OpenOptions::new().write(true).create_new(true))?;
-    let temporary = directory.join(temporary);
+    let (mut file, temporary) = temporary(directory, name)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| fs::rename(&temporary, directory.join(name.to_string())));
     if placed.is_err() {
@@ -81,6 +78,22 @@ pub(crate) fn write(directory: &Path, name: &ObjectName, bytes: &[u8]) -> io::Re
     }
     placed?;
     File::open(directory)?.sync_all()
+}
+
+/// Whether there is room for so many bytes: they are written, made durable and removed.
+pub(crate) fn check_room(directory: &Path, bytes: usize) -> io::Result<()> {
+    let (mut file, temporary) = temporary(directory, "room")?;
+    let written = file.write_all(&vec![0; bytes]).and_then(|()| file.sync_all());
+    let removed = fs::remove_file(&temporary);
+    written.and(removed)
+}
+
+/// A file that nobody reads, under a name that nobody knows before, and that must not be there.
+fn temporary(directory: &Path, what: impl std::fmt::Display) -> io::Result<(File, PathBuf)> {
+    // The hasher's keys are the system's random numbers.
+    let name = format!("{TEMPORARY}{what}-{:016x}", RandomState::new().build_hasher().finish());
+    let file = open(directory, &name, OpenOptions::new().write(true).create_new(true))?;
+    Ok((file, directory.join(name)))
 }
 
 /// Whether an object cannot be written because something else lies in its place: the others can.

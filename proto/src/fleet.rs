@@ -228,6 +228,14 @@ pub struct FleetStatus {
     pub aside: Vec<FleetAside>,
 }
 
+impl FleetStatus {
+    /// Whether this machine was removed by another one.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.machines.iter().any(|machine| machine.this && machine.removed && !machine.disputed)
+    }
+}
+
 /// A secret of the other machines that this one does not take: it was told to keep a value of its own, or has another secret of
 /// this name that stays here and is newer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,6 +318,12 @@ pub struct FleetMachine {
     /// Whether it is a key alone, for a machine that is to come; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key_alone: bool,
+    /// Whether it was let in and has said nothing yet that has come here; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
+    /// When this machine removed it, or heard that it was removed, by its own clock; absent if it was not, or if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Timestamp>,
 }
 
 /// A secret that was given different values at the same time.

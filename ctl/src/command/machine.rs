@@ -7,7 +7,7 @@ mod named;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use secrets_client::{Call, Method};
@@ -18,13 +18,14 @@ use secrets_proto::fleet::{
 };
 use secrets_proto::{ErrorType, SecretName, SensitiveString, Uuid};
 
+use crate::clock::Clock;
 use crate::command::sync;
 use crate::failure::{Exit, Failure};
 use crate::mover::{self, Store};
 use crate::output::{self, Output};
 use crate::session::Session;
 use crate::table::{self, Cut};
-use crate::{passphrase, prompt, shell};
+use crate::{ending, passphrase, prompt, shell};
 
 /// Have one vault on several machines
 #[derive(Debug, Args)]
@@ -165,12 +166,8 @@ fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Re
     let (name, store) = (name(args)?, Store::parse(&args.store, &args.credential)?);
     let session = open()?;
     session.open_vault()?;
-    let status: FleetStatus = session.fetch(&Call::get("/fleet"))?;
-    if status.member && !status.machines.iter().any(|machine| machine.this && machine.removed) {
-        // The mover would say of this vault's own store that it is in use.
-        let said = "the vault is on several machines already; see: secretctl machine list";
-        return Err(Failure::new(Exit::Conflict, said));
-    }
+    // The mover would say of this vault's own store that it is in use.
+    refuse_member(&session)?;
     let place = store.begin(&session, true)?;
     let directory = place.directory.clone();
     let shown = output::in_one_line(name.as_str()).into_owned();
@@ -180,6 +177,15 @@ fn init(open: impl FnOnce() -> Result<Session, Failure>, args: &PlaceArgs) -> Re
     mover::run_if_used()?;
     output::say(&format!("this machine is {shown}; let another one in with: secretctl machine invite"));
     Ok(())
+}
+
+/// Whoever belongs to machines already begins with no others.
+fn refuse_member(session: &Session) -> Result<(), Failure> {
+    let status: FleetStatus = session.fetch(&Call::get("/fleet"))?;
+    if status.is_removed() || !status.member {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Conflict, "the vault is on several machines already; see: secretctl machine list"))
 }
 
 fn list(session: &Session, output: Output) -> Result<(), Failure> {
@@ -192,7 +198,13 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
         output::say(sync::ALONE);
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = status.machines.iter().map(row).collect();
+    if status.is_removed() {
+        output::say(
+            "this machine was removed; to come back, run on another machine: secretctl machine invite, and here: secretctl machine join",
+        );
+    }
+    let clock = Clock::of_stdout();
+    let rows: Vec<Vec<String>> = status.machines.iter().map(|machine| row(machine, &clock)).collect();
     let text = table::render_in_window(&COLUMNS, rows, &[0, 1], output::columns(), output.colour);
     output::answer(text.as_bytes())
 }
@@ -200,13 +212,17 @@ fn list(session: &Session, output: Output) -> Result<(), Failure> {
 /// The columns, with how far each is cut in a narrow window.
 const COLUMNS: [(&str, Cut); 2] = [("NAME", Cut::End(8)), ("STATE", Cut::Never)];
 
-fn row(machine: &FleetMachine) -> Vec<String> {
+fn row(machine: &FleetMachine, clock: &Clock) -> Vec<String> {
     let state = match machine {
         FleetMachine { disputed: true, .. } => "in question: it and another one removed each other",
+        FleetMachine { removed: true, left: Some(left), .. } => {
+            return vec![machine.name.clone(), format!("removed {}", clock.shown(*left))];
+        }
         FleetMachine { removed: true, .. } => "removed",
         FleetMachine { this: true, .. } => "this machine",
         FleetMachine { reader: true, .. } => "reads only",
         FleetMachine { key_alone: true, .. } => "paper",
+        FleetMachine { unheard: true, .. } => "let in, not heard yet",
         FleetMachine { .. } => "member",
     };
     vec![machine.name.clone(), state.to_owned()]
@@ -224,9 +240,10 @@ fn invite(session: &Session) -> Result<(), Failure> {
     let (name, words) = words_of(session, id).map_err(refused)?;
     let name = output::in_one_line(&name.unwrap_or_default()).into_owned();
     if !compare(session, id, &words, &format!("{name} asks to have the vault"))? {
-        return mover::run_if_used();
+        return Ok(());
     }
-    session.call_proven(&|proof| answer(id, true, proof)).map_err(refused)?;
+    settle(session, id).map_err(refused)?;
+    ending::release();
     mover::run_if_used()?;
     output::say(&format!("{name} is a machine of the vault now"));
     Ok(())
@@ -281,6 +298,8 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     can_compare()?;
     let session = open()?;
     session.open_vault()?;
+    // Nobody need type a code for that.
+    refuse_member(&session)?;
     let code = match &args.code {
         Some(code) => SensitiveString::new(code.clone()),
         None => prompt::hidden("code: ")
@@ -304,21 +323,9 @@ fn join(open: impl FnOnce() -> Result<Session, Failure>, args: &JoinArgs) -> Res
     if !compare(&session, id, &words, "the other machine must show the same words")? {
         return Ok(());
     }
-    let is_unanswered = |failure: &Failure| failure.kind() == Some(ErrorType::GatewayTimeoutError);
-    let mut outcome = session.call_proven(&|proof| answer(id, true, proof));
-    if outcome.as_ref().is_err_and(is_unanswered) {
-        output::say("waiting for the other machine to say yes, too");
-    }
-    while outcome.as_ref().is_err_and(is_unanswered) {
-        mover::run_while_waiting()?;
-        thread::sleep(PATIENCE);
-        outcome = session.call(&answer(id, true, None)?);
-    }
-    let Invitation { state, .. } = outcome.map_err(taken)?.parse()?;
-    if state == InvitationState::Ended {
-        return Err(said_no());
-    }
+    settle(&session, id).map_err(taken)?;
     place.keep();
+    ending::release();
     key::say_joined(&mover::sync(&session)?.fleet, "this machine has the vault now; see: secretctl list");
     Ok(())
 }
@@ -362,8 +369,40 @@ fn words_of(session: &Session, id: Uuid) -> Result<(Option<String>, Vec<u16>), F
     }
 }
 
+/// Says yes here, and waits until the other machine has said yes, too.
+fn settle(session: &Session, id: Uuid) -> Result<(), Failure> {
+    let is_unanswered = |failure: &Failure| failure.kind() == Some(ErrorType::GatewayTimeoutError);
+    let mut outcome = session.call_proven(&|proof| answer(id, true, proof));
+    // Whoever stops waiting says no: nobody must be let in by a yes that nobody stands for any more.
+    ending::hold("taking the yes back; once more to stop at once".to_owned());
+    if outcome.as_ref().is_err_and(is_unanswered) {
+        output::say("waiting for the other machine to say yes, too");
+    }
+    while outcome.as_ref().is_err_and(is_unanswered) {
+        let moved = mover::run_while_waiting();
+        if is_ended_within(PATIENCE) {
+            let _ = session.call(&answer(id, false, None)?);
+            let _ = mover::run_while_waiting();
+            ending::release();
+        }
+        moved?;
+        outcome = session.call(&answer(id, true, None)?);
+    }
+    let Invitation { state, .. } = outcome?.parse()?;
+    if state == InvitationState::Ended { Err(said_no()) } else { Ok(()) }
+}
+
+/// Waits, unless a signal has come that ends us. Whether one has.
+fn is_ended_within(time: Duration) -> bool {
+    let until = Instant::now() + time;
+    while !ending::has_come() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(100));
+    }
+    ending::has_come()
+}
+
 fn said_no() -> Failure {
-    Failure::new(Exit::NotAllowed, "nothing was joined: somebody said no on the other machine")
+    Failure::new(Exit::NotAllowed, "the other machine said no; nothing was joined")
 }
 
 fn answer(id: Uuid, accept: bool, proof: Option<Proof>) -> Result<Call, Failure> {
@@ -388,6 +427,8 @@ fn compare(session: &Session, id: Uuid, words: &[u16], what: &str) -> Result<boo
     let same = same.map_err(|error| error.into_failure("no machine was let in", "run it on a terminal"))?;
     if !same {
         let _: Invitation = session.fetch(&answer(id, false, None)?)?;
+        // The other machine waits to hear it.
+        mover::run_while_waiting()?;
         output::say("ended; no machine was let in");
     }
     Ok(same)

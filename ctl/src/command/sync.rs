@@ -147,7 +147,7 @@ fn show(status: &FleetStatus, store: Option<&StoreStatus>) -> Result<(), Failure
         output::say(ALONE);
         return Ok(());
     }
-    if status.machines.iter().any(|machine| machine.this && machine.removed && !machine.disputed) {
+    if status.is_removed() {
         return output::answer(output::titled("removed", TITLE, REMOVED).as_bytes());
     }
     let members = status.machines.iter().filter(|machine| !machine.removed).count();

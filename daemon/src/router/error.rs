@@ -378,6 +378,10 @@ fn fleet(error: FleetError) -> Failure {
             Type::BadGatewayError,
             "The directory that the machines share cannot be read or written; nothing was exchanged, and what is new here waits",
         ),
+        FleetError::Full => (
+            Type::BadGatewayError,
+            "There is no room in the directory that the machines share: its disk, or a limit of the store's program, is full. What is new here waits; free some space there (all machines together take 256 MiB and 20,000 files at the most), then repeat",
+        ),
         FleetError::Other => (
             Type::ConflictError,
             "The directory is in use for another vault; nothing was read or written, choose another one",
@@ -428,7 +432,14 @@ fn fleet(error: FleetError) -> Failure {
             Type::NotFoundError,
             "This secret has one value; run `secretctl sync conflicts` for those with several",
         ),
-        FleetError::Removed => (Type::ForbiddenError, "This machine was removed by another one"),
+        FleetError::Removed => (
+            Type::ForbiddenError,
+            "This machine was removed by another one; it can come back: run `secretctl machine invite` on one that has the vault, and `secretctl machine join` here",
+        ),
+        FleetError::KeyEnded => (
+            Type::ForbiddenError,
+            "The key was removed on a machine of the vault and opens nothing any more; a new one is made there, with `secretctl machine invite --paper` or `--runner`",
+        ),
         FleetError::NoGlob => (
             Type::NotFoundError,
             "There is no such glob; run `secretctl sync status` for those that there are",

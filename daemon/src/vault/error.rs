@@ -455,6 +455,9 @@ pub(crate) enum FleetError {
     /// The directory cannot be read or written.
     #[error("the exchange cannot be read or written")]
     Unreadable,
+    /// The directory's disk is full.
+    #[error("the exchange is full")]
+    Full,
     /// The directory has the objects of another fleet.
     #[error("the directory is another fleet's")]
     Other,
@@ -497,6 +500,9 @@ pub(crate) enum FleetError {
     /// This machine was removed.
     #[error("this machine was removed")]
     Removed,
+    /// The key is no machine of the fleet any more.
+    #[error("the key was ended")]
+    KeyEnded,
     /// No such glob is included, or excluded.
     #[error("no such glob")]
     NoGlob,

@@ -65,6 +65,13 @@ impl Vault {
                 disputed: standing == Standing::Disputed,
                 reader: member.reader,
                 key_alone: member.key_alone,
+                unheard: is_present && fleet.is_unheard(member.id),
+                left: fleet
+                    .meta
+                    .left
+                    .get(&member.id)
+                    .filter(|_| !is_present)
+                    .and_then(|at| Timestamp::from_second(*at)),
             }
         };
         let conflicts = fleet.replica.secrets.iter().filter_map(|(id, secret)| {
@@ -367,6 +374,8 @@ fn meta(
         kept_out: BTreeSet::new(),
         unnamed: BTreeSet::new(),
         again: None,
+        unheard: BTreeSet::new(),
+        left: BTreeMap::new(),
     }
 }
 
@@ -391,7 +400,7 @@ async fn aside<T: Send + 'static>(
         tracing::debug!(%error, "the exchange");
         let is_one_of = |kinds: [ErrorKind; 2]| kinds.contains(&error.kind());
         if is_one_of([ErrorKind::StorageFull, ErrorKind::QuotaExceeded]) {
-            Error::DiskFull
+            Error::Fleet(FleetError::Full)
         } else if is_one_of([ErrorKind::NotFound, ErrorKind::NotADirectory]) {
             Error::Fleet(FleetError::Gone)
         } else if is_one_of([ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem]) {

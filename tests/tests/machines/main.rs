@@ -367,10 +367,15 @@ fn what_is_guarded_goes_to_no_other_machine_without_a_proof() {
             inviter.post(&at(&invitation), &proven).expect(200);
             joiner.post(&at(&joining), &json!({ "accept": true })).expect(200);
         } else {
-            inviter.post(&at(&invitation), &json!({ "accept": true })).expect(200);
+            let yes = json!({ "accept": true });
+            inviter.post(&at(&invitation), &yes).expect_error(504, "gateway_timeout_error");
             refused(joiner, &at(&joining));
+            // What was refused was no yes.
+            inviter.post(&at(&invitation), &yes).expect_error(504, "gateway_timeout_error");
             assert_eq!(joiner.get("/fleet").expect(200)["member"], false);
-            joiner.post(&at(&joining), &proven).expect(200);
+            joiner.post(&at(&joining), &proven).expect_error(504, "gateway_timeout_error");
+            inviter.post(&at(&invitation), &yes).expect(200);
+            joiner.post(&at(&joining), &yes).expect(200);
         }
         sync_all(&[&owner, &thief]);
         assert!(has(&thief, "KEY"));

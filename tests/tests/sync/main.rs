@@ -114,7 +114,13 @@ fn join(inviter: &Env, joiner: &Env, name: &str, store: &str) {
     moved(inviter);
     moved(joiner);
     assert_eq!((words.as_array().unwrap().len(), &words), (5, &joiner.get(&confirm).expect(200)["words"]));
-    inviter.post(&waiting, &json!({ "accept": true })).expect(200);
+    // Each waits for the yes of the other.
+    let yes = json!({ "accept": true });
+    inviter.post(&waiting, &yes).expect_error(504, "gateway_timeout_error");
+    joiner.post(&confirm, &yes).expect_error(504, "gateway_timeout_error");
+    moved(joiner);
+    moved(inviter);
+    inviter.post(&waiting, &yes).expect(200);
     moved(inviter);
     moved(joiner);
     assert_eq!(joiner.post(&confirm, &json!({ "accept": true })).expect(200)["state"], "done");

@@ -83,9 +83,10 @@ pub(super) fn join_by_paper(
     name: MachineName,
     store: Store,
 ) -> Result<(), Failure> {
-    let key = input::key(path, "--paper-key-file")?;
     let session = open()?;
     session.open_vault()?;
+    super::refuse_member(&session)?;
+    let key = input::key(path, "--paper-key-file")?;
     let place = store.begin(&session, false)?;
     mover::run_if_used()?;
     enter(&session, key, KeyRole::Paper, name, &place.directory)?;

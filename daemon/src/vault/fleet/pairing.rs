@@ -3,15 +3,15 @@
 //! said, and people compare them. Only when both have said yes does the new machine get the fleet's keys.
 //!
 //! The steps are objects of kind `i` in the exchange, named by the code's key: 1 from the inviting machine, with a key and the
-//! hash of a number; 2 from the joining one; 3 the number, which goes into the words; 4 the fleet's keys, sealed under what the
-//! two agree on, or why there are none. Each side is bound to what it says before it can know the words, so that who stands between the two, and
+//! hash of a number; 2 from the joining one; 3 the number, which goes into the words; 6 what the person at the joining one says
+//! to the words; 4 the fleet's keys, or why there are none. The last two are sealed under what the two agree on. Each side is bound to what it says before it can know the words, so that who stands between the two, and
 //! has the code, cannot look for words that are the same: it has one try in 2^55.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use secrets_fleet::MachineId;
 use secrets_fleet::ids::Hash;
+use secrets_fleet::{MachineId, ObjectName};
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::{Invitation, InvitationState, MachineName};
 use secrets_proto::{SensitiveString, Uuid};
@@ -23,8 +23,11 @@ use crate::crypto::exchange::{self, Private, Public};
 use crate::vault::format::fleet::{Fleet, MachineKeys, Member, Meta};
 use crate::vault::{Error, FleetError, Key, Vault};
 
-use super::steps::{Answer, Offer, Refusal, Welcome, Why, clear, put, sealed, step, sweep};
-use super::{member, meta, replica, usable};
+use super::steps::{
+    Answer, Offer, REPLY, Refusal, Reply, Welcome, Why, all_of_step, clear, put, sealed, step, sweep,
+    take_back,
+};
+use super::{aside, member, meta, replica, usable};
 
 /// How long an invitation holds.
 const HOLDS: Duration = Duration::from_secs(15 * 60);
@@ -67,6 +70,17 @@ struct Joining {
     number: Option<Private>,
     signing: Private,
     sealing: Private,
+    /// The object that the answer is.
+    said: ObjectName,
+    /// The sixth step, once somebody has said yes here.
+    yes: Option<Vec<u8>>,
+}
+
+/// What the other side has said to the words.
+enum Heard {
+    Nothing,
+    Yes,
+    No(Why),
 }
 
 impl Pairing {
@@ -90,18 +104,44 @@ impl Pairing {
         Ok(self.ephemeral.agree(theirs, &[b"secretsd/fleet/pair", &self.code.name()?])?)
     }
 
-    /// Tells the other side, if it has answered, that there is no welcome: it would wait for one.
+    /// Takes back what was said here, and tells the other side that it is over: it would wait.
     async fn refuse(&self, why: Why) -> Result<(), Error> {
-        let Side::Inviting(inviting) = &self.side else { return Ok(()) };
-        let Some((answer, _)) = &inviting.answer else { return Ok(()) };
-        let text = serde_json::to_vec(&Refusal { refused: why });
-        let text = text.map_err(|_| Error::Internal("a refusal does not encode"))?;
-        let agreed = self.agreed(&answer.ephemeral)?;
-        put(&self.directory, &self.code, 4, &sealed(&agreed, 4, &text)?).await
+        let (number, theirs, no) = match &self.side {
+            Side::Inviting(inviting) => {
+                clear(&self.directory, &self.code).await;
+                let Some((answer, _)) = &inviting.answer else { return Ok(()) };
+                (4, &answer.ephemeral, serde_json::to_vec(&Refusal { refused: why }))
+            }
+            Side::Joining(joining) => {
+                take_back(&self.directory, joining.said).await;
+                (REPLY, &joining.theirs.ephemeral, serde_json::to_vec(&Reply { words: None }))
+            }
+        };
+        let no = no.map_err(|_| Error::Internal("a no does not encode"))?;
+        let agreed = self.agreed(theirs)?;
+        put(&self.directory, &self.code, number, &sealed(&agreed, number, &no)?).await.map(drop)
+    }
+
+    /// The sixth step of a joining side whose person has said yes: the same each time, so that it is put again if it was lost.
+    fn yes(&mut self) -> Result<Vec<u8>, Error> {
+        let words = self.words()?.ok_or(Error::Fleet(FleetError::Unanswered))?;
+        let Side::Joining(joining) = &self.side else {
+            return Err(Error::Internal("the inviting side says yes by a welcome"));
+        };
+        if let Some(yes) = &joining.yes {
+            return Ok(yes.clone());
+        }
+        let text = serde_json::to_vec(&Reply { words: Some(words) });
+        let text = text.map_err(|_| Error::Internal("a yes does not encode"))?;
+        let yes = sealed(&self.agreed(&joining.theirs.ephemeral)?, REPLY, &text)?;
+        if let Side::Joining(joining) = &mut self.side {
+            joining.yes = Some(yes.clone());
+        }
+        Ok(yes)
     }
 
     /// Takes what the other side has said. What was taken before stays. Returns the number that is to be told now.
-    fn hear(&mut self, said: Option<Zeroizing<Vec<u8>>>) -> Option<Private> {
+    fn take(&mut self, said: Option<Zeroizing<Vec<u8>>>) -> Option<Private> {
         match &mut self.side {
             Side::Inviting(inviting) => {
                 if let (None, Some(text)) = (&inviting.answer, said) {
@@ -157,6 +197,7 @@ impl Vault {
         let code = exchange::new_code()?;
         let key = self.code_key(code.expose()).await?;
         let ephemeral = Private::generate()?;
+        self.give_up().await?;
         sweep(&directory).await;
         let number = Private::generate()?;
         let offer = Offer { ephemeral: ephemeral.recipient(), bound_to: hash(&number)? };
@@ -175,8 +216,8 @@ impl Vault {
     pub(crate) async fn invitation(&self, caller: &Caller, id: Uuid) -> Result<Invitation, Error> {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
-        if let Some(ended) = self.hear_refusal(id).await? {
-            return Ok(ended);
+        if let Heard::No(why) = self.hear(id).await? {
+            return self.end(id, why).await;
         }
         let (directory, code, awaited) = {
             let mut pairing = self.pairing();
@@ -191,9 +232,10 @@ impl Vault {
             Some(number) => step(&directory, &code, number, &code).await?,
             None => None,
         };
-        let number = open(&mut self.pairing(), id)?.hear(said);
+        let number = open(&mut self.pairing(), id)?.take(said);
         if self.is_name_taken(id)? {
-            return Err(self.refuse(id, Why::NameTaken, FleetError::NameTaken).await);
+            self.refuse(id, Why::NameTaken).await?;
+            return Err(Error::Fleet(FleetError::NameTaken));
         }
         // The answer is settled on: from here on the number may be known.
         if let Some(number) = number {
@@ -228,12 +270,14 @@ impl Vault {
         let (ephemeral, signing, sealing) =
             (Private::generate()?, Private::generate()?, Private::generate()?);
         let keys = MachineKeys { signing: signing.signer()?, sealing: sealing.recipient(), welcome: None };
-        let answer =
-            Answer { ephemeral: ephemeral.recipient(), id: MachineId(crypto::random()?), name, keys };
+        let (id, ephemeral_key) = (MachineId(crypto::random()?), ephemeral.recipient());
+        let answer = Answer { ephemeral: ephemeral_key, id, name, keys, replies: true };
         let text = serde_json::to_vec(&answer).map_err(|_| Error::Internal("an answer does not encode"))?;
-        put(&directory, &key, 2, &sealed(&key, 2, &text)?).await?;
+        self.give_up().await?;
+        let said = put(&directory, &key, 2, &sealed(&key, 2, &text)?).await?;
         let id = uuid::Builder::from_random_bytes(crypto::random()?).into_uuid();
-        let side = Side::Joining(Box::new(Joining { answer, text, theirs, number: None, signing, sealing }));
+        let joining = Joining { answer, text, theirs, number: None, signing, sealing, said, yes: None };
+        let side = Side::Joining(Box::new(joining));
         let until = Instant::now() + HOLDS;
         let pairing = Pairing { id, code: key, ephemeral, until, directory, is_proven: false, side };
         let state = pairing.state()?;
@@ -241,8 +285,7 @@ impl Vault {
         Ok(state)
     }
 
-    /// Says that the words are the same on both machines, or ends it. On the joining side it is done once the other side has
-    /// said so, too. Scope `admin`, on all names; and a proof, while a secret is guarded: from here on the other side has it.
+    /// Says that the words are the same on both machines, or ends it. It is done once the other side has said so, too. Scope `admin`, on all names; and a proof, while a secret is guarded: from here on the other side has it.
     pub(crate) async fn confirm_invitation(
         &self,
         caller: &Caller,
@@ -253,31 +296,35 @@ impl Vault {
         self.check_whole(caller, AuditAction::Fleet)?;
         self.check_open(caller)?;
         if !accept {
-            if let Some(pairing) = self.take_pairing(id)? {
-                clear(&pairing.directory, &pairing.code).await;
-                pairing.refuse(Why::No).await?;
-            }
+            self.refuse(id, Why::No).await?;
             return Ok(ended(id));
         }
-        if let Some(ended) = self.hear_refusal(id).await? {
-            return Ok(ended);
+        let heard = self.hear(id).await?;
+        if let Heard::No(why) = heard {
+            return self.end(id, why).await;
         }
-        // The joining side asks again until the other one has said yes.
+        // Who asks again until the other one has said yes, too, has proven it.
         if !open(&mut self.pairing(), id)?.is_proven {
             let is_proven = self.prove_if_guarded(caller, proof, AuditAction::Fleet).await?.is_proven();
             open(&mut self.pairing(), id)?.is_proven = is_proven;
         }
         let name = match self.turn(id)? {
             Turn::Welcome { directory, code, agreed, member } => {
+                if !matches!(heard, Heard::Yes) {
+                    return Err(Error::Fleet(FleetError::Unanswered));
+                }
                 match self.welcome(caller, &directory, &code, &agreed, member).await {
                     Err(Error::Fleet(taken @ FleetError::NameTaken)) => {
-                        return Err(self.refuse(id, Why::NameTaken, taken).await);
+                        self.refuse(id, Why::NameTaken).await?;
+                        return Err(Error::Fleet(taken));
                     }
                     name => name?,
                 }
             }
             Turn::Enter { directory, code, agreed, joining } => {
                 let (answer, signing, sealing) = *joining;
+                let yes = open(&mut self.pairing(), id)?.yes()?;
+                put(&directory, &code, REPLY, &yes).await?;
                 let welcome = step(&directory, &code, 4, &agreed).await?;
                 let welcome = welcome.ok_or(Error::Fleet(FleetError::Unanswered))?;
                 let directory_of_steps = directory.clone();
@@ -290,14 +337,17 @@ impl Vault {
                 let _turn = self.exchanging.lock().await;
                 let synced =
                     self.write(caller, move |batch, caller| batch.begin_fleet(caller, fleet)).await?;
-                self.place(synced).await?;
+                *self.pairing() = None;
+                // What is not in the exchange then waits for the next time.
+                let _ = self.place(synced).await;
                 // Nobody has another use for the steps: this was the last.
                 clear(&directory_of_steps, &code).await;
                 answer.name.into()
             }
         };
         *self.pairing() = None;
-        self.exchange_now().await?;
+        // It is done, whatever comes of this.
+        let _ = self.exchange_now().await;
         Ok(Invitation { id, state: InvitationState::Done, code: None, name: Some(name), words: None })
     }
 
@@ -338,12 +388,26 @@ impl Vault {
         member: Member,
     ) -> Result<String, Error> {
         let name = member.name.clone();
+        // Nobody is let in for whom the exchange has no room: it would be a machine that does not know it.
+        self.exchange_now().await?;
         let _turn = self.exchanging.lock().await;
+        let both = 2 * sealed(agreed, 4, &Welcome::of(&self.known_fleet()?.with(&member)?)?)?.len();
+        let place = directory.to_owned();
+        aside(move || crate::exchange::check_room(&place, both)).await?;
         let added = self.write(caller, move |batch, caller| batch.add_machine(caller, member)).await?;
         self.place(added).await?;
         let text = Welcome::of(&*self.known_fleet()?)?;
         put(directory, code, 4, &sealed(agreed, 4, &text)?).await?;
         Ok(name)
+    }
+
+    /// Ends what another invitation, or another code, takes the place of.
+    async fn give_up(&self) -> Result<(), Error> {
+        let before = self.pairing().take();
+        match before {
+            Some(before) => before.refuse(Why::No).await,
+            None => Ok(()),
+        }
     }
 
     fn take_pairing(&self, id: Uuid) -> Result<Option<Pairing>, Error> {
@@ -357,36 +421,59 @@ impl Vault {
         let mut pairing = self.pairing();
         let Side::Inviting(inviting) = &open(&mut pairing, id)?.side else { return Ok(false) };
         let Some((answer, _)) = &inviting.answer else { return Ok(false) };
-        Ok(self.known_fleet()?.present().any(|member| member.name == answer.name.as_str()))
+        let is_other = |member: &&Member| member.id != answer.id && member.name == answer.name.as_str();
+        Ok(self.known_fleet()?.present().any(|member| is_other(&member)))
     }
 
-    /// Ends an invitation and tells the other side why. Returns what this side is told.
-    async fn refuse(&self, id: Uuid, why: Why, told: FleetError) -> Error {
-        match self.take_pairing(id) {
-            Ok(Some(pairing)) => pairing.refuse(why).await.err().unwrap_or(Error::Fleet(told)),
-            Ok(None) => Error::Fleet(told),
-            Err(error) => error,
+    /// Ends an invitation and tells the other side why.
+    async fn refuse(&self, id: Uuid, why: Why) -> Result<(), Error> {
+        match self.take_pairing(id)? {
+            Some(pairing) => pairing.refuse(why).await,
+            None => Ok(()),
         }
     }
 
-    /// Whether the inviting machine has refused; then it is over here, too.
-    async fn hear_refusal(&self, id: Uuid) -> Result<Option<Invitation>, Error> {
-        let (directory, code, agreed) = {
+    /// What the other side has said to the words.
+    async fn hear(&self, id: Uuid) -> Result<Heard, Error> {
+        let (directory, code, agreed, words) = {
             let mut pairing = self.pairing();
             let pairing = open(&mut pairing, id)?;
-            let Side::Joining(joining) = &pairing.side else { return Ok(None) };
-            let agreed = pairing.agreed(&joining.theirs.ephemeral)?;
-            (pairing.directory.clone(), pairing.code.clone(), agreed)
+            let (theirs, words) = match &pairing.side {
+                Side::Joining(joining) => (&joining.theirs.ephemeral, None),
+                Side::Inviting(inviting) => match &inviting.answer {
+                    None => return Ok(Heard::Nothing),
+                    // One of before that step: whoever is there has answered, and that is all that is known.
+                    Some((answer, _)) if !answer.replies => return Ok(Heard::Yes),
+                    Some((answer, _)) => (&answer.ephemeral, pairing.words()?),
+                },
+            };
+            (pairing.directory.clone(), pairing.code.clone(), pairing.agreed(theirs)?, words)
         };
-        let said = step(&directory, &code, 4, &agreed).await?;
-        let Some(Refusal { refused }) = said.and_then(|text| serde_json::from_slice(&text).ok()) else {
-            return Ok(None);
+        let Some(words) = words else {
+            let said = step(&directory, &code, 4, &agreed).await?;
+            let refusal = said.and_then(|text| serde_json::from_slice(&text).ok());
+            return Ok(refusal.map_or(Heard::Nothing, |Refusal { refused }| Heard::No(refused)));
         };
-        self.take_pairing(id)?;
-        clear(&directory, &code).await;
-        match refused {
+        let said = all_of_step(&directory, &code, REPLY, &agreed).await?;
+        // A no counts, whatever was said before. So do other words than those here: they were not the same.
+        let is_yes = |text: &Zeroizing<Vec<u8>>| {
+            serde_json::from_slice(text).is_ok_and(|reply: Reply| reply.words == Some(words))
+        };
+        Ok(match said.as_slice() {
+            [] => Heard::Nothing,
+            said if said.iter().all(is_yes) => Heard::Yes,
+            _ => Heard::No(Why::No),
+        })
+    }
+
+    /// Ends what the other side has said no to.
+    async fn end(&self, id: Uuid, why: Why) -> Result<Invitation, Error> {
+        if let Some(Pairing { directory, code, .. }) = self.take_pairing(id)? {
+            clear(&directory, &code).await;
+        }
+        match why {
             Why::NameTaken => Err(Error::Fleet(FleetError::NameTaken)),
-            Why::No => Ok(Some(ended(id))),
+            Why::No => Ok(ended(id)),
         }
     }
 

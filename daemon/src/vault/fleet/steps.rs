@@ -23,8 +23,11 @@ use super::{aside, list};
 /// How old the steps of a code are that surely does not hold any more, by whichever clock.
 const OVER: Duration = Duration::from_secs(24 * 3_600);
 
-/// The numbers of the steps.
-const STEPS: std::ops::RangeInclusive<u32> = 1..=4;
+/// The numbers of the steps; between them is that of the welcomes that stay.
+const STEPS: [u32; 5] = [1, 2, 3, 4, REPLY];
+
+/// The number of the last step.
+pub(super) const REPLY: u32 = 6;
 
 /// The first step.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub(super) struct Answer {
     pub(super) id: MachineId,
     pub(super) name: MachineName,
     pub(super) keys: MachineKeys,
+    /// Whether the sixth step follows, as it does by now. It is of what the words are made of, so that nobody takes it away.
+    #[serde(default)]
+    pub(super) replies: bool,
 }
 
 /// The fourth step.
@@ -71,6 +77,13 @@ pub(super) enum Why {
     /// Somebody said no.
     #[serde(other)]
     No,
+}
+
+/// The sixth step: what the person at the joining machine has said.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reply {
+    /// The words that are the same on both machines; none for a no.
+    pub(super) words: Option<[u16; 5]>,
 }
 
 impl Welcome {
@@ -106,17 +119,29 @@ pub(super) fn sealed(key: &Private, number: u32, text: &[u8]) -> Result<Vec<u8>,
     Ok(key.seal(number.to_string().as_bytes(), &padded)?)
 }
 
-pub(super) async fn put(path: &Path, code: &Private, number: u32, sealed: &[u8]) -> Result<(), Error> {
+/// Puts a step into the exchange, or again if it was lost there. Returns the object that it is.
+pub(super) async fn put(
+    path: &Path,
+    code: &Private,
+    number: u32,
+    sealed: &[u8],
+) -> Result<ObjectName, Error> {
     let id = ObjectId { writer: writer(code)?, number, hash: exchange::hash_of(sealed).short() };
     let name = ObjectName { kind: Kind::Invitation, id };
     let (path, sealed) = (path.to_owned(), sealed.to_vec());
-    aside(move || directory::write(&path, &name, &sealed)).await
+    aside(move || directory::write(&path, &name, &sealed)).await?;
+    Ok(name)
 }
 
-/// Removes the steps of a code. What stays is removed at a later invitation.
+/// Removes the steps of a code, also from the store. What stays is removed at a later invitation.
 pub(super) async fn clear(path: &Path, code: &Private) {
     let Ok(writer) = writer(code) else { return };
     remove_steps(path, move |_, name| name.id.writer == writer).await;
+}
+
+/// Takes back one step.
+pub(super) async fn take_back(path: &Path, step: ObjectName) {
+    remove_steps(path, move |_, name| *name == step).await;
 }
 
 /// Removes the steps of codes that do not hold any more.
@@ -133,7 +158,9 @@ async fn remove_steps(path: &Path, is_meant: impl Fn(&Path, &ObjectName) -> bool
     let removed = aside(move || {
         let names = directory::list(&path)?.into_iter().filter(|name| name.kind == Kind::Invitation);
         let steps = names.filter(|name| STEPS.contains(&name.id.number));
-        steps.filter(|name| is_meant(&path, name)).try_for_each(|name| directory::remove(&path, &name))
+        let steps: Vec<_> = steps.filter(|name| is_meant(&path, name)).collect();
+        directory::drop_from_store(&path, &steps)?;
+        steps.iter().try_for_each(|name| directory::remove(&path, name))
     });
     if let Err(error) = removed.await {
         tracing::debug!(%error, "steps of an invitation are left");
@@ -147,11 +174,22 @@ pub(super) async fn step(
     number: u32,
     key: &Private,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    Ok(all_of_step(path, code, number, key).await?.into_iter().next())
+}
+
+/// All that the other side has said in this step, in no order.
+pub(super) async fn all_of_step(
+    path: &Path,
+    code: &Private,
+    number: u32,
+    key: &Private,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, Error> {
     let writer = writer(code)?;
-    let is_it = |name: &&ObjectName| {
+    let is_it = |name: &ObjectName| {
         name.kind == Kind::Invitation && name.id.writer == writer && name.id.number == number
     };
-    for name in list(path.to_owned()).await?.into_iter().filter(|name| is_it(&name)) {
+    let mut said = Vec::new();
+    for name in list(path.to_owned()).await?.into_iter().filter(is_it) {
         let path = path.to_owned();
         // What cannot be read is none of the other side's.
         let read = aside(move || Ok(directory::read(&path, &name).ok().flatten())).await?;
@@ -160,8 +198,8 @@ pub(super) async fn step(
             // Without the padding, which its author has not said.
             let length = text.trim_ascii_end().len();
             text.truncate(length);
-            return Ok(Some(text));
+            said.push(text);
         }
     }
-    Ok(None)
+    Ok(said)
 }

@@ -109,6 +109,12 @@ pub(in crate::vault) struct Meta {
     /// of the secrets is what it knew then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::vault) again: Option<Applied>,
+    /// Machines that were let in since this one belongs to the fleet, and have said nothing yet. Keys alone say nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in crate::vault) unheard: BTreeSet<MachineId>,
+    /// When this machine heard that another one does not belong to the fleet any more, by its own clock, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::vault) left: BTreeMap<MachineId, i64>,
 }
 
 /// One of the fleet's keys. A machine belongs to the fleet only if it was given the last one: so that the list that shuts a
@@ -336,6 +342,12 @@ impl Fleet {
     /// Whether two others have removed each other, and nobody has said which is kept.
     pub(in crate::vault) fn is_disputed(&self) -> bool {
         self.is_torn() || self.meta.members.is_disputed(self.me())
+    }
+
+    /// Whether a machine was let in and has said nothing yet.
+    pub(in crate::vault) fn is_unheard(&self, machine: MachineId) -> bool {
+        let has_a_log = || self.replica.known.owners.values().any(|owner| *owner == machine);
+        self.meta.unheard.contains(&machine) && !has_a_log()
     }
 
     /// Whether this machine reads alone.

@@ -282,8 +282,10 @@ impl Fixture {
         let joining =
             other.vault.join_fleet(&other.owner, invited.code.unwrap(), name, directory).await.unwrap();
         self.vault.invitation(&self.owner, invited.id).await.unwrap();
-        self.vault.confirm_invitation(&self.owner, invited.id, true, None).await.unwrap();
         other.vault.invitation(&other.owner, joining.id).await.unwrap();
+        let unanswered = other.vault.confirm_invitation(&other.owner, joining.id, true, None).await;
+        assert!(matches!(unanswered, Err(Error::Fleet(FleetError::Unanswered))));
+        self.vault.confirm_invitation(&self.owner, invited.id, true, None).await.unwrap();
         other.vault.confirm_invitation(&other.owner, joining.id, true, None).await.unwrap();
         self.sync().await;
         other
@@ -615,6 +617,53 @@ async fn a_number_that_was_not_promised_is_not_taken() {
     assert!(here.is_some() && here == there);
 }
 
+/// A yes is said again where it could not be written as a whole.
+#[tokio::test]
+async fn a_machine_is_let_in_once_however_often_it_is_said() {
+    let fixture = Fixture::with_fleet().await;
+    let machine = Machine::known_to(&fleet_of(&fixture.vault), 7);
+    let add = |member: Member| {
+        let add =
+            move |batch: &mut writer::batch::Batch<'_>, caller: &Caller| batch.add_machine(caller, member);
+        fixture.vault.write(&fixture.owner, add)
+    };
+    add(machine.member("second")).await.unwrap();
+    let lists = fleet_of(&fixture.vault).meta.lists;
+    add(machine.member("second")).await.unwrap();
+    let fleet = fleet_of(&fixture.vault);
+    assert_eq!((fleet.meta.members.all().count(), fleet.meta.lists), (2, lists));
+    // By other keys, or another id, it is another one.
+    for other in [machine.again(), Machine::known_to(&fleet, 8)] {
+        let refused = add(other.member("second")).await;
+        assert!(matches!(refused, Err(Error::Fleet(FleetError::NameTaken))));
+    }
+}
+
+/// One of before the joining machine said what its person had answered: its answer lacks the field, and so is as it was.
+#[tokio::test]
+async fn a_joining_machine_of_an_older_version_is_let_in_by_one_yes() {
+    let (a, b) = (Fixture::with_fleet().await, Fixture::new().await);
+    let directory = fleet_of(&a.vault).meta.directory.clone();
+    let invited = a.vault.invite_machine(&a.owner).await.unwrap();
+    let code = invited.code.unwrap();
+    let name = secrets_proto::fleet::MachineName::parse("second").unwrap();
+    b.vault.join_fleet(&b.owner, code.clone(), name, directory.clone()).await.unwrap();
+    let key = crate::crypto::exchange::code_key(code.expose()).unwrap().unwrap();
+    let step =
+        crate::exchange::list(&directory).unwrap().into_iter().find(|name| name.id.number == 2).unwrap();
+    let said = key.open(b"2", &crate::exchange::read(&directory, &step).unwrap().unwrap()).unwrap();
+    let mut said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said.as_object_mut().unwrap().remove("replies"), Some(serde_json::Value::Bool(true)));
+    let sealed = key.seal(b"2", &serde_json::to_vec(&said).unwrap()).unwrap();
+    let hash = crate::crypto::exchange::hash_of(&sealed).short();
+    crate::exchange::remove(&directory, &step).unwrap();
+    let older = ObjectName { id: secrets_fleet::ObjectId { hash, ..step.id }, ..step };
+    crate::exchange::write(&directory, &older, &sealed).unwrap();
+    a.vault.invitation(&a.owner, invited.id).await.unwrap();
+    let done = a.vault.confirm_invitation(&a.owner, invited.id, true, None).await.unwrap();
+    assert_eq!(done.state, secrets_proto::fleet::InvitationState::Done);
+}
+
 #[tokio::test]
 async fn who_comes_into_a_directory_of_before_knows_that_something_is_missing() {
     let a = Fixture::with_fleet().await;
@@ -631,6 +680,7 @@ async fn who_comes_into_a_directory_of_before_knows_that_something_is_missing() 
     let joining = fresh.vault.join_fleet(&fresh.owner, code, name, directory.clone()).await.unwrap();
     a.vault.invitation(&a.owner, invited.id).await.unwrap();
     fresh.vault.invitation(&fresh.owner, joining.id).await.unwrap();
+    fresh.vault.confirm_invitation(&fresh.owner, joining.id, true, None).await.unwrap_err();
     a.vault.confirm_invitation(&a.owner, invited.id, true, None).await.unwrap();
     logs.iter().for_each(|(name, _)| crate::exchange::remove(&directory, name).unwrap());
     fresh.vault.confirm_invitation(&fresh.owner, joining.id, true, None).await.unwrap();

@@ -125,7 +125,7 @@ impl Batch<'_> {
         if is_of_another(&fleet, listed) {
             return Err(Error::Fleet(FleetError::Other));
         }
-        self.note_machines(&Caller::daemon("fleet"), &before, &fleet)?;
+        self.note_machines(&Caller::daemon("fleet"), &before, &mut fleet)?;
         if fleet.is_removed() || fleet.is_disputed() {
             let why = if fleet.is_removed() { FleetError::Removed } else { FleetError::Disputed };
             fleet.refused.clear();

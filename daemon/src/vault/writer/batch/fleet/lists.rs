@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrets_fleet::object::{self, Signed};
 use secrets_fleet::{Kind, MachineId, ObjectName, Replica, Writer};
+use secrets_proto::Timestamp;
 use secrets_proto::audit::AuditAction;
 use secrets_proto::fleet::MachineName;
 use secrets_proto::reveal::Remark;
@@ -148,7 +149,11 @@ impl Batch<'_> {
     }
 
     /// Lets a machine in, and tells the others.
+    /// One that this has let in already is let in once.
     pub(in crate::vault) fn add_machine(&mut self, caller: &Caller, member: Member) -> Result<Synced, Error> {
+        if self.fleet_to_change()?.has(&member) {
+            return self.outbox(Synced::default());
+        }
         self.change_list(caller, |fleet| fleet.let_in(member))
     }
 
@@ -163,7 +168,7 @@ impl Batch<'_> {
     ) -> Result<Synced, Error> {
         self.read_lists(&mut fleet, objects)?;
         if fleet.is_removed() {
-            return Err(Error::Fleet(FleetError::Removed));
+            return Err(Error::Fleet(FleetError::KeyEnded));
         }
         if fleet.is_disputed() {
             return Err(Error::Fleet(FleetError::Disputed));
@@ -197,21 +202,24 @@ impl Batch<'_> {
         })
     }
 
-    /// Notes in the audit log which machines have joined and which were removed. Whether there are any.
+    /// Notes which machines have joined and which were removed, in the audit log and, of the latter, when. Whether there are any.
     pub(super) fn note_machines(
         &mut self,
         caller: &Caller,
         before: &Fleet,
-        after: &Fleet,
+        after: &mut Fleet,
     ) -> Result<bool, Error> {
         let of =
             |fleet: &Fleet| fleet.present().map(|one| (one.id, one.name.clone())).collect::<BTreeMap<_, _>>();
-        let (before, after) = (of(before), of(after));
-        let joined =
-            after.iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, name)| (name, "joined"));
+        let (before, now) = (of(before), of(after));
+        let joined = now.iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, name)| (name, "joined"));
         let removed =
-            before.iter().filter(|(id, _)| !after.contains_key(id)).map(|(_, name)| (name, "removed"));
+            before.iter().filter(|(id, _)| !now.contains_key(id)).map(|(_, name)| (name, "removed"));
         let all: Vec<_> = joined.chain(removed).collect();
+        let gone = before.keys().filter(|id| !now.contains_key(id));
+        let left = &mut after.meta.left;
+        left.extend(gone.map(|id| (*id, Timestamp::now().as_second())));
+        left.retain(|id, _| !now.contains_key(id));
         for (name, what) in &all {
             let reason = Remark::parse(&format!("machine {name} {what}")).ok();
             self.audit(caller, Event { reason, ..Event::done(AuditAction::Fleet, Vec::new()) })?;
@@ -219,7 +227,7 @@ impl Batch<'_> {
         Ok(!all.is_empty())
     }
 
-    fn note_change(&mut self, caller: &Caller, after: &Fleet) -> Result<(), Error> {
+    fn note_change(&mut self, caller: &Caller, after: &mut Fleet) -> Result<(), Error> {
         let before = self.catalog.fleet.clone();
         let is_noted = before.map_or(Ok(false), |before| self.note_machines(caller, &before, after))?;
         if is_noted { Ok(()) } else { self.audit(caller, Event::done(AuditAction::Fleet, Vec::new())) }
@@ -236,7 +244,7 @@ impl Batch<'_> {
         }
         change(&mut fleet)?;
         self.announce(&mut fleet)?;
-        self.note_change(caller, &fleet)?;
+        self.note_change(caller, &mut fleet)?;
         self.keep(fleet)?;
         self.outbox(Synced::default())
     }
@@ -290,7 +298,7 @@ impl Batch<'_> {
             self.begin_epoch(&mut fleet)?;
             drop = self.answer(&mut fleet, listed, true)?;
         }
-        self.note_change(caller, &fleet)?;
+        self.note_change(caller, &mut fleet)?;
         self.keep(fleet)?;
         self.outbox(Synced { drop, ..Synced::default() })
     }
@@ -367,8 +375,16 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Whether a machine belongs to the fleet by this id and these keys.
+    fn has(&self, member: &Member) -> bool {
+        self.present().any(|known| known.id == member.id && known.keys == member.keys)
+    }
+
     /// Lets a machine in.
     fn let_in(&mut self, member: Member) -> Result<(), Error> {
+        if self.has(&member) {
+            return Ok(());
+        }
         if !is_sound(&member) {
             return Err(Error::Fleet(FleetError::Unanswered));
         }
@@ -381,8 +397,16 @@ impl Fleet {
         self.meta.epochs.entry(epoch).and_modify(|epoch| epoch.members.extend([member.id]));
         // Who lets a machine in here has decided, for that machine at least, if this one is in question.
         self.meta.members.keep(self.me());
+        await_word(&mut self.meta.unheard, &member);
         self.meta.members.add(member);
         Ok(())
+    }
+}
+
+/// Notes that nothing was heard of a machine yet that is to speak for itself.
+fn await_word(unheard: &mut BTreeSet<MachineId>, member: &Member) {
+    if !member.reader && !member.key_alone {
+        unheard.insert(member.id);
     }
 }
 
@@ -434,9 +458,16 @@ fn take(fleet: &mut Fleet, epoch: u32, list: List) -> bool {
     if fleet.stands(list.by) && fleet.newest().is_some_and(is_left_out) {
         return false;
     }
-    if !list.members.all().all(is_sound) || !fleet.meta.members.merge(me, list.by, list.members) {
+    if !list.members.all().all(is_sound) {
         return false;
     }
+    let new = list.members.all().filter(|member| fleet.meta.members.get(member.id).is_none());
+    let new: Vec<_> = new.cloned().collect();
+    if !fleet.meta.members.merge(me, list.by, list.members) {
+        return false;
+    }
+    new.iter().for_each(|member| await_word(&mut fleet.meta.unheard, member));
+    fleet.meta.unheard.remove(&list.by);
     if let Some(epoch) = fleet.meta.epochs.get_mut(&epoch) {
         epoch.members.extend(list.have);
     }
